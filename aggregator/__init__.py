@@ -1,0 +1,1 @@
+"""The data waterfall: readings in, day, month and year documents out. Knows no screen."""

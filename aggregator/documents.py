@@ -1,0 +1,152 @@
+"""The documents that the tables hold, and their wire form.
+
+A document is one chart of one device: a day (its hours `h00..` and half hours `s00..`), a month (days `d01..`) or
+a year (months `m01..`). It holds nothing that changes without the energy changing, so writing it again is no change.
+
+On the wire a document is JSON: `{"z": time zone, "p": {part name: [the fields of Part, in order]}}`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from aggregator import periods
+from aggregator.periods import Slot
+
+
+class Part(NamedTuple):
+    """The energy of one part of a chart. None is no data, never zero."""
+
+    import_wh: int | None  # Wh taken from the grid
+    export_wh: int | None  # Wh given to the grid
+    estimated_import_wh: int = 0  # of import_wh, what was spread over an outage
+    estimated_export_wh: int = 0  # of export_wh, what was spread over an outage
+    covered_s: int = 0  # seconds measured
+    estimated_s: int = 0  # seconds estimated; the rest of the part is missing
+
+    @property
+    def estimated_wh(self) -> int:
+        """Estimated energy of both directions, Wh."""
+        return self.estimated_import_wh + self.estimated_export_wh
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is known."""
+        return self.import_wh is None and self.export_wh is None
+
+
+EMPTY = Part(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One chart of one device. `parts` holds only the parts with data, by name."""
+
+    level: str  # day, month or year
+    device_id: str
+    period: str  # 2026-11-23, 2026-11 or 2026
+    timezone: str
+    parts: Mapping[str, Part]
+
+    def part(self, name: str) -> Part:
+        """A part by name; EMPTY where there is no data."""
+        return self.parts.get(name, EMPTY)
+
+    @property
+    def total(self) -> Part:
+        """The whole period: the sum of its chart's parts."""
+        letter = periods.PART_LETTER[self.level]
+        return add(part for name, part in self.parts.items() if name[0] == letter)
+
+
+class Live(NamedTuple):
+    """The newest reading of a device, and when it came in."""
+
+    device_id: str
+    at: int  # UTC seconds, by the meter's clock
+    received_at: int  # UTC seconds, by ours
+    power_w: int | None  # W, negative when exporting; None when unknown or implausible
+    import_wh: int | None
+    export_wh: int | None
+    meter_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the registry knows of a device."""
+
+    device_id: str
+    timezone: str = "Europe/London"
+    max_power_w: int = 100_000  # W; a reading beyond it, or a register that rises faster, is quarantined
+
+
+def add(parts: Iterable[Part]) -> Part:
+    """The sum of parts: None only where every part is None."""
+    rows = list(parts)
+    imports = [row.import_wh for row in rows if row.import_wh is not None]
+    exports = [row.export_wh for row in rows if row.export_wh is not None]
+    return Part(
+        sum(imports) if imports else None,
+        sum(exports) if exports else None,
+        sum(row.estimated_import_wh for row in rows),
+        sum(row.estimated_export_wh for row in rows),
+        sum(row.covered_s for row in rows),
+        sum(row.estimated_s for row in rows),
+    )
+
+
+def encode(timezone: str, parts: Mapping[str, Part]) -> bytes:
+    """The wire form of a document's body: the same bytes for the same content."""
+    return orjson.dumps({"z": timezone, "p": {name: [*parts[name]] for name in sorted(parts)}})
+
+
+def decode(level: str, device_id: str, period: str, body: bytes) -> Document:
+    """A document from its wire form."""
+    content = orjson.loads(body)
+    rows = content["p"]
+    return Document(
+        level, device_id, period, content["z"], dict(zip(rows, map(Part._make, rows.values()), strict=True))
+    )
+
+
+def as_json(document: Document) -> dict[str, object]:
+    """A document as others read it: every part of the period in order, ISO times with the local offset.
+
+    Parts without data have null energies and coverage 0; coverage is the share of the time that was measured.
+    """
+    zone = document.timezone
+    slots = periods.slots(document.level, document.period, zone)
+    content: dict[str, object] = {
+        "device_id": document.device_id,
+        "level": document.level,
+        "period": document.period,
+        "timezone": zone,
+        **_energies(document.total, sum(slot.end - slot.start for slot in slots)),
+        "parts": [_slot_json(document, slot) for slot in slots],
+    }
+    if document.level == "day":
+        content["half_hours"] = [
+            _slot_json(document, slot) for slot in periods.half_hours(document.period, zone)
+        ]
+    return content
+
+
+def coverage(part: Part, seconds: int) -> float:
+    """The share of `seconds` that was measured, 0 to 1, rounded down: 1 means every second."""
+    return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0
+
+
+def _slot_json(document: Document, slot: Slot) -> dict[str, object]:
+    start, end = (periods.local(at, document.timezone).isoformat() for at in (slot.start, slot.end))
+    return {"start": start, "end": end, **_energies(document.part(slot.name), slot.end - slot.start)}
+
+
+def _energies(part: Part, seconds: int) -> dict[str, object]:
+    return {
+        "import_wh": part.import_wh,
+        "export_wh": part.export_wh,
+        "estimated_wh": None if part.is_empty else part.estimated_wh,
+        "coverage": coverage(part, seconds),
+    }

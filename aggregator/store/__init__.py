@@ -1,0 +1,1 @@
+"""Where documents live: one port, and the stores behind it."""

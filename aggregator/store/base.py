@@ -1,0 +1,118 @@
+"""The port: all that the waterfall and the dashboard ask of a store.
+
+Every write compares with what is stored; writing the same again leaves no change record. A change record says only
+*this key is dirty*; it is consumed at least once. Methods raise StoreAway (try again later) or StoreUnusable (mend it).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from aggregator.documents import Device, Document, Live, Part
+from aggregator.readings import Reading
+
+Blocks = Mapping[
+    tuple[str, int], Mapping[int, Reading]
+]  # (device, start of the UTC half hour) -> instant -> reading
+
+
+class Change(NamedTuple):
+    """A dirty key: `table` is readings, day, month or year; `key` a block's start (as text) or a period."""
+
+    sequence: int
+    table: str
+    device_id: str
+    key: str
+
+
+class Written(NamedTuple):
+    """What became of readings: new or different ones, and ones that were stored already."""
+
+    accepted: int
+    unchanged: int
+
+
+class Backlog(NamedTuple):
+    """Dirty keys not yet carried on, and since when the oldest waits (UTC seconds, None when there is none)."""
+
+    waiting: int
+    since: int | None
+
+
+class Store(Protocol):
+    """Documents by key. One read of a chart is one document."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+    def round(self) -> AbstractContextManager[None]:
+        """What is read and written inside is one step: all of it lasts, or none."""
+
+    # registry
+
+    def device(self, device_id: str) -> Device | None:
+        """A device, or None."""
+
+    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        """Devices in the order of their ids, those after `after`."""
+
+    def put_device(self, device: Device) -> None:
+        """Add or replace a device."""
+
+    # live state
+
+    def live(self, device_id: str) -> Live | None:
+        """The newest reading of a device, or None."""
+
+    def put_live(self, states: Iterable[Live]) -> None:
+        """Overwrite live states, each only by a newer instant."""
+
+    # readings, in blocks of one UTC half hour
+
+    def write_readings(self, blocks: Blocks, now: int) -> Written:
+        """Merge readings into their blocks; a different reading of the same instant is replaced. Durable on return."""
+
+    def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+        """The readings of the blocks that start from `first` to `last`, both included, by time."""
+
+    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
+        """The starts of up to `count` blocks with data, nearest first: before `at`, or after it if negative."""
+
+    def expire_readings(self, before: int, untouched_since: int) -> int:
+        """Remove settled blocks that start before `before` and were last written before `untouched_since`.
+
+        The newest block before the horizon stays for interpolation. Returns how many were removed.
+        """
+
+    def horizon(self, device_id: str) -> int:
+        """Before this instant readings may be gone (UTC seconds; 0 when all are there)."""
+
+    # documents
+
+    def document(self, level: str, device_id: str, period: str) -> Document | None:
+        """One chart, or None."""
+
+    def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
+        """The first and the last period with a document, or None."""
+
+    def periods(self, level: str, device_id: str) -> list[str]:
+        """All periods with a document, in order."""
+
+    def merge_parts(
+        self, level: str, device_id: str, period: str, timezone: str, parts: Mapping[str, Part | None]
+    ) -> bool:
+        """Replace the named parts of a document (None removes one). True when that changed anything."""
+
+    # change feed
+
+    def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
+        """Make keys dirty by hand."""
+
+    def changes(self, table: str, limit: int) -> list[Change]:
+        """The oldest change records of a table."""
+
+    def settle(self, changes: Iterable[Change]) -> None:
+        """Drop change records that have been carried on; a key that became dirty again meanwhile stays."""
+
+    def backlog(self) -> Backlog:
+        """How much is waiting."""

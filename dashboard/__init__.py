@@ -1,0 +1,1 @@
+"""The Dash app: reads documents and draws them; computes no aggregate."""
