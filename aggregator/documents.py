@@ -127,9 +127,7 @@ def as_json(document: Document) -> dict[str, object]:
         "parts": [_slot_json(document, slot) for slot in slots],
     }
     if document.level == "day":
-        content["half_hours"] = [
-            _slot_json(document, slot) for slot in periods.half_hours(document.period, zone)
-        ]
+        content["half_hours"] = [_slot_json(document, slot) for slot in periods.half_hours(document.period, zone)]
     return content
 
 

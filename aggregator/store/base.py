@@ -11,9 +11,7 @@ from typing import NamedTuple, Protocol
 from aggregator.documents import Device, Document, Live, Part
 from aggregator.readings import Reading
 
-Blocks = Mapping[
-    tuple[str, int], Mapping[int, Reading]
-]  # (device, start of the UTC half hour) -> instant -> reading
+Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
 
 
 class Change(NamedTuple):
