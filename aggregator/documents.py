@@ -80,6 +80,7 @@ class Device:
     device_id: str
     timezone: str = "Europe/London"
     max_power_w: int = 100_000  # W; a reading beyond it, or a register that rises faster, is quarantined
+    registers: tuple[str, ...] = ()  # which of import_wh and export_wh it has ever reported
 
 
 def add(parts: Iterable[Part]) -> Part:
@@ -95,6 +96,11 @@ def add(parts: Iterable[Part]) -> Part:
         sum(row.covered_s for row in rows),
         sum(row.estimated_s for row in rows),
     )
+
+
+def better(old: Part, new: Part) -> Part:
+    """What to keep where readings may have expired: never the one that knows less of its time."""
+    return new if (new.covered_s, new.estimated_s) >= (old.covered_s, old.estimated_s) else old
 
 
 def encode(timezone: str, parts: Mapping[str, Part]) -> bytes:

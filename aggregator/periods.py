@@ -151,6 +151,31 @@ def _cut(letter: str, span: Window, step: int) -> Iterator[Slot]:
         yield Slot(f"{letter}{position:02d}", start, min(start + step, span.end))
 
 
-def part_below(level: str, period: str, part: str) -> str | None:
-    """The period that a part of a month or year stands for (`d05` of `2026-11` is `2026-11-05`), else None."""
-    return f"{period}-{part[1:]}" if level != "day" else None
+def hour_window(at: int, zone: str) -> Window:
+    """The hour, counted from local midnight, to which an instant belongs."""
+    day = window("day", day_of(at, zone), zone)
+    start = at - (at - day.start) % HOUR
+    return Window(start, min(start + HOUR, day.end))
+
+
+def days_of(span: Window, zone: str) -> Iterator[str]:
+    """The local days that a span touches."""
+    day = day_of(span.start, zone)
+    while day_start(day, zone) < span.end:
+        yield day
+        day = shift("day", day, 1)
+
+
+def hour_of_half(name: str) -> str:
+    """The hour to which a half hour belongs: `s05` is in `h02`."""
+    return f"h{int(name[1:]) // 2:02d}"
+
+
+def part_in(level: str, period: str) -> str:
+    """The name that a period has as a part of the next coarser level: `2026-11-05` is `d05` of its month."""
+    return PART_LETTER[level] + period[-2:]
+
+
+def period_below(period: str, part: str) -> str:
+    """The period that a part of a month or a year stands for: `d05` of `2026-11` is `2026-11-05`."""
+    return f"{period}-{part[1:]}"

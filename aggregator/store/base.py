@@ -74,7 +74,7 @@ class Store(Protocol):
         """The readings of the blocks that start from `first` to `last`, both included, by time."""
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """The starts of up to `count` blocks with data, nearest first: before `at`, or after it if negative."""
+        """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
 
     def expire_readings(self, before: int, untouched_since: int) -> int:
         """Remove settled blocks that start before `before` and were last written before `untouched_since`.

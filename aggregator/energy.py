@@ -1,0 +1,285 @@
+"""From readings to the energy of half hours: registers, or power where there is no register.
+
+A register is interpolated at each boundary as an integer, so that half hours telescope: any span sums to
+register(end) - register(start), exactly. What lies between two readings is *estimated* where it crosses a boundary
+and took longer than MAX_GAP_S; it spreads evenly over its time. Everything else between two readings is *covered*.
+
+Import and export are two registers, each judged by itself. A step that a meter of this home cannot have made (down,
+or faster than its maximum power) is decided by what follows, see `segments`.
+
+The answer depends on a bounded neighbourhood: once a register has run on for DECIDE_S and two readings, it no longer
+matters what came before (`anchor_before`). The waterfall uses that to recompute no more than a change can touch.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import attrgetter, ge, sub
+from typing import NamedTuple
+
+from aggregator.documents import EMPTY, Part
+from aggregator.readings import Reading
+
+MAX_GAP_S = 300  # a longer interval is estimated (registers) or missing (power)
+DECIDE_S = 300  # how long a strange step is watched before it is believed
+DECIDE_READINGS = 2  # and by how many readings at least
+
+CHANNELS = ("import_wh", "export_wh")
+_VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
+_AT = attrgetter("at")
+
+
+class Register(NamedTuple):
+    """One channel's register readings in order of time."""
+
+    ats: Sequence[int]  # UTC seconds
+    whs: Sequence[int]  # Wh
+    meters: Sequence[str | None]
+
+
+class Share(NamedTuple):
+    """What one register adds to one half hour."""
+
+    wh: int
+    estimated_wh: int
+    span_s: int  # seconds between readings, measured or estimated
+    estimated_s: int
+
+
+def half_hour_parts(readings: Sequence[Reading], edges: Sequence[int], max_power_w: int) -> list[Part]:
+    """The energy between each two neighbouring `edges`, from readings in order of time, one an instant.
+
+    `edges` are the boundaries of consecutive half hours, UTC seconds; the list returned is one shorter.
+    """
+    shares: dict[str, list[Share | None]] = {}
+    spans: list[tuple[int, int]] = []
+    for channel in CHANNELS:
+        pieces = segments(register(readings, channel), max_power_w)
+        spans += [(piece.ats[0], piece.ats[-1]) for piece in pieces]
+        shares[channel] = _shares(pieces, edges)
+    parts = [_part(*both) for both in zip(*shares.values(), strict=True)]
+    for slot, watt_seconds in _held_power(readings, spans, edges, max_power_w).items():
+        parts[slot] = _with_power(parts[slot], watt_seconds)
+    return parts
+
+
+def register(readings: Sequence[Reading], channel: str) -> Register:
+    """The readings that have a value for a channel."""
+    value = _VALUE[channel]
+    whs = list(map(value, readings))
+    if None in whs:
+        readings = [reading for reading in readings if value(reading) is not None]
+        whs = list(map(value, readings))
+    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings])
+
+
+def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
+    """The newest instant at or before `until` of a reading that is believed whatever comes before or after.
+
+    That is one that ends an unbroken run of at least DECIDE_S and DECIDE_READINGS: whatever was believed before the
+    run, what follows its first reading has by then decided for it.
+    """
+    last = bisect_right(points.ats, until) - 1
+    while last >= DECIDE_READINGS:
+        first = last
+        while first > 0 and _follows(points, first - 1, first, max_power_w):
+            first -= 1
+            if _is_long_enough(points, first, last):
+                return points.ats[last]
+        last = first - 1
+    return None
+
+
+def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
+    """The oldest instant at or after `since` of such a reading, its run lying wholly within `points`."""
+    first = 0
+    for last in range(1, len(points.ats)):
+        if not _follows(points, last - 1, last, max_power_w):
+            first = last
+        elif points.ats[last] >= since and _is_long_enough(points, first, last):
+            return points.ats[last]
+    return None
+
+
+def _is_long_enough(points: Register, first: int, last: int) -> bool:
+    return last - first >= DECIDE_READINGS and points.ats[last] - points.ats[first] >= DECIDE_S
+
+
+def segments(points: Register, max_power_w: int) -> list[Register]:
+    """Runs of one meter's register, without what was dropped and what is still undecided.
+
+    The first reading is believed. A reading that cannot follow the last believed one waits for what comes in the
+    next DECIDE_S, and at least the next DECIDE_READINGS: the first of them that fits the old level shows that it was
+    a glitch; if instead all go on from the new level, the meter was exchanged and a new segment starts, with no
+    energy across the seam (at once when the meter's id changed). If neither, it is dropped.
+    """
+    if not points.ats:
+        return []
+    if _runs_on(points, max_power_w):
+        return [points]
+    kept = [[0]]
+    position = 1
+    while position < len(points.ats):
+        good = kept[-1][-1]
+        if not _follows(points, good, position, max_power_w):
+            decided = _decide(points, good, position, max_power_w)
+            if decided is None:
+                break
+            position, is_exchange = decided
+            if is_exchange:
+                kept.append([])
+            elif not _follows(points, good, position, max_power_w):
+                continue
+        kept[-1].append(position)
+        position += 1
+    ats, whs, meters = points
+    return [Register([ats[i] for i in piece], [whs[i] for i in piece], [meters[i] for i in piece]) for piece in kept]
+
+
+def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tuple[int, bool] | None:
+    """What to look at next after a strange step, and whether a new segment starts there; None while undecided."""
+    ats = points.ats
+    end = max(bisect_right(ats, ats[strange] + DECIDE_S), strange + 1 + DECIDE_READINGS)
+    following = range(strange + 1, min(end, len(ats)))
+    for position in following:
+        if _follows(points, good, position, max_power_w):
+            return position, False
+    is_known = strange + DECIDE_READINGS < len(ats) and ats[-1] >= ats[strange] + DECIDE_S
+    if is_known or _is_other_meter(points, good, strange):
+        goes_on = all(_follows(points, position - 1, position, max_power_w) for position in following)
+        return (strange, True) if goes_on else (strange + 1, False)
+    return None
+
+
+def _is_other_meter(points: Register, one: int, other: int) -> bool:
+    before, after = points.meters[one], points.meters[other]
+    return before is not None and after is not None and before != after
+
+
+def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether one meter can have shown these two values; 1 Wh of the rise may be its own rounding."""
+    rise = points.whs[other] - points.whs[one]
+    longest = max_power_w * (points.ats[other] - points.ats[one])
+    return rise >= 0 and (rise - 1) * 3600 <= longest and not _is_other_meter(points, one, other)
+
+
+def _runs_on(points: Register, max_power_w: int) -> bool:
+    """Every step is a plain one; the common case, without a Python loop."""
+    ats, whs, meters = points
+    if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
+        return False
+    if len(ats) < 2:
+        return True
+    steepest, shortest = max(map(sub, whs[1:], whs)), min(map(sub, ats[1:], ats))
+    if (steepest - 1) * 3600 <= max_power_w * shortest:
+        return True
+    return all(_follows(points, one, other, max_power_w) for one, other in pairwise(range(len(ats))))
+
+
+def _shares(pieces: Iterable[Register], edges: Sequence[int]) -> list[Share | None]:
+    shares: list[Share | None] = [None] * (len(edges) - 1)
+    for piece in pieces:
+        first = max(bisect_right(edges, piece.ats[0]) - 1, 0)
+        last = min(bisect_left(edges, piece.ats[-1]), len(shares))
+        for slot in range(first, last):
+            share, before = _share(piece, edges[slot], edges[slot + 1]), shares[slot]
+            shares[slot] = share if before is None else Share(*map(sum, zip(before, share, strict=True)))
+    return shares
+
+
+def _share(piece: Register, start: int, end: int) -> Share:
+    """A segment's energy in a half hour that it touches: a difference of two interpolated registers."""
+    start, end = max(start, piece.ats[0]), min(end, piece.ats[-1])
+    low, _, leaves = _at(piece, start)
+    high, enters, _ = _at(piece, end)
+    estimated_wh = estimated_s = 0
+    if leaves > start:
+        gap_end = min(leaves, end)
+        estimated_wh, estimated_s = _at(piece, gap_end)[0] - low, gap_end - start
+    if enters < end and (leaves <= start or enters >= leaves):
+        gap_start = max(enters, start)
+        estimated_wh += high - _at(piece, gap_start)[0]
+        estimated_s += end - gap_start
+    return Share(high - low, estimated_wh, end - start, estimated_s)
+
+
+def _at(piece: Register, at: int) -> tuple[int, int, int]:
+    """The register at an instant within a segment (rounded down), and the gap around it (`at, at` if none)."""
+    ats, whs, _ = piece
+    after = bisect_left(ats, at)
+    if ats[after] == at:
+        return whs[after], at, at
+    start, end = ats[after - 1], ats[after]
+    wh = whs[after - 1] + (whs[after] - whs[after - 1]) * (at - start) // (end - start)
+    return (wh, start, end) if end - start > MAX_GAP_S else (wh, at, at)
+
+
+def _part(imported: Share | None, exported: Share | None) -> Part:
+    present = [share for share in (imported, exported) if share is not None and share.span_s]
+    if not present:
+        return EMPTY
+    known = max(share.span_s for share in present)
+    estimated = max(share.estimated_s for share in present)
+    return Part(
+        imported.wh if imported in present and imported else None,
+        exported.wh if exported in present and exported else None,
+        imported.estimated_wh if imported else 0,
+        exported.estimated_wh if exported else 0,
+        known - estimated,
+        estimated,
+    )
+
+
+class _WattSeconds(NamedTuple):
+    imported: int
+    exported: int
+    seconds: int
+
+
+def _held_power(
+    readings: Sequence[Reading], spans: list[tuple[int, int]], edges: Sequence[int], max_power_w: int
+) -> dict[int, _WattSeconds]:
+    """Power without a register, held to the next reading for at most MAX_GAP_S, by slot."""
+    slots: dict[int, _WattSeconds] = {}
+    if all(map(_has_register, readings)):
+        return slots
+    usable = [reading for reading in readings if _has_register(reading) or is_plausible(reading.power_w, max_power_w)]
+    for reading, following in pairwise(usable):
+        if _has_register(reading) or any(start <= reading.at < end for start, end in spans):
+            continue
+        power = reading.power_w or 0
+        until = min(following.at, reading.at + MAX_GAP_S, edges[-1])
+        start = max(reading.at, edges[0])
+        while start < until:
+            slot = bisect_right(edges, start) - 1
+            end = min(until, edges[slot + 1])
+            before = slots.get(slot, _WattSeconds(0, 0, 0))
+            energy = abs(power) * (end - start)
+            added = (energy, 0) if power >= 0 else (0, energy)
+            slots[slot] = _WattSeconds(
+                before.imported + added[0], before.exported + added[1], before.seconds + end - start
+            )
+            start = end
+    return slots
+
+
+def _has_register(reading: Reading) -> bool:
+    return reading.import_wh is not None or reading.export_wh is not None
+
+
+def is_plausible(power_w: int | None, max_power_w: int) -> bool:
+    """Whether a power is known and within what the home can draw or give."""
+    return power_w is not None and abs(power_w) <= max_power_w
+
+
+def _with_power(part: Part, energy: _WattSeconds) -> Part:
+    return part._replace(
+        import_wh=(part.import_wh or 0) + _wh(energy.imported),
+        export_wh=(part.export_wh or 0) + _wh(energy.exported),
+        covered_s=part.covered_s + energy.seconds,
+    )
+
+
+def _wh(watt_seconds: int) -> int:
+    """Whole Wh, the nearest."""
+    return (watt_seconds + 1800) // 3600

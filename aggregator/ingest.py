@@ -1,0 +1,124 @@
+"""Accept readings: into their half-hour blocks, the live state and the registry, in one durable step.
+
+Lines of JSON are taken in chunks: the readings of a chunk are coalesced before they are written, so a block is
+written once a chunk and not once a reading. What is refused is counted by reason and handed to the caller.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from aggregator.documents import Device, Live
+from aggregator.energy import CHANNELS, is_plausible
+from aggregator.errors import Refused
+from aggregator.periods import HALF_HOUR
+from aggregator.readings import Reading, parse_line
+from aggregator.store.base import Store, Written
+
+Refuse = Callable[[int, Refused], None]  # line number, why
+_Grouped = dict[tuple[str, int], dict[int, Reading]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of readings so far."""
+
+    accepted: int = 0
+    unchanged: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rejected(self) -> int:
+        """How many were refused."""
+        return self.reasons.total()
+
+    def as_json(self) -> dict[str, object]:
+        """The outcome as `wattfall ingest` prints it."""
+        return {
+            "accepted": self.accepted,
+            "unchanged": self.unchanged,
+            "rejected": self.rejected,
+            "reasons": dict(sorted(self.reasons.items())),
+        }
+
+
+def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str) -> Written:
+    """Take in readings; durable on return. A device seen for the first time registers itself in `default_zone`."""
+    blocks: _Grouped = defaultdict(dict)
+    repeated = 0
+    for reading in readings:
+        repeated += _add(blocks, reading)
+    written = _write(store, blocks, now, default_zone)
+    return Written(written.accepted, written.unchanged + repeated)
+
+
+def ingest_lines(
+    store: Store,
+    lines: Sequence[bytes],
+    first_number: int,
+    now: int,
+    default_zone: str,
+    outcome: Outcome,
+    refuse: Refuse,
+) -> None:
+    """Take in one chunk of JSON Lines, counting into `outcome`; blank lines are passed over."""
+    blocks: _Grouped = defaultdict(dict)
+    repeated = 0
+    for number, line in enumerate(lines, first_number):
+        try:
+            reading = parse_line(line, now)
+        except Refused as refused:
+            if line.strip():
+                outcome.reasons[refused.reason] += 1
+                refuse(number, refused)
+            continue
+        repeated += _add(blocks, reading)
+    written = _write(store, blocks, now, default_zone)
+    outcome.accepted += written.accepted
+    outcome.unchanged += written.unchanged + repeated
+
+
+def _add(blocks: _Grouped, reading: Reading) -> bool:
+    """Put a reading in its block; True when the very same one is there already."""
+    at = reading.at
+    block = blocks[reading.device_id, at - at % HALF_HOUR]
+    if block.get(at) == reading:
+        return True
+    block[at] = reading
+    return False
+
+
+def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Written:
+    if not blocks:
+        return Written(0, 0)
+    newest: dict[str, Reading] = {}
+    reported: dict[str, set[str]] = defaultdict(set)
+    for (device_id, _), block in sorted(blocks.items()):
+        newest[device_id] = block[max(block)]
+        for channel, position in _POSITIONS:
+            if channel not in reported[device_id] and any(reading[position] is not None for reading in block.values()):
+                reported[device_id].add(channel)
+    with store.round():
+        devices = [_known(store, device_id, reported[device_id], default_zone) for device_id in newest]
+        written = store.write_readings(blocks, now)
+        store.put_live([_live(newest[device.device_id], device, now) for device in devices])
+    return written
+
+
+_POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
+
+
+def _known(store: Store, device_id: str, reported: set[str], default_zone: str) -> Device:
+    """The registry's entry, made or widened when the device shows something new."""
+    stored = store.device(device_id)
+    device = stored or Device(device_id, default_zone)
+    if not reported <= set(device.registers):
+        device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
+    if device != stored:
+        store.put_device(device)
+    return device
+
+
+def _live(reading: Reading, device: Device, now: int) -> Live:
+    power = reading.power_w if is_plausible(reading.power_w, device.max_power_w) else None
+    return Live(reading.device_id, reading.at, now, power, reading.import_wh, reading.export_wh, reading.meter_id)

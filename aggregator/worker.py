@@ -1,0 +1,76 @@
+"""The worker: follows a store's change feed and carries every level to the next until nothing is dirty."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from aggregator.errors import StoreAway, StoreUnusable
+from aggregator.store.base import Store
+from aggregator.waterfall import LEVELS, carry
+
+BATCH = 480  # change records; as many as one round takes from each level
+IDLE_S = 0.5  # between looks at an empty feed
+LONGEST_PAUSE_S = 30.0  # while the store is away
+SWEEP_S = 3600  # between removals of expired readings
+REPORT_S = 60  # between reports of the lag
+DAY_S = 86_400
+log = logging.getLogger("wattfall.worker")
+
+
+def settle_round(store: Store) -> int:
+    """One round: each level's dirty children carried on, once each. Returns how many; 0 means settled."""
+    count = 0
+    for level in LEVELS:
+        with store.round():
+            changes = store.changes(level.child, BATCH)
+            carry(store, level, changes)
+            store.settle(changes)
+        count += len(changes)
+    return count
+
+
+def drain(store: Store) -> int:
+    """Rounds until nothing is dirty. Returns how many change records were carried on."""
+    total = 0
+    while count := settle_round(store):
+        total += count
+    return total
+
+
+def run_worker(
+    store: Store, retention_days: int, stop: threading.Event, clock: Callable[[], float] = time.time
+) -> None:
+    """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly."""
+    pause = IDLE_S
+    next_sweep = next_report = clock()
+    while not stop.is_set():
+        try:
+            settled = settle_round(store)
+            if clock() >= next_sweep:
+                next_sweep = clock() + SWEEP_S
+                sweep(store, retention_days, int(clock()))
+            if clock() >= next_report:
+                next_report = clock() + REPORT_S
+                report_lag(store, int(clock()))
+            pause = IDLE_S
+        except (StoreAway, StoreUnusable) as error:
+            settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
+            log.warning("%s; trying again in %.0f s", error, pause)
+        if not settled:
+            stop.wait(pause)
+    log.info("stopped; every change record not carried on is kept for the next worker")
+
+
+def sweep(store: Store, retention_days: int, now: int) -> int:
+    """Remove readings past their retention, but not what came in during the last day."""
+    removed = store.expire_readings(now - retention_days * DAY_S, now - DAY_S)
+    if removed:
+        log.info("removed %d half hours of readings older than %d days", removed, retention_days)
+    return removed
+
+
+def report_lag(store: Store, now: int) -> None:
+    """Say how far the charts are behind the readings."""
+    backlog = store.backlog()
+    log.info("%d documents waiting, lag %d s", backlog.waiting, now - backlog.since if backlog.since else 0)
