@@ -137,6 +137,12 @@ def as_json(document: Document) -> dict[str, object]:
     return content
 
 
+def live_json(live: Live) -> dict[str, object]:
+    """A live state as others read it, its instants as ISO times in UTC."""
+    instants = {name: periods.local(getattr(live, name), "UTC").isoformat() for name in ("at", "received_at")}
+    return live._asdict() | instants
+
+
 def coverage(part: Part, seconds: int) -> float:
     """The share of `seconds` that was measured, 0 to 1, rounded down: 1 means every second."""
     return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0

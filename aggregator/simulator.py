@@ -81,6 +81,7 @@ def arrivals(household: Household, since: int, until: int) -> list[Reading]:
 
 
 def _readings(household: Household, instants: Iterable[int]) -> Iterator[Reading]:
+    """What the meter shows at each instant, in the order given; the day is looked up only when it changes."""
     start = end = 0
     for at in instants:
         if not start <= at < end:
@@ -120,7 +121,7 @@ def _scattered(noise: int, number: int) -> int:
     return mixed ^ mixed >> 13
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _day(household: Household, day: str) -> tuple[Course, Registers]:
     """The course of a local day, and the registers at its start."""
     return _course(household, day), _registers(household, day[:7])[int(day[8:]) - 1]

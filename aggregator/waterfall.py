@@ -71,18 +71,25 @@ def _carry_document(store: Store, level: Level, device: Device, period: str) -> 
 
 def _carry_readings(store: Store, device: Device, first: int, last: int) -> None:
     changed = store.readings(device.device_id, first, last)
-    if not changed:
-        return
-    before, start = _before(store, device, first, changed[0].at)
-    after, end = _after(store, device, last, changed[-1].at)
+    if changed:
+        recompute(store, device, first, last, Window(changed[0].at, changed[-1].at))
+
+
+def recompute(store: Store, device: Device, first: int, last: int, least: Window) -> None:
+    """Compute the hours again that the blocks from `first` to `last` reach, and at least those of `least`."""
+    before, start = _before(store, device, first, least.start)
+    after, end = _after(store, device, last, least.end)
+    readings = [*before, *store.readings(device.device_id, first, last), *after]
+    start = min(start, periods.hour_window(least.start, device.timezone).start)
+    end = max(end, periods.hour_window(least.end, device.timezone).end)
     horizon = store.horizon(device.device_id)
-    halves = half_hours([*before, *changed, *after], device, Window(start, end))
+    halves = half_hours(readings, device, Window(start, end))
     for day, group in groupby(halves, key=itemgetter(0)):
         replace_half_hours(store, device, day, list(group), horizon)
 
 
 def _before(store: Store, device: Device, first: int, at: int) -> tuple[list[Reading], int]:
-    """The readings needed before a block that changed, and where the hours begin that it reaches."""
+    """The readings needed before a block, and from when on a change of it counts (`at` if they do not matter)."""
     before: list[Reading] = []
     starts = store.block_starts(device.device_id, first, -sum(LOOKS) - 1)
     for look in _looks(starts):
@@ -91,13 +98,13 @@ def _before(store: Store, device: Device, first: int, at: int) -> tuple[list[Rea
         if start is not None:
             return before, start
     if not before:
-        return [], periods.hour_window(at, device.timezone).start
+        return before, at
     start = reach_before(before, device, is_all=True) or at
     return before, max(start, periods.hour_window(before[0].at, device.timezone).end)
 
 
 def _after(store: Store, device: Device, last: int, at: int) -> tuple[list[Reading], int]:
-    """The readings needed after a block that changed, and where the hours end that it reaches."""
+    """The readings needed after a block, and until when a change of it counts (`at` if they do not matter)."""
     after: list[Reading] = []
     starts = store.block_starts(device.device_id, last, sum(LOOKS) + 1)
     for look in _looks(starts):
@@ -106,7 +113,7 @@ def _after(store: Store, device: Device, last: int, at: int) -> tuple[list[Readi
         if end is not None:
             return after, end
     if not after:
-        return [], periods.hour_window(at, device.timezone).end
+        return after, at
     end = reach_after(after, device, is_all=True) or at
     return after, min(end, periods.hour_window(after[-1].at, device.timezone).start)
 

@@ -1,0 +1,228 @@
+"""The commands that need no screen. Others script against them: what they print and return is a contract."""
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import click
+
+from aggregator import periods, tables
+from aggregator.documents import Device, Document, as_json, live_json
+from aggregator.errors import ConfigurationError, Refused
+from aggregator.feed import check_is_demo, fill, run_simulator
+from aggregator.ingest import Outcome, ingest_lines
+from aggregator.lines import chunks
+from aggregator.readings import check_device_id
+from aggregator.settings import Settings
+from aggregator.simulator import households
+from aggregator.store import Store, open_store
+from aggregator.verify import differences, rebuild, rezone
+from aggregator.worker import drain, run_worker
+
+LEVELS = click.Choice(["live", *periods.LEVELS])
+
+
+def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that every command about a store has."""
+    return click.option("--store", "store_url", metavar="URL", help="Where documents live [WATTFALL_STORE].")(command)
+
+
+def opened(settings: Settings, url: str | None) -> Store:
+    """The store of an option, or of the settings."""
+    return open_store(url or settings.store)
+
+
+def known(store: Store, device_id: str) -> Device:
+    """A device of the registry; raises ConfigurationError where there is none."""
+    device = store.device(device_id)
+    if device is None:
+        raise ConfigurationError(f"there is no device {device_id!r}; `wattfall device list` shows those there are")
+    return device
+
+
+def until_stopped() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def log_to_stderr() -> None:
+    """Long-running commands say what they do, with the time."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+@click.command("ingest")
+@click.argument("source", metavar="[FILE or -]", type=click.File("rb"), default="-")
+@with_store
+@click.pass_obj
+def ingest_command(settings: Settings, source: BinaryIO, store_url: str | None) -> None:
+    """Take in readings as JSON Lines, and carry them to every chart.
+
+    The last line of the output counts them as JSON; each line that was refused is named on stderr.
+    """
+    store, outcome, number = opened(settings, store_url), Outcome(), 1
+    for lines in chunks(source):
+        ingest_lines(store, lines, number, int(time.time()), settings.timezone, outcome, _name_refused)
+        number += len(lines)
+    drain(store)
+    if number == 1:
+        click.echo("the input is empty", err=True)
+    click.echo(json.dumps(outcome.as_json()))
+    sys.exit(0 if outcome.accepted or outcome.unchanged else 1)
+
+
+def _name_refused(number: int, refused: Refused) -> None:
+    click.echo(f"line {number}: {refused}", err=True)
+
+
+@click.command()
+@click.argument("level", type=LEVELS)
+@click.argument("device_id", metavar="DEVICE")
+@click.argument("period", required=False)
+@click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
+@with_store
+@click.pass_obj
+def show(
+    settings: Settings, level: str, device_id: str, period: str | None, is_json: bool, store_url: str | None
+) -> None:
+    """Show one document: the live state, or a day, month or year (by default the present one)."""
+    store = opened(settings, store_url)
+    device = known(store, device_id)
+    if level == "live":
+        live = store.live(device_id)
+        if live is None:
+            raise ConfigurationError(f"{device_id} has not sent a reading yet")
+        click.echo(json.dumps(live_json(live)) if is_json else tables.live_table(live, device.timezone))
+        return
+    wanted = (
+        periods.check_period(level, period) if period else periods.period_of(level, int(time.time()), device.timezone)
+    )
+    document = store.document(level, device_id, wanted) or Document(level, device_id, wanted, device.timezone, {})
+    click.echo(json.dumps(as_json(document)) if is_json else tables.document_table(document))
+
+
+@click.group()
+def device() -> None:
+    """The registry of devices."""
+
+
+@device.command("set")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--timezone", help="An IANA time zone, like Europe/London.")
+@click.option("--max-power-w", type=click.IntRange(1, 10_000_000), help="What the home can draw or give at most, W.")
+@with_store
+@click.pass_obj
+def device_set(
+    settings: Settings, device_id: str, timezone: str | None, max_power_w: int | None, store_url: str | None
+) -> None:
+    """Add a device, or change it; its charts are made anew where that matters."""
+    store = opened(settings, store_url)
+    stored = store.device(check_id(device_id))
+    changed = stored or Device(device_id, settings.timezone)
+    if max_power_w:
+        changed = replace(changed, max_power_w=max_power_w)
+    zone = periods.check_timezone(timezone) if timezone else changed.timezone
+    if changed != stored:
+        store.put_device(changed)
+    if zone != changed.timezone:
+        rezone(store, changed, zone)
+    elif stored and changed != stored:
+        rebuild(store, changed, None, None)
+    drain(store)
+    click.echo(tables.device_line(known(store, device_id)))
+
+
+def check_id(device_id: str) -> str:
+    """A device id from the command line; raises ConfigurationError when it cannot be one."""
+    try:
+        return check_device_id(device_id)
+    except Refused as refused:
+        raise ConfigurationError(refused.detail) from refused
+
+
+@device.command("list")
+@with_store
+@click.pass_obj
+def device_list(settings: Settings, store_url: str | None) -> None:
+    """List the devices, one a line."""
+    for one in all_devices(opened(settings, store_url)):
+        click.echo(tables.device_line(one))
+
+
+def all_devices(store: Store) -> Iterator[Device]:
+    """Every device, in the order of their ids."""
+    after = ""
+    while page := store.devices(after):
+        yield from page
+        after = page[-1].device_id
+
+
+@click.command()
+@click.argument("device_id", metavar="[DEVICE]", required=False)
+@with_store
+@click.pass_obj
+def verify(settings: Settings, device_id: str | None, store_url: str | None) -> None:
+    """Compute every document again and compare it with what is stored; exit 1 and a list if anything differs."""
+    store = opened(settings, store_url)
+    devices = [known(store, device_id)] if device_id else list(all_devices(store))
+    found = 0
+    for one in devices:
+        for difference in differences(store, one):
+            found += 1
+            click.echo(difference)
+    click.echo(f"{len(devices)} devices, {found} differences")
+    sys.exit(1 if found else 0)
+
+
+@click.command("rebuild")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--from", "first_day", metavar="DAY", help="The first day, like 2026-11-01.")
+@click.option("--to", "last_day", metavar="DAY", help="The last day.")
+@with_store
+@click.pass_obj
+def rebuild_command(
+    settings: Settings, device_id: str, first_day: str | None, last_day: str | None, store_url: str | None
+) -> None:
+    """Compute a device's documents again from its readings; what expired readings have made stays."""
+    store = opened(settings, store_url)
+    for day in filter(None, (first_day, last_day)):
+        periods.check_period("day", day)
+    count = rebuild(store, known(store, device_id), first_day, last_day)
+    drain(store)
+    click.echo(f"{device_id}: {count} days computed again")
+
+
+@click.command()
+@with_store
+@click.pass_obj
+def worker(settings: Settings, store_url: str | None) -> None:
+    """Carry every change of the store to the charts, until stopped."""
+    log_to_stderr()
+    run_worker(opened(settings, store_url), settings.retention_days, until_stopped())
+
+
+@click.command()
+@click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
+@click.option("--days", type=click.IntRange(1, 1000), default=400, show_default=True, help="Of history.")
+@click.option("--seed", default=1, show_default=True)
+@with_store
+@click.pass_obj
+def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
+    """Simulate demo households: their history where it is missing, then a reading every 10 s, until stopped."""
+    log_to_stderr()
+    store, homes = opened(settings, store_url), households(count, seed)
+    check_is_demo(store, homes)
+    now = int(time.time())
+    fill(store, homes, days, now, lambda _: None)
+    run_simulator(store, homes, now - 1, until_stopped())
+
+
+COMMANDS = (ingest_command, show, device, verify, rebuild_command, worker, simulate)

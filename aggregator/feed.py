@@ -1,0 +1,65 @@
+"""The simulator's connection to a store: history first, then live, all through the ordinary ingest path."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+
+from aggregator.errors import ConfigurationError
+from aggregator.ingest import ingest
+from aggregator.periods import HALF_HOUR
+from aggregator.readings import Reading
+from aggregator.simulator import TICK_S, Household, arrivals, history
+from aggregator.store.base import Store
+
+RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
+BATCH = 20_000  # readings
+DAY_S = 86_400
+
+
+def check_is_demo(store: Store, homes: Sequence[Household]) -> None:
+    """Raise ConfigurationError if the store holds devices that are not the simulator's."""
+    own = {home.device_id for home in homes}
+    for device in store.devices(limit=len(own) + 1000):
+        if device.device_id not in own and not device.device_id.startswith("demo-"):
+            raise ConfigurationError(
+                f"the store holds {device.device_id}, which is no demo household; name another store for the demo"
+            )
+
+
+def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress: Callable[[int], None]) -> None:
+    """Bring every household's readings up to `now`, from `days` ago where it has none. Reports each batch's size."""
+    for home in homes:
+        newest = store.live(home.device_id)
+        missed = _since(home, newest.at if newest else now - days * DAY_S, now, is_new=newest is None)
+        while batch := list(islice(missed, BATCH)):
+            ingest(store, batch, now, home.timezone)
+            progress(len(batch))
+
+
+def expected(homes: Sequence[Household], days: int) -> int:
+    """About how many readings `fill` brings into an empty store."""
+    recent = min(RECENT_S, days * DAY_S)
+    return len(homes) * (recent // TICK_S + max(days * DAY_S - recent, 0) // HALF_HOUR)
+
+
+def run_simulator(
+    store: Store,
+    homes: Sequence[Household],
+    since: int,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Send what the households' devices send after `since` (UTC seconds), every 10 s, until `stop` is set."""
+    while not stop.wait(TICK_S - clock() % TICK_S):
+        now = int(clock())
+        for home in homes:
+            ingest(store, arrivals(home, since, now), now, home.timezone)
+        since = now
+
+
+def _since(home: Household, newest: int, now: int, *, is_new: bool) -> Iterator[Reading]:
+    recent = max(newest, now - RECENT_S)
+    coarse = history(home, newest, recent, HALF_HOUR) if newest < recent else iter(())
+    fine = history(home, recent, now, TICK_S) if is_new else iter(arrivals(home, recent, now))
+    return chain(coarse, fine)

@@ -1,0 +1,68 @@
+"""Documents as text tables for people at a terminal. Pure."""
+
+from collections.abc import Iterable
+
+from aggregator import periods
+from aggregator.documents import Device, Document, Live, Part, coverage
+from aggregator.periods import Slot
+
+_NAMES = {"day": "HH:mm", "month": "ddd D", "year": "MMM"}
+
+
+def document_table(document: Document) -> str:
+    """A chart's parts, one a line, and their total."""
+    slots = periods.slots(document.level, document.period, document.timezone)
+    seconds = sum(slot.end - slot.start for slot in slots)
+    rows = [_row(_name(document, slot), document.part(slot.name), slot.end - slot.start) for slot in slots]
+    header = ("", "import kWh", "export kWh", "estimated kWh", "coverage")
+    title = f"{document.device_id} · {document.period} · {document.timezone}"
+    return "\n".join([title, *_aligned([header, *rows, _row("total", document.total, seconds)])])
+
+
+def live_table(live: Live, timezone: str) -> str:
+    """A live state, one figure a line."""
+    rows = [
+        ("reading", periods.local(live.at, timezone).to_datetime_string() + f" {timezone}"),
+        ("received", f"{live.received_at - live.at} s later"),
+        ("power", _or_unknown(live.power_w, "W")),
+        ("import register", _or_unknown(live.import_wh, "Wh")),
+        ("export register", _or_unknown(live.export_wh, "Wh")),
+        ("meter", live.meter_id or "unknown"),
+    ]
+    return "\n".join([live.device_id, *(f"{name:<16} {value}" for name, value in rows)])
+
+
+def device_line(device: Device) -> str:
+    """A device of the registry on one line."""
+    return f"{device.device_id}\t{device.timezone}\t{device.max_power_w} W"
+
+
+def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:
+    figures = (part.import_wh, part.export_wh, None if part.is_empty else part.estimated_wh)
+    return (name, *map(_kwh, figures), f"{coverage(part, seconds):.0%}")
+
+
+def _name(document: Document, slot: Slot) -> str:
+    start = periods.local(slot.start, document.timezone)
+    name = start.format(_NAMES[document.level])
+    is_odd_day = document.level == "day" and len(_hours(document)) != 24
+    return f"{name} {start.format('Z')}" if is_odd_day else name
+
+
+def _hours(document: Document) -> tuple[Slot, ...]:
+    return periods.slots("day", document.period, document.timezone)
+
+
+def _kwh(wh: int | None) -> str:
+    return "-" if wh is None else f"{wh / 1000:.3f}"
+
+
+def _or_unknown(value: int | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:,} {unit}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for first, *rest in rows:
+        figures = (figure.rjust(width) for figure, width in zip(rest, widths[1:], strict=True))
+        yield "  ".join([first.ljust(widths[0]), *figures])

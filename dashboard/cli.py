@@ -1,0 +1,82 @@
+"""The `wattfall` command: aggregator's commands, and those that have a screen."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from platformdirs import user_data_path
+
+from aggregator import cli
+from aggregator.errors import WattfallError
+from aggregator.settings import Settings, load
+
+
+class _Commands(click.Group):
+    """A group whose errors are one line, naming the fault and the mend, with exit code 2."""
+
+    def main(self, args: Sequence[str] | None = None, **_: object) -> None:  # type: ignore[override]
+        try:
+            code = super().main(args=args, prog_name="wattfall", standalone_mode=False)
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.UsageError as error:
+            _fail(error.format_message() + (f"; see `{error.ctx.command_path} --help`" if error.ctx else ""))
+        except (click.ClickException, WattfallError) as error:
+            _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(0)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"wattfall: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wattfall")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Wattfall: from a meter's readings to an energy dashboard."""
+    context.obj = load(os.environ)
+
+
+for command in cli.COMMANDS:
+    main.add_command(command)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from other machines.")
+@cli.with_store
+@click.pass_obj
+def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
+    """Serve the dashboard."""
+    from dashboard.server import serve
+
+    chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
+    cli.opened(chosen, None).close()  # a store that cannot be used is said once, here, not by every worker
+    serve(chosen, host)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
+@click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
+@click.option("--days", type=click.IntRange(1, 1000), default=400, show_default=True, help="Of history.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where the demo keeps its data.")
+@click.option("--seed", default=1, show_default=True)
+@click.pass_obj
+def demo(settings: Settings, port: int | None, count: int, days: int, data: Path | None, seed: int) -> None:
+    """Run everything with simulated households; started again on the same data it continues."""
+    from dashboard.demo import run_demo
+
+    folder = data or user_data_path("wattfall", appauthor=False) / "demo"
+    run_demo(folder, port or settings.port, count, days, seed, cli.until_stopped().is_set)
+
+
+if __name__ == "__main__":
+    main()
