@@ -139,8 +139,7 @@ def as_json(document: Document) -> dict[str, object]:
 
 def live_json(live: Live) -> dict[str, object]:
     """A live state as others read it, its instants as ISO times in UTC."""
-    instants = {name: periods.local(getattr(live, name), "UTC").isoformat() for name in ("at", "received_at")}
-    return live._asdict() | instants
+    return live._asdict() | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)}
 
 
 def coverage(part: Part, seconds: int) -> float:

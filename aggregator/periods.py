@@ -75,6 +75,11 @@ def local(at: int, zone: str) -> DateTime:
     return pendulum.from_timestamp(at, tz=zone)
 
 
+def iso_utc(at: int) -> str:
+    """An instant as others read it: `2026-11-23T14:00:00Z`."""
+    return local(at, "UTC").to_iso8601_string()
+
+
 @lru_cache(maxsize=65536)
 def day_start(day: str, zone: str) -> int:
     """The first instant of a local date.

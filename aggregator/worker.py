@@ -10,7 +10,7 @@ from aggregator.store.base import Store
 from aggregator.waterfall import LEVELS, carry
 
 BATCH = 480  # change records; as many as one round takes from each level
-IDLE_S = 0.5  # between looks at an empty feed
+IDLE_S = 0.25  # between looks at an empty feed
 LONGEST_PAUSE_S = 30.0  # while the store is away
 SWEEP_S = 3600  # between removals of expired readings
 REPORT_S = 60  # between reports of the lag

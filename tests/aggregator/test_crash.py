@@ -1,0 +1,57 @@
+"""Killed at any moment, nothing that was acknowledged is lost and the waterfall goes on where it was."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from aggregator.store import open_store
+from aggregator.verify import FOR_EVER, differences
+from aggregator.worker import drain
+from tests.aggregator import crash_ingester
+from tests.aggregator.crash_ingester import batch
+
+KILLS = 12
+ROOT = Path(__file__).parent.parent.parent
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    )
+
+
+def kill(process: "subprocess.Popen[str]") -> str:
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    return output
+
+
+def acknowledged(output: str) -> int:
+    """The number of the last batch whose acknowledgement came out whole, -1 for none."""
+    whole = [int(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
+    return whole[-1] if whole else -1
+
+
+def test_what_was_acknowledged_survives_sigkill_of_ingester_and_worker(tmp_path: Path) -> None:
+    url, chance, done = f"sqlite:///{tmp_path / 'crash.db'}", random.Random(3), 0
+    worker = start("dashboard.cli", "worker", "--store", url)
+    for _ in range(KILLS):
+        ingester = start(crash_ingester.__name__, url, str(done))
+        time.sleep(chance.uniform(0.3, 0.9))
+        if chance.random() < 0.6:
+            kill(worker)
+            worker = start("dashboard.cli", "worker", "--store", url)
+        done = max(done, acknowledged(kill(ingester)) + 1)
+    kill(worker)
+
+    store = open_store(url)
+    drain(store)
+    stored = set(store.readings("crash", 0, FOR_EVER))
+    device = store.device("crash")
+    assert done > KILLS
+    assert [number for number in range(done) if not stored.issuperset(batch(number))] == []
+    assert device is not None
+    assert list(differences(store, device)) == []
