@@ -8,7 +8,8 @@ Layout before deflating: a version byte, the count (16 bits), the columns, the m
 import sys
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import accumulate, compress, repeat
 from operator import sub
 
@@ -18,6 +19,7 @@ from aggregator.readings import Reading
 
 VERSION = 1
 _WIDTHS = (("b", 1 << 7), ("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
+_reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _ABSENT, _FULL, _PARTIAL = 0, 1, 2
 
 
@@ -37,9 +39,12 @@ def pack(start: int, readings: Sequence[Reading]) -> bytes:
 def unpack(device_id: str, start: int, packed: bytes) -> list[Reading]:
     """The readings of a block, in order of time. Raises ValueError when it is not one."""
     try:
-        body = zlib.decompress(packed)
-    except zlib.error as error:
+        return _unpack(device_id, start, zlib.decompress(packed))
+    except (zlib.error, IndexError, TypeError) as error:
         raise ValueError(f"a block of readings is damaged: {error}") from error
+
+
+def _unpack(device_id: str, start: int, body: bytes) -> list[Reading]:
     if body[0] != VERSION:
         raise ValueError(f"a block of readings has version {body[0]}, this Wattfall reads {VERSION}")
     count = int.from_bytes(body[1:3], "little")
@@ -51,7 +56,7 @@ def unpack(device_id: str, start: int, packed: bytes) -> list[Reading]:
     runs = orjson.loads(body[position:])
     meters = repeat(None, count) if runs is None else runs * count if len(runs) == 1 else runs
     ats = [start + offset for offset in offsets]
-    return list(map(Reading._make, zip(repeat(device_id, count), ats, *columns, meters, strict=True)))
+    return list(map(_reading, zip(repeat(device_id, count), ats, *columns, meters, strict=True)))
 
 
 def _column(values: Sequence[int | None]) -> bytes:

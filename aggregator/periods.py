@@ -24,9 +24,9 @@ LEVELS = ("day", "month", "year")  # coarsest last
 PART_LETTER = {"day": "h", "month": "d", "year": "m"}  # of the parts that a level's chart shows
 
 _FORMATS = {
-    "day": re.compile(r"(\d{4})-(\d{2})-(\d{2})"),
-    "month": re.compile(r"(\d{4})-(\d{2})"),
-    "year": re.compile(r"(\d{4})"),
+    "day": re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"),
+    "month": re.compile(r"([0-9]{4})-([0-9]{2})"),
+    "year": re.compile(r"([0-9]{4})"),
 }
 
 

@@ -41,7 +41,7 @@ REASONS = {
     "not_whole": "a figure is not a whole number of W or Wh",
     "out_of_range": "a figure is larger than any meter's",
     "negative_register": "a register is below zero",
-    "bad_meter_id": "meter_id is not a text of up to 64 characters",
+    "bad_meter_id": "meter_id is not a text of up to 64 printable characters",
     "no_values": "neither power nor a register is present",
 }
 
@@ -145,7 +145,7 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:  # noqa: ANN401
 
 
 def _meter(value: object) -> str | None:
-    if type(value) is not str or len(value) > 64:
+    if type(value) is not str or len(value) > 64 or not value.isprintable():  # a lone surrogate cannot be stored
         raise Refused("bad_meter_id", f"meter_id is {_shown(value)}")
     return None if value.strip().lower() in NO_METER else value
 

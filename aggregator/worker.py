@@ -9,7 +9,7 @@ from aggregator.errors import StoreAway, StoreUnusable
 from aggregator.store.base import Store
 from aggregator.waterfall import LEVELS, carry
 
-BATCH = 480  # change records; as many as one round takes from each level
+BATCH = 1440  # change records; as many as one round takes from each level
 IDLE_S = 0.25  # between looks at an empty feed
 LONGEST_PAUSE_S = 30.0  # while the store is away
 SWEEP_S = 3600  # between removals of expired readings
@@ -42,6 +42,7 @@ def run_worker(
     store: Store, retention_days: int, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
     """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly."""
+    store.follow()
     pause = IDLE_S
     next_sweep = next_report = clock()
     while not stop.is_set():

@@ -1,7 +1,6 @@
 """The demo: history with a progress bar, then worker, simulator and web as processes of their own, ended together."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from aggregator.settings import sqlite_url
 from aggregator.simulator import households
 from aggregator.store import open_store
 from aggregator.worker import drain
+from dashboard.server import check_port
 
 PATIENCE_S = 30  # for the web process to answer, and for a process to end
 
@@ -38,13 +38,6 @@ def run_demo(data: Path, port: int, count: int, days: int, seed: int, stopped: C
             time.sleep(0.2)
     finally:
         _end(parts)
-
-
-def check_port(port: int) -> None:
-    """Raise ConfigurationError when something listens on the port already."""
-    with closing(socket.socket()) as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise ConfigurationError(f"port {port} is in use; choose another with --port")
 
 
 def prepare(url: str, count: int, days: int, seed: int) -> None:

@@ -1,0 +1,114 @@
+"""Homes with a known history, written as the waterfall would write it."""
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from aggregator import periods
+from aggregator.documents import EMPTY, Device, Live, Part, add
+from aggregator.periods import HALF_HOUR
+from aggregator.store.base import Store
+
+LONDON = "Europe/London"
+NOW = int(datetime(2026, 11, 23, 14, 20, 4, tzinfo=UTC).timestamp())  # a Monday
+FIRST_DAY = "2025-10-14"
+
+Energy = Callable[[int], Part]  # the start of a half hour -> what it holds
+
+
+def instant(text: str) -> int:
+    """UTC seconds of an ISO time."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def live(device_id: str, power_w: int | None, age: int = 4, now: int = NOW) -> Live:
+    """A newest reading of some age."""
+    return Live(device_id, now - age, now - age, power_w, 1_234_567, 0, None)
+
+
+def measured(import_wh: int, export_wh: int | None = None) -> Part:
+    """A half hour without a gap."""
+    return Part(import_wh, export_wh, covered_s=HALF_HOUR)
+
+
+def curve(at: int) -> Part:
+    """A family's half hour: a base load, a morning, an evening, and days that differ."""
+    hour, day = at % 86_400 / 3600, at // 86_400
+    peaks = 260 * math.exp(-((hour - 7.4) ** 2) / 1.6) + 420 * math.exp(-((hour - 18.7) ** 2) / 5)
+    season = 1 + 0.35 * math.cos((day - 20_468) / 365 * 2 * math.pi)
+    return measured(int((72 + peaks * (0.7 + day * 37 % 10 / 12) + at // 1800 * 7919 % 61) * season))
+
+
+def sunny(at: int) -> Part:
+    """The same family with panels on the roof."""
+    used = curve(at).import_wh or 0
+    hour = at % 86_400 / 3600
+    made = int(900 * math.exp(-((hour - 12.3) ** 2) / 5) * (0.5 + at // 86_400 * 53 % 10 / 10)) if 8 < hour < 17 else 0
+    return measured(max(0, used - made), max(0, made - used))
+
+
+def fill(store: Store, device: Device, first: str, until: int, energy: Energy = curve) -> None:
+    """Write a device's days from `first` up to an instant, and the months and years above them."""
+    store.put_device(device)
+    day, last = first, periods.day_of(until, device.timezone)
+    with store.round():
+        while day <= last:
+            fill_day(store, device, day, until, energy)
+            day = periods.shift("day", day, 1)
+        for level, below in (("month", "day"), ("year", "month")):
+            carry(store, device, level, store.periods(below, device.device_id))
+
+
+def fill_day(store: Store, device: Device, day: str, until: int, energy: Energy) -> None:
+    """Write one day's half hours and hours."""
+    zone = device.timezone
+    halves = {half: energy(half.start) for half in periods.half_hours(day, zone) if half.start < until}
+    parts = {half.name: part for half, part in halves.items() if part != EMPTY}
+    for hour in periods.slots("day", day, zone):
+        whole = add(part for half, part in halves.items() if hour.start <= half.start < hour.end)
+        if not whole.is_empty:
+            parts[hour.name] = whole
+    if parts:
+        store.merge_parts("day", device.device_id, day, zone, parts)
+
+
+def carry(store: Store, device: Device, level: str, below: Iterable[str]) -> None:
+    """Write the documents of a level from the ones below."""
+    child = periods.LEVELS[periods.LEVELS.index(level) - 1]
+    for period in below:
+        document = store.document(child, device.device_id, period)
+        assert document is not None
+        part = {periods.part_in(level, period): document.total}
+        store.merge_parts(level, device.device_id, periods.containing(level, period), device.timezone, part)
+
+
+def outage(start: str, end: str, estimated_until: str) -> Energy:
+    """The curve with a gap: estimated at first, then nothing."""
+    first, middle, last = instant(start), instant(estimated_until), instant(end)
+
+    def energy(at: int) -> Part:
+        if not first <= at < last:
+            return curve(at)
+        return Part(300, 0, estimated_import_wh=300, estimated_s=HALF_HOUR) if at < middle else EMPTY
+
+    return energy
+
+
+def furnish(store: Store) -> None:
+    """The homes of the browser tests: one of each kind."""
+    fill(store, Device("cad-1"), FIRST_DAY, NOW)
+    fill(store, Device("cad-solar"), "2026-06-03", NOW, sunny)
+    gap = outage("2026-11-23T02:00:00+00:00", "2026-11-23T10:00:00+00:00", "2026-11-23T06:00:00+00:00")
+    fill(store, Device("cad-patchy"), "2026-11-02", NOW, gap)
+    fill(store, Device("cad-silent"), "2026-10-01", instant("2026-11-23T11:30:00+00:00"))
+    fill(store, Device("cad-lord-howe", "Australia/Lord_Howe"), "2026-09-01", NOW)
+    store.put_device(Device("cad-new"))
+    store.put_live(
+        [
+            live("cad-1", 612),
+            live("cad-solar", -1240),
+            live("cad-patchy", 2875, age=75),
+            live("cad-silent", 433, age=NOW - instant("2026-11-23T11:30:00+00:00")),
+            live("cad-lord-howe", None),
+        ]
+    )

@@ -1,0 +1,255 @@
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from dash import Dash
+
+from aggregator.documents import Device, Document
+from aggregator.errors import StoreAway
+from aggregator.settings import load
+from aggregator.store.base import Store
+from dashboard.app import create_app
+from dashboard.sentences import CURRENT
+from dashboard.slots import ORDER
+from tests.dashboard import homes
+from tests.dashboard.homes import NOW
+
+Ask = Callable[..., Mapping[str, Any]]
+
+
+def app_on(store: Store) -> Dash:
+    return create_app(load({}), store, lambda: NOW)
+
+
+def ask_of(app: Dash) -> Ask:
+    client = app.server.test_client()
+
+    def ask(path: object, version: object = "", trigger: str = "url.pathname") -> Mapping[str, Any]:
+        answer = client.post(
+            "/_dash-update-component",
+            json={
+                "output": f"..{'...'.join(ORDER)}..",
+                "outputs": [dict(zip(("id", "property"), slot.split("."), strict=True)) for slot in ORDER],
+                "inputs": [
+                    {"id": "url", "property": "pathname", "value": path},
+                    {"id": "tick", "property": "n_intervals", "value": 1},
+                ],
+                "state": [{"id": "household", "property": "data-version", "value": version}],
+                "changedPropIds": [trigger],
+            },
+        )
+        assert answer.status_code == 200
+        content: Mapping[str, Any] = json.loads(answer.data)
+        return content
+
+    return ask
+
+
+@pytest.fixture
+def ask(store: Store) -> Ask:
+    homes.furnish(store)
+    return ask_of(app_on(store))
+
+
+def text(content: Mapping[str, Any], component: str = "") -> str:
+    """What a component is sent, or everything."""
+    response = content["response"]
+    return json.dumps(response[component] if component else response, ensure_ascii=False)
+
+
+def test_the_start_page_shows_a_card_a_device(ask: Ask) -> None:
+    home = text(ask("/"), "home")
+    assert all(f"/d/{name}" in home for name in ("cad-1", "cad-solar", "cad-silent", "cad-new"))
+
+
+def test_the_first_visit_says_what_happens_next(store: Store) -> None:
+    home = text(ask_of(app_on(store))("/"), "home")
+    assert "Your first reading has not arrived yet" in home
+    assert "wattfall ingest" in home
+
+
+def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
+    shown = ask("/d/cad-1/day/2026-11-22")["response"]
+    assert shown["title"]["data"] == "Sunday 22 November 2026 · cad-1"
+    assert shown["power-number"]["children"] == "612"
+    assert shown["previous"]["href"] == "/d/cad-1/day/2026-11-21"
+    assert shown["next"]["href"] == "/d/cad-1/day/2026-11-23"
+    assert shown["to-month"]["href"] == "/d/cad-1/month/2026-11"
+    assert (shown["to-day"]["aria-current"], shown["to-year"]["aria-current"]) == ("page", None)
+    assert len(shown["columns"]["children"]) == 24
+
+
+@pytest.mark.parametrize("level", ["day", "month", "year"])
+def test_every_level_leads_to_the_current_period_by_an_address_that_stays_current(ask: Ask, level: str) -> None:
+    shown = ask(f"/d/cad-1/{level}")["response"]
+    assert shown["current"]["href"] == f"/d/cad-1{'' if level == 'day' else '/' + level}"
+    assert shown["current-wide"]["children"] == CURRENT[level][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "to_day", "to_month", "to_year"),
+    [
+        ("/d/cad-1/year/2026", "/d/cad-1", "/d/cad-1/month", "/d/cad-1/year/2026"),
+        ("/d/cad-1/year/2025", "/d/cad-1/day/2025-01-01", "/d/cad-1/month/2025-01", "/d/cad-1/year/2025"),
+        ("/d/cad-1/month/2026-02", "/d/cad-1/day/2026-02-01", "/d/cad-1/month/2026-02", "/d/cad-1/year/2026"),
+        ("/d/cad-1/day/2026-02-07", "/d/cad-1/day/2026-02-07", "/d/cad-1/month/2026-02", "/d/cad-1/year/2026"),
+    ],
+)
+def test_the_levels_keep_the_time_that_is_looked_at(
+    ask: Ask, path: str, to_day: str, to_month: str, to_year: str
+) -> None:
+    shown = ask(path)["response"]
+    assert [shown[f"to-{level}"]["href"] for level in ("day", "month", "year")] == [to_day, to_month, to_year]
+
+
+def test_a_month_leads_down_to_its_days_and_a_year_to_its_months(ask: Ask) -> None:
+    assert '"href": "/d/cad-1/day/2026-11-05"' in text(ask("/d/cad-1/month/2026-11"), "columns")
+    assert '"href": "/d/cad-1/month/2026-02"' in text(ask("/d/cad-1/year/2026"), "columns")
+
+
+def test_there_is_no_way_before_the_first_or_after_the_current_period(ask: Ask) -> None:
+    nowhere = {"href": None, "aria-current": None, "aria-disabled": "true"}
+    assert ask(f"/d/cad-1/day/{homes.FIRST_DAY}")["response"]["previous"] == nowhere
+    assert ask("/d/cad-1")["response"]["next"] == nowhere
+
+
+def test_a_period_without_data_has_words_and_a_way_back(ask: Ask) -> None:
+    before = text(ask("/d/cad-1/day/2024-01-01"), "nothing")
+    assert "Before the first reading" in before
+    assert "Go to Tuesday 14 October 2025" in before
+    future = text(ask("/d/cad-1/day/2026-12-24"), "nothing")
+    assert "This day is still to come" in future
+    assert "Go to Monday 23 November 2026" in future
+
+
+@pytest.mark.parametrize("path", ["/d/nobody", "/d/nobody/day/2026-11-23"])
+def test_an_unknown_device_is_a_calm_page(ask: Ask, path: str) -> None:
+    assert "This device is not known here" in text(ask(path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        None,
+        17,
+        ["/"],
+        {"a": 1},
+        "/d/",
+        "/d/cad-1/day/2026-13-45",
+        "/d/cad-1/century/20",
+        "/d/cad-1/day/9999-12-31",
+        "/d/cad-1/year/0000",
+        "/d/%00/day",
+        "/d/cad-1/day/" + "9" * 5000,
+        "/../../etc/passwd",
+        "/d/'; drop table days; --",
+    ],
+)
+def test_a_hostile_address_is_a_page_and_no_error(ask: Ask, path: object) -> None:
+    content = ask(path)
+    assert content["response"]["alert"]["children"] == []
+    assert content["response"]["title"]["data"]
+
+
+def test_a_chart_that_is_on_the_screen_is_not_sent_again(ask: Ask) -> None:
+    version = ask("/d/cad-1")["response"]["household"]["data-version"]
+    again = ask("/d/cad-1", version, "tick.n_intervals")["response"]
+    assert "graph" not in again
+    assert again["power-number"]["children"] == "612"
+    assert "graph" in ask("/d/cad-1/day/2026-11-22", version)["response"]
+
+
+def test_a_poll_is_small(ask: Ask) -> None:
+    version = ask("/d/cad-1")["response"]["household"]["data-version"]
+    poll = ask("/d/cad-1", version, "tick.n_intervals")
+    assert len(json.dumps(poll)) < 1200
+
+
+class CountingStore:
+    """A store that counts what is asked of it, and can be away."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_away = False
+        self.asked: Counter[object] = Counter()
+
+    def document(self, level: str, device_id: str, period: str) -> Document | None:
+        self._answer(("document", level, period))
+        return self._store.document(level, device_id, period)
+
+    def device(self, device_id: str) -> Device | None:
+        self._answer("device")
+        return self._store.device(device_id)
+
+    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        return self._store.devices(after, limit)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
+        return getattr(self._store, name)
+
+    def _answer(self, question: object) -> None:
+        if self.is_away:
+            raise StoreAway("the store is busy")
+        self.asked[question] += 1
+
+
+def test_a_chart_is_one_read_of_one_document(store: Store) -> None:
+    homes.furnish(store)
+    counting = CountingStore(store)
+    ask = ask_of(app_on(counting))
+    ask("/d/cad-1/year/2026")
+    ask("/d/cad-1/year/2026")
+    assert counting.asked["document", "year", "2026"] == 1
+    assert {key for key in counting.asked if key != "device"} == {
+        ("document", "year", "2026"),
+        ("document", "day", "2026-11-23"),
+        ("document", "month", "2026-11"),
+    }
+
+
+def test_access_is_asked_at_every_read_and_never_cached(store: Store) -> None:
+    homes.furnish(store)
+    counting = CountingStore(store)
+    ask = ask_of(app_on(counting))
+    for _ in range(3):
+        ask("/d/cad-1")
+    assert counting.asked["device"] == 3
+
+
+def test_a_store_that_is_away_is_one_alert_and_the_page_stays(store: Store) -> None:
+    homes.furnish(store)
+    counting = CountingStore(store)
+    ask = ask_of(app_on(counting))
+    counting.is_away = True
+    content = ask("/d/cad-1")
+    assert content.get("response", {}) == {}
+    assert "out of reach" in json.dumps(content["sideUpdate"])
+    counting.is_away = False
+    assert ask("/d/cad-1")["response"]["alert"]["children"] == []
+
+
+def test_two_apps_in_one_process_both_answer(store: Store) -> None:
+    homes.furnish(store)
+    first, second = ask_of(app_on(store)), ask_of(app_on(store))
+    assert "cad-1" in text(first("/"), "home")
+    assert "cad-1" in text(second("/"), "home")
+
+
+def test_the_page_takes_nothing_from_elsewhere(store: Store) -> None:
+    answer = app_on(store).server.test_client().get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe-eval" not in policy
+    assert "script-src 'self' 'sha256-" in policy
+    assert '<html lang="en-GB">' in answer.text
+    assert 'src="http' not in answer.text
+    assert 'href="http' not in answer.text
+
+
+def test_health_answers_and_private_data_is_not_kept(store: Store) -> None:
+    client = app_on(store).server.test_client()
+    assert client.get("/health").status_code == 200
+    assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"
+    assert client.get("/").headers["X-Content-Type-Options"] == "nosniff"
