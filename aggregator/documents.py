@@ -98,11 +98,6 @@ def add(parts: Iterable[Part]) -> Part:
     )
 
 
-def better(old: Part, new: Part) -> Part:
-    """What to keep where readings may have expired: never the one that knows less of its time."""
-    return new if (new.covered_s, new.estimated_s) >= (old.covered_s, old.estimated_s) else old
-
-
 def encode(timezone: str, parts: Mapping[str, Part]) -> bytes:
     """The wire form of a document's body: the same bytes for the same content."""
     return orjson.dumps({"z": timezone, "p": {name: [*parts[name]] for name in sorted(parts)}})

@@ -12,15 +12,17 @@ matters what came before (`anchor_before`). The waterfall uses that to recompute
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter, ge, sub
 from typing import NamedTuple
 
 from aggregator.documents import EMPTY, Part
+from aggregator.periods import Window
 from aggregator.readings import Reading
 
 MAX_GAP_S = 300  # a longer interval is estimated (registers) or missing (power)
+LONGEST_S = 400 * 86_400  # nothing is spread over a longer time: it is a clock that was wrong, or another life
 DECIDE_S = 300  # how long a strange step is watched before it is believed
 DECIDE_READINGS = 2  # and by how many readings at least
 
@@ -46,21 +48,37 @@ class Share(NamedTuple):
     estimated_s: int
 
 
-def half_hour_parts(readings: Sequence[Reading], edges: Sequence[int], max_power_w: int) -> list[Part]:
+def half_hour_parts(
+    readings: Sequence[Reading], edges: Sequence[int], max_power_w: int, unusable: Collection[Window] = ()
+) -> list[Part]:
     """The energy between each two neighbouring `edges`, from readings in order of time, one an instant.
 
-    `edges` are the boundaries of consecutive half hours, UTC seconds; the list returned is one shorter.
+    `edges` are the boundaries of consecutive half hours, UTC seconds; the list returned is one shorter. Nothing is
+    spread over the gaps that are `unusable`.
     """
     shares: dict[str, list[Share | None]] = {}
     spans: list[tuple[int, int]] = []
     for channel in CHANNELS:
-        pieces = segments(register(readings, channel), max_power_w)
+        pieces = [
+            piece for whole in segments(register(readings, channel), max_power_w) for piece in _without(whole, unusable)
+        ]
         spans += [(piece.ats[0], piece.ats[-1]) for piece in pieces]
         shares[channel] = _shares(pieces, edges)
     parts = [_part(*both) for both in zip(*shares.values(), strict=True)]
     for slot, watt_seconds in _held_power(readings, spans, edges, max_power_w).items():
         parts[slot] = _with_power(parts[slot], watt_seconds)
     return parts
+
+
+def gaps(readings: Sequence[Reading], max_power_w: int) -> set[Window]:
+    """The times between two believed readings of a register that are longer than MAX_GAP_S."""
+    return {
+        Window(one, other)
+        for channel in CHANNELS
+        for piece in segments(register(readings, channel), max_power_w)
+        for one, other in pairwise(piece.ats)
+        if other - one > MAX_GAP_S
+    }
 
 
 def register(readings: Sequence[Reading], channel: str) -> Register:
@@ -79,13 +97,19 @@ def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
     That is one that ends an unbroken run of at least DECIDE_S and DECIDE_READINGS: whatever was believed before the
     run, what follows its first reading has by then decided for it.
     """
+    run = anchored_run(points, until, max_power_w)
+    return run[1] if run else None
+
+
+def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, int] | None:
+    """The instants of the first and the last reading of the shortest run that makes the newest anchor."""
     last = bisect_right(points.ats, until) - 1
     while last >= DECIDE_READINGS:
         first = last
         while first > 0 and _follows(points, first - 1, first, max_power_w):
             first -= 1
             if _is_long_enough(points, first, last):
-                return points.ats[last]
+                return points.ats[first], points.ats[last]
         last = first - 1
     return None
 
@@ -136,6 +160,16 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
     return [Register([ats[i] for i in piece], [whs[i] for i in piece], [meters[i] for i in piece]) for piece in kept]
 
 
+def _without(piece: Register, unusable: Collection[Window]) -> Iterator[Register]:
+    """A segment cut at gaps over which nothing may be spread."""
+    first = 0
+    for position, (one, other) in enumerate(pairwise(piece.ats), 1) if unusable else ():
+        if (one, other) in unusable:
+            yield Register(piece.ats[first:position], piece.whs[first:position], piece.meters[first:position])
+            first = position
+    yield Register(piece.ats[first:], piece.whs[first:], piece.meters[first:]) if first else piece
+
+
 def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tuple[int, bool] | None:
     """What to look at next after a strange step, and whether a new segment starts there; None while undecided."""
     ats = points.ats
@@ -158,9 +192,9 @@ def _is_other_meter(points: Register, one: int, other: int) -> bool:
 
 def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
     """Whether one meter can have shown these two values; 1 Wh of the rise may be its own rounding."""
-    rise = points.whs[other] - points.whs[one]
-    longest = max_power_w * (points.ats[other] - points.ats[one])
-    return rise >= 0 and (rise - 1) * 3600 <= longest and not _is_other_meter(points, one, other)
+    rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
+    is_possible = rise >= 0 and (rise - 1) * 3600 <= max_power_w * seconds and seconds <= LONGEST_S
+    return is_possible and not _is_other_meter(points, one, other)
 
 
 def _runs_on(points: Register, max_power_w: int) -> bool:
@@ -170,8 +204,8 @@ def _runs_on(points: Register, max_power_w: int) -> bool:
         return False
     if len(ats) < 2:
         return True
-    steepest, shortest = max(map(sub, whs[1:], whs)), min(map(sub, ats[1:], ats))
-    if (steepest - 1) * 3600 <= max_power_w * shortest:
+    steepest, steps = max(map(sub, whs[1:], whs)), list(map(sub, ats[1:], ats))
+    if (steepest - 1) * 3600 <= max_power_w * min(steps) and max(steps) <= LONGEST_S:
         return True
     return all(_follows(points, one, other, max_power_w) for one, other in pairwise(range(len(ats))))
 
@@ -218,15 +252,14 @@ def _part(imported: Share | None, exported: Share | None) -> Part:
     present = [share for share in (imported, exported) if share is not None and share.span_s]
     if not present:
         return EMPTY
-    known = max(share.span_s for share in present)
-    estimated = max(share.estimated_s for share in present)
+    main = present[0]  # import, where it is known, decides what counts as measured
     return Part(
         imported.wh if imported in present and imported else None,
         exported.wh if exported in present and exported else None,
         imported.estimated_wh if imported else 0,
         exported.estimated_wh if exported else 0,
-        known - estimated,
-        estimated,
+        main.span_s - main.estimated_s,
+        main.estimated_s,
     )
 
 
@@ -241,11 +274,12 @@ def _held_power(
 ) -> dict[int, _WattSeconds]:
     """Power without a register, held to the next reading for at most MAX_GAP_S, by slot."""
     slots: dict[int, _WattSeconds] = {}
-    if all(map(_has_register, readings)):
+    if all(map(has_register, readings)):
         return slots
-    usable = [reading for reading in readings if _has_register(reading) or is_plausible(reading.power_w, max_power_w)]
-    for reading, following in pairwise(usable):
-        if _has_register(reading) or any(start <= reading.at < end for start, end in spans):
+    for reading, following in pairwise(readings):
+        if has_register(reading) or not is_plausible(reading.power_w, max_power_w):
+            continue
+        if any(start <= reading.at < end for start, end in spans):
             continue
         power = reading.power_w or 0
         until = min(following.at, reading.at + MAX_GAP_S, edges[-1])
@@ -263,7 +297,8 @@ def _held_power(
     return slots
 
 
-def _has_register(reading: Reading) -> bool:
+def has_register(reading: Reading) -> bool:
+    """Whether a reading has a value of either register."""
     return reading.import_wh is not None or reading.export_wh is not None
 
 

@@ -4,6 +4,7 @@ WattfallError
 ├── Refused             skip: this reading (or message) cannot be used, `reason` says why
 ├── ConfigurationError  fix: a setting, an option or a name is wrong
 ├── StoreUnusable       fix: the store is corrupt, read-only, full, missing or from a newer version
+│   └── Damaged         skip: one row cannot be read; the others can
 └── StoreAway           retry: the store is busy or out of reach for the moment
 """
 
@@ -27,6 +28,10 @@ class ConfigurationError(WattfallError):
 
 class StoreUnusable(WattfallError):
     """The store cannot be used until somebody mends it."""
+
+
+class Damaged(StoreUnusable):
+    """One row of the store cannot be read."""
 
 
 class StoreAway(WattfallError):

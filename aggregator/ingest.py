@@ -45,11 +45,9 @@ class Outcome:
 def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str) -> Written:
     """Take in readings; durable on return. A device seen for the first time registers itself in `default_zone`."""
     blocks: _Grouped = defaultdict(dict)
-    repeated = 0
-    for reading in readings:
-        repeated += _add(blocks, reading)
+    before = [_add(blocks, reading) for reading in readings]
     written = _write(store, blocks, now, default_zone)
-    return Written(written.accepted, written.unchanged + repeated)
+    return Written(written.accepted + before.count(_REPLACED), written.unchanged + before.count(_REPEATED))
 
 
 def ingest_lines(
@@ -63,7 +61,7 @@ def ingest_lines(
 ) -> None:
     """Take in one chunk of JSON Lines, counting into `outcome`; blank lines are passed over."""
     blocks: _Grouped = defaultdict(dict)
-    repeated = 0
+    before = [0, 0, 0]
     for number, line in enumerate(lines, first_number):
         try:
             reading = parse_line(line, now)
@@ -72,20 +70,24 @@ def ingest_lines(
                 outcome.reasons[refused.reason] += 1
                 refuse(number, refused)
             continue
-        repeated += _add(blocks, reading)
+        before[_add(blocks, reading)] += 1
     written = _write(store, blocks, now, default_zone)
-    outcome.accepted += written.accepted
-    outcome.unchanged += written.unchanged + repeated
+    outcome.accepted += written.accepted + before[_REPLACED]
+    outcome.unchanged += written.unchanged + before[_REPEATED]
 
 
-def _add(blocks: _Grouped, reading: Reading) -> bool:
-    """Put a reading in its block; True when the very same one is there already."""
+_NEW, _REPEATED, _REPLACED = range(3)
+
+
+def _add(blocks: _Grouped, reading: Reading) -> int:
+    """Put a reading in its block, and say what it met there: nothing, itself, or another of the same instant."""
     at = reading.at
     block = blocks[reading.device_id, at - at % HALF_HOUR]
-    if block.get(at) == reading:
-        return True
+    met = block.get(at)
+    if met == reading:
+        return _REPEATED
     block[at] = reading
-    return False
+    return _NEW if met is None else _REPLACED
 
 
 def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Written:

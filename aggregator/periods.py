@@ -20,6 +20,7 @@ from aggregator.errors import ConfigurationError
 
 HALF_HOUR = 1800
 HOUR = 3600
+FOR_EVER = 2**40  # UTC seconds; later than any instant
 LEVELS = ("day", "month", "year")  # coarsest last
 PART_LETTER = {"day": "h", "month": "d", "year": "m"}  # of the parts that a level's chart shows
 
@@ -61,7 +62,7 @@ def check_period(level: str, period: str) -> str:
     """`period` if it is written as a period of `level` and exists; raises ConfigurationError otherwise."""
     match = _FORMATS[level].fullmatch(period)
     try:
-        if match:
+        if match and 1970 <= int(match[1]) <= 2199:
             pendulum.date(*(int(number) for number in (*match.groups(), "1", "1")[:3]))
             return period
     except ValueError:

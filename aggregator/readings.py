@@ -20,6 +20,7 @@ from aggregator.errors import Refused
 
 EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 AHEAD_S = 600  # a device's clock may run this much ahead
+MAX_TIME = 40  # characters of an ISO date and time
 MAX_LINE = 65_536  # bytes; a reading needs about 150
 MAX_POWER = 10_000_000  # W; beyond it no meter's figure can be meant
 MAX_REGISTER = 10**12  # Wh; a thousand million kWh
@@ -77,11 +78,11 @@ def parse(message: object, now: int) -> Reading:
     get = message.get
     device_id = check_device_id(get("device_id"))
     text = get("at")
-    if type(text) is not str:
+    if type(text) is not str or len(text) > MAX_TIME:
         raise Refused("bad_time", f"at is {_shown(text)}")
     at = _instant(text)
     if at > now + AHEAD_S:
-        raise Refused("in_the_future", f"at {text[:40]} is {at - now} s ahead of the clock")
+        raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
     power = get("power_w")
     if power is not None:
         power = None if power == NO_POWER else _whole("power_w", power, -MAX_POWER, MAX_POWER)
@@ -98,7 +99,7 @@ def parse(message: object, now: int) -> Reading:
 
 def check_device_id(value: object) -> str:
     """`value` if it can name a device (and stand in a URL and a file name). Raises Refused."""
-    if type(value) is not str or not _is_device_id(value):
+    if type(value) is not str or len(value) > 64 or not _is_device_id(value):
         raise Refused("bad_device_id", f"device_id is {_shown(value)}")
     return value
 
@@ -118,7 +119,7 @@ def _instant(text: str) -> int:
     except (ValueError, OverflowError):
         raise Refused("bad_time", f"at is {_shown(text)}") from None
     if at < EARLIEST:
-        raise Refused("before_2000", f"at is {text}")
+        raise Refused("before_2000", f"at is {text!r}")
     return at
 
 
@@ -153,7 +154,7 @@ def _meter(value: object) -> str | None:
 def _lenient(line: bytes, error: Exception) -> object:
     """What only Python's own parser reads (NaN, Infinity), so that the refusal can name the figure."""
     try:
-        return json.loads(line)
+        return json.loads(line.decode())
     except (ValueError, RecursionError):
         raise Refused("malformed_json", str(error)[:120]) from None
 

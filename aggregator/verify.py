@@ -5,16 +5,15 @@ Days are checked against the readings that are still there, months against days,
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
 from aggregator import periods
 from aggregator.documents import Device, Part, add
-from aggregator.periods import Window
+from aggregator.periods import FOR_EVER, Window
 from aggregator.store.base import Store
 from aggregator.waterfall import LEVELS, half_hours, recompute
-
-FOR_EVER = 2**40  # later than any instant
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
@@ -22,6 +21,7 @@ def differences(store: Store, device: Device) -> Iterator[str]:
     waiting = [store.changes(level.child, 1) for level in LEVELS]
     if any(waiting):
         yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
+    yield from (f"{device.device_id}: put aside: {line}" for line in store.aside(device.device_id))
     yield from _wrong_days(store, device)
     for level in LEVELS[1:]:
         yield from _wrong_totals(store, device, level.name, level.child)
@@ -101,7 +101,7 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
     for day in days:
         span = periods.window("day", day, device.timezone)
         with store.round():
-            recompute(store, device, periods.block_start(span.start), periods.block_start(span.end), span)
+            store.step(partial(recompute, store, device, span))
     return len(days)
 
 

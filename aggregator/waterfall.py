@@ -4,24 +4,26 @@ A step is state-based: a change record says only which key is dirty; the step re
 parts that it owns. Running it again, or running it for nothing, changes nothing and so leaves no change record.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
 
 from aggregator import energy, periods
-from aggregator.documents import EMPTY, Device, Part, add, better
-from aggregator.periods import HALF_HOUR, Slot, Window
-from aggregator.reach import reach_after, reach_before
+from aggregator.documents import EMPTY, Device, Part, add
+from aggregator.errors import Damaged
+from aggregator.periods import HALF_HOUR, Window
+from aggregator.protection import Half, hollow_gaps, protected
+from aggregator.reach import Reach
 from aggregator.readings import Reading
 from aggregator.store.base import Change, Store
 
+log = logging.getLogger("wattfall.waterfall")
 READINGS = "readings"
 APART = 8  # blocks; changes nearer than this are computed in one go
 TOGETHER = 480  # blocks; as many as are computed in one go
-LOOKS = (2, 6, 16, 24)  # blocks; how neighbours are fetched, a few first, then more; in all as far as a step looks
-
-Half = tuple[str, Slot, Part]  # a day, one of its half hours, and that one's energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,31 @@ LEVELS = (Level("day", READINGS), Level("month", "day"), Level("year", "month"))
 
 
 def carry(store: Store, level: Level, changes: Iterable[Change]) -> None:
-    """Bring the documents of a level up to date with the children that changed."""
+    """Bring the documents of a level up to date with the children that changed.
+
+    What a damaged row makes impossible is put aside, so that one device's damage does not stop the others.
+    """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
-        device = store.device(device_id) or Device(device_id)
-        keys = {change.key for change in group}
-        if level.child == READINGS:
-            for first, last in clusters(sorted(map(int, keys))):
-                _carry_readings(store, device, first, last)
-        else:
-            for key in sorted(keys):
-                _carry_document(store, level, device, key)
+        keys = sorted({change.key for change in group})
+        store.step(partial(_carry_device, store, level, device_id, keys))
+
+
+def _carry_device(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+    try:
+        _carry_keys(store, level, device_id, keys)
+    except Damaged as error:
+        log.error("put aside: %s", error)
+        store.put_aside(level.child, device_id, keys, str(error))
+
+
+def _carry_keys(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+    device = store.device(device_id) or Device(device_id)
+    if level.child == READINGS:
+        for first, last in clusters(sorted(map(int, keys))):
+            _carry_readings(store, device, first, last)
+    else:
+        for key in keys:
+            _carry_document(store, level, device, key)
 
 
 def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -70,66 +87,32 @@ def _carry_document(store: Store, level: Level, device: Device, period: str) -> 
 
 
 def _carry_readings(store: Store, device: Device, first: int, last: int) -> None:
-    changed = store.readings(device.device_id, first, last)
-    if changed:
-        recompute(store, device, first, last, Window(changed[0].at, changed[-1].at))
+    reach = Reach(store, device, first, last)
+    if reach.changed:
+        _replace(store, device, reach, Window(reach.changed[0].at, reach.changed[-1].at))
 
 
-def recompute(store: Store, device: Device, first: int, last: int, least: Window) -> None:
-    """Compute the hours again that the blocks from `first` to `last` reach, and at least those of `least`."""
-    before, start = _before(store, device, first, least.start)
-    after, end = _after(store, device, last, least.end)
-    readings = [*before, *store.readings(device.device_id, first, last), *after]
-    start = min(start, periods.hour_window(least.start, device.timezone).start)
-    end = max(end, periods.hour_window(least.end, device.timezone).end)
-    horizon = store.horizon(device.device_id)
-    halves = half_hours(readings, device, Window(start, end))
+def recompute(store: Store, device: Device, span: Window) -> None:
+    """Compute the hours of a span again, and those that its readings reach."""
+    reach = Reach(store, device, periods.block_start(span.start), periods.block_start(span.end))
+    _replace(store, device, reach, span)
+
+
+def _replace(store: Store, device: Device, reach: Reach, least: Window) -> None:
+    hours = reach.hours(least)
+    readings = reach.readings
+    halves = list(half_hours(readings, device, hours))
+    if hours.start < store.horizon(device.device_id):
+        unusable = hollow_gaps(store, device, halves, energy.gaps(readings, device.max_power_w))
+        halves = protected(store, device, list(half_hours(readings, device, hours, unusable)))
     for day, group in groupby(halves, key=itemgetter(0)):
-        replace_half_hours(store, device, day, list(group), horizon)
+        replace_half_hours(store, device, day, list(group))
 
 
-def _before(store: Store, device: Device, first: int, at: int) -> tuple[list[Reading], int]:
-    """The readings needed before a block, and from when on a change of it counts (`at` if they do not matter)."""
-    before: list[Reading] = []
-    starts = store.block_starts(device.device_id, first, -sum(LOOKS) - 1)
-    for look in _looks(starts):
-        before = store.readings(device.device_id, starts[look - 1], first - 1)
-        start = reach_before(before, device, is_all=look == len(starts))
-        if start is not None:
-            return before, start
-    if not before:
-        return before, at
-    start = reach_before(before, device, is_all=True) or at
-    return before, max(start, periods.hour_window(before[0].at, device.timezone).end)
-
-
-def _after(store: Store, device: Device, last: int, at: int) -> tuple[list[Reading], int]:
-    """The readings needed after a block, and until when a change of it counts (`at` if they do not matter)."""
-    after: list[Reading] = []
-    starts = store.block_starts(device.device_id, last, sum(LOOKS) + 1)
-    for look in _looks(starts):
-        after = store.readings(device.device_id, last + 1, starts[look - 1])
-        end = reach_after(after, device, is_all=look == len(starts))
-        if end is not None:
-            return after, end
-    if not after:
-        return after, at
-    end = reach_after(after, device, is_all=True) or at
-    return after, min(end, periods.hour_window(after[-1].at, device.timezone).start)
-
-
-def _looks(starts: Sequence[int]) -> Iterator[int]:
-    """How many neighbours to read: a few first, then more, up to LOOKS in all."""
-    count = 0
-    for more in LOOKS:
-        if count >= len(starts):
-            return
-        count = min(count + more, len(starts))
-        yield count
-
-
-def half_hours(readings: Sequence[Reading], device: Device, span: Window) -> Iterator[Half]:
-    """The energy of the half hours in a span of whole local hours, in order."""
+def half_hours(
+    readings: Sequence[Reading], device: Device, span: Window, unusable: Collection[Window] = ()
+) -> Iterator[Half]:
+    """The energy of the half hours in a span of whole local hours, in order; see `energy.half_hour_parts`."""
     slots = [
         (day, slot)
         for day in periods.days_of(span, device.timezone)
@@ -137,24 +120,13 @@ def half_hours(readings: Sequence[Reading], device: Device, span: Window) -> Ite
         if span.start <= slot.start and slot.end <= span.end
     ]
     edges = [slot.start for _, slot in slots] + [slots[-1][1].end]
-    parts = energy.half_hour_parts(readings, edges, device.max_power_w)
+    parts = energy.half_hour_parts(readings, edges, device.max_power_w, unusable)
     return ((day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
 
 
-def replace_half_hours(store: Store, device: Device, day: str, halves: Sequence[Half], horizon: int) -> bool:
-    """Set half hours, and the hours they make up, in a day document; True when that changed it.
-
-    Before the horizon, where readings may have expired, a part gives way only to one that knows as much of its time.
-    """
+def replace_half_hours(store: Store, device: Device, day: str, halves: Sequence[Half]) -> bool:
+    """Set half hours, and the hours they make up, in a day document; True when that changed it."""
     parts = {slot.name: part for _, slot, part in halves}
-    if periods.day_start(day, device.timezone) < horizon:
-        stored = store.document("day", device.device_id, day)
-        if stored and stored.timezone != device.timezone:
-            return False  # stays in the zone in which it was made: its readings may be gone
-        if stored:
-            parts |= {
-                slot.name: better(stored.part(slot.name), part) for _, slot, part in halves if slot.start < horizon
-            }
     parts |= {hour: add(halves) for hour, halves in _by_hour(parts).items()}
     return store.merge_parts(
         "day",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from aggregator.errors import StoreAway, StoreUnusable
+from aggregator.retention import sweep
 from aggregator.store.base import Store
 from aggregator.waterfall import LEVELS, carry
 
@@ -14,7 +15,6 @@ IDLE_S = 0.25  # between looks at an empty feed
 LONGEST_PAUSE_S = 30.0  # while the store is away
 SWEEP_S = 3600  # between removals of expired readings
 REPORT_S = 60  # between reports of the lag
-DAY_S = 86_400
 log = logging.getLogger("wattfall.worker")
 
 
@@ -61,14 +61,6 @@ def run_worker(
         if not settled:
             stop.wait(pause)
     log.info("stopped; every change record not carried on is kept for the next worker")
-
-
-def sweep(store: Store, retention_days: int, now: int) -> int:
-    """Remove readings past their retention, but not what came in during the last day."""
-    removed = store.expire_readings(now - retention_days * DAY_S, now - DAY_S)
-    if removed:
-        log.info("removed %d half hours of readings older than %d days", removed, retention_days)
-    return removed
 
 
 def report_lag(store: Store, now: int) -> None:

@@ -4,7 +4,7 @@ Every write compares with what is stored; writing the same again leaves no chang
 *this key is dirty*; it is consumed at least once. Methods raise StoreAway (try again later) or StoreUnusable (mend it).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -46,6 +46,12 @@ class Store(Protocol):
     def round(self) -> AbstractContextManager[None]:
         """What is read and written inside is one step: all of it lasts, or none."""
 
+    def step(self, work: Callable[[], object]) -> None:
+        """Run `work`, which reads, and writes what it made of it; again when what it read changed meanwhile.
+
+        Inside a round, steps may run side by side; they have ended when `settle` returns, or the round does.
+        """
+
     # registry
 
     def device(self, device_id: str) -> Device | None:
@@ -76,14 +82,21 @@ class Store(Protocol):
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
 
-    def expire_readings(self, before: int, untouched_since: int) -> int:
+    @property
+    def expires_by_itself(self) -> bool:
+        """Whether readings past their retention go without a sweep."""
+
+    def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
         """Remove settled blocks that start before `before` and were last written before `untouched_since`.
 
-        The newest block before the horizon stays for interpolation. Returns how many were removed.
+        Returns how many were removed.
         """
 
     def horizon(self, device_id: str) -> int:
-        """Before this instant readings may be gone (UTC seconds; 0 when all are there)."""
+        """Before this instant a half hour cannot be computed any more (UTC seconds; 0 when all readings are there)."""
+
+    def put_horizon(self, device_id: str, at: int) -> None:
+        """Move the horizon on to `at`; it never moves back."""
 
     # documents
 
@@ -103,6 +116,9 @@ class Store(Protocol):
 
     # change feed
 
+    def follow(self) -> None:
+        """From now on the change feed brings what any process changed; without it, at least what this one did."""
+
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
         """Make keys dirty by hand."""
 
@@ -111,6 +127,12 @@ class Store(Protocol):
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Drop change records that have been carried on; a key that became dirty again meanwhile stays."""
+
+    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+        """Keep dirty keys that cannot be carried on, with the reason, out of the way of the others."""
+
+    def aside(self, device_id: str) -> list[str]:
+        """What was put aside of a device, a line each."""
 
     def backlog(self) -> Backlog:
         """How much is waiting."""

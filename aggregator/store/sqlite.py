@@ -6,6 +6,7 @@
 | `days`, `months`, `years` | device, period | a document in its wire form (`documents`) |
 | `live`, `devices`, `horizons` | device | the newest reading; the registry; what readings have expired |
 | `changes` | table, device, key | a dirty key; dirtied again it gets a new sequence number |
+| `aside` | device, table, key | a dirty key that cannot be carried on, and why |
 
 `synchronous=FULL`: what was acknowledged survives a killed process and a power cut. Every thread has a connection.
 """
@@ -13,24 +14,25 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from aggregator.blocks import pack, unpack
 from aggregator.documents import Device, Document, Live, Part, decode, encode
-from aggregator.errors import StoreAway, StoreUnusable
-from aggregator.periods import HALF_HOUR
+from aggregator.errors import Damaged, StoreAway, StoreUnusable
 from aggregator.readings import Reading
 from aggregator.store.base import Backlog, Blocks, Change, Written
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 1
 BUSY_S = 30  # how long a call waits for another process's write
+Row = TypeVar("Row")
 
+_FOLLOWED = ("day", "month")  # levels that another one is made from
 _TABLES = {"day": "days", "month": "months", "year": "years"}
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -46,6 +48,8 @@ CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, 
         for table in _TABLES.values()
     )
 }
+CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL,
+    PRIMARY KEY (device_id, level, key)) WITHOUT ROWID;
 CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT NULL, device_id TEXT NOT NULL,
     key TEXT NOT NULL, since INTEGER NOT NULL, UNIQUE (level, device_id, key));
 PRAGMA application_id = {APPLICATION_ID};
@@ -70,8 +74,11 @@ class SqliteStore:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        with self._door():
+        try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
+        with self._door():
             self._prepare()
 
     def close(self) -> None:
@@ -98,17 +105,22 @@ class SqliteStore:
                     database.execute("ROLLBACK")
                 raise
 
+    def step(self, work: Callable[[], object]) -> None:
+        """Run `work` in one transaction."""
+        with self.round():
+            work()
+
     # registry
 
     def device(self, device_id: str) -> Device | None:
         """A device, or None."""
         row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
-        return _device(row[0]) if row else None
+        return self._intact(_device, row[0]) if row else None
 
     def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
         """Devices in the order of their ids, those after `after`."""
         rows = self._all("SELECT body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
-        return [_device(body) for (body,) in rows]
+        return [self._intact(_device, body) for (body,) in rows]
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device."""
@@ -120,7 +132,7 @@ class SqliteStore:
     def live(self, device_id: str) -> Live | None:
         """The newest reading of a device, or None."""
         row = self._one("SELECT body FROM live WHERE device_id = ?", device_id)
-        return Live._make(orjson.loads(row[0])) if row else None
+        return self._intact(_live, row[0]) if row else None
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Overwrite live states, each only by a newer instant."""
@@ -158,7 +170,7 @@ class SqliteStore:
             first,
             last,
         )
-        return [reading for start, body in rows for reading in self._unpack(device_id, start, body)]
+        return [reading for start, body in rows for reading in self._intact(unpack, device_id, start, body)]
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
@@ -166,35 +178,39 @@ class SqliteStore:
         query = f"SELECT start FROM readings WHERE device_id = ? AND start {side} ? ORDER BY start {order} LIMIT ?"  # noqa: S608 - two constants
         return [start for (start,) in self._all(query, device_id, at, abs(count))]
 
-    def expire_readings(self, before: int, untouched_since: int) -> int:
-        """Remove settled old blocks, but for the newest of each device; returns how many."""
-        devices = self._all("SELECT device_id FROM devices")
-        return sum(self._expire(device_id, before, untouched_since) for (device_id,) in devices)
+    @property
+    def expires_by_itself(self) -> bool:
+        """Somebody has to sweep."""
+        return False
 
-    def _expire(self, device_id: str, before: int, untouched_since: int) -> int:
+    def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
+        """Remove settled old blocks; returns how many."""
         with self.round():
-            query = "SELECT max(start) FROM readings WHERE device_id = ? AND start < ?"
-            (newest,) = self._one(query, device_id, before)
-            gone = self._run(
+            return self._run(
                 "DELETE FROM readings WHERE device_id = ?1 AND start < ?2 AND written < ?3 AND CAST(start AS TEXT)"
                 " NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)",
-                *(device_id, newest, untouched_since),
+                *(device_id, before, untouched_since),
             )
-            if gone:
-                self._run("INSERT OR REPLACE INTO horizons VALUES (?, ?)", device_id, newest + HALF_HOUR)
-            return gone
 
     def horizon(self, device_id: str) -> int:
-        """Before this instant readings may be gone."""
+        """Before this instant a half hour cannot be computed any more."""
         row = self._one("SELECT at FROM horizons WHERE device_id = ?", device_id)
         return int(row[0]) if row else 0
+
+    def put_horizon(self, device_id: str, at: int) -> None:
+        """Move the horizon on to `at`; it never moves back."""
+        with self.round():
+            self._run(
+                "INSERT INTO horizons VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET at = max(at, excluded.at)",
+                *(device_id, at),
+            )
 
     # documents
 
     def document(self, level: str, device_id: str, period: str) -> Document | None:
         """One chart, or None."""
         body = self._body(level, device_id, period)
-        return decode(level, device_id, period, body) if body else None
+        return self._intact(decode, level, device_id, period, body) if body else None
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """The first and the last period with a document, or None."""
@@ -212,7 +228,8 @@ class SqliteStore:
         """Replace the named parts of a document (None removes one). True when that changed anything."""
         with self.round():
             body = self._body(level, device_id, period)
-            merged = {**(decode(level, device_id, period, body).parts if body else {}), **parts}
+            stored = self._intact(decode, level, device_id, period, body).parts if body else {}
+            merged = {**stored, **parts}
             present = {name: part for name, part in merged.items() if part is not None}
             replaced = encode(timezone, present) if present else None
             if replaced == body:
@@ -221,10 +238,14 @@ class SqliteStore:
                 self._run(f"INSERT OR REPLACE INTO {_TABLES[level]} VALUES (?, ?, ?)", device_id, period, replaced)  # noqa: S608 - a constant
             else:
                 self._run(f"DELETE FROM {_TABLES[level]} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
-            self._mark([(level, device_id, period)])
+            if level in _FOLLOWED:
+                self._mark([(level, device_id, period)])
         return True
 
     # change feed
+
+    def follow(self) -> None:
+        """Nothing to do: the feed is in the file, for every process."""
 
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
         """Make keys dirty by hand."""
@@ -243,6 +264,18 @@ class SqliteStore:
                 "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in changes]
             )
 
+    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+        """Keep dirty keys that cannot be carried on, with the reason."""
+        with self.round():
+            self._database.executemany(
+                "INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?)", [(device_id, table, key, reason) for key in keys]
+            )
+
+    def aside(self, device_id: str) -> list[str]:
+        """What was put aside of a device, a line each."""
+        rows = self._all("SELECT level, key, reason FROM aside WHERE device_id = ? ORDER BY level, key", device_id)
+        return [f"{level} {key}: {reason}" for level, key, reason in rows]
+
     def backlog(self) -> Backlog:
         """How much is waiting."""
         row = self._one("SELECT count(*), min(since) FROM changes")
@@ -257,8 +290,6 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise self._translated(error) from error
-        except OSError as error:
-            raise StoreUnusable(f"{self._path} cannot be opened: {error.strerror}") from error
 
     def _translated(self, error: sqlite3.Error) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -280,22 +311,38 @@ class SqliteStore:
         return database
 
     def _prepare(self) -> None:
+        if not self._is_ours():
+            self._run("PRAGMA page_size = 8192")
+            with self.round():
+                if not self._is_ours():  # another process may have been first
+                    self._create()
+        self._write_ahead()
+
+    def _is_ours(self) -> bool:
         application, version = (self._one(f"PRAGMA {name}")[0] for name in ("application_id", "user_version"))
         if version > VERSION and application == APPLICATION_ID:
             raise StoreUnusable(
                 f"{self._path} was written by a newer Wattfall (format {version}, this one knows {VERSION});"
                 " upgrade Wattfall or name another file"
             )
-        if application == APPLICATION_ID:
-            return
+        return bool(application == APPLICATION_ID)
+
+    def _create(self) -> None:
         if self._one("SELECT 1 FROM sqlite_master"):
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
-        self._run("PRAGMA page_size = 8192")
-        self._run("PRAGMA journal_mode = WAL")
-        with self.round():
-            if not self._one("SELECT 1 FROM sqlite_master"):
-                for statement in _SCHEMA.split(";"):
-                    self._run(statement)
+        for statement in _SCHEMA.split(";"):
+            self._run(statement)
+
+    def _write_ahead(self) -> None:
+        """WAL mode; SQLite does not wait by itself while another process has the file open in the old mode."""
+        deadline = time.monotonic() + BUSY_S
+        while self._one("PRAGMA journal_mode")[0] == "delete":
+            try:
+                self._run("PRAGMA journal_mode = WAL")
+            except StoreAway:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def _one(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row, by its query
         with self._door():
@@ -315,13 +362,15 @@ class SqliteStore:
 
     def _block(self, device_id: str, start: int) -> list[Reading]:
         row = self._one("SELECT body FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-        return self._unpack(device_id, start, row[0]) if row else []
+        return self._intact(unpack, device_id, start, row[0]) if row else []
 
-    def _unpack(self, device_id: str, start: int, body: bytes) -> list[Reading]:
+    def _intact(self, read: Callable[..., Row], *values: object) -> Row:
+        """What `read` makes of a stored value (the last of `values`, after its key); StoreUnusable when damaged."""
         try:
-            return unpack(device_id, start, body)
-        except ValueError as error:
-            raise StoreUnusable(f"{self._path} is damaged: {device_id}, block {start}: {error}") from error
+            return read(*values)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            key = ", ".join(map(str, values[:-1])) or "a row"
+            raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error
 
     def _mark(self, keys: Iterable[tuple[str, str, str]]) -> None:
         now = int(time.time())
@@ -330,6 +379,10 @@ class SqliteStore:
             "(SELECT since FROM changes WHERE level = ?1 AND device_id = ?2 AND key = ?3), ?4))",
             [(*key, now) for key in keys],
         )
+
+
+def _live(body: bytes) -> Live:
+    return Live._make(orjson.loads(body))
 
 
 def _device(body: bytes) -> Device:

@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from aggregator.periods import FOR_EVER
 from aggregator.store import open_store
-from aggregator.verify import FOR_EVER, differences
+from aggregator.verify import differences
 from aggregator.worker import drain
 from tests.aggregator import crash_ingester
 from tests.aggregator.crash_ingester import batch

@@ -1,0 +1,66 @@
+"""Remove readings past their retention, but for those without which newer ones cannot be judged."""
+
+import logging
+
+from aggregator.documents import Device
+from aggregator.energy import Register, anchor_after, anchored_run, register
+from aggregator.periods import FOR_EVER, HALF_HOUR, block_start
+from aggregator.store.base import Store
+
+DAY_S = 86_400
+LOOKS = (8, 64, 512)  # blocks; how many to look at for what must stay, ever more
+log = logging.getLogger("wattfall.retention")
+
+
+def sweep(store: Store, retention_days: int, now: int) -> int:
+    """Remove the readings of every device that are older, but not what came in during the last day.
+
+    Returns how many half hours were removed.
+    """
+    removed, after = 0, ""
+    if store.expires_by_itself:
+        return 0
+    while devices := store.devices(after):
+        removed += sum(expire(store, device, now - retention_days * DAY_S, now - DAY_S) for device in devices)
+        after = devices[-1].device_id
+    if removed:
+        log.info("removed %d half hours of readings older than %d days", removed, retention_days)
+    return removed
+
+
+def expire(store: Store, device: Device, before: int, untouched_since: int) -> int:
+    """Remove a device's half hours that are older than `before` and that nobody has touched since (UTC seconds).
+
+    What it takes to judge the first readings after `before` stays: each register's last anchored run.
+    """
+    with store.round():
+        first, horizon = _kept(store, device, before)
+        removed = store.expire_readings(device.device_id, first, untouched_since)
+        if removed:
+            store.put_horizon(device.device_id, horizon)
+    return removed
+
+
+def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
+    """The first block to keep, and from when on the blocks kept are all that is needed (UTC seconds)."""
+    for look in LOOKS:
+        starts = store.block_starts(device.device_id, before, -look)
+        if not starts:
+            return before, before
+        readings = store.readings(device.device_id, starts[-1], before - 1)
+        runs = [anchored_run(register(readings, channel), before, device.max_power_w) for channel in device.registers]
+        if None not in runs:
+            break
+    first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
+    later = store.readings(device.device_id, first, FOR_EVER) if None in runs else []
+    ends = [
+        run[1] if run else _settled(register(later, channel), device)
+        for run, channel in zip(runs, device.registers, strict=True)
+    ]
+    return first, max([starts[0] + HALF_HOUR, *ends])
+
+
+def _settled(points: Register, device: Device) -> int:
+    """When a register has its first anchor; where it never has one, its last reading."""
+    found = anchor_after(points, 0, device.max_power_w)
+    return found if found is not None else points.ats[-1] if points.ats else 0
