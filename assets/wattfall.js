@@ -14,6 +14,31 @@
         },
     });
 
+    // A finger is wider than a column: the first touch shows its card, the card opens it.
+    let touch = null;
+    document.addEventListener("pointerdown", (event) => {
+        const column = event.target.closest(".column");
+        touch = { isFinger: event.pointerType === "touch", wasOpen: column !== null && column === document.activeElement };
+    });
+    const isFirstTouch = (link) => {
+        if (!link.matches(".column") || !touch?.isFinger || touch.wasOpen) {
+            return false;
+        }
+        link.focus({ preventScroll: true });
+        return true;
+    };
+
+    // The columns are one stop of the Tab key; the arrow keys walk along them.
+    const STEPS = { ArrowLeft: (at) => at - 1, ArrowRight: (at) => at + 1, Home: () => 0, End: () => -1 };
+    document.addEventListener("keydown", (event) => {
+        const column = event.target.closest?.(".column");
+        if (column && STEPS[event.key]) {
+            const columns = [...document.querySelectorAll(".column[tabindex]")];
+            columns.at(STEPS[event.key](columns.indexOf(column)) % columns.length).focus();
+            event.preventDefault();
+        }
+    });
+
     // A link of this site changes the address only; dcc.Link would also scroll to the top at each step in time.
     document.addEventListener("click", (event) => {
         const link = event.target.closest("a[href^='/']");
@@ -21,6 +46,9 @@
             return;
         }
         event.preventDefault();
+        if (isFirstTouch(link)) {
+            return;
+        }
         const device = (path) => path.split("/")[2];
         if (device(link.pathname) !== device(window.location.pathname)) {
             window.scrollTo(0, 0);

@@ -7,9 +7,11 @@ from aggregator import periods
 from aggregator.documents import EMPTY, Document, Part, add
 from aggregator.periods import HOUR, Slot
 from dashboard import words
+from dashboard.labels import Label, labels
 from dashboard.view import View
 
 SETTLING_S = 300  # a reading this late is still on its way, not missing
+MISLEADING = 0.1  # the share of a column's time from which on what is missing is drawn
 FUTURE, BEFORE, NOW, PAST = "future", "before", "now", "past"
 
 
@@ -17,8 +19,7 @@ FUTURE, BEFORE, NOW, PAST = "future", "before", "now", "past"
 class Column:
     """One part of a chart: an hour, a day or a month."""
 
-    name: str  # in full: `07:00–08:00`, `Monday 23 November`
-    tick: str  # under the axis; empty for none
+    label: Label
     when: str  # future, before (the device's first reading), now or past
     part: Part
     missing_s: int  # of the time gone by, whole minutes
@@ -34,6 +35,12 @@ class Column:
     def is_gap(self) -> bool:
         """No data where there should be some."""
         return self.part.is_empty and self.missing_s > 0
+
+    @property
+    def is_partial(self) -> bool:
+        """So much is missing that its bar alone would mislead."""
+        known_s = self.part.covered_s + self.part.estimated_s
+        return not self.is_gap and self.missing_s > MISLEADING * (known_s + self.missing_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,12 @@ class Chart:
         return sum(column.missing_s for column in self.columns)
 
     @property
+    def began(self) -> int | None:
+        """The column in which the device began, where that is not the first one."""
+        places = [place for place, column in enumerate(self.columns) if column.when == BEFORE]
+        return places[-1] + 1 if places and places[-1] + 1 < len(self.columns) else None
+
+    @property
     def peak(self) -> int | None:
         """The column with the most import, where that is measured and there is another to compare with."""
         imports = [column.part.import_wh or 0 for column in self.columns]
@@ -71,7 +84,7 @@ def read(view: View, document: Document | None, zone: str, now: int, first: str 
     """The chart of a view with a written-out period; `first` is the first period of this level with data."""
     zone = document.timezone if document else zone
     slots = periods.slots(view.level, view.period, zone)
-    names, ticks = _names(view, slots, zone), _ticks(view, slots, zone)
+    names = labels(view, slots, zone)
     parts = [document.part(slot.name) if document else EMPTY for slot in slots]
     unborn = _unborn(parts, view.period, first)
     columns = []
@@ -81,7 +94,7 @@ def read(view: View, document: Document | None, zone: str, now: int, first: str 
         missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, now)
         below = _below(view, slot, when)
         halves = _halves(document, slot) if document and view.level == "day" and not part.is_empty else ()
-        columns.append(Column(names[position], ticks[position], when, part, missing, below, halves))
+        columns.append(Column(names[position], when, part, missing, below, halves))
     span = periods.window(view.level, view.period, zone)
     when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
     if view.level != "day":
@@ -123,47 +136,3 @@ def _halves(document: Document, slot: Slot) -> tuple[tuple[str, Part], ...]:
     return tuple(
         (periods.local(half.start, document.timezone).format("HH:mm"), document.part(half.name)) for half in inside
     )
-
-
-def _names(view: View, slots: tuple[Slot, ...], zone: str) -> list[str]:
-    if view.level == "month":
-        return [_written(view, slot, "dddd D MMMM") for slot in slots]
-    if view.level == "year":
-        return [_written(view, slot, "MMMM") for slot in slots]
-    return _hour_names(slots, zone)
-
-
-def _written(view: View, slot: Slot, how: str) -> str:
-    below = "day" if view.level == "month" else "month"
-    return words.written(below, periods.period_below(view.period, slot.name), how)
-
-
-def _hour_names(slots: tuple[Slot, ...], zone: str) -> list[str]:
-    """`07:00–08:00`, with the zone where the clock shows the same time twice that day."""
-    starts = [periods.local(slot.start, zone) for slot in slots]
-    shown = [start.hour * 60 + start.minute for start in starts]
-    ends = [minute + (slot.end - slot.start) // 60 for minute, slot in zip(shown, slots, strict=True)]
-    names = []
-    for start, minute, end in zip(starts, shown, ends, strict=True):
-        twice = sum(other < end and minute < other_end for other, other_end in zip(shown, ends, strict=True)) > 1
-        zone_name = f" {words.zone_name(start)}" if twice else ""
-        names.append(f"{_clock(minute)}–{_clock(end)}{zone_name}")
-    return names
-
-
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
-
-
-def _ticks(view: View, slots: tuple[Slot, ...], zone: str) -> list[str]:
-    if view.level == "month":
-        days = [_written(view, slot, "ddd D") for slot in slots]
-        return [day if day.startswith("Mon") else "" for day in days]
-    if view.level == "year":
-        return [_written(view, slot, "MMM") for slot in slots]
-    ticks: list[str] = []
-    for slot in slots:
-        start = periods.local(slot.start, zone)
-        text = start.format("HH:mm" if start.minute else "HH") if start.hour % 3 == 0 else ""
-        ticks.append("" if text in ticks else text)  # an hour that comes twice is named once
-    return ticks

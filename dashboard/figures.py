@@ -1,12 +1,12 @@
 """A chart as a plotly figure: bars by position, never by time (plotly.js drops the offsets of time zones).
 
-The figure is only drawn: hovering and clicking belong to the links that lie over it (see `columns.py`). Its colours
+The figure is only drawn: hovering, clicking and the names under the axis belong to the links that lie over it (see
+`columns.py`). Its colours
 are those of the light scheme; assets/style.css turns each into the one of the reader's scheme.
 """
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import plotly.graph_objects as go
@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from dashboard import words
 from dashboard.charts import Chart, Column
 
-IMPORT, EXPORT, FAINT, TEXT, LINE, CARD = "#0e7490", "#c27c0e", "#a3b1b8", "#55666f", "#e1e7ea", "#fff"
+IMPORT, EXPORT, FAINT, TEXT, LINE = "#0e7490", "#c27c0e", "#a3b1b8", "#55666f", "#e1e7ea"
 CLEAR = "rgba(0,0,0,0)"
-MARGIN = {"l": 46, "r": 6, "t": 14, "b": 30}  # px
+MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
 HEADROOM = 1.14  # above the tallest bar, for its label
 MOST_TICKS = 5
 ROUNDING = 1e-9  # 0.6 / 0.2 is a little less than 3
@@ -31,7 +31,7 @@ TEMPLATE = go.layout.Template(
         "bargap": 0.28,
         "barcornerradius": 3,
         "showlegend": False,
-        "xaxis": {"showgrid": False, "zeroline": False, "fixedrange": True, "tickangle": 0, "ticklen": 4},
+        "xaxis": {"showgrid": False, "zeroline": False, "fixedrange": True, "showticklabels": False},
         "yaxis": {"gridcolor": LINE, "zerolinecolor": FAINT, "zerolinewidth": 1, "fixedrange": True},
     }
 )
@@ -45,14 +45,14 @@ def figure(chart: Chart) -> go.Figure:
     steps = axis_steps(low, high)
     drawn.update_layout(
         template=TEMPLATE,
-        xaxis={"range": [-0.5, len(columns) - 0.5], **_ticks(columns)},
+        xaxis={"range": [-0.5, len(columns) - 0.5]},
         yaxis={
             "range": [low * HEADROOM, high * HEADROOM],
             "tickvals": steps,
             "ticktext": [f"{abs(step):,g}" for step in steps],
         },
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
-        annotations=[_unit(), *_peak(chart), *_gap_labels(columns), *_shift_label(chart)],
+        annotations=[_unit(), *_peak(chart), *_shift_label(chart)],
         shapes=_shift_line(chart),
     )
     return drawn
@@ -71,20 +71,38 @@ def _traces(columns: tuple[Column, ...]) -> list[go.Bar]:
     parts = [column.part for column in columns]
     imported = [_less(part.import_wh, part.estimated_import_wh) for part in parts]
     exported = [_less(part.export_wh, part.estimated_export_wh) for part in parts]
-    gaps = [1 if column.is_gap else None for column in columns]
-    traces: list[tuple[str, Sequence[float | None], dict[str, Any], str]] = [
-        ("No data", gaps, {"color": CLEAR, "cornerradius": 0, "pattern": _pattern(".", FAINT, 6, 0.12)}, "y2"),
-        ("Imported", imported, {"color": IMPORT}, "y"),
-        ("Imported, estimated", [_kwh(part.estimated_import_wh) for part in parts], _hatched(IMPORT), "y"),
-        ("Exported", [_negative(value) for value in exported], {"color": EXPORT}, "y"),
-        ("Exported, estimated", [_negative(_kwh(part.estimated_export_wh)) for part in parts], _hatched(EXPORT), "y"),
+    traces: list[tuple[str, Sequence[float | None], dict[str, Any]]] = [
+        ("Imported", imported, {"color": IMPORT}),
+        ("Imported, estimated", [_kwh(part.estimated_import_wh) for part in parts], _hatched(IMPORT)),
+        ("Exported", [_negative(value) for value in exported], {"color": EXPORT}),
+        ("Exported, estimated", [_negative(_kwh(part.estimated_export_wh)) for part in parts], _hatched(EXPORT)),
     ]
     positions = list(range(len(columns)))
     return [
-        go.Bar(name=name, x=positions, y=values, marker=marker, yaxis=axis, width=1 if axis == "y2" else None)
-        for name, values, marker, axis in traces
-        if name == "Imported" or any(values)
+        *_missing(columns),
+        *(
+            go.Bar(name=name, x=positions, y=values, marker=marker)
+            for name, values, marker in traces
+            if name == "Imported" or any(values)
+        ),
     ]
+
+
+def _missing(columns: tuple[Column, ...]) -> list[go.Bar]:
+    """A dotted band over what is missing; where only a part is, above the bar of what is known."""
+    places = [place for place, column in enumerate(columns) if column.is_gap or column.is_partial]
+    if not places:
+        return []
+    bases = [0 if columns[place].is_gap else _height(columns[place], columns) for place in places]
+    marker = {"color": CLEAR, "cornerradius": 0, "pattern": _pattern(".", FAINT, 6, 0.12)}
+    heights = [1 - base for base in bases]
+    return [go.Bar(name="Data missing", x=places, y=heights, base=bases, marker=marker, yaxis="y2", width=1)]
+
+
+def _height(column: Column, columns: tuple[Column, ...]) -> float:
+    """Where the bar of a column ends, as a share of the height of the plot."""
+    low, high = _extremes(columns)
+    return ((column.part.import_wh or 0) / 1000 / HEADROOM - low) / (high - low)
 
 
 def _pattern(shape: str, colour: str, size: int, solidity: float) -> dict[str, Any]:
@@ -114,11 +132,6 @@ def _extremes(columns: tuple[Column, ...]) -> tuple[float, float]:
     return (low, high) if high or low else (0.0, 1.0)
 
 
-def _ticks(columns: tuple[Column, ...]) -> dict[str, Any]:
-    named = [position for position, column in enumerate(columns) if column.tick]
-    return {"tickvals": named, "ticktext": [columns[position].tick for position in named]}
-
-
 def _unit() -> dict[str, Any]:
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
     return {"text": "kWh", "showarrow": False, "xshift": -5, **place}
@@ -146,15 +159,3 @@ def _shift_label(chart: Chart) -> list[dict[str, Any]]:
     text = "clocks back" if chart.shift_s > 0 else "clocks forward"
     place = {"x": chart.shift_at - 0.5, "y": 1, "yref": "paper", "xanchor": "left", "yanchor": "middle", "xshift": 2}
     return [{"text": text, "showarrow": False, "font": {"color": TEXT}, **place}]
-
-
-def _gap_labels(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
-    """`no data` once over each run of gaps, upright where the run is narrow."""
-    labels = []
-    for is_gap, run in groupby(range(len(columns)), key=lambda position: columns[position].is_gap):
-        if is_gap:
-            places = list(run)
-            angle = 0 if len(places) * 5 >= len(columns) else -90
-            place = {"x": (places[0] + places[-1]) / 2, "y": 0.5, "yref": "y2"}
-            labels.append({"text": "no data", "showarrow": False, "textangle": angle, "bgcolor": CARD, **place})
-    return labels

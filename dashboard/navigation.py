@@ -17,9 +17,9 @@ def layout() -> Component:
     tabs = [html.A(name, id=f"to-{level}", className="tab") for level, name in _TABS.items()]
     current = [html.Span(id="current-wide", className="wide"), html.Span(id="current-narrow", className="narrow")]
     steps = [
-        html.A("‹", id="previous", className="step", **attributes(aria_label="Previous")),
+        html.A(id="previous", className="step", role="link", **attributes(aria_label="Previous")),
         html.A(current, id="current", className="button"),
-        html.A("›", id="next", className="step", **attributes(aria_label="Next")),
+        html.A(id="next", className="step", role="link", **attributes(aria_label="Next")),
     ]
     return html.Nav(
         [html.Div(tabs, className="tabs"), html.Div(steps, className="steps")],
@@ -36,10 +36,9 @@ def links(view: View, first: str | None, now: int, zone: str) -> Slots:
     on = view.to(level, periods.shift(level, view.period, 1)) if view.period < current else None
     wide, narrow = sentences.CURRENT[level]
     slots: dict[str, object] = {
-        "current.aria-label": wide,
         "current-wide.children": wide,
         "current-narrow.children": narrow,
-        **_link("current", view.to(level)),
+        **_link("current", view.to(level), "date" if view.period == current else None),
         **_link("previous", back),
         **_link("next", on),
     }

@@ -12,6 +12,8 @@ LOW_W, MEDIUM_W = 500, 2000  # as on an in-home display: below, below, and above
 CURRENT = {"day": ("Today", "Today"), "month": ("This month", "Now"), "year": ("This year", "Now")}  # wide and narrow
 _ROLL_CALL = {"fresh": "sending", "late": "late", "silent": "silent", "none": "waiting for a first reading"}
 _BUSIEST = {"day": "busiest {}", "month": "most on {}", "year": "most in {}"}
+_MOST_IMPORTED = {"day": "most imported {}", "month": "most imported on {}", "year": "most imported in {}"}
+_BEGAN = {"day": "first reading after {}", "month": "first reading on {}", "year": "first reading in {}"}
 _THIS = {"day": "This day", "month": "This month", "year": "This year"}
 
 
@@ -55,7 +57,7 @@ def energies(part: Part) -> list[str]:
 
 def remarks(chart: Chart) -> list[str]:
     """What else is worth saying of a chart that has data."""
-    return [*_peak(chart), *_shift(chart.shift_s), *_quality(chart)]
+    return [*_began(chart), *_peak(chart), *_shift(chart.shift_s), *_quality(chart)]
 
 
 def summary(chart: Chart) -> str:
@@ -78,13 +80,13 @@ def nothing(chart: Chart, first: str | None) -> tuple[str, str]:
         return "Nothing to draw yet", "The chart begins with the first reading."
     began = words.period_name(chart.view.level, first)
     if chart.when == FUTURE:
-        return f"{_THIS[chart.view.level]} is still to come", f"There is nothing to show for {name} yet."
+        return f"{_THIS[chart.view.level]} is still to come", "There is nothing to show yet."
     if chart.when == BEFORE:
         preposition = "on" if chart.view.level == "day" else "in"
         return "Before the first reading", f"The readings of this device begin {preposition} {began}."
     if not chart.columns:
         return "A day that never was", f"The clocks of this time zone skipped {name}."
-    return "No data", f"No reading has come in for {name}."
+    return "No data", f"No reading of {name} has come in."
 
 
 def hour_count(shift_s: int) -> str:
@@ -102,8 +104,18 @@ def column_lines(column: Column) -> list[str]:
     ]
 
 
+def _began(chart: Chart) -> list[str]:
+    if chart.began is None:
+        return []
+    name = chart.columns[chart.began].label.name
+    return [_BEGAN[chart.view.level].format(name.partition("–")[0])]
+
+
 def _peak(chart: Chart) -> list[str]:
-    return [] if chart.peak is None else [_BUSIEST[chart.view.level].format(chart.columns[chart.peak].name)]
+    if chart.peak is None:
+        return []
+    said = _MOST_IMPORTED if chart.total.export_wh else _BUSIEST
+    return [said[chart.view.level].format(chart.columns[chart.peak].label.name)]
 
 
 def _shift(seconds: int) -> list[str]:

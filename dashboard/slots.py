@@ -32,7 +32,6 @@ ORDER = (
     "power-note.children",
     *(f"{tile}-{part}" for tile in ("today", "month") for part in (*_AMOUNT, "note.children")),
     *(f"{link}.{part}" for link in ("to-day", "to-month", "to-year", "previous", "current", "next") for part in _LINK),
-    "current.aria-label",
     "current-wide.children",
     "current-narrow.children",
     "heading.children",

@@ -53,12 +53,12 @@ def ago(seconds: int) -> str:
 
 def since(at: int, now: int, zone: str) -> str:
     """The local time of an instant, with the date unless it is today."""
-    moment = periods.local(at, zone)
-    clock = moment.format("HH:mm")
+    local = periods.local(at, zone)
+    clock = local.format("HH:mm")
     if periods.day_of(at, zone) == periods.day_of(now, zone):
         return clock
-    this_year = moment.year == periods.local(now, zone).year
-    return f"{clock} on {moment.format('dddd D MMMM' if this_year else 'D MMMM YYYY')}"
+    this_year = local.year == periods.local(now, zone).year
+    return f"{clock} on {local.format('dddd D MMMM' if this_year else 'D MMMM YYYY')}"
 
 
 def period_name(level: str, period: str) -> str:
@@ -68,13 +68,18 @@ def period_name(level: str, period: str) -> str:
 
 def written(level: str, period: str, how: str) -> str:
     """A period in one of pendulum's formats."""
-    return from_format(period, _FORMATS[level]).format(how)
+    return moment(level, period).format(how)
 
 
-def zone_name(moment: DateTime) -> str:
+def moment(level: str, period: str) -> DateTime:
+    """The calendar date on which a period begins; of no zone in particular."""
+    return from_format(period, _FORMATS[level])
+
+
+def zone_name(at: DateTime) -> str:
     """`BST`, or `UTC+10:30` where the zone has no letters of its own."""
-    name = moment.tzname() or ""
-    return name if name[:1].isalpha() else f"UTC{moment.format('Z').replace(':00', '')}"
+    name = at.tzname() or ""
+    return name if name[:1].isalpha() else f"UTC{at.format('Z').replace(':00', '')}"
 
 
 def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:

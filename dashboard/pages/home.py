@@ -3,6 +3,7 @@
 from dash import html
 from dash.development.base_component import Component
 
+from aggregator import periods
 from aggregator.documents import Device, Live
 from dashboard import sentences, tiles, words
 from dashboard.attributes import attributes
@@ -20,18 +21,30 @@ def content(data: Data, viewer: str | None) -> Component:
         return _first_visit()
     now = data.now()
     states = [data.live(device) for device in devices]
-    cards = [html.Li(_card(device, live, now)) for device, live in zip(devices, states, strict=True)]
+    cards = [
+        html.Li(_card(device, live, _today(data, device, now), now))
+        for device, live in zip(devices, states, strict=True)
+    ]
     counts = html.P(sentences.roll_call(states, now), className="roll-call")
     return html.Div([html.Div([html.H1("Devices"), counts], className="heading"), html.Ul(cards, className="devices")])
 
 
-def _card(device: Device, live: Live | None, now: int) -> Component:
+def _today(data: Data, device: Device, now: int) -> str:
+    """The energy of the day so far; empty when none is known."""
+    document = data.document(device, "day", periods.period_of("day", now, device.timezone))
+    imported = document.total.import_wh if document else None
+    return "" if imported is None else f"{words.energy(imported)} today"
+
+
+def _card(device: Device, live: Live | None, today: str, now: int) -> Component:
     watts = live.power_w if live else None
     age, note = tiles.age_and_note(live, now, device.timezone)
     stamp = [html.Time(age, **attributes(data_age=now - live.at))] if live and age else []
     return html.A(
         [
-            html.H2(device.device_id, className="label"),
+            html.Div(
+                [html.H2(device.device_id, className="label"), html.Span(today, className="today")], className="name"
+            ),
             html.P([*_amount(live), html.Span(tiles.badge(live, now), className="badge")], className="amount"),
             html.P([tiles.dot(), *stamp, html.Span(note)], className="note"),
         ],

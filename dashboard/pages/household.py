@@ -100,7 +100,7 @@ def _legend(chart: Chart) -> list[Component]:
         "imported": bool(total.export_wh),
         "exported": bool(total.export_wh),
         "estimated": bool(total.estimated_wh),
-        "no data": any(column.is_gap for column in chart.columns),
+        "data missing": any(column.is_partial for column in chart.columns),
     }
     return [html.Li(word, className=word.replace(" ", "-")) for word, is_shown in shown.items() if is_shown]
 

@@ -1,8 +1,9 @@
 import threading
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Request, ViewportSize, sync_playwright
 from werkzeug.serving import make_server
 
 from aggregator.settings import load
@@ -22,10 +23,10 @@ ARGS = (
     "--disable-sync",
 )
 DESK = ViewportSize(width=1440, height=900)
-PHONE = {"viewport": ViewportSize(width=390, height=844), "has_touch": True}
+PHONE = ViewportSize(width=390, height=844)
 
 Open = Callable[..., Page]
-Contexts = Callable[..., BrowserContext]
+Scheme = Literal["light", "dark"]
 
 
 def serve(store: Store, poll_ms: int = POLL_MS) -> Iterator[str]:
@@ -53,50 +54,55 @@ def address(store: Store) -> Iterator[str]:
     yield from serve(store)
 
 
+class Screen:
+    """One page for all tests, in a profile on disk, so that Chromium compiles plotly once; it keeps what is said."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._home = "about:"
+        self._said: list[str] = []
+        self._page = context.new_page()
+        self._page.set_default_timeout(10_000)
+        self._page.on("console", lambda message: self._said.append(f"{message.type}: {message.text}"))
+        self._page.on("pageerror", lambda error: self._said.append(str(error)))
+        self._page.on("request", self._watch)
+
+    def _watch(self, sent: Request) -> None:
+        if not sent.url.startswith((self._home, "data:", "blob:", "about:")):
+            self._said.append(sent.url)
+
+    def open(self, address: str, viewport: ViewportSize, color_scheme: Scheme) -> Page:
+        """Load a document anew; nothing of the one before is left but the browser's cache."""
+        self._home = address[: address.index("/", len("http://"))]
+        self._page.set_viewport_size(viewport)
+        self._page.emulate_media(color_scheme=color_scheme)
+        self._page.goto(address)
+        self._page.wait_for_selector("h1")
+        return self._page
+
+    def leave(self) -> list[str]:
+        """What was said since the last time; from here on the page asks nothing of any server."""
+        self._page.goto("about:blank")
+        said, self._said = self._said, []
+        return said
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    profile = tmp_path_factory.mktemp("profile")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="session")
-def contexts(browser: Browser) -> Iterator[Contexts]:
-    """One context a kind of screen, so that each loads plotly once."""
-    opened: dict[str, BrowserContext] = {}
-
-    def context(**options: object) -> BrowserContext:
-        if repr(options) not in opened:
-            opened[repr(options)] = browser.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
-        return opened[repr(options)]
-
-    yield context
-    for each in opened.values():
-        each.close()
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK, has_touch=True
+        )
+        yield Screen(context)
+        context.close()
 
 
 @pytest.fixture
-def visit(contexts: Contexts, address: str) -> Iterator[Open]:
+def visit(screen: Screen, address: str) -> Iterator[Open]:
     """Open a path of the dashboard; at the end of the test the console must be empty and no request gone elsewhere."""
-    said: list[str] = []
-    pages: list[Page] = []
 
-    def hear(message: ConsoleMessage) -> None:
-        said.append(f"{message.type}: {message.text}")
-
-    def opened(path: str, at: str = address, **options: object) -> Page:
-        page = contexts(**options).new_page()
-        pages.append(page)
-        page.set_default_timeout(10_000)
-        page.on("console", hear)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda sent: None if sent.url.startswith((at, "data:", "blob:")) else said.append(sent.url))
-        page.goto(at + path)
-        page.wait_for_selector("h1")
-        return page
+    def opened(path: str, at: str = address, viewport: ViewportSize = DESK, color_scheme: Scheme = "light") -> Page:
+        return screen.open(at + path, viewport, color_scheme)
 
     yield opened
-    for page in pages:
-        page.close()
-    assert said == []
+    assert screen.leave() == []

@@ -62,6 +62,7 @@ def text(content: Mapping[str, Any], component: str = "") -> str:
 def test_the_start_page_shows_a_card_a_device(ask: Ask) -> None:
     home = text(ask("/"), "home")
     assert all(f"/d/{name}" in home for name in ("cad-1", "cad-solar", "cad-silent", "cad-new"))
+    assert home.count(" today") == 5  # the energy of each but the new one
 
 
 def test_the_first_visit_says_what_happens_next(store: Store) -> None:

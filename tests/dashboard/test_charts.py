@@ -20,23 +20,23 @@ def draw(
 
 def test_an_autumn_day_has_25_hours_and_names_both_of_the_hour_that_comes_twice(store: Store) -> None:
     chart = draw(store, "day", "2026-10-25")
-    names = [column.name for column in chart.columns]
+    names = [column.label.name for column in chart.columns]
     assert len(names) == 25
     assert names[:4] == ["00:00–01:00", "01:00–02:00 BST", "01:00–02:00 GMT", "02:00–03:00"]
     assert (chart.shift_s, chart.shift_at) == (3600, 2)
-    assert len({column.name for column in chart.columns}) == 25
+    assert len({column.label.name for column in chart.columns}) == 25
 
 
 def test_a_spring_day_has_23_hours(store: Store) -> None:
     chart = draw(store, "day", "2026-03-29")
-    assert [column.name for column in chart.columns][:3] == ["00:00–01:00", "02:00–03:00", "03:00–04:00"]
+    assert [column.label.name for column in chart.columns][:3] == ["00:00–01:00", "02:00–03:00", "03:00–04:00"]
     assert (len(chart.columns), chart.shift_s, chart.shift_at) == (23, -3600, 1)
 
 
 def test_a_day_of_half_an_hour_more_ends_with_a_short_column(store: Store) -> None:
     chart = draw(store, "day", "2026-04-05", "Australia/Lord_Howe")
-    assert [column.name for column in chart.columns][-1] == "23:30–00:00"
-    assert [column.name for column in chart.columns][1:3] == ["01:00–02:00 UTC+11", "01:30–02:30 UTC+10:30"]
+    assert [column.label.name for column in chart.columns][-1] == "23:30–00:00"
+    assert [column.label.name for column in chart.columns][1:3] == ["01:00–02:00 UTC+11", "01:30–02:30 UTC+10:30"]
 
 
 def test_an_hour_tells_its_half_hours(store: Store) -> None:
@@ -82,6 +82,21 @@ def test_before_a_device_began_nothing_is_missing() -> None:
     assert [column.missing_s for column in chart.columns][8:11] == [0, 0, 3600]
 
 
+def test_a_device_that_began_within_a_chart_is_said_to_have_begun_there() -> None:
+    document = Document("day", "cad-1", "2026-11-20", LONDON, {"h09": Part(100, None, covered_s=600)})
+    view = View("household", "cad-1", "day", "2026-11-20")
+    assert charts.read(view, document, LONDON, NOW, "2026-11-20").began == 9
+    assert charts.read(view, document, LONDON, NOW, "2026-11-19").began is None
+
+
+def test_a_bar_that_misleads_because_much_is_missing_is_told_from_a_gap() -> None:
+    parts = {"h03": Part(100, None, covered_s=1740), "h04": Part(100, None, covered_s=3300)}
+    document = Document("day", "cad-1", "2026-11-20", LONDON, parts)
+    columns = charts.read(View("household", "cad-1", "day", "2026-11-20"), document, LONDON, NOW, None).columns
+    assert [column.is_partial for column in columns[2:5]] == [False, True, False]
+    assert [column.is_gap for column in columns[2:5]] == [True, False, False]
+
+
 def test_a_column_leads_to_the_chart_below_it(store: Store) -> None:
     month = draw(store, "month", "2026-11")
     assert month.columns[4].below == View("household", "cad-1", "day", "2026-11-05")
@@ -92,7 +107,7 @@ def test_a_column_leads_to_the_chart_below_it(store: Store) -> None:
 
 def test_the_peak_is_not_claimed_for_a_spread_out_outage(store: Store) -> None:
     plain = draw(store, "day", "2026-11-22")
-    assert plain.columns[plain.peak or 0].name == "18:00–19:00"
+    assert plain.columns[plain.peak or 0].label.name == "18:00–19:00"
     spread = {"h03": Part(900, 0, estimated_import_wh=900, estimated_s=3600), "h04": Part(200, 0, covered_s=3600)}
     document = Document("day", "cad-1", "2026-11-22", LONDON, spread)
     assert charts.read(plain.view, document, LONDON, NOW, None).peak is None

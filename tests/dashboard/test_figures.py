@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from aggregator.documents import Document, Part
-from dashboard import charts
+from dashboard import charts, columns
 from dashboard.charts import Chart
-from dashboard.figures import EXPORT, IMPORT, axis_steps, figure
+from dashboard.figures import EXPORT, HEADROOM, IMPORT, axis_steps, figure
 from dashboard.view import View
 from tests.dashboard.homes import LONDON, NOW, measured
 
@@ -31,8 +31,6 @@ def texts(drawn: Chart) -> list[str]:
 def test_bars_are_placed_by_position_never_by_time() -> None:
     drawn = figure(chart("2026-10-25", hours(500)))
     assert drawn.data[0].x == tuple(range(25))
-    assert tuple(drawn.layout.xaxis.ticktext) == ("00", "03", "06", "09", "12", "15", "18", "21")
-    assert tuple(drawn.layout.xaxis.tickvals) == (0, 4, 7, 10, 13, 16, 19, 22)
 
 
 def test_import_stands_above_the_axis_and_export_below_in_kwh() -> None:
@@ -56,16 +54,24 @@ def test_a_gap_is_a_dotted_band_with_words_and_never_a_zero() -> None:
     drawn = chart("2026-11-22", parts)
     found = traces(drawn)
     assert found["Imported"].y[3] is None
-    assert [place for place, value in enumerate(found["No data"].y) if value] == [3, 4]
-    assert found["No data"].marker.pattern.shape == "."
-    assert texts(drawn).count("no data") == 1
+    assert (found["Data missing"].x, found["Data missing"].y) == ((3, 4), (1, 1))
+    assert found["Data missing"].marker.pattern.shape == "."
+    assert str(columns.cells(drawn)).count("'no data'") == 3  # on the two cards, and once over both
+
+
+def test_what_is_missing_of_a_column_is_dotted_above_its_bar() -> None:
+    found = traces(chart("2026-11-22", {**hours(500), "h03": Part(250, 0, covered_s=1800)}))
+    assert found["Imported"].y[3] == 0.25
+    band = found["Data missing"]
+    assert (band.x, band.base[0] + band.y[0]) == ((3,), 1)
+    assert band.base[0] == pytest.approx(0.5 / HEADROOM)
 
 
 def test_zero_is_drawn_as_zero_and_not_as_a_gap() -> None:
     drawn = chart("2026-11-22", hours(0))
     assert list(traces(drawn)) == ["Imported"]
     assert set(traces(drawn)["Imported"].y) == {0}
-    assert "no data" not in texts(drawn)
+    assert "'no data'" not in str(columns.cells(drawn))
 
 
 def test_the_future_is_blank() -> None:
@@ -79,13 +85,6 @@ def test_a_change_of_the_clocks_is_marked(period: str, words: str) -> None:
     drawn = chart(period, hours(500))
     assert words in texts(drawn)
     assert len(figure(drawn).layout.shapes) == 1
-
-
-def test_a_month_is_labelled_by_its_mondays_and_a_year_by_its_months() -> None:
-    month = figure(chart("2026-11", {"d01": measured(9000)}, "month"))
-    assert tuple(month.layout.xaxis.ticktext) == ("Mon 2", "Mon 9", "Mon 16", "Mon 23", "Mon 30")
-    year = figure(chart("2026", {"m01": measured(9000)}, "year"))
-    assert tuple(year.layout.xaxis.ticktext[:2]) == ("Jan", "Feb")
 
 
 @pytest.mark.parametrize(

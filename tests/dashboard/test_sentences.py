@@ -53,6 +53,19 @@ def test_months_and_years_name_their_peak() -> None:
     assert "most in February" in sentences.summary(chart("year", "2026", {"m01": month["d01"], "m02": month["d15"]}))
 
 
+def test_a_peak_beside_export_is_said_to_be_of_import() -> None:
+    parts = {**hours(24, FULL._replace(export_wh=100)), "h07": FULL._replace(import_wh=1400)}
+    assert "most imported 07:00–08:00" in sentences.summary(chart("day", "2026-11-22", parts))
+
+
+def test_a_device_that_began_within_a_period_is_told_so() -> None:
+    day = Part(9000, None, covered_s=86_400)
+    month = chart("month", "2025-10", {f"d{number}": day for number in range(19, 32)}, "2025-10")
+    assert "first reading on Sunday 19 October" in sentences.summary(month)
+    morning = chart("day", "2025-10-19", {"h09": FULL}, "2025-10-19")
+    assert "first reading after 09:00" in sentences.summary(morning)
+
+
 @pytest.mark.parametrize(
     ("level", "period", "first", "heading"),
     [

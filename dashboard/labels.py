@@ -1,0 +1,66 @@
+"""What the columns of a chart are called, in full and under the axis. Pure."""
+
+from dataclasses import dataclass
+
+from pendulum import DateTime
+
+from aggregator import periods
+from aggregator.periods import Slot
+from dashboard import words
+from dashboard.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The names of one column."""
+
+    name: str  # in full: `07:00–08:00`, `Monday 23 November`
+    tick: str  # under the axis: `07`, `23`, `Nov`
+    note: str = ""  # under the tick: `Mon`, or `BST` where the same hour comes twice
+    is_major: bool = False  # kept where there is no room for every tick
+
+
+def labels(view: View, slots: tuple[Slot, ...], zone: str) -> list[Label]:
+    """One label a column of a view with a written-out period."""
+    if view.level == "day":
+        return _hours(slots, zone)
+    below = {"month": "day", "year": "month"}[view.level]
+    moments = [words.moment(below, periods.period_below(view.period, slot.name)) for slot in slots]
+    return [_day(moment) for moment in moments] if below == "day" else [_month(moment) for moment in moments]
+
+
+def _day(moment: DateTime) -> Label:
+    weekday = moment.format("ddd")
+    is_monday = weekday == "Mon"
+    return Label(moment.format("dddd D MMMM"), moment.format("D"), weekday if is_monday else "", is_monday)
+
+
+def _month(moment: DateTime) -> Label:
+    return Label(moment.format("MMMM"), moment.format("MMM"), is_major=moment.month % 2 == 1)
+
+
+def _hours(slots: tuple[Slot, ...], zone: str) -> list[Label]:
+    starts = [periods.local(slot.start, zone) for slot in slots]
+    ticks = [start.format("HH:mm" if start.minute else "HH") for start in starts]
+    labels = []
+    for place, (name, tick, start) in enumerate(zip(_hour_names(slots, starts), ticks, starts, strict=True)):
+        is_first = tick not in ticks[:place]
+        note = words.zone_name(start) if ticks.count(tick) > 1 else ""
+        labels.append(Label(name, tick, note, is_first and start.hour % 3 == 0))
+    return labels
+
+
+def _hour_names(slots: tuple[Slot, ...], starts: list[DateTime]) -> list[str]:
+    """`07:00–08:00`, with the zone where the clock shows the same time twice that day."""
+    shown = [start.hour * 60 + start.minute for start in starts]
+    ends = [minute + (slot.end - slot.start) // 60 for minute, slot in zip(shown, slots, strict=True)]
+    names = []
+    for start, minute, end in zip(starts, shown, ends, strict=True):
+        twice = sum(other < end and minute < other_end for other, other_end in zip(shown, ends, strict=True)) > 1
+        zone_name = f" {words.zone_name(start)}" if twice else ""
+        names.append(f"{_clock(minute)}–{_clock(end)}{zone_name}")
+    return names
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
