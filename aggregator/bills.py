@@ -4,41 +4,14 @@ Money is integer units of 10^-13 of the currency (see `money`). Energy without a
 it costs neither nothing nor something. Estimated energy gives estimated cost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from aggregator import periods
 from aggregator.documents import EMPTY, Part
-from aggregator.money import money_text, to_wire
+from aggregator.money import Cost, add_costs
 from aggregator.rates import NO_SERIES, Rate, Series, day_rates, standing_charge
 from aggregator.tariffs import Tariff
-
-
-class Cost(NamedTuple):
-    """The money of one part of a chart, in units. None is unknown, never zero. Export earnings are positive."""
-
-    import_cost: int | None  # of the import whose price is known, VAT included; negative where prices were
-    export_earnings: int | None  # of the export whose price is known
-    standing_charge: int | None = None  # VAT included; days, months and years have it, hours do not
-    unpriced_import_wh: int = 0  # Wh in no cost, as their price is not known
-    unpriced_export_wh: int = 0
-    estimated_import_cost: int = 0  # of import_cost, what estimated energy makes up
-    estimated_export_earnings: int = 0  # of export_earnings, likewise
-
-    @property
-    def unpriced_wh(self) -> int:
-        """Energy of both directions without a price, Wh."""
-        return self.unpriced_import_wh + self.unpriced_export_wh
-
-    @property
-    def to_pay(self) -> int | None:
-        """Import and standing charge less export earnings; None where nothing is known."""
-        if self.import_cost is self.export_earnings is self.standing_charge is None:
-            return None
-        return (self.import_cost or 0) + (self.standing_charge or 0) - (self.export_earnings or 0)
-
-
-NOTHING = Cost(None, None)
 
 
 class DayBill(NamedTuple):
@@ -50,7 +23,7 @@ class DayBill(NamedTuple):
     @property
     def total(self) -> Cost:
         """The whole day."""
-        return add(self.half_hours.values())._replace(standing_charge=self.standing_charge)
+        return add_costs(self.half_hours.values())._replace(standing_charge=self.standing_charge)
 
 
 def price_day(
@@ -77,48 +50,13 @@ def price(part: Part, rate: Rate) -> Cost:
     )
 
 
-def add(costs: Iterable[Cost]) -> Cost:
-    """The sum of costs: an amount is None only where every one is."""
-    columns = list(zip(*costs, strict=True))
-    if not columns:
-        return NOTHING
-    amounts = [[value for value in column if value is not None] for column in columns[:3]]
-    return Cost._make([*(sum(known) if known else None for known in amounts), *map(sum, columns[3:])])
-
-
 def compare(
     days: Mapping[str, Mapping[str, Part]], zone: str, tariffs: Mapping[str, Tariff], series: Mapping[str, Series]
 ) -> dict[str, Cost]:
     """What the half hours of some days (`day -> name -> part`) cost on several tariffs, each with its own series."""
     return {
-        name: add(price_day(day, zone, parts, tariff, series.get(name, NO_SERIES)).total for day, parts in days.items())
+        name: add_costs(
+            price_day(day, zone, parts, tariff, series.get(name, NO_SERIES)).total for day, parts in days.items()
+        )
         for name, tariff in tariffs.items()
-    }
-
-
-def cost_to_wire(cost: Cost) -> list[int | str | None]:
-    """A cost as JSON: its fields in order, those at the end that say nothing left out."""
-    values = [value if value is None else to_wire(value) for value in cost]
-    while values and values[-1] == NOTHING[len(values) - 1]:
-        values.pop()
-    return values
-
-
-def cost_from_wire(values: Sequence[int | str | None]) -> Cost:
-    """A cost from its wire form."""
-    return Cost._make([*(None if value is None else int(value) for value in values), *NOTHING[len(values) :]])
-
-
-def as_json(cost: Cost, currency: str) -> dict[str, object]:
-    """A cost as others read it: exact decimal text, null where unknown."""
-
-    def text(units: int | None) -> str | None:
-        return None if units is None else money_text(units)
-
-    return {
-        "currency": currency,
-        "cost": text(cost.import_cost),
-        "export_earnings": text(cost.export_earnings),
-        "standing_charge": text(cost.standing_charge),
-        "unpriced_wh": cost.unpriced_wh,
     }

@@ -1,18 +1,17 @@
 """The commands that need no screen. Others script against them: what they print and return is a contract."""
 
 import json
-import logging
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 
-from aggregator import periods, tables
+from aggregator import periods, tables, tariff_cli
+from aggregator.console import known, log_to_stderr, opened, until_stopped, with_store
 from aggregator.documents import Device, Document, as_json, live_json
 from aggregator.errors import ConfigurationError, Refused
 from aggregator.feed import check_is_demo, fill, run_simulator
@@ -21,42 +20,11 @@ from aggregator.lines import chunks
 from aggregator.readings import check_device_id
 from aggregator.settings import Settings
 from aggregator.simulator import households
-from aggregator.store import Store, open_store
+from aggregator.store import Store
 from aggregator.verify import differences, rebuild, rezone
 from aggregator.worker import drain, run_worker
 
 LEVELS = click.Choice(["live", *periods.LEVELS])
-
-
-def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that every command about a store has."""
-    return click.option("--store", "store_url", metavar="URL", help="Where documents live [WATTFALL_STORE].")(command)
-
-
-def opened(settings: Settings, url: str | None) -> Store:
-    """The store of an option, or of the settings."""
-    return open_store(url or settings.store)
-
-
-def known(store: Store, device_id: str) -> Device:
-    """A device of the registry; raises ConfigurationError where there is none."""
-    device = store.device(device_id)
-    if device is None:
-        raise ConfigurationError(f"there is no device {device_id!r}; `wattfall device list` shows those there are")
-    return device
-
-
-def until_stopped() -> threading.Event:
-    """An event that SIGTERM and Ctrl-C set."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def log_to_stderr() -> None:
-    """Long-running commands say what they do, with the time."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
 
 
 @click.command("ingest")
@@ -206,7 +174,8 @@ def rebuild_command(
 def worker(settings: Settings, store_url: str | None) -> None:
     """Carry every change of the store to the charts, until stopped."""
     log_to_stderr()
-    run_worker(opened(settings, store_url), settings.retention_days, until_stopped())
+    with closing(opened(settings, store_url)) as store:
+        run_worker(store, settings.retention_days, until_stopped())
 
 
 @click.command()
@@ -225,4 +194,4 @@ def simulate(settings: Settings, count: int, days: int, seed: int, store_url: st
     run_simulator(store, homes, now - 1, until_stopped())
 
 
-COMMANDS = (ingest_command, show, device, verify, rebuild_command, worker, simulate)
+COMMANDS = (ingest_command, show, device, *tariff_cli.COMMANDS, verify, rebuild_command, worker, simulate)

@@ -3,16 +3,20 @@
 A document is one chart of one device: a day (its hours `h00..` and half hours `s00..`), a month (days `d01..`) or
 a year (months `m01..`). It holds nothing that changes without the energy changing, so writing it again is no change.
 
-On the wire a document is JSON: `{"z": time zone, "p": {part name: [the fields of Part, in order]}}`.
+What a day costs as a day, its standing charge, is the cost of a part of its own, `d00`, which has no energy.
+
+On the wire a document is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost]}}`,
+without currency and costs where the device has no tariff.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from aggregator import periods
+from aggregator.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.periods import Slot
 
 
@@ -25,6 +29,7 @@ class Part(NamedTuple):
     estimated_export_wh: int = 0  # of export_wh, what was spread over an outage
     covered_s: int = 0  # seconds measured
     estimated_s: int = 0  # seconds estimated; the rest of the part is missing
+    cost: Cost = NOTHING
 
     @property
     def estimated_wh(self) -> int:
@@ -34,10 +39,12 @@ class Part(NamedTuple):
     @property
     def is_empty(self) -> bool:
         """Nothing is known."""
-        return self.import_wh is None and self.export_wh is None
+        return self.import_wh is None and self.export_wh is None and self.cost == NOTHING
 
 
 EMPTY = Part(None, None)
+WHOLE_DAY = "d00"  # the part of a day document for what belongs to none of its hours
+_FIELDS = len(Part._fields) - 1  # of energy and time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Document:
     period: str  # 2026-11-23, 2026-11 or 2026
     timezone: str
     parts: Mapping[str, Part]
+    currency: str = ""  # ISO 4217; empty where nothing is priced
 
     def part(self, name: str) -> Part:
         """A part by name; EMPTY where there is no data."""
@@ -58,7 +66,7 @@ class Document:
     def total(self) -> Part:
         """The whole period: the sum of its chart's parts."""
         letter = periods.PART_LETTER[self.level]
-        return add(part for name, part in self.parts.items() if name[0] == letter)
+        return add(part for name, part in self.parts.items() if name[0] == letter or name == WHOLE_DAY)
 
 
 class Live(NamedTuple):
@@ -81,6 +89,7 @@ class Device:
     timezone: str = "Europe/London"
     max_power_w: int = 100_000  # W; a reading beyond it, or a register that rises faster, is quarantined
     registers: tuple[str, ...] = ()  # which of import_wh and export_wh it has ever reported
+    tariff: str = ""  # as JSON text, see `tariffs`; empty without one
 
 
 def add(parts: Iterable[Part]) -> Part:
@@ -95,21 +104,33 @@ def add(parts: Iterable[Part]) -> Part:
         sum(row.estimated_export_wh for row in rows),
         sum(row.covered_s for row in rows),
         sum(row.estimated_s for row in rows),
+        add_costs([row.cost for row in rows]) if any(row.cost is not NOTHING for row in rows) else NOTHING,
     )
 
 
-def encode(timezone: str, parts: Mapping[str, Part]) -> bytes:
+def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     """The wire form of a document's body: the same bytes for the same content."""
-    return orjson.dumps({"z": timezone, "p": {name: [*parts[name]] for name in sorted(parts)}})
+    content: dict[str, object] = {"z": timezone, "c": currency} if currency else {"z": timezone}
+    return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
 
 
 def decode(level: str, device_id: str, period: str, body: bytes) -> Document:
     """A document from its wire form."""
     content = orjson.loads(body)
-    rows = content["p"]
-    return Document(
-        level, device_id, period, content["z"], dict(zip(rows, map(Part._make, rows.values()), strict=True))
-    )
+    parts = {name: _part(row) for name, row in content["p"].items()}
+    return Document(level, device_id, period, content["z"], parts, content.get("c", ""))
+
+
+def _row(part: Part) -> list[Any]:
+    energy = [*part[:_FIELDS]]
+    return energy if part.cost == NOTHING else [*energy, *map(to_wire, part.cost)]
+
+
+def _part(row: list[Any]) -> Part:
+    if len(row) == _FIELDS:
+        return Part(*row)
+    cost = Cost._make(value if value is None else int(value) for value in row[_FIELDS:])
+    return Part._make([*row[:_FIELDS], cost])
 
 
 def as_json(document: Document) -> dict[str, object]:
@@ -124,6 +145,7 @@ def as_json(document: Document) -> dict[str, object]:
         "level": document.level,
         "period": document.period,
         "timezone": zone,
+        "currency": document.currency or None,
         **_energies(document.total, sum(slot.end - slot.start for slot in slots)),
         "parts": [_slot_json(document, slot) for slot in slots],
     }
@@ -151,6 +173,7 @@ def _energies(part: Part, seconds: int) -> dict[str, object]:
     return {
         "import_wh": part.import_wh,
         "export_wh": part.export_wh,
-        "estimated_wh": None if part.is_empty else part.estimated_wh,
+        "estimated_wh": None if part.import_wh is part.export_wh is None else part.estimated_wh,
         "coverage": coverage(part, seconds),
+        **cost_json(part.cost),
     }

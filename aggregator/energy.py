@@ -70,15 +70,14 @@ def half_hour_parts(
     return parts
 
 
-def gaps(readings: Sequence[Reading], max_power_w: int) -> set[Window]:
-    """The times between two believed readings of a register that are longer than MAX_GAP_S."""
-    return {
-        Window(one, other)
-        for channel in CHANNELS
-        for piece in segments(register(readings, channel), max_power_w)
-        for one, other in pairwise(piece.ats)
-        if other - one > MAX_GAP_S
-    }
+def gaps(readings: Sequence[Reading], max_power_w: int) -> list[set[Window]]:
+    """The times between two believed readings that are longer than MAX_GAP_S, of each register that has readings."""
+    registers = [segments(register(readings, channel), max_power_w) for channel in CHANNELS]
+    return [
+        {Window(*pair) for piece in pieces for pair in pairwise(piece.ats) if pair[1] - pair[0] > MAX_GAP_S}
+        for pieces in registers
+        if pieces
+    ]
 
 
 def register(readings: Sequence[Reading], channel: str) -> Register:

@@ -6,7 +6,9 @@ sums of integers, and the sum of the parts is the whole at every level.
 """
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 from aggregator.errors import ConfigurationError
 
@@ -18,8 +20,58 @@ MOST = 1_000_000  # of any currency, per kWh or per day; in none does electricit
 
 _SCREEN_PLACES = 2
 _DECIMAL = re.compile(r"[+-]?(\d{1,20}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?", re.ASCII)
-_MOST_PLACES = 60  # beyond what _DECIMAL lets through; keeps 1E-999999 from being worked out
 _WIRE_INTEGER = 2**63  # orjson refuses to write a larger integer, and reads it as a float
+_MOST_PLACES = 60  # beyond what _DECIMAL lets through; keeps 1E-999999 from being worked out
+
+
+class Cost(NamedTuple):
+    """The money of one part of a chart, in units. None is unknown, never zero. Export earnings are positive."""
+
+    import_cost: int | None  # of the import whose price is known, VAT included; negative where prices were
+    export_earnings: int | None  # of the export whose price is known
+    standing_charge: int | None = None  # VAT included; days, months and years have it, hours do not
+    unpriced_import_wh: int = 0  # Wh in no cost, as their price is not known
+    unpriced_export_wh: int = 0
+    estimated_import_cost: int = 0  # of import_cost, what estimated energy makes up
+    estimated_export_earnings: int = 0  # of export_earnings, likewise
+
+    @property
+    def unpriced_wh(self) -> int:
+        """Energy of both directions without a price, Wh."""
+        return self.unpriced_import_wh + self.unpriced_export_wh
+
+    @property
+    def to_pay(self) -> int | None:
+        """Import and standing charge less export earnings; None where nothing is known."""
+        if self.import_cost is self.export_earnings is self.standing_charge is None:
+            return None
+        return (self.import_cost or 0) + (self.standing_charge or 0) - (self.export_earnings or 0)
+
+
+NOTHING = Cost(None, None)
+
+
+def add_costs(costs: Iterable[Cost]) -> Cost:
+    """The sum of costs: an amount is None only where every one is."""
+    columns = list(zip(*costs, strict=True))
+    if not columns:
+        return NOTHING
+    amounts = [[value for value in column if value is not None] for column in columns[:3]]
+    return Cost._make([*(sum(known) if known else None for known in amounts), *map(sum, columns[3:])])
+
+
+def cost_json(cost: Cost) -> dict[str, object]:
+    """A cost as others read it: exact decimal text, null where unknown."""
+
+    def text(units: int | None) -> str | None:
+        return None if units is None else money_text(units)
+
+    return {
+        "cost": text(cost.import_cost),
+        "export_earnings": text(cost.export_earnings),
+        "standing_charge": text(cost.standing_charge),
+        "unpriced_wh": cost.unpriced_wh,
+    }
 
 
 def to_units(value: Decimal) -> int:
@@ -42,9 +94,9 @@ def screen_text(units: int) -> str:
     return plain(_half_even(units, 10 ** (UNIT_PLACES - _SCREEN_PLACES)), _SCREEN_PLACES, _SCREEN_PLACES)
 
 
-def to_wire(units: int) -> int | str:
+def to_wire(units: int | None) -> int | str | None:
     """Units as a JSON value: an integer, or text where 64 bits do not hold it (922,337 of the currency)."""
-    return units if -_WIRE_INTEGER <= units < _WIRE_INTEGER else str(units)
+    return units if units is None or -_WIRE_INTEGER <= units < _WIRE_INTEGER else str(units)
 
 
 def plain(whole: int, places: int, least: int) -> str:

@@ -15,16 +15,22 @@ from aggregator.store.base import Store
 Half = tuple[str, Slot, Part]  # a day, one of its half hours, and that one's energy
 
 
-def hollow_gaps(store: Store, device: Device, halves: Sequence[Half], gaps: Collection[Window]) -> set[Window]:
-    """The gaps in which more was measured once than the readings that are left say."""
+def hollow_gaps(
+    store: Store, device: Device, halves: Sequence[Half], gaps: Sequence[Collection[Window]]
+) -> set[Window]:
+    """The gaps of any register in which more was measured once than the readings that are left say.
+
+    `gaps` are those of each register, first the one that decides what counts as measured.
+    """
     documents = _documents(store, device, halves)
     lost = [slot for day, slot, new in halves if _stored(documents, day, slot).covered_s > new.covered_s]
-    widest = (max(gaps, key=partial(_overlap_s, slot), default=Window(0, 0)) for slot in lost)
-    return {gap for gap, slot in zip(widest, lost, strict=True) if _overlap_s(slot, gap) > 0}
+    widest = {max(gaps[0], key=partial(_overlap_s, slot)) for slot in lost} if gaps and gaps[0] else set()
+    hollow = [gap for gap in widest if any(_overlap_s(slot, gap) > 0 for slot in lost)]
+    return {gap for some in gaps for gap in some if any(_overlap_s(gap, one) > 0 for one in hollow)}
 
 
-def _overlap_s(slot: Slot, gap: Window) -> int:
-    return min(slot.end, gap.end) - max(slot.start, gap.start)
+def _overlap_s(one: Slot | Window, other: Window) -> int:
+    return min(one.end, other.end) - max(one.start, other.start)
 
 
 def protected(store: Store, device: Device, halves: Sequence[Half]) -> list[Half]:

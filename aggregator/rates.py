@@ -8,14 +8,12 @@ except in zones like +05:45). The standing charge is owed once for each local da
 Rates are exact integers: units of 10^-13 of the currency (see `money`) per Wh, VAT included.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from itertools import groupby
-from math import gcd
-from operator import floordiv, mul
 from typing import NamedTuple
 
 from aggregator import periods
@@ -91,23 +89,6 @@ def days_of_prices(starts: Iterable[int], zone: str) -> list[str]:
     return sorted({day for span in spans for day in periods.days_of(span, zone)})
 
 
-def rates_to_wire(rates: Sequence[Rate]) -> list[list[int | None]]:
-    """A day's rates as JSON: `[[import unit, export unit], [how many half hours, import, export], ...]`.
-
-    The figures are multiples of the units, their greatest common divisors, which makes them short. With its rates a
-    day document can keep energy and prices, from which its costs follow exactly: less to write than the costs.
-    """
-    units = [gcd(*(rate[way] or 0 for rate in rates)) or 1 for way in (0, 1)]
-    runs = [(rate, len(list(group))) for rate, group in groupby(rates)]
-    return [[*units], *([count, *_times(rate, units, floordiv)] for rate, count in runs)]
-
-
-def rates_from_wire(wire: Sequence[Sequence[int | None]]) -> tuple[Rate, ...]:
-    """A day's rates from their wire form."""
-    units, *rows = wire
-    return tuple(rate for count, *row in rows for rate in (Rate(*_times(row, units, mul)),) * (count or 0))
-
-
 @lru_cache(maxsize=1024)
 def _standing_charge(version: TariffVersion) -> int:
     charge = scaled(version.standing_charge, RATE_PLACES, "the standing charge")
@@ -160,12 +141,6 @@ def _clock(day: str, zone: str) -> bytes:
         return bytes(range(HALVES))
     moments = (periods.local(slot.start, zone) for slot in slots)
     return bytes(moment.hour * 2 + moment.minute // 30 for moment in moments)
-
-
-def _times(
-    values: Iterable[int | None], units: Iterable[int | None], by: Callable[[int, int], int]
-) -> Iterator[int | None]:
-    return (None if value is None else by(value, unit or 1) for value, unit in zip(values, units, strict=True))
 
 
 def _kind(day: str) -> str:

@@ -1,9 +1,10 @@
 """Documents as text tables for people at a terminal. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aggregator import periods
 from aggregator.documents import Device, Document, Live, Part, coverage
+from aggregator.money import Cost, screen_text
 from aggregator.periods import Slot
 
 _NAMES = {"day": "HH:mm", "month": "ddd D", "year": "MMM"}
@@ -14,9 +15,27 @@ def document_table(document: Document) -> str:
     slots = periods.slots(document.level, document.period, document.timezone)
     seconds = sum(slot.end - slot.start for slot in slots)
     rows = [_row(_name(document, slot), document.part(slot.name), slot.end - slot.start) for slot in slots]
-    header = ("", "import kWh", "export kWh", "estimated kWh", "coverage")
+    rows.append(_row("total", document.total, seconds))
+    header: tuple[str, ...] = ("", "import kWh", "export kWh", "estimated kWh", "coverage")
+    if document.currency:
+        costs = [*(document.part(slot.name).cost for slot in slots), document.total.cost]
+        rows = [(*row, _money(cost.to_pay, document.currency)) for row, cost in zip(rows, costs, strict=True)]
+        header = (*header, "to pay")
     title = f"{document.device_id} · {document.period} · {document.timezone}"
-    return "\n".join([title, *_aligned([header, *rows, _row("total", document.total, seconds)])])
+    return "\n".join([title, *_aligned([header, *rows])])
+
+
+def comparison_table(days: int, costs: Mapping[str, Cost], currencies: Mapping[str, str]) -> str:
+    """What the same energy costs on several tariffs, cheapest first."""
+    header = ("", "import", "export", "standing charge", "to pay", "unpriced kWh")
+    cheapest = sorted(costs, key=lambda name: costs[name].to_pay or 0)
+    rows = [_comparison_row(name, costs[name], currencies[name]) for name in cheapest]
+    return "\n".join([f"{days} days", *_aligned([header, *rows])])
+
+
+def _comparison_row(name: str, cost: Cost, currency: str) -> tuple[str, ...]:
+    amounts = (cost.import_cost, cost.export_earnings, cost.standing_charge, cost.to_pay)
+    return (name, *(_money(amount, currency) for amount in amounts), _kwh(cost.unpriced_wh))
 
 
 def live_table(live: Live, timezone: str) -> str:
@@ -38,7 +57,8 @@ def device_line(device: Device) -> str:
 
 
 def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:
-    figures = (part.import_wh, part.export_wh, None if part.is_empty else part.estimated_wh)
+    is_unknown = part.import_wh is part.export_wh is None
+    figures = (part.import_wh, part.export_wh, None if is_unknown else part.estimated_wh)
     return (name, *map(_kwh, figures), f"{coverage(part, seconds):.0%}")
 
 
@@ -55,6 +75,10 @@ def _hours(document: Document) -> tuple[Slot, ...]:
 
 def _kwh(wh: int | None) -> str:
     return "-" if wh is None else f"{wh / 1000:.3f}"
+
+
+def _money(units: int | None, currency: str) -> str:
+    return "-" if units is None else f"{screen_text(units)} {currency}"
 
 
 def _or_unknown(value: int | None, unit: str) -> str:

@@ -6,12 +6,13 @@ Days are checked against the readings that are still there, months against days,
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 
 from aggregator import periods
-from aggregator.documents import Device, Part, add
+from aggregator.documents import EMPTY, Device, Part
 from aggregator.periods import FOR_EVER, Window
+from aggregator.pricing import priced
 from aggregator.store.base import Store
 from aggregator.waterfall import LEVELS, half_hours, recompute
 
@@ -23,8 +24,8 @@ def differences(store: Store, device: Device) -> Iterator[str]:
         yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
     yield from (f"{device.device_id}: put aside: {line}" for line in store.aside(device.device_id))
     yield from _wrong_days(store, device)
-    for level in LEVELS[1:]:
-        yield from _wrong_totals(store, device, level.name, level.child)
+    for child, level in pairwise(periods.LEVELS):
+        yield from _wrong_totals(store, device, level, child)
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:
@@ -45,14 +46,14 @@ def _wrong_days(store: Store, device: Device) -> Iterator[str]:
 def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part], horizon: int) -> Iterator[str]:
     document = store.document("day", device.device_id, day)
     zone = document.timezone if document else device.timezone
-    halves = {slot.name: slot for slot in periods.half_hours(day, zone)}
     stored = document.parts if document else {}
-    for name, slot in halves.items():
-        if slot.start >= horizon and zone == device.timezone:
-            yield from _wrong(device, "day", day, name, stored.get(name), expected.get(name))
-    for slot in periods.slots("day", day, zone):
-        inside = [stored[name] for name in halves if name in stored and periods.hour_of_half(name) == slot.name]
-        yield from _wrong(device, "day", day, slot.name, stored.get(slot.name), add(inside))
+    halves = {
+        slot.name: (expected if slot.start >= horizon and zone == device.timezone else stored).get(slot.name, EMPTY)
+        for slot in periods.half_hours(day, zone)
+    }
+    wanted = priced(store, device, day, zone, halves)
+    for name in sorted({*stored, *wanted}):
+        yield from _wrong(device, "day", day, name, stored.get(name), wanted.get(name))
 
 
 def _wrong_totals(store: Store, device: Device, level: str, child: str) -> Iterator[str]:
@@ -83,7 +84,7 @@ def _shown(part: Part | None) -> str:
         return "no data"
     return (
         f"import {part.import_wh} Wh, export {part.export_wh} Wh, estimated {part.estimated_wh} Wh,"
-        f" covered {part.covered_s} s"
+        f" covered {part.covered_s} s, cost {part.cost.to_pay}"
     )
 
 

@@ -5,16 +5,17 @@ parts that it owns. Running it again, or running it for nothing, changes nothing
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
 
 from aggregator import energy, periods
-from aggregator.documents import EMPTY, Device, Part, add
+from aggregator.documents import EMPTY, Device, Part
 from aggregator.errors import Damaged
 from aggregator.periods import HALF_HOUR, Window
+from aggregator.pricing import currency_of, priced
 from aggregator.protection import Half, hollow_gaps, protected
 from aggregator.reach import Reach
 from aggregator.readings import Reading
@@ -22,6 +23,7 @@ from aggregator.store.base import Change, Store
 
 log = logging.getLogger("wattfall.waterfall")
 READINGS = "readings"
+PRICES = "prices"  # whose changes are days to be priced again
 APART = 8  # blocks; changes nearer than this are computed in one go
 TOGETHER = 480  # blocks; as many as are computed in one go
 
@@ -34,7 +36,7 @@ class Level:
     child: str
 
 
-LEVELS = (Level("day", READINGS), Level("month", "day"), Level("year", "month"))
+LEVELS = (Level("day", READINGS), Level("day", PRICES), Level("month", "day"), Level("year", "month"))
 
 
 def carry(store: Store, level: Level, changes: Iterable[Change]) -> None:
@@ -60,6 +62,9 @@ def _carry_keys(store: Store, level: Level, device_id: str, keys: Sequence[str])
     if level.child == READINGS:
         for first, last in clusters(sorted(map(int, keys))):
             _carry_readings(store, device, first, last)
+    elif level.child == PRICES:
+        for key in keys:
+            reprice(store, device, key)
     else:
         for key in keys:
             _carry_document(store, level, device, key)
@@ -83,6 +88,7 @@ def _carry_document(store: Store, level: Level, device: Device, period: str) -> 
         periods.containing(level.name, period),
         child.timezone if child else device.timezone,
         {periods.part_in(level.name, period): None if total.is_empty else total},
+        child.currency if child else currency_of(device),
     )
 
 
@@ -126,19 +132,19 @@ def half_hours(
 
 def replace_half_hours(store: Store, device: Device, day: str, halves: Sequence[Half]) -> bool:
     """Set half hours, and the hours they make up, in a day document; True when that changed it."""
-    parts = {slot.name: part for _, slot, part in halves}
-    parts |= {hour: add(halves) for hour, halves in _by_hour(parts).items()}
-    return store.merge_parts(
-        "day",
-        device.device_id,
-        day,
-        device.timezone,
-        {name: None if part.is_empty else part for name, part in parts.items()},
-    )
+    return _merge_priced(store, device, day, device.timezone, {slot.name: part for _, slot, part in halves})
 
 
-def _by_hour(halves: dict[str, Part]) -> dict[str, list[Part]]:
-    hours: dict[str, list[Part]] = {}
-    for name, part in halves.items():
-        hours.setdefault(periods.hour_of_half(name), []).append(part)
-    return hours
+def reprice(store: Store, device: Device, day: str) -> bool:
+    """Price a day again from the half hours of its document, by its device's tariff; True when that changed it."""
+    stored = store.document("day", device.device_id, day)
+    if stored is None:
+        return False
+    halves = {name: part for name, part in stored.parts.items() if name[0] == "s"}
+    return _merge_priced(store, device, day, stored.timezone, halves)
+
+
+def _merge_priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> bool:
+    parts = priced(store, device, day, zone, halves)
+    replaced = {name: None if part.is_empty else part for name, part in parts.items()}
+    return store.merge_parts("day", device.device_id, day, zone, replaced, currency_of(device))

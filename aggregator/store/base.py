@@ -9,13 +9,14 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from aggregator.documents import Device, Document, Live, Part
+from aggregator.rates import Series
 from aggregator.readings import Reading
 
 Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
 
 
 class Change(NamedTuple):
-    """A dirty key: `table` is readings, day, month or year; `key` a block's start (as text) or a period."""
+    """A dirty key: `table` is readings, prices, day or month; `key` a block's start (as text) or a period."""
 
     sequence: int
     table: str
@@ -110,9 +111,23 @@ class Store(Protocol):
         """All periods with a document, in order."""
 
     def merge_parts(
-        self, level: str, device_id: str, period: str, timezone: str, parts: Mapping[str, Part | None]
+        self,
+        level: str,
+        device_id: str,
+        period: str,
+        timezone: str,
+        parts: Mapping[str, Part | None],
+        currency: str = "",
     ) -> bool:
         """Replace the named parts of a document (None removes one). True when that changed anything."""
+
+    # half-hourly prices
+
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """The prices of the UTC half hours that start from `first` to `last`, both included."""
+
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace those of the same half hours."""
 
     # change feed
 

@@ -5,6 +5,7 @@
 | `readings` | device, start of a UTC half hour | a packed block (`blocks`), and when it was last written |
 | `days`, `months`, `years` | device, period | a document in its wire form (`documents`) |
 | `live`, `devices`, `horizons` | device | the newest reading; the registry; what readings have expired |
+| `prices` | device, start of a UTC half hour | what a kWh costs and earns, as decimal text |
 | `changes` | table, device, key | a dirty key; dirtied again it gets a new sequence number |
 | `aside` | device, table, key | a dirty key that cannot be carried on, and why |
 
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ import orjson
 from aggregator.blocks import pack, unpack
 from aggregator.documents import Device, Document, Live, Part, decode, encode
 from aggregator.errors import Damaged, StoreAway, StoreUnusable
+from aggregator.rates import Series
 from aggregator.readings import Reading
 from aggregator.store.base import Backlog, Blocks, Change, Written
 
@@ -38,6 +41,8 @@ _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE horizons (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE prices (device_id TEXT, start INTEGER, import_price TEXT, export_price TEXT,
+    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
 CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (device_id, start)) WITHOUT ROWID;
 {
@@ -223,7 +228,13 @@ class SqliteStore:
         return [period for (period,) in rows]
 
     def merge_parts(
-        self, level: str, device_id: str, period: str, timezone: str, parts: Mapping[str, Part | None]
+        self,
+        level: str,
+        device_id: str,
+        period: str,
+        timezone: str,
+        parts: Mapping[str, Part | None],
+        currency: str = "",
     ) -> bool:
         """Replace the named parts of a document (None removes one). True when that changed anything."""
         with self.round():
@@ -231,7 +242,7 @@ class SqliteStore:
             stored = self._intact(decode, level, device_id, period, body).parts if body else {}
             merged = {**stored, **parts}
             present = {name: part for name, part in merged.items() if part is not None}
-            replaced = encode(timezone, present) if present else None
+            replaced = encode(timezone, currency, present) if present else None
             if replaced == body:
                 return False
             if replaced:
@@ -241,6 +252,27 @@ class SqliteStore:
             if level in _FOLLOWED:
                 self._mark([(level, device_id, period)])
         return True
+
+    # half-hourly prices
+
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """The prices of the UTC half hours that start from `first` to `last`."""
+        query = "SELECT start, import_price, export_price FROM prices WHERE device_id = ? AND start BETWEEN ? AND ?"
+        rows = self._all(query, device_id, first, last)
+        return Series(
+            {start: Decimal(price) for start, price, _ in rows if price is not None},
+            {start: Decimal(price) for start, _, price in rows if price is not None},
+        )
+
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace those of the same half hours."""
+        with self.round():
+            for column, prices in (("import_price", series.import_prices), ("export_price", series.export_prices)):
+                self._database.executemany(
+                    f"INSERT INTO prices (device_id, start, {column}) VALUES (?, ?, ?)"  # noqa: S608 - a constant
+                    f" ON CONFLICT (device_id, start) DO UPDATE SET {column} = excluded.{column}",
+                    [(device_id, start, f"{price:f}") for start, price in prices.items()],
+                )
 
     # change feed
 

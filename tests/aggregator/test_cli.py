@@ -98,7 +98,7 @@ def test_show_day_as_json_has_every_hour_and_half_hour_with_its_offset() -> None
 
     assert set(day) == {
         *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "coverage"),
-        *("parts", "half_hours"),
+        *("parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
     }
     assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0416)
     assert len(day["parts"]) == 24
@@ -110,6 +110,10 @@ def test_show_day_as_json_has_every_hour_and_half_hour_with_its_offset() -> None
         "export_wh": None,
         "estimated_wh": 0,
         "coverage": 1.0,
+        "cost": None,
+        "export_earnings": None,
+        "standing_charge": None,
+        "unpriced_wh": 0,
     }
     assert day["parts"][8]["import_wh"] is None
     assert day["parts"][8]["estimated_wh"] is None

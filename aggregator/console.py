@@ -1,0 +1,46 @@
+"""What the commands share: the option that names a store, the store it names, and how a long one is stopped."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from aggregator.documents import Device
+from aggregator.errors import ConfigurationError
+from aggregator.settings import Settings
+from aggregator.store import Store, open_store
+
+
+def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that every command about a store has."""
+    return click.option("--store", "store_url", metavar="URL", help="Where documents live [WATTFALL_STORE].")(command)
+
+
+def opened(settings: Settings, url: str | None) -> Store:
+    """The store of an option, or of the settings."""
+    return open_store(url or settings.store)
+
+
+def known(store: Store, device_id: str) -> Device:
+    """A device of the registry; raises ConfigurationError where there is none."""
+    device = store.device(device_id)
+    if device is None:
+        raise ConfigurationError(f"there is no device {device_id!r}; `wattfall device list` shows those there are")
+    return device
+
+
+def until_stopped() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def log_to_stderr() -> None:
+    """Long-running commands say what they do, with the time."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)

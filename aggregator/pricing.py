@@ -1,0 +1,75 @@
+"""Put prices on energy: a device's tariff, and its half-hourly prices in the store, on the half hours of a day."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from aggregator import periods
+from aggregator.bills import price_day
+from aggregator.documents import EMPTY, WHOLE_DAY, Device, Part, add
+from aggregator.money import NOTHING, Cost
+from aggregator.rates import NO_SERIES, Series, affected_days, days_of_prices
+from aggregator.store.base import Store
+from aggregator.tariffs import HALF_HOURLY, Tariff, tariff_from_text
+
+
+def tariff_of(device: Device) -> Tariff | None:
+    """The tariff of a device, or None."""
+    return _parsed(device.tariff) if device.tariff else None
+
+
+def currency_of(device: Device) -> str:
+    """The currency in which a device's energy is priced; empty where it is not."""
+    tariff = tariff_of(device)
+    return tariff.currency if tariff else ""
+
+
+def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> dict[str, Part]:
+    """Half hours of a day with what they cost, the hours they make up, and the part of the day as a whole."""
+    tariff = tariff_of(device)
+    if tariff is None:
+        parts = {name: part._replace(cost=NOTHING) for name, part in halves.items()}
+        return parts | _hours(parts) | {WHOLE_DAY: EMPTY}
+    bill = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone))
+    parts = {name: part._replace(cost=bill.half_hours.get(name, NOTHING)) for name, part in halves.items()}
+    is_whole = len(parts) == len(periods.half_hours(day, zone))
+    if bill.half_hours or is_whole:  # a day without energy owes no standing charge; of others only some hours are here
+        charge = bill.standing_charge if bill.half_hours else None
+        parts[WHOLE_DAY] = Part(None, None, cost=Cost(None, None, charge))
+    return parts | _hours(parts)
+
+
+def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
+    """The half-hourly prices of a local day, where its tariff goes by them."""
+    version = tariff.version_on(day)
+    if version is None or HALF_HOURLY not in (version.import_rates, version.export_rates):
+        return NO_SERIES
+    span = periods.window("day", day, zone)
+    return store.prices(device.device_id, periods.block_start(span.start), span.end)
+
+
+def days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[str]:
+    """The days of a device that another tariff prices differently."""
+    old, days = tariff_of(device), store.periods("day", device.device_id)
+    if not days:
+        return []
+    spans = affected_days(old, new, days[0], days[-1])
+    return [day for day in days if any(first <= day <= last for first, last in spans)]
+
+
+def days_with_prices(store: Store, device: Device, starts: Iterable[int]) -> list[str]:
+    """The days of a device that half-hourly prices can touch, by the starts of their half hours."""
+    touched = set(days_of_prices(starts, device.timezone))
+    return [day for day in store.periods("day", device.device_id) if day in touched]
+
+
+def _hours(parts: Mapping[str, Part]) -> dict[str, Part]:
+    hours: dict[str, list[Part]] = {}
+    for name, part in parts.items():
+        if name != WHOLE_DAY:
+            hours.setdefault(periods.hour_of_half(name), []).append(part)
+    return {hour: add(halves) for hour, halves in hours.items()}
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Tariff:
+    return tariff_from_text(text)
