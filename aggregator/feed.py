@@ -3,18 +3,21 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 
+from aggregator.documents import Device
 from aggregator.errors import ConfigurationError
 from aggregator.ingest import ingest
-from aggregator.periods import HALF_HOUR
+from aggregator.periods import DAY_S, HALF_HOUR
+from aggregator.pricing import add_prices, tariff_to_text
 from aggregator.readings import Reading
+from aggregator.simulated_tariffs import days_between, has_half_hourly_prices, prices_of_day, tariff_of_home
 from aggregator.simulator import TICK_S, Household, arrivals, history
 from aggregator.store.base import Store
 
 RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
 BATCH = 20_000  # readings
-DAY_S = 86_400
 
 
 def check_is_demo(store: Store, homes: Sequence[Household]) -> None:
@@ -31,10 +34,23 @@ def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress
     """Bring every household's readings up to `now`, from `days` ago where it has none. Reports each batch's size."""
     for home in homes:
         newest = store.live(home.device_id)
+        equip(store, home, newest.at if newest else now - days * DAY_S, now)
         missed = _since(home, newest.at if newest else now - days * DAY_S, now, is_new=newest is None)
         while batch := list(islice(missed, BATCH)):
             ingest(store, batch, now, home.timezone)
             progress(len(batch))
+
+
+def equip(store: Store, home: Household, since: int, now: int) -> None:
+    """Give a household its tariff if it has none, and its half-hourly prices from `since` to the end of tomorrow."""
+    device = store.device(home.device_id) or Device(home.device_id, home.timezone)
+    tariff = tariff_of_home(home)
+    if not device.tariff:
+        store.put_device(replace(device, tariff=tariff_to_text(tariff)))
+    if has_half_hourly_prices(tariff):
+        with store.round():
+            for day in days_between(since, now + 2 * DAY_S):
+                add_prices(store, device, prices_of_day(home.seed, day))
 
 
 def expected(homes: Sequence[Household], days: int) -> int:
@@ -54,6 +70,8 @@ def run_simulator(
     while not stop.wait(TICK_S - clock() % TICK_S):
         now = int(clock())
         for home in homes:
+            if now // DAY_S > since // DAY_S:
+                equip(store, home, now, now)
             ingest(store, arrivals(home, since, now), now, home.timezone)
         since = now
 

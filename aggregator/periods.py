@@ -20,6 +20,7 @@ from aggregator.errors import ConfigurationError
 
 HALF_HOUR = 1800
 HOUR = 3600
+DAY_S = 86_400  # seconds of a UTC day; a local day may have more or fewer
 FOR_EVER = 2**40  # UTC seconds; later than any instant
 LEVELS = ("day", "month", "year")  # coarsest last
 PART_LETTER = {"day": "h", "month": "d", "year": "m"}  # of the parts that a level's chart shows

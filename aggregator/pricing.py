@@ -1,6 +1,8 @@
 """Put prices on energy: a device's tariff, and its half-hourly prices in the store, on the half hours of a day."""
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from aggregator import periods
@@ -9,7 +11,14 @@ from aggregator.documents import EMPTY, WHOLE_DAY, Device, Part, add
 from aggregator.money import NOTHING, Cost
 from aggregator.rates import NO_SERIES, Series, affected_days, days_of_prices
 from aggregator.store.base import Store
-from aggregator.tariffs import HALF_HOURLY, Tariff, tariff_from_text
+from aggregator.tariffs import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
+
+PRICES = "prices"  # the table whose changes are days to be priced again
+
+
+def tariff_to_text(tariff: Tariff) -> str:
+    """A tariff as the registry keeps it."""
+    return json.dumps(tariff_to_json(tariff))
 
 
 def tariff_of(device: Device) -> Tariff | None:
@@ -47,7 +56,25 @@ def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str)
     return store.prices(device.device_id, periods.block_start(span.start), span.end)
 
 
-def days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[str]:
+def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
+    """Replace a device's tariff and mark the days that it prices differently. Returns how many those are."""
+    with store.round():
+        days = _days_to_reprice(store, device, new)
+        store.put_device(replace(device, tariff=tariff_to_text(new) if new else ""))
+        store.mark(PRICES, device.device_id, days)
+    return len(days)
+
+
+def add_prices(store: Store, device: Device, series: Series) -> int:
+    """Keep half-hourly prices and mark the days that they touch. Returns how many those are."""
+    with store.round():
+        store.put_prices(device.device_id, series)
+        days = _days_with_prices(store, device, {*series.import_prices, *series.export_prices})
+        store.mark(PRICES, device.device_id, days)
+    return len(days)
+
+
+def _days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[str]:
     """The days of a device that another tariff prices differently."""
     old, days = tariff_of(device), store.periods("day", device.device_id)
     if not days:
@@ -56,7 +83,7 @@ def days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[st
     return [day for day in days if any(first <= day <= last for first, last in spans)]
 
 
-def days_with_prices(store: Store, device: Device, starts: Iterable[int]) -> list[str]:
+def _days_with_prices(store: Store, device: Device, starts: Iterable[int]) -> list[str]:
     """The days of a device that half-hourly prices can touch, by the starts of their half hours."""
     touched = set(days_of_prices(starts, device.timezone))
     return [day for day in store.periods("day", device.device_id) if day in touched]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -11,17 +10,14 @@ import click
 from aggregator import periods, tables
 from aggregator.bills import compare
 from aggregator.console import known, opened, with_store
-from aggregator.documents import Device
 from aggregator.errors import ConfigurationError
 from aggregator.money import cost_json, money_text
 from aggregator.periods import FOR_EVER
 from aggregator.prices import Report, parse_prices
-from aggregator.pricing import days_to_reprice, days_with_prices, tariff_of
+from aggregator.pricing import PRICES, add_prices, change_tariff, tariff_of
 from aggregator.rates import Series
 from aggregator.settings import Settings
-from aggregator.store import Store
 from aggregator.tariffs import Tariff, tariff_from_text, tariff_to_json
-from aggregator.waterfall import PRICES
 from aggregator.worker import drain
 
 
@@ -56,16 +52,6 @@ def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> N
     count = change_tariff(store, known(store, device_id), None)
     drain(store)
     click.echo(f"{device_id}: {count} days without a price")
-
-
-def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
-    """Replace a device's tariff and mark the days that it prices differently. Returns how many those are."""
-    text = json.dumps(tariff_to_json(new)) if new else ""
-    with store.round():
-        days = days_to_reprice(store, device, new)
-        store.put_device(replace(device, tariff=text))
-        store.mark(PRICES, device.device_id, days)
-    return len(days)
 
 
 @tariff.command("show")
@@ -108,15 +94,6 @@ def tariff_import(
     for line in report_lines(found.report, tariff_of(device)):
         click.echo(line)
     click.echo(f"{device_id}: {count} days priced again")
-
-
-def add_prices(store: Store, device: Device, series: Series) -> int:
-    """Keep half-hourly prices and mark the days that they touch. Returns how many those are."""
-    with store.round():
-        store.put_prices(device.device_id, series)
-        days = days_with_prices(store, device, {*series.import_prices, *series.export_prices})
-        store.mark(PRICES, device.device_id, days)
-    return len(days)
 
 
 def report_lines(report: Report, tariff: Tariff | None) -> Iterable[str]:

@@ -15,7 +15,7 @@ from aggregator import energy, periods
 from aggregator.documents import EMPTY, Device, Part
 from aggregator.errors import Damaged
 from aggregator.periods import HALF_HOUR, Window
-from aggregator.pricing import currency_of, priced
+from aggregator.pricing import PRICES, currency_of, priced
 from aggregator.protection import Half, hollow_gaps, protected
 from aggregator.reach import Reach
 from aggregator.readings import Reading
@@ -23,7 +23,6 @@ from aggregator.store.base import Change, Store
 
 log = logging.getLogger("wattfall.waterfall")
 READINGS = "readings"
-PRICES = "prices"  # whose changes are days to be priced again
 APART = 8  # blocks; changes nearer than this are computed in one go
 TOGETHER = 480  # blocks; as many as are computed in one go
 
