@@ -11,6 +11,7 @@ from typing import BinaryIO
 import click
 
 from aggregator import periods, tables, tariff_cli
+from aggregator.aws_cli import costs_command, package_command
 from aggregator.console import known, log_to_stderr, opened, until_stopped, with_store
 from aggregator.documents import Device, Document, as_json, live_json
 from aggregator.errors import ConfigurationError, Refused
@@ -21,6 +22,7 @@ from aggregator.readings import check_device_id
 from aggregator.settings import Settings
 from aggregator.simulator import households
 from aggregator.store import Store
+from aggregator.store_cli import tables_group
 from aggregator.verify import differences, rebuild, rezone
 from aggregator.worker import drain, run_worker
 
@@ -194,4 +196,16 @@ def simulate(settings: Settings, count: int, days: int, seed: int, store_url: st
     run_simulator(store, homes, now - 1, until_stopped())
 
 
-COMMANDS = (ingest_command, show, device, *tariff_cli.COMMANDS, verify, rebuild_command, worker, simulate)
+COMMANDS = (
+    ingest_command,
+    show,
+    device,
+    *tariff_cli.COMMANDS,
+    verify,
+    rebuild_command,
+    worker,
+    simulate,
+    tables_group,
+    costs_command,
+    package_command,
+)

@@ -44,3 +44,4 @@ def until_stopped() -> threading.Event:
 def log_to_stderr() -> None:
     """Long-running commands say what they do, with the time."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells of every call

@@ -9,8 +9,9 @@ On the wire a document is JSON, `{"z": time zone, "c": currency, "p": {part name
 without currency and costs where the device has no tariff.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -45,6 +46,7 @@ class Part(NamedTuple):
 EMPTY = Part(None, None)
 WHOLE_DAY = "d00"  # the part of a day document for what belongs to none of its hours
 _FIELDS = len(Part._fields) - 1  # of energy and time
+_new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _row(part: Part) -> list[Any]:
 
 def _part(row: list[Any]) -> Part:
     if len(row) == _FIELDS:
-        return Part(*row)
+        return _new_part([*row, NOTHING])
     cost = Cost._make(value if value is None else int(value) for value in row[_FIELDS:])
     return Part._make([*row[:_FIELDS], cost])
 

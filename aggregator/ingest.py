@@ -103,7 +103,7 @@ def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Writt
     with store.round():
         devices = [_known(store, device_id, reported[device_id], default_zone) for device_id in newest]
         written = store.write_readings(blocks, now)
-        store.put_live([_live(newest[device.device_id], device, now) for device in devices])
+        store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
     return written
 
 
@@ -121,6 +121,7 @@ def _known(store: Store, device_id: str, reported: set[str], default_zone: str) 
     return device
 
 
-def _live(reading: Reading, device: Device, now: int) -> Live:
+def live_state(reading: Reading, device: Device, now: int) -> Live:
+    """The live state that a reading makes, received at `now` (UTC seconds)."""
     power = reading.power_w if is_plausible(reading.power_w, device.max_power_w) else None
     return Live(reading.device_id, reading.at, now, power, reading.import_wh, reading.export_wh, reading.meter_id)

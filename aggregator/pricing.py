@@ -36,7 +36,7 @@ def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[st
     """Half hours of a day with what they cost, the hours they make up, and the part of the day as a whole."""
     tariff = tariff_of(device)
     if tariff is None:
-        parts = {name: part._replace(cost=NOTHING) for name, part in halves.items()}
+        parts = {name: part if part.cost is NOTHING else part._replace(cost=NOTHING) for name, part in halves.items()}
         return parts | _hours(parts) | {WHOLE_DAY: EMPTY}
     bill = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone))
     parts = {name: part._replace(cost=bill.half_hours.get(name, NOTHING)) for name, part in halves.items()}

@@ -4,10 +4,10 @@ import logging
 
 from aggregator.documents import Device
 from aggregator.energy import Register, anchor_after, anchored_run, register
-from aggregator.periods import FOR_EVER, HALF_HOUR, block_start
+from aggregator.errors import Damaged
+from aggregator.periods import DAY_S, FOR_EVER, HALF_HOUR, block_start
 from aggregator.store.base import Store
 
-DAY_S = 86_400
 LOOKS = (8, 64, 512)  # blocks; how many to look at for what must stay, ever more
 log = logging.getLogger("wattfall.retention")
 
@@ -21,7 +21,11 @@ def sweep(store: Store, retention_days: int, now: int) -> int:
     if store.expires_by_itself:
         return 0
     while devices := store.devices(after):
-        removed += sum(expire(store, device, now - retention_days * DAY_S, now - DAY_S) for device in devices)
+        for device in devices:
+            try:
+                removed += expire(store, device, now - retention_days * DAY_S, now - DAY_S)
+            except Damaged as error:
+                log.error("%s keeps its readings: %s", device.device_id, error)
         after = devices[-1].device_id
     if removed:
         log.info("removed %d half hours of readings older than %d days", removed, retention_days)

@@ -35,7 +35,7 @@ class Setting(NamedTuple):
 
 def _from(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not least <= int(text) <= most:
             raise ConfigurationError(f"{text!r} is not a whole number from {least} to {most}")
         return int(text)
 

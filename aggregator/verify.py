@@ -103,6 +103,8 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
         span = periods.window("day", day, device.timezone)
         with store.round():
             store.step(partial(recompute, store, device, span))
+    if not first_day and not last_day:
+        store.clear_aside(device.device_id)
     return len(days)
 
 

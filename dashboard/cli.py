@@ -10,6 +10,7 @@ import click
 from platformdirs import user_data_path
 
 from aggregator import cli
+from aggregator.console import opened, until_stopped, with_store
 from aggregator.errors import WattfallError
 from aggregator.settings import Settings, load
 
@@ -52,30 +53,49 @@ for command in cli.COMMANDS:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from other machines.")
-@cli.with_store
+@with_store
 @click.pass_obj
 def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
     """Serve the dashboard."""
     from dashboard.server import serve
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    cli.opened(chosen, None).close()  # a store that cannot be used is said once, here, not by every worker
+    opened(chosen, None).close()  # a store that cannot be used is said once, here, not by every worker
     serve(chosen, host)
 
 
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
 @click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
-@click.option("--days", type=click.IntRange(1, 1000), default=400, show_default=True, help="Of history.")
+@click.option("--days", type=click.IntRange(1, 1000), help="Of history [400; 40 on DynamoDB].")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where the demo keeps its data.")
 @click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--dynamodb", "is_dynamodb", is_flag=True, help="On an emulator of AWS, with the template deployed in it."
+)
 @click.pass_obj
-def demo(settings: Settings, port: int | None, count: int, days: int, data: Path | None, seed: int) -> None:
+def demo(
+    settings: Settings,
+    port: int | None,
+    count: int,
+    days: int | None,
+    data: Path | None,
+    seed: int,
+    is_dynamodb: bool,
+) -> None:
     """Run everything with simulated households; started again on the same data it continues."""
-    from dashboard.demo import run_demo
+    from dashboard.demo import Demo, run_demo, run_dynamodb_demo
 
-    folder = data or user_data_path("wattfall", appauthor=False) / "demo"
-    run_demo(folder, port or settings.port, count, days, seed, cli.until_stopped().is_set)
+    chosen, stopped = (
+        Demo(port or settings.port, count, days or (40 if is_dynamodb else 400), seed),
+        until_stopped(),
+    )
+    if is_dynamodb and data:
+        raise click.UsageError("--data is for the demo without --dynamodb: the emulator keeps nothing")
+    if is_dynamodb:
+        run_dynamodb_demo(chosen, stopped.is_set)
+    else:
+        run_demo(chosen, data or user_data_path("wattfall", appauthor=False) / "demo", stopped.is_set)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,15 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(url: str) -> Store:
-    """The store that a URL names: `sqlite:///file.db` (`sqlite:////absolute/file.db`).
+    """The store that a URL names: `sqlite:///file.db` (`sqlite:////absolute/file.db`), or `dynamodb://PREFIX`.
 
-    Raises ConfigurationError for a URL of another form, StoreUnusable for a file that cannot be used.
+    Raises ConfigurationError for a URL of another form, StoreUnusable for a store that cannot be used.
     """
-    scheme, _, path = url.partition(":///")
-    if scheme == "sqlite" and path:
-        return SqliteStore(path)
-    raise ConfigurationError(f"{url!r} is not a store; write it like sqlite:///wattfall.db")
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/":
+        return SqliteStore(rest[1:])
+    if scheme == "dynamodb":
+        from aggregator.store.dynamodb import open_dynamodb  # boto3 takes a while to load
+
+        return open_dynamodb(url)
+    raise ConfigurationError(f"{url!r} is not a store; write it like sqlite:///wattfall.db or dynamodb://wattfall")

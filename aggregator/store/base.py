@@ -149,5 +149,8 @@ class Store(Protocol):
     def aside(self, device_id: str) -> list[str]:
         """What was put aside of a device, a line each."""
 
+    def clear_aside(self, device_id: str) -> None:
+        """Forget what was put aside of a device: it has been computed again."""
+
     def backlog(self) -> Backlog:
         """How much is waiting."""

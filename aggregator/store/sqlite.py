@@ -308,6 +308,11 @@ class SqliteStore:
         rows = self._all("SELECT level, key, reason FROM aside WHERE device_id = ? ORDER BY level, key", device_id)
         return [f"{level} {key}: {reason}" for level, key, reason in rows]
 
+    def clear_aside(self, device_id: str) -> None:
+        """Forget what was put aside of a device."""
+        with self.round():
+            self._run("DELETE FROM aside WHERE device_id = ?", device_id)
+
     def backlog(self) -> Backlog:
         """How much is waiting."""
         row = self._one("SELECT count(*), min(since) FROM changes")

@@ -469,7 +469,7 @@ def energies(seed: int, day: str, zone: str) -> dict[str, Part]:
         imported, exported = (random.choice([None, 0, random.randrange(5000)]) for _ in range(2))
         estimated = [random.randrange(wh + 1) if wh else 0 for wh in (imported, exported)]
         if imported is not None or exported is not None:
-            parts[slot.name] = Part(imported, exported, *estimated)
+            parts[slot.name] = Part(imported, exported, estimated[0], estimated[1])
     return parts
 
 

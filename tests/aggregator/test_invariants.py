@@ -140,7 +140,8 @@ def messy(draw: st.DrawFn) -> Series:
         readings[:first] = [reading._replace(meter_id=reading.meter_id or ids[0]) for reading in readings[:first]]
         readings[first:] = [
             reading._replace(
-                meter_id=ids[1], import_wh=None if reading.import_wh is None else reading.import_wh - base + new
+                meter_id=ids[1],
+                import_wh=None if reading.import_wh is None else max(reading.import_wh - base, 0) + new,
             )
             for reading in readings[first:]
         ]

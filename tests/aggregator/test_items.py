@@ -1,5 +1,6 @@
 """The items of DynamoDB: what goes in comes out, in as few bytes as it takes."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.documents import Document, Live, Part
+from aggregator.money import NOTHING, Cost, to_units
 from aggregator.readings import MAX_POWER, MAX_REGISTER, Reading
 from aggregator.store import items
 from aggregator.store.items import Item
@@ -25,7 +27,11 @@ READINGS = st.builds(
     st.none() | st.text(max_size=64),
 )
 AMOUNTS = st.sampled_from([0, 1, 127, 128, 1800, 16_384]) | st.integers(0, 10**12)
-PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+MONEY = st.sampled_from([0, -1, 10**13, -643_125 * 10**6]) | st.integers(-(10**20), 10**20)
+COSTS = st.builds(
+    Cost, st.none() | MONEY, st.none() | MONEY, st.none() | MONEY, AMOUNTS, AMOUNTS, MONEY, MONEY
+) | st.just(NOTHING)
+PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, COSTS)
 
 
 def block(readings: list[Reading]) -> Item:
@@ -59,11 +65,23 @@ def test_a_part_comes_back_as_it_was(part: Part) -> None:
     assert items.unpack_part(items.pack_part(part)) == part
 
 
-def test_a_full_day_fits_into_one_write_unit_and_half_hours_into_two() -> None:
-    half, hour = (items.pack_part(Part(900 * n, 90 * n, 0, 0, 1800 * n, 0)) for n in (1, 2))
-    day = items.document_key("0CA2F400008A1234", "2026-11-23") | {"z": items.text("America/Argentina/Buenos_Aires")}
-    day |= {f"s{n:02d}": {"B": half} for n in range(50)} | {f"h{n:02d}": {"B": hour} for n in range(25)}
-    assert items.item_size(day) < items.WRITE_UNIT
+def day_item(half: Part, hour: Part) -> Item:
+    packed = {"s": {"B": items.pack_part(half)}, "h": {"B": items.pack_part(hour)}}
+    item = items.document_key("0CA2F400008A1234", "2026-11-23") | {"z": items.text("America/Argentina/Buenos_Aires")}
+    names = [f"s{number:02d}" for number in range(50)] + [f"h{number:02d}" for number in range(25)]
+    return item | {"c": items.text("GBP")} | {name: packed[name[0]] for name in names}
+
+
+def test_a_full_day_with_its_cost_fits_into_one_write_unit() -> None:
+    half, hour = (
+        Part(900 * n, 0, 0, 0, 1800 * n, 0, Cost(to_units(Decimal("0.2573")) * 9 * n // 10, 0)) for n in (1, 2)
+    )
+    assert items.item_size(day_item(half, hour)) <= items.WRITE_UNIT
+    both = (Part(900 * n, 90 * n, 0, 0, 1800 * n, 0) for n in (1, 2))
+    assert items.item_size(day_item(*both)) < items.WRITE_UNIT
+
+
+def test_a_full_half_hour_fits_into_two_write_units() -> None:
     readings = [Reading("home", START + 10 * n, 431, 45_000_000 + n, None, "meter") for n in range(180)]
     assert items.item_size(block(readings)) < 2 * items.WRITE_UNIT
 
@@ -86,22 +104,20 @@ def test_merging_asks_for_nothing_where_nothing_changes(parts: dict[str, Part | 
     present = {name: {"B": items.pack_part(part)} for name, part in parts.items() if part is not None}
     key = items.document_key("home", "2026-11-23")
     stored = key | {"z": items.text("UTC")} | present if present else None
-    assert merge_request(stored, "UTC", parts) is None
+    assert merge_request(stored, "UTC", "", parts) is None
 
 
 def test_merging_sets_what_changed_on_the_condition_that_it_is_as_it_was() -> None:
     old, new = Part(1, None), Part(2, None)
     stored = items.document_key("home", "2026-11-23") | {"z": items.text("UTC"), "h00": {"B": items.pack_part(old)}}
-    assert merge_request(stored, "UTC", {"h00": new, "h01": new, "h02": None}) == (
+    assert merge_request(stored, "UTC", "", {"h00": new, "h01": new, "h02": None}) == (
         "update_item",
         {
-            "ConditionExpression": "#z = :was_z AND #h00 = :was_h00 AND attribute_not_exists(#h01)",
-            "UpdateExpression": "SET #z = :z, #h00 = :h00, #h01 = :h01",
-            "ExpressionAttributeNames": {"#z": "z", "#h00": "h00", "#h01": "h01"},
+            "ConditionExpression": "#h00 = :was_h00 AND attribute_not_exists(#h01)",
+            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01",
+            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01"},
             "ExpressionAttributeValues": {
-                ":was_z": items.text("UTC"),
                 ":was_h00": {"B": items.pack_part(old)},
-                ":z": items.text("UTC"),
                 ":h00": {"B": items.pack_part(new)},
                 ":h01": {"B": items.pack_part(new)},
             },

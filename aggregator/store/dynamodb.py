@@ -1,0 +1,288 @@
+"""The store on DynamoDB: the port with conditions and repeated steps in the place of transactions.
+
+What the items look like is in `items`, how steps stay right without transactions in `steps`, the change feed of a
+worker in `streams`, the calls in `aws`. A chart that is only looked at is read with eventual consistency, half a
+read unit; a store that has written anything reads consistently from then on, so it sees its own writes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from heapq import nsmallest
+from typing import Any
+
+from aggregator.documents import Device, Document, Live, Part
+from aggregator.errors import StoreAway
+from aggregator.rates import Series
+from aggregator.readings import Reading
+from aggregator.store import items, prices
+from aggregator.store.address import read_url
+from aggregator.store.asides import Asides
+from aggregator.store.aws import CONNECTIONS, AwsDoor, ConditionFailed, Door
+from aggregator.store.base import Backlog, Blocks, Change, Written
+from aggregator.store.feeds import Feed, Memory
+from aggregator.store.items import DAY_S, TABLE_OF
+from aggregator.store.merges import device_update, merge_request
+from aggregator.store.reads import Reader
+from aggregator.store.rounds import TRIES, Rounds
+from aggregator.store.steps import Get, Stale
+from aggregator.store.streams import Follower
+from aggregator.store.views import View, intact
+from aggregator.store.writes import write_block
+
+CARRIED = ("readings", "day", "month")  # tables whose changes are carried on
+
+
+def open_dynamodb(url: str) -> "DynamoStore":
+    """The store of a URL, see `Address`. Raises ConfigurationError where it is written otherwise."""
+    address = read_url(url)
+    return DynamoStore(AwsDoor(address.region), address.prefix, address.retention_days, address.pace_s)
+
+
+class DynamoStore:
+    """The port on DynamoDB tables named `PREFIX-...`."""
+
+    def __init__(
+        self,
+        door: Door,
+        prefix: str,
+        retention_days: int = 35,
+        pace_s: int = 300,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`pace_s` is how often months and years are carried by a worker, which saves most of their writes."""
+        self._door, self._prefix = door, prefix
+        self._retention_days, self._pace_s, self._clock = retention_days, pace_s, clock
+        self._reader = Reader(door, prefix)
+        self._feed: Feed = Memory()
+        self._asides = Asides(door, f"{prefix}-checkpoints")
+        self._rounds = Rounds(self._reader.fetch, CONNECTIONS)
+        self._view = View(self._reader, self._rounds)
+        self._listed: list[Device] = []
+
+    def close(self) -> None:
+        """Let go of leases and connections."""
+        self._feed.close()
+        self._rounds.close()
+
+    def follow(self) -> None:
+        """From now on the change feed is the tables' streams, whoever wrote."""
+        if not isinstance(self._feed, Follower):
+            self._feed = Follower(self._door, self._prefix, self._pace_s, self._clock)
+
+    def round(self) -> AbstractContextManager[None]:
+        """Steps inside run side by side; the round ends when all have."""
+        return self._rounds.round()
+
+    def step(self, work: Callable[[], object]) -> None:
+        """Run `work`; again when what it read changed before it had written. In a round, beside other steps."""
+        self._rounds.run(work)
+
+    # registry
+
+    def device(self, device_id: str) -> Device | None:
+        """A device, or None."""
+        item = self._view.item(Get("devices", device_id))
+        return intact(items.unpack_device, item) if item and "z" in item else None
+
+    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        """Devices in the order of their ids, those after `after`. One scan lists them for all following pages."""
+        if not after or not self._listed:
+            known = (item for item in self._reader.scan("devices") if "z" in item)
+            self._listed = [intact(items.unpack_device, item) for item in known]
+        return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
+
+    def put_device(self, device: Device) -> None:
+        """Add or replace a device; registers that it has ever reported stay, two that add one each lose none."""
+        self._view.is_consistent = True
+        self._door.call(
+            "update_item",
+            TableName=f"{self._prefix}-devices",
+            Key={"d": items.text(device.device_id)},
+            **device_update(device),
+        )
+
+    # live state
+
+    def live(self, device_id: str) -> Live | None:
+        """The newest reading of a device, or None."""
+        item = self._view.item(Get("live", device_id))
+        return intact(items.unpack_live, item) if item else None
+
+    def put_live(self, states: Iterable[Live]) -> None:
+        """Overwrite live states, each only by a newer instant."""
+        self._view.is_consistent = True
+        self._rounds.side_by_side(self._put_live, [(state,) for state in states])
+
+    def _put_live(self, state: Live) -> None:
+        item = items.pack_live(state)
+        with suppress(ConditionFailed):  # what is there is as new
+            self._door.call(
+                "put_item",
+                TableName=f"{self._prefix}-live",
+                Item=item,
+                ConditionExpression="attribute_not_exists(d) OR #t < :t",
+                ExpressionAttributeNames={"#t": "t"},
+                ExpressionAttributeValues={":t": item["t"]},
+            )
+
+    # readings
+
+    def write_readings(self, blocks: Blocks, now: int) -> Written:
+        """Merge readings into their blocks, many blocks at once; durable on return."""
+        self._view.is_consistent = True
+        jobs = [(device_id, start, readings, now) for (device_id, start), readings in sorted(blocks.items())]
+        counts = self._rounds.side_by_side(self._write_block, jobs)
+        unchanged = sum(counts)
+        return Written(sum(map(len, blocks.values())) - unchanged, unchanged)
+
+    def _write_block(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
+        expires = items.expiry(start, now, self._retention_days)
+        unchanged = write_block(self._door, f"{self._prefix}-readings", device_id, start, readings, expires)
+        if unchanged < len(readings):
+            self._feed.add("readings", device_id, str(start))
+        return unchanged
+
+    def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+        """The readings of the blocks that start from `first` to `last`, by time."""
+        blocks = self._view.blocks(device_id, first, last)
+        return [reading for item in blocks for reading in intact(items.unpack_block, item)]
+
+    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
+        """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
+        return self._view.starts(device_id, at, count)
+
+    @property
+    def expires_by_itself(self) -> bool:
+        """DynamoDB removes readings that have expired, see `items.expiry`."""
+        return True
+
+    def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:  # noqa: ARG002 - the port's
+        """None: they go by themselves."""
+        return 0
+
+    def horizon(self, device_id: str) -> int:
+        """Before this instant a half hour cannot be computed any more."""
+        item = self._view.item(Get("devices", device_id))
+        noted = int(item["h"]["N"]) if item and "h" in item else 0
+        return max(noted, int(self._clock()) - self._retention_days * DAY_S)
+
+    def put_horizon(self, device_id: str, at: int) -> None:
+        """Move the horizon on to `at`; it never moves back."""
+        self._view.is_consistent = True
+        with suppress(ConditionFailed):  # it is further on
+            self._door.call(
+                "update_item",
+                TableName=f"{self._prefix}-devices",
+                Key={"d": items.text(device_id)},
+                UpdateExpression="SET h = :h",
+                ConditionExpression="attribute_not_exists(h) OR h < :h",
+                ExpressionAttributeValues={":h": items.number(at)},
+            )
+
+    # documents
+
+    def document(self, level: str, device_id: str, period: str) -> Document | None:
+        """One chart, or None."""
+        item = self._view.item(Get(TABLE_OF[level], device_id, period))
+        return intact(partial(items.unpack_document, level), item) if item else None
+
+    def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
+        """The first and the last period with a document, or None."""
+        ends = [
+            period
+            for is_onwards in (True, False)
+            for period in self._reader.periods(
+                TABLE_OF[level], device_id, is_consistent=self._view.is_consistent, is_onwards=is_onwards, limit=1
+            )
+        ]
+        return (ends[0], ends[1]) if ends else None
+
+    def periods(self, level: str, device_id: str) -> list[str]:
+        """All periods with a document, in order."""
+        return list(self._reader.periods(TABLE_OF[level], device_id, is_consistent=self._view.is_consistent))
+
+    def merge_parts(
+        self,
+        level: str,
+        device_id: str,
+        period: str,
+        timezone: str,
+        parts: Mapping[str, Part | None],
+        currency: str = "",
+    ) -> bool:
+        """Replace the named parts of a document (None removes one). True when that changed anything."""
+        self._view.is_consistent = True
+        read = Get(TABLE_OF[level], device_id, period)
+        for _ in range(TRIES):
+            request = merge_request(self._view.item(read), timezone, currency, parts)
+            if request is None:
+                return False
+            operation, arguments = request
+            try:
+                self._door.call(
+                    operation,
+                    TableName=f"{self._prefix}-{read.table}",
+                    Key=items.document_key(device_id, period),
+                    **arguments,
+                )
+            except ConditionFailed as error:
+                if self._rounds.step:
+                    raise Stale from error
+                continue
+            if self._rounds.step:
+                self._rounds.step.forget(read)
+            if level in CARRIED:
+                self._feed.add(level, device_id, period)
+            return True
+        raise StoreAway(f"{device_id} {period} was changed by others {TRIES} times in a row")
+
+    # half-hourly prices
+
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """The prices of the UTC half hours that start from `first` to `last`, both included."""
+        days = self._reader.days("prices", device_id, *prices.span(first, last), is_consistent=self._view.is_consistent)
+        return prices.unpack(days, first, last)
+
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace those of the same half hours."""
+        self._view.is_consistent = True
+        jobs = [(device_id, day, request) for day, request in prices.updates(series)]
+        self._rounds.side_by_side(self._put_prices, jobs)
+
+    def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:
+        key = items.document_key(device_id, day)
+        self._door.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
+
+    # change feed
+
+    def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
+        """Make keys dirty by hand; kept in memory until they are carried on."""
+        for key in keys:
+            self._feed.mark(table, device_id, key)
+
+    def changes(self, table: str, limit: int) -> list[Change]:
+        """The oldest change records of a table: of the streams, or what this process has changed itself."""
+        return self._feed.changes(table, limit)
+
+    def settle(self, changes: Iterable[Change]) -> None:
+        """Drop change records that have been carried on, once the steps of the round have ended."""
+        self._rounds.join()
+        self._feed.settle(changes)
+
+    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+        """Keep dirty keys that cannot be carried on, with the reason."""
+        self._asides.put(table, device_id, keys, reason)
+
+    def aside(self, device_id: str) -> list[str]:
+        """What was put aside of a device, a line each."""
+        return self._asides.lines(device_id)
+
+    def clear_aside(self, device_id: str) -> None:
+        """Forget what was put aside of a device."""
+        self._asides.clear(device_id)
+
+    def backlog(self) -> Backlog:
+        """How much is waiting."""
+        return self._feed.backlog()

@@ -1,0 +1,58 @@
+"""The writes that replace parts of a document, on the condition that they are what was read, or a device. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aggregator.documents import Device, Part
+from aggregator.store import items
+from aggregator.store.items import Item, Value
+
+Request = tuple[str, dict[str, Any]]  # the operation, and what it is asked
+
+
+def merge_request(
+    stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None]
+) -> Request | None:
+    """What to call so that `stored` has these parts (None removes one); None when it has them already."""
+    before = stored or {}
+    wanted: dict[str, Value | None] = {name: part and {"B": items.pack_part(part)} for name, part in parts.items()}
+    after = before | wanted
+    if not any(value and "B" in value for value in after.values()):
+        return ("delete_item", _condition(before, [name for name in before if name not in "dp"])) if before else None
+    wanted |= {"z": items.text(timezone), "c": items.text(currency) if currency else None}
+    changed = {name: value for name, value in wanted.items() if value != before.get(name)}
+    if not changed:
+        return None
+    sets = {name: value for name, value in changed.items() if value is not None}
+    request = _condition(before, [*changed])
+    clauses = ["SET " + ", ".join(f"#{name} = :{name}" for name in sets)] if sets else []
+    clauses += (
+        ["REMOVE " + ", ".join(f"#{name}" for name in changed if name not in sets)] if changed.keys() - sets else []
+    )
+    request["UpdateExpression"] = " ".join(clauses)
+    values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
+    return "update_item", request | ({"ExpressionAttributeValues": values} if values else {})
+
+
+def _condition(before: Item, names: list[str]) -> dict[str, Any]:
+    """The attributes are still as they were, or still absent."""
+    clauses = [f"#{name} = :was_{name}" if name in before else f"attribute_not_exists(#{name})" for name in names]
+    values: dict[str, Value] = {f":was_{name}": before[name] for name in names if name in before}
+    request: dict[str, Any] = {
+        "ConditionExpression": " AND ".join(clauses),
+        "ExpressionAttributeNames": {f"#{name}": name for name in names},
+    }
+    return request | ({"ExpressionAttributeValues": values} if values else {})
+
+
+def device_update(device: Device) -> dict[str, Any]:
+    """What to ask so that a device is as it should be; registers are only ever added."""
+    values = {":z": items.text(device.timezone), ":w": items.number(device.max_power_w)}
+    expression = "SET z = :z, w = :w"
+    if device.tariff:
+        expression, values = f"{expression}, t = :t", values | {":t": items.text(device.tariff)}
+    else:
+        expression += " REMOVE t"
+    if device.registers:
+        expression, values = f"{expression} ADD r :r", values | {":r": {"SS": list(device.registers)}}
+    return {"UpdateExpression": expression, "ExpressionAttributeValues": values}

@@ -1,0 +1,81 @@
+"""Stores on a DynamoDB endpoint: the emulator's, or any other that WATTFALL_TEST_DYNAMODB_ENDPOINT names."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from uuid import uuid4
+
+import pytest
+
+from aggregator.emulator import emulator
+from aggregator.store.aws import AwsDoor, Door
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.provision import create_tables, delete_tables
+
+ENDPOINT = "WATTFALL_TEST_DYNAMODB_ENDPOINT"
+KEEP = 36_500  # days; the readings of tests are of any year
+
+Tables = Callable[[], AbstractContextManager[str]]
+
+
+@contextmanager
+def endpoint() -> Iterator[dict[str, str]]:
+    """The variables that lead to the endpoint."""
+    if named := os.environ.get(ENDPOINT):
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-2"}
+        yield {name: value for name, value in keys.items() if name not in os.environ} | {"AWS_ENDPOINT_URL": named}
+        return
+    with emulator() as own:
+        yield dict(own.environ)
+
+
+@pytest.fixture(scope="session")
+def environ() -> Iterator[dict[str, str]]:
+    """The variables that lead to the endpoint, for a process of its own."""
+    with endpoint() as variables:
+        yield variables
+
+
+@pytest.fixture(scope="session")
+def door(environ: dict[str, str]) -> Iterator[AwsDoor]:
+    """The way to the endpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        made = AwsDoor(None)
+        made.call("list_tables", Limit=1)
+        yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def tables(door: AwsDoor) -> Tables:
+    """Fresh tables, by their prefix; gone afterwards."""
+
+    @contextmanager
+    def fresh() -> Iterator[str]:
+        prefix = f"test-{uuid4().hex[:12]}"
+        list(create_tables(door, prefix))
+        yield prefix
+        if ENDPOINT in os.environ:  # the emulator is thrown away as a whole
+            list(delete_tables(door, prefix))
+
+    return fresh
+
+
+@pytest.fixture
+def prefix(tables: Tables) -> Iterator[str]:
+    with tables() as fresh:
+        yield fresh
+
+
+def store_on(door: Door, prefix: str) -> DynamoStore:
+    """A store that carries on whatever is there, at once."""
+    return DynamoStore(door, prefix, KEEP, pace_s=0)
+
+
+@pytest.fixture
+def store(door: AwsDoor, prefix: str) -> Iterator[DynamoStore]:
+    made = store_on(door, prefix)
+    yield made
+    made.close()

@@ -1,0 +1,94 @@
+"""`wattfall costs` against what DynamoDB says it has charged."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from aggregator import periods
+from aggregator.clients import client
+from aggregator.costs import Plan, Row, rows
+from aggregator.emulator import emulator
+from aggregator.ingest import ingest
+from aggregator.lambdas import DAYS, MONTHS, YEARS
+from aggregator.readings import Reading
+from aggregator.store.aws import AwsDoor
+from aggregator.store.base import Change
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.items import TABLES, table_request
+from aggregator.waterfall import Level, carry
+
+PREFIX, ZONE, DEVICE = "wattfall-costs", "Europe/London", "cad-0123456789ab"
+MINUTES = 60
+PLAN = Plan(1, 10, 60)
+WRITES = {"put_item", "update_item", "delete_item"}
+
+
+class CountingDoor(AwsDoor):
+    """The door to DynamoDB, with the units of each step."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(region)
+        self.step = ""
+        self.units = Counter[tuple[str, str]]()
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
+        answer = super().call(operation, ReturnConsumedCapacity="TOTAL", **request)
+        kind = "write" if operation in WRITES else "read"
+        self.units[self.step, kind] += answer["ConsumedCapacity"]["CapacityUnits"]
+        return answer
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[CountingDoor]:
+    with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in endpoint.environ.items():
+            patch.setenv(name, value)
+        for table in TABLES:
+            client("dynamodb", **endpoint.options).create_table(**table_request(PREFIX, table))
+        door = CountingDoor(endpoint.region)
+        _an_hour_by_the_minute(door, DynamoStore(door, PREFIX))
+        yield door
+        door.close()
+
+
+def _an_hour_by_the_minute(door: CountingDoor, store: DynamoStore) -> None:
+    """An hour of readings in batches of 60 s on top of a whole day, with months and years every 5 minutes."""
+    start = periods.day_start(periods.period_of("day", int(time.time()) - 2 * 86_400, ZONE), ZONE)
+    day = [Reading(DEVICE, start + 10 * n, 431, 12_345_678 + n, None) for n in range(8640 + 6 * MINUTES)]
+    _take(door, store, day[:8640], "before")
+    for minute in range(MINUTES):
+        batch = day[8640 + 6 * minute :][:6]
+        _take(door, store, batch, "")
+        if minute % 5 == 4:
+            period = periods.period_of("day", batch[0].at, ZONE)
+            _carry(door, store, MONTHS, [period])
+            _carry(door, store, YEARS, [period[:7]])
+
+
+def _take(door: CountingDoor, store: DynamoStore, readings: list[Reading], step: str) -> None:
+    door.step = step or "ingest"
+    ingest(store, readings, int(time.time()), ZONE)
+    _carry(door, store, DAYS, sorted({str(one.at - one.at % 1800) for one in readings}), step)
+
+
+def _carry(door: CountingDoor, store: DynamoStore, level: Level, keys: list[str], step: str = "") -> None:
+    door.step = step or f"{level.name}s"
+    with store.round():
+        carry(store, level, [Change(0, level.child, DEVICE, key) for key in keys])
+
+
+def reckoned(step: str) -> tuple[float, float]:
+    """Write and read units of a step in so many minutes."""
+    found: list[Row] = [row for row in rows(PLAN) if row.step == step]
+    share = MINUTES * 60 / (30 * 86_400)
+    return sum(row.write_units for row in found) * share, sum(row.read_units for row in found) * share
+
+
+@pytest.mark.parametrize("step", ["ingest", "days", "months", "years"])
+def test_the_units_are_those_that_are_charged(door: CountingDoor, step: str) -> None:
+    writes, reads = reckoned(step)
+    assert door.units[step, "write"] == pytest.approx(writes, rel=0.05)
+    assert door.units[step, "read"] == pytest.approx(reads, rel=0.25)  # how far a step looks depends on the hour

@@ -1,0 +1,303 @@
+"""What only DynamoDB has: conditions in the place of transactions, units, items that have to be taken apart."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aggregator.documents import Device, Live, Part
+from aggregator.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.settings import load
+from aggregator.store import items, open_store
+from aggregator.store.aws import AwsDoor, Door
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.items import meter_tags
+from aggregator.store.provision import create_tables, delete_tables, describe_tables
+from aggregator.store.schema import TABLES
+from aggregator.store_cli import tables_group
+from aggregator.worker import drain
+from tests.contract.conftest import store_on
+from tests.contract.doors import Counting, Interleaving
+
+HOME, START, NOW = "home", 1_795_000_200, 1_795_010_000
+START -= START % 1800
+FULL = Part(250, 3, 0, 0, 1800, 0)
+
+
+def reading(after: int, wh: int, meter: str | None = None) -> Reading:
+    return Reading(HOME, START + after, 431, wh, 0, meter)
+
+
+def readings_of(store: DynamoStore) -> list[Reading]:
+    return store.readings(HOME, START, START)
+
+
+# Two at once
+
+
+def test_who_writes_last_has_seen_what_is_there(door: AwsDoor, prefix: str) -> None:
+    """One worker reads a half hour; before it writes the day, readings come in and another worker carries them."""
+    other = store_on(door, prefix)
+
+    def meanwhile() -> None:
+        ingest(other, [reading(1200, 1500)], NOW, "UTC")
+        drain(other)
+
+    slow = store_on(Interleaving(door, "days", meanwhile), prefix)
+    ingest(slow, [reading(0, 1000), reading(600, 1100)], NOW, "UTC")
+    drain(slow)
+    day = slow.document("day", HOME, slow.periods("day", HOME)[0])
+    assert day is not None
+    assert day.total.import_wh == 500
+    for store in (slow, other):
+        store.close()
+
+
+def test_a_worker_that_writes_late_and_the_same_as_before_does_not_undo_what_came_since(
+    door: AwsDoor, prefix: str
+) -> None:
+    """The parent looks untouched (A, B, A), so no condition can tell; the child that is read again does."""
+    other = store_on(door, prefix)
+    ingest(other, [reading(0, 1000), reading(600, 1100)], NOW, "UTC")
+    drain(other)
+
+    def meanwhile() -> None:
+        ingest(other, [reading(600, 1100)], NOW, "UTC")
+        drain(other)
+
+    slow = store_on(Interleaving(door, "days", meanwhile), prefix)
+    ingest(slow, [reading(600, 1300)], NOW, "UTC")
+    drain(slow)
+    day = slow.document("day", HOME, slow.periods("day", HOME)[0])
+    assert day is not None
+    assert day.total.import_wh == 100
+    for store in (slow, other):
+        store.close()
+
+
+def test_parts_of_one_document_written_at_once_are_all_kept(store: DynamoStore) -> None:
+    names = [f"d{number:02d}" for number in range(1, 29)]
+    threads = [
+        threading.Thread(target=store.merge_parts, args=("month", HOME, "2026-11", "UTC", {name: FULL}))
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    document = store.document("month", HOME, "2026-11")
+    assert document is not None
+    assert sorted(document.parts) == names
+
+
+def test_two_that_widen_a_device_at_once_both_count(store: DynamoStore) -> None:
+    store.put_device(Device(HOME, registers=("import_wh",)))
+    store.put_device(Device(HOME, registers=("export_wh",)))
+    assert store.device(HOME) == Device(HOME, registers=("export_wh", "import_wh"))
+
+
+# Items
+
+
+def test_meters_whose_ids_want_the_same_byte_are_told_apart(store: DynamoStore) -> None:
+    one = "meter-0"
+    other = next(name for name in map("meter-{}".format, range(1, 5000)) if meter_tags([name], {}) == {name: _tag(one)})
+    first, second = [reading(0, 1, one), reading(10, 2, one)], [reading(20, 3, other), reading(30, 4, one)]
+    ingest(store, first, NOW, "UTC")
+    ingest(store, second, NOW, "UTC")
+    assert readings_of(store) == [*first, *second]
+    assert ingest(store, [*first, *second], NOW, "UTC") == (0, 4)
+
+
+def _tag(meter: str) -> int:
+    return meter_tags([meter], {})[meter]
+
+
+def test_as_many_readings_and_meters_as_anybody_sends_fit_into_a_half_hour(store: DynamoStore) -> None:
+    sent = [reading(after, after, f"meter-{after % 40}") for after in range(0, 1800, 3)]
+    assert ingest(store, sent, NOW, "UTC") == (600, 0)
+    assert readings_of(store) == sent
+    assert ingest(store, sent, NOW, "UTC") == (0, 600)
+
+
+def test_a_document_without_parts_is_none(door: AwsDoor, store: DynamoStore, prefix: str) -> None:
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": FULL, "s00": FULL})
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": None, "s00": None})
+    assert not store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": None})
+    assert store.document("day", HOME, "2026-11-23") is None
+    assert store.extent("day", HOME) is None
+    assert door.call("scan", TableName=f"{prefix}-days")["Items"] == []
+
+
+def test_an_older_live_state_leaves_the_newer_one(store: DynamoStore) -> None:
+    newer, older = Live(HOME, 20, 21, -5, None, 7, "m"), Live(HOME, 10, 30, 5, 1, 2, None)
+    store.put_live([newer])
+    store.put_live([older, newer._replace(device_id="other")])
+    assert store.live(HOME) == newer
+
+
+def test_readings_expire_after_the_retention_but_late_history_is_carried_first(door: AwsDoor, prefix: str) -> None:
+    store = DynamoStore(door, prefix, retention_days=35)
+    ingest(store, [reading(0, 1)], NOW, "UTC")
+    ingest(store, [Reading(HOME, START - 500 * 86_400, None, 1, None)], NOW, "UTC")
+    old, new = (int(item["x"]["N"]) for item in door.call("scan", TableName=f"{prefix}-readings")["Items"])
+    assert new == START + 42 * 86_400
+    assert NOW + 2 * 86_400 < old <= NOW + 3 * 86_400
+    store.close()
+
+
+# What it costs
+
+
+def test_writing_what_is_there_already_costs_no_write(door: AwsDoor, prefix: str) -> None:
+    counting = Counting(door)
+    store = store_on(counting, prefix)
+    parts = {"h00": FULL, "s00": FULL}
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", parts)
+    assert not store.merge_parts("day", HOME, "2026-11-23", "UTC", parts)
+    assert counting.writes == {"days": 1}
+    store.close()
+
+
+# Faults, and what is said about them
+
+
+@contextmanager
+def answering(status: int, code: str) -> Iterator[str]:
+    """An endpoint with one answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def far_door(monkeypatch: pytest.MonkeyPatch, url: str) -> Door:
+    for name, value in {
+        "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return AwsDoor("eu-west-2", attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error", "mend"),
+    [
+        (400, "ProvisionedThroughputExceededException", StoreAway, "too busy"),
+        (400, "ThrottlingException", StoreAway, "too busy"),
+        (503, "ServiceUnavailable", StoreAway, "too busy"),
+        (500, "InternalServerError", StoreAway, "too busy"),
+        (400, "ExpiredTokenException", StoreUnusable, "sign in again"),
+        (400, "UnrecognizedClientException", StoreUnusable, "check AWS_ACCESS_KEY_ID"),
+        (400, "AccessDeniedException", StoreUnusable, "rights"),
+        (400, "ResourceNotFoundException", StoreUnusable, "wattfall tables create"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str, error: type[Exception], mend: str
+) -> None:
+    with answering(status, code) as url:
+        store = DynamoStore(far_door(monkeypatch, url), "wattfall")
+        with pytest.raises(error, match=mend):
+            store.document("day", HOME, "2026-11-23")
+        store.close()
+
+
+def test_an_endpoint_out_of_reach_is_a_matter_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DynamoStore(far_door(monkeypatch, "http://127.0.0.1:9"), "wattfall")
+    with pytest.raises(StoreAway, match="check the network and the region"):
+        store.live(HOME)
+    store.close()
+
+
+def test_without_credentials_or_region_somebody_has_to_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(StoreUnusable, match="region"):
+        open_store("dynamodb://wattfall")
+    store = open_store("dynamodb://wattfall?region=eu-west-2")
+    with pytest.raises(StoreUnusable, match="AWS_ACCESS_KEY_ID"):
+        store.live(HOME)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "dynamodb://",
+        "dynamodb://a/b",
+        "dynamodb://a?retention=1",
+        "dynamodb://a?retention=x",
+        "dynamodb://a?pace=-1",
+        "dynamodb://a?regoin=eu-west-2",
+        "dynamodb://a?region=",
+        "postgres://a",
+    ],
+)
+def test_a_url_that_means_nothing_is_a_matter_of_configuration(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        open_store(url)
+
+
+# Tables
+
+
+def test_tables_are_made_once_described_and_removed(door: AwsDoor, prefix: str) -> None:
+    assert list(create_tables(door, prefix)) == []
+    assert dict(describe_tables(door, prefix))[f"{prefix}-readings"].endswith("stream")
+    assert len(list(delete_tables(door, prefix))) == len(TABLES)
+    with pytest.raises(StoreUnusable, match="tables create"):
+        list(describe_tables(door, prefix))
+
+
+def test_damage_to_one_item_is_put_aside_and_does_not_stop_the_others(
+    door: AwsDoor, store: DynamoStore, prefix: str
+) -> None:
+    for device_id in (HOME, "other"):
+        ingest(store, [reading(after, 9)._replace(device_id=device_id) for after in (0, 60)], NOW, "UTC")
+    wrong = items.block_key(HOME, START) | {"00": {"B": b"\xff"}}
+    door.call("put_item", TableName=f"{prefix}-readings", Item=wrong)
+    drain(store)
+    assert store.extent("day", "other")
+    (line,) = store.aside(HOME)
+    assert line.startswith(f"readings {START}: ")
+
+
+def test_the_commands_make_describe_and_remove_the_tables(door: AwsDoor) -> None:
+    url = f"dynamodb://cli?region={door.region}"
+    runner, settings = CliRunner(), load({"WATTFALL_STORE": url})
+
+    def run(*arguments: str, typed: str = "") -> Result:
+        return runner.invoke(tables_group, arguments, obj=settings, input=typed)
+
+    assert isinstance(run("describe").exception, StoreUnusable)
+    assert f"{len(TABLES)} tables created" in run("create").output
+    assert "cli-readings\tactive, 0 items, 0 bytes, stream" in run("describe").output
+    assert isinstance(run("delete", typed="no\n").exception, ConfigurationError)
+    assert "cli-years removed" in run("delete", typed="cli\n").output
+    assert isinstance(run("describe").exception, StoreUnusable)

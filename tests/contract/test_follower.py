@@ -1,0 +1,218 @@
+"""The waterfall end to end through the streams: whatever happens on the way, the documents come out the same."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from aggregator.errors import StoreAway
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.store.aws import AwsDoor, Door
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.leases import LEASE_S
+from aggregator.waterfall import LEVELS, carry
+from aggregator.worker import drain, settle_round
+from tests.aggregator.test_invariants import HOME, NOW, Series, batchings, documents, messy, outcome
+from tests.contract.conftest import KEEP, Tables
+from tests.contract.doors import Counting, Failing, Torn
+
+Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
+
+
+class Clock:
+    """Time as a test lets it pass."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def worker(door: Door, prefix: str, clock: Callable[[], float]) -> Iterator[DynamoStore]:
+    """A store that follows the streams; it ends as if killed."""
+    store = DynamoStore(door, prefix, KEEP, pace_s=0, clock=clock)
+    store.follow()
+    try:
+        yield store
+    finally:
+        store._rounds.close()
+
+
+def settle(store: DynamoStore, clock: Clock) -> None:
+    """Until nothing comes any more, however long the store pauses between its looks."""
+    quiet = 0
+    while quiet < 6:
+        with suppress(StoreAway):
+            quiet = 0 if settle_round(store) else quiet + 1
+        clock.now += 31
+
+
+def home(*rises: tuple[int, int]) -> list[Reading]:
+    """Readings of an import register: seconds from the start, Wh."""
+    return [Reading(HOME, NOW - 7200 + after, None, wh, None) for after, wh in rises]
+
+
+@settings(max_examples=10)
+@given(messy(), batchings(), st.integers(0, 2**16))
+def test_torn_streams_and_killed_workers_lead_to_the_same_documents(
+    door: AwsDoor, tables: Tables, series: Series, deliver: Deliver, seed: int
+) -> None:
+    assume(all((reading.import_wh or 0) >= 0 for reading in series.readings))  # `readings` refuses what is below zero
+    clock = Clock()
+    with tables() as prefix:
+        torn = Torn(door, seed)
+        source = DynamoStore(door, prefix, KEEP)
+        for number, batch in enumerate(deliver(series.readings)):
+            ingest(source, batch, NOW, series.zone)
+            if number % 3 == 2:
+                with worker(torn, prefix, clock) as store:
+                    for _ in range(number % 4):
+                        settle_round(store)
+                clock.now += LEASE_S + 1
+        source.close()
+        with worker(torn, prefix, clock) as store:
+            settle(store, clock)
+            assert documents(store) == outcome(series)
+
+
+SMALL = home((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_a_failure_at_any_write_or_record_loses_nothing(door: AwsDoor, tables: Tables, *, is_after: bool) -> None:
+    expected = outcome(Series("UTC", SMALL[2:]))
+    for at in count():
+        clock = Clock()
+        with tables() as prefix:
+            source = DynamoStore(door, prefix, KEEP)
+            ingest(source, SMALL[2:], NOW, "UTC")
+            failing = Failing(door, at, is_after=is_after)
+            with worker(failing, prefix, clock) as store:
+                for _ in range(4):
+                    with suppress(StoreAway):
+                        drain(store)
+                    clock.now += 31
+            assert documents(source) == expected, f"call {at}"
+            source.close()
+        if failing.left >= 0:
+            assert at > 10
+            return
+
+
+def test_two_workers_started_by_mistake_do_no_harm(door: AwsDoor, tables: Tables) -> None:
+    clock = Clock()
+    with tables() as prefix, worker(door, prefix, clock) as one, worker(door, prefix, clock) as other:
+        source = DynamoStore(door, prefix, KEEP)
+        for reading in SMALL:
+            ingest(source, [reading], NOW, "UTC")
+            for first, second in ((one, other), (other, one)):
+                clock.now += LEASE_S + 1  # the first takes the lease from the second, which was asleep
+                changes = first.changes("readings", 100)
+                settle_round(second)
+                threads = [
+                    threading.Thread(target=carry, args=(first, LEVELS[0], changes)),
+                    threading.Thread(target=settle_round, args=(second,)),
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                first.settle(changes)
+        source.close()
+        settle(other, clock)
+        assert documents(other) == outcome(Series("UTC", SMALL))
+
+
+def test_a_second_worker_waits_for_the_lease_and_goes_on_where_the_first_was_killed(door: AwsDoor, prefix: str) -> None:
+    clock = Clock()
+    source = DynamoStore(door, prefix, KEEP)
+    ingest(source, SMALL[:3], NOW, "UTC")
+    with worker(door, prefix, clock) as first:
+        assert settle_round(first)
+    with worker(door, prefix, clock) as second:
+        ingest(source, SMALL[3:], NOW, "UTC")
+        assert not settle_round(second)
+        clock.now += LEASE_S + 1
+        settle(second, clock)
+        assert documents(second) == outcome(Series("UTC", SMALL))
+    source.close()
+
+
+def test_a_worker_that_ends_well_hands_its_place_on_at_once(door: AwsDoor, prefix: str) -> None:
+    clock = Clock()
+    source = DynamoStore(door, prefix, KEEP)
+    ingest(source, SMALL, NOW, "UTC")
+    first = DynamoStore(door, prefix, KEEP, pace_s=0, clock=clock)
+    first.follow()
+    assert drain(first)
+    first.close()
+    clock.now += 1
+    with worker(door, prefix, clock) as second:
+        assert not drain(second)
+        ingest(source, home((5400, 1400)), NOW, "UTC")
+        assert drain(second)
+    source.close()
+
+
+@pytest.mark.parametrize("gone", ["while nobody looked", "under the worker's eyes"])
+def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(
+    door: AwsDoor, prefix: str, gone: str
+) -> None:
+    clock = Clock()
+    torn = Torn(door, seed=1)
+    source = DynamoStore(door, prefix, KEEP)
+    with worker(torn, prefix, clock) as store:
+        ingest(source, SMALL[:1], NOW, "UTC")
+        settle(store, clock)
+        clock.now += 60  # the next look at the shards is due
+        for reading in home(*((10 * number, 1000 + number) for number in range(1, 30))):
+            ingest(source, [reading], NOW, "UTC")
+        ingest(source, SMALL[1:], NOW, "UTC")
+        arn = door.call("describe_table", TableName=f"{prefix}-readings")["Table"]["LatestStreamArn"]
+        torn.trimmed[arn] = 5
+        if gone == "under the worker's eyes":
+            settle(store, clock)
+    readings = source.readings(HOME, 0, 2**40)
+    source.close()
+    clock.now += 86_400
+    with worker(torn, prefix, clock) as store:
+        settle(store, clock)
+        assert documents(store) == outcome(Series("UTC", readings))
+
+
+def test_the_same_readings_again_write_nothing_below_the_readings(door: AwsDoor, prefix: str) -> None:
+    clock, counting = Clock(), Counting(door)
+    with worker(counting, prefix, clock) as store:
+        ingest(store, SMALL, NOW, "UTC")
+        settle(store, clock)
+        assert counting.writes["days"] > 0
+        counting.writes.clear()
+        assert ingest(store, SMALL, NOW, "UTC") == (0, len(SMALL))
+        settle(store, clock)
+        assert counting.writes.keys() <= {"readings", "live", "checkpoints"}
+
+
+def test_months_and_years_are_carried_on_at_their_own_pace(door: AwsDoor, prefix: str) -> None:
+    clock = Clock()
+    store = DynamoStore(door, prefix, KEEP, pace_s=300, clock=clock)
+    store.follow()
+    drain(store)
+    for reading in SMALL:
+        ingest(store, [reading], NOW, "UTC")
+        clock.now += 2
+        assert drain(store)
+    assert {level for level, _ in documents(store)} == {"day"}
+    clock.now += 300
+    drain(store)
+    clock.now += 300
+    drain(store)
+    assert documents(store) == outcome(Series("UTC", SMALL))
+    store.close()

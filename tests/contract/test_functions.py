@@ -1,0 +1,154 @@
+"""The functions on real change records, called as AWS calls them: batches cut anywhere, repeated, tried again."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator import periods
+from aggregator.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
+from aggregator.readings import Reading
+from aggregator.store.aws import AwsDoor, Door
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.waterfall import Level
+from tests.aggregator.test_invariants import HOME, NOW, Series, batchings, documents, messy, outcome
+from tests.contract.conftest import KEEP, Tables
+from tests.contract.doors import Counting, Failing
+
+Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
+Handler = Callable[[Mapping[str, Any]], Answer]
+TABLES = {"readings": "readings", "day": "days", "month": "months"}
+SMALL = [
+    Reading(HOME, NOW - 7200 + after, None, wh, None)
+    for after, wh in ((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))
+]
+
+
+class Mapped:
+    """An event source mapping: a table's change records to a handler, in order, from the first failure on again."""
+
+    def __init__(self, door: Door, prefix: str, table: str, chance: Random) -> None:
+        self.chance, self.done, self.door = chance, 0, door
+        self.arn = door.call("describe_table", TableName=f"{prefix}-{table}")["Table"]["LatestStreamArn"]
+
+    def run(self, handler: Handler) -> int:
+        """All records that there are by now. Returns how many."""
+        records = self._records()
+        found = len(records) - self.done
+        while self.done < len(records):
+            batch = records[self.done : self.done + self.chance.randint(1, 20)]
+            first = _first_failure(handler, batch)
+            self.done += len(batch) if first is None else first
+            if self.chance.random() < 0.2:
+                self.done = max(0, self.done - self.chance.randint(1, 30))  # at least once, not exactly once
+        return found
+
+    def _records(self) -> list[dict[str, Any]]:
+        (shard,) = self.door.call("describe_stream", StreamArn=self.arn)["StreamDescription"]["Shards"]
+        place = {"StreamArn": self.arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = self.door.call("get_shard_iterator", **place)["ShardIterator"]
+        records = []
+        while page := (answer := self.door.call("get_records", ShardIterator=iterator))["Records"]:
+            records += page
+            iterator = answer["NextShardIterator"]
+        return records
+
+
+def _first_failure(handler: Handler, batch: list[dict[str, Any]]) -> int | None:
+    failed = handler({"Records": batch})["batchItemFailures"]
+    if not failed:
+        return None
+    sequences = [record["dynamodb"]["SequenceNumber"] for record in batch]
+    return min(sequences.index(one["itemIdentifier"]) for one in failed)
+
+
+class Stack:
+    """The functions on one store, and the mappings to them."""
+
+    def __init__(self, door: Door, prefix: str, zone: str, seed: int = 0, mapped_by: Door | None = None) -> None:
+        self.store = DynamoStore(door, prefix, KEEP)
+        self.letters: list[object] = []
+        self.functions = Functions(self.store, zone, self.letters.extend, clock=lambda: NOW)
+        chance = Random(seed)
+        self.mapped = [
+            (level, Mapped(mapped_by or door, prefix, TABLES[level.child], chance)) for level in (DAYS, MONTHS, YEARS)
+        ]
+
+    def ingest(self, batch: Sequence[Reading]) -> None:
+        """A batch of messages, as often as it takes."""
+        source = {"partitionKey": HOME, "sequenceNumber": "1", "data": base64.b64encode(_lines(batch)).decode()}
+        while self.functions.ingest({"Records": [{"kinesis": source}]})["batchItemFailures"]:
+            pass
+
+    def settle(self) -> None:
+        """Until no stream has anything new."""
+        while sum(mapped.run(self._handler(level)) for level, mapped in self.mapped):
+            pass
+
+    def _handler(self, level: Level) -> Handler:
+        return lambda event: self.functions.carry(level, event)
+
+
+def _lines(readings: Sequence[Reading]) -> bytes:
+    at = [periods.local(reading.at, "UTC").isoformat() for reading in readings]
+    return b"\n".join(orjson.dumps(one._asdict() | {"at": text}) for one, text in zip(readings, at, strict=True))
+
+
+def _is_sent(reading: Reading) -> bool:
+    """A register below zero is refused as a message."""
+    return (reading.import_wh or 0) >= 0 and (reading.export_wh or 0) >= 0
+
+
+@settings(max_examples=15)
+@given(messy(), batchings(), st.integers(0, 2**16))
+def test_batches_cut_anywhere_and_repeated_lead_to_the_same_documents(
+    door: AwsDoor, tables: Tables, series: Series, deliver: Deliver, seed: int
+) -> None:
+    series = Series(series.zone, list(filter(_is_sent, series.readings)))
+    with tables() as prefix:
+        stack = Stack(door, prefix, series.zone, seed)
+        for number, batch in enumerate(deliver(series.readings)):
+            stack.ingest(batch)
+            if number % 3 == 2:
+                stack.settle()
+        stack.settle()
+        assert documents(stack.store) == outcome(series)
+        assert stack.letters == []
+        stack.store.close()
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_a_failure_at_any_call_loses_nothing(door: AwsDoor, tables: Tables, *, is_after: bool) -> None:
+    expected = outcome(Series("UTC", SMALL))
+    for at in count():
+        with tables() as prefix:
+            failing = Failing(door, at, is_after=is_after)
+            stack = Stack(failing, prefix, "UTC", seed=at, mapped_by=door)
+            for reading in SMALL:
+                stack.ingest([reading])
+            stack.settle()
+            store = DynamoStore(door, prefix, KEEP)
+            assert documents(store) == expected, f"call {at}"
+            assert stack.letters == []
+            stack.store.close()
+            store.close()
+        if failing.left >= 0:
+            assert at > 10
+            return
+
+
+def test_the_same_readings_again_write_nothing_below_the_readings(door: AwsDoor, prefix: str) -> None:
+    counting = Counting(door)
+    stack = Stack(counting, prefix, "UTC")
+    for _ in range(2):
+        counting.writes.clear()
+        stack.ingest(SMALL)
+        stack.settle()
+    assert counting.writes.keys() <= {"readings", "live"}
+    stack.store.close()

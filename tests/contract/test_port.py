@@ -1,0 +1,222 @@
+"""The port's contract: the same suite for every store."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from aggregator.documents import Device, Document, Live, Part
+from aggregator.money import Cost
+from aggregator.rates import Series
+from aggregator.readings import Reading
+from aggregator.store import Store, open_store
+from aggregator.store.base import Written
+from aggregator.store.dynamodb import DynamoStore
+
+HOME, OTHER, START = "home", "other", 1_795_000_200 // 1800 * 1800
+NOW = START + 7200
+PART, MORE = Part(250, 3, 10, 1, 1500, 300), Part(0, None, 0, 0, 1800, 0)
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "sqlite":
+        made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
+    else:
+        made = DynamoStore(
+            request.getfixturevalue("door"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
+        )
+    yield made
+    made.close()
+
+
+def reading(at: int, wh: int | None = 1000, device_id: str = HOME, meter: str | None = None) -> Reading:
+    return Reading(device_id, at, -7, wh, None, meter)
+
+
+def write(store: Store, *readings: Reading) -> Written:
+    blocks: dict[tuple[str, int], dict[int, Reading]] = {}
+    for one in readings:
+        blocks.setdefault((one.device_id, one.at - one.at % 1800), {})[one.at] = one
+    return store.write_readings(blocks, NOW)
+
+
+def dirty(store: Store, table: str) -> list[tuple[str, str]]:
+    return [(change.device_id, change.key) for change in store.changes(table, 100)]
+
+
+# registry and live state
+
+
+def test_a_device_is_kept_and_replaced(store: Store) -> None:
+    assert store.device(HOME) is None
+    store.put_device(Device(HOME))
+    store.put_device(Device(HOME, "Asia/Kathmandu", 5000, ("import_wh",), "{}"))
+    assert store.device(HOME) == Device(HOME, "Asia/Kathmandu", 5000, ("import_wh",), "{}")
+    store.put_device(Device(HOME, registers=("import_wh",)))
+    assert store.device(HOME) == Device(HOME, registers=("import_wh",))
+
+
+def test_devices_are_listed_by_id_page_by_page(store: Store) -> None:
+    ids = [f"home-{number}" for number in (3, 1, 2, 5, 4)]
+    for device_id in ids:
+        store.put_device(Device(device_id))
+    assert [device.device_id for device in store.devices(limit=2)] == sorted(ids)[:2]
+    assert [device.device_id for device in store.devices("home-2", limit=2)] == ["home-3", "home-4"]
+    assert list(store.devices("home-5")) == []
+
+
+def test_live_state_is_overwritten_only_by_a_newer_one(store: Store) -> None:
+    old, new = Live(HOME, 10, 12, 5, 1, None, None), Live(HOME, 20, 21, None, None, 3, "m")
+    assert store.live(HOME) is None
+    for state in (old, new, old, new._replace(power_w=9)):
+        store.put_live([state])
+    assert store.live(HOME) == new
+
+
+# readings
+
+
+def test_readings_come_back_by_time_from_the_blocks_asked_for(store: Store) -> None:
+    sent = [reading(START + 1800 * block + after, meter="m") for block in range(4) for after in (0, 10, 1799)]
+    assert write(store, *reversed(sent), reading(START, device_id=OTHER)) == (13, 0)
+    assert store.readings(HOME, START + 1800, START + 3600) == sent[3:9]
+    assert store.readings(HOME, START, START + 5400) == sent
+    assert store.readings("nobody", 0, 2**40) == []
+
+
+def test_readings_merge_whatever_the_batches(store: Store) -> None:
+    first, second = [reading(START + 20), reading(START)], [reading(START + 10), reading(START + 20)]
+    assert write(store, *first) == (2, 0)
+    assert write(store, *second) == (1, 1)
+    assert [one.at - START for one in store.readings(HOME, START, START)] == [0, 10, 20]
+
+
+def test_a_different_reading_of_the_same_instant_replaces(store: Store) -> None:
+    write(store, reading(START, 5))
+    assert write(store, reading(START, 6)) == (1, 0)
+    assert store.readings(HOME, START, START) == [reading(START, 6)]
+
+
+def test_block_starts_go_outwards_from_an_instant(store: Store) -> None:
+    starts = [START + 1800 * number for number in (0, 1, 2, 5, 9)]
+    write(store, *(reading(start + 7) for start in starts), reading(START + 5400, device_id=OTHER))
+    assert store.block_starts(HOME, starts[2], -2) == [starts[1], starts[0]]
+    assert store.block_starts(HOME, starts[2], 1) == [starts[3]]
+    assert store.block_starts(HOME, starts[2] + 1, 9) == starts[3:]
+    assert store.block_starts(HOME, -1, 9) == starts
+    assert store.block_starts(HOME, starts[0], -9) == []
+
+
+# documents
+
+
+def test_parts_are_merged_into_their_document(store: Store) -> None:
+    assert store.document("day", HOME, "2026-11-23") is None
+    assert store.merge_parts("day", HOME, "2026-11-23", "Europe/London", {"h00": PART, "s00": PART})
+    assert store.merge_parts("day", HOME, "2026-11-23", "Europe/London", {"h00": MORE, "s00": None, "h01": PART})
+    expected = Document("day", HOME, "2026-11-23", "Europe/London", {"h00": MORE, "h01": PART})
+    assert store.document("day", HOME, "2026-11-23") == expected
+
+
+def test_merging_the_same_again_is_no_change(store: Store) -> None:
+    for is_first in (True, False):
+        assert store.merge_parts("month", HOME, "2026-11", "UTC", {"d01": PART, "d02": None}) is is_first
+    assert store.merge_parts("month", HOME, "2026-11", "Asia/Tokyo", {"d01": PART})
+    assert not store.merge_parts("year", HOME, "2026", "UTC", {"m01": None})
+
+
+def test_a_document_is_gone_with_its_last_part(store: Store) -> None:
+    store.merge_parts("year", HOME, "2026", "UTC", {"m01": PART})
+    assert store.merge_parts("year", HOME, "2026", "UTC", {"m01": None})
+    assert store.document("year", HOME, "2026") is None
+    assert store.periods("year", HOME) == []
+
+
+def test_extent_and_periods_name_what_there_is(store: Store) -> None:
+    assert store.extent("day", HOME) is None
+    for day in ("2026-11-23", "2025-01-01", "2026-02-28"):
+        store.merge_parts("day", HOME, day, "UTC", {"h00": PART})
+    store.merge_parts("day", OTHER, "2030-01-01", "UTC", {"h00": PART})
+    assert store.extent("day", HOME) == ("2025-01-01", "2026-11-23")
+    assert store.periods("day", HOME) == ["2025-01-01", "2026-02-28", "2026-11-23"]
+
+
+def test_a_document_keeps_its_costs_and_their_currency(store: Store) -> None:
+    priced = PART._replace(cost=Cost(643_125 * 10**6, -5, None, 3, 4, 10**13, 0))
+    whole = Part(None, None, cost=Cost(None, None, 10**12))
+    parts = {"h00": priced, "d00": whole}
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", parts, "GBP")
+    assert not store.merge_parts("day", HOME, "2026-11-23", "UTC", parts, "GBP")
+    assert store.document("day", HOME, "2026-11-23") == Document("day", HOME, "2026-11-23", "UTC", parts, "GBP")
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"d00": None})
+    assert store.document("day", HOME, "2026-11-23") == Document("day", HOME, "2026-11-23", "UTC", {"h00": priced})
+
+
+def test_prices_are_added_and_replaced(store: Store) -> None:
+    def series(*prices: str) -> dict[int, Decimal]:
+        return {START + 1800 * number: Decimal(price) for number, price in enumerate(prices) if price}
+
+    assert store.prices(HOME, 0, 2**40) == Series()
+    store.put_prices(HOME, Series(series("0.10", "-0.0210", "0.3"), series("0.05")))
+    store.put_prices(HOME, Series(series("", "0.2"), {START + 86_400: Decimal(1)}))
+    assert store.prices(HOME, START, START + 1800) == Series(series("0.10", "0.2"), series("0.05"))
+    everything = Series(series("0.10", "0.2", "0.3"), series("0.05") | {START + 86_400: Decimal(1)})
+    assert store.prices(HOME, 0, 2**40) == everything
+
+
+# change feed
+
+
+def test_what_changed_is_dirty_until_it_is_settled(store: Store) -> None:
+    write(store, reading(START), reading(START + 1800))
+    assert sorted(dirty(store, "readings")) == [(HOME, str(START)), (HOME, str(START + 1800))]
+    assert store.backlog().waiting == 2
+    store.settle(store.changes("readings", 1))
+    assert len(dirty(store, "readings")) == 1
+    store.settle(store.changes("readings", 100))
+    assert store.backlog() == (0, None)
+
+
+def test_what_did_not_change_is_not_dirty(store: Store) -> None:
+    write(store, reading(START))
+    store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": PART})
+    assert dirty(store, "day") == [(HOME, "2026-11-23")]
+    for table in ("readings", "day"):
+        store.settle(store.changes(table, 100))
+    write(store, reading(START))
+    store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": PART})
+    assert store.backlog() == (0, None)
+
+
+def test_what_becomes_dirty_while_it_is_carried_stays(store: Store) -> None:
+    write(store, reading(START))
+    changes = store.changes("readings", 100)
+    write(store, reading(START + 10))
+    store.settle(changes)
+    assert dirty(store, "readings") == [(HOME, str(START))]
+
+
+def test_keys_can_be_made_dirty_by_hand(store: Store) -> None:
+    store.mark("month", HOME, ["2026-11", "2026-10"])
+    assert sorted(dirty(store, "month")) == [(HOME, "2026-10"), (HOME, "2026-11")]
+
+
+def test_a_step_reads_and_writes_and_is_done_when_the_round_is(store: Store) -> None:
+    def work() -> None:
+        store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": PART})
+
+    with store.round():
+        store.step(work)
+    document = store.document("day", HOME, "2026-11-23")
+    assert document is not None
+    assert document.parts == {"h00": PART}
+
+
+def test_a_step_that_fails_fails_its_round(store: Store) -> None:
+    def work() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), store.round():
+        store.step(work)

@@ -1,0 +1,169 @@
+"""The template, deployed into an emulator: readings in at one end, charts out at the other."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from aggregator import periods
+from aggregator.clients import client
+from aggregator.documents import Document
+from aggregator.emulator import Endpoint, emulator
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.simulator import TICK_S, households
+from aggregator.simulator import history as simulated
+from aggregator.stack import deploy
+from aggregator.store import Store, open_store
+from aggregator.store.sqlite import SqliteStore
+from aggregator.worker import drain
+
+PREFIX = "wattfall-test"
+ZONE = "Europe/London"
+LEVELS = ("day", "month", "year")
+PATIENCE_S = 60
+RECORDS = 500  # in one call to Kinesis
+
+
+@dataclass
+class Cloud:
+    """The stack, and the ways in and out of it."""
+
+    endpoint: Endpoint
+    outputs: dict[str, str]
+    store: Store
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
+        return client(service, **self.endpoint.options)
+
+    def send(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        """Messages of devices, as the rules put them into the coalescing stream."""
+        kinesis, rest = self.client("kinesis"), iter(messages)
+        while some := list(islice(rest, RECORDS)):
+            records = [{"PartitionKey": device_id, "Data": payload} for device_id, payload in some]
+            assert kinesis.put_records(StreamName=self.outputs["Incoming"], Records=records)["FailedRecordCount"] == 0
+
+    def stream_records(self, table: str) -> int:
+        """How many change records a table has had."""
+        streams = self.client("dynamodbstreams")
+        arn = self.client("dynamodb").describe_table(TableName=f"{PREFIX}-{table}")["Table"]["LatestStreamArn"]
+        count = 0
+        for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+            place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+            iterator = streams.get_shard_iterator(**place)["ShardIterator"]
+            while found := (answer := streams.get_records(ShardIterator=iterator))["Records"]:
+                count, iterator = count + len(found), answer["NextShardIterator"]
+        return count
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in endpoint.environ.items():
+            patch.setenv(name, value)
+        outputs = deploy(endpoint, PREFIX)
+        store = open_store(f"dynamodb://{PREFIX}?region={endpoint.region}")
+        yield Cloud(endpoint, outputs, store)
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def day() -> dict[str, list[Reading]]:
+    """Yesterday's readings, every 10 s, of three households."""
+    start = periods.day_start(periods.period_of("day", int(time.time()) - 86_400, ZONE), ZONE)
+    return {home.device_id: list(simulated(home, start, start + 86_400, TICK_S)) for home in households(3, 1)}
+
+
+def until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.25)
+
+
+def as_message(reading: Reading) -> dict[str, object]:
+    return reading._asdict() | {"at": periods.local(reading.at, "UTC").isoformat()}
+
+
+def messages(day: dict[str, list[Reading]]) -> list[tuple[str, bytes]]:
+    """As devices send, single readings, minutes and half hours; some of it twice, and in any order."""
+    made = []
+    for size, (device_id, readings) in zip((1, 6, 180), day.items(), strict=True):
+        for at in range(0, len(readings), size):
+            some = [as_message(reading) for reading in readings[at : at + size]]
+            content = some[0] if size == 1 else {"readings": some}
+            made.append((device_id, orjson.dumps(content | {"topic_device": device_id})))
+    chance = random.Random(3)
+    made += chance.sample(made, len(made) // 5)
+    chance.shuffle(made)
+    return made
+
+
+def documents(store: Store, devices: Iterable[str]) -> list[Document | None]:
+    return [
+        store.document(level, device_id, period)
+        for device_id in devices
+        for level in LEVELS
+        for period in store.periods(level, device_id)
+    ]
+
+
+def embedded(folder: Path, readings: Sequence[Reading]) -> SqliteStore:
+    """SQLite with the same readings."""
+    store = SqliteStore(str(folder / "same.db"))
+    ingest(store, readings, int(time.time()), ZONE)
+    drain(store)
+    return store
+
+
+def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
+    cloud: Cloud, day: dict[str, list[Reading]], tmp_path: Path
+) -> None:
+    expected = documents(embedded(tmp_path, [reading for readings in day.values() for reading in readings]), day)
+    cloud.send(messages(day))
+    until(lambda: documents(cloud.store, day) == expected)
+    found = documents(cloud.store, day)
+    assert len(found) == 9
+    assert found == expected
+    for device_id, readings in day.items():
+        assert cloud.store.readings(device_id, readings[0].at, readings[-1].at) == readings
+
+    before = [cloud.stream_records(table) for table in ("readings", "days", "months")]
+    cloud.send(messages(day))
+    marker = [as_message(Reading("marker", readings[0].at + at, 100, None, None)) for at in (0, 60)]
+    cloud.send([("marker", orjson.dumps({"readings": marker}))])  # comes after all that was sent again
+    until(lambda: cloud.store.periods("year", "marker"))
+    after = [cloud.stream_records(table) for table in ("readings", "days", "months")]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1], "of the marker alone"
+
+
+def test_a_device_is_live_at_once_over_its_own_topic(cloud: Cloud) -> None:
+    now = int(time.time())
+    devices = cloud.client("iot-data")
+    for device_id, topic in (("cad-live", "cad-live"), ("cad-other", "cad-live")):
+        payload = orjson.dumps(as_message(Reading(device_id, now, 431, 1000, None)))
+        devices.publish(topic=f"{PREFIX}/{topic}/readings", qos=1, payload=payload)
+    until(lambda: cloud.store.live("cad-live"))
+    live = cloud.store.live("cad-live")
+    assert live
+    assert (live.at, live.power_w) == (now, 431)
+    assert cloud.store.live("cad-other") is None
+
+
+def test_a_message_that_cannot_be_read_waits_in_the_dead_letter_queue_with_its_payload(cloud: Cloud) -> None:
+    cloud.send([("cad-1", b"{nonsense")])
+    queue, found = cloud.client("sqs"), list[dict[str, str]]()
+
+    def received() -> bool:
+        found.extend(queue.receive_message(QueueUrl=cloud.outputs["DeadLetters"]).get("Messages", []))
+        return bool(found)
+
+    until(received)
+    letter = orjson.loads(found[0]["Body"])
+    assert letter["payload"] == "{nonsense"
+    assert letter["reason"].startswith("malformed_json")

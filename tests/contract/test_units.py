@@ -1,0 +1,36 @@
+"""What a reading and a chart cost on DynamoDB, as the endpoint reports it."""
+
+import pytest
+
+from aggregator.store import items
+from aggregator.store.aws import AwsDoor
+from aggregator.store.dynamodb import DynamoStore
+from tests.bench.units import AIMS, CASES, HOME, Metered, below_live, measure
+from tests.contract.conftest import Tables
+
+
+@pytest.mark.parametrize("name", AIMS)
+def test_a_reading_costs_no_more_write_units_than_we_aim_for(door: AwsDoor, prefix: str, name: str) -> None:
+    assert below_live(measure(door, prefix, CASES[name], is_solar=True)) <= AIMS[name]
+
+
+def test_any_chart_is_half_a_read_unit(door: AwsDoor, tables: Tables) -> None:
+    with tables() as prefix:
+        measure(door, prefix, CASES["5 min batches"], is_solar=True)
+        metered = Metered(door)
+        reader = DynamoStore(metered, prefix)
+        for level in ("day", "month", "year"):
+            _, newest = reader.extent(level, HOME) or ("", "")
+            metered.reads.clear()
+            document = reader.document(level, HOME, newest)
+            assert document is not None
+            assert document.total.import_wh
+            assert metered.reads.total() == 0.5
+        reader.close()
+
+
+def test_the_sizes_reckoned_are_the_units_charged(door: AwsDoor, prefix: str) -> None:
+    metered = measure(door, prefix, CASES["half-hour blocks"], is_solar=True)
+    newest = max(door.call("scan", TableName=f"{prefix}-readings")["Items"], key=lambda item: int(item["b"]["N"]))
+    assert len(newest) == 180 + 3
+    assert metered.writes["readings"] == items.write_units(items.item_size(newest))
