@@ -1,21 +1,28 @@
 """Write and read units a reading on DynamoDB, as the endpoint reports them (ReturnConsumedCapacity).
 
-Run by hand: `python -m tests.bench.units`. One home at a reading every 10 s, in the middle of its day, with a
-worker that carries days at once and months and years every 5 minutes.
+Run by hand: `python -m tests.bench.units`. One home at a reading every 10 s, in the last half hour of its day, when
+the day's item is largest, with a worker that carries days at once and months and years every 5 minutes.
 """
 
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import uuid4
 
+from aggregator.documents import Device
 from aggregator.emulator import emulator
 from aggregator.ingest import ingest
+from aggregator.periods import DAY_S
+from aggregator.pricing import tariff_to_text
+from aggregator.rates import Series
 from aggregator.readings import Reading
 from aggregator.store.aws import AwsDoor, Door
 from aggregator.store.dynamodb import DynamoStore
 from aggregator.store.provision import create_tables
+from aggregator.tariffs import tariff_from_json
 from aggregator.worker import drain
 
 HOME = "0CA2F400008A1234"  # as Glow names a device
@@ -23,7 +30,29 @@ TICK_S, PACE_S = 10, 300
 READINGS = 180  # a half hour of them
 CASES = {"one call a reading": 1, "60 s batches": 6, "5 min batches": 30, "half-hour blocks": READINGS}
 AIMS = {"60 s batches": 0.60, "5 min batches": 0.20, "half-hour blocks": 0.05}  # write units a reading, but for live
+NIGHT_RATE = [
+    {"from": "00:30", "to": "07:30", "rate": "0.0850"},
+    {"from": "07:30", "to": "00:30", "rate": "0.3012"},
+]
 WRITES = {"update_item", "put_item", "delete_item"}
+
+
+class Home(NamedTuple):
+    """What makes a home's items larger."""
+
+    name: str
+    is_solar: bool
+    rates: object = None  # of import and export, as a tariff writes them
+
+
+HOMES = (
+    Home("import alone", is_solar=False),
+    Home("import alone, with a night rate", is_solar=False, rates=NIGHT_RATE),
+    Home("import alone, with half-hourly prices", is_solar=False, rates="half-hourly"),
+    Home("import and export", is_solar=True),
+    Home("import and export, with a night rate", is_solar=True, rates=NIGHT_RATE),
+    Home("import and export, with half-hourly prices", is_solar=True, rates="half-hourly"),
+)
 
 
 class Metered:
@@ -48,7 +77,7 @@ class Clock:
     """Time as the readings let it pass."""
 
     def __init__(self) -> None:
-        self.now = time.time() // 1800 * 1800
+        self.now = time.time() // DAY_S * DAY_S - 1800
 
     def __call__(self) -> float:
         return self.now
@@ -62,22 +91,38 @@ def series(first: int, last: int, *, is_solar: bool) -> Iterator[Reading]:
         yield Reading(HOME, at, power, 23_456_789 + wh, 4_345_678 + wh if is_solar else 0)
 
 
-def measure(door: Door, prefix: str, batch: int, *, is_solar: bool) -> Metered:
-    """What one half hour costs, by table, after ten hours of the same."""
+def tariff(rates: object) -> str:
+    """A tariff as the registry keeps it; empty for no rates."""
+    if not rates:
+        return ""
+    version = {"from": "2020-01-01", "import": rates, "export": rates, "standing_charge": "0.5310"}
+    return tariff_to_text(tariff_from_json({"currency": "GBP", "versions": [version]}))
+
+
+def prices(first: int, last: int) -> Series:
+    """Half-hourly prices of four decimal places, as they are published."""
+    found = {at: Decimal(at * 7919 % 3571 + 100) / 10_000 for at in range(first, last, 1800)}
+    return Series(found, found)
+
+
+def measure(door: Door, prefix: str, batch: int, home: Home) -> Metered:
+    """What the last half hour of a day costs, by table."""
     list(create_tables(door, prefix))
     clock, metered = Clock(), Metered(door)
     start = int(clock.now)
     store = DynamoStore(metered, prefix, pace_s=PACE_S, clock=clock)
-    ingest(store, series(start - 36_000, start, is_solar=is_solar), start, "Europe/London")
+    store.put_device(Device(HOME, "UTC", tariff=tariff(home.rates)))
+    store.put_prices(HOME, prices(start - DAY_S, start + DAY_S))
+    ingest(store, series(start - DAY_S + 1800, start, is_solar=home.is_solar), start, "UTC")
     drain(store)
     store.follow()
     drain(store)
     metered.writes.clear()
     metered.reads.clear()
-    readings = list(series(start, start + 1800, is_solar=is_solar))
+    readings = list(series(start, start + 1800, is_solar=home.is_solar))
     for first in range(0, READINGS, batch):
         clock.now += batch * TICK_S
-        ingest(store, readings[first : first + batch], int(clock.now), "Europe/London")
+        ingest(store, readings[first : first + batch], int(clock.now), "UTC")
         drain(store)
     clock.now += PACE_S
     drain(store)
@@ -96,11 +141,11 @@ def main() -> None:
     with emulator() as endpoint:
         os.environ.update(endpoint.environ)
         door = AwsDoor(None)
-        for is_solar in (False, True):
-            print(f"\nunits a reading, {'import and export' if is_solar else 'import alone'}")
+        for home in HOMES:
+            print(f"\nunits a reading, {home.name}")
             print(f"{'':20}{'but live':>10}", *(f"{table:>12}" for table in tables), f"{'reads':>12}", sep="")
-            for number, (name, batch) in enumerate(CASES.items()):
-                metered = measure(door, f"bench{number}-{is_solar}", batch, is_solar=is_solar)
+            for name, batch in CASES.items():
+                metered = measure(door, f"bench{uuid4().hex[:8]}", batch, home)
                 units = [*(metered.writes[table] for table in tables), metered.reads.total()]
                 print(f"{name:20}{below_live(metered):10.3f}", *(f"{unit / READINGS:12.3f}" for unit in units), sep="")
 

@@ -1,4 +1,4 @@
-"""Throughput, read times and sizes of the embedded store; run by hand: `python tests/bench/waterfall.py`."""
+"""Throughput, read times and sizes of the embedded store; run by hand: `python -m tests.bench.waterfall`."""
 
 import sqlite3
 import statistics

@@ -5,18 +5,29 @@ import pytest
 from aggregator.store import items
 from aggregator.store.aws import AwsDoor
 from aggregator.store.dynamodb import DynamoStore
-from tests.bench.units import AIMS, CASES, HOME, Metered, below_live, measure
+from tests.bench.units import AIMS, CASES, HOME, HOMES, Metered, below_live, measure
 from tests.contract.conftest import Tables
+
+SOLAR = next(home for home in HOMES if home.is_solar and not home.rates)
+PRICED = next(home for home in HOMES if home.is_solar and home.rates == "half-hourly")
 
 
 @pytest.mark.parametrize("name", AIMS)
 def test_a_reading_costs_no_more_write_units_than_we_aim_for(door: AwsDoor, prefix: str, name: str) -> None:
-    assert below_live(measure(door, prefix, CASES[name], is_solar=True)) <= AIMS[name]
+    assert below_live(measure(door, prefix, CASES[name], SOLAR)) <= AIMS[name]
+
+
+def test_money_adds_no_more_than_a_quarter_to_the_write_units(door: AwsDoor, tables: Tables) -> None:
+    with tables() as plain, tables() as priced:
+        batch = CASES["60 s batches"]
+        units = [below_live(measure(door, *one)) for one in ((plain, batch, SOLAR), (priced, batch, PRICED))]
+    assert units[1] <= units[0] * 1.25
+    assert units[1] <= AIMS["60 s batches"]
 
 
 def test_any_chart_is_half_a_read_unit(door: AwsDoor, tables: Tables) -> None:
     with tables() as prefix:
-        measure(door, prefix, CASES["5 min batches"], is_solar=True)
+        measure(door, prefix, CASES["5 min batches"], SOLAR)
         metered = Metered(door)
         reader = DynamoStore(metered, prefix)
         for level in ("day", "month", "year"):
@@ -30,7 +41,7 @@ def test_any_chart_is_half_a_read_unit(door: AwsDoor, tables: Tables) -> None:
 
 
 def test_the_sizes_reckoned_are_the_units_charged(door: AwsDoor, prefix: str) -> None:
-    metered = measure(door, prefix, CASES["half-hour blocks"], is_solar=True)
+    metered = measure(door, prefix, CASES["half-hour blocks"], SOLAR)
     newest = max(door.call("scan", TableName=f"{prefix}-readings")["Items"], key=lambda item: int(item["b"]["N"]))
     assert len(newest) == 180 + 3
     assert metered.writes["readings"] == items.write_units(items.item_size(newest))
