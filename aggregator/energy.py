@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from aggregator.documents import EMPTY, Part
 from aggregator.periods import Window
+from aggregator.power import MAX_GAP_S, held_power, with_power
 from aggregator.readings import Reading
 
-MAX_GAP_S = 300  # a longer interval is estimated (registers) or missing (power)
 LONGEST_S = 400 * 86_400  # nothing is spread over a longer time: it is a clock that was wrong, or another life
 DECIDE_S = 300  # how long a strange step is watched before it is believed
 DECIDE_READINGS = 2  # and by how many readings at least
@@ -65,8 +65,8 @@ def half_hour_parts(
         spans += [(piece.ats[0], piece.ats[-1]) for piece in pieces]
         shares[channel] = _shares(pieces, edges)
     parts = [_part(*both) for both in zip(*shares.values(), strict=True)]
-    for slot, watt_seconds in _held_power(readings, spans, edges, max_power_w).items():
-        parts[slot] = _with_power(parts[slot], watt_seconds)
+    for slot, watt_seconds in held_power(readings, spans, edges, max_power_w).items():
+        parts[slot] = with_power(parts[slot], watt_seconds)
     return parts
 
 
@@ -260,60 +260,3 @@ def _part(imported: Share | None, exported: Share | None) -> Part:
         main.span_s - main.estimated_s,
         main.estimated_s,
     )
-
-
-class _WattSeconds(NamedTuple):
-    imported: int
-    exported: int
-    seconds: int
-
-
-def _held_power(
-    readings: Sequence[Reading], spans: list[tuple[int, int]], edges: Sequence[int], max_power_w: int
-) -> dict[int, _WattSeconds]:
-    """Power without a register, held to the next reading for at most MAX_GAP_S, by slot."""
-    slots: dict[int, _WattSeconds] = {}
-    if all(map(has_register, readings)):
-        return slots
-    for reading, following in pairwise(readings):
-        if has_register(reading) or not is_plausible(reading.power_w, max_power_w):
-            continue
-        if any(start <= reading.at < end for start, end in spans):
-            continue
-        power = reading.power_w or 0
-        until = min(following.at, reading.at + MAX_GAP_S, edges[-1])
-        start = max(reading.at, edges[0])
-        while start < until:
-            slot = bisect_right(edges, start) - 1
-            end = min(until, edges[slot + 1])
-            before = slots.get(slot, _WattSeconds(0, 0, 0))
-            energy = abs(power) * (end - start)
-            added = (energy, 0) if power >= 0 else (0, energy)
-            slots[slot] = _WattSeconds(
-                before.imported + added[0], before.exported + added[1], before.seconds + end - start
-            )
-            start = end
-    return slots
-
-
-def has_register(reading: Reading) -> bool:
-    """Whether a reading has a value of either register."""
-    return reading.import_wh is not None or reading.export_wh is not None
-
-
-def is_plausible(power_w: int | None, max_power_w: int) -> bool:
-    """Whether a power is known and within what the home can draw or give."""
-    return power_w is not None and abs(power_w) <= max_power_w
-
-
-def _with_power(part: Part, energy: _WattSeconds) -> Part:
-    return part._replace(
-        import_wh=(part.import_wh or 0) + _wh(energy.imported),
-        export_wh=(part.export_wh or 0) + _wh(energy.exported),
-        covered_s=part.covered_s + energy.seconds,
-    )
-
-
-def _wh(watt_seconds: int) -> int:
-    """Whole Wh, the nearest."""
-    return (watt_seconds + 1800) // 3600

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from aggregator.documents import Device, Live
-from aggregator.energy import CHANNELS, is_plausible
+from aggregator.energy import CHANNELS
 from aggregator.errors import Refused
 from aggregator.periods import HALF_HOUR
+from aggregator.power import is_plausible
 from aggregator.readings import Reading, parse_line
 from aggregator.store.base import Store, Written
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from aggregator import periods
 from aggregator.documents import Device
-from aggregator.energy import MAX_GAP_S, Register, anchor_after, anchor_before, has_register, register
+from aggregator.energy import Register, anchor_after, anchor_before, register
 from aggregator.periods import HALF_HOUR, Window
+from aggregator.power import MAX_GAP_S, has_register
 from aggregator.readings import Reading
 from aggregator.store.base import Store
 

@@ -93,24 +93,27 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
 
     Where readings have expired nothing is lost: what they made stays. Returns how many days were computed.
     """
+    known = [day for day in _known_days(store, device) if (first_day or day) <= day <= (last_day or day)]
+    spans = [periods.window("day", day, device.timezone) for day in known]
     horizon = store.horizon(device.device_id)
-    days = [
-        day
-        for day in _known_days(store, device)
-        if (first_day or day) <= day <= (last_day or day) and periods.window("day", day, device.timezone).end > horizon
-    ]
-    for day in days:
-        span = periods.window("day", day, device.timezone)
+    computable = [span for span in spans if span.end > horizon]
+    for span in computable:
         with store.round():
             store.step(partial(recompute, store, device, span))
+    with store.round():  # also where the days come out as they were: what was made from them may be wrong
+        store.mark("day", device.device_id, known)
+        store.mark("month", device.device_id, store.periods("month", device.device_id))
     if not first_day and not last_day:
         store.clear_aside(device.device_id)
-    return len(days)
+    return len(computable)
 
 
 def _known_days(store: Store, device: Device) -> list[str]:
-    """Days with a document, and days with readings."""
+    """Days with a document, days with readings, and days that are part of a month."""
     days = set(store.periods("day", device.device_id))
+    for month in store.periods("month", device.device_id):
+        document = store.document("month", device.device_id, month)
+        days |= {periods.period_below(month, part) for part in (document.parts if document else ())}
     at = -1
     while starts := store.block_starts(device.device_id, at, 1000):
         days |= {periods.day_of(start, device.timezone) for start in starts}

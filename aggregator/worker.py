@@ -42,11 +42,11 @@ def run_worker(
     store: Store, retention_days: int, stop: threading.Event, clock: Callable[[], float] = time.time
 ) -> None:
     """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly."""
-    store.follow()
     pause = IDLE_S
     next_sweep = next_report = clock()
     while not stop.is_set():
         try:
+            store.follow()
             settled = settle_round(store)
             if clock() >= next_sweep:
                 next_sweep = clock() + SWEEP_S
@@ -57,7 +57,7 @@ def run_worker(
             pause = IDLE_S
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
-            log.warning("%s; trying again in %.0f s", error, pause)
+            log.warning("%s; trying again in %g s", error, pause)
         if not settled:
             stop.wait(pause)
     log.info("stopped; every change record not carried on is kept for the next worker")

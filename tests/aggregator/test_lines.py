@@ -2,6 +2,7 @@
 
 import io
 import os
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,12 +85,15 @@ def test_a_file_is_read_to_its_end_in_chunks(tmp_path: Path) -> None:
 
 def test_a_pipe_hands_on_what_it_has_before_it_is_closed() -> None:
     reader, writer = os.pipe()
+    patience = threading.Timer(5, os.close, [writer])
+    patience.start()
     with os.fdopen(reader, "rb") as stream:
         handed = chunks(stream)
         os.write(writer, b"one\ntwo\nthr")
         assert next(handed) == [b"one", b"two"]
         os.write(writer, b"ee\nfour")
         assert next(handed) == [b"three"]
+        patience.cancel()
         os.close(writer)
         assert list(handed) == [[b"four"]]
 
