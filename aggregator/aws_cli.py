@@ -7,6 +7,7 @@ import click
 
 from aggregator.costs import PRICES_OF, REGION, Plan, Row, is_table, rows, shards, total
 from aggregator.package import build
+from aggregator.tables import aligned
 
 
 @click.command("package")
@@ -47,14 +48,9 @@ def costs_command(devices: int, interval: int, window: int, edge: bool, is_json:
 def table(found: list[Row], sums: list[Row]) -> str:
     """Rows and their sums for people."""
     header = ("step", "at", "requests", "write units", "read units", "dollars")
-    lines = [header, *(_line(row) for row in (*found, *sums))]
-    widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    aligned = [
-        "  ".join(cell.rjust(width) if column > 1 else cell.ljust(width) for column, (cell, width) in cells)
-        for cells in (enumerate(zip(line, widths, strict=True)) for line in lines)
-    ]
-    rule = "-" * len(aligned[0])
-    return "\n".join([aligned[0], rule, *aligned[1 : 1 + len(found)], rule, *aligned[1 + len(found) :]])
+    top, *lines = aligned([header, *map(_line, (*found, *sums))], texts=2)
+    rule = "-" * len(top)
+    return "\n".join([top, rule, *lines[: len(found)], rule, *lines[len(found) :]])
 
 
 def _line(row: Row) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ Money is integer units of 10^-13 of the currency (see `money`). Energy without a
 it costs neither nothing nor something. Estimated energy gives estimated cost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from aggregator import periods
-from aggregator.documents import EMPTY, Part
+from aggregator.documents import EMPTY, Document, Part
 from aggregator.money import Cost, add_costs
 from aggregator.rates import NO_SERIES, Rate, Series, day_rates, standing_charge
 from aggregator.tariffs import Tariff
@@ -50,13 +50,11 @@ def price(part: Part, rate: Rate) -> Cost:
     )
 
 
-def compare(
-    days: Mapping[str, Mapping[str, Part]], zone: str, tariffs: Mapping[str, Tariff], series: Mapping[str, Series]
-) -> dict[str, Cost]:
-    """What the half hours of some days (`day -> name -> part`) cost on several tariffs, each with its own series."""
+def compare(days: Collection[Document], tariffs: Mapping[str, Tariff], series: Mapping[str, Series]) -> dict[str, Cost]:
+    """What the half hours of some days, each in its own zone, cost on several tariffs, each with its own series."""
     return {
         name: add_costs(
-            price_day(day, zone, parts, tariff, series.get(name, NO_SERIES)).total for day, parts in days.items()
+            price_day(day.period, day.timezone, day.parts, tariff, series.get(name, NO_SERIES)).total for day in days
         )
         for name, tariff in tariffs.items()
     }

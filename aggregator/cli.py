@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
@@ -12,7 +11,7 @@ import click
 
 from aggregator import periods, tables, tariff_cli
 from aggregator.aws_cli import costs_command, package_command
-from aggregator.console import known, log_to_stderr, opened, until_stopped, with_store
+from aggregator.console import known, log_to_stderr, opened, until_stopped, with_days, with_store
 from aggregator.documents import Device, Document, as_json, live_json
 from aggregator.errors import ConfigurationError, Refused
 from aggregator.feed import check_is_demo, fill, run_simulator
@@ -21,7 +20,7 @@ from aggregator.lines import chunks
 from aggregator.readings import check_device_id
 from aggregator.settings import Settings
 from aggregator.simulator import households
-from aggregator.store import Store
+from aggregator.store.base import all_devices
 from aggregator.store_cli import tables_group
 from aggregator.verify import differences, rebuild, rezone
 from aggregator.worker import drain, run_worker
@@ -127,14 +126,6 @@ def device_list(settings: Settings, store_url: str | None) -> None:
         click.echo(tables.device_line(one))
 
 
-def all_devices(store: Store) -> Iterator[Device]:
-    """Every device, in the order of their ids."""
-    after = ""
-    while page := store.devices(after):
-        yield from page
-        after = page[-1].device_id
-
-
 @click.command()
 @click.argument("device_id", metavar="[DEVICE]", required=False)
 @with_store
@@ -154,8 +145,7 @@ def verify(settings: Settings, device_id: str | None, store_url: str | None) -> 
 
 @click.command("rebuild")
 @click.argument("device_id", metavar="DEVICE")
-@click.option("--from", "first_day", metavar="DAY", help="The first day, like 2026-11-01.")
-@click.option("--to", "last_day", metavar="DAY", help="The last day.")
+@with_days
 @with_store
 @click.pass_obj
 def rebuild_command(
@@ -163,8 +153,6 @@ def rebuild_command(
 ) -> None:
     """Compute a device's documents again from its readings; what expired readings have made stays."""
     store = opened(settings, store_url)
-    for day in filter(None, (first_day, last_day)):
-        periods.check_period("day", day)
     count = rebuild(store, known(store, device_id), first_day, last_day)
     drain(store)
     click.echo(f"{device_id}: {count} days computed again")

@@ -1,4 +1,4 @@
-"""What the commands share: the option that names a store, the store it names, and how a long one is stopped."""
+"""What the commands share: options, the store and the device that they name, and how a long one is stopped."""
 
 import logging
 import signal
@@ -11,6 +11,7 @@ import click
 
 from aggregator.documents import Device
 from aggregator.errors import ConfigurationError
+from aggregator.periods import check_period
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 
@@ -18,6 +19,17 @@ from aggregator.store import Store, open_store
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option that every command about a store has."""
     return click.option("--store", "store_url", metavar="URL", help="Where documents live [WATTFALL_STORE].")(command)
+
+
+def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command about the days from one to another, both included."""
+    last = click.option("--to", "last_day", metavar="DAY", callback=_day, help="The last day.")
+    first = click.option("--from", "first_day", metavar="DAY", callback=_day, help="The first day, like 2026-11-01.")
+    return first(last(command))
+
+
+def _day(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    return text and check_period("day", text)
 
 
 def opened(settings: Settings, url: str | None) -> Store:

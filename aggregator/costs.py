@@ -10,7 +10,7 @@ from math import ceil
 from typing import NamedTuple
 
 from aggregator.documents import Device, Live, Part
-from aggregator.periods import HALF_HOUR
+from aggregator.periods import DAY_S, HALF_HOUR
 from aggregator.readings import Reading
 from aggregator.store import items
 from aggregator.store.items import Item, item_size, number, read_units, text, write_units
@@ -29,8 +29,7 @@ PRICES = {  # dollars
     "invocation": 0.20e-6,  # Lambda
     "GB-second": 13.3334e-6,  # on arm64
 }
-MONTH_S = 30 * 86_400
-DAY_S = 86_400
+MONTH_S = 30 * DAY_S
 WATERFALL_WINDOW_S = 60  # the template's defaults
 HIGHER_WINDOW_S = 300
 RETENTION_DAYS = 35
@@ -72,12 +71,9 @@ class Row(NamedTuple):
 def rows(plan: Plan) -> list[Row]:
     """Every step, the tables first."""
     batches = _batches(plan)
+    live = _table("live", "live", plan, MONTH_S / plan.interval_s, live_size(), device_reads())
     steps = [
-        *(
-            []
-            if plan.is_edge
-            else [_table("live", "live", plan, MONTH_S / plan.interval_s, live_size(), device_reads())]
-        ),
+        *([] if plan.is_edge else [live]),
         _readings(plan),
         _table("ingest", "live", plan, batches, live_size(), device_reads()),
         _table("days", "days", plan, _updates(plan, WATERFALL_WINDOW_S), day_size(), _day_reads(plan)),
@@ -106,6 +102,13 @@ def is_table(row: Row) -> bool:
 def live_size() -> int:
     """A live state."""
     return item_size(items.pack_live(Live(_DEVICE, 1_790_000_000, 1_790_000_001, 431, 12_345_678, None, None)))
+
+
+def device_size() -> int:
+    """A device of the registry."""
+    return item_size(
+        {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": ["import_wh"]}}
+    )
 
 
 def block_size(readings: int) -> int:
@@ -161,13 +164,6 @@ def _readings(plan: Plan) -> Row:
     units = sum(write_units(block_size(ceil(in_half_hour * count / writes))) for count in range(1, writes + 1))
     half_hours = MONTH_S / HALF_HOUR * plan.devices
     return _priced("ingest", "readings", half_hours * writes, half_hours * units, 0)
-
-
-def device_size() -> int:
-    """A device of the registry."""
-    return item_size(
-        {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": ["import_wh"]}}
-    )
 
 
 def device_reads() -> float:

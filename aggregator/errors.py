@@ -1,4 +1,4 @@
-"""Every error Wattfall raises on purpose, named by what the caller can do about it.
+"""Every error Wattfall raises on purpose, named by what the caller can do about it; and how one quotes a value.
 
 WattfallError
 ├── Refused             skip: this reading (or message) cannot be used, `reason` says why
@@ -7,6 +7,8 @@ WattfallError
 │   └── Damaged         skip: one row cannot be read; the others can
 └── StoreAway           retry: the store is busy or out of reach for the moment
 """
+
+from decimal import Decimal
 
 
 class WattfallError(Exception):
@@ -36,3 +38,12 @@ class Damaged(StoreUnusable):
 
 class StoreAway(WattfallError):
     """The store is busy or out of reach; the same call may go through later."""
+
+
+def shown(value: object) -> str:
+    """A value as a message may quote it: short, on one line, numbers as they were written."""
+    try:
+        text = "missing" if value is None else str(value) if isinstance(value, Decimal) else repr(value)
+    except (ValueError, RecursionError):  # integers of thousands of digits, lists a thousand deep
+        return f"an unprintable {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."

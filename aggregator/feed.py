@@ -34,8 +34,9 @@ def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress
     """Bring every household's readings up to `now`, from `days` ago where it has none. Reports each batch's size."""
     for home in homes:
         newest = store.live(home.device_id)
-        equip(store, home, newest.at if newest else now - days * DAY_S, now)
-        missed = _since(home, newest.at if newest else now - days * DAY_S, now, is_new=newest is None)
+        since = newest.at if newest else now - days * DAY_S
+        equip(store, home, since, now)
+        missed = _missed(home, since, now, is_new=newest is None)
         while batch := list(islice(missed, BATCH)):
             ingest(store, batch, now, home.timezone)
             progress(len(batch))
@@ -76,8 +77,8 @@ def run_simulator(
         since = now
 
 
-def _since(home: Household, newest: int, now: int, *, is_new: bool) -> Iterator[Reading]:
-    recent = max(newest, now - RECENT_S)
-    coarse = history(home, newest, recent, HALF_HOUR) if newest < recent else iter(())
+def _missed(home: Household, since: int, now: int, *, is_new: bool) -> Iterator[Reading]:
+    recent = max(since, now - RECENT_S)
+    coarse = history(home, since, recent, HALF_HOUR) if since < recent else iter(())
     fine = history(home, recent, now, TICK_S) if is_new else iter(arrivals(home, recent, now))
     return chain(coarse, fine)

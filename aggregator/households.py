@@ -27,8 +27,8 @@ from aggregator.appliances import (
     Appliance,
 )
 from aggregator.errors import ConfigurationError
+from aggregator.periods import DAY_S
 
-DAY_S = 24 * 3600
 CLOCK_CHANGE_S = 2 * 3600  # what people do after this hour of a day follows the changed clock
 CLOUD_STEP_S = 300
 LATITUDE = math.radians(52)
@@ -126,8 +126,7 @@ def _household(archetype: Archetype, number: int, seed: int) -> Household:
 
 def generator(household: Household, purpose: str) -> Random:
     """Random numbers that belong to a household and a purpose, a date for example."""
-    # S311: a demo wants numbers that come again, not numbers that nobody can guess
-    return Random(f"{household.seed}/{household.device_id}/{purpose}")  # noqa: S311
+    return Random(f"{household.seed}/{household.device_id}/{purpose}")  # noqa: S311 - a demo wants numbers that come again
 
 
 def runs(household: Household, day: str) -> Iterator[Run]:

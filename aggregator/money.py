@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from aggregator.errors import ConfigurationError
+from aggregator.errors import ConfigurationError, shown
 
-UNIT_PLACES = 13
-UNITS = 10**UNIT_PLACES  # to one of the currency (one pound, not one penny)
+UNIT_PLACES = 13  # a unit is 10^-13 of the currency (of a pound, not of a penny)
 RATE_PLACES = 6  # of a rate, a price or a standing charge
 VAT_PLACES = 4  # of VAT as a share: 0.0525 is 5.25 %
 MOST = 1_000_000  # of any currency, per kWh or per day; in none does electricity cost as much
@@ -47,6 +46,11 @@ class Cost(NamedTuple):
             return None
         return (self.import_cost or 0) + (self.standing_charge or 0) - (self.export_earnings or 0)
 
+    @property
+    def whole(self) -> int | None:
+        """What is to pay where it is known of all the energy, None while some of it has no price."""
+        return None if self.unpriced_wh else self.to_pay
+
 
 NOTHING = Cost(None, None)
 
@@ -72,16 +76,6 @@ def cost_json(cost: Cost) -> dict[str, object]:
         "standing_charge": text(cost.standing_charge),
         "unpriced_wh": cost.unpriced_wh,
     }
-
-
-def to_units(value: Decimal) -> int:
-    """An amount of the currency in units of 10^-13, exactly; raises ConfigurationError where it is finer."""
-    return scaled(value, UNIT_PLACES, "the amount")
-
-
-def to_decimal(units: int) -> Decimal:
-    """Units of 10^-13 as an amount of the currency, exactly."""
-    return Decimal(money_text(units))
 
 
 def money_text(units: int) -> str:
@@ -140,15 +134,6 @@ def number(value: object, what: str, least: int = -MOST, most: int = MOST) -> De
     if int(found.as_tuple().exponent) < -_MOST_PLACES:
         raise ConfigurationError(f"{what} is {shown(value)}; that is too many decimal places")
     return found
-
-
-def shown(value: object) -> str:
-    """A value as a message may quote it: short, on one line, numbers as they were written."""
-    try:
-        text = "missing" if value is None else str(value) if isinstance(value, Decimal) else repr(value)
-    except (ValueError, RecursionError):  # Python does not write out integers of thousands of digits
-        return f"an unprintable {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _decimal(value: object) -> Decimal | None:

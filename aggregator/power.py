@@ -12,6 +12,8 @@ MAX_GAP_S = 300  # a longer interval is estimated (registers) or missing (power)
 
 
 class WattSeconds(NamedTuple):
+    """What held power adds to one half hour: energy of both directions, and the seconds for which it is known."""
+
     imported: int
     exported: int
     seconds: int
@@ -56,6 +58,7 @@ def is_plausible(power_w: int | None, max_power_w: int) -> bool:
 
 
 def with_power(part: Part, energy: WattSeconds) -> Part:
+    """A part with held power added; that time counts as measured."""
     return part._replace(
         import_wh=(part.import_wh or 0) + _wh(energy.imported),
         export_wh=(part.export_wh or 0) + _wh(energy.exported),

@@ -27,8 +27,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
-from aggregator.errors import ConfigurationError
-from aggregator.money import MOST, number, rounded, shown
+from aggregator.errors import ConfigurationError, shown
+from aggregator.money import MOST, number, rounded
 from aggregator.periods import HALF_HOUR, Window, iso_utc
 
 # By preference, where a file has several; in comparing, case, blanks, - and _ do not count.

@@ -57,10 +57,15 @@ def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str)
 
 
 def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
-    """Replace a device's tariff and mark the days that it prices differently. Returns how many those are."""
+    """Replace a device's tariff and mark the days that it prices differently. Returns how many those are.
+
+    The same tariff again marks every day, which finishes what was cut off where marks do not last (on DynamoDB).
+    """
+    text = tariff_to_text(new) if new else ""
     with store.round():
-        days = _days_to_reprice(store, device, new)
-        store.put_device(replace(device, tariff=tariff_to_text(new) if new else ""))
+        is_same = text == device.tariff
+        days = store.periods("day", device.device_id) if is_same else _days_to_reprice(store, device, new)
+        store.put_device(replace(device, tariff=text))
         store.mark(PRICES, device.device_id, days)
     return len(days)
 

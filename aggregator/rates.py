@@ -149,9 +149,11 @@ def _kind(day: str) -> str:
 
 def _terms(tariff: Tariff | None, day: str) -> object:
     """All that decides the prices of a day, for comparing."""
-    version = tariff.version_on(day) if tariff else None
-    if tariff is None or version is None:
+    if tariff is None:
         return None
+    version = tariff.version_on(day)
+    if version is None:
+        return tariff.currency, None, None  # energy without a price, which is not the same as without a tariff
     rates = [
         (rates, factor) if isinstance(rates, str) else _face(rates, _kind(day), factor)
         for rates, factor in ((version.import_rates, _with_vat(version)), (version.export_rates, ONE))

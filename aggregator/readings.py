@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from aggregator.errors import Refused
+from aggregator.errors import Refused, shown
 
 EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 AHEAD_S = 600  # a device's clock may run this much ahead
@@ -74,12 +74,12 @@ def parse_line(line: bytes, now: int) -> Reading:
 def parse(message: object, now: int) -> Reading:
     """A decoded message as a Reading; `now` in UTC seconds. Raises Refused."""
     if type(message) is not dict:
-        raise Refused("not_an_object", f"got {_shown(message)}")
+        raise Refused("not_an_object", f"got {shown(message)}")
     get = message.get
     device_id = check_device_id(get("device_id"))
     text = get("at")
     if type(text) is not str or len(text) > MAX_TIME:
-        raise Refused("bad_time", f"at is {_shown(text)}")
+        raise Refused("bad_time", f"at is {shown(text)}")
     at = _instant(text)
     if at > now + AHEAD_S:
         raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
@@ -100,7 +100,7 @@ def parse(message: object, now: int) -> Reading:
 def check_device_id(value: object) -> str:
     """`value` if it can name a device (and stand in a URL and a file name). Raises Refused."""
     if type(value) is not str or len(value) > 64 or not _is_device_id(value):
-        raise Refused("bad_device_id", f"device_id is {_shown(value)}")
+        raise Refused("bad_device_id", f"device_id is {shown(value)}")
     return value
 
 
@@ -117,7 +117,7 @@ def _instant(text: str) -> int:
             raise Refused("no_offset", f"at {text!r} needs an offset, like 2026-11-23T10:00:00Z")
         at = int(moment.timestamp() // 1)
     except (ValueError, OverflowError):
-        raise Refused("bad_time", f"at is {_shown(text)}") from None
+        raise Refused("bad_time", f"at is {shown(text)}") from None
     if at < EARLIEST:
         raise Refused("before_2000", f"at is {text!r}")
     return at
@@ -137,17 +137,17 @@ def _register(name: str, value: Any) -> int | None:  # noqa: ANN401 - whatever J
 def _whole(name: str, value: Any, least: int, most: int) -> int:  # noqa: ANN401 - whatever JSON held
     if type(value) is not int:
         if type(value) is not float or value != value:
-            raise Refused("not_a_number", f"{name} is {_shown(value)}")
+            raise Refused("not_a_number", f"{name} is {shown(value)}")
         if not value.is_integer() and abs(value) <= most:
             raise Refused("not_whole", f"{name} is {value}")
     if not least <= value <= most:
-        raise Refused("out_of_range", f"{name} is {_shown(value)}")
+        raise Refused("out_of_range", f"{name} is {shown(value)}")
     return int(value)
 
 
 def _meter(value: object) -> str | None:
     if type(value) is not str or len(value) > 64 or not value.isprintable():  # a lone surrogate cannot be stored
-        raise Refused("bad_meter_id", f"meter_id is {_shown(value)}")
+        raise Refused("bad_meter_id", f"meter_id is {shown(value)}")
     return None if value.strip().lower() in NO_METER else value
 
 
@@ -157,9 +157,3 @@ def _lenient(line: bytes, error: Exception) -> object:
         return json.loads(line.decode())
     except (ValueError, RecursionError):
         raise Refused("malformed_json", str(error)[:120]) from None
-
-
-def _shown(value: object) -> str:
-    """A value as a message may quote it: short, on one line."""
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

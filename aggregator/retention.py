@@ -6,7 +6,7 @@ from aggregator.documents import Device
 from aggregator.energy import Register, anchor_after, anchored_run, register
 from aggregator.errors import Damaged
 from aggregator.periods import DAY_S, FOR_EVER, HALF_HOUR, block_start
-from aggregator.store.base import Store
+from aggregator.store.base import Store, all_devices
 
 LOOKS = (8, 64, 512)  # blocks; how many to look at for what must stay, ever more
 log = logging.getLogger("wattfall.retention")
@@ -17,16 +17,14 @@ def sweep(store: Store, retention_days: int, now: int) -> int:
 
     Returns how many half hours were removed.
     """
-    removed, after = 0, ""
     if store.expires_by_itself:
         return 0
-    while devices := store.devices(after):
-        for device in devices:
-            try:
-                removed += expire(store, device, now - retention_days * DAY_S, now - DAY_S)
-            except Damaged as error:
-                log.error("%s keeps its readings: %s", device.device_id, error)
-        after = devices[-1].device_id
+    removed = 0
+    for device in all_devices(store):
+        try:
+            removed += expire(store, device, now - retention_days * DAY_S, now - DAY_S)
+        except Damaged as error:
+            log.error("%s keeps its readings: %s", device.device_id, error)
     if removed:
         log.info("removed %d half hours of readings older than %d days", removed, retention_days)
     return removed

@@ -12,7 +12,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from aggregator import periods
-from aggregator.households import DAY_S, Household, generator, households, runs
+from aggregator.households import Household, generator, households, runs
+from aggregator.periods import DAY_S
 from aggregator.readings import Reading
 
 __all__ = ["FITTED", "TICK_S", "Household", "arrivals", "history", "households", "reading"]

@@ -1,6 +1,6 @@
 """Documents as text tables for people at a terminal. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from aggregator import periods
 from aggregator.documents import Device, Document, Live, Part, coverage
@@ -22,19 +22,19 @@ def document_table(document: Document) -> str:
         rows = [(*row, _money(cost.to_pay, document.currency)) for row, cost in zip(rows, costs, strict=True)]
         header = (*header, "to pay")
     title = f"{document.device_id} · {document.period} · {document.timezone}"
-    return "\n".join([title, *_aligned([header, *rows])])
+    return "\n".join([title, *aligned([header, *rows])])
 
 
 def comparison_table(days: int, costs: Mapping[str, Cost], currencies: Mapping[str, str]) -> str:
-    """What the same energy costs on several tariffs, cheapest first."""
+    """What the same energy costs on several tariffs, cheapest first; last those that do not price all of it."""
     header = ("", "import", "export", "standing charge", "to pay", "unpriced kWh")
-    cheapest = sorted(costs, key=lambda name: costs[name].to_pay or 0)
+    cheapest = sorted(costs, key=lambda name: (costs[name].whole is None, costs[name].whole or 0))
     rows = [_comparison_row(name, costs[name], currencies[name]) for name in cheapest]
-    return "\n".join([f"{days} days", *_aligned([header, *rows])])
+    return "\n".join([f"{days} days", *aligned([header, *rows])])
 
 
 def _comparison_row(name: str, cost: Cost, currency: str) -> tuple[str, ...]:
-    amounts = (cost.import_cost, cost.export_earnings, cost.standing_charge, cost.to_pay)
+    amounts = (cost.import_cost, cost.export_earnings, cost.standing_charge, cost.whole)
     return (name, *(_money(amount, currency) for amount in amounts), _kwh(cost.unpriced_wh))
 
 
@@ -85,8 +85,8 @@ def _or_unknown(value: int | None, unit: str) -> str:
     return "unknown" if value is None else f"{value:,} {unit}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for first, *rest in rows:
-        figures = (figure.rjust(width) for figure, width in zip(rest, widths[1:], strict=True))
-        yield "  ".join([first.ljust(widths[0]), *figures])
+def aligned(rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+    """Rows as lines of columns: the first `texts` to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust] * texts + [str.rjust] * (len(widths) - texts)
+    return ["  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)) for row in rows]

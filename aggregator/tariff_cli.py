@@ -9,7 +9,7 @@ import click
 
 from aggregator import periods, tables
 from aggregator.bills import compare
-from aggregator.console import known, opened, with_store
+from aggregator.console import known, opened, with_days, with_store
 from aggregator.errors import ConfigurationError
 from aggregator.money import cost_json, money_text
 from aggregator.periods import FOR_EVER
@@ -37,7 +37,7 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
     The shortest is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
     """
     store = opened(settings, store_url)
-    count = change_tariff(store, known(store, device_id), tariff_from_text(source.read()))
+    count = change_tariff(store, known(store, device_id), tariff_from_text(_text(source)))
     drain(store)
     click.echo(f"{device_id}: {count} days priced again")
 
@@ -87,7 +87,7 @@ def tariff_import(
     """Take in half-hourly prices from CSV or JSON, and price again the days that they touch."""
     store = opened(settings, store_url)
     device = known(store, device_id)
-    found = parse_prices(source.read(), int(per), vat_included=not without_vat)
+    found = parse_prices(_text(source), int(per), vat_included=not without_vat)
     series = Series(export_prices=found.prices) if is_export else Series(import_prices=found.prices)
     count = add_prices(store, device, series)
     drain(store)
@@ -112,8 +112,7 @@ def report_lines(report: Report, tariff: Tariff | None) -> Iterable[str]:
 @tariff.command("compare")
 @click.argument("device_id", metavar="DEVICE")
 @click.argument("sources", metavar="TARIFF...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--from", "first_day", metavar="DAY", help="The first day, like 2026-11-01.")
-@click.option("--to", "last_day", metavar="DAY", help="The last day.")
+@with_days
 @click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
 @with_store
 @click.pass_obj
@@ -129,29 +128,38 @@ def tariff_compare(
     """Show what the same energy would have cost on other tariffs, each a JSON file as `set` takes it."""
     store = opened(settings, store_url)
     device = known(store, device_id)
-    for day in filter(None, (first_day, last_day)):
-        periods.check_period("day", day)
-    tariffs = {path.stem: _read(path) for path in sources}
     present = tariff_of(device)
-    if present:
-        tariffs = {"present": present} | tariffs
-    days = {
-        day: document.parts
+    tariffs = {"present": present} if present else {}
+    for path in sources:
+        tariffs[str(path) if path.stem in ("present", *tariffs) else path.stem] = _read(path)
+    days = [
+        document
         for day in store.periods("day", device_id)
         if (first_day or day) <= day <= (last_day or day)
         if (document := store.document("day", device_id, day))
-    }
+    ]
     series = store.prices(device_id, 0, FOR_EVER)
-    costs = compare(days, device.timezone, tariffs, dict.fromkeys(tariffs, series))
+    costs = compare(days, tariffs, dict.fromkeys(tariffs, series))
     if is_json:
         content = {
-            name: {"currency": tariffs[name].currency, **cost_json(cost), "to_pay": money_text(cost.to_pay or 0)}
+            name: {
+                "currency": tariffs[name].currency,
+                **cost_json(cost),
+                "to_pay": None if cost.whole is None else money_text(cost.whole),
+            }
             for name, cost in costs.items()
         }
         click.echo(json.dumps({"device_id": device_id, "days": len(days), "tariffs": content}))
     else:
         currencies = {name: one.currency for name, one in tariffs.items()}
         click.echo(tables.comparison_table(len(days), costs, currencies))
+
+
+def _text(source: TextIO) -> str:
+    try:
+        return source.read()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{source.name} cannot be read: {error}") from error
 
 
 def _read(path: Path) -> Tariff:

@@ -41,8 +41,8 @@ from operator import attrgetter
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from aggregator import periods
-from aggregator.errors import ConfigurationError
-from aggregator.money import VAT_PLACES, amount, shown
+from aggregator.errors import ConfigurationError, shown
+from aggregator.money import VAT_PLACES, amount
 
 HALF_HOURLY: Final = "half-hourly"  # priced by a series that is kept apart
 DAYS = {"all": ("weekdays", "weekends"), "weekdays": ("weekdays",), "weekends": ("weekends",)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, pairwise
-from operator import itemgetter
+from operator import attrgetter
 
 from aggregator import periods
 from aggregator.documents import EMPTY, Device, Part
@@ -37,8 +37,8 @@ def _wrong_days(store: Store, device: Device) -> Iterator[str]:
             periods.hour_window(readings[0].at, device.timezone).start,
             periods.hour_window(readings[-1].at, device.timezone).end,
         )
-        for day, halves in groupby(half_hours(readings, device, span), key=itemgetter(0)):
-            expected[day] = {slot.name: part for _, slot, part in halves if slot.start >= horizon}
+        for day, halves in groupby(half_hours(readings, device, span), key=attrgetter("day")):
+            expected[day] = {half.slot.name: half.part for half in halves if half.slot.start >= horizon}
     for day in sorted({*expected, *store.periods("day", device.device_id)}):
         yield from _wrong_day(store, device, day, expected.get(day, {}), horizon)
 

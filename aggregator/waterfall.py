@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from aggregator import energy, periods
 from aggregator.documents import EMPTY, Device, Part
@@ -110,8 +110,8 @@ def _replace(store: Store, device: Device, reach: Reach, least: Window) -> None:
     if hours.start < store.horizon(device.device_id):
         unusable = hollow_gaps(store, device, halves, energy.gaps(readings, device.max_power_w))
         halves = protected(store, device, list(half_hours(readings, device, hours, unusable)))
-    for day, group in groupby(halves, key=itemgetter(0)):
-        replace_half_hours(store, device, day, list(group))
+    for day, group in groupby(halves, key=attrgetter("day")):
+        _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
 
 
 def half_hours(
@@ -126,12 +126,7 @@ def half_hours(
     ]
     edges = [slot.start for _, slot in slots] + [slots[-1][1].end]
     parts = energy.half_hour_parts(readings, edges, device.max_power_w, unusable)
-    return ((day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
-
-
-def replace_half_hours(store: Store, device: Device, day: str, halves: Sequence[Half]) -> bool:
-    """Set half hours, and the hours they make up, in a day document; True when that changed it."""
-    return _merge_priced(store, device, day, device.timezone, {slot.name: part for _, slot, part in halves})
+    return (Half(day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:
@@ -144,6 +139,7 @@ def reprice(store: Store, device: Device, day: str) -> bool:
 
 
 def _merge_priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> bool:
+    """Set half hours, what they cost and the hours they make up in a day document; True when that changed it."""
     parts = priced(store, device, day, zone, halves)
     replaced = {name: None if part.is_empty else part for name, part in parts.items()}
     return store.merge_parts("day", device.device_id, day, zone, replaced, currency_of(device))

@@ -23,7 +23,8 @@ class _Commands(click.Group):
             code = super().main(args=args, prog_name="wattfall", standalone_mode=False)
             sys.exit(code if isinstance(code, int) else 0)
         except click.UsageError as error:
-            _fail(error.format_message() + (f"; see `{error.ctx.command_path} --help`" if error.ctx else ""))
+            help_for = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+            _fail(error.format_message().rstrip(".") + help_for)
         except (click.ClickException, WattfallError) as error:
             _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
         except BrokenPipeError:
@@ -66,10 +67,16 @@ def web(settings: Settings, port: int | None, host: str, store_url: str | None) 
 
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
-@click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
+@click.option(
+    "--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many homes."
+)
 @click.option("--days", type=click.IntRange(1, 1000), help="Of history [400; 40 on DynamoDB].")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where the demo keeps its data.")
-@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the demo keeps its data [demo/ in the user's data folder].",
+)
+@click.option("--seed", default=1, show_default=True, help="Another number, other homes.")
 @click.option(
     "--dynamodb", "is_dynamodb", is_flag=True, help="On an emulator of AWS, with the template deployed in it."
 )

@@ -22,7 +22,7 @@ from aggregator.settings import sqlite_url
 from aggregator.simulator import Household, households
 from aggregator.store import Store, open_store
 from aggregator.verify import differences
-from aggregator.worker import drain
+from aggregator.worker import settle_round
 from dashboard.server import check_port
 
 PATIENCE_S = 30  # for the web process to answer, and for a process to end
@@ -55,8 +55,8 @@ def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
     """Everything in one go, until `stopped` says so. Raises ConfigurationError when a part of it ends by itself."""
     check_port(demo.port)
     url = sqlite_url(data.resolve() / "wattfall.db")
-    prepare(url, demo, drain)
-    _run(url, demo, [["worker"], ["simulate", *demo.options], ["web"]], f"the data stays in {data}", stopped)
+    prepare(url, demo, lambda store: _drain(store, stopped), stopped)
+    _run(url, demo, [["worker"], ["simulate", *demo.options], ["web"]], f"the data stays in {data.resolve()}", stopped)
 
 
 def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
@@ -72,21 +72,29 @@ def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
         click.echo(f"Deploying the template into an emulator at {endpoint.url}", err=True)
         deploy(endpoint, PREFIX)
         url = f"dynamodb://{PREFIX}?region={endpoint.region}"
-        prepare(url, demo, lambda _: _wait_until_settled(url, demo.homes, stopped))
+        prepare(url, demo, lambda _: _wait_until_settled(url, demo.homes, stopped), stopped)
         _run(url, demo, [["simulate", *demo.options], ["web"]], "the data goes with it", stopped)
 
 
-def prepare(url: str, demo: Demo, settle: Callable[[Store], object]) -> None:
-    """Fill the store with the households' history, up to now, with every chart settled."""
+def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: Stopped) -> None:
+    """Fill the store with the households' history, with every chart settled; once stopped, the rest is for later."""
     homes, now = demo.homes, int(time.time())
     with closing(open_store(url)) as store:
         check_is_demo(store, homes)
         is_new = not store.devices(limit=1)
         length = expected(homes, demo.days) if is_new else None
         with click.progressbar(length=length or 1, label="History", file=sys.stderr) as bar:
-            fill(store, homes, demo.days, now, bar.update if length else lambda _: None)
+            for home in homes:
+                if stopped():
+                    return
+                fill(store, [home], demo.days, now, bar.update if length else lambda _: None)
             settle(store)
             bar.update(bar.length or 1)
+
+
+def _drain(store: Store, stopped: Stopped) -> None:
+    while not stopped() and settle_round(store):
+        pass
 
 
 def _wait_until_settled(url: str, homes: Sequence[Household], stopped: Stopped) -> None:
@@ -106,11 +114,14 @@ def _is_settled(store: Store, home: Household) -> bool:
 
 
 def _run(url: str, demo: Demo, commands: list[list[str]], remark: str, stopped: Stopped) -> None:
+    if stopped():
+        return
     environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(demo.port)}
     parts = [_start(environ, *arguments) for arguments in commands]
     try:
         _wait_for_web(demo.port, parts, stopped)
-        click.echo(f"Wattfall is at http://localhost:{demo.port}/ (Ctrl-C ends it; {remark})")
+        if not stopped():
+            click.echo(f"Wattfall is at http://localhost:{demo.port}/ (Ctrl-C ends it; {remark})")
         while not stopped():
             _check(parts)
             time.sleep(0.2)

@@ -1,8 +1,7 @@
 """A chart as a plotly figure: bars by position, never by time (plotly.js drops the offsets of time zones).
 
 The figure is only drawn: hovering, clicking and the names under the axis belong to the links that lie over it (see
-`columns.py`). Its colours
-are those of the light scheme; assets/style.css turns each into the one of the reader's scheme.
+`columns.py`). Its colours are those of the light scheme; assets/style.css turns each into the one of the reader's.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import closing
+from importlib.util import find_spec
 
 from gunicorn.app.base import BaseApplication
 
@@ -13,11 +14,17 @@ from dashboard.app import create_app
 THREADS = 8  # a request is a read of a document or two; threads hide the little waiting there is
 
 
-def check_port(port: int) -> None:
-    """Raise ConfigurationError when something listens on the port already."""
+def check_port(port: int, host: str = "127.0.0.1") -> None:
+    """Raise ConfigurationError when something listens on the port already, or nothing may."""
     with closing(socket.socket()) as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise ConfigurationError(f"port {port} is in use; choose another with --port")
+    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}; choose another") from error
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -39,10 +46,14 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
 
 def serve(settings: Settings, host: str) -> None:
-    """Serve the app until stopped. Raises ConfigurationError when the port is taken."""
-    check_port(settings.port)
+    """Serve the app until stopped. Raises ConfigurationError when it cannot."""
+    check_port(settings.port, host)
+    if settings.cache and not settings.cache.startswith(("redis://", "rediss://")):
+        raise ConfigurationError("WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379")
+    if settings.cache and find_spec("redis") is None:
+        raise ConfigurationError("WATTFALL_CACHE needs a package that is not installed: pip install 'wattfall[redis]'")
     options: dict[str, object] = {
-        "bind": f"{host}:{settings.port}",
+        "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
         "workers": settings.web_workers,
         "worker_class": "gthread",
         "threads": THREADS,

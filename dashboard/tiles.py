@@ -4,6 +4,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.documents import Document, Live
+from aggregator.periods import DAY_S
 from dashboard import sentences, words
 from dashboard.attributes import attributes
 from dashboard.sentences import LOW_W, MEDIUM_W
@@ -71,9 +72,9 @@ def month_note(document: Document | None, month: str) -> str:
     """The daily average over the time that is known; the name of the month while that is short."""
     total = document.total if document else None
     known_s = total.covered_s + total.estimated_s if total else 0
-    if not total or total.import_wh is None or known_s < words.DAY:
+    if not total or total.import_wh is None or known_s < DAY_S:
         return words.written("month", month, "MMMM")
-    return f"{words.energy(total.import_wh * words.DAY // known_s)} a day"
+    return f"{words.energy(total.import_wh * DAY_S // known_s)} a day"
 
 
 def age_and_note(live: Live | None, now: int, zone: str) -> tuple[str, str]:

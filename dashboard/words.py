@@ -6,7 +6,7 @@ from pendulum import DateTime, from_format
 
 from aggregator import periods
 
-MINUTE, DAY = 60, 86_400
+MINUTE = 60  # seconds
 _NAMES = {"day": "dddd D MMMM YYYY", "month": "MMMM YYYY", "year": "YYYY"}
 _FORMATS = {"day": "YYYY-MM-DD", "month": "YYYY-MM", "year": "YYYY"}
 
@@ -41,9 +41,9 @@ def duration(seconds: int) -> str:
         return f"{seconds} s"
     if seconds < periods.HOUR:
         return f"{seconds // MINUTE} min"
-    if seconds < 2 * DAY:
+    if seconds < 2 * periods.DAY_S:
         return _two(seconds // periods.HOUR, "h", seconds % periods.HOUR // MINUTE, "min")
-    return _two(seconds // DAY, "days", seconds % DAY // periods.HOUR, "h")
+    return _two(seconds // periods.DAY_S, "days", seconds % periods.DAY_S // periods.HOUR, "h")
 
 
 def ago(seconds: int) -> str:

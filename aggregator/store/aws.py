@@ -1,4 +1,4 @@
-"""The door to AWS: the only module that knows botocore. Its errors leave as ours, with what to do about them.
+"""The store's door to AWS (`clients` is the other one). Its errors leave as ours, with what to do about them.
 
 Credentials, profiles and endpoints come from the standard AWS chain and variables. Every call is bounded in time and
 tried again with jitter, at a rate that adapts to throttling, before it fails.

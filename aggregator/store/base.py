@@ -4,7 +4,7 @@ Every write compares with what is stored; writing the same again leaves no chang
 *this key is dirty*; it is consumed at least once. Methods raise StoreAway (try again later) or StoreUnusable (mend it).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from aggregator.rates import Series
 from aggregator.readings import Reading
 
 Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
+CARRIED = ("readings", "day", "month")  # tables from which another is made, so that each write leaves a change record
 
 
 class Change(NamedTuple):
@@ -154,3 +155,11 @@ class Store(Protocol):
 
     def backlog(self) -> Backlog:
         """How much is waiting."""
+
+
+def all_devices(store: Store) -> Iterator[Device]:
+    """Every device of a store, in the order of their ids, a page at a time."""
+    after = ""
+    while page := store.devices(after):
+        yield from page
+        after = page[-1].device_id

@@ -14,15 +14,16 @@ from typing import Any
 
 from aggregator.documents import Device, Document, Live, Part
 from aggregator.errors import StoreAway
+from aggregator.periods import DAY_S
 from aggregator.rates import Series
 from aggregator.readings import Reading
 from aggregator.store import items, prices
 from aggregator.store.address import read_url
 from aggregator.store.asides import Asides
 from aggregator.store.aws import CONNECTIONS, AwsDoor, ConditionFailed, Door
-from aggregator.store.base import Backlog, Blocks, Change, Written
+from aggregator.store.base import CARRIED, Backlog, Blocks, Change, Written
 from aggregator.store.feeds import Feed, Memory
-from aggregator.store.items import DAY_S, TABLE_OF
+from aggregator.store.items import TABLE_OF
 from aggregator.store.merges import device_update, merge_request
 from aggregator.store.reads import Reader
 from aggregator.store.rounds import TRIES, Rounds
@@ -30,8 +31,6 @@ from aggregator.store.steps import Get, Stale
 from aggregator.store.streams import Follower
 from aggregator.store.views import View, intact
 from aggregator.store.writes import write_block
-
-CARRIED = ("readings", "day", "month")  # tables whose changes are carried on
 
 
 def open_dynamodb(url: str) -> "DynamoStore":
@@ -55,7 +54,7 @@ class DynamoStore:
         self._door, self._prefix = door, prefix
         self._retention_days, self._pace_s, self._clock = retention_days, pace_s, clock
         self._reader = Reader(door, prefix)
-        self._feed: Feed = Memory()
+        self._feed: Feed = Memory(clock)
         self._asides = Asides(door, f"{prefix}-checkpoints")
         self._rounds = Rounds(self._reader.fetch, CONNECTIONS)
         self._view = View(self._reader, self._rounds)

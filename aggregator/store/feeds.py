@@ -4,9 +4,8 @@ One-shot commands carry their own changes on with it. Whoever follows the stream
 """
 
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count, islice
 from typing import Protocol
 
@@ -40,7 +39,8 @@ class Feed(Protocol):
 class Dirty:
     """Dirty keys of tables, in the order in which they became so; dirty again is dirty anew. Safe between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._tables: dict[str, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)  # key -> sequence, since
@@ -49,7 +49,7 @@ class Dirty:
         """A key became dirty, at `since` (UTC seconds; now, unless given)."""
         with self._lock:
             keys = self._tables[table]
-            _, before = keys.pop((device_id, key), (0, since if since is not None else int(time.time())))
+            _, before = keys.pop((device_id, key), (0, since if since is not None else int(self._clock())))
             keys[device_id, key] = next(self._numbers), before
             if len(keys) > MOST:
                 del keys[next(iter(keys))]

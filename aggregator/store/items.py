@@ -9,15 +9,14 @@
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter | about 50 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` horizon | about 60 | 1 |
-| `checkpoints` | `s` a shard or a stream | see `streams` | about 200 | 1 |
+| `checkpoints` | `s` a shard, a stream or what was put aside | see `leases` | about 200 | 1 |
 
 **A reading** is one attribute, so that writing it twice, or in any order, gives the same item without a read. Its name
 is its offset in the half hour, two digits to the base 62; its value a head byte, then power, import and export, each
-in as few bytes as it needs, then one byte (a second meter
-with that byte takes another, the 257th in one half hour two bytes) for the meter, if it is known. The head says how long each is:
-`49 * power + 7 * import + export`; power 0 is unknown, 1-4 that many bytes; a register 0 is unknown, 1 is a zero,
-2-6 are 1-5 bytes. The meter's byte leads to the attribute `m` + two hex digits, which holds
-its id.
+in as few bytes as it needs, then one byte (a second meter with that byte takes another, the 257th in one half hour two
+bytes) for the meter, if it is known. The head says how long each is: `49 * power + 7 * import + export`; power 0 is
+unknown, 1-4 that many bytes; a register 0 is unknown, 1 is a zero, 2-6 are 1-5 bytes. The meter's byte leads to the
+attribute `m` + two hex digits, which holds its id.
 
 **A part** is a list of varints, see `parts`; sizes follow AWS's rules, see `values`.
 """  # noqa: E501 - a table
@@ -28,6 +27,7 @@ from itertools import chain
 from typing import Any
 
 from aggregator.documents import Device, Live
+from aggregator.periods import DAY_S
 from aggregator.readings import Reading
 from aggregator.store.parts import pack_part as pack_part
 from aggregator.store.parts import unpack_document as unpack_document
@@ -35,7 +35,6 @@ from aggregator.store.parts import unpack_part as unpack_part
 from aggregator.store.schema import TABLES as TABLES
 from aggregator.store.schema import Table as Table
 from aggregator.store.schema import table_request as table_request
-from aggregator.store.values import READ_UNIT as READ_UNIT
 from aggregator.store.values import WRITE_UNIT as WRITE_UNIT
 from aggregator.store.values import Item as Item
 from aggregator.store.values import Value as Value
@@ -43,16 +42,13 @@ from aggregator.store.values import item_size as item_size
 from aggregator.store.values import number as number
 from aggregator.store.values import read_units as read_units
 from aggregator.store.values import text as text
-from aggregator.store.values import value_size as value_size
 from aggregator.store.values import write_units as write_units
 
-DAY_S = 86_400
 TTL_MARGIN_DAYS = 7  # readings stay so much longer than the retention, to judge those that are still computed from
 LATE_DAYS = 2  # and at least so long after they came in
 
 _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
-DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 TABLE_OF = {"readings": "readings", "day": "days", "month": "months", "year": "years"}  # by level
 RANGE_KEY = {"readings": "b", "days": "p", "months": "p", "years": "p"}  # by table
@@ -85,7 +81,7 @@ def expiry(start: int, now: int, retention_days: int) -> int:
 
 def reading_name(offset: int) -> str:
     """The attribute of a reading, by its seconds into the half hour."""
-    return DIGITS[offset // 62] + DIGITS[offset % 62]
+    return _DIGITS[offset // 62] + _DIGITS[offset % 62]
 
 
 def meter_name(tag: int) -> str:
@@ -138,7 +134,7 @@ def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading
 def unpack_block(item: Item) -> list[Reading]:
     """The readings of a half hour, by time."""
     device_id, start = item["d"]["S"], int(item["b"]["N"])
-    offsets = {name: DIGITS.index(name[0]) * 62 + DIGITS.index(name[1]) for name in sorted(item) if len(name) == 2}
+    offsets = {name: _DIGITS.index(name[0]) * 62 + _DIGITS.index(name[1]) for name in sorted(item) if len(name) == 2}
     return [unpack_reading(device_id, start + offset, item[name]["B"], item) for name, offset in offsets.items()]
 
 

@@ -6,11 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from aggregator import periods
-from aggregator.periods import HALF_HOUR
+from aggregator.periods import DAY_S, HALF_HOUR
 from aggregator.rates import Series
 from aggregator.store.values import Item, Value
 
-DAY_S = 86_400
 _LAST_DAY = "9999-12-31"
 _LATEST = 253_402_300_799  # the last second of that day
 

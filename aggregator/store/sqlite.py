@@ -22,11 +22,10 @@ from aggregator.documents import Device, Document, Live, Part, decode, encode
 from aggregator.errors import Damaged
 from aggregator.rates import Series
 from aggregator.readings import Reading
-from aggregator.store.base import Backlog, Blocks, Change, Written
+from aggregator.store.base import CARRIED, Backlog, Blocks, Change, Written
 from aggregator.store.sqlite_file import TABLES, SqliteFile
 
 Row = TypeVar("Row")
-_FOLLOWED = ("day", "month")  # levels that another one is made from
 
 
 class SqliteStore(SqliteFile):
@@ -171,7 +170,7 @@ class SqliteStore(SqliteFile):
                 self._run(f"INSERT OR REPLACE INTO {TABLES[level]} VALUES (?, ?, ?)", device_id, period, replaced)  # noqa: S608 - a constant
             else:
                 self._run(f"DELETE FROM {TABLES[level]} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
-            if level in _FOLLOWED:
+            if level in CARRIED:
                 self._mark([(level, device_id, period)])
         return True
 
@@ -265,7 +264,7 @@ class SqliteStore(SqliteFile):
             return []
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
-        """What `read` makes of a stored value (the last of `values`, after its key); StoreUnusable when damaged."""
+        """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
         try:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

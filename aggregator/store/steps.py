@@ -10,9 +10,8 @@ writes from happening at all. Pure: what reads is handed in.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from aggregator.periods import FOR_EVER
 from aggregator.store.items import Item
-
-FOR_EVER = 2**40  # later than any instant
 
 
 class Get(NamedTuple):
@@ -23,7 +22,7 @@ class Get(NamedTuple):
     period: str | None = None
 
 
-class Blocks(NamedTuple):
+class GetBlocks(NamedTuple):
     """Read at most `most` half hours of readings, from the one that starts at `start`, onwards or backwards."""
 
     device_id: str
@@ -39,7 +38,7 @@ class Blocks(NamedTuple):
         return end or 0, self.start
 
 
-Read = Get | Blocks
+Read = Get | GetBlocks
 Fetch = Callable[[Read, bool], list[Item]]  # what to read, and whether consistently
 
 
@@ -84,7 +83,7 @@ class Step:
     def _known(self, device_id: str) -> Iterator[tuple[tuple[int, int], list[Item]]]:
         """The spans of which this step has all blocks, in order of time."""
         for read, answer in self._answers.items():
-            if isinstance(read, Blocks) and read.device_id == device_id:
+            if isinstance(read, GetBlocks) and read.device_id == device_id:
                 yield read.span(answer), answer if read.is_onwards else answer[::-1]
 
     def forget(self, read: Read) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from aggregator.store import items
 from aggregator.store.aws import Door, IteratorExpired, RecordsTrimmed
-from aggregator.store.base import Backlog, Change
+from aggregator.store.base import CARRIED, Backlog, Change
 from aggregator.store.feeds import Dirty
 from aggregator.store.items import RANGE_KEY, TABLE_OF, Item
 from aggregator.store.leases import LEASE_S, Leases
@@ -56,7 +56,6 @@ class Stream:
     def __init__(self, door: Door, prefix: str, level: str, leases: Leases, clock: Callable[[], float]) -> None:
         self._door, self._prefix, self._clock = door, prefix, clock
         self._leases, self._table = leases, TABLE_OF[level]
-        self._level = level
         self._arn = ""
         self._shards: dict[str, Shard] = {}
         self._describe_at = self._note_at = 0.0
@@ -251,10 +250,10 @@ class Follower:
         """`pace_s` is how often months and years are carried on; nothing is called yet."""
         self._clock = clock
         leases = Leases(door, f"{prefix}-checkpoints", clock, token_hex(8))
-        self._streams = {level: Stream(door, prefix, level, leases, clock) for level in ("readings", "day", "month")}
+        self._streams = {level: Stream(door, prefix, level, leases, clock) for level in CARRIED}
         self._every = {"readings": min(POLL_S, pace_s), "day": pace_s, "month": pace_s}
         self._due = dict.fromkeys(self._streams, 0.0)
-        self._dirty = Dirty()
+        self._dirty = Dirty(clock)
 
     def add(self, table: str, device_id: str, key: str) -> None:
         """What this process writes comes back by the stream."""

@@ -8,7 +8,7 @@ from aggregator.periods import HALF_HOUR
 from aggregator.store.items import Item
 from aggregator.store.reads import Reader
 from aggregator.store.rounds import Rounds
-from aggregator.store.steps import Blocks, Get, starts
+from aggregator.store.steps import Get, GetBlocks, starts
 
 Content = TypeVar("Content")
 
@@ -35,7 +35,7 @@ class View:
             return self._reader.span(device_id, first, last, is_consistent=self.is_consistent)
         found = step.find(device_id, first, last)
         if found is None:
-            step.ask(Blocks(device_id, first, (last - first) // HALF_HOUR + 1 + NEAR, is_onwards=True))
+            step.ask(GetBlocks(device_id, first, (last - first) // HALF_HOUR + 1 + NEAR, is_onwards=True))
             found = step.find(device_id, first, last)
         assert found is not None
         return found
@@ -46,7 +46,7 @@ class View:
         known = step.nearest(device_id, at, abs(count), is_onwards=is_onwards) if step else None
         if known is not None:
             return known
-        read = Blocks(device_id, at + 1 if is_onwards else at - 1, abs(count), is_onwards)
+        read = GetBlocks(device_id, at + 1 if is_onwards else at - 1, abs(count), is_onwards)
         return starts(step.ask(read) if step else self._reader.fetch(read, self.is_consistent))
 
 

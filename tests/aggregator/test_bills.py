@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from aggregator import documents, periods
 from aggregator.bills import DayBill, compare, price, price_day
-from aggregator.documents import EMPTY, Part
+from aggregator.documents import EMPTY, Document, Part
 from aggregator.errors import ConfigurationError
-from aggregator.money import NOTHING, Cost, add_costs, cost_json, money_text, screen_text, to_decimal, to_units
+from aggregator.money import NOTHING, UNIT_PLACES, Cost, add_costs, cost_json, money_text, scaled, screen_text
 from aggregator.rates import Rate, Series, affected_days, day_rates, days_of_prices, standing_charge
 from aggregator.tariffs import Tariff, tariff_from_json
 
@@ -41,7 +41,7 @@ def utc(text: str) -> int:
 
 
 def pounds(text: str) -> int:
-    return to_units(Decimal(text))
+    return scaled(Decimal(text), UNIT_PLACES, "the amount")
 
 
 def imports(**wh: int) -> dict[str, Part]:
@@ -299,7 +299,8 @@ def test_the_same_energy_on_several_tariffs() -> None:
         "agile": tariff(**{"import": "half-hourly"}),
     }
     agile = Series({utc("2026-10-25T00:00"): Decimal("-0.05")})
-    assert compare(energy, LONDON, plans, {"agile": agile}) == {
+    days = [Document("day", "cad-1", day, LONDON, parts) for day, parts in energy.items()]
+    assert compare(days, plans, {"agile": agile}) == {
         "flat": Cost(pounds("2.40"), None, pounds("1.00")),  # 9.6 kWh × 0.25
         "economy 7": Cost(pounds("2.28616"), None, pounds("1.20")),  # 1.12608 + 1.16008
         "agile": Cost(pounds("-0.005"), None, 0, unpriced_import_wh=9500),  # 95 of 96 half hours have no price
@@ -311,8 +312,8 @@ def test_a_change_touches_the_days_whose_prices_differ() -> None:
     new = tariff({"from": "2026-01-01", "import": "0.25"}, {"from": "2026-04-01", "import": "0.28"})
     assert affected_days(old, new, "2026-03-01", "2026-04-30") == [("2026-04-01", "2026-04-30")]
     assert affected_days(old, old, "2025-01-01", "2026-12-31") == []
-    assert affected_days(None, old, "2025-12-30", "2026-01-02") == [("2026-01-01", "2026-01-02")]
-    assert affected_days(old, None, "2025-12-30", "2026-01-02") == [("2026-01-01", "2026-01-02")]
+    assert affected_days(None, old, "2025-12-30", "2026-01-02") == [("2025-12-30", "2026-01-02")]  # unpriced ones too
+    assert affected_days(old, None, "2025-12-30", "2026-01-02") == [("2025-12-30", "2026-01-02")]
     assert affected_days(None, None, "2025-12-30", "2026-01-02") == []
 
 
@@ -394,12 +395,12 @@ def test_prices_touch_the_local_days_of_their_half_hours() -> None:
 def test_money_as_text_and_on_the_screen(units: int, exact: str, screen: str) -> None:
     assert money_text(units) == exact
     assert screen_text(units) == screen
-    assert to_units(to_decimal(units)) == units
+    assert pounds(money_text(units)) == units
 
 
 def test_an_amount_finer_than_the_unit_is_an_error() -> None:
     with pytest.raises(ConfigurationError):
-        to_units(Decimal("0.00000000000001"))
+        pounds("0.00000000000001")
 
 
 def test_a_cost_as_others_read_it() -> None:

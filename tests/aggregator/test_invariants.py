@@ -780,3 +780,26 @@ def test_local_days_are_local_and_a_skipped_date_has_no_document() -> None:
     assert "2011-12-30" not in days
     assert "d30" not in found["month", "2011-12"][1]
     assert total(found).import_wh == 100 * (48 * 6 - 1)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 20])
+def test_late_data_counts_also_when_history_off_the_boundaries_comes_in_pieces(batch: int) -> None:
+    readings = every(HALF_HOUR, 60, "2026-03-02T00:05")  # each step crosses a boundary, so all of it is estimated
+    with fresh_store() as store:
+        store.put_device(Device(HOME, "UTC"))
+        store.put_horizon(HOME, utc("2026-06-01T00:00"))
+        for first in range(0, len(readings), batch):
+            take_in(store, readings[first : first + batch], "UTC")
+        assert documents(store) == outcome(Series("UTC", readings))
+
+
+def test_idempotence_where_an_outage_begins_in_a_half_hour_whose_first_readings_have_expired() -> None:
+    seconds = (-6, -5, 115, 235, 355, 475, 2276)  # the outage ends beyond the horizon
+    readings = [Reading(HOME, utc("2026-03-29T01:00") + after, None, after + 100, None) for after in seconds]
+    with fresh_store() as store:
+        take_in(store, readings, "UTC")
+        before = documents(store)
+        expire_before(store, readings[2].at + 1)
+        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 100)])
+        drain(store)
+        assert documents(store) == before

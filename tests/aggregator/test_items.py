@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.documents import Document, Live, Part
-from aggregator.money import NOTHING, Cost, to_units
+from aggregator.money import NOTHING, UNIT_PLACES, Cost, scaled
 from aggregator.readings import MAX_POWER, MAX_REGISTER, Reading
 from aggregator.store import items
 from aggregator.store.items import Item
@@ -73,9 +73,8 @@ def day_item(half: Part, hour: Part) -> Item:
 
 
 def test_a_full_day_with_its_cost_fits_into_one_write_unit() -> None:
-    half, hour = (
-        Part(900 * n, 0, 0, 0, 1800 * n, 0, Cost(to_units(Decimal("0.2573")) * 9 * n // 10, 0)) for n in (1, 2)
-    )
+    rate = scaled(Decimal("0.2573"), UNIT_PLACES, "the rate")
+    half, hour = (Part(900 * n, 0, 0, 0, 1800 * n, 0, Cost(rate * 9 * n // 10, 0)) for n in (1, 2))
     assert items.item_size(day_item(half, hour)) <= items.WRITE_UNIT
     both = (Part(900 * n, 90 * n, 0, 0, 1800 * n, 0) for n in (1, 2))
     assert items.item_size(day_item(*both)) < items.WRITE_UNIT

@@ -201,6 +201,18 @@ def test_a_change_that_was_cut_off_is_finished_by_the_next_worker(tmp_path: Path
     assert documents(store) == priced_afresh(rows, new, Series())
 
 
+def test_days_before_the_first_version_are_priced_again_as_afresh() -> None:
+    rows, pounds = readings(200), tariff(TARIFFS[0], since="2026-03-30")
+    euros = replace(pounds, currency="EUR")
+    with fresh_store() as store:
+        take_in(store, rows)
+        for new in (pounds, euros, None):
+            change_tariff(store, known(store), new)
+            drain(store)
+            assert list(differences(store, known(store))) == []
+            assert documents(store) == priced_afresh(rows, new, Series())
+
+
 def test_expired_readings_are_not_needed_to_price_again() -> None:
     rows, new = readings(200), tariff(TARIFFS[1])
     with fresh_store() as store:
@@ -270,3 +282,14 @@ def test_a_device_moved_to_another_zone_keeps_its_tariff(share: float) -> None:
         moved = documents(store)
         assert {document.timezone for document in moved.values()} == {"Asia/Kathmandu"}
         assert known(store) == replace(known(store), tariff=tariff_to_text(tariff(TARIFFS[3])))
+
+
+def test_setting_the_same_tariff_again_finishes_what_was_cut_off() -> None:
+    rows, new = readings(100), tariff(TARIFFS[1])
+    with fresh_store() as store:
+        take_in(store, rows)
+        change_tariff(store, known(store), new)
+        store.settle(store.changes("prices", 100))  # as if the marks were lost, which they are in memory
+        change_tariff(store, known(store), new)
+        drain(store)
+        assert documents(store) == priced_afresh(rows, new, Series())

@@ -148,6 +148,7 @@ FIGURES = st.none() | st.integers(-(10**13), 10**13) | st.floats() | ANYTHING
 
 @given(st.binary())
 @example(b'{"device_id":"d","at":"2026-01-01T00:00:00Z","power_w":' + b"9" * 5000 + b"}")
+@example(b"[" * 1020 + b"]" * 1020)  # which orjson reads, and repr does not write
 def test_any_bytes_are_a_reading_or_refused(data: bytes) -> None:
     try:
         outcome = type(parse_line(data, NOW)).__name__

@@ -1,12 +1,17 @@
 """The commands about money."""
 
 import json
+import os
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from aggregator.documents import Device
+from aggregator.store import open_store
 from dashboard.cli import main
 
 AUTUMN = datetime(2026, 10, 24, 23, tzinfo=UTC)  # midnight in London; the day has 25 hours
@@ -119,6 +124,39 @@ def test_compare_shows_what_other_tariffs_would_have_cost(tmp_path: Path) -> Non
     assert [content["tariffs"][name]["to_pay"] for name in ("present", "flat")] == ["6.2564", "6.125"]
     table = wattfall("tariff", "compare", "cad-1", str(flat)).stdout.splitlines()
     assert table[2].split()[:3] == ["flat", "6.12", "GBP"]  # the cheapest first, rounded half to even
+
+
+def test_compare_prices_each_day_in_the_zone_in_which_it_was_made(tmp_path: Path) -> None:
+    wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
+    before = json.loads(wattfall("show", "month", "cad-1", "2026-10", "--json").stdout)
+    with closing(open_store(os.environ["WATTFALL_STORE"])) as store:
+        store.put_device(replace(store.device("cad-1") or Device("cad-1"), timezone="Asia/Kathmandu"))
+    same = tmp_path / "present.json"
+    same.write_text(json.dumps(ECONOMY_7))
+    content = json.loads(wattfall("tariff", "compare", "cad-1", str(same), "--json").stdout)
+    assert [content["tariffs"][name]["cost"] for name in ("present", str(same))] == [before["cost"]] * 2
+
+
+@pytest.mark.parametrize("command", ["set", "import"])
+def test_a_file_that_is_no_text_is_one_line_with_exit_code_2(command: str, tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"start,price\xff")
+    result = wattfall("tariff", command, "cad-1", str(binary))
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert f"{binary} cannot be read" in result.stderr
+
+
+def test_compare_claims_no_price_for_a_tariff_whose_prices_are_not_known(tmp_path: Path) -> None:
+    for name, rate in (("flat", 0.2450), ("agile", "half-hourly")):
+        tariff = {"currency": "GBP", "versions": [{"from": "2026-01-01", "import": rate}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(tariff))
+    files = [str(tmp_path / "agile.json"), str(tmp_path / "flat.json")]
+    content = json.loads(wattfall("tariff", "compare", "cad-1", *files, "--json").stdout)["tariffs"]
+
+    assert (content["agile"]["to_pay"], content["agile"]["unpriced_wh"]) == (None, 25_000)
+    table = wattfall("tariff", "compare", "cad-1", *files).stdout.splitlines()
+    assert [line.split()[0] for line in table[2:]] == ["flat", "agile"]
 
 
 @pytest.mark.parametrize(
