@@ -153,15 +153,21 @@ class Torn(Passing):
         generation = self._records[arn][first : first + self.SHARD]
         return [record for record in generation if _side(record) == side]
 
+    def _beginning(self, arn: str) -> str:
+        (shard,) = self.door.call("describe_stream", StreamArn=arn)["StreamDescription"]["Shards"]
+        place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator: str = self.door.call("get_shard_iterator", **place)["ShardIterator"]
+        return iterator
+
     def _fetch(self, arn: str) -> None:
         """All the records that the real stream has by now."""
-        iterator = self._iterators.get(arn)
-        if iterator is None:
-            (shard,) = self.door.call("describe_stream", StreamArn=arn)["StreamDescription"]["Shards"]
-            place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-            iterator = self.door.call("get_shard_iterator", **place)["ShardIterator"]
+        iterator = self._iterators.get(arn) or self._beginning(arn)
         while True:
-            answer = self.door.call("get_records", ShardIterator=iterator)
+            try:
+                answer = self.door.call("get_records", ShardIterator=iterator)
+            except RecordsTrimmed:  # DynamoDB Local says so of an iterator from before the first record
+                iterator, self._records[arn] = self._beginning(arn), []
+                continue
             self._records[arn] += answer["Records"]
             iterator = self._iterators[arn] = answer["NextShardIterator"]
             if not answer["Records"]:
