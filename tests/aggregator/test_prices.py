@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from random import Random
@@ -243,5 +242,8 @@ cells = st.one_of(
 def test_whatever_text_is_read_or_refused(rows: list[list[str]], delimiter: str, text: str) -> None:
     lines = "\n".join(delimiter.join(row) for row in [["start", "price", "end"], *rows])
     for content in (text, lines, f"[{text}", json.dumps([{"start": row, "price": row} for row in rows])):
-        with suppress(ConfigurationError):
-            parse_prices(content)
+        try:
+            found = parse_prices(content)
+        except ConfigurationError:
+            continue
+        assert found.report.span.start == min(found.prices)
