@@ -167,7 +167,7 @@ def coverage(part: Part, seconds: int) -> float:
 
 
 def _slot_json(document: Document, slot: Slot) -> dict[str, object]:
-    start, end = (periods.local(at, document.timezone).isoformat() for at in (slot.start, slot.end))
+    start, end = (periods.iso_local(at, document.timezone) for at in (slot.start, slot.end))
     return {"start": start, "end": end, **_energies(document.part(slot.name), slot.end - slot.start)}
 
 

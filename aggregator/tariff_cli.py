@@ -12,7 +12,7 @@ from aggregator.bills import compare
 from aggregator.console import known, opened, with_days, with_store
 from aggregator.errors import ConfigurationError
 from aggregator.money import cost_json, money_text
-from aggregator.periods import FOR_EVER
+from aggregator.periods import FIRST_DAY, FOR_EVER, LAST_DAY
 from aggregator.prices import Report, parse_prices
 from aggregator.pricing import PRICES, add_prices, change_tariff, tariff_of
 from aggregator.rates import Series
@@ -132,12 +132,7 @@ def tariff_compare(
     tariffs = {"present": present} if present else {}
     for path in sources:
         tariffs[str(path) if path.stem in ("present", *tariffs) else path.stem] = _read(path)
-    days = [
-        document
-        for day in store.periods("day", device_id)
-        if (first_day or day) <= day <= (last_day or day)
-        if (document := store.document("day", device_id, day))
-    ]
+    days = store.documents("day", device_id, first_day or FIRST_DAY, last_day or LAST_DAY)
     series = store.prices(device_id, 0, FOR_EVER)
     costs = compare(days, tariffs, dict.fromkeys(tariffs, series))
     if is_json:

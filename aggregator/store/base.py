@@ -105,6 +105,12 @@ class Store(Protocol):
     def document(self, level: str, device_id: str, period: str) -> Document | None:
         """One chart, or None."""
 
+    def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
+        """The charts of the periods from `first` to `last`, both included, in order; those that exist.
+
+        For reading only: a step is not run again when one of them changes meanwhile.
+        """
+
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """The first and the last period with a document, or None."""
 

@@ -187,6 +187,15 @@ class DynamoStore:
         item = self._view.item(Get(TABLE_OF[level], device_id, period))
         return intact(partial(items.unpack_document, level), item) if item else None
 
+    def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
+        """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
+        if first > last:  # which DynamoDB calls an error
+            return []
+        is_consistent = self._view.is_consistent
+        found = self._reader.between(TABLE_OF[level], device_id, first, last, is_consistent=is_consistent)
+        documents = (intact(partial(items.unpack_document, level), item) for item in found)
+        return [document for document in documents if document]
+
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """The first and the last period with a document, or None."""
         ends = [
@@ -241,7 +250,8 @@ class DynamoStore:
 
     def prices(self, device_id: str, first: int, last: int) -> Series:
         """The prices of the UTC half hours that start from `first` to `last`, both included."""
-        days = self._reader.days("prices", device_id, *prices.span(first, last), is_consistent=self._view.is_consistent)
+        span = prices.span(first, last)
+        days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
         return prices.unpack(days, first, last)
 
     def put_prices(self, device_id: str, series: Series) -> None:

@@ -41,8 +41,8 @@ class Reader:
             "readings", device_id, "b BETWEEN :first AND :last", values, ConsistentRead=is_consistent
         )
 
-    def days(self, table: str, device_id: str, first: str, last: str, *, is_consistent: bool) -> Iterator[Item]:
-        """The items of a device from one day to another."""
+    def between(self, table: str, device_id: str, first: str, last: str, *, is_consistent: bool) -> Iterator[Item]:
+        """The items of a device from one period to another, in order."""
         values = {":first": items.text(first), ":last": items.text(last)}
         return self._query(table, device_id, "p BETWEEN :first AND :last", values, ConsistentRead=is_consistent)
 

@@ -138,6 +138,12 @@ class SqliteStore(SqliteFile):
         body = self._body(level, device_id, period)
         return self._intact(decode, level, device_id, period, body) if body else None
 
+    def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
+        """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
+        where = "WHERE device_id = ? AND period BETWEEN ? AND ? ORDER BY period"
+        rows = self._all(f"SELECT period, body FROM {TABLES[level]} {where}", device_id, first, last)  # noqa: S608 - constants
+        return [self._intact(decode, level, device_id, period, body) for period, body in rows]
+
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """The first and the last period with a document, or None."""
         row = self._one(f"SELECT min(period), max(period) FROM {TABLES[level]} WHERE device_id = ?", device_id)  # noqa: S608 - a constant

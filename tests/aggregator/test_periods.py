@@ -111,6 +111,14 @@ def test_days_are_as_long_as_they_were(zone: str, day: str, hours: float) -> Non
     assert len(periods.slots("day", day, zone)) == -(-hours // 1)
 
 
+@given(places())
+def test_a_local_time_is_written_as_its_clock_shows_it_and_means_its_instant(place: tuple[str, int]) -> None:
+    zone, at = place
+    text = periods.iso_local(at, zone)
+    assert int(datetime.fromisoformat(text).timestamp()) == at
+    assert text == periods.local(at, zone).isoformat()
+
+
 def test_half_hours_count_from_a_midnight_at_a_quarter_to() -> None:
     assert periods.half_hours("2026-03-29", "Asia/Kathmandu")[0] == (
         "s00",

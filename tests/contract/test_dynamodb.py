@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -23,7 +24,7 @@ from aggregator.store.schema import TABLES
 from aggregator.store_cli import tables_group
 from aggregator.worker import drain
 from tests.contract.conftest import store_on
-from tests.contract.doors import Counting, Interleaving
+from tests.contract.doors import Answer, Counting, Interleaving, Passing
 
 HOME, START, NOW = "home", 1_795_000_200, 1_795_010_000
 START -= START % 1800
@@ -262,6 +263,25 @@ def test_without_credentials_or_region_somebody_has_to_set_them(monkeypatch: pyt
 def test_a_url_that_means_nothing_is_a_matter_of_configuration(url: str) -> None:
     with pytest.raises(ConfigurationError):
         open_store(url)
+
+
+# Ranges
+
+
+class Paging(Passing):
+    """Answers two items at a time, as DynamoDB does with a megabyte."""
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        return super().call(operation, **request | ({"Limit": 2} if operation == "query" else {}))
+
+
+def test_a_range_of_several_pages_is_whole_and_in_order(door: AwsDoor, prefix: str) -> None:
+    store = DynamoStore(Paging(door), prefix)
+    days = [f"2026-11-{number:02d}" for number in range(1, 8)]
+    for day in days:
+        store.merge_parts("day", HOME, day, "UTC", {"h00": FULL})
+    assert [one.period for one in store.documents("day", HOME, days[0], days[-1])] == days
+    store.close()
 
 
 # Tables

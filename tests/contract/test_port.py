@@ -143,6 +143,37 @@ def test_extent_and_periods_name_what_there_is(store: Store) -> None:
     assert store.periods("day", HOME) == ["2025-01-01", "2026-02-28", "2026-11-23"]
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2026-11-01", "2026-11-30", ["2026-11-01", "2026-11-09", "2026-11-30"]),
+        ("2026-11-02", "2026-11-29", ["2026-11-09"]),
+        ("1970-01-01", "2199-12-31", ["2026-10-31", "2026-11-01", "2026-11-09", "2026-11-30", "2026-12-01"]),
+        ("2026-11-10", "2026-11-29", []),
+        ("2026-11-30", "2026-11-01", []),
+    ],
+)
+def test_documents_from_one_period_to_another_come_in_order(
+    store: Store, first: str, last: str, expected: list[str]
+) -> None:
+    for day in ("2026-11-30", "2026-10-31", "2026-12-01", "2026-11-09", "2026-11-01"):
+        store.merge_parts("day", HOME, day, "UTC", {"h00": PART, "s00": MORE}, "GBP")
+    store.merge_parts("day", OTHER, "2026-11-08", "UTC", {"h00": PART})
+    store.merge_parts("month", HOME, "2026-11", "UTC", {"d01": PART})
+    found = store.documents("day", HOME, first, last)
+    assert [document.period for document in found] == expected
+    assert found == [store.document("day", HOME, period) for period in expected]
+
+
+@pytest.mark.parametrize(("level", "period", "part"), [("month", "2026-11", "d01"), ("year", "2026", "m01")])
+def test_a_range_of_one_period_is_its_document(store: Store, level: str, period: str, part: str) -> None:
+    store.merge_parts(level, HOME, period, "Europe/London", {part: PART})
+    document = store.document(level, HOME, period)
+    assert document is not None
+    assert store.documents(level, HOME, period, period) == [document]
+    assert store.documents(level, "nobody", period, period) == []
+
+
 def test_a_document_keeps_its_costs_and_their_currency(store: Store) -> None:
     priced = PART._replace(cost=Cost(643_125 * 10**6, -5, None, 3, 4, 10**13, 0))
     whole = Part(None, None, cost=Cost(None, None, 10**12))

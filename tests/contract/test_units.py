@@ -1,15 +1,33 @@
 """What a reading and a chart cost on DynamoDB, as the endpoint reports it."""
 
+from typing import Any
+
 import pytest
 
 from aggregator.store import items
-from aggregator.store.aws import AwsDoor
+from aggregator.store.aws import AwsDoor, Door
 from aggregator.store.dynamodb import DynamoStore
 from tests.bench.units import AIMS, CASES, HOME, HOMES, Metered, below_live, measure
 from tests.contract.conftest import Tables
+from tests.contract.doors import Answer, Passing
 
 SOLAR = next(home for home in HOMES if home.is_solar and not home.rates)
 PRICED = next(home for home in HOMES if home.is_solar and home.rates == "half-hourly")
+MONTH_UNITS = 4.0  # read units of 30 days of the home with the largest documents, each of them half a unit alone
+
+
+class Queried(Passing):
+    """A door that keeps what queries answer."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self.answers: list[Answer] = []
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        assert operation == "query"
+        assert not request["ConsistentRead"]
+        self.answers.append(super().call(operation, **request, ReturnConsumedCapacity="TOTAL"))
+        return self.answers[-1]
 
 
 @pytest.mark.parametrize("name", AIMS)
@@ -38,6 +56,26 @@ def test_any_chart_is_half_a_read_unit(door: AwsDoor, tables: Tables) -> None:
             assert document.total.import_wh
             assert metered.reads.total() == 0.5
         reader.close()
+
+
+def test_a_month_of_days_is_one_query_and_costs_its_bytes_rounded_up_once(door: AwsDoor, prefix: str) -> None:
+    measure(door, prefix, CASES["half-hour blocks"], PRICED)
+    writer = DynamoStore(door, prefix)
+    _, newest = writer.extent("day", HOME) or ("", "")
+    day = writer.document("day", HOME, newest)
+    assert day is not None
+    for number in range(1, 31):
+        writer.merge_parts("day", HOME, f"2020-11-{number:02d}", "UTC", day.parts, day.currency)
+    queried = Queried(door)
+    reader = DynamoStore(queried, prefix)
+    assert len(reader.documents("day", HOME, "2020-11-01", "2020-11-30")) == 30
+    (answer,) = queried.answers
+    units = items.read_units(sum(map(items.item_size, answer["Items"])), is_consistent=False)
+    # The emulator reckons any query as half a unit; AWS and DynamoDB Local charge what we reckon.
+    assert answer["ConsumedCapacity"]["CapacityUnits"] in (0.5, units)
+    assert units <= MONTH_UNITS < 30 * 0.5
+    for store in (reader, writer):
+        store.close()
 
 
 def test_the_sizes_reckoned_are_the_units_charged(door: AwsDoor, prefix: str) -> None:
