@@ -74,9 +74,13 @@ def check_period(level: str, period: str) -> str:
     raise ConfigurationError(f"{period!r} is not a {level}; write it like {example}")
 
 
+# Pendulum reads a zone's file again whenever nobody holds the zone.
+_timezone = lru_cache(maxsize=1024)(pendulum.Timezone)
+
+
 def local(at: int, zone: str) -> DateTime:
     """The local date and time of an instant, with its offset."""
-    return pendulum.from_timestamp(at, tz=zone)
+    return pendulum.from_timestamp(at, tz=_timezone(zone))
 
 
 def iso_utc(at: int) -> str:

@@ -57,7 +57,7 @@ _CODES = """
     RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX
     USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
-_CURRENCIES = frozenset(_CODES.split())
+CURRENCIES = frozenset(_CODES.split())  # of ISO 4217
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([03]0)|(24:00)")
 
 
@@ -125,7 +125,7 @@ def tariff_from_json(content: object) -> Tariff:
     """A tariff from its JSON form, numbers as int, Decimal or text. Raises ConfigurationError naming the fault."""
     fields = _fields(content, "the tariff", ("currency", "versions"))
     currency, rows = fields.get("currency"), fields.get("versions")
-    if type(currency) is not str or currency not in _CURRENCIES:
+    if type(currency) is not str or currency not in CURRENCIES:
         raise ConfigurationError(f"currency is {shown(currency)}; it must be a code of ISO 4217 like GBP")
     if type(rows) is not list or not rows:
         raise ConfigurationError(f"versions is {shown(rows)}; it must be a list of at least one")
@@ -192,11 +192,11 @@ def _window(content: object, where: str) -> RateWindow:
     start, end = _time(fields.get("from", "00:00"), f"{where}: from"), _time(fields.get("to", "24:00"), f"{where}: to")
     end = end or HALVES
     if start in (end, HALVES):
-        raise ConfigurationError(f"{where}: it is empty, from {_clock(start)} to {_clock(end)}")
+        raise ConfigurationError(f"{where}: it is empty, from {clock(start)} to {clock(end)}")
     days = fields.get("days", "all")
     if type(days) is not str or days not in DAYS:
         raise ConfigurationError(f"{where}: days is {shown(days)}; it must be one of {', '.join(DAYS)}")
-    name = fields.get("name", f"{_clock(start)}-{_clock(end)}")
+    name = fields.get("name", f"{clock(start)}-{clock(end)}")
     if type(name) is not str or not name.strip() or not name.isprintable() or len(name) > 40:
         raise ConfigurationError(f"{where}: name is {shown(name)}; it must be a text of 1 to 40 characters")
     return RateWindow(name, start, end, amount(fields.get("rate"), f"{where}: rate"), days)
@@ -210,7 +210,8 @@ def _time(value: object, what: str) -> int:
     return HALVES if match[3] else int(match[1]) * 2 + (match[2] == "30")
 
 
-def _clock(halves: int) -> str:
+def clock(halves: int) -> str:
+    """A time of day from its half hours since midnight: `07:30`."""
     return f"{halves // 2:02d}:{halves % 2 * 30:02d}"
 
 
@@ -223,12 +224,12 @@ def _check_week(windows: Sequence[RateWindow], where: str) -> None:
                 owner = owners[half]
                 if owner:
                     names = f"{owner.name!r} and {window.name!r}"
-                    raise ConfigurationError(f"{where}: windows {names} overlap on {kind} at {_clock(half)}")
+                    raise ConfigurationError(f"{where}: windows {names} overlap on {kind} at {clock(half)}")
                 owners[half] = window
         if None in owners:
             hole = owners.index(None)
             end = next((half for half in range(hole, HALVES) if owners[half]), HALVES)
-            raise ConfigurationError(f"{where}: no window covers {kind} from {_clock(hole)} to {_clock(end)}")
+            raise ConfigurationError(f"{where}: no window covers {kind} from {clock(hole)} to {clock(end)}")
 
 
 def _on(windows: Sequence[RateWindow], kind: str) -> Iterator[RateWindow]:
@@ -277,6 +278,6 @@ def _rates_json(rates: Rates) -> object:
     if rates == flat(rates[0].rate):
         return f"{rates[0].rate:f}"
     return [
-        {"name": row.name, "from": _clock(row.start), "to": _clock(row.end), "rate": f"{row.rate:f}", "days": row.days}
+        {"name": row.name, "from": clock(row.start), "to": clock(row.end), "rate": f"{row.rate:f}", "days": row.days}
         for row in rates
     ]

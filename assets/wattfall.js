@@ -1,9 +1,7 @@
-// The little that has to happen in the browser: links without a reload, ages that tick, polls that rest.
+// The little that has to happen in the browser: links without a reload, keys, menus.
 (() => {
     "use strict";
 
-    const SECOND = 1000;
-    const UNREACHABLE_AFTER = 30 * SECOND;
     const setProps = (id, props) => window.dash_clientside.set_props(id, props);
 
     window.dash_clientside = Object.assign({}, window.dash_clientside, {
@@ -40,86 +38,66 @@
     });
 
     // A link of this site changes the address only; dcc.Link would also scroll to the top at each step in time.
+    // Links to what is not of this page, a form or a file, are left to the browser.
+    const go = (address) => {
+        const target = new URL(address, window.location.href);
+        const isOther = window.wattfall.device(target.pathname) !== window.wattfall.device(window.location.pathname);
+        setProps("url", { pathname: target.pathname, search: target.search });
+        if (isOther) {
+            window.scrollTo(0, 0);
+            window.wattfall.poll();
+        }
+    };
+    window.wattfall = Object.assign(window.wattfall ?? {}, { go, device: (path) => path.split("/")[2] });
+
     document.addEventListener("click", (event) => {
-        const link = event.target.closest("a[href^='/']");
+        const link = event.target.closest("a[href^='/']:not([data-full], [data-picture])");
         if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
             return;
         }
         event.preventDefault();
-        if (isFirstTouch(link)) {
-            return;
+        if (!isFirstTouch(link)) {
+            go(link.href);
         }
-        const device = (path) => path.split("/")[2];
-        if (device(link.pathname) !== device(window.location.pathname)) {
-            window.scrollTo(0, 0);
-        }
-        setProps("url", { pathname: link.pathname });
     });
 
     // Dash builds a list anew when it changes; whoever stood on one of its links stays there.
+    const LISTS = "#home a, #columns a, #table a, #more a";
     let focused = null;
     document.addEventListener("focusin", (event) => {
-        focused = event.target.closest("#home a, #columns a, #table a");
+        focused = event.target.closest(LISTS);
     });
 
     const refocus = () => {
         if (focused && !focused.isConnected && document.activeElement === document.body) {
-            const links = [...document.querySelectorAll("#home a, #columns a, #table a")];
+            const links = [...document.querySelectorAll(LISTS)];
             links.find((link) => link.href === focused.href)?.focus({ preventScroll: true });
         }
     };
     new MutationObserver(refocus).observe(document.documentElement, { childList: true, subtree: true });
 
-    // The server says how old a reading was when it answered; from there the age counts on.
-    let served = null;
-    let heard = Date.now();
-
-    const ago = (seconds) => {
-        if (seconds < 60) {
-            return `${seconds} s ago`;
-        }
-        return `${Math.floor(seconds / 60)} min ago`;
+    // A menu closes when something was chosen, at a click elsewhere, and at Escape.
+    const close = (menu) => {
+        menu.open = false;
     };
-
-    const listen = () => {
-        const now = document.getElementById("main")?.dataset.served;
-        if (now && now !== served) {
-            served = now;
-            heard = Date.now();
-        }
-    };
-
-    const age = () => {
-        const passed = Math.floor((Date.now() - heard) / SECOND);
-        for (const stamp of document.querySelectorAll("time[data-age]")) {
-            const text = ago(Number(stamp.dataset.age) + passed);
-            if (stamp.firstChild && stamp.firstChild.nodeValue !== text) {
-                stamp.firstChild.nodeValue = text;
+    document.addEventListener("click", (event) => {
+        for (const menu of document.querySelectorAll(".menu[open]")) {
+            if (!menu.contains(event.target) || event.target.closest(".menu a, .menu button")) {
+                close(menu);
+                if (menu.contains(event.target)) {
+                    menu.querySelector("summary")?.focus({ preventScroll: true });
+                }
             }
         }
-    };
-
-    const watch = () => {
-        const banner = document.getElementById("unreachable");
-        const isLost = served !== null && Date.now() - heard > UNREACHABLE_AFTER;
-        if (banner && banner.hidden === isLost) {
-            const time = new Date(heard).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-            banner.textContent = isLost ? `Wattfall cannot be reached. What you see is from ${time}; trying again.` : "";
-            banner.hidden = !isLost;
+        if (event.target.closest("[data-print]")) {
+            window.print();
         }
-    };
-
-    window.setInterval(() => {
-        listen();
-        if (!document.hidden) {
-            age();
-            watch();
+    });
+    document.addEventListener("keydown", (event) => {
+        const menu = event.target.closest?.(".menu[open]");
+        if (menu && event.key === "Escape") {
+            close(menu);
+            menu.querySelector("summary").focus();
         }
-    }, SECOND / 4);
-
-    // Nobody looks at a hidden tab: no polls; and one at once when it is looked at again.
-    document.addEventListener("visibilitychange", () => {
-        heard = document.hidden ? heard : Math.max(heard, Date.now() - UNREACHABLE_AFTER + 10 * SECOND);
-        setProps("tick", document.hidden ? { disabled: true } : { disabled: false, n_intervals: Date.now() });
     });
 })();

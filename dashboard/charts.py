@@ -1,13 +1,16 @@
 """A document read as a chart: its columns, what each is called, what is missing. Pure; `now` comes in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from aggregator import periods
-from aggregator.documents import EMPTY, Document, Part, add
+from aggregator.documents import EMPTY, WHOLE_DAY, Document, Part, add
 from aggregator.periods import HOUR, Slot
 from dashboard import words
 from dashboard.labels import Label, labels
+from dashboard.language import Language
+from dashboard.measure import Measure, measure_of
 from dashboard.view import View
 
 SETTLING_S = 300  # a reading this late is still on its way, not missing
@@ -25,6 +28,7 @@ class Column:
     missing_s: int  # of the time gone by, whole minutes
     below: View | None  # the chart of this column alone
     halves: tuple[tuple[str, Part], ...] = ()  # of an hour: its half hours
+    other: Part = EMPTY  # the same column of the period that this one is compared with
 
     @property
     def is_told(self) -> bool:
@@ -44,19 +48,35 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """The period with which a chart is compared."""
+
+    period: str
+    name: str
+    document: Document | None
+    fair: Part  # what it came to by the same moment; the whole of it where the chart's period is over
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """Everything that a chart shows of one period of one device."""
 
     view: View
+    name: str  # of the period
     when: str  # future, before, now or past
     columns: tuple[Column, ...]
+    measure: Measure
+    currency: str = ""  # of the device's tariff, also where energy is shown
+    total: Part = EMPTY  # the whole period, with what belongs to no column (a day's standing charge)
     shift_s: int = 0  # of a day: how much longer than 24 hours
     shift_at: int | None = None  # the first column after the clocks changed
+    other: Other | None = None
+    prices: tuple[int | None, ...] = ()  # of a day: units per Wh at each half hour; empty where always the same
 
     @property
-    def total(self) -> Part:
-        """The whole period."""
-        return add(column.part for column in self.columns)
+    def is_empty(self) -> bool:
+        """There is nothing to draw."""
+        return self.total.is_empty
 
     @property
     def missing_s(self) -> int:
@@ -71,22 +91,78 @@ class Chart:
 
     @property
     def peak(self) -> int | None:
-        """The column with the most import, where that is measured and there is another to compare with."""
-        imports = [column.part.import_wh or 0 for column in self.columns]
-        if sum(map(bool, imports)) < 2:
+        """The column with the most import (or cost), where that is measured and there is another to compare with."""
+        amounts = [self.measure.gross(column.part) or 0 for column in self.columns]
+        if sum(amount > 0 for amount in amounts) < 2:
             return None
-        position = imports.index(max(imports))
+        position = amounts.index(max(amounts))
         part = self.columns[position].part
         return position if part.covered_s > part.estimated_s else None
 
+    @property
+    def lowest(self) -> int | None:
+        """The column with the least, among three or more that are over and fully known."""
+        known = [
+            (amount, position)
+            for position, column in enumerate(self.columns)
+            if column.when == PAST and not column.missing_s and not column.part.estimated_s
+            if (amount := self.measure.gross(column.part)) is not None
+        ]
+        return min(known)[1] if len(known) > 2 else None
 
-def read(view: View, document: Document | None, zone: str, now: int, first: str | None) -> Chart:
+    @property
+    def average(self) -> int | None:
+        """What a column that is over comes to in the mean; None unless two are known for most of their time."""
+        known = [
+            amount
+            for column in self.columns
+            if column.when == PAST and not column.is_partial
+            if (amount := self.measure.gross(column.part)) is not None
+        ]
+        return sum(known) // len(known) if len(known) > 1 else None
+
+
+def read(
+    view: View,
+    document: Document | None,
+    zone: str,
+    now: int,
+    first: str | None,
+    lang: Language,
+    currency: str = "",
+    other: Other | None = None,
+    prices: Sequence[int | None] = (),
+) -> Chart:
     """The chart of a view with a written-out period; `first` is the first period of this level with data."""
     zone = document.timezone if document else zone
+    columns = tuple(_columns(view, document, zone, now, first, lang, other))
+    span = periods.window(view.level, view.period, zone)
+    when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
+    is_day = view.level == "day"
+    whole = [document.part(WHOLE_DAY)] if document and is_day else []
+    return Chart(
+        view,
+        words.period_name(view.level, view.period, lang),
+        when,
+        columns,
+        measure_of(view, currency),
+        currency,
+        add([*(column.part for column in columns), *whole]),
+        span.end - span.start - 24 * HOUR if is_day else 0,
+        _shift_at(periods.slots("day", view.period, zone), zone) if is_day else None,
+        other,
+        tuple(prices) if len(set(prices)) > 1 else (),
+    )
+
+
+def _columns(
+    view: View, document: Document | None, zone: str, now: int, first: str | None, lang: Language, other: Other | None
+) -> list[Column]:
     slots = periods.slots(view.level, view.period, zone)
-    names = labels(view, slots, zone)
+    names = labels(view, slots, zone, lang)
     parts = [document.part(slot.name) if document else EMPTY for slot in slots]
     unborn = _unborn(parts, view.period, first)
+    compared = other.document if other else None
     columns = []
     for position, (slot, part) in enumerate(zip(slots, parts, strict=True)):
         when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now)
@@ -94,12 +170,9 @@ def read(view: View, document: Document | None, zone: str, now: int, first: str 
         missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, now)
         below = _below(view, slot, when)
         halves = _halves(document, slot) if document and view.level == "day" and not part.is_empty else ()
-        columns.append(Column(names[position], when, part, missing, below, halves))
-    span = periods.window(view.level, view.period, zone)
-    when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
-    if view.level != "day":
-        return Chart(view, when, tuple(columns))
-    return Chart(view, when, tuple(columns), span.end - span.start - 24 * HOUR, _shift_at(slots, zone))
+        same = compared.part(slot.name) if compared else EMPTY
+        columns.append(Column(names[position], when, part, missing, below, halves, same))
+    return columns
 
 
 def _shift_at(slots: tuple[Slot, ...], zone: str) -> int | None:

@@ -1,12 +1,14 @@
 """What the columns of a chart are called, in full and under the axis. Pure."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from pendulum import DateTime
 
 from aggregator import periods
 from aggregator.periods import Slot
 from dashboard import words
+from dashboard.language import Language, text
 from dashboard.view import View
 
 
@@ -20,23 +22,24 @@ class Label:
     is_major: bool = False  # kept where there is no room for every tick
 
 
-def labels(view: View, slots: tuple[Slot, ...], zone: str) -> list[Label]:
+def labels(view: View, slots: tuple[Slot, ...], zone: str, lang: Language) -> list[Label]:
     """One label a column of a view with a written-out period."""
     if view.level == "day":
         return _hours(slots, zone)
     below = {"month": "day", "year": "month"}[view.level]
     moments = [words.moment(below, periods.period_below(view.period, slot.name)) for slot in slots]
-    return [_day(moment) for moment in moments] if below == "day" else [_month(moment) for moment in moments]
+    name = _day if below == "day" else _month
+    return [name(moment, lang) for moment in moments]
 
 
-def _day(moment: DateTime) -> Label:
-    weekday = moment.format("ddd")
-    is_monday = weekday == "Mon"
-    return Label(moment.format("dddd D MMMM"), moment.format("D"), weekday if is_monday else "", is_monday)
+def _day(moment: date, lang: Language) -> Label:
+    begins_week = moment.weekday() == lang.first_weekday
+    note = lang.date(moment, text("EEE")) if begins_week else ""
+    return Label(lang.date(moment, words.WEEKDAY_AND_DATE), str(moment.day), note, begins_week)
 
 
-def _month(moment: DateTime) -> Label:
-    return Label(moment.format("MMMM"), moment.format("MMM"), is_major=moment.month % 2 == 1)
+def _month(moment: date, lang: Language) -> Label:
+    return Label(lang.date(moment, "LLLL"), lang.date(moment, "LLL"), is_major=moment.month % 2 == 1)
 
 
 def _hours(slots: tuple[Slot, ...], zone: str) -> list[Label]:

@@ -6,20 +6,27 @@ from dash import html
 
 from aggregator.documents import Device
 from dashboard.data import Data
-from dashboard.pages import home, household, lost
+from dashboard.language import Language
+from dashboard.pages import glance, home, household, lost, more
 from dashboard.slots import Slots
 from dashboard.view import View
 
 
-def screen(data: Data, viewer: str | None, view: View, version: object) -> Slots:
+def screen(data: Data, viewer: str | None, view: View, version: object, lang: Language) -> Slots:
     """The values of the page for a viewer who sees the chart of `version`: an equal one is not sent again."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
-    shown = {"alert.children": [], "main.data-served": data.now()}
     if device:
-        return {**shown, **_household(data, device, view, version)}
+        return {"alert.children": [], **_household(data, device, view, version, lang)}
     if view.page == "home":
-        return {**shown, **_words("", home.content(data, viewer))}
-    return {**shown, **_words("Not found", lost.content(view))}
+        return {"alert.children": [], **_words("", home.content(data, viewer, lang))}
+    return {"alert.children": [], **_words(lang.say("Not found"), lost.content(view, lang))}
+
+
+def live(data: Data, viewer: str | None, view: View, tick: object, known: object, lang: Language) -> Slots:
+    """The values that change every few seconds, for a browser that asks by `tick` and says what it has."""
+    served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
+    device = data.device(viewer, view.device_id) if view.page == "household" else None
+    return served | dict(glance.live_slots(data, device, known, lang)) if device else served
 
 
 def _words(title: str, content: object) -> Slots:
@@ -31,19 +38,25 @@ def _words(title: str, content: object) -> Slots:
         "home.children": content,
         "household.hidden": True,
         "household.data-version": "",
+        "units.hidden": True,
+        "tariff.children": "",
+        "tariff.href": None,
     }
 
 
-def _household(data: Data, device: Device, view: View, version: object) -> Slots:
-    tiles = household.now_slots(data, device)
-    chart, extent = household.read(data, device, view)
+def _household(data: Data, device: Device, view: View, version: object, lang: Language) -> Slots:
+    tiles = glance.tile_slots(data, device, view, lang)
+    chart, extent = household.read(data, device, view, lang)
+    last = household.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
-    newest = f"{crc32(repr((chart, extent, view.at(now, zone))).encode()):08x}"
+    beneath = more.read(data, device, chart)
+    newest = f"{crc32(repr((chart, beneath, extent, last, lang.code)).encode()):08x}"
     if newest == version:
         return tiles
     return {
         **tiles,
-        **household.chart_slots(chart, extent, now, zone),
+        **household.chart_slots(chart, extent, last, now, zone, lang),
+        **more.slots(beneath, lang),
         "household.data-version": newest,
         "place.children": html.A(device.device_id, href=View("household", device.device_id).to_url()),
         "home.hidden": True,

@@ -2,9 +2,11 @@
 
 Dash builds a component's children anew whenever they are replaced, with all that a person was doing in them: the
 focus, an open table, a drawn graph. So what people touch stays, and only texts, addresses and figures are sent.
+
+LIVE is asked for every few seconds, by every viewer; PAGE on each address, and now and then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import Output, no_update
@@ -13,27 +15,52 @@ Slots = Mapping[str, Any]
 
 _AMOUNT = ("number.children", "unit.children", "without.children")
 _LINK = ("href", "aria-current", "aria-disabled")
-ORDER = (
-    "alert.children",
+_LINKS = ("to-day", "to-month", "to-year", "previous", "current", "next", "unit-energy", "unit-money")
+LIVE = (
     "main.data-served",
+    "hero.data-state",
+    "hero.data-level",
+    *(f"power-{part}" for part in _AMOUNT),
+    "power-direction.children",
+    "power-cost.children",
+    "power-badge.children",
+    "power-marker.style",
+    "power-age.children",
+    "power-age.data-age",
+    "power-note.children",
+    "hour.data",
+)
+PAGE = (
+    "alert.children",
     "title.data",
     "place.children",
     "home.hidden",
     "home.children",
     "household.hidden",
     "household.data-version",
-    "hero.data-state",
-    "hero.data-level",
-    *(f"power-{part}" for part in _AMOUNT),
-    "power-badge.children",
-    "power-marker.style",
-    "power-age.children",
-    "power-age.data-age",
-    "power-note.children",
-    *(f"{tile}-{part}" for tile in ("today", "month") for part in (*_AMOUNT, "note.children")),
-    *(f"{link}.{part}" for link in ("to-day", "to-month", "to-year", "previous", "current", "next") for part in _LINK),
+    "power-badge.title",
+    "power-relative.children",
+    *(f"{tile}-{part}" for tile in ("today", "base", "month") for part in (*_AMOUNT, "also.children", "note.children")),
+    *(f"{link}.{part}" for link in _LINKS for part in _LINK),
     "current-wide.children",
     "current-narrow.children",
+    "units.hidden",
+    "unit-money.children",
+    "charge.hidden",
+    "charge.children",
+    "charge.href",
+    "compared.children",
+    "comparisons.children",
+    "files.children",
+    "tariff.href",
+    "tariff.children",
+    "picker.data-level",
+    "picker.data-period",
+    "picker.data-first",
+    "picker.data-last",
+    "picker.data-path",
+    "crumbs.hidden",
+    "crumbs.children",
     "heading.children",
     "figure.hidden",
     "total.children",
@@ -41,21 +68,41 @@ ORDER = (
     "legend.children",
     "picture.aria-label",
     "graph.figure",
-    "columns.children",
+    "columns.data-cells",
+    "facts.children",
     "numbers.hidden",
-    "table.children",
+    "table.data-rows",
     "nothing.hidden",
     "nothing.children",
+    "more.hidden",
+    "more-title.children",
+    "more-words.children",
+    "more-legend.children",
+    "heat.hidden",
+    "heat.data-grid",
+    "running.hidden",
+    "running-graph.figure",
+    "running-picture.aria-label",
+    "running-table.data-rows",
 )
 
 
-def outputs() -> list[Output]:
-    """The outputs of the page's one callback."""
-    return [Output(component, prop) for component, prop in (slot.split(".") for slot in ORDER)]
+def outputs(order: Sequence[str]) -> list[Output]:
+    """The outputs of a callback."""
+    return [Output(component, prop) for component, prop in (slot.split(".") for slot in order)]
 
 
-def in_order(slots: Slots) -> list[Any]:
+def in_order(slots: Slots, order: Sequence[str]) -> list[Any]:
     """The values for the outputs; what is not among them stays as it is."""
-    strangers = slots.keys() - set(ORDER)
+    strangers = slots.keys() - set(order)
     assert not strangers, strangers
-    return [slots.get(slot, no_update) for slot in ORDER]
+    return [slots.get(slot, no_update) for slot in order]
+
+
+def link(name: str, href: str | None, current: str | None = None) -> Slots:
+    """Where a link leads; nowhere without an address."""
+    return {
+        f"{name}.href": href,
+        f"{name}.aria-current": current,
+        f"{name}.aria-disabled": None if href else "true",
+    }

@@ -1,122 +1,195 @@
-"""The tiles: what it is now, how today is, how the month is. Each keeps its lines, so nothing jumps."""
+"""The tiles: what it is now, how today is, what is always on, how the month goes. Pure.
+
+Each keeps its lines, so nothing jumps.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from dash import html
 from dash.development.base_component import Component
 
-from aggregator.documents import Document, Live
-from aggregator.periods import DAY_S
-from dashboard import sentences, words
+from aggregator import periods
+from aggregator.documents import EMPTY, Document, Part
+from aggregator.periods import DAY_S, HOUR
+from aggregator.rates import Rate
+from dashboard import power, sentences, words
 from dashboard.attributes import attributes
-from dashboard.sentences import LOW_W, MEDIUM_W
+from dashboard.language import Language, text
+from dashboard.measure import Measure
 from dashboard.slots import Slots
-from dashboard.words import Amount
 
-SCALE_END_W = 10_000  # the right end of the high third
-NO_READING, NO_POWER, NO_ENERGY = "no reading yet", "power not reported", "no data yet"
-
-
-def power_tile() -> Component:
-    """The hero: power now, its level in a word and on a scale, and how old that is."""
-    steps = [html.I(className=name) for name in ("low", "medium", "high")]
-    return html.Section(
-        [
-            html.H2("Power now", className="label"),
-            html.P([*_amount("power"), html.Span(id="power-badge", className="badge")], className="amount"),
-            html.Div([*steps, html.B(id="power-marker")], className="scale", **attributes(aria_hidden="true")),
-            html.P([dot(), html.Time(id="power-age"), html.Span(id="power-note")], className="note"),
-        ],
-        id="hero",
-        className="tile hero",
-    )
+NO_ENERGY = text("no data yet")
+KNOWN = 0.9  # the share of a time from which on what is known of it stands for all of it
+DAYS_FOR_COURSE = 3  # complete ones, before they say where a month is going
 
 
-def energy_tile(name: str, label: str) -> Component:
-    """The energy of a period that is not over."""
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A period that goes on, and what it is compared with."""
+
+    window: periods.Window
+    until: int  # UTC seconds; up to when readings have come in
+    document: Document | None
+    fair: Part  # what the other period came to by the same time
+    currency: str  # of the device's tariff; empty without one
+    is_money: bool  # whether money is the large number
+
+    @property
+    def total(self) -> Part:
+        """What is known of it."""
+        return self.document.total if self.document else EMPTY
+
+    @property
+    def measure(self) -> Measure:
+        """What the large number is of."""
+        return Measure(self.currency if self.is_money else "")
+
+    @property
+    def is_balance(self) -> bool:
+        """Whether the large number is what is left after earnings."""
+        return self.is_money and bool(self.total.cost.export_earnings or self.fair.cost.export_earnings)
+
+    @property
+    def other_measure(self) -> Measure | None:
+        """What the small number is of; None without a tariff."""
+        return replace(self.measure, currency="" if self.is_money else self.currency) if self.currency else None
+
+
+def layout(lang: Language) -> list[Component]:
+    """The tiles without their numbers."""
+    names = {"today": lang.say("Today"), "base": lang.say("Always on"), "month": lang.say("This month")}
+    # On a phone these scroll sideways, by keyboard too.
+    scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
+    small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
+    return [power.tile(lang), small]
+
+
+def tile(name: str, label: str) -> Component:
+    """A small tile."""
     children = [
         html.H2(label, className="label"),
-        html.P(_amount(name), className="amount"),
+        html.P(power.amount(name), className="amount"),
+        html.P(id=f"{name}-also", className="also"),
         html.P(id=f"{name}-note", className="note"),
     ]
     return html.Section(children, className="tile")
 
 
-def power(live: Live | None, now: int, zone: str) -> Slots:
-    """What the hero says."""
-    state = sentences.freshness(live, now)
-    watts = live.power_w if live else None
-    amount = None if watts is None else words.power(watts)
-    age, note = age_and_note(live, now, zone)
+def today(day: Period, date: str, zone: str, lang: Language) -> Slots:
+    """The day so far, against the same time of the same weekday last week."""
+    monday = lang.say("last {weekday}", weekday=words.written("day", date, "EEEE", lang))
+    compared = against(day, monday, lang)
+    clock = periods.local(day.until, zone).format("HH:mm")
+    said = lang.say("{difference} by {time}", difference=compared, time=clock)
+    written = words.written("day", date, words.WEEKDAY_AND_DATE, lang)
+    return _energy("today", day, [arrowed(day, said) if compared else html.Span(written)], lang)
+
+
+def month(so_far: Period, name: str, lang: Language) -> Slots:
+    """The month so far, against the same days of the one before, and where it is going."""
+    before = words.written("month", periods.shift("month", name, -1), "LLLL", lang)
+    compared = against(so_far, before, lang)
+    said = lang.say("{difference} by the same day", difference=compared)
+    note = [arrowed(so_far, said)] if compared else []
+    course = on_course(so_far)
+    if course is not None:
+        measure = so_far.measure
+        amount = lang.round_money(course, measure.currency) if measure.currency else _round_energy(course, lang)
+        note.append(html.Span(lang.say("on course for {amount}", amount=amount)))
+    return _energy("month", so_far, note or [html.Span(words.written("month", name, "LLLL", lang))], lang)
+
+
+def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Language) -> Slots:
+    """The base load, and what it comes to in a day at the day's prices."""
+    if base_w is None:
+        return {
+            **power.said("base", None, lang.say("not known yet")),
+            "base-also.children": "",
+            "base-note.children": html.Span(lang.say("needs half a day of readings")),
+        }
+    known = [rate.import_rate for rate in rates if rate.import_rate is not None]
+    wh = base_w * DAY_S // HOUR
+    energy = lang.say("{amount} a day", amount=words.energy(wh, lang))
+    price = lang.money(wh * sum(known) // len(known), currency) if known else ""
     return {
-        "hero.data-state": state,
-        "hero.data-level": sentences.level(watts),
-        **_said("power", amount, NO_POWER if live else NO_READING),
-        "power-badge.children": badge(live, now),
-        "power-marker.style": {"visibility": "hidden"} if watts is None else {"left": f"{place(watts):.1f}%"},
-        "power-age.children": age,
-        "power-age.data-age": now - live.at if live and age else None,
-        "power-note.children": note + (", the device may be offline" if state == "silent" else ""),
+        **power.said("base", words.power(base_w, lang), ""),
+        "base-also.children": lang.say("{amount} a day", amount=price) if price else energy,
+        "base-note.children": html.Span(lang.say("lowest of the last two days")),
     }
 
 
-def energy(name: str, document: Document | None, note: str) -> Slots:
-    """What a tile of energy says; export, where there is some, takes the place of the note."""
-    total = document.total if document else None
-    imported, exported = (total.import_wh, total.export_wh) if total else (None, None)
-    return {
-        **_said(name, None if imported is None else words.energy(imported), NO_ENERGY),
-        f"{name}-note.children": f"{words.energy(exported)} exported" if exported else note,
-    }
-
-
-def month_note(document: Document | None, month: str) -> str:
-    """The daily average over the time that is known; the name of the month while that is short."""
-    total = document.total if document else None
-    known_s = total.covered_s + total.estimated_s if total else 0
-    if not total or total.import_wh is None or known_s < DAY_S:
-        return words.written("month", month, "MMMM")
-    return f"{words.energy(total.import_wh * DAY_S // known_s)} a day"
-
-
-def age_and_note(live: Live | None, now: int, zone: str) -> tuple[str, str]:
-    """The age, which assets/wattfall.js counts on between polls, and what follows it."""
-    state = sentences.freshness(live, now)
-    if live is None:
-        return "", "Waiting for the first reading"
-    if state == "silent":
-        return "", f"No reading since {words.since(live.at, now, zone)}"
-    return words.ago(now - live.at), " · late" if state == "late" else ""
-
-
-def badge(live: Live | None, now: int) -> str:
-    """The level in a word; of a silent device only that the number is not of now."""
-    level = sentences.level(live.power_w if live else None)
-    if level == "unknown":
+def against(period: Period, name: str, lang: Language) -> str:
+    """The difference to the other period; nothing where too little is known of either."""
+    elapsed_s = period.until - period.window.start
+    mine, other = _both(period)
+    if mine is None or other is None or min(_known_s(period.total), _known_s(period.fair)) < KNOWN * elapsed_s:
         return ""
-    return "last known" if sentences.freshness(live, now) == "silent" else level
+    if period.is_balance and mine != other:  # a share of what is left of two large sums says nothing
+        sentence = text("{amount} more than {other}") if mine > other else text("{amount} less than {other}")
+        return lang.say(sentence, amount=period.measure.said(abs(mine - other), lang), other=name)
+    return sentences.difference(period.measure, mine, other, name, lang)
 
 
-def dot() -> Component:
-    """A light beside the age; its colour follows the state of the tile."""
-    return html.Span(className="dot", **attributes(aria_hidden="true"))
+def arrowed(period: Period, sentence: str) -> Component:
+    """A sentence of a difference, behind an arrow that says the same."""
+    mine, other = _both(period)
+    if mine is None or other is None or mine == other:
+        return html.Span(sentence)
+    glyph, way = ("▲", "more") if mine > other else ("▼", "less")
+    return html.Span([html.Span(glyph, className=f"arrow {way}", **attributes(aria_hidden="true")), f" {sentence}"])
 
 
-def place(power_w: int) -> float:
-    """Percent along the scale: each level has a third of it."""
-    watts = abs(power_w)
-    for third, (least, most) in enumerate(((0, LOW_W), (LOW_W, MEDIUM_W), (MEDIUM_W, SCALE_END_W))):
-        if watts < most:
-            return (third + (watts - least) / (most - least)) * 100 / 3
-    return 100.0
+def on_course(so_far: Period) -> int | None:
+    """What the month will come to if the rest of it is like its complete days: Wh or units; None while these are few.
+
+    The standing charge of a day is owed from its first reading on, so of the day at hand it is in already.
+    """
+    if so_far.document is None:
+        return None
+    measure, day_s = so_far.measure, DAY_S
+    slots = periods.slots("month", so_far.document.period, so_far.document.timezone)
+    over = [so_far.document.part(slot.name) for slot in slots if slot.end <= so_far.until]
+    complete = [part for part in over if _known_s(part) >= KNOWN * day_s and measure.net(part) is not None]
+    total = measure.net(so_far.total)
+    if len(complete) < DAYS_FOR_COURSE or total is None:
+        return None
+    charge = sum(measure.charge(part) for part in complete)
+    used = sum(measure.net(part) or 0 for part in complete) - charge
+    days_to_come = sum(slot.start > so_far.until for slot in slots)
+    rest = Fraction(so_far.window.end - so_far.until, day_s)
+    return int(total + (used * rest + charge * days_to_come) / len(complete))
 
 
-def _amount(name: str) -> list[Component]:
-    return [html.Span(id=f"{name}-{part}", className=part) for part in ("number", "unit", "without")]
-
-
-def _said(name: str, amount: Amount | None, without: str) -> Slots:
-    number, unit = amount or ("", "")
+def _energy(name: str, period: Period, note: list[Component], lang: Language) -> Slots:
+    measure, total = period.measure, period.total
+    amount = measure.net(total)
     return {
-        f"{name}-number.children": number,
-        f"{name}-unit.children": f" {unit}" if unit else "",
-        f"{name}-without.children": "" if amount else without,
+        **power.said(name, None if amount is None else measure.said(amount, lang), lang.say(NO_ENERGY)),
+        f"{name}-also.children": [html.Span(said) for said in _also(period, lang)],
+        f"{name}-note.children": note,
     }
+
+
+def _also(period: Period, lang: Language) -> list[str]:
+    """The period in the other unit, and what the large number leaves out."""
+    total, other = period.total, period.other_measure
+    amount = other.net(total) if other else None
+    said = [] if other is None or amount is None else [str(other.said(amount, lang))]
+    if total.cost.unpriced_wh and period.currency:
+        said.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
+    elif total.export_wh:
+        said.append(lang.say("{amount} exported", amount=words.energy(total.export_wh, lang)))
+    return said
+
+
+def _both(period: Period) -> tuple[int | None, int | None]:
+    return period.measure.net(period.total), period.measure.net(period.fair)
+
+
+def _known_s(part: Part) -> int:
+    return part.covered_s + part.estimated_s
+
+
+def _round_energy(wh: int, lang: Language) -> str:
+    return f"{lang.number(round(Fraction(wh, 1000)))} kWh" if wh >= 10_000 else str(words.energy(wh, lang))

@@ -16,15 +16,22 @@ PURE = [
     *(
         f"aggregator.{name}"
         for name in (
-            *("periods", "readings", "messages", "blocks", "energy", "power", "documents", "tables", "costs"),
+            *("periods", "readings", "messages", "blocks", "energy", "power", "documents", "tables", "costs", "search"),
             *("money", "tariffs", "rates", "bills", "prices"),
-            *("simulator", "households", "appliances", "simulated_tariffs"),
+            *("marks", "gaps", "sending", "register_steps", "audit_entry", "desk_tables"),
+            *("simulator", "households", "appliances", "simulated_tariffs", "simulated_statuses", "simulated_faults"),
             *("store.items", "store.merges", "store.prices", "store.steps", "store.address"),
         )
     ),
     *(
         f"dashboard.{name}"
-        for name in ("view", "words", "labels", "charts", "sentences", "figures", "tiles", "columns", "navigation")
+        for name in (
+            *("view", "words", "labels", "charts", "sentences", "figures", "tiles", "columns", "numbers", "navigation"),
+            *("power", "hour", "habits"),
+            *("rows", "pictures"),
+            *("crumbs", "heat", "heat_grid", "cumulative", "cumulative_figure"),
+            *("tariff_fields", "tariff_form", "tariff_words", "tariff_preview", "tariff_view"),
+        )
     ),
 ]
 OUTSIDE = {

@@ -5,70 +5,74 @@ from dash.development.base_component import Component
 
 from aggregator import periods
 from aggregator.documents import Device, Live
-from dashboard import sentences, tiles, words
+from dashboard import power, states, words
 from dashboard.attributes import attributes
 from dashboard.data import Data
+from dashboard.habits import Habits
+from dashboard.language import Language
 from dashboard.view import View
 
 MOST_CARDS = 50
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
-def content(data: Data, viewer: str | None) -> Component:
+def content(data: Data, viewer: str | None, lang: Language) -> Component:
     """The devices that the viewer may see, as of now."""
     devices = data.devices(viewer, MOST_CARDS)
     if not devices:
-        return _first_visit()
+        return _first_visit(lang)
     now = data.now()
-    states = [data.live(device) for device in devices]
+    lives = [data.live(device) for device in devices]
     cards = [
-        html.Li(_card(device, live, _today(data, device, now), now))
-        for device, live in zip(devices, states, strict=True)
+        html.Li(_card(device, live, data.habits(device), _today(data, device, now, lang), now, lang))
+        for device, live in zip(devices, lives, strict=True)
     ]
-    counts = html.P(sentences.roll_call(states, now), className="roll-call")
-    return html.Div([html.Div([html.H1("Devices"), counts], className="heading"), html.Ul(cards, className="devices")])
+    counts = html.P(states.roll_call(lives, now, lang), className="roll-call")
+    heading = html.Div([html.H1(lang.say("Devices")), counts], className="heading")
+    return html.Div([heading, html.Ul(cards, className="devices")])
 
 
-def _today(data: Data, device: Device, now: int) -> str:
+def _today(data: Data, device: Device, now: int, lang: Language) -> str:
     """The energy of the day so far; empty when none is known."""
     document = data.document(device, "day", periods.period_of("day", now, device.timezone))
     imported = document.total.import_wh if document else None
-    return "" if imported is None else f"{words.energy(imported)} today"
+    return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
 
 
-def _card(device: Device, live: Live | None, today: str, now: int) -> Component:
+def _card(device: Device, live: Live | None, habits: Habits, today: str, now: int, lang: Language) -> Component:
     watts = live.power_w if live else None
-    age, note = tiles.age_and_note(live, now, device.timezone)
+    age, note = power.age_and_note(live, now, device.timezone, lang)
+    badge = power.badge(live, habits, now, lang)
     stamp = [html.Time(age, **attributes(data_age=now - live.at))] if live and age else []
     return html.A(
         [
             html.Div(
                 [html.H2(device.device_id, className="label"), html.Span(today, className="today")], className="name"
             ),
-            html.P([*_amount(live), html.Span(tiles.badge(live, now), className="badge")], className="amount"),
-            html.P([tiles.dot(), *stamp, html.Span(note)], className="note"),
+            html.P([*_amount(live, lang), html.Span(badge, className="badge")], className="amount"),
+            html.P([power.dot(), *stamp, html.Span(note)], className="note"),
         ],
         href=View("household", device.device_id).to_url(),
         className="tile",
-        **attributes(data_state=sentences.freshness(live, now), data_level=sentences.level(watts)),
+        **attributes(data_state=states.freshness(live, now), data_level=habits.level(watts)),
     )
 
 
-def _amount(live: Live | None) -> list[Component]:
+def _amount(live: Live | None, lang: Language) -> list[Component]:
     if live is None or live.power_w is None:
-        return [html.Span(tiles.NO_POWER if live else tiles.NO_READING, className="without")]
-    number, unit = words.power(live.power_w)
+        return [html.Span(lang.say(power.NO_POWER if live else power.NO_READING), className="without")]
+    number, unit = words.power(live.power_w, lang)
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
 
-def _first_visit() -> Component:
+def _first_visit(lang: Language) -> Component:
     return html.Div(
         [
-            html.H1("Your first reading has not arrived yet"),
-            html.P("This page fills itself as soon as a device sends. There are two ways to begin:"),
-            html.H2("Look around with made-up households"),
+            html.H1(lang.say("Your first reading has not arrived yet")),
+            html.P(lang.say("This page fills itself as soon as a device sends. There are two ways to begin:")),
+            html.H2(lang.say("Look around with made-up households")),
             html.Pre(html.Code("wattfall demo"), tabIndex="0"),
-            html.H2("Send a reading of your own"),
+            html.H2(lang.say("Send a reading of your own")),
             html.Pre(html.Code(_EXAMPLE), tabIndex="0"),
         ],
         className="panel words",

@@ -4,67 +4,110 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from aggregator import periods
-from aggregator.documents import Device
-from dashboard import charts, columns, figures, navigation, sentences, tiles, words
-from dashboard.attributes import attributes
-from dashboard.charts import Chart
+from aggregator.documents import EMPTY, Device
+from aggregator.pricing import currency_of
+from dashboard import charts, columns, comparison, crumbs, figures, navigation, numbers, sentences, tiles, words
+from dashboard.charts import Chart, Other
 from dashboard.data import Data
+from dashboard.language import Language
+from dashboard.pages import more
 from dashboard.slots import Slots
 from dashboard.view import View
 
 
-def layout() -> Component:
+def layout(lang: Language) -> Component:
     """The page without its numbers."""
-    tiles_row = [tiles.power_tile(), tiles.energy_tile("today", "Today"), tiles.energy_tile("month", "This month")]
     panel = [
-        navigation.layout(),
-        html.H1(id="heading", **attributes(aria_live="polite")),
+        html.Div([navigation.layout(lang), navigation.tools(lang)], className="ways"),
+        crumbs.layout(lang),
         _figure(),
-        html.Details([html.Summary("Table"), html.Div(id="table")], id="numbers", className="numbers", hidden=True),
+        html.Dl(id="facts", className="facts"),
+        html.Details(
+            [html.Summary(lang.say("Table")), html.Div(id="table")], id="numbers", className="numbers", hidden=True
+        ),
         html.Div(id="nothing", className="nothing", hidden=True),
     ]
     return html.Div(
-        [html.Div(tiles_row, className="tiles"), html.Section(panel, className="panel")],
+        [
+            html.Div(tiles.layout(lang), className="tiles"),
+            html.Section(panel, className="panel"),
+            more.layout(lang),
+        ],
         id="household",
         hidden=True,
     )
 
 
-def now_slots(data: Data, device: Device) -> Slots:
-    """The tiles of a device as of now."""
-    now, zone = data.now(), device.timezone
-    day, month = (periods.period_of(level, now, zone) for level in ("day", "month"))
-    so_far = data.document(device, "month", month)
-    return {
-        **tiles.power(data.live(device), now, zone),
-        **tiles.energy("today", data.document(device, "day", day), words.written("day", day, "dddd D MMMM")),
-        **tiles.energy("month", so_far, tiles.month_note(so_far, month)),
-    }
-
-
-def read(data: Data, device: Device, view: View) -> tuple[Chart, tuple[str, str] | None]:
+def read(data: Data, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
     """The chart of a view, and the first and last period of its level that have data."""
     now = data.now()
     view = view.at(now, device.timezone)
     extent = data.extent(device, view.level)
-    document = data.document(device, view.level, view.period)
-    return charts.read(view, document, device.timezone, now, extent[0] if extent else None), extent
+    chart = charts.read(
+        view,
+        data.document(device, view.level, view.period),
+        device.timezone,
+        now,
+        extent[0] if extent else None,
+        lang,
+        currency_of(device),
+        _other(data, device, view, lang),
+        _prices(data, device, view, extent),
+    )
+    return chart, extent
 
 
-def chart_slots(chart: Chart, extent: tuple[str, str] | None, now: int, zone: str) -> Slots:
-    """The chart with its title, its navigation and its numbers; words where there is nothing to draw."""
+def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: int, zone: str, lang: Language) -> Slots:
+    """The chart with its title, its navigation and its numbers; words where there is nothing to draw.
+
+    `last` is the last period for which there is something to show.
+    """
     view = chart.view
     first = extent[0] if extent else None
-    is_empty = chart.total.is_empty
+    is_drawn = bool(chart.prices) or not chart.is_empty
     return {
-        **navigation.links(view, first, now, zone),
-        "heading.children": words.period_name(view.level, view.period),
-        "title.data": f"{words.period_name(view.level, view.period)} · {view.device_id}",
-        "figure.hidden": is_empty,
-        "numbers.hidden": is_empty,
-        "nothing.hidden": not is_empty,
-        **(_nothing(chart, extent) if is_empty else _drawn(chart)),
+        **navigation.links(view, first, last, now, zone, lang),
+        **navigation.ways(chart, lang),
+        **crumbs.slots(view, chart.name, lang),
+        "title.data": f"{chart.name} · {view.device_id}",
+        "figure.hidden": not is_drawn,
+        "numbers.hidden": chart.is_empty,
+        "nothing.hidden": is_drawn,
+        **(_drawn(chart, lang) if is_drawn else _nothing(chart, extent, lang)),
     }
+
+
+def last_period(data: Data, device: Device, level: str) -> str:
+    """The last period to look at: the current one, or tomorrow once its prices are known."""
+    now, zone = data.now(), device.timezone
+    current = periods.period_of(level, now, zone)
+    if level != "day":
+        return current
+    tomorrow = periods.shift("day", current, 1)
+    return tomorrow if data.has_prices(device, tomorrow) else current
+
+
+def _prices(data: Data, device: Device, view: View, extent: tuple[str, str] | None) -> list[int | None]:
+    """What a Wh costs at each half hour of a day that there is something to say of."""
+    first = extent[0] if extent else periods.period_of("day", data.now(), device.timezone)
+    if view.level != "day" or not first <= view.period <= last_period(data, device, "day"):
+        return []
+    return [rate.import_rate for rate in data.rates(device, view.period)]
+
+
+def _other(data: Data, device: Device, view: View, lang: Language) -> Other | None:
+    """The period that a view with a written-out period is compared with."""
+    period = view.compared
+    if not period:
+        return None
+    now, zone = data.now(), device.timezone
+    document = data.document(device, view.level, period)
+    name = navigation.other_name(view, period, lang)
+    if view.period != periods.period_of(view.level, now, zone):
+        return Other(period, name, document, document.total if document else EMPTY)
+    wanted = comparison.chain_of(view.level, period, now, zone)
+    chain = {level: data.document(device, level, one) for level, one in wanted.items()}
+    return Other(period, name, document, comparison.so_far(chain, view.level, now, zone))
 
 
 def _figure() -> Component:
@@ -80,40 +123,54 @@ def _figure() -> Component:
     return html.Figure([caption, legend, html.Div(plot, className="plot")], id="figure", hidden=True)
 
 
-def _drawn(chart: Chart) -> Slots:
-    name = words.period_name(chart.view.level, chart.view.period)
+def _drawn(chart: Chart, lang: Language) -> Slots:
+    total, remarks = sentences.total(chart, lang), sentences.remarks(chart, lang)
     return {
-        "total.children": sentences.total(chart),
-        "remarks.children": "".join(f" · {remark}" for remark in sentences.remarks(chart)),
-        "legend.children": _legend(chart),
-        "picture.aria-label": f"Bar chart, {name}: {sentences.summary(chart)}",
-        "graph.figure": figures.figure(chart),
-        "columns.children": columns.cells(chart),
-        "table.children": columns.table(chart),
+        "total.children": total,
+        "remarks.children": " · ".join([*([""] if total else []), *remarks]),
+        "legend.children": _legend(chart, lang),
+        "picture.aria-label": lang.say(
+            "Bar chart, {period}: {summary}", period=chart.name, summary=sentences.summary(chart, lang)
+        ),
+        "graph.figure": figures.figure(chart, lang),
+        "columns.data-cells": columns.cells(chart, lang),
+        "facts.children": _facts(chart, lang),
+        "table.data-rows": numbers.of_chart(chart, lang),
     }
 
 
-def _legend(chart: Chart) -> list[Component]:
+def _facts(chart: Chart, lang: Language) -> list[Component]:
+    """The figures of a whole period, each with its name."""
+    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in sentences.facts(chart, lang)]
+
+
+def _legend(chart: Chart, lang: Language) -> list[Component]:
     """What the colours mean, only where more than plain import is drawn."""
-    total = chart.total
+    total, is_money = chart.total, bool(chart.measure.currency)
+    charge = is_money and chart.view.level != "day" and chart.measure.charge(total)
     shown = {
-        "imported": bool(total.export_wh),
-        "exported": bool(total.export_wh),
-        "estimated": bool(total.estimated_wh),
-        "data missing": any(column.is_partial for column in chart.columns),
+        "imported": (lang.say("imported"), total.export_wh or charge),
+        "exported": (lang.say("exported"), total.export_wh),
+        "charge": (lang.say("standing charge"), charge),
+        "estimated": (lang.say("estimated"), total.estimated_wh),
+        "data-missing": (lang.say("data missing"), any(column.is_partial for column in chart.columns)),
+        "other": (chart.other.name if chart.other else "", chart.other and chart.other.document),
+        "price": (lang.say("price of a kWh"), chart.prices),
     }
-    return [html.Li(word, className=word.replace(" ", "-")) for word, is_shown in shown.items() if is_shown]
+    return [html.Li(word, className=name) for name, (word, is_shown) in shown.items() if is_shown]
 
 
-def _nothing(chart: Chart, extent: tuple[str, str] | None) -> Slots:
-    heading, sentence = sentences.nothing(chart, extent[0] if extent else None)
-    ways = [_way_back(chart, extent)] if extent else []
+def _nothing(chart: Chart, extent: tuple[str, str] | None, lang: Language) -> Slots:
+    heading, sentence = sentences.nothing(chart, extent[0] if extent else None, lang)
+    ways = [_way_back(chart, extent, lang)] if extent else []
     return {"nothing.children": [html.H2(heading), html.P(sentence), *ways]}
 
 
-def _way_back(chart: Chart, extent: tuple[str, str]) -> Component:
+def _way_back(chart: Chart, extent: tuple[str, str], lang: Language) -> Component:
     """The nearest period with data, in the direction in which there is some."""
     level, period = chart.view.level, chart.view.period
     nearest = extent[0] if period < extent[0] else extent[1]
-    name = words.period_name(level, nearest)
-    return html.A(f"Go to {name}", href=chart.view.to(level, nearest).to_url(), className="button")
+    name = words.period_name(level, nearest, lang)
+    return html.A(
+        lang.say("Go to {period}", period=name), href=chart.view.to(level, nearest).to_url(), className="button"
+    )

@@ -3,16 +3,20 @@
 from dash import html
 from dash.development.base_component import Component
 
+from dashboard.language import Language
 from dashboard.view import View
 
 
-def content(view: View) -> Component:
+def content(view: View, lang: Language) -> Component:
     """Why there is nothing here, and the way back."""
-    heading, sentence = "There is no page at this address", "The link may be old, or cut short."
+    heading = lang.say("There is no page at this address")
+    sentence = lang.say("The link may be old, or cut short.")
     if view.page == "household":
-        heading = "This device is not known here"
-        sentence = f"No device called {view.device_id} has sent a reading. Check how its name is spelt."
+        heading = lang.say("This device is not known here")
+        sentence = lang.say(
+            "No device called {device} has sent a reading. Check how its name is spelt.", device=view.device_id
+        )
     return html.Div(
-        [html.H1(heading), html.P(sentence), html.A("See all devices", href="/", className="button")],
+        [html.H1(heading), html.P(sentence), html.A(lang.say("See all devices"), href="/", className="button")],
         className="panel words",
     )

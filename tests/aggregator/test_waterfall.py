@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask_caching import Cache
 
 from aggregator.documents import Document, Part
 from aggregator.errors import Damaged
@@ -21,6 +20,7 @@ from aggregator.store.base import Change
 from aggregator.verify import differences, rezone
 from aggregator.waterfall import APART, LEVELS, TOGETHER, Level, carry, clusters
 from aggregator.worker import drain, settle_round
+from dashboard.cache import open_cache
 from dashboard.data import Data
 
 START = 1_790_812_800  # 2026-10-01T00:00:00Z
@@ -163,7 +163,7 @@ def test_a_chart_is_one_document_whatever_the_fleet_and_its_age(store: Store, le
         send(store, history(f"d{number}", 24 * 40))
     drain(store)
     counting = CountingStore(store)
-    data = Data(counting, Cache(Flask("t"), config={"CACHE_TYPE": "SimpleCache"}), lambda: START + 60 * DAY)
+    data = Data(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY)
     device = data.device(None, "d3")
     assert device is not None
     counting.calls.clear()

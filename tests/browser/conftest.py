@@ -1,9 +1,10 @@
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Playwright, Request, ViewportSize, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from aggregator.settings import load
@@ -24,14 +25,16 @@ ARGS = (
 )
 DESK = ViewportSize(width=1440, height=900)
 PHONE = ViewportSize(width=390, height=844)
+PATIENCE_MS = 10_000  # with what is to come
+QUICK_MS = 200  # between polls, where a test waits for some
 
 Open = Callable[..., Page]
 Scheme = Literal["light", "dark"]
 
 
-def serve(store: Store, poll_ms: int = POLL_MS) -> Iterator[str]:
+def serve(store: Store, poll_ms: int = POLL_MS, clock: Callable[[], int] = lambda: homes.NOW) -> Iterator[str]:
     """The address of a threaded server on a free port, while it runs."""
-    app = create_app(load({}), store, lambda: homes.NOW, poll_ms)
+    app = create_app(load({}), store, clock, poll_ms)
     server = make_server("127.0.0.1", 0, app.server, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -49,6 +52,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture
+def empty_home(tmp_path: Path) -> Iterator[tuple[Store, str]]:
+    """A store without a device, and the address of a server of its own that is asked often."""
+    opened = open_store(f"sqlite:///{tmp_path}/empty.db")
+    for address in serve(opened, QUICK_MS):
+        yield opened, address
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def address(store: Store) -> Iterator[str]:
     yield from serve(store)
@@ -61,7 +73,7 @@ class Screen:
         self._home = "about:"
         self._said: list[str] = []
         self._page = context.new_page()
-        self._page.set_default_timeout(10_000)
+        self._page.set_default_timeout(PATIENCE_MS)
         self._page.on("console", lambda message: self._said.append(f"{message.type}: {message.text}"))
         self._page.on("pageerror", lambda error: self._said.append(str(error)))
         self._page.on("request", self._watch)
@@ -70,13 +82,13 @@ class Screen:
         if not sent.url.startswith((self._home, "data:", "blob:", "about:")):
             self._said.append(sent.url)
 
-    def open(self, address: str, viewport: ViewportSize, color_scheme: Scheme) -> Page:
+    def open(self, address: str, viewport: ViewportSize, color_scheme: Scheme, ready: str = "h1") -> Page:
         """Load a document anew; nothing of the one before is left but the browser's cache."""
         self._home = address[: address.index("/", len("http://"))]
         self._page.set_viewport_size(viewport)
         self._page.emulate_media(color_scheme=color_scheme)
         self._page.goto(address)
-        self._page.wait_for_selector("h1")
+        self._page.wait_for_selector(ready)
         return self._page
 
     def leave(self) -> list[str]:
@@ -87,22 +99,46 @@ class Screen:
 
 
 @pytest.fixture(scope="session")
-def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    profile = tmp_path_factory.mktemp("profile")
+def driver() -> Iterator[Playwright]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK, has_touch=True
-        )
-        yield Screen(context)
-        context.close()
+        yield playwright
+
+
+def browser(driver: Playwright, profile: Path, locale: str) -> BrowserContext:
+    """A browser with a profile on disk, whose reader has chosen a language."""
+    return driver.chromium.launch_persistent_context(
+        profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK, has_touch=True, locale=locale
+    )
+
+
+@pytest.fixture(scope="session")
+def screen(driver: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    context = browser(driver, tmp_path_factory.mktemp("profile"), "en-GB")
+    yield Screen(context)
+    context.close()
 
 
 @pytest.fixture
 def visit(screen: Screen, address: str) -> Iterator[Open]:
     """Open a path of the dashboard; at the end of the test the console must be empty and no request gone elsewhere."""
 
-    def opened(path: str, at: str = address, viewport: ViewportSize = DESK, color_scheme: Scheme = "light") -> Page:
-        return screen.open(at + path, viewport, color_scheme)
+    def opened(
+        path: str, at: str = address, viewport: ViewportSize = DESK, color_scheme: Scheme = "light", ready: str = "h1"
+    ) -> Page:
+        return screen.open(at + path, viewport, color_scheme, ready)
 
     yield opened
     assert screen.leave() == []
+
+
+def bars(page: Page) -> int:
+    """How many bars of import are drawn, once they are."""
+    page.wait_for_selector(".graph .barlayer .point")
+    return page.locator(".graph .barlayer .point path:not([d='M0,0Z'])").count()
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing on the page is still to come."""
+    page.wait_for_selector("h1:visible")
+    page.wait_for_function("document.querySelector('[data-dash-is-loading]') === null")

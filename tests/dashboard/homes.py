@@ -3,11 +3,15 @@
 import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from aggregator import periods
-from aggregator.documents import EMPTY, Device, Live, Part, add
+from aggregator.documents import EMPTY, Device, Live, Part
 from aggregator.periods import HALF_HOUR
+from aggregator.pricing import currency_of, priced, tariff_to_text
+from aggregator.rates import Series
 from aggregator.store.base import Store
+from aggregator.tariffs import tariff_from_json
 
 LONDON = "Europe/London"
 NOW = int(datetime(2026, 11, 23, 14, 20, 4, tzinfo=UTC).timestamp())  # a Monday
@@ -62,14 +66,13 @@ def fill(store: Store, device: Device, first: str, until: int, energy: Energy = 
 def fill_day(store: Store, device: Device, day: str, until: int, energy: Energy) -> None:
     """Write one day's half hours and hours."""
     zone = device.timezone
-    halves = {half: energy(half.start) for half in periods.half_hours(day, zone) if half.start < until}
-    parts = {half.name: part for half, part in halves.items() if part != EMPTY}
-    for hour in periods.slots("day", day, zone):
-        whole = add(part for half, part in halves.items() if hour.start <= half.start < hour.end)
-        if not whole.is_empty:
-            parts[hour.name] = whole
-    if parts:
-        store.merge_parts("day", device.device_id, day, zone, parts)
+    halves = {half.name: energy(half.start) for half in periods.half_hours(day, zone) if half.start < until}
+    known = {name: part for name, part in halves.items() if part != EMPTY}
+    if known:
+        parts = {
+            name: None if part.is_empty else part for name, part in priced(store, device, day, zone, known).items()
+        }
+        store.merge_parts("day", device.device_id, day, zone, parts, currency_of(device))
 
 
 def carry(store: Store, device: Device, level: str, below: Iterable[str]) -> None:
@@ -79,7 +82,8 @@ def carry(store: Store, device: Device, level: str, below: Iterable[str]) -> Non
         document = store.document(child, device.device_id, period)
         assert document is not None
         part = {periods.part_in(level, period): document.total}
-        store.merge_parts(level, device.device_id, periods.containing(level, period), device.timezone, part)
+        above = periods.containing(level, period)
+        store.merge_parts(level, device.device_id, above, device.timezone, part, document.currency)
 
 
 def outage(start: str, end: str, estimated_until: str) -> Energy:
@@ -94,10 +98,40 @@ def outage(start: str, end: str, estimated_until: str) -> Energy:
     return energy
 
 
+def tariff(imported: object, exported: object = None, currency: str = "GBP") -> str:
+    """A tariff of one version, as the registry keeps it."""
+    version = {"from": "2020-01-01", "standing_charge": "0.5310", "import": imported, "export": exported}
+    return tariff_to_text(tariff_from_json({"currency": currency, "versions": [version]}))
+
+
+NIGHT = tariff(
+    [
+        {"name": "night", "from": "00:30", "to": "05:30", "rate": "0.0850"},
+        {"name": "day", "from": "05:30", "to": "00:30", "rate": "0.2890"},
+    ]
+)
+SOLAR = tariff("0.2450", "0.1500")
+HALF_HOURLY = tariff("half-hourly")
+
+
+def half_hourly_prices(first: str, days: int) -> Series:
+    """Prices that are dear in the evening and negative on some nights."""
+    start = instant(f"{first}T00:00:00+00:00")
+    prices = {}
+    for at in range(start, start + days * periods.DAY_S, HALF_HOUR):
+        hour, day = at % periods.DAY_S // 3600, at // periods.DAY_S
+        pence = 33 if 16 <= hour < 19 else -4 if hour < 5 and day % 3 == 0 else 9 if hour < 6 else 18
+        prices[at] = Decimal(pence * 100 + at // HALF_HOUR * 37 % 190) / 10_000
+    return Series(import_prices=prices)
+
+
 def furnish(store: Store) -> None:
     """The homes of the browser tests: one of each kind."""
-    fill(store, Device("cad-1"), FIRST_DAY, NOW)
-    fill(store, Device("cad-solar"), "2026-06-03", NOW, sunny)
+    fill(store, Device("cad-1", tariff=NIGHT), FIRST_DAY, NOW)
+    fill(store, Device("cad-solar", tariff=SOLAR), "2026-06-03", NOW, sunny)
+    agile = Device("cad-agile", tariff=HALF_HOURLY)
+    store.put_prices(agile.device_id, half_hourly_prices("2026-09-01", 85))  # up to tomorrow
+    fill(store, agile, "2026-09-01", NOW)
     gap = outage("2026-11-23T02:00:00+00:00", "2026-11-23T10:00:00+00:00", "2026-11-23T06:00:00+00:00")
     fill(store, Device("cad-patchy"), "2026-11-02", NOW, gap)
     fill(store, Device("cad-silent"), "2026-10-01", instant("2026-11-23T11:30:00+00:00"))
@@ -106,6 +140,7 @@ def furnish(store: Store) -> None:
     store.put_live(
         [
             live("cad-1", 612),
+            live("cad-agile", 1304),
             live("cad-solar", -1240),
             live("cad-patchy", 2875, age=75),
             live("cad-silent", 433, age=NOW - instant("2026-11-23T11:30:00+00:00")),

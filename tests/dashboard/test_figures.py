@@ -1,22 +1,36 @@
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from aggregator.documents import Document, Part
+from aggregator.documents import EMPTY, Document, Part
+from aggregator.money import Cost
 from dashboard import charts, columns
-from dashboard.charts import Chart
-from dashboard.figures import EXPORT, HEADROOM, IMPORT, axis_steps, figure
+from dashboard.charts import Chart, Other
+from dashboard.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps, figure
+from dashboard.languages import ENGLISH
 from dashboard.view import View
 from tests.dashboard.homes import LONDON, NOW, measured
 
 
-def chart(period: str, parts: dict[str, Part], level: str = "day") -> Chart:
+def chart(
+    period: str,
+    parts: dict[str, Part],
+    level: str = "day",
+    view: View | None = None,
+    currency: str = "",
+    other: Other | None = None,
+    prices: Sequence[int | None] = (),
+) -> Chart:
     document = Document(level, "cad-1", period, LONDON, parts)
-    return charts.read(View("household", "cad-1", level, period), document, LONDON, NOW, "2000-01-01"[: len(period)])
+    view = view or View("household", "cad-1", level, period)
+    first = "2000-01-01"[: len(period)]
+    return charts.read(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
 
 
 def traces(drawn: Chart) -> dict[str, Any]:
-    return {trace.name: trace for trace in figure(drawn).data}
+    return {trace.name: trace for trace in figure(drawn, ENGLISH).data}
 
 
 def hours(import_wh: int, export_wh: int | None = None) -> dict[str, Part]:
@@ -25,11 +39,11 @@ def hours(import_wh: int, export_wh: int | None = None) -> dict[str, Part]:
 
 
 def texts(drawn: Chart) -> list[str]:
-    return [annotation.text for annotation in figure(drawn).layout.annotations]
+    return [annotation.text for annotation in figure(drawn, ENGLISH).layout.annotations]
 
 
 def test_bars_are_placed_by_position_never_by_time() -> None:
-    drawn = figure(chart("2026-10-25", hours(500)))
+    drawn = figure(chart("2026-10-25", hours(500)), ENGLISH)
     assert drawn.data[0].x == tuple(range(25))
 
 
@@ -56,7 +70,9 @@ def test_a_gap_is_a_dotted_band_with_words_and_never_a_zero() -> None:
     assert found["Imported"].y[3] is None
     assert (found["Data missing"].x, found["Data missing"].y) == ((3, 4), (1, 1))
     assert found["Data missing"].marker.pattern.shape == "."
-    assert str(columns.cells(drawn)).count("'no data'") == 3  # on the two cards, and once over both
+    cells = json.loads(columns.cells(drawn, ENGLISH))["cells"]
+    assert [cell.get("said") for cell in cells[3:5]] == [["no data"], ["no data"]]
+    assert [cell.get("gap") for cell in cells[2:6]] == [None, 2, None, None]  # said once over both
 
 
 def test_what_is_missing_of_a_column_is_dotted_above_its_bar() -> None:
@@ -71,7 +87,7 @@ def test_zero_is_drawn_as_zero_and_not_as_a_gap() -> None:
     drawn = chart("2026-11-22", hours(0))
     assert list(traces(drawn)) == ["Imported"]
     assert set(traces(drawn)["Imported"].y) == {0}
-    assert "'no data'" not in str(columns.cells(drawn))
+    assert not any("gap" in cell for cell in json.loads(columns.cells(drawn, ENGLISH))["cells"])
 
 
 def test_the_future_is_blank() -> None:
@@ -84,7 +100,7 @@ def test_the_future_is_blank() -> None:
 def test_a_change_of_the_clocks_is_marked(period: str, words: str) -> None:
     drawn = chart(period, hours(500))
     assert words in texts(drawn)
-    assert len(figure(drawn).layout.shapes) == 1
+    assert len(figure(drawn, ENGLISH).layout.shapes) == 1
 
 
 @pytest.mark.parametrize(
@@ -102,8 +118,98 @@ def test_the_axis_has_few_round_steps(low: float, high: float, steps: list[float
 
 
 def test_the_axis_of_a_quiet_day_still_has_a_range() -> None:
-    assert figure(chart("2026-11-22", hours(0))).layout.yaxis.range == (0, 1.14)
+    assert figure(chart("2026-11-22", hours(0)), ENGLISH).layout.yaxis.range == (0, 1.14)
 
 
 def test_export_is_labelled_without_a_minus() -> None:
-    assert tuple(figure(chart("2026-11-22", hours(1000, 1000))).layout.yaxis.ticktext) == ("1", "0.5", "0", "0.5", "1")
+    assert tuple(figure(chart("2026-11-22", hours(1000, 1000)), ENGLISH).layout.yaxis.ticktext) == (
+        "1",
+        "0.5",
+        "0",
+        "0.5",
+        "1",
+    )
+
+
+POUND = 10**13  # units
+PENNY = POUND // 100
+
+
+def priced(import_wh: int, pence: int, earned_pence: int = 0, charge_pence: int | None = None) -> Part:
+    """A measured part with what it costs and earns."""
+    charge = None if charge_pence is None else charge_pence * PENNY
+    cost = Cost(pence * PENNY, earned_pence * PENNY, charge)
+    return Part(import_wh, 100 if earned_pence else None, covered_s=86_400, cost=cost)
+
+
+def money(period: str, parts: dict[str, Part], level: str = "month", has_charge: bool = True) -> Chart:
+    view = View("household", "cad-1", level, period, unit="money", has_charge=has_charge)
+    return chart(period, parts, level, view, currency="GBP")
+
+
+def test_money_stands_above_the_axis_its_standing_charge_on_top_and_earnings_below() -> None:
+    found = traces(money("2026-10", {"d01": priced(9000, 250, 40, 53)}))
+    drawn = [found[name].y[0] for name in ("Imported", "Standing charge", "Exported")]
+    assert drawn == [2.5, 0.53, -0.4]
+
+
+def test_without_the_standing_charge_only_the_energy_is_drawn() -> None:
+    drawn = money("2026-10", {"d01": priced(9000, 250, 0, 53)}, has_charge=False)
+    assert "Standing charge" not in traces(drawn)
+    assert figure(drawn, ENGLISH).layout.yaxis.range == (0, 2.5 * HEADROOM)
+
+
+def test_a_negative_price_draws_its_cost_below_the_axis() -> None:
+    drawn = figure(money("2026-10", {"d01": priced(9000, 250), "d02": priced(9000, -30)}), ENGLISH)
+    assert drawn.layout.yaxis.range == (-0.3 * HEADROOM, 2.5 * HEADROOM)
+
+
+def test_money_without_a_tariff_is_drawn_as_energy() -> None:
+    view = View("household", "cad-1", "day", "2026-11-22", unit="money")
+    assert "kWh" in texts(chart("2026-11-22", hours(500), view=view))
+
+
+def test_the_compared_period_is_an_outline_on_an_axis_of_its_own() -> None:
+    other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, hours(900)), EMPTY)
+    drawn = chart("2026-11-22", hours(500), other=other)
+    outline = traces(drawn)["Sunday 15 November"]
+    assert (outline.y[0], outline.yaxis, outline.marker.color) == (0.9, "y3", CLEAR)
+    assert figure(drawn, ENGLISH).layout.yaxis.range == figure(drawn, ENGLISH).layout.yaxis3.range
+    assert figure(drawn, ENGLISH).layout.yaxis.range[1] == pytest.approx(0.9 * HEADROOM)
+
+
+RATES = [8 * PENNY // 1000] * 14 + [30 * PENNY // 1000] * 34
+
+
+def test_prices_are_a_stepped_line_over_the_half_hours_with_its_ends_labelled() -> None:
+    drawn = chart("2026-11-22", hours(500), currency="GBP", prices=RATES)
+    line = figure(drawn, ENGLISH).data[-1]
+    assert line.line.shape == "hv"
+    assert (line.x[0], line.x[-1], len(line.x)) == (-0.5, 23.5, 49)
+    assert (line.y[13], line.y[14]) == (0.08, 0.3)
+    assert {"8 p", "30 p"} <= set(texts(drawn))
+
+
+def test_the_same_price_all_day_is_no_line() -> None:
+    assert "Imported" in traces(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48))
+    assert len(figure(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48), ENGLISH).data) == 1
+
+
+def test_an_unknown_price_breaks_the_line() -> None:
+    line = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[None, *RATES[1:]]), ENGLISH).data[-1]
+    assert line.y[0] is None
+    assert line.connectgaps is False
+
+
+def test_prices_and_bars_share_one_zero_also_where_prices_are_negative() -> None:
+    drawn = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[-4 * PENNY // 1000, *RATES[1:]]), ENGLISH)
+    bars, prices = drawn.layout.yaxis.range, drawn.layout.yaxis4.range
+    assert bars[0] < 0
+    assert bars[0] / bars[1] == pytest.approx(prices[0] / prices[1])
+    assert prices[1] == pytest.approx(0.3 * HEADROOM)
+
+
+def test_tomorrow_is_drawn_by_its_prices_alone() -> None:
+    drawn = chart("2026-11-24", {}, currency="GBP", prices=RATES)
+    steps = figure(drawn, ENGLISH).layout.yaxis.ticktext
+    assert steps == ("0 p", "10 p", "20 p", "30 p")

@@ -1,11 +1,12 @@
 from aggregator import periods
 from dashboard.labels import Label, labels
+from dashboard.languages import ENGLISH
 from dashboard.view import View
 from tests.dashboard.homes import LONDON
 
 
 def named(level: str, period: str, zone: str = LONDON) -> list[Label]:
-    return labels(View("household", "cad-1", level, period), periods.slots(level, period, zone), zone)
+    return labels(View("household", "cad-1", level, period), periods.slots(level, period, zone), zone, ENGLISH)
 
 
 def test_every_third_hour_is_kept_on_a_narrow_screen() -> None:
@@ -30,4 +31,4 @@ def test_the_days_of_a_month_are_numbered_and_its_mondays_named() -> None:
 def test_a_year_keeps_every_other_month_on_a_narrow_screen() -> None:
     months = named("year", "2026")
     assert months[1] == Label("February", "Feb")
-    assert [month.tick for month in months if month.is_major] == ["Jan", "Mar", "May", "Jul", "Sep", "Nov"]
+    assert [month.tick for month in months if month.is_major] == ["Jan", "Mar", "May", "Jul", "Sept", "Nov"]

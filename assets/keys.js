@@ -1,0 +1,76 @@
+// Through time by keys and by swiping: both click the links that are there, so that what leads nowhere stays so.
+(() => {
+    "use strict";
+
+    const ARROWS = { ArrowLeft: "previous", ArrowRight: "next" };
+    // Letters count only while the focus is in the chart's panel: who speaks to the computer sets none off unawares.
+    const LETTERS = { t: "current", d: "to-day", m: "to-month", y: "to-year" };
+    const KEYS = { ...ARROWS, ...LETTERS };
+    // Whoever is in one of these needs the keys for it.
+    const OWN = "input, select, textarea, [contenteditable], details[open] > :not(summary), .column, [role='grid'], [role='dialog']";
+
+    const follow = (id) => {
+        const link = document.getElementById(id);
+        const leads = Boolean(link?.getAttribute("href") && link.offsetParent);
+        if (leads) {
+            link.click();
+        }
+        return leads;
+    };
+
+    document.addEventListener("keydown", (event) => {
+        const isPlain = !event.altKey && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.isComposing;
+        const meant = event.target.closest?.(".panel") ? KEYS : ARROWS;
+        if (isPlain && !event.defaultPrevented && meant[event.key] && !event.target.closest?.(OWN) && follow(meant[event.key])) {
+            event.preventDefault();
+        }
+    });
+
+    // Where the links are shown, they say their keys.
+    const label = () => {
+        for (const [key, id] of Object.entries(KEYS)) {
+            const link = document.getElementById(id);
+            if (link && !link.hasAttribute("aria-keyshortcuts")) {
+                link.setAttribute("aria-keyshortcuts", key);
+            }
+        }
+    };
+    new MutationObserver(label).observe(document.documentElement, { subtree: true, childList: true });
+
+    // A swipe is well sideways and quick; anything else scrolls or touches a column.
+    const FAR = 56; // px
+    const QUICK = 800; // ms
+    let start = null;
+    const swiped = (touch) => {
+        const [across, down] = [touch.clientX - start.x, touch.clientY - start.y];
+        return Math.abs(across) >= FAR && Math.abs(across) > 2 * Math.abs(down) && Date.now() - start.at <= QUICK ? across : 0;
+    };
+
+    const slide = (plot, across) => {
+        if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+            const from = `translateX(${Math.sign(across) * -24}px)`;
+            plot.animate([{ transform: from, opacity: 0.4 }, { transform: "none", opacity: 1 }], { duration: 150, easing: "ease-out" });
+        }
+    };
+
+    const begin = (event) => {
+        const [plot, touch] = [event.target.closest("#figure .plot, #nothing"), event.touches[0]];
+        start = plot && event.touches.length === 1 ? { x: touch.clientX, y: touch.clientY, at: Date.now(), plot } : null;
+    };
+    const end = (event) => {
+        const across = start && swiped(event.changedTouches[0]);
+        if (across && follow(across > 0 ? "previous" : "next")) {
+            if (event.cancelable) {
+                event.preventDefault(); // no click on the column under the finger
+            }
+            slide(start.plot, across);
+        }
+        start = null;
+    };
+    const cancel = () => {
+        start = null;
+    };
+    document.addEventListener("touchstart", begin, { passive: true });
+    document.addEventListener("touchend", end, { passive: false });
+    document.addEventListener("touchcancel", cancel, { passive: true });
+})();

@@ -1,0 +1,95 @@
+"""The page around everything: its head, its frame, and the places that the callbacks fill."""
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard import navigation, static
+from dashboard.attributes import attributes
+from dashboard.language import Language
+from dashboard.pages import household
+
+# Before the first paint, so that no page flashes in the other scheme.
+THEME_SCRIPT = 'try { document.documentElement.dataset.theme = localStorage.getItem("theme") || ""; } catch {}'
+HEAD = f"""<meta name="color-scheme" content="light dark">
+        <meta name="theme-color" content="#f5f7f8" media="(prefers-color-scheme: light)">
+        <meta name="theme-color" content="#0b1318" media="(prefers-color-scheme: dark)">
+        <script>{THEME_SCRIPT}</script>
+        <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
+        <link rel="apple-touch-icon" href="/assets/icon-180.png">
+        <link rel="manifest" href="/assets/manifest.webmanifest">"""
+INDEX = f"""<!DOCTYPE html>
+<html lang="en-GB">
+    <head>
+        {{%metas%}}
+        {HEAD}
+        <link rel="preload" as="script" href="/_dash-component-suites/dash/dcc/async-graph.js">
+        <title>{{%title%}}</title>
+        {{%css%}}
+    </head>
+    <body>
+        <noscript>Wattfall draws its charts with JavaScript; please switch it on.</noscript>
+        {{%app_entry%}}
+        {{%config%}}
+        {{%scripts%}}
+        {{%renderer%}}
+    </body>
+</html>"""
+
+
+def layout(poll_ms: int, lang: Language) -> Component:
+    """What every page has; the callbacks fill it."""
+    return html.Div(
+        [
+            dcc.Location(id="url", refresh=False),
+            *(dcc.Store(id=name) for name in ("tick", "refresh", "title")),
+            html.A(lang.say("Skip to the content"), href="#main", className="skip"),
+            _header(lang),
+            html.Main(
+                [
+                    html.Div(id="alert", className="alert", role="alert"),
+                    html.Div(id="unreachable", className="alert", role="status", hidden=True),
+                    html.Div(id="home", hidden=True),
+                    household.layout(lang),
+                ],
+                id="main",
+                tabIndex="-1",
+                **attributes(
+                    data_poll=poll_ms,
+                    data_ago=lang.say("{duration} ago", duration="{}"),
+                    data_unreachable=lang.say(
+                        "Wattfall cannot be reached. What you see is from {time}; trying again.", time="{}"
+                    ),
+                ),
+            ),
+        ],
+        className="app",
+    )
+
+
+def _header(lang: Language) -> Component:
+    brand = [html.Img(src=static.url("logo.svg"), alt="", width=26, height=26), html.Span("Wattfall")]
+    return html.Header(
+        [
+            html.A(brand, href="/", className="brand", **attributes(aria_label="Wattfall")),
+            html.Span(id="place", className="place"),
+            html.Div(
+                [
+                    html.A(id="tariff", className="quiet", **attributes(data_full="")),
+                    navigation.units(lang),
+                    html.Button(
+                        id="theme",
+                        type="button",
+                        className="step",
+                        **attributes(
+                            data_label=lang.say("Light or dark"),
+                            data_system=lang.say("as the system"),
+                            data_light=lang.say("light"),
+                            data_dark=lang.say("dark"),
+                        ),
+                    ),
+                ],
+                className="settings",
+            ),
+        ],
+        className="top",
+    )

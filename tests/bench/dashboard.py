@@ -1,0 +1,190 @@
+"""The web process under 10,000 viewers, and the page in a cold browser; run by hand: `python -m tests.bench.dashboard`.
+
+`--runs 10 --seconds 10` for more certainty; `--without-browser` for the load alone.
+"""
+
+import argparse
+import os
+import shlex
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from aggregator import periods
+from aggregator.documents import Device, Live
+from aggregator.store import open_store
+from tests.bench.load import CONNECTIONS, Load, find_poll, load
+from tests.browser.conftest import ARGS, CHROMIUM, DESK
+from tests.dashboard import homes
+
+VIEWERS, POLL_S = 10_000, 10
+ROOT = Path(__file__).parents[2]
+
+# Chromium's clock starts with the navigation; two frames after the bars are in the page they are on the screen.
+WATCH = """
+window.seen = {};
+const painted = (name) => requestAnimationFrame(() => requestAnimationFrame(() => {
+    window.seen[name] ??= performance.now();
+}));
+new MutationObserver((mutations) => {
+    if (mutations.some(({target}) => target.closest?.(".barlayer") && document.querySelector(".barlayer path"))) {
+        painted(window.seen.asked ? "changed" : "chart");
+    }
+}).observe(document, {childList: true, subtree: true, attributes: true, attributeFilter: ["d"]});
+addEventListener("click", () => { window.seen.asked ??= performance.now(); }, {capture: true});
+"""
+LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .filter((entry) => entry.startTime <= window.seen.chart)
+    .map((entry) => [entry.name, entry.transferSize])"""
+
+
+def fill(url: str, count: int, now: int) -> None:
+    """Homes with the charts of today, this month and this year, and one with a past to look at."""
+    store = open_store(url)
+    homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
+    spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in ("day", "month", "year")]
+    charts = [(level, period, store.document(level, "cad-0", period)) for level, period in spans]
+    with store.round():
+        for number in range(1, count):
+            store.put_device(Device(f"cad-{number}"))
+            for level, period, chart in charts:
+                assert chart
+                store.merge_parts(level, f"cad-{number}", period, chart.timezone, chart.parts)
+        store.put_live([Live(f"cad-{number}", now, now, 300 + number, number, 0, None) for number in range(count)])
+    store.close()
+
+
+@contextmanager
+def web(url: str) -> Iterator[int]:
+    """The port of the Procfile's web process, on a store."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
+    _, *arguments = shlex.split(line.removeprefix("web:"))
+    environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    process = subprocess.Popen([sys.executable, "-m", "dashboard.cli", *arguments], env=environ, cwd=ROOT)
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    answers = 0
+    while answers < 20:  # enough for both workers to have answered
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                answers += 1
+        except OSError:
+            assert time.monotonic() < deadline, "the web process does not answer"
+            time.sleep(0.1)
+
+
+# the load
+
+
+def report_load(name: str, run: Callable[[], Load], runs: int) -> None:
+    """A line a run."""
+    for _ in range(runs):
+        done = run()
+        cuts = statistics.quantiles(done.times, n=100)
+        print(
+            f"{name:<40} {len(done.times) / done.took:>7,.0f}/s  p50 {cuts[49]:>6.1f}  p99 {cuts[98]:>6.1f}"
+            f"  max {max(done.times):>6.0f} ms  errors {done.errors}",
+            flush=True,
+        )
+
+
+def report_poll(done: Load) -> None:
+    """What one poll takes and weighs, beside the aims."""
+    middle = statistics.median(done.times)
+    print(f"{'a poll of an idle server':<40} {middle:>7.1f} ms  of 10: {middle / 10:.0%}", end="")
+    print(f"  {done.size:,} bytes with headers, of 1,000: {done.size / 1000:.0%}")
+
+
+# the page
+
+
+def _cold(port: int) -> tuple[float, float, int, int, list[str]]:
+    """ms to the chart, ms of a change of period, bytes and requests to the chart, and which were large."""
+    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK
+        )
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.goto(f"http://127.0.0.1:{port}/d/cad-0", wait_until="commit")
+        chart = _seen(page, "chart")
+        loaded = page.evaluate(LOADED)
+        page.wait_for_timeout(500)
+        page.click("#previous")
+        change = _seen(page, "changed") - page.evaluate("window.seen.asked")
+        context.close()
+    large = [f"{size:>8,} {name.split('/', 3)[3]}" for name, size in loaded if size > 20_000]
+    return chart, change, sum(size for _, size in loaded), len(loaded), large
+
+
+def _seen(page: Page, what: str) -> float:
+    page.wait_for_function("(what) => window.seen?.[what]", arg=what)
+    return float(page.evaluate("(what) => window.seen[what]", what))
+
+
+def report_page(port: int, runs: int) -> None:
+    """Medians of cold browsers, beside the aims."""
+    charts, changes, sizes, counts, large = zip(*(_cold(port) for _ in range(runs)), strict=True)
+    for name, values, aim, unit in (
+        ("navigation to the first chart, painted", charts, 1500, "ms"),
+        ("click to the chart of another period", changes, 200, "ms"),
+        ("bytes to the first chart", sizes, 850_000, "bytes"),
+    ):
+        middle = statistics.median(values)
+        print(f"{name:<44} {middle:>9,.0f} {unit}  of {aim:,}: {middle / aim:.0%}  (worst {max(values):,.0f})")
+    print(f"{'requests to the first chart':<44} {max(counts):>9}", *large[0], sep="\n    ")
+
+
+def main() -> None:
+    """Print what the web process does, and what the browser sees."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=10)
+    options.add_argument("--devices", type=int, default=VIEWERS)
+    options.add_argument("--without-browser", action="store_true")
+    chosen = options.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside,
+    ):
+        url = f"sqlite:///{folder}/bench.db"
+        fill(url, chosen.devices, int(time.time()))
+        with web(url) as port:
+            poll = find_poll(port, "cad-0")
+
+            def run(rate: float, *, keeps: bool) -> Load:
+                return beside.submit(load, poll, chosen.devices, Load(port, rate, chosen.seconds, keeps)).result()
+
+            rate = VIEWERS / POLL_S
+            report_poll(run(20, keeps=True))
+            report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: run(rate, keeps=True), chosen.runs)
+            report_load(f"{rate:,.0f}/s, a connection each", lambda: run(rate, keeps=False), chosen.runs)
+            report_load(f"all that go over {CONNECTIONS} connections", lambda: run(0, keeps=True), chosen.runs)
+            if not chosen.without_browser:
+                report_page(port, max(5, chosen.runs))
+
+
+if __name__ == "__main__":
+    main()

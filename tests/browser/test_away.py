@@ -1,0 +1,114 @@
+"""What comes and goes by itself: the first reading, a tab that is not looked at, a store that is away for a while."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from aggregator.documents import Device
+from aggregator.errors import StoreAway
+from aggregator.store import open_store
+from aggregator.store.base import Store
+from tests.browser.conftest import QUICK_MS, Open, bars, serve
+from tests.dashboard import homes
+
+
+class Faraway:
+    """A store that can be away."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_away = False
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        ask: Callable[..., object] = getattr(self._store, name)
+
+        def answer(*given: object, **named: object) -> object:
+            if self.is_away:
+                raise StoreAway("nobody answers")
+            return ask(*given, **named)
+
+        return answer
+
+
+@pytest.fixture
+def faraway(tmp_path: Path) -> Iterator[tuple[Faraway, str]]:
+    opened = open_store(f"sqlite:///{tmp_path}/faraway.db")
+    homes.fill(opened, Device("cad-1"), "2026-11-14", homes.NOW)
+    opened.put_live([homes.live("cad-1", 612)])
+    store = Faraway(opened)
+    for address in serve(cast(Store, store), QUICK_MS):
+        yield store, address
+    opened.close()
+
+
+def test_a_store_that_is_away_is_said_once_the_chart_stays_and_all_is_well_when_it_is_back(
+    faraway: tuple[Faraway, str], visit: Open
+) -> None:
+    store, address = faraway
+    page = visit("/d/cad-1", at=address)
+    drawn, total = bars(page), page.locator("#total").inner_text()
+    store.is_away = True
+    alert = page.get_by_role("alert").filter(has_text="The data is out of reach for the moment.")
+    expect(alert).to_be_visible()
+    page.wait_for_timeout(3 * QUICK_MS)
+    expect(page.locator(".alert p")).to_have_count(1)
+    assert (bars(page), page.locator("#total").inner_text()) == (drawn, total)
+    expect(page.locator("#power-number")).to_have_text("612")
+    page.get_by_role("link", name="Previous").click()
+    page.wait_for_timeout(QUICK_MS)
+    expect(page.get_by_role("heading", name="Monday 23 November 2026")).to_be_visible()
+    store.is_away = False
+    expect(page.get_by_role("heading", name="Sunday 22 November 2026")).to_be_visible()
+    expect(page.locator(".alert p")).to_have_count(0)
+
+
+def test_a_page_opened_while_the_store_is_away_fills_itself_later(faraway: tuple[Faraway, str], visit: Open) -> None:
+    store, address = faraway
+    visit("/d/cad-1", at=address)
+    store.is_away = True
+    page = visit("/d/cad-1/month", at=address, ready=".alert p")
+    expect(page.locator(".alert p")).to_have_count(1)
+    store.is_away = False
+    expect(page.get_by_role("heading", name="November 2026", exact=True)).to_be_visible()
+    expect(page.locator(".alert p")).to_have_count(0)
+
+
+def test_the_first_reading_appears_by_itself(empty_home: tuple[Store, str], visit: Open) -> None:
+    store, address = empty_home
+    page = visit("/", at=address)
+    expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
+    store.put_device(Device("cad-9"))
+    store.put_live([homes.live("cad-9", 431)])
+    expect(page.get_by_role("link", name=re.compile("cad-9"))).to_contain_text("431")
+    link = page.get_by_role("link", name=re.compile("cad-9"))
+    link.focus()
+    store.put_live([homes.live("cad-9", 987, age=1)])
+    expect(link).to_contain_text("987")
+    expect(link).to_be_focused()
+
+
+def hide(page: Page, is_hidden: bool) -> None:
+    """Pretend that the tab was left or is looked at again."""
+    page.evaluate(
+        "is => { Object.defineProperty(document, 'hidden', {value: is, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange')); }",
+        is_hidden,
+    )
+
+
+def test_a_hidden_tab_rests_and_asks_at_once_when_it_is_looked_at_again(
+    empty_home: tuple[Store, str], visit: Open
+) -> None:
+    page = visit("/", at=empty_home[1])
+    asked: list[str] = []
+    hide(page, True)
+    page.wait_for_timeout(QUICK_MS)
+    page.on("request", lambda sent: asked.append(sent.url))
+    page.wait_for_timeout(3 * QUICK_MS)
+    assert asked == []
+    with page.expect_response(re.compile("_dash-update-component")):
+        hide(page, False)

@@ -1,0 +1,82 @@
+"""The whole dashboard for a reader whose browser is set to German."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, Playwright, ViewportSize, expect
+
+from tests.browser.conftest import DESK, PHONE, Open, Screen, bars, browser, settled
+
+SMALLEST = ViewportSize(width=320, height=640)
+PATHS = (
+    "/",
+    "/d/cad-1?compare=week",
+    "/d/cad-solar?unit=money",
+    "/d/cad-agile/day/2026-11-24",
+    "/d/cad-silent",
+    "/d/cad-patchy/month",
+    "/d/cad-solar/month?unit=money&compare=previous",
+    "/d/cad-1/year?compare=previous",
+    "/d/cad-new",
+    "/d/nobody",
+    "/d/cad-1/tariff",
+)
+CUT_OFF = """() => [...document.querySelectorAll(":is(.tile, .panel, .top) *")]
+    .filter((one) => one.checkVisibility() && !one.closest(".small, .unseen, .rest, .scale, .heat, svg, .columns"))
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
+    .map((one) => one.outerHTML.slice(0, 200))"""
+
+
+@pytest.fixture(scope="module")
+def german_screen(driver: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    context = browser(driver, tmp_path_factory.mktemp("german"), "de-DE")
+    yield Screen(context)
+    context.close()
+
+
+@pytest.fixture
+def besuche(german_screen: Screen, address: str) -> Iterator[Open]:
+    def opened(path: str, viewport: ViewportSize = DESK) -> Page:
+        return german_screen.open(address + path, viewport, "light")
+
+    yield opened
+    assert german_screen.leave() == []
+
+
+def test_a_german_browser_shows_german_words_numbers_and_dates(besuche: Open) -> None:
+    page = besuche("/d/cad-1/day/2026-11-22?unit=money&compare=week")
+    bars(page)
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.get_by_role("heading", name="Sonntag, 22. November 2026")).to_be_visible()
+    expect(page.locator("#total")).to_have_text(re.compile(r"^\d+,\d\d\s£$"))
+    expect(page.locator("#remarks")).to_contain_text("Grundpreis")
+    expect(page.locator("#remarks")).to_contain_text(re.compile(r"(mehr|weniger) als Sonntag, 15\. November"))
+    expect(page.locator("#power-age")).to_have_text(re.compile(r"^vor \d+ s$"))
+    page.get_by_role("link", name="Monat", exact=True).click()
+    expect(page.get_by_role("heading", name="November 2026", exact=True)).to_be_visible()
+    expect(page.get_by_role("grid", name="Stunden nach Tagen, November 2026")).to_be_visible()
+
+
+def test_the_calendar_speaks_german_and_its_weeks_begin_on_monday(besuche: Open) -> None:
+    page = besuche("/d/cad-1/day/2026-11-22")
+    bars(page)
+    page.get_by_role("button", name="Tag wählen").click()
+    expect(page.get_by_role("dialog").locator("thead th").first).to_have_attribute("aria-label", "Montag")
+    page.get_by_role("gridcell", name="Samstag, 21. November 2026").click()
+    expect(page.get_by_role("heading", name="Samstag, 21. November 2026")).to_be_visible()
+
+
+def test_the_tariff_is_asked_for_in_german(besuche: Open) -> None:
+    page = besuche("/d/cad-1/tariff")
+    expect(page.get_by_label("Grundpreis").first).to_have_value("53,1")
+
+
+def test_no_word_is_too_long_for_a_phone(besuche: Open) -> None:
+    for path in PATHS:
+        page = besuche(path)
+        settled(page)
+        for viewport in (PHONE, SMALLEST):
+            page.set_viewport_size(viewport)
+            page.wait_for_function("innerWidth === document.documentElement.scrollWidth")
+            assert page.evaluate(CUT_OFF) == [], path

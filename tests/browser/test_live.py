@@ -1,0 +1,233 @@
+"""What goes on by itself while somebody looks: the age, the polls, the last hour."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from aggregator.documents import Device, Live
+from aggregator.readings import Reading
+from aggregator.store import open_store
+from aggregator.store.base import Store
+from tests.browser.conftest import PHONE, Open, Screen, serve
+from tests.dashboard import homes
+from tests.dashboard.homes import NOW
+
+QUICK_MS = 400  # between polls
+HOME, SUNNY, GAPPY = "cad-1", "cad-solar", "cad-gappy"
+DRAWN = ".above .line[d*=L]"
+STEPS = "path => (path.getAttribute('d').match(/[ML]/g) || []).length"
+WATCH_SHIFTS = """() => {
+    window.shifts = [];
+    const moved = (entry) => entry.sources.map(({ node }) => node?.id || node?.parentNode?.id);
+    new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map(moved)))
+        .observe({ type: "layout-shift", buffered: false });
+}"""
+PLACES = """() => [...document.querySelectorAll(".tile, .tile > *, .panel")].map((element) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return [x, y, width, height];
+})"""
+POSTS = "**/_dash-update-component*"
+HIDE = """isHidden => {
+    Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+class Clock:
+    """Time that goes on from NOW."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self) -> int:
+        return NOW + int(time.monotonic() - self._began)
+
+
+class Living:
+    """Homes that send, and the address of a server that shows them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.now = Clock()
+        self.address = ""
+        self._newest: dict[str, int] = {}
+
+    def send(self, device_id: str, power_w: int, at: int | None = None) -> None:
+        """A reading of now, or of another moment."""
+        moment = max(self.now(), self._newest.get(device_id, 0) + 1) if at is None else at
+        self._newest[device_id] = moment
+        block = (device_id, moment - moment % 1800)
+        self.store.write_readings({block: {moment: Reading(device_id, moment, power_w, None, None)}}, moment)
+        self.store.put_live([Live(device_id, moment, moment, power_w, None, None, None)])
+
+
+@pytest.fixture
+def living(tmp_path: Path) -> Iterator[Living]:
+    store = open_store(f"sqlite:///{tmp_path}/living.db")
+    home = Living(store)
+    with store.round():
+        homes.fill(store, Device(HOME, tariff=homes.NIGHT), "2026-11-14", NOW)
+        homes.fill(store, Device(SUNNY, tariff=homes.SOLAR), "2026-11-14", NOW, homes.sunny)
+        for device in (GAPPY, "cad-new"):
+            store.put_device(Device(device))
+        for age in range(3540, 0, -60):
+            home.send(HOME, 148 if age > 600 else 3140, NOW - age)
+            home.send(SUNNY, 300 - (3540 - age) // 3, NOW - age)
+            if not 1200 < age < 1800:
+                home.send(GAPPY, 500, NOW - age)
+    for address in serve(store, QUICK_MS, home.now):
+        home.address = address
+        yield home
+    store.close()
+
+
+def asked_by(page: Page) -> list[str]:
+    """What is asked of the callbacks from now on: `poll` or `page`."""
+    asked: list[str] = []
+
+    def note(body: str | None) -> None:
+        if body and '"changedPropIds"' in body:
+            asked.append("poll" if "power-number.children" in body else "page")
+
+    page.on("request", lambda sent: note(sent.post_data) if "/_dash-update-component" in sent.url else None)
+    return asked
+
+
+def test_the_number_and_its_age_follow_the_readings(living: Living, visit: Open) -> None:
+    living.send(HOME, 612)
+    page = visit(f"/d/{HOME}", living.address)
+    expect(page.locator("#power-number")).to_have_text("612")
+    age = page.locator("#power-age")
+    expect(age).to_have_text(re.compile(r"^\d+ s ago$"))
+    expect(age).not_to_have_text(age.text_content() or "")
+    living.send(HOME, 987)
+    expect(page.locator("#power-number")).to_have_text("987")
+
+
+def test_the_last_hour_grows_without_being_drawn_anew(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{HOME}", living.address)
+    line = page.locator(".above .line")
+    expect(page.locator("#hour-graph svg")).to_have_count(1)
+    page.evaluate("document.querySelector('#hour-graph svg').isOld = true")
+    steps, path = line.evaluate(STEPS), line.get_attribute("d") or ""
+    living.send(HOME, 4400)
+    expect(page.locator(".labels text.highest")).to_have_text("4.40 kW")
+    assert line.evaluate(STEPS) == steps + 1
+    assert (line.get_attribute("d") or "").count(",") == path.count(",") + 1
+    assert page.evaluate("document.querySelector('#hour-graph svg').isOld")
+
+
+def test_the_last_hour_is_said_in_words(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{HOME}", living.address)
+    graph = page.get_by_role("img", name="Power in the last hour: between 148 W and 3.14 kW")
+    expect(graph).to_be_visible()
+    page.goto(f"{living.address}/d/{SUNNY}")
+    expect(page.get_by_role("img", name="between 860 W exporting and 300 W")).to_be_visible()
+    page.goto(f"{living.address}/d/cad-new")
+    expect(page.get_by_role("img", name="No power in the last hour")).to_have_count(1)
+
+
+def test_no_line_is_drawn_across_a_gap(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{GAPPY}", living.address)
+    page.wait_for_selector(DRAWN, state="attached")
+    assert (page.locator(".above .line").get_attribute("d") or "").count("M") == 2
+
+
+def test_a_point_of_the_last_hour_can_be_read_out(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{HOME}", living.address)
+    page.wait_for_selector(DRAWN, state="attached")
+    graph, readout = page.locator("#hour-graph"), page.locator("#hour-graph output")
+    graph.hover(position={"x": 3, "y": 40})
+    expect(readout).to_contain_text("148 W")
+    assert (readout.text_content() or "").startswith("13:2")
+    page.mouse.move(5, 5)
+    expect(readout).to_be_empty()
+    page.locator("#hour-graph").focus()
+    page.keyboard.press("End")
+    expect(readout).to_have_text("14:19:04  3.14 kW")
+    page.keyboard.press("ArrowLeft")
+    expect(readout).to_have_text("14:18:04  3.14 kW")
+    page.keyboard.press("Escape")
+    expect(readout).to_be_empty()
+
+
+def test_another_home_has_an_hour_of_its_own(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{HOME}", living.address)
+    page.wait_for_selector(DRAWN, state="attached")
+    page.evaluate(f"wattfall.go('/d/{SUNNY}')")
+    expect(page.locator(".labels text.lowest")).to_have_text("−860 W")
+    page.go_back()
+    expect(page.locator(".labels text.highest")).to_have_text("3.14 kW")
+
+
+def test_a_page_asks_once_when_it_opens(visit: Open, address: str) -> None:
+    page = visit("/")
+    asked = asked_by(page)
+    page.goto(f"{address}/d/{HOME}")
+    expect(page.locator("#power-number")).to_have_text("612")
+    page.wait_for_timeout(1500)
+    assert sorted(asked) == ["page", "poll"]
+
+
+def test_a_hidden_tab_rests_and_asks_at_once_when_it_is_looked_at(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{HOME}", living.address)
+    expect(page.locator("#power-number")).not_to_be_empty()
+    page.evaluate(HIDE, True)
+    page.wait_for_timeout(QUICK_MS)
+    asked = asked_by(page)
+    page.wait_for_timeout(5 * QUICK_MS)
+    assert asked == []
+    page.evaluate("document.getElementById('main').dataset.poll = 60000")  # the next one is not due for a minute
+    living.send(HOME, 777)
+    page.evaluate(HIDE, False)
+    expect(page.locator("#power-number")).to_have_text("777")
+    assert sorted(asked) == ["page", "poll"]
+
+
+def test_readings_missed_while_the_tab_was_hidden_are_drawn(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{GAPPY}", living.address)
+    page.wait_for_selector(DRAWN, state="attached")
+    page.evaluate(HIDE, True)
+    for age in (40, 30, 20):
+        living.send(GAPPY, 2000 + age, living.now() - age)
+    living.send(GAPPY, 900)
+    page.evaluate(HIDE, False)
+    expect(page.locator(".labels text.highest")).to_have_text("2.04 kW")
+    expect(page.locator("#power-number")).to_have_text("900")
+
+
+def test_a_server_that_cannot_be_reached_is_said_and_the_page_recovers(living: Living, screen: Screen) -> None:
+    page = screen.open(f"{living.address}/d/{HOME}", PHONE, "light")
+    expect(page.locator("#power-number")).not_to_be_empty()
+    banner = page.get_by_text("Wattfall cannot be reached. What you see is from")
+    page.route(POSTS, lambda route: route.abort())
+    expect(banner).to_be_visible()
+    page.unroute(POSTS)
+    living.send(HOME, 888)
+    expect(page.locator("#power-number")).to_have_text("888")
+    expect(banner).to_be_hidden()
+    said = screen.leave()
+    assert said
+    assert [one for one in said if not re.search("ERR_FAILED|Failed to fetch|the server did not respond", one)] == []
+
+
+def test_nothing_moves_while_the_page_polls(living: Living, visit: Open) -> None:
+    living.send(HOME, 612)
+    page = visit(f"/d/{HOME}", living.address)
+    page.wait_for_selector(".barlayer path")
+    page.wait_for_timeout(500)
+    page.evaluate(WATCH_SHIFTS)
+    asked, before = asked_by(page), page.evaluate(PLACES)
+    for watts in (613, 245, 987):
+        living.send(HOME, watts)
+        expect(page.locator("#power-number")).to_have_text(str(watts))
+    assert asked.count("poll") >= 3
+    assert page.evaluate("window.shifts") == []
+    for watts, shown in ((12_345, "12.3"), (-640, "640"), (8, "8")):  # the unit moves with its number, and only that
+        living.send(HOME, watts)
+        expect(page.locator("#power-number")).to_contain_text(shown)
+    assert page.evaluate(PLACES) == before

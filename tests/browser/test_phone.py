@@ -1,0 +1,45 @@
+"""The page on a phone: everything within its width, under a thumb, and to be read before it is opened."""
+
+from playwright.sync_api import ViewportSize, expect
+
+from tests.browser.conftest import DESK, PHONE, Open, bars
+
+SMALLEST = ViewportSize(width=320, height=640)
+
+
+def test_a_phone_shows_every_page_without_scrolling_sideways(visit: Open) -> None:
+    page = visit("/", viewport=PHONE)
+    for path in ("/", "/d/cad-1", "/d/cad-solar/month", "/d/cad-patchy", "/d/cad-1/year", "/d/cad-new", "/d/nobody"):
+        page.evaluate("path => dash_clientside.set_props('url', {pathname: path})", path)
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_the_smallest_phone_still_has_the_whole_navigation(visit: Open) -> None:
+    page = visit("/d/cad-1/month", viewport=SMALLEST)
+    following = page.locator("#next").bounding_box()
+    assert following is not None
+    assert following["x"] + following["width"] <= 320
+
+
+def test_a_first_tap_on_a_phone_shows_the_card_and_a_second_goes_down_to_the_day(visit: Open) -> None:
+    page = visit("/d/cad-1/month/2026-11", viewport=PHONE)
+    bars(page)
+    column = page.locator(".column").nth(9)
+    column.tap()
+    expect(column.locator(".card")).to_have_css("opacity", "1")
+    expect(page.get_by_role("heading", name="November 2026", exact=True)).to_be_visible()
+    column.tap()
+    expect(page.get_by_role("heading", name="Tuesday 10 November 2026")).to_be_visible()
+    navigation = page.get_by_role("navigation", name="Period").bounding_box()
+    assert navigation is not None
+    assert round(navigation["y"] + navigation["height"]) == 844
+
+
+def test_a_wide_screen_names_every_column_and_a_phone_only_some(visit: Open) -> None:
+    shown = []
+    for viewport in (DESK, PHONE):
+        page = visit("/d/cad-1/month/2026-11", viewport=viewport)
+        shown.append(page.locator(".tick:visible").all_inner_texts())
+    assert len(shown[0]) == 30
+    assert [text.split() for text in shown[1]] == [[day, "Mon"] for day in ("2", "9", "16", "23", "30")]

@@ -1,0 +1,20 @@
+"""Another web process: reads a chart of cad-1 with the cache at an address, and prints its import."""
+
+import sys
+
+from flask import Flask
+
+from aggregator.store import open_store
+from dashboard.cache import open_cache
+from dashboard.data import Data
+from tests.dashboard.homes import NOW
+
+store = open_store(sys.argv[1])
+data = Data(store, open_cache(Flask("another"), sys.argv[2]), lambda: NOW)
+device = data.device(None, "cad-1")
+assert device
+data.live(device)
+document = data.document(device, "day", "2026-11-22")
+assert document
+print(document.total.import_wh)
+store.close()

@@ -1,0 +1,158 @@
+"""The web process: how it starts, how its workers share the work, and how it says why it cannot start."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from aggregator.errors import ConfigurationError
+from aggregator.settings import load
+from aggregator.store.base import Store
+from dashboard.app import create_app
+from dashboard.cache import check_cache
+from dashboard.server import check_port, reserve_port, warm
+
+ELSEWHERE = "10.9.9.9"  # no address of this machine
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def command(folder: Path, port: int, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+    variables = {"WATTFALL_STORE": f"sqlite:///{folder}/homes.db", "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dashboard.cli", "web", *arguments],
+        env=os.environ | variables | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refusal(folder: Path, port: int, *arguments: str, **environ: str) -> str:
+    """What a web process that cannot start says, on one line with exit code 2."""
+    said, error = (process := command(folder, port, *arguments, **environ)).communicate(timeout=30)
+    assert (process.returncode, said, error.count("\n")) == (2, "", 1)
+    return error
+
+
+@contextmanager
+def running(folder: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+    process = command(folder, port)
+    try:
+        deadline = time.monotonic() + 30
+        while len(listening(port)) < 2 or get(port, "/health") != b"OK":
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def get(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def listening(port: int) -> list[str]:
+    """The sockets that listen on a port, by inode."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"]
+
+
+# ports
+
+
+def test_a_port_in_use_is_refused(port: int) -> None:
+    check_port(port)
+    with (
+        closing(socket.create_server(("127.0.0.1", port))),
+        pytest.raises(ConfigurationError, match=f"port {port} is in use"),
+    ):
+        check_port(port)
+
+
+def test_a_port_in_use_is_refused_even_if_its_owner_would_share_it(port: int) -> None:
+    with closing(socket.create_server(("127.0.0.1", port), reuse_port=True)), pytest.raises(ConfigurationError):
+        check_port(port)
+
+
+def test_a_reserved_port_is_open_to_our_own_workers_and_to_no_second_wattfall(port: int) -> None:
+    with reserve_port(port, "127.0.0.1"):
+        with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}"):
+            reserve_port(port, "127.0.0.1")
+        workers = [socket.create_server(("127.0.0.1", port), reuse_port=True) for _ in range(2)]
+        for worker in workers:
+            worker.close()
+    reserve_port(port, "127.0.0.1").close()
+
+
+def test_an_address_of_another_machine_is_one_line(tmp_path: Path, port: int) -> None:
+    assert f"cannot listen on {ELSEWHERE}:{port}: " in refusal(tmp_path, port, "--host", ELSEWHERE)
+
+
+# caches
+
+
+@pytest.mark.parametrize("url", ["nonsense", "memcached://localhost", "redis//localhost"])
+def test_a_cache_that_is_none_is_one_line(tmp_path: Path, port: int, url: str) -> None:
+    said = refusal(tmp_path, port, WATTFALL_CACHE=url)
+    assert said == "wattfall: WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379\n"
+
+
+@pytest.mark.parametrize("url", ["redis://localhost:many", "redis://localhost/?socket_timeout=soon"])
+def test_a_cache_that_cannot_be_read_names_the_variable(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="WATTFALL_CACHE cannot be read: "):
+        check_cache(url)
+
+
+@pytest.mark.parametrize("url", ["", "redis://localhost:6379", "redis://localhost/2", "rediss://:secret@cache:1"])
+def test_a_cache_may_be_away_at_the_start(url: str) -> None:
+    check_cache(url)
+
+
+# workers
+
+
+def test_each_worker_has_a_socket_of_its_own_and_serves_every_script(tmp_path: Path, port: int) -> None:
+    with running(tmp_path, port):
+        scripts = re.findall(r'src="(/[^"]+)"', get(port, "/").decode())
+        assert len(listening(port)) == 2
+        for _ in range(8):  # whichever worker the kernel chooses
+            assert get(port, scripts[-1])
+
+
+def test_a_second_wattfall_on_the_same_port_is_refused(tmp_path: Path, port: int) -> None:
+    with running(tmp_path, port):
+        assert refusal(tmp_path, port) == f"wattfall: port {port} is in use; choose another with --port\n"
+        assert get(port, "/health") == b"OK"
+
+
+def test_it_ends_without_a_word_and_can_be_started_again_at_once(tmp_path: Path, port: int) -> None:
+    for _ in range(2):
+        with running(tmp_path, port) as process:
+            get(port, "/")
+        assert process.returncode == 0
+        assert listening(port) == []
+
+
+def test_a_worker_serves_what_a_page_of_another_worker_names(store: Store) -> None:
+    page = create_app(load({}), store).server.test_client().get("/").text
+    other = create_app(load({}), store).server
+    warm(other)
+    for script in re.findall(r'src="(/[^"]+)"', page):
+        assert other.test_client().get(script, buffered=True).status_code == 200
