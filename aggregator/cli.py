@@ -5,14 +5,14 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
-from aggregator import periods, tables, tariff_cli
+from aggregator import desk_cli, periods, tables, tariff_cli
 from aggregator.aws_cli import costs_command, package_command
 from aggregator.console import known, log_to_stderr, opened, until_stopped, with_days, with_store
-from aggregator.documents import Device, Document, as_json, live_json
+from aggregator.documents import Device, Document, as_json, check_labels, live_json
 from aggregator.errors import ConfigurationError, Refused
 from aggregator.feed import check_is_demo, fill, run_simulator
 from aggregator.ingest import Outcome, ingest_lines
@@ -45,7 +45,7 @@ def ingest_command(settings: Settings, source: BinaryIO, store_url: str | None) 
     if number == 1:
         click.echo("the input is empty", err=True)
     click.echo(json.dumps(outcome.as_json()))
-    sys.exit(0 if outcome.accepted or outcome.unchanged else 1)
+    sys.exit(0 if outcome.accepted or outcome.unchanged or outcome.statuses else 1)
 
 
 def _name_refused(number: int, refused: Refused) -> None:
@@ -87,15 +87,28 @@ def device() -> None:
 @click.argument("device_id", metavar="DEVICE")
 @click.option("--timezone", help="An IANA time zone, like Europe/London.")
 @click.option("--max-power-w", type=click.IntRange(1, 10_000_000), help="What the home can draw or give at most, W.")
+@click.option("--household", metavar="ID", help="The household that it belongs to; '' for none, here and below.")
+@click.option("--name", help="What its people call the home, like '12 Acacia Road'.")
+@click.option("--serial", help="The serial number of the device.")
+@click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
+@click.option("--postcode")
 @with_store
 @click.pass_obj
 def device_set(
-    settings: Settings, device_id: str, timezone: str | None, max_power_w: int | None, store_url: str | None
+    settings: Settings,
+    /,
+    device_id: str,
+    timezone: str | None,
+    max_power_w: int | None,
+    store_url: str | None,
+    **labels: str | None,
 ) -> None:
     """Add a device, or change it; its charts are made anew where that matters."""
     store = opened(settings, store_url)
     stored = store.device(check_id(device_id))
     changed = stored or Device(device_id, settings.timezone)
+    named: dict[str, Any] = {field: text for field, text in labels.items() if text is not None}
+    changed = check_labels(replace(changed, **named))
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
     zone = periods.check_timezone(timezone) if timezone else changed.timezone
@@ -103,7 +116,7 @@ def device_set(
         store.put_device(changed)
     if zone != changed.timezone:
         rezone(store, changed, zone)
-    elif stored and changed != stored:
+    elif stored and changed.max_power_w != stored.max_power_w:
         rebuild(store, changed, None, None)
     drain(store)
     click.echo(tables.device_line(known(store, device_id)))
@@ -196,4 +209,5 @@ COMMANDS = (
     tables_group,
     costs_command,
     package_command,
+    *desk_cli.COMMANDS,
 )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from aggregator import periods
+from aggregator.errors import ConfigurationError, shown
 from aggregator.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.periods import Slot
 
@@ -92,6 +93,31 @@ class Device:
     max_power_w: int = 100_000  # W; a reading beyond it, or a register that rises faster, is quarantined
     registers: tuple[str, ...] = ()  # which of import_wh and export_wh it has ever reported
     tariff: str = ""  # as JSON text, see `tariffs`; empty without one
+    household: str = ""  # the id of the household that it belongs to; empty while it belongs to none
+    name: str = ""  # what its people call the home: 12 Acacia Road
+    serial: str = ""  # of the device that sends
+    meter_point: str = ""  # number of the meter point, 13 digits in Great Britain
+    postcode: str = ""
+    marks: str = ""  # what people know of exchanges of its meter, see `marks`
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people know it by, without what is empty."""
+        return {field: text for field in LABELS if (text := getattr(self, field))}
+
+
+LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # and their most characters
+
+
+def check_labels(device: Device) -> Device:
+    """`device`, if what people know it by can be kept. Raises ConfigurationError."""
+    for field, text in device.labels.items():
+        if len(text) > LABELS[field] or not text.isprintable() or text != text.strip():
+            raise ConfigurationError(
+                f"{field} is {shown(text)}; it has up to {LABELS[field]} printable characters,"
+                " and no space at its beginning or end"
+            )
+    return device
 
 
 def add(parts: Iterable[Part]) -> Part:

@@ -9,6 +9,7 @@ or faster than its maximum power) is decided by what follows, see `segments`.
 
 The answer depends on a bounded neighbourhood: once a register has run on for DECIDE_S and two readings, it no longer
 matters what came before (`anchor_before`). The waterfall uses that to recompute no more than a change can touch.
+What people have said about an exchange (`marks`) goes before what the readings look like.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,6 +19,7 @@ from operator import attrgetter, ge, sub
 from typing import NamedTuple
 
 from aggregator.documents import EMPTY, Part
+from aggregator.marks import Marks, marked_between
 from aggregator.periods import Window
 from aggregator.power import MAX_GAP_S, held_power, with_power
 from aggregator.readings import Reading
@@ -37,6 +39,7 @@ class Register(NamedTuple):
     ats: Sequence[int]  # UTC seconds
     whs: Sequence[int]  # Wh
     meters: Sequence[str | None]
+    marks: Marks = ()
 
 
 class Share(NamedTuple):
@@ -49,7 +52,11 @@ class Share(NamedTuple):
 
 
 def half_hour_parts(
-    readings: Sequence[Reading], edges: Sequence[int], max_power_w: int, unusable: Collection[Window] = ()
+    readings: Sequence[Reading],
+    edges: Sequence[int],
+    max_power_w: int,
+    unusable: Collection[Window] = (),
+    marks: Marks = (),
 ) -> list[Part]:
     """The energy between each two neighbouring `edges`, from readings in order of time, one an instant.
 
@@ -60,7 +67,9 @@ def half_hour_parts(
     spans: list[tuple[int, int]] = []
     for channel in CHANNELS:
         pieces = [
-            piece for whole in segments(register(readings, channel), max_power_w) for piece in _without(whole, unusable)
+            piece
+            for whole in segments(register(readings, channel, marks), max_power_w)
+            for piece in _without(whole, unusable)
         ]
         spans += [(piece.ats[0], piece.ats[-1]) for piece in pieces]
         shares[channel] = _shares(pieces, edges)
@@ -70,9 +79,9 @@ def half_hour_parts(
     return parts
 
 
-def gaps(readings: Sequence[Reading], max_power_w: int) -> list[set[Window]]:
+def gaps(readings: Sequence[Reading], max_power_w: int, marks: Marks = ()) -> list[set[Window]]:
     """The times between two believed readings that are longer than MAX_GAP_S, of each register that has readings."""
-    registers = [segments(register(readings, channel), max_power_w) for channel in CHANNELS]
+    registers = [segments(register(readings, channel, marks), max_power_w) for channel in CHANNELS]
     return [
         {Window(*pair) for piece in pieces for pair in pairwise(piece.ats) if pair[1] - pair[0] > MAX_GAP_S}
         for pieces in registers
@@ -80,14 +89,19 @@ def gaps(readings: Sequence[Reading], max_power_w: int) -> list[set[Window]]:
     ]
 
 
-def register(readings: Sequence[Reading], channel: str) -> Register:
-    """The readings that have a value for a channel."""
+def register(readings: Sequence[Reading], channel: str, marks: Marks = ()) -> Register:
+    """The readings that have a value for a channel, with what people have said about its meter."""
     value = _VALUE[channel]
     whs = list(map(value, readings))
     if None in whs:
         readings = [reading for reading in readings if value(reading) is not None]
         whs = list(map(value, readings))
-    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings])
+    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], marks)
+
+
+def register_at(piece: Register, at: int) -> int:
+    """The register at an instant within a segment, Wh, rounded down."""
+    return _at(piece, at)[0]
 
 
 def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
@@ -155,7 +169,7 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
                 continue
         kept[-1].append(position)
         position += 1
-    ats, whs, meters = points
+    ats, whs, meters, _ = points
     return [Register([ats[i] for i in piece], [whs[i] for i in piece], [meters[i] for i in piece]) for piece in kept]
 
 
@@ -179,12 +193,18 @@ def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tupl
             return position, False
     is_known = strange + DECIDE_READINGS < len(ats) and ats[-1] >= ats[strange] + DECIDE_S
     if is_known or _is_other_meter(points, good, strange):
-        goes_on = all(_follows(points, position - 1, position, max_power_w) for position in following)
+        goes_on = all(
+            _follows(points, position - 1, position, max_power_w) or _marked(points, position - 1, position)
+            for position in following
+        )
         return (strange, True) if goes_on else (strange + 1, False)
     return None
 
 
 def _is_other_meter(points: Register, one: int, other: int) -> bool:
+    marked = _marked(points, one, other)
+    if marked is not None:
+        return marked
     before, after = points.meters[one], points.meters[other]
     return before is not None and after is not None and before != after
 
@@ -192,13 +212,20 @@ def _is_other_meter(points: Register, one: int, other: int) -> bool:
 def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
     """Whether one meter can have shown these two values; 1 Wh of the rise may be its own rounding."""
     rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
-    is_possible = rise >= 0 and (rise - 1) * 3600 <= max_power_w * seconds and seconds <= LONGEST_S
-    return is_possible and not _is_other_meter(points, one, other)
+    is_possible = rise >= 0 and seconds <= LONGEST_S and not _is_other_meter(points, one, other)
+    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _marked(points, one, other) is False)
+
+
+def _marked(points: Register, one: int, other: int) -> bool | None:
+    """Whether people have said that the meter was exchanged between two readings."""
+    return marked_between(points.marks, points.ats[one], points.ats[other]) if points.marks else None
 
 
 def _runs_on(points: Register, max_power_w: int) -> bool:
     """Every step is a plain one; the common case, without a Python loop."""
-    ats, whs, meters = points
+    ats, whs, meters, marks = points
+    if marks and marked_between(marks, ats[0], ats[-1]):
+        return False
     if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
         return False
     if len(ats) < 2:
@@ -238,7 +265,7 @@ def _share(piece: Register, start: int, end: int) -> Share:
 
 def _at(piece: Register, at: int) -> tuple[int, int, int]:
     """The register at an instant within a segment (rounded down), and the gap around it (`at, at` if none)."""
-    ats, whs, _ = piece
+    ats, whs, *_ = piece
     after = bisect_left(ats, at)
     if ats[after] == at:
         return whs[after], at, at

@@ -8,12 +8,16 @@ from itertools import chain, islice
 
 from aggregator.documents import Device
 from aggregator.errors import ConfigurationError
-from aggregator.ingest import ingest
+from aggregator.ingest import Outcome, ingest, ingest_lines
 from aggregator.periods import DAY_S, HALF_HOUR
 from aggregator.pricing import add_prices, tariff_to_text
 from aggregator.readings import Reading
+from aggregator.refusals import MESSAGE_DAYS
+from aggregator.simulated_faults import faults
+from aggregator.simulated_statuses import statuses
 from aggregator.simulated_tariffs import days_between, has_half_hourly_prices, prices_of_day, tariff_of_home
 from aggregator.simulator import TICK_S, Household, arrivals, history
+from aggregator.status import KEPT_DAYS, keep
 from aggregator.store.base import Store
 
 RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
@@ -40,6 +44,8 @@ def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress
         while batch := list(islice(missed, BATCH)):
             ingest(store, batch, now, home.timezone)
             progress(len(batch))
+        keep(store, statuses(home, max(since, now - KEPT_DAYS * DAY_S), now), now)
+        send_faults(store, home, max(since, now - MESSAGE_DAYS * DAY_S), now)
 
 
 def equip(store: Store, home: Household, since: int, now: int) -> None:
@@ -52,6 +58,12 @@ def equip(store: Store, home: Household, since: int, now: int) -> None:
         with store.round():
             for day in days_between(since, now + 2 * DAY_S):
                 add_prices(store, device, prices_of_day(home.seed, day))
+
+
+def send_faults(store: Store, home: Household, since: int, now: int) -> None:
+    """Send what has to be refused, as of when it would have come in."""
+    for at, line in faults(home, since, now):
+        ingest_lines(store, [line], 1, at, home.timezone, Outcome(), lambda *_: None)
 
 
 def expected(homes: Sequence[Household], days: int) -> int:
@@ -74,6 +86,8 @@ def run_simulator(
             if now // DAY_S > since // DAY_S:
                 equip(store, home, now, now)
             ingest(store, arrivals(home, since, now), now, home.timezone)
+            keep(store, statuses(home, since, now), now)
+            send_faults(store, home, since, now)
         since = now
 
 

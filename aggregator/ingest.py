@@ -1,19 +1,24 @@
 """Accept readings: into their half-hour blocks, the live state and the registry, in one durable step.
 
 Lines of JSON are taken in chunks: the readings of a chunk are coalesced before they are written, so a block is
-written once a chunk and not once a reading. What is refused is counted by reason and handed to the caller.
+written once a chunk and not once a reading. What is refused is counted by reason, kept (`refusals`) and handed to the
+caller. A line without figures may be what a device says about itself (`status`), which is neither.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+import orjson
+
+from aggregator import refusals, status
 from aggregator.documents import Device, Live
 from aggregator.energy import CHANNELS
 from aggregator.errors import Refused
 from aggregator.periods import HALF_HOUR
 from aggregator.power import is_plausible
 from aggregator.readings import Reading, parse_line
+from aggregator.status import Status
 from aggregator.store.base import Store, Written
 
 Refuse = Callable[[int, Refused], None]  # line number, why
@@ -26,6 +31,7 @@ class Outcome:
 
     accepted: int = 0
     unchanged: int = 0
+    statuses: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -38,6 +44,7 @@ class Outcome:
         return {
             "accepted": self.accepted,
             "unchanged": self.unchanged,
+            **({"statuses": self.statuses} if self.statuses else {}),
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
         }
@@ -62,19 +69,43 @@ def ingest_lines(
 ) -> None:
     """Take in one chunk of JSON Lines, counting into `outcome`; blank lines are passed over."""
     blocks: _Grouped = defaultdict(dict)
-    before = [0, 0, 0]
+    before, statuses, batch = [0, 0, 0], list[Status](), refusals.Batch()
     for number, line in enumerate(lines, first_number):
         try:
             reading = parse_line(line, now)
-        except Refused as refused:
+        except Refused as no_reading:
             if line.strip():
-                outcome.reasons[refused.reason] += 1
-                refuse(number, refused)
+                try:
+                    statuses.append(_status(line, no_reading, now))
+                except Refused as refused:
+                    outcome.reasons[refused.reason] += 1
+                    batch.add(line, refused, now)
+                    refuse(number, refused)
             continue
         before[_add(blocks, reading)] += 1
     written = _write(store, blocks, now, default_zone)
+    keep_statuses(store, statuses, now, default_zone)
+    refusals.keep(store, batch, now)
+    outcome.statuses += len(statuses)
     outcome.accepted += written.accepted + before[_REPLACED]
     outcome.unchanged += written.unchanged + before[_REPEATED]
+
+
+def _status(line: bytes, refused: Refused, now: int) -> Status:
+    """What a line says that is no reading, if it is a status. Raises Refused."""
+    if refused.reason == "no_values":
+        message = orjson.loads(line)
+        if status.is_status(message):
+            return status.parse(message, now)
+    raise refused
+
+
+def keep_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
+    """Keep what devices say about themselves; one seen for the first time registers itself in `default_zone`."""
+    own = list(statuses)
+    for device_id in sorted({one.device_id for one in own}):
+        _known(store, device_id, set(), default_zone)
+    status.keep(store, own, now)
 
 
 _NEW, _REPEATED, _REPLACED = range(3)

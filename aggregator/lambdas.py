@@ -5,6 +5,7 @@
 | `live` | one reading, by an IoT rule | overwrites the live state, if the reading is newer |
 | `ingest` | a batch of the coalescing stream (Kinesis) | readings into their half hours |
 | `days`, `months`, `years` | a batch of change records of the level below | the worker's step, `waterfall.carry` |
+| `fleet` | the clock, every few minutes | counts the fleet for the support desk |
 
 A batch is taken a device at a time. Where the store fails, the answer is the first sequence number that is not done,
 and nothing after it is tried: Lambda comes again with the rest, and what is done twice changes nothing. What can
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+from aggregator import refusals
 from aggregator.deadletters import DeadLetter, put_aside
 from aggregator.documents import Device
 from aggregator.errors import Refused, StoreAway, StoreUnusable
+from aggregator.fleet import take_census
 from aggregator.ingest import ingest as take_in
-from aggregator.ingest import live_state
-from aggregator.messages import read, readings_of
-from aggregator.readings import Reading
+from aggregator.ingest import keep_statuses, live_state
+from aggregator.messages import content_of, read
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.base import Change
@@ -44,7 +46,7 @@ class Item(NamedTuple):
 
     sequence: str
     owner: str  # device; its items are taken together
-    content: Any  # a Change, or the readings of a message
+    content: Any  # a Change, or the Content of a message
     letter: DeadLetter  # to put aside if it never succeeds
 
 
@@ -73,21 +75,37 @@ class Functions:
 
     def ingest(self, event: Record) -> Answer:
         """A batch of messages, each a record of the coalescing stream."""
-        now, items, letters = int(self.clock()), list[Item](), list[DeadLetter]()
+        now, items, letters, batch = int(self.clock()), list[Item](), list[DeadLetter](), refusals.Batch()
         for record in event["Records"]:
             source = record["kinesis"]
             payload = b64decode(source["data"])
-            readings, refused = readings_of(payload, now)
-            reasons = "; ".join(map(str, refused[:5]))
+            content, owner = content_of(payload, now), source["partitionKey"]
+            reasons = "; ".join(str(refused) for refused, _ in content.refused[:5])
             letter = DeadLetter("ingest", reasons, payload.decode(errors="backslashreplace"))
-            letters += [letter] if refused else []
-            items.append(Item(source["sequenceNumber"], source["partitionKey"], readings, letter))
+            letters += [letter] if content.refused else []
+            for refused, message in content.refused:
+                batch.add(message, refused, now, owner)
+            items.append(Item(source["sequenceNumber"], owner, content, letter))
 
         def step(group: Sequence[Item]) -> None:
-            readings: list[Reading] = [reading for item in group for reading in item.content]
-            take_in(self.store, readings, now, self.timezone)
+            contents = [item.content for item in group]
+            take_in(self.store, [reading for one in contents for reading in one.readings], now, self.timezone)
+            keep_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
 
-        return self._answer(items, step, letters)
+        answer = self._answer(items, step, letters)
+        self._keep_refused(batch, now)
+        return answer
+
+    def _keep_refused(self, batch: refusals.Batch, now: int) -> None:
+        """For the support desk; the dead letters have it too, so that the batch need not come again for it."""
+        try:
+            refusals.keep(self.store, batch, now)
+        except (StoreAway, StoreUnusable) as error:
+            log.warning("%s; what was refused is only among the dead letters", error)
+
+    def fleet(self) -> None:
+        """Count the fleet; how late the waterfall is, the alarms know."""
+        take_census(self.store, int(self.clock()), None)
 
     def carry(self, level: Level, event: Record) -> Answer:
         """A batch of change records of the level below."""
@@ -174,3 +192,8 @@ def months(event: Record, _context: object) -> Answer:
 def years(event: Record, _context: object) -> Answer:
     """The handler of `years`."""
     return _functions().carry(YEARS, event)
+
+
+def fleet(_event: Record, _context: object) -> None:
+    """The handler of `fleet`."""
+    _functions().fleet()

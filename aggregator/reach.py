@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from aggregator import periods
 from aggregator.documents import Device
 from aggregator.energy import Register, anchor_after, anchor_before, register
+from aggregator.marks import read_marks
 from aggregator.periods import HALF_HOUR, Window
 from aggregator.power import MAX_GAP_S, has_register
 from aggregator.readings import Reading
@@ -84,7 +85,7 @@ class Reach:
         Where there is none, the outermost reading of the register; nothing where it has no reading there.
         """
         while True:
-            points = register(self._beside[side], channel)
+            points = register(self._beside[side], channel, read_marks(self._device.marks))
             found = self._nearest(points, side, at)
             if found is not None:
                 return [found]

@@ -44,6 +44,7 @@ REASONS = {
     "negative_register": "a register is below zero",
     "bad_meter_id": "meter_id is not a text of up to 64 printable characters",
     "no_values": "neither power nor a register is present",
+    "bad_status": "what the device says about itself is not what it can be",
 }
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -77,12 +78,7 @@ def parse(message: object, now: int) -> Reading:
         raise Refused("not_an_object", f"got {shown(message)}")
     get = message.get
     device_id = check_device_id(get("device_id"))
-    text = get("at")
-    if type(text) is not str or len(text) > MAX_TIME:
-        raise Refused("bad_time", f"at is {shown(text)}")
-    at = _instant(text)
-    if at > now + AHEAD_S:
-        raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
+    at = check_instant(get("at"), now)
     power = get("power_w")
     if power is not None:
         power = None if power == NO_POWER else _whole("power_w", power, -MAX_POWER, MAX_POWER)
@@ -107,6 +103,16 @@ def check_device_id(value: object) -> str:
 @lru_cache(maxsize=65536)
 def _is_device_id(value: str) -> bool:
     return _DEVICE_ID.fullmatch(value) is not None
+
+
+def check_instant(text: object, now: int) -> int:
+    """The instant (UTC seconds) of `at`, if it can be one as of `now`. Raises Refused."""
+    if type(text) is not str or len(text) > MAX_TIME:
+        raise Refused("bad_time", f"at is {shown(text)}")
+    at = _instant(text)
+    if at > now + AHEAD_S:
+        raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
+    return at
 
 
 @lru_cache(maxsize=65536)

@@ -1,10 +1,11 @@
-"""Remove readings past their retention, but for those without which newer ones cannot be judged."""
+"""Remove what is past its time: records, and readings but for those without which newer ones cannot be judged."""
 
 import logging
 
 from aggregator.documents import Device
 from aggregator.energy import Register, anchor_after, anchored_run, register
 from aggregator.errors import Damaged
+from aggregator.marks import read_marks
 from aggregator.periods import DAY_S, FOR_EVER, HALF_HOUR, block_start
 from aggregator.store.base import Store, all_devices
 
@@ -13,12 +14,13 @@ log = logging.getLogger("wattfall.retention")
 
 
 def sweep(store: Store, retention_days: int, now: int) -> int:
-    """Remove the readings of every device that are older, but not what came in during the last day.
+    """Remove records that have expired, and readings that are older, but not what came in during the last day.
 
     Returns how many half hours were removed.
     """
     if store.expires_by_itself:
         return 0
+    store.expire_records(now)
     removed = 0
     for device in all_devices(store):
         try:
@@ -45,18 +47,20 @@ def expire(store: Store, device: Device, before: int, untouched_since: int) -> i
 
 def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
     """The first block to keep, and from when on the blocks kept are all that is needed (UTC seconds)."""
+    marks = read_marks(device.marks)
     for look in LOOKS:
         starts = store.block_starts(device.device_id, before, -look)
         if not starts:
             return before, before
         readings = store.readings(device.device_id, starts[-1], before - 1)
-        runs = [anchored_run(register(readings, channel), before, device.max_power_w) for channel in device.registers]
+        registers = [register(readings, channel, marks) for channel in device.registers]
+        runs = [anchored_run(points, before, device.max_power_w) for points in registers]
         if None not in runs:
             break
     first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
     later = store.readings(device.device_id, first, FOR_EVER) if None in runs else []
     ends = [
-        run[1] if run else _settled(register(later, channel), device)
+        run[1] if run else _settled(register(later, channel, marks), device)
         for run, channel in zip(runs, device.registers, strict=True)
     ]
     return first, max([starts[0] + HALF_HOUR, *ends])

@@ -81,6 +81,12 @@ def arrivals(household: Household, since: int, until: int) -> list[Reading]:
     return list(_readings(household, (at for _, at in received)))
 
 
+def is_cut_off(household: Household, at: int) -> bool:
+    """Whether a household has no connection at an instant."""
+    outage = _outage(household, at // DAY_S) if household.flaky else None
+    return outage is not None and outage.start <= at < outage.end
+
+
 def _readings(household: Household, instants: Iterable[int]) -> Iterator[Reading]:
     """What the meter shows at each instant, in the order given; the day is looked up only when it changes."""
     start = end = 0
@@ -112,10 +118,10 @@ def _shown(household: Household, at: int, course: Course, registers: Registers) 
 def _jitter(noise: int, piece: int, power_w: int) -> int:
     """W that the first half of a piece has more and the second less; never enough to change the direction."""
     most = min(abs(power_w), 3 + abs(power_w) // 80)
-    return _scattered(noise, piece) % (2 * most + 1) - most
+    return scattered(noise, piece) % (2 * most + 1) - most
 
 
-def _scattered(noise: int, number: int) -> int:
+def scattered(noise: int, number: int) -> int:
     """A 32-bit figure that looks random, and is the same for the same two numbers."""
     mixed = (number * 0x9E3779B1 ^ noise) & 0xFFFFFFFF
     mixed = (mixed ^ mixed >> 15) * 0x85EBCA77 & 0xFFFFFFFF
@@ -175,7 +181,7 @@ def _arrivals_of(household: Household, at: int) -> tuple[int, ...]:
     """When the reading of an instant reaches the server: never, once or twice."""
     if not household.flaky:
         return (at,)
-    draw = _scattered(household.noise + 1, at // TICK_S)
+    draw = scattered(household.noise + 1, at // TICK_S)
     outage = _outage(household, at // DAY_S)
     if outage and outage.start <= at < outage.end:
         return (outage.end + draw % BURST_S,) if outage.kept else ()

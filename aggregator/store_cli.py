@@ -34,8 +34,8 @@ def _door(url: str) -> "tuple[AwsDoor, str]":
 @_with_url
 @click.pass_obj
 def create(settings: Settings, url: str | None) -> None:
-    """Make the tables that are missing; those that are there stay as they are."""
-    from aggregator.store.provision import create_tables
+    """Make the tables that are missing; those that are there stay as they are, and their devices can be found."""
+    from aggregator.store.provision import create_tables, index_devices
 
     door, prefix = _door(url or settings.store)
     made = 0
@@ -43,6 +43,8 @@ def create(settings: Settings, url: str | None) -> None:
         made += 1
         click.echo(f"{name} created")
     click.echo(f"{prefix} in {door.region}: {made} tables created")
+    if count := index_devices(door, prefix):
+        click.echo(f"{count} devices of a former version can be found now")
 
 
 @tables_group.command("describe")

@@ -6,6 +6,7 @@ from aggregator import periods
 from aggregator.documents import Device, Document, Live, Part, coverage
 from aggregator.money import Cost, screen_text
 from aggregator.periods import Slot
+from aggregator.search import masked
 
 _NAMES = {"day": "HH:mm", "month": "ddd D", "year": "MMM"}
 
@@ -53,7 +54,9 @@ def live_table(live: Live, timezone: str) -> str:
 
 def device_line(device: Device) -> str:
     """A device of the registry on one line."""
-    return f"{device.device_id}\t{device.timezone}\t{device.max_power_w} W"
+    labels = device.labels | ({"meter_point": masked(device.meter_point)} if device.meter_point else {})
+    named = [f"{field.replace('_', ' ')} {text}" for field, text in labels.items()]
+    return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *named])
 
 
 def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:

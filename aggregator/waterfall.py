@@ -5,6 +5,7 @@ parts that it owns. Running it again, or running it for nothing, changes nothing
 """
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,8 @@ from operator import attrgetter
 from aggregator import energy, periods
 from aggregator.documents import EMPTY, Device, Part
 from aggregator.errors import Damaged
+from aggregator.filled import note_filled
+from aggregator.marks import read_marks
 from aggregator.periods import HALF_HOUR, Window
 from aggregator.pricing import PRICES, currency_of, priced
 from aggregator.protection import Half, hollow_gaps, protected
@@ -108,8 +111,10 @@ def _replace(store: Store, device: Device, reach: Reach, least: Window) -> None:
     readings = reach.readings
     halves = list(half_hours(readings, device, hours))
     if hours.start < store.horizon(device.device_id):
-        unusable = hollow_gaps(store, device, halves, energy.gaps(readings, device.max_power_w))
+        gaps = energy.gaps(readings, device.max_power_w, read_marks(device.marks))
+        unusable = hollow_gaps(store, device, halves, gaps)
         halves = protected(store, device, list(half_hours(readings, device, hours, unusable)))
+    note_filled(store, device, halves, int(time.time()))
     for day, group in groupby(halves, key=attrgetter("day")):
         _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
 
@@ -125,7 +130,7 @@ def half_hours(
         if span.start <= slot.start and slot.end <= span.end
     ]
     edges = [slot.start for _, slot in slots] + [slots[-1][1].end]
-    parts = energy.half_hour_parts(readings, edges, device.max_power_w, unusable)
+    parts = energy.half_hour_parts(readings, edges, device.max_power_w, unusable, read_marks(device.marks))
     return (Half(day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
 
 

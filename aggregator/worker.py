@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from aggregator import fleet
 from aggregator.errors import StoreAway, StoreUnusable
 from aggregator.retention import sweep
 from aggregator.store.base import Store
@@ -15,6 +16,8 @@ IDLE_S = 0.25  # between looks at an empty feed
 LONGEST_PAUSE_S = 30.0  # while the store is away
 SWEEP_S = 3600  # between removals of expired readings
 REPORT_S = 60  # between reports of the lag
+CENSUS_S = 300  # between censuses of the fleet
+CENSUS_SHARE_S = 0.02  # of a round, for the next pages of a census
 log = logging.getLogger("wattfall.worker")
 
 
@@ -43,7 +46,8 @@ def run_worker(
 ) -> None:
     """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly."""
     pause = IDLE_S
-    next_sweep = next_report = clock()
+    next_sweep = next_report = next_census = clock()
+    census: Iterator[None] = iter(())
     while not stop.is_set():
         try:
             store.follow()
@@ -54,6 +58,10 @@ def run_worker(
             if clock() >= next_report:
                 next_report = clock() + REPORT_S
                 report_lag(store, int(clock()))
+            if clock() >= next_census:
+                next_census = clock() + CENSUS_S
+                census = fleet.census(store, int(clock()), store.backlog())
+            _go_on(census, clock)
             pause = IDLE_S
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
@@ -61,6 +69,14 @@ def run_worker(
         if not settled:
             stop.wait(pause)
     log.info("stopped; every change record not carried on is kept for the next worker")
+
+
+def _go_on(census: Iterator[None], clock: Callable[[], float]) -> None:
+    """Some more pages of a census, for as long as readings can wait."""
+    until = clock() + CENSUS_SHARE_S
+    for _ in census:
+        if clock() >= until:
+            return
 
 
 def report_lag(store: Store, now: int) -> None:

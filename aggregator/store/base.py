@@ -6,9 +6,11 @@ Every write compares with what is stored; writing the same again leaves no chang
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from enum import Enum, auto
+from typing import Final, NamedTuple, Protocol
 
 from aggregator.documents import Device, Document, Live, Part
+from aggregator.errors import ConfigurationError, shown
 from aggregator.rates import Series
 from aggregator.readings import Reading
 
@@ -39,6 +41,23 @@ class Backlog(NamedTuple):
     since: int | None
 
 
+class Record(NamedTuple):
+    """A small text on a shelf, by its key."""
+
+    key: str
+    body: str  # JSON text
+
+
+class Anything(Enum):
+    """What `put_record` replaces when it does not compare."""
+
+    ANYTHING = auto()
+
+
+ANYTHING: Final = Anything.ANYTHING
+LAST_KEY: Final = "\U0010ffff" * 256  # no key of a record comes after it
+
+
 class Store(Protocol):
     """Documents by key. One read of a chart is one document."""
 
@@ -63,7 +82,17 @@ class Store(Protocol):
         """Devices in the order of their ids, those after `after`."""
 
     def put_device(self, device: Device) -> None:
-        """Add or replace a device."""
+        """Add or replace a device, and what it is found by. Raises ConfigurationError, see `check_labels`."""
+
+    def find_devices(self, text: str, limit: int) -> list[str]:
+        """The ids of devices that have each word of `text` at the beginning of something people know them by.
+
+        See `search`: their id, serial number, meter point, household, name or postcode, a word of one of these, or the
+        end of the first three. At most `limit`, the whole phrase first; none for fewer than `search.LEAST` characters.
+        """
+
+    def household_devices(self, household: str) -> list[str]:
+        """The ids of a household's devices, in order."""
 
     # live state
 
@@ -72,6 +101,9 @@ class Store(Protocol):
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Overwrite live states, each only by a newer instant."""
+
+    def lives(self, after: str = "", limit: int = 1000) -> Sequence[Live]:
+        """Live states in an order of the store's own, those after the device `after`; empty at the end."""
 
     # readings, in blocks of one UTC half hour
 
@@ -136,6 +168,37 @@ class Store(Protocol):
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace those of the same half hours."""
 
+    # records: small texts on named shelves
+
+    def record(self, shelf: str, key: str) -> str | None:
+        """The body of a record as it is now, or None where there is none, or it has expired."""
+
+    def records(
+        self, shelf: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+    ) -> list[Record]:
+        """The records from one key to another, both included, in order of key (of code points), or backwards."""
+
+    def put_record(
+        self, shelf: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+    ) -> bool:
+        """Write a record if what is stored is `was` (None: nothing, or what has expired); False when it is not.
+
+        Of several that compare with the same, one wins. It is gone from `expires` on (UTC seconds; 0 is never).
+
+        Durable on return; inside a round, on SQLite with the round, whole or not at all. On DynamoDB a round holds no
+        record back: it lasts and others see it at once, also where the round fails after it, and a step that is run
+        again writes again, so that a comparison it has already won is lost to itself. So compare and set outside of
+        rounds; inside, only write what may be written twice.
+
+        Raises ConfigurationError for a shelf, key or body that is too long, see `check_record`.
+        """
+
+    def drop_record(self, shelf: str, key: str) -> None:
+        """Remove a record, if it is there."""
+
+    def expire_records(self, now: int) -> int:
+        """Remove the records that have expired at `now`, where they do not go by themselves. Returns how many."""
+
     # change feed
 
     def follow(self) -> None:
@@ -169,3 +232,37 @@ def all_devices(store: Store) -> Iterator[Device]:
     while page := store.devices(after):
         yield from page
         after = page[-1].device_id
+
+
+def all_lives(store: Store) -> Iterator[Live]:
+    """Every live state of a store, once, a page at a time."""
+    after = ""
+    while page := store.lives(after):
+        yield from page
+        after = page[-1].device_id
+
+
+MAX_SHELF, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8; as much as DynamoDB takes, and less
+INDEX = "find "  # shelves that begin so are the search's own
+
+
+def check_record(shelf: str, key: str, body: str = "") -> None:
+    """Raise ConfigurationError for what cannot be kept on a shelf."""
+    for what, text, most in (("shelf", shelf, MAX_SHELF), ("key", key, MAX_KEY), ("body", body, MAX_BODY)):
+        if not _fits(text, most):
+            raise ConfigurationError(f"the {what} of a record is {shown(text)}, not text of up to {most} bytes")
+    if not shelf or not key or shelf.startswith(INDEX):
+        raise ConfigurationError(f"{shown(key)} on the shelf {shown(shelf)} is no place for a record")
+
+
+def check_range(shelf: str, first: str, last: str) -> None:
+    """Raise ConfigurationError for a range of keys that cannot be asked for; its ends may be empty."""
+    for key in (first, last):
+        check_record(shelf, key or LAST_KEY)
+
+
+def _fits(text: str, most: int) -> bool:
+    try:
+        return len(text) <= most and len(text.encode()) <= most
+    except UnicodeEncodeError:  # a lone surrogate
+        return False

@@ -1,18 +1,18 @@
 """The store on DynamoDB: the port with conditions and repeated steps in the place of transactions.
 
 What the items look like is in `items`, how steps stay right without transactions in `steps`, the change feed of a
-worker in `streams`, the calls in `aws`. A chart that is only looked at is read with eventual consistency, half a
-read unit; a store that has written anything reads consistently from then on, so it sees its own writes.
+worker in `streams`, devices and records in `dynamodb_registry`, the calls in `aws`. A chart that is only looked at is
+read with eventual consistency, half a read unit; a store that has written anything reads consistently from then on,
+so it sees its own writes.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from heapq import nsmallest
 from typing import Any
 
-from aggregator.documents import Device, Document, Live, Part
+from aggregator.documents import Document, Part
 from aggregator.errors import StoreAway
 from aggregator.periods import DAY_S
 from aggregator.rates import Series
@@ -20,16 +20,16 @@ from aggregator.readings import Reading
 from aggregator.store import items, prices
 from aggregator.store.address import read_url
 from aggregator.store.asides import Asides
-from aggregator.store.aws import CONNECTIONS, AwsDoor, ConditionFailed, Door
+from aggregator.store.aws import AwsDoor, ConditionFailed, Door
 from aggregator.store.base import CARRIED, Backlog, Blocks, Change, Written
+from aggregator.store.dynamodb_registry import DynamoRegistry
 from aggregator.store.feeds import Feed, Memory
 from aggregator.store.items import TABLE_OF
-from aggregator.store.merges import device_update, merge_request
-from aggregator.store.reads import Reader
-from aggregator.store.rounds import TRIES, Rounds
+from aggregator.store.merges import merge_request
+from aggregator.store.rounds import TRIES
 from aggregator.store.steps import Get, Stale
 from aggregator.store.streams import Follower
-from aggregator.store.views import View, intact
+from aggregator.store.views import intact
 from aggregator.store.writes import write_block
 
 
@@ -39,7 +39,7 @@ def open_dynamodb(url: str) -> "DynamoStore":
     return DynamoStore(AwsDoor(address.region), address.prefix, address.retention_days, address.pace_s)
 
 
-class DynamoStore:
+class DynamoStore(DynamoRegistry):
     """The port on DynamoDB tables named `PREFIX-...`."""
 
     def __init__(
@@ -51,14 +51,10 @@ class DynamoStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`pace_s` is how often months and years are carried by a worker, which saves most of their writes."""
-        self._door, self._prefix = door, prefix
-        self._retention_days, self._pace_s, self._clock = retention_days, pace_s, clock
-        self._reader = Reader(door, prefix)
+        super().__init__(door, prefix, clock)
+        self._retention_days, self._pace_s = retention_days, pace_s
         self._feed: Feed = Memory(clock)
         self._asides = Asides(door, f"{prefix}-checkpoints")
-        self._rounds = Rounds(self._reader.fetch, CONNECTIONS)
-        self._view = View(self._reader, self._rounds)
-        self._listed: list[Device] = []
 
     def close(self) -> None:
         """Let go of leases and connections."""
@@ -77,54 +73,6 @@ class DynamoStore:
     def step(self, work: Callable[[], object]) -> None:
         """Run `work`; again when what it read changed before it had written. In a round, beside other steps."""
         self._rounds.run(work)
-
-    # registry
-
-    def device(self, device_id: str) -> Device | None:
-        """A device, or None."""
-        item = self._view.item(Get("devices", device_id))
-        return intact(items.unpack_device, item) if item and "z" in item else None
-
-    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
-        """Devices in the order of their ids, those after `after`. One scan lists them for all following pages."""
-        if not after or not self._listed:
-            known = (item for item in self._reader.scan("devices") if "z" in item)
-            self._listed = [intact(items.unpack_device, item) for item in known]
-        return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
-
-    def put_device(self, device: Device) -> None:
-        """Add or replace a device; registers that it has ever reported stay, two that add one each lose none."""
-        self._view.is_consistent = True
-        self._door.call(
-            "update_item",
-            TableName=f"{self._prefix}-devices",
-            Key={"d": items.text(device.device_id)},
-            **device_update(device),
-        )
-
-    # live state
-
-    def live(self, device_id: str) -> Live | None:
-        """The newest reading of a device, or None."""
-        item = self._view.item(Get("live", device_id))
-        return intact(items.unpack_live, item) if item else None
-
-    def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite live states, each only by a newer instant."""
-        self._view.is_consistent = True
-        self._rounds.side_by_side(self._put_live, [(state,) for state in states])
-
-    def _put_live(self, state: Live) -> None:
-        item = items.pack_live(state)
-        with suppress(ConditionFailed):  # what is there is as new
-            self._door.call(
-                "put_item",
-                TableName=f"{self._prefix}-live",
-                Item=item,
-                ConditionExpression="attribute_not_exists(d) OR #t < :t",
-                ExpressionAttributeNames={"#t": "t"},
-                ExpressionAttributeValues={":t": item["t"]},
-            )
 
     # readings
 

@@ -8,8 +8,10 @@
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter | about 50 | 1 |
-| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` horizon | about 60 | 1 |
+| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` horizon, `l..` labels, `f` and `o` (see `index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or what was put aside | see `leases` | about 200 | 1 |
+| `records` | `k` shelf, `s` key | `b` body, `x` expiry (TTL), `w` which write | its body's | 1 a KB |
+| `records` | `k` `find ` + how a term begins, `s` term and device | none | about 50 | 1 |
 
 **A reading** is one attribute, so that writing it twice, or in any order, gives the same item without a read. Its name
 is its offset in the half hour, two digits to the base 62; its value a head byte, then power, import and export, each
@@ -50,6 +52,7 @@ LATE_DAYS = 2  # and at least so long after they came in
 _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
 TABLE_OF = {"readings": "readings", "day": "days", "month": "months", "year": "years"}  # by level
 RANGE_KEY = {"readings": "b", "days": "p", "months": "p", "years": "p"}  # by table
 
@@ -177,7 +180,9 @@ def unpack_device(item: Item) -> Device:
     """A device from its item."""
     registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
     tariff = item["t"]["S"] if "t" in item else ""
-    return Device(item["d"]["S"], item["z"]["S"], int(item["w"]["N"]), registers, tariff)
+    labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
+    marks = item["k"]["S"] if "k" in item else ""
+    return Device(item["d"]["S"], item["z"]["S"], int(item["w"]["N"]), registers, tariff, **labels, marks=marks)
 
 
 # change records

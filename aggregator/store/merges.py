@@ -1,6 +1,6 @@
 """The writes that replace parts of a document, on the condition that they are what was read, or a device. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aggregator.documents import Device, Part
@@ -45,14 +45,20 @@ def _condition(before: Item, names: list[str]) -> dict[str, Any]:
     return request | ({"ExpressionAttributeValues": values} if values else {})
 
 
-def device_update(device: Device) -> dict[str, Any]:
-    """What to ask so that a device is as it should be; registers are only ever added."""
-    values = {":z": items.text(device.timezone), ":w": items.number(device.max_power_w)}
-    expression = "SET z = :z, w = :w"
-    if device.tariff:
-        expression, values = f"{expression}, t = :t", values | {":t": items.text(device.tariff)}
-    else:
-        expression += " REMOVE t"
-    if device.registers:
-        expression, values = f"{expression} ADD r :r", values | {":r": {"SS": list(device.registers)}}
+def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any]:
+    """What to ask so that a device is as it should be; registers are only ever added.
+
+    `unsure` are terms of which it will not be known whether they are in the index, see `index`.
+    """
+    labels = {items.LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
+    sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
+    sets |= {"t": items.text(device.tariff)} if device.tariff else {}
+    sets |= {"k": items.text(device.marks)} if device.marks else {}
+    adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
+    adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
+    gone = [name for name in ("t", "k", *items.LABEL_NAMES.values()) if name not in sets]
+    expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
+    expression += " REMOVE " + ", ".join(gone) if gone else ""
+    expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
+    values = {f":{name}": value for name, value in (sets | adds).items()}
     return {"UpdateExpression": expression, "ExpressionAttributeValues": values}

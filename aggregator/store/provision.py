@@ -6,6 +6,8 @@ from typing import Any
 
 from aggregator.errors import StoreAway, StoreUnusable
 from aggregator.store.aws import Door, TableMissing
+from aggregator.store.index import Index
+from aggregator.store.reads import Reader
 from aggregator.store.schema import TABLES, Table, table_request
 
 PATIENCE_S = 120  # for a table to be made or removed; it takes some 10 s
@@ -22,6 +24,11 @@ def create_tables(door: Door, prefix: str) -> Iterator[str]:
         _set_expiry(door, prefix, table)
         if table in missing:
             yield f"{prefix}-{table.name}"
+
+
+def index_devices(door: Door, prefix: str) -> int:
+    """Make what devices are found by, where a former version did not. Returns for how many."""
+    return Index(door, prefix, Reader(door, prefix)).put_missing()
 
 
 def describe_tables(door: Door, prefix: str) -> Iterator[tuple[str, str]]:

@@ -62,9 +62,10 @@ class Reader:
         )
         return (item["p"]["S"] for item in found)
 
-    def scan(self, table: str) -> Iterator[Item]:
-        """Every item of a table."""
+    def scan(self, table: str, after: Item | None = None, page: int | None = None) -> Iterator[Item]:
+        """Every item of a table, or those after a key; at most `page` are read at once."""
         request: dict[str, Any] = {"TableName": f"{self._prefix}-{table}"}
+        request |= ({"ExclusiveStartKey": after} if after else {}) | ({"Limit": page} if page else {})
         while True:
             answer = self._door.call("scan", **request)
             yield from answer["Items"]

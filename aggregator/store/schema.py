@@ -23,6 +23,7 @@ TABLES = (
     Table("devices", "d"),
     Table("prices", "d", "p"),
     Table("checkpoints", "s"),
+    Table("records", "k", "s", expires="x"),
 )
 
 

@@ -8,66 +8,33 @@
 | `prices` | device, start of a UTC half hour | what a kWh costs and earns, as decimal text |
 | `changes` | table, device, key | a dirty key; dirtied again it gets a new sequence number |
 | `aside` | device, table, key | a dirty key that cannot be carried on, and why |
+| `device_terms` | term, device | by what a device is found (`search`) |
+| `records` | shelf, key | a small text, and when it expires |
+
+The registry, the live state and the records are in `sqlite_registry`.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import TypeVar
-
-import orjson
 
 from aggregator.blocks import pack, unpack
-from aggregator.documents import Device, Document, Live, Part, decode, encode
+from aggregator.documents import Document, Part, decode, encode
 from aggregator.errors import Damaged
 from aggregator.rates import Series
 from aggregator.readings import Reading
 from aggregator.store.base import CARRIED, Backlog, Blocks, Change, Written
-from aggregator.store.sqlite_file import TABLES, SqliteFile
+from aggregator.store.sqlite_file import TABLES
+from aggregator.store.sqlite_registry import SqliteRegistry
 
-Row = TypeVar("Row")
 
-
-class SqliteStore(SqliteFile):
+class SqliteStore(SqliteRegistry):
     """The port on one SQLite file."""
 
     def step(self, work: Callable[[], object]) -> None:
         """Run `work` in one transaction."""
         with self.round():
             work()
-
-    # registry
-
-    def device(self, device_id: str) -> Device | None:
-        """A device, or None."""
-        row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
-        return self._intact(_device, row[0]) if row else None
-
-    def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
-        """Devices in the order of their ids, those after `after`."""
-        rows = self._all("SELECT body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
-        return [self._intact(_device, body) for (body,) in rows]
-
-    def put_device(self, device: Device) -> None:
-        """Add or replace a device."""
-        with self.round():
-            self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, orjson.dumps(device))
-
-    # live state
-
-    def live(self, device_id: str) -> Live | None:
-        """The newest reading of a device, or None."""
-        row = self._one("SELECT body FROM live WHERE device_id = ?", device_id)
-        return self._intact(_live, row[0]) if row else None
-
-    def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite live states, each only by a newer instant."""
-        with self.round():
-            self._database.executemany(
-                "INSERT INTO live VALUES (?, ?, ?) ON CONFLICT (device_id)"
-                " DO UPDATE SET at = excluded.at, body = excluded.body WHERE excluded.at > live.at",
-                [(state.device_id, state.at, orjson.dumps([*state])) for state in states],
-            )
 
     # readings
 
@@ -269,14 +236,6 @@ class SqliteStore(SqliteFile):
             )
             return []
 
-    def _intact(self, read: Callable[..., Row], *values: object) -> Row:
-        """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
-        try:
-            return read(*values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            key = ", ".join(map(str, values[:-1])) or "a row"
-            raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error
-
     def _mark(self, keys: Iterable[tuple[str, str, str]]) -> None:
         now = int(time.time())
         self._database.executemany(
@@ -284,12 +243,3 @@ class SqliteStore(SqliteFile):
             "(SELECT since FROM changes WHERE level = ?1 AND device_id = ?2 AND key = ?3), ?4))",
             [(*key, now) for key in keys],
         )
-
-
-def _live(body: bytes) -> Live:
-    return Live._make(orjson.loads(body))
-
-
-def _device(body: bytes) -> Device:
-    fields = orjson.loads(body)
-    return Device(**fields | {"registers": tuple(fields["registers"])})

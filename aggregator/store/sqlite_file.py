@@ -6,15 +6,17 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from aggregator.errors import StoreAway, StoreUnusable
+from aggregator.errors import Damaged, StoreAway, StoreUnusable
+
+Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 1
+VERSION = 2
 BUSY_S = 30  # how long a call waits for another process's write
 TABLES = {"day": "days", "month": "months", "year": "years"}
 _SCHEMA = f"""
@@ -38,6 +40,12 @@ CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL, 
 CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT NULL, device_id TEXT NOT NULL,
     key TEXT NOT NULL, since INTEGER NOT NULL, UNIQUE (level, device_id, key));
 PRAGMA application_id = {APPLICATION_ID};
+"""
+_SINCE_VERSION_2 = f"""
+CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
+CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (shelf, key)) WITHOUT ROWID;
+CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
 PRAGMA user_version = {VERSION};
 """
 _MENDS = {
@@ -54,9 +62,9 @@ _MENDS = {
 class SqliteFile:
     """One file, opened; created where there is none."""
 
-    def __init__(self, path: str) -> None:
-        """Open the file, creating it and its folder. Raises StoreUnusable."""
-        self._path = path
+    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+        """Open the file, creating it and its folder; one of a former version is upgraded. Raises StoreUnusable."""
+        self._path, self._clock = path, clock
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         try:
@@ -118,27 +126,35 @@ class SqliteFile:
         return database
 
     def _prepare(self) -> None:
-        if not self._is_ours():
-            self._run("PRAGMA page_size = 8192")
+        if self._version() < VERSION:
+            self._run("PRAGMA page_size = 8192")  # of a new file; an old one keeps its own
             with self.round():
-                if not self._is_ours():  # another process may have been first
-                    self._create()
+                self._upgrade()
         self._write_ahead()
 
-    def _is_ours(self) -> bool:
+    def _version(self) -> int:
+        """The format of the file; 0 where it is not (or not yet) ours."""
         application, version = (self._one(f"PRAGMA {name}")[0] for name in ("application_id", "user_version"))
         if version > VERSION and application == APPLICATION_ID:
             raise StoreUnusable(
                 f"{self._path} was written by a newer Wattfall (format {version}, this one knows {VERSION});"
                 " upgrade Wattfall or name another file"
             )
-        return bool(application == APPLICATION_ID)
+        return int(version) if application == APPLICATION_ID else 0
 
-    def _create(self) -> None:
-        if self._one("SELECT 1 FROM sqlite_master"):
+    def _upgrade(self) -> None:
+        """From an empty file, or one of a former version, to this version; all of it, or nothing."""
+        before = self._version()
+        if before == VERSION:  # another process was first
+            return
+        if not before and self._one("SELECT 1 FROM sqlite_master"):
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
-        for statement in _SCHEMA.split(";"):
+        for statement in ("" if before else _SCHEMA).split(";") + _SINCE_VERSION_2.split(";"):
             self._run(statement)
+        self._index_devices()
+
+    def _index_devices(self) -> None:
+        """Make what devices are found by, which a former version did not have."""
 
     def _write_ahead(self) -> None:
         """WAL mode; SQLite does not wait by itself while another process has the file open in the old mode."""
@@ -162,3 +178,15 @@ class SqliteFile:
     def _run(self, statement: str, *values: object) -> int:
         with self._door():
             return self._database.execute(statement, values).rowcount
+
+    def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        with self._door():
+            self._database.executemany(statement, rows)
+
+    def _intact(self, read: Callable[..., Row], *values: object) -> Row:
+        """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
+        try:
+            return read(*values)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            key = ", ".join(map(str, values[:-1])) or "a row"
+            raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error

@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from aggregator.documents import Part
 from aggregator.readings import REASONS
+from aggregator.store import open_store
 from dashboard.cli import main
 
 MORNING = datetime(2026, 6, 1, 8, tzinfo=UTC)
@@ -167,6 +170,29 @@ def test_moving_a_device_to_another_zone_cuts_its_days_anew() -> None:
     assert wattfall("verify").exit_code == 0
 
 
+def test_what_people_know_a_device_by_is_set_kept_and_taken_away() -> None:
+    labels = ["--household", "h1", "--name", "12 Acacia Road", "--serial", "S-9", "--postcode", "SW1A 1AA"]
+    wattfall("device", "set", "cad-1", *labels, "--meter-point", "1012345674321")
+    result = wattfall("device", "set", "cad-1", "--serial", "")
+    listed = ["household h1", "name 12 Acacia Road", "meter point •••• •••• 4321", "postcode SW1A 1AA"]
+
+    assert result.stdout == "\t".join(["cad-1", "Europe/London", "100000 W", *listed]) + "\n"
+    assert wattfall("device", "list").stdout == result.stdout
+
+
+def test_a_new_name_computes_nothing_again(url: str) -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
+    with closing(open_store(url)) as store:
+        store.merge_parts("day", "cad-1", "2026-06-01", "Europe/London", {"h09": Part(7, None)})
+    wattfall("device", "set", "cad-1", "--name", "12 Acacia Road")
+    with closing(open_store(url)) as store:
+        kept = store.document("day", "cad-1", "2026-06-01")
+        assert store.find_devices("acacia", 9) == ["cad-1"]
+
+    assert kept is not None
+    assert kept.part("h09") == Part(7, None)
+
+
 def test_a_lower_power_limit_is_applied_to_what_is_stored() -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, power_w=6000) for minutes in range(11)]))
     before = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
@@ -177,9 +203,6 @@ def test_a_lower_power_limit_is_applied_to_what_is_stored() -> None:
 
 
 def test_verify_lists_what_differs_and_rebuild_mends_it(url: str) -> None:
-    from aggregator.documents import Part
-    from aggregator.store import open_store
-
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
     assert wattfall("verify", "cad-1").stdout == "1 devices, 0 differences\n"
     store = open_store(url)
@@ -202,6 +225,8 @@ def test_verify_lists_what_differs_and_rebuild_mends_it(url: str) -> None:
         (["device", "set", "../etc"], "device_id is '../etc'"),
         (["device", "set", "cad-1", "--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
         (["device", "set", "cad-1", "--max-power-w", "0"], "0 is not in the range"),
+        (["device", "set", "cad-1", "--name", "x" * 81], "it has up to 80 printable characters"),
+        (["device", "set", "cad-1", "--meter-point", "1\n2"], "meter_point is '1\\n2'"),
         (["ingest", "/nowhere/file.jsonl"], "/nowhere/file.jsonl"),
         (["ingest", "--store", "mysql://x"], "'mysql://x' is not a store; write it like sqlite:///"),
         (["show", "week", "cad-1"], "'week' is not one of"),

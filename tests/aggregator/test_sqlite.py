@@ -8,15 +8,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from aggregator.documents import Device
 from aggregator.errors import StoreAway, StoreUnusable
 from aggregator.ingest import ingest
 from aggregator.readings import Reading
-from aggregator.retention import expire
+from aggregator.retention import expire, sweep
 from aggregator.store import open_store
 from aggregator.store.sqlite import SqliteStore
 from aggregator.worker import drain
@@ -88,12 +90,127 @@ def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
     store.close()
 
 
+# a file of a former version
+
+
+def of_the_former_version(path: Path) -> list[str]:
+    """A file of format 1 with a device `d` and others; returns all that is in it, as SQL."""
+    store = filled(path)
+    ingest(store, [Reading(f"home-{number}", NOW, 1, 2, 3) for number in range(3)], NOW, "UTC")
+    drain(store)
+    store.close()
+    with sqlite3.connect(path) as database:
+        for statement in ("DROP TABLE device_terms", "DROP TABLE records", "PRAGMA user_version = 1"):
+            database.execute(statement)
+        content = [*database.iterdump()]
+    database.close()
+    return content
+
+
+def test_a_file_of_the_former_version_goes_on_working_and_its_devices_can_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    before = of_the_former_version(path)
+    for _ in range(2):  # the second time it is of this version
+        store = SqliteStore(str(path))
+        assert store.find_devices("home", 9) == ["home-0", "home-1", "home-2"]
+        assert [device.device_id for device in store.devices()] == ["d", "home-0", "home-1", "home-2"]
+        read_everything(store)
+        store.close()
+    with sqlite3.connect(path) as database:
+        assert set(before) <= {*database.iterdump()}
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    database.close()
+    store = SqliteStore(str(path))
+    assert store.put_record("notes", "a", "1", was=None)
+    assert ingest(store, [Reading("home-9", NOW, 1, 2, 3)], NOW, "UTC") == (1, 0)
+    assert store.find_devices("home 9", 9) == ["home-9"]
+    store.close()
+
+
+def test_processes_that_open_a_file_of_the_former_version_at_once_all_get_it(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    of_the_former_version(path)
+    program = (
+        "import sys, time\n"
+        "from aggregator.store import open_store\n"
+        "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
+        "print(open_store('sqlite:///' + sys.argv[1]).find_devices('home', 2))"
+    )
+    arguments = [sys.executable, "-c", program, str(path), str(time.time() + 1)]
+    running = [subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(5)]
+    assert [process.communicate() for process in running] == [("['home-0', 'home-1']\n", "")] * 5
+
+
+def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    before = of_the_former_version(path)
+    change(path, "CREATE TABLE records (mine TEXT)")
+    with pytest.raises(StoreUnusable, match="records already exists"):
+        SqliteStore(str(path))
+    change(path, "DROP TABLE records")
+    with sqlite3.connect(path) as database:
+        assert [*database.iterdump()] == before
+    database.close()
+    store = SqliteStore(str(path))
+    assert store.find_devices("home", 1) == ["home-0"]
+    store.close()
+
+
+def test_a_device_that_cannot_be_read_does_not_stop_an_upgrade_and_is_found_when_it_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    of_the_former_version(path)
+    change(path, "UPDATE devices SET body = x'00' WHERE device_id = 'home-1'")
+    store = SqliteStore(str(path))
+    assert store.find_devices("home", 9) == ["home-0", "home-2"]
+    store.put_device(Device("home-1"))
+    assert store.find_devices("home", 9) == ["home-0", "home-1", "home-2"]
+    store.close()
+
+
+# the registry and the records
+
+
+def test_a_device_without_labels_takes_no_more_room_than_before(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"))
+    store.put_device(Device("d"))
+    (plain,) = store._one("SELECT body FROM devices")
+    assert json.loads(plain).keys() == {"device_id", "timezone", "max_power_w", "registers"}
+    store.put_device(Device("d", name="12 Acacia Road"))
+    (named,) = store._one("SELECT body FROM devices")
+    assert json.loads(named) == json.loads(plain) | {"name": "12 Acacia Road"}
+    store.close()
+
+
+def test_a_device_and_what_it_is_found_by_last_together_or_not_at_all(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"))
+    store.put_device(Device("d", name="Oak House"))
+    with suppress(KeyError), store.round():
+        store.put_device(Device("d", name="Elm House"))
+        store.put_record("notes", "a", "1")
+        raise KeyError
+    assert store.find_devices("oak", 9) == ["d"]
+    assert store.find_devices("elm", 9) == []
+    assert store.record("notes", "a") is None
+    store.put_device(Device("d"))
+    assert store._all("SELECT term FROM device_terms ORDER BY term") == [("<d",), ("d",)]
+    store.close()
+
+
+def test_a_sweep_removes_the_records_that_have_expired(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"), lambda: NOW)
+    for expires in (0, NOW - 1, NOW, NOW + 1):
+        store.put_record("sessions", str(expires), "{}", expires=expires)
+    assert sweep(store, 35, NOW) == 0
+    assert store._all("SELECT key FROM records ORDER BY key") == [("0",), (str(NOW + 1),)]
+    store.close()
+
+
 # a file that cannot be used: each fault is one line that names the file and the mend
 
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 2")
+    change(path, "PRAGMA user_version = 3")
 
 
 def of_another_program(path: Path) -> None:
@@ -139,7 +256,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 2, this one knows 1); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 3, this one knows 2); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; restore it from a backup"
 CLOSED = "cannot be opened; check that its folder exists and is writable"

@@ -212,7 +212,7 @@ def test_readings_are_swept_at_the_start_and_each_hour(store: Store) -> None:
     stop = Pauses(len(hour) * 2 + 9)
     troubled = TroubledStore(store, hour * 2)
     run_worker(troubled, KEPT_DAYS, stop, stop.clock)
-    assert troubled.calls["devices"] == 3
+    assert troubled.calls["expires_by_itself"] == 3
 
 
 def test_the_workers_sweep_leaves_the_charts_alone(store: Store) -> None:

@@ -3,14 +3,18 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from aggregator.emulator import emulator
+from aggregator.store import Store
 from aggregator.store.aws import AwsDoor, Door
 from aggregator.store.dynamodb import DynamoStore
 from aggregator.store.provision import create_tables, delete_tables
+from aggregator.store.sqlite import SqliteStore
 
 ENDPOINT = "WATTFALL_TEST_DYNAMODB_ENDPOINT"
 KEEP = 36_500  # days; the readings of tests are of any year
@@ -79,3 +83,47 @@ def store(door: AwsDoor, prefix: str) -> Iterator[DynamoStore]:
     made = store_on(door, prefix)
     yield made
     made.close()
+
+
+@dataclass
+class Clock:
+    """A clock that goes when it is told to."""
+
+    now: float = 1_795_000_200.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+Another = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def another(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Another]:
+    """Opens the same store once more, as another process does."""
+    opened: list[Store] = []
+
+    def on_sqlite() -> Store:
+        return SqliteStore(str(tmp_path / "wattfall.db"), clock)
+
+    def on_dynamodb() -> Store:
+        return DynamoStore(request.getfixturevalue("door"), request.getfixturevalue("prefix"), KEEP, 0, clock)
+
+    def another() -> Store:
+        opened.append(on_sqlite() if request.param == "sqlite" else on_dynamodb())
+        return opened[-1]
+
+    yield another
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def either(another: Another) -> Store:
+    """A store of each kind."""
+    return another()

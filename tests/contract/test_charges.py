@@ -23,7 +23,7 @@ from aggregator.waterfall import Level, carry
 PREFIX, ZONE, DEVICE = "wattfall-costs", "Europe/London", "cad-0123456789ab"
 MINUTES = 60
 PLAN = Plan(1, 10, 60)
-WRITES = {"put_item", "update_item", "delete_item"}
+WRITES = {"put_item", "update_item", "delete_item", "batch_write_item"}
 
 
 class CountingDoor(AwsDoor):
@@ -37,7 +37,9 @@ class CountingDoor(AwsDoor):
     def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
         answer = super().call(operation, ReturnConsumedCapacity="TOTAL", **request)
         kind = "write" if operation in WRITES else "read"
-        self.units[self.step, kind] += answer["ConsumedCapacity"]["CapacityUnits"]
+        consumed = answer["ConsumedCapacity"]  # a list of a batch, by table
+        for charge in consumed if isinstance(consumed, list) else [consumed]:
+            self.units[self.step, kind] += charge["CapacityUnits"]
         return answer
 
 

@@ -1,0 +1,154 @@
+"""By what devices are found, on DynamoDB: an item a term and device in `records`, kept in step with `devices`.
+
+A put takes several calls, and any of them may be the last. So the item of a device says in `o` of which terms it is
+not sure whether they are in the index, from the same write on that changes its fields, until they are set right; the
+next put of the device sets right what a former one has left. `f` says that all other terms are in the index: an item
+of a former version has none of them. Each put adds a mark of its own to `o`, and clears `o` only if nobody has added
+anything since; otherwise it sets right once more, by what the device is then.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from secrets import SystemRandom, token_hex
+
+from aggregator import search
+from aggregator.documents import Device, check_labels
+from aggregator.errors import Damaged, StoreAway
+from aggregator.store import batches, items
+from aggregator.store.aws import ConditionFailed, Door
+from aggregator.store.base import INDEX
+from aggregator.store.items import Item
+from aggregator.store.merges import device_update
+from aggregator.store.reads import Reader
+from aggregator.store.rounds import TRIES
+from aggregator.store.views import intact
+
+_MARK = "!"  # no term begins so
+_CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # two that change a device at once go on at different times
+_PAGES = (100, 1000)  # terms read at once: at first, and of words so common that it takes more
+
+
+class Index:
+    """The devices of one store, as they are written and found."""
+
+    def __init__(self, door: Door, prefix: str, reader: Reader) -> None:
+        self._door, self._reader = door, reader
+        self._devices, self._records = f"{prefix}-devices", f"{prefix}-records"
+
+    def put(self, device: Device) -> None:
+        """Add or replace a device; registers that it has ever reported stay, two that add one each lose none."""
+        before = self._item(check_labels(device).device_id)
+        unsure = _unsure(before, search.terms(device))
+        mark = _MARK + token_hex(6)
+        after = self._update(device.device_id, device_update(device, {*unsure, mark} if unsure else ()))
+        if unsure:
+            self._set_right(after, mark)
+
+    def put_missing(self) -> int:
+        """Put the devices that are not in the index yet, or not wholly. Returns how many."""
+        missing = (item for item in self._reader.scan("devices") if "f" not in item or "o" in item)
+        devices = [device for item in missing if (device := _device(item))]
+        for device in devices:
+            self.put(device)
+        return len(devices)
+
+    def candidates(self, prefix: str, *, is_consistent: bool) -> Iterator[str]:
+        """Devices by their terms that begin with `prefix`."""
+        request = {
+            "TableName": self._records,
+            "KeyConditionExpression": "k = :k AND begins_with(s, :s)",
+            "ExpressionAttributeValues": {":k": items.text(_shelf(prefix)), ":s": items.text(prefix)},
+            "ConsistentRead": is_consistent,
+            "Limit": _PAGES[0],
+        }
+        while True:
+            answer = self._door.call("query", **request)
+            yield from (item["s"]["S"].rsplit(" ", 1)[1] for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            request |= {"ExclusiveStartKey": answer["LastEvaluatedKey"], "Limit": _PAGES[1]}
+
+    def known(self, device_ids: list[str], *, is_consistent: bool) -> list[Device]:
+        """The devices that there are, in the order asked."""
+        keys = [{"d": items.text(device_id)} for device_id in device_ids]
+        found = batches.read(self._door, self._devices, keys, is_consistent=is_consistent)
+        devices = {device.device_id: device for item in found if (device := _device(item))}
+        return [devices[device_id] for device_id in device_ids if device_id in devices]
+
+    def _set_right(self, item: Item, mark: str) -> None:
+        device_id = item["d"]["S"]
+        for number in range(TRIES):
+            wanted, unsure = _terms(item), _noted(item)
+            puts = [{"PutRequest": {"Item": _key(term, device_id)}} for term in sorted(unsure & wanted)]
+            deletes = [{"DeleteRequest": {"Key": _key(term, device_id)}} for term in sorted(unsure - wanted)]
+            batches.write(self._door, self._records, [*puts, *deletes])
+            if self._is_settled(device_id, mark, len(item["o"]["SS"])):
+                return
+            time.sleep(_CHANCE.uniform(0, min(_PAUSE_S * 2**number, _LONGEST_S)))
+            mark = _MARK + token_hex(6)
+            again = {"UpdateExpression": "ADD o :o", "ExpressionAttributeValues": {":o": {"SS": [*unsure, mark]}}}
+            item = self._update(device_id, again)
+        raise StoreAway(f"{device_id} was changed by others {TRIES} times in a row")
+
+    def _is_settled(self, device_id: str, mark: str, size: int) -> bool:
+        """Note that nothing is unsure any more, if nobody has added anything to it."""
+        try:
+            self._door.call(
+                "update_item",
+                TableName=self._devices,
+                Key={"d": items.text(device_id)},
+                UpdateExpression="SET f = :f REMOVE o",
+                ConditionExpression="contains(o, :mark) AND size(o) = :size",
+                ExpressionAttributeValues={
+                    ":f": items.number(1),
+                    ":mark": items.text(mark),
+                    ":size": items.number(size),
+                },
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def _update(self, device_id: str, request: Mapping[str, object]) -> Item:
+        key = {"d": items.text(device_id)}
+        answer = self._door.call("update_item", TableName=self._devices, Key=key, ReturnValues="ALL_NEW", **request)
+        item: Item = answer["Attributes"]
+        return item
+
+    def _item(self, device_id: str) -> Item:
+        key = {"d": items.text(device_id)}
+        item: Item = self._door.call("get_item", TableName=self._devices, Key=key, ConsistentRead=True).get("Item", {})
+        return item
+
+
+def _unsure(before: Item, wanted: frozenset[str]) -> frozenset[str]:
+    """The terms of which it is not known whether the index has what it should, once the device has the wanted ones."""
+    stored, noted = _terms(before), _noted(before)
+    sure = stored - noted if "f" in before else frozenset()
+    return (stored | noted | wanted) - (sure & wanted)
+
+
+def _terms(item: Item) -> frozenset[str]:
+    device = _device(item)
+    return search.terms(device) if device else frozenset()
+
+
+def _noted(item: Item) -> frozenset[str]:
+    return frozenset(term for term in (item["o"]["SS"] if "o" in item else ()) if not term.startswith(_MARK))
+
+
+def _device(item: Item) -> Device | None:
+    """The device of an item; None where there is none, or it cannot be read until it is put again."""
+    try:
+        return intact(items.unpack_device, item) if "z" in item else None
+    except Damaged:
+        return None
+
+
+def _key(term: str, device_id: str) -> Item:
+    return {"k": items.text(_shelf(term)), "s": items.text(f"{term} {device_id}")}
+
+
+def _shelf(term: str) -> str:
+    """Where terms that begin like this one are: a shelf for two letters, for each household one of its own."""
+    return INDEX + (term if term.startswith("=") else term[: search.LEAST + term.startswith("<")])

@@ -1,0 +1,185 @@
+"""What DynamoDB needs to keep the search in step with the registry: several calls, of which any may be the last."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from aggregator import search
+from aggregator.documents import Device
+from aggregator.errors import StoreAway
+from aggregator.settings import load
+from aggregator.store import items
+from aggregator.store.aws import AwsDoor, Door
+from aggregator.store.base import Store
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.store_cli import tables_group
+from tests.contract.conftest import Tables, store_on
+from tests.contract.doors import Answer, Passing
+
+OLD = Device("cad-0042", household="h1", name="12 Acacia Road", meter_point="1012345678901")
+NEW = replace(OLD, household="h2", name="7 Oak Hill", serial="S-1")
+LATER = replace(OLD, name="3 Elm Street", meter_point="")
+CALLS = ("get_item", "update_item", "batch_write_item", "update_item")
+
+
+class Breaking(Passing):
+    """Fails at its nth call; before it is made, or after (the answer gets lost)."""
+
+    def __init__(self, door: Door, at: int, *, is_after: bool) -> None:
+        super().__init__(door)
+        self.left, self.is_after = at, is_after
+        self.calls: list[str] = []
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        self.calls.append(operation)
+        self.left -= 1
+        if self.left == -1 and not self.is_after:
+            raise StoreAway("the network is gone")
+        answer = super().call(operation, **request)
+        if self.left == -1:
+            raise StoreAway("the answer is lost")
+        return answer
+
+
+def index(door: Door, prefix: str) -> set[str]:
+    return {item["s"]["S"] for item in door.call("scan", TableName=f"{prefix}-records")["Items"]}
+
+
+def in_step(device: Device) -> set[str]:
+    return {f"{term} {device.device_id}" for term in search.terms(device)}
+
+
+def can_be_found(store: Store, device: Device) -> bool:
+    found = [store.find_devices(text, 2) for text in (device.name, device.meter_point or "cad", device.device_id)]
+    return [*found, store.household_devices(device.household)] == [[device.device_id]] * 4
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("at", range(len(CALLS)))
+@pytest.mark.parametrize("last", [OLD, NEW, LATER])
+def test_a_put_that_was_broken_off_is_set_right_by_the_next(
+    door: AwsDoor, prefix: str, at: int, last: Device, *, is_after: bool
+) -> None:
+    store = store_on(door, prefix)
+    store.put_device(OLD)
+    breaking = Breaking(door, at, is_after=is_after)
+    broken = store_on(breaking, prefix)
+    with pytest.raises(StoreAway):
+        broken.put_device(NEW)
+    assert tuple(breaking.calls) == CALLS[: at + 1]
+    present = store.device(OLD.device_id)
+    assert present in (OLD, NEW)
+    for text in ("oak", "acacia", "s1"):  # never by what it is not, whatever the index says
+        assert store.find_devices(text, 9) in ([], [OLD.device_id] if text in "".join(search.terms(present)) else [])
+    store.put_device(last)
+    assert index(door, prefix) == in_step(last)
+    assert can_be_found(store, last)
+    for one in (store, broken):
+        one.close()
+
+
+class Watched(Passing):
+    """Notes what is called."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self.calls: list[str] = []
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        self.calls.append(operation)
+        return super().call(operation, **request)
+
+
+def test_a_put_that_changes_nothing_to_find_costs_no_write_of_the_index(door: AwsDoor, prefix: str) -> None:
+    watched = Watched(door)
+    store = store_on(watched, prefix)
+    store.put_device(OLD)
+    watched.calls.clear()
+    store.put_device(replace(OLD, registers=("import_wh",), max_power_w=9))
+    assert watched.calls == ["get_item", "update_item"]
+    store.close()
+
+
+class Throttled(Passing):
+    """Leaves all but one of a batch undone, as DynamoDB does when it is busy."""
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        if operation == "batch_write_item":
+            ((table, wanted),) = request["RequestItems"].items()
+            answer = super().call(operation, RequestItems={table: wanted[:5]})
+            return answer | {"UnprocessedItems": {table: wanted[5:]} if wanted[5:] else {}}
+        if operation == "batch_get_item":
+            ((table, asked),) = request["RequestItems"].items()
+            answer = super().call(operation, RequestItems={table: asked | {"Keys": asked["Keys"][:2]}})
+            rest = asked | {"Keys": asked["Keys"][2:]}
+            return answer | {"UnprocessedKeys": {table: rest} if rest["Keys"] else {}}
+        return super().call(operation, **request)
+
+
+def test_what_dynamodb_leaves_undone_of_a_batch_is_done_after_all(door: AwsDoor, prefix: str) -> None:
+    store = store_on(Throttled(door), prefix)
+    for number in range(4):
+        store.put_device(replace(OLD, device_id=f"cad-{number}"))
+    assert store.find_devices("acacia", 9) == [f"cad-{number}" for number in range(4)]
+    store.close()
+
+
+class Refusing(Passing):
+    """Does nothing of a batch, however often."""
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        if operation == "batch_write_item":
+            return {"UnprocessedItems": request["RequestItems"]}
+        return super().call(operation, **request)
+
+
+def test_a_table_that_stays_too_busy_is_away(door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aggregator.store.batches.PAUSE_S", 0.0)
+    store = store_on(Refusing(door), prefix)
+    with pytest.raises(StoreAway, match="too busy"):
+        store.put_device(OLD)
+    store.close()
+
+
+def test_tables_create_adds_what_a_former_version_did_not_have(door: AwsDoor, tables: Tables) -> None:
+    with tables() as prefix:
+        store = store_on(door, prefix)
+        store.put_device(OLD)
+        former = {"d": items.text("cad-7"), "z": items.text("UTC"), "w": items.number(9), "r": {"SS": ["import_wh"]}}
+        horizon_only = {"d": items.text("gone"), "h": items.number(1)}
+        for item in (former, horizon_only):
+            door.call("put_item", TableName=f"{prefix}-devices", Item=item)
+        door.call("delete_table", TableName=f"{prefix}-records")
+
+        settings = load({"WATTFALL_STORE": f"dynamodb://{prefix}?region={door.region}"})
+        made = CliRunner().invoke(tables_group, ["create"], obj=settings)
+        assert made.output.splitlines() == [
+            f"{prefix}-records created",
+            f"{prefix} in {door.region}: 1 tables created",
+            "1 devices of a former version can be found now",
+        ]
+        assert store.find_devices("cad7", 9) == ["cad-7"]
+        assert store.device("cad-7") == Device("cad-7", "UTC", 9, ("import_wh",))
+        again = CliRunner().invoke(tables_group, ["create"], obj=settings)
+        assert again.output == f"{prefix} in {door.region}: 0 tables created\n"
+        store.close()
+
+
+def test_a_search_is_a_few_queries_and_never_a_scan(door: AwsDoor, prefix: str) -> None:
+    writer = store_on(door, prefix)
+    for number in range(30):
+        writer.put_device(Device(f"cad-{number:04d}", name=f"{number} Park Road", household="h1"))
+    watched = Watched(door)
+    reader = DynamoStore(watched, prefix)
+    assert len(reader.find_devices("cad", 10)) == 10
+    assert watched.calls == ["query", "batch_get_item"]
+    watched.calls.clear()
+    assert reader.find_devices("0007", 10) == ["cad-0007"]
+    assert watched.calls == ["query", "query", "batch_get_item"]
+    watched.calls.clear()
+    assert len(reader.household_devices("h1")) == 30
+    assert watched.calls == ["query", "batch_get_item"]
+    for store in (reader, writer):
+        store.close()

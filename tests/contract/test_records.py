@@ -1,0 +1,257 @@
+"""Records: small texts on shelves, on every store."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aggregator.errors import ConfigurationError
+from aggregator.store import Store
+from aggregator.store.aws import AwsDoor
+from aggregator.store.base import LAST_KEY, MAX_BODY, Record
+from aggregator.store.dynamodb import DynamoStore
+from tests.contract.conftest import Another, Clock
+from tests.contract.doors import Answer, Passing
+
+WRITERS = 8
+
+
+def keys(records: list[Record]) -> list[str]:
+    return [record.key for record in records]
+
+
+def fill(store: Store, *wanted: str, shelf: str = "notes") -> None:
+    for key in wanted:
+        store.put_record(shelf, key, f'"{key}"')
+
+
+def test_a_record_is_kept_replaced_and_dropped(either: Store) -> None:
+    assert either.record("accounts", "ann") is None
+    assert either.put_record("accounts", "ann", '{"role": "support"}')
+    assert either.put_record("accounts", "ann", '{"role": "admin", "name": "Ann \u00c5 \U0001f50c"}')
+    assert either.record("accounts", "ann") == '{"role": "admin", "name": "Ann \u00c5 \U0001f50c"}'
+    assert either.record("sessions", "ann") is None
+    for _ in range(2):
+        either.drop_record("accounts", "ann")
+        assert either.record("accounts", "ann") is None
+
+
+def test_another_process_sees_a_record_at_once(another: Another) -> None:
+    reader, writer = another(), another()
+    assert reader.record("accounts", "ann") is None
+    writer.put_record("accounts", "ann", "1")
+    assert reader.record("accounts", "ann") == "1"
+    assert reader.records("accounts") == [("ann", "1")]
+    writer.drop_record("accounts", "ann")
+    assert reader.record("accounts", "ann") is None
+
+
+def test_records_come_in_order_of_their_keys_from_one_to_another(either: Store) -> None:
+    fill(either, "b", "a", "B", "z", "\u00e9", "a b", "\U0001f50c", "10", "9")
+    fill(either, "c", shelf="other")
+    everything = ["10", "9", "B", "a", "a b", "b", "z", "\u00e9", "\U0001f50c"]
+    assert keys(either.records("notes")) == everything
+    assert keys(either.records("notes", newest_first=True)) == everything[::-1]
+    assert keys(either.records("notes", "9", "b")) == ["9", "B", "a", "a b", "b"]
+    assert keys(either.records("notes", "a", "a")) == ["a"]
+    assert keys(either.records("notes", last="B")) == ["10", "9", "B"]
+    assert keys(either.records("notes", "aa")) == ["b", "z", "\u00e9", "\U0001f50c"]
+    for first, last in (("b", "a"), ("", ""), ("c", "d")):
+        assert either.records("notes", first, last) == []
+    assert either.records("nothing") == []
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 7, 8])
+def test_no_more_records_come_than_were_asked_for(either: Store, limit: int) -> None:
+    fill(either, *"abcdefg")
+    assert keys(either.records("notes", limit=limit)) == list("abcdefg")[:limit]
+    assert keys(either.records("notes", limit=limit, newest_first=True)) == list("gfedcba")[:limit]
+
+
+def test_the_last_key_is_the_last(either: Store) -> None:
+    fill(either, LAST_KEY, "\U0010ffff", "a")
+    assert keys(either.records("notes")) == ["a", "\U0010ffff", LAST_KEY]
+
+
+# compare and set
+
+
+def test_a_record_is_written_only_if_what_is_stored_is_what_was_read(either: Store) -> None:
+    assert not either.put_record("accounts", "ann", "1", was="0")
+    assert either.record("accounts", "ann") is None
+    assert either.put_record("accounts", "ann", "1", was=None)
+    assert not either.put_record("accounts", "ann", "2", was=None)
+    assert not either.put_record("accounts", "ann", "2", was="0")
+    assert either.record("accounts", "ann") == "1"
+    assert either.put_record("accounts", "ann", "2", was="1")
+    assert not either.put_record("accounts", "ann", "2", was="1")
+    assert either.record("accounts", "ann") == "2"
+
+
+def at_once(another: Another, write: Callable[[Store, int], bool]) -> list[bool]:
+    """What each of several writers gets, on a store of its own."""
+    stores, ready = [another() for _ in range(WRITERS)], threading.Barrier(WRITERS)
+
+    def one(number: int) -> bool:
+        ready.wait()
+        return write(stores[number], number)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(pool.map(one, range(WRITERS)))
+
+
+@pytest.mark.parametrize("was", [None, "before"])
+def test_of_writers_that_compare_with_the_same_one_wins(another: Another, was: str | None) -> None:
+    store = another()
+    if was:
+        store.put_record("invitations", "x", was)
+    won = at_once(another, lambda one, number: one.put_record("invitations", "x", str(number), was=was))
+    assert won.count(True) == 1
+    assert store.record("invitations", "x") == str(won.index(True))
+
+
+def test_of_writers_of_the_same_text_one_wins(another: Another) -> None:
+    """An invitation is used once, although all who use it write the same."""
+    store = another()
+    store.put_record("invitations", "x", "open")
+    assert at_once(another, lambda one, _: one.put_record("invitations", "x", "used", was="open")).count(True) == 1
+
+
+def test_a_count_made_by_comparing_loses_nothing(another: Another) -> None:
+    store = another()
+
+    def add(one: Store, _: int) -> bool:
+        while True:
+            was = one.record("throttle", "ann")
+            if one.put_record("throttle", "ann", str(int(was or 0) + 1), was=was):
+                return True
+
+    at_once(another, add)
+    assert store.record("throttle", "ann") == str(WRITERS)
+
+
+def test_a_record_can_be_written_inside_a_round(either: Store) -> None:
+    with either.round():
+        assert either.put_record("notes", "a", "1", was=None)
+        assert either.record("notes", "a") == "1"
+        assert not either.put_record("notes", "a", "2", was=None)
+    assert either.record("notes", "a") == "1"
+
+
+class Twice(Passing):
+    """Sends each write of a record twice, as AWS's client does when the answer to the first is lost."""
+
+    def call(self, operation: str, **request: object) -> Answer:
+        if operation == "put_item":
+            super().call(operation, **request)
+        return super().call(operation, **request)
+
+
+def test_a_write_whose_answer_was_lost_is_not_taken_for_another_s(door: AwsDoor, prefix: str) -> None:
+    store = DynamoStore(Twice(door), prefix)
+    assert store.put_record("invitations", "x", "open", was=None)
+    assert store.put_record("invitations", "x", "used", was="open")
+    assert not store.put_record("invitations", "x", "used", was="open")
+    store.close()
+
+
+# expiry
+
+
+def test_an_expired_record_is_gone_before_it_is_swept(either: Store, clock: Clock) -> None:
+    now = int(clock.now)
+    either.put_record("sessions", "a", "1", expires=now + 60)
+    either.put_record("sessions", "b", "2", expires=now + 61)
+    either.put_record("sessions", "c", "3")
+    assert keys(either.records("sessions")) == ["a", "b", "c"]
+    clock.now += 60
+    assert [either.record("sessions", key) for key in "abc"] == [None, "2", "3"]
+    assert keys(either.records("sessions", limit=1)) == ["b"]
+    assert keys(either.records("sessions", newest_first=True)) == ["c", "b"]
+
+
+def test_what_has_expired_counts_as_nothing_when_comparing(either: Store, clock: Clock) -> None:
+    either.put_record("sessions", "a", "1", expires=int(clock.now) + 60)
+    assert not either.put_record("sessions", "a", "2", was=None)
+    clock.now += 60
+    assert not either.put_record("sessions", "a", "2", was="1")
+    assert either.put_record("sessions", "a", "2", was=None, expires=int(clock.now) + 60)
+    assert either.put_record("sessions", "a", "3", was="2")
+    clock.now += 60
+    assert either.record("sessions", "a") == "3"
+
+
+def test_a_sweep_removes_nothing_that_is_still_there(either: Store, clock: Clock) -> None:
+    for number in range(4):
+        either.put_record("sessions", str(number), "{}", expires=number and int(clock.now) + 10 * number)
+    either.expire_records(int(clock.now) + 20)
+    assert keys(either.records("sessions")) in (["0", "3"], ["0", "1", "2", "3"])
+    clock.now += 20
+    assert keys(either.records("sessions")) == ["0", "3"]
+
+
+# what cannot be kept
+
+
+@pytest.mark.parametrize(
+    ("shelf", "key"),
+    [
+        ("", "a"),
+        ("notes", ""),
+        ("n" * 257, "a"),
+        ("notes", "k" * 1025),
+        ("notes", "\u00e9" * 513),
+        ("\U0001f50c" * 65, "a"),
+        ("notes", "lone \ud800"),
+        ("\udfff", "a"),
+        ("find ca", "cad a"),
+    ],
+)
+def test_a_place_that_cannot_be_is_a_matter_of_configuration(either: Store, shelf: str, key: str) -> None:
+    for ask in (
+        lambda: either.put_record(shelf, key, "1"),
+        lambda: either.put_record(shelf, key, "1", was=None),
+        lambda: either.record(shelf, key),
+        lambda: either.drop_record(shelf, key),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            ask()
+        assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("bound", ["k" * 1025, "lone \ud800"])
+def test_a_range_that_cannot_be_is_a_matter_of_configuration(either: Store, bound: str) -> None:
+    with pytest.raises(ConfigurationError):
+        either.records("notes", bound)
+    with pytest.raises(ConfigurationError):
+        either.records("notes", last=bound)
+
+
+def test_a_body_of_more_than_fits_is_refused_and_the_largest_kept(either: Store) -> None:
+    with pytest.raises(ConfigurationError, match="body"):
+        either.put_record("notes", "a", "x" * (MAX_BODY + 1))
+    with pytest.raises(ConfigurationError, match="body"):
+        either.put_record("notes", "a", "\ud83d")
+    assert either.put_record("notes", "a", "\u00e9" * (MAX_BODY // 2), was=None)
+    assert either.record("notes", "a") == "\u00e9" * (MAX_BODY // 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["'; DROP TABLE records; --", "%_*?[a]", "a\x00b", "\n\r\t", " ", "\u202egnp", "\ufffe", "\U0010fffe" * 60]
+)
+def test_strange_texts_are_kept_as_they_are(either: Store, text: str) -> None:
+    assert either.put_record(text, text, text, was=None)
+    assert either.put_record(text, text, text + "!", was=text)
+    assert either.record(text, text) == text + "!"
+    assert either.records(text, text, text) == [(text, text + "!")]
+    assert either.record(text, text + "x") is None
+
+
+def test_a_shelf_of_many_pages_comes_whole(either: Store) -> None:
+    body = "x" * 200_000
+    for number in range(12):
+        either.put_record("snapshots", f"{number:02d}", body)
+    assert keys(either.records("snapshots")) == [f"{number:02d}" for number in range(12)]
+    assert keys(either.records("snapshots", "03", limit=7)) == [f"{number:02d}" for number in range(3, 10)]

@@ -1,0 +1,161 @@
+"""How devices are found, and their live states listed, on every store."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from aggregator.documents import Device, Live
+from aggregator.errors import ConfigurationError
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.store import Store
+from aggregator.store.base import all_lives
+from tests.contract.conftest import Another
+
+ACACIA = Device("cad-0042", household="h1", name="12 Acacia Road", serial="GEO-1944Z", meter_point="1012345678901")
+PARK = Device("cad-0043", household="h1", name="3 Park Road", postcode="SW1A 1AA", meter_point="2012345678777")
+LANE = Device("p1-7", "Europe/Berlin", 5000, ("import_wh",), "{}", household="h10", name="Park Lane 12")
+ALL = (ACACIA, PARK, LANE)
+
+
+def put(store: Store, *devices: Device) -> None:
+    for device in devices:
+        store.put_device(device)
+
+
+def test_what_people_know_a_device_by_is_kept_and_taken_away(either: Store) -> None:
+    put(either, *ALL)
+    assert [either.device(device.device_id) for device in ALL] == [*ALL]
+    assert list(either.devices()) == [*ALL]
+    put(either, Device("cad-0042", postcode="N1"))
+    assert either.device("cad-0042") == Device("cad-0042", postcode="N1")
+
+
+def test_a_label_that_is_too_long_is_a_matter_of_configuration(either: Store) -> None:
+    with pytest.raises(ConfigurationError, match="name"):
+        either.put_device(Device("d", name="x" * 81))
+    assert either.device("d") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cad-0042", ["cad-0042"]),
+        ("CAD", ["cad-0042", "cad-0043"]),
+        ("0043", ["cad-0043"]),
+        ("geo", ["cad-0042"]),
+        ("44z", ["cad-0042"]),
+        ("1012345678901", ["cad-0042"]),
+        ("20123", ["cad-0043"]),
+        ("8777", ["cad-0043"]),
+        ("5678901", ["cad-0042"]),
+        ("h1", ["cad-0042", "cad-0043", "p1-7"]),
+        ("h10", ["p1-7"]),
+        ("acac", ["cad-0042"]),
+        ("park", ["p1-7", "cad-0043"]),
+        ("road", ["cad-0042", "cad-0043"]),
+        ("sw1a", ["cad-0043"]),
+        ("SW1A 1AA", ["cad-0043"]),
+        ("1aa", ["cad-0043"]),
+        ("park road", ["cad-0043"]),
+        ("road park", ["cad-0043"]),
+        ("12 park", ["p1-7"]),
+        ("12 lane acacia", []),
+        ("p1-7", ["p1-7"]),
+        ("zz", []),
+        ("c", []),
+        ("", []),
+        ("=h1=", ["cad-0042", "cad-0043", "p1-7"]),
+        ("%", []),
+        ("\ud800\x00", []),
+        ("x" * 10_000, []),
+    ],
+)
+def test_a_part_of_what_people_know_finds_devices(either: Store, text: str, expected: list[str]) -> None:
+    put(either, *ALL)
+    assert either.find_devices(text, 10) == expected
+
+
+def test_no_more_are_found_than_were_asked_for_and_always_the_same_first(either: Store) -> None:
+    put(either, *(Device(f"cad-{number:03d}", name="Park Road") for number in range(230)))
+    assert either.find_devices("cad", 20) == [f"cad-{number:03d}" for number in range(20)]
+    assert either.find_devices("park", 120) == [f"cad-{number:03d}" for number in range(120)]
+    twenties = [f"cad-{number:03d}" for number in range(220, 230)]
+    assert either.find_devices("park 22", 20) == [*twenties, "cad-022", "cad-122"]
+    assert len(either.find_devices("road", 1000)) == 230
+    assert either.find_devices("road", 0) == []
+
+
+def test_a_device_that_was_renamed_is_not_found_by_its_old_name(either: Store) -> None:
+    put(either, *ALL)
+    put(either, replace(ACACIA, name="7 Oak Hill", meter_point="", serial="NEW-1"))
+    for text in ("acacia", "12 acacia", "8901", "geo"):
+        assert either.find_devices(text, 10) == []
+    assert either.find_devices("oak", 10) == either.find_devices("new1", 10) == ["cad-0042"]
+    assert either.find_devices("cad", 10) == ["cad-0042", "cad-0043"]
+    put(either, ACACIA)
+    assert either.find_devices("acacia", 10) == either.find_devices("8901", 10) == ["cad-0042"]
+    assert either.find_devices("oak", 10) == []
+
+
+def test_a_household_has_its_own_devices_and_no_other_s(either: Store) -> None:
+    put(either, *reversed(ALL), Device("cad-1", household="h1=h10"), Device("cad-2", household="H1"))
+    assert either.household_devices("h1") == ["cad-0042", "cad-0043"]
+    assert either.household_devices("h10") == ["p1-7"]
+    assert either.household_devices("h1=h10") == ["cad-1"]
+    for none in ("", "h", "h2", "h1=", "=h1", " h1", "\ud800"):
+        assert either.household_devices(none) == []
+
+
+def test_a_device_that_changes_hands_is_the_new_household_s_alone(another: Another) -> None:
+    reader, writer = another(), another()
+    put(writer, *ALL)
+    assert reader.household_devices("h1") == ["cad-0042", "cad-0043"]
+    put(writer, replace(ACACIA, household="h10"))
+    assert reader.household_devices("h1") == ["cad-0043"]
+    assert reader.household_devices("h10") == ["cad-0042", "p1-7"]
+    put(writer, replace(LANE, household=""))
+    assert reader.household_devices("h10") == ["cad-0042"]
+
+
+def test_a_device_that_registers_itself_can_be_found(either: Store) -> None:
+    ingest(either, [Reading("glow-ab12", 1_795_000_200, 5, 6, None)], 1_795_000_300, "UTC")
+    assert either.find_devices("glow", 5) == either.find_devices("ab12", 5) == ["glow-ab12"]
+
+
+def test_of_two_who_rename_a_device_at_once_the_last_can_be_found(another: Another) -> None:
+    names = [f"{word} House" for word in ("Oak", "Elm", "Ash", "Yew", "Fir")]
+    stores, ready = [another() for _ in names], threading.Barrier(len(names))
+    put(stores[0], ACACIA)
+
+    def rename(number: int) -> None:
+        ready.wait()
+        for name in (names[number], "12 Acacia Road", names[number]):
+            stores[number].put_device(replace(ACACIA, name=name))
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(rename, range(len(names))))
+    left = stores[0].device("cad-0042")
+    assert left is not None
+    found = [name for name in (*names, "12 Acacia Road") if stores[0].find_devices(name, 5)]
+    assert found == [left.name]
+    assert stores[0].find_devices("house", 5) == (["cad-0042"] if "House" in left.name else [])
+
+
+# live states
+
+
+def test_live_states_are_listed_page_by_page_each_once_and_always_in_the_same_order(either: Store) -> None:
+    states = [Live(f"cad-{number}", 10 + number, 20, number, None, None, None) for number in range(25)]
+    assert either.lives() == []
+    either.put_live(states)
+    paged: list[Live] = []
+    after = ""
+    while page := either.lives(after, limit=4):
+        assert len(page) <= 4
+        paged += page
+        after = page[-1].device_id
+    assert sorted(paged) == sorted(states)
+    assert paged == [*all_lives(either)] == [*either.lives()]
