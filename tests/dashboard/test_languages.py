@@ -1,7 +1,7 @@
 """Every sentence of the screens is found in the code, and each catalogue has it, with the same values filled in."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
@@ -35,8 +35,8 @@ def values(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
-def forms(sentence: Sentence) -> tuple[str, ...]:
-    return (sentence,) if isinstance(sentence, str) else tuple(sentence)
+def forms(sentence: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (sentence,) if isinstance(sentence, str) else tuple(sentence or ())
 
 
 def pairs(code: str) -> Iterator[tuple[str, str]]:
