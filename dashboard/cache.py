@@ -17,9 +17,10 @@ from flask_caching import Cache
 from flask_caching.backends import SimpleCache
 from flask_caching.backends.base import BaseCache
 
+from aggregator.documents import Document
 from aggregator.errors import ConfigurationError
 
-ENTRIES = 5_000  # of one process; a day's chart takes about 15 KB
+MOST_WEIGHT = 400_000  # of one process, about 100 MB: 5,000 charts of a day, or 50,000 live states
 REDIS_TIMEOUT_S = 0.25  # an answer that takes longer costs more than it spares
 REDIS_PAUSE_S = 5  # how long a Redis that is away is left alone
 
@@ -97,7 +98,16 @@ class Kept:
 
 
 class Memory(SimpleCache):
-    """flask-caching's cache in the process, without pickling: what is kept never changes."""
+    """flask-caching's cache in the process, without pickling: what is kept never changes.
+
+    What it holds is weighed, as a month of charts takes a thousand times what a number does; when that is too much, the
+    oldest goes. SimpleCache would sort everything it holds at each new key, and with 10,000 viewers do little else.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as it comes
+        super().__init__(*args, **options)
+        self._weights: dict[str, int] = {}
+        self._weight = 0
 
     class serializer:  # noqa: N801 - cachelib's name
         """Values as they are."""
@@ -108,6 +118,30 @@ class Memory(SimpleCache):
             return value
 
         loads = dumps
+
+    def set(self, key: str, value: object, timeout: Any = None) -> bool | None:  # noqa: ANN401 - cachelib's
+        """Hold a value, for `timeout` seconds at most."""
+        with self._lock:
+            self._forget(key)
+            self._weights[key] = weigh(value)
+            self._weight += self._weights[key]
+            kept: bool | None = super().set(key, value, timeout)
+            return kept
+
+    def _prune(self) -> None:
+        while self._weight > self._threshold:
+            self._forget(next(iter(self._weights)))
+
+    def _forget(self, key: str) -> None:
+        self._cache.pop(key, None)
+        self._weight -= self._weights.pop(key, 0)
+
+
+def weigh(value: object) -> int:
+    """How much a value takes of a cache: about a quarter of a KB each."""
+    if isinstance(value, Document):
+        return 1 + len(value.parts)
+    return sum(map(weigh, value)) if isinstance(value, tuple | list) and value else 1
 
 
 def check_cache(url: str) -> None:
@@ -129,7 +163,7 @@ def check_cache(url: str) -> None:
 def open_cache(server: Flask, url: str) -> Kept:
     """The cache of one process, or its door to the Redis of several."""
     if not url:
-        options = {"CACHE_TYPE": f"{__name__}.Memory", "CACHE_THRESHOLD": ENTRIES}
+        options = {"CACHE_TYPE": f"{__name__}.Memory", "CACHE_THRESHOLD": MOST_WEIGHT}
         return Kept(Cache(server, config=options).cache)
     from redis import RedisError
     from redis.backoff import NoBackoff
