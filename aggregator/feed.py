@@ -14,6 +14,7 @@ from aggregator.pricing import add_prices, tariff_to_text
 from aggregator.readings import Reading
 from aggregator.refusals import MESSAGE_DAYS
 from aggregator.simulated_faults import faults
+from aggregator.simulated_labels import PREFIX, labelled
 from aggregator.simulated_statuses import statuses
 from aggregator.simulated_tariffs import days_between, has_half_hourly_prices, prices_of_day, tariff_of_home
 from aggregator.simulator import TICK_S, Household, arrivals, history
@@ -22,16 +23,31 @@ from aggregator.store.base import Store
 
 RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
 BATCH = 20_000  # readings
+_LAST = PREFIX + "~"  # after every id that begins so
+_MARK = ("store", "demo")
 
 
 def check_is_demo(store: Store, homes: Sequence[Household]) -> None:
     """Raise ConfigurationError if the store holds devices that are not the simulator's."""
     own = {home.device_id for home in homes}
     for device in store.devices(limit=len(own) + 1000):
-        if device.device_id not in own and not device.device_id.startswith("demo-"):
+        if device.device_id not in own and not device.device_id.startswith(PREFIX):
             raise ConfigurationError(
                 f"the store holds {device.device_id}, which is no demo household; name another store for the demo"
             )
+
+
+def mark_as_demo(store: Store) -> None:
+    """Note that a store was made for the demo, so that its visitors need no password."""
+    store.put_record(*_MARK, "{}")
+
+
+def is_demo(store: Store) -> bool:
+    """Whether a store was made for the demo, and holds no device but the simulator's."""
+    if store.record(*_MARK) is None:
+        return False
+    first, rest = store.devices(limit=1), store.devices(after=_LAST, limit=1)
+    return not rest and all(device.device_id.startswith(PREFIX) for device in first)
 
 
 def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress: Callable[[int], None]) -> None:
@@ -52,8 +68,9 @@ def equip(store: Store, home: Household, since: int, now: int) -> None:
     """Give a household its tariff if it has none, and its half-hourly prices from `since` to the end of tomorrow."""
     device = store.device(home.device_id) or Device(home.device_id, home.timezone)
     tariff = tariff_of_home(home)
-    if not device.tariff:
-        store.put_device(replace(device, tariff=tariff_to_text(tariff)))
+    equipped = labelled(replace(device, tariff=device.tariff or tariff_to_text(tariff)), home)
+    if equipped != device:
+        store.put_device(equipped)
     if has_half_hourly_prices(tariff):
         with store.round():
             for day in days_between(since, now + 2 * DAY_S):

@@ -1,9 +1,10 @@
 """The settings: one table; the environment is read once, here, at start."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
@@ -21,6 +22,18 @@ class Settings:
     cache: str
     port: int
     web_workers: int
+    secret: str = field(default="", repr=False)
+    url: str = ""
+    proxies: int = 0
+    oidc_issuer: str = ""
+    oidc_client: str = ""
+    oidc_secret: str = field(default="", repr=False)
+    oidc_role_claim: str = "role"
+
+
+SHORTEST_SECRET = 32  # characters
+HERE = ("localhost", "127.0.0.1", "::1")
+MAKE_ONE = "make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
 class Setting(NamedTuple):
@@ -42,6 +55,27 @@ def _from(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _secret(text: str) -> str:
+    if text and len(text) < SHORTEST_SECRET:
+        raise ConfigurationError(f"it is shorter than {SHORTEST_SECRET} characters; {MAKE_ONE}")
+    return text
+
+
+def _site(text: str) -> str:
+    """A URL without its last slash: https, or http on this machine."""
+    parts = urlsplit(text)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in HERE)
+    if text and not (is_safe and parts.hostname and not parts.query and not parts.fragment and text.isprintable()):
+        raise ConfigurationError(f"{text!r} is not like https://energy.example.org (http only on localhost)")
+    return text
+
+
+def _address(text: str) -> str:
+    if urlsplit(_site(text)).path.strip("/"):
+        raise ConfigurationError(f"{text!r} has a path; Wattfall is at the top of its address")
+    return text.rstrip("/")
+
+
 SETTINGS = (
     Setting(
         "WATTFALL_STORE", "store", "", str, "where documents live; empty is a SQLite file in the user's data folder"
@@ -51,6 +85,13 @@ SETTINGS = (
     Setting("WATTFALL_CACHE", "cache", "", str, "a redis:// URL shared by several web processes; empty is one each"),
     Setting("PORT", "port", "8050", _from(1, 65535), "where the web process listens"),
     Setting("WEB_CONCURRENCY", "web_workers", "2", _from(1, 64), "how many web worker processes"),
+    Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies; only the demo does without"),
+    Setting("WATTFALL_URL", "url", "", _address, "the public address, as in https://energy.example.org"),
+    Setting("WATTFALL_PROXIES", "proxies", "0", _from(0, 9), "how many reverse proxies stand in front"),
+    Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
+    Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
+    Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),
+    Setting("WATTFALL_OIDC_ROLE_CLAIM", "oidc_role_claim", "role", str, "the claim that holds the role"),
 )
 
 

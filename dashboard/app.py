@@ -9,15 +9,17 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
 from aggregator.errors import StoreAway
 from aggregator.settings import Settings
 from aggregator.store.base import Store
-from dashboard import downloads, slots, static, tariff_page
+from dashboard import downloads, entrance, slots, static, tariff_page
 from dashboard.access import viewer
 from dashboard.cache import open_cache
 from dashboard.compression import compress
 from dashboard.data import Data
+from dashboard.desk import pages as desk
 from dashboard.headers import hashes, secure
 from dashboard.language import text
 from dashboard.languages import requested
 from dashboard.page import INDEX, layout
+from dashboard.passwords import Passwords
 from dashboard.screen import live, screen
 from dashboard.view import View
 
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, store: Store, clock: Callable[[], int] = lambda: int(time.time()), poll_ms: int = POLL_MS
 ) -> Dash:
-    """The app of one installation. `clock` gives UTC seconds."""
+    """The app of one installation. `clock` gives UTC seconds. Raises ConfigurationError, see `entrance.check`."""
     app = _App(
         "dashboard",
         title="Wattfall",
@@ -42,10 +44,12 @@ def create_app(
         on_error=tell,
     )
     app.layout = lambda: layout(poll_ms, requested())
+    entrance.install(app.server, settings, store, Passwords())
     data = Data(store, open_cache(app.server, settings.cache), clock)
     register(app, data)
     downloads.register(app.server, data)
     tariff_page.register(app.server, data, store)
+    desk.register(app.server, data, store)
     compress(app.server)  # after the headers: the last to be registered is the first to run
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app

@@ -1,8 +1,10 @@
 """The `wattfall` command: aggregator's commands, and those that have a screen."""
 
 import os
+import secrets
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from platformdirs import user_data_path
 from aggregator import cli
 from aggregator.console import opened, until_stopped, with_store
 from aggregator.errors import WattfallError
+from aggregator.feed import is_demo
 from aggregator.settings import Settings, load
+from dashboard.user_cli import user_group
 
 
 class _Commands(click.Group):
@@ -47,7 +51,7 @@ def main(context: click.Context) -> None:
     context.obj = load(os.environ)
 
 
-for command in cli.COMMANDS:
+for command in (*cli.COMMANDS, user_group):
     main.add_command(command)
 
 
@@ -58,10 +62,14 @@ for command in cli.COMMANDS:
 @click.pass_obj
 def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
     """Serve the dashboard."""
+    from dashboard.entrance import check
     from dashboard.server import serve
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    opened(chosen, None).close()  # a store that cannot be used is said once, here, not by every worker
+    with closing(opened(chosen, None)) as store:  # a store that cannot be used is said once, not by every worker
+        if not chosen.secret and is_demo(store):
+            chosen = replace(chosen, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
+    check(chosen)
     serve(chosen, host)
 
 

@@ -1,5 +1,6 @@
 """Cached reads for the screen. Each begins with the access check; the cache lies behind it, never in front."""
 
+import time
 from collections.abc import Callable
 from zlib import crc32
 
@@ -10,9 +11,10 @@ from aggregator.rates import Rate, day_rates
 from aggregator.readings import Reading
 from aggregator.store.base import Store
 from aggregator.tariffs import HALF_HOURLY
-from dashboard.access import visible_device
+from dashboard.access import visible_device, visible_devices
 from dashboard.cache import Kept
 from dashboard.habits import DAYS, Habits, habits_of
+from dashboard.users import User
 
 # How old an answer may be: what is measured now; a period that goes on, or what is not there yet; one that is over
 # and still has gaps, which late readings fill; one that is whole.
@@ -30,14 +32,13 @@ class Data:
         self._cache = cache
         self.now = clock
 
-    def device(self, viewer: str | None, device_id: str) -> Device | None:
+    def device(self, viewer: User | None, device_id: str) -> Device | None:
         """A device that the viewer may see, or None."""
-        return visible_device(self._store, viewer, device_id)
+        return visible_device(self._store, viewer, device_id, int(time.time()))
 
-    def devices(self, viewer: str | None, limit: int) -> list[Device]:
+    def devices(self, viewer: User | None, limit: int) -> list[Device]:
         """The first devices that the viewer may see, by id."""
-        found = (visible_device(self._store, viewer, device.device_id) for device in self._store.devices(limit=limit))
-        return [device for device in found if device]
+        return visible_devices(self._store, viewer, limit)
 
     def live(self, device: Device) -> Live | None:
         """The newest reading."""

@@ -50,6 +50,7 @@ def layout(poll_ms: int, lang: Language) -> Component:
                     html.Div(id="unreachable", className="alert", role="status", hidden=True),
                     html.Div(id="home", hidden=True),
                     household.layout(lang),
+                    _signed_out(lang),
                 ],
                 id="main",
                 tabIndex="-1",
@@ -87,9 +88,32 @@ def _header(lang: Language) -> Component:
                             data_dark=lang.say("dark"),
                         ),
                     ),
+                    _account(lang),
                 ],
                 className="settings",
             ),
         ],
         className="top",
+    )
+
+
+def _account(lang: Language) -> Component:
+    label = lang.say("Your account")
+    return html.A(
+        href="/account", id="account", className="step", title=label, **attributes(aria_label=label, data_full="")
+    )
+
+
+def _signed_out(lang: Language) -> Component:
+    """Where assets/signed-out.js says that the server knows nobody here any more."""
+    return html.Div(
+        id="signed-out",
+        className="panel words",
+        role="alert",
+        hidden=True,
+        **attributes(
+            data_heading=lang.say("You have been signed out"),
+            data_sentence=lang.say("Sign in again to see your energy."),
+            data_link=lang.say("Sign in"),
+        ),
     )

@@ -11,15 +11,18 @@ FOREIGN = text("This was not sent from a page of Wattfall, so nothing has been c
 TOO_MUCH = text("This is more than Wattfall takes at once, so nothing has been changed.")
 
 
-def is_ours(request: Request) -> bool:
+def is_ours(request: Request, url: str = "") -> bool:
     """Whether a page of this site sent the form: by the browser's own word, or else by the origin that it names.
+
+    `url` is the public address, for a proxy that calls us by another name.
 
     Browsers leave Sec-Fetch-Site out where there is no https; a request with neither comes from no form.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    return urlsplit(request.headers.get("Origin", "")).netloc == request.host
+    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    return origin in (request.host, urlsplit(url).netloc or request.host)
 
 
 def is_small(request: Request) -> bool:

@@ -9,10 +9,11 @@ from dashboard.data import Data
 from dashboard.language import Language
 from dashboard.pages import glance, home, household, lost, more
 from dashboard.slots import Slots
+from dashboard.users import User
 from dashboard.view import View
 
 
-def screen(data: Data, viewer: str | None, view: View, version: object, lang: Language) -> Slots:
+def screen(data: Data, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
     """The values of the page for a viewer who sees the chart of `version`: an equal one is not sent again."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device:
@@ -22,7 +23,7 @@ def screen(data: Data, viewer: str | None, view: View, version: object, lang: La
     return {"alert.children": [], **_words(lang.say("Not found"), lost.content(view, lang))}
 
 
-def live(data: Data, viewer: str | None, view: View, tick: object, known: object, lang: Language) -> Slots:
+def live(data: Data, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
     """The values that change every few seconds, for a browser that asks by `tick` and says what it has."""
     served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
     device = data.device(viewer, view.device_id) if view.page == "household" else None
@@ -58,7 +59,7 @@ def _household(data: Data, device: Device, view: View, version: object, lang: La
         **household.chart_slots(chart, extent, last, now, zone, lang),
         **more.slots(beneath, lang),
         "household.data-version": newest,
-        "place.children": html.A(device.device_id, href=View("household", device.device_id).to_url()),
+        "place.children": html.A(device.name or device.device_id, href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
         "household.hidden": False,

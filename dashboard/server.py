@@ -5,7 +5,7 @@ import socket
 import sys
 from contextlib import closing
 
-from flask import Flask
+from dash import Dash
 from gunicorn.app.base import BaseApplication
 
 from aggregator.errors import ConfigurationError
@@ -45,13 +45,15 @@ def reserve_port(port: int, host: str) -> socket.socket:
     return reserved
 
 
-def warm(server: Flask) -> None:
+def warm(app: Dash) -> None:
     """Ask for the page and all that it names.
 
     Dash serves a script only after the same process has served a page that names it, and a file is compressed once.
     """
-    client = server.test_client()
-    for link in _LINKS.findall(client.get("/").text):
+    client = app.server.test_client()
+    with app.server.test_request_context():
+        page: str = app.index()  # type: ignore[no-untyped-call] # the page itself is for whoever is signed in
+    for link in _LINKS.findall(page):
         client.get(link, headers={"Accept-Encoding": "br"}, buffered=True)
 
 
@@ -68,7 +70,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> object:
         """The WSGI app of one worker process, with a store of its own."""
         app = create_app(self._settings, open_store(self._settings.store))
-        warm(app.server)
+        warm(app)
         return app.server
 
 

@@ -22,7 +22,7 @@ from aggregator.pricing import change_tariff, tariff_of, tariff_to_text
 from aggregator.store.base import Store
 from aggregator.tariffs import HALF_HOURLY, Tariff, tariff_from_text
 from dashboard import posts, static, tariff_view
-from dashboard.access import may_change_tariff, viewer
+from dashboard.access import may_edit, viewer
 from dashboard.data import Data
 from dashboard.language import Language, text
 from dashboard.languages import requested
@@ -115,9 +115,9 @@ def _device(data: Data, device_id: str) -> Device:
     """The device of an address. Raises Stop where it is not known, or not the viewer's to change."""
     device = data.device(viewer(), device_id) if View.from_url(f"/d/{device_id}").device_id == device_id else None
     if device is None:
-        sentence = text("No device called {device} has sent a reading. Check how its name is spelt.")
+        sentence = text("There is no device called {device} here that you may see. Check how its name is spelt.")
         raise Stop(404, text("This device is not known here"), sentence, device=device_id[:64])
-    if not may_change_tariff(viewer(), device):
+    if not may_edit(viewer(), device):
         raise Stop(403, text("You cannot change this tariff"), text("It can be changed by the household itself."))
     return device
 

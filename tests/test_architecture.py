@@ -30,6 +30,7 @@ PURE = [
             *("power", "hour", "habits"),
             *("rows", "pictures"),
             *("crumbs", "heat", "heat_grid", "cumulative", "cumulative_figure"),
+            *("users", "onward"),
             *("tariff_fields", "tariff_form", "tariff_words", "tariff_preview", "tariff_view"),
         )
     ),

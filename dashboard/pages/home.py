@@ -10,13 +10,14 @@ from dashboard.attributes import attributes
 from dashboard.data import Data
 from dashboard.habits import Habits
 from dashboard.language import Language
+from dashboard.users import User
 from dashboard.view import View
 
 MOST_CARDS = 50
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
-def content(data: Data, viewer: str | None, lang: Language) -> Component:
+def content(data: Data, viewer: User | None, lang: Language) -> Component:
     """The devices that the viewer may see, as of now."""
     devices = data.devices(viewer, MOST_CARDS)
     if not devices:
@@ -47,7 +48,8 @@ def _card(device: Device, live: Live | None, habits: Habits, today: str, now: in
     return html.A(
         [
             html.Div(
-                [html.H2(device.device_id, className="label"), html.Span(today, className="today")], className="name"
+                [html.H2(device.name or device.device_id, className="label"), html.Span(today, className="today")],
+                className="name",
             ),
             html.P([*_amount(live, lang), html.Span(badge, className="badge")], className="amount"),
             html.P([power.dot(), *stamp, html.Span(note)], className="note"),

@@ -14,7 +14,8 @@ def content(view: View, lang: Language) -> Component:
     if view.page == "household":
         heading = lang.say("This device is not known here")
         sentence = lang.say(
-            "No device called {device} has sent a reading. Check how its name is spelt.", device=view.device_id
+            "There is no device called {device} here that you may see. Check how its name is spelt.",
+            device=view.device_id,
         )
     return html.Div(
         [html.H1(heading), html.P(sentence), html.A(lang.say("See all devices"), href="/", className="button")],

@@ -27,6 +27,7 @@ from aggregator.store import open_store
 from tests.bench.load import CONNECTIONS, Load, find_poll, load
 from tests.browser.conftest import ARGS, CHROMIUM, DESK
 from tests.dashboard import homes
+from tests.dashboard.people import SECRET, cookie_of, dashboard, member
 
 VIEWERS, POLL_S = 10_000, 10
 ROOT = Path(__file__).parents[2]
@@ -49,20 +50,22 @@ LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance
     .map((entry) => [entry.name, entry.transferSize])"""
 
 
-def fill(url: str, count: int, now: int) -> None:
-    """Homes with the charts of today, this month and this year, and one with a past to look at."""
+def fill(url: str, count: int, now: int) -> str:
+    """Homes with the charts of today, this month and this year, and one with a past; the cookie of who sees them."""
     store = open_store(url)
     homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
     spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in ("day", "month", "year")]
     charts = [(level, period, store.document(level, "cad-0", period)) for level, period in spans]
     with store.round():
         for number in range(1, count):
-            store.put_device(Device(f"cad-{number}"))
+            store.put_device(Device(f"cad-{number}", household=homes.HOUSEHOLD))
             for level, period, chart in charts:
                 assert chart
                 store.merge_parts(level, f"cad-{number}", period, chart.timezone, chart.parts)
         store.put_live([Live(f"cad-{number}", now, now, 300 + number, number, 0, None) for number in range(count)])
+    cookie = cookie_of(dashboard(store).server, store, member(store))
     store.close()
+    return cookie
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def web(url: str) -> Iterator[int]:
         port = probe.getsockname()[1]
     (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
     _, *arguments = shlex.split(line.removeprefix("web:"))
-    environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(port), "WEB_CONCURRENCY": "2", "WATTFALL_SECRET": SECRET}
     process = subprocess.Popen([sys.executable, "-m", "dashboard.cli", *arguments], env=environ, cwd=ROOT)
     try:
         _wait_for(port)
@@ -120,12 +123,14 @@ def report_poll(done: Load) -> None:
 # the page
 
 
-def _cold(port: int) -> tuple[float, float, int, int, list[str]]:
+def _cold(port: int, cookie: str) -> tuple[float, float, int, int, list[str]]:
     """ms to the chart, ms of a change of period, bytes and requests to the chart, and which were large."""
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK
         )
+        name, _, value = cookie.partition("=")
+        context.add_cookies([{"name": name, "value": value, "url": f"http://127.0.0.1:{port}"}])
         page = context.new_page()
         page.add_init_script(WATCH)
         page.goto(f"http://127.0.0.1:{port}/d/cad-0", wait_until="commit")
@@ -144,9 +149,9 @@ def _seen(page: Page, what: str) -> float:
     return float(page.evaluate("(what) => window.seen[what]", what))
 
 
-def report_page(port: int, runs: int) -> None:
+def report_page(port: int, cookie: str, runs: int) -> None:
     """Medians of cold browsers, beside the aims."""
-    charts, changes, sizes, counts, large = zip(*(_cold(port) for _ in range(runs)), strict=True)
+    charts, changes, sizes, counts, large = zip(*(_cold(port, cookie) for _ in range(runs)), strict=True)
     for name, values, aim, unit in (
         ("navigation to the first chart, painted", charts, 1500, "ms"),
         ("click to the chart of another period", changes, 200, "ms"),
@@ -170,9 +175,9 @@ def main() -> None:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside,
     ):
         url = f"sqlite:///{folder}/bench.db"
-        fill(url, chosen.devices, int(time.time()))
+        cookie = fill(url, chosen.devices, int(time.time()))
         with web(url) as port:
-            poll = find_poll(port, "cad-0")
+            poll = find_poll(port, "cad-0", cookie)
 
             def run(rate: float, *, keeps: bool) -> Load:
                 return beside.submit(load, poll, chosen.devices, Load(port, rate, chosen.seconds, keeps)).result()
@@ -183,7 +188,7 @@ def main() -> None:
             report_load(f"{rate:,.0f}/s, a connection each", lambda: run(rate, keeps=False), chosen.runs)
             report_load(f"all that go over {CONNECTIONS} connections", lambda: run(0, keeps=True), chosen.runs)
             if not chosen.without_browser:
-                report_page(port, max(5, chosen.runs))
+                report_page(port, cookie, max(5, chosen.runs))
 
 
 if __name__ == "__main__":

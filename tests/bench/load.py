@@ -15,6 +15,7 @@ PATIENCE_S = 10
 HELD_S = 10  # a viewer's newest reading is the one before
 _BROWSER = (
     "Host: localhost",
+    "Origin: http://localhost",
     "Content-Type: application/json",
     "Accept: application/json",
     "Accept-Encoding: gzip, deflate, br, zstd",
@@ -31,6 +32,7 @@ class Poll:
     inputs: Sequence[Mapping[str, str]]
     state: Sequence[Mapping[str, str]]
     newest: int = 0  # the instant of the newest reading, UTC seconds
+    cookie: str = ""  # of somebody's session
 
     def body(self, device_id: str) -> bytes:
         """What a viewer of a device sends."""
@@ -50,22 +52,22 @@ class Poll:
         head = (
             "POST /_dash-update-component HTTP/1.1",
             *_BROWSER,
+            f"Cookie: {self.cookie}",
             f"Connection: {'keep-alive' if keeps else 'close'}",
             f"Content-Length: {len(body)}",
         )
         return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
-def find_poll(port: int, device_id: str) -> Poll:
+def find_poll(port: int, device_id: str, cookie: str) -> Poll:
     """The callback with the fewest inputs among those that a tick starts, with the newest reading that it tells of."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_dash-dependencies") as answer:
+    site, own = f"http://127.0.0.1:{port}", {"Cookie": cookie, "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{site}/_dash-dependencies", headers=own)) as answer:
         found = json.load(answer)
     ticked = [one for one in found if "tick" in {i["id"] for i in one["inputs"]} and not one["clientside_function"]]
     chosen = min(ticked, key=lambda one: len(one["inputs"]))
-    poll = Poll(chosen["output"], chosen["inputs"], chosen["state"])
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}/_dash-update-component", poll.body(device_id), {"Content-Type": "application/json"}
-    )
+    poll = Poll(chosen["output"], chosen["inputs"], chosen["state"], cookie=cookie)
+    asked = urllib.request.Request(f"{site}/_dash-update-component", poll.body(device_id), own | {"Origin": site})
     with urllib.request.urlopen(asked) as answer:
         told = json.load(answer)["response"]["hour"]["data"]
     return replace(poll, newest=told["newest"])

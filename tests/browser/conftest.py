@@ -7,11 +7,11 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, Request, ViewportSize, expect, sync_playwright
 from werkzeug.serving import make_server
 
-from aggregator.settings import load
 from aggregator.store import open_store
 from aggregator.store.base import Store
-from dashboard.app import POLL_MS, create_app
+from dashboard.app import POLL_MS
 from tests.dashboard import homes
+from tests.dashboard.people import cookie_of, dashboard, member
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = (
@@ -28,17 +28,20 @@ PHONE = ViewportSize(width=390, height=844)
 PATIENCE_MS = 10_000  # with what is to come
 QUICK_MS = 200  # between polls, where a test waits for some
 
+SESSIONS: dict[str, str] = {}  # address of a server -> the cookie of somebody who lives in its homes
 Open = Callable[..., Page]
 Scheme = Literal["light", "dark"]
 
 
 def serve(store: Store, poll_ms: int = POLL_MS, clock: Callable[[], int] = lambda: homes.NOW) -> Iterator[str]:
     """The address of a threaded server on a free port, while it runs."""
-    app = create_app(load({}), store, clock, poll_ms)
+    app = dashboard(store, clock, poll_ms)
     server = make_server("127.0.0.1", 0, app.server, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.port}"
+    address = f"http://127.0.0.1:{server.port}"
+    SESSIONS[address] = cookie_of(app.server, store, member(store))
+    yield address
     server.shutdown()
     thread.join()
     server.server_close()
@@ -66,6 +69,12 @@ def address(store: Store) -> Iterator[str]:
     yield from serve(store)
 
 
+def sign_in(context: BrowserContext, address: str) -> None:
+    """Give a browser the session of somebody who lives in the homes of a server; it has one for all ports."""
+    name, _, value = SESSIONS[address].partition("=")
+    context.add_cookies([{"name": name, "value": value, "url": address}])
+
+
 class Screen:
     """One page for all tests, in a profile on disk, so that Chromium compiles plotly once; it keeps what is said."""
 
@@ -87,6 +96,7 @@ class Screen:
         self._home = address[: address.index("/", len("http://"))]
         self._page.set_viewport_size(viewport)
         self._page.emulate_media(color_scheme=color_scheme)
+        sign_in(self._page.context, self._home)
         self._page.goto(address)
         self._page.wait_for_selector(ready)
         return self._page

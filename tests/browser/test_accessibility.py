@@ -76,7 +76,7 @@ STATES = {
 
 
 def violations(page: Page) -> dict[str, object]:
-    """What axe-core objects to, by size of the window and scheme: each of both once, as neither depends on the other."""
+    """What axe-core objects to, by size of the window and scheme: each of both once; neither depends on the other."""
     found = {}
     page.evaluate(AXE_SCRIPT)
     schemes: tuple[tuple[ViewportSize, Scheme], ...] = ((DESK, "light"), (PHONE, "dark"))
@@ -129,6 +129,7 @@ STOPS = [
     "unit-energy",
     "unit-money",
     "theme",
+    "account",
     "hour-graph",
     "to-day",
     "to-month",

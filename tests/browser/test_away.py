@@ -81,7 +81,7 @@ def test_the_first_reading_appears_by_itself(empty_home: tuple[Store, str], visi
     store, address = empty_home
     page = visit("/", at=address)
     expect(page.get_by_role("heading", name="Your first reading has not arrived yet")).to_be_visible()
-    store.put_device(Device("cad-9"))
+    store.put_device(Device("cad-9", household=homes.HOUSEHOLD))
     store.put_live([homes.live("cad-9", 431)])
     expect(page.get_by_role("link", name=re.compile("cad-9"))).to_contain_text("431")
     link = page.get_by_role("link", name=re.compile("cad-9"))

@@ -73,7 +73,7 @@ def living(tmp_path: Path) -> Iterator[Living]:
         homes.fill(store, Device(HOME, tariff=homes.NIGHT), "2026-11-14", NOW)
         homes.fill(store, Device(SUNNY, tariff=homes.SOLAR), "2026-11-14", NOW, homes.sunny)
         for device in (GAPPY, "cad-new"):
-            store.put_device(Device(device))
+            store.put_device(Device(device, household=homes.HOUSEHOLD))
         for age in range(3540, 0, -60):
             home.send(HOME, 148 if age > 600 else 3140, NOW - age)
             home.send(SUNNY, 300 - (3540 - age) // 3, NOW - age)

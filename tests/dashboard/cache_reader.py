@@ -8,10 +8,11 @@ from aggregator.store import open_store
 from dashboard.cache import open_cache
 from dashboard.data import Data
 from tests.dashboard.homes import NOW
+from tests.dashboard.people import MEMBER
 
 store = open_store(sys.argv[1])
 data = Data(store, open_cache(Flask("another"), sys.argv[2]), lambda: NOW)
-device = data.device(None, "cad-1")
+device = data.device(MEMBER, "cad-1")
 assert device
 data.live(device)
 document = data.document(device, "day", "2026-11-22")

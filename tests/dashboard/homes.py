@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,6 +17,7 @@ from aggregator.tariffs import tariff_from_json
 LONDON = "Europe/London"
 NOW = int(datetime(2026, 11, 23, 14, 20, 4, tzinfo=UTC).timestamp())  # a Monday
 FIRST_DAY = "2025-10-14"
+HOUSEHOLD = "acacia"  # to which they belong
 
 Energy = Callable[[int], Part]  # the start of a half hour -> what it holds
 
@@ -53,6 +55,7 @@ def sunny(at: int) -> Part:
 
 def fill(store: Store, device: Device, first: str, until: int, energy: Energy = curve) -> None:
     """Write a device's days from `first` up to an instant, and the months and years above them."""
+    device = replace(device, household=device.household or HOUSEHOLD)
     store.put_device(device)
     day, last = first, periods.day_of(until, device.timezone)
     with store.round():
@@ -125,8 +128,8 @@ def half_hourly_prices(first: str, days: int) -> Series:
     return Series(import_prices=prices)
 
 
-def furnish(store: Store) -> None:
-    """The homes of the browser tests: one of each kind."""
+def furnish(store: Store, household: str = HOUSEHOLD) -> None:
+    """The homes of the browser tests: one of each kind, all of one household."""
     fill(store, Device("cad-1", tariff=NIGHT), FIRST_DAY, NOW)
     fill(store, Device("cad-solar", tariff=SOLAR), "2026-06-03", NOW, sunny)
     agile = Device("cad-agile", tariff=HALF_HOURLY)
@@ -147,3 +150,11 @@ def furnish(store: Store) -> None:
             live("cad-lord-howe", None),
         ]
     )
+    for device in store.devices():
+        store.put_device(replace(device, household=household))
+
+
+def furnish_one(store: Store, device: Device, first: str, energy: Energy = curve, power_w: int = 612) -> None:
+    """One home with a short history."""
+    fill(store, device, first, NOW, energy)
+    store.put_live([live(device.device_id, power_w)])

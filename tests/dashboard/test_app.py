@@ -4,28 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from dash import Dash
 
 from aggregator.documents import Device, Document
 from aggregator.errors import StoreAway
-from aggregator.settings import load
 from aggregator.store.base import Store
-from dashboard.app import create_app
 from dashboard.sentences import CURRENT
 from dashboard.slots import PAGE
 from tests.dashboard import homes
-from tests.dashboard.homes import NOW
+from tests.dashboard.people import at_home
 
 Ask = Callable[..., Mapping[str, Any]]
 
 
-def app_on(store: Store) -> Dash:
-    return create_app(load({}), store, lambda: NOW)
-
-
-def ask_of(app: Dash, language: str = "en-GB") -> Ask:
+def ask_of(store: Store, language: str = "en-GB") -> Ask:
     """Ask for the page at an address, as a browser does."""
-    client = app.server.test_client()
+    client = at_home(store)
 
     def ask(address: object, version: object = "") -> Mapping[str, Any]:
         path, _, search = address.partition("?") if isinstance(address, str) else (address, "", "")
@@ -56,7 +49,7 @@ def named(slot: str) -> dict[str, object]:
 @pytest.fixture
 def ask(store: Store) -> Ask:
     homes.furnish(store)
-    return ask_of(app_on(store))
+    return ask_of(store)
 
 
 def text(content: Mapping[str, Any], component: str = "") -> str:
@@ -72,7 +65,7 @@ def test_the_start_page_shows_a_card_a_device(ask: Ask) -> None:
 
 
 def test_the_first_visit_says_what_happens_next(store: Store) -> None:
-    home = text(ask_of(app_on(store))("/"), "home")
+    home = text(ask_of(store)("/"), "home")
     assert "Your first reading has not arrived yet" in home
     assert "wattfall ingest" in home
 
@@ -232,14 +225,14 @@ def test_a_comparison_overlays_the_other_period_and_says_the_difference(ask: Ask
 
 def test_a_german_browser_gets_a_german_page(store: Store) -> None:
     homes.furnish(store)
-    shown = ask_of(app_on(store), "de-DE,de;q=0.9")("/d/cad-1/month/2026-11?unit=money")["response"]
+    shown = ask_of(store, "de-DE,de;q=0.9")("/d/cad-1/month/2026-11?unit=money")["response"]
     assert shown["title"]["data"] == "November 2026 · cad-1"
     assert shown["total"]["children"].endswith("£ bisher")
     assert shown["to-day"]["href"] == "/d/cad-1?unit=money"
 
 
 def test_the_page_says_in_which_language_it_is(store: Store) -> None:
-    client = app_on(store).server.test_client()
+    client = at_home(store)
     pages = [client.get("/", headers={"Accept-Language": language}).text for language in ("de", "en-US")]
     assert ['<html lang="de">' in pages[0], '<html lang="en-GB">' in pages[1]] == [True, True]
     layout = client.get("/_dash-layout", headers={"Accept-Language": "de"}).text
@@ -277,7 +270,7 @@ class CountingStore:
 def test_a_chart_is_one_read_of_one_document(store: Store) -> None:
     homes.furnish(store)
     counting = CountingStore(store)
-    ask = ask_of(app_on(counting))
+    ask = ask_of(counting)
     ask("/d/cad-1/month/2026-05")
     before = counting.asked.copy()
     ask("/d/cad-1/month/2026-06")
@@ -290,7 +283,7 @@ def test_a_chart_is_one_read_of_one_document(store: Store) -> None:
 def test_access_is_asked_at_every_read_and_never_cached(store: Store) -> None:
     homes.furnish(store)
     counting = CountingStore(store)
-    ask = ask_of(app_on(counting))
+    ask = ask_of(counting)
     for _ in range(3):
         ask("/d/cad-1")
     assert counting.asked["device"] == 3
@@ -299,7 +292,7 @@ def test_access_is_asked_at_every_read_and_never_cached(store: Store) -> None:
 def test_a_store_that_is_away_is_one_alert_and_the_page_stays(store: Store) -> None:
     homes.furnish(store)
     counting = CountingStore(store)
-    ask = ask_of(app_on(counting))
+    ask = ask_of(counting)
     counting.is_away = True
     content = ask("/d/cad-1")
     assert content.get("response", {}) == {}
@@ -310,13 +303,13 @@ def test_a_store_that_is_away_is_one_alert_and_the_page_stays(store: Store) -> N
 
 def test_two_apps_in_one_process_both_answer(store: Store) -> None:
     homes.furnish(store)
-    first, second = ask_of(app_on(store)), ask_of(app_on(store))
+    first, second = ask_of(store), ask_of(store)
     assert "cad-1" in text(first("/"), "home")
     assert "cad-1" in text(second("/"), "home")
 
 
 def test_the_page_takes_nothing_from_elsewhere(store: Store) -> None:
-    answer = app_on(store).server.test_client().get("/")
+    answer = at_home(store).get("/")
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe-eval" not in policy
@@ -327,7 +320,7 @@ def test_the_page_takes_nothing_from_elsewhere(store: Store) -> None:
 
 
 def test_health_answers_and_private_data_is_not_kept(store: Store) -> None:
-    client = app_on(store).server.test_client()
+    client = at_home(store)
     assert client.get("/health").status_code == 200
     assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"
     assert client.get("/").headers["X-Content-Type-Options"] == "nosniff"

@@ -22,12 +22,11 @@ from flask_caching.backends.base import BaseCache
 from aggregator import periods
 from aggregator.documents import Device, Document
 from aggregator.errors import StoreAway
-from aggregator.settings import load
 from aggregator.store.base import Store
-from dashboard.app import create_app
-from dashboard.cache import REDIS_PAUSE_S, Kept, open_cache
+from dashboard.cache import REDIS_PAUSE_S, Kept, Memory, open_cache, weigh
 from dashboard.data import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, Data
 from tests.dashboard import homes
+from tests.dashboard.people import MEMBER, at_home, dashboard
 
 POLL_S = 10
 ROOT = Path(__file__).parents[2]
@@ -75,9 +74,9 @@ class Counting:
         self.asked: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def ask(*arguments: object) -> object:
+        def ask(*arguments: object, **options: object) -> object:
             self.asked[name] += 1
-            return getattr(self._store, name)(*arguments)
+            return getattr(self._store, name)(*arguments, **options)
 
         return ask
 
@@ -100,7 +99,7 @@ def data(store: Store, clock: Clock, ledger: Ledger) -> Data:
 
 def known(data: Data, device_id: str, clock: Clock) -> Device:
     """A device whose tariff stands for long."""
-    device = data.device(None, device_id)
+    device = data.device(MEMBER, device_id)
     assert device
     data.document(device, "year", "2026")
     clock.at += LONG_AGO
@@ -200,7 +199,7 @@ def test_a_cached_chart_is_not_shown_to_whom_the_device_is_gone(store: Store) ->
             return store.device(device_id) if self.is_known else None
 
     registry = Registry(store)
-    client = create_app(load({}), registry, lambda: homes.NOW).server.test_client()  # type: ignore[arg-type]
+    client = at_home(registry)  # type: ignore[arg-type]
     address = "/d/cad-1/day/2026-11-22.json"
     assert client.get(address).status_code == 200
     registry.is_known = False
@@ -212,7 +211,7 @@ def test_no_devices_name_reaches_what_is_kept_of_another(store: Store, clock: Cl
     cache = open_cache(Flask("one"), "")
     data = Data(store, cache, clock)
     for name in ("a", "a 2026", "a', '2026", "A"):
-        store.put_device(Device(name))
+        store.put_device(Device(name, household=homes.HOUSEHOLD))
         store.put_live([homes.live(name, len(name))])
     for _ in range(2):
         for name in ("a", "a 2026", "a', '2026", "A"):
@@ -326,7 +325,7 @@ def documents_of(store: Store, url: str) -> tuple[Document | None, Counter[str]]
     """A chart as a process with that cache reads it, and what it asked the store."""
     counting = Counting(store)
     data = Data(counting, open_cache(Flask("one"), url), lambda: homes.NOW)  # type: ignore[arg-type]
-    device = data.device(None, "cad-1")
+    device = data.device(MEMBER, "cad-1")
     assert device
     data.live(device)
     return data.document(device, "day", "2026-11-22"), counting.asked
@@ -355,8 +354,8 @@ def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
     homes.furnish(store)
     monkeypatch.setattr("dashboard.cache.REDIS_PAUSE_S", 0)
     counting = Counting(store)
-    app = create_app(load({"WATTFALL_CACHE": f"redis://127.0.0.1:{port}"}), counting, lambda: homes.NOW)  # type: ignore[arg-type]
-    client = app.server.test_client()
+    app = dashboard(counting, WATTFALL_CACHE=f"redis://127.0.0.1:{port}")  # type: ignore[arg-type]
+    client = at_home(counting, app)  # type: ignore[arg-type]
 
     def reads() -> int:
         counting.asked.clear()
@@ -371,3 +370,30 @@ def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
         assert [reads(), reads()] == [1, 0]
     said = [record.message.partition(",")[0] for record in caplog.records if record.name == "dashboard.cache"]
     assert said == ["the cache is away", "the cache is back"] * 2
+
+
+def test_a_full_memory_lets_the_oldest_go_and_keeps_to_its_weight() -> None:
+    memory = Memory(threshold=3)
+    for key in "abcde":
+        memory.set(key, (key,), 60)
+    assert [memory.get(key) for key in "abcde"] == [None, None, ("c",), ("d",), ("e",)]
+    memory.set("c", ("again",), 60)
+    memory.set("f", ("f",), 60)
+    assert [memory.get(key) for key in "cdef"] == [("again",), None, ("e",), ("f",)]
+
+
+def test_a_chart_weighs_as_much_as_it_has_parts() -> None:
+    day = Document(
+        "day", "cad-1", "2026-11-22", homes.LONDON, {f"s{half:02d}": homes.measured(9) for half in range(48)}
+    )
+    assert weigh((day,)) == 49
+    assert weigh(([day, day],)) == 98
+    assert (weigh(None), weigh((None,)), weigh(())) == (1, 1, 1)
+
+
+def test_what_is_kept_in_memory_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory(threshold=100)
+    memory.set("a", (1,), 10)
+    later = time.time() + 11
+    monkeypatch.setattr("cachelib.simple.time", lambda: later)
+    assert memory.get("a") is None

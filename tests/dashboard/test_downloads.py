@@ -10,14 +10,13 @@ from werkzeug.test import TestResponse
 from aggregator.documents import Device, Document
 from aggregator.errors import StoreAway
 from aggregator.pricing import change_tariff
-from aggregator.settings import load
 from aggregator.store.base import Store
 from aggregator.tariffs import tariff_from_json
 from aggregator.worker import drain
-from dashboard import downloads, rows
-from dashboard.app import create_app
+from dashboard import rows
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
+from tests.dashboard.people import at_home
 
 TARIFF = tariff_from_json(
     {
@@ -55,7 +54,7 @@ def watched(store: Store) -> Watched:
 
 @pytest.fixture
 def get(watched: Watched) -> Get:
-    client = create_app(load({}), watched, lambda: NOW).server.test_client()
+    client = at_home(watched)
     return lambda path: client.get(path)
 
 
@@ -134,7 +133,7 @@ def test_an_outage_is_empty_where_nothing_is_known_and_marked_where_it_was_sprea
 
 
 def test_money_adds_up_and_only_whole_days_have_their_standing_charge(get: Get, store: Store) -> None:
-    change_tariff(store, Device("cad-1"), TARIFF)
+    change_tariff(store, Device("cad-1", household=homes.HOUSEHOLD), TARIFF)
     drain(store)
     by_day = table(get("/d/cad-1/month/2026-11.csv"))
     by_half_hour = table(get("/d/cad-1/month/2026-11.csv?by=half-hour"))
@@ -216,7 +215,7 @@ def test_the_live_state_is_json_in_utc(get: Get, store: Store) -> None:
 
 
 def test_a_picture_is_the_figure_of_the_chart_as_the_page_shows_it(get: Get, store: Store) -> None:
-    change_tariff(store, Device("cad-1"), TARIFF)
+    change_tariff(store, Device("cad-1", household=homes.HOUSEHOLD), TARIFF)
     drain(store)
     answer = get("/d/cad-1/month/2026-11/picture.json?unit=money&compare=previous")
     content = json.loads(answer.data)
@@ -230,7 +229,7 @@ def test_a_picture_of_no_data_says_so(get: Get) -> None:
 
 
 def test_a_picture_speaks_the_language_of_the_reader(watched: Watched) -> None:
-    client = create_app(load({}), watched, lambda: NOW).server.test_client()
+    client = at_home(watched)
     german = client.get("/d/cad-1/day/2026-11-22/picture.json", headers={"Accept-Language": "de-DE,de;q=0.9"})
     assert "Sonntag, 22. November 2026" in german.text
 
@@ -248,18 +247,13 @@ def test_no_copy_is_kept_on_the_way(get: Get, store: Store, file: str) -> None:
 @pytest.mark.parametrize(
     "file", ["day/2026-11-22.csv", "month/2026-11.json", "year/2026/picture.json", "live.json", "week/1.csv"]
 )
-def test_a_device_that_may_not_be_seen_is_as_one_that_is_not_there(
-    get: Get, store: Store, monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
-    def only_for_ann(store: Store, viewer: str | None, device_id: str) -> Device | None:
-        return store.device(device_id) if viewer == "ann" else None
-
-    monkeypatch.setattr("dashboard.data.visible_device", only_for_ann)
+def test_a_device_that_may_not_be_seen_is_as_one_that_is_not_there(get: Get, store: Store, file: str) -> None:
+    store.put_device(Device("cad-1", household="willow"))
     store.put_live([homes.live("cad-1", 612)])
     hidden, absent = get(f"/d/cad-1/{file}"), get(f"/d/nobody/{file}")
     assert (hidden.status_code, hidden.text, [*hidden.headers]) == (404, absent.text, [*absent.headers])
+    store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
     assert "check the address" in line(hidden)
-    monkeypatch.setattr(downloads, "viewer", lambda: "ann")
     assert get(f"/d/cad-1/{file}").text != absent.text
 
 

@@ -8,12 +8,11 @@ import pytest
 from flask import Flask, Response
 from flask.testing import FlaskClient
 
-from aggregator.settings import load
 from aggregator.store.base import Store
 from dashboard import static
-from dashboard.app import create_app
 from dashboard.headers import FOREVER, hashes, secure
 from tests.dashboard import homes
+from tests.dashboard.people import at_home
 
 CHUNK = "/_dash-component-suites/dash/dcc/async-graph.js"
 
@@ -21,7 +20,7 @@ CHUNK = "/_dash-component-suites/dash/dcc/async-graph.js"
 @pytest.fixture
 def client(store: Store) -> FlaskClient:
     homes.furnish(store)
-    client: FlaskClient = create_app(load({}), store, lambda: homes.NOW).server.test_client()
+    client: FlaskClient = at_home(store)
     return client
 
 

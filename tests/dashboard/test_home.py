@@ -1,25 +1,24 @@
 import pytest
 
 from aggregator.documents import Device
-from aggregator.settings import load
 from aggregator.store.base import Store
-from dashboard.app import create_app
 from dashboard.cache import open_cache
 from dashboard.data import Data
 from dashboard.languages import ENGLISH
 from dashboard.pages import home
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW, measured
+from tests.dashboard.people import MEMBER, dashboard
 
 
 @pytest.fixture
 def data(store: Store) -> Data:
-    return Data(store, open_cache(create_app(load({}), store).server, ""), lambda: NOW)
+    return Data(store, open_cache(dashboard(store).server, ""), lambda: NOW)
 
 
 def shown(data: Data) -> str:
     """The start page, with all that is in it."""
-    return repr(home.content(data, None, ENGLISH))
+    return repr(home.content(data, MEMBER, ENGLISH))
 
 
 def test_without_a_device_the_page_says_how_to_begin(data: Data) -> None:
@@ -44,7 +43,7 @@ def test_a_card_judges_power_as_the_page_of_the_device_does(data: Data, store: S
 
 
 def test_a_silent_device_says_since_when_and_has_no_age_that_ticks(data: Data, store: Store) -> None:
-    store.put_device(Device("cad-1"))
+    store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
     store.put_live([homes.live("cad-1", 433, age=3600)])
     page = shown(data)
     assert "No reading since 13:20" in page

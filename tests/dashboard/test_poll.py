@@ -10,9 +10,7 @@ from flask_caching.backends.base import BaseCache
 
 from aggregator.documents import Device, Live
 from aggregator.readings import Reading
-from aggregator.settings import load
 from aggregator.store.base import Store
-from dashboard.app import create_app
 from dashboard.cache import Kept
 from dashboard.data import HABITS_S, Data
 from dashboard.languages import ENGLISH
@@ -21,6 +19,7 @@ from dashboard.slots import LIVE, Slots
 from dashboard.view import View
 from tests.dashboard import homes
 from tests.dashboard.homes import LONDON, NOW, instant
+from tests.dashboard.people import MEMBER, at_home
 
 MOST_BYTES = 1000
 NEWEST = {"cad-1": 612, "cad-solar": -1240, "cad-agile": 1304, "cad-lord-howe": None}
@@ -71,7 +70,7 @@ class Page:
     def poll(self, device: str = "cad-1", after: int = 0) -> Slots:
         self.now += after
         self.store.asked.clear()
-        slots = live(self._data, None, View("household", device), TICK, self.known, ENGLISH)
+        slots = live(self._data, MEMBER, View("household", device), TICK, self.known, ENGLISH)
         if told := slots.get("hour.data"):
             self.known = [told["device"], told["newest"]]
         return slots
@@ -89,19 +88,15 @@ def named(slot: str) -> dict[str, object]:
 def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
     """The bytes of an answer, and the answer."""
     state = {"url.pathname": f"/d/{device}", "known.data": known}
-    answer = (
-        create_app(load({}), store, lambda: NOW)
-        .server.test_client()
-        .post(
-            "/_dash-update-component",
-            json={
-                "output": f"..{'...'.join(LIVE)}..",
-                "outputs": list(map(named, LIVE)),
-                "inputs": [named("tick.data") | {"value": TICK}],
-                "state": [named(slot) | {"value": value} for slot, value in state.items()],
-                "changedPropIds": ["tick.data"],
-            },
-        )
+    answer = at_home(store).post(
+        "/_dash-update-component",
+        json={
+            "output": f"..{'...'.join(LIVE)}..",
+            "outputs": list(map(named, LIVE)),
+            "inputs": [named("tick.data") | {"value": TICK}],
+            "state": [named(slot) | {"value": value} for slot, value in state.items()],
+            "changedPropIds": ["tick.data"],
+        },
     )
     assert answer.status_code == 200
     return len(answer.data), json.loads(answer.data)["response"]
@@ -121,8 +116,8 @@ def home(store: Store) -> Store:
         homes.fill(store, Device("cad-1", tariff=homes.NIGHT), begun, NOW)
         homes.fill(store, Device("cad-solar", tariff=homes.SOLAR), begun, NOW, homes.sunny)
         homes.fill(store, Device("cad-agile", tariff=homes.HALF_HOURLY), begun, NOW)
-        store.put_device(Device("cad-new"))
-        store.put_device(Device("cad-lord-howe", "Australia/Lord_Howe"))
+        store.put_device(Device("cad-new", household=homes.HOUSEHOLD))
+        store.put_device(Device("cad-lord-howe", "Australia/Lord_Howe", household=homes.HOUSEHOLD))
         store.put_prices("cad-agile", homes.half_hourly_prices(begun, 3))
         store.put_live([homes.live(name, watts) for name, watts in NEWEST.items()])
         for age in range(1800, 0, -10):
@@ -204,12 +199,14 @@ def test_a_new_tariff_is_charged_at_the_next_poll(home: Store) -> None:
     page = Page(home)
     send(home, "cad-1", NOW - 1, 1000)
     assert page.poll()["power-cost.children"] == "28.9 p an hour at this power"
-    home.put_device(Device("cad-1", tariff=homes.SOLAR))
+    home.put_device(Device("cad-1", tariff=homes.SOLAR, household=homes.HOUSEHOLD))
     assert page.poll(after=10)["power-cost.children"] == "24.5 p an hour at this power"
 
 
 def test_a_half_hour_that_begins_at_a_quarter_past_has_its_own_price(home: Store) -> None:
-    home.put_device(Device("cad-himalaya", "Asia/Kathmandu", tariff=homes.NIGHT))  # UTC+05:45
+    home.put_device(
+        Device("cad-himalaya", "Asia/Kathmandu", tariff=homes.NIGHT, household=homes.HOUSEHOLD)
+    )  # UTC+05:45
     page = Page(home, instant("2026-11-23T05:29:50+05:45"))
     send(home, "cad-himalaya", page.now, 1000)
     assert page.poll("cad-himalaya")["power-cost.children"] == "8.5 p an hour at this power"

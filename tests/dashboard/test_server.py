@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from aggregator.errors import ConfigurationError
-from aggregator.settings import load
 from aggregator.store.base import Store
-from dashboard.app import create_app
 from dashboard.cache import check_cache
 from dashboard.server import check_port, reserve_port, warm
+from tests.dashboard.people import SECRET, at_home, dashboard
 
 ELSEWHERE = "10.9.9.9"  # no address of this machine
 
@@ -31,7 +30,12 @@ def port() -> int:
 
 
 def command(folder: Path, port: int, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-    variables = {"WATTFALL_STORE": f"sqlite:///{folder}/homes.db", "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    variables = {
+        "WATTFALL_STORE": f"sqlite:///{folder}/homes.db",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "2",
+        "WATTFALL_SECRET": SECRET,
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "dashboard.cli", "web", *arguments],
         env=os.environ | variables | environ,
@@ -151,8 +155,8 @@ def test_it_ends_without_a_word_and_can_be_started_again_at_once(tmp_path: Path,
 
 
 def test_a_worker_serves_what_a_page_of_another_worker_names(store: Store) -> None:
-    page = create_app(load({}), store).server.test_client().get("/").text
-    other = create_app(load({}), store).server
+    page = at_home(store).get("/").text
+    other = dashboard(store)
     warm(other)
     for script in re.findall(r'src="(/[^"]+)"', page):
-        assert other.test_client().get(script, buffered=True).status_code == 200
+        assert other.server.test_client().get(script, buffered=True).status_code == 200

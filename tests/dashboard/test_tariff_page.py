@@ -12,15 +12,14 @@ from aggregator.documents import Device
 from aggregator.errors import StoreAway
 from aggregator.pricing import add_prices, tariff_of
 from aggregator.rates import Series
-from aggregator.settings import load
 from aggregator.store.base import Store
 from aggregator.tariffs import tariff_from_json
 from aggregator.worker import drain
-from dashboard.app import create_app
 from dashboard.posts import MOST_BYTES
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.homes import NOW
+from tests.dashboard.people import at_home
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 PATH = "/d/cad-1/tariff"
@@ -36,7 +35,8 @@ class Household:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.is_away = False
-        self._client = create_app(load({}), self, lambda: NOW).server.test_client()
+        self._client = at_home(self)
+        del self._client.environ_base["HTTP_ORIGIN"]  # each test says where it comes from
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the store as it is
         if self.is_away:
@@ -58,7 +58,7 @@ class Household:
         content = {"currency": currency, "versions": list(versions)}
         device = self.store.device("cad-1")
         assert device
-        self.store.put_device(Device("cad-1", device.timezone, tariff=json.dumps(content)))
+        self.store.put_device(replace(device, tariff=json.dumps(content)))
         self.store.mark("prices", "cad-1", self.store.periods("day", "cad-1"))
         drain(self.store)
 
@@ -83,14 +83,14 @@ def test_a_household_without_a_tariff_is_asked_for_one(household: Household) -> 
 
 
 def test_a_home_is_asked_in_the_money_of_its_country(household: Household) -> None:
-    household.store.put_device(Device("berlin", "Europe/Berlin"))
-    household.store.put_device(Device("nowhere", "UTC"))
+    household.store.put_device(Device("berlin", "Europe/Berlin", household=homes.HOUSEHOLD))
+    household.store.put_device(Device("nowhere", "UTC", household=homes.HOUSEHOLD))
     found = [household.form(f"/d/{name}/tariff")["currency"] for name in ("cad-1", "berlin", "nowhere")]
     assert found == ["GBP", "EUR", "EUR"]
 
 
 def test_a_new_device_without_a_reading_may_have_a_tariff(household: Household) -> None:
-    household.store.put_device(Device("cad-new"))
+    household.store.put_device(Device("cad-new", household=homes.HOUSEHOLD))
     form = household.form("/d/cad-new/tariff")
     assert form["v0-from"] == "2026-11-23"
     preview = household.post(form | {"v0-import-rate": "24.5"}, "check", path="/d/cad-new/tariff")
@@ -331,7 +331,7 @@ def test_where_a_browser_says_no_site_its_origin_decides(household: Household) -
 
 @pytest.mark.parametrize("sent", [{"name": "x" * MOST_BYTES}, {f"v{number}-from": "" for number in range(51)}])
 def test_more_than_a_form_holds_is_refused_in_words(household: Household, sent: dict[str, str]) -> None:
-    answer = household.post(sent, "check")
+    answer = household.post(household.form() | sent, "check")
     assert answer.status_code == 413
     assert "more than Wattfall takes at once" in Page(answer.text).words
 
@@ -345,7 +345,7 @@ def test_a_confirmation_that_is_no_tariff_changes_nothing(household: Household, 
 
 @pytest.mark.parametrize("path", ["/d/unknown/tariff", "/d/%20/tariff", f"/d/{'x' * 600}/tariff"])
 def test_an_unknown_device_has_a_calm_page(household: Household, path: str) -> None:
-    for answer in (household.get(path), household.post({}, "check", path=path)):
+    for answer in (household.get(path), household.post(household.form(), "check", path=path)):
         assert answer.status_code == 404
         assert "This device is not known here" in Page(answer.text).words
 

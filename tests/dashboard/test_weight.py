@@ -12,12 +12,11 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 from plotly.offline import get_plotlyjs_version
 
-from aggregator.settings import load
 from aggregator.store.base import Store
 from dashboard import static
-from dashboard.app import create_app
 from dashboard.compression import SMALLEST, compress
 from tests.dashboard import homes
+from tests.dashboard.people import at_home
 
 LIMIT = 850_000  # bytes
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
@@ -26,7 +25,7 @@ BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 @pytest.fixture
 def client(store: Store) -> FlaskClient:
     homes.furnish(store)
-    client: FlaskClient = create_app(load({}), store, lambda: homes.NOW).server.test_client()
+    client: FlaskClient = at_home(store)
     return client
 
 

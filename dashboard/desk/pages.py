@@ -1,0 +1,192 @@
+"""The addresses of the support desk under /desk: search, fleet, and the page of a device."""
+
+from flask import Blueprint, Flask, Response, abort, jsonify, redirect, request
+from werkzeug.wrappers import Response as Answer
+
+from aggregator import audit, fleet, status
+from aggregator.documents import Device
+from aggregator.evidence import evidence
+from aggregator.periods import DAY_S, HOUR
+from aggregator.store.base import Store
+from dashboard import access
+from dashboard.data import Data
+from dashboard.desk import actions, faults, trail, trail_page, views, words
+from dashboard.desk.asked import SUGGESTIONS, Answered, Desk, answered, clock, page_asked, staff, who
+from dashboard.desk.finding import (
+    ALL_SILENT,
+    FIRMWARE,
+    REFUSED,
+    SILENT,
+    Found,
+    device_url,
+    fleet_view,
+    found,
+    list_title,
+    listed_said,
+)
+from dashboard.languages import requested
+from dashboard.users import User
+from dashboard.view import View
+from dashboard.written import written
+
+SHOWN = 12  # devices that a search shows while somebody types; who finds more types on
+LONGEST_NAME = 64  # characters of a firmware
+PAGE = 50  # devices on a page of a list, and of a search
+HISTORY = 30  # entries of the audit on a device's page
+NOTHING_YET = Answered("", "", "", "")
+
+
+def register(server: Flask, data: Data, store: Store) -> None:
+    """Add the addresses to a server."""
+    page = Blueprint("desk", __name__)
+    desk = Desk(store, data)
+
+    @page.get("/desk")
+    def start() -> Response:
+        return _start(desk)
+
+    @page.get("/desk/search.json")
+    def search() -> Response:
+        staff()
+        hits = _hits(desk, request.args.get("q", ""), SHOWN)
+        said = requested().count("{number} device found", "{number} devices found", len(hits))
+        return jsonify(said=said, found=[hit._asdict() for hit in hits])
+
+    @page.get("/desk/fleet/<group>")
+    def listed(group: str) -> Response:
+        return _listed(desk, group)
+
+    @page.get("/desk/device/<device_id>")
+    def device(device_id: str) -> Response:
+        return _device(desk, device_id)
+
+    @page.post("/desk/device/<device_id>")
+    def look_up(device_id: str) -> Response | Answer:
+        return _look_up(desk, device_id)
+
+    @page.post("/desk/device/<device_id>/leave")
+    def leave(device_id: str) -> Answer:
+        desk.registered(device_id)
+        audit.withdraw(desk.store, staff().user_id, device_id)
+        return redirect("/desk", 303)
+
+    @page.before_app_request
+    def lead_to_the_desk() -> Answer | None:
+        """Staff has no devices of its own, so that the start page has nothing for it."""
+        is_start = request.path == "/" and request.method == "GET"
+        return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
+
+    actions.register(page, desk)
+    trail_page.register(page, desk)
+    server.register_blueprint(page)
+
+
+# search and fleet
+
+
+def _start(desk: Desk) -> Response:
+    staff()
+    lang, now = requested(), clock()
+    typed = request.args.get("q", "")
+    summary = fleet.summary(desk.store)
+    return written(
+        "desk_start.html",
+        typed=typed,
+        hits=_hits(desk, typed, PAGE) if typed.strip() else None,
+        most=PAGE,
+        fleet=fleet_view(summary, lang) if summary else None,
+        taken=words.to_the_second(summary.at, now, words.UTC, lang) if summary else "",
+    )
+
+
+def _hits(desk: Desk, typed: str, most: int) -> list[Found]:
+    devices = (desk.store.device(device_id) for device_id in desk.store.find_devices(typed, most))
+    return [found(device) for device in devices if device]
+
+
+def _listed(desk: Desk, group: str) -> Response:
+    staff()
+    lang, page, name = requested(), page_asked(), request.args.get("name", "")[:LONGEST_NAME]
+    ids = [one for kind, key in _counts(group, name) for one in fleet.devices_behind(desk.store, kind, key)]
+    first = (page - 1) * PAGE
+    devices = (desk.store.device(device_id) for device_id in ids[first : first + PAGE])
+    now = desk.data.now()
+    summary = fleet.summary(desk.store)
+    return written(
+        "desk_list.html",
+        typed="",
+        heading=list_title(group, name, lang),
+        hits=[found(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
+        said=listed_said(len(ids), first + 1, min(first + PAGE, len(ids)), lang),
+        taken=words.to_the_second(summary.at, clock(), words.UTC, lang) if summary else "",
+        page=page,
+        is_last=first + PAGE >= len(ids),
+        query={"name": name} if group == FIRMWARE else {},
+    )
+
+
+def _counts(group: str, name: str) -> list[tuple[str, str]]:
+    """The counts of the census of which a group consists. Aborts where it is none."""
+    counts = {
+        **{state: [("state", state)] for state in fleet.STATES},
+        ALL_SILENT: [("state", state) for state in SILENT],
+        FIRMWARE: [("firmware", name)],
+        REFUSED: [("refused", "today")],
+    }
+    return counts[group] if group in counts else abort(404)
+
+
+# a device
+
+
+def _device(desk: Desk, device_id: str) -> Response:
+    device = desk.device(device_id)
+    return _evidence(desk, device, staff()) if device else _reason_form(desk.registered(device_id), NOTHING_YET)
+
+
+def _look_up(desk: Desk, device_id: str) -> Response | Answer:
+    device, user = desk.registered(device_id), staff()
+    given = answered(request.form, requested())
+    if given.fault:
+        return _reason_form(device, given, 422)
+    audit.look_up(desk.store, who(user), device_id, given.reason, clock())
+    return redirect(device_url(device_id), 303)
+
+
+def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
+    """The question that comes before a device."""
+    return written(
+        "desk_look_up.html",
+        code,
+        typed="",
+        hit=found(device),
+        given=given,
+        suggestions=SUGGESTIONS,
+        hours=audit.GRANT_HOURS,
+    )
+
+
+def _evidence(desk: Desk, device: Device, user: User) -> Response:
+    lang, zone, now = requested(), device.timezone, desk.data.now()
+    known = evidence(desk.store, device, now)
+    signals = status.signal(desk.store, device.device_id, now - status.KEPT_DAYS * DAY_S, now)
+    entries = audit.entries(desk.store, device_id=device.device_id, limit=HISTORY)
+    mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
+    return written(
+        "desk_device.html",
+        typed="",
+        device=device,
+        hit=found(device),
+        sending=views.sending(known, lang),
+        signal=views.signal(known, signals, lang),
+        data=faults.data(known, lang),
+        charts=views.charts(known, lang),
+        made=words.to_the_second(now, now, zone, lang),
+        zone_said=words.zone_said(now, zone, lang),
+        reason=mine.reason if mine else "",
+        until=words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
+        history=[trail.row(entry, clock(), zone, lang) for entry in entries],
+        history_size=HISTORY,
+        chart=View("household", device.device_id).to_url(),
+        done=request.args.get("done", ""),
+    )

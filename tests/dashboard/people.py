@@ -1,0 +1,90 @@
+"""People for tests: accounts with quick passwords, and browsers that are signed in as them."""
+
+import time
+from collections.abc import Callable
+
+from argon2 import PasswordHasher
+from dash import Dash
+from flask import Flask
+from flask.testing import FlaskClient
+
+from aggregator.settings import load
+from aggregator.store.base import Store
+from dashboard.accounts import USERS, Accounts
+from dashboard.app import POLL_MS, create_app
+from dashboard.passwords import Passwords
+from dashboard.sessions import Sessions
+from dashboard.users import HOUSEHOLD, User
+from tests.dashboard import homes
+from tests.dashboard.forms import Page
+
+SECRET = "a secret for tests, long enough for its work"
+PASSWORD = "correct battery horse staple"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class Clock:
+    """UTC seconds that move when told. They begin now, as the store forgets by the real time."""
+
+    def __init__(self) -> None:
+        self.at = int(time.time())
+
+    def __call__(self) -> int:
+        return self.at
+
+
+def accounts_on(store: Store, clock: Clock | None = None) -> Accounts:
+    return Accounts(store, Passwords(QUICK), clock or Clock())
+
+
+def somebody(store: Store, email: str = "ann@example.org", role: str = HOUSEHOLD, household: str = "") -> User:
+    """An account with PASSWORD."""
+    accounts = accounts_on(store)
+    user = accounts.set_password(accounts.add(email, role, household, email.partition("@")[0].title()), PASSWORD)
+    assert user
+    return user
+
+
+def browser(server: Flask, store: Store, user: User | None = None) -> FlaskClient:
+    """A browser of its own on a server, signed in as somebody; it says where its posts come from, as browsers do."""
+    client = server.test_client()
+    client.environ_base["HTTP_ORIGIN"] = "http://localhost"
+    if user:
+        token = Sessions(store, lambda _: user, Clock()).begin(user)
+        with client.session_transaction() as kept:
+            kept.update({"_user_id": token, "_fresh": True})
+    return client
+
+
+def token_in(page: str) -> str:
+    """The token in the form of a page."""
+    return Page(page).sent["csrf"]
+
+
+MEMBER = User("member", name="Ann", household=homes.HOUSEHOLD)  # of the household of all homes in the tests
+
+
+def dashboard(
+    store: Store, clock: Callable[[], int] = lambda: homes.NOW, poll_ms: int = POLL_MS, **environ: str
+) -> Dash:
+    """The app on a store."""
+    return create_app(load({"WATTFALL_SECRET": SECRET, **environ}), store, clock, poll_ms)
+
+
+def member(store: Store) -> User:
+    """The account of MEMBER."""
+    store.put_record(USERS, MEMBER.user_id, MEMBER.to_text())
+    return MEMBER
+
+
+def at_home(store: Store, app: Dash | None = None) -> FlaskClient:
+    """The browser of somebody who lives in the homes of a store."""
+    return browser((app or dashboard(store)).server, store, member(store))
+
+
+def cookie_of(server: Flask, store: Store, user: User) -> str:
+    """The cookie of a session that has just begun."""
+    name = server.config["SESSION_COOKIE_NAME"]
+    cookie = browser(server, store, user).get_cookie(name)
+    assert cookie
+    return f"{name}={cookie.value}"

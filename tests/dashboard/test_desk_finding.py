@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+
+from aggregator.documents import Device, Live
+from aggregator.fleet import MOST_LISTED, STATES, Summary
+from dashboard.desk import finding
+from dashboard.languages import ENGLISH
+from tests.dashboard.desks import DEVICE
+from tests.dashboard.homes import NOW
+
+COUNTS = {"sending": 98_812, "late": 340, "silent_10_minutes": 121, "silent_1_day": 27, "never": 700}
+SUMMARY = Summary(
+    NOW,
+    100_000,
+    {**dict.fromkeys(STATES, 0), **COUNTS},
+    {"v2.0.2": 80_000, "a/b?c&d": 15_000, "others": 5_000},
+    {"bad_time": 3, "malformed_json": 1_200},
+    41,
+    0,
+    None,
+)
+
+
+def test_a_list_tells_devices_apart_without_the_whole_meter_point() -> None:
+    one = finding.found(DEVICE)
+    assert (one.url, one.name, one.device_id) == ("/desk/device/cad-1", "12 Acacia Road", "cad-1")
+    assert one.details == ["WF123", "•••• •••• 5678", "hh-1", "SW1A 1AA"]
+    assert DEVICE.meter_point not in str(one)
+
+
+def test_a_device_without_labels_goes_by_its_id() -> None:
+    one = finding.found(Device("cad:9"))
+    assert (one.name, one.details, one.url) == ("cad:9", [], "/desk/device/cad%3A9")
+
+
+def test_a_list_says_how_long_ago_a_device_was_heard() -> None:
+    live = Live("cad-1", NOW - 7200, NOW - 7200, 1, None, None, None)
+    assert finding.found(DEVICE, live, NOW, ENGLISH).heard == "2 h ago"
+    assert finding.found(DEVICE, None, NOW, ENGLISH).heard == "never"
+
+
+def test_the_fleet_is_counted_by_state_and_each_number_leads_to_its_devices() -> None:
+    fleet = finding.fleet_view(SUMMARY, ENGLISH)
+    assert (fleet.sending.number, fleet.sending.url) == ("98,812", "/desk/fleet/sending")
+    assert (fleet.late.number, fleet.never.number, fleet.silent.number) == ("340", "700", "148")
+    assert [(one.name, one.number, one.url) for one in fleet.silences] == [
+        ("10 min to 1 h", "121", "/desk/fleet/silent_10_minutes"),
+        ("1 to 7 days", "27", "/desk/fleet/silent_1_day"),
+    ]
+    assert (fleet.refused, fleet.refused_devices.url) == ("1,203", "/desk/fleet/refused")
+    assert fleet.reasons == [("not JSON, or cut off", "1,200"), ("no usable time", "3")]
+
+
+def test_a_firmware_may_be_called_whatever_it_likes() -> None:
+    plain, odd, others = finding.fleet_view(SUMMARY, ENGLISH).firmwares
+    assert (plain.name, plain.number, plain.share) == ("v2.0.2", "80,000", 80.0)
+    assert odd.url == "/desk/fleet/firmware?name=a%2Fb%3Fc%26d"
+    assert (others.name, others.url) == ("others", "/desk/fleet/firmware?name=others")
+
+
+def test_every_state_has_a_name() -> None:
+    assert set(finding.STATE_NAMES) == set(STATES)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "since", "said", "tone"),
+    [
+        (0, None, "up to date", "good"),
+        (3, NOW - 2, "2 s behind", "good"),
+        (300, NOW - 90, "1 min behind", "warn"),
+        (9_000, NOW - 7200, "2 h behind", "bad"),
+        (None, None, "not known", "unknown"),
+    ],
+)
+def test_the_waterfall_is_as_late_as_its_oldest_change(
+    waiting: int | None, since: int | None, said: str, tone: str
+) -> None:
+    fleet = finding.fleet_view(replace(SUMMARY, waiting=waiting, waiting_since=since), ENGLISH)
+    assert (fleet.lag, fleet.lag_tone) == (said, tone)
+
+
+def test_a_fleet_without_devices_is_shown_as_such() -> None:
+    empty = finding.fleet_view(Summary(NOW, 0, dict.fromkeys(STATES, 0), {}, {}, 0, 0, None), ENGLISH)
+    assert (empty.devices, empty.sending.number, empty.sending.share, empty.silences) == (0, "0", 0.0, [])
+
+
+def test_a_list_says_where_in_it_one_is_and_where_it_ends() -> None:
+    assert finding.listed_said(120, 51, 100, ENGLISH) == "51 to 100 of 120"
+    assert "no more than these are listed" in finding.listed_said(MOST_LISTED, 1, 50, ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "title"),
+    [
+        ("late", "", "Devices: Late, up to 10 min"),
+        ("silent", "", "Silent devices"),
+        ("silent_1_hour", "", "Devices silent for 1 h to 1 day"),
+        ("firmware", "v2.0.2", "Devices with firmware v2.0.2"),
+        ("refused", "", "Devices with refused messages today"),
+    ],
+)
+def test_a_list_says_what_its_devices_have_in_common(group: str, name: str, title: str) -> None:
+    assert finding.list_title(group, name, ENGLISH) == title

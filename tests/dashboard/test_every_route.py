@@ -1,0 +1,375 @@
+"""Every address and every callback of the running app, tried by everybody who should see nothing of a home.
+
+A new one fails here until it is classified, and then until it keeps to its class.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import pytest
+from dash import Dash
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from aggregator import audit
+from aggregator.audit import Who
+from aggregator.documents import Device, Part
+from aggregator.periods import HALF_HOUR
+from aggregator.settings import load
+from aggregator.store.base import Store
+from dashboard import gate
+from dashboard.accounts import Accounts
+from dashboard.app import create_app
+from dashboard.sessions import LIFETIMES, Sessions
+from dashboard.users import ADMIN, HOUSEHOLD, SUPPORT, User
+from tests.dashboard import homes
+from tests.dashboard.people import SECRET, Clock, accounts_on, browser, somebody, token_in
+
+PUBLIC = "public"  # for everybody
+SIGNED_IN = "signed in"  # for whoever is signed in; the same for all, or about themselves
+OWN = "own"  # about one home, and for those who may see it
+DESK = "desk"  # for the support desk, which finds every home by its labels, and sees energy after a look-up only
+ROUTES = {
+    "GET /assets/<path:filename>": PUBLIC,
+    "GET /_dash-component-suites/<string:package_name>/<path:fingerprinted_path>": PUBLIC,
+    "GET /_favicon.ico": PUBLIC,
+    "GET /health": PUBLIC,
+    "GET /sign-in": PUBLIC,
+    "POST /sign-in": PUBLIC,
+    "POST /sign-in/demo": PUBLIC,
+    "GET /invitation/<token>": PUBLIC,
+    "POST /invitation/<token>": PUBLIC,
+    "GET /static/<path:filename>": SIGNED_IN,
+    "GET /": SIGNED_IN,
+    "GET /<path:path>": SIGNED_IN,
+    "GET /_dash-layout": SIGNED_IN,
+    "GET /_dash-dependencies": SIGNED_IN,
+    "GET /_reload-hash": SIGNED_IN,
+    "GET /account": SIGNED_IN,
+    "POST /account/password": SIGNED_IN,
+    "POST /sign-out": SIGNED_IN,
+    "POST /sign-out-everywhere": SIGNED_IN,
+    "POST /_dash-update-component": OWN,
+    "GET /d/<device_id>/<level>/<period>.csv": OWN,
+    "GET /d/<device_id>/<level>/<period>.json": OWN,
+    "GET /d/<device_id>/<level>/<period>/picture.json": OWN,
+    "GET /d/<device_id>/live.json": OWN,
+    "GET /d/<device_id>/tariff": OWN,
+    "POST /d/<device_id>/tariff": OWN,
+    "GET /who-looked": SIGNED_IN,
+    "GET /desk": DESK,
+    "GET /desk/search.json": DESK,
+    "GET /desk/fleet/<group>": DESK,
+    "GET /desk/audit": DESK,
+    "GET /desk/device/<device_id>": DESK,
+    "POST /desk/device/<device_id>": DESK,
+    "POST /desk/device/<device_id>/leave": DESK,
+    "GET /desk/device/<device_id>/note": DESK,
+    "POST /desk/device/<device_id>/note": DESK,
+    "GET /desk/device/<device_id>/rebuild": DESK,
+    "POST /desk/device/<device_id>/rebuild": DESK,
+    "GET /desk/device/<device_id>/exchange": DESK,
+    "POST /desk/device/<device_id>/exchange": DESK,
+    "GET /desk/device/<device_id>/bundle": DESK,
+    "POST /desk/device/<device_id>/bundle": DESK,
+}
+CALLBACKS = {  # by their inputs
+    "url.pathname url.search refresh.data": OWN,
+    "tick.data": OWN,
+}
+STAMP = re.compile(r"\?m=[\d.]+")  # of an asset: when it was written, which may look like a figure
+IN_THE_BROWSER = {"hour.data", "title.data"}  # inputs of callbacks that never come to the server
+
+THEIRS, GHOST = "cad-their", "cad-ghost"  # a home of others, and one that does not exist; equally long
+DAY = "2026-11-22"
+NAME = "Villa Geheimnis"
+POWER_W, HALF_HOUR_WH = 31_337, 7_331  # always
+ENERGY = ("31337", "31,337", "31.3", "7331", "7,331", "7.33", "14.66", "351.8", "166.3", "0.4711", "47.1")
+LABELS = ("willow", NAME)
+
+
+class Home(NamedTuple):
+    app: Dash
+    store: Store
+    owner: User
+
+
+@pytest.fixture
+def home(store: Store) -> Home:
+    """An app on two homes of two households; everything about the one is recognised."""
+    homes.furnish_one(store, Device("cad-own", household="acacia"), DAY)
+    device = Device(
+        THEIRS,
+        household="willow",
+        name=NAME,
+        serial="willow-serial",
+        meter_point="willow-meter",
+        postcode="willow-code",
+        tariff=homes.tariff("0.4711"),
+    )
+    homes.furnish_one(store, device, DAY, lambda _: Part(HALF_HOUR_WH, 0, covered_s=HALF_HOUR), POWER_W)
+    app = create_app(load({"WATTFALL_SECRET": SECRET}), store, lambda: homes.NOW)
+    with app.server.test_request_context():
+        app.index()  # type: ignore[no-untyped-call] # Dash adds addresses with the first page
+    return Home(app, store, somebody(store, "owner@example.org", household="willow"))
+
+
+# who comes
+
+
+def signed_out(home: Home) -> FlaskClient:
+    return browser(home.app.server, home.store)
+
+
+def of_another_household(home: Home) -> FlaskClient:
+    return browser(home.app.server, home.store, somebody(home.store, household="acacia"))
+
+
+def of_no_household(home: Home) -> FlaskClient:
+    return browser(home.app.server, home.store, somebody(home.store))
+
+
+def disabled(home: Home) -> FlaskClient:
+    client = browser(home.app.server, home.store, home.owner)
+    Accounts.disable(accounts_on(home.store), home.owner)
+    return client
+
+
+def signed_out_elsewhere(home: Home) -> FlaskClient:
+    client = browser(home.app.server, home.store, home.owner)
+    Accounts.end_sessions(accounts_on(home.store), home.owner)
+    return client
+
+
+def too_long_away(home: Home) -> FlaskClient:
+    clock = Clock()
+    clock.at -= LIFETIMES[HOUSEHOLD].longest_s
+    client = browser(home.app.server, home.store)
+    token = Sessions(home.store, lambda _: home.owner, clock).begin(home.owner)
+    with client.session_transaction() as kept:
+        kept["_user_id"] = token
+    return client
+
+
+def moved_out(home: Home) -> FlaskClient:
+    client = browser(home.app.server, home.store, home.owner)
+    accounts_on(home.store).change(home.owner, lambda one: replace(one, household="acacia"))
+    return client
+
+
+def of_the_desk_without_a_look_up(home: Home) -> FlaskClient:
+    desk = somebody(home.store, "desk@example.org", SUPPORT)
+    audit.look_up(home.store, who(desk), "cad-own", "the customer called", Clock().at)
+    return browser(home.app.server, home.store, desk)
+
+
+def of_the_desk_after_their_look_up(home: Home) -> FlaskClient:
+    desk = somebody(home.store, "desk@example.org", SUPPORT)
+    audit.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at - audit.GRANT_HOURS * 3600)
+    return browser(home.app.server, home.store, desk)
+
+
+def who_manages_accounts(home: Home) -> FlaskClient:
+    return browser(home.app.server, home.store, somebody(home.store, "admin@example.org", ADMIN))
+
+
+def forged_visitor_of_a_demo(home: Home) -> FlaskClient:
+    return browser(home.app.server, home.store, User("demo/willow", household="willow"))
+
+
+def who(user: User) -> Who:
+    return Who(user.user_id, user.email, user.role, user.name)
+
+
+OF_THE_DESK: list[Callable[[Home], FlaskClient]] = [of_the_desk_without_a_look_up, of_the_desk_after_their_look_up]
+STRANGERS: list[Callable[[Home], FlaskClient]] = [
+    *(of_another_household, of_no_household, moved_out, who_manages_accounts, *OF_THE_DESK)
+]
+OUTSIDERS: list[Callable[[Home], FlaskClient]] = [
+    *(signed_out, disabled, signed_out_elsewhere, too_long_away, forged_visitor_of_a_demo),
+]
+
+
+# what they try
+
+
+class Try(NamedTuple):
+    """One request about a home; `ask` sends it."""
+
+    what: str
+    kind: str
+    ask: Callable[[FlaskClient, str], TestResponse]
+
+
+def tries(app: Dash) -> Iterator[Try]:
+    """Every request that the app knows; those that end a session come last."""
+    for rule in sorted(app.server.url_map.iter_rules(), key=lambda rule: "sign-out" in rule.rule):
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            name = f"{method} {rule.rule}"
+            if rule.rule == gate.CALLBACKS:
+                yield from callbacks(app)
+            else:
+                yield Try(name, ROUTES[name], sender(app, method, rule))
+
+
+def sender(app: Dash, method: str, rule: Rule) -> Callable[[FlaskClient, str], TestResponse]:
+    def ask(client: FlaskClient, device_id: str) -> TestResponse:
+        known = {"device_id": device_id, "level": "day", "period": DAY, "path": f"d/{device_id}", "token": device_id}
+        values = {name: known.get(name, "nothing") for name in rule.arguments}
+        address = app.server.url_map.bind("localhost").build(rule.endpoint, values, method)
+        if method == "GET":
+            return client.get(address, query_string={"unit": "money", "next": f"/d/{device_id}", "q": device_id})
+        token = token_in(client.get("/account", follow_redirects=True).text)
+        confirmed = {"action": "confirm", "tariff": "", "made-against": "another tariff"}
+        return client.post(address, data={"csrf": token, "choice": "willow", "device": device_id, **confirmed})
+
+    return ask
+
+
+def callbacks(app: Dash) -> Iterator[Try]:
+    for output, callback in app.callback_map.items():
+        inputs = " ".join(named(one) for one in callback["inputs"])
+        if inputs not in IN_THE_BROWSER:
+            yield Try(inputs, CALLBACKS[inputs], caller(output, callback))
+
+
+def named(slot: Mapping[str, Any]) -> str:
+    return f"{slot['id']}.{slot['property']}"
+
+
+def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, str], TestResponse]:
+    """A callback with a forged payload: whatever it takes is about the device."""
+
+    def ask(client: FlaskClient, device_id: str) -> TestResponse:
+        forged = {"pathname": f"/d/{device_id}", "search": f"?unit=money&device_id={device_id}"}
+
+        def value(one: Mapping[str, Any]) -> dict[str, Any]:
+            return {**one, "value": forged.get(one["property"], device_id)}
+
+        outputs = [slot.split(".") for slot in output.strip(".").split("...")]
+        payload = {
+            "output": output,
+            "outputs": [{"id": slot, "property": prop} for slot, prop in outputs],
+            "inputs": [value(one) for one in callback["inputs"]],
+            "state": [value(one) for one in callback["state"]],
+            "changedPropIds": [named(one) for one in callback["inputs"]],
+        }
+        return client.post(gate.CALLBACKS, json=payload)
+
+    return ask
+
+
+def told(answer: TestResponse) -> str:
+    """All that an answer says: its text, as it is and unescaped, and its headers."""
+    content = STAMP.sub("", answer.get_data().decode(errors="replace"))
+    plain = json.dumps(json.loads(content), ensure_ascii=False) if answer.is_json else content
+    return f"{answer.status} {answer.headers} {content} {plain}"
+
+
+def traces(answer: TestResponse) -> list[str]:
+    return [trace for trace in (*ENERGY, *LABELS) if trace in told(answer)]
+
+
+def test_every_address_and_every_callback_is_classified(home: Home) -> None:
+    rules = home.app.server.url_map.iter_rules()
+    found = {f"{method} {rule.rule}" for rule in rules for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    assert found == ROUTES.keys()
+    inputs = {" ".join(named(one) for one in callback["inputs"]) for callback in home.app.callback_map.values()}
+    assert inputs == CALLBACKS.keys() | IN_THE_BROWSER
+
+
+def test_whoever_lives_there_sees_their_home_by_every_way_there_is(home: Home) -> None:
+    for one in tries(home.app):
+        client = browser(home.app.server, home.store, home.owner)
+        answer = one.ask(client, THEIRS)
+        assert one.kind != OWN or traces(answer), one.what
+
+
+@pytest.mark.parametrize("come", STRANGERS + OUTSIDERS)
+def test_nobody_else_sees_a_byte_of_it(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+    client = come(home)
+    for one in tries(home.app):
+        found = traces(one.ask(client, THEIRS))
+        may_know = LABELS if one.kind == DESK and come in OF_THE_DESK else ()
+        assert (one.what, [trace for trace in found if trace not in may_know]) == (one.what, [])
+
+
+@pytest.mark.parametrize("come", STRANGERS)
+def test_a_home_of_others_is_as_if_there_were_none(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+    client = come(home)
+    for one in tries(home.app):
+        if one.kind == OWN or (one.kind == DESK and come not in OF_THE_DESK):
+            theirs, ghost = one.ask(client, THEIRS), one.ask(client, GHOST)
+            assert theirs.status == ghost.status, one.what
+            assert theirs.get_data() == ghost.get_data().replace(GHOST.encode(), THEIRS.encode()), one.what
+            assert str(theirs.headers) == str(ghost.headers).replace(GHOST, THEIRS), one.what
+
+
+@pytest.mark.parametrize("come", OUTSIDERS)
+def test_who_is_signed_out_gets_no_further_than_the_door(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+    client = come(home)
+    for one in tries(home.app):
+        answer = one.ask(client, THEIRS)
+        if one.kind == PUBLIC:
+            continue
+        is_led = answer.status_code == 303 and answer.location.startswith("/sign-in")
+        assert is_led or answer.status_code == 401, one.what
+
+
+@pytest.mark.parametrize("come", STRANGERS + OUTSIDERS)
+def test_nobody_else_changes_it(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+    before = home.store.device(THEIRS)
+    client = come(home)
+    for one in tries(home.app):
+        if one.what.startswith("POST") and "sign-out" not in one.what:
+            one.ask(client, THEIRS)
+    answer = drop_tariff(home, client)
+    assert answer.status_code == 404 or answer.location.startswith("/sign-in")
+    assert home.store.device(THEIRS) == before
+
+
+def test_whoever_lives_there_changes_it(home: Home) -> None:
+    drop_tariff(home, browser(home.app.server, home.store, home.owner))
+    device = home.store.device(THEIRS)
+    assert device
+    assert device.tariff == ""
+
+
+def drop_tariff(home: Home, client: FlaskClient) -> TestResponse:
+    device = home.store.device(THEIRS)
+    assert device
+    mark = sha256(device.tariff.encode()).hexdigest()[:16]  # as the form has it
+    token = token_in(client.get("/account", follow_redirects=True).text)
+    fields = {"csrf": token, "action": "confirm", "tariff": "", "made-against": mark}
+    return client.post(f"/d/{THEIRS}/tariff", data=fields)
+
+
+@pytest.mark.parametrize("come", [of_another_household, of_no_household, who_manages_accounts])
+def test_there_is_no_desk_for_who_does_not_work_there(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+    client = come(home)
+    assert {one.ask(client, THEIRS).status_code for one in tries(home.app) if one.kind == DESK} == {404}
+
+
+def test_the_desk_sees_a_home_that_it_has_looked_up_and_changes_nothing(home: Home) -> None:
+    desk = somebody(home.store, "desk@example.org", SUPPORT)
+    audit.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at)
+    client = browser(home.app.server, home.store, desk)
+    for one in tries(home.app):
+        if one.kind == OWN and "tariff" not in one.what:
+            assert traces(one.ask(client, THEIRS)), one.what
+    assert client.get(f"/d/{THEIRS}/tariff").status_code == 403
+
+
+def test_what_one_household_has_just_seen_another_does_not_get_from_the_cache(home: Home) -> None:
+    owner = browser(home.app.server, home.store, home.owner)
+    stranger = of_another_household(home)
+    for one in tries(home.app):
+        if one.kind == OWN:
+            assert traces(one.ask(owner, THEIRS)), one.what
+            assert traces(one.ask(stranger, THEIRS)) == [], one.what
+            assert traces(one.ask(owner, THEIRS)), one.what
