@@ -48,6 +48,7 @@ def layout(poll_ms: int, lang: Language) -> Component:
                 [
                     html.Div(id="alert", className="alert", role="alert"),
                     html.Div(id="unreachable", className="alert", role="status", hidden=True),
+                    html.Div(id="visiting", className="visiting", hidden=True),
                     html.Div(id="home", hidden=True),
                     household.layout(lang),
                     _signed_out(lang),

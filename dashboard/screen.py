@@ -1,10 +1,13 @@
 """What the page shows at one address."""
 
+from urllib.parse import quote
 from zlib import crc32
 
 from dash import html
 
 from aggregator.documents import Device
+from dashboard.access import may_edit
+from dashboard.attributes import attributes
 from dashboard.data import Data
 from dashboard.language import Language
 from dashboard.pages import glance, home, household, lost, more
@@ -17,7 +20,8 @@ def screen(data: Data, viewer: User | None, view: View, version: object, lang: L
     """The values of the page for a viewer who sees the chart of `version`: an equal one is not sent again."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device:
-        return {"alert.children": [], **_household(data, device, view, version, lang)}
+        found = _household(data, device, view, version, lang)
+        return {"alert.children": [], **found, **_visit(viewer, device, lang)}
     if view.page == "home":
         return {"alert.children": [], **_words("", home.content(data, viewer, lang))}
     return {"alert.children": [], **_words(lang.say("Not found"), lost.content(view, lang))}
@@ -42,7 +46,20 @@ def _words(title: str, content: object) -> Slots:
         "units.hidden": True,
         "tariff.children": "",
         "tariff.href": None,
+        "visiting.hidden": True,
     }
+
+
+def _visit(viewer: User | None, device: Device, lang: Language) -> Slots:
+    """Of a page that is somebody else's: that it is, and nothing to change in it."""
+    if may_edit(viewer, device):
+        return {"visiting.hidden": True}
+    desk = f"/desk/device/{quote(device.device_id)}"
+    said = [
+        html.Span(lang.say("You see this as support, as the customer does; nothing can be changed here.")),
+        html.A(lang.say("Back to the desk"), href=desk, **attributes(data_full="")),
+    ]
+    return {"visiting.hidden": False, "visiting.children": said, "tariff.children": "", "tariff.href": None}
 
 
 def _household(data: Data, device: Device, view: View, version: object, lang: Language) -> Slots:

@@ -36,6 +36,8 @@ PAGE = (
     "place.children",
     "home.hidden",
     "home.children",
+    "visiting.hidden",
+    "visiting.children",
     "household.hidden",
     "household.data-version",
     "power-badge.title",

@@ -1,24 +1,28 @@
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from aggregator import audit
+from aggregator.audit import Who
 from aggregator.documents import Device, Document
 from aggregator.errors import StoreAway
 from aggregator.store.base import Store
 from dashboard.sentences import CURRENT
 from dashboard.slots import PAGE
+from dashboard.users import SUPPORT, User
 from tests.dashboard import homes
-from tests.dashboard.people import at_home
+from tests.dashboard.people import at_home, browser, dashboard, somebody
 
 Ask = Callable[..., Mapping[str, Any]]
 
 
-def ask_of(store: Store, language: str = "en-GB") -> Ask:
-    """Ask for the page at an address, as a browser does."""
-    client = at_home(store)
+def ask_of(store: Store, language: str = "en-GB", user: User | None = None) -> Ask:
+    """Ask for the page at an address, as a browser does: of somebody who lives there, or of `user`."""
+    client = browser(dashboard(store).server, store, user) if user else at_home(store)
 
     def ask(address: object, version: object = "") -> Mapping[str, Any]:
         path, _, search = address.partition("?") if isinstance(address, str) else (address, "", "")
@@ -214,6 +218,26 @@ def test_tomorrow_is_reached_once_its_prices_are_known(ask: Ask) -> None:
     assert "cheapest" in tomorrow["remarks"]["children"]
     assert tomorrow["next"]["href"] is None
     assert ask("/d/cad-1")["response"]["next"]["href"] is None
+
+
+def test_the_desk_sees_the_customers_page_marked_as_such_and_changes_nothing_there(store: Store) -> None:
+    homes.furnish(store)
+    desk = somebody(store, "des@example.org", SUPPORT)
+    ask = ask_of(store, user=desk)
+    assert ask("/d/cad-1")["response"]["household"]["hidden"] is True
+    now = int(time.time())
+    audit.look_up(store, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
+    shown = ask("/d/cad-1")["response"]
+    assert (shown["household"]["hidden"], shown["visiting"]["hidden"]) == (False, False)
+    assert "/desk/device/cad-1" in json.dumps(shown["visiting"])
+    assert shown["tariff"] == {"children": "", "href": None}
+    assert ask("/")["response"]["visiting"]["hidden"] is True
+
+
+def test_a_household_on_its_own_page_is_not_told_that_it_visits(ask: Ask) -> None:
+    shown = ask("/d/cad-1")["response"]
+    assert shown["visiting"] == {"hidden": True}
+    assert shown["tariff"]["href"] == "/d/cad-1/tariff"
 
 
 def test_a_comparison_overlays_the_other_period_and_says_the_difference(ask: Ask) -> None:
