@@ -31,7 +31,7 @@ def with_reason(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--reason", required=True, help="Why; it is written down, and the home can read it.")(command)
 
 
-def _operator() -> Who:
+def operator() -> Who:
     """Whoever is at this terminal: not an account, but a name in the audit."""
     return Who("terminal", "", "operator", getpass.getuser())
 
@@ -123,9 +123,9 @@ def exchange_command(
     store, now = opened(settings, store_url), int(time.time())
     device, instant = known(store, device_id), _instant(at, now)
     if is_undo:
-        changed = desk.unmark_exchange(store, _operator(), device, instant, reason, now)
+        changed = desk.unmark_exchange(store, operator(), device, instant, reason, now)
     else:
-        changed = desk.mark_exchange(store, _operator(), device, instant, reason, now, is_exchange=not is_not)
+        changed = desk.mark_exchange(store, operator(), device, instant, reason, now, is_exchange=not is_not)
     drain(store)
     marks = read_marks(changed.marks)
     said = [f"{iso_utc(one.at)} {'exchanged' if one.is_exchange else 'not exchanged'}" for one in marks]
@@ -150,7 +150,7 @@ def bundle_command(settings: Settings, device_id: str, target: Path | None, reas
     store, now = opened(settings, store_url), int(time.time())
     device = known(store, device_id)
     path = target or Path(file_name(device, now))
-    content = desk.export_bundle(store, _operator(), device, reason, now)
+    content = desk.export_bundle(store, operator(), device, reason, now)
     try:
         path.write_bytes(content)
     except OSError as error:

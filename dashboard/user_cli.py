@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import click
 
+from aggregator.audit import append
 from aggregator.console import opened, with_store
+from aggregator.desk_cli import operator
 from aggregator.documents import LABELS
 from aggregator.errors import ConfigurationError, shown
 from aggregator.settings import Settings
@@ -33,8 +35,10 @@ def user_group() -> None:
 @click.pass_obj
 def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
     """Add somebody, and print the link by which they set their password; it works once, for seven days."""
-    accounts = _accounts(opened(settings, store_url))
-    user = accounts.add(email, role, check_household(household, role), name)
+    store = opened(settings, store_url)
+    accounts, household = _accounts(store), check_household(household, role)
+    _write_down(store, "add", email, role=role, household=household)
+    user = accounts.add(email, role, household, name)
     click.echo(user_line(user))
     click.echo(_invitation(settings, accounts, user))
 
@@ -70,7 +74,9 @@ def set_user(
         new = replace(user, role=role or user.role, name=user.name if name is None else check_name(name))
         return replace(new, household=check_household(user.household if household is None else household, new.role))
 
-    _change(settings, email, store_url, lambda accounts, user: accounts.change(user, changed))
+    details = {"role": role, "household": household, "name": name}
+    given = {field: value for field, value in details.items() if value is not None}
+    _change(settings, "set", email, store_url, lambda accounts, user: accounts.change(user, changed), **given)
 
 
 @user_group.command("disable")
@@ -79,7 +85,7 @@ def set_user(
 @click.pass_obj
 def disable(settings: Settings, email: str, store_url: str | None) -> None:
     """Let somebody in no more; every session of theirs ends at once."""
-    _change(settings, email, store_url, Accounts.disable)
+    _change(settings, "disable", email, store_url, Accounts.disable)
 
 
 @user_group.command("enable")
@@ -88,7 +94,7 @@ def disable(settings: Settings, email: str, store_url: str | None) -> None:
 @click.pass_obj
 def enable(settings: Settings, email: str, store_url: str | None) -> None:
     """Let somebody in again."""
-    _change(settings, email, store_url, Accounts.enable)
+    _change(settings, "enable", email, store_url, Accounts.enable)
 
 
 @user_group.command("sign-out")
@@ -97,7 +103,7 @@ def enable(settings: Settings, email: str, store_url: str | None) -> None:
 @click.pass_obj
 def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
     """End every session of somebody's; invitations that are still open, too."""
-    _change(settings, email, store_url, Accounts.end_sessions)
+    _change(settings, "sign-out", email, store_url, Accounts.end_sessions)
 
 
 @user_group.command("invite")
@@ -106,10 +112,12 @@ def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
 @click.pass_obj
 def invite(settings: Settings, email: str, store_url: str | None) -> None:
     """Print a new link by which somebody sets a password, the first or another; it works once, for seven days."""
-    accounts = _accounts(opened(settings, store_url))
+    store = opened(settings, store_url)
+    accounts = _accounts(store)
     user = _known(accounts, email)
     if user.is_disabled:
         raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
+    _write_down(store, "invite", email)
     click.echo(_invitation(settings, accounts, user))
 
 
@@ -146,12 +154,23 @@ def _accounts(store: Store) -> Accounts:
     return Accounts(store, Passwords(), lambda: int(time.time()))
 
 
-def _change(settings: Settings, email: str, store_url: str | None, change: Change) -> None:
-    accounts = _accounts(opened(settings, store_url))
-    changed = change(accounts, _known(accounts, email))
+def _change(
+    settings: Settings, command: str, email: str, store_url: str | None, change: Change, **details: str
+) -> None:
+    store = opened(settings, store_url)
+    accounts = _accounts(store)
+    user = _known(accounts, email)
+    _write_down(store, command, email, **details)
+    changed = change(accounts, user)
     if changed is None:
         raise ConfigurationError(f"the account of {email} has just gone")
     click.echo(user_line(changed))
+
+
+def _write_down(store: Store, command: str, account: str, **details: str) -> None:
+    """What is done to an account, in the audit, before it is done."""
+    known = {"account": account, **{field: value for field, value in details.items() if value}}
+    append(store, operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
 
 
 def _known(accounts: Accounts, who: str) -> User:

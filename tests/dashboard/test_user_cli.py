@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from aggregator import audit
 from aggregator.settings import load
 from aggregator.store import open_store
 from dashboard.sessions import Sessions
@@ -43,6 +44,21 @@ def test_who_is_added_gets_a_link_that_sets_a_password(url: str) -> None:
     accounts = accounts_on(open_store(url))
     assert accounts.accept(token[1], PASSWORD)
     assert said(url, "list") == ["ann@example.org\thousehold\tacacia\tactive\tAnn"]
+
+
+def test_what_is_done_to_accounts_is_in_the_audit(url: str) -> None:
+    said(url, "add", "ann@example.org", "--household", "acacia")
+    said(url, "set", "ann@example.org", "--role", "support", "--household", "")
+    said(url, "disable", "ann@example.org")
+    store = open_store(url)
+    found = [(entry.who.role, entry.reason, dict(entry.details)) for entry in audit.entries(store)]
+    store.close()
+    account = {"account": "ann@example.org"}
+    assert sorted(found, key=lambda entry: entry[1]) == [
+        ("operator", "wattfall user add", {**account, "role": "household", "household": "acacia"}),
+        ("operator", "wattfall user disable", account),
+        ("operator", "wattfall user set", {**account, "role": "support"}),
+    ]
 
 
 def test_without_a_public_address_the_link_is_of_this_machine(url: str) -> None:
