@@ -8,7 +8,7 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +20,7 @@ from aggregator.documents import Device, as_json
 from aggregator.evidence import STRIP_DAYS, Evidence, evidence
 from aggregator.marks import read_marks
 from aggregator.periods import DAY_S, FOR_EVER, block_start, iso_utc, local
-from aggregator.refusals import Refusals
+from aggregator.refusals import Message, Refusals
 from aggregator.search import masked
 from aggregator.store.base import Store
 
@@ -102,11 +102,12 @@ def _evidence(found: Evidence) -> dict[str, object]:
 
 
 def _refused(found: Refusals, device: Device) -> object:
-    messages = [
-        plain(message) | {"payload": _masked(message.payload, device), "detail": _masked(message.detail, device)}
-        for message in found.messages
-    ]
-    return {"days": plain(found.days), "messages": messages}
+    return {"days": plain(found.days), "messages": plain(without_meter_points(found.messages, device))}
+
+
+def without_meter_points(messages: Sequence[Message], device: Device) -> list[Message]:
+    """Refused messages of a device as somebody else may have them."""
+    return [one._replace(payload=_masked(one.payload, device), detail=_masked(one.detail, device)) for one in messages]
 
 
 def _masked(text: str, device: Device) -> str:

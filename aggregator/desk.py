@@ -1,5 +1,7 @@
 """What the staff can do to a device. Each is written down in the audit first, with the reason, and only then done.
 
+What is refused is not written down: the home would read of something that nobody did.
+
 Nothing here asks whether somebody may: that is for whoever calls. Nor is the waterfall drained: a worker does that.
 """
 
@@ -32,6 +34,7 @@ def mark_exchange(
     store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
 ) -> Device:
     """Say that the meter was exchanged at `at` (UTC seconds), or that it was not. Raises ConfigurationError."""
+    exchanges.check_mark(store, device, at, is_exchange=is_exchange)
     details = {"at": iso_utc(at), "is": "exchanged" if is_exchange else "not exchanged"}
     append(store, who, "exchange", device.device_id, reason, now, details)
     return exchanges.mark(store, device, at, is_exchange=is_exchange)
@@ -39,6 +42,7 @@ def mark_exchange(
 
 def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
     """Take back what was said about `at`. Raises ConfigurationError where nothing was."""
+    exchanges.check_unmark(store, device, at)
     append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": "taken back"})
     return exchanges.unmark(store, device, at)
 

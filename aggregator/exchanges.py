@@ -22,31 +22,48 @@ def mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Device:
     Saying it again changes nothing. Raises ConfigurationError where the readings of that time have expired, where a
     register went down, which no meter's does by itself, or where there are too many marks.
     """
+    return _put(store, device, check_mark(store, device, at, is_exchange=is_exchange), at)
+
+
+def unmark(store: Store, device: Device, at: int) -> Device:
+    """Take back what was said about `at`; the readings decide again. Raises ConfigurationError where nothing was."""
+    return _put(store, device, check_unmark(store, device, at), at)
+
+
+def check_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Marks:
+    """What `mark` would leave marked. Raises ConfigurationError as it does, so that nothing refused is written down."""
     marks = read_marks(device.marks)
     if not is_exchange:
         _check_runs_on(store, device, at)
     changed = (*(one for one in marks if one.at != at), Mark(at, is_exchange))
     if len(changed) > MOST:
         raise ConfigurationError(f"{device.device_id} has {MOST} marks of exchanges already; take one away first")
-    return _put(store, device, changed, at)
+    _check_is_kept(store, device, at)
+    return changed
 
 
-def unmark(store: Store, device: Device, at: int) -> Device:
-    """Take back what was said about `at`; the readings decide again. Raises ConfigurationError where nothing was."""
+def check_unmark(store: Store, device: Device, at: int) -> Marks:
+    """What `unmark` would leave marked. Raises ConfigurationError as it does."""
     marks = read_marks(device.marks)
     left = tuple(one for one in marks if one.at != at)
     if len(left) == len(marks):
         raise ConfigurationError(f"nothing is marked at {iso_utc(at)} of {device.device_id}")
-    return _put(store, device, left, at)
+    _check_is_kept(store, device, at)
+    return left
+
+
+def _check_is_kept(store: Store, device: Device, at: int) -> None:
+    if at < store.horizon(device.device_id):
+        raise ConfigurationError(f"the readings of {iso_utc(at)} have expired; what they have made stays as it is")
 
 
 def _put(store: Store, device: Device, marks: Marks, at: int) -> Device:
-    if at < store.horizon(device.device_id):
-        raise ConfigurationError(f"the readings of {iso_utc(at)} have expired; what they have made stays as it is")
     changed = replace(device, marks=marks_text(marks))
     spans = [_reached(store, one, at) for one in (device, changed)]
     span = Window(min(one.start for one in spans), max(one.end for one in spans))
     with store.round():
+        # Whose home it is, or its tariff, may have changed since somebody opened the form.
+        changed = replace(store.device(device.device_id) or device, marks=changed.marks)
         store.put_device(changed)
         store.step(partial(recompute, store, changed, span))
     return changed

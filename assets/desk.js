@@ -67,6 +67,7 @@
             return made;
         };
         const show = (answer) => {
+            const kept = urls[active]; // whoever has chosen already keeps it
             urls = answer.found.map((device) => device.url);
             list.replaceChildren(...answer.found.map(option));
             list.scrollTop = 0;
@@ -75,6 +76,9 @@
             active = -1;
             field.setAttribute("aria-expanded", String(!list.hidden));
             field.removeAttribute("aria-activedescendant");
+            if (urls.includes(kept)) {
+                mark(urls.indexOf(kept));
+            }
             said.textContent = urls.length ? answer.said : field.dataset.none;
         };
         const ask = async () => {

@@ -5,19 +5,29 @@ Their accounts are made up and nowhere stored: they are gone the moment the stor
 
 from aggregator.feed import is_demo
 from aggregator.store.base import Store
+from dashboard.language import text
 from dashboard.users import SUPPORT, User
 
 PREFIX = "demo/"
 DESK = "support"
 MOST_HOMES = 8
+# What there is to see in a home, by the first word of its household.
+KINDS = {
+    "family": text("a family"),
+    "solar": text("solar panels"),
+    "ev": text("an electric car"),
+    "flaky": text("gaps in the data"),
+    "flat": text("a small flat"),
+    "berlin": text("in Berlin"),
+}
 
 
-def choices(store: Store) -> list[tuple[str, str]]:
-    """The households to choose from, each with its name; empty where the store is not the demo's."""
+def choices(store: Store) -> list[tuple[str, str, str]]:
+    """The households to choose from, each with its name and its kind; empty where the store is not the demo's."""
     if not is_demo(store):
         return []
     return [
-        (device.household, device.name or device.device_id)
+        (device.household, device.name or device.device_id, KINDS.get(device.household.split("-")[0], ""))
         for device in store.devices(limit=MOST_HOMES)
         if device.household
     ]

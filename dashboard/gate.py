@@ -10,13 +10,14 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.errors import StoreAway
 from dashboard import csrf, posts
 from dashboard.language import text
-from dashboard.onward import sign_in_url
+from dashboard.onward import onward, sign_in_url
 from dashboard.sessions import signed_in
 from dashboard.written import notice
 
 PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # and what lies beneath
 PUBLIC_PAGES = frozenset({"/health", "/sign-in", "/_favicon.ico"})
-FILES = ("/assets/", "/_dash-component-suites/", "/health", "/_favicon.ico")  # the same for everybody
+FILES = ("/assets/", "/_dash-component-suites/")  # the same for everybody
+SAME_FOR_ALL = frozenset({"/health", "/_favicon.ico"})  # likewise
 CALLBACKS = "/_dash-update-component"
 # Endpoints that wait for a store that is away: Dash's page holds no data, and its callbacks and a form that was typed
 # say themselves what is wrong, beside what is on the screen.
@@ -34,7 +35,7 @@ def install(server: Flask, url: str) -> None:
 
     @server.before_request
     def pass_or_stop() -> Response | Answer | None:
-        if request.path.startswith(FILES) and request.method in csrf.SAFE:
+        if (request.path in SAME_FOR_ALL or request.path.startswith(FILES)) and request.method in csrf.SAFE:
             return None  # no session is looked up, and none is begun
         return _foreign(url) or _signed_out()
 
@@ -58,7 +59,7 @@ def _foreign(url: str) -> Response | None:
 def _refusal(sentence: str) -> Response:
     if request.path == CALLBACKS:
         return make_response("This was not sent from a page of Wattfall\n", 403)
-    return notice(403, UNCHANGED, sentence, request.path if _is_page(request) else "/")
+    return notice(403, UNCHANGED, sentence, onward(request.path) if _is_page(request) else "/")
 
 
 def _signed_out() -> Response | Answer | None:

@@ -57,11 +57,12 @@ def units(lang: Language) -> Component:
 
 
 def tools(lang: Language) -> Component:
-    """What can be done with the chart: compare it, count the standing charge or not, take it away."""
+    """What can be done with the chart: price it, count the standing charge or not, compare it, take it away."""
     compare = html.Summary([lang.say("Compare"), html.Span(id="compared", className="wide")])
     return html.Div(
         [
             html.A(id="charge", className="quiet", hidden=True),
+            html.A(id="tariff", className="quiet", **attributes(data_full="")),
             html.Details([compare, html.Ul(id="comparisons")], id="compare", className="menu"),
             html.Details([html.Summary(lang.say("Download")), html.Ul(id="files")], id="downloads", className="menu"),
         ],

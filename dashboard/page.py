@@ -76,7 +76,6 @@ def _header(lang: Language) -> Component:
             html.Span(id="place", className="place"),
             html.Div(
                 [
-                    html.A(id="tariff", className="quiet", **attributes(data_full="")),
                     navigation.units(lang),
                     html.Button(
                         id="theme",

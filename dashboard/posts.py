@@ -21,8 +21,11 @@ def is_ours(request: Request, url: str = "") -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = urlsplit(request.headers.get("Origin", "")).netloc
-    return origin in (request.host, urlsplit(url).netloc or request.host)
+    try:
+        origin = urlsplit(request.headers.get("Origin", "")).netloc
+    except ValueError:  # such as http://[
+        return False
+    return bool(origin) and origin in (request.host, urlsplit(url).netloc)  # the host is empty where it cannot be one
 
 
 def is_small(request: Request) -> bool:

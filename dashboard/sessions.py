@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import orjson
-from flask import Flask, session
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
 from aggregator.periods import DAY_S
@@ -92,10 +93,18 @@ class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types
         return self._token
 
 
+class _Cookies(SecureCookieSessionInterface):
+    """Cookies that came by https go by nothing else, also where nobody has said what our address is."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or request.is_secure
+
+
 def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
     """Let a server know who is signed in. The secret of the settings signs the cookies."""
     is_https = settings.url.startswith("https://")
     server.secret_key = settings.secret
+    server.session_interface = _Cookies()
     server.config.update(
         SESSION_COOKIE_NAME="__Host-wattfall" if is_https else "wattfall",
         SESSION_COOKIE_SECURE=is_https,
@@ -116,7 +125,9 @@ def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
 
 
 def sign_in(sessions: Sessions, user: User) -> None:
-    """Begin a session for whoever asks; nothing of what the browser brought lives on in it."""
+    """Begin a session for whoever asks; nothing of what the browser brought lives on, in it or beside it."""
+    if current_user.is_authenticated:
+        sessions.end(current_user.get_id())
     session.clear()
     session.permanent = user.role == HOUSEHOLD  # staff is signed out when the browser closes
     login_user(Visitor(user, sessions.begin(user)))

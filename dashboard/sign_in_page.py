@@ -84,12 +84,12 @@ def _register_provider(page: Blueprint, doors: Doors) -> None:
 
     @page.errorhandler(oidc.Unfit)
     def unfit(error: oidc.Unfit) -> Response:
-        log.warning("not signed in by the provider: %s", error)
+        log.warning("not signed in by the provider: %.300r", error)  # some of it stood in the address: no line ends
         return notice(403, NOT_LET_IN, NO_ROLE, sign_in_url(onward(session.get(ONWARD))), text("Try again"))
 
     @page.errorhandler(oidc.ProviderAway)
     def away(error: oidc.ProviderAway) -> Response:
-        log.warning("the identity provider is away: %s", error)
+        log.warning("the identity provider is away: %.300r", error)
         return notice(503, NOT_LET_IN, PROVIDER_AWAY, sign_in_url(onward(session.get(ONWARD))), text("Try again"))
 
 

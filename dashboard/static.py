@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-_LINK = re.compile(r'(?<=")/assets/([\w.-]+)(?=")')
+_NAME = r"[\w.-]{1,100}"  # a file in the folder itself, with a name that every file system takes
+_LINK = re.compile(rf'(?<=")/assets/({_NAME})(?=")')
 
 
 def folder() -> Path:
@@ -21,7 +22,7 @@ def is_current(address: str) -> bool:
     """Whether an address with a query is that of an asset as it is now."""
     path, _, stamp = address.removeprefix("/assets/").partition("?m=")
     file = folder() / path
-    return bool(stamp) and ".." not in path and file.is_file() and stamp == str(file.stat().st_mtime)
+    return bool(re.fullmatch(_NAME, path)) and file.is_file() and stamp == str(file.stat().st_mtime)
 
 
 def fingerprinted(html: str) -> str:

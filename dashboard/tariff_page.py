@@ -250,9 +250,9 @@ def _known(asked: Asked, fields: Fields) -> dict[str, str]:
 
 
 def _page(template: str, asked: Asked, status: int, **context: object) -> Response:
-    device_id = asked.device.device_id
-    chart = View("household", device_id).to_url()
-    return _render(template, asked.language, status, device_id=device_id, chart=chart, **context)
+    device = asked.device
+    chart = View("household", device.device_id).to_url()
+    return _render(template, asked.language, status, home=device.name or device.device_id, chart=chart, **context)
 
 
 def _words(stop: Stop) -> Response:

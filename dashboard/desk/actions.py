@@ -166,6 +166,8 @@ def _exchange(desk: Desk, device: Device) -> Response | Answer:
     at = int(undone) if undone.isascii() and undone.isdigit() and len(undone) < 11 else _instant(typed, device.timezone)
     if at is None:
         wrong["time"] = lang.say(NOT_A_TIME)
+    elif not undone and at > desk.data.now():
+        wrong["time"] = lang.say(STILL_TO_COME)
     if at is not None and not wrong:
         fault = _change_marks(desk, device, at, "undo" if undone else kind, given.reason)
         if not fault:
@@ -177,8 +179,13 @@ def _exchange(desk: Desk, device: Device) -> Response | Answer:
 def _change_marks(desk: Desk, device: Device, at: int, kind: str, reason: str) -> str:
     """Mark an exchange, that there was none, or undo either; what is wrong with that, empty where nothing is."""
     said = {"undo": "undone", "none": "no exchange"}.get(kind, "exchange")
-    _write_down(desk, device, "exchange", reason, at=periods.iso_local(at, device.timezone), said=said)
     try:
+        if kind == "undo":
+            exchanges.check_unmark(desk.store, device, at)
+        else:
+            exchanges.check_mark(desk.store, device, at, is_exchange=kind != "none")
+        # Written down before it is done, but not where it is refused: the home reads it.
+        _write_down(desk, device, "exchange", reason, at=periods.iso_local(at, device.timezone), said=said)
         if kind == "undo":
             exchanges.unmark(desk.store, device, at)
         else:

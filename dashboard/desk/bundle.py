@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from aggregator import periods
+from aggregator.bundle import without_meter_points
 from aggregator.evidence import Evidence
 from aggregator.marks import read_marks
 from aggregator.status import Signal
@@ -83,7 +84,10 @@ def _data(evidence: Evidence) -> dict[str, Any]:
         ],
         "refused": {
             "days": {day: dict(counts) for day, counts in evidence.refusals.days.items()},
-            "messages": [_timed(message._asdict()) for message in evidence.refusals.messages],
+            "messages": [
+                _timed(message._asdict())
+                for message in without_meter_points(evidence.refusals.messages, evidence.device)
+            ],
         },
         "newest": _timed(evidence.live._asdict()) if evidence.live else None,
         "last_readings": [_timed(reading._asdict()) for reading in evidence.last_readings],

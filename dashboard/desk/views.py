@@ -270,4 +270,6 @@ def _waiting(backlog: Backlog, now: int, lang: Language) -> str:
     )
     if backlog.since is None:
         return f"{said}."
-    return lang.say("{changes}; the oldest for {duration}.", changes=said, duration=duration(now - backlog.since, lang))
+    # What came in while this was read is younger than `now`.
+    waited = duration(max(0, now - backlog.since), lang)
+    return lang.say("{changes}; the oldest for {duration}.", changes=said, duration=waited)

@@ -5,12 +5,13 @@ import json
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from aggregator import audit, desk, status, verify
+from aggregator import audit, desk, exchanges, status, verify
 from aggregator.audit import Who
 from aggregator.bundle import bundle, zipped
 from aggregator.documents import Device, Part
@@ -114,6 +115,17 @@ def test_an_exchange_is_marked_taken_back_and_written_down_each_time(store: Stor
 
     assert home(store).marks == ""
     assert [details["is"] for _, _, details in actions(store)] == ["taken back", "exchanged"]
+
+
+def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="nothing is marked"):
+        desk.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
+    full = replace(home(store), marks=" ".join(f"{START + at}+" for at in range(exchanges.MOST)))
+    store.put_device(full)
+    with pytest.raises(ConfigurationError, match="marks of exchanges already"):
+        desk.mark_exchange(store, ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
+    assert actions(store) == []
+    assert home(store) == full
 
 
 @pytest.mark.parametrize("reason", ["", "x"])

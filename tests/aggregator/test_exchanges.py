@@ -91,6 +91,15 @@ def test_an_exchange_that_the_readings_do_not_show_can_be_marked(store: Store) -
     assert list(verify.differences(store, home(store))) == []
 
 
+def test_a_mark_does_not_give_a_home_back_to_whoever_has_moved_out(store: Store) -> None:
+    take_in(store, readings(1000, 1100, 1200, 1900), "Europe/London")
+    opened = home(store)
+    store.put_device(replace(opened, household="willow"))
+    marked = mark(store, opened, START + 1800, is_exchange=True)
+    assert marked.household == home(store).household == "willow"
+    assert home(store).marks == marked.marks != ""
+
+
 def test_a_mark_that_is_taken_back_leaves_no_trace(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
     before = documents(store)

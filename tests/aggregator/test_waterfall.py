@@ -164,7 +164,7 @@ def test_a_chart_is_one_document_whatever_the_fleet_and_its_age(store: Store, le
     drain(store)
     counting = CountingStore(store)
     data = Data(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY)
-    device = data.device(None, "d3")
+    device = store.device("d3")
     assert device is not None
     counting.calls.clear()
     document = data.document(device, level, period)

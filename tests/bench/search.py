@@ -1,13 +1,14 @@
 """How fast support staff find a device; run by hand: `python -m tests.bench.search [DEVICES [ON DYNAMODB]]`.
 
 On SQLite first, with 100,000 devices unless said otherwise; then, where a number is given, on DynamoDB with so many
-(on the emulator, or the endpoint of WATTFALL_TEST_DYNAMODB_ENDPOINT), with the read units that the items cost by AWS's
-rules: the emulator reckons any query as half a unit.
+(on the emulator, or the endpoint of WATTFALL_TEST_DYNAMODB_ENDPOINT). With `--store URL` only on that store, which
+`tests.bench.fleet` has filled with so many. On DynamoDB with the calls, the read units that the items cost by AWS's
+rules (the emulator reckons any query as half a unit), and those that the endpoint reports.
 """
 
-import sys
 import tempfile
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from uuid import uuid4
 import pytest
 
 from aggregator.documents import Device, Live
-from aggregator.store import Store
+from aggregator.store import Store, open_store
+from aggregator.store.address import read_url
 from aggregator.store.aws import AwsDoor
 from aggregator.store.base import all_lives
 from aggregator.store.dynamodb import DynamoStore
@@ -34,6 +36,7 @@ STREETS = ("Road", "Street", "Lane", "Avenue", "Close", "Gardens", "Hill", "Park
 TREES = ("Acacia", "Oak", "Elm", "Ash", "Yew", "Beech", "Cedar", "Birch", "Willow", "Maple", "Hazel", "Holly", "Lime")
 TOWNS = ("SW", "NW", "SE", "LS", "M", "B", "BS", "CF", "EH", "G", "L", "NE", "OX", "CB", "YO")
 LETTERS = "ABDEFGHJLNPQRSTUWXYZ"
+READS = {"query", "scan", "get_item", "batch_get_item"}
 
 
 def home(number: int) -> Device:
@@ -78,36 +81,58 @@ KINDS: dict[str, Callable[[Device, Random], str]] = {
 }
 
 
+def live_state(number: int) -> Live:
+    """The live state of a device."""
+    return Live(home(number).device_id, 1_795_000_200, 1_795_000_202, 431, number, 0, None)
+
+
 def live_states(count: int) -> list[Live]:
     """A live state of each device."""
-    return [Live(home(number).device_id, 1_795_000_200, 1_795_000_202, 431, number, 0, None) for number in range(count)]
+    return [live_state(number) for number in range(count)]
 
 
 class Reckoning(Passing):
-    """Reckons the read units of what is read."""
+    """Reckons what is read; `units` by AWS's rules, the others as the endpoint says."""
+
+    FIGURES = ("calls", "units", "reported")
 
     def __init__(self, door: AwsDoor) -> None:
         super().__init__(door)
-        self.units = 0.0
+        self.calls = 0
+        self.units = self.reported = 0.0
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """What it has come to by now, in the order of FIGURES."""
+        return self.calls, self.units, self.reported
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
-        answer = super().call(operation, **request)
-        if operation in ("query", "scan"):
-            self.units += _units(answer["Items"], is_consistent=bool(request.get("ConsistentRead")))
+        if operation not in READS:
+            return super().call(operation, **request)
+        answer = super().call(operation, **request, ReturnConsumedCapacity="TOTAL")
+        consumed = answer.get("ConsumedCapacity", [])  # the emulator says nothing of batches
+        self.calls += 1
+        self.reported += sum(one["CapacityUnits"] for one in (consumed if isinstance(consumed, list) else [consumed]))
         if operation == "batch_get_item":
             ((table, asked),) = request["RequestItems"].items()
             is_consistent = asked["ConsistentRead"]
             self.units += sum(_units([item], is_consistent=is_consistent) for item in answer["Responses"][table])
+        else:
+            found = [answer.get("Item", {})] if operation == "get_item" else answer["Items"]
+            self.units += _units(found, is_consistent=bool(request.get("ConsistentRead")))
         return answer
+
+
+READ_COLUMNS = "".join(f"{name:>10}" for name in Reckoning.FIGURES)
 
 
 def _units(found: list[Item], *, is_consistent: bool) -> float:
     return read_units(sum(map(item_size, found)), is_consistent=is_consistent)
 
 
-def row(name: str, work: Callable[[Any], object], asked: Sequence[Any], units: Callable[[], float] | None) -> None:
-    """One line: milliseconds, p95 against the aim, this process's own time (others may be at work), and read units."""
-    before, cpu, found = units() if units else 0.0, time.process_time(), []
+def row(name: str, work: Callable[[Any], object], asked: Sequence[Any], reckoning: Reckoning | None) -> None:
+    """One line: milliseconds, p95 against the aim, this process's own time (others may be at work), and reads."""
+    before, cpu, found = reckoning.figures if reckoning else (), time.process_time(), []
     for one in asked:
         start = time.perf_counter()
         work(one)
@@ -115,8 +140,13 @@ def row(name: str, work: Callable[[Any], object], asked: Sequence[Any], units: C
     own = (time.process_time() - cpu) / len(asked)
     p50, p95, worst = (sorted(found)[min(int(len(found) * share), len(found) - 1)] for share in (0.5, 0.95, 1))
     figures = "".join(f"{1000 * figure:10.2f}" for figure in (p50, p95, worst, own))
-    charged = f"{(units() - before) / len(asked):10.2f}" if units else ""
-    print(f"{name:28}{figures}{p95 / AIM_S:10.2f}{charged}", flush=True)
+    print(f"{name:28}{figures}{p95 / AIM_S:10.2f}{reads(reckoning, before, len(asked))}", flush=True)
+
+
+def reads(reckoning: Reckoning | None, before: Sequence[float], count: int) -> str:
+    """The end of a line: what each of `count` has read, since the figures were those `before`."""
+    now = reckoning.figures if reckoning else ()
+    return "".join(f"{(after - figure) / count:10.2f}" for figure, after in zip(before, now, strict=True))
 
 
 def fill(store: Store, count: int, batch: int) -> None:
@@ -132,16 +162,16 @@ def fill(store: Store, count: int, batch: int) -> None:
 
 def look(store: Store, count: int, queries: int, reckoning: Reckoning | None = None) -> None:
     """Measure every kind of query, then the other ways in."""
-    print(f"{'':28}{'p50 ms':>10}{'p95 ms':>10}{'max ms':>10}{'mean CPU':>10}{'p95/aim':>10}{'units':>10}")
-    units = (lambda: reckoning.units) if reckoning else None
+    columns = "".join(f"{name:>10}" for name in ("p50 ms", "p95 ms", "max ms", "mean CPU", "p95/aim"))
+    print(f"{'':28}{columns}{READ_COLUMNS if reckoning else ''}")
     chance = Random(7)
     devices = [home(chance.randrange(count)) for _ in range(queries)]
     for name, typed in KINDS.items():
-        row(name, lambda text: store.find_devices(text, SHOWN), [typed(one, chance) for one in devices], units)
+        row(name, lambda text: store.find_devices(text, SHOWN), [typed(one, chance) for one in devices], reckoning)
     common = ["road 1", "1 oak", "cad hh"]
-    row("two of the commonest words", lambda text: store.find_devices(text, SHOWN), common, units)
-    row("devices of a household", store.household_devices, [one.household for one in devices], units)
-    row("all live states", lambda _: [*all_lives(store)], [None], units)
+    row("two of the commonest words", lambda text: store.find_devices(text, SHOWN), common, reckoning)
+    row("devices of a household", store.household_devices, [one.household for one in devices], reckoning)
+    row("all live states", lambda _: [*all_lives(store)], [None], reckoning)
     row("a device put that is there", store.put_device, devices[:100], None)
 
 
@@ -152,6 +182,19 @@ def on_sqlite() -> Iterator[tuple[SqliteStore, Path]]:
         path = Path(folder) / "wattfall.db"
         with closing(SqliteStore(str(path))) as store:
             yield store, path
+
+
+@contextmanager
+def on(url: str) -> Iterator[tuple[Store, Reckoning | None]]:
+    """The store of a URL, and what reckons its reads, if they cost anything."""
+    if not url.startswith("dynamodb:"):
+        with closing(open_store(url)) as store:
+            yield store, None
+        return
+    address = read_url(url)
+    reckoning = Reckoning(AwsDoor(address.region))
+    with closing(DynamoStore(reckoning, address.prefix, address.retention_days, address.pace_s)) as store:
+        yield store, reckoning
 
 
 def size(path: Path) -> float:
@@ -188,10 +231,17 @@ def dynamodb(count: int) -> None:
 
 def main() -> None:
     """Print the tables."""
-    counts = [int(text) for text in sys.argv[1:]]
-    sqlite(counts[0] if counts else DEVICES)
-    if counts[1:]:
-        dynamodb(counts[1])
+    parser = ArgumentParser()
+    parser.add_argument("counts", nargs="*", type=int, default=[DEVICES])
+    parser.add_argument("--store", metavar="URL")
+    asked = parser.parse_args()
+    if asked.store:
+        with on(asked.store) as (store, reckoning):
+            look(store, asked.counts[0], QUERIES // 10, reckoning)
+        return
+    sqlite(asked.counts[0])
+    if asked.counts[1:]:
+        dynamodb(asked.counts[1])
 
 
 if __name__ == "__main__":

@@ -125,7 +125,6 @@ FOCUSED = """() => {
 }"""
 STOPS = [
     "place",
-    "tariff",
     "unit-energy",
     "unit-money",
     "theme",
@@ -136,6 +135,7 @@ STOPS = [
     "to-year",
     "previous",
     "current",
+    "tariff",
     "compare",
     "downloads",
     "crumbs",

@@ -1,10 +1,12 @@
 """What the desk does for a device that somebody has looked up."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from aggregator import audit
+from aggregator import audit, exchanges
 from aggregator.periods import DAY_S, day_of, local
 from aggregator.store.base import Store
 from aggregator.worker import drain
@@ -104,10 +106,33 @@ def test_a_time_that_is_none_marks_nothing(desk: FlaskClient, store: Store, time
     assert actions(store) == ["look-up"]
 
 
-def test_an_exchange_that_cannot_be_undone_is_said_in_words(desk: FlaskClient) -> None:
+@pytest.mark.parametrize("kind", ["exchange", "none"])
+def test_a_meter_is_not_exchanged_in_times_to_come(desk: FlaskClient, store: Store, clock: Clock, kind: str) -> None:
+    answer = post(desk, f"{PAGE}/exchange", kind=kind, time=local_time(clock() + 3600), reason="new meter")
+    assert answer.status_code == 422
+    assert "still to come" in answer.text
+    assert actions(store) == ["look-up"]
+
+
+def test_an_exchange_that_cannot_be_undone_is_said_in_words(desk: FlaskClient, store: Store) -> None:
     answer = post(desk, f"{PAGE}/exchange", undo="1795000000", reason="a mistake")
     assert answer.status_code == 422
     assert "This cannot be done: nothing is marked" in answer.text
+    assert actions(store) == ["look-up"]
+
+
+def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient, store: Store, clock: Clock) -> None:
+    sent(store, clock())
+    device = store.device("cad-1")
+    assert device
+    now = clock()
+    full = replace(device, marks=" ".join(f"{now - 100 + at}+" for at in range(exchanges.MOST)))
+    store.put_device(full)
+    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
+    assert answer.status_code == 422
+    assert "marks of exchanges already" in answer.text
+    assert store.device("cad-1") == full
+    assert actions(store) == ["look-up"]
 
 
 def test_a_bundle_is_a_file_and_written_down(desk: FlaskClient, store: Store) -> None:

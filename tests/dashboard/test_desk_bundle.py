@@ -50,6 +50,15 @@ def test_a_bundle_says_nothing_by_which_a_home_is_found_and_no_tariff() -> None:
     assert [secret for secret in secrets if secret in text] == []
 
 
+def test_a_bundle_has_no_meter_point_either_that_the_device_itself_has_sent() -> None:
+    sent = f'{{"device_id": "cad-1", "at": 1, "mpan": "{DEVICE.meter_point}", "MPRN": 7700000009876}}'
+    message = Message(0, NOW - 60, "bad_time", f"at is '{DEVICE.meter_point}'", sent)
+    text = bundle(evidence(refusals=Refusals({}, [message])), []).decode()
+    assert "bad_time" in text
+    assert DEVICE.meter_point not in text
+    assert "7700000009876" not in text
+
+
 def test_a_device_of_which_nothing_is_known_has_a_bundle_too() -> None:
     found = orjson.loads(bundle(evidence(known=None, live=None, hours=[], strip=[], levels=[]), []))
     assert found["signal"] is None

@@ -161,6 +161,11 @@ def test_a_chart_behind_while_the_waterfall_works_is_only_late() -> None:
     assert view.waiting == "12 changes wait in the waterfall, of all devices; the oldest for 1 min."
 
 
+def test_a_change_that_came_in_while_the_evidence_was_read_has_not_waited_yet() -> None:
+    view = views.charts(evidence(backlog=Backlog(1, NOW + 1)), ENGLISH)
+    assert view.waiting == "1 change waits in the waterfall, of all devices; the oldest for 0 s."
+
+
 def test_a_wrong_chart_for_which_nothing_waits_is_to_be_rebuilt() -> None:
     view = charts(0, 0)
     assert view.answer[:2] == ("bad", "Wrong")

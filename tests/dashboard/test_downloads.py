@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from aggregator.documents import Device, Document
-from aggregator.errors import StoreAway
+from aggregator.errors import Refused, StoreAway
 from aggregator.pricing import change_tariff
+from aggregator.readings import check_device_id
 from aggregator.store.base import Store
 from aggregator.tariffs import tariff_from_json
 from aggregator.worker import drain
@@ -279,6 +281,31 @@ def test_what_makes_no_sense_is_one_line_with_the_mend(get: Get, path: str, stat
     assert answer.status_code == status
     assert mend in line(answer)
     assert len(answer.text) < 200
+
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+FORMULAS = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A1", "+1+cmd", "-2+3", "@SUM(A1:A9)", '",=1+1'])
+def test_no_cell_of_a_table_is_a_formula_whatever_a_home_is_called(get: Get, store: Store, name: str) -> None:
+    tariff = homes.tariff([{"name": name, "from": "00:00", "to": "24:00", "rate": "-0.2450"}], "-0.15")
+    hostile = Device("cad-x", name=name, serial=name, meter_point=name, postcode=name[:16], tariff=tariff)
+    homes.fill(store, hostile, "2026-11-20", NOW, homes.sunny)
+    for path in ("day/2026-11-22", "month/2026-11", "year/2026"):
+        for by in rows.intervals(path.partition("/")[0]):
+            answer = get(f"/d/cad-x/{path}.csv?by={by}")
+            assert answer.status_code == 200
+            cells = [cell for row in csv.reader(answer.text.splitlines()) for cell in row]
+            assert [cell for cell in cells if cell[:1] in FORMULAS and cell and not NUMBER.fullmatch(cell)] == []
+            assert not any(name in cell for cell in cells)
+            assert answer.headers["Content-Disposition"].startswith('attachment; filename="wattfall-cad-x-')
+
+
+@pytest.mark.parametrize("device_id", ["=cmd|'/c calc'!A1", "+1", "-1", "@x", "a,b", 'a"b', "a\tb", "a\r\nb", ""])
+def test_no_device_can_be_called_like_a_formula(device_id: str) -> None:
+    with pytest.raises(Refused):
+        check_device_id(device_id)
 
 
 @pytest.mark.parametrize("device_id", ["..", "%2e%2e", "a%0D%0Ab", "a%22b", "%3Dcmd()", "x" * 600, "-rf"])

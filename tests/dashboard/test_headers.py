@@ -53,6 +53,9 @@ def test_the_one_file_whose_name_dash_does_not_change_is_asked_for_and_not_sent_
         "/assets/missing.css?m=1",
         "/assets/?m=1",
         "/assets/../pyproject.toml?m=1",
+        "/assets//etc/hostname?m=1",
+        f"/assets/{'a' * 300}.css?m=1",
+        "/assets/%00.css?m=1",
     ],
 )
 def test_a_file_under_an_address_that_does_not_name_its_content_is_asked_for_again(

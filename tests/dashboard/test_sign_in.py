@@ -212,6 +212,18 @@ def test_signing_in_begins_a_new_session_whatever_the_browser_brought(server: Fl
     assert "eve@" not in ann.get("/account").text
 
 
+def test_signing_in_again_ends_the_session_that_it_takes_the_place_of(server: Flask, store: Store) -> None:
+    somebody(store)
+    ann, thief = browser(server, store), browser(server, store)
+    stolen = cookie_of(sign_in(ann)).partition(";")[0]
+    thief.set_cookie(*stolen.split("=", 1))
+    assert is_signed_in(thief)
+    post = {"email": EMAIL, "password": PASSWORD, "csrf": token_in(ann.get("/account").text)}
+    assert ann.post("/sign-in", data=post).status_code == 303
+    assert is_signed_in(ann)
+    assert not is_signed_in(thief)
+
+
 def test_a_session_planted_before_signing_in_knows_nothing_after_it(server: Flask, store: Store) -> None:
     somebody(store)
     eve, ann = browser(server, store), browser(server, store)
@@ -233,6 +245,15 @@ def test_the_cookie_is_for_this_site_and_no_script(store: Store, url: str, name:
     assert "; HttpOnly; Path=/; SameSite=Lax" in cookie
     assert ("; Secure" in cookie) == is_secure
     assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize(("scheme", "is_secure"), [("http", False), ("https", True)])
+def test_behind_a_proxy_that_speaks_https_the_cookie_goes_by_nothing_else(
+    store: Store, scheme: str, is_secure: bool
+) -> None:
+    client = browser(server_on(store, WATTFALL_PROXIES="1"), store)
+    answer = client.get("/sign-in", headers={"X-Forwarded-Proto": scheme})
+    assert ("Secure" in cookie_of(answer)) == is_secure
 
 
 def test_staff_is_signed_out_when_the_browser_closes_and_a_household_is_not(server: Flask, store: Store) -> None:
@@ -305,6 +326,9 @@ def test_the_token_of_before_signing_in_is_worth_nothing_after_it(client: FlaskC
         {"Origin": "null"},
         {"Origin": ""},
         {"Origin": "http://localhost.evil.example"},
+        {"Origin": "http://["},
+        {"Origin": "null", "Host": "not a host"},
+        {"Origin": "", "Host": "not a host"},
     ],
 )
 @pytest.mark.parametrize("address", ["/sign-in", "/_dash-update-component", "/nothing/there"])
@@ -316,6 +340,20 @@ def test_what_another_site_sends_is_not_taken_even_with_the_token(
     fields = {"email": EMAIL, "password": PASSWORD, "csrf": token}
     assert client.post(address, data=fields, headers=headers).status_code == 403
     assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("path", ["/\\evil.example/x", "/\t/evil.example"])
+def test_a_refusal_leads_to_no_other_site(client: FlaskClient, path: str) -> None:
+    answer = client.post("/", environ_overrides={"PATH_INFO": path}, headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert "Nothing has been changed" in answer.text
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("address", ["/healthy", "/health/", "/health/d/cad-1", "/_favicon.icon"])
+def test_an_address_that_only_begins_like_a_public_one_is_none(client: FlaskClient, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 401 or answer.location.startswith("/sign-in")
 
 
 def test_behind_a_proxy_the_public_address_is_ours_too(store: Store) -> None:
