@@ -75,6 +75,13 @@ def sign_in(context: BrowserContext, address: str) -> None:
     context.add_cookies([{"name": name, "value": value, "url": address}])
 
 
+def is_of_the_page(text: str) -> bool:
+    """Whether the console says something of the page. Chromium fetches the icons of the manifest late, and complains
+    where the page is left meanwhile; that they are what they claim to be is held by tests/dashboard/test_weight.py.
+    """
+    return not text.startswith("Error while trying to use the following icon from the Manifest")
+
+
 class Screen:
     """One page for all tests, in a profile on disk, so that Chromium compiles plotly once; it keeps what is said."""
 
@@ -88,9 +95,7 @@ class Screen:
         self._page.on("request", self._watch)
 
     def _hear(self, kind: str, text: str) -> None:
-        # Chromium fetches the manifest's icons late, and complains where the page is left meanwhile; that they are
-        # there and what they claim to be is held by tests/dashboard/test_weight.py.
-        if not text.startswith("Error while trying to use the following icon from the Manifest"):
+        if is_of_the_page(text):
             self._said.append(f"{kind}: {text}")
 
     def _watch(self, sent: Request) -> None:

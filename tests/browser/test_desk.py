@@ -13,7 +13,7 @@ from aggregator.store import open_store
 from aggregator.store.base import Store
 from dashboard.app import create_app
 from dashboard.users import HOUSEHOLD, SUPPORT
-from tests.browser.conftest import ARGS, CHROMIUM, DESK, PATIENCE_MS, PHONE, Scheme
+from tests.browser.conftest import ARGS, CHROMIUM, DESK, PATIENCE_MS, PHONE, Scheme, is_of_the_page
 from tests.browser.desk_home import HOME, LOST, TUESDAY, furnish
 from tests.browser.test_accessibility import violations
 from tests.dashboard.homes import NOW
@@ -60,7 +60,7 @@ def sign_in(chromium: Browser, desk: tuple[Store, str]) -> Iterator[SignIn]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("console", lambda message: said.append(message.text) if is_of_the_page(message.text) else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto("/sign-in")
         page.get_by_label("E-mail address").fill(email)
