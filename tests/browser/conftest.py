@@ -162,4 +162,4 @@ def bars(page: Page) -> int:
 def settled(page: Page) -> None:
     """Wait until nothing on the page is still to come."""
     page.wait_for_selector("h1:visible")
-    page.wait_for_function("document.querySelector('[data-dash-is-loading]') === null")
+    expect(page.locator("[data-dash-is-loading]")).to_have_count(0)

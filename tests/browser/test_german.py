@@ -78,5 +78,6 @@ def test_no_word_is_too_long_for_a_phone(besuche: Open) -> None:
         settled(page)
         for viewport in (PHONE, SMALLEST):
             page.set_viewport_size(viewport)
-            page.wait_for_function("innerWidth === document.documentElement.scrollWidth")
+            # a function, read once: a bare expression is evaluated at each frame, which the page's policy forbids
+            page.wait_for_function("() => innerWidth === document.documentElement.scrollWidth")
             assert page.evaluate(CUT_OFF) == [], path
