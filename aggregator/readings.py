@@ -45,6 +45,17 @@ REASONS = {
     "bad_meter_id": "meter_id is not a text of up to 64 printable characters",
     "no_values": "neither power nor a register is present",
     "bad_status": "what the device says about itself is not what it can be",
+    "message_too_long": "the message is longer than any can be",
+    "unknown_topic": "no format that Wattfall reads has this topic",
+    "wrong_format": "the message is not of the format as which it came",
+    "bad_checksum": "the checksum of the telegram is wrong",
+    "clock_not_set": "the clock of the device was never set",
+    "bad_block": "the block of half an hour cannot be read",
+    "bad_row": "a row of the file lacks what its columns promise",
+    "bad_interval": "the interval of a row is none, or is not of whole minutes up to a day",
+    "ambiguous_time": "a local time came twice when the clocks were put back, and which it is cannot be told",
+    "no_such_time": "a local time was left out when the clocks were put forward",
+    "contradiction": "another row gives another figure for the same time",
 }
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")

@@ -5,6 +5,9 @@ A status is a JSON line with `device_id`, `at`, none of the three figures of a r
     {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "rssi_dbm": -71, "lqi": 96, "firmware": "v2.0.2",
      "hardware": "GLOW-IHD-02", "joined": true}
 
+The meter's own counters of the day, the week and the month, `meter_day_wh` and so on, come the same way. Some meters
+begin them anew at UTC midnight, so they are for the support desk to compare, and never a source of energy.
+
 Kept are what is known last of each key, the first status of each UTC hour for KEPT_DAYS, and when each firmware was
 first and last seen. Statuses may come in any order.
 
@@ -23,16 +26,27 @@ import orjson
 
 from aggregator.errors import Refused, shown
 from aggregator.periods import DAY_S, HOUR, day_of
-from aggregator.readings import check_device_id, check_instant
+from aggregator.readings import MAX_REGISTER, check_device_id, check_instant
 from aggregator.store.base import Store
 
-KEYS = ("rssi_dbm", "lqi", "firmware", "hardware", "joined")
+COUNTERS = ("meter_day_wh", "meter_week_wh", "meter_month_wh")
+KEYS = ("rssi_dbm", "lqi", "firmware", "hardware", "joined", *COUNTERS)
 KEPT_DAYS = 35
 SHARDS = 64  # of the last statuses: one partition would be too hot for a fleet
 STEP_S = 60  # the last status is replaced by one that is newer by so much, or says something else
 _FIRMWARES = 12  # of a device, the last ones
 _LONGEST = 64  # characters of firmware and hardware
 _TRIES = 5
+_SAID = slice(2, 7)  # of a status, all but its counters, which go on all the time
+
+
+class Counters(NamedTuple):
+    """What the meter itself says it has counted of import. None is not said."""
+
+    at: int  # UTC seconds
+    day_wh: int | None
+    week_wh: int | None
+    month_wh: int | None
 
 
 class Status(NamedTuple):
@@ -45,6 +59,7 @@ class Status(NamedTuple):
     firmware: str | None
     hardware: str | None
     joined: bool | None  # to the meter's home area network
+    counters: Counters | None = None
 
 
 class Signal(NamedTuple):
@@ -77,14 +92,17 @@ def parse(message: object, now: int) -> Status:
     joined = message.get("joined")
     if joined is not None and type(joined) is not bool:
         raise Refused("bad_status", f"joined is {shown(joined)}, not true or false")
+    at = check_instant(message.get("at"), now)
+    counted = [_number(key, message.get(key), 0, MAX_REGISTER) for key in COUNTERS]
     return Status(
         check_device_id(message.get("device_id")),
-        check_instant(message.get("at"), now),
+        at,
         _number("rssi_dbm", message.get("rssi_dbm"), -128, 20),
         _number("lqi", message.get("lqi"), 0, 255),
         _text("firmware", message.get("firmware")),
         _text("hardware", message.get("hardware")),
         joined,
+        Counters(at, *counted) if any(one is not None for one in counted) else None,
     )
 
 
@@ -157,7 +175,7 @@ def _merged(stored: Known | None, statuses: list[Status], now: int) -> Known:
         if status.at >= said.at:
             said = Status._make(old if new is None else new for old, new in zip(said, status, strict=True))
     firmwares = _firmwares(stored.firmwares if stored else {}, statuses)
-    if stored is None or said.at - stored.status.at >= STEP_S or said[2:] != stored.status[2:]:
+    if stored is None or said.at - stored.status.at >= STEP_S or said[_SAID] != stored.status[_SAID]:
         return Known(said, now, firmwares)
     return Known(stored.status, stored.received_at, firmwares)
 
@@ -175,7 +193,8 @@ def _firmwares(stored: Mapping[str, tuple[int, int]], statuses: list[Status]) ->
 def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
     days: dict[str, list[Status]] = {}
     for status in statuses:
-        days.setdefault(day_of(status.at, "UTC"), []).append(status)
+        if (status.rssi_dbm, status.lqi, status.joined) != (None, None, None):
+            days.setdefault(day_of(status.at, "UTC"), []).append(status)
     for day, own in days.items():
         for _ in range(_TRIES):
             was = store.record(_signal(device_id), day)
@@ -191,13 +210,17 @@ def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
 
 
 def _known(device_id: str, body: str) -> Known:
-    said, received_at, firmwares = orjson.loads(body)
-    return Known(Status(device_id, *said), received_at, {name: (first, last) for name, first, last in firmwares})
+    (at, rssi, lqi, firmware, hardware, joined, *counted), received_at, firmwares = orjson.loads(body)
+    counters = Counters(*counted[0]) if counted and counted[0] else None  # a former version kept none
+    said = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)
+    return Known(said, received_at, {name: (first, last) for name, first, last in firmwares})
 
 
 def _body(known: Known) -> str:
     firmwares = [[name, *seen] for name, seen in known.firmwares.items()]
-    return orjson.dumps([[*known.status[1:]], known.received_at, firmwares]).decode()
+    counters = known.status.counters
+    said = [*known.status[1:-1], counters and [*counters]]
+    return orjson.dumps([said, known.received_at, firmwares]).decode()
 
 
 def _shard(device_id: str) -> str:

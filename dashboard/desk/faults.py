@@ -42,6 +42,17 @@ REASONS = {
     "bad_meter_id": text("no usable meter id"),
     "no_values": text("neither power nor register, as when a meter gives no value"),
     "bad_status": text("a status that cannot be"),
+    "message_too_long": text("too long for a message"),
+    "unknown_topic": text("came over a topic that is not known"),
+    "wrong_format": text("not of the format as which it came"),
+    "bad_checksum": text("a telegram whose checksum is wrong"),
+    "clock_not_set": text("a clock that was never set"),
+    "bad_block": text("a block of half an hour that cannot be read"),
+    "bad_row": text("a row of a file that lacks what its columns promise"),
+    "bad_interval": text("an interval that cannot be"),
+    "ambiguous_time": text("a local time that came twice when the clocks were put back"),
+    "no_such_time": text("a local time that was left out when the clocks were put forward"),
+    "contradiction": text("another figure for the same time was there already"),
 }
 
 

@@ -13,7 +13,7 @@ from aggregator import status
 from aggregator.errors import Refused
 from aggregator.ingest import Outcome, ingest_lines
 from aggregator.periods import iso_utc
-from aggregator.status import KEPT_DAYS, STEP_S, Status, keep, known, parse, signal
+from aggregator.status import KEPT_DAYS, STEP_S, Counters, Status, keep, known, parse, signal
 from aggregator.store import Store, open_store
 
 NOW = int(time.time()) // 3600 * 3600 + 1800  # records expire by the store's own clock
@@ -69,6 +69,23 @@ def test_a_device_that_says_something_before_its_first_reading_registers_itself(
     assert device
     assert device.timezone == "Europe/Berlin"
     assert store.live("cad-1") is None
+
+
+def test_the_meters_own_counters_are_kept_with_their_time_and_do_not_stir_the_rest(store: Store) -> None:
+    take_in(store, message(**SAID, meter_day_wh=1204, meter_month_wh=0))
+    keep(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[arg-type]
+    found = known(store, "cad-1")
+    assert found
+    assert (found.received_at, found.status.counters) == (NOW, Counters(NOW, 1204, None, 0))
+    keep(store, [Status("cad-1", NOW + STEP_S, None, None, None, None, None, Counters(NOW + STEP_S, 1300, None, 0))], 0)
+    found = known(store, "cad-1")
+    assert found
+    assert found.status == Status("cad-1", NOW + STEP_S, *SAID.values(), Counters(NOW + STEP_S, 1300, None, 0))  # type: ignore[arg-type]
+
+
+def test_counters_alone_are_no_signal_of_their_hour(store: Store) -> None:
+    take_in(store, message(meter_day_wh=1), message(rssi_dbm=-71))
+    assert [one.rssi_dbm for one in signal(store, "cad-1", NOW - 3600, NOW)] == [-71]
 
 
 def test_figures_that_are_absent_leave_a_status(store: Store) -> None:

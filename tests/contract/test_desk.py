@@ -104,7 +104,7 @@ def test_statuses_are_kept_by_key_and_hour(store: Store) -> None:
     status.keep(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
     found = status.known(store, "a")
     assert found
-    assert found.status == ("a", NOW, -70, 96, "v2", None, True)
+    assert found.status == ("a", NOW, -70, 96, "v2", None, True, None)
     assert status.signal(store, "a", NOW - 3600, NOW)[0].rssi_dbm == -70
 
 
