@@ -19,6 +19,7 @@ first and last seen. Statuses may come in any order.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 from zlib import crc32
 
@@ -133,7 +134,7 @@ def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
     if of_device:
         with store.round():  # on SQLite one write to the disk
             for device_id, own in of_device.items():
-                own.sort()
+                own.sort(key=attrgetter("at"))
                 _keep_last(store, device_id, own, now)
                 _keep_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
 

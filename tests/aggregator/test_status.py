@@ -73,14 +73,14 @@ def test_a_device_that_says_something_before_its_first_reading_registers_itself(
 
 def test_the_meters_own_counters_are_kept_with_their_time_and_do_not_stir_the_rest(store: Store) -> None:
     take_in(store, message(**SAID, meter_day_wh=1204, meter_month_wh=0))
-    keep(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[arg-type]
+    keep(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[call-arg, arg-type]
     found = known(store, "cad-1")
     assert found
     assert (found.received_at, found.status.counters) == (NOW, Counters(NOW, 1204, None, 0))
     keep(store, [Status("cad-1", NOW + STEP_S, None, None, None, None, None, Counters(NOW + STEP_S, 1300, None, 0))], 0)
     found = known(store, "cad-1")
     assert found
-    assert found.status == Status("cad-1", NOW + STEP_S, *SAID.values(), Counters(NOW + STEP_S, 1300, None, 0))  # type: ignore[arg-type]
+    assert found.status == Status("cad-1", NOW + STEP_S, *SAID.values(), Counters(NOW + STEP_S, 1300, None, 0))  # type: ignore[call-arg, arg-type]
 
 
 def test_counters_alone_are_no_signal_of_their_hour(store: Store) -> None:
