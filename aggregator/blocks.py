@@ -39,12 +39,13 @@ def pack(start: int, readings: Sequence[Reading]) -> bytes:
 def unpack(device_id: str, start: int, packed: bytes) -> list[Reading]:
     """The readings of a block, in order of time. Raises ValueError when it is not one."""
     try:
-        return _unpack(device_id, start, zlib.decompress(packed))
+        return unpack_body(device_id, start, zlib.decompress(packed))
     except (zlib.error, IndexError, TypeError) as error:
         raise ValueError(f"a block of readings is damaged: {error}") from error
 
 
-def _unpack(device_id: str, start: int, body: bytes) -> list[Reading]:
+def unpack_body(device_id: str, start: int, body: bytes) -> list[Reading]:
+    """The readings of an inflated block. Raises ValueError, IndexError or TypeError when it is not one."""
     if body[0] != VERSION:
         raise ValueError(f"a block of readings has version {body[0]}, this Wattfall reads {VERSION}")
     count = int.from_bytes(body[1:3], "little")

@@ -17,10 +17,11 @@ from aggregator.energy import CHANNELS
 from aggregator.errors import Refused
 from aggregator.periods import HALF_HOUR
 from aggregator.power import is_plausible
-from aggregator.readings import Reading, parse_line
+from aggregator.readings import GAS, Reading, parse_line, sender_of
 from aggregator.status import Status
 from aggregator.store.base import Store, Written
 
+GAS_POWER_W = 10_000_000  # a gas register moves once in half an hour, by what that half hour took
 Refuse = Callable[[int, Refused], None]  # line number, why
 _Grouped = dict[tuple[str, int], dict[int, Reading]]
 
@@ -38,6 +39,13 @@ class Outcome:
     def rejected(self) -> int:
         """How many were refused."""
         return self.reasons.total()
+
+    def add(self, other: "Outcome") -> None:
+        """Count what became of others too."""
+        self.accepted += other.accepted
+        self.unchanged += other.unchanged
+        self.statuses += other.statuses
+        self.reasons.update(other.reasons)
 
     def as_json(self) -> dict[str, object]:
         """The outcome as `wattfall ingest` prints it."""
@@ -104,7 +112,7 @@ def keep_statuses(store: Store, statuses: Iterable[Status], now: int, default_zo
     """Keep what devices say about themselves; one seen for the first time registers itself in `default_zone`."""
     own = list(statuses)
     for device_id in sorted({one.device_id for one in own}):
-        _known(store, device_id, set(), default_zone)
+        registered(store, device_id, default_zone)
     status.keep(store, own, now)
 
 
@@ -133,7 +141,7 @@ def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Writt
             if channel not in reported[device_id] and any(reading[position] is not None for reading in block.values()):
                 reported[device_id].add(channel)
     with store.round():
-        devices = [_known(store, device_id, reported[device_id], default_zone) for device_id in newest]
+        devices = [registered(store, device_id, default_zone, reported[device_id]) for device_id in newest]
         written = store.write_readings(blocks, now)
         store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
     return written
@@ -142,15 +150,26 @@ def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Writt
 _POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
 
 
-def _known(store: Store, device_id: str, reported: set[str], default_zone: str) -> Device:
+def registered(
+    store: Store, device_id: str, default_zone: str, reported: frozenset[str] | set[str] = frozenset()
+) -> Device:
     """The registry's entry, made or widened when the device shows something new."""
     stored = store.device(device_id)
-    device = stored or Device(device_id, default_zone)
+    device = stored or _new_device(store, device_id, default_zone)
     if not reported <= set(device.registers):
         device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
     if device != stored:
         store.put_device(device)
     return device
+
+
+def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
+    """A device seen for the first time; a second meter belongs where the device that reads it does."""
+    sender = store.device(sender_of(device_id)) if sender_of(device_id) != device_id else None
+    device = Device(device_id, default_zone)
+    if sender:
+        device = replace(device, timezone=sender.timezone, household=sender.household, postcode=sender.postcode)
+    return replace(device, max_power_w=GAS_POWER_W) if device_id.endswith(GAS) else device
 
 
 def live_state(reading: Reading, device: Device, now: int) -> Live:

@@ -28,8 +28,10 @@ from aggregator.errors import Refused, StoreAway, StoreUnusable
 from aggregator.fleet import take_census
 from aggregator.ingest import ingest as take_in
 from aggregator.ingest import keep_statuses, live_state
-from aggregator.messages import content_of, read
+from aggregator.readings import check_owner, parse
 from aggregator.settings import load
+from aggregator.sources import canonical
+from aggregator.sources.base import Content, Origin, Unread
 from aggregator.store import Store, open_store
 from aggregator.store.base import Change
 from aggregator.store.items import TABLE_OF, changed_key
@@ -66,7 +68,8 @@ class Functions:
         """One reading, as its rule hands it over. `ingest` gets it too, and reports it if it has to be refused."""
         now = int(self.clock())
         try:
-            reading = read(event, event.get("topic_device"), now)
+            reading = parse(event, now)
+            check_owner(str(event.get(canonical.TOPIC_DEVICE) or ""), reading.device_id)
         except Refused as refused:
             log.warning("%s", refused)
             return
@@ -79,12 +82,12 @@ class Functions:
         for record in event["Records"]:
             source = record["kinesis"]
             payload = b64decode(source["data"])
-            content, owner = content_of(payload, now), source["partitionKey"]
-            reasons = "; ".join(str(refused) for refused, _ in content.refused[:5])
+            content, owner = _content(payload, now), source["partitionKey"]
+            reasons = "; ".join(str(unread.why) for unread in content.refused[:5])
             letter = DeadLetter("ingest", reasons, payload.decode(errors="backslashreplace"))
             letters += [letter] if content.refused else []
-            for refused, message in content.refused:
-                batch.add(message, refused, now, owner)
+            for unread in content.refused:
+                batch.add(unread.payload, unread.why, now, owner)
             items.append(Item(source["sequenceNumber"], owner, content, letter))
 
         def step(group: Sequence[Item]) -> None:
@@ -133,6 +136,13 @@ class Functions:
                 break
         self.put_aside(letters)
         return {"batchItemFailures": failures}
+
+
+def _content(payload: bytes, now: int) -> Content:
+    try:
+        return canonical.read(payload, Origin("", now))
+    except Refused as why:
+        return Content(refused=[Unread(why, payload)])
 
 
 def change_of(level: Level, record: Record) -> Change | None:

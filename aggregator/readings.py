@@ -5,7 +5,8 @@ The canonical message is a JSON object on one line::
     {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431, "import_wh": 1234567, "export_wh": 0}
 
 `at` carries any offset; at least one of power and the two registers is present; `meter_id` is optional; unknown
-keys are ignored. A message that breaks a rule is refused as a whole, by one of the names in `REASONS`.
+keys are ignored. A device that reads a second meter sends it as `ID~NAME`, such as `cad-1~gas`. A message that breaks
+a rule is refused as a whole, by one of the names in `REASONS`.
 """
 
 import json
@@ -33,7 +34,7 @@ REASONS = {
     "malformed_json": "the line is not JSON",
     "line_too_long": f"the line is longer than {MAX_LINE} bytes",
     "not_an_object": "the line is JSON, but not an object",
-    "bad_device_id": "device_id is missing, or not 1 to 64 letters, digits and . _ : -",
+    "bad_device_id": "device_id is missing, not 1 to 64 letters, digits and . _ : -, or not of the device that sent it",
     "bad_time": "at is missing, or not a date and time",
     "no_offset": "at has no UTC offset",
     "before_2000": "at lies before the year 2000",
@@ -55,10 +56,13 @@ REASONS = {
     "bad_interval": "the interval of a row is none, or is not of whole minutes up to a day",
     "ambiguous_time": "a local time came twice when the clocks were put back, and which it is cannot be told",
     "no_such_time": "a local time was left out when the clocks were put forward",
+    "not_stored": "storing it failed, by a fault of Wattfall's own",
     "contradiction": "another row gives another figure for the same time",
 }
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+GAS = "~gas"  # ends the id of the gas meter that a device reads beside its own
+
+_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~[a-z0-9]{1,8})?")
 
 
 class Reading(NamedTuple):
@@ -101,7 +105,7 @@ def parse(message: object, now: int) -> Reading:
     if power is None and imported is None and exported is None:
         raise Refused("no_values", "neither power_w, import_wh nor export_wh has a value")
     meter = get("meter_id")
-    return Reading(device_id, at, power, imported, exported, meter if meter is None else _meter(meter))
+    return Reading(device_id, at, power, imported, exported, meter if meter is None else check_meter_id(meter))
 
 
 def check_device_id(value: object) -> str:
@@ -109,6 +113,17 @@ def check_device_id(value: object) -> str:
     if type(value) is not str or len(value) > 64 or not _is_device_id(value):
         raise Refused("bad_device_id", f"device_id is {shown(value)}")
     return value
+
+
+def sender_of(device_id: str) -> str:
+    """The device that sends a meter's readings: `cad-1` for its second meter `cad-1~gas`, itself for all others."""
+    return device_id.partition("~")[0]
+
+
+def check_owner(owner: str, device_id: str) -> None:
+    """Raise Refused where a device sends as another; `owner` is empty for somebody trusted."""
+    if owner and owner not in (device_id, sender_of(device_id)):
+        raise Refused("bad_device_id", f"a reading of {device_id} was sent by {owner[:64]!r}")
 
 
 @lru_cache(maxsize=65536)
@@ -162,7 +177,8 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:  # noqa: ANN401
     return int(value)
 
 
-def _meter(value: object) -> str | None:
+def check_meter_id(value: object) -> str | None:
+    """`value` if it can name a meter, None where it stands for none. Raises Refused."""
     if type(value) is not str or len(value) > 64 or not value.isprintable():  # a lone surrogate cannot be stored
         raise Refused("bad_meter_id", f"meter_id is {shown(value)}")
     return None if value.strip().lower() in NO_METER else value

@@ -40,7 +40,7 @@ MESSAGE_DAYS = 7
 _A_BATCH = 5  # messages of a device, of those that come in together
 _DEVICES = 500  # in a batch, and in a day's list over all shards; the others are only counted
 _TRIES = 5
-_NAMED = re.compile(rb'"device_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{0,63})"')
+_NAMED = re.compile(rb'"device_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:~-]{0,63})"')
 
 
 class Message(NamedTuple):

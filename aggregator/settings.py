@@ -29,6 +29,8 @@ class Settings:
     oidc_client: str = ""
     oidc_secret: str = field(default="", repr=False)
     oidc_role_claim: str = "role"
+    mqtt_password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
 
 SHORTEST_SECRET = 32  # characters
@@ -91,6 +93,8 @@ SETTINGS = (
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
     Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
     Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),
+    Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
+    Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
     Setting("WATTFALL_OIDC_ROLE_CLAIM", "oidc_role_claim", "role", str, "the claim that holds the role"),
 )
 

@@ -18,6 +18,7 @@ SWEEP_S = 3600  # between removals of expired readings
 REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
 CENSUS_SHARE_S = 0.02  # of a round, for the next pages of a census
+TakeIn = Callable[[float], int]  # seconds to wait for messages -> how many have come
 log = logging.getLogger("wattfall.worker")
 
 
@@ -42,9 +43,17 @@ def drain(store: Store) -> int:
 
 
 def run_worker(
-    store: Store, retention_days: int, stop: threading.Event, clock: Callable[[], float] = time.time
+    store: Store,
+    retention_days: int,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.time,
+    take_in: TakeIn | None = None,
 ) -> None:
-    """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly."""
+    """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly.
+
+    Between rounds `take_in` brings new readings into the store: it waits for them as long as it is told, and returns
+    how many messages it has taken.
+    """
     pause = IDLE_S
     next_sweep = next_report = next_census = clock()
     census: Iterator[None] = iter(())
@@ -52,6 +61,8 @@ def run_worker(
         try:
             store.follow()
             settled = settle_round(store)
+            if take_in:
+                settled += take_in(0 if settled else IDLE_S)
             if clock() >= next_sweep:
                 next_sweep = clock() + SWEEP_S
                 sweep(store, retention_days, int(clock()))
@@ -66,7 +77,7 @@ def run_worker(
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
             log.warning("%s; trying again in %g s", error, pause)
-        if not settled:
+        if not settled and (take_in is None or pause > IDLE_S):
             stop.wait(pause)
     log.info("stopped; every change record not carried on is kept for the next worker")
 

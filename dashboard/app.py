@@ -9,7 +9,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
 from aggregator.errors import StoreAway
 from aggregator.settings import Settings
 from aggregator.store.base import Store
-from dashboard import downloads, entrance, slots, static, tariff_page
+from dashboard import downloads, entrance, ingest_api, slots, static, tariff_page
 from dashboard.access import viewer
 from dashboard.cache import open_cache
 from dashboard.compression import compress
@@ -50,6 +50,7 @@ def create_app(
     downloads.register(app.server, data)
     tariff_page.register(app.server, data, store)
     desk.register(app.server, data, store)
+    ingest_api.register(app.server, ingest_api.Door(store, settings.timezone))
     compress(app.server)  # after the headers: the last to be registered is the first to run
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app

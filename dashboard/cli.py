@@ -3,10 +3,11 @@
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from platformdirs import user_data_path
@@ -51,26 +52,46 @@ def main(context: click.Context) -> None:
     context.obj = load(os.environ)
 
 
+def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that listens."""
+    host = click.option(
+        "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from other machines."
+    )
+    return click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")(host(command))
+
+
 for command in (*cli.COMMANDS, user_group):
     main.add_command(command)
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from other machines.")
+@with_port
 @with_store
 @click.pass_obj
 def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
     """Serve the dashboard."""
     from dashboard.entrance import check
-    from dashboard.server import serve
+    from dashboard.server import serve_web
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
     with closing(opened(chosen, None)) as store:  # a store that cannot be used is said once, not by every worker
         if not chosen.secret and is_demo(store):
             chosen = replace(chosen, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
     check(chosen)
-    serve(chosen, host)
+    serve_web(chosen, host)
+
+
+@main.command("ingest-server")
+@with_port
+@with_store
+@click.pass_obj
+def ingest_server(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
+    """Serve POST /ingest alone, where readings are to have processes of their own; `web` has it too."""
+    from dashboard.server import serve_ingest
+
+    chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
+    opened(chosen, None).close()  # a store that cannot be used is said once, not by every worker
+    serve_ingest(chosen, host)
 
 
 @main.command()

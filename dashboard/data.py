@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from zlib import crc32
 
-from aggregator import periods
+from aggregator import periods, watched
 from aggregator.documents import Device, Document, Live
+from aggregator.errors import StoreAway
 from aggregator.pricing import series_of, tariff_of
 from aggregator.rates import Rate, day_rates
 from aggregator.readings import Reading
@@ -19,6 +21,7 @@ from dashboard.users import User
 # How old an answer may be: what is measured now; a period that goes on, or what is not there yet; one that is over
 # and still has gaps, which late readings fill; one that is whole.
 LIVE_S, OPEN_S, GAPS_S, CLOSED_S = 1, 4, 60, 3600
+LOOK_S, OTHERS_LOOK_S = watched.LOOK_S // 2, 600  # how long a look need not be noted again
 HABITS_S = 3600
 QUARTER_S = 900
 TARIFF_S = 7 * periods.DAY_S  # how long it is remembered since when a tariff stands
@@ -43,6 +46,15 @@ class Data:
     def live(self, device: Device) -> Live | None:
         """The newest reading."""
         return self._cache.read(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
+
+    def look(self, device: Device) -> None:
+        """Note that somebody is looking at a device, for one that shows its power only then."""
+
+        def note() -> bool:
+            return watched.note_look(self._store, device.device_id, int(time.time()))
+
+        with suppress(StoreAway):  # it costs the viewer nothing
+            self._cache.read(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
 
     def readings(self, device: Device, first: int, last: int) -> list[Reading]:
         """The readings of the half hours from that of `first` to that of `last`, by time."""

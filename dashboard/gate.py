@@ -8,7 +8,7 @@ from jinja2 import StrictUndefined
 from werkzeug.wrappers import Response as Answer
 
 from aggregator.errors import StoreAway
-from dashboard import csrf, posts
+from dashboard import csrf, ingest_api, posts
 from dashboard.language import text
 from dashboard.onward import onward, sign_in_url
 from dashboard.sessions import signed_in
@@ -37,6 +37,8 @@ def install(server: Flask, url: str) -> None:
     def pass_or_stop() -> Response | Answer | None:
         if (request.path in SAME_FOR_ALL or request.path.startswith(FILES)) and request.method in csrf.SAFE:
             return None  # no session is looked up, and none is begun
+        if request.path == ingest_api.PATH:
+            return None  # a device's token opens it, which no browser sends by itself
         return _foreign(url) or _signed_out()
 
 

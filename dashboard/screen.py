@@ -31,7 +31,10 @@ def live(data: Data, viewer: User | None, view: View, tick: object, known: objec
     """The values that change every few seconds, for a browser that asks by `tick` and says what it has."""
     served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
     device = data.device(viewer, view.device_id) if view.page == "household" else None
-    return served | dict(glance.live_slots(data, device, known, lang)) if device else served
+    if device is None:
+        return served
+    data.look(device)
+    return served | dict(glance.live_slots(data, device, known, lang))
 
 
 def _words(title: str, content: object) -> Slots:

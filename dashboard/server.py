@@ -3,14 +3,17 @@
 import re
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import closing
 
 from dash import Dash
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from aggregator.errors import ConfigurationError
 from aggregator.settings import Settings
-from aggregator.store import open_store
+from aggregator.store import Store, open_store
+from dashboard import ingest_api
 from dashboard.app import create_app
 from dashboard.cache import check_cache
 
@@ -58,8 +61,8 @@ def warm(app: Dash) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    def __init__(self, settings: Settings, options: dict[str, object]) -> None:
-        self._settings = settings
+    def __init__(self, build: Callable[[], Flask], options: dict[str, object]) -> None:
+        self._build = build
         self._options = options
         super().__init__()
 
@@ -67,16 +70,43 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> object:
-        """The WSGI app of one worker process, with a store of its own."""
-        app = create_app(self._settings, open_store(self._settings.store))
-        warm(app)
-        return app.server
+    def load(self) -> Flask:
+        """The WSGI app of one worker process."""
+        return self._build()
 
 
-def serve(settings: Settings, host: str) -> None:
-    """Serve the app until stopped. Raises ConfigurationError when it cannot."""
+def serve_web(settings: Settings, host: str) -> None:
+    """Serve the dashboard until stopped. Raises ConfigurationError when it cannot."""
     check_cache(settings.cache)
+
+    def build() -> Flask:
+        app = create_app(settings, open_store(settings.store))
+        warm(app)
+        server: Flask = app.server
+        return server
+
+    _serve(build, settings, host, "wattfall web")
+
+
+def serve_ingest(settings: Settings, host: str) -> None:
+    """Serve `POST /ingest` alone until stopped. Raises ConfigurationError when it cannot."""
+
+    def build() -> Flask:
+        return create_ingest_server(open_store(settings.store), settings.timezone)
+
+    _serve(build, settings, host, "wattfall ingest-server")
+
+
+def create_ingest_server(store: Store, default_zone: str, door: ingest_api.Door | None = None) -> Flask:
+    """A server that takes in readings, and says that it is well."""
+    server = Flask("ingest", static_folder=None)
+    ingest_api.register(server, door or ingest_api.Door(store, default_zone))
+    server.add_url_rule("/health", "health", lambda: "OK")
+    return server
+
+
+def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str) -> None:
+    """Serve what each worker process builds for itself, with a store of its own."""
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
         "workers": settings.web_workers,
@@ -85,9 +115,9 @@ def serve(settings: Settings, host: str) -> None:
         "loglevel": "warning",
         "reuse_port": SHARED_OUT,
         "control_socket_disable": True,  # a file in the user's home that two Wattfalls would fight for
-        "proc_name": "wattfall web",
+        "proc_name": name,
     }
     with reserve_port(settings.port, host) as reserved:
         if not SHARED_OUT:
             reserved.close()
-        _Server(settings, options).run()
+        _Server(build, options).run()

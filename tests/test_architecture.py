@@ -16,10 +16,12 @@ PURE = [
     *(
         f"aggregator.{name}"
         for name in (
-            *("periods", "readings", "messages", "blocks", "energy", "power", "documents", "tables", "costs", "search"),
+            *("periods", "readings", "blocks", "bodies", "energy", "power", "documents", "tables", "costs", "search"),
             *("money", "tariffs", "rates", "bills", "prices"),
             *("marks", "gaps", "sending", "register_steps", "audit_entry", "desk_tables"),
             *("simulator", "households", "appliances", "simulated_tariffs", "simulated_statuses", "simulated_faults"),
+            *("sources.canonical", "sources.block", "sources.formats", "sources.local_time"),
+            *("sources.glow", "sources.glow_hex", "sources.dsmr", "sources.shelly", "sources.tasmota"),
             *("store.items", "store.merges", "store.prices", "store.steps", "store.address"),
         )
     ),
@@ -110,11 +112,12 @@ def test_a_pure_module_draws_lots_only_for_the_demo_and_from_a_seed(module: str)
     assert all(node.args for node in seeded)
 
 
-def test_only_the_doors_know_aws_and_sqlite() -> None:
+def test_only_the_doors_know_aws_sqlite_and_brokers() -> None:
     doors = {
         "boto3": {"aggregator.clients", "aggregator.store.aws"},
         "botocore": {"aggregator.clients", "aggregator.store.aws"},
         "sqlite3": {"aggregator.store.sqlite_file"},
+        "paho": {"aggregator.mqtt"},
     }
     assert {library: {one for one in MODULES if within(imports(one), {library})} for library in doors} == doors
 

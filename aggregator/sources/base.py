@@ -6,22 +6,25 @@ is absent, which is never zero, and the others count.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 import orjson
 
 from aggregator.errors import Refused, shown
-from aggregator.readings import AHEAD_S, EARLIEST, NO_REGISTER, Reading
-from aggregator.status import Status
+from aggregator.readings import AHEAD_S, EARLIEST, Reading
+from aggregator.status import Counters, Status
 
 LONGEST = 262_144  # bytes of a message; a Glow has 700, a DSMR telegram 1,500, half an hour of readings 27,000
-LEAST_W, MOST_W = -50_000, 200_000  # what a home's meter can show
-MOST_WH = 10**12  # a thousand million kWh
-NO_POWER_KW = Decimal("-8388.608")  # -2^23 W: the meter gave no valid value
+LEAST_W, MOST_W = -50_000, 200_000  # what a home's meter can show; NO_POWER lies far below
+MOST_WH = 10**12  # a thousand million kWh; NO_REGISTER lies far above
+# These devices are younger: a clock that shows an earlier time counts from 1970 or 2000, and was never set.
+CLOCKS_SET = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 _LONGEST_NUMBER = 40  # characters
+_LONGEST_TEXT = 64  # characters
 
 
 class Origin(NamedTuple):
@@ -33,14 +36,21 @@ class Origin(NamedTuple):
     part: str = ""  # what the topic says beyond the device, such as `SENSOR/gasmeter`
 
 
+class Unread(NamedTuple):
+    """A part of a message that cannot be used."""
+
+    why: Refused
+    payload: bytes  # what it was
+    item: int = 0  # its place in the message, from 0
+
+
 @dataclass(slots=True)
 class Content:
     """What is in one message."""
 
     readings: list[Reading] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
-    refused: list[tuple[Refused, bytes]] = field(default_factory=list)  # why, and what it was
-    items: int = 1  # how many readings and statuses it tried to be
+    refused: list[Unread] = field(default_factory=list)
 
 
 Read = Callable[[bytes, Origin], Content]
@@ -58,11 +68,11 @@ def decoded(payload: bytes) -> object:
 def check_size(payload: bytes) -> None:
     """Raise Refused for a message that is longer than any can be."""
     if len(payload) > LONGEST:
-        raise Refused("line_too_long", f"{len(payload)} bytes, at most {LONGEST}")
+        raise Refused("message_too_long", f"{len(payload)} bytes, at most {LONGEST}")
 
 
 def _lenient(payload: bytes, error: Exception) -> object:
-    """What only Python's own parser reads: NaN, Infinity, 1e999, doubled keys."""
+    """What only Python's own parser reads: NaN, Infinity, integers beyond 64 bits, lone surrogates."""
     try:
         return json.loads(payload)
     except (ValueError, RecursionError):
@@ -78,39 +88,63 @@ def table(value: object, *path: str) -> dict[str, object]:
 
 def number(value: object) -> Decimal | None:
     """A finite number, also one in quotes; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if not isinstance(value, int | float | str):
         return None
     try:
-        text = value.strip() if isinstance(value, str) else repr(value)
-        if len(text) > _LONGEST_NUMBER:
+        written = value.strip() if isinstance(value, str) else repr(value)
+        if len(written) > _LONGEST_NUMBER:
             return None
-        found = Decimal(text)
-    except (InvalidOperation, ValueError):  # repr of an integer of thousands of digits
+        found = Decimal(written)
+    except InvalidOperation:
         return None
     return found if found.is_finite() and found.adjusted() < 20 else None
 
 
-def power_w(value: object, unit: int = 1) -> int | None:
-    """A power in W, rounded, from a figure of `unit` W (1000 for kW); None where it is absent or cannot be a home's."""
+def power_w(value: object, unit: int | None = 1) -> int | None:
+    """A power in W, rounded, from a figure of `unit` W (1000 for kW).
+
+    None where the figure is absent, its unit is none of power, or it cannot be a home's.
+    """
     found = number(value)
-    if found is None or found * unit == NO_POWER_KW * 1000:
+    if found is None or unit is None:
         return None
     watts = round(found * unit)
     return watts if LEAST_W <= watts <= MOST_W else None
 
 
-def energy_wh(value: object, unit: int = 1) -> int | None:
-    """A register or an energy in Wh, rounded, from a figure of `unit` Wh (1000 for kWh); None where it is absent."""
+def energy_wh(value: object, unit: int | None = 1) -> int | None:
+    """A register or an energy in Wh, rounded, from a figure of `unit` Wh (1000 for kWh).
+
+    None where the figure is absent, its unit is none of energy, or it cannot be a home's.
+    """
     found = number(value)
-    if found is None or found < 0 or found == NO_REGISTER:
+    if found is None or unit is None or found < 0:
         return None
     wh = round(found * unit)
-    return wh if wh <= MOST_WH and wh != NO_REGISTER else None
+    return wh if wh <= MOST_WH else None
 
 
-def register_wh(value: object, unit: int = 1) -> int | None:
+def register_wh(value: object, unit: int | None = 1) -> int | None:
     """A register that counts what a home takes: as `energy_wh`, but 0 is a passing fault, and so absent."""
     return energy_wh(value, unit) or None
+
+
+def summed(figures: Sequence[int | None]) -> int | None:
+    """The sum of the figures of several phases or tariffs; None where one of them is absent, or there are none."""
+    present = [figure for figure in figures if figure is not None]
+    return sum(present) if present and len(present) == len(figures) else None
+
+
+def whole(value: object, least: int, most: int) -> int | None:
+    """A whole number from `least` to `most`; None for anything else."""
+    found = number(value)
+    return int(found) if found is not None and found == int(found) and least <= found <= most else None
+
+
+def text(value: object) -> str | None:
+    """The printable text that a device gives as its name or version, cut to what is kept; None for anything else."""
+    found = value[:_LONGEST_TEXT].strip() if isinstance(value, str) else ""
+    return found if found and found.isprintable() else None
 
 
 def instant_of(seconds: object, now: int) -> int:
@@ -118,7 +152,14 @@ def instant_of(seconds: object, now: int) -> int:
     found = number(seconds)
     if found is None:
         raise Refused("bad_time", f"the time is {shown(seconds)}")
-    return check_instant_of(int(found), now)
+    return check_clock(int(found), now)
+
+
+def check_clock(at: int, now: int) -> int:
+    """An instant (UTC seconds) by a device's clock, if it can be one as of `now`. Raises Refused."""
+    if at < CLOCKS_SET:
+        raise Refused("clock_not_set", f"the time is {at} seconds since 1970")
+    return check_instant_of(at, now)
 
 
 def check_instant_of(at: int, now: int) -> int:
@@ -130,8 +171,23 @@ def check_instant_of(at: int, now: int) -> int:
     return at
 
 
-def one_reading(reading: Reading) -> Content:
-    """A message that is one reading. Raises Refused where it has no figure."""
-    if reading.power_w is None and reading.import_wh is None and reading.export_wh is None:
-        raise Refused("no_values", "neither power nor a register has a value that can be used")
-    return Content([reading])
+def joined(value: object) -> bool | None:
+    """Whether the status of a Zigbee network says that the device is in it; None where it says nothing."""
+    said = text(value)
+    return None if said is None else said == "joined"
+
+
+def counters_of(at: int, figures: Sequence[int | None]) -> Counters | None:
+    """The meter's own counters of the day, the week and the month; None where there are none."""
+    return Counters(at, *figures) if any(figure is not None for figure in figures) else None
+
+
+def content_of(readings: Iterable[Reading], statuses: Iterable[Status] = ()) -> Content:
+    """What is in a message, less what says nothing. Raises Refused where nothing is left."""
+    content = Content(
+        [reading for reading in readings if any(figure is not None for figure in reading[2:5])],
+        [status for status in statuses if any(said is not None for said in status[2:])],
+    )
+    if not content.readings and not content.statuses:
+        raise Refused("no_values", "it has no figure that can be used")
+    return content

@@ -142,7 +142,7 @@ def test_a_device_cannot_write_as_another(stack: Stack) -> None:
     stack.functions.live(as_message(reading) | {"topic_device": "cad-2"})
     assert stack.store.devices() == []
     assert stack.store.live("cad-1") is None
-    assert "came over the topic of 'cad-2'" in stack.letters[0].reason
+    assert "was sent by 'cad-2'" in stack.letters[0].reason
 
 
 def test_live_state_comes_at_once_and_only_from_newer_readings(stack: Stack) -> None:

@@ -34,9 +34,9 @@ class Counted:
         self.asked: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def ask(*arguments: object) -> object:
+        def ask(*arguments: object, **named: object) -> object:
             self.asked[name] += 1
-            return getattr(self._store, name)(*arguments)
+            return getattr(self._store, name)(*arguments, **named)
 
         return ask
 

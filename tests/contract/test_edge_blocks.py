@@ -1,0 +1,55 @@
+"""A half hour from the edge is one write of the readings table, and comes to what its readings come to one by one."""
+
+from collections.abc import Sequence
+
+from aggregator.ingest import ingest
+from aggregator.intake import Received, take_in
+from aggregator.periods import HALF_HOUR
+from aggregator.readings import Reading
+from aggregator.sources import block
+from aggregator.sources.base import Origin
+from aggregator.store.aws import AwsDoor
+from aggregator.store.base import Store
+from aggregator.worker import drain
+from tests.contract.conftest import Another, Tables, store_on
+from tests.contract.doors import Counting
+
+START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
+NOW = START + 2 * HALF_HOUR
+READINGS = [
+    Reading("cad-1", at, at % 3000, 4_120_317 + (at - START) // 9, 12_004, "23W1234567")
+    for at in range(START, START + HALF_HOUR, 10)
+]
+
+
+def send(store: Store, readings: Sequence[Reading]) -> None:
+    content = block.read(block.write(readings), Origin("cad-1", NOW))
+    take_in(store, [Received("cad-1", content)], NOW, "Europe/London")
+
+
+def test_a_half_hour_of_180_readings_is_one_write_of_the_readings_table(door: AwsDoor, prefix: str) -> None:
+    counting = Counting(door)
+    store = store_on(counting, prefix)
+    send(store, READINGS)
+    assert counting.writes["readings"] == 1
+    assert store.readings("cad-1", START, START) == READINGS
+    send(store, READINGS)
+    assert counting.writes["readings"] == 2
+    store.close()
+
+
+def test_its_documents_are_those_of_180_single_readings(another: Another, door: AwsDoor, tables: Tables) -> None:
+    batched = another()
+    send(batched, READINGS)
+    drain(batched)
+    with tables() as prefix:
+        single = store_on(door, prefix)
+        for reading in READINGS[::-1]:
+            ingest(single, [reading], NOW, "Europe/London")
+        drain(single)
+        for level, period in (("day", "2026-11-18"), ("month", "2026-11"), ("year", "2026")):
+            document = single.document(level, "cad-1", period)
+            assert document is not None
+            assert document.total.import_wh
+            assert document == batched.document(level, "cad-1", period)
+        single.close()

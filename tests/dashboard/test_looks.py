@@ -1,0 +1,53 @@
+"""A device that sends half hours is told when somebody who may see it looks; all others cost next to nothing."""
+
+import time
+from typing import cast
+
+from aggregator import watched
+from aggregator.documents import Device
+from aggregator.settings import load
+from aggregator.store.base import Store
+from dashboard.app import create_app
+from dashboard.cache import open_cache
+from dashboard.data import Data
+from dashboard.languages import ENGLISH
+from dashboard.screen import live
+from dashboard.view import View
+from tests.dashboard.people import MEMBER, SECRET
+from tests.dashboard.test_poll import Counted
+
+
+def data_on(store: Store) -> Data:
+    server = create_app(load({"WATTFALL_SECRET": SECRET}), store).server
+    return Data(store, open_cache(server, ""), lambda: int(time.time()))
+
+
+def test_a_look_of_the_household_is_known_and_one_of_a_stranger_is_not(store: Store) -> None:
+    for device_id, household in (("cad-1", MEMBER.household), ("cad-2", "others")):
+        store.put_device(Device(device_id, household=household))
+        watched.note_edge(store, device_id, int(time.time()))
+        live(data_on(store), MEMBER, View("household", device_id), 1, None, ENGLISH)
+    assert [watched.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
+
+
+def test_of_a_device_that_sends_anyway_nothing_is_kept_and_it_is_not_asked_about_again(store: Store) -> None:
+    device = Device("cad-1", household=MEMBER.household)
+    store.put_device(device)
+    counted = Counted(store)
+    data = data_on(cast(Store, counted))
+    for _ in range(50):
+        data.look(device)
+    assert counted.asked["put_record"] == 0
+    assert counted.asked["record"] <= 1
+    assert not watched.is_watched(store, "cad-1")
+
+
+def test_many_viewers_of_an_edge_are_one_note(store: Store) -> None:
+    device = Device("cad-1", household=MEMBER.household)
+    store.put_device(device)
+    watched.note_edge(store, "cad-1", int(time.time()))
+    counted = Counted(store)
+    data = data_on(cast(Store, counted))
+    for _ in range(50):
+        data.look(device)
+    assert counted.asked["put_record"] == 1
