@@ -18,8 +18,8 @@ from aggregator.errors import ConfigurationError, Refused
 from aggregator.evidence import evidence
 from aggregator.marks import read_marks
 from aggregator.periods import iso_utc
-from aggregator.readings import check_instant
-from aggregator.refusals import UNKNOWN, refused
+from aggregator.readings import REASONS, check_instant
+from aggregator.refusals import UNKNOWN, matching, refused
 from aggregator.settings import Settings
 from aggregator.worker import drain
 
@@ -71,15 +71,34 @@ def audit_command(
 
 @click.command("refused")
 @click.argument("device_id", metavar="DEVICE")
+@click.option(
+    "--reason",
+    "reasons",
+    multiple=True,
+    type=click.Choice(list(REASONS)),
+    metavar="NAME",
+    help="For this; may be repeated.",
+)
+@click.option("--contains", default="", metavar="TEXT", help="Messages with this in them.")
+@with_days
 @with_json
 @with_store
 @click.pass_obj
-def refused_command(settings: Settings, device_id: str, is_json: bool, store_url: str | None) -> None:
-    """What was refused of a device: counts by day and reason, and its last messages. `-` is what names no device."""
+def refused_command(
+    settings: Settings,
+    device_id: str,
+    reasons: tuple[str, ...],
+    contains: str,
+    first_day: str | None,
+    last_day: str | None,
+    is_json: bool,
+    store_url: str | None,
+) -> None:
+    """What was refused of a device: counts by UTC day and reason, last messages. `-` is what names no device."""
     store = opened(settings, store_url)
     if device_id != UNKNOWN:
         known(store, device_id)
-    found = refused(store, device_id)
+    found = matching(refused(store, device_id), reasons, contains, first_day or "", last_day or "")
     click.echo(json.dumps(plain(found)) if is_json else desk_tables.refused_table(found))
 
 

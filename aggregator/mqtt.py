@@ -29,6 +29,8 @@ LARGEST = 16 << 20  # bytes of a packet; the broker keeps a larger one to itself
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 60  # before a connection is tried again
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "WATTFALL_MQTT_PASSWORD"  # noqa: S105 - its name
+# What a topic retains is of any age, and was in the session already.
+_OPTIONS = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 _REFUSED = ("Bad user name or password", "Not authorized", "Client identifier not valid", "Banned")
 log = logging.getLogger("wattfall.mqtt")
 
@@ -161,7 +163,7 @@ class Subscriber:
                 self._fault = f"{self._place} says: {code}; see --mqtt and {PASSWORD}"
             return
         self._connection += 1
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._topics])
+        client.subscribe([(topic, _OPTIONS) for topic in self._topics])
         log.info("connected to %s", self._place)
 
     def _confirmed(self, *_: Any) -> None:  # noqa: ANN401 - paho's

@@ -17,7 +17,7 @@ Counts are of messages that came, not of facts: one that a queue hands over twic
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -129,6 +129,30 @@ def refused(store: Store, device_id: str) -> Refusals:
     messages = [Message(*orjson.loads(record.body)) for record in store.records(_messages(device_id), limit=KEPT)]
     newest = sorted(messages, key=lambda message: (message.at, message.number), reverse=True)
     return Refusals({record.key: orjson.loads(record.body) for record in days}, newest)
+
+
+def matching(found: Refusals, reasons: Collection[str], text: str, first_day: str, last_day: str) -> Refusals:
+    """What was refused for one of `reasons` (any where there are none), on these UTC days (any where empty).
+
+    Of the messages, those that have `text` in their payload or detail, whatever its case.
+    """
+
+    def is_asked(day: str, reason: str) -> bool:
+        return first_day <= day <= (last_day or day) and (not reasons or reason in reasons)
+
+    days = {
+        day: own
+        for day, counts in found.days.items()
+        if (own := {reason: count for reason, count in counts.items() if is_asked(day, reason)})
+    }
+    wanted = text.casefold()
+    messages = [
+        message
+        for message in found.messages
+        if is_asked(day_of(message.at, "UTC"), message.reason)
+        and (wanted in message.payload.casefold() or wanted in message.detail.casefold())
+    ]
+    return Refusals(days, messages)
 
 
 def refused_on(store: Store, day: str) -> Total:

@@ -20,7 +20,7 @@ PURE = [
             *("money", "tariffs", "rates", "bills", "prices"),
             *("marks", "gaps", "sending", "register_steps", "audit_entry", "desk_tables"),
             *("simulator", "households", "appliances", "simulated_tariffs", "simulated_statuses", "simulated_faults"),
-            *("sources.canonical", "sources.block", "sources.formats", "sources.local_time"),
+            *("sources.canonical", "sources.block", "sources.formats", "sources.base", "sources.local_time"),
             *("sources.glow", "sources.glow_hex", "sources.dsmr", "sources.shelly", "sources.tasmota"),
             *("store.items", "store.merges", "store.prices", "store.steps", "store.address"),
         )

@@ -14,27 +14,26 @@ class Format(NamedTuple):
 
     name: str
     read: Read
-    topics: str = ""  # a regular expression; empty where others choose the topics
+    topics: tuple[str, ...] = ()  # regular expressions; none where others choose the topics
     is_local: bool = False  # it has times without an offset, for which the device's time zone is needed
 
 
 _ID = r"(?P<device>[^/]+)"
+_SHELLY = r"(?P<part>events/rpc|status(?:/em1?(?:data)?:\d)?)"
 _GLOW = r"(?P<device>[0-9A-Fa-f]{12})/(?P<part>STATE|SENSOR/(?:electricity|gas)meter)"
 FORMATS = {
     one.name: one
     for one in (
-        Format("json", canonical.read, rf"wattfall/{_ID}/readings"),
-        Format("block", block.read, rf"wattfall/{_ID}/block"),
-        Format("glow-hex", glow_hex.read, rf"SMART/HILD/{_ID}"),
-        Format(
-            "glow", glow.read, rf"(?:.+/)?{_GLOW}"
-        ),
-        Format("tasmota", tasmota.read, rf"(?:.+/)?tele/{_ID}/SENSOR", is_local=True),
-        Format("shelly", shelly.read, rf"(?:.+/)?{_ID}/(?P<part>events/rpc|status(?:/em1?(?:data)?:\d)?)"),
+        Format("json", canonical.read, (rf"wattfall/{_ID}/readings",)),
+        Format("block", block.read, (rf"wattfall/{_ID}/block",)),
+        Format("glow-hex", glow_hex.read, (rf"SMART/HILD/{_ID}",)),
+        Format("glow", glow.read, (rf"(?:.+/)?{_GLOW}",)),
+        Format("tasmota", tasmota.read, (rf"(?:.+/)?tele/{_ID}/SENSOR", rf"(?:.+/)?{_ID}/tele/SENSOR"), is_local=True),
+        Format("shelly", shelly.read, (rf"shellies/{_ID}/info", rf"(?:.+/)?{_ID}/{_SHELLY}")),
         Format("dsmr", dsmr.read),
     )
 }
-_TOPICS = [(one, re.compile(one.topics)) for one in FORMATS.values() if one.topics]
+_TOPICS = [(one, re.compile(topics)) for one in FORMATS.values() for topics in one.topics]
 _LAST = re.compile(rf"(?:.*/)?{_ID}")
 
 

@@ -14,7 +14,7 @@ from aggregator.documents import Device
 from aggregator.errors import Refused
 from aggregator.ingest import Outcome, ingest_lines
 from aggregator.periods import day_of
-from aggregator.refusals import KEPT, LONGEST, UNKNOWN, Batch, keep, named_device, refused, refused_on
+from aggregator.refusals import KEPT, LONGEST, UNKNOWN, Batch, keep, matching, named_device, refused, refused_on
 from aggregator.store import Store, open_store
 
 NOW = int(time.time())  # records expire by the store's own clock
@@ -152,3 +152,18 @@ def test_the_whole_fleet_is_one_read(store: Store) -> None:
 def test_any_bytes_name_a_device_or_none(payload: bytes) -> None:
     assert len(named_device(payload)) <= 64
     assert named_device(b'{"device_id" : "cad-1"' + payload) == "cad-1"
+
+
+def test_what_was_refused_is_searched_by_reason_day_and_words(store: Store) -> None:
+    yesterday = day_of(NOW - 86_400, "UTC")
+    take_in(store, line(), line(at="soon"), line(at="soon"), now=NOW - 86_400)
+    take_in(store, line(power_w="Two Kilowatts"))
+    found = refused(store, "cad-1")
+    assert matching(found, (), "", "", "") == found
+    assert matching(found, ("bad_time",), "", "", "").days == {yesterday: {"bad_time": 2}}
+    assert [one.payload for one in matching(found, (), "two kilo", "", "").messages] == [
+        line(power_w="Two Kilowatts").decode()
+    ]
+    assert set(matching(found, (), "", TODAY, "").days) == {TODAY}
+    assert set(matching(found, (), "", "", yesterday).days) == {yesterday}
+    assert matching(found, ("no_values",), "", TODAY, TODAY) == refusals.Refusals({}, [])

@@ -17,6 +17,8 @@ from aggregator.sources.formats import FORMATS, of_topic, read_whole
         ("tele/washing-cellar/SENSOR", "tasmota", "washing-cellar", ""),
         ("shellyproem50-08f9e0/status/em1data:0", "shelly", "shellyproem50-08f9e0", "status/em1data:0"),
         ("shellyproem50-08f9e0/events/rpc", "shelly", "shellyproem50-08f9e0", "events/rpc"),
+        ("shellies/shellyem-B9F0A1/info", "shelly", "shellyem-B9F0A1", ""),
+        ("home/washing-cellar/tele/SENSOR", "tasmota", "washing-cellar", ""),
         ("wattfall/cad-1/readings", "json", "cad-1", ""),
         ("wattfall/cad-1/block", "block", "cad-1", ""),
     ],
