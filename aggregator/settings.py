@@ -90,11 +90,11 @@ SETTINGS = (
     Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies; only the demo does without"),
     Setting("WATTFALL_URL", "url", "", _address, "the public address, as in https://energy.example.org"),
     Setting("WATTFALL_PROXIES", "proxies", "0", _from(0, 9), "how many reverse proxies stand in front"),
+    Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
+    Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
     Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
     Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),
-    Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
-    Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
     Setting("WATTFALL_OIDC_ROLE_CLAIM", "oidc_role_claim", "role", str, "the claim that holds the role"),
 )
 

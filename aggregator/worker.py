@@ -15,6 +15,7 @@ BATCH = 1440  # change records; as many as one round takes from each level
 IDLE_S = 0.25  # between looks at an empty feed
 LONGEST_PAUSE_S = 30.0  # while the store is away
 SWEEP_S = 3600  # between removals of expired readings
+TAKE_S = 1.0  # of new readings between two rounds
 REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
 CENSUS_SHARE_S = 0.02  # of a round, for the next pages of a census
@@ -42,6 +43,16 @@ def drain(store: Store) -> int:
     return total
 
 
+def take_what_waits(take_in: TakeIn, wait_s: float, clock: Callable[[], float] = time.monotonic) -> int:
+    """Take in what has come; while more is there, for up to TAKE_S, since what is carried on together costs less."""
+    until, count = clock() + TAKE_S, 0
+    more = take_in(wait_s)
+    while more:
+        count += more
+        more = take_in(0) if clock() < until else 0
+    return count
+
+
 def run_worker(
     store: Store,
     retention_days: int,
@@ -62,7 +73,7 @@ def run_worker(
             store.follow()
             settled = settle_round(store)
             if take_in:
-                settled += take_in(0 if settled else IDLE_S)
+                settled += take_what_waits(take_in, 0 if settled else IDLE_S)
             if clock() >= next_sweep:
                 next_sweep = clock() + SWEEP_S
                 sweep(store, retention_days, int(clock()))

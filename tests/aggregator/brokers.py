@@ -4,7 +4,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 PATIENCE_S = 20
-SAVED = (
-    "persistence true\nautosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
-)
+SAVED = "persistence true\nmax_queued_messages 0\nmax_inflight_messages 0\n"  # saved when it ends
 
 
 def free_port() -> int:
@@ -53,9 +51,9 @@ class MosquittoBroker:
             time.sleep(0.02)
         raise AssertionError("mosquitto did not start")
 
-    def stop(self, *, hard: bool = False) -> None:
+    def stop(self) -> None:
         if self.process:
-            (self.process.kill if hard else self.process.terminate)()
+            self.process.terminate()
             self.process.wait(PATIENCE_S)
             self.process = None
 
@@ -80,6 +78,13 @@ class Publisher:
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
         self._client.publish(topic, payload, qos).wait_for_publish(PATIENCE_S)
+
+    def flood(self, messages: Iterable[tuple[str, bytes]]) -> int:
+        """Publish many, and wait until the broker has them all; how many that were."""
+        waiting = [self._client.publish(topic, payload, 1) for topic, payload in messages]
+        for one in waiting:
+            one.wait_for_publish(PATIENCE_S)
+        return len(waiting)
 
     def close(self) -> None:
         self._client.disconnect()

@@ -21,7 +21,7 @@ from aggregator.periods import FOR_EVER
 from aggregator.readings import Reading
 from aggregator.store import Store, open_store
 from aggregator.store.base import Change
-from aggregator.worker import IDLE_S, LONGEST_PAUSE_S, REPORT_S, SWEEP_S, drain, report_lag, run_worker
+from aggregator.worker import IDLE_S, LONGEST_PAUSE_S, REPORT_S, SWEEP_S, drain, report_lag, run_worker, take_what_waits
 
 NOW = 1_790_812_800
 DAY = 86_400
@@ -231,3 +231,19 @@ def test_history_that_came_in_today_is_kept_for_a_day(store: Store) -> None:
     stop = Pauses(3)
     run_worker(store, KEPT_DAYS, stop, stop.clock)
     assert store.readings("d", 0, FOR_EVER) == old
+
+
+def test_what_waits_is_taken_in_before_the_next_round_but_not_for_ever() -> None:
+    waiting, asked, now = [3, 3, 1, 0], [], [0.0]
+
+    def some(wait_s: float) -> int:
+        asked.append(wait_s)
+        return waiting.pop(0)
+
+    def endless(_: float) -> int:
+        now[0] += 0.3
+        return 500
+
+    assert take_what_waits(some, 0.25) == 7
+    assert asked == [0.25, 0, 0, 0]
+    assert take_what_waits(endless, 0, lambda: now[0]) == 2000
