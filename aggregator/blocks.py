@@ -19,6 +19,7 @@ from aggregator.readings import Reading
 
 VERSION = 1
 _WIDTHS = (("b", 1 << 7), ("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
+_CODES = {code for code, _ in _WIDTHS}
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _ABSENT, _FULL, _PARTIAL = 0, 1, 2
 
@@ -28,7 +29,7 @@ def pack(start: int, readings: Sequence[Reading]) -> bytes:
     _, ats, *values, meters = zip(*readings, strict=True)
     body = [VERSION.to_bytes(1, "little"), len(readings).to_bytes(2, "little")]
     body.append(_numbers([at - start for at in ats]))
-    body += map(_column, values)
+    body += [_column(column) for column in values]
     runs: list[str | None] | None = None
     if any(meters):
         runs = [meters[0]] if len(set(meters)) == 1 else list(meters)
@@ -88,13 +89,17 @@ def _numbers(values: Sequence[int]) -> bytes:
     """The first value in 8 bytes, then the differences, each in as many bytes as the largest needs."""
     steps = list(map(sub, values[1:], values))
     widest = max(max(steps), -min(steps) - 1) if steps else 0
-    code = next(code for code, limit in _WIDTHS if widest < limit)
+    code = next((code for code, limit in _WIDTHS if widest < limit), "")
+    if not code:
+        raise ValueError(f"steps up to {widest} are of no readings")
     return values[0].to_bytes(8, "little", signed=True) + code.encode() + _little(array(code, steps)).tobytes()
 
 
 def _read_numbers(body: bytes, position: int, count: int) -> tuple[list[int], int]:
-    first = int.from_bytes(body[position : position + 8], "little", signed=True)
-    steps = array(chr(body[position + 8]))
+    first, code = int.from_bytes(body[position : position + 8], "little", signed=True), chr(body[position + 8])
+    if code not in _CODES:
+        raise ValueError(f"{code!r} is no width of integers")
+    steps = array(code)
     start = position + 9
     end = start + (count - 1) * steps.itemsize
     steps.frombytes(body[start:end])

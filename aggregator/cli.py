@@ -3,27 +3,34 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from aggregator import desk_cli, periods, tables, tariff_cli
+from aggregator import desk_cli, edge_cli, import_cli, periods, tables, tariff_cli
 from aggregator.aws_cli import costs_command, package_command
-from aggregator.console import known, log_to_stderr, opened, until_stopped, with_days, with_store
+from aggregator.console import check_id, known, log_to_stderr, opened, until_stopped, with_days, with_store
 from aggregator.documents import Device, Document, as_json, check_labels, live_json
 from aggregator.errors import ConfigurationError, Refused
 from aggregator.feed import check_is_demo, fill, run_simulator
 from aggregator.ingest import Outcome, ingest_lines
+from aggregator.intake import Received, take_in, zone_in
 from aggregator.lines import chunks
-from aggregator.readings import check_device_id
+from aggregator.mqtt_cli import subscribed, with_broker
+from aggregator.mqtt_feed import MqttFeed
 from aggregator.settings import Settings
 from aggregator.simulator import households
-from aggregator.store.base import all_devices
+from aggregator.store.base import Store, all_devices
 from aggregator.store_cli import tables_group
+from aggregator.tokens import end_tokens, new_token
 from aggregator.verify import differences, rebuild, rezone
 from aggregator.worker import drain, run_worker
+
+if TYPE_CHECKING:
+    from aggregator.mqtt import Subscriber
 
 LEVELS = click.Choice(["live", *periods.LEVELS])
 
@@ -122,12 +129,20 @@ def device_set(
     click.echo(tables.device_line(known(store, device_id)))
 
 
-def check_id(device_id: str) -> str:
-    """A device id from the command line; raises ConfigurationError when it cannot be one."""
-    try:
-        return check_device_id(device_id)
-    except Refused as refused:
-        raise ConfigurationError(refused.detail) from refused
+@device.command("token")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--revoke", is_flag=True, help="End all tokens of the device at once, and make none.")
+@with_store
+@click.pass_obj
+def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
+    """Print a new token with which a device sends to POST /ingest; it is shown this once. Former ones end in a day."""
+    store = opened(settings, store_url)
+    known(store, device_id)
+    if revoke:
+        end_tokens(store, device_id)
+        click.echo(f"{device_id} has no token any more")
+    else:
+        click.echo(new_token(store, device_id, int(time.time())))
 
 
 @device.command("list")
@@ -172,13 +187,26 @@ def rebuild_command(
 
 
 @click.command()
+@with_broker("--mqtt", "Take in messages of this broker, like mqtts://user@host/ [WATTFALL_MQTT_PASSWORD].")
 @with_store
 @click.pass_obj
-def worker(settings: Settings, store_url: str | None) -> None:
-    """Carry every change of the store to the charts, until stopped."""
+def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
+    """Carry every change of the store to the charts, until stopped; with --mqtt also take in what devices publish."""
     log_to_stderr()
-    with closing(opened(settings, store_url)) as store:
-        run_worker(store, settings.retention_days, until_stopped())
+    with closing(opened(settings, store_url)) as store, subscribed(settings, **broker) as subscriber:
+        run_worker(
+            store,
+            settings.retention_days,
+            until_stopped(),
+            take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
+        )
+
+
+def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> MqttFeed:
+    def keep(messages: Sequence[Received]) -> Outcome:
+        return take_in(store, messages, int(time.time()), settings.timezone)
+
+    return MqttFeed(subscriber, keep, zone_in(store, settings.timezone), format_name)
 
 
 @click.command()
@@ -199,6 +227,7 @@ def simulate(settings: Settings, count: int, days: int, seed: int, store_url: st
 
 COMMANDS = (
     ingest_command,
+    *import_cli.COMMANDS,
     show,
     device,
     *tariff_cli.COMMANDS,
@@ -210,4 +239,5 @@ COMMANDS = (
     costs_command,
     package_command,
     *desk_cli.COMMANDS,
+    *edge_cli.COMMANDS,
 )

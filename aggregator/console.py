@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from aggregator.documents import Device
-from aggregator.errors import ConfigurationError
+from aggregator.errors import ConfigurationError, Refused
 from aggregator.periods import check_period
+from aggregator.readings import check_device_id
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 
@@ -35,6 +36,14 @@ def _day(_context: click.Context, _option: click.Parameter, text: str | None) ->
 def opened(settings: Settings, url: str | None) -> Store:
     """The store of an option, or of the settings."""
     return open_store(url or settings.store)
+
+
+def check_id(device_id: str) -> str:
+    """A device id from the command line; raises ConfigurationError when it cannot be one."""
+    try:
+        return check_device_id(device_id)
+    except Refused as refused:
+        raise ConfigurationError(refused.detail) from refused
 
 
 def known(store: Store, device_id: str) -> Device:

@@ -20,8 +20,8 @@ def refused_table(found: Refusals) -> str:
     rows = [(day, reason, str(count)) for day, counts in found.days.items() for reason, count in sorted(counts.items())]
     lines = aligned(rows, texts=2) if rows else ["nothing was refused"]
     for message in found.messages:
-        payload = message.payload if message.payload.isprintable() else repr(message.payload)
-        lines += ["", f"{iso_utc(message.at)} {message.reason}: {message.detail}", f"  {payload}"]
+        detail, payload = (text if text.isprintable() else repr(text) for text in (message.detail, message.payload))
+        lines += ["", f"{iso_utc(message.at)} {message.reason}: {detail}", f"  {payload}"]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ seen: every now and then, and every LOOKED_AT_S while somebody is looking.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,11 +30,13 @@ from aggregator.waterfall import READINGS
 
 JITTER_S = 300  # within which a device's own time lies
 PACE_S = 1.0  # between blocks
+LOOK_S = 5.0  # between looks for one, where none is due
+EARLY_S, REFUSED_S = HOUR, 24 * HOUR  # before one that was not taken is tried again
 LOOKED_AT_S = 10
 KEPT_S = 48 * HOUR  # for which what was sent stays, so that a late reading finds its half hour
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 900.0  # while nothing can be sent
 REPORTED = 20  # refused messages that are told of at a time, the last
-_PAGE = 64  # dirty blocks
+_MOST = 5000  # dirty blocks that are looked at; a hundred days
 _LONGEST_REPORT = 512  # bytes of such a message
 log = logging.getLogger("wattfall.edge")
 
@@ -54,13 +57,15 @@ class Edge:
     store: Store
     uplink: Uplink
     live_s: int
-    clock: Callable[[], float]
+    clock: Callable[[], float] = time.time
+    pace: Callable[[], float] = time.monotonic  # a clock that nobody sets, for what comes every so often
     counts: Counts = field(default_factory=Counts)
     _pause_s: float = 0.0
-    _quiet_until: float = 0.0
+    _quiet_until: float = 0.0  # by `pace`, as are the others
     _next_block: float = 0.0
     _next_live: float = 0.0
     _next_sweep: float = 0.0
+    _not_before: dict[tuple[str, str], float] = field(default_factory=dict)  # half hours that were not taken
     _newest: dict[str, Reading] = field(default_factory=dict)  # by device, to be shown
     _shown: dict[str, int] = field(default_factory=dict)  # instants of the newest, shown or to be
     _said: dict[str, Status] = field(default_factory=dict)  # by device
@@ -83,7 +88,7 @@ class Edge:
 
     def send(self) -> None:
         """Send what is due: the newest readings, and one block at most."""
-        now = self.clock()
+        now = self.pace()
         if now < self._quiet_until:
             return
         if now >= self._next_live and (self._newest or self._said or self._refused):
@@ -92,7 +97,7 @@ class Edge:
             self._send_block(now)
         if now >= self._next_sweep:
             self._next_sweep = now + HOUR
-            self._sweep(int(now))
+            self._sweep(int(self.clock()))
 
     @property
     def waiting(self) -> int:
@@ -102,8 +107,19 @@ class Edge:
     @property
     def is_idle(self) -> bool:
         """Whether no half hour is due."""
-        now = self.clock()
-        return not any(now >= due(change) for change in self.store.changes(READINGS, _PAGE))
+        return self._due(self.pace()) is None
+
+    def _due(self, now: float) -> Change | None:
+        """The first half hour that is over, and that is not left alone for a while."""
+        at = self.clock()
+        return next(
+            (
+                change
+                for change in self.store.changes(READINGS, _MOST)
+                if at >= due(change) and now >= self._not_before.get((change.device_id, change.key), 0.0)
+            ),
+            None,
+        )
 
     def _own(self, message: Received) -> Received:
         owner, content = self.uplink.device_id, message.content
@@ -124,41 +140,41 @@ class Edge:
         answer = self.uplink.send(orjson.dumps(items), JSON, is_live=True)
         self.counts.lives += 1
         self._heed(answer, now)
-        if answer.fate in (Fate.KEPT, Fate.REFUSED):
+        if answer.fate in (Fate.KEPT, Fate.REFUSED, Fate.EARLY):
             self._is_watched = answer.is_watched
             for told in (self._newest, self._said, self._refused):
                 told.clear()
         self._next_live = now + (min(LOOKED_AT_S, self.live_s) if self._is_watched else self.live_s)
 
     def _send_block(self, now: float) -> None:
-        change = next((one for one in self.store.changes(READINGS, _PAGE) if now >= due(one)), None)
+        change = self._due(now)
+        self._next_block = now + (PACE_S if change else LOOK_S)
         if change is None:
             return
-        self._next_block = now + PACE_S
         start = int(change.key)
         try:
             readings = self.store.readings(change.device_id, start, start)
         except Damaged as error:
-            self._give_up(change, str(error))
+            self._leave(change, str(error), now + REFUSED_S)
             return
         answer = self.uplink.send(block.write(readings), BLOCK) if readings else Answer(Fate.KEPT)
         self._heed(answer, now)
         if answer.fate is Fate.KEPT:
             self.counts.blocks += 1
             self._is_watched = answer.is_watched
+            self._not_before.pop((change.device_id, change.key), None)
             self.store.settle([change])
-        elif answer.fate is Fate.REFUSED:
-            self._give_up(change, answer.why)
+        elif answer.fate in (Fate.REFUSED, Fate.EARLY):
+            self._leave(change, answer.why, now + (EARLY_S if answer.fate is Fate.EARLY else REFUSED_S))
 
-    def _give_up(self, change: Change, why: str) -> None:
-        """Put a block aside that is never taken, so that the others can be sent; its readings stay here."""
-        log.error("the half hour of %s from %s is put aside: %s", change.device_id, iso_utc(int(change.key)), why)
-        self.store.put_aside(READINGS, change.device_id, [change.key], why)
-        self.store.settle([change])
+    def _leave(self, change: Change, why: str, until: float) -> None:
+        """Let a half hour that is not taken wait, so that the others go; it stays here, and is tried again."""
+        log.error("the half hour of %s from %s is not taken: %s", change.device_id, iso_utc(int(change.key)), why)
+        self._not_before[change.device_id, change.key] = until
 
     def _heed(self, answer: Answer, now: float) -> None:
         """After what could not be sent nothing is, for ever longer, and not for as long as others of the fleet."""
-        if answer.fate in (Fate.KEPT, Fate.REFUSED):
+        if answer.fate in (Fate.KEPT, Fate.REFUSED, Fate.EARLY):
             self._pause_s = 0.0
             return
         self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)

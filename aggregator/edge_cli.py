@@ -5,7 +5,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,22 @@ from platformdirs import user_data_path
 from aggregator.console import log_to_stderr, until_stopped
 from aggregator.edge import Edge
 from aggregator.edge_report import Report
-from aggregator.errors import StoreAway
+from aggregator.errors import StoreAway, StoreUnusable
 from aggregator.intake import Received
 from aggregator.lines import chunks
 from aggregator.mqtt_cli import subscribed, with_broker
 from aggregator.mqtt_feed import MqttFeed
+from aggregator.periods import DAY_S
 from aggregator.settings import Settings, sqlite_url
 from aggregator.sources.base import Origin
+from aggregator.sources.dsmr import telegrams
 from aggregator.sources.formats import FORMATS, read_whole
 from aggregator.store import open_store
 from aggregator.uplink import HttpUplink
 
 LOOK_S = 0.5  # between looks at what is to be sent
+LONGEST_PAUSE_S = 60.0  # while the file cannot be used
+LAG_S = 3650 * DAY_S  # a gateway that was without current may not know the time yet; the server judges
 _CHUNKS = 4  # of lines that wait in memory
 TakeIn = Callable[[float], int | None]  # seconds to wait -> how many have come; None once no more can
 log = logging.getLogger("wattfall.edge")
@@ -60,21 +64,21 @@ def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: 
     folder = data or user_data_path("wattfall", appauthor=False) / "edge"
     uplink = HttpUplink(server, settings.token)
     with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
-        edge = Edge(store, uplink, live_s, time.time)
+        edge = Edge(store, uplink, live_s)
         report, stop = Report(edge, uplink.sent), until_stopped()
         if broker["broker_url"] == "-":
-            run_edge(edge, report, _lines(edge, broker["format_name"] or "json", settings.timezone), stop)
+            run_edge(edge, report, Lines(edge, broker["format_name"] or "json", settings.timezone).take_in, stop)
             return
         with subscribed(settings, **broker) as subscriber:
             if subscriber is None:
                 raise click.UsageError("name a --source, like mqtt://localhost/")
-            feed = MqttFeed(subscriber, edge.keep, lambda _: settings.timezone, broker["format_name"])
+            feed = MqttFeed(subscriber, edge.keep, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
             run_edge(edge, report, feed.take_in, stop)
 
 
 def run_edge(edge: Edge, report: Report, take_in: TakeIn, stop: threading.Event) -> None:
     """Take in and send until stopped, or until no more can come and all that is due has gone."""
-    is_over = False
+    is_over, pause = False, LOOK_S
     while not stop.is_set():
         try:
             if is_over:
@@ -83,38 +87,53 @@ def run_edge(edge: Edge, report: Report, take_in: TakeIn, stop: threading.Event)
                 is_over = take_in(LOOK_S) is None
             edge.send()
             report.go_on(time.time())
-        except StoreAway as error:
-            log.warning("%s; trying again", error)
-            stop.wait(LOOK_S)
+            pause = LOOK_S
+        except (StoreAway, StoreUnusable) as error:
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            log.warning("%s; trying again in %g s", error, pause)
+            stop.wait(pause)
+            continue
         if is_over and edge.is_idle:
             break
     click.echo(report.said(time.time()))
 
 
-def _lines(edge: Edge, format_name: str, zone: str) -> TakeIn:
-    """Lines of standard input as messages of the token's device, read beside the sending."""
-    waiting: queue.Queue[list[bytes] | None] = queue.Queue(_CHUNKS)
-    device_id = edge.uplink.device_id
+class Lines:
+    """Standard input as messages of the token's device, read beside the sending; what is not kept yet is held."""
 
-    def read() -> None:
-        for lines in chunks(sys.stdin.buffer):
-            waiting.put(lines)
-        waiting.put(None)
+    def __init__(self, edge: Edge, format_name: str, zone: str) -> None:
+        """Begin to read."""
+        self._edge, self._format, self._zone = edge, FORMATS[format_name], zone
+        self._waiting: queue.Queue[list[bytes] | None] = queue.Queue(_CHUNKS)
+        self._held: list[bytes] = []
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def take_in(wait_s: float) -> int | None:
-        try:
-            lines = waiting.get(timeout=wait_s)
-        except queue.Empty:
-            return 0
-        if lines is None:
-            return None
-        origin = Origin(device_id, int(time.time()), zone)
-        whole = [line for line in lines if line.strip()]
-        edge.keep([Received(device_id, read_whole(FORMATS[format_name], line, origin)) for line in whole])
-        return len(whole)
+    def take_in(self, wait_s: float) -> int | None:
+        """Keep what has come; how many messages, None after the last. Raises StoreAway, and holds them."""
+        if not self._held:
+            try:
+                messages = self._waiting.get(timeout=wait_s)
+            except queue.Empty:
+                return 0
+            if messages is None:
+                return None
+            self._held = messages
+        device_id = self._edge.uplink.device_id
+        origin = Origin(device_id, int(time.time()), self._zone, lag_s=LAG_S)
+        self._edge.keep([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
+        count, self._held = len(self._held), []
+        return count
 
-    threading.Thread(target=read, daemon=True).start()
-    return take_in
+    def _read(self) -> None:
+        for messages in self._messages():
+            self._waiting.put(messages)
+        self._waiting.put(None)
+
+    def _messages(self) -> Iterator[list[bytes]]:
+        pieces = chunks(sys.stdin.buffer)
+        if self._format.name == "dsmr":
+            return ([telegram] for telegram in telegrams(line + b"\n" for lines in pieces for line in lines))
+        return ([line for line in lines if line.strip()] for lines in pieces)
 
 
 COMMANDS = (edge_command,)

@@ -19,6 +19,7 @@ from operator import attrgetter, ge, sub
 from typing import NamedTuple
 
 from aggregator.documents import EMPTY, Part
+from aggregator.history import is_made
 from aggregator.marks import Marks, marked_between
 from aggregator.periods import Window
 from aggregator.power import MAX_GAP_S, held_power, with_power
@@ -148,7 +149,8 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
     The first reading is believed. A reading that cannot follow the last believed one waits for what comes in the
     next DECIDE_S, and at least the next DECIDE_READINGS: the first of them that fits the old level shows that it was
     a glitch; if instead all go on from the new level, the meter was exchanged and a new segment starts, with no
-    energy across the seam (at once when the meter's id changed). If neither, it is dropped.
+    energy across the seam (at once when the meter's id changed). If neither, it is dropped. A register that an import
+    made runs on with nothing else, so where it begins or ends a segment starts, whatever follows.
     """
     if not points.ats:
         return []
@@ -191,6 +193,8 @@ def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tupl
     for position in following:
         if _follows(points, good, position, max_power_w):
             return position, False
+    if is_made(points.meters[good]) or is_made(points.meters[strange]):
+        return strange, True
     is_known = strange + DECIDE_READINGS < len(ats) and ats[-1] >= ats[strange] + DECIDE_S
     if is_known or _is_other_meter(points, good, strange):
         goes_on = all(

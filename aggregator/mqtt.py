@@ -166,8 +166,11 @@ class Subscriber:
         client.subscribe([(topic, _OPTIONS) for topic in self._topics])
         log.info("connected to %s", self._place)
 
-    def _confirmed(self, *_: Any) -> None:  # noqa: ANN401 - paho's
+    def _confirmed(self, _client: paho.Client, _data: Any, _number: int, codes: Any, _more: Any) -> None:  # noqa: ANN401 - paho's
         self._subscribed = self._connection
+        for topic, code in zip(self._topics, codes, strict=False):
+            if code.is_failure:
+                log.error("%s does not let us listen to %s: %s", self._place, topic, code)
 
     def _lost(self, *_: Any) -> None:  # noqa: ANN401 - paho's
         if not self._is_closed.is_set():

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aggregator.errors import Refused, StoreAway, StoreUnusable
+from aggregator.errors import Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.ingest import Outcome
 from aggregator.intake import Received
-from aggregator.sources.base import Content, Origin, Unread
+from aggregator.refusals import UNKNOWN
+from aggregator.sources.base import Content, Origin, Unread, check_size
 from aggregator.sources.formats import of_topic, read_whole
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class MqttFeed:
     zone_of: Callable[[str], str]  # device -> its time zone
     format_name: str = ""  # of all messages; empty where each topic tells
     clock: Callable[[], float] = time.time
+    lag_s: int = 0  # see Origin
     total: Outcome = field(default_factory=Outcome)
     _held: "list[Arrived]" = field(default_factory=list)  # not kept yet
 
@@ -45,20 +47,22 @@ class MqttFeed:
     def _received(self, message: "Arrived", now: int) -> Received:
         try:
             one, device_id, part = of_topic(message.topic, self.format_name)
+        except Refused as why:  # whatever device it names within, that is not who sent it
+            return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
+        try:
+            check_size(message.payload)
         except Refused as why:
-            return Received("", Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
+            return Received(device_id, Content(refused=[Unread(why, message.payload)]))
         zone = self.zone_of(device_id) if one.is_local else ""
-        return Received(device_id, read_whole(one, message.payload, Origin(device_id, now, zone, part)))
+        return Received(device_id, read_whole(one, message.payload, Origin(device_id, now, zone, part, self.lag_s)))
 
     def _keep(self, messages: Sequence[Received]) -> None:
         """Keep messages; where that breaks, ever fewer of them, to find the one at fault, which is refused."""
         try:
             self.total.add(self.keep(messages))
-        except (StoreAway, StoreUnusable):
-            raise
-        except (
-            Exception
-        ) as error:  # whatever one message brings about must not stop the others, nor come again for ever
+        except Exception as error:  # what one message brings about must not stop the others, nor come for ever
+            if isinstance(error, StoreAway | StoreUnusable) and not isinstance(error, Damaged):
+                raise
             if len(messages) > 1:
                 middle = len(messages) // 2
                 self._keep(messages[:middle])
@@ -66,5 +70,6 @@ class MqttFeed:
                 return
             device_id, content = messages[0]
             log.exception("a message of %s is put aside", device_id)
-            unread = Unread(Refused("not_stored", repr(error)[:120]), repr(content).encode(errors="replace"))
-            self.total.add(self.keep([Received(device_id, Content(refused=[unread]))]))
+            unread = Unread(Refused("our_fault", repr(error)[:120]), repr(content).encode(errors="replace"))
+            owner = UNKNOWN if isinstance(error, Damaged) else device_id  # its registry may be what is damaged
+            self.total.add(self.keep([Received(owner, Content(refused=[unread]))]))

@@ -5,8 +5,8 @@ The canonical message is a JSON object on one line::
     {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431, "import_wh": 1234567, "export_wh": 0}
 
 `at` carries any offset; at least one of power and the two registers is present; `meter_id` is optional; unknown
-keys are ignored. A device that reads a second meter sends it as `ID~NAME`, such as `cad-1~gas`. A message that breaks
-a rule is refused as a whole, by one of the names in `REASONS`.
+keys are ignored. A device that reads a second meter sends it as `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A message that
+breaks a rule is refused as a whole, by one of the names in `REASONS`.
 """
 
 import json
@@ -56,13 +56,13 @@ REASONS = {
     "bad_interval": "the interval of a row is none, or is not of whole minutes up to a day",
     "ambiguous_time": "a local time came twice when the clocks were put back, and which it is cannot be told",
     "no_such_time": "a local time was left out when the clocks were put forward",
-    "not_stored": "storing it failed, by a fault of Wattfall's own",
+    "our_fault": "taking it in failed, by a fault of Wattfall's own",
     "contradiction": "another row gives another figure for the same time",
 }
 
 GAS = "~gas"  # ends the id of the gas meter that a device reads beside its own
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~[a-z0-9]{1,8})?")
+_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~(?:gas|[1-9]))?")
 
 
 class Reading(NamedTuple):

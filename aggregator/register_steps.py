@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from aggregator.documents import Device
 from aggregator.energy import CHANNELS, Register, register, register_at, segments
+from aggregator.history import is_made
 from aggregator.marks import read_marks
 from aggregator.periods import Window
 from aggregator.readings import Reading
@@ -47,7 +48,11 @@ def steps_of(registers: Sequence[Judged]) -> list[Step]:
     for channel, points, pieces in registers:
         if sum(len(piece.ats) for piece in pieces) < len(points.ats):
             found += _dropped(channel, points, pieces)
-        found += [Step(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0) for old, new in pairwise(pieces)]
+        found += [
+            Step(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0)
+            for old, new in pairwise(pieces)
+            if not is_made(old.meters[-1]) and not is_made(new.meters[0])  # where imported history begins or ends
+        ]
     return sorted(found)
 
 

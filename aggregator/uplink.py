@@ -1,17 +1,23 @@
 """The way from the edge to Wattfall: `POST /ingest` over HTTP, each answer as what it means for the sender."""
 
+import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+import orjson
 import requests
+from urllib3.exceptions import HTTPError
 
 from aggregator.errors import ConfigurationError
+from aggregator.readings import REASONS
 from aggregator.settings import HERE
 from aggregator.tokens import named_device
 
 TIMEOUT_S = 20
+LONGEST_WAIT_S = 3600
+LONGEST_ANSWER = 65_536  # bytes
 BLOCK = "application/vnd.wattfall.block"
 JSON = "application/json"
 FRAME = 120  # bytes that TCP, IP and TLS add to a message and its answer, on a connection that is kept
@@ -21,8 +27,9 @@ class Fate(Enum):
     """What becomes of a message that was sent."""
 
     KEPT = auto()  # it is durable there
-    REFUSED = auto()  # it never will be
-    LATER = auto()  # it may be, later
+    REFUSED = auto()  # this one is not taken
+    EARLY = auto()  # this one is not taken yet: to the server it lies in the future
+    LATER = auto()  # nothing is taken, for a while
     NO_ENTRY = auto()  # not with this token
 
 
@@ -80,46 +87,66 @@ class HttpUplink:
         url = f"{self.url.rstrip('/')}/ingest{'?live' if is_live else ''}"
         try:
             response = self._session.post(
-                url, body, headers={"Content-Type": content_type}, timeout=TIMEOUT_S, allow_redirects=False
+                url,
+                body,
+                headers={"Content-Type": content_type},
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+                stream=True,
             )
-        except requests.RequestException as error:
+            said = _read(response)
+        except (requests.RequestException, HTTPError, OSError) as error:
             return Answer(Fate.LATER, why=f"{self.url} cannot be reached: {type(error).__name__}")
         self.sent.messages += 1
-        self.sent.size += size_of(response)
-        return _answer(response)
+        self.sent.size += size_of(response, said)
+        return _answer(response, said)
 
 
-def _answer(response: requests.Response) -> Answer:
-    content = _content(response)
-    why = f"{response.status_code} {content.get('reason') or ''} {content.get('detail') or ''}".strip()
-    if response.status_code == 202:
+def _read(response: requests.Response) -> bytes:
+    """The beginning of an answer, in the time of one: nothing that Wattfall says is longer."""
+    said, until = b"", time.monotonic() + TIMEOUT_S
+    while len(said) < LONGEST_ANSWER and time.monotonic() < until:
+        piece = response.raw.read1(LONGEST_ANSWER, decode_content=False)
+        if not piece:
+            return said
+        said += piece
+    response.close()  # the rest is not wanted, and the connection no good any more
+    return said
+
+
+def _answer(response: requests.Response, said: bytes) -> Answer:
+    content, code = _content(said), response.status_code
+    reasons = content.get("reasons")
+    reason, detail = (str(content.get(key, ""))[:200] for key in ("reason", "detail"))
+    why = f"{code} {', '.join(map(str, reasons))[:200] if isinstance(reasons, dict) else reason} {detail}".strip()
+    if code == 202 and "accepted" in content:
         return Answer(Fate.KEPT, is_watched=content.get("watched") is True)
-    if response.status_code in (401, 403):
+    if code in (401, 403):
         return Answer(Fate.NO_ENTRY, why=why)
-    if response.status_code in (400, 413) and "reasons" in content:
-        why = f"400 {', '.join(content['reasons'])}"
-    if response.status_code in (400, 413) and content:
-        return Answer(Fate.REFUSED, why=why)
+    if code in (400, 413) and (isinstance(reasons, dict) or reason in REASONS):
+        is_early = isinstance(reasons, dict) and [*reasons] == ["in_the_future"]
+        return Answer(Fate.EARLY if is_early else Fate.REFUSED, content.get("watched") is True, why=why)
     wait = response.headers.get("Retry-After", "")
-    return Answer(Fate.LATER, wait_s=int(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else 0, why=why)
+    wait_s = min(int(wait), LONGEST_WAIT_S) if wait.isascii() and wait.isdigit() and len(wait) < 9 else 0
+    return Answer(Fate.LATER, wait_s=wait_s, why=why)
 
 
-def _content(response: requests.Response) -> dict[str, Any]:
+def _content(said: bytes) -> dict[str, Any]:
     """The answer of Wattfall; empty for that of something else in between."""
     try:
-        content = response.json()
-    except ValueError:
+        content = orjson.loads(said)
+    except orjson.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def size_of(response: requests.Response) -> int:
+def size_of(response: requests.Response, said: bytes) -> int:
     """The bytes of a request and its answer, FRAME for what carries them included."""
     request = response.request
     head = f"{request.method} {request.path_url} HTTP/1.1\r\nHost: {urlsplit(request.url or '').netloc}\r\n\r\n"
     body = request.body if isinstance(request.body, bytes) else b""
     asked = len(head) + _headers(request.headers) + len(body)
-    return FRAME + asked + len("HTTP/1.1 202 ACCEPTED\r\n\r\n") + _headers(response.headers) + len(response.content)
+    return FRAME + asked + len("HTTP/1.1 202 ACCEPTED\r\n\r\n") + _headers(response.headers) + len(said)
 
 
 def _headers(headers: Any) -> int:  # noqa: ANN401 - of requests

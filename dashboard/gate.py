@@ -37,7 +37,7 @@ def install(server: Flask, url: str) -> None:
     def pass_or_stop() -> Response | Answer | None:
         if (request.path in SAME_FOR_ALL or request.path.startswith(FILES)) and request.method in csrf.SAFE:
             return None  # no session is looked up, and none is begun
-        if request.path == ingest_api.PATH:
+        if request.path == ingest_api.PATH and request.method == "POST":
             return None  # a device's token opens it, which no browser sends by itself
         return _foreign(url) or _signed_out()
 

@@ -20,8 +20,9 @@ from aggregator.errors import Refused, StoreAway, StoreUnusable, shown
 from aggregator.ingest import Outcome
 from aggregator.intake import Received, keep_refused, show_live, take_in
 from aggregator.limits import Limits
+from aggregator.periods import block_start
 from aggregator.sources.base import Content, Origin, Unread
-from aggregator.sources.formats import FORMATS, Format
+from aggregator.sources.formats import FORMATS, Format, read_whole
 from aggregator.store.base import Store
 
 PATH = "/ingest"
@@ -55,7 +56,11 @@ class Door:
         """The answer to the request at hand."""
         now = self.clock()
         device_id = self._sender(int(now))
-        body = self._body(device_id, now)
+        try:
+            body = self._body(device_id, now)
+        except Refused as why:
+            keep_refused(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
+            raise
         content = self._content(device_id, body, int(now))
         outcome = self._kept(device_id, content, int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
@@ -78,23 +83,26 @@ class Door:
     def _body(self, device_id: str, now: float) -> bytes:
         """The body, which is not read before it is known to be within measure."""
         size = request.content_length or 0
-        wait = self.limits.take(device_id, size, now)
+        wait = self.limits.take(device_id, min(size, LARGEST), now)
         if wait:
             raise Fault(429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)})
         request.max_content_length = LARGEST + 1  # one that does not say how long it is is cut off there
         body = request.get_data(cache=False) if size <= LARGEST else b""
         if max(size, len(body)) > LARGEST:
             raise TooLarge(f"more than {LARGEST} bytes")
-        return inflated(body, request.headers.get("Content-Encoding", "").strip().lower())
+        if len(body) < size:
+            raise Refused("wrong_format", f"{len(body)} bytes of {size} have come")
+        whole = inflated(body, request.headers.get("Content-Encoding", "").strip().lower())
+        self.limits.charge(device_id, len(whole) - size, 0)
+        return whole
 
     def _content(self, device_id: str, body: bytes, now: int) -> Content:
         one = _format()
         device = self.store.device(device_id) if one.is_local else None
         origin = Origin(device_id, now, device.timezone if device else self.default_zone, request.args.get("part", ""))
-        try:
-            return one.read(body, origin)
-        except Refused as why:
-            return Content(refused=[Unread(why, body)])
+        content = read_whole(one, body, origin)
+        self.limits.charge(device_id, 0, len({(one.device_id, block_start(one.at)) for one in content.readings}))
+        return content
 
     def _kept(self, device_id: str, content: Content, now: int) -> Outcome:
         if "live" in request.args:

@@ -22,6 +22,8 @@ PURE = [
             *("simulator", "households", "appliances", "simulated_tariffs", "simulated_statuses", "simulated_faults"),
             *("sources.canonical", "sources.block", "sources.formats", "sources.base", "sources.local_time"),
             *("sources.glow", "sources.glow_hex", "sources.dsmr", "sources.shelly", "sources.tasmota"),
+            *("sources.columns", "sources.row_times", "sources.local_order", "sources.rows", "sources.octopus"),
+            *("history", "import_rows"),
             *("store.items", "store.merges", "store.prices", "store.steps", "store.address"),
         )
     ),

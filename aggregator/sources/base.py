@@ -34,6 +34,12 @@ class Origin(NamedTuple):
     now: int  # when it came in, UTC seconds
     zone: str = "UTC"  # the device's time zone, for those that send local time
     part: str = ""  # what the topic says beyond the device, such as `SENSOR/gasmeter`
+    lag_s: int = 0  # by which the clock of `now` may be behind, where nobody sets it
+
+    @property
+    def latest(self) -> int:
+        """What may be now at most, UTC seconds."""
+        return self.now + self.lag_s
 
 
 class Unread(NamedTuple):

@@ -73,7 +73,7 @@ def _check(readings: Sequence[Reading], start: int, now: int) -> None:
         _, at, power_w, import_wh, export_wh, meter_id = reading
         if not before < at < start + HALF_HOUR:
             raise Refused("bad_block", f"a reading at {at} is out of order, or of another half hour")
-        if power_w is not None and abs(power_w) > MAX_POWER:
+        if power_w is not None and not -MAX_POWER <= power_w <= MAX_POWER:
             raise Refused("out_of_range", f"power_w is {power_w}")
         for register in (import_wh, export_wh):
             if register is not None and (not 0 <= register <= MAX_REGISTER or register == NO_REGISTER):

@@ -12,10 +12,12 @@ import orjson
 
 from aggregator import status
 from aggregator.errors import Refused
+from aggregator.periods import block_start
 from aggregator.readings import REASONS, check_owner, parse
 from aggregator.sources.base import Content, Origin, Unread, decoded
 
-MOST_ITEMS = 10_000  # of a message; a day has 8,640
+# Of a message: a day has 8,640 readings, and two weeks 672 half hours. Each costs somebody's time.
+MOST_ITEMS, MOST_REFUSED, MOST_HALF_HOURS = 10_000, 500, 700
 TOPIC_DEVICE = "topic_device"  # the rule of AWS IoT adds the device whose topic a message came over
 
 
@@ -26,19 +28,23 @@ class _Item(NamedTuple):
 
 
 def read(payload: bytes, origin: Origin) -> Content:
-    """What is in a message, each item taken or refused by itself. Raises Refused for too many at once."""
+    """What is in a message, each item taken or refused by itself. Raises Refused for too much at once."""
     content = Content()
+    if payload.count(b"\n") > MOST_ITEMS:
+        raise Refused("message_too_long", f"more than {MOST_ITEMS} lines")
     for number, item in enumerate(_items(payload, origin.device_id)):
-        if number == MOST_ITEMS:
-            raise Refused("message_too_long", f"more than {MOST_ITEMS} readings")
+        if number == MOST_ITEMS or len(content.refused) > MOST_REFUSED:
+            raise Refused("message_too_long", f"more than {MOST_ITEMS} readings, or {MOST_REFUSED} that are none")
         reported = _reported(item.message)
         if reported:
             content.refused.append(reported._replace(item=number))
             continue
         try:
-            _add(content, item, origin.now)
+            _add(content, item, origin.latest)
         except Refused as why:
             content.refused.append(Unread(why, _source(item), number))
+    if len({(one.device_id, block_start(one.at)) for one in content.readings}) > MOST_HALF_HOURS:
+        raise Refused("message_too_long", f"readings of more than {MOST_HALF_HOURS} half hours")
     return content
 
 
@@ -51,8 +57,13 @@ def _reported(message: object) -> Unread | None:
     reason = message.get("refused") if isinstance(message, dict) else None
     if not isinstance(message, dict) or not isinstance(reason, str) or reason not in REASONS:
         return None
-    detail, payload = (str(message.get(key, "")) for key in ("detail", "payload"))
-    return Unread(Refused(reason, detail[:200]), payload.encode(errors="replace"))
+    detail, payload = (_text(message.get(key)) for key in ("detail", "payload"))
+    return Unread(Refused(reason, detail[:200]), payload.encode())
+
+
+def _text(value: object) -> str:
+    """A text that can be written down; empty for what is none."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def _items(payload: bytes, owner: str) -> Iterator[_Item]:

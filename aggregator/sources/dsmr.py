@@ -43,7 +43,7 @@ def read(payload: bytes, origin: Origin) -> Content:
     objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(_checked(payload))}
     reading = Reading(
         device_id,
-        _at(objects, origin.now),
+        _at(objects, origin.latest),
         _power(objects),
         register_wh(_register(objects, "1-0:1.8.")),
         _register(objects, "1-0:2.8."),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from aggregator.errors import Refused, shown
 from aggregator.readings import check_device_id
 from aggregator.sources import block, canonical, dsmr, glow, glow_hex, shelly, tasmota
-from aggregator.sources.base import Content, Origin, Read, Unread, check_size
+from aggregator.sources.base import Content, Origin, Read, Unread
 
 
 class Format(NamedTuple):
@@ -59,7 +59,8 @@ def of_topic(topic: str, named: str = "") -> Topic:
 def read_whole(one: Format, payload: bytes, origin: Origin) -> Content:
     """What is in a message; one that cannot be read at all is the only thing refused in it."""
     try:
-        check_size(payload)
         return one.read(payload, origin)
     except Refused as why:
         return Content(refused=[Unread(why, payload)])
+    except Exception as error:  # a source's own fault must not come again with the message for ever
+        return Content(refused=[Unread(Refused("our_fault", repr(error)[:120]), payload)])

@@ -39,8 +39,8 @@ def read(payload: bytes, origin: Origin) -> Content:
     if origin.part and origin.part.rpartition("/")[2] != kind:
         raise Refused("wrong_format", f"the topic says {shown(origin.part)}, the message is {kind}")
     if kind == "STATE":
-        return _state(message, device_id, origin.now)
-    return _meter(table(message, kind), device_id + (GAS if kind == "gasmeter" else ""), origin.now)
+        return _state(message, device_id, origin.latest)
+    return _meter(table(message, kind), device_id + (GAS if kind == "gasmeter" else ""), origin.latest)
 
 
 def _kind(message: dict[str, object]) -> str:

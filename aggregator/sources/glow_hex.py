@@ -56,7 +56,7 @@ def read(payload: bytes, origin: Origin) -> Content:
     message = table(decoded(payload))
     if not message.keys() & {"elecMtr", "gasMtr", "pan"}:
         raise Refused("wrong_format", "it has neither a meter nor a network")
-    at = _at(message, origin.now)
+    at = _at(message, origin)
     electricity, gas = table(message, "elecMtr", "0702"), table(message, "gasMtr", "0702")
     readings = [_electricity(electricity, device_id, at)]
     statuses = [_status(message, device_id, at, _counters(table(electricity, "04"), _scale(electricity), at))]
@@ -103,15 +103,15 @@ def _status(message: _Meter, device_id: str, at: int, counters: Counters | None)
     )
 
 
-def _at(message: _Meter, now: int) -> int:
+def _at(message: _Meter, origin: Origin) -> int:
     said, ets = message.get("gmtime"), message.get("ets")
     is_hex = isinstance(said, str) and len(said) == _HEX_TIME
     seconds = _number(said) if is_hex else whole(said, 0, 2**40)
     if seconds is None:
         seconds = _number(message.get("time"))
-    if isinstance(ets, str) and ets.startswith(_NEVER_SET) and (seconds is None or abs(seconds - now) > DAY_S):
+    if isinstance(ets, str) and ets.startswith(_NEVER_SET) and (seconds is None or abs(seconds - origin.now) > DAY_S):
         raise Refused("clock_not_set", f"ets is {_NEVER_SET}, and gmtime is no better")
-    return instant_of(seconds, now)
+    return instant_of(seconds, origin.latest)
 
 
 def _number(value: object) -> int | None:
@@ -130,6 +130,8 @@ def _signed(value: object) -> int | None:
     if not digits:
         return None
     found = int(digits[1], 16)
+    if found == 2**23:  # no valid value
+        return None
     is_negative = found >= 2**23
     if len(digits[0]) == 8 and digits[0].startswith("FF") and not is_negative:
         return None

@@ -52,7 +52,7 @@ def read(payload: bytes, origin: Origin) -> Content:
         meters = _clamps(components)
         if not meters and components is message:
             raise Refused("wrong_format", "it has no energy meter")
-    at = _at(seconds, origin.now)
+    at = _at(seconds, origin)
     readings = [_reading(_meter_of(device_id, channel), at, meters[channel]) for channel in sorted(meters)]
     used = [reading for reading in readings if reading.device_id == device_id or not _is_unused(reading)]
     return content_of(used) if used else Content()
@@ -113,6 +113,6 @@ def _is_unused(reading: Reading) -> bool:
     return 0 in figures and not any(figures)
 
 
-def _at(seconds: object, now: int) -> int:
+def _at(seconds: object, origin: Origin) -> int:
     said = number(seconds)
-    return now if said is None or said < CLOCKS_SET else check_instant_of(int(said), now)
+    return origin.now if said is None or said < CLOCKS_SET else check_instant_of(int(said), origin.latest)

@@ -58,8 +58,8 @@ def _at(written: object, origin: Origin) -> int:
     except ValueError:
         raise Refused("bad_time", f"Time is {shown(written)}") from None
     if local.tzinfo:
-        return check_clock(check_instant(written, origin.now), origin.now)
+        return check_clock(check_instant(written, origin.latest), origin.latest)
     meant = instants(local, origin.zone)
     if not meant:
         raise Refused("no_such_time", f"Time is {shown(written)}, which the clocks of {origin.zone} left out")
-    return check_clock(min(meant, key=lambda at: abs(at - origin.now)), origin.now)
+    return check_clock(min(meant, key=lambda at: abs(at - origin.now)), origin.latest)

@@ -52,7 +52,7 @@ REASONS = {
     "bad_interval": text("an interval that cannot be"),
     "ambiguous_time": text("a local time that came twice when the clocks were put back"),
     "no_such_time": text("a local time that was left out when the clocks were put forward"),
-    "not_stored": text("could not be stored, by a fault of Wattfall’s own"),
+    "our_fault": text("could not be taken in, by a fault of Wattfall’s own"),
     "contradiction": text("another figure for the same time was there already"),
 }
 

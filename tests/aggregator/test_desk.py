@@ -219,7 +219,8 @@ def test_what_was_refused_is_shown(store: Store) -> None:
     assert "\x1b" not in wattfall("refused", "-").stdout, "a payload does not command the terminal"
     assert json.loads(wattfall("refused", "cad-1", "--json").stdout)["days"] == {day_of(NOW, "UTC"): {"bad_time": 1}}
     assert wattfall("refused", "cad-1", "--reason", "no_values").stdout == "nothing was refused\n"
-    assert wattfall("refused", "cad-1", "--contains", "cad-1", "--from", day_of(NOW, "UTC")).stdout.splitlines() == lines
+    found = wattfall("refused", "cad-1", "--contains", "cad-1", "--from", day_of(NOW, "UTC"))
+    assert found.stdout.splitlines() == lines
 
 
 def test_a_device_is_inspected(store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.edge import JITTER_S, KEPT_S, LONGEST_PAUSE_S, LOOKED_AT_S, PACE_S, Edge, due
+from aggregator.edge import EARLY_S, JITTER_S, KEPT_S, LONGEST_PAUSE_S, LOOKED_AT_S, PACE_S, REFUSED_S, Edge, due
 from aggregator.edge_report import ALONE, Report
 from aggregator.errors import Refused
 from aggregator.ingest import ingest
@@ -91,7 +91,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def edge(spool: Store, server: Server, clock: Clock) -> Edge:
-    return Edge(spool, server, 60, clock)
+    return Edge(spool, server, 60, clock, clock)
 
 
 def readings(first: int = START, last: int = START + HALF_HOUR, device_id: str = "cad-1") -> list[Reading]:
@@ -167,7 +167,7 @@ def test_a_power_cut_loses_nothing_that_was_kept(edge: Edge, server: Server, clo
     # Whoever opens the file now has what a cut would leave: nothing was closed.
     again = open_store(f"sqlite:///{tmp_path}/edge.db")
     clock.at = OVER
-    run(Edge(again, server, 60, clock), clock, 5)
+    run(Edge(again, server, 60, clock, clock), clock, 5)
     assert server.blocks == [readings()]
     again.close()
 
@@ -220,14 +220,37 @@ def test_weeks_offline_are_caught_up_in_order_and_without_a_spike(edge: Edge, se
     assert min(after - before for before, after in pairwise(times)) >= PACE_S
 
 
-def test_a_block_that_is_never_taken_is_put_aside_and_the_others_go(edge: Edge, server: Server, clock: Clock) -> None:
+@pytest.mark.parametrize(("fate", "wait_s"), [(Fate.REFUSED, REFUSED_S), (Fate.EARLY, EARLY_S)])
+def test_a_block_that_is_not_taken_stays_and_is_tried_again_and_the_others_go(
+    edge: Edge, server: Server, clock: Clock, fate: Fate, wait_s: float
+) -> None:
     given_to(edge, *readings(last=START + 2 * HALF_HOUR))
     clock.at = OVER + HALF_HOUR
-    server.answers = [KEPT, Answer(Fate.REFUSED, why="bad_block")]  # the newest reading, then the first block
+    server.answers = [KEPT, Answer(fate, why="not this one")]  # the newest reading, then the first block
     run(edge, clock, 10)
     assert server.blocks[1:] == [readings(START + HALF_HOUR, START + 2 * HALF_HOUR)]
-    assert "bad_block" in edge.store.aside("cad-1")[0]
+    assert edge.waiting == 1
+    run(edge, clock, wait_s - 20, step=60)
+    assert len(server.blocks) == 2
+    run(edge, clock, 100)
+    assert server.blocks[2:] == [readings()]
     assert edge.waiting == 0
+
+
+def test_a_clock_that_jumps_stops_nothing(spool: Store, server: Server) -> None:
+    wall, ticks = Clock(START), Clock(0)
+    edge = Edge(spool, server, 60, wall, ticks)
+    given_to(edge, *readings())
+    wall.at = OVER + 5 * 365 * 24 * HOUR
+    server.answers = [Answer(Fate.LATER)] * 2
+    for _ in range(100):
+        edge.send()
+        ticks.at += 1
+    wall.at = OVER
+    for _ in range(100):
+        edge.send()
+        ticks.at += 1
+    assert server.blocks[-1] == readings()
 
 
 def test_the_newest_reading_is_shown_now_and_then_and_every_ten_seconds_while_somebody_looks(
@@ -296,7 +319,7 @@ def test_whatever_happens_everything_kept_arrives_once_it_can(
 ) -> None:
     folder = tmp_path_factory.mktemp("edge")
     server, clock = Server(open_store(f"sqlite:///{folder}/server.db")), Clock(START)
-    edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock)
+    edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock, clock)
     kept: dict[int, Reading] = {}
     for step, number in steps:
         clock.at += number * 10
@@ -309,7 +332,7 @@ def test_whatever_happens_everything_kept_arrives_once_it_can(
         elif step == "down":
             server.answers = [Answer(Fate.LATER)] * (number % 3)
         else:
-            edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock)
+            edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock, clock)
     clock.at += HALF_HOUR + JITTER_S
     server.answers = []
     while edge.waiting:

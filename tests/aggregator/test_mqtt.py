@@ -1,10 +1,12 @@
 """Messages over a real broker: what was kept is acknowledged and does not come again, what was not comes again."""
 
 import gc
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from aggregator.documents import Device
 from aggregator.errors import ConfigurationError, StoreAway
 from aggregator.ingest import Outcome
 from aggregator.intake import Received, take_in
@@ -22,6 +25,9 @@ from aggregator.mqtt import Subscriber, broker_of, check_filters
 from aggregator.mqtt_feed import MqttFeed
 from aggregator.periods import iso_utc
 from aggregator.refusals import UNKNOWN, refused
+from aggregator.sources import canonical
+from aggregator.sources.base import Content, Origin
+from aggregator.sources.formats import FORMATS
 from aggregator.store import Store, open_store
 from tests.aggregator.brokers import PATIENCE_S, MosquittoBroker, Publisher, broker_in
 
@@ -190,7 +196,45 @@ def test_a_message_that_breaks_the_store_is_put_aside_and_the_others_are_kept(
     feed = MqttFeed(subscriber, keep, lambda _: "UTC")
     taken(feed, 7)
     assert [one.power_w for one in store.readings("cad-1", 0, NOW + 100)] == [1, 2, 4, 5, 6, 7]
-    assert [one.reason for one in refused(store, "cad-1").messages] == ["not_stored"]
+    assert [one.reason for one in refused(store, "cad-1").messages] == ["our_fault"]
+
+
+def test_a_source_that_breaks_on_a_message_stops_nothing(
+    store: Store, subscriber: Subscriber, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(payload: bytes, origin: Origin) -> Content:
+        if b"3" in payload:
+            raise RecursionError("too deep")
+        return canonical.read(payload, origin)
+
+    monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(read=broken))
+    for figure in (3, 4):
+        publisher.publish("home/cad-1", b'{"at": "2026-11-18T10:00:00Z", "power_w": %d}' % figure)
+    feed = feed_into(store, subscriber, "json")
+    taken(feed, 2)
+    assert (feed.total.accepted, feed.total.reasons) == (1, {"our_fault": 1})
+
+
+def test_a_damaged_device_stops_no_other(
+    store: Store, subscriber: Subscriber, publisher: Publisher, tmp_path: Path
+) -> None:
+    store.put_device(Device("cad-2"))
+    with closing(sqlite3.connect(tmp_path / "mqtt.db")) as database, database:
+        database.execute("UPDATE devices SET body = 'damaged'")
+    publisher.publish("wattfall/cad-2/readings", reading(1))
+    publisher.publish(TOPIC, reading(1))
+    feed = feed_into(store, subscriber)
+    taken(feed, 2)
+    assert store.live("cad-1")
+    assert feed.total.reasons == {"our_fault": 1}
+
+
+def test_nobody_writes_on_anothers_shelf(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+    store.put_device(Device("cad-2"))
+    publisher.publish("wattfall/evil/other", b'{"device_id": "cad-2"}')
+    publisher.publish(TOPIC, b'{"device_id": "cad-2", "cut')
+    taken(feed_into(store, subscriber), 2)
+    assert refused(store, "cad-2").days == {}
 
 
 def test_a_broker_that_goes_and_comes_back_is_found_again(

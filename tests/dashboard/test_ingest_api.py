@@ -21,6 +21,7 @@ from aggregator.readings import Reading
 from aggregator.refusals import refused
 from aggregator.settings import load
 from aggregator.sources import block
+from aggregator.sources.canonical import MOST_HALF_HOURS
 from aggregator.status import known
 from aggregator.store.base import Store
 from aggregator.tokens import end_tokens, new_token
@@ -125,9 +126,10 @@ def test_somebody_who_is_signed_in_cannot_send_by_that(store: Store) -> None:
     assert client.post("/ingest", json=item()).status_code == 401
 
 
-def test_too_much_at_once_is_413_however_it_is_packed(post: Post) -> None:
+def test_too_much_at_once_is_413_however_it_is_packed_and_is_counted(post: Post, store: Store) -> None:
     assert post(bytes(LARGEST + 1)).status_code == 413
     assert post(gzip.compress(bytes(10 * LARGEST)), **{"Content-Encoding": "gzip"}).status_code == 413
+    assert [message.reason for message in refused(store, "cad-1").messages] == ["message_too_long"] * 2
 
 
 def test_a_body_that_does_not_say_how_long_it_is_is_not_read_to_its_end(client: FlaskClient, token: str) -> None:
@@ -205,3 +207,47 @@ def test_the_allowances_are_of_a_clock_that_goes_on(store: Store) -> None:
         continue
     now[0] += 1
     assert client.post("/ingest", data=b"", headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"refused": "no_values", "detail": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b'{"refused": "no_values", "detail": "\\ud800", "payload": "\\udfff\\u001b[2J"}',
+        b'{"refused": "no_values", "payload": {"a": 1e999}}',
+    ],
+)
+def test_what_a_gateway_reports_can_break_nothing(post: Post, store: Store, body: bytes) -> None:
+    assert post(body).status_code == 400
+    assert len(refused(store, "cad-1").messages) == 1
+
+
+def test_one_message_costs_a_bounded_time_and_the_next_ones_wait(post: Post) -> None:
+    lines = gzip.compress(b'{"\n' * 300_000)
+    codes = [post(lines, **{"Content-Encoding": "gzip"}).status_code for _ in range(40)]
+    assert codes[0] == 400
+    assert codes[-1] == 429
+
+
+def test_readings_of_very_many_half_hours_are_not_taken_at_once(post: Post, store: Store) -> None:
+    assert post([item(NOW - HALF_HOUR * back) for back in range(MOST_HALF_HOURS + 1)]).status_code == 400
+    assert store.live("cad-1") is None
+    assert post([item(NOW - HALF_HOUR * back) for back in range(MOST_HALF_HOURS)]).status_code == 202
+
+
+def test_a_device_has_a_few_second_meters_and_no_more(post: Post, store: Store) -> None:
+    names = ["gas", *map(str, range(200)), "x", "GAS"]
+    post([{**item(), "device_id": f"cad-1~{name}"} for name in names])
+    assert [device.device_id for device in store.devices()] == [
+        "cad-1",
+        *(f"cad-1~{number}" for number in range(1, 10)),
+        "cad-1~gas",
+    ]
+
+
+def test_a_body_that_is_cut_off_is_refused(client: FlaskClient, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    environ = {"CONTENT_LENGTH": "5000"}
+    lines = b"\n".join(orjson.dumps(item(NOW + second)) for second in range(3))
+    response = client.post("/ingest", input_stream=io.BytesIO(lines), headers=headers, environ_overrides=environ)
+    assert response.status_code == 400

@@ -1,11 +1,14 @@
 """The edge against the real address, over a real connection: what goes over the wire, and what each answer means."""
 
+import gzip
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from random import Random
 
@@ -21,9 +24,10 @@ from aggregator.readings import Reading
 from aggregator.sources import block
 from aggregator.store.base import Store
 from aggregator.tokens import end_tokens, new_token
-from aggregator.uplink import BLOCK, JSON, Fate, HttpUplink
+from aggregator.uplink import BLOCK, JSON, LONGEST_WAIT_S, Fate, HttpUplink
 from dashboard.ingest_api import Door
 from dashboard.server import create_ingest_server
+from tests.aggregator.sources.messages import TELEGRAM, sealed
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the beginning of a half hour that is over
 
@@ -87,6 +91,64 @@ def test_each_answer_is_what_it_means_for_the_sender(uplink: HttpUplink, store: 
     elsewhere.close()
 
 
+PORTAL = b"<html>Accept the terms</html>"
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    """Something in between that answers in Wattfall's place."""
+
+    protocol_version = "HTTP/1.1"
+    status, headers_more, body = 200, {}, PORTAL  # type: ignore[var-annotated]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.status)
+        for name, value in {"Content-Length": str(len(self.body)), **self.headers_more}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):  # nobody may want all of it
+            self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, {}, PORTAL),
+        (202, {}, PORTAL),
+        (202, {}, b"[" * 100_000),
+        (302, {"Location": "http://127.0.0.1:9/"}, b""),
+        (400, {}, b'{"message": "Bad Request"}'),
+        (400, {}, b'{"reasons": 5}'),
+        (400, {}, b'{"reason": ["x"], "detail": {}}'),
+        (413, {}, PORTAL),
+        (429, {"Retry-After": "99999999"}, b""),
+        (503, {"Retry-After": "soon"}, PORTAL),
+        (202, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000))),
+    ],
+)
+def test_what_answers_in_the_servers_place_means_later(status: int, headers: dict[str, str], body: bytes) -> None:
+    handler = type("Handler", (Nonsense,), {"status": status, "headers_more": headers, "body": body})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    uplink = HttpUplink(f"http://127.0.0.1:{server.server_port}", f"wattfall.cad-1.{'x' * 43}")
+    answer = uplink.send(b"[]", JSON)
+    assert answer.fate is Fate.LATER
+    assert answer.wait_s <= LONGEST_WAIT_S
+    uplink.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpUplink) -> None:
+    ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
+    assert uplink.send(block.write([ahead]), BLOCK).fate is Fate.EARLY
+
+
 def test_a_server_out_of_reach_is_for_later(store: Store) -> None:
     uplink = HttpUplink("http://127.0.0.1:9", new_token(store, "cad-1", NOW))
     assert uplink.send(b"", JSON).fate is Fate.LATER
@@ -123,6 +185,18 @@ def test_the_command_keeps_sends_and_says_what_it_saved(address: str, store: Sto
     assert environ["WATTFALL_TOKEN"].encode() not in ended.stdout + ended.stderr
     again = subprocess.run(command, input=lines, capture_output=True, env=environ, timeout=60, check=False)
     assert b"0 readings kept; sent 0 half hours" in again.stdout
+
+
+def test_telegrams_on_standard_input_are_taken_whole(address: str, store: Store, tmp_path: Path) -> None:
+    environ = {**os.environ, "WATTFALL_TOKEN": new_token(store, "cad-1", NOW)}
+    command = [sys.executable, "-m", "dashboard.cli", "edge", "--source", "-", "--format", "dsmr", "--to", address]
+    telegram = sealed(TELEGRAM)
+    log = telegram[50:] + telegram + telegram.replace(b"\r\n", b"\n")
+    ended = subprocess.run(
+        [*command, "--data", str(tmp_path)], input=log, capture_output=True, env=environ, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert b"1 readings kept; sent 1 half hours" in ended.stdout
 
 
 @pytest.mark.parametrize(

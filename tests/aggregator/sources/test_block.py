@@ -1,7 +1,11 @@
 """Half an hour in one message: the same readings at the other end, and nothing else however it was tampered with."""
 
+import math
 import zlib
+from array import array
+from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -102,6 +106,17 @@ def test_each_reading_obeys_the_rules_of_a_reading_by_itself() -> None:
 )
 def test_what_is_no_block_is_named_so(payload: bytes) -> None:
     assert refusal(payload) == "bad_block"
+
+
+@pytest.mark.parametrize(
+    ("code", "steps"), [("f", (math.nan, 1)), ("d", (1.5, 2.5)), ("d", (1.0, 2.0)), ("Q", (1, 2)), ("u", "ab")]
+)
+def test_only_whole_numbers_are_figures(code: str, steps: Iterable[Any]) -> None:
+    zero = (0).to_bytes(8, "little")
+    ats = zero + b"b" + bytes([10, 10])
+    powers = b"\1" + zero + code.encode() + array(code, steps).tobytes()
+    body = b"\1" + (3).to_bytes(2, "little") + ats + powers + b"\0\0" + b"null"
+    assert refusal(f"cad-1 {START}\n".encode() + zlib.compress(body)) == "bad_block"
 
 
 def test_a_long_message_is_not_looked_at() -> None:

@@ -40,7 +40,7 @@ def test_the_csv_of_the_pages_is_read(header: str, row: str) -> None:
 
 
 def test_another_csv_is_sent_to_the_other_format() -> None:
-    with pytest.raises(ConfigurationError, match="try --format csv"):
+    with pytest.raises(ConfigurationError, match="of others say --format csv"):
         octopus_layout([b"time,register_kwh", b"2026-02-01,5"])
 
 

@@ -1,0 +1,60 @@
+"""An import comes to the same on every store."""
+
+import io
+from contextlib import AbstractContextManager, nullcontext
+from unittest.mock import patch
+
+from aggregator import importing
+from aggregator.documents import Device
+from aggregator.import_file import Asked, Progress
+from aggregator.import_report import Report
+from aggregator.store import Store
+from aggregator.store.aws import AwsDoor
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.verify import differences
+from tests.contract.conftest import Tables
+
+HALF_HOUR, DAY = 1800, 86_400
+NOW = 1_795_000_200
+FIRST = NOW - NOW % DAY - 300 * DAY
+ENERGIES = [100 + place % 7 for place in range(100)]
+
+
+def bring(store: Store, places: range) -> Report:
+    rows = (f"{FIRST + place * HALF_HOUR},{FIRST + (place + 1) * HALF_HOUR},{ENERGIES[place]}\n" for place in places)
+    content = ("start,end,import_wh\n" + "".join(rows)).encode()
+    device = store.device("d") or Device("d", "Europe/London")
+    asked = Asked("d", "csv", "UTC", {}, None, NOW)
+    with patch.object(importing, "BATCH", 40):
+        return importing.import_file(store, device, io.BytesIO(content), len(content), asked, _silent, is_dry=False)
+
+
+def _silent(_label: str, _length: int) -> AbstractContextManager[Progress]:
+    return nullcontext(lambda _: None)
+
+
+def check(store: Store) -> None:
+    first = bring(store, range(60))
+    rest = bring(store, range(100))
+    again = bring(store, range(100))
+    device = store.device("d")
+
+    assert [(one.accepted, one.known, one.differs) for one in (first, rest, again)] == [
+        (60, 0, 0),
+        (40, 60, 0),
+        (0, 100, 0),
+    ]
+    assert device is not None
+    assert list(differences(store, device)) == []
+    assert sum(year.total.import_wh or 0 for year in store.documents("year", "d", "1970", "2199")) == sum(ENERGIES)
+
+
+def test_history_is_filled_in_continued_and_known_again(either: Store) -> None:
+    check(either)
+
+
+def test_history_from_before_the_retention_is_too(tables: Tables, door: AwsDoor) -> None:
+    with tables() as prefix:
+        store = DynamoStore(door, prefix, 35, pace_s=0)
+        check(store)
+        store.close()
