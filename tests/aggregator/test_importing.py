@@ -24,10 +24,10 @@ from aggregator.import_file import Asked
 from aggregator.import_report import Report, summary
 from aggregator.ingest import ingest
 from aggregator.readings import Reading
+from aggregator.register_steps import judged, steps_of
 from aggregator.retention import sweep
 from aggregator.sources.columns import named_columns
 from aggregator.sources.dsmr import crc16
-from aggregator.register_steps import judged, steps_of
 from aggregator.store import Store, open_store
 from aggregator.verify import differences
 from aggregator.worker import drain
@@ -305,7 +305,6 @@ def test_a_device_keeps_every_half_hour_of_its_own(
         assert documents(store) == settled
 
 
-@pytest.mark.parametrize("power_w", [0, 430])
 def test_history_beside_a_devices_own_readings_is_no_exchange_of_its_meter(store: Store) -> None:
     own = [Reading("d", AT + 4 * HALF_HOUR + 10 * n, None, 1_234_567 + n, None) for n in range(200)]
     ingest(store, own, NOW, "UTC")
@@ -316,6 +315,7 @@ def test_history_beside_a_devices_own_readings_is_no_exchange_of_its_meter(store
     assert steps_of(judged(store.readings("d", 0, NOW), device)) == []
 
 
+@pytest.mark.parametrize("power_w", [0, 430])
 def test_power_alone_is_kept_too(store: Store, power_w: int) -> None:
     own = [Reading("d", AT + HALF_HOUR + at, power_w, None, None) for at in range(0, HALF_HOUR + 10, 10)]
     ingest(store, own, NOW, "UTC")
