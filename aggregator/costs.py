@@ -133,7 +133,7 @@ def year_size() -> int:
 
 
 def _document_size(parts: list[str], period: str) -> int:
-    key: Item = {"d": text(_DEVICE), "p": text(period), "z": text("Europe/London")}
+    key: Item = {"d": text(_DEVICE), "p": text(period), "z": text("Europe/London"), "t": number(1_790_001_000)}
     return item_size(key | {name: {"B": items.pack_part(_PART)} for name in parts})
 
 

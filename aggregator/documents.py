@@ -10,7 +10,7 @@ without currency and costs where the device has no tariff.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -60,6 +60,9 @@ class Document:
     timezone: str
     parts: Mapping[str, Part]
     currency: str = ""  # ISO 4217; empty where nothing is priced
+    # UTC seconds, when one of its parts last became another; None where that is not known. No part of the document:
+    # two that say the same are the same, whenever they came to say it.
+    changed_at: int | None = field(default=None, compare=False, repr=False)
 
     def part(self, name: str) -> Part:
         """A part by name; EMPTY where there is no data."""
@@ -111,10 +114,10 @@ LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcod
 
 def check_labels(device: Device) -> Device:
     """`device`, if what people know it by can be kept. Raises ConfigurationError."""
-    for field, text in device.labels.items():
-        if len(text) > LABELS[field] or not text.isprintable() or text != text.strip():
+    for label, text in device.labels.items():
+        if len(text) > LABELS[label] or not text.isprintable() or text != text.strip():
             raise ConfigurationError(
-                f"{field} is {shown(text)}; it has up to {LABELS[field]} printable characters,"
+                f"{label} is {shown(text)}; it has up to {LABELS[label]} printable characters,"
                 " and no space at its beginning or end"
             )
     return device
@@ -142,11 +145,11 @@ def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
 
 
-def decode(level: str, device_id: str, period: str, body: bytes) -> Document:
-    """A document from its wire form."""
+def decode(level: str, device_id: str, period: str, changed_at: int | None, body: bytes) -> Document:
+    """A document from its wire form, and when it was last changed."""
     content = orjson.loads(body)
     parts = {name: _part(row) for name, row in content["p"].items()}
-    return Document(level, device_id, period, content["z"], parts, content.get("c", ""))
+    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at)
 
 
 def _row(part: Part) -> list[Any]:

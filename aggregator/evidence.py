@@ -4,11 +4,13 @@ Everything comes from bounded reads: the readings of the last RECENT_DAYS, the d
 one year, and records. What lies further back is told from its documents, and from the readings around what is missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from aggregator import periods, refusals, status
+from aggregator import counters, periods, refusals, status
+from aggregator.counters import Charts, Counted
 from aggregator.documents import EMPTY, Device, Document, Live, Part, add
 from aggregator.filled import filled
 from aggregator.gaps import Gap, gaps_between, kind_of, outside, shortest_gap, sparse_spans
@@ -35,6 +37,7 @@ class Level(NamedTuple):
     period: str
     behind_s: int
     is_right: bool  # whether what it has is what is computed anew
+    changed_at: int | None = None  # UTC seconds, when its document last changed; None where that is not known
 
 
 class Closure(NamedTuple):
@@ -68,6 +71,7 @@ class Evidence:
     gaps: Sequence[Gap]  # of STRIP_DAYS, newest first
     steps: Sequence[Step]  # of RECENT_DAYS, newest first
     closures: Sequence[Closure]  # of RECENT_DAYS
+    counted: Sequence[Counted]  # what the meter itself has counted
     refusals: Refusals
     last_readings: Sequence[Reading]  # newest first
     # did it reach the charts?
@@ -80,20 +84,33 @@ class Evidence:
 class _Read:
     """What has been read of a device."""
 
+    store: Store
     device: Device
+    now: int
+    live: Live | None
+    known: Known | None
+    refused: Refusals
     readings: list[Reading]  # of RECENT_DAYS and a little before
     documents: Mapping[str, Document]  # days
+    present: Mapping[str, Document | None]  # the month and the year at hand, by their periods
     horizon: int
+    later: Sequence[Window]  # spans of STRIP_DAYS that were filled later
+    backlog: Backlog
+    aside: Sequence[str]
+
+    def document(self, level: str, period: str) -> Document | None:
+        """A month or a year."""
+        is_here = period in self.present
+        return self.present[period] if is_here else self.store.document(level, self.device.device_id, period)
 
 
 def evidence(store: Store, device: Device, now: int) -> Evidence:
     """All there is to know about a device at `now` (UTC seconds)."""
-    device_id, zone = device.device_id, device.timezone
-    live, known, refused = store.live(device_id), status.known(store, device_id), refusals.refused(store, device_id)
     read = _read(store, device, now)
+    live, known, refused = read.live, read.known, read.refused
     ats = [reading.at for reading in read.readings]
-    interval = usual_interval(ats or _last_ats(store, device_id))
-    gaps, registers = _gaps(store, read, interval, live, now), judged(read.readings, device)
+    interval = usual_interval(ats or _last_ats(store, device.device_id))
+    gaps, registers = _gaps(read, interval), judged(read.readings, device)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -105,26 +122,52 @@ def evidence(store: Store, device: Device, now: int) -> Evidence:
         live,
         judge(live, interval, next((gap.end for gap in gaps if gap.kind != "open"), None), heard, now),
         by_hour(read.readings, interval, RECENT_DAYS * 24, now),
-        coverage_strip(_days(now, STRIP_DAYS, zone), read.documents, zone, now),
+        coverage_strip(_days(now, STRIP_DAYS, device.timezone), read.documents, device.timezone, now),
         known,
         gaps,
         steps_of(registers)[::-1],
         _closures(read, registers),
+        _counted(read, registers),
         refused,
         read.readings[: -LAST_READINGS - 1 : -1],
-        _levels(store, read),
-        store.backlog(),
-        store.aside(device_id),
+        _levels(read),
+        read.backlog,
+        read.aside,
     )
 
 
 def _read(store: Store, device: Device, now: int) -> _Read:
-    zone = device.timezone
-    days = _days(now, STRIP_DAYS, zone)
-    first = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR
-    readings = store.readings(device.device_id, first, FOR_EVER)
-    documents = {one.period: one for one in store.documents("day", device.device_id, days[0], days[-1])}
-    return _Read(device, readings, documents, store.horizon(device.device_id))
+    """All that waits for nothing else, read side by side where that is faster."""
+    device_id, days = device.device_id, _days(now, STRIP_DAYS, device.timezone)
+    first, today = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR, days[-1]
+    since = periods.day_start(days[0], device.timezone)
+    live = store.begin(partial(store.live, device_id))
+    known = store.begin(partial(status.known, store, device_id))
+    refused = store.begin(partial(refusals.refused, store, device_id))
+    readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
+    documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
+    month, year = (
+        store.begin(partial(store.document, level, device_id, periods.containing(level, today)))
+        for level in ("month", "year")
+    )
+    horizon = store.begin(partial(store.horizon, device_id))
+    later = store.begin(partial(filled, store, device_id, since, now))
+    aside = store.begin(partial(store.aside, device_id))
+    return _Read(
+        store,
+        device,
+        now,
+        live(),
+        known(),
+        refused(),
+        readings(),
+        {one.period: one for one in documents()},
+        {today[:7]: month(), today[:4]: year()},
+        horizon(),
+        later(),
+        store.backlog(),
+        aside(),
+    )
 
 
 def _days(now: int, count: int, zone: str) -> list[str]:
@@ -141,27 +184,34 @@ def _last_ats(store: Store, device_id: str) -> list[int]:
 # gaps
 
 
-def _gaps(store: Store, read: _Read, interval: int, live: Live | None, now: int) -> list[Gap]:
+def _gaps(read: _Read, interval: int) -> list[Gap]:
     """The newest gaps, newest first: of late from the readings, before that from around sparse half hours."""
-    zone = read.device.timezone
+    live, now = read.live, read.now
     spans = set(gaps_between([reading.at for reading in read.readings]))
     first = read.readings[0].at if read.readings else now
     sparse = [span for span in sparse_spans(read.documents.values()) if span.start < first]
-    for span in sparse[-MOST_SPARSE:]:
-        start, end = block_start(span.start) - HALF_HOUR, min(block_start(span.end), block_start(first))
-        ats = [reading.at for reading in store.readings(read.device.device_id, start, end)]
+    around = [
+        (span, _readings(read, block_start(span.start) - HALF_HOUR, min(block_start(span.end), block_start(first))))
+        for span in sparse[-MOST_SPARSE:]
+    ]
+    for span, readings in around:
+        ats = [reading.at for reading in readings()]
         spans |= {gap for gap in gaps_between(ats) if gap.start < span.end and span.start < gap.end}
-    found = [Gap(*gap, kind_of(gap, read.documents, zone)) for gap in sorted(spans, reverse=True)[:MOST_GAPS]]
-    first_day = periods.day_start(_days(now, STRIP_DAYS, zone)[0], zone)
-    later = filled(store, read.device.device_id, first_day, now)
-    found += [Gap(*span, "filled") for span in outside(later, found)]
+    newest = sorted(spans, reverse=True)[:MOST_GAPS]
+    found = [Gap(*gap, kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
+    found += [Gap(*span, "filled") for span in outside(read.later, found)]
     found.sort(reverse=True)
     if live and now - max(live.at, live.received_at) > shortest_gap(interval):
         found.insert(0, Gap(live.at, now, "open"))
     return found[:MOST_GAPS]
 
 
-# registers against documents
+def _readings(read: _Read, first: int, last: int) -> Callable[[], list[Reading]]:
+    """What waits for the readings of some blocks."""
+    return read.store.begin(partial(read.store.readings, read.device.device_id, first, last))
+
+
+# registers and counters against documents
 
 
 def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
@@ -185,25 +235,35 @@ def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
     ]
 
 
+def _counted(read: _Read, registers: Sequence[Judged]) -> list[Counted]:
+    """The meter's own counters, where it told them within the readings at hand."""
+    told = read.known.status.counters if read.known else None
+    if told is None or not read.readings or told.at < read.readings[0].at:
+        return []
+    pieces = next((one.pieces for one in registers if one.channel == "import_wh"), ())
+    month = read.document("month", periods.period_of("month", told.at, read.device.timezone))
+    return counters.counted(told, Charts(read.documents, month, pieces, read.device.timezone))
+
+
 # levels
 
 
-def _levels(store: Store, read: _Read) -> list[Level]:
+def _levels(read: _Read) -> list[Level]:
     """The charts that hold the newest reading, each against what it is made of."""
     if not read.readings:
         return []
-    device, zone = read.device, read.device.timezone
+    zone = read.device.timezone
     day = day_of(read.readings[-1].at, zone)
     child = _computed(read, day)
     document = read.documents.get(day)
     parts = [document.part(slot.name) for slot in periods.half_hours(day, zone)] if document else []
-    levels = [_level("day", day, add(parts), child)]
+    levels = [_level("day", day, document, add(parts), child)]
     total = document.total if document else EMPTY
     for level in ("month", "year"):
         period = periods.containing(level, day)
         name = periods.part_in(level, periods.containing(periods.LEVELS[periods.LEVELS.index(level) - 1], day))
-        stored = store.document(level, device.device_id, period)
-        levels.append(_level(level, period, stored.part(name) if stored else EMPTY, total))
+        stored = read.document(level, period)
+        levels.append(_level(level, period, stored, stored.part(name) if stored else EMPTY, total))
         total = stored.total if stored else EMPTY
     return levels
 
@@ -218,7 +278,7 @@ def _computed(read: _Read, day: str) -> Part:
     return add(stored.get(half.slot.name, EMPTY) if half.slot.start < read.horizon else half.part for half in halves)
 
 
-def _level(level: str, period: str, stored: Part, wanted: Part) -> Level:
+def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> Level:
     behind = wanted.covered_s + wanted.estimated_s - stored.covered_s - stored.estimated_s
     is_right = stored[:6] == wanted[:6]
-    return Level(level, period, max(behind, 0), is_right)
+    return Level(level, period, max(behind, 0), is_right, document.changed_at if document else None)

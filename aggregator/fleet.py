@@ -7,7 +7,7 @@ Between two pages other work goes on: it takes a few minutes rather than getting
 |---|---|---|
 | `fleet` | `summary` | all counts |
 | `fleet/hours` | UTC hour | the same, the last of each hour, for KEPT_DAYS |
-| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today` | devices behind a count, MOST_LISTED at most |
+| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | MOST_LISTED devices |
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,8 @@ import orjson
 
 from aggregator import refusals, status
 from aggregator.periods import DAY_S, HOUR, day_of, iso_utc
-from aggregator.store.base import Backlog, Store
+from aggregator.pricing import PRICES
+from aggregator.store.base import CARRIED, Backlog, Store
 
 SINCE = {  # seconds since the last reading came in: at most
     "sending": 120,
@@ -31,6 +32,7 @@ SINCE = {  # seconds since the last reading came in: at most
 NEVER = "never"
 STATES = (*SINCE, NEVER)
 MOST_LISTED = 500  # devices behind a count; the count is of all
+MOST_WAITING = 5000  # dirty keys of a level
 MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
 OTHERS = "others"
 KEPT_DAYS = 35
@@ -61,6 +63,7 @@ class Summary:
     refused_devices: int  # that sent them
     waiting: int | None  # dirty keys; None where they cannot be counted
     waiting_since: int | None  # UTC seconds, of the oldest
+    waiting_devices: int = 0  # to which the oldest of them belong; the census looks at MOST_WAITING of each level
 
 
 def summary(store: Store) -> Summary | None:
@@ -76,7 +79,10 @@ def history(store: Store, first: int, last: int) -> list[Summary]:
 
 
 def devices_behind(store: Store, kind: str, name: str) -> list[str]:
-    """The devices behind a count: `state` and one of STATES, `firmware` and its name, `refused` and `today`."""
+    """The devices behind a count: `state` and one of STATES, `firmware` and its name, `refused` and `today`.
+
+    `waterfall` and `waiting` are those with changes that are not in the charts yet, who waits longest first.
+    """
     body = store.record("fleet/devices", f"{kind}/{name}")
     return list(orjson.loads(body)) if body else []
 
@@ -89,6 +95,7 @@ def take_census(store: Store, now: int, backlog: Backlog | None) -> None:
 
 def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     """A census, a page at each step; what it found is kept with the last."""
+    waiting = _waiting(store) if backlog and backlog.waiting else []
     states = {state: _Group() for state in STATES}
     heard: set[str] = set()
     for _ in _by_state(store, now, states, heard):
@@ -98,7 +105,13 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     firmwares: dict[str, _Group] = {}
     for _ in _by_firmware(store, firmwares):
         yield
-    _keep(store, now, states, _most_frequent(firmwares), backlog)
+    _keep(store, now, states, _most_frequent(firmwares), (backlog, waiting))
+
+
+def _waiting(store: Store) -> list[str]:
+    """The devices of the oldest dirty keys, the oldest first."""
+    changes = sorted(change for table in (*CARRIED, PRICES) for change in store.changes(table, MOST_WAITING))
+    return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 
 def _by_state(store: Store, now: int, states: Mapping[str, _Group], heard: set[str]) -> Iterator[None]:
@@ -144,8 +157,9 @@ def _keep(
     now: int,
     states: Mapping[str, _Group],
     firmwares: Mapping[str, _Group],
-    backlog: Backlog | None,
+    behind: tuple[Backlog | None, list[str]],
 ) -> None:
+    backlog, waiting = behind
     refused = refusals.refused_on(store, day_of(now, "UTC"))
     found = Summary(
         now,
@@ -156,14 +170,16 @@ def _keep(
         refused.device_count,
         backlog.waiting if backlog else None,
         backlog.since if backlog else None,
+        len(waiting),
     )
     lists = {f"state/{state}": group.devices for state, group in states.items()}
     lists |= {f"firmware/{name}": group.devices for name, group in firmwares.items()}
     lists["refused/today"] = list(refused.devices)[:MOST_LISTED]
+    lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
     body = orjson.dumps(asdict(found)).decode()
     with store.round():  # on SQLite one write to the disk
         for key, devices in lists.items():
-            store.put_record("fleet/devices", key, orjson.dumps(sorted(devices)).decode(), expires=now + DAY_S)
+            store.put_record("fleet/devices", key, orjson.dumps(devices).decode(), expires=now + DAY_S)
         store.put_record("fleet/hours", _hour(now), body, expires=now + KEPT_DAYS * DAY_S)
         store.put_record("fleet", "summary", body)
 

@@ -6,11 +6,12 @@ What people know by its end (an id, a serial number, a meter point) is there bac
 `=HOUSEHOLD=` are for `household_devices`; nobody can type one.
 
 The index may hold more than there is, never less: what it says is checked against the registry before it is said.
+Where several words are typed it is asked for devices that have them all (`Having`): each store does so in its own way.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 
 from aggregator.documents import Device
@@ -26,6 +27,7 @@ MASK = "•"
 _BREAK = re.compile(r"[\W_]+")
 
 Candidates = Callable[[str], Iterable[str]]  # how terms begin -> device ids in the order of their terms, lazily
+Having = Callable[[list[str]], Iterable[str]]  # words -> device ids that may have all of them, the likeliest first
 Known = Callable[[list[str]], Iterable[Device]]  # ids -> those devices that there are, in the order asked
 
 
@@ -43,6 +45,11 @@ def terms(device: Device) -> frozenset[str]:
     return frozenset(found | ({household_term(device.household)} if device.household else set()))
 
 
+def beside(of_device: Iterable[str]) -> str:
+    """The terms of a device that are not backwards between spaces, in which ` WORD` and `WORD ` can be looked for."""
+    return f" {' '.join(sorted(term for term in of_device if term[0].isalnum()))} "
+
+
 def household_term(household: str) -> str:
     """The term of every device of a household, and of no other household's."""
     return f"={household}="
@@ -55,17 +62,14 @@ def masked(meter_point: str) -> str:
     return f"{MASK * 4} {MASK * 4} {shown}".rstrip() if meter_point else ""
 
 
-def found(text: str, limit: int, candidates: Candidates, known: Known) -> list[str]:
+def found(text: str, limit: int, candidates: Candidates, having: Having, known: Known) -> list[str]:
     """The ids of the devices that a text finds, at most `limit`: those of the phrase, then those of all its words."""
     words = _words(text)
     if sum(map(len, words)) < LEAST or limit < 1:
         return []
     phrase = normalised("".join(words))
-    hits = dict.fromkeys(islice(_matching(_look(phrase, candidates), [phrase], limit, known), limit))
-    if len(words) > 1 and len(hits) < limit:
-        ids = (one for one in _in_all(words, candidates) if one not in hits)
-        hits |= dict.fromkeys(islice(_matching(ids, words, limit, known), limit - len(hits)))
-    return list(hits)
+    ids = chain(_look(phrase, candidates), _having(words, having))
+    return list(islice(_matching(ids, ([phrase], words), limit, known), limit))
 
 
 def of_household(household: str, candidates: Candidates, known: Known) -> list[str]:
@@ -86,24 +90,38 @@ def _words(text: str) -> list[str]:
     return [word for word in map(normalised, text[:MAX_TEXT].split()) if word][:MAX_WORDS]
 
 
-def _look(word: str, candidates: Candidates) -> Iterable[str]:
-    """Devices with a term that begins with `word`, then those with one that ends with it; some twice."""
-    return chain(candidates(word), candidates(f"<{word[::-1]}"))
+def prefixes(word: str) -> tuple[str, str]:
+    """How terms begin that have a word at their beginning, and those that have it at their end."""
+    return word, f"<{word[::-1]}"
 
 
-def _in_all(words: list[str], candidates: Candidates) -> list[str]:
-    """Devices that may have all the words, in the order of the rarest."""
+def in_all(words: list[str], candidates: Candidates) -> Iterator[str]:
+    """Devices that may have all the words, in the order of the rarest: for an index that is read at little cost."""
     looks = [[*islice(_look(word, candidates), COMMON)] for word in words if len(word) >= LEAST]
     looks.sort(key=len)
     whole = [set(ids) for ids in looks if len(ids) < COMMON] or [set(ids) for ids in looks]
-    return [device_id for device_id in (looks[0] if looks else []) if all(device_id in ids for ids in whole)]
+    yield from (device_id for device_id in (looks[0] if looks else []) if all(device_id in ids for ids in whole))
 
 
-def _matching(ids: Iterable[str], words: list[str], page: int, known: Known) -> Iterator[str]:
-    """Those that the registry says have all the words, a page at a time; each once."""
+def _look(word: str, candidates: Candidates) -> Iterable[str]:
+    """Devices with a term that begins with `word`, then those with one that ends with it; some twice."""
+    return chain.from_iterable(map(candidates, prefixes(word)))
+
+
+def _having(words: list[str], having: Having) -> Iterator[str]:
+    """Asked for only where the phrase has not found enough."""
+    if len(words) > 1:
+        yield from having(words)
+
+
+def _matching(ids: Iterable[str], wanted: Collection[list[str]], page: int, known: Known) -> Iterator[str]:
+    """Those that the registry says have all of one of the `wanted`, a page at a time; each once."""
     left = islice(_once(ids), CHECKED)
     while some := list(islice(left, page)):
-        yield from (device.device_id for device in known(some) if _has(terms(device), words))
+        for device in known(some):
+            of_device = terms(device)
+            if any(_has(of_device, words) for words in wanted):
+                yield device.device_id
 
 
 def _once(ids: Iterable[str]) -> Iterator[str]:
@@ -115,4 +133,4 @@ def _once(ids: Iterable[str]) -> Iterator[str]:
 
 
 def _has(of_device: Iterable[str], words: list[str]) -> bool:
-    return all(any(term.startswith((word, f"<{word[::-1]}")) for term in of_device) for word in words)
+    return all(any(term.startswith(prefixes(word)) for term in of_device) for word in words)

@@ -1,4 +1,4 @@
-"""Accounts, as the store keeps them on four shelves.
+"""Accounts, as the store keeps them on five shelves.
 
 | shelf | key | a record is |
 |---|---|---|
@@ -6,6 +6,7 @@
 | `emails` | address | the id of its user, so that an address belongs to one |
 | `identities` | hash of issuer and subject | the same for identity providers |
 | `invitations` | hash of a token | the user and the era in which it was sent, and until when it can be used |
+| `invited` | user id | the hash of the token of the newest, which ends those before it |
 
 An account is changed by comparing and setting, so that of two changes at once neither is lost.
 """
@@ -23,7 +24,7 @@ from aggregator.store.base import Store
 from dashboard.passwords import Passwords
 from dashboard.users import HOUSEHOLD, User, check_email, check_name, user_from_text
 
-USERS, EMAILS, IDENTITIES, INVITATIONS = "users", "emails", "identities", "invitations"
+USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED = "users", "emails", "identities", "invitations", "invited"
 INVITATION_S = 7 * DAY_S
 PAGE = 500
 
@@ -119,10 +120,14 @@ class Accounts:
         return changed if changed and changed.password_hash == fresh else None
 
     def invite(self, user: User) -> str:
-        """The token of a new invitation to set a password; it can be used once, in the next seven days."""
+        """The token of a new invitation to set a password; it can be used once, in the next seven days.
+
+        Those before it cannot be used any more: one may have gone astray, or to somebody else.
+        """
         token, until = secrets.token_urlsafe(32), self._clock() + INVITATION_S
         body = orjson.dumps({"user": user.user_id, "era": user.era, "until": until}).decode()
         self._store.put_record(INVITATIONS, keyed(token), body, expires=until)
+        self._store.put_record(INVITED, user.user_id, keyed(token), expires=until)
         return token
 
     def invited(self, token: str) -> User | None:
@@ -130,7 +135,10 @@ class Accounts:
         body = self._store.record(INVITATIONS, keyed(token))
         sent = orjson.loads(body) if body else {}
         user = self.user(sent["user"]) if sent and self._clock() < sent["until"] else None
-        return user if user and user.era == sent["era"] and not user.is_disabled else None
+        if not user or user.era != sent["era"] or user.is_disabled:
+            return None
+        newest = self._store.record(INVITED, user.user_id)  # none was noted by a former version
+        return user if newest in (None, keyed(token)) else None
 
     def accept(self, token: str, password: str) -> User | None:
         """Set the password of whoever holds an invitation; None where it cannot be used any more. Raises Busy."""

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from zlib import crc32
 
-from aggregator import periods, watched
+from aggregator import periods, status, watched
 from aggregator.documents import Device, Document, Live
 from aggregator.errors import StoreAway
 from aggregator.pricing import series_of, tariff_of
 from aggregator.rates import Rate, day_rates
 from aggregator.readings import Reading
+from aggregator.status import Known
 from aggregator.store.base import Store
 from aggregator.tariffs import HALF_HOURLY
 from dashboard.access import visible_device, visible_devices
@@ -55,6 +56,11 @@ class Data:
 
         with suppress(StoreAway):  # it costs the viewer nothing
             self._cache.read(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
+
+    def known(self, device: Device) -> Known | None:
+        """What the device has said about itself."""
+        key = _key("known", device)
+        return self._cache.read(key, lambda: status.known(self._store, device.device_id), lambda _: GAPS_S)
 
     def readings(self, device: Device, first: int, last: int) -> list[Reading]:
         """The readings of the half hours from that of `first` to that of `last`, by time."""

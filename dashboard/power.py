@@ -38,7 +38,10 @@ def tile(lang: Language) -> Component:
                 **attributes(aria_hidden="true"),
             ),
             _last_hour(lang),
-            html.P([dot(), html.Time(id="power-age"), html.Span(id="power-note")], className="note"),
+            html.P(
+                [dot(), html.Time(id="power-age"), html.Span(id="power-note"), html.Span(id="power-signal")],
+                className="note",
+            ),
         ],
         id="hero",
         className="tile hero",

@@ -42,6 +42,7 @@ PAGE = (
     "household.data-version",
     "power-badge.title",
     "power-relative.children",
+    "power-signal.children",
     *(f"{tile}-{part}" for tile in ("today", "base", "month") for part in (*_AMOUNT, "also.children", "note.children")),
     *(f"{link}.{part}" for link in _LINKS for part in _LINK),
     "current-wide.children",

@@ -170,7 +170,8 @@ def _confirm(asked: Asked, tariff: Tariff | None, mark: str) -> Response:
     if not is_free:
         return _overtaken(asked, _fields(asked, tariff))
     chart = View("household", asked.device.device_id, "month", unit=MONEY if tariff else ENERGY)
-    return make_response(redirect(chart.to_url(), 303))
+    said = "tariff-changed" if tariff else "tariff-gone"  # which assets/said.js says above the chart
+    return make_response(redirect(f"{chart.to_url()}#{said}", 303))
 
 
 def _overtaken(asked: Asked, fields: Fields) -> Response:

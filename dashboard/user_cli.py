@@ -111,7 +111,10 @@ def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
 @with_store
 @click.pass_obj
 def invite(settings: Settings, email: str, store_url: str | None) -> None:
-    """Print a new link by which somebody sets a password, the first or another; it works once, for seven days."""
+    """Print a new link by which somebody sets a password, the first or another; it works once, for seven days.
+
+    Links printed before it for the same account work no more.
+    """
     store = opened(settings, store_url)
     accounts = _accounts(store)
     user = _known(accounts, email)

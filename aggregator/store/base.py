@@ -7,12 +7,14 @@ Every write compares with what is stored; writing the same again leaves no chang
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, auto
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from aggregator.documents import Device, Document, Live, Part
 from aggregator.errors import ConfigurationError, shown
 from aggregator.rates import Series
 from aggregator.readings import Reading
+
+Answer = TypeVar("Answer")
 
 Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
 CARRIED = ("readings", "day", "month")  # tables from which another is made, so that each write leaves a change record
@@ -71,6 +73,12 @@ class Store(Protocol):
         """Run `work`, which reads, and writes what it made of it; again when what it read changed meanwhile.
 
         Inside a round, steps may run side by side; they have ended when `settle` returns, or the round does.
+        """
+
+    def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Begin a read that waits for no other, and return what waits for its answer. Outside of rounds and steps.
+
+        Where each read is a journey, those that have begun travel side by side.
         """
 
     # registry

@@ -172,7 +172,7 @@ class DynamoStore(DynamoRegistry):
         self._view.is_consistent = True
         read = Get(TABLE_OF[level], device_id, period)
         for _ in range(TRIES):
-            request = merge_request(self._view.item(read), timezone, currency, parts)
+            request = merge_request(self._view.item(read), timezone, currency, parts, int(self._clock()))
             if request is None:
                 return False
             operation, arguments = request

@@ -10,7 +10,7 @@ from aggregator import search
 from aggregator.documents import Device, Live
 from aggregator.store import items
 from aggregator.store.aws import CONNECTIONS, ConditionFailed, Door
-from aggregator.store.base import ANYTHING, LAST_KEY, Anything, Record
+from aggregator.store.base import ANYTHING, LAST_KEY, Answer, Anything, Record
 from aggregator.store.index import Index
 from aggregator.store.reads import Reader
 from aggregator.store.records import Records
@@ -27,9 +27,13 @@ class DynamoRegistry:
         self._reader = Reader(door, prefix)
         self._rounds = Rounds(self._reader.fetch, CONNECTIONS)
         self._view = View(self._reader, self._rounds)
-        self._index = Index(door, prefix, self._reader)
+        self._index = Index(door, prefix, self._reader, self._rounds.side_by_side)
         self._records = Records(door, f"{prefix}-records", clock)
         self._listed: list[Device] = []
+
+    def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Begin a read, beside those that have begun and those of other requests."""
+        return self._rounds.begin(read)
 
     # registry
 
@@ -52,7 +56,13 @@ class DynamoRegistry:
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """The ids of devices that a text finds, at most `limit`."""
-        return self._found(partial(search.found, text, limit), is_consistent=self._view.is_consistent)
+        is_consistent = self._view.is_consistent
+        having = partial(self._index.having, is_consistent=is_consistent)
+
+        def look(candidates: search.Candidates, known: search.Known) -> list[str]:
+            return search.found(text, limit, candidates, having, known)
+
+        return self._found(look, is_consistent=is_consistent)
 
     def household_devices(self, household: str) -> list[str]:
         """The ids of a household's devices, in order, as they are now."""

@@ -3,15 +3,15 @@
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
 | `readings` | `d` device, `b` start of the UTC half hour | one a reading, see below; `x` expiry (TTL), `m..` meter ids | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
-| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency | about 600, 900 with a tariff | 1 |
-| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c` | about 400 | 1 |
-| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c` | about 200 | 1 |
+| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `t` last change | about 600, 900 with a tariff | 1 |
+| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `t` | about 400 | 1 |
+| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter | about 50 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` horizon, `l..` labels, `f` and `o` (see `index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or what was put aside | see `leases` | about 200 | 1 |
 | `records` | `k` shelf, `s` key | `b` body, `x` expiry (TTL), `w` which write | its body's | 1 a KB |
-| `records` | `k` `find ` + how a term begins, `s` term and device | none | about 50 | 1 |
+| `records` | `k` `find ` + how a term begins, `s` term and device | `v` the other terms of the device | about 150 | 1 |
 
 **A reading** is one attribute, so that writing it twice, or in any order, gives the same item without a read. Its name
 is its offset in the half hour, two digits to the base 62; its value a head byte, then power, import and export, each

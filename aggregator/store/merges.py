@@ -11,9 +11,12 @@ Request = tuple[str, dict[str, Any]]  # the operation, and what it is asked
 
 
 def merge_request(
-    stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None]
+    stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None], now: int
 ) -> Request | None:
-    """What to call so that `stored` has these parts (None removes one); None when it has them already."""
+    """What to call so that `stored` has these parts (None removes one); None when it has them already.
+
+    When it changed (`now`, UTC seconds) is written with what changes and never by itself.
+    """
     before = stored or {}
     wanted: dict[str, Value | None] = {name: part and {"B": items.pack_part(part)} for name, part in parts.items()}
     after = before | wanted
@@ -23,15 +26,16 @@ def merge_request(
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None
-    sets = {name: value for name, value in changed.items() if value is not None}
+    sets = {name: value for name, value in changed.items() if value is not None} | {"t": items.number(now)}
+    gone = [f"#{name}" for name in changed if name not in sets]
     request = _condition(before, [*changed])
-    clauses = ["SET " + ", ".join(f"#{name} = :{name}" for name in sets)] if sets else []
-    clauses += (
-        ["REMOVE " + ", ".join(f"#{name}" for name in changed if name not in sets)] if changed.keys() - sets else []
-    )
-    request["UpdateExpression"] = " ".join(clauses)
+    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
     values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
-    return "update_item", request | ({"ExpressionAttributeValues": values} if values else {})
+    return "update_item", request | {
+        "UpdateExpression": expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
+        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {"#t": "t"},
+        "ExpressionAttributeValues": values,
+    }
 
 
 def _condition(before: Item, names: list[str]) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def unpack_document(level: str, item: Item | None) -> Document | None:
     if not item or not parts:
         return None
     currency = item["c"]["S"] if "c" in item else ""
-    return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency)
+    changed_at = int(item["t"]["N"]) if "t" in item else None  # a former version did not know when
+    return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency, changed_at)
 
 
 def _money_code(units: int | None) -> int:

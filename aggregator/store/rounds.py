@@ -4,10 +4,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aggregator.errors import StoreAway
 from aggregator.store.steps import Fetch, Stale, Step
+
+Answer = TypeVar("Answer")
 
 TRIES = 20  # of a step that keeps finding changed what it read
 
@@ -69,6 +71,10 @@ class Rounds:
         futures = [self._pool.submit(work, *job) for job in jobs]
         wait(futures)
         return [future.result() for future in futures]
+
+    def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Begin a read that no other waits for within it; what is returned waits for its answer."""
+        return self._pool.submit(read).result
 
     def _repeat(self, work: Callable[[], object]) -> None:
         step = self._local.step = Step(self._fetch)

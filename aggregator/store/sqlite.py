@@ -3,7 +3,7 @@
 | table | key | a row is |
 |---|---|---|
 | `readings` | device, start of a UTC half hour | a packed block (`blocks`), and when it was last written |
-| `days`, `months`, `years` | device, period | a document in its wire form (`documents`) |
+| `days`, `months`, `years` | device, period | a document in its wire form (`documents`), and when it last changed |
 | `live`, `devices`, `horizons` | device | the newest reading; the registry; what readings have expired |
 | `prices` | device, start of a UTC half hour | what a kWh costs and earns, as decimal text |
 | `changes` | table, device, key | a dirty key; dirtied again it gets a new sequence number |
@@ -26,6 +26,8 @@ from aggregator.readings import Reading
 from aggregator.store.base import CARRIED, Backlog, Blocks, Change, Written
 from aggregator.store.sqlite_file import TABLES
 from aggregator.store.sqlite_registry import SqliteRegistry
+
+_DOCUMENT = "nullif(changed, 0), body"  # version 2 did not know when
 
 
 class SqliteStore(SqliteRegistry):
@@ -102,14 +104,14 @@ class SqliteStore(SqliteRegistry):
 
     def document(self, level: str, device_id: str, period: str) -> Document | None:
         """One chart, or None."""
-        body = self._body(level, device_id, period)
-        return self._intact(decode, level, device_id, period, body) if body else None
+        row = self._document(level, device_id, period)
+        return self._intact(decode, level, device_id, period, row[0], row[1]) if row else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
         where = "WHERE device_id = ? AND period BETWEEN ? AND ? ORDER BY period"
-        rows = self._all(f"SELECT period, body FROM {TABLES[level]} {where}", device_id, first, last)  # noqa: S608 - constants
-        return [self._intact(decode, level, device_id, period, body) for period, body in rows]
+        rows = self._all(f"SELECT period, {_DOCUMENT} FROM {TABLES[level]} {where}", device_id, first, last)  # noqa: S608 - constants
+        return [self._intact(decode, level, device_id, *row) for row in rows]
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """The first and the last period with a document, or None."""
@@ -132,15 +134,16 @@ class SqliteStore(SqliteRegistry):
     ) -> bool:
         """Replace the named parts of a document (None removes one). True when that changed anything."""
         with self.round():
-            body = self._body(level, device_id, period)
-            stored = self._intact(decode, level, device_id, period, body).parts if body else {}
+            changed, body = self._document(level, device_id, period) or (None, None)
+            stored = self._intact(decode, level, device_id, period, changed, body).parts if body else {}
             merged = {**stored, **parts}
             present = {name: part for name, part in merged.items() if part is not None}
             replaced = encode(timezone, currency, present) if present else None
             if replaced == body:
                 return False
             if replaced:
-                self._run(f"INSERT OR REPLACE INTO {TABLES[level]} VALUES (?, ?, ?)", device_id, period, replaced)  # noqa: S608 - a constant
+                row = (device_id, period, replaced, int(self._clock()))
+                self._run(f"INSERT OR REPLACE INTO {TABLES[level]} VALUES (?, ?, ?, ?)", *row)  # noqa: S608 - a constant
             else:
                 self._run(f"DELETE FROM {TABLES[level]} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
             if level in CARRIED:
@@ -215,9 +218,11 @@ class SqliteStore(SqliteRegistry):
 
     # rows
 
-    def _body(self, level: str, device_id: str, period: str) -> bytes | None:
-        row = self._one(f"SELECT body FROM {TABLES[level]} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
-        return row[0] if row else None
+    def _document(self, level: str, device_id: str, period: str) -> tuple[int | None, bytes] | None:
+        """When a document last changed, and its body."""
+        query = f"SELECT {_DOCUMENT} FROM {TABLES[level]} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
+        row: tuple[int | None, bytes] | None = self._one(query, device_id, period)
+        return row
 
     def _block(self, device_id: str, start: int) -> list[Reading]:
         row = self._one("SELECT body FROM readings WHERE device_id = ? AND start = ?", device_id, start)

@@ -16,7 +16,7 @@ from aggregator.errors import Damaged, StoreAway, StoreUnusable
 Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 2
+VERSION = 3
 BUSY_S = 30  # how long a call waits for another process's write
 TABLES = {"day": "days", "month": "months", "year": "years"}
 _SCHEMA = f"""
@@ -41,13 +41,16 @@ CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT
     key TEXT NOT NULL, since INTEGER NOT NULL, UNIQUE (level, device_id, key));
 PRAGMA application_id = {APPLICATION_ID};
 """
-_SINCE_VERSION_2 = f"""
+_SINCE_VERSION_2 = """
 CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
 CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (shelf, key)) WITHOUT ROWID;
 CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
-PRAGMA user_version = {VERSION};
 """
+_SINCE_VERSION_3 = "".join(
+    f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in TABLES.values()
+)
+_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3)  # by each version to the one before
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
@@ -149,12 +152,14 @@ class SqliteFile:
             return
         if not before and self._one("SELECT 1 FROM sqlite_master"):
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
-        for statement in ("" if before else _SCHEMA).split(";") + _SINCE_VERSION_2.split(";"):
+        for statement in "".join(_ADDED[before:]).split(";"):
             self._run(statement)
-        self._index_devices()
+        self._run(f"PRAGMA user_version = {VERSION}")
+        if before < 2:
+            self._index_devices()
 
     def _index_devices(self) -> None:
-        """Make what devices are found by, which a former version did not have."""
+        """Make what devices are found by, which version 1 did not have."""
 
     def _write_ahead(self) -> None:
         """WAL mode; SQLite does not wait by itself while another process has the file open in the old mode."""

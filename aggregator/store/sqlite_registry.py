@@ -1,6 +1,6 @@
 """What the embedded store knows beside energy: devices, how they are found, their live state, and records."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -9,7 +9,7 @@ import orjson
 from aggregator import search
 from aggregator.documents import Device, Live, check_labels
 from aggregator.errors import Damaged
-from aggregator.store.base import ANYTHING, LAST_KEY, Anything, Record, check_range, check_record
+from aggregator.store.base import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
 from aggregator.store.sqlite_file import SqliteFile
 
 _PAGE = 500  # terms read at once
@@ -18,6 +18,11 @@ _PRESENT = "(expires = 0 OR expires > ?)"
 
 class SqliteRegistry(SqliteFile):
     """The port's registry, live state and records on one SQLite file."""
+
+    def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Read at once: it is all on this machine."""
+        answer = read()
+        return lambda: answer
 
     # registry
 
@@ -44,7 +49,7 @@ class SqliteRegistry(SqliteFile):
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """The ids of devices that a text finds, at most `limit`."""
-        return search.found(text, limit, self._candidates, self._known)
+        return search.found(text, limit, self._candidates, self._having, self._known)
 
     def household_devices(self, household: str) -> list[str]:
         """The ids of a household's devices, in order."""
@@ -74,6 +79,10 @@ class SqliteRegistry(SqliteFile):
             if len(rows) < _PAGE:
                 return
             after = rows[-1]
+
+    def _having(self, words: list[str]) -> Iterator[str]:
+        """Devices that may have all the words."""
+        return search.in_all(words, self._candidates)
 
     def _known(self, device_ids: list[str]) -> list[Device]:
         found = []

@@ -76,7 +76,7 @@ def _page(template: str, device: Device, faults: Faults | None = None, **context
 
 
 def _reason(lang: Language) -> tuple[Answered, Faults]:
-    given = answered(request.form, lang)
+    given = answered(request.form)
     return given, {"reason": lang.say(given.fault)} if given.fault else {}
 
 

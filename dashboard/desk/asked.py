@@ -16,17 +16,11 @@ from aggregator.readings import check_device_id
 from aggregator.store.base import Store
 from dashboard import access
 from dashboard.data import Data
-from dashboard.language import Language, text
+from dashboard.desk import reasons
+from dashboard.language import text
 from dashboard.users import User
 
 NO_REASON = text("Say in a few words why; 3 to 500 characters.")
-SUGGESTIONS = (
-    text("The customer reports missing data"),
-    text("The customer asks about a figure"),
-    text("The device is silent or late"),
-    text("Messages of the device are refused"),
-    text("The meter was exchanged"),
-)
 
 
 class Answered(NamedTuple):
@@ -80,14 +74,13 @@ def clock() -> int:
     return int(time.time())
 
 
-def answered(form: Mapping[str, str], lang: Language) -> Answered:
+def answered(form: Mapping[str, str]) -> Answered:
     """The reason in a form."""
     suggested = form.get("suggested", "")
-    known = suggested if suggested in SUGGESTIONS else ""
+    known = suggested if suggested in reasons.SUGGESTIONS else ""
     typed = form.get("reason", "")[: LONGEST_REASON + 1]
-    whole = ": ".join(filter(None, (lang.say(known) if known else "", typed.strip())))
     try:
-        return Answered(known, typed, check_reason(whole), "")
+        return Answered(known, typed, check_reason(reasons.whole(known, typed)), "")
     except ConfigurationError:
         return Answered(known, typed, "", NO_REASON)
 

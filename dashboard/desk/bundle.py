@@ -13,7 +13,7 @@ from aggregator import periods
 from aggregator.bundle import without_meter_points
 from aggregator.evidence import Evidence
 from aggregator.marks import read_marks
-from aggregator.status import Signal
+from aggregator.status import Signal, Status
 
 FORMAT = 1
 
@@ -33,7 +33,7 @@ def bundle(evidence: Evidence, signals: list[Signal]) -> bytes:
         "signal": _signal(evidence, signals),
         "data": _data(evidence),
         "charts": {
-            "levels": [level._asdict() for level in evidence.levels],
+            "levels": [_timed(level._asdict()) for level in evidence.levels],
             "waiting": _timed(evidence.backlog._asdict()),
             "aside": list(evidence.aside),
         },
@@ -67,11 +67,16 @@ def _signal(evidence: Evidence, signals: list[Signal]) -> dict[str, Any] | None:
         for name, (first, last) in evidence.known.firmwares.items()
     }
     return {
-        "last": _timed(evidence.known.status._asdict()),
+        "last": _status(evidence.known.status),
         "received_at": periods.iso_utc(evidence.known.received_at),
         "firmwares": firmwares,
         "hours": [_timed(one._asdict()) for one in signals],
     }
+
+
+def _status(status: Status) -> dict[str, Any]:
+    counters = status.counters
+    return _timed(status._asdict()) | {"counters": _timed(counters._asdict()) if counters else None}
 
 
 def _data(evidence: Evidence) -> dict[str, Any]:
@@ -82,6 +87,7 @@ def _data(evidence: Evidence) -> dict[str, Any]:
             {**closure._asdict(), "span": _timed(closure.span._asdict()), "is_exact": closure.is_exact}
             for closure in evidence.closures
         ],
+        "counters": [_timed(counted._asdict()) for counted in evidence.counted],
         "refused": {
             "days": {day: dict(counts) for day, counts in evidence.refusals.days.items()},
             "messages": [
@@ -94,7 +100,7 @@ def _data(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-_INSTANTS = ("at", "since", "start", "end", "received_at")
+_INSTANTS = ("at", "since", "start", "utc_start", "end", "received_at", "changed_at")
 
 
 def _timed(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from aggregator.documents import Device, Live
-from aggregator.fleet import MOST_LISTED, OTHERS, STATES, Summary
+from aggregator.fleet import MOST_LISTED, MOST_WAITING, OTHERS, STATES, Summary
 from aggregator.search import masked
 from dashboard.desk.faults import reason_said
 from dashboard.desk.views import Tone
@@ -24,7 +24,7 @@ STATE_NAMES: Mapping[str, str] = {
     "never": text("Never heard"),
 }
 SILENT = tuple(state for state in STATES if state.startswith("silent"))
-REFUSED, FIRMWARE, ALL_SILENT = "refused", "firmware", "silent"
+REFUSED, FIRMWARE, ALL_SILENT, WAITING = "refused", "firmware", "silent", "waiting"
 LAG_WARN_S, LAG_BAD_S = 60, 600
 
 
@@ -63,6 +63,7 @@ class Fleet:
     reasons: Sequence[tuple[str, str]]
     lag: str
     lag_tone: Tone
+    waiting: Count  # devices with changes that are not in the charts yet
 
 
 def device_url(device_id: str) -> str:
@@ -106,6 +107,7 @@ def fleet_view(summary: Summary, lang: Language) -> Fleet:
         [(reason_said(reason, lang), lang.number(number)) for reason, number in _most(summary.refused)],
         lag,
         tone,
+        _waiting(summary, lang),
     )
 
 
@@ -116,6 +118,14 @@ def _silent(summary: Summary, lang: Language) -> Count:
 
 def _from_devices(number: int, lang: Language) -> str:
     return lang.count("from {number} device", "from {number} devices", number)
+
+
+def _waiting(summary: Summary, lang: Language) -> Count:
+    number = summary.waiting_devices
+    is_more = number >= MOST_LISTED or (summary.waiting is not None and summary.waiting > MOST_WAITING)
+    said = lang.count("of {number} device", "of {number} devices", number)
+    name = lang.say("{devices} or more", devices=said) if is_more else said
+    return Count(name, lang.number(number), f"/desk/fleet/{WAITING}", _share(number, summary))
 
 
 def _share(number: int, summary: Summary) -> float:
@@ -149,6 +159,8 @@ def list_title(group: str, name: str, lang: Language) -> str:
         return lang.say("Devices with firmware {firmware}", firmware=lang.say("others") if name == OTHERS else name)
     if group == REFUSED:
         return lang.say("Devices with refused messages today")
+    if group == WAITING:
+        return lang.say("Devices with changes that are not in the charts yet, who waits longest first")
     if group == ALL_SILENT:
         return lang.say("Silent devices")
     if group in SILENT:

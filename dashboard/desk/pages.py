@@ -1,5 +1,7 @@
 """The addresses of the support desk under /desk: search, fleet, and the page of a device."""
 
+from functools import partial
+
 from flask import Blueprint, Flask, Response, abort, jsonify, redirect, request
 from werkzeug.wrappers import Response as Answer
 
@@ -10,13 +12,14 @@ from aggregator.periods import DAY_S, HOUR
 from aggregator.store.base import Store
 from dashboard import access
 from dashboard.data import Data
-from dashboard.desk import actions, faults, trail, trail_page, views, words
-from dashboard.desk.asked import SUGGESTIONS, Answered, Desk, answered, clock, page_asked, staff, who
+from dashboard.desk import actions, counted, faults, reasons, trail, trail_page, views, words
+from dashboard.desk.asked import Answered, Desk, answered, clock, page_asked, staff, who
 from dashboard.desk.finding import (
     ALL_SILENT,
     FIRMWARE,
     REFUSED,
     SILENT,
+    WAITING,
     Found,
     device_url,
     fleet_view,
@@ -132,6 +135,7 @@ def _counts(group: str, name: str) -> list[tuple[str, str]]:
         ALL_SILENT: [("state", state) for state in SILENT],
         FIRMWARE: [("firmware", name)],
         REFUSED: [("refused", "today")],
+        WAITING: [("waterfall", "waiting")],
     }
     return counts[group] if group in counts else abort(404)
 
@@ -146,7 +150,7 @@ def _device(desk: Desk, device_id: str) -> Response:
 
 def _look_up(desk: Desk, device_id: str) -> Response | Answer:
     device, user = desk.registered(device_id), staff()
-    given = answered(request.form, requested())
+    given = answered(request.form)
     if given.fault:
         return _reason_form(device, given, 422)
     audit.look_up(desk.store, who(user), device_id, given.reason, clock())
@@ -161,16 +165,17 @@ def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
         typed="",
         hit=found(device),
         given=given,
-        suggestions=SUGGESTIONS,
+        suggestions=reasons.SUGGESTIONS,
         hours=audit.GRANT_HOURS,
     )
 
 
 def _evidence(desk: Desk, device: Device, user: User) -> Response:
     lang, zone, now = requested(), device.timezone, desk.data.now()
-    known = evidence(desk.store, device, now)
-    signals = status.signal(desk.store, device.device_id, now - status.KEPT_DAYS * DAY_S, now)
-    entries = audit.entries(desk.store, device_id=device.device_id, limit=HISTORY)
+    since = now - status.KEPT_DAYS * DAY_S
+    signals = desk.store.begin(partial(status.signal, desk.store, device.device_id, since, now))
+    history = desk.store.begin(partial(audit.entries, desk.store, device_id=device.device_id, limit=HISTORY))
+    known, entries = evidence(desk.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return written(
         "desk_device.html",
@@ -178,12 +183,13 @@ def _evidence(desk: Desk, device: Device, user: User) -> Response:
         device=device,
         hit=found(device),
         sending=views.sending(known, lang),
-        signal=views.signal(known, signals, lang),
+        signal=views.signal(known, signals(), lang),
         data=faults.data(known, lang),
+        counters=counted.counters(known, lang),
         charts=views.charts(known, lang),
         made=words.to_the_second(now, now, zone, lang),
         zone_said=words.zone_said(now, zone, lang),
-        reason=mine.reason if mine else "",
+        reason=reasons.said(mine.reason, lang) if mine else "",
         until=words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
         history=[trail.row(entry, clock(), zone, lang) for entry in entries],
         history_size=HISTORY,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aggregator.audit import Entry, Seen
-from dashboard.desk import words
+from dashboard.desk import reasons, words
 from dashboard.desk.finding import device_url
 from dashboard.language import Language, text
 from dashboard.users import ADMIN, HOUSEHOLD, SUPPORT
@@ -56,7 +56,7 @@ def row(entry: Entry, now: int, zone: str, lang: Language) -> Row:
         details_said(entry.details, lang),
         entry.device_id,
         device_url(entry.device_id) if entry.device_id else "",
-        entry.reason,
+        reasons.said(entry.reason, lang),
     )
 
 
@@ -64,7 +64,8 @@ def seen_row(seen: Seen, home: str, now: int, zone: str, lang: Language) -> Seen
     """An entry for the home that it is about."""
     role, comma, name = seen.by.partition(", ")
     by = f"{lang.say(BY.get(role, role))}{comma}{name}"
-    return SeenRow(words.instant(seen.at, now, zone, lang), home, by, action_said(seen.action, lang), seen.reason)
+    reason = reasons.said(seen.reason, lang)
+    return SeenRow(words.instant(seen.at, now, zone, lang), home, by, action_said(seen.action, lang), reason)
 
 
 def action_said(action: str, lang: Language) -> str:

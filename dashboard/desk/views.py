@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 from aggregator import periods
 from aggregator.evidence import Evidence, Level
 from aggregator.sending import Reason, State
-from aggregator.status import KEPT_DAYS, Known, Signal, Status
+from aggregator.status import KEPT_DAYS, Known, Signal
 from aggregator.store.base import Backlog
 from dashboard.desk import strips, words
 from dashboard.desk.strips import Line, Strip
 from dashboard.language import Language, text
+from dashboard.signal import Strength, strength
 from dashboard.words import ago, duration, period_name
 
 Tone = Literal["good", "warn", "bad", "unknown"]
@@ -32,9 +33,11 @@ WHY: Mapping[Reason, str] = {
     "only_statuses": text("It still says that it is there, but sends no readings: it hears nothing from the meter."),
     "not_joined": text("It says that it has not joined the meter’s network, so it has nothing to send."),
 }
-# By experience with Zigbee; a reader may think otherwise, so the figures stand beside the word.
-WEAK_DBM, FAIR_DBM = -85, -75
-WEAK_LQI, FAIR_LQI = 50, 100
+STRENGTHS: Mapping[Strength, tuple[Tone, str, str]] = {  # how good that is, in a word, and in a sentence
+    "good": ("good", text("Good"), text("Strong enough for every message.")),
+    "fair": ("warn", text("Fair"), text("Messages may be lost now and then.")),
+    "weak": ("bad", text("Weak"), text("Messages will be lost. Moving it closer to the meter helps.")),
+}
 
 
 class Answer(NamedTuple):
@@ -175,25 +178,11 @@ def _signal_answer(known: Known, now: int, lang: Language) -> Answer:
     said = lang.say("It said so {ago}.", ago=ago(now - known.received_at, lang))
     if status.joined is False:
         return Answer("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {said}")
-    if status.rssi_dbm is None and status.lqi is None:
+    strong = strength(status)
+    if strong is None:
         return Answer("unknown", lang.say("Not known"), lang.say("It has said nothing about its signal."))
-    tone = _strength(status)
-    sentence = {
-        "good": lang.say("Strong enough for every message."),
-        "warn": lang.say("Messages may be lost now and then."),
-        "bad": lang.say("Messages will be lost. Moving it closer to the meter helps."),
-    }[tone]
-    short = {"good": lang.say("Good"), "warn": lang.say("Fair"), "bad": lang.say("Weak")}[tone]
-    return Answer(tone, short, f"{sentence} {said}")
-
-
-def _strength(status: Status) -> Literal["good", "warn", "bad"]:
-    """The worse of both figures; one that is not known counts for nothing."""
-    rssi = 0 if status.rssi_dbm is None else status.rssi_dbm
-    lqi = 255 if status.lqi is None else status.lqi
-    if rssi < WEAK_DBM or lqi < WEAK_LQI:
-        return "bad"
-    return "warn" if rssi < FAIR_DBM or lqi < FAIR_LQI else "good"
+    tone, short, sentence = STRENGTHS[strong]
+    return Answer(tone, lang.say(short), f"{lang.say(sentence)} {said}")
 
 
 def _signal_facts(known: Known, now: int, zone: str, lang: Language) -> list[Fact]:
@@ -227,7 +216,7 @@ def _firmware_said(known: Known, now: int, zone: str, lang: Language) -> str:
 
 def charts(evidence: Evidence, lang: Language) -> Charts:
     """How far each level of the charts is."""
-    levels = [_level(level, lang) for level in evidence.levels]
+    levels = [_level(level, evidence.now, lang) for level in evidence.levels]
     waiting = _waiting(evidence.backlog, evidence.now, lang)
     return Charts(_charts_answer(evidence, lang), levels, waiting, evidence.aside)
 
@@ -251,13 +240,15 @@ def _charts_answer(evidence: Evidence, lang: Language) -> Answer:
     return Answer("warn" if waits else "bad", lang.say("Behind") if waits else lang.say("Wrong"), sentence)
 
 
-def _level(level: Level, lang: Language) -> Fact:
+def _level(level: Level, now: int, lang: Language) -> Fact:
     name = period_name(level.level, level.period, lang)
+    changed = level.changed_at
+    note = "" if changed is None else lang.say("changed {ago}", ago=ago(now - changed, lang))
     if level.is_right:
-        return Fact(name, lang.say("up to date"))
+        return Fact(name, lang.say("up to date"), note)
     if level.behind_s:
-        return Fact(name, lang.say("{duration} behind", duration=duration(level.behind_s, lang)))
-    return Fact(name, lang.say("not what its readings tell"))
+        return Fact(name, lang.say("{duration} behind", duration=duration(level.behind_s, lang)), note)
+    return Fact(name, lang.say("not what its readings tell"), note)
 
 
 def _waiting(backlog: Backlog, now: int, lang: Language) -> str:

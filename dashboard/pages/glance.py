@@ -3,7 +3,7 @@
 from aggregator import periods
 from aggregator.documents import Device
 from aggregator.pricing import currency_of
-from dashboard import comparison, hour, power, states, tiles
+from dashboard import comparison, hour, power, signal, states, tiles
 from dashboard.data import Data
 from dashboard.language import Language
 from dashboard.slots import Slots
@@ -31,6 +31,7 @@ def tile_slots(data: Data, device: Device, view: View, lang: Language) -> Slots:
     month = _going_on(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
         **power.relative(habits, lang),
+        "power-signal.children": signal.said(data.known(device), now, lang),
         **tiles.today(day, today, zone, lang),
         **tiles.base(habits.base_w, data.rates(device, today), day.currency, lang),
         **tiles.month(month, this_month, lang),

@@ -7,6 +7,7 @@ from aggregator import periods
 from aggregator.documents import EMPTY, Device
 from aggregator.pricing import currency_of
 from dashboard import charts, columns, comparison, crumbs, figures, navigation, numbers, sentences, tiles, words
+from dashboard.attributes import attributes
 from dashboard.charts import Chart, Other
 from dashboard.data import Data
 from dashboard.language import Language
@@ -29,6 +30,7 @@ def layout(lang: Language) -> Component:
     ]
     return html.Div(
         [
+            _said(lang),
             html.Div(tiles.layout(lang), className="tiles"),
             html.Section(panel, className="panel"),
             more.layout(lang),
@@ -36,6 +38,15 @@ def layout(lang: Language) -> Component:
         id="household",
         hidden=True,
     )
+
+
+def _said(lang: Language) -> Component:
+    """Where assets/said.js says what has just been done on another page."""
+    sentences = attributes(
+        data_tariff_changed=lang.say("The tariff has been changed. Every chart has its new costs within seconds."),
+        data_tariff_gone=lang.say("There is no tariff any more. Every chart is without costs within seconds."),
+    )
+    return html.P(id="said", className="said", role="status", hidden=True, **sentences)
 
 
 def read(data: Data, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:

@@ -417,7 +417,7 @@ def test_a_year_in_dong_is_more_than_64_bits_and_comes_back() -> None:
     year = {"m01": Part(8_000_000, None, cost=Cost(8_000_000 * 10**13, None, 1))}
     body = documents.encode("Asia/Ho_Chi_Minh", "VND", year)
     assert b'"80000000000000000000"' in body
-    assert documents.decode("year", "d", "2026", body).parts == year
+    assert documents.decode("year", "d", "2026", None, body).parts == year
 
 
 # Properties

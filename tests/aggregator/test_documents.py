@@ -209,7 +209,7 @@ def test_a_sum_is_the_same_however_it_is_grouped(parts: list[Part], cut: int) ->
 
 @given(BODIES, st.sampled_from([LONDON, LORD_HOWE, "UTC"]), st.sampled_from(["", "GBP"]))
 def test_a_document_survives_its_wire_form(parts: dict[str, Part], zone: str, currency: str) -> None:
-    document = decode("day", "cad-1", "2026-11-23", encode(zone, currency, parts))
+    document = decode("day", "cad-1", "2026-11-23", 7, encode(zone, currency, parts))
     assert document == Document("day", "cad-1", "2026-11-23", zone, parts, currency)
     assert all(type(part) is Part for part in document.parts.values())
 
@@ -221,7 +221,7 @@ def test_the_same_content_is_the_same_bytes_in_whatever_order_it_came(parts: dic
     shuffled = {name: parts[name] for name in names}
     body = encode("UTC", "", parts)
     assert encode("UTC", "", shuffled) == body
-    assert encode("UTC", "", decode("day", "d", "2026-01-01", body).parts) == body
+    assert encode("UTC", "", decode("day", "d", "2026-01-01", None, body).parts) == body
 
 
 @given(BODIES, BODIES)

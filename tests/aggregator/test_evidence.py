@@ -15,6 +15,7 @@ from aggregator.ingest import Outcome, ingest, ingest_lines
 from aggregator.readings import Reading
 from aggregator.status import Status
 from aggregator.store import Store, open_store
+from aggregator.store.sqlite import SqliteStore
 from aggregator.verify import rebuild
 from aggregator.worker import drain
 
@@ -158,6 +159,38 @@ def test_a_history_of_half_hours_before_readings_every_minute_is_whole(store: St
 # is the data right?
 
 
+def told_counters(store: Store, at: int, **counters: int) -> None:
+    message = {"device_id": "cad-1", "at": periods.iso_utc(at), **counters}
+    status.keep(store, [status.parse(message, at)], at)
+
+
+def test_the_meters_own_counters_stand_beside_the_charts_of_the_same_time(store: Store) -> None:
+    send(store, steady())
+    midnight = periods.day_start(periods.day_of(NOW, ZONE), ZONE)
+    at = max(NOW - 3600, midnight + 60)
+    told_counters(store, at, meter_day_wh=7, meter_month_wh=9)
+    day, month = found(store).counted
+    assert (day.span, day.at, day.meter_wh, day.charts_wh) == ("day", at, 7, (at - midnight) // 6)
+    assert (month.span, month.meter_wh) == ("month", 9)
+    assert month.charts_wh is not None
+    assert month.charts_wh >= (at - midnight) // 6
+
+
+def test_counters_of_which_the_readings_have_gone_are_not_compared(store: Store) -> None:
+    send(store, steady(NOW - DAY, NOW))
+    told_counters(store, NOW - 2 * DAY, meter_day_wh=7)
+    told = found(store)
+    assert told.counted == []
+    assert told.known
+    assert told.known.status.counters
+
+
+def test_a_device_that_sends_no_counters_has_none(store: Store) -> None:
+    send(store, steady())
+    status.keep(store, [Status("cad-1", NOW, -88, 20, "v1", None, True)], NOW)
+    assert found(store).counted == []
+
+
 def test_gaps_are_told_with_what_became_of_their_energy(store: Store) -> None:
     start = NOW // 1800 * 1800 - DAY
     gaps = [(start, start + 2 * HOUR), (start + 5 * HOUR + 300, start + 5 * HOUR + 1200)]
@@ -278,6 +311,23 @@ def test_charts_that_are_up_to_date_are_so_on_every_level(store: Store) -> None:
         ("year", 0, True),
     ]
     assert (told.backlog.waiting, told.aside) == (0, [])
+
+
+def test_each_level_says_when_its_document_last_changed_and_no_replay_makes_that_later(tmp_path: Path) -> None:
+    clock = iter(range(NOW, NOW + 10**6)).__next__
+    opened = SqliteStore(f"{tmp_path}/changed.db", clock)
+    send(opened, steady())
+    first = [one.changed_at for one in found(opened).levels]
+    assert all(at is not None and at >= NOW for at in first)
+    device = opened.device("cad-1")
+    assert device
+    rebuild(opened, device, None, None)
+    drain(opened)
+    assert [one.changed_at for one in found(opened).levels] == first
+    send(opened, steady(last=NOW + 60), NOW + 60)
+    later = [one.changed_at for one in found(opened, NOW + 60).levels]
+    assert all(after > before for before, after in zip(first, later, strict=True) if after and before)
+    opened.close()
 
 
 def test_what_no_worker_has_carried_yet_is_behind(store: Store) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from aggregator import fleet, refusals, status
@@ -103,6 +104,52 @@ def test_what_is_refused_today_is_counted_with_who_sends_it(store: Store) -> Non
     assert found
     assert (found.refused, found.refused_devices) == ({"bad_time": 3}, 1)
     assert devices_behind(store, "refused", "today") == ["d1"]
+
+
+def wait(store: Store, *devices: str) -> None:
+    for device_id in devices:
+        store.mark("readings", device_id, [str(NOW // 1800 * 1800)])
+
+
+def test_devices_behind_the_lag_are_noted_who_waits_longest_first(store: Store) -> None:
+    wait(store, "zoe", "ann", "bob")
+    store.mark("month", "cat", ["2026-11"])
+    store.mark("readings", "zoe", ["0"])
+    take_census(store, NOW, store.backlog())
+    found = summary(store)
+    assert found
+    assert (found.waiting, found.waiting_devices) == (5, 4)
+    assert devices_behind(store, "waterfall", "waiting") == ["zoe", "ann", "bob", "cat"]
+
+    store.settle(store.changes("readings", 9))
+    take_census(store, NOW, store.backlog())
+    assert devices_behind(store, "waterfall", "waiting") == ["cat"]
+    store.settle(store.changes("month", 9))
+    take_census(store, NOW, store.backlog())
+    assert devices_behind(store, "waterfall", "waiting") == []
+
+
+def test_of_the_devices_behind_the_lag_a_bounded_number_is_listed(store: Store) -> None:
+    wait(store, *(f"d{number:03d}" for number in range(MOST_LISTED + 9)))
+    take_census(store, NOW, store.backlog())
+    listed = devices_behind(store, "waterfall", "waiting")
+    assert listed == [f"d{number:03d}" for number in range(MOST_LISTED)]
+
+
+def test_where_the_lag_is_not_known_nobody_is_said_to_wait(store: Store) -> None:
+    wait(store, "ann")
+    take_census(store, NOW, None)
+    found = summary(store)
+    assert found
+    assert (found.waiting, found.waiting_devices, devices_behind(store, "waterfall", "waiting")) == (None, 0, [])
+
+
+def test_a_census_of_a_former_version_is_still_read(store: Store) -> None:
+    take_census(store, NOW, None)
+    body = orjson.loads(store.record("fleet", "summary") or "")
+    del body["waiting_devices"]
+    store.put_record("fleet", "summary", orjson.dumps(body).decode())
+    assert summary(store)
 
 
 def test_a_census_goes_on_a_page_at_a_time_and_is_seen_only_when_it_has_ended(store: Store) -> None:

@@ -103,22 +103,23 @@ def test_merging_asks_for_nothing_where_nothing_changes(parts: dict[str, Part | 
     present = {name: {"B": items.pack_part(part)} for name, part in parts.items() if part is not None}
     key = items.document_key("home", "2026-11-23")
     stored = key | {"z": items.text("UTC")} | present if present else None
-    assert merge_request(stored, "UTC", "", parts) is None
+    assert merge_request(stored, "UTC", "", parts, START) is None
 
 
 def test_merging_sets_what_changed_on_the_condition_that_it_is_as_it_was() -> None:
     old, new = Part(1, None), Part(2, None)
     stored = items.document_key("home", "2026-11-23") | {"z": items.text("UTC"), "h00": {"B": items.pack_part(old)}}
-    assert merge_request(stored, "UTC", "", {"h00": new, "h01": new, "h02": None}) == (
+    assert merge_request(stored, "UTC", "", {"h00": new, "h01": new, "h02": None}, START) == (
         "update_item",
         {
             "ConditionExpression": "#h00 = :was_h00 AND attribute_not_exists(#h01)",
-            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01",
-            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01"},
+            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t",
+            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t"},
             "ExpressionAttributeValues": {
                 ":was_h00": {"B": items.pack_part(old)},
                 ":h00": {"B": items.pack_part(new)},
                 ":h01": {"B": items.pack_part(new)},
+                ":t": items.number(START),
             },
         },
     )

@@ -48,9 +48,11 @@ def test_a_bomb_is_refused_before_it_is_large() -> None:
         inflated(gzip.compress(bytes(50_000_000)), "gzip")
 
 
+PACKED = gzip.compress(b"[]", mtime=0)
+
+
 @pytest.mark.parametrize(
-    ("body", "encoding"),
-    [(b"[]", "gzip"), (gzip.compress(b"[]")[:-4], "gzip"), (gzip.compress(b"[]") + b"x", "gzip"), (b"[]", "br")],
+    ("body", "encoding"), [(b"[]", "gzip"), (PACKED[:-4], "gzip"), (PACKED + b"x", "gzip"), (b"[]", "br")]
 )
 def test_what_is_not_as_it_was_said_to_be_is_refused(body: bytes, encoding: str) -> None:
     with pytest.raises(Refused, match="wrong_format"):

@@ -1,5 +1,6 @@
 import string
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -92,7 +93,7 @@ def found(devices: Iterable[Device], text: str, limit: int = 100) -> list[str]:
     def known(ids: list[str]) -> list[Device]:
         return [registry[device_id] for device_id in ids if device_id in registry]
 
-    return search.found(text, limit, candidates, known)
+    return search.found(text, limit, candidates, lambda words: search.in_all(words, candidates), known)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,8 @@ def test_the_phrase_comes_before_its_words_and_each_device_once() -> None:
 
 def test_what_the_index_says_too_much_is_not_said() -> None:
     ids = ["renamed", "gone", HOME.device_id]
-    assert search.found("acacia", 9, lambda _: ids, lambda _: [Device("renamed"), HOME]) == [HOME.device_id]
+    read = search.found("acacia road", 9, lambda _: ids, lambda _: ids, lambda _: [Device("renamed"), HOME])
+    assert read == [HOME.device_id]
     moved = Device("moved", household="H-78")
     assert search.of_household("H-77", lambda _: ids, lambda _: [moved, HOME]) == [HOME.device_id]
 
@@ -140,6 +142,26 @@ def test_one_rare_word_among_common_ones_finds_its_device() -> None:
 @given(st.text(), st.text(max_size=20))
 def test_whatever_is_typed_something_is_said(name: str, text: str) -> None:
     assert found([Device("cad", name=name)], text) in ([], ["cad"])
+
+
+def test_what_a_phrase_has_found_enough_of_is_not_asked_for_by_its_words() -> None:
+    def having(words: list[str]) -> list[str]:
+        raise AssertionError(words)
+
+    devices = [Device(f"cad-{number}", name="12 Park Road") for number in range(9)]
+    ids = [device.device_id for device in devices]
+    assert search.found("park road", 9, lambda _: ids, having, lambda _: devices) == ids
+
+
+@given(TYPED, st.integers(2, 5))
+def test_beside_a_term_every_word_is_seen_by_which_its_device_is_found(text: str, size: int) -> None:
+    of_device = terms(replace(HOME, name=text))
+    beside = search.beside(of_device)
+    for term in of_device - {"=H-77="}:
+        word = term[1:][::-1][-size:] if term.startswith("<") else term[:size]
+        assert f" {word}" in beside or f"{word} " in beside
+    assert "=" not in beside
+    assert "<" not in beside
 
 
 # labels

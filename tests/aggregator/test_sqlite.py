@@ -93,23 +93,41 @@ def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
 # a file of a former version
 
 
-def of_the_former_version(path: Path) -> list[str]:
-    """A file of format 1 with a device `d` and others; returns all that is in it, as SQL."""
+DOCUMENTS = ("days", "months", "years")
+SINCE_2 = ("DROP TABLE device_terms", "DROP TABLE records")
+SINCE_3 = tuple(f"ALTER TABLE {table} DROP COLUMN changed" for table in DOCUMENTS)
+
+
+def of_a_former_version(path: Path, version: int = 1) -> list[str]:
+    """A file of format 1 or 2 with a device `d` and others; returns all that is in it, as SQL."""
     store = filled(path)
     ingest(store, [Reading(f"home-{number}", NOW, 1, 2, 3) for number in range(3)], NOW, "UTC")
     drain(store)
     store.close()
     with sqlite3.connect(path) as database:
-        for statement in ("DROP TABLE device_terms", "DROP TABLE records", "PRAGMA user_version = 1"):
+        for statement in (*SINCE_3, *(SINCE_2 if version == 1 else ()), f"PRAGMA user_version = {version}"):
             database.execute(statement)
         content = [*database.iterdump()]
     database.close()
     return content
 
 
-def test_a_file_of_the_former_version_goes_on_working_and_its_devices_can_be_found(tmp_path: Path) -> None:
+def without_instants(path: Path) -> set[str]:
+    """All that is in a file, as SQL, but for when documents changed: that it says of none of them."""
+    with sqlite3.connect(path) as database:
+        assert [database.execute(f"SELECT max(changed) FROM {table}").fetchone() for table in DOCUMENTS] == [(0,)] * 3
+        for statement in ("BEGIN", *SINCE_3):
+            database.execute(statement)
+        content = {*database.iterdump()}
+        database.rollback()
+    database.close()
+    return content
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_a_former_version_goes_on_working_and_its_devices_can_be_found(tmp_path: Path, version: int) -> None:
     path = tmp_path / "wattfall.db"
-    before = of_the_former_version(path)
+    before = of_a_former_version(path, version)
     for _ in range(2):  # the second time it is of this version
         store = SqliteStore(str(path))
         assert store.find_devices("home", 9) == ["home-0", "home-1", "home-2"]
@@ -117,9 +135,9 @@ def test_a_file_of_the_former_version_goes_on_working_and_its_devices_can_be_fou
         read_everything(store)
         store.close()
     with sqlite3.connect(path) as database:
-        assert set(before) <= {*database.iterdump()}
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
     database.close()
+    assert set(before) <= without_instants(path)
     store = SqliteStore(str(path))
     assert store.put_record("notes", "a", "1", was=None)
     assert ingest(store, [Reading("home-9", NOW, 1, 2, 3)], NOW, "UTC") == (1, 0)
@@ -127,9 +145,9 @@ def test_a_file_of_the_former_version_goes_on_working_and_its_devices_can_be_fou
     store.close()
 
 
-def test_processes_that_open_a_file_of_the_former_version_at_once_all_get_it(tmp_path: Path) -> None:
+def test_processes_that_open_a_file_of_a_former_version_at_once_all_get_it(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
-    of_the_former_version(path)
+    of_a_former_version(path)
     program = (
         "import sys, time\n"
         "from aggregator.store import open_store\n"
@@ -143,7 +161,7 @@ def test_processes_that_open_a_file_of_the_former_version_at_once_all_get_it(tmp
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
-    before = of_the_former_version(path)
+    before = of_a_former_version(path)
     change(path, "CREATE TABLE records (mine TEXT)")
     with pytest.raises(StoreUnusable, match="records already exists"):
         SqliteStore(str(path))
@@ -158,7 +176,7 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None
 
 def test_a_device_that_cannot_be_read_does_not_stop_an_upgrade_and_is_found_when_it_is_mended(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
-    of_the_former_version(path)
+    of_a_former_version(path)
     change(path, "UPDATE devices SET body = x'00' WHERE device_id = 'home-1'")
     store = SqliteStore(str(path))
     assert store.find_devices("home", 9) == ["home-0", "home-2"]
@@ -210,7 +228,7 @@ def test_a_sweep_removes_the_records_that_have_expired(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 3")
+    change(path, "PRAGMA user_version = 4")
 
 
 def of_another_program(path: Path) -> None:
@@ -256,7 +274,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 3, this one knows 2); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 4, this one knows 3); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; restore it from a backup"
 CLOSED = "cannot be opened; check that its folder exists and is writable"

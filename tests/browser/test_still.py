@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page, ViewportSize, expect
 
+from aggregator.documents import Device
+from aggregator.status import Status, keep
+from aggregator.store import open_store
 from aggregator.store.base import Store
 from tests.browser.conftest import DESK, PHONE, QUICK_MS, Open, bars, serve
+from tests.dashboard import homes
 
 MOST = 0.02  # the sum of layout shifts; 0.1 is what Google calls good
 WATCH = """() => {
@@ -48,3 +52,28 @@ def test_nothing_jumps_while_a_page_fills_itself_and_polls(
     page.wait_for_timeout(3 * QUICK_MS)
     moved = shifts(page)
     assert sum(float(str(value)) for value, *_ in moved) < MOST, moved
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of homes alike but for the age of their newest reading."""
+    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('states')}/homes.db")
+    for name, age in (("fresh", 4), ("late", 540), ("silent", 4000)):
+        homes.fill(opened, Device(name), "2026-11-16", homes.NOW)
+        opened.put_live([homes.live(name, 1304, age)])
+        keep(opened, [Status(name, homes.NOW, -90, 96, None, None, True)], homes.NOW)
+    yield from serve(opened)
+    opened.close()
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_device_that_becomes_late_and_silent_moves_nothing_and_tells_its_signal_while_it_sends(
+    states: str, visit: Open, size: ViewportSize
+) -> None:
+    heights = []
+    for name in ("fresh", "late", "silent"):
+        page = visit(f"/d/{name}", at=states, viewport=size, ready="h1:visible")
+        expect(page.locator("#power-signal")).to_have_text(" · signal weak", use_inner_text=False)
+        assert page.locator("#power-signal").is_visible() == (name != "silent")
+        heights.append(page.evaluate("document.getElementById('hero').getBoundingClientRect().height"))
+    assert max(heights) - min(heights) < 1, heights

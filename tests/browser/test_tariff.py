@@ -1,5 +1,6 @@
 """The household's tariff in a real browser; each test has a home of its own, as tariffs change what all see."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,11 +44,16 @@ def test_a_first_tariff_is_seen_confirmed_and_prices_the_past(home: tuple[Store,
     expect(page.get_by_text("20 p per kWh · 50 p a day")).to_be_visible()
     assert import_cost(store) is None
     page.get_by_role("button", name=CHANGE).click()
+    expect(page.locator("#said")).to_contain_text("The tariff has been changed.")
     page.wait_for_url("**/d/cad-1/month?unit=money")
     drain(store)
     month = store.document("month", "cad-1", "2026-11")
     assert month
     assert import_cost(store) == (month.total.import_wh or 0) * 2_000_000_000
+    page.get_by_role("link", name="Year", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/d/cad-1/year/2026\?unit=money$"))
+    expect(page.locator("#said")).to_be_hidden()
+    page.go_back()
     cost = ENGLISH.money(month.total.cost.to_pay or 0, "GBP")
     expect(page.locator("figcaption")).to_contain_text(cost, timeout=20_000)
 

@@ -1,5 +1,6 @@
 """What DynamoDB needs to keep the search in step with the registry: several calls, of which any may be the last."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,8 @@ from aggregator.store import items
 from aggregator.store.aws import AwsDoor, Door
 from aggregator.store.base import Store
 from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.index import Index, _shelf
+from aggregator.store.reads import Reader
 from aggregator.store_cli import tables_group
 from tests.contract.conftest import Tables, store_on
 from tests.contract.doors import Answer, Passing
@@ -43,17 +46,23 @@ class Breaking(Passing):
         return answer
 
 
-def index(door: Door, prefix: str) -> set[str]:
-    return {item["s"]["S"] for item in door.call("scan", TableName=f"{prefix}-records")["Items"]}
+def index(door: Door, prefix: str) -> dict[str, str]:
+    """What is beside each term."""
+    found = door.call("scan", TableName=f"{prefix}-records")["Items"]
+    return {item["s"]["S"]: item["v"]["S"] if "v" in item else "" for item in found}
 
 
-def in_step(device: Device) -> set[str]:
-    return {f"{term} {device.device_id}" for term in search.terms(device)}
+def in_step(device: Device) -> dict[str, str]:
+    own = search.terms(device)
+    beside = {term: "" if term.startswith("=") else search.beside(own) for term in own}
+    return {f"{term} {device.device_id}": text for term, text in beside.items()}
 
 
 def can_be_found(store: Store, device: Device) -> bool:
-    found = [store.find_devices(text, 2) for text in (device.name, device.meter_point or "cad", device.device_id)]
-    return [*found, store.household_devices(device.household)] == [[device.device_id]] * 4
+    backwards = " ".join(device.name.split()[::-1])
+    texts = (device.name, backwards, device.meter_point or "cad", device.device_id)
+    found = [store.find_devices(text, 2) for text in texts]
+    return [*found, store.household_devices(device.household)] == [[device.device_id]] * 5
 
 
 @pytest.mark.parametrize("is_after", [False, True])
@@ -118,6 +127,20 @@ class Throttled(Passing):
         return super().call(operation, **request)
 
 
+def test_of_words_so_common_that_few_pages_do_not_hold_them_the_rarest_is_still_found_with_the_others(
+    door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aggregator.store.index._PAGES_OF_WORDS", (2, 4))
+    store = store_on(door, prefix)
+    for number in range(9):
+        store.put_device(Device(f"cad-{number}", name="Park Road"))
+    store.put_device(Device("zzz", name="Park Lane by the Road"))
+    assert store.find_devices("road lane park", 9) == ["zzz"]
+    assert len(store.find_devices("road park", 5)) == 5
+    assert store.find_devices("road street", 5) == []
+    store.close()
+
+
 def test_what_dynamodb_leaves_undone_of_a_batch_is_done_after_all(door: AwsDoor, prefix: str) -> None:
     store = store_on(Throttled(door), prefix)
     for number in range(4):
@@ -167,6 +190,24 @@ def test_tables_create_adds_what_a_former_version_did_not_have(door: AwsDoor, ta
         store.close()
 
 
+def test_terms_of_a_former_version_are_found_with_others_and_get_what_stands_beside_them(
+    door: AwsDoor, prefix: str
+) -> None:
+    store = store_on(door, prefix)
+    store.put_device(OLD)
+    own = {"d": items.text(OLD.device_id)}
+    expression = {"UpdateExpression": "SET f = :f", "ExpressionAttributeValues": {":f": items.number(1)}}
+    door.call("update_item", TableName=f"{prefix}-devices", Key=own, **expression)
+    for term in search.terms(OLD):
+        bare = {"k": items.text(_shelf(term)), "s": items.text(f"{term} {OLD.device_id}")}
+        door.call("put_item", TableName=f"{prefix}-records", Item=bare)
+    assert store.find_devices("road 8901", 9) == [OLD.device_id]
+    assert store.find_devices("road 8902", 9) == []
+    assert Index(door, prefix, Reader(door, prefix)).put_missing() == 1
+    assert index(door, prefix) == in_step(OLD)
+    store.close()
+
+
 def test_a_search_is_a_few_queries_and_never_a_scan(door: AwsDoor, prefix: str) -> None:
     writer = store_on(door, prefix)
     for number in range(30):
@@ -178,6 +219,15 @@ def test_a_search_is_a_few_queries_and_never_a_scan(door: AwsDoor, prefix: str) 
     watched.calls.clear()
     assert reader.find_devices("0007", 10) == ["cad-0007"]
     assert watched.calls == ["query", "query", "batch_get_item"]
+    watched.calls.clear()
+    assert len(reader.find_devices("road park", 10)) == 10
+    assert Counter(watched.calls) == {"query": 6, "batch_get_item": 1}
+    watched.calls.clear()
+    assert reader.find_devices("road 0007", 10) == ["cad-0007"]
+    assert Counter(watched.calls) == {"query": 6, "batch_get_item": 1}
+    watched.calls.clear()
+    assert reader.find_devices("road 7777", 10) == []
+    assert Counter(watched.calls) == {"query": 6}
     watched.calls.clear()
     assert len(reader.household_devices("h1")) == 30
     assert watched.calls == ["query", "batch_get_item"]

@@ -45,6 +45,7 @@ WELL = Evidence(
     [],
     [],
     [],
+    [],
     Refusals({}, []),
     [],
     [Level("day", "2026-11-23", 0, True), Level("month", "2026-11", 0, True), Level("year", "2026", 0, True)],

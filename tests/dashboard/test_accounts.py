@@ -150,12 +150,23 @@ def test_an_invitation_sets_a_password_once(store: Store) -> None:
     assert accounts.check("ann@example.org", PASSWORD)
 
 
-def test_of_two_invitations_the_second_dies_with_the_first(store: Store) -> None:
+def test_a_new_invitation_ends_those_before_it(store: Store) -> None:
+    accounts = accounts_on(store)
+    user, other = accounts.add("ann@example.org"), accounts.add("bob@example.org")
+    others, first, second = accounts.invite(other), accounts.invite(user), accounts.invite(user)
+    assert [bool(accounts.invited(token)) for token in (first, second, others)] == [False, True, True]
+    assert accounts.accept(first, PASSWORD) is None
+    assert accounts.accept(second, PASSWORD)
+
+
+def test_an_invitation_of_a_former_version_can_be_used_until_there_is_a_new_one(store: Store) -> None:
     accounts = accounts_on(store)
     user = accounts.add("ann@example.org")
-    first, second = accounts.invite(user), accounts.invite(user)
-    assert accounts.accept(first, PASSWORD)
-    assert accounts.accept(second, "another good password") is None
+    former = accounts.invite(user)
+    store.drop_record("invited", user.user_id)
+    assert accounts.invited(former)
+    accounts.invite(user)
+    assert accounts.invited(former) is None
 
 
 def test_of_two_who_use_an_invitation_at_once_one_wins(store: Store) -> None:
@@ -191,8 +202,8 @@ def test_the_store_holds_neither_passwords_nor_invitations(store: Store) -> None
     accounts = accounts_on(store)
     user = somebody(store)
     token = accounts.invite(user)
-    held = [record for shelf in (USERS, "invitations", "emails") for record in store.records(shelf)]
-    assert len(held) == 3
+    held = [record for shelf in (USERS, "invitations", "invited", "emails") for record in store.records(shelf)]
+    assert len(held) == 4
     assert not [record for record in held if token in repr(record) or PASSWORD in repr(record)]
 
 

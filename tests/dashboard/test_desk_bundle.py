@@ -3,15 +3,16 @@ from dataclasses import replace
 
 import orjson
 
-from aggregator.evidence import Closure
+from aggregator.counters import Counted
+from aggregator.evidence import Closure, Level
 from aggregator.gaps import Gap
 from aggregator.periods import HOUR, Window
 from aggregator.readings import Reading
 from aggregator.refusals import Message, Refusals
 from aggregator.register_steps import Step
-from aggregator.status import Signal
+from aggregator.status import Counters, Known, Signal
 from dashboard.desk.bundle import bundle, file_name
-from tests.dashboard.desks import DEVICE, evidence
+from tests.dashboard.desks import DEVICE, SAID, evidence
 from tests.dashboard.homes import NOW
 
 FULL = evidence(
@@ -42,6 +43,18 @@ def test_a_bundle_holds_the_evidence_with_times_that_all_can_read() -> None:
     assert found["data"]["refused"]["messages"][0]["payload"] == '{"at":"x\\x00"}'
     assert found["data"]["last_readings"][0]["at"] == "2026-11-23T14:20:00Z"
     assert found["charts"]["aside"] == ["day 2026-11-17: damaged"]
+
+
+def test_a_bundle_holds_the_meters_own_counters_and_when_each_chart_changed() -> None:
+    told = Known(SAID._replace(counters=Counters(NOW - 8, 1_204, None, None)), NOW - 8, {})
+    counted = Counted("day", NOW - 8, NOW - HOUR, 1_204, 1_200, NOW, None, 0)
+    levels = [Level("day", "2026-11-23", 0, True, NOW - 2)]
+    found = orjson.loads(bundle(evidence(known=told, counted=[counted], levels=levels), []))
+    counters = {"at": "2026-11-23T14:19:56Z", "day_wh": 1_204, "week_wh": None, "month_wh": None}
+    assert found["signal"]["last"]["counters"] == counters
+    assert found["data"]["counters"][0]["meter_wh"] == 1_204
+    assert found["data"]["counters"][0]["utc_start"] == "2026-11-23T14:20:04Z"
+    assert found["charts"]["levels"][0]["changed_at"] == "2026-11-23T14:20:02Z"
 
 
 def test_a_bundle_says_nothing_by_which_a_home_is_found_and_no_tariff() -> None:

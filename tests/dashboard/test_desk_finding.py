@@ -80,6 +80,16 @@ def test_the_waterfall_is_as_late_as_its_oldest_change(
     assert (fleet.lag, fleet.lag_tone) == (said, tone)
 
 
+@pytest.mark.parametrize(
+    ("waiting", "devices", "said"),
+    [(1, 1, "of 1 device"), (700, 41, "of 41 devices"), (9_000, 41, "of 41 devices or more"), (0, 0, "of 0 devices")],
+)
+def test_the_lag_leads_to_the_devices_behind_it(waiting: int, devices: int, said: str) -> None:
+    summary = replace(SUMMARY, waiting=waiting, waiting_since=NOW - 90, waiting_devices=devices)
+    count = finding.fleet_view(summary, ENGLISH).waiting
+    assert (count.name, count.url) == (said, "/desk/fleet/waiting")
+
+
 def test_a_fleet_without_devices_is_shown_as_such() -> None:
     empty = finding.fleet_view(Summary(NOW, 0, dict.fromkeys(STATES, 0), {}, {}, 0, 0, None), ENGLISH)
     assert (empty.devices, empty.sending.number, empty.sending.share, empty.silences) == (0, "0", 0.0, [])
@@ -98,6 +108,7 @@ def test_a_list_says_where_in_it_one_is_and_where_it_ends() -> None:
         ("silent_1_hour", "", "Devices silent for 1 h to 1 day"),
         ("firmware", "v2.0.2", "Devices with firmware v2.0.2"),
         ("refused", "", "Devices with refused messages today"),
+        ("waiting", "", "Devices with changes that are not in the charts yet, who waits longest first"),
     ],
 )
 def test_a_list_says_what_its_devices_have_in_common(group: str, name: str, title: str) -> None:

@@ -7,10 +7,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from aggregator import audit, refusals
+from aggregator import audit, refusals, status
 from aggregator.documents import Device
 from aggregator.errors import Refused
 from aggregator.fleet import take_census
+from aggregator.periods import iso_utc, period_of
 from aggregator.store.base import Store
 from dashboard.users import ADMIN, HOUSEHOLD
 from tests.dashboard.desks import DEVICE, FORMS, PAGE, actions, look_up, post, sent, server_on, staff_on
@@ -117,6 +118,16 @@ def test_a_suggested_reason_is_enough_and_more_words_are_added(desk: FlaskClient
     assert reasons == ["The customer reports missing data: Tuesday", "The customer reports missing data"]
 
 
+def test_a_suggested_reason_is_read_in_the_language_of_who_reads_it(desk: FlaskClient, store: Store) -> None:
+    form = {"suggested": "The customer reports missing data", "reason": "Dienstag"}
+    desk.post(PAGE, data={"csrf": token_in(desk.get(PAGE).text), **form}, headers={"Accept-Language": "de"})
+    (entry,) = audit.entries(store, device_id="cad-1")
+    assert entry.reason == "The customer reports missing data: Dienstag"
+    read = [desk.get(PAGE, headers={"Accept-Language": code}).text for code in ("de", "en")]
+    assert "Der Kunde meldet fehlende Daten: Dienstag" in read[0]
+    assert "The customer reports missing data: Dienstag" in read[1]
+
+
 def leave(client: FlaskClient) -> TestResponse:
     return client.post(f"{PAGE}/leave", data={"csrf": token_in(client.get(PAGE).text)})
 
@@ -188,6 +199,17 @@ def test_each_number_of_the_fleet_leads_to_its_devices(desk: FlaskClient, store:
     assert Page(desk.get("/desk/fleet/never").text).having(href="/desk/device/cad-2")
 
 
+def test_the_lag_of_the_waterfall_leads_to_the_devices_behind_it(desk: FlaskClient, store: Store, clock: Clock) -> None:
+    take_census(store, clock(), store.backlog())
+    assert not Page(desk.get("/desk").text).having(href="/desk/fleet/waiting")
+    for device_id in ("cad-2", "cad-1"):
+        store.mark("day", device_id, ["2026-11-23"])
+    take_census(store, clock(), store.backlog())
+    assert Page(desk.get("/desk").text).having(href="/desk/fleet/waiting")
+    listed = desk.get("/desk/fleet/waiting").text
+    assert 0 < listed.index("/desk/device/cad-2") < listed.index("/desk/device/cad-1")
+
+
 @pytest.mark.parametrize("group", ["nonsense", "state", ".."])
 def test_a_group_that_is_none_is_not_there(desk: FlaskClient, group: str) -> None:
     assert desk.get(f"/desk/fleet/{group}").status_code == 404
@@ -236,6 +258,24 @@ def test_the_questions_are_answered_in_the_order_in_which_they_are_asked(
     )
     places = [text.index(question) for question in questions]
     assert places == sorted(places)
+
+
+def test_the_page_sets_the_meters_own_counters_beside_the_charts(
+    seen: Callable[[], str], store: Store, clock: Clock
+) -> None:
+    sent(store, clock())
+    assert "This device sends none." in Page(seen()).words
+    charts = store.document("day", "cad-1", period_of("day", clock() - 10, "Europe/London"))
+    assert charts
+    message = {"device_id": "cad-1", "at": iso_utc(clock() - 10), "meter_day_wh": charts.total.import_wh}
+    status.keep(store, [status.parse(message, clock())], clock())
+    assert "Import as the meter counted it itself" in Page(seen()).words
+    assert "the same" in Page(seen()).words
+
+
+def test_the_page_says_when_each_chart_last_changed(seen: Callable[[], str], store: Store, clock: Clock) -> None:
+    sent(store, clock())
+    assert Page(seen()).words.count("changed ") == 3
 
 
 def test_a_device_that_never_sent_has_a_page_that_says_so(seen: Callable[[], str]) -> None:

@@ -104,9 +104,9 @@ def signal_of(**different: Any) -> views.SignalView:  # noqa: ANN401 - any of it
     [
         (-61, 180, "good", "Good"),
         (-76, 180, "warn", "Fair"),
-        (-61, 99, "warn", "Fair"),
+        (-61, 59, "warn", "Fair"),
         (-86, 180, "bad", "Weak"),
-        (-61, 49, "bad", "Weak"),
+        (-61, 29, "bad", "Weak"),
         (None, 180, "good", "Good"),
         (-90, None, "bad", "Weak"),
         (None, None, "unknown", "Not known"),
@@ -152,6 +152,13 @@ def test_charts_that_hold_what_the_readings_tell_are_good() -> None:
     assert view.answer[:2] == ("good", "Yes")
     assert view.waiting == "Nothing waits in the waterfall."
     assert view.levels[0] == ("Monday 23 November 2026", "up to date", "")
+
+
+def test_each_chart_says_when_it_last_changed_where_that_is_known() -> None:
+    day = Level("day", "2026-11-23", 0, True, NOW - 2)
+    month = Level("month", "2026-11", 600, False, NOW - 7200)
+    levels = views.charts(evidence(levels=[day, month, Level("year", "2026", 0, False)]), ENGLISH).levels
+    assert [fact.note for fact in levels] == ["changed 2 s ago", "changed 2 h ago", ""]
 
 
 def test_a_chart_behind_while_the_waterfall_works_is_only_late() -> None:

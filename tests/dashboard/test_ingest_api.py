@@ -90,7 +90,9 @@ def test_each_refused_item_is_named_and_kept_and_the_others_are_taken(post: Post
 
 
 @pytest.mark.parametrize(
-    "body", [b"{cut", b"\xff\xfe", b"[1, 2]", b"{}", b"[" * 100_000, b'{"power_w": ' + b"9" * 100_000]
+    "body",
+    [b"{cut", b"\xff\xfe", b"[1, 2]", b"{}", b"[" * 100_000, b'{"power_w": ' + b"9" * 100_000],
+    ids=["cut", "no text", "numbers", "empty", "deep", "many digits"],
 )
 def test_where_nothing_can_be_used_the_answer_is_400_with_the_reasons(post: Post, body: bytes) -> None:
     status, said = answer(post(body))
@@ -216,6 +218,7 @@ def test_the_allowances_are_of_a_clock_that_goes_on(store: Store) -> None:
         b'{"refused": "no_values", "detail": "\\ud800", "payload": "\\udfff\\u001b[2J"}',
         b'{"refused": "no_values", "payload": {"a": 1e999}}',
     ],
+    ids=["deep", "surrogates", "no text"],
 )
 def test_what_a_gateway_reports_can_break_nothing(post: Post, store: Store, body: bytes) -> None:
     assert post(body).status_code == 400

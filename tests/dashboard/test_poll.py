@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from flask_caching.backends.base import BaseCache
 
+from aggregator import status
 from aggregator.documents import Device, Live
 from aggregator.readings import Reading
+from aggregator.status import Status
 from aggregator.store.base import Store
 from dashboard.cache import Kept
 from dashboard.data import HABITS_S, Data
 from dashboard.languages import ENGLISH
+from dashboard.pages.glance import tile_slots
 from dashboard.screen import live
 from dashboard.slots import LIVE, Slots
 from dashboard.view import View
@@ -58,6 +61,18 @@ class Expiring(BaseCache):
         return True
 
 
+def test_the_signal_comes_with_the_tiles_is_read_once_a_minute_and_is_in_no_poll(store: Store) -> None:
+    homes.furnish(store)
+    status.keep(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
+    page = Page(store)
+    read = [page.tiles(after)["power-signal.children"] for after in (0, 30)]
+    assert read == [" · signal good"] * 2
+    assert page.store.asked["record"] == 1
+    page.tiles(after=60)
+    assert page.store.asked["record"] == 2
+    assert "power-signal.children" not in page.poll()
+
+
 class Page:
     """An open page, which remembers what it was told of the last hour as assets/hour.js does."""
 
@@ -74,6 +89,12 @@ class Page:
         if told := slots.get("hour.data"):
             self.known = [told["device"], told["newest"]]
         return slots
+
+    def tiles(self, after: int) -> Slots:
+        self.now += after
+        device = self._data.device(MEMBER, "cad-1")
+        assert device
+        return tile_slots(self._data, device, View("household", "cad-1"), ENGLISH)
 
     def points(self, device: str = "cad-1", after: int = 0) -> list[tuple[int, int]] | None:
         """What a poll tells of the last hour."""

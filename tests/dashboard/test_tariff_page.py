@@ -125,7 +125,7 @@ def test_the_household_confirms_and_its_costs_change(household: Household) -> No
     household.tariff_is({"from": "2026-10-01", "import": "0.2"})
     preview = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text)
     answer = household.post(preview.sent, "confirm")
-    assert (answer.status_code, answer.location) == (303, "/d/cad-1/month?unit=money")
+    assert (answer.status_code, answer.location) == (303, "/d/cad-1/month?unit=money#tariff-changed")
     assert household.tariff() == tariff_from_json(
         {"currency": "GBP", "versions": [{"from": "2026-10-01", "import": "0.245"}]}
     )
@@ -223,7 +223,7 @@ def test_a_tariff_can_be_taken_away_again(household: Household) -> None:
     assert "There will be no tariff" in preview.words
     assert Page(household.post(preview.sent, "edit").text).sent["currency"] == "GBP"
     answer = household.post(preview.sent, "confirm")
-    assert (answer.status_code, answer.location) == (303, "/d/cad-1/month")
+    assert (answer.status_code, answer.location) == (303, "/d/cad-1/month#tariff-gone")
     assert household.tariff() is None
 
 

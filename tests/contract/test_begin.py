@@ -1,0 +1,75 @@
+"""Reads that wait for no other."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from aggregator.documents import Device
+from aggregator.errors import StoreAway
+from aggregator.evidence import evidence
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.store.aws import Door
+from aggregator.store.base import Store
+from aggregator.store.dynamodb import DynamoStore
+from aggregator.worker import drain
+from tests.contract.conftest import Clock
+from tests.contract.doors import Answer, Passing
+
+PATIENCE_S = 20
+
+
+def test_what_has_begun_brings_its_answer_whenever_it_is_asked_for(either: Store) -> None:
+    either.put_device(Device("cad-1"))
+    begun = [either.begin(lambda name=name: either.device(name)) for name in ("cad-1", "cad-2")]  # type: ignore[misc]
+    assert [answer() for answer in begun[::-1]] == [None, Device("cad-1")]
+    assert begun[0]() == Device("cad-1")
+
+
+class Meeting(Passing):
+    """Answers reads of one table only when so many are under way at once."""
+
+    def __init__(self, door: Door, parties: int) -> None:
+        super().__init__(door)
+        self._barrier = threading.Barrier(parties)
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        if operation == "get_item":
+            self._barrier.wait(PATIENCE_S)
+        return super().call(operation, **request)
+
+
+def test_on_dynamodb_reads_that_have_begun_are_under_way_together(door: Door, prefix: str) -> None:
+    store = DynamoStore(Meeting(door, 5), prefix)
+    begun = [store.begin(lambda: store.device("cad-1")) for _ in range(5)]
+    assert [answer() for answer in begun] == [None] * 5
+    store.close()
+
+
+def test_a_read_that_fails_says_so_to_who_asks_for_it(door: Door, prefix: str) -> None:
+    class Away(Passing):
+        def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401, ARG002 - as boto3 takes it
+            raise StoreAway("the network is gone")
+
+    store = DynamoStore(Away(door), prefix)
+    answer = store.begin(lambda: store.device("cad-1"))
+    with pytest.raises(StoreAway):
+        answer()
+    store.close()
+
+
+def test_all_that_the_evidence_of_a_device_reads_first_is_under_way_together(
+    door: Door, prefix: str, clock: Clock
+) -> None:
+    writer = DynamoStore(door, prefix, 36_500, 0, clock)
+    now = int(clock.now)
+    writer.put_device(Device("cad-1", "UTC"))
+    readings = [Reading("cad-1", at, 600, (at - now) // 6 + 99_999, None) for at in range(now - 7200, now, 60)]
+    ingest(writer, readings, now, "UTC")
+    drain(writer)
+    reader = DynamoStore(Meeting(door, 6), prefix, 36_500, 0, clock)  # live, status, month, year, horizon, put aside
+    found = evidence(reader, Device("cad-1", "UTC"), now)
+    assert [one.is_right for one in found.levels] == [True] * 3
+    for store in (reader, writer):
+        store.close()
