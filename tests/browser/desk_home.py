@@ -7,7 +7,7 @@ from aggregator.fleet import take_census
 from aggregator.ingest import ingest
 from aggregator.periods import DAY_S, HOUR
 from aggregator.readings import Reading
-from aggregator.status import Status, keep
+from aggregator.status import Counters, Status, keep
 from aggregator.store.base import Store
 from aggregator.worker import drain
 from tests.dashboard.homes import LONDON, NOW, instant
@@ -41,6 +41,8 @@ def furnish(store: Store) -> None:
     store.merge_parts("day", HOME.device_id, TUESDAY, LONDON, dict.fromkeys(LOST))
     hours = range(NOW - 8 * DAY_S, NOW, HOUR)
     keep(store, [Status(HOME.device_id, at, -61 - at // HOUR % 9, 180, "v2.0.2", "IHD-02", True) for at in hours], NOW)
+    told = Counters(NOW - 64, 8_100, 8_590, None)
+    keep(store, [Status(HOME.device_id, NOW - 64, None, None, None, None, None, told)], NOW - 64)
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("bad_time", "at is '<script>'"), NOW)
     refusals.keep(store, batch, NOW)
