@@ -18,10 +18,19 @@ KILLS = 12
 ROOT = Path(__file__).parent.parent.parent
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+def start(*arguments: str, lines: int) -> "tuple[subprocess.Popen[str], str]":
+    """A process, and the first lines that it says: it is at work."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
+    assert process.stdout
+    return process, "".join(process.stdout.readline() for _ in range(lines))
+
+
+def start_worker(url: str) -> "subprocess.Popen[str]":
+    worker, said = start("dashboard.cli", "worker", "--store", url, lines=1)
+    assert "lag" in said
+    return worker
 
 
 def kill(process: "subprocess.Popen[str]") -> str:
@@ -38,14 +47,15 @@ def acknowledged(output: str) -> int:
 
 def test_what_was_acknowledged_survives_sigkill_of_ingester_and_worker(tmp_path: Path) -> None:
     url, chance, done = f"sqlite:///{tmp_path / 'crash.db'}", random.Random(3), 0
-    worker = start("dashboard.cli", "worker", "--store", url)
+    worker = start_worker(url)
     for _ in range(KILLS):
-        ingester = start(crash_ingester.__name__, url, str(done))
-        time.sleep(chance.uniform(0.3, 0.9))
-        if chance.random() < 0.6:
+        ingester, begun = start(crash_ingester.__name__, url, str(done), lines=2)
+        time.sleep(chance.uniform(0, 0.1))
+        if is_worker_killed := chance.random() < 0.6:
             kill(worker)
-            worker = start("dashboard.cli", "worker", "--store", url)
-        done = max(done, acknowledged(kill(ingester)) + 1)
+        done = max(done, acknowledged(begun + kill(ingester)) + 1)
+        if is_worker_killed:
+            worker = start_worker(url)
     kill(worker)
 
     store = open_store(url)

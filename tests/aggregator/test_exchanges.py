@@ -18,23 +18,10 @@ from aggregator.readings import Reading
 from aggregator.retention import expire
 from aggregator.store import Store
 from aggregator.worker import drain
-from tests.aggregator.test_invariants import (
-    HOME,
-    HOUR,
-    NOW,
-    Documents,
-    Series,
-    batchings,
-    check_levels_sum,
-    clean,
-    documents,
-    fresh_store,
-    messy,
-    outcome,
-    register_span,
-    take_in,
-    total,
-)
+from tests.aggregator.invariants.reference import register_span
+from tests.aggregator.invariants.series import HOME, HOUR, NOW, Series, batchings, clean, messy
+from tests.aggregator.invariants.stores import Documents, check_levels_sum, documents, outcome, take_in, total
+from tests.copies import fresh_store
 
 START = 1_774_742_400  # 2026-03-29T00:00:00Z, the night in which London's clocks go forward
 MARKS = st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=3)

@@ -1,9 +1,7 @@
 """Money in the waterfall: priced as it lands, priced again when a tariff or a price changes, and never the energy."""
 
 import random
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +21,7 @@ from aggregator.store import Store, open_store
 from aggregator.tariffs import Tariff, tariff_from_json
 from aggregator.verify import differences
 from aggregator.worker import drain
+from tests.copies import fresh_store
 
 HOME, LONDON = "home", "Europe/London"
 START = 1_774_656_000  # 2026-03-28T00:00Z; the clocks go forward on the 29th
@@ -62,14 +61,6 @@ def prices(count: int, seed: int = 2, share: float = 0.9) -> Series:
         {start: Decimal(chance.randrange(-500, 4000)) / 10_000 for start in starts},
         {start: Decimal(chance.randrange(1500)) / 10_000 for start in starts},
     )
-
-
-@contextmanager
-def fresh_store() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_store(f"sqlite:///{Path(folder) / 'money.db'}")
-        yield store
-        store.close()
 
 
 def take_in(store: Store, rows: Sequence[Reading]) -> None:

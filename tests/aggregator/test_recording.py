@@ -4,16 +4,19 @@ import gzip
 import json
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from shutil import copytree
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
 
 from aggregator.documents import Document
-from aggregator.store import Store, open_store
+from aggregator.store import open_store
 from dashboard.cli import main
 
 RECORDING = Path(__file__).parent.parent / "data" / "uci_household_1min.txt.gz"
@@ -34,80 +37,85 @@ def recorded() -> Iterator[tuple[datetime, Decimal]]:
                 )
 
 
-def readings() -> list[dict[str, object]]:
-    """The recording as a device would have sent it: the register after each minute, accumulated and cut to Wh."""
+@pytest.fixture(scope="module")
+def readings() -> list[tuple[str, int, int]]:
+    """The recording as a device would have sent it: instant, power, and the register after each minute, accumulated and
+    cut to Wh.
+    """
     register, rows = Decimal(0), []
     for at, power_kw in recorded():
         register += power_kw * 1000 / 60
-        rows.append(
-            {"device_id": "uci", "at": at.isoformat(), "power_w": int(power_kw * 1000), "import_wh": int(register)}
-        )
-    return rows
-
-
-@pytest.fixture(scope="module")
-def lines() -> list[str]:
-    rows = [json.dumps(row) for row in readings()]
+        rows.append((at.isoformat(), int(power_kw * 1000), int(register)))
     assert len(rows) == ROWS
     return rows
 
 
-def ingest(store: str, text: str) -> dict[str, object]:
-    result = CliRunner().invoke(main, ["ingest", "--store", store], input=text)
+@pytest.fixture(scope="module")
+def lines(readings: list[tuple[str, int, int]]) -> list[str]:
+    return [
+        json.dumps({"device_id": "uci", "at": at, "power_w": power_w, "import_wh": import_wh})
+        for at, power_w, import_wh in readings
+    ]
+
+
+def ingest(path: Path, lines: list[str]) -> dict[str, object]:
+    result = CliRunner().invoke(main, ["ingest", "--store", f"sqlite:///{path}"], input="\n".join(lines))
     outcome = json.loads(result.stdout.splitlines()[-1])
     assert isinstance(outcome, dict)
     return outcome
 
 
-def set_up(path: Path) -> str:
-    url = f"sqlite:///{path}"
-    CliRunner().invoke(main, ["device", "set", "uci", "--timezone", "Europe/Paris", "--store", url])
-    return url
+def set_up(path: Path) -> Path:
+    CliRunner().invoke(main, ["device", "set", "uci", "--timezone", "Europe/Paris", "--store", f"sqlite:///{path}"])
+    return path
 
 
-def documents(store: Store) -> list[Document | None]:
-    return [
-        store.document(level, "uci", period)
-        for level in ("day", "month", "year")
-        for period in store.periods(level, "uci")
-    ]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
+    """A store that has taken in all of it at once."""
+    path = set_up(tmp_path_factory.mktemp("recording") / "whole.db")
+    assert ingest(path, lines) == {"accepted": ROWS, "unchanged": 0, "rejected": 0, "reasons": {}}
+    return path
 
 
-def test_day_totals_equal_the_recordings_own_sums(tmp_path: Path, lines: list[str]) -> None:
-    url = set_up(tmp_path / "once.db")
-    assert ingest(url, "\n".join(lines)) == {"accepted": ROWS, "unchanged": 0, "rejected": 0, "reasons": {}}
+def documents(path: Path) -> list[Document | None]:
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        return [
+            store.document(level, "uci", period)
+            for level in ("day", "month", "year")
+            for period in store.periods(level, "uci")
+        ]
 
-    store = open_store(url)
+
+def test_day_totals_equal_the_recordings_own_sums(whole: Path, readings: list[tuple[str, int, int]]) -> None:
     first: dict[str, int] = {}  # of a day: the register at its first minute
-    for row in readings():
-        first.setdefault(str(row["at"])[:10], int(str(row["import_wh"])))
-    days = list(first)
-    whole = days[1:-1]  # the recording begins and ends within a day
-    for day, following in zip(whole, days[2:], strict=True):
-        document = store.document("day", "uci", day)
-        assert document is not None
-        assert document.total.import_wh == first[following] - first[day]
-    year = [store.document("year", "uci", period) for period in ("2006", "2007")]
-    rows = readings()
-    recorded_wh = int(str(rows[-1]["import_wh"])) - int(str(rows[0]["import_wh"]))
+    for at, _, import_wh in readings:
+        first.setdefault(at[:10], import_wh)
+    days = list(first)[1:]  # the recording begins and ends within a day
+    with closing(open_store(f"sqlite:///{whole}")) as store:
+        for day, following in pairwise(days):
+            document = store.document("day", "uci", day)
+            assert document is not None
+            assert document.total.import_wh == first[following] - first[day]
+        year = [store.document("year", "uci", period) for period in ("2006", "2007")]
+    recorded_wh = readings[-1][2] - readings[0][2]
     assert sum(document.total.import_wh or 0 for document in year if document) == recorded_wh
 
 
-def test_ingesting_the_recording_again_changes_nothing_and_says_so(tmp_path: Path, lines: list[str]) -> None:
-    url = set_up(tmp_path / "twice.db")
-    ingest(url, "\n".join(lines))
-    before = documents(open_store(url))
+def test_ingesting_the_recording_again_changes_nothing_and_says_so(
+    whole: Path, tmp_path: Path, lines: list[str]
+) -> None:
+    again = Path(copytree(whole.parent, tmp_path / "again")) / whole.name  # with what SQLite keeps beside it
+    assert ingest(again, lines) == {"accepted": 0, "unchanged": ROWS, "rejected": 0, "reasons": {}}
+    assert documents(again) == documents(whole)
 
-    assert ingest(url, "\n".join(lines)) == {"accepted": 0, "unchanged": ROWS, "rejected": 0, "reasons": {}}
-    assert documents(open_store(url)) == before
 
-
-def test_shuffled_and_in_fifty_files_the_recording_gives_the_same_documents(tmp_path: Path, lines: list[str]) -> None:
-    once = set_up(tmp_path / "whole.db")
-    ingest(once, "\n".join(lines))
+def test_shuffled_and_in_twenty_files_the_recording_gives_the_same_documents(
+    whole: Path, tmp_path: Path, lines: list[str]
+) -> None:
     shuffled = random.Random(7).sample(lines, len(lines))
     pieces = set_up(tmp_path / "pieces.db")
-    for piece in range(50):
-        ingest(pieces, "\n".join(shuffled[piece::50]))
+    for piece in range(20):
+        ingest(pieces, shuffled[piece::20])
 
-    assert documents(open_store(pieces)) == documents(open_store(once))
+    assert documents(pieces) == documents(whole)

@@ -1,17 +1,15 @@
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright, Request, ViewportSize, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, BrowserContext, Page, Request, ViewportSize, expect, sync_playwright
 
-from aggregator.store import open_store
 from aggregator.store.base import Store
 from dashboard.app import POLL_MS
+from tests.copies import Copy, Originals, nothing
 from tests.dashboard import homes
 from tests.dashboard.people import cookie_of, dashboard, member
+from tests.servers import served
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = (
@@ -36,32 +34,23 @@ Scheme = Literal["light", "dark"]
 def serve(store: Store, poll_ms: int = POLL_MS, clock: Callable[[], int] = lambda: homes.NOW) -> Iterator[str]:
     """The address of a threaded server on a free port, while it runs."""
     app = dashboard(store, clock, poll_ms)
-    server = make_server("127.0.0.1", 0, app.server, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://127.0.0.1:{server.port}"
-    SESSIONS[address] = cookie_of(app.server, store, member(store))
-    yield address
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(app.server) as address:
+        SESSIONS[address] = cookie_of(app.server, store, member(store))
+        yield address
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('homes')}/homes.db")
-    homes.furnish(opened)
-    yield opened
-    opened.close()
+def store(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with originals.opened(homes.furnish, tmp_path_factory.mktemp("homes") / "homes.db") as opened:
+        yield opened
 
 
 @pytest.fixture
-def empty_home(tmp_path: Path) -> Iterator[tuple[Store, str]]:
+def empty_home(copy: Copy) -> Iterator[tuple[Store, str]]:
     """A store without a device, and the address of a server of its own that is asked often."""
-    opened = open_store(f"sqlite:///{tmp_path}/empty.db")
-    for address in serve(opened, QUICK_MS):
-        yield opened, address
-    opened.close()
+    store = copy(nothing)
+    for address in serve(store, QUICK_MS):
+        yield store, address
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +72,7 @@ def is_of_the_page(text: str) -> bool:
 
 
 class Screen:
-    """One page for all tests, in a profile on disk, so that Chromium compiles plotly once; it keeps what is said."""
+    """One page for all tests, so that Chromium compiles plotly once; it keeps what is said."""
 
     def __init__(self, context: BrowserContext) -> None:
         self._home = "about:"
@@ -113,29 +102,33 @@ class Screen:
         return self._page
 
     def leave(self) -> list[str]:
-        """What was said since the last time; from here on the page asks nothing of any server."""
-        self._page.goto("about:blank")
+        """What was said since the last time; from here on the page asks nothing of any server. It leaves by itself, so
+        that Chromium keeps its process for the next one, with all that is compiled there.
+        """
+        self._page.evaluate("() => location.replace('about:blank')")
+        self._page.wait_for_url("about:blank")
         said, self._said = self._said, []
         return said
 
 
 @pytest.fixture(scope="session")
-def driver() -> Iterator[Playwright]:
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests; its contexts are readers who know nothing of each other."""
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        yield playwright
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
+        yield launched
+        launched.close()
 
 
-def browser(driver: Playwright, profile: Path, locale: str) -> BrowserContext:
-    """A browser with a profile on disk, whose reader has chosen a language."""
-    return driver.chromium.launch_persistent_context(
-        profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK, has_touch=True, locale=locale
-    )
+def reader(chromium: Browser, locale: str) -> BrowserContext:
+    """Somebody who has chosen a language."""
+    return chromium.new_context(viewport=DESK, has_touch=True, locale=locale)
 
 
 @pytest.fixture(scope="session")
-def screen(driver: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    context = browser(driver, tmp_path_factory.mktemp("profile"), "en-GB")
+def screen(chromium: Browser) -> Iterator[Screen]:
+    context = reader(chromium, "en-GB")
     yield Screen(context)
     context.close()
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -10,9 +9,9 @@ from playwright.sync_api import Page, expect
 
 from aggregator.documents import Device
 from aggregator.errors import StoreAway
-from aggregator.store import open_store
 from aggregator.store.base import Store
 from tests.browser.conftest import QUICK_MS, Open, bars, serve
+from tests.copies import Copy
 from tests.dashboard import homes
 
 
@@ -34,15 +33,15 @@ class Faraway:
         return answer
 
 
+def ten_days(store: Store) -> None:
+    homes.furnish_one(store, Device("cad-1"), "2026-11-14")
+
+
 @pytest.fixture
-def faraway(tmp_path: Path) -> Iterator[tuple[Faraway, str]]:
-    opened = open_store(f"sqlite:///{tmp_path}/faraway.db")
-    homes.fill(opened, Device("cad-1"), "2026-11-14", homes.NOW)
-    opened.put_live([homes.live("cad-1", 612)])
-    store = Faraway(opened)
+def faraway(copy: Copy) -> Iterator[tuple[Faraway, str]]:
+    store = Faraway(copy(ten_days))
     for address in serve(cast(Store, store), QUICK_MS):
         yield store, address
-    opened.close()
 
 
 def test_a_store_that_is_away_is_said_once_the_chart_stays_and_all_is_well_when_it_is_back(

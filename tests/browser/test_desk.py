@@ -1,52 +1,37 @@
 """The support desk in a real browser: the case of a customer who says that there is a hole in Tuesday."""
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from aggregator.settings import load
-from aggregator.store import open_store
 from aggregator.store.base import Store
-from dashboard.app import create_app
 from dashboard.users import HOUSEHOLD, SUPPORT
-from tests.browser.conftest import ARGS, CHROMIUM, DESK, PATIENCE_MS, PHONE, Scheme, is_of_the_page
+from tests.browser.conftest import DESK, PATIENCE_MS, PHONE, Scheme, is_of_the_page
 from tests.browser.desk_home import HOME, LOST, TUESDAY, furnish
 from tests.browser.test_accessibility import violations
-from tests.dashboard.homes import NOW
-from tests.dashboard.people import PASSWORD, SECRET, somebody
+from tests.copies import Copy
+from tests.dashboard.people import PASSWORD, dashboard, somebody
+from tests.servers import served
 
 TICKET = "ticket 4711, hole on Tuesday"
 
 SignIn = Callable[..., Page]
 
 
-@pytest.fixture
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, str]]:
-    """A store with a desk and a household, and the address of its server."""
-    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('desk')}/desk.db")
+def furnish_with_people(store: Store) -> None:
     furnish(store)
     somebody(store, "pat@desk.example", SUPPORT)
     somebody(store, "ann@example.org", HOUSEHOLD, HOME.household)
-    app = create_app(load({"WATTFALL_SECRET": SECRET}), store, lambda: NOW)
-    server = make_server("127.0.0.1", 0, app.server, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield store, f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    store.close()
 
 
-@pytest.fixture(scope="module")
-def chromium(driver: Playwright) -> Iterator[Browser]:
-    launched = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
-    yield launched
-    launched.close()
+@pytest.fixture
+def desk(copy: Copy) -> Iterator[tuple[Store, str]]:
+    """A store with a desk and a household, and the address of its server."""
+    store = copy(furnish_with_people)
+    with served(dashboard(store).server) as address:
+        yield store, address
 
 
 @pytest.fixture

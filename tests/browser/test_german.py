@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Playwright, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.browser.conftest import DESK, PHONE, Open, Screen, bars, browser, settled
+from tests.browser.conftest import DESK, PHONE, Open, Screen, bars, reader, settled
 
 SMALLEST = ViewportSize(width=320, height=640)
 PATHS = (
@@ -29,8 +29,8 @@ CUT_OFF = """() => [...document.querySelectorAll(":is(.tile, .panel, .top) *")]
 
 
 @pytest.fixture(scope="module")
-def german_screen(driver: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    context = browser(driver, tmp_path_factory.mktemp("german"), "de-DE")
+def german_screen(chromium: Browser) -> Iterator[Screen]:
+    context = reader(chromium, "de-DE")
     yield Screen(context)
     context.close()
 

@@ -3,16 +3,15 @@
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from aggregator.documents import Device, Live
 from aggregator.readings import Reading
-from aggregator.store import open_store
 from aggregator.store.base import Store
 from tests.browser.conftest import PHONE, Open, Screen, serve
+from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
 
@@ -65,9 +64,8 @@ class Living:
         self.store.put_live([Live(device_id, moment, moment, power_w, None, None, None)])
 
 
-@pytest.fixture
-def living(tmp_path: Path) -> Iterator[Living]:
-    store = open_store(f"sqlite:///{tmp_path}/living.db")
+def an_hour(store: Store) -> None:
+    """Three homes that have sent every minute, and one that has not begun."""
     home = Living(store)
     with store.round():
         homes.fill(store, Device(HOME, tariff=homes.NIGHT), "2026-11-14", NOW)
@@ -79,10 +77,14 @@ def living(tmp_path: Path) -> Iterator[Living]:
             home.send(SUNNY, 300 - (3540 - age) // 3, NOW - age)
             if not 1200 < age < 1800:
                 home.send(GAPPY, 500, NOW - age)
-    for address in serve(store, QUICK_MS, home.now):
+
+
+@pytest.fixture
+def living(copy: Copy) -> Iterator[Living]:
+    home = Living(copy(an_hour))
+    for address in serve(home.store, QUICK_MS, home.now):
         home.address = address
         yield home
-    store.close()
 
 
 def asked_by(page: Page) -> list[str]:

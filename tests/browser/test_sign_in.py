@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import BrowserContext, Page, Playwright, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from aggregator.store.base import Store
 from dashboard.accounts import Accounts
-from tests.browser.conftest import ARGS, CHROMIUM, PATIENCE_MS, PHONE, QUICK_MS, serve
+from tests.browser.conftest import PATIENCE_MS, PHONE, QUICK_MS, serve
 from tests.browser.test_accessibility import AXE
 from tests.dashboard import homes
 from tests.dashboard.people import PASSWORD, accounts_on, somebody
@@ -24,11 +24,11 @@ def place(store: Store) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def stranger(driver: Playwright) -> Iterator[BrowserContext]:
-    """A browser that nobody has signed in with."""
-    chromium = driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
-    yield chromium.new_context(viewport=PHONE, locale="en-GB")
-    chromium.close()
+def stranger(chromium: Browser) -> Iterator[BrowserContext]:
+    """Somebody who has not signed in."""
+    context = chromium.new_context(viewport=PHONE, locale="en-GB")
+    yield context
+    context.close()
 
 
 @pytest.fixture

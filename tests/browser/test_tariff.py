@@ -2,30 +2,31 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from aggregator.documents import Device
-from aggregator.store import open_store
 from aggregator.store.base import Store
 from aggregator.worker import drain
 from dashboard.languages import ENGLISH
 from tests.browser.conftest import DESK, PHONE, Open, serve
+from tests.copies import Copy
 from tests.dashboard import homes
 
 QUICK_MS = 200  # between polls
 NEXT, CHANGE = "Next: see what changes", "Change the tariff"
 
 
+def november(store: Store) -> None:
+    homes.fill(store, Device("cad-1"), "2026-11-01", homes.NOW)
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[tuple[Store, str]]:
-    opened = open_store(f"sqlite:///{tmp_path}/home.db")
-    homes.fill(opened, Device("cad-1"), "2026-11-01", homes.NOW)
-    for address in serve(opened, QUICK_MS):
-        yield opened, address
-    opened.close()
+def home(copy: Copy) -> Iterator[tuple[Store, str]]:
+    store = copy(november)
+    for address in serve(store, QUICK_MS):
+        yield store, address
 
 
 def import_cost(store: Store) -> int | None:

@@ -18,7 +18,8 @@ from aggregator.store.dynamodb import DynamoStore
 from aggregator.store.leases import LEASE_S
 from aggregator.waterfall import LEVELS, carry
 from aggregator.worker import drain, settle_round
-from tests.aggregator.test_invariants import HOME, NOW, Series, batchings, documents, messy, outcome
+from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
+from tests.aggregator.invariants.stores import documents, outcome
 from tests.contract.conftest import KEEP, Tables
 from tests.contract.doors import Counting, Failing, Torn
 
@@ -96,10 +97,10 @@ def test_a_failure_at_any_write_or_record_loses_nothing(door: AwsDoor, tables: T
             ingest(source, SMALL[2:], NOW, "UTC")
             failing = Failing(door, at, is_after=is_after)
             with worker(failing, prefix, clock) as store:
-                for _ in range(4):
+                for _ in range(3):  # it reads and carries; saves how far it came; renews its leases
                     with suppress(StoreAway):
                         drain(store)
-                    clock.now += 31
+                    clock.now += LEASE_S // 2 + 1
             assert documents(source) == expected, f"call {at}"
             source.close()
         if failing.left >= 0:

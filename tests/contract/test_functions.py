@@ -17,7 +17,8 @@ from aggregator.readings import Reading
 from aggregator.store.aws import AwsDoor, Door
 from aggregator.store.dynamodb import DynamoStore
 from aggregator.waterfall import Level
-from tests.aggregator.test_invariants import HOME, NOW, Series, batchings, documents, messy, outcome
+from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
+from tests.aggregator.invariants.stores import documents, outcome
 from tests.contract.conftest import KEEP, Tables
 from tests.contract.doors import Counting, Failing
 

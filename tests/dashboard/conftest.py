@@ -1,14 +1,17 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from aggregator.store import open_store
 from aggregator.store.base import Store
+from tests.copies import Copy, nothing
+from tests.dashboard import homes
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/homes.db")
-    yield opened
-    opened.close()
+def store(copy: Copy) -> Store:
+    """An empty store."""
+    return copy(nothing)
+
+
+@pytest.fixture
+def furnished(copy: Copy) -> Store:
+    """A store with homes of all kinds."""
+    return copy(homes.furnish)

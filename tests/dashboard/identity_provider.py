@@ -1,6 +1,5 @@
 """A small OpenID Connect provider, for tests: real HTTP, real signatures, and lies when told."""
 
-import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -13,8 +12,9 @@ from flask import Flask, jsonify, redirect, request
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
+
+from tests.servers import served
 
 CLIENT, SECRET = "wattfall", "what only the two know"
 KEY, OTHER_KEY = (RSAKey.generate_key(2048, {"kid": name}) for name in ("ours", "ours-no-more"))
@@ -89,11 +89,5 @@ def signed_with_the_secret(claims: Claims) -> str:
 @contextmanager
 def running() -> Iterator[IdentityProvider]:
     provider = IdentityProvider()
-    server = make_server("127.0.0.1", 0, provider.app, threaded=True)
-    provider.issuer = f"http://127.0.0.1:{server.port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield provider
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(provider.app) as provider.issuer:
+        yield provider

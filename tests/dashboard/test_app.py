@@ -51,9 +51,8 @@ def named(slot: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def ask(store: Store) -> Ask:
-    homes.furnish(store)
-    return ask_of(store)
+def ask(furnished: Store) -> Ask:
+    return ask_of(furnished)
 
 
 def text(content: Mapping[str, Any], component: str = "") -> str:
@@ -220,13 +219,12 @@ def test_tomorrow_is_reached_once_its_prices_are_known(ask: Ask) -> None:
     assert ask("/d/cad-1")["response"]["next"]["href"] is None
 
 
-def test_the_desk_sees_the_customers_page_marked_as_such_and_changes_nothing_there(store: Store) -> None:
-    homes.furnish(store)
-    desk = somebody(store, "des@example.org", SUPPORT)
-    ask = ask_of(store, user=desk)
+def test_the_desk_sees_the_customers_page_marked_as_such_and_changes_nothing_there(furnished: Store) -> None:
+    desk = somebody(furnished, "des@example.org", SUPPORT)
+    ask = ask_of(furnished, user=desk)
     assert ask("/d/cad-1")["response"]["household"]["hidden"] is True
     now = int(time.time())
-    audit.look_up(store, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
+    audit.look_up(furnished, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
     shown = ask("/d/cad-1")["response"]
     assert (shown["household"]["hidden"], shown["visiting"]["hidden"]) == (False, False)
     assert "/desk/device/cad-1" in json.dumps(shown["visiting"])
@@ -247,9 +245,8 @@ def test_a_comparison_overlays_the_other_period_and_says_the_difference(ask: Ask
     assert "October, kWh" in json.dumps(shown["table"])
 
 
-def test_a_german_browser_gets_a_german_page(store: Store) -> None:
-    homes.furnish(store)
-    shown = ask_of(store, "de-DE,de;q=0.9")("/d/cad-1/month/2026-11?unit=money")["response"]
+def test_a_german_browser_gets_a_german_page(furnished: Store) -> None:
+    shown = ask_of(furnished, "de-DE,de;q=0.9")("/d/cad-1/month/2026-11?unit=money")["response"]
     assert shown["title"]["data"] == "November 2026 · cad-1"
     assert shown["total"]["children"].endswith("£ bisher")
     assert shown["to-day"]["href"] == "/d/cad-1?unit=money"
@@ -291,9 +288,8 @@ class CountingStore:
         self.asked[question] += 1
 
 
-def test_a_chart_is_one_read_of_one_document(store: Store) -> None:
-    homes.furnish(store)
-    counting = CountingStore(store)
+def test_a_chart_is_one_read_of_one_document(furnished: Store) -> None:
+    counting = CountingStore(furnished)
     ask = ask_of(counting)
     ask("/d/cad-1/month/2026-05")
     before = counting.asked.copy()
@@ -304,18 +300,16 @@ def test_a_chart_is_one_read_of_one_document(store: Store) -> None:
     assert counting.asked - before == {"device": 1}
 
 
-def test_access_is_asked_at_every_read_and_never_cached(store: Store) -> None:
-    homes.furnish(store)
-    counting = CountingStore(store)
+def test_access_is_asked_at_every_read_and_never_cached(furnished: Store) -> None:
+    counting = CountingStore(furnished)
     ask = ask_of(counting)
     for _ in range(3):
         ask("/d/cad-1")
     assert counting.asked["device"] == 3
 
 
-def test_a_store_that_is_away_is_one_alert_and_the_page_stays(store: Store) -> None:
-    homes.furnish(store)
-    counting = CountingStore(store)
+def test_a_store_that_is_away_is_one_alert_and_the_page_stays(furnished: Store) -> None:
+    counting = CountingStore(furnished)
     ask = ask_of(counting)
     counting.is_away = True
     content = ask("/d/cad-1")
@@ -325,9 +319,8 @@ def test_a_store_that_is_away_is_one_alert_and_the_page_stays(store: Store) -> N
     assert ask("/d/cad-1")["response"]["alert"]["children"] == []
 
 
-def test_two_apps_in_one_process_both_answer(store: Store) -> None:
-    homes.furnish(store)
-    first, second = ask_of(store), ask_of(store)
+def test_two_apps_in_one_process_both_answer(furnished: Store) -> None:
+    first, second = ask_of(furnished), ask_of(furnished)
     assert "cad-1" in text(first("/"), "home")
     assert "cad-1" in text(second("/"), "home")
 

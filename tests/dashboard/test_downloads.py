@@ -16,6 +16,7 @@ from aggregator.store.base import Store
 from aggregator.tariffs import tariff_from_json
 from aggregator.worker import drain
 from dashboard import rows
+from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
 from tests.dashboard.people import at_home
@@ -48,9 +49,17 @@ class Watched:
         return getattr(self._store, name)
 
 
+def some_weeks(store: Store) -> None:
+    homes.fill(store, Device("cad-1"), "2026-10-20", NOW)
+
+
+@pytest.fixture
+def store(copy: Copy) -> Store:
+    return copy(some_weeks)
+
+
 @pytest.fixture
 def watched(store: Store) -> Watched:
-    homes.fill(store, Device("cad-1"), "2026-10-20", NOW)
     return Watched(store)
 
 

@@ -11,16 +11,14 @@ from flask.testing import FlaskClient
 from aggregator.store.base import Store
 from dashboard import static
 from dashboard.headers import FOREVER, hashes, secure
-from tests.dashboard import homes
 from tests.dashboard.people import at_home
 
 CHUNK = "/_dash-component-suites/dash/dcc/async-graph.js"
 
 
 @pytest.fixture
-def client(store: Store) -> FlaskClient:
-    homes.furnish(store)
-    client: FlaskClient = at_home(store)
+def client(furnished: Store) -> FlaskClient:
+    client: FlaskClient = at_home(furnished)
     return client
 
 

@@ -20,6 +20,7 @@ from dashboard.pages.glance import tile_slots
 from dashboard.screen import live
 from dashboard.slots import LIVE, Slots
 from dashboard.view import View
+from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.homes import LONDON, NOW, instant
 from tests.dashboard.people import MEMBER, at_home
@@ -130,8 +131,7 @@ def send(store: Store, device_id: str, at: int, power_w: int) -> None:
     store.put_live([Live(device_id, at, at, power_w, None, None, None)])
 
 
-@pytest.fixture
-def home(store: Store) -> Store:
+def three_homes(store: Store) -> None:
     begun = "2026-11-21"
     with store.round():
         homes.fill(store, Device("cad-1", tariff=homes.NIGHT), begun, NOW)
@@ -143,7 +143,11 @@ def home(store: Store) -> Store:
         store.put_live([homes.live(name, watts) for name, watts in NEWEST.items()])
         for age in range(1800, 0, -10):
             send(store, "cad-1", NOW - age, 500 + age % 100)
-    return store
+
+
+@pytest.fixture
+def home(copy: Copy) -> Store:
+    return copy(three_homes)
 
 
 @pytest.mark.parametrize("device", [*NEWEST, "cad-new"])

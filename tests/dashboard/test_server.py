@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,48 +15,65 @@ import pytest
 
 from aggregator.errors import ConfigurationError
 from aggregator.store.base import Store
+from dashboard import server
 from dashboard.cache import check_cache
+from dashboard.cli import main
 from dashboard.server import check_port, reserve_port, warm
 from tests.dashboard.people import SECRET, at_home, dashboard
+from tests.servers import free_port
 
 ELSEWHERE = "10.9.9.9"  # no address of this machine
+PATIENCE_S = 60  # with a process, on a machine that is busy
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
-def command(folder: Path, port: int, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-    variables = {
+def variables(folder: Path, port: int) -> dict[str, str]:
+    return {
         "WATTFALL_STORE": f"sqlite:///{folder}/homes.db",
         "PORT": str(port),
         "WEB_CONCURRENCY": "2",
         "WATTFALL_SECRET": SECRET,
     }
+
+
+def command(folder: Path, port: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "dashboard.cli", "web", *arguments],
-        env=os.environ | variables | environ,
+        [sys.executable, "-m", "dashboard.cli", "web"],
+        env=os.environ | variables(folder, port),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def refusal(folder: Path, port: int, *arguments: str, **environ: str) -> str:
-    """What a web process that cannot start says, on one line with exit code 2."""
-    said, error = (process := command(folder, port, *arguments, **environ)).communicate(timeout=30)
-    assert (process.returncode, said, error.count("\n")) == (2, "", 1)
-    return error
+@pytest.fixture
+def refused(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """What `wattfall web` says where it cannot start, on one line with exit code 2."""
+    monkeypatch.setattr(server._Server, "run", lambda _: pytest.fail("it has started"))
+
+    def said(*arguments: str, **environ: str) -> str:
+        for name, value in (variables(tmp_path, port) | environ).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(["web", *arguments])
+        said, error = capfd.readouterr()
+        assert (ended.value.code, said, error.count("\n")) == (2, "", 1)
+        return error
+
+    return said
 
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
     process = command(folder, port)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while len(listening(port)) < 2 or get(port, "/health") != b"OK":
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -64,11 +81,19 @@ def running(folder: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a web process."""
+    port = free_port()
+    with running(tmp_path_factory.mktemp("web"), port):
+        yield port
 
 
 def get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as answer:
         return bytes(answer.read())
 
 
@@ -105,16 +130,16 @@ def test_a_reserved_port_is_open_to_our_own_workers_and_to_no_second_wattfall(po
     reserve_port(port, "127.0.0.1").close()
 
 
-def test_an_address_of_another_machine_is_one_line(tmp_path: Path, port: int) -> None:
-    assert f"cannot listen on {ELSEWHERE}:{port}: " in refusal(tmp_path, port, "--host", ELSEWHERE)
+def test_an_address_of_another_machine_is_one_line(port: int, refused: Callable[..., str]) -> None:
+    assert f"cannot listen on {ELSEWHERE}:{port}: " in refused("--host", ELSEWHERE)
 
 
 # caches
 
 
 @pytest.mark.parametrize("url", ["nonsense", "memcached://localhost", "redis//localhost"])
-def test_a_cache_that_is_none_is_one_line(tmp_path: Path, port: int, url: str) -> None:
-    said = refusal(tmp_path, port, WATTFALL_CACHE=url)
+def test_a_cache_that_is_none_is_one_line(refused: Callable[..., str], url: str) -> None:
+    said = refused(WATTFALL_CACHE=url)
     assert said == "wattfall: WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379\n"
 
 
@@ -132,18 +157,21 @@ def test_a_cache_may_be_away_at_the_start(url: str) -> None:
 # workers
 
 
-def test_each_worker_has_a_socket_of_its_own_and_serves_every_script(tmp_path: Path, port: int) -> None:
-    with running(tmp_path, port):
-        scripts = re.findall(r'src="(/[^"]+)"', get(port, "/").decode())
-        assert len(listening(port)) == 2
-        for _ in range(8):  # whichever worker the kernel chooses
-            assert get(port, scripts[-1])
+def test_each_worker_has_a_socket_of_its_own_and_serves_every_script(web: int) -> None:
+    scripts = re.findall(r'src="(/[^"]+)"', get(web, "/").decode())
+    assert len(listening(web)) == 2
+    for _ in range(8):  # whichever worker the kernel chooses
+        assert get(web, scripts[-1])
 
 
-def test_a_second_wattfall_on_the_same_port_is_refused(tmp_path: Path, port: int) -> None:
-    with running(tmp_path, port):
-        assert refusal(tmp_path, port) == f"wattfall: port {port} is in use; choose another with --port\n"
-        assert get(port, "/health") == b"OK"
+def test_a_second_wattfall_on_the_same_port_is_refused(tmp_path: Path, web: int) -> None:
+    second = command(tmp_path, web)
+    assert second.communicate(timeout=PATIENCE_S) == (
+        "",
+        f"wattfall: port {web} is in use; choose another with --port\n",
+    )
+    assert second.returncode == 2
+    assert get(web, "/health") == b"OK"
 
 
 def test_it_ends_without_a_word_and_can_be_started_again_at_once(tmp_path: Path, port: int) -> None:

@@ -16,6 +16,7 @@ from aggregator.store.base import Store
 from aggregator.tariffs import tariff_from_json
 from aggregator.worker import drain
 from dashboard.posts import MOST_BYTES
+from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 from tests.dashboard.homes import NOW
@@ -68,10 +69,13 @@ class Household:
         return tariff_of(device)
 
 
-@pytest.fixture
-def household(store: Store) -> Household:
+def since_october(store: Store) -> None:
     homes.fill(store, Device("cad-1"), "2026-10-01", NOW)
-    return Household(store)
+
+
+@pytest.fixture
+def household(copy: Copy) -> Household:
+    return Household(copy(since_october))
 
 
 def test_a_household_without_a_tariff_is_asked_for_one(household: Household) -> None:

@@ -1,8 +1,7 @@
 """What `wattfall web` asks for before it serves anybody."""
 
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,28 +18,35 @@ from dashboard.cli import main
 SECRET = "0123456789abcdef" * 2
 
 
-def said(folder: Path, **environ: str) -> str:
+Said = Callable[..., str]
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Said:
     """The one line of a web process that does not start."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("WATTFALL_")}
-    process = subprocess.run(
-        [sys.executable, "-m", "dashboard.cli", "web", "--store", f"sqlite:///{folder}/homes.db"],
-        env=clean | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
-    return process.stderr
+    for name in [name for name in os.environ if name.startswith("WATTFALL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(server, "_serve", lambda *_: pytest.fail("it has started"))
+
+    def said(**environ: str) -> str:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(["web", "--store", f"sqlite:///{tmp_path}/homes.db"])
+        said, line = capfd.readouterr()
+        assert (ended.value.code, said, line.count("\n")) == (2, "", 1)
+        return line
+
+    return said
 
 
-def test_a_real_store_is_not_served_without_a_secret(tmp_path: Path) -> None:
-    line = said(tmp_path)
+def test_a_real_store_is_not_served_without_a_secret(said: Said) -> None:
+    line = said()
     assert line.startswith("wattfall: WATTFALL_SECRET is not set, and signs the cookies; make one with `python3 -c ")
 
 
-def test_a_short_secret_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    line = said(tmp_path, WATTFALL_SECRET="hunter2-hunter2")
+def test_a_short_secret_is_refused_and_not_repeated(said: Said) -> None:
+    line = said(WATTFALL_SECRET="hunter2-hunter2")
     assert "WATTFALL_SECRET: it is shorter than 32 characters" in line
     assert "hunter2" not in line
 
@@ -91,7 +97,7 @@ def test_a_demo_without_a_secret_gets_a_new_one_at_each_start(tmp_path: Path, mo
     demo.close()
     monkeypatch.delenv("WATTFALL_SECRET", raising=False)
     secrets: list[str] = []
-    monkeypatch.setattr(server, "serve", lambda settings, _: secrets.append(settings.secret))
+    monkeypatch.setattr(server, "serve_web", lambda settings, _: secrets.append(settings.secret))
     for _ in range(2):
         with pytest.raises(SystemExit):
             main(["web", "--store", url])

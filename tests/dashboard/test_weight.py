@@ -15,7 +15,6 @@ from plotly.offline import get_plotlyjs_version
 from aggregator.store.base import Store
 from dashboard import static
 from dashboard.compression import SMALLEST, compress
-from tests.dashboard import homes
 from tests.dashboard.people import at_home
 
 LIMIT = 850_000  # bytes
@@ -23,9 +22,8 @@ BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 
 
 @pytest.fixture
-def client(store: Store) -> FlaskClient:
-    homes.furnish(store)
-    client: FlaskClient = at_home(store)
+def client(furnished: Store) -> FlaskClient:
+    client: FlaskClient = at_home(furnished)
     return client
 
 

@@ -1,0 +1,161 @@
+"""What a home's device may send, at random: for the invariants of architecture.md, section 3."""
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from aggregator.readings import Reading
+
+NOW = 1_800_000_000  # later than every reading here
+HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400
+GAP = 300  # a longer interval across a boundary is estimated
+HOME = "home"
+
+
+def utc(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+CLOCK_CHANGES = [
+    ("Europe/London", utc("2026-03-29T01:00")),
+    ("Europe/London", utc("2025-10-26T01:00")),
+    ("Australia/Lord_Howe", utc("2026-04-04T15:00")),  # half an hour back
+    ("Australia/Lord_Howe", utc("2025-10-04T15:30")),  # half an hour forward
+    ("Asia/Kathmandu", utc("2026-03-31T18:15")),  # +05:45; a month begins
+    ("America/St_Johns", utc("2026-03-08T05:30")),
+    ("America/St_Johns", utc("2010-11-07T02:31")),  # at 00:01 back to 23:01: the date repeats
+    ("America/St_Johns", utc("2010-03-14T03:31")),  # at 00:01 forward
+    ("Antarctica/Troll", utc("2026-03-29T01:00")),  # two hours
+    ("Antarctica/Troll", utc("2025-10-26T01:00")),
+    ("America/Havana", utc("2026-03-08T05:00")),  # no midnight
+    ("America/Havana", utc("2025-11-02T05:00")),  # two midnights
+    ("Pacific/Apia", utc("2011-12-30T10:00")),  # no 30 December at all, a month and a year end
+    ("Antarctica/Casey", utc("2020-10-03T16:01")),  # three hours
+    ("Pacific/Chatham", utc("2026-04-04T14:00")),  # +13:45 to +12:45
+    ("America/New_York", utc("2026-01-01T05:00")),  # a year begins
+]
+
+
+class Series(NamedTuple):
+    """Readings in order of time, at most one an instant, and the zone of the home."""
+
+    zone: str
+    readings: list[Reading]
+
+
+class Stretch(NamedTuple):
+    """Some readings in a row."""
+
+    gap_s: int  # before the first of them
+    step_s: int
+    length: int
+    watts: int
+    sends: str  # i(mport), e(xport), p(ower)
+    is_aligned: bool  # on the half hour
+
+
+STRETCHES = st.builds(
+    Stretch,
+    gap_s=st.sampled_from([0, 0, 10, 299, 301, 1800, 5 * HOUR, DAY, 3 * DAY]),
+    step_s=st.sampled_from([10, 60, 120, 299, 300, 301, 900, 1800, 3600, 7200]),
+    length=st.integers(1, 8),
+    watts=st.sampled_from([0, 1, 431, 7200, 99_000]),
+    sends=st.sampled_from(["i", "ip", "ie", "iep", "e"]),
+    is_aligned=st.booleans(),
+)
+
+
+@st.composite
+def starts(draw: st.DrawFn) -> tuple[str, int]:
+    """A zone, and an instant up to a day and a half before its clocks change."""
+    zone, change = draw(st.sampled_from(CLOCK_CHANGES))
+    return zone, change - draw(st.integers(0, 72)) * HALF_HOUR - draw(st.sampled_from([0, 0, 1, 7, 900]))
+
+
+@st.composite
+def clean(draw: st.DrawFn, kinds: Sequence[str] = (), max_stretches: int = 5) -> Series:
+    """One meter that never errs; with `kinds`, only stretches that send these."""
+    zone, at = draw(starts())
+    readings: list[Reading] = []
+    imported, exported = draw(st.sampled_from([(0, 0), (1_234_567, 89), (10**9, 10**6)]))
+    stretches = draw(st.lists(STRETCHES, min_size=1, max_size=max_stretches))
+    for stretch in stretches:
+        sends = draw(st.sampled_from(kinds)) if kinds else stretch.sends
+        for number in range(stretch.length):
+            before = at
+            at += stretch.step_s if number else stretch.gap_s + 1
+            if stretch.is_aligned and not number:
+                at += -at % HALF_HOUR
+            imported += stretch.watts * (at - before) // HOUR
+            exported += stretch.watts * (at - before) // HOUR // 3
+            readings.append(
+                Reading(
+                    HOME,
+                    at,
+                    stretch.watts if "p" in sends else None,
+                    imported if "i" in sends else None,
+                    exported if "e" in sends else None,
+                )
+            )
+    return Series(zone, readings)
+
+
+@st.composite
+def messy(draw: st.DrawFn) -> Series:
+    """Anything that is sent: power alone, implausible power, glitches, exchanged meters with and without an id."""
+    series = draw(clean(kinds=("i", "i", "ie", "ip", "p", "p"), max_stretches=5))
+    readings = series.readings
+    for _ in range(draw(st.integers(0, 2))):
+        first = draw(st.integers(0, len(readings) - 1))
+        new = draw(st.sampled_from([0, 5000, 50_000_000]))
+        ids = draw(st.sampled_from([(None, None), ("a", "b"), (None, "b"), ("a", None)]))
+        base = next((reading.import_wh for reading in readings[first:] if reading.import_wh is not None), 0)
+        readings[:first] = [reading._replace(meter_id=reading.meter_id or ids[0]) for reading in readings[:first]]
+        readings[first:] = [
+            reading._replace(
+                meter_id=ids[1],
+                import_wh=None if reading.import_wh is None else max(reading.import_wh - base, 0) + new,
+            )
+            for reading in readings[first:]
+        ]
+    for _ in range(draw(st.integers(0, 4))):
+        position = draw(st.integers(0, len(readings) - 1))
+        reading = readings[position]
+        if reading.import_wh is not None:
+            wrong = draw(st.sampled_from([0, reading.import_wh // 2, max(reading.import_wh - 1, 0), 10**11]))
+            readings[position] = reading._replace(import_wh=wrong)
+        elif draw(st.booleans()):
+            readings[position] = reading._replace(power_w=draw(st.sampled_from([-500, 150_000, -9_000_000])))
+    return series
+
+
+@st.composite
+def batchings(draw: st.DrawFn) -> Callable[[Sequence[Reading]], list[list[Reading]]]:
+    """A way to deliver readings: in some order, cut into some batches, some of them twice."""
+    order = draw(st.sampled_from(["as they are", "backwards", "shuffled"]))
+    size = draw(st.sampled_from([1, 2, 7]))
+    seed = draw(st.integers(0, 2**16))
+
+    def deliver(readings: Sequence[Reading]) -> list[list[Reading]]:
+        chance = random.Random(seed)
+        queue = list(readings)[:: -1 if order == "backwards" else 1]
+        queue += chance.sample(queue, len(queue) // 4)
+        if order == "shuffled":
+            chance.shuffle(queue)
+        return [queue[first : first + size] for first in range(0, len(queue), size)]
+
+    return deliver
+
+
+# What the properties found first, in a few readings
+
+
+def every(step_s: int, count: int, start: str = "2026-03-02T00:00") -> list[Reading]:
+    """A steady home with a register each way: 200 W in, 100 W out."""
+    at = utc(start)
+    return [
+        Reading(HOME, at + n * step_s, None, 10**6 + n * step_s // 18, 10**5 + n * step_s // 36) for n in range(count)
+    ]

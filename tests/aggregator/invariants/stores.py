@@ -1,0 +1,107 @@
+"""Random series through `ingest` and `drain` on a SQLite file, and what is in it then."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from aggregator import periods
+from aggregator.documents import Part, add
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.retention import expire
+from aggregator.store import Store
+from aggregator.waterfall import LEVELS
+from aggregator.worker import drain
+from tests.aggregator.invariants.series import HOME, NOW, Series
+from tests.copies import fresh_store
+
+Documents = dict[tuple[str, str], tuple[str, dict[str, Part]]]
+
+
+def expire_before(store: Store, before: int) -> None:
+    """Remove all readings of the home that are older, as a sweep does once their retention is over."""
+    device = store.device(HOME)
+    if device:
+        expire(store, device, before, NOW + 1)
+
+
+def take_in(store: Store, readings: Sequence[Reading], zone: str) -> None:
+    ingest(store, readings, NOW, zone)
+    drain(store)
+
+
+def documents(store: Store) -> Documents:
+    """Every document of the home, by level and period."""
+    found: Documents = {}
+    for level in periods.LEVELS:
+        for period in store.periods(level, HOME):
+            document = store.document(level, HOME, period)
+            assert document is not None
+            found[level, period] = (document.timezone, dict(document.parts))
+    return found
+
+
+def waiting(store: Store) -> int:
+    """Change records that somebody will carry on."""
+    return sum(len(store.changes(level.child, 1000)) for level in LEVELS)
+
+
+def outcome(series: Series) -> Documents:
+    """The documents when everything comes at once."""
+    with fresh_store() as store:
+        take_in(store, series.readings, series.zone)
+        return documents(store)
+
+
+def total(found: Documents, level: str = "year") -> Part:
+    """All that the documents of a level show in their charts."""
+    letter = periods.PART_LETTER[level]
+    return add(
+        part
+        for (name, _), (_, parts) in found.items()
+        if name == level
+        for key, part in parts.items()
+        if key[0] == letter
+    )
+
+
+def half_hours(found: Documents) -> dict[tuple[str, int], Part]:
+    """The half hours by local date and position."""
+    return {
+        (period, int(name[1:])): part
+        for (level, period), (_, parts) in found.items()
+        if level == "day"
+        for name, part in parts.items()
+        if name[0] == "s"
+    }
+
+
+def is_better_known(old: Part, new: Part) -> bool:
+    """Whether `new` knows at least as much as `old`: of the time, and of each direction."""
+    return (
+        new.covered_s >= old.covered_s
+        and new.covered_s + new.estimated_s >= old.covered_s + old.estimated_s
+        and (old.import_wh is None or new.import_wh is not None)
+        and (old.export_wh is None or new.export_wh is not None)
+    )
+
+
+def check_levels_sum(found: Documents) -> None:
+    """Half hours make up hours, hours the day, days the month, months the year: field by field."""
+    sums: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
+    for (level, period), (_, parts) in found.items():
+        chart = add(part for name, part in parts.items() if name[0] == periods.PART_LETTER[level])
+        if level == "day":
+            for name, part in parts.items():
+                if name[0] == "s":
+                    sums["day", period, f"h{int(name[1:]) // 2:02d}"].append(part)
+            sums["month", period[:7], f"d{period[8:]}"].append(chart)
+        elif level == "month":
+            sums["year", period[:4], f"m{period[5:]}"].append(chart)
+    expected = {key: add(parts) for key, parts in sums.items()}
+    stored = {
+        (level, period, name): part
+        for (level, period), (_, parts) in found.items()
+        for name, part in parts.items()
+        if name[0] != "s"
+    }
+    assert stored == expected

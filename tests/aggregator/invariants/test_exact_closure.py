@@ -1,0 +1,82 @@
+"""Invariant 1: energy is neither lost nor made, to the Wh, at every level."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator import periods
+from aggregator.readings import Reading
+from tests.aggregator.invariants.reference import reference, register_span
+from tests.aggregator.invariants.series import HALF_HOUR, HOME, Series, clean, every, messy, starts
+from tests.aggregator.invariants.stores import check_levels_sum, half_hours, outcome, total
+
+
+@settings(max_examples=120)
+@given(clean())
+def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
+    found = outcome(series)
+    check_levels_sum(found)
+    for level in periods.LEVELS:
+        whole = total(found, level)
+        assert whole.import_wh == register_span(series, "import_wh")
+        assert whole.export_wh == register_span(series, "export_wh")
+
+
+@settings(max_examples=120)
+@given(clean())
+def test_exact_closure_of_each_half_hour_measured_estimated_and_missing_apart(series: Series) -> None:
+    assert half_hours(outcome(series)) == reference(series)
+
+
+@settings(max_examples=120)
+@given(messy())
+def test_exact_closure_of_the_levels_survives_whatever_is_sent(series: Series) -> None:
+    found = outcome(series)
+    check_levels_sum(found)
+    for (day, number), part in half_hours(found).items():
+        slot = periods.half_hours(day, series.zone)[number]
+        assert 0 < part.covered_s + part.estimated_s <= slot.end - slot.start
+        assert (part.import_wh or 0) >= part.estimated_import_wh >= 0
+        assert (part.export_wh or 0) >= part.estimated_export_wh >= 0
+
+
+@settings(max_examples=60)
+@given(clean(kinds=("i", "ie")), st.data())
+def test_exact_closure_a_glitch_leaves_no_trace(series: Series, data: st.DataObject) -> None:
+    with_glitch: list[Reading] = list(series.readings)
+    position = data.draw(st.integers(1, len(with_glitch)), label="before which reading")
+    before = series.readings[position - 1]
+    after = series.readings[position] if position < len(with_glitch) else None
+    room = (after.at if after else before.at + 20) - before.at
+    if room > 1:
+        at = before.at + data.draw(st.integers(1, room - 1), label="seconds after the one before")
+        low = (before.import_wh or 0) - data.draw(st.sampled_from([1, 1000]))
+        wrong = low if low >= 0 and data.draw(st.booleans(), label="low") else 10**11
+        with_glitch.insert(position, Reading(HOME, at, None, wrong, None))
+    assert outcome(Series(series.zone, with_glitch)) == outcome(series)
+
+
+@settings(max_examples=60)
+@given(starts(), st.sampled_from([10, 60, 300, 1800]), st.booleans(), st.sampled_from([0, 7, 10**9]), st.integers(3, 9))
+def test_exact_closure_across_a_meter_exchange(
+    start: tuple[str, int], step: int, has_id: bool, new: int, count: int
+) -> None:
+    zone, at = start
+    ids = ("old", "new") if has_id else (None, None)
+    old = [Reading(HOME, at + n * step, None, 500_000 + 40 * n, None, ids[0]) for n in range(count)]
+    later = at + (count + 1) * step
+    new_meter = [
+        Reading(HOME, later + n * step, None, new + 25 * n, None, ids[1]) for n in range(max(3, 300 // step + 1))
+    ]
+    found = outcome(Series(zone, old + new_meter))
+    check_levels_sum(found)
+    assert total(found).import_wh == 40 * (count - 1) + 25 * (len(new_meter) - 1)
+    assert sum(p.covered_s + p.estimated_s for p in half_hours(found).values()) == step * (count + len(new_meter) - 2)
+
+
+@pytest.mark.parametrize("wrong", [0, 10**11])
+def test_exact_closure_when_two_readings_of_a_half_hourly_history_are_wrong(wrong: int) -> None:
+    readings = every(HALF_HOUR, 12)
+    broken = [reading._replace(import_wh=wrong) if n in (5, 6) else reading for n, reading in enumerate(readings)]
+    whole = total(outcome(Series("UTC", broken)))
+    assert whole.import_wh == (readings[-1].import_wh or 0) - (readings[0].import_wh or 0)

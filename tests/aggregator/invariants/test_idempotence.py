@@ -1,0 +1,99 @@
+"""Invariant 2: what comes again changes nothing, and dies out."""
+
+from collections.abc import Callable, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator import verify
+from aggregator.documents import Device
+from aggregator.ingest import ingest
+from aggregator.readings import Reading
+from aggregator.worker import drain
+from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Series, batchings, clean, every, messy, utc
+from tests.aggregator.invariants.stores import documents, expire_before, take_in, waiting
+from tests.copies import fresh_store
+
+
+@settings(max_examples=60)
+@given(messy(), batchings(), st.data())
+def test_idempotence_of_readings_and_change_records(
+    series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], data: st.DataObject
+) -> None:
+    with fresh_store() as store:
+        take_in(store, series.readings, series.zone)
+        before = documents(store)
+        for batch in deliver(series.readings):
+            written = ingest(store, batch, NOW + 60, series.zone)
+            assert (written.accepted, written.unchanged) == (0, len(batch))
+            assert waiting(store) == 0
+        keys = [("readings", str(reading.at - reading.at % HALF_HOUR)) for reading in series.readings]
+        keys += [*before, ("readings", "0"), ("day", "2001-02-03"), ("month", "2001-02")]
+        for table, key in data.draw(st.lists(st.sampled_from(keys), min_size=1, max_size=12), label="replayed"):
+            store.mark(table, HOME, [key])
+        replayed = waiting(store)
+        assert drain(store) == replayed, "a replay must die out where nothing changes"
+        assert documents(store) == before
+        assert waiting(store) == 0
+
+
+def test_idempotence_once_settled_nothing_is_waiting() -> None:
+    with fresh_store() as store:
+        take_in(store, [Reading(HOME, NOW - 3000 + n * 60, 100, n, None) for n in range(9)], "Europe/London")
+        assert store.backlog() == (0, None)
+
+
+@settings(max_examples=40)
+@given(clean(), st.data())
+def test_idempotence_after_readings_have_expired(series: Series, data: st.DataObject) -> None:
+    horizon = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
+    with fresh_store() as store:
+        take_in(store, series.readings, series.zone)
+        before = documents(store)
+        expire_before(store, horizon)
+        assert list(verify.differences(store, Device(HOME, series.zone))) == []
+        keys = [str(start) for start in store.block_starts(HOME, 0, 1000)]
+        store.mark("readings", HOME, data.draw(st.lists(st.sampled_from(keys), min_size=1), label="replayed"))
+        drain(store)
+        assert documents(store) == before
+
+
+def test_idempotence_when_one_register_is_rarer_than_the_other_and_readings_have_expired() -> None:
+    """Import every minute, export once a day: what the sweep leaves must still give what was computed."""
+    readings = [
+        reading._replace(export_wh=reading.export_wh if n % 1440 == 100 else None)
+        for n, reading in enumerate(every(60, 1440 * 4))
+    ]
+    with fresh_store() as store:
+        take_in(store, readings, "UTC")
+        before = documents(store)
+        expire_before(store, readings[1440 * 2].at)
+        assert list(verify.differences(store, Device(HOME, "UTC"))) == []
+        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 3)])
+        drain(store)
+        assert documents(store) == before
+
+
+def test_idempotence_when_the_newest_reading_left_by_the_sweep_was_a_glitch() -> None:
+    readings = every(HALF_HOUR, 48)
+    readings[20] = readings[20]._replace(import_wh=0)
+    readings = [reading._replace(import_wh=(reading.import_wh or 0) % 10**6) for reading in readings]
+    with fresh_store() as store:
+        take_in(store, readings, "UTC")
+        before = documents(store)
+        expire_before(store, readings[20].at + 1)
+        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 3)])
+        drain(store)
+        assert documents(store) == before
+
+
+def test_idempotence_where_an_outage_begins_in_a_half_hour_whose_first_readings_have_expired() -> None:
+    seconds = (-6, -5, 115, 235, 355, 475, 2276)  # the outage ends beyond the horizon
+    readings = [Reading(HOME, utc("2026-03-29T01:00") + after, None, after + 100, None) for after in seconds]
+    with fresh_store() as store:
+        take_in(store, readings, "UTC")
+        before = documents(store)
+        expire_before(store, readings[2].at + 1)
+        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 100)])
+        drain(store)
+        assert documents(store) == before

@@ -1,0 +1,50 @@
+"""Invariant 4: what nobody measured is in no document."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.readings import Reading
+from tests.aggregator.invariants.reference import pieces
+from tests.aggregator.invariants.series import GAP, HOME, Series, clean, messy, starts
+from tests.aggregator.invariants.stores import half_hours, outcome
+
+
+@settings(max_examples=60)
+@given(messy())
+def test_nothing_from_nothing_outside_what_was_read(series: Series) -> None:
+    """A half hour that no interval between two readings touches, and no power was held in, does not exist."""
+    found = outcome(series)
+    touched = set()
+    for one, other in pairwise(series.readings):
+        touched |= {key for key, _, _ in pieces(one.at, other.at, series.zone)}
+    assert set(half_hours(found)) <= touched
+    for _, parts in found.values():
+        assert all(not part.is_empty for part in parts.values())
+        assert parts
+
+
+@given(
+    starts(), st.sampled_from([{"import_wh": 5}, {"export_wh": 0}, {"power_w": 300}, {"import_wh": 0, "power_w": 0}])
+)
+@settings(max_examples=20)
+def test_nothing_from_nothing_one_reading_makes_no_document(start: tuple[str, int], values: dict[str, int]) -> None:
+    reading = Reading(HOME, start[1], None, None, None)._replace(**values)  # type: ignore[arg-type]
+    assert outcome(Series(start[0], [reading])) == {}
+
+
+@settings(max_examples=60)
+@given(clean(kinds=("p",)))
+def test_nothing_from_nothing_power_is_held_five_minutes_and_no_longer(series: Series) -> None:
+    held: dict[tuple[str, int], int] = defaultdict(int)
+    watt_seconds: dict[tuple[str, int], int] = defaultdict(int)
+    for one, other in pairwise(series.readings):
+        for key, start, end in pieces(one.at, min(other.at, one.at + GAP), series.zone):
+            held[key] += end - start
+            watt_seconds[key] += (one.power_w or 0) * (end - start)
+    found = half_hours(outcome(series))
+    assert {key: part.covered_s for key, part in found.items()} == held
+    assert all(abs((found[key].import_wh or 0) * 3600 - watt_seconds[key]) <= 1800 for key in held)
+    assert all(part.estimated_s == 0 and part.export_wh == 0 for part in found.values())

@@ -1,0 +1,71 @@
+"""Stores for tests: empty ones, and copies of those that take a while to fill."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from shutil import copyfile, disk_usage
+from tempfile import TemporaryDirectory
+
+from aggregator.store import Store, open_store
+
+Fill = Callable[[Store], object]
+Copy = Callable[[Fill], Store]
+
+MEMORY = Path("/dev/shm")
+ROOM = 2**30  # bytes
+
+
+@cache
+def quick_disk() -> Path | None:
+    """A disk in memory, if it has room: the same SQLite, but no commit waits until it is safe from a power cut."""
+    return MEMORY if MEMORY.is_dir() and disk_usage(MEMORY).free > ROOM else None
+
+
+@cache
+def empty_file() -> bytes:
+    """What a store without anything is."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        open_store(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
+@contextmanager
+def fresh_store() -> Iterator[Store]:
+    """An empty store, quickly."""
+    with TemporaryDirectory(dir=quick_disk()) as folder:
+        path = Path(folder) / "fresh.db"
+        path.write_bytes(empty_file())
+        store = open_store(f"sqlite:///{path}")
+        yield store
+        store.close()
+
+
+def nothing(_: Store) -> None:
+    """What an empty store is filled with."""
+
+
+class Originals:
+    """The files of which there are copies, by what filled them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[Fill, Path] = {}
+
+    @contextmanager
+    def opened(self, fill: Fill, path: Path) -> Iterator[Store]:
+        """A store of one's own at a path, as if `fill`, a function of a module, had just filled it."""
+        copyfile(self._file(fill), path)
+        store = open_store(f"sqlite:///{path}")
+        yield store
+        store.close()
+
+    def _file(self, fill: Fill) -> Path:
+        if fill not in self._files:
+            path = self._folder / f"{len(self._files)}.db"
+            store = open_store(f"sqlite:///{path}")
+            fill(store)
+            store.close()
+            self._files[fill] = path
+        return self._files[fill]
