@@ -23,7 +23,7 @@ PURE = [
             *("sources.canonical", "sources.block", "sources.formats", "sources.base", "sources.local_time"),
             *("sources.glow", "sources.glow_hex", "sources.dsmr", "sources.shelly", "sources.tasmota"),
             *("sources.columns", "sources.row_times", "sources.local_order", "sources.rows", "sources.octopus"),
-            *("history", "import_rows"),
+            *("history", "import_rows", "counters"),
             *("store.items", "store.merges", "store.prices", "store.steps", "store.address"),
         )
     ),
@@ -31,7 +31,7 @@ PURE = [
         f"dashboard.{name}"
         for name in (
             *("view", "words", "labels", "charts", "sentences", "figures", "tiles", "columns", "numbers", "navigation"),
-            *("power", "hour", "habits"),
+            *("power", "hour", "habits", "signal", "desk.reasons"),
             *("rows", "pictures"),
             *("crumbs", "heat", "heat_grid", "cumulative", "cumulative_figure"),
             *("users", "onward"),
