@@ -32,7 +32,7 @@ from aggregator.store.views import intact
 _MARK = "!"  # no term begins so
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # two that change a device at once go on at different times
 _PAGES = (50, 1000)  # terms read at once: at first, and of words so common that it takes more
-_PAGES_OF_WORDS = (100, 400, 2000)  # the same where there are several words; of commoner words only so many are seen
+_PAGES_OF_WORDS = (100, 400, 2000)  # the same where there are several words; the last of the longest word alone
 _FORM = items.number(2)  # of the items of terms; 1 had nothing beside them
 
 SideBySide = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]  # the answers of a call to each
@@ -84,7 +84,7 @@ class Index:
             size = _PAGES[1]
 
     def having(self, words: list[str], *, is_consistent: bool) -> Iterator[str]:
-        """Devices that have all the words, until those of one word have all been seen."""
+        """Devices that have all the words, until those of one word have all been seen, or enough of the longest."""
         looks = {
             word: [
                 self._look(prefix, [one for one in words if one != word], is_consistent=is_consistent)
@@ -93,8 +93,10 @@ class Index:
             for word in words
             if len(word) >= search.LEAST
         }
+        longest = {word: looks[word] for word in sorted(looks, key=len)[-1:]}
         for size in _PAGES_OF_WORDS:
-            left = [look for both in looks.values() for look in both if not look.is_complete]
+            asked = longest if size == _PAGES_OF_WORDS[-1] else looks
+            left = [look for both in asked.values() for look in both if not look.is_complete]
             pages = self._side_by_side(self._read, [(look, size) for look in left])
             whole = next((both for both in looks.values() if all(look.is_complete for look in both)), None)
             yield from chain.from_iterable([look.found for look in whole] if whole else pages)
