@@ -4,10 +4,12 @@ The step of the waterfall that replaces them sees both what was and what is, so 
 is one. Each is a record of its own, the same however often the step runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
+from aggregator import periods
 from aggregator.documents import Device, Document
 from aggregator.periods import DAY_S, Window
 from aggregator.power import MAX_GAP_S
@@ -22,7 +24,8 @@ def note_filled(store: Store, device: Device, halves: Sequence[Half], now: int) 
     late = [half for half in halves if half.part.covered_s > MAX_GAP_S and half.slot.end > now - KEPT_DAYS * DAY_S]
     for day, group in groupby(late, key=attrgetter("day")):
         document = store.document("day", device.device_id, day)
-        for half in _filled(document, list(group)) if document else ():
+        is_over = partial(_has_following, store, device.device_id, day)
+        for half in _filled(document, list(group), is_over) if document else ():
             expires = half.slot.end + KEPT_DAYS * DAY_S
             store.put_record(_shelf(device.device_id), _key(half.slot.start), str(half.slot.end), expires=expires)
 
@@ -38,13 +41,18 @@ def filled(store: Store, device_id: str, first: int, last: int) -> list[Window]:
     return spans
 
 
-def _filled(document: Document, halves: Sequence[Half]) -> Iterator[Half]:
+def _has_following(store: Store, device_id: str, day: str) -> bool:
+    return store.document("day", device_id, periods.shift("day", day, 1)) is not None
+
+
+def _filled(document: Document, halves: Sequence[Half], is_over: Callable[[], bool]) -> Iterator[Half]:
+    """Half hours of which more is known than before, and that do not go on: `is_over` tells whether the day does."""
     last = max((name for name in document.parts if name[0] == "s"), default="")
     for half in halves:
         old = document.part(half.slot.name)
         more_s, less_s = half.part.covered_s - old.covered_s, old.estimated_s - half.part.estimated_s
         is_past = half.slot.name < last or less_s > MAX_GAP_S  # the half hour that goes on is measured more and more
-        if is_past and more_s > MAX_GAP_S:
+        if more_s > MAX_GAP_S and (is_past or is_over()):
             yield half
 
 

@@ -218,7 +218,7 @@ def test_a_file_of_which_nothing_can_be_used_exits_with_1(tmp_path: Path) -> Non
 def test_ctrl_c_ends_it_between_two_batches_and_once_more_it_goes_on(tmp_path: Path) -> None:
     path, url = tmp_path / "long.csv", f"sqlite:///{tmp_path / 'long.db'}"
     first = datetime(2020, 1, 1, tzinfo=UTC)
-    rows = (f"{(first + timedelta(minutes=30 * place)).isoformat()},0.{place % 1000:03}\n" for place in range(20_000))
+    rows = (f"{(first + timedelta(minutes=30 * place)).isoformat()},0.{place % 1000:03}\n" for place in range(40_000))
     path.write_text("time,kWh\n" + "".join(rows))
     command = [sys.executable, "-m", "dashboard.cli", "import", str(path), "--format", "csv", "--device", "home"]
     environ = os.environ | {"WATTFALL_STORE": url}
@@ -236,4 +236,4 @@ def test_ctrl_c_ends_it_between_two_batches_and_once_more_it_goes_on(tmp_path: P
     outcome = last_line(wattfall(*command[3:], "--store", url, "--dry-run"))
     rest, done = (int(str(outcome[key])) for key in ("accepted", "known"))
     assert min(rest, done) > 0
-    assert rest + done == 20_000
+    assert rest + done == 40_000
