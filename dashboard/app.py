@@ -1,6 +1,7 @@
 """The factory of the web app: everything is put together here, and nothing happens on import."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,10 @@ from dashboard.view import View
 
 POLL_MS = 10_000  # a reading comes every 10 s
 
+# Scripts of Dash that nothing here needs: tables, and all of ECMAScript for browsers of 2015, of which Dash's own
+# scripts still use one piece (assets/regenerator-runtime-*.js).
+_UNUSED = re.compile(r'<script src="[^"]*/(?:dash_table/bundle|deps/polyfill@)[^"]*"></script>\n?')
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +42,7 @@ def create_app(
         title="Wattfall",
         update_title="",
         assets_folder=str(static.folder()),
-        assets_ignore=r"^(access|desk|forms)\.",  # of pages that are not Dash's
+        assets_ignore=r"\.(css|js)$",  # the page has them joined
         use_pages=False,
         index_string=static.fingerprinted(INDEX),
         health_endpoint="health",
@@ -51,6 +56,7 @@ def create_app(
     tariff_page.register(app.server, data, store)
     desk.register(app.server, data, store)
     ingest_api.register(app.server, ingest_api.Door(store, settings.timezone))
+    static.serve(app.server)
     compress(app.server)  # after the headers: the last to be registered is the first to run
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app
@@ -61,6 +67,7 @@ class _App(Dash):
 
     def interpolate_index(self, **parts: str) -> str:  # type: ignore[override] # handed on as it comes
         """The page, which says in which language it is."""
+        parts["scripts"] = _UNUSED.sub("", parts["scripts"])
         page: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
         return page.replace('lang="en-GB"', f'lang="{requested().code}"', 1)
 

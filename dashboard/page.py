@@ -17,20 +17,34 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
         <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
         <link rel="apple-touch-icon" href="/assets/icon-180.png">
         <link rel="manifest" href="/assets/manifest.webmanifest">"""
+# Dash asks for these two once all its scripts have run; by then they are here.
+EARLY_SCRIPT = """{
+    const ask = window.fetch;
+    const begun = new Map(["/_dash-layout", "/_dash-dependencies"].map((address) => [address, ask(address)]));
+    begun.forEach((answer) => answer.catch(() => {}));
+    window.fetch = (address, ...how) => {
+        const answer = begun.get(address);
+        begun.delete(address);
+        return answer ?? ask(address, ...how);
+    };
+}"""
 INDEX = f"""<!DOCTYPE html>
 <html lang="en-GB">
     <head>
         {{%metas%}}
         {HEAD}
-        <link rel="preload" as="script" href="/_dash-component-suites/dash/dcc/async-graph.js">
+        <script>{EARLY_SCRIPT}</script>
         <title>{{%title%}}</title>
-        {{%css%}}
+        <link rel="stylesheet" href="/assets/page.css">
     </head>
     <body>
         <noscript>Wattfall draws its charts with JavaScript; please switch it on.</noscript>
         {{%app_entry%}}
         {{%config%}}
+        <script src="/assets/page.js" data-plotly="/assets/plotly-basic-4.1.1.min.js"></script>
         {{%scripts%}}
+        <link rel="preload" as="script" href="/_dash-component-suites/dash/dcc/async-graph.js">
+        <link rel="preload" as="script" href="/assets/plotly-basic-4.1.1.min.js">
         {{%renderer%}}
     </body>
 </html>"""

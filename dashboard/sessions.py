@@ -13,6 +13,7 @@ import orjson
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from itsdangerous import URLSafeTimedSerializer
 
 from aggregator.periods import DAY_S
 from aggregator.settings import Settings
@@ -96,8 +97,15 @@ class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types
 class _Cookies(SecureCookieSessionInterface):
     """Cookies that came by https go by nothing else, also where nobody has said what our address is."""
 
+    _serializer: URLSafeTimedSerializer | None = None
+
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs and checks a cookie, made once: Flask would make one for every poll."""
+        self._serializer = self._serializer or super().get_signing_serializer(app)
+        return self._serializer
 
 
 def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
@@ -143,4 +151,5 @@ def sign_out(sessions: Sessions) -> None:
 
 def signed_in() -> User | None:
     """Who asks, in the request at hand; None without a session, or without a request."""
-    return current_user.user if current_user and current_user.is_authenticated else None
+    visitor = current_user._get_current_object()  # once: each look through the proxy asks again
+    return visitor.user if isinstance(visitor, Visitor) else None

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -24,7 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 from aggregator import periods
 from aggregator.documents import Device, Live
 from aggregator.store import open_store
-from tests.bench.load import CONNECTIONS, Load, find_poll, load
+from tests.bench.load import CONNECTIONS, Load, Poll, find_poll, load
 from tests.browser.conftest import ARGS, CHROMIUM, DESK
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, cookie_of, dashboard, member
@@ -71,13 +71,19 @@ def fill(url: str, count: int, now: int) -> str:
 @contextmanager
 def web(url: str) -> Iterator[int]:
     """The port of the Procfile's web process, on a store."""
+    (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
+    _, *arguments = shlex.split(line.removeprefix("web:"))
+    with _serving(["dashboard.cli", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as port:
+        yield port
+
+
+@contextmanager
+def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
-    _, *arguments = shlex.split(line.removeprefix("web:"))
-    environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(port), "WEB_CONCURRENCY": "2", "WATTFALL_SECRET": SECRET}
-    process = subprocess.Popen([sys.executable, "-m", "dashboard.cli", *arguments], env=environ, cwd=ROOT)
+    environ = os.environ | settings | {"PORT": str(port), "WEB_CONCURRENCY": "2"}
+    process = subprocess.Popen([sys.executable, "-m", *module], env=environ, cwd=ROOT)
     try:
         _wait_for(port)
         yield port
@@ -184,6 +190,10 @@ def main() -> None:
 
             rate = VIEWERS / POLL_S
             report_poll(run(20, keeps=True))
+            with _serving(["tests.bench.empty"], {}) as other:
+                nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [])
+                done = beside.submit(load, nothing, 1, Load(other, 0, chosen.seconds, keeps=True)).result()
+                report_load("callbacks that do nothing, all that go", lambda: done, 1)
             report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: run(rate, keeps=True), chosen.runs)
             report_load(f"{rate:,.0f}/s, a connection each", lambda: run(rate, keeps=False), chosen.runs)
             report_load(f"all that go over {CONNECTIONS} connections", lambda: run(0, keeps=True), chosen.runs)

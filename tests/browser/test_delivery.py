@@ -1,6 +1,8 @@
 """What a real browser asks for until it shows a chart."""
 
-from tests.browser.conftest import Open
+from playwright.sync_api import Browser, Route, expect
+
+from tests.browser.conftest import DESK, Open, Screen, bars, reader
 
 LIMIT = 850_000  # bytes
 ASKED = """() => performance.getEntriesByType("resource").map((entry) => [entry.name, entry.encodedBodySize])"""
@@ -13,3 +15,22 @@ def test_the_first_chart_needs_the_small_bundle_of_plotly_alone_and_weighs_at_mo
     assert [name for name, _ in asked if "package_data/plotly" in name] == []
     assert len([name for name, _ in asked if "plotly-basic" in name]) == 1
     assert 300_000 < sum(size for _, size in asked) < LIMIT
+
+
+def test_the_numbers_do_not_wait_for_what_draws_and_nothing_moves_when_it_comes(
+    chromium: Browser, address: str
+) -> None:
+    context = reader(chromium, "en-GB")
+    held: list[Route] = []
+    context.route("**/plotly-basic*", lambda route: held.append(route))
+    screen = Screen(context)
+    page = screen.open(f"{address}/d/cad-1/day/2026-11-22", DESK, "light")
+    expect(page.locator("#total")).to_contain_text("kWh")
+    expect(page.locator(".column")).to_have_count(24)
+    before = page.locator("#figure").bounding_box()
+    for route in held:
+        route.continue_()
+    assert bars(page) == 24
+    assert page.locator("#figure").bounding_box() == before
+    assert screen.leave() == []
+    context.close()

@@ -36,6 +36,8 @@ OWN = "own"  # about one home, and for those who may see it
 DESK = "desk"  # for the support desk, which finds every home by its labels, and sees energy after a look-up only
 ROUTES = {
     "GET /assets/<path:filename>": PUBLIC,
+    "GET /assets/page.css": PUBLIC,
+    "GET /assets/page.js": PUBLIC,
     "GET /_dash-component-suites/<string:package_name>/<path:fingerprinted_path>": PUBLIC,
     "GET /_favicon.ico": PUBLIC,
     "GET /health": PUBLIC,

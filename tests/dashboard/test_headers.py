@@ -1,8 +1,10 @@
 """What a browser may keep, and what a page may load."""
 
+import os
 import re
 from base64 import b64encode
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from flask import Flask, Response
@@ -28,7 +30,7 @@ def links(client: FlaskClient) -> list[str]:
 
 def test_all_that_the_page_names_is_kept_for_ever(client: FlaskClient) -> None:
     named = [link for link in links(client) if link != CHUNK]
-    assert len(named) > 10
+    assert {"/assets/page.css", "/assets/page.js"} <= {link.partition("?")[0] for link in named}
     kept = {link: client.get(link, buffered=True).headers["Cache-Control"] for link in named}
     assert kept == dict.fromkeys(named, FOREVER)
 
@@ -49,6 +51,8 @@ def test_the_one_file_whose_name_dash_does_not_change_is_asked_for_and_not_sent_
         "/assets/style.css?m=1",  # a process that is behind is asked for the file of one that is ahead
         "/assets/style.css?m=",
         "/assets/missing.css?m=1",
+        "/assets/page.css",
+        "/assets/page.js?m=1",
         "/assets/?m=1",
         "/assets/../pyproject.toml?m=1",
         "/assets//etc/hostname?m=1",
@@ -62,11 +66,25 @@ def test_a_file_under_an_address_that_does_not_name_its_content_is_asked_for_aga
     assert client.get(address, buffered=True).headers["Cache-Control"] == "no-cache"
 
 
+def test_the_joined_files_have_another_address_when_a_part_of_them_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static, "folder", lambda: tmp_path)
+    for name in ("a.css", "b.css", "desk.css", "c.js"):
+        (tmp_path / name).write_text(name)
+    kept = static.url("page.css")
+    assert static.joined("page.css") == "a.css\nb.css"
+    os.utime(tmp_path / "desk.css", (1, 1))
+    assert static.url("page.css") == kept
+    os.utime(tmp_path / "b.css", (1, 1))
+    assert static.url("page.css") != kept
+
+
 def test_an_asset_that_changes_has_another_address(client: FlaskClient) -> None:
-    kept = static.url("style.css")
-    assert kept in links(client)
-    assert static.is_current(kept)
-    assert not static.is_current(kept + "0")
+    kept = [static.url(name) for name in ("page.css", "page.js", "logo.svg")]
+    assert set(kept) <= set(links(client))
+    assert all(static.is_current(address) for address in kept)
+    assert not any(static.is_current(address + "0") for address in kept)
 
 
 @pytest.mark.parametrize("address", ["/", "/d/cad-1/month/2026-11"])

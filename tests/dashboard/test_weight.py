@@ -55,13 +55,27 @@ def test_the_first_chart_weighs_at_most_850_kb(client: FlaskClient) -> None:
     assert sum(len(answer.data) for answer in answers) < LIMIT
 
 
-def test_the_small_bundle_of_plotly_is_there_before_anybody_asks_for_the_full_one(client: FlaskClient) -> None:
+def test_no_other_bundle_of_plotly_is_asked_for(client: FlaskClient) -> None:
     named = links(client)
     assert [link for link in named if "package_data/plotly" in link] == []
-    positions = [
-        next(at for at, link in enumerate(named) if part in link) for part in ("plotly-basic", "dash_core_components.")
+    (bundle,) = (link for link in named if "plotly-basic" in link)
+    assert f'data-plotly="{bundle}"' in client.get("/").text
+
+
+def test_a_file_that_every_page_needs_comes_in_one_request(client: FlaskClient) -> None:
+    named = [link.partition("?")[0].removeprefix("/assets/") for link in links(client) if link.startswith("/assets/")]
+    assert sorted(name for name in named if name.endswith((".css", ".js")) and "plotly" not in name) == [
+        "page.css",
+        "page.js",
     ]
-    assert positions == sorted(positions)
+
+
+def test_what_dash_brings_for_old_browsers_and_for_tables_is_left_out(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert "deps/polyfill" not in page
+    assert "dash_table/bundle" not in page
+    assert page.index("/assets/page.js") < page.index("dash_renderer")  # which needs the one piece that is kept
+    assert "regeneratorRuntime = runtime" in client.get("/assets/page.js", buffered=True).text
 
 
 def test_the_bundle_of_plotly_is_the_one_that_plotly_py_writes_for() -> None:
