@@ -267,13 +267,17 @@ NARROW = ViewportSize(width=320, height=640)
 def test_on_a_phone_nothing_is_wider_than_the_screen_or_too_small_to_touch(sign_in: SignIn) -> None:
     page = sign_in("pat@desk.example", PHONE)
     look_up(page)
-    wide, small = {}, {}
+    wide, clipped, small = {}, {}, {}
     for size in (PHONE, NARROW):
         page.set_viewport_size(size)
         for name, path in PAGES.items():
             page.goto(path)
             page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
             wide[name, size["width"]] = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            clipped[name, size["width"]] = page.evaluate(
+                """() => [...document.querySelectorAll(".scroll")]
+                .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute("aria-label"))"""
+            )
             small[name, size["width"]] = page.evaluate(
                 """() => [...document.querySelectorAll("a, button, summary, input:not([type=radio]), textarea")]
                 .filter((one) => one.checkVisibility() && !one.matches(".skip, .unseen, [type=hidden]"))
@@ -282,4 +286,5 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_or_too_small_to_touch(sign_
                 .map((one) => one.outerHTML.slice(0, 120))"""
             )
     assert {where: by for where, by in wide.items() if by > 0} == {}
+    assert {where: what for where, what in clipped.items() if what} == {}
     assert {where: what for where, what in small.items() if what} == {}

@@ -2,7 +2,7 @@ import pytest
 
 from aggregator.audit import ACTIONS, Entry, Seen, Who
 from dashboard.desk import trail
-from dashboard.languages import ENGLISH
+from dashboard.languages import ENGLISH, languages
 from tests.dashboard.homes import LONDON, NOW, instant
 
 PAT = Who("u1", "pat@desk.example", "support", "Pat Murray")
@@ -51,6 +51,20 @@ def test_every_action_has_words() -> None:
 )
 def test_what_an_action_was_about_is_said(details: dict[str, str], said: str) -> None:
     assert trail.details_said(details, ENGLISH) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("exchange", "Zählertausch"),
+        ("no exchange", "kein Zählertausch"),
+        ("undone", "zurückgenommen"),
+        ("else", "else"),
+    ],
+)
+def test_what_was_said_of_an_exchange_is_in_the_language_of_the_reader(written: str, said: str) -> None:
+    details = {"at": "2026-11-17T14:02:00+00:00", "said": written}
+    assert trail.details_said(details, languages()["de"]) == f"2026-11-17T14:02:00+00:00 · {said}"
 
 
 def test_a_home_reads_role_and_short_name_in_its_own_time() -> None:
