@@ -28,6 +28,7 @@ EARLY_SCRIPT = """{
         return answer ?? ask(address, ...how);
     };
 }"""
+PLOTLY = "/assets/plotly-basic-4.1.1.min.js"
 INDEX = f"""<!DOCTYPE html>
 <html lang="en-GB">
     <head>
@@ -41,10 +42,10 @@ INDEX = f"""<!DOCTYPE html>
         <noscript>Wattfall draws its charts with JavaScript; please switch it on.</noscript>
         {{%app_entry%}}
         {{%config%}}
-        <script src="/assets/page.js" data-plotly="/assets/plotly-basic-4.1.1.min.js"></script>
+        <script src="/assets/page.js" data-plotly="{PLOTLY}"></script>
         {{%scripts%}}
         <link rel="preload" as="script" href="/_dash-component-suites/dash/dcc/async-graph.js">
-        <link rel="preload" as="script" href="/assets/plotly-basic-4.1.1.min.js">
+        <link rel="preload" as="script" href="{PLOTLY}">
         {{%renderer%}}
     </body>
 </html>"""

@@ -247,6 +247,7 @@ def test_a_broker_that_goes_and_comes_back_is_found_again(
     publisher.publish(TOPIC, reading(1))
     taken(feed_into(store, subscriber), 1)
     publisher.close()
+    assert store.live("cad-1")
 
 
 def test_a_format_that_topics_do_not_tell_is_named(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:

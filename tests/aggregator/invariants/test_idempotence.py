@@ -9,10 +9,17 @@ from aggregator import verify
 from aggregator.documents import Device
 from aggregator.ingest import ingest
 from aggregator.readings import Reading
+from aggregator.store import Store
 from aggregator.worker import drain
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Series, batchings, clean, every, messy, utc
 from tests.aggregator.invariants.stores import documents, expire_before, take_in, waiting
 from tests.copies import fresh_store
+
+
+def compute_first_again(store: Store, count: int) -> None:
+    """Say of the first blocks of readings that they have changed, though they have not."""
+    store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, count)])
+    drain(store)
 
 
 @settings(max_examples=60)
@@ -69,8 +76,7 @@ def test_idempotence_when_one_register_is_rarer_than_the_other_and_readings_have
         before = documents(store)
         expire_before(store, readings[1440 * 2].at)
         assert list(verify.differences(store, Device(HOME, "UTC"))) == []
-        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 3)])
-        drain(store)
+        compute_first_again(store, 3)
         assert documents(store) == before
 
 
@@ -82,8 +88,7 @@ def test_idempotence_when_the_newest_reading_left_by_the_sweep_was_a_glitch() ->
         take_in(store, readings, "UTC")
         before = documents(store)
         expire_before(store, readings[20].at + 1)
-        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 3)])
-        drain(store)
+        compute_first_again(store, 3)
         assert documents(store) == before
 
 
@@ -94,6 +99,5 @@ def test_idempotence_where_an_outage_begins_in_a_half_hour_whose_first_readings_
         take_in(store, readings, "UTC")
         before = documents(store)
         expire_before(store, readings[2].at + 1)
-        store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, 100)])
-        drain(store)
+        compute_first_again(store, 100)
         assert documents(store) == before
