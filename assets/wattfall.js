@@ -61,7 +61,21 @@
         }
     });
 
-    // Dash builds a list anew when it changes; whoever stood on one of its links stays there.
+    // Dash builds a list anew when it changes. Whoever is just pressing one of its links clicks the one that took its
+    // place; the browser makes no click of a press and a release on two elements.
+    let pressed = null;
+    document.addEventListener("pointerdown", (event) => {
+        pressed = event.target.closest("a[href]");
+    });
+    document.addEventListener("pointerup", (event) => {
+        const link = event.target.closest("a[href]");
+        if (pressed && !pressed.isConnected && link?.href === pressed.href && !event.button) {
+            link.dispatchEvent(new MouseEvent("click", event));
+        }
+        pressed = null;
+    });
+
+    // And whoever stood on one of its links stays there.
     const LISTS = "#home a, #columns a, #table a, #more a";
     let focused = null;
     document.addEventListener("focusin", (event) => {

@@ -107,6 +107,17 @@ def test_the_heading_leads_up_and_is_heard_in_full(visit: Open) -> None:
     expect(page.locator("#crumbs")).to_be_hidden()
 
 
+def test_a_link_that_is_built_anew_between_press_and_release_still_leads_on(visit: Open) -> None:
+    page = visit("/d/cad-solar/day/2026-10-07")
+    page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="2026").hover()
+    page.mouse.down()
+    page.evaluate("wattfall.go('/d/cad-solar/month/2026-10')")
+    expect(page.get_by_role("heading", name="October 2026", exact=True)).to_be_visible()
+    page.mouse.up()
+    expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/year/2026$"))
+
+
 def test_arrow_keys_walk_through_time_and_letters_count_in_the_panel_only(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22")
     page.keyboard.press("ArrowLeft")
