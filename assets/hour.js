@@ -79,13 +79,10 @@
         }
     };
 
+    // The first number that a browser formats by itself takes it longer than the drawing.
     const power = (watts) => {
         const size = Math.abs(watts);
-        const kilo = new Intl.NumberFormat(document.documentElement.lang, {
-            minimumFractionDigits: 2,
-            maximumFractionDigits: 2,
-        });
-        return size < 1000 ? `${size} W` : `${kilo.format(size / 1000)} kW`;
+        return size < 1000 ? `${size} W` : `${(size / 1000).toFixed(2).replace(".", box().dataset.point)} kW`;
     };
     const signed = (watts) => (watts < 0 ? `−${power(watts)}` : power(watts));
     const said = (watts) => (watts < 0 ? box().dataset.export.replace("{}", power(watts)) : power(watts));

@@ -3,19 +3,10 @@
     "use strict";
 
     const FINENESS = 2; // pixels of the picture for each of the figure's
-    const PAUSE_MS = 100;
 
     const fileName = (address) => {
         const [, , device, , period] = new URL(address, window.location.href).pathname.split("/").map(decodeURIComponent);
         return `wattfall-${device}-${period}`.replace(/[^\w.-]/g, "-");
-    };
-
-    // On a slow line the numbers are here before the library that draws.
-    const plotly = async () => {
-        while (!window.Plotly) {
-            await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-        }
-        return window.Plotly;
     };
 
     const draw = async (address) => {
@@ -28,7 +19,7 @@
         const figure = await answer.json();
         const { width, height } = figure.layout;
         const drawn = { format: "png", width, height, scale: FINENESS, filename: fileName(address) };
-        await (await plotly()).downloadImage(figure, drawn);
+        await (await window.Plotly).downloadImage(figure, drawn);
     };
 
     document.addEventListener("click", async (event) => {

@@ -4,14 +4,6 @@
 
     const setProps = (id, props) => window.dash_clientside.set_props(id, props);
 
-    window.dash_clientside = Object.assign({}, window.dash_clientside, {
-        wattfall: {
-            entitle(title) {
-                document.title = title ? `${title} · Wattfall` : "Wattfall";
-            },
-        },
-    });
-
     // A finger is wider than a column: the first touch shows its card, the card opens it.
     let touch = null;
     document.addEventListener("pointerdown", (event) => {

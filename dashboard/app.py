@@ -73,7 +73,7 @@ class _App(Dash):
 
 
 def register(app: Dash, data: Data) -> None:
-    """The callbacks: the page at each address and now and then, the power every few seconds, the window's title."""
+    """The callbacks: the page at each address and now and then, the power every few seconds."""
 
     @app.callback(
         slots.outputs(slots.PAGE),
@@ -93,8 +93,6 @@ def register(app: Dash, data: Data) -> None:
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data")
     )
-
-    app.clientside_callback(ClientsideFunction("wattfall", "entitle"), Input("title", "data"))  # type: ignore[no-untyped-call]
 
 
 def tell(error: Exception) -> None:

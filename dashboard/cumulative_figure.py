@@ -5,11 +5,9 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import plotly.graph_objects as go
-
 from dashboard import numbers, words
 from dashboard.cumulative import FRAME, STARTS, Cumulative, Run
-from dashboard.figures import CLEAR, HEADROOM, IMPORT, MARGIN, OTHER, TEMPLATE, axis_steps
+from dashboard.figures import CLEAR, HEADROOM, IMPORT, MARGIN, OTHER, TEMPLATE, Figure, Trace, axis_steps
 from dashboard.language import Language, text
 from dashboard.sentences import difference
 
@@ -18,7 +16,7 @@ _MONTH, _SHORT_MONTH = "LLLL", "LLL"
 _CLOSE = 0.06  # of the height: names nearer than this would overlap
 
 
-def figure(chart: Cumulative, lang: Language) -> go.Figure:
+def figure(chart: Cumulative, lang: Language) -> Figure:
     """The year as a strong line, the year before as a thin neutral one, both named where they end."""
     amounts = [chart.measure.drawn(total) or 0.0 for run in (*chart.mine, *chart.other) for total in run.totals]
     low, high = min(0.0, *amounts), max(0.0, *amounts) or 1.0
@@ -36,7 +34,8 @@ def figure(chart: Cumulative, lang: Language) -> go.Figure:
         "yaxis": {"range": [low * HEADROOM, high * HEADROOM], "tickvals": steps, "ticktext": _ticks(steps, lang)},
         "annotations": [_unit(chart, lang), *_names(chart, high - low)],
     }
-    return go.Figure([*_lines(chart, chart.other, OTHER, 1.5), *_lines(chart, chart.mine, IMPORT, 2.5)], layout)
+    lines = [*_lines(chart, chart.other, OTHER, 1.5), *_lines(chart, chart.mine, IMPORT, 2.5)]
+    return {"data": lines, "layout": layout}
 
 
 def sentences(chart: Cumulative, lang: Language) -> list[str]:
@@ -93,7 +92,7 @@ def _compared(chart: Cumulative, lang: Language) -> str:
     return f"{difference(chart.measure, against.mine, against.other, name, lang)} ({other})"
 
 
-def _lines(chart: Cumulative, runs: Sequence[Run], colour: str, width: float) -> list[go.Scatter]:
+def _lines(chart: Cumulative, runs: Sequence[Run], colour: str, width: float) -> list[Trace]:
     """The runs of one year, and dots across what is not known between them."""
     drawn = []
     for before, after in pairwise(runs):
@@ -102,9 +101,9 @@ def _lines(chart: Cumulative, runs: Sequence[Run], colour: str, width: float) ->
     return [*drawn, *(_line(chart, run.places, run.totals, {"color": colour, "width": width}) for run in runs)]
 
 
-def _line(chart: Cumulative, places: Sequence[float], totals: Sequence[int], line: dict[str, Any]) -> go.Scatter:
+def _line(chart: Cumulative, places: Sequence[float], totals: Sequence[int], line: dict[str, Any]) -> Trace:
     amounts = [chart.measure.drawn(total) for total in totals]
-    return go.Scatter(x=list(places), y=amounts, mode="lines", line=line)
+    return {"type": "scatter", "mode": "lines", "x": list(places), "y": amounts, "line": line}
 
 
 def _unit(chart: Cumulative, lang: Language) -> dict[str, Any]:

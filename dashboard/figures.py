@@ -2,6 +2,9 @@
 
 The figure is only drawn: hovering, clicking and the names under the axis belong to the links that lie over it (see
 `columns.py`). Its colours are those of the light scheme; assets/style.css turns each into the one of the reader's.
+
+It is in plotly.js's own form, plain dicts (https://plotly.com/javascript/reference/): graph objects would check every
+value anew at each build, a third of what a page takes. The tests have them check it.
 """
 
 import math
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import plotly.graph_objects as go
+import orjson
 
 from aggregator.documents import Part
 from aggregator.money import UNIT_PLACES
@@ -26,8 +29,11 @@ HEADROOM = 1.14  # above the tallest bar, for its label
 MOST_TICKS = 5
 ROUNDING = 1e-9  # 0.6 / 0.2 is a little less than 3
 
-TEMPLATE = go.layout.Template(
-    layout={
+Figure = dict[str, Any]  # `data`, a list of traces, and `layout`
+Trace = dict[str, Any]
+
+TEMPLATE = {
+    "layout": {
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "font": {"family": "inherit", "size": 12, "color": TEXT},
@@ -39,10 +45,10 @@ TEMPLATE = go.layout.Template(
         "xaxis": {"showgrid": False, "zeroline": False, "fixedrange": True, "showticklabels": False},
         "yaxis": {"gridcolor": LINE, "zerolinecolor": FAINT, "zerolinewidth": 1, "fixedrange": True},
     }
-)
+}
 
 
-def figure(chart: Chart, lang: Language) -> go.Figure:
+def figure(chart: Chart, lang: Language) -> Figure:
     """Import above the axis, export below; estimated hatched, gaps as faint dotted bands.
 
     The period compared with is an outline behind the bars; the price of a day is a thin stepped line.
@@ -65,8 +71,13 @@ def figure(chart: Chart, lang: Language) -> go.Figure:
         ],
         "shapes": _shift_line(chart),
     }
-    # At once: each update of a figure copies and checks it anew.
-    return go.Figure([*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)], layout)
+    traces = [*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)]
+    return {"data": traces, "layout": layout}
+
+
+def to_json(figure: Figure) -> str:
+    """A figure as assets/charts.js draws it."""
+    return orjson.dumps(figure).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +130,7 @@ def _stack(measure: Measure, part: Part) -> tuple[float, float]:
     return sum(value for value in drawn if value > 0), sum(value for value in drawn if value < 0)
 
 
-def _bars(chart: Chart, lang: Language) -> list[go.Bar]:
+def _bars(chart: Chart, lang: Language) -> list[Trace]:
     measure, parts = chart.measure, [column.part for column in chart.columns]
     sure_up = [_less(measure.up(part), measure.estimated_up(part)) for part in parts]
     sure_down = [_less(measure.down(part), measure.estimated_down(part)) for part in parts]
@@ -132,13 +143,19 @@ def _bars(chart: Chart, lang: Language) -> list[go.Bar]:
     ]
     positions = list(range(len(parts)))
     return [
-        go.Bar(name=name, x=positions, y=[measure.drawn(value) for value in values], marker=marker)
+        {
+            "type": "bar",
+            "name": name,
+            "x": positions,
+            "y": [measure.drawn(value) for value in values],
+            "marker": marker,
+        }
         for number, (name, values, marker) in enumerate(traces)
         if not number or any(values)
     ]
 
 
-def _others(chart: Chart) -> list[go.Bar]:
+def _others(chart: Chart) -> list[Trace]:
     """The compared period: an outline, on an axis of its own so that nothing is stacked upon it."""
     if chart.other is None:
         return []
@@ -146,30 +163,32 @@ def _others(chart: Chart) -> list[go.Bar]:
     marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1.5}, "cornerradius": 2}
     sides = [[measure.gross(part) for part in others], [_negative(measure.down(part)) for part in others]]
     return [
-        go.Bar(
-            name=chart.other.name,
-            x=list(range(len(others))),
-            y=[measure.drawn(value) for value in values],
-            marker=marker,
-            width=0.9,
-            yaxis="y3",
-        )
+        {
+            "type": "bar",
+            "name": chart.other.name,
+            "x": list(range(len(others))),
+            "y": [measure.drawn(value) for value in values],
+            "marker": marker,
+            "width": 0.9,
+            "yaxis": "y3",
+        }
         for values in sides
         if any(values)
     ]
 
 
-def _prices(chart: Chart) -> list[go.Scatter]:
+def _prices(chart: Chart) -> list[Trace]:
     """What a kWh costs at each half hour."""
     if not chart.prices:
         return []
     values = [price_drawn(rate) for rate in chart.prices]
     places = [number / 2 - 0.5 for number in range(len(values) + 1)]
     line = {"color": PRICE, "width": 1.5, "shape": "hv"}
-    return [go.Scatter(x=places, y=[*values, values[-1]], mode="lines", line=line, yaxis="y4", connectgaps=False)]
+    steps = {"x": places, "y": [*values, values[-1]], "line": line}
+    return [{"type": "scatter", "mode": "lines", "yaxis": "y4", "connectgaps": False, **steps}]
 
 
-def _missing(chart: Chart, scale: Scale) -> list[go.Bar]:
+def _missing(chart: Chart, scale: Scale) -> list[Trace]:
     """A dotted band over what is missing; where only a part is, above the bar of what is known."""
     columns = chart.columns
     places = [place for place, column in enumerate(columns) if column.is_gap or column.is_partial]
@@ -178,7 +197,8 @@ def _missing(chart: Chart, scale: Scale) -> list[go.Bar]:
     bases = [0 if columns[place].is_gap else _height(columns[place], chart.measure, scale) for place in places]
     marker = {"color": CLEAR, "cornerradius": 0, "pattern": _pattern(".", FAINT, 6, 0.12)}
     heights = [1 - base for base in bases]
-    return [go.Bar(name="Data missing", x=places, y=heights, base=bases, marker=marker, yaxis="y2", width=1)]
+    band = {"x": places, "y": heights, "base": bases, "marker": marker}
+    return [{"type": "bar", "name": "Data missing", "yaxis": "y2", "width": 1, **band}]
 
 
 def _height(column: Column, measure: Measure, scale: Scale) -> float:

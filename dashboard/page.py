@@ -17,7 +17,8 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
         <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
         <link rel="apple-touch-icon" href="/assets/icon-180.png">
         <link rel="manifest" href="/assets/manifest.webmanifest">"""
-# Dash asks for these two once all its scripts have run; by then they are here.
+# Dash asks for these two once all its scripts have run; by then they are here. And while it waits for the numbers of a
+# chart, the library that draws it (assets/library.js) can run.
 EARLY_SCRIPT = """{
     const ask = window.fetch;
     const begun = new Map(["/_dash-layout", "/_dash-dependencies"].map((address) => [address, ask(address)]));
@@ -25,6 +26,9 @@ EARLY_SCRIPT = """{
     window.fetch = (address, ...how) => {
         const answer = begun.get(address);
         begun.delete(address);
+        if (!answer && location.pathname.startsWith("/d/")) {
+            setTimeout(() => window.Plotly);
+        }
         return answer ?? ask(address, ...how);
     };
 }"""
@@ -44,7 +48,6 @@ INDEX = f"""<!DOCTYPE html>
         {{%config%}}
         <script src="/assets/page.js" data-plotly="{PLOTLY}"></script>
         {{%scripts%}}
-        <link rel="preload" as="script" href="/_dash-component-suites/dash/dcc/async-graph.js">
         <link rel="preload" as="script" href="{PLOTLY}">
         {{%renderer%}}
     </body>
@@ -56,7 +59,8 @@ def layout(poll_ms: int, lang: Language) -> Component:
     return html.Div(
         [
             dcc.Location(id="url", refresh=False),
-            *(dcc.Store(id=name) for name in ("tick", "refresh", "title")),
+            *(dcc.Store(id=name) for name in ("tick", "refresh")),
+            *(html.Div(id=name, hidden=True) for name in ("page", "live")),
             html.A(lang.say("Skip to the content"), href="#main", className="skip"),
             _header(lang),
             html.Main(

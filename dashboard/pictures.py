@@ -28,7 +28,7 @@ _LINE_CHARACTERS, _LINES = 150, 2  # of the remarks
 
 def picture(chart: Chart, lang: Language, nothing: str = "") -> go.Figure:
     """The figure of a chart as it can stand alone; `nothing` is what to say in the place of bars."""
-    drawn = figures.figure(chart, lang)
+    drawn = go.Figure(figures.figure(chart, lang))
     drawn.for_each_trace(_coarsen)
     drawn.for_each_annotation(_lift)
     _name(drawn, lang)

@@ -1,6 +1,7 @@
 """The hero: power now, what it costs, how that is for this home, the last hour, and how old all this is. Pure."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -155,6 +156,7 @@ def _last_hour(lang: Language) -> Component:
         data_summary=lang.say("Power in the last hour: between {low} and {high}", low="{low}", high="{high}"),
         data_export=lang.say("{amount} exporting", amount="{}"),
         data_none=lang.say("No power in the last hour"),
+        data_point=lang.number(Decimal("0.5"), 1)[1],
     )
     marks = [html.Span(mark) for mark in ("−60 min", "−30 min", lang.say("now"))]
     return html.Div(

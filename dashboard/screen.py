@@ -40,7 +40,7 @@ def live(data: Data, viewer: User | None, view: View, tick: object, known: objec
 def _words(title: str, content: object) -> Slots:
     """A page that is not of one device."""
     return {
-        "title.data": title,
+        "document.title": title,
         "place.children": "",
         "home.hidden": False,
         "home.children": content,

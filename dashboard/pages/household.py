@@ -1,6 +1,6 @@
 """The household page: tiles above, one chart below."""
 
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from aggregator import periods
@@ -80,7 +80,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         **navigation.links(view, first, last, now, zone, lang),
         **navigation.ways(chart, lang),
         **crumbs.slots(view, chart.name, lang),
-        "title.data": f"{chart.name} · {view.device_id}",
+        "document.title": f"{chart.name} · {view.device_id}",
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,
@@ -123,11 +123,9 @@ def _other(data: Data, device: Device, view: View, lang: Language) -> Other | No
 
 def _figure() -> Component:
     # What is hovered and clicked lies over the graph: see columns.py.
-    still: dcc.Graph.Config = {"displayModeBar": False, "staticPlot": True}
-    graph = dcc.Graph(id="graph", config=still, responsive=True, className="graph")
     caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
     plot = [
-        html.Div(graph, id="picture", role="img"),
+        html.Div(id="picture", role="img", className="graph"),
         html.Div(id="columns", className="columns", style=columns.EDGES),
     ]
     legend = html.Ul(id="legend", className="legend")
@@ -143,7 +141,7 @@ def _drawn(chart: Chart, lang: Language) -> Slots:
         "picture.aria-label": lang.say(
             "Bar chart, {period}: {summary}", period=chart.name, summary=sentences.summary(chart, lang)
         ),
-        "graph.figure": figures.figure(chart, lang),
+        "picture.data-figure": figures.to_json(figures.figure(chart, lang)),
         "columns.data-cells": columns.cells(chart, lang),
         "facts.children": _facts(chart, lang),
         "table.data-rows": numbers.of_chart(chart, lang),

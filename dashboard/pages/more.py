@@ -1,11 +1,11 @@
 """The section under the chart: the hours of a month, the running total of a year."""
 
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from aggregator import periods
 from aggregator.documents import EMPTY, Device, Part
-from dashboard import comparison, cumulative, cumulative_figure, heat, heat_grid
+from dashboard import comparison, cumulative, cumulative_figure, figures, heat, heat_grid
 from dashboard.attributes import attributes
 from dashboard.charts import Chart
 from dashboard.cumulative import Cumulative
@@ -68,12 +68,10 @@ def _heat() -> Component:
 
 
 def _running(lang: Language) -> Component:
-    still: dcc.Graph.Config = {"displayModeBar": False, "staticPlot": True}
-    graph = dcc.Graph(id="running-graph", config=still, responsive=True, className="graph")
     numbers = [html.Summary(lang.say("By month")), html.Div(id="running-table")]
     return html.Div(
         [
-            html.Div(graph, id="running-picture", role="img", className="running-plot"),
+            html.Div(html.Div(id="running-picture", role="img", className="graph"), className="running-plot"),
             html.Details(numbers, className="numbers"),
         ],
         id="running",
@@ -103,7 +101,7 @@ def _total(more: Cumulative, lang: Language) -> Slots:
         "more-legend.children": [],
         "heat.hidden": True,
         "running.hidden": False,
-        "running-graph.figure": cumulative_figure.figure(more, lang),
+        "running-picture.data-figure": figures.to_json(cumulative_figure.figure(more, lang)),
         "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=said),
         "running-table.data-rows": cumulative_figure.table(more, lang),
     }

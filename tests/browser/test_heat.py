@@ -108,7 +108,7 @@ def test_what_is_estimated_missing_and_to_come_looks_and_reads_its_own_way(visit
 def test_a_year_runs_beside_the_one_before(visit: Open) -> None:
     page = visit("/d/cad-1/year")
     expect(page.locator("#more-words")).to_contain_text("41 days known of both")
-    expect(page.locator("#running-graph .scatterlayer .trace")).to_have_count(2)
+    expect(page.locator("#running-picture .scatterlayer .trace")).to_have_count(2)
     page.locator("#running summary").click()
     expect(page.locator("#running-table tbody tr")).to_have_count(12)
     page.locator("#running-table").get_by_role("link", name="October").click()

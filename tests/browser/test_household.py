@@ -114,11 +114,13 @@ def test_a_step_in_time_keeps_the_drawing_the_focus_and_the_place_on_the_page(vi
     bars(page)
     page.locator("#numbers summary").click()
     page.evaluate("window.scrollTo(0, 120); document.querySelector('.graph svg').marked = true")
+    page.evaluate("document.querySelector('#today-note span').marked = true")
     before = page.evaluate("window.scrollY")
     page.get_by_role("link", name="Previous").click()
     expect(page.get_by_role("heading", name="Saturday 21 November 2026")).to_be_visible()
     assert page.evaluate("window.scrollY") == before
     assert page.evaluate("document.querySelector('.graph svg').marked") is True
+    assert page.evaluate("document.querySelector('#today-note span').marked") is True
     assert page.evaluate("document.querySelector('.numbers').open") is True
     expect(page.get_by_role("link", name="Previous")).to_be_focused()
 

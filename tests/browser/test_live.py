@@ -93,7 +93,7 @@ def asked_by(page: Page) -> list[str]:
 
     def note(body: str | None) -> None:
         if body and '"changedPropIds"' in body:
-            asked.append("poll" if "power-number.children" in body else "page")
+            asked.append("poll" if "live.data-written" in body else "page")
 
     page.on("request", lambda sent: note(sent.post_data) if "/_dash-update-component" in sent.url else None)
     return asked

@@ -12,9 +12,10 @@ from aggregator.documents import Device, Document
 from aggregator.errors import StoreAway
 from aggregator.store.base import Store
 from dashboard.sentences import CURRENT
-from dashboard.slots import PAGE
+from dashboard.slots import PAGE, PAGE_WRITTEN
 from dashboard.users import SUPPORT, User
 from tests.dashboard import homes
+from tests.dashboard.answers import named, scattered
 from tests.dashboard.people import at_home, browser, dashboard, somebody
 
 Ask = Callable[..., Mapping[str, Any]]
@@ -40,14 +41,9 @@ def ask_of(store: Store, language: str = "en-GB", user: User | None = None) -> A
         )
         assert answer.status_code == 200
         content: Mapping[str, Any] = json.loads(answer.data)
-        return content
+        return scattered(content, PAGE_WRITTEN)
 
     return ask
-
-
-def named(slot: str) -> dict[str, object]:
-    """A slot as Dash writes it."""
-    return dict(zip(("id", "property"), slot.split("."), strict=True))
 
 
 @pytest.fixture
@@ -75,7 +71,7 @@ def test_the_first_visit_says_what_happens_next(store: Store) -> None:
 
 def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
     shown = ask("/d/cad-1/day/2026-11-22")["response"]
-    assert shown["title"]["data"] == "Sunday 22 November 2026 · cad-1"
+    assert shown["document"]["title"] == "Sunday 22 November 2026 · cad-1"
     assert shown["previous"]["href"] == "/d/cad-1/day/2026-11-21"
     assert shown["next"]["href"] == "/d/cad-1/day/2026-11-23"
     assert shown["to-month"]["href"] == "/d/cad-1/month/2026-11"
@@ -153,16 +149,43 @@ def test_an_unknown_device_is_a_calm_page(ask: Ask, path: str) -> None:
 def test_a_hostile_address_is_a_page_and_no_error(ask: Ask, path: object) -> None:
     content = ask(path)
     assert content["response"]["alert"]["children"] == []
-    assert content["response"]["title"]["data"]
+    assert content["response"]["document"]["title"]
+
+
+def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
+    """The names of all components of a layout."""
+    if isinstance(part, list):
+        return set().union(*map(ids_in, part))
+    if not isinstance(part, dict):
+        return set()
+    return ({part["props"]["id"]} if "id" in part.get("props", {}) else set()) | ids_in(
+        part.get("props", {}).get("children")
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/",
+        "/nothing/there",
+        "/d/cad-solar/day/2026-11-22?unit=money&compare=week",
+        "/d/cad-1/month/2026-10?compare=year",
+        "/d/cad-1/year?unit=money",
+        "/d/cad-new",
+    ],
+)
+def test_everything_that_is_sent_has_its_place_on_the_page(furnished: Store, ask: Ask, address: str) -> None:
+    layout = json.loads(at_home(furnished).get("/_dash-layout").data)
+    assert ask(address)["response"].keys() - ids_in(layout) == {"document"}
 
 
 def test_a_chart_that_is_on_the_screen_is_not_sent_again(ask: Ask) -> None:
     version = ask("/d/cad-1")["response"]["household"]["data-version"]
     again = ask("/d/cad-1", version)["response"]
-    assert "graph" not in again
-    assert "graph" in ask("/d/cad-1/day/2026-11-22", version)["response"]
-    assert "graph" in ask("/d/cad-1?unit=money", version)["response"]
-    assert "graph" in ask("/d/cad-1?compare=week", version)["response"]
+    assert "picture" not in again
+    assert "picture" in ask("/d/cad-1/day/2026-11-22", version)["response"]
+    assert "picture" in ask("/d/cad-1?unit=money", version)["response"]
+    assert "picture" in ask("/d/cad-1?compare=week", version)["response"]
 
 
 def test_every_way_of_looking_is_kept_on_the_way_through_time(ask: Ask) -> None:
@@ -247,7 +270,7 @@ def test_a_comparison_overlays_the_other_period_and_says_the_difference(ask: Ask
 
 def test_a_german_browser_gets_a_german_page(furnished: Store) -> None:
     shown = ask_of(furnished, "de-DE,de;q=0.9")("/d/cad-1/month/2026-11?unit=money")["response"]
-    assert shown["title"]["data"] == "November 2026 · cad-1"
+    assert shown["document"]["title"] == "November 2026 · cad-1"
     assert shown["total"]["children"].endswith("£ bisher")
     assert shown["to-day"]["href"] == "/d/cad-1?unit=money"
 

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 
+import plotly.graph_objects as go
 import pytest
 
 from aggregator.documents import EMPTY, Document, Part
@@ -62,7 +63,7 @@ def test_a_month_without_data_breaks_the_line_and_adds_nothing() -> None:
     chart = year({"2026-01": days(1, 31), "2026-03": days(1, 5)}, {})
     assert [run.totals[0] for run in chart.mine] == [0, 31_000]
     assert [run.places[0] for run in chart.mine] == [0, 60]
-    drawn = cumulative_figure.figure(chart, ENGLISH).to_plotly_json()["data"]
+    drawn = go.Figure(cumulative_figure.figure(chart, ENGLISH)).to_plotly_json()["data"]
     assert [trace["line"].get("dash") for trace in drawn] == ["dot", None, None]
 
 
@@ -101,12 +102,15 @@ def test_without_a_year_before_it_stands_alone_and_says_so() -> None:
     chart = year(spring("2026"), {})
     assert chart.against is None
     assert cumulative_figure.sentences(chart, ENGLISH)[1] == "nothing is known of 2025"
-    assert [note["text"] for note in cumulative_figure.figure(chart, ENGLISH).layout.annotations] == ["kWh", "2026"]
+    assert [note["text"] for note in go.Figure(cumulative_figure.figure(chart, ENGLISH)).layout.annotations] == [
+        "kWh",
+        "2026",
+    ]
 
 
 def test_both_lines_are_named_at_their_ends_one_below_the_other_where_they_meet() -> None:
     chart = year(spring("2026"), spring("2025", 1001))
-    notes = cumulative_figure.figure(chart, ENGLISH).layout.annotations
+    notes = go.Figure(cumulative_figure.figure(chart, ENGLISH)).layout.annotations
     assert [(note["text"], note["yanchor"]) for note in notes[1:]] == [("2026", "top"), ("2025", "bottom")]
 
 

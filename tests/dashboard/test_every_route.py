@@ -86,7 +86,7 @@ CALLBACKS = {  # by their inputs
     "tick.data": OWN,
 }
 STAMP = re.compile(r"\?m=[\d.]+")  # of an asset: when it was written, which may look like a figure
-IN_THE_BROWSER = {"hour.data", "title.data"}  # inputs of callbacks that never come to the server
+IN_THE_BROWSER = {"hour.data"}  # inputs of callbacks that never come to the server
 
 THEIRS, GHOST = "cad-their", "cad-ghost"  # a home of others, and one that does not exist; equally long
 DAY = "2026-11-22"

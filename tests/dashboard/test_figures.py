@@ -2,13 +2,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 
 from aggregator.documents import EMPTY, Document, Part
 from aggregator.money import Cost
-from dashboard import charts, columns
+from dashboard import charts, columns, figures
 from dashboard.charts import Chart, Other
-from dashboard.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps, figure
+from dashboard.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps
 from dashboard.languages import ENGLISH
 from dashboard.view import View
 from tests.dashboard.homes import LONDON, NOW, measured
@@ -29,8 +30,13 @@ def chart(
     return charts.read(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
 
 
+def figure(drawn: Chart) -> go.Figure:
+    """As plotly.py reads it, which knows every property and what it may be."""
+    return go.Figure(figures.figure(drawn, ENGLISH))
+
+
 def traces(drawn: Chart) -> dict[str, Any]:
-    return {trace.name: trace for trace in figure(drawn, ENGLISH).data}
+    return {trace.name: trace for trace in figure(drawn).data}
 
 
 def hours(import_wh: int, export_wh: int | None = None) -> dict[str, Part]:
@@ -39,11 +45,11 @@ def hours(import_wh: int, export_wh: int | None = None) -> dict[str, Part]:
 
 
 def texts(drawn: Chart) -> list[str]:
-    return [annotation.text for annotation in figure(drawn, ENGLISH).layout.annotations]
+    return [annotation.text for annotation in figure(drawn).layout.annotations]
 
 
 def test_bars_are_placed_by_position_never_by_time() -> None:
-    drawn = figure(chart("2026-10-25", hours(500)), ENGLISH)
+    drawn = figure(chart("2026-10-25", hours(500)))
     assert drawn.data[0].x == tuple(range(25))
 
 
@@ -100,7 +106,7 @@ def test_the_future_is_blank() -> None:
 def test_a_change_of_the_clocks_is_marked(period: str, words: str) -> None:
     drawn = chart(period, hours(500))
     assert words in texts(drawn)
-    assert len(figure(drawn, ENGLISH).layout.shapes) == 1
+    assert len(figure(drawn).layout.shapes) == 1
 
 
 @pytest.mark.parametrize(
@@ -118,11 +124,11 @@ def test_the_axis_has_few_round_steps(low: float, high: float, steps: list[float
 
 
 def test_the_axis_of_a_quiet_day_still_has_a_range() -> None:
-    assert figure(chart("2026-11-22", hours(0)), ENGLISH).layout.yaxis.range == (0, 1.14)
+    assert figure(chart("2026-11-22", hours(0))).layout.yaxis.range == (0, 1.14)
 
 
 def test_export_is_labelled_without_a_minus() -> None:
-    assert tuple(figure(chart("2026-11-22", hours(1000, 1000)), ENGLISH).layout.yaxis.ticktext) == (
+    assert tuple(figure(chart("2026-11-22", hours(1000, 1000))).layout.yaxis.ticktext) == (
         "1",
         "0.5",
         "0",
@@ -156,11 +162,11 @@ def test_money_stands_above_the_axis_its_standing_charge_on_top_and_earnings_bel
 def test_without_the_standing_charge_only_the_energy_is_drawn() -> None:
     drawn = money("2026-10", {"d01": priced(9000, 250, 0, 53)}, has_charge=False)
     assert "Standing charge" not in traces(drawn)
-    assert figure(drawn, ENGLISH).layout.yaxis.range == (0, 2.5 * HEADROOM)
+    assert figure(drawn).layout.yaxis.range == (0, 2.5 * HEADROOM)
 
 
 def test_a_negative_price_draws_its_cost_below_the_axis() -> None:
-    drawn = figure(money("2026-10", {"d01": priced(9000, 250), "d02": priced(9000, -30)}), ENGLISH)
+    drawn = figure(money("2026-10", {"d01": priced(9000, 250), "d02": priced(9000, -30)}))
     assert drawn.layout.yaxis.range == (-0.3 * HEADROOM, 2.5 * HEADROOM)
 
 
@@ -174,8 +180,8 @@ def test_the_compared_period_is_an_outline_on_an_axis_of_its_own() -> None:
     drawn = chart("2026-11-22", hours(500), other=other)
     outline = traces(drawn)["Sunday 15 November"]
     assert (outline.y[0], outline.yaxis, outline.marker.color) == (0.9, "y3", CLEAR)
-    assert figure(drawn, ENGLISH).layout.yaxis.range == figure(drawn, ENGLISH).layout.yaxis3.range
-    assert figure(drawn, ENGLISH).layout.yaxis.range[1] == pytest.approx(0.9 * HEADROOM)
+    assert figure(drawn).layout.yaxis.range == figure(drawn).layout.yaxis3.range
+    assert figure(drawn).layout.yaxis.range[1] == pytest.approx(0.9 * HEADROOM)
 
 
 RATES = [8 * PENNY // 1000] * 14 + [30 * PENNY // 1000] * 34
@@ -183,7 +189,7 @@ RATES = [8 * PENNY // 1000] * 14 + [30 * PENNY // 1000] * 34
 
 def test_prices_are_a_stepped_line_over_the_half_hours_with_its_ends_labelled() -> None:
     drawn = chart("2026-11-22", hours(500), currency="GBP", prices=RATES)
-    line = figure(drawn, ENGLISH).data[-1]
+    line = figure(drawn).data[-1]
     assert line.line.shape == "hv"
     assert (line.x[0], line.x[-1], len(line.x)) == (-0.5, 23.5, 49)
     assert (line.y[13], line.y[14]) == (0.08, 0.3)
@@ -192,17 +198,17 @@ def test_prices_are_a_stepped_line_over_the_half_hours_with_its_ends_labelled() 
 
 def test_the_same_price_all_day_is_no_line() -> None:
     assert "Imported" in traces(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48))
-    assert len(figure(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48), ENGLISH).data) == 1
+    assert len(figure(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48)).data) == 1
 
 
 def test_an_unknown_price_breaks_the_line() -> None:
-    line = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[None, *RATES[1:]]), ENGLISH).data[-1]
+    line = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[None, *RATES[1:]])).data[-1]
     assert line.y[0] is None
     assert line.connectgaps is False
 
 
 def test_prices_and_bars_share_one_zero_also_where_prices_are_negative() -> None:
-    drawn = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[-4 * PENNY // 1000, *RATES[1:]]), ENGLISH)
+    drawn = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[-4 * PENNY // 1000, *RATES[1:]]))
     bars, prices = drawn.layout.yaxis.range, drawn.layout.yaxis4.range
     assert bars[0] < 0
     assert bars[0] / bars[1] == pytest.approx(prices[0] / prices[1])
@@ -211,5 +217,5 @@ def test_prices_and_bars_share_one_zero_also_where_prices_are_negative() -> None
 
 def test_tomorrow_is_drawn_by_its_prices_alone() -> None:
     drawn = chart("2026-11-24", {}, currency="GBP", prices=RATES)
-    steps = figure(drawn, ENGLISH).layout.yaxis.ticktext
+    steps = figure(drawn).layout.yaxis.ticktext
     assert steps == ("0 p", "10 p", "20 p", "30 p")

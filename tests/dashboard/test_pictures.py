@@ -86,7 +86,7 @@ def test_where_there_is_nothing_it_says_so_and_has_no_scale() -> None:
 @pytest.mark.parametrize("period", ["2026-11-22", "2026-10-25"])
 def test_the_page_and_the_picture_draw_the_same_bars(period: str) -> None:
     shown = chart(DAY, period)
-    page, taken = figures.figure(shown, ENGLISH), picture(shown, ENGLISH)
+    page, taken = go.Figure(figures.figure(shown, ENGLISH)), picture(shown, ENGLISH)
     assert [trace.y for trace in taken.data] == [trace.y for trace in page.data]
     assert taken.layout.yaxis.range == page.layout.yaxis.range
     assert page.layout.paper_bgcolor is None  # what the page is drawn from is left as it was

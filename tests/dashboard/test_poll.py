@@ -18,10 +18,11 @@ from dashboard.data import HABITS_S, Data
 from dashboard.languages import ENGLISH
 from dashboard.pages.glance import tile_slots
 from dashboard.screen import live
-from dashboard.slots import LIVE, Slots
+from dashboard.slots import LIVE, LIVE_WRITTEN, Slots
 from dashboard.view import View
 from tests.copies import Copy
 from tests.dashboard import homes
+from tests.dashboard.answers import named, scattered
 from tests.dashboard.homes import LONDON, NOW, instant
 from tests.dashboard.people import MEMBER, at_home
 
@@ -103,10 +104,6 @@ class Page:
         return told and told["points"]
 
 
-def named(slot: str) -> dict[str, object]:
-    return dict(zip(("id", "property"), slot.split("."), strict=True))
-
-
 def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
     """The bytes of an answer, and the answer."""
     state = {"url.pathname": f"/d/{device}", "known.data": known}
@@ -121,7 +118,7 @@ def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, 
         },
     )
     assert answer.status_code == 200
-    return len(answer.data), json.loads(answer.data)["response"]
+    return len(answer.data), scattered(json.loads(answer.data), LIVE_WRITTEN)["response"]
 
 
 def send(store: Store, device_id: str, at: int, power_w: int) -> None:
@@ -156,6 +153,13 @@ def test_a_poll_is_below_a_kilobyte(home: Store, device: str) -> None:
     size, answer = answer_to(home, device, [device, NOW - 11])
     assert answer["hour"]["data"]["points"] == [[NOW - 1, -12_345]]
     assert 100 < size < MOST_BYTES
+
+
+def test_everything_that_a_poll_sends_has_its_place_on_the_page(home: Store) -> None:
+    layout = at_home(home).get("/_dash-layout").text
+    for device in NEWEST:
+        _, answer = answer_to(home, device, None)
+        assert [name for name in answer if f'"id":"{name}"' not in layout] == []
 
 
 def test_an_answer_says_to_which_poll_it_belongs(home: Store) -> None:

@@ -34,7 +34,7 @@ def links(client: FlaskClient) -> list[str]:
 def chart(client: FlaskClient) -> dict[str, object]:
     """The request of the callback that draws the chart."""
     callbacks = client.get("/_dash-dependencies").get_json()
-    (asked,) = (one for one in callbacks if "graph.figure" in one["output"])
+    (asked,) = (one for one in callbacks if "page.data-written" in one["output"])
     outputs = [
         dict(zip(("id", "property"), one.rsplit(".", 1), strict=True)) for one in asked["output"][2:-2].split("...")
     ]
@@ -47,11 +47,11 @@ def chart(client: FlaskClient) -> dict[str, object]:
 
 
 def test_the_first_chart_weighs_at_most_850_kb(client: FlaskClient) -> None:
-    addresses = ["/", *links(client), "/_dash-component-suites/dash/dcc/async-graph.js", "/_dash-layout"]
+    addresses = ["/", *links(client), "/_dash-layout"]
     answers = [client.get(address, headers=BROWSER, buffered=True) for address in (*addresses, "/_dash-dependencies")]
     answers.append(client.post("/_dash-update-component", json=chart(client), headers=BROWSER))
     assert [answer.status_code for answer in answers] == [200] * len(answers)
-    assert "graph" in json.loads(brotli.decompress(answers[-1].data))["response"]
+    assert "picture.data-figure" in json.loads(brotli.decompress(answers[-1].data))["response"]["page"]["data-written"]
     assert sum(len(answer.data) for answer in answers) < LIMIT
 
 
