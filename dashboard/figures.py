@@ -27,6 +27,8 @@ CLEAR = "rgba(0,0,0,0)"
 MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
 HEADROOM = 1.14  # above the tallest bar, for its label
 MOST_TICKS = 5
+NARROW = 20  # columns: those of a day or a month
+EDGE_SHIFT = 8  # px
 ROUNDING = 1e-9  # 0.6 / 0.2 is a little less than 3
 
 Figure = dict[str, Any]  # `data`, a list of traces, and `layout`
@@ -243,7 +245,15 @@ def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
         return []
     amount = chart.measure.gross(chart.columns[chart.peak].part) or 0
     text = chart.measure.said(amount, lang).number
-    return [{"x": chart.peak, "y": chart.measure.drawn(amount), "text": text, "showarrow": False, "yshift": 10}]
+    place = {"x": chart.peak, "y": chart.measure.drawn(amount), "yshift": 10}
+    return [{"text": text, "showarrow": False, **place, **_inward(chart.peak, len(chart.columns))}]
+
+
+def _inward(place: int, count: int) -> dict[str, Any]:
+    """Where the label of an outermost narrow bar begins or ends, which else leaves the plot on a phone."""
+    if count < NARROW or 0 < place < count - 1:
+        return {}
+    return {"xanchor": "right", "xshift": EDGE_SHIFT} if place else {"xanchor": "left", "xshift": -EDGE_SHIFT}
 
 
 def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, Any]]:

@@ -175,6 +175,14 @@ def test_money_without_a_tariff_is_drawn_as_energy() -> None:
     assert "kWh" in texts(chart("2026-11-22", hours(500), view=view))
 
 
+@pytest.mark.parametrize(("day", "anchor"), [("d01", "left"), ("d02", None), ("d30", None), ("d31", "right")])
+def test_the_label_of_an_outermost_narrow_bar_stays_inside(day: str, anchor: str | None) -> None:
+    days = {f"d{number:02d}": measured(5000)._replace(covered_s=86_400) for number in range(1, 32)}
+    drawn = figure(chart("2026-10", days | {day: measured(9000)._replace(covered_s=86_400)}, "month"))
+    (label,) = (note for note in drawn.layout.annotations if note.text == "9.00")
+    assert label.xanchor == anchor
+
+
 def test_the_compared_period_is_an_outline_on_an_axis_of_its_own() -> None:
     other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, hours(900)), EMPTY)
     drawn = chart("2026-11-22", hours(500), other=other)
