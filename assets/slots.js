@@ -2,12 +2,11 @@
 (() => {
     "use strict";
 
-    const ATTRIBUTES = { className: "class", tabIndex: "tabindex" };
-
     const set = (place, name, value) => {
-        const attribute = ATTRIBUTES[name] ?? name;
+        const attribute = name === "className" ? "class" : name;
         const written = value === true ? "" : String(value);
         if (name === "style") {
+            place.style.cssText = ""; // what was said before and is not any more
             Object.assign(place.style, value);
         } else if (value === null || value === false) {
             place.removeAttribute(attribute);

@@ -53,8 +53,8 @@
         }
     });
 
-    // Dash builds a list anew when it changes. Whoever is just pressing one of its links clicks the one that took its
-    // place; the browser makes no click of a press and a release on two elements.
+    // A list is built anew when it changes. Whoever is just pressing one of its links clicks the one that took its place;
+    // the browser makes no click of a press and a release on two elements.
     let pressed = null;
     document.addEventListener("pointerdown", (event) => {
         pressed = event.target.closest("a[href]");

@@ -123,6 +123,19 @@ def test_the_last_hour_grows_without_being_drawn_anew(living: Living, visit: Ope
     assert page.evaluate("document.querySelector('#hour-graph svg').isOld")
 
 
+PLACED = """async () => {
+    for (const style of [{opacity: "0"}, {transform: "translateX(30%)"}]) {
+        document.getElementById("live").dataset.written = JSON.stringify({"power-marker.style": style});
+        await null;
+    }
+    return document.getElementById("power-marker").getAttribute("style");
+}"""
+
+
+def test_of_a_marker_that_was_hidden_nothing_is_left_once_it_has_a_place(living: Living, visit: Open) -> None:
+    assert visit(f"/d/{HOME}", living.address).evaluate(PLACED) == "transform: translateX(30%);"
+
+
 def test_the_last_hour_is_said_in_words(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     graph = page.get_by_role("img", name="Power in the last hour: between 148 W and 3.14 kW")
