@@ -3,23 +3,23 @@
 (() => {
     "use strict";
 
+    const AGAIN_MS = 3000; // after a failure: a train leaves its tunnel
     const address = document.currentScript.dataset.plotly;
     let coming = null;
 
-    const load = () =>
-        new Promise((resolve, reject) => {
-            const failed = () => {
-                coming = null; // whoever asks next tries again
-                reject(new Error("the library of the charts did not come"));
-            };
-            const script = Object.assign(document.createElement("script"), { src: address, onerror: failed });
-            script.onload = () => resolve(window.Plotly);
-            document.head.append(script);
-        });
+    const load = (resolve) => {
+        const script = Object.assign(document.createElement("script"), { src: address });
+        script.onload = () => resolve(window.Plotly);
+        script.onerror = () => {
+            script.remove();
+            window.setTimeout(load, AGAIN_MS, resolve);
+        };
+        document.head.append(script);
+    };
 
     Object.defineProperty(window, "Plotly", {
         configurable: true,
-        get: () => (coming ??= load()),
+        get: () => (coming ??= new Promise(load)),
         set: (library) => Object.defineProperty(window, "Plotly", { value: library, writable: true }),
     });
 })();

@@ -34,3 +34,13 @@ def test_the_numbers_do_not_wait_for_what_draws_and_nothing_moves_when_it_comes(
     assert page.locator("#figure").bounding_box() == before
     assert screen.leave() == []
     context.close()
+
+
+def test_a_library_that_did_not_come_is_asked_for_again(chromium: Browser, address: str) -> None:
+    context = reader(chromium, "en-GB")
+    context.route("**/plotly-basic*", lambda route: route.abort(), times=2)  # ahead, and when it is needed
+    screen = Screen(context)
+    page = screen.open(f"{address}/d/cad-1/day/2026-11-22", DESK, "light")
+    assert bars(page) == 24
+    assert [said for said in screen.leave() if "ERR_FAILED" not in said] == []
+    context.close()
