@@ -77,10 +77,8 @@ def register(app: Dash, data: Data) -> None:
 
     @app.callback(
         slots.outputs(slots.PAGE),
-        Input("url", "pathname"),
-        Input("url", "search"),
-        Input("refresh", "data"),
-        State("household", "data-version"),
+        [Input(name, prop) for name, prop in slots.pairs(slots.PAGE_INPUTS)],
+        [State(name, prop) for name, prop in slots.pairs(slots.PAGE_STATE)],
     )
     def show(path: object, search: object, _refresh: object, version: object) -> list[object]:
         lang = requested()

@@ -3,7 +3,7 @@
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import navigation, static
+from dashboard import navigation, slots, static
 from dashboard.attributes import attributes
 from dashboard.language import Language
 from dashboard.pages import household
@@ -17,21 +17,32 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
         <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
         <link rel="apple-touch-icon" href="/assets/icon-180.png">
         <link rel="manifest" href="/assets/manifest.webmanifest">"""
-# Dash asks for these two once all its scripts have run; by then they are here. And while it waits for the numbers of a
-# chart, the library that draws it (assets/library.js) can run.
+# Dash asks for the layout, what its callbacks are, and the content of the page once all its scripts have run; by then
+# they are here. And while it waits for anything of a chart, the library that draws it (assets/library.js) can run.
 EARLY_SCRIPT = """{
     const ask = window.fetch;
-    const begun = new Map(["/_dash-layout", "/_dash-dependencies"].map((address) => [address, ask(address)]));
+    const here = () => location.pathname + location.search;
+    const [answers, opened] = ["/_dash-update-component", here()];
+    const value = { pathname: location.pathname, search: location.search, data: null };
+    const question = QUESTION;
+    question.inputs.forEach((input) => { input.value = value[input.property]; });
+    const sent = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(question) };
+    const asked = [["/_dash-layout"], ["/_dash-dependencies"], [answers, sent]];
+    const begun = new Map(asked.map((how) => [how[0], ask(...how)]));
     begun.forEach((answer) => answer.catch(() => {}));
     window.fetch = (address, ...how) => {
-        const answer = begun.get(address);
-        begun.delete(address);
-        if (!answer && location.pathname.startsWith("/d/")) {
+        const [path] = String(address).split("?");
+        const isBegun = path !== answers || (how[0].body.includes(question.output) && here() === opened);
+        const answer = isBegun && begun.get(path);
+        if (answer) {
+            begun.delete(path);
+        }
+        if (path === answers && opened.startsWith("/d/")) {
             setTimeout(() => window.Plotly);
         }
-        return answer ?? ask(address, ...how);
+        return answer || ask(address, ...how);
     };
-}"""
+}""".replace("QUESTION", slots.question())
 PLOTLY = "/assets/plotly-basic-4.1.1.min.js"
 INDEX = f"""<!DOCTYPE html>
 <html lang="en-GB">

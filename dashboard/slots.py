@@ -19,12 +19,35 @@ Slots = Mapping[str, Any]
 
 LIVE_WRITTEN, PAGE_WRITTEN = "live.data-written", "page.data-written"
 LIVE = (LIVE_WRITTEN, "hour.data")
+PAGE_INPUTS = ("url.pathname", "url.search", "refresh.data")
+PAGE_STATE = ("household.data-version",)
 PAGE = (PAGE_WRITTEN, "alert.children", "household.data-version")
+
+
+def question() -> str:
+    """What Dash asks the callback of PAGE when a page is opened, in JSON, but for the values of its inputs."""
+    content = {
+        "output": f"..{'...'.join(PAGE)}..",
+        "outputs": _named(PAGE),
+        "inputs": _named(PAGE_INPUTS),
+        "changedPropIds": PAGE_INPUTS[:2],
+        "state": _named(PAGE_STATE),
+    }
+    return orjson.dumps(content).decode()
+
+
+def _named(order: Sequence[str]) -> list[dict[str, str]]:
+    return [{"id": name, "property": prop} for name, prop in pairs(order)]
+
+
+def pairs(order: Sequence[str]) -> list[tuple[str, str]]:
+    """Slots as Dash takes them: the component and its property."""
+    return [(name, prop) for name, _, prop in (slot.partition(".") for slot in order)]
 
 
 def outputs(order: Sequence[str]) -> list[Output]:
     """The outputs of a callback."""
-    return [Output(component, prop) for component, prop in (slot.split(".") for slot in order)]
+    return [Output(name, prop) for name, prop in pairs(order)]
 
 
 def in_order(slots: Slots, order: Sequence[str]) -> list[Any]:

@@ -1,8 +1,10 @@
 """What a real browser asks for until it shows a chart."""
 
+import json
+
 from playwright.sync_api import Browser, Route, expect
 
-from tests.browser.conftest import DESK, Open, Screen, bars, reader
+from tests.browser.conftest import DESK, Open, Screen, bars, reader, sign_in
 
 LIMIT = 850_000  # bytes
 ASKED = """() => performance.getEntriesByType("resource").map((entry) => [entry.name, entry.encodedBodySize])"""
@@ -33,6 +35,26 @@ def test_the_numbers_do_not_wait_for_what_draws_and_nothing_moves_when_it_comes(
     assert bars(page) == 24
     assert page.locator("#figure").bounding_box() == before
     assert screen.leave() == []
+    context.close()
+
+
+def test_the_page_is_asked_for_once_before_the_scripts_of_dash_are_here(chromium: Browser, address: str) -> None:
+    context = reader(chromium, "en-GB")
+    asked: list[str] = []
+    held: list[Route] = []
+    context.route("**/dash_renderer*", lambda route: held.append(route))
+    context.on("request", lambda sent: asked.append(sent.post_data or "") if "_dash-update" in sent.url else None)
+    sign_in(context, address)
+    page = context.new_page()
+    with page.expect_request("**/_dash-update-component"):
+        page.goto(f"{address}/d/cad-1/day/2026-11-22?unit=money", wait_until="commit")
+    assert [json.loads(body)["inputs"][1]["value"] for body in asked] == ["?unit=money"]
+    for route in held:
+        route.continue_()
+    assert bars(page) == 24
+    assert sum("page.data-written" in body for body in asked) == 1
+    page.evaluate("wattfall.go('/d/cad-1/day/2026-11-21')")
+    expect(page.get_by_role("heading", name="Saturday 21 November 2026")).to_be_visible()
     context.close()
 
 
