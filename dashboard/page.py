@@ -18,7 +18,7 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
         <link rel="apple-touch-icon" href="/assets/icon-180.png">
         <link rel="manifest" href="/assets/manifest.webmanifest">"""
 # Dash asks for the layout, what its callbacks are, and the content of the page once all its scripts have run; by then
-# they are here. And while it waits for anything of a chart, the library that draws it (assets/library.js) can run.
+# they are here. And while it waits for an answer, the library that draws the charts (assets/library.js) can run.
 EARLY_SCRIPT = """{
     const ask = window.fetch;
     const here = () => location.pathname + location.search;
@@ -37,7 +37,7 @@ EARLY_SCRIPT = """{
         if (answer) {
             begun.delete(path);
         }
-        if (path === answers && opened.startsWith("/d/")) {
+        if (path === answers) {
             setTimeout(() => window.Plotly);
         }
         return answer || ask(address, ...how);

@@ -66,3 +66,8 @@ def test_a_library_that_did_not_come_is_asked_for_again(chromium: Browser, addre
     assert bars(page) == 24
     assert [said for said in screen.leave() if "ERR_FAILED" not in said] == []
     context.close()
+
+
+def test_what_is_fetched_ahead_is_run_on_a_page_without_a_chart_too(visit: Open) -> None:
+    page = visit("/", ready="#home a")
+    page.wait_for_function("() => Object.getOwnPropertyDescriptor(window, 'Plotly').value")
