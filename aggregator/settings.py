@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
-from aggregator.errors import ConfigurationError
-from aggregator.periods import check_timezone
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import check_timezone
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,25 @@ from collections.abc import Callable
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
 
-from aggregator.errors import StoreAway
+from aggregator.core.errors import StoreAway
 from aggregator.settings import Settings
-from aggregator.store.base import Store
-from dashboard import downloads, entrance, ingest_api, slots, static, tariff_page
-from dashboard.access import viewer
-from dashboard.cache import open_cache
-from dashboard.compression import compress
-from dashboard.data import Data
-from dashboard.desk import pages as desk
-from dashboard.headers import hashes, secure
-from dashboard.language import text
-from dashboard.languages import requested
-from dashboard.page import INDEX, layout
-from dashboard.passwords import Passwords
-from dashboard.screen import live, screen
-from dashboard.view import View
+from aggregator.store.port import Store
+from dashboard.accounts.access import viewer
+from dashboard.accounts.passwords import Passwords
+from dashboard.charts.view import View
+from dashboard.pages.account import auth_setup
+from dashboard.pages.household import downloads, slots
+from dashboard.pages.household.page import INDEX, layout
+from dashboard.pages.household.page_callbacks import live, screen
+from dashboard.pages.support import support_pages as desk
+from dashboard.pages.tariff import tariff_page
+from dashboard.text.language import text
+from dashboard.text.languages import requested
+from dashboard.web import ingest_endpoint, static
+from dashboard.web.cache import open_cache
+from dashboard.web.cached_reads import Data
+from dashboard.web.compression import compress
+from dashboard.web.headers import hashes, secure
 
 POLL_MS = 10_000  # a reading comes every 10 s
 
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, store: Store, clock: Callable[[], int] = lambda: int(time.time()), poll_ms: int = POLL_MS
 ) -> Dash:
-    """The app of one installation. `clock` gives UTC seconds. Raises ConfigurationError, see `entrance.check`."""
+    """The app of one installation. `clock` gives UTC seconds. Raises ConfigurationError, see `auth_setup.check`."""
     app = _App(
         "dashboard",
         title="Wattfall",
@@ -49,13 +52,13 @@ def create_app(
         on_error=tell,
     )
     app.layout = lambda: layout(poll_ms, requested())
-    entrance.install(app.server, settings, store, Passwords())
+    auth_setup.install(app.server, settings, store, Passwords())
     data = Data(store, open_cache(app.server, settings.cache), clock)
     register(app, data)
     downloads.register(app.server, data)
     tariff_page.register(app.server, data, store)
     desk.register(app.server, data, store)
-    ingest_api.register(app.server, ingest_api.Door(store, settings.timezone))
+    ingest_endpoint.register(app.server, ingest_endpoint.Door(store, settings.timezone))
     static.serve(app.server)
     compress(app.server)  # after the headers: the last to be registered is the first to run
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])

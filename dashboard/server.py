@@ -10,12 +10,12 @@ from dash import Dash
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from aggregator.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
-from dashboard import ingest_api
 from dashboard.app import create_app
-from dashboard.cache import check_cache
+from dashboard.web import ingest_endpoint
+from dashboard.web.cache import check_cache
 
 THREADS = 8  # a request is a read of a document or two; threads hide the little waiting there is
 # Every worker with a socket of its own: then the kernel deals the connections out, one worker cannot take them all.
@@ -97,10 +97,10 @@ def serve_ingest(settings: Settings, host: str) -> None:
     _serve(build, settings, host, "wattfall ingest-server")
 
 
-def create_ingest_server(store: Store, default_zone: str, door: ingest_api.Door | None = None) -> Flask:
+def create_ingest_server(store: Store, default_zone: str, door: ingest_endpoint.Door | None = None) -> Flask:
     """A server that takes in readings, and says that it is well."""
     server = Flask("ingest", static_folder=None)
-    ingest_api.register(server, door or ingest_api.Door(store, default_zone))
+    ingest_endpoint.register(server, door or ingest_endpoint.Door(store, default_zone))
     server.add_url_rule("/health", "health", lambda: "OK")
     return server
 

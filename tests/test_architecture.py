@@ -45,7 +45,11 @@ OUTSIDE = {
     *("time", "threading", "concurrent", "asyncio", "secrets", "uuid", "logging", "click"),
 }
 CLOCKS_AND_FILES = {"now", "today", "utcnow", "open", "print", "input"}
-DEMO = {"aggregator.households", "aggregator.simulator", "aggregator.simulated_tariffs"}  # made up, from a seed
+DEMO = {
+    "aggregator.demo.households",
+    "aggregator.demo.simulator",
+    "aggregator.demo.simulated_tariffs",
+}  # made up, from a seed
 
 
 @cache
@@ -116,10 +120,10 @@ def test_a_pure_module_draws_lots_only_for_the_demo_and_from_a_seed(module: str)
 
 def test_only_the_doors_know_aws_sqlite_and_brokers() -> None:
     doors = {
-        "boto3": {"aggregator.clients", "aggregator.store.aws"},
-        "botocore": {"aggregator.clients", "aggregator.store.aws"},
-        "sqlite3": {"aggregator.store.sqlite_file"},
-        "paho": {"aggregator.mqtt"},
+        "boto3": {"aggregator.aws.clients", "aggregator.store.dynamodb.dynamo_client"},
+        "botocore": {"aggregator.aws.clients", "aggregator.store.dynamodb.dynamo_client"},
+        "sqlite3": {"aggregator.store.sqlite.sqlite_file"},
+        "paho": {"aggregator.intake.mqtt"},
     }
     assert {library: {one for one in MODULES if within(imports(one), {library})} for library in doors} == doors
 

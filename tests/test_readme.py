@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from aggregator.settings import SETTINGS
-from dashboard.cli import main
+from dashboard.commands.main import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

@@ -1,8 +1,8 @@
-"""Where documents live: one port (`base`), and the stores behind it."""
+"""Where documents live: one port (`port`), and the stores behind it."""
 
-from aggregator.errors import ConfigurationError
-from aggregator.store.base import Store
-from aggregator.store.sqlite import SqliteStore
+from aggregator.core.errors import ConfigurationError
+from aggregator.store.port import Store
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 __all__ = ["Store", "open_store"]
 
@@ -16,7 +16,7 @@ def open_store(url: str) -> Store:
     if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/":
         return SqliteStore(rest[1:])
     if scheme == "dynamodb":
-        from aggregator.store.dynamodb import open_dynamodb  # boto3 takes a while to load
+        from aggregator.store.dynamodb.dynamodb_store import open_dynamodb  # boto3 takes a while to load
 
         return open_dynamodb(url)
     raise ConfigurationError(f"{url!r} is not a store; write it like sqlite:///wattfall.db or dynamodb://wattfall")

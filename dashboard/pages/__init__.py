@@ -1,1 +1,4 @@
-"""One module a page."""
+"""The pages: a folder for each, with its layout, its callbacks and its words. `cached_reads.py` serves them all.
+
+May import web, accounts, charts and text. Begin with `household/page_callbacks.py`.
+"""

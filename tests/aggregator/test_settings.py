@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregator.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError
 from aggregator.settings import SETTINGS, Settings, load
 from aggregator.store import open_store
 

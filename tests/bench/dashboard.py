@@ -22,8 +22,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from aggregator import periods
-from aggregator.documents import Device, Live
+from aggregator.core import periods
+from aggregator.core.documents import Device, Live
 from aggregator.store import open_store
 from tests.bench.load import CONNECTIONS, Load, Poll, find_poll, load
 from tests.browser.conftest import ARGS, CHROMIUM, DESK
@@ -80,7 +80,7 @@ def web(url: str) -> Iterator[int]:
     """The port of the Procfile's web process, on a store."""
     (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
     _, *arguments = shlex.split(line.removeprefix("web:"))
-    with _serving(["dashboard.cli", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as port:
+    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as port:
         yield port
 
 

@@ -14,18 +14,18 @@ from urllib.parse import urlencode
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from aggregator.audit import Who, look_up
-from aggregator.evidence import STRIP_DAYS
-from aggregator.fleet import take_census
-from aggregator.ingest import ingest
-from aggregator.periods import DAY_S
-from aggregator.readings import Reading
+from aggregator.core.periods import DAY_S
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.intake.status import Status, keep
 from aggregator.settings import load
-from aggregator.status import Status, keep
-from aggregator.store.base import Store
-from aggregator.worker import drain
+from aggregator.store.port import Store
+from aggregator.support.audit import Who, look_up
+from aggregator.support.diagnostics import STRIP_DAYS
+from aggregator.support.fleet import take_census
+from aggregator.waterfall.worker import drain
+from dashboard.accounts.users import SUPPORT
 from dashboard.app import create_app
-from dashboard.users import SUPPORT
 from tests.bench.search import (
     BATCH,
     KINDS,

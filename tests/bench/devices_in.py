@@ -18,22 +18,22 @@ from random import Random
 
 import orjson
 
-from aggregator.documents import Device
-from aggregator.edge import Edge
-from aggregator.edge_report import Report
-from aggregator.ingest import Outcome
-from aggregator.intake import Received, take_in
-from aggregator.mqtt import Broker, Subscriber, broker_of
-from aggregator.mqtt_feed import MqttFeed
-from aggregator.periods import DAY_S, HALF_HOUR, iso_utc
-from aggregator.readings import Reading
-from aggregator.sources import block
-from aggregator.sources.base import Content
+from aggregator.core.documents import Device
+from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.edge.edge import Edge
+from aggregator.intake.edge.edge_report import Report
+from aggregator.intake.edge.ingest_client import BLOCK, JSON, Answer, Fate, Sent
+from aggregator.intake.formats import block
+from aggregator.intake.formats.message import Content
+from aggregator.intake.ingest import Outcome
+from aggregator.intake.mqtt import Broker, Subscriber, broker_of
+from aggregator.intake.mqtt_feed import MqttFeed
+from aggregator.intake.received import Received, take_in
+from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.tokens import new_token
-from aggregator.uplink import BLOCK, JSON, Answer, Fate, Sent
-from aggregator.worker import drain, settle_round, take_what_waits
-from tests.aggregator.brokers import Publisher, broker_in, free_port
+from aggregator.waterfall.worker import drain, settle_round, take_what_waits
+from tests.aggregator.intake.brokers import Publisher, broker_in, free_port
 
 DEVICES, TICKS, REQUESTS = 100, 180, 3000
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR
@@ -153,7 +153,7 @@ def _served(folder: str) -> Iterator[tuple[int, dict[str, str], Store, "subproce
         store.put_device(Device(device_id))
         tokens[device_id] = new_token(store, device_id, NOW)
     environ = {**os.environ, "WEB_CONCURRENCY": "1", "WATTFALL_STORE": url}
-    command = [sys.executable, "-m", "dashboard.cli", "ingest-server", "--port", str(port)]
+    command = [sys.executable, "-m", "dashboard.commands.main", "ingest-server", "--port", str(port)]
     process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
     while not _answers(port):
         time.sleep(0.05)

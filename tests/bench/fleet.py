@@ -10,15 +10,15 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from itertools import repeat
 
-from aggregator import search
-from aggregator.documents import Device
-from aggregator.store import batches, index, items
-from aggregator.store.address import read_url
-from aggregator.store.aws import AwsDoor
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.items import Item
-from aggregator.store.merges import device_update
-from aggregator.store.provision import create_tables
+from aggregator.core.documents import Device
+from aggregator.store import search
+from aggregator.store.dynamodb import batches, device_index, items
+from aggregator.store.dynamodb.address import read_url
+from aggregator.store.dynamodb.document_updates import device_update
+from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.items import Item
+from aggregator.store.dynamodb.tables import create_tables
 from tests.bench.search import DEVICES, home, live_state
 
 PROCESSES, CHUNK, CHECKED = 2, 500, 20
@@ -32,7 +32,7 @@ def device_item(device: Device) -> Item:
 
 def term_items(device: Device) -> list[Item]:
     """What a device is found by."""
-    return [index._key(term, device.device_id) for term in search.terms(device)]
+    return [device_index._key(term, device.device_id) for term in search.terms(device)]
 
 
 def fill(url: str, numbers: range) -> int:

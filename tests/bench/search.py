@@ -18,17 +18,17 @@ from uuid import uuid4
 
 import pytest
 
-from aggregator.documents import Device, Live
+from aggregator.core.documents import Device, Live
 from aggregator.store import Store, open_store
-from aggregator.store.address import read_url
-from aggregator.store.aws import AwsDoor
-from aggregator.store.base import all_lives
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.items import Item, item_size, read_units
-from aggregator.store.provision import create_tables, delete_tables
-from aggregator.store.sqlite import SqliteStore
+from aggregator.store.dynamodb.address import read_url
+from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.items import Item, item_size, read_units
+from aggregator.store.dynamodb.tables import create_tables, delete_tables
+from aggregator.store.port import all_lives
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from tests.contract.conftest import endpoint
-from tests.contract.doors import Answer, Passing
+from tests.contract.dynamo_clients import Answer, Passing
 
 DEVICES, QUERIES, SHOWN, BATCH = 100_000, 1000, 20, 1000
 AIM_S = 0.100

@@ -20,13 +20,13 @@ import orjson
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from aggregator.mqtt import Subscriber, broker_of
-from aggregator.periods import day_of, iso_utc
-from aggregator.readings import Reading
+from aggregator.core.periods import day_of, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.mqtt import Subscriber, broker_of
 from aggregator.store import Store, open_store
-from aggregator.verify import differences
-from aggregator.worker import drain
-from tests.aggregator.brokers import MosquittoBroker, broker_in
+from aggregator.waterfall.verify import differences
+from aggregator.waterfall.worker import drain
+from tests.aggregator.intake.brokers import MosquittoBroker, broker_in
 
 TICK_S = 10
 PATIENCE_S = 120
@@ -86,7 +86,7 @@ class Worker:
     def start(self) -> None:
         """Start it."""
         options = ["--store", self.store, "--mqtt", self.broker, "--topic", TOPIC]
-        command = [sys.executable, "-m", "dashboard.cli", "worker", *options]
+        command = [sys.executable, "-m", "dashboard.commands.main", "worker", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def kill(self) -> None:

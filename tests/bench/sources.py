@@ -6,10 +6,10 @@ from random import Random
 
 import orjson
 
-from aggregator.periods import HALF_HOUR, iso_utc
-from aggregator.readings import Reading
-from aggregator.sources import block, canonical, dsmr
-from tests.aggregator.sources.messages import NOW, SAMPLES, Sample, sample
+from aggregator.core.periods import HALF_HOUR, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.formats import block, canonical, dsmr
+from tests.aggregator.intake.formats.messages import NOW, SAMPLES, Sample, sample
 
 SECONDS = 2.0  # for each
 DEVICE = "cad-00001"

@@ -13,18 +13,18 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from aggregator.documents import Device
-from aggregator.emulator import emulator
-from aggregator.ingest import ingest
-from aggregator.periods import DAY_S
-from aggregator.pricing import tariff_to_text
-from aggregator.rates import Series
-from aggregator.readings import Reading
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.provision import create_tables
-from aggregator.tariffs import tariff_from_json
-from aggregator.worker import drain
+from aggregator.aws.emulator import emulator
+from aggregator.core.documents import Device
+from aggregator.core.periods import DAY_S
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.tables import create_tables
+from aggregator.tariffs.rates import Series
+from aggregator.tariffs.tariff import tariff_from_json
+from aggregator.waterfall.pricing import tariff_to_text
+from aggregator.waterfall.worker import drain
 
 HOME = "0CA2F400008A1234"  # as Glow names a device
 TICK_S, PACE_S = 10, 300

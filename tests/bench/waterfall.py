@@ -15,13 +15,13 @@ from random import Random
 
 import orjson
 
-from aggregator.documents import Part
-from aggregator.ingest import Outcome, ingest, ingest_lines
-from aggregator.lines import chunks
-from aggregator.periods import half_hours, slots
-from aggregator.readings import Reading
+from aggregator.commands.lines import chunks
+from aggregator.core.documents import Part
+from aggregator.core.periods import half_hours, slots
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
-from aggregator.worker import drain
+from aggregator.waterfall.worker import drain
 
 DEVICES, HOURS = 100, 6
 START = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
@@ -121,7 +121,7 @@ def to_screen() -> tuple[float, float]:
     with new_store() as (store, path):
         url = f"sqlite:///{path}"
         worker = subprocess.Popen(
-            [sys.executable, "-m", "dashboard.cli", "worker", "--store", url], stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "dashboard.commands.main", "worker", "--store", url], stderr=subprocess.DEVNULL
         )
         time.sleep(2)
         live, day = [], []

@@ -4,7 +4,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, ViewportSize, expect, sync_playwright
 
-from aggregator.store.base import Store
+from aggregator.store.port import Store
 from dashboard.app import POLL_MS
 from tests.copies import Copy, Originals, nothing
 from tests.dashboard import homes
@@ -66,7 +66,7 @@ def sign_in(context: BrowserContext, address: str) -> None:
 
 def is_of_the_page(text: str) -> bool:
     """Whether the console says something of the page. Chromium fetches the icons of the manifest late, and complains
-    where the page is left meanwhile; that they are what they claim to be is held by tests/dashboard/test_weight.py.
+    where the page is left meanwhile; that they are what they claim to be is held by tests/dashboard/web/test_weight.py.
     """
     return not text.startswith("Error while trying to use the following icon from the Manifest")
 

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, ViewportSize, expect
 
-from aggregator.store.base import Store
+from aggregator.store.port import Store
 from tests.browser.conftest import DESK, PHONE, Open, Scheme, bars, settled
 
 NARROW = ViewportSize(width=320, height=256)  # 1280 x 1024 at 400 %

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 from playwright.sync_api import Page, expect
 
-from aggregator.documents import Device
-from aggregator.errors import StoreAway
-from aggregator.store.base import Store
+from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
+from aggregator.store.port import Store
 from tests.browser.conftest import QUICK_MS, Open, bars, serve
 from tests.copies import Copy
 from tests.dashboard import homes

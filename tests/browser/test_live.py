@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from aggregator.documents import Device, Live
-from aggregator.readings import Reading
-from aggregator.store.base import Store
+from aggregator.core.documents import Device, Live
+from aggregator.core.readings import Reading
+from aggregator.store.port import Store
 from tests.browser.conftest import PHONE, Open, Screen, serve
 from tests.copies import Copy
 from tests.dashboard import homes

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from aggregator.store.base import Store
+from aggregator.store.port import Store
 from tests.browser.conftest import Open, bars
 
 NOTE_THEME = """new MutationObserver(() => { window.themedAt ??= performance.now(); })

@@ -7,8 +7,8 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from aggregator.store.base import Store
-from dashboard.accounts import Accounts
+from aggregator.store.port import Store
+from dashboard.accounts.accounts import Accounts
 from tests.browser.conftest import PATIENCE_MS, PHONE, QUICK_MS, serve
 from tests.browser.test_accessibility import AXE
 from tests.dashboard import homes

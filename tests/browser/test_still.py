@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from aggregator.documents import Device
-from aggregator.status import Status, keep
+from aggregator.core.documents import Device
+from aggregator.intake.status import Status, keep
 from aggregator.store import open_store
-from aggregator.store.base import Store
+from aggregator.store.port import Store
 from tests.browser.conftest import DESK, PHONE, QUICK_MS, Open, bars, serve
 from tests.dashboard import homes
 

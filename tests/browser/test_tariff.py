@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from aggregator.documents import Device
-from aggregator.store.base import Store
-from aggregator.worker import drain
-from dashboard.languages import ENGLISH
+from aggregator.core.documents import Device
+from aggregator.store.port import Store
+from aggregator.waterfall.worker import drain
+from dashboard.text.languages import ENGLISH
 from tests.browser.conftest import DESK, PHONE, Open, serve
 from tests.copies import Copy
 from tests.dashboard import homes

@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from aggregator.emulator import emulator
+from aggregator.aws.emulator import emulator
 from aggregator.store import Store
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.provision import create_tables, delete_tables
-from aggregator.store.schema import TABLES, table_request
-from aggregator.store.sqlite import SqliteStore
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.schema import TABLES, table_request
+from aggregator.store.dynamodb.tables import create_tables, delete_tables
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 ENDPOINT = "WATTFALL_TEST_DYNAMODB_ENDPOINT"
 KEEP = 36_500  # days; the readings of tests are of any year

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from aggregator.documents import Device
-from aggregator.errors import StoreAway
-from aggregator.evidence import evidence
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
-from aggregator.store.aws import Door
-from aggregator.store.base import Store
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.worker import drain
+from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store.dynamodb.dynamo_client import Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.port import Store
+from aggregator.support.diagnostics import evidence
+from aggregator.waterfall.worker import drain
 from tests.contract.conftest import Clock
-from tests.contract.doors import Answer, Passing
+from tests.contract.dynamo_clients import Answer, Passing
 
 PATIENCE_S = 20
 

@@ -1,10 +1,10 @@
 """When a document last changed: known of each, and no change by itself."""
 
-from aggregator.documents import Device, Part
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
+from aggregator.core.documents import Device, Part
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.worker import drain
+from aggregator.waterfall.worker import drain
 from tests.contract.conftest import Clock
 
 HOME, DAY, AT = "home", "2026-11-18", 1_795_000_200

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from aggregator import periods
-from aggregator.clients import client
-from aggregator.costs import Plan, Row, rows
-from aggregator.emulator import emulator
-from aggregator.ingest import ingest
-from aggregator.lambdas import DAYS, MONTHS, YEARS
-from aggregator.readings import Reading
-from aggregator.store.aws import AwsDoor
-from aggregator.store.base import Change
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.items import TABLES, table_request
-from aggregator.waterfall import Level, carry
+from aggregator.aws.clients import client
+from aggregator.aws.costs import Plan, Row, rows
+from aggregator.aws.emulator import emulator
+from aggregator.aws.lambdas import DAYS, MONTHS, YEARS
+from aggregator.core import periods
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.items import TABLES, table_request
+from aggregator.store.port import Change
+from aggregator.waterfall.levels import Level, carry
 
 PREFIX, ZONE, DEVICE = "wattfall-costs", "Europe/London", "cad-0123456789ab"
 MINUTES = 60

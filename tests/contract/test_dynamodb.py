@@ -10,21 +10,22 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aggregator.documents import Device, Live, Part
-from aggregator.errors import ConfigurationError, StoreAway, StoreUnusable
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
+from aggregator.commands.tables import tables_group
+from aggregator.core.documents import Device, Live, Part
+from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
 from aggregator.settings import load
-from aggregator.store import items, open_store
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.items import meter_tags
-from aggregator.store.provision import create_tables, delete_tables, describe_tables
-from aggregator.store.schema import TABLES
-from aggregator.store_cli import tables_group
-from aggregator.worker import drain
+from aggregator.store import open_store
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.items import meter_tags
+from aggregator.store.dynamodb.schema import TABLES
+from aggregator.store.dynamodb.tables import create_tables, delete_tables, describe_tables
+from aggregator.waterfall.worker import drain
 from tests.contract.conftest import store_on
-from tests.contract.doors import Answer, Counting, Interleaving, Passing
+from tests.contract.dynamo_clients import Answer, Counting, Interleaving, Passing
 
 HOME, START, NOW = "home", 1_795_000_200, 1_795_010_000
 START -= START % 1800

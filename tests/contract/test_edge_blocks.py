@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from aggregator.ingest import ingest
-from aggregator.intake import Received, take_in
-from aggregator.periods import HALF_HOUR
-from aggregator.readings import Reading
-from aggregator.sources import block
-from aggregator.sources.base import Origin
-from aggregator.store.aws import AwsDoor
-from aggregator.store.base import Store
-from aggregator.worker import drain
+from aggregator.core.periods import HALF_HOUR
+from aggregator.core.readings import Reading
+from aggregator.intake.formats import block
+from aggregator.intake.formats.message import Origin
+from aggregator.intake.ingest import ingest
+from aggregator.intake.received import Received, take_in
+from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.port import Store
+from aggregator.waterfall.worker import drain
 from tests.contract.conftest import Another, Tables, store_on
-from tests.contract.doors import Counting
+from tests.contract.dynamo_clients import Counting
 
 START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
 NOW = START + 2 * HALF_HOUR

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from aggregator.errors import StoreAway
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.leases import LEASE_S
-from aggregator.waterfall import LEVELS, carry
-from aggregator.worker import drain, settle_round
+from aggregator.core.errors import StoreAway
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.leases import LEASE_S
+from aggregator.waterfall.levels import LEVELS, carry
+from aggregator.waterfall.worker import drain, settle_round
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.contract.conftest import KEEP, Tables
-from tests.contract.doors import Counting, Failing, Torn
+from tests.contract.dynamo_clients import Counting, Failing, Torn
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import periods
-from aggregator.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
-from aggregator.readings import Reading
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.waterfall import Level
+from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
+from aggregator.core import periods
+from aggregator.core.readings import Reading
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.waterfall.levels import Level
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.contract.conftest import KEEP, Tables
-from tests.contract.doors import Counting, Failing
+from tests.contract.dynamo_clients import Counting, Failing
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
 Handler = Callable[[Mapping[str, Any]], Answer]

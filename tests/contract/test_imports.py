@@ -4,14 +4,14 @@ import io
 from contextlib import AbstractContextManager, nullcontext
 from unittest.mock import patch
 
-from aggregator import importing
-from aggregator.documents import Device
-from aggregator.import_file import Asked, Progress
-from aggregator.import_report import Report
+from aggregator.core.documents import Device
+from aggregator.intake.imports import importing
+from aggregator.intake.imports.import_file import Asked, Progress
+from aggregator.intake.imports.import_report import Report
 from aggregator.store import Store
-from aggregator.store.aws import AwsDoor
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.verify import differences
+from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.waterfall.verify import differences
 from tests.contract.conftest import Tables
 
 HALF_HOUR, DAY = 1800, 86_400

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from aggregator import search
-from aggregator.documents import Device
-from aggregator.errors import StoreAway
+from aggregator.commands.tables import tables_group
+from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
 from aggregator.settings import load
-from aggregator.store import items
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.base import Store
-from aggregator.store.dynamodb import DynamoStore
-from aggregator.store.index import Index, _shelf
-from aggregator.store.reads import Reader
-from aggregator.store_cli import tables_group
+from aggregator.store import search
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.device_index import Index, _shelf
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.reads import Reader
+from aggregator.store.port import Store
 from tests.contract.conftest import Tables, store_on
-from tests.contract.doors import Answer, Passing
+from tests.contract.dynamo_clients import Answer, Passing
 
 OLD = Device("cad-0042", household="h1", name="12 Acacia Road", meter_point="1012345678901")
 NEW = replace(OLD, household="h2", name="7 Oak Hill", serial="S-1")
@@ -130,7 +130,7 @@ class Throttled(Passing):
 def test_of_words_so_common_that_few_pages_do_not_hold_them_the_rarest_is_still_found_with_the_others(
     door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aggregator.store.index._PAGES_OF_WORDS", (2, 4))
+    monkeypatch.setattr("aggregator.store.dynamodb.device_index._PAGES_OF_WORDS", (2, 4))
     store = store_on(door, prefix)
     for number in range(9):
         store.put_device(Device(f"cad-{number}", name="Park Road"))
@@ -159,7 +159,7 @@ class Refusing(Passing):
 
 
 def test_a_table_that_stays_too_busy_is_away(door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aggregator.store.batches.PAUSE_S", 0.0)
+    monkeypatch.setattr("aggregator.store.dynamodb.batches.PAUSE_S", 0.0)
     store = store_on(Refusing(door), prefix)
     with pytest.raises(StoreAway, match="too busy"):
         store.put_device(OLD)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.documents import Device, Document, Live, Part
-from aggregator.money import Cost
-from aggregator.rates import Series
-from aggregator.readings import Reading
+from aggregator.core.documents import Device, Document, Live, Part
+from aggregator.core.money import Cost
+from aggregator.core.readings import Reading
 from aggregator.store import Store, open_store
-from aggregator.store.base import Written
-from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.port import Written
+from aggregator.tariffs.rates import Series
 
 HOME, OTHER, START = "home", "other", 1_795_000_200 // 1800 * 1800
 NOW = START + 7200

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aggregator.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError
 from aggregator.store import Store
-from aggregator.store.aws import AwsDoor
-from aggregator.store.base import LAST_KEY, MAX_BODY, Record
-from aggregator.store.dynamodb import DynamoStore
+from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.port import LAST_KEY, MAX_BODY, Record
 from tests.contract.conftest import Another, Clock
-from tests.contract.doors import Answer, Passing
+from tests.contract.dynamo_clients import Answer, Passing
 
 WRITERS = 8
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from aggregator.documents import Device, Live
-from aggregator.errors import ConfigurationError
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
+from aggregator.core.documents import Device, Live
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.store.base import all_lives
+from aggregator.store.port import all_lives
 from tests.contract.conftest import Another
 
 ACACIA = Device("cad-0042", household="h1", name="12 Acacia Road", serial="GEO-1944Z", meter_point="1012345678901")

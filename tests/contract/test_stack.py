@@ -11,18 +11,18 @@ from typing import Any
 import orjson
 import pytest
 
-from aggregator import periods
-from aggregator.clients import client
-from aggregator.documents import Document
-from aggregator.emulator import Endpoint, emulator
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
-from aggregator.simulator import TICK_S, households
-from aggregator.simulator import history as simulated
-from aggregator.stack import deploy
+from aggregator.aws.clients import client
+from aggregator.aws.emulator import Endpoint, emulator
+from aggregator.aws.stack import deploy
+from aggregator.core import periods
+from aggregator.core.documents import Document
+from aggregator.core.readings import Reading
+from aggregator.demo.simulator import TICK_S, households
+from aggregator.demo.simulator import history as simulated
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
-from aggregator.store.sqlite import SqliteStore
-from aggregator.worker import drain
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall.worker import drain
 
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"

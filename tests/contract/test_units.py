@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from aggregator.periods import HOUR
-from aggregator.store import items
-from aggregator.store.aws import AwsDoor, Door
-from aggregator.store.dynamodb import DynamoStore
+from aggregator.core.periods import HOUR
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from tests.bench.units import AIMS, CASES, HOME, HOMES, Metered, below_live, measure
 from tests.contract.conftest import Tables
-from tests.contract.doors import Answer, Passing
+from tests.contract.dynamo_clients import Answer, Passing
 
 SOLAR = next(home for home in HOMES if home.is_solar and not home.rates)
 PRICED = next(home for home in HOMES if home.is_solar and home.rates == "half-hourly")

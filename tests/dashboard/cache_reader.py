@@ -5,8 +5,8 @@ import sys
 from flask import Flask
 
 from aggregator.store import open_store
-from dashboard.cache import open_cache
-from dashboard.data import Data
+from dashboard.web.cache import open_cache
+from dashboard.web.cached_reads import Data
 from tests.dashboard.homes import NOW
 from tests.dashboard.people import MEMBER
 

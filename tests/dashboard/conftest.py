@@ -1,6 +1,6 @@
 import pytest
 
-from aggregator.store.base import Store
+from aggregator.store.port import Store
 from tests.copies import Copy, nothing
 from tests.dashboard import homes
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from aggregator import periods
-from aggregator.documents import EMPTY, Device, Live, Part
-from aggregator.periods import HALF_HOUR
-from aggregator.pricing import currency_of, priced, tariff_to_text
-from aggregator.rates import Series
-from aggregator.store.base import Store
-from aggregator.tariffs import tariff_from_json
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, Device, Live, Part
+from aggregator.core.periods import HALF_HOUR
+from aggregator.store.port import Store
+from aggregator.tariffs.rates import Series
+from aggregator.tariffs.tariff import tariff_from_json
+from aggregator.waterfall.pricing import currency_of, priced, tariff_to_text
 
 LONDON = "Europe/London"
 NOW = int(datetime(2026, 11, 23, 14, 20, 4, tzinfo=UTC).timestamp())  # a Monday

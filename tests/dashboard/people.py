@@ -9,12 +9,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from aggregator.settings import load
-from aggregator.store.base import Store
-from dashboard.accounts import USERS, Accounts
+from aggregator.store.port import Store
+from dashboard.accounts.accounts import USERS, Accounts
+from dashboard.accounts.passwords import Passwords
+from dashboard.accounts.sessions import Sessions
+from dashboard.accounts.users import HOUSEHOLD, User
 from dashboard.app import POLL_MS, create_app
-from dashboard.passwords import Passwords
-from dashboard.sessions import Sessions
-from dashboard.users import HOUSEHOLD, User
 from tests.dashboard import homes
 from tests.dashboard.forms import Page
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from aggregator import audit
-from aggregator.audit import Who
-from aggregator.documents import Device, Document
-from aggregator.errors import StoreAway
-from aggregator.store.base import Store
-from dashboard.sentences import CURRENT
-from dashboard.slots import PAGE, PAGE_WRITTEN
-from dashboard.users import SUPPORT, User
+from aggregator.core.documents import Device, Document
+from aggregator.core.errors import StoreAway
+from aggregator.store.port import Store
+from aggregator.support import audit
+from aggregator.support.audit import Who
+from dashboard.accounts.users import SUPPORT, User
+from dashboard.charts.sentences import CURRENT
+from dashboard.pages.household.slots import PAGE, PAGE_WRITTEN
 from tests.dashboard import homes
 from tests.dashboard.answers import named, scattered
 from tests.dashboard.people import at_home, browser, dashboard, somebody

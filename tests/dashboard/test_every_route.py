@@ -16,17 +16,17 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from aggregator import audit
-from aggregator.audit import Who
-from aggregator.documents import Device, Part
-from aggregator.periods import HALF_HOUR
+from aggregator.core.documents import Device, Part
+from aggregator.core.periods import HALF_HOUR
 from aggregator.settings import load
-from aggregator.store.base import Store
-from dashboard import gate
-from dashboard.accounts import Accounts
+from aggregator.store.port import Store
+from aggregator.support import audit
+from aggregator.support.audit import Who
+from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.sessions import LIFETIMES, Sessions
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from dashboard.app import create_app
-from dashboard.sessions import LIFETIMES, Sessions
-from dashboard.users import ADMIN, HOUSEHOLD, SUPPORT, User
+from dashboard.web import request_guard
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on, browser, somebody, token_in
 
@@ -214,7 +214,7 @@ def tries(app: Dash) -> Iterator[Try]:
     for rule in sorted(app.server.url_map.iter_rules(), key=lambda rule: "sign-out" in rule.rule):
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             name = f"{method} {rule.rule}"
-            if rule.rule == gate.CALLBACKS:
+            if rule.rule == request_guard.CALLBACKS:
                 yield from callbacks(app)
             else:
                 yield Try(name, ROUTES[name], sender(app, method, rule))
@@ -262,7 +262,7 @@ def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, s
             "state": [value(one) for one in callback["state"]],
             "changedPropIds": [named(one) for one in callback["inputs"]],
         }
-        return client.post(gate.CALLBACKS, json=payload)
+        return client.post(request_guard.CALLBACKS, json=payload)
 
     return ask
 

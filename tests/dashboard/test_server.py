@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.errors import ConfigurationError
-from aggregator.store.base import Store
+from aggregator.core.errors import ConfigurationError
+from aggregator.store.port import Store
 from dashboard import server
-from dashboard.cache import check_cache
-from dashboard.cli import main
+from dashboard.commands.main import main
 from dashboard.server import check_port, reserve_port, warm
+from dashboard.web.cache import check_cache
 from tests.dashboard.people import SECRET, at_home, dashboard
 from tests.servers import free_port
 
@@ -42,7 +42,7 @@ def variables(folder: Path, port: int) -> dict[str, str]:
 
 def command(folder: Path, port: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "dashboard.cli", "web"],
+        [sys.executable, "-m", "dashboard.commands.main", "web"],
         env=os.environ | variables(folder, port),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

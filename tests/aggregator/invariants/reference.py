@@ -9,7 +9,7 @@ from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from aggregator.documents import Part
+from aggregator.core.documents import Part
 from tests.aggregator.invariants.series import GAP, HALF_HOUR, HOUR, Series, utc
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from aggregator.readings import Reading
+from aggregator.core.readings import Reading
 
 NOW = 1_800_000_000  # later than every reading here
 HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400

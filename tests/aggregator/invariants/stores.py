@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from aggregator import periods
-from aggregator.documents import Part, add
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
-from aggregator.retention import expire
+from aggregator.core import periods
+from aggregator.core.documents import Part, add
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.waterfall import LEVELS
-from aggregator.worker import drain
+from aggregator.waterfall.levels import LEVELS
+from aggregator.waterfall.retention import expire
+from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import HOME, NOW, Series
 from tests.copies import fresh_store
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import periods
-from aggregator.readings import Reading
+from aggregator.core import periods
+from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import reference, register_span
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, Series, clean, every, messy, starts
 from tests.aggregator.invariants.stores import check_levels_sum, half_hours, outcome, total

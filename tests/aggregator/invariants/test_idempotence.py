@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import verify
-from aggregator.documents import Device
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
+from aggregator.core.documents import Device
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.worker import drain
+from aggregator.waterfall import verify
+from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Series, batchings, clean, every, messy, utc
 from tests.aggregator.invariants.stores import documents, expire_before, take_in, waiting
 from tests.copies import fresh_store

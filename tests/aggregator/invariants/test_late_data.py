@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import periods
-from aggregator.documents import EMPTY, Device
-from aggregator.readings import Reading
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, Device
+from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import pieces, slot_of
 from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, Series, batchings, clean, every, messy, utc
 from tests.aggregator.invariants.stores import (

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 
-from aggregator.documents import Device, add, as_json
-from aggregator.readings import Reading
+from aggregator.core.documents import Device, add, as_json
+from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import first_instant
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, HOUR, Series, clean, utc
 from tests.aggregator.invariants.stores import outcome, take_in, total

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.readings import Reading
+from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import pieces
 from tests.aggregator.invariants.series import GAP, HOME, Series, clean, messy, starts
 from tests.aggregator.invariants.stores import half_hours, outcome

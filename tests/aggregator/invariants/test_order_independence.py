@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import verify
-from aggregator.documents import Device
-from aggregator.ingest import ingest
-from aggregator.readings import Reading
-from aggregator.worker import drain
+from aggregator.core.documents import Device
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.waterfall import verify
+from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, HOUR, NOW, Series, batchings, messy, utc
 from tests.aggregator.invariants.stores import documents, outcome, take_in, total
 from tests.copies import fresh_store

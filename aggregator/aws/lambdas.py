@@ -1,0 +1,209 @@
+"""The steps as AWS Lambda functions: `template.yaml` says what calls them, and with how much at a time.
+
+| function | called with | does |
+|---|---|---|
+| `live` | one reading, by an IoT rule | overwrites the live state, if the reading is newer |
+| `ingest` | a batch of the coalescing stream (Kinesis) | readings into their half hours |
+| `days`, `months`, `years` | a batch of change records of the level below | the worker's step, `waterfall.carry` |
+| `fleet` | the clock, every few minutes | counts the fleet for the support desk |
+
+A batch is taken a device at a time. Where the store fails, the answer is the first sequence number that is not done,
+and nothing after it is tried: Lambda comes again with the rest, and what is done twice changes nothing. What can
+never succeed is put in the dead-letter queue with its payload, and the batch goes on.
+"""
+
+import logging
+import os
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from aggregator.aws.dead_letters import DeadLetter, put_aside
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused, StoreAway, StoreUnusable
+from aggregator.core.readings import check_owner, parse
+from aggregator.intake import refusals
+from aggregator.intake.formats import canonical
+from aggregator.intake.formats.message import Content, Origin, Unread
+from aggregator.intake.ingest import ingest as take_in
+from aggregator.intake.ingest import keep_statuses, live_state
+from aggregator.settings import load
+from aggregator.store import Store, open_store
+from aggregator.store.dynamodb.items import TABLE_OF, changed_key
+from aggregator.store.port import Change
+from aggregator.support.fleet import take_census
+from aggregator.waterfall.levels import LEVELS, Level, carry
+
+Record = Mapping[str, Any]  # as Lambda hands it over
+Answer = dict[str, list[dict[str, str]]]  # the records that have to come again
+DAYS, MONTHS, YEARS = (level for level in LEVELS if level.child in TABLE_OF)  # those that a table's stream drives
+log = logging.getLogger("wattfall.lambdas")
+
+
+class Item(NamedTuple):
+    """One record of a batch, as its step wants it."""
+
+    sequence: str
+    owner: str  # device; its items are taken together
+    content: Any  # a Change, or the Content of a message
+    letter: DeadLetter  # to put aside if it never succeeds
+
+
+Step = Callable[[Sequence[Item]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """The functions, with all that they work with."""
+
+    store: Store
+    timezone: str  # of a device that registers itself
+    put_aside: Callable[[Sequence[DeadLetter]], None]
+    clock: Callable[[], float] = time.time
+
+    def live(self, event: Record) -> None:
+        """One reading, as its rule hands it over. `ingest` gets it too, and reports it if it has to be refused."""
+        now = int(self.clock())
+        try:
+            reading = parse(event, now)
+            check_owner(str(event.get(canonical.TOPIC_DEVICE) or ""), reading.device_id)
+        except Refused as refused:
+            log.warning("%s", refused)
+            return
+        device = self.store.device(reading.device_id) or Device(reading.device_id)
+        self.store.put_live([live_state(reading, device, now)])
+
+    def ingest(self, event: Record) -> Answer:
+        """A batch of messages, each a record of the coalescing stream."""
+        now, items, letters, batch = int(self.clock()), list[Item](), list[DeadLetter](), refusals.Batch()
+        for record in event["Records"]:
+            source = record["kinesis"]
+            payload = b64decode(source["data"])
+            content, owner = _content(payload, now), source["partitionKey"]
+            reasons = "; ".join(str(unread.why) for unread in content.refused[:5])
+            letter = DeadLetter("ingest", reasons, payload.decode(errors="backslashreplace"))
+            letters += [letter] if content.refused else []
+            for unread in content.refused:
+                batch.add(unread.payload, unread.why, now, owner)
+            items.append(Item(source["sequenceNumber"], owner, content, letter))
+
+        def step(group: Sequence[Item]) -> None:
+            contents = [item.content for item in group]
+            take_in(self.store, [reading for one in contents for reading in one.readings], now, self.timezone)
+            keep_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
+
+        answer = self._answer(items, step, letters)
+        self._keep_refused(batch, now)
+        return answer
+
+    def _keep_refused(self, batch: refusals.Batch, now: int) -> None:
+        """For the support desk; the dead letters have it too, so that the batch need not come again for it."""
+        try:
+            refusals.keep(self.store, batch, now)
+        except (StoreAway, StoreUnusable) as error:
+            log.warning("%s; what was refused is only among the dead letters", error)
+
+    def fleet(self) -> None:
+        """Count the fleet; how late the waterfall is, the alarms know."""
+        take_census(self.store, int(self.clock()), None)
+
+    def carry(self, level: Level, event: Record) -> Answer:
+        """A batch of change records of the level below."""
+        changes = [(record, change_of(level, record)) for record in event["Records"]]
+        items = [_item(level, record, change) for record, change in changes if change]
+
+        def step(group: Sequence[Item]) -> None:
+            with self.store.round():
+                carry(self.store, level, [item.content for item in group])
+
+        return self._answer(items, step, [])
+
+    def _answer(self, items: Sequence[Item], step: Step, letters: list[DeadLetter]) -> Answer:
+        """Take each device's items through the step, up to the first failure of the store."""
+        owners: dict[str, list[Item]] = {}
+        for item in items:
+            owners.setdefault(item.owner, []).append(item)
+        failures = []
+        for group in owners.values():
+            try:
+                letters += _take(group, step)
+            except (StoreAway, StoreUnusable) as error:
+                log.warning("%s; to be tried again from %s", error, group[0].sequence)
+                failures = [{"itemIdentifier": group[0].sequence}]
+                break
+        self.put_aside(letters)
+        return {"batchItemFailures": failures}
+
+
+def _content(payload: bytes, now: int) -> Content:
+    try:
+        return canonical.read(payload, Origin("", now))
+    except Refused as why:
+        return Content(refused=[Unread(why, payload)])
+
+
+def change_of(level: Level, record: Record) -> Change | None:
+    """The key of a level's child that a change record says is dirty; None if there is nothing to carry on."""
+    key = changed_key(TABLE_OF[level.child], record)
+    return Change(0, level.child, *key) if key else None
+
+
+def _item(level: Level, record: Record, change: Change) -> Item:
+    letter = DeadLetter(level.name, "", f"{change.table} {change.device_id} {change.key}")
+    return Item(record["dynamodb"]["SequenceNumber"], change.device_id, change, letter)
+
+
+def _take(group: Sequence[Item], step: Step) -> list[DeadLetter]:
+    """The step for a group; where it breaks, for ever smaller parts of it, to find those at fault."""
+    try:
+        step(group)
+    except (StoreAway, StoreUnusable):
+        raise
+    except Exception as error:  # whatever one record brings about must not stop the others
+        if len(group) == 1:
+            log.exception("%s is put aside", group[0].letter.payload[:200])
+            return [group[0].letter._replace(reason=repr(error))]
+        middle = len(group) // 2
+        return _take(group[:middle], step) + _take(group[middle:], step)
+    return []
+
+
+@cache
+def _functions() -> Functions:
+    """Built with the first call and kept for the life of the process."""
+    settings = load(os.environ)
+    queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
+    return Functions(open_store(settings.store), settings.timezone, partial(put_aside, queue))
+
+
+def live(event: Record, _context: object) -> None:
+    """The handler of `live`."""
+    _functions().live(event)
+
+
+def ingest(event: Record, _context: object) -> Answer:
+    """The handler of `ingest`."""
+    return _functions().ingest(event)
+
+
+def days(event: Record, _context: object) -> Answer:
+    """The handler of `days`."""
+    return _functions().carry(DAYS, event)
+
+
+def months(event: Record, _context: object) -> Answer:
+    """The handler of `months`."""
+    return _functions().carry(MONTHS, event)
+
+
+def years(event: Record, _context: object) -> Answer:
+    """The handler of `years`."""
+    return _functions().carry(YEARS, event)
+
+
+def fleet(_event: Record, _context: object) -> None:
+    """The handler of `fleet`."""
+    _functions().fleet()

@@ -1,0 +1,192 @@
+"""A reading: what one message of a device says about one instant, and what makes one valid.
+
+The canonical message is a JSON object on one line::
+
+    {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431, "import_wh": 1234567, "export_wh": 0}
+
+`at` carries any offset; at least one of power and the two registers is present; `meter_id` is optional; unknown
+keys are ignored. A device that reads a second meter sends it as `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A message that
+breaks a rule is refused as a whole, by one of the names in `REASONS`.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from aggregator.core.errors import Refused, shown
+
+EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
+AHEAD_S = 600  # a device's clock may run this much ahead
+MAX_TIME = 40  # characters of an ISO date and time
+MAX_LINE = 65_536  # bytes; a reading needs about 150
+MAX_POWER = 10_000_000  # W; beyond it no meter's figure can be meant
+MAX_REGISTER = 10**12  # Wh; a thousand million kWh
+
+NO_POWER = -8_388_608  # Glow: the meter gave no valid value (-2^23)
+NO_REGISTER = 0xFFFF_FFFF_FFFF  # Zigbee: all ones is "invalid"
+NO_METER = {"", "---", "empty", "not available", "read pending"}
+
+REASONS = {
+    "malformed_json": "the line is not JSON",
+    "line_too_long": f"the line is longer than {MAX_LINE} bytes",
+    "not_an_object": "the line is JSON, but not an object",
+    "bad_device_id": "device_id is missing, not 1 to 64 letters, digits and . _ : -, or not of the device that sent it",
+    "bad_time": "at is missing, or not a date and time",
+    "no_offset": "at has no UTC offset",
+    "before_2000": "at lies before the year 2000",
+    "in_the_future": "at lies more than 10 minutes ahead of the clock",
+    "not_a_number": "a figure is not a number",
+    "not_whole": "a figure is not a whole number of W or Wh",
+    "out_of_range": "a figure is larger than any meter's",
+    "negative_register": "a register is below zero",
+    "bad_meter_id": "meter_id is not a text of up to 64 printable characters",
+    "no_values": "neither power nor a register is present",
+    "bad_status": "what the device says about itself is not what it can be",
+    "message_too_long": "the message is longer than any can be",
+    "unknown_topic": "no format that Wattfall reads has this topic",
+    "wrong_format": "the message is not of the format as which it came",
+    "bad_checksum": "the checksum of the telegram is wrong",
+    "clock_not_set": "the clock of the device was never set",
+    "bad_block": "the block of half an hour cannot be read",
+    "bad_row": "a row of the file lacks what its columns promise",
+    "bad_interval": "the interval of a row is none, or is not of whole minutes up to a day",
+    "ambiguous_time": "a local time came twice when the clocks were put back, and which it is cannot be told",
+    "no_such_time": "a local time was left out when the clocks were put forward",
+    "our_fault": "taking it in failed, by a fault of Wattfall's own",
+    "contradiction": "another row gives another figure for the same time",
+}
+
+GAS = "~gas"  # ends the id of the gas meter that a device reads beside its own
+
+_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~(?:gas|[1-9]))?")
+
+
+class Reading(NamedTuple):
+    """What a device said about one instant. None is unknown, never zero."""
+
+    device_id: str
+    at: int  # UTC seconds
+    power_w: int | None  # W, negative when exporting
+    import_wh: int | None  # cumulative register, Wh
+    export_wh: int | None  # cumulative register, Wh
+    meter_id: str | None = None  # changes when the meter is exchanged
+
+
+def parse_line(line: bytes, now: int) -> Reading:
+    """One line of JSON as a Reading; `now` in UTC seconds. Raises Refused."""
+    if len(line) > MAX_LINE:
+        raise Refused("line_too_long", f"{len(line)} bytes, at most {MAX_LINE}")
+    try:
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        message = _lenient(line, error)
+    return parse(message, now)
+
+
+def parse(message: object, now: int) -> Reading:
+    """A decoded message as a Reading; `now` in UTC seconds. Raises Refused."""
+    if type(message) is not dict:
+        raise Refused("not_an_object", f"got {shown(message)}")
+    get = message.get
+    device_id = check_device_id(get("device_id"))
+    at = check_instant(get("at"), now)
+    power = get("power_w")
+    if power is not None:
+        power = None if power == NO_POWER else _whole("power_w", power, -MAX_POWER, MAX_POWER)
+    imported, exported = get("import_wh"), get("export_wh")
+    if imported is not None:
+        imported = _register("import_wh", imported)
+    if exported is not None:
+        exported = _register("export_wh", exported)
+    if power is None and imported is None and exported is None:
+        raise Refused("no_values", "neither power_w, import_wh nor export_wh has a value")
+    meter = get("meter_id")
+    return Reading(device_id, at, power, imported, exported, meter if meter is None else check_meter_id(meter))
+
+
+def check_device_id(value: object) -> str:
+    """`value` if it can name a device (and stand in a URL and a file name). Raises Refused."""
+    if type(value) is not str or len(value) > 64 or not _is_device_id(value):
+        raise Refused("bad_device_id", f"device_id is {shown(value)}")
+    return value
+
+
+def sender_of(device_id: str) -> str:
+    """The device that sends a meter's readings: `cad-1` for its second meter `cad-1~gas`, itself for all others."""
+    return device_id.partition("~")[0]
+
+
+def check_owner(owner: str, device_id: str) -> None:
+    """Raise Refused where a device sends as another; `owner` is empty for somebody trusted."""
+    if owner and owner not in (device_id, sender_of(device_id)):
+        raise Refused("bad_device_id", f"a reading of {device_id} was sent by {owner[:64]!r}")
+
+
+@lru_cache(maxsize=65536)
+def _is_device_id(value: str) -> bool:
+    return _DEVICE_ID.fullmatch(value) is not None
+
+
+def check_instant(text: object, now: int) -> int:
+    """The instant (UTC seconds) of `at`, if it can be one as of `now`. Raises Refused."""
+    if type(text) is not str or len(text) > MAX_TIME:
+        raise Refused("bad_time", f"at is {shown(text)}")
+    at = _instant(text)
+    if at > now + AHEAD_S:
+        raise Refused("in_the_future", f"at {text!r} is {at - now} s ahead of the clock")
+    return at
+
+
+@lru_cache(maxsize=65536)
+def _instant(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise Refused("no_offset", f"at {text!r} needs an offset, like 2026-11-23T10:00:00Z")
+        at = int(moment.timestamp() // 1)
+    except (ValueError, OverflowError):
+        raise Refused("bad_time", f"at is {shown(text)}") from None
+    if at < EARLIEST:
+        raise Refused("before_2000", f"at is {text!r}")
+    return at
+
+
+def _register(name: str, value: Any) -> int | None:  # noqa: ANN401 - whatever JSON held
+    if value == NO_REGISTER:
+        return None
+    if type(value) is int and 0 <= value <= MAX_REGISTER:
+        return value
+    number = _whole(name, value, -MAX_REGISTER, MAX_REGISTER)
+    if number < 0:
+        raise Refused("negative_register", f"{name} is {number}")
+    return number
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:  # noqa: ANN401 - whatever JSON held
+    if type(value) is not int:
+        if type(value) is not float or value != value:
+            raise Refused("not_a_number", f"{name} is {shown(value)}")
+        if not value.is_integer() and abs(value) <= most:
+            raise Refused("not_whole", f"{name} is {value}")
+    if not least <= value <= most:
+        raise Refused("out_of_range", f"{name} is {shown(value)}")
+    return int(value)
+
+
+def check_meter_id(value: object) -> str | None:
+    """`value` if it can name a meter, None where it stands for none. Raises Refused."""
+    if type(value) is not str or len(value) > 64 or not value.isprintable():  # a lone surrogate cannot be stored
+        raise Refused("bad_meter_id", f"meter_id is {shown(value)}")
+    return None if value.strip().lower() in NO_METER else value
+
+
+def _lenient(line: bytes, error: Exception) -> object:
+    """What only Python's own parser reads (NaN, Infinity), so that the refusal can name the figure."""
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError):
+        raise Refused("malformed_json", str(error)[:120]) from None

@@ -1,0 +1,224 @@
+"""The demo's households: what they own, and a day of theirs.
+
+A day is a sum of runs: an appliance draws a power for a while. Everything random about a day comes from one
+generator seeded by the household and the date, so a day is the same whenever and wherever it is worked out.
+Only `Random.random()` is used: Python promises its sequence, the other methods may change between versions.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from random import Random
+from typing import NamedTuple
+from zlib import crc32
+
+from aggregator.core import periods
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import DAY_S
+from aggregator.demo.appliances import (
+    CAR,
+    FAN_HEATER,
+    KITCHEN,
+    LAUNDRY,
+    LIVING,
+    PANEL_HEATER,
+    SHOWER,
+    WASHING_MACHINE,
+    Appliance,
+)
+
+CLOCK_CHANGE_S = 2 * 3600  # what people do after this hour of a day follows the changed clock
+CLOUD_STEP_S = 300
+LATITUDE = math.radians(52)
+
+
+class Run(NamedTuple):
+    """A draw of `power_w` W (negative: generation) for `seconds` from `start_s` seconds after local midnight."""
+
+    start_s: float
+    seconds: float
+    power_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class Archetype:
+    """A kind of home. Powers in W."""
+
+    name: str
+    appliances: tuple[Appliance, ...]
+    base_w: int = 90  # router, clocks, everything on standby
+    fridge_w: int = 90  # of the compressor
+    lights_w: int = 240  # lamps and screens when everyone is in and it is dark
+    busy: float = 1.0  # how often things are used, against a family of four
+    solar_w: int = 0  # of the panels under a clear midsummer noon
+    flaky: bool = False  # its connection loses, repeats and delays readings
+    timezone: str = "Europe/London"
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """A demo home with its meter."""
+
+    device_id: str
+    archetype: str
+    timezone: str
+    seed: int
+    meter_id: str
+    noise: int  # 32 bits of its own, from which everything drawn by instant is scattered
+    busy: float
+    flaky: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The circumstances of one local day."""
+
+    length_s: int
+    noon_s: int  # when the sun stands highest, by the clock
+    weekend: bool
+    away: bool
+    winter: float  # 1 at midwinter, -1 at midsummer
+    chance: Callable[[], float]  # the next random number from 0 up to 1
+
+    def elapsed(self, clock_s: float) -> float:
+        """Seconds since midnight at a time of the clock, which differ where the clock has been changed."""
+        return clock_s if clock_s < CLOCK_CHANGE_S else clock_s + self.length_s - DAY_S
+
+
+ARCHETYPES = (
+    Archetype("demo-family", (*KITCHEN, *LAUNDRY, *LIVING)),
+    Archetype("demo-solar", (*KITCHEN, *LAUNDRY, *LIVING), busy=0.9, solar_w=3300),
+    Archetype("demo-ev", (*KITCHEN, *LAUNDRY, *LIVING, SHOWER, CAR), base_w=130),
+    Archetype(
+        "demo-flaky", (*KITCHEN, WASHING_MACHINE, *LIVING, SHOWER), base_w=70, lights_w=180, busy=0.7, flaky=True
+    ),
+    Archetype("demo-flat", (*KITCHEN, WASHING_MACHINE, *LIVING, FAN_HEATER), 55, 70, 130, busy=0.5),
+    Archetype("demo-berlin", (*KITCHEN, *LAUNDRY, *LIVING, PANEL_HEATER), base_w=220, timezone="Europe/Berlin"),
+)
+_BY_NAME = {archetype.name: archetype for archetype in ARCHETYPES}
+
+
+def households(count: int, seed: int) -> tuple[Household, ...]:
+    """The first `count` homes of the table; beyond its length they repeat, numbered and with habits of their own."""
+    if count < 1:
+        raise ConfigurationError(f"{count} households cannot be simulated; take at least 1")
+    return tuple(
+        _household(ARCHETYPES[number % len(ARCHETYPES)], 1 + number // len(ARCHETYPES), seed) for number in range(count)
+    )
+
+
+def _household(archetype: Archetype, number: int, seed: int) -> Household:
+    device_id = archetype.name if number == 1 else f"{archetype.name}-{number}"
+    noise = crc32(f"{seed}/{device_id}".encode())
+    return Household(
+        device_id=device_id,
+        archetype=archetype.name,
+        timezone=archetype.timezone,
+        seed=seed,
+        meter_id=f"23W{noise % 10**7:07d}",
+        noise=noise,
+        busy=archetype.busy * (1 if number == 1 else 0.75 + noise % 101 / 200),
+        flaky=archetype.flaky,
+    )
+
+
+def generator(household: Household, purpose: str) -> Random:
+    """Random numbers that belong to a household and a purpose, a date for example."""
+    return Random(f"{household.seed}/{household.device_id}/{purpose}")  # noqa: S311 - a demo wants numbers that come again
+
+
+def runs(household: Household, day: str) -> Iterator[Run]:
+    """Everything that draws or generates on a local day, in no order; some may run past its end."""
+    home, today = _BY_NAME[household.archetype], _circumstances(household, day)
+    yield from _background(home, today)
+    yield from _fridge(home, today)
+    if home.solar_w:
+        yield from _sun(home, today)
+    if not today.away:
+        yield from _lights(home, today)
+        for appliance in home.appliances:
+            yield from _uses(appliance, household.busy, today)
+
+
+def _circumstances(household: Household, day: str) -> Day:
+    when, zone = date.fromisoformat(day), household.timezone
+    window = periods.window("day", day, zone)
+    summer_time = periods.local(window.end - 1, zone).offset or 0
+    return Day(
+        length_s=window.end - window.start,
+        noon_s=12 * 3600 + summer_time - _standard_offset(when.year, zone),
+        weekend=when.weekday() >= 5,
+        away=when.isocalendar().week == 30 + household.noise % 5,
+        winter=math.cos((when.timetuple().tm_yday + 8) * math.tau / 365.25),
+        chance=generator(household, day).random,
+    )
+
+
+@lru_cache(maxsize=256)
+def _standard_offset(year: int, zone: str) -> int:
+    return periods.local(periods.day_start(f"{year}-01-01", zone), zone).offset or 0
+
+
+def _background(home: Archetype, day: Day) -> Iterator[Run]:
+    at = 0.0
+    while at < day.length_s:
+        seconds = 900 + 1800 * day.chance()
+        yield Run(at, seconds, home.base_w * (0.9 + 0.3 * day.chance()))
+        at += seconds
+
+
+def _fridge(home: Archetype, day: Day) -> Iterator[Run]:
+    rest = 2100 + 300 * day.winter  # a warm kitchen makes the compressor work more
+    at = -rest * day.chance()
+    while at < day.length_s:
+        at += rest * (0.8 + 0.4 * day.chance())
+        seconds = 1000 * (0.8 + 0.4 * day.chance())
+        yield Run(at, seconds, home.fridge_w * (0.95 + 0.1 * day.chance()))
+        at += seconds
+
+
+def _lights(home: Archetype, day: Day) -> Iterator[Run]:
+    """Lamps and small things: while people are up and in, and more of them while it is dark."""
+    up = (7.6 if day.weekend else 6.2) + 0.8 * day.chance()
+    out, back = (24.0, 0.0) if day.weekend else (8.2 + day.chance(), 15.5 + 1.5 * day.chance())
+    bed = 22.6 + 1.2 * day.chance()
+    sunlit_h = 3.4 - 2.2 * day.winter  # of the half day on each side of noon, less twilight at a window
+    clock = up
+    while clock < bed:
+        hours = 0.15 + 0.5 * day.chance()
+        if clock < out or clock > back:
+            dark = abs(clock - day.noon_s / 3600) > sunlit_h + 2
+            power = home.lights_w * (0.3 + 0.7 * day.chance()) * (1.0 if dark else 0.35)
+            yield Run(day.elapsed(clock * 3600), hours * 3600, power)
+        clock += hours
+
+
+def _sun(home: Archetype, day: Day) -> Iterator[Run]:
+    """Minus what the panels give: the sun's height, under clouds that come and go."""
+    tilt = math.radians(-23.44 * day.winter)
+    high, wide = math.sin(LATITUDE) * math.sin(tilt), math.cos(LATITUDE) * math.cos(tilt)
+    best = math.cos(LATITUDE - math.radians(23.44))
+    overcast = day.chance() ** (0.85 - 0.25 * day.winter)
+    clearness = 1 - overcast
+    for clock_s in range(3 * 3600, 22 * 3600, CLOUD_STEP_S):
+        height = high + wide * math.cos((clock_s - day.noon_s) * math.tau / DAY_S)
+        if height > 0.02:
+            drift = 0.35 * overcast * (1 - overcast) * 4 * (day.chance() - 0.5)
+            clearness = min(1.0, max(0.08, clearness + drift + 0.1 * (1 - overcast - clearness)))
+            yield Run(day.elapsed(clock_s), CLOUD_STEP_S, -home.solar_w * clearness * (height / best) ** 1.15)
+
+
+def _uses(appliance: Appliance, busy: float, day: Day) -> Iterator[Run]:
+    more = busy * max(0.0, 1 + appliance.winter * day.winter)
+    for habit in appliance.habits:
+        starts = more * (habit.weekend if day.weekend else habit.weekday)
+        for _ in range(int(starts + day.chance())):
+            clock_s = 3600 * (habit.from_h + (habit.to_h - habit.from_h) * day.chance())
+            at = day.elapsed(clock_s)
+            stretch = 1 + appliance.spread * (2 * day.chance() - 1)
+            strength = 0.95 + 0.1 * day.chance()
+            for seconds, power_w in appliance.cycle:
+                yield Run(at, seconds * stretch, power_w * strength)
+                at += seconds * stretch

@@ -1,0 +1,152 @@
+"""DSMR P1: the telegrams of versions 4 and 5, as meters in the Netherlands, Belgium and elsewhere send them. Pure.
+
+A telegram goes from `/` to `!` and the checksum of both and all between. Earlier versions have neither a checksum nor
+the time of a reading, and are refused. Local time comes with its season, `W` or `S`, and so means one instant; a clock
+that is behind, be it by months, is believed. The register is the total where the meter has one, else the sum of its
+tariffs. Gas is counted in m³, which are no energy.
+"""
+
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import lru_cache
+
+from aggregator.core.errors import Refused, shown
+from aggregator.core.readings import Reading, check_device_id, check_meter_id
+from aggregator.intake.formats.message import (
+    Content,
+    Origin,
+    check_clock,
+    content_of,
+    energy_wh,
+    power_w,
+    register_wh,
+    summed,
+)
+
+LONGEST_TELEGRAM = 16_384  # bytes; one has 800 to 2,000, with the longest text 3,000
+_BETWEEN = b" \t\r\n\0"  # what may lie between telegrams
+_LINE = re.compile(rb"^(0-0:1\.0\.0|0-0:96\.1\.1|1-0:[12]\.[78]\.[0-4])\(([^()\r\n]{0,64})\)[ \t]*\r?$", re.MULTILINE)
+_CHECKSUM = re.compile(rb"[0-9A-Fa-f]{4}")
+_TIME = re.compile(r"([0-9]{6})([0-9]{6})([WS])")
+_OFFSETS = {"W": "+01:00", "S": "+02:00"}
+_WATTS, _WATT_HOURS = {"kW": 1000, "W": 1}, {"kWh": 1000, "Wh": 1}
+_TARIFFS = (1, 2, 3, 4)
+
+_Objects = dict[str, str]  # by their OBIS code
+
+
+def read(payload: bytes, origin: Origin) -> Content:
+    """The reading of one telegram. Raises Refused."""
+    device_id = check_device_id(origin.device_id)
+    objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(_checked(payload))}
+    reading = Reading(
+        device_id,
+        _at(objects, origin.latest),
+        _power(objects),
+        register_wh(_register(objects, "1-0:1.8.")),
+        _register(objects, "1-0:2.8."),
+        _meter_id(objects),
+    )
+    return content_of([reading])
+
+
+def telegrams(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut lines, each with its end, into telegrams, in memory that is bounded where the lines are.
+
+    What is incomplete or lies between telegrams comes as a piece of its own, for `read` to refuse; of one that is too
+    long comes the beginning.
+    """
+    piece, size = list[bytes](), 0
+    for line in lines:
+        if piece and line.lstrip(_BETWEEN).startswith(b"/"):
+            yield b"".join(piece)
+            piece, size = [], 0
+        if size <= LONGEST_TELEGRAM and (piece or line.strip(_BETWEEN)):
+            piece.append(line[: LONGEST_TELEGRAM + 1])
+            size += len(piece[-1])
+        if piece and line.startswith(b"!"):
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
+
+
+def crc16(content: bytes) -> int:
+    """The checksum of a telegram: CRC-16/ARC."""
+    crc, words = 0, _words()
+    for word in struct.unpack(f"<{len(content) // 2}H", content[: len(content) & ~1]):
+        crc = words[crc ^ word]
+    return _shifted(crc ^ content[-1], 8) if len(content) & 1 else crc
+
+
+@lru_cache
+def _words() -> list[int]:
+    """The checksum after two bytes by what it was, mixed with them: a third of the time that single bytes take."""
+    words = [0]
+    for bit in range(16):
+        shifted = _shifted(1 << bit, 16)
+        words += [shifted ^ word for word in words]
+    return words
+
+
+def _shifted(crc: int, bits: int) -> int:
+    for _ in range(bits):
+        crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+def _checked(payload: bytes) -> bytes:
+    """A telegram up to its `!`. Raises Refused where it is not whole."""
+    if len(payload) > LONGEST_TELEGRAM:
+        raise Refused("message_too_long", f"{len(payload)} bytes, at most {LONGEST_TELEGRAM}")
+    content, end, checksum = payload.strip(_BETWEEN).partition(b"!")
+    if not content.startswith(b"/") or not end:
+        raise Refused("wrong_format", "it does not go from / to !")
+    if not _CHECKSUM.fullmatch(checksum):
+        raise Refused("wrong_format", f"after ! comes {shown(checksum)}, not a checksum alone")
+    content += end
+    if b"\r" not in content:  # a file that was written as text has lost them
+        content = content.replace(b"\n", b"\r\n")
+    if (computed := crc16(content)) != int(checksum, 16):
+        raise Refused("bad_checksum", f"it is {computed:04X}, not {checksum.decode()}")
+    return content
+
+
+def _at(objects: _Objects, now: int) -> int:
+    written = objects.get("0-0:1.0.0", "")
+    if not (match := _TIME.fullmatch(written)):
+        raise Refused("bad_time", f"0-0:1.0.0 is {shown(written)}")
+    day, clock, season = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"20{day}T{clock}{_OFFSETS[season]}")
+    except ValueError:
+        raise Refused("bad_time", f"0-0:1.0.0 is {shown(written)}") from None
+    return check_clock(int(moment.timestamp()), now)
+
+
+def _power(objects: _Objects) -> int | None:
+    taken, given = (power_w(*_figure(objects, f"1-0:{direction}.7.0", _WATTS)) for direction in (1, 2))
+    return None if taken is None or given is None else taken - given
+
+
+def _register(objects: _Objects, code: str) -> int | None:
+    """The total of a register, or the sum of its tariffs; a meter with tariffs has the first two."""
+    if f"{code}0" in objects:
+        return energy_wh(*_figure(objects, f"{code}0", _WATT_HOURS))
+    tariffs = [f"{code}{tariff}" for tariff in _TARIFFS if tariff <= 2 or f"{code}{tariff}" in objects]
+    return energy_wh(summed([energy_wh(*_figure(objects, tariff, _WATT_HOURS)) for tariff in tariffs]))
+
+
+def _figure(objects: _Objects, code: str, units: dict[str, int]) -> tuple[str, int | None]:
+    """A figure, and how many W or Wh its unit is."""
+    figure, _, unit = objects.get(code, "").partition("*")
+    return figure, units.get(unit)
+
+
+def _meter_id(objects: _Objects) -> str | None:
+    try:
+        return check_meter_id(bytes.fromhex(objects.get("0-0:96.1.1", "")).decode("ascii").strip(" \0"))
+    except (ValueError, Refused):
+        return None

@@ -1,0 +1,118 @@
+"""Shelly energy meters: status and notifications of all generations. Pure.
+
+Generation 1 has `emeters`; later ones have components: `em1:N` and `em1data:N` of a clamp, `em:0` and `emdata:0` of
+three phases. Clamp 0 is the device, clamp N a meter of its own, `ID~N`; three `emeters` are the phases of one home.
+Figures are W and Wh. Where a message has no time, or the device does not know it, it is of the moment in which it came:
+a Shelly keeps no message back.
+"""
+
+import re
+from collections.abc import Sequence
+
+from aggregator.core.errors import Refused
+from aggregator.core.readings import Reading, check_device_id
+from aggregator.intake.formats.message import (
+    CLOCKS_SET,
+    Content,
+    Origin,
+    check_instant_of,
+    content_of,
+    decoded,
+    energy_wh,
+    number,
+    power_w,
+    register_wh,
+    summed,
+    table,
+)
+
+_PHASES = 3
+_STATUS = "status/"
+_COMPONENT = re.compile(r"(em1?(?:data)?):([0-9])")
+_KEYS = {  # of the figures of a component: power, import and export
+    "em1": ("act_power", None, None),
+    "em1data": (None, "total_act_energy", "total_act_ret_energy"),
+    "em": ("total_act_power", None, None),
+    "emdata": (None, "total_act", "total_act_ret"),
+}
+_EMETER = ("power", "total", "total_returned")
+
+_Figures = Sequence[object]  # power, import and export
+
+
+def read(payload: bytes, origin: Origin) -> Content:
+    """What is in a message; nothing, where it is about something else than a meter. Raises Refused."""
+    device_id = check_device_id(origin.device_id)
+    message = table(decoded(payload))
+    emeters = message.get("emeters")
+    if isinstance(emeters, list):
+        meters, seconds = _emeters(emeters), message.get("unixtime")
+    else:
+        components, seconds = _components(message, origin.part)
+        meters = _clamps(components)
+        if not meters and components is message:
+            raise Refused("wrong_format", "it has no energy meter")
+    at = _at(seconds, origin)
+    readings = [_reading(_meter_of(device_id, channel), at, meters[channel]) for channel in sorted(meters)]
+    used = [reading for reading in readings if reading.device_id == device_id or not _is_unused(reading)]
+    return content_of(used) if used else Content()
+
+
+def _emeters(emeters: list[object]) -> dict[int, list[_Figures]]:
+    """The meters of generation 1 by channel, each with its phases."""
+    if not 1 <= len(emeters) <= _PHASES:
+        raise Refused("wrong_format", f"it has {len(emeters)} emeters")
+    statuses = [table(emeter) for emeter in emeters]
+    phases = [_figures({} if one.get("is_valid") is False else one, _EMETER) for one in statuses]
+    return {0: phases} if len(phases) == _PHASES else {channel: [phase] for channel, phase in enumerate(phases)}
+
+
+def _components(message: dict[str, object], part: str) -> tuple[dict[str, object], object]:
+    """The components of which a message tells, and its time; the message itself, where it seems to be a status."""
+    if part.startswith(_STATUS):
+        return {part.removeprefix(_STATUS): message}, None
+    if "method" in message:
+        params = table(message, "params")
+        return params, params.get("ts")
+    return message, table(message, "sys").get("unixtime")
+
+
+def _clamps(components: dict[str, object]) -> dict[int, list[_Figures]]:
+    """The meters of later generations by channel; of each, the power and the registers are components of their own."""
+    meters: dict[int, list[_Figures]] = {}
+    for name, status in components.items():
+        if match := _COMPONENT.fullmatch(name):
+            channel, figures = int(match[2]), _figures(table(status), _KEYS[match[1]])
+            known = meters[channel][0] if channel in meters else (None, None, None)
+            meters[channel] = [[old if new is None else new for old, new in zip(known, figures, strict=True)]]
+    return meters
+
+
+def _figures(status: dict[str, object], keys: Sequence[str | None]) -> _Figures:
+    return [None if key is None else status.get(key) for key in keys]
+
+
+def _reading(device_id: str, at: int, phases: Sequence[_Figures]) -> Reading:
+    powers, imports, exports = zip(*phases, strict=True)
+    return Reading(
+        device_id,
+        at,
+        power_w(summed([power_w(one) for one in powers])),
+        register_wh(summed([energy_wh(one) for one in imports])),
+        energy_wh(summed([energy_wh(one) for one in exports])),
+    )
+
+
+def _meter_of(device_id: str, channel: int) -> str:
+    return check_device_id(f"{device_id}~{channel}") if channel else device_id
+
+
+def _is_unused(reading: Reading) -> bool:
+    """Whether there is nothing but zeros, as of a clamp that is not connected."""
+    figures = reading[2:5]
+    return 0 in figures and not any(figures)
+
+
+def _at(seconds: object, origin: Origin) -> int:
+    said = number(seconds)
+    return origin.now if said is None or said < CLOCKS_SET else check_instant_of(int(said), origin.latest)

@@ -1,0 +1,165 @@
+"""A file of any format as rows of intervals or of readings, line by line, in the order of the file."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+from typing import BinaryIO, NamedTuple
+
+import orjson
+
+from aggregator.commands.lines import chunks
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.periods import DAY_S
+from aggregator.intake.formats import dsmr
+from aggregator.intake.formats.message import Origin, check_instant_of
+from aggregator.intake.imports import octopus
+from aggregator.intake.imports.import_rows import Refuse
+from aggregator.intake.imports.import_rows import Row as Sorted
+from aggregator.intake.imports.local_order import in_utc
+from aggregator.intake.imports.row_times import days_after, end_of
+from aggregator.intake.imports.rows import Layout, Row, layout_of, row_of
+
+FORMATS = ("octopus", "dsmr", "csv")
+SAMPLE = 1 << 20  # bytes; the beginning that tells how a file is written
+_A_STEP = 1000  # lines between reports of progress
+Progress = Callable[[int], None]  # so much more is done
+
+
+class Asked(NamedTuple):
+    """What is asked for."""
+
+    device_id: str
+    format: str  # one of FORMATS
+    zone: str  # of local times without an offset
+    columns: Mapping[str, str]
+    interval_s: int | None
+    now: int  # UTC seconds
+
+
+class Opened(NamedTuple):
+    """What a file holds: rows in the order of the file, as they are sorted."""
+
+    rows: Iterator[Sorted]
+    is_intervals: bool
+    step_s: int | None = None  # the commonest time between rows
+    unit: str = "line"  # what the numbers of rows count
+
+
+def opened_file(stream: BinaryIO, asked: Asked, refuse: Refuse, progress: Progress) -> Opened:
+    """A file, with its format told by its beginning. Raises ConfigurationError where it is of another."""
+    if asked.format == "octopus" and _is_json(stream):
+        return _json(stream, asked, refuse, progress)
+    lines = _lines(stream, progress)
+    if asked.format == "dsmr":
+        return Opened(_telegrams(lines, asked, refuse), is_intervals=False)
+    return _csv(lines, asked, refuse)
+
+
+def _is_json(stream: BinaryIO) -> bool:
+    beginning = stream.read(64) if stream.seekable() else b""
+    if beginning:
+        stream.seek(0)
+    return octopus.is_json(beginning)
+
+
+def _lines(stream: BinaryIO, progress: Progress) -> Iterator[bytes]:
+    for some in chunks(stream):
+        for first in range(0, len(some), _A_STEP):
+            step = some[first : first + _A_STEP]
+            yield from step
+            progress(sum(map(len, step)) + len(step))
+
+
+def _json(stream: BinaryIO, asked: Asked, refuse: Refuse, progress: Progress) -> Opened:
+    content = stream.read(octopus.MOST_JSON + 1)
+    if len(content) > octopus.MOST_JSON:
+        raise ConfigurationError(
+            f"the JSON is larger than {octopus.MOST_JSON >> 20} MB; ask the API for shorter periods, a file each"
+        )
+    progress(len(content))
+    results = ((number, orjson.dumps(result)) for number, result in enumerate(octopus.results_of(content), 1))
+    rows = _read(results, octopus.row_of_result, refuse)
+    return Opened(_timed(rows, octopus.JSON, asked, refuse), is_intervals=True, unit="result")
+
+
+def _csv(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Opened:
+    first, size = list[bytes](), 0
+    for line in lines:
+        first.append(line)
+        size += len(line)
+        if size > SAMPLE:
+            break
+    layout = octopus.octopus_layout(first) if asked.format == "octopus" else layout_of(first, asked.columns)
+    if layout.is_intervals and (layout.is_by_end or "end" not in layout.places):
+        layout = layout._replace(step_s=_interval_s(layout, asked))
+    written = ((number, line) for number, line in enumerate(chain(first, lines), 1) if number > layout.header)
+    rows = _read(written, partial(row_of, layout=layout), refuse)
+    return Opened(_timed(rows, layout, asked, refuse), layout.is_intervals, layout.step_s)
+
+
+def _interval_s(layout: Layout, asked: Asked) -> int:
+    """How long an interval is that has no end of its own. Raises ConfigurationError."""
+    seconds = asked.interval_s or layout.step_s or 0
+    if seconds % 60 or not 60 <= seconds <= DAY_S:
+        found = f"its rows are {seconds} s apart" if seconds else "there is no second row"
+        raise ConfigurationError(
+            f"how long an interval of the file is cannot be told, {found}; say it like --interval 30m"
+        )
+    return seconds
+
+
+def _read(lines: Iterable[tuple[int, bytes]], read: Callable[[bytes, int], Row], refuse: Refuse) -> Iterator[Row]:
+    for number, line in lines:
+        if line.strip():
+            try:
+                yield read(line, number)
+            except Refused as why:
+                refuse(number, line, why)
+
+
+def _timed(rows: Iterable[Row], layout: Layout, asked: Asked, refuse: Refuse) -> Iterator[Sorted]:
+    """Rows with their instants, as they are sorted: the instant, what else tells them apart, the line, the figures."""
+    for row, at in in_utc(rows, asked.zone):
+        try:
+            if isinstance(at, Refused):
+                raise at
+            check_instant_of(at, asked.now)
+            if layout.is_intervals:
+                start, end = _span(row, at, layout, asked)
+                yield start, end, row.line, row.import_uwh, row.export_uwh
+            else:
+                yield at, asked.device_id, row.line, row.power_w, row.import_wh, row.export_wh, None
+        except Refused as why:
+            refuse(row.line, row.text, why)
+
+
+def _span(row: Row, at: int, layout: Layout, asked: Asked) -> tuple[int, int]:
+    """The start and the end of an interval. Raises Refused."""
+    seconds = layout.step_s or 0
+    if layout.is_by_end:
+        start, end = days_after(at, -1, asked.zone) if seconds == DAY_S else at - seconds, at
+    else:
+        start, end = at, end_of(at, row.time, row.end, seconds, asked.zone)
+    check_instant_of(start, asked.now)
+    check_instant_of(end, asked.now)
+    return start, end
+
+
+def _telegrams(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Iterator[Sorted]:
+    origin, line_number = Origin(asked.device_id, asked.now, asked.zone), 0
+
+    def numbered() -> Iterator[bytes]:
+        nonlocal line_number
+        for line_number, line in enumerate(lines, 1):  # noqa: B007 - it is the number of the last line that was read
+            yield line + b"\n"
+
+    for telegram in dsmr.telegrams(numbered()):
+        try:
+            content = dsmr.read(telegram, origin)
+        except Refused as why:
+            refuse(line_number, telegram, why)
+            continue
+        for unread in content.refused:
+            refuse(line_number, unread.payload, unread.why)
+        for one in content.readings:
+            yield one.at, one.device_id, line_number, *one[2:]

@@ -1,0 +1,117 @@
+"""The times of a file's rows: how they are written, and how long their intervals are. Pure.
+
+A time with an offset, or of seconds since 1970, is an instant at once. One without is local, and `local_order` tells
+the instant.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.core.readings import MAX_TIME
+from aggregator.intake.formats.local_time import instants
+
+Time = int | datetime  # an instant (UTC seconds), or a local time without an offset
+LONGEST_S = 25 * HOUR  # of an interval: a day on which the clocks are put back
+_EPOCH = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?|([0-9]{10})[0-9]{3}")  # 1973 to 2286; seconds or milliseconds
+_DATED = re.compile(
+    r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}),?"
+    r"(?:[ T]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]*)?)?(?: ?([AaPp])\.?[Mm]\.?)?)?"
+)
+_LENGTH = re.compile(r"([0-9]{1,6}) ?(s|m|min|h|d)")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": HOUR, "d": DAY_S}
+
+
+def read_time(text: str, *, is_month_first: bool = False) -> Time:
+    """A time as files have it: ISO, `24/03/2026 13:30`, `24-03-2026`, seconds since 1970. Raises Refused."""
+    trimmed = text.strip()
+    if len(trimmed) <= MAX_TIME:
+        if epoch := _EPOCH.fullmatch(trimmed):
+            return int(epoch[1] or epoch[2])
+        try:
+            dated = _DATED.fullmatch(trimmed)
+            return _local(dated, is_month_first) if dated else _instant(datetime.fromisoformat(trimmed))
+        except (ValueError, OverflowError):
+            pass
+    raise Refused("bad_time", f"the time is {shown(trimmed)}")
+
+
+def _instant(moment: datetime) -> Time:
+    return moment.replace(microsecond=0) if moment.tzinfo is None else int(moment.timestamp() // 1)
+
+
+def _local(dated: re.Match[str], is_month_first: bool) -> datetime:
+    first, _, second, year, hour, minute, seconds, half = dated.groups()
+    day, month = (second, first) if is_month_first else (first, second)
+    hours = int(hour or 0)
+    if half:
+        if not 1 <= hours <= 12:
+            raise ValueError("an hour of twelve")
+        hours = hours % 12 + (12 if half in "Pp" else 0)
+    return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(seconds or 0))  # noqa: DTZ001 - local
+
+
+def is_month_first(texts: Iterable[str]) -> bool:
+    """Whether dates like 03/24/2026 show that the month comes first; where nothing shows it, the day does."""
+    return any(found and int(found[3]) > 12 >= int(found[1]) for found in map(_DATED.match, texts))
+
+
+def interval_of(text: str) -> int:
+    """The seconds of an interval as an option says it: `30m`, `1h`, `1d`. Raises ConfigurationError."""
+    found = _LENGTH.fullmatch(text.strip())
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if seconds % 60 or not 60 <= seconds <= DAY_S:
+        raise ConfigurationError(f"{text!r} is no interval; write it like 30m, 1h or 1d: whole minutes up to a day")
+    return seconds
+
+
+def usual_step(times: Sequence[Time]) -> int | None:
+    """The commonest time between neighbouring rows, in seconds; None where it cannot be told."""
+    steps = Counter(_between(one, other) for one, other in pairwise(times) if type(one) is type(other) and one != other)
+    return steps.most_common(1)[0][0] if steps else None
+
+
+def _between(one: Time, other: Time) -> int:
+    if isinstance(one, datetime):
+        assert isinstance(other, datetime)
+        return abs(other - one) // timedelta(seconds=1)
+    assert isinstance(other, int)
+    return abs(other - one)
+
+
+def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: str) -> int:
+    """When an interval ends: as its row says by `end`, else `interval_s` after its start. Raises Refused.
+
+    `written` is how the row gives its start.
+    """
+    if isinstance(end, datetime):
+        found = _nearest_end(start, written, end, zone)
+    else:
+        found = end if end is not None else days_after(start, 1, zone) if interval_s == DAY_S else start + interval_s
+    length = found - start
+    if length <= 0 or length % 60 or length > LONGEST_S:
+        raise Refused("bad_interval", f"the interval lasts {length} s")
+    return found
+
+
+def days_after(at: int, days: int, zone: str) -> int:
+    """The instant with the same local time some days later (earlier when negative): a local day may have 25 hours."""
+    local = datetime.fromtimestamp(at, ZoneInfo(zone)).replace(tzinfo=None)
+    return next(iter(instants(local + timedelta(days=days), zone)), at + days * DAY_S)
+
+
+def _nearest_end(start: int, written: Time, end: datetime, zone: str) -> int:
+    """The first instant after the start that the end's local time can mean.
+
+    Of a row that begins within a repeated hour, or that ends within one left out, the clock may run on as if nothing
+    had happened.
+    """
+    ends = [at for at in instants(end, zone) if at > start][:1]
+    if isinstance(written, datetime) and end > written and (not ends or len(instants(written, zone)) == 2):
+        ends.append(start + (end - written) // timedelta(seconds=1))
+    return min(ends, default=start)

@@ -1,0 +1,203 @@
+"""Rows of a CSV file: energy of intervals, or registers and power of instants. Pure.
+
+The delimiter (comma, semicolon or tab), the columns, the order of day and month and the length of the intervals are
+told by the beginning of the file, if they are not named. Where the delimiter is no comma, a comma is decimal. A figure
+that is empty, `NA` or the like is absent, which is never zero.
+"""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER
+from aggregator.intake.formats.message import number
+from aggregator.intake.imports.columns import ENERGIES, places_of
+from aggregator.intake.imports.row_times import Time, is_month_first, read_time, usual_step
+
+MICRO = 1_000_000  # energies of intervals are exact in millionths of a Wh: what a file writes adds up
+PREAMBLE = 20  # lines; before the header there may be some others
+_DELIMITERS = ";\t,"
+_ABSENT = {"", "-", "?", "na", "n/a", "nan", "null", "none"}
+_NAMES = 12  # columns that an error lists
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Row(NamedTuple):
+    """What a row says. None is not said, never zero."""
+
+    line: int
+    text: bytes  # as it is written
+    time: Time  # of an interval its start, or its end where the layout says so
+    end: Time | None = None
+    import_uwh: int | None = None  # energy of the interval, millionths of a Wh
+    export_uwh: int | None = None
+    import_wh: int | None = None  # register, Wh
+    export_wh: int | None = None
+    power_w: int | None = None
+
+
+class Layout(NamedTuple):
+    """How a file is written."""
+
+    delimiter: str
+    places: Mapping[str, int]  # of the columns, by field
+    header: int  # the line that names the columns
+    is_month_first: bool
+    step_s: int | None  # the commonest time between rows; None where it cannot be told
+
+    @property
+    def is_intervals(self) -> bool:
+        """Rows are of intervals, not of instants."""
+        return not self.places.keys().isdisjoint(ENERGIES)
+
+    @property
+    def is_by_end(self) -> bool:
+        """A row gives the end of its interval alone."""
+        return self.places.keys().isdisjoint(("time", "date"))
+
+
+def layout_of(lines: Sequence[bytes], named: Mapping[str, str]) -> Layout:
+    """How a file is written, from its first lines and the columns that are named. Raises ConfigurationError."""
+    if lines and lines[0].startswith(_UTF_16):
+        raise ConfigurationError("the file is in UTF-16; save it as UTF-8")
+    headers = [(place, text_of(line)) for place, line in enumerate(lines[:PREAMBLE]) if line.strip()]
+    if not headers:
+        raise ConfigurationError("the file is empty")
+    for place, text in headers:
+        for delimiter in sorted(_DELIMITERS, key=text.count, reverse=True):
+            places = places_of([name.strip() for name in _cells(text, delimiter)], named)
+            if places:
+                return _with_times(Layout(delimiter, places, place + 1, False, None), lines[place + 1 :])
+    raise ConfigurationError(_unknown_columns(headers[0][1], named))
+
+
+def _with_times(layout: Layout, lines: Sequence[bytes]) -> Layout:
+    """The layout with what the times of the first rows show."""
+    written = [text for line in lines if (text := _time_text(layout, line))]
+    layout = layout._replace(is_month_first=is_month_first(written))
+    times = []
+    for text in written:
+        try:
+            times.append(read_time(text, is_month_first=layout.is_month_first))
+        except Refused:
+            continue
+    return layout._replace(step_s=usual_step(times))
+
+
+def _time_text(layout: Layout, line: bytes) -> str:
+    try:
+        return _time_of(_cells(text_of(line), layout.delimiter), layout.places)
+    except IndexError:
+        return ""
+
+
+def _unknown_columns(header: str, named: Mapping[str, str]) -> str:
+    names = [shown(name.strip()) for name in _cells(header, max(_DELIMITERS, key=header.count))]
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    asked = f", not {' and '.join(map(shown, named.values()))}" if named else ""
+    return (
+        f"the file has the columns {', '.join(names[:_NAMES])}{more}{asked};"
+        " say which are which with --columns, like time=Date,import_kwh=Elec"
+    )
+
+
+def row_of(line: bytes, line_number: int, layout: Layout) -> Row:
+    """One line as a row. Raises Refused."""
+    if len(line) > MAX_LINE:
+        raise Refused("line_too_long", f"more than {MAX_LINE} bytes")
+    try:
+        cells, places = _cells(text_of(line), layout.delimiter), layout.places
+        time = read_time(_time_of(cells, places), is_month_first=layout.is_month_first)
+        end, figures = None, dict[str, int | None]()
+        for field, place in places.items():
+            if field in _FIGURES:
+                name, read, unit = _FIGURES[field]
+                figures[name] = read(cells[place], unit, layout.delimiter)
+            elif field == "end" and not layout.is_by_end:
+                end = read_time(cells[place], is_month_first=layout.is_month_first)
+    except IndexError:
+        raise Refused("bad_row", f"it has {len(cells)} columns") from None
+    if not any(figure is not None for figure in figures.values()):
+        raise Refused("no_values", "none of its figures has a value")
+    return Row(line_number, line, time, end, **figures)
+
+
+def text_of(line: bytes) -> str:
+    """A line as text: UTF-8, or what Windows wrote before."""
+    line = line.rstrip(b"\r\n")
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    if '"' not in text:
+        return text.split(delimiter)
+    try:  # a reader for each line: a quote that is never closed costs one row, not the rest of the file
+        return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+    except csv.Error:
+        return text.split(delimiter)
+
+
+def _time_of(cells: Sequence[str], places: Mapping[str, int]) -> str:
+    if "date" in places and "clock" in places:
+        return f"{cells[places['date']].strip()} {cells[places['clock']].strip()}"
+    return cells[next(places[field] for field in ("time", "date", "end") if field in places)]
+
+
+def figure(text: str, delimiter: str = ",") -> Decimal | None:
+    """A figure as it is written; None where it is absent. Raises Refused."""
+    trimmed = text.strip()
+    if delimiter != ",":
+        trimmed = trimmed.replace(",", ".")
+    found = number(trimmed)
+    if found is None and trimmed.lower() not in _ABSENT:
+        raise Refused("not_a_number", f"a figure is {shown(text.strip())}")
+    return found
+
+
+def energy_uwh(text: str, unit: int, delimiter: str = ",") -> int | None:
+    """The energy of an interval in millionths of a Wh, from a figure of `unit` Wh. Raises Refused."""
+    found = figure(text, delimiter)
+    if found is None:
+        return None
+    if not 0 <= found * unit <= MAX_REGISTER:
+        raise Refused("out_of_range", f"the energy of an interval is {shown(found)}")
+    return round(found * unit * MICRO)
+
+
+def _register_wh(text: str, unit: int, delimiter: str) -> int | None:
+    found = figure(text, delimiter)
+    if found is None or found == NO_REGISTER:
+        return None
+    if found < 0:
+        raise Refused("negative_register", f"a register is {shown(found)}")
+    if found * unit > MAX_REGISTER:
+        raise Refused("out_of_range", f"a register is {shown(found)}")
+    return round(found * unit)
+
+
+def _power_w(text: str, unit: int, delimiter: str) -> int | None:
+    found = figure(text, delimiter)
+    if found is None or found * unit == NO_POWER:
+        return None
+    if abs(found * unit) > MAX_POWER:
+        raise Refused("out_of_range", f"a power is {shown(found)}")
+    return round(found * unit)
+
+
+_FIGURES: dict[str, tuple[str, Callable[[str, int, str], int | None], int]] = {
+    "import_kwh": ("import_uwh", energy_uwh, 1000),
+    "import_wh": ("import_uwh", energy_uwh, 1),
+    "export_kwh": ("export_uwh", energy_uwh, 1000),
+    "export_wh": ("export_uwh", energy_uwh, 1),
+    "import_register_kwh": ("import_wh", _register_wh, 1000),
+    "import_register_wh": ("import_wh", _register_wh, 1),
+    "export_register_kwh": ("export_wh", _register_wh, 1000),
+    "export_register_wh": ("export_wh", _register_wh, 1),
+    "power_kw": ("power_w", _power_w, 1000),
+    "power_w": ("power_w", _power_w, 1),
+}

@@ -1,0 +1,178 @@
+"""Accept readings: into their half-hour blocks, the live state and the registry, in one durable step.
+
+Lines of JSON are taken in chunks: the readings of a chunk are coalesced before they are written, so a block is
+written once a chunk and not once a reading. What is refused is counted by reason, kept (`refusals`) and handed to the
+caller. A line without figures may be what a device says about itself (`status`), which is neither.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import orjson
+
+from aggregator.core.documents import Device, Live
+from aggregator.core.energy import CHANNELS
+from aggregator.core.errors import Refused
+from aggregator.core.periods import HALF_HOUR
+from aggregator.core.power import is_plausible
+from aggregator.core.readings import GAS, Reading, parse_line, sender_of
+from aggregator.intake import refusals, status
+from aggregator.intake.status import Status
+from aggregator.store.port import Store, Written
+
+GAS_POWER_W = 10_000_000  # a gas register moves once in half an hour, by what that half hour took
+Refuse = Callable[[int, Refused], None]  # line number, why
+_Grouped = dict[tuple[str, int], dict[int, Reading]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of readings so far."""
+
+    accepted: int = 0
+    unchanged: int = 0
+    statuses: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rejected(self) -> int:
+        """How many were refused."""
+        return self.reasons.total()
+
+    def add(self, other: "Outcome") -> None:
+        """Count what became of others too."""
+        self.accepted += other.accepted
+        self.unchanged += other.unchanged
+        self.statuses += other.statuses
+        self.reasons.update(other.reasons)
+
+    def as_json(self) -> dict[str, object]:
+        """The outcome as `wattfall ingest` prints it."""
+        return {
+            "accepted": self.accepted,
+            "unchanged": self.unchanged,
+            **({"statuses": self.statuses} if self.statuses else {}),
+            "rejected": self.rejected,
+            "reasons": dict(sorted(self.reasons.items())),
+        }
+
+
+def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str) -> Written:
+    """Take in readings; durable on return. A device seen for the first time registers itself in `default_zone`."""
+    blocks: _Grouped = defaultdict(dict)
+    before = [_add(blocks, reading) for reading in readings]
+    written = _write(store, blocks, now, default_zone)
+    return Written(written.accepted + before.count(_REPLACED), written.unchanged + before.count(_REPEATED))
+
+
+def ingest_lines(
+    store: Store,
+    lines: Sequence[bytes],
+    first_number: int,
+    now: int,
+    default_zone: str,
+    outcome: Outcome,
+    refuse: Refuse,
+) -> None:
+    """Take in one chunk of JSON Lines, counting into `outcome`; blank lines are passed over."""
+    blocks: _Grouped = defaultdict(dict)
+    before, statuses, batch = [0, 0, 0], list[Status](), refusals.Batch()
+    for number, line in enumerate(lines, first_number):
+        try:
+            reading = parse_line(line, now)
+        except Refused as no_reading:
+            if line.strip():
+                try:
+                    statuses.append(_status(line, no_reading, now))
+                except Refused as refused:
+                    outcome.reasons[refused.reason] += 1
+                    batch.add(line, refused, now)
+                    refuse(number, refused)
+            continue
+        before[_add(blocks, reading)] += 1
+    written = _write(store, blocks, now, default_zone)
+    keep_statuses(store, statuses, now, default_zone)
+    refusals.keep(store, batch, now)
+    outcome.statuses += len(statuses)
+    outcome.accepted += written.accepted + before[_REPLACED]
+    outcome.unchanged += written.unchanged + before[_REPEATED]
+
+
+def _status(line: bytes, refused: Refused, now: int) -> Status:
+    """What a line says that is no reading, if it is a status. Raises Refused."""
+    if refused.reason == "no_values":
+        message = orjson.loads(line)
+        if status.is_status(message):
+            return status.parse(message, now)
+    raise refused
+
+
+def keep_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
+    """Keep what devices say about themselves; one seen for the first time registers itself in `default_zone`."""
+    own = list(statuses)
+    for device_id in sorted({one.device_id for one in own}):
+        registered(store, device_id, default_zone)
+    status.keep(store, own, now)
+
+
+_NEW, _REPEATED, _REPLACED = range(3)
+
+
+def _add(blocks: _Grouped, reading: Reading) -> int:
+    """Put a reading in its block, and say what it met there: nothing, itself, or another of the same instant."""
+    at = reading.at
+    block = blocks[reading.device_id, at - at % HALF_HOUR]
+    met = block.get(at)
+    if met == reading:
+        return _REPEATED
+    block[at] = reading
+    return _NEW if met is None else _REPLACED
+
+
+def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Written:
+    if not blocks:
+        return Written(0, 0)
+    newest: dict[str, Reading] = {}
+    reported: dict[str, set[str]] = defaultdict(set)
+    for (device_id, _), block in sorted(blocks.items()):
+        newest[device_id] = block[max(block)]
+        for channel, position in _POSITIONS:
+            if channel not in reported[device_id] and any(reading[position] is not None for reading in block.values()):
+                reported[device_id].add(channel)
+    with store.round():
+        devices = [registered(store, device_id, default_zone, reported[device_id]) for device_id in newest]
+        written = store.write_readings(blocks, now)
+        store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
+    return written
+
+
+_POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
+
+
+def registered(
+    store: Store, device_id: str, default_zone: str, reported: frozenset[str] | set[str] = frozenset()
+) -> Device:
+    """The registry's entry, made or widened when the device shows something new."""
+    stored = store.device(device_id)
+    device = stored or _new_device(store, device_id, default_zone)
+    if not reported <= set(device.registers):
+        device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
+    if device != stored:
+        store.put_device(device)
+    return device
+
+
+def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
+    """A device seen for the first time; a second meter belongs where the device that reads it does."""
+    sender = store.device(sender_of(device_id)) if sender_of(device_id) != device_id else None
+    device = Device(device_id, default_zone)
+    if sender:
+        device = replace(device, timezone=sender.timezone, household=sender.household, postcode=sender.postcode)
+    return replace(device, max_power_w=GAS_POWER_W) if device_id.endswith(GAS) else device
+
+
+def live_state(reading: Reading, device: Device, now: int) -> Live:
+    """The live state that a reading makes, received at `now` (UTC seconds)."""
+    power = reading.power_w if is_plausible(reading.power_w, device.max_power_w) else None
+    return Live(reading.device_id, reading.at, now, power, reading.import_wh, reading.export_wh, reading.meter_id)

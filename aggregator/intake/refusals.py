@@ -1,0 +1,244 @@
+"""What was refused: counts by day and reason of each device, and its last messages, so that somebody can see why.
+
+Only registered devices have a shelf; what names no device, or one that nobody knows, is counted under UNKNOWN, and so
+is what goes beyond the first _DEVICES devices of those that come in together. A flood fills nothing: of a device the
+last KEPT messages stay, cut to LONGEST bytes, the first KEPT of a day at once and then one every PAUSE_S; and all
+devices together keep about ALL_A_DAY messages a day. What is not kept is still counted.
+
+Counts are of messages that came, not of facts: one that a queue hands over twice is counted twice.
+
+| shelf | key | body |
+|---|---|---|
+| `refused/DEVICE` | UTC day | counts by reason |
+| `refused/DEVICE/messages` | place in the ring | number, instant, reason, detail, payload |
+| `refused` | device | how many messages were kept, and when the last |
+| `refused/days/DAY` | shard | of all devices: counts by reason and by device, messages kept |
+"""
+
+import re
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from aggregator.core.errors import Refused
+from aggregator.core.periods import DAY_S, day_of
+from aggregator.store.port import Store
+
+UNKNOWN = "-"  # stands for a device that cannot be told, or is not registered
+LONGEST = 2048  # bytes of a payload that are kept
+KEPT = 20  # messages of a device
+PAUSE_S = 60
+ALL_A_DAY = 20_000  # messages of all devices
+SHARDS = 16  # of what is counted over all devices, so that writers seldom meet
+KEPT_DAYS = 35
+MESSAGE_DAYS = 7
+_A_BATCH = 5  # messages of a device, of those that come in together
+_DEVICES = 500  # in a batch, and in a day's list over all shards; the others are only counted
+_TRIES = 5
+_NAMED = re.compile(rb'"device_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:~-]{0,63})"')
+
+
+class Message(NamedTuple):
+    """A message that was refused."""
+
+    number: int
+    at: int  # when it came in, UTC seconds
+    reason: str  # one of `readings.REASONS`
+    detail: str
+    payload: str  # its beginning; bytes that are no text as \\x00
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What was refused of a device."""
+
+    days: Mapping[str, Mapping[str, int]]  # UTC day, newest first -> reason -> messages
+    messages: list[Message]  # the last ones, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What was refused on a day, of all devices."""
+
+    reasons: Mapping[str, int]
+    devices: Mapping[str, int]  # messages by device; not all of them after a flood
+    device_count: int
+
+
+_Sample = tuple[int, Refused, bytes]  # when it came in, why, and its beginning
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is refused of readings that come in together; bounded, whatever comes."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    samples: dict[str, deque[_Sample]] = field(default_factory=dict)
+
+    def add(self, payload: bytes, refused: Refused, now: int, device_id: str = "") -> None:
+        """Count a message, and keep it if it is among the last of its device."""
+        owner = device_id or named_device(payload)
+        if owner not in self.counts:
+            owner = owner if len(self.counts) < _DEVICES else UNKNOWN
+            self.counts.setdefault(owner, Counter())
+            self.samples.setdefault(owner, deque(maxlen=_A_BATCH))
+        self.counts[owner][refused.reason] += 1
+        self.samples[owner].append((now, refused, payload[:LONGEST]))
+
+    def clear(self) -> None:
+        """Forget what has been kept."""
+        self.counts.clear()
+        self.samples.clear()
+
+
+def named_device(payload: bytes) -> str:
+    """The device that a message names, also where it is no whole JSON; UNKNOWN where it cannot be told."""
+    found = _NAMED.search(payload, 0, 2 * LONGEST)
+    return found[1].decode() if found else UNKNOWN
+
+
+def keep(store: Store, batch: Batch, now: int) -> None:
+    """Keep what was refused, and empty the batch. Nothing is read or written where nothing was refused."""
+    if not batch.counts:
+        return
+    counts: dict[str, Counter[str]] = {}
+    samples: dict[str, list[_Sample]] = {}
+    for device_id, reasons in batch.counts.items():
+        owner = device_id if device_id != UNKNOWN and store.device(device_id) else UNKNOWN
+        counts.setdefault(owner, Counter()).update(reasons)
+        samples.setdefault(owner, []).extend(batch.samples[device_id])
+    batch.clear()
+    with store.round():  # on SQLite one write to the disk
+        for shard, owners in _by_shard(counts).items():
+            fresh, room = sum(_count(store, owner, counts[owner], now) for owner in owners), _room(store, shard, now)
+            kept = 0
+            for owner in owners:
+                kept += _keep_messages(store, owner, samples[owner][-_A_BATCH:], now) if kept < room else 0
+            change = partial(_added, counts={owner: counts[owner] for owner in owners}, fresh=fresh, kept=kept)
+            _change(store, _all(day_of(now, "UTC")), shard, now + KEPT_DAYS * DAY_S, change)
+
+
+def refused(store: Store, device_id: str) -> Refusals:
+    """What was refused of a device in the last KEPT_DAYS (of what came without a known device for UNKNOWN)."""
+    days = store.records(_shelf(device_id), newest_first=True, limit=KEPT_DAYS + 1)
+    messages = [Message(*orjson.loads(record.body)) for record in store.records(_messages(device_id), limit=KEPT)]
+    newest = sorted(messages, key=lambda message: (message.at, message.number), reverse=True)
+    return Refusals({record.key: orjson.loads(record.body) for record in days}, newest)
+
+
+def matching(found: Refusals, reasons: Collection[str], text: str, first_day: str, last_day: str) -> Refusals:
+    """What was refused for one of `reasons` (any where there are none), on these UTC days (any where empty).
+
+    Of the messages, those that have `text` in their payload or detail, whatever its case.
+    """
+
+    def is_asked(day: str, reason: str) -> bool:
+        return first_day <= day <= (last_day or day) and (not reasons or reason in reasons)
+
+    days = {
+        day: own
+        for day, counts in found.days.items()
+        if (own := {reason: count for reason, count in counts.items() if is_asked(day, reason)})
+    }
+    wanted = text.casefold()
+    messages = [
+        message
+        for message in found.messages
+        if is_asked(day_of(message.at, "UTC"), message.reason)
+        and (wanted in message.payload.casefold() or wanted in message.detail.casefold())
+    ]
+    return Refusals(days, messages)
+
+
+def refused_on(store: Store, day: str) -> Total:
+    """What was refused of all devices on a UTC day."""
+    shards = [orjson.loads(record.body) for record in store.records(_all(day), limit=SHARDS)]
+    reasons, devices = Counter[str](), Counter[str]()
+    for shard in shards:
+        reasons.update(shard["reasons"])
+        devices.update(shard["devices"])
+    return Total(reasons, dict(devices.most_common()), sum(shard["device_count"] for shard in shards))
+
+
+def _by_shard(owners: Iterable[str]) -> dict[str, list[str]]:
+    shards: dict[str, list[str]] = {}
+    for owner in owners:
+        shards.setdefault(f"{crc32(owner.encode()) % SHARDS:02d}", []).append(owner)
+    return shards
+
+
+def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bool:
+    """Add to a device's counts of the day; True when they are its first."""
+    before: list[Any] = []
+
+    def add(stored: dict[str, int]) -> dict[str, int]:
+        before[:] = stored
+        return dict(Counter(stored) + Counter(reasons))
+
+    _change(store, _shelf(owner), day_of(now, "UTC"), now + KEPT_DAYS * DAY_S, add)
+    return not before
+
+
+def _room(store: Store, shard: str, now: int) -> int:
+    """How many more messages of a shard's devices may be kept today."""
+    body = store.record(_all(day_of(now, "UTC")), shard)
+    return int(ALL_A_DAY // SHARDS - (orjson.loads(body)["kept"] if body else 0))
+
+
+def _added(stored: dict[str, Any], counts: Mapping[str, Counter[str]], fresh: int, kept: int) -> dict[str, Any]:
+    reasons, devices = Counter(stored.get("reasons", {})), Counter(stored.get("devices", {}))
+    for owner, own in counts.items():
+        reasons.update(own)
+        if owner in devices or len(devices) < _DEVICES // SHARDS:
+            devices[owner] += own.total()
+    return {
+        "reasons": reasons,
+        "devices": devices,
+        "device_count": stored.get("device_count", 0) + fresh,
+        "kept": stored.get("kept", 0) + kept,
+    }
+
+
+def _keep_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
+    """Put a device's messages in its ring, as many as it may keep now; how many that were."""
+    body = store.record("refused", owner)
+    number, at, day, today = orjson.loads(body) if body else (0, 0, "", 0)
+    today, before = today if day == day_of(now, "UTC") else 0, number
+    for came_in, why, payload in samples:
+        if today >= KEPT and came_in < at + PAUSE_S:
+            continue
+        placed = Message(number, came_in, why.reason, why.detail, payload.decode(errors="backslashreplace"))
+        expires = now + MESSAGE_DAYS * DAY_S
+        store.put_record(_messages(owner), f"{number % KEPT:02d}", orjson.dumps([*placed]).decode(), expires=expires)
+        number, at, today = number + 1, came_in, today + 1
+    state = orjson.dumps([number, at, day_of(now, "UTC"), today]).decode()
+    if number > before:
+        store.put_record("refused", owner, state, expires=now + KEPT_DAYS * DAY_S)
+    return int(number - before)
+
+
+def _change(store: Store, shelf: str, key: str, expires: int, change: Any) -> Any:  # noqa: ANN401 - JSON
+    """Replace a record by what `change` makes of it; what others keep changing meanwhile is given up, and None."""
+    for _ in range(_TRIES):
+        was = store.record(shelf, key)
+        made = change(orjson.loads(was) if was else {})
+        if store.put_record(shelf, key, orjson.dumps(made).decode(), was=was, expires=expires):
+            return made
+    return None
+
+
+def _shelf(device_id: str) -> str:
+    return f"refused/{device_id}"
+
+
+def _messages(device_id: str) -> str:
+    return f"refused/{device_id}/messages"
+
+
+def _all(day: str) -> str:
+    return f"refused/days/{day}"

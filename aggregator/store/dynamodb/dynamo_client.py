@@ -1,0 +1,170 @@
+"""The store's door to AWS (`clients` is the other one). Its errors leave as ours, with what to do about them.
+
+Credentials, profiles and endpoints come from the standard AWS chain and variables. Every call is bounded in time and
+tried again with jitter, at a rate that adapts to throttling, before it fails.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the one door to AWS
+from botocore import exceptions as botocore  # type: ignore[import-untyped]  # noqa: TID251 - part of it
+from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
+
+from aggregator.core.errors import StoreAway, StoreUnusable
+
+CONNECT_S = 3
+READ_S = 10
+ATTEMPTS = 5
+CONNECTIONS = 16  # at once
+
+_AWAY = {
+    "InternalServerError",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "ResourceInUseException",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "TransactionConflictException",
+}
+_MENDS = {
+    "AccessDeniedException": "these credentials may not do that; give them the rights of the template's roles",
+    "ExpiredToken": "the credentials have expired; sign in again",
+    "ExpiredTokenException": "the credentials have expired; sign in again",
+    "IncompleteSignature": "the credentials are incomplete; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "InvalidClientTokenId": "AWS does not know these credentials; check AWS_ACCESS_KEY_ID",
+    "InvalidSignatureException": "the signature is wrong; check AWS_SECRET_ACCESS_KEY and this machine's clock",
+    "MissingAuthenticationToken": "there are no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret",
+    "UnrecognizedClientException": "AWS does not know these credentials; check AWS_ACCESS_KEY_ID and the session token",
+}
+_NO_CREDENTIALS = (
+    botocore.NoCredentialsError,
+    botocore.PartialCredentialsError,
+    botocore.CredentialRetrievalError,
+    botocore.TokenRetrievalError,
+    botocore.SSOError,
+    botocore.ProfileNotFound,
+)
+
+
+class ConditionFailed(Exception):
+    """The condition of a write did not hold; nothing was written."""
+
+
+class TableMissing(StoreUnusable):
+    """A table, or its stream, is not there."""
+
+
+class IteratorExpired(Exception):
+    """A place in a shard has to be asked for again."""
+
+
+class RecordsTrimmed(Exception):
+    """Records were removed from a stream before they were read."""
+
+
+_SIGNALS: Mapping[str, type[Exception]] = {
+    "ConditionalCheckFailedException": ConditionFailed,
+    "ExpiredIteratorException": IteratorExpired,
+    "TrimmedDataAccessException": RecordsTrimmed,
+}
+
+
+class Door(Protocol):
+    """Calls to DynamoDB and its streams, by their names in boto3."""
+
+    @property
+    def region(self) -> str:
+        """Where the tables are."""
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
+        """One call. Raises StoreAway, StoreUnusable, or one of the signals of this module."""
+
+
+class AwsDoor:
+    """The door to AWS itself, or to what the standard variables name as its endpoint."""
+
+    def __init__(self, region: str | None, attempts: int = ATTEMPTS) -> None:
+        """Raises StoreUnusable when there is no region, or the profile is wrong."""
+        self._config = Config(
+            connect_timeout=CONNECT_S,
+            read_timeout=READ_S,
+            retries={"mode": "adaptive", "total_max_attempts": attempts},
+            max_pool_connections=CONNECTIONS,
+            user_agent_extra="wattfall",
+        )
+        logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found credentials, at each start
+        self._where = region or "the default region"
+        try:
+            self._session = boto3.session.Session(region_name=region)
+            self._tables = self._session.client("dynamodb", config=self._config)
+        except (botocore.BotoCoreError, ValueError) as error:
+            raise self._translated(error) from error
+        self.region: str = self._tables.meta.region_name
+        self._where = self.region if _is_aws(self._tables) else self._tables.meta.endpoint_url
+
+    @cached_property
+    def _streams(self) -> Any:  # noqa: ANN401 - botocore has no types
+        """The client for streams; an emulator's are where its tables are, unless a variable says otherwise."""
+        client = self._session.client("dynamodbstreams", config=self._config)
+        if _is_aws(client) and not _is_aws(self._tables):
+            endpoint = self._tables.meta.endpoint_url
+            client = self._session.client("dynamodbstreams", config=self._config, endpoint_url=endpoint)
+        return client
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._tables.close()
+        if "_streams" in self.__dict__:
+            self._streams.close()
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
+        """One call. Raises StoreAway, StoreUnusable, or one of the signals of this module."""
+        client = self._streams if operation in _STREAM_OPERATIONS else self._tables
+        method: Callable[..., dict[str, Any]] = getattr(client, operation)
+        try:
+            return method(**request)
+        except botocore.ClientError as error:
+            raise self._refusal(error, request) from error
+        except botocore.BotoCoreError as error:
+            raise self._translated(error) from error
+
+    def _refusal(self, error: Any, request: Mapping[str, Any]) -> Exception:  # noqa: ANN401 - botocore has no types
+        code, message = (str(error.response["Error"].get(key, "")) for key in ("Code", "Message"))
+        if code in _SIGNALS:
+            return _SIGNALS[code](message)
+        if code == "ResourceNotFoundException":
+            missing = request.get("TableName") or request.get("StreamArn") or "what was asked for"
+            return TableMissing(
+                f"{missing} does not exist in {self._where}; create it with `wattfall tables create`, or name the"
+                " region and the prefix that it has"
+            )
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _AWAY or status >= 500:
+            return StoreAway(f"DynamoDB in {self._where} is too busy for the moment ({code})")
+        return StoreUnusable(f"DynamoDB in {self._where}: {_MENDS.get(code, f'{code}: {message}')}")
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, _NO_CREDENTIALS):
+            return StoreUnusable(
+                f"AWS credentials cannot be had ({error}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
+            )
+        if isinstance(error, botocore.NoRegionError):
+            return StoreUnusable("no AWS region is named; write dynamodb://PREFIX?region=eu-west-2")
+        if isinstance(error, botocore.HTTPClientError | botocore.ConnectionError):
+            return StoreAway(f"DynamoDB in {self._where} cannot be reached; check the network and the region ({error})")
+        return StoreUnusable(f"DynamoDB in {self._where} cannot be used: {error}")
+
+
+_STREAM_OPERATIONS = {"describe_stream", "get_shard_iterator", "get_records"}
+
+
+def _is_aws(client: Any) -> bool:  # noqa: ANN401 - botocore has no types
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return "amazonaws.com" in host or host.endswith(".aws")

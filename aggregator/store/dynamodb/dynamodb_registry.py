@@ -1,0 +1,130 @@
+"""What the store on DynamoDB knows beside energy: devices, how they are found, their live state, and records."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from heapq import nsmallest
+from itertools import islice
+
+from aggregator.core.documents import Device, Live
+from aggregator.store import search
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.concurrent_steps import Rounds
+from aggregator.store.dynamodb.device_index import Index
+from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, ConditionFailed, Door
+from aggregator.store.dynamodb.read_view import View, intact
+from aggregator.store.dynamodb.reads import Reader
+from aggregator.store.dynamodb.records import Records
+from aggregator.store.dynamodb.steps import Get
+from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record
+
+
+class DynamoRegistry:
+    """The port's registry, live state and records on DynamoDB tables named `PREFIX-...`."""
+
+    def __init__(self, door: Door, prefix: str, clock: Callable[[], float]) -> None:
+        self._door, self._prefix, self._clock = door, prefix, clock
+        self._reader = Reader(door, prefix)
+        self._rounds = Rounds(self._reader.fetch, CONNECTIONS)
+        self._view = View(self._reader, self._rounds)
+        self._index = Index(door, prefix, self._reader, self._rounds.side_by_side)
+        self._records = Records(door, f"{prefix}-records", clock)
+        self._listed: list[Device] = []
+
+    def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Begin a read, beside those that have begun and those of other requests."""
+        return self._rounds.begin(read)
+
+    # registry
+
+    def device(self, device_id: str) -> Device | None:
+        """A device, or None."""
+        item = self._view.item(Get("devices", device_id))
+        return intact(items.unpack_device, item) if item and "z" in item else None
+
+    def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        """Devices in the order of their ids, those after `after`. One scan lists them for all following pages."""
+        if not after or not self._listed:
+            known = (item for item in self._reader.scan("devices") if "z" in item)
+            self._listed = [intact(items.unpack_device, item) for item in known]
+        return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
+
+    def put_device(self, device: Device) -> None:
+        """Add or replace a device, and what it is found by; registers that it has ever reported stay."""
+        self._view.is_consistent = True
+        self._index.put(device)
+
+    def find_devices(self, text: str, limit: int) -> list[str]:
+        """The ids of devices that a text finds, at most `limit`."""
+        is_consistent = self._view.is_consistent
+        having = partial(self._index.having, is_consistent=is_consistent)
+
+        def look(candidates: search.Candidates, known: search.Known) -> list[str]:
+            return search.found(text, limit, candidates, having, known)
+
+        return self._found(look, is_consistent=is_consistent)
+
+    def household_devices(self, household: str) -> list[str]:
+        """The ids of a household's devices, in order, as they are now."""
+        return self._found(partial(search.of_household, household), is_consistent=True)
+
+    def _found(self, look: Callable[[search.Candidates, search.Known], list[str]], *, is_consistent: bool) -> list[str]:
+        return look(
+            partial(self._index.candidates, is_consistent=is_consistent),
+            partial(self._index.known, is_consistent=is_consistent),
+        )
+
+    # live state
+
+    def live(self, device_id: str) -> Live | None:
+        """The newest reading of a device, or None."""
+        item = self._view.item(Get("live", device_id))
+        return intact(items.unpack_live, item) if item else None
+
+    def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
+        """Live states in the table's own order, those after the device `after`."""
+        start = {"d": items.text(after)} if after else None
+        return [intact(items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
+
+    def put_live(self, states: Iterable[Live]) -> None:
+        """Overwrite live states, each only by a newer instant."""
+        self._view.is_consistent = True
+        self._rounds.side_by_side(self._put_live, [(state,) for state in states])
+
+    def _put_live(self, state: Live) -> None:
+        item = items.pack_live(state)
+        with suppress(ConditionFailed):  # what is there is as new
+            self._door.call(
+                "put_item",
+                TableName=f"{self._prefix}-live",
+                Item=item,
+                ConditionExpression="attribute_not_exists(d) OR #t < :t",
+                ExpressionAttributeNames={"#t": "t"},
+                ExpressionAttributeValues={":t": item["t"]},
+            )
+
+    # records
+
+    def record(self, shelf: str, key: str) -> str | None:
+        """The body of a record as it is now, or None."""
+        return self._records.get(shelf, key)
+
+    def records(
+        self, shelf: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+    ) -> list[Record]:
+        """The records from one key to another, both included, in order of key, or backwards."""
+        return self._records.between(shelf, first, last, limit, newest_first=newest_first)
+
+    def put_record(
+        self, shelf: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+    ) -> bool:
+        """Write a record if what is stored is `was`; False when it is not. At once, whatever becomes of the round."""
+        return self._records.put(shelf, key, body, was, expires)
+
+    def drop_record(self, shelf: str, key: str) -> None:
+        """Remove a record, if it is there."""
+        self._records.drop(shelf, key)
+
+    def expire_records(self, now: int) -> int:  # noqa: ARG002 - the port's
+        """None: they go by themselves."""
+        return 0

@@ -1,0 +1,245 @@
+"""The store on DynamoDB: the port with conditions and repeated steps in the place of transactions.
+
+What the items look like is in `items`, how steps stay right without transactions in `steps`, the change feed of a
+worker in `streams`, devices and records in `dynamodb_registry`, the calls in `aws`. A chart that is only looked at is
+read with eventual consistency, half a read unit; a store that has written anything reads consistently from then on,
+so it sees its own writes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Any
+
+from aggregator.core.documents import Document, Part
+from aggregator.core.errors import StoreAway
+from aggregator.core.periods import DAY_S
+from aggregator.core.readings import Reading
+from aggregator.store.dynamodb import items, price_items
+from aggregator.store.dynamodb.address import read_url
+from aggregator.store.dynamodb.block_updates import write_block
+from aggregator.store.dynamodb.concurrent_steps import TRIES
+from aggregator.store.dynamodb.document_updates import merge_request
+from aggregator.store.dynamodb.dynamo_client import AwsDoor, ConditionFailed, Door
+from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
+from aggregator.store.dynamodb.feeds import Feed, Memory
+from aggregator.store.dynamodb.items import TABLE_OF
+from aggregator.store.dynamodb.quarantine import Asides
+from aggregator.store.dynamodb.read_view import intact
+from aggregator.store.dynamodb.steps import Get, Stale
+from aggregator.store.dynamodb.streams import Follower
+from aggregator.store.port import CARRIED, Backlog, Blocks, Change, Written
+from aggregator.tariffs.rates import Series
+
+
+def open_dynamodb(url: str) -> "DynamoStore":
+    """The store of a URL, see `Address`. Raises ConfigurationError where it is written otherwise."""
+    address = read_url(url)
+    return DynamoStore(AwsDoor(address.region), address.prefix, address.retention_days, address.pace_s)
+
+
+class DynamoStore(DynamoRegistry):
+    """The port on DynamoDB tables named `PREFIX-...`."""
+
+    def __init__(
+        self,
+        door: Door,
+        prefix: str,
+        retention_days: int = 35,
+        pace_s: int = 300,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`pace_s` is how often months and years are carried by a worker, which saves most of their writes."""
+        super().__init__(door, prefix, clock)
+        self._retention_days, self._pace_s = retention_days, pace_s
+        self._feed: Feed = Memory(clock)
+        self._asides = Asides(door, f"{prefix}-checkpoints")
+
+    def close(self) -> None:
+        """Let go of leases and connections."""
+        self._feed.close()
+        self._rounds.close()
+
+    def follow(self) -> None:
+        """From now on the change feed is the tables' streams, whoever wrote."""
+        if not isinstance(self._feed, Follower):
+            self._feed = Follower(self._door, self._prefix, self._pace_s, self._clock)
+
+    def round(self) -> AbstractContextManager[None]:
+        """Steps inside run side by side; the round ends when all have."""
+        return self._rounds.round()
+
+    def step(self, work: Callable[[], object]) -> None:
+        """Run `work`; again when what it read changed before it had written. In a round, beside other steps."""
+        self._rounds.run(work)
+
+    # readings
+
+    def write_readings(self, blocks: Blocks, now: int) -> Written:
+        """Merge readings into their blocks, many blocks at once; durable on return."""
+        self._view.is_consistent = True
+        jobs = [(device_id, start, readings, now) for (device_id, start), readings in sorted(blocks.items())]
+        counts = self._rounds.side_by_side(self._write_block, jobs)
+        unchanged = sum(counts)
+        return Written(sum(map(len, blocks.values())) - unchanged, unchanged)
+
+    def _write_block(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
+        expires = items.expiry(start, now, self._retention_days)
+        unchanged = write_block(self._door, f"{self._prefix}-readings", device_id, start, readings, expires)
+        if unchanged < len(readings):
+            self._feed.add("readings", device_id, str(start))
+        return unchanged
+
+    def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
+        """The readings of the blocks that start from `first` to `last`, by time."""
+        blocks = self._view.blocks(device_id, first, last)
+        return [reading for item in blocks for reading in intact(items.unpack_block, item)]
+
+    def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
+        """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
+        return self._view.starts(device_id, at, count)
+
+    @property
+    def expires_by_itself(self) -> bool:
+        """DynamoDB removes readings that have expired, see `items.expiry`."""
+        return True
+
+    def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:  # noqa: ARG002 - the port's
+        """None: they go by themselves."""
+        return 0
+
+    def horizon(self, device_id: str) -> int:
+        """Before this instant a half hour cannot be computed any more."""
+        item = self._view.item(Get("devices", device_id))
+        noted = int(item["h"]["N"]) if item and "h" in item else 0
+        return max(noted, int(self._clock()) - self._retention_days * DAY_S)
+
+    def put_horizon(self, device_id: str, at: int) -> None:
+        """Move the horizon on to `at`; it never moves back."""
+        self._view.is_consistent = True
+        with suppress(ConditionFailed):  # it is further on
+            self._door.call(
+                "update_item",
+                TableName=f"{self._prefix}-devices",
+                Key={"d": items.text(device_id)},
+                UpdateExpression="SET h = :h",
+                ConditionExpression="attribute_not_exists(h) OR h < :h",
+                ExpressionAttributeValues={":h": items.number(at)},
+            )
+
+    # documents
+
+    def document(self, level: str, device_id: str, period: str) -> Document | None:
+        """One chart, or None."""
+        item = self._view.item(Get(TABLE_OF[level], device_id, period))
+        return intact(partial(items.unpack_document, level), item) if item else None
+
+    def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
+        """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
+        if first > last:  # which DynamoDB calls an error
+            return []
+        is_consistent = self._view.is_consistent
+        found = self._reader.between(TABLE_OF[level], device_id, first, last, is_consistent=is_consistent)
+        documents = (intact(partial(items.unpack_document, level), item) for item in found)
+        return [document for document in documents if document]
+
+    def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
+        """The first and the last period with a document, or None."""
+        ends = [
+            period
+            for is_onwards in (True, False)
+            for period in self._reader.periods(
+                TABLE_OF[level], device_id, is_consistent=self._view.is_consistent, is_onwards=is_onwards, limit=1
+            )
+        ]
+        return (ends[0], ends[1]) if ends else None
+
+    def periods(self, level: str, device_id: str) -> list[str]:
+        """All periods with a document, in order."""
+        return list(self._reader.periods(TABLE_OF[level], device_id, is_consistent=self._view.is_consistent))
+
+    def merge_parts(
+        self,
+        level: str,
+        device_id: str,
+        period: str,
+        timezone: str,
+        parts: Mapping[str, Part | None],
+        currency: str = "",
+    ) -> bool:
+        """Replace the named parts of a document (None removes one). True when that changed anything."""
+        self._view.is_consistent = True
+        read = Get(TABLE_OF[level], device_id, period)
+        for _ in range(TRIES):
+            request = merge_request(self._view.item(read), timezone, currency, parts, int(self._clock()))
+            if request is None:
+                return False
+            operation, arguments = request
+            try:
+                self._door.call(
+                    operation,
+                    TableName=f"{self._prefix}-{read.table}",
+                    Key=items.document_key(device_id, period),
+                    **arguments,
+                )
+            except ConditionFailed as error:
+                if self._rounds.step:
+                    raise Stale from error
+                continue
+            if self._rounds.step:
+                self._rounds.step.forget(read)
+            if level in CARRIED:
+                self._feed.add(level, device_id, period)
+            return True
+        raise StoreAway(f"{device_id} {period} was changed by others {TRIES} times in a row")
+
+    # half-hourly prices
+
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """The prices of the UTC half hours that start from `first` to `last`, both included."""
+        span = price_items.span(first, last)
+        days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
+        return price_items.unpack(days, first, last)
+
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace those of the same half hours."""
+        self._view.is_consistent = True
+        jobs = [(device_id, day, request) for day, request in price_items.updates(series)]
+        self._rounds.side_by_side(self._put_prices, jobs)
+
+    def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:
+        key = items.document_key(device_id, day)
+        self._door.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
+
+    # change feed
+
+    def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
+        """Make keys dirty by hand; kept in memory until they are carried on."""
+        for key in keys:
+            self._feed.mark(table, device_id, key)
+
+    def changes(self, table: str, limit: int) -> list[Change]:
+        """The oldest change records of a table: of the streams, or what this process has changed itself."""
+        return self._feed.changes(table, limit)
+
+    def settle(self, changes: Iterable[Change]) -> None:
+        """Drop change records that have been carried on, once the steps of the round have ended."""
+        self._rounds.join()
+        self._feed.settle(changes)
+
+    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+        """Keep dirty keys that cannot be carried on, with the reason."""
+        self._asides.put(table, device_id, keys, reason)
+
+    def aside(self, device_id: str) -> list[str]:
+        """What was put aside of a device, a line each."""
+        return self._asides.lines(device_id)
+
+    def clear_aside(self, device_id: str) -> None:
+        """Forget what was put aside of a device."""
+        self._asides.clear(device_id)
+
+    def backlog(self) -> Backlog:
+        """How much is waiting."""
+        return self._feed.backlog()

@@ -1,0 +1,299 @@
+"""The change feed of a worker: a follower of the tables' streams.
+
+A stream is a forest of shards. A shard is read from where it was left, once its parent is read to the end; a closed
+shard is read to its end and marked as finished. What is read becomes dirty keys, coalesced; when all of them have
+been carried on, and not before, the position goes into the table `checkpoints` (see `leases`).
+
+A worker reads the shards that it has leased; a second one by its side waits until the lease runs out. Records live for
+24 hours: after a longer absence, and wherever the position was trimmed, every key of the table becomes dirty, a page
+at a time, before the position moves on. The order of records does not matter, nor do repeated ones: they only say
+which keys to look at.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.dynamo_client import Door, IteratorExpired, RecordsTrimmed
+from aggregator.store.dynamodb.feeds import Dirty
+from aggregator.store.dynamodb.items import RANGE_KEY, TABLE_OF, Item
+from aggregator.store.dynamodb.leases import LEASE_S, Leases
+from aggregator.store.port import CARRIED, Backlog, Change
+
+SAVE_S = 30  # between two checkpoints of a shard; after a kill, what was carried on since the last is read again
+DESCRIBE_S = 30  # between looks for new shards
+SEEN_S = 600  # between notes that the stream is being followed
+TRIMMED_S = 23 * 3600  # an absence after which records may be gone (they are, after 24 hours)
+POLL_S = 1.0  # between reads of the readings' stream
+PAGES = 20  # of up to 1,000 records, read from a shard in one go
+SCAN_PAGE = 1000  # keys made dirty at once where records are gone
+log = logging.getLogger("wattfall.streams")
+
+
+@dataclass(slots=True)
+class Shard:
+    """A shard and how far it is read."""
+
+    shard_id: str
+    parent: str | None
+    is_ours: bool = False
+    lease_until: float = 0.0
+    look_again: float = 0.0  # when to try for the lease of another's shard
+    iterator: str | None = None
+    position: str | None = None  # the last sequence number that was read
+    saved: str | None = None  # and the last that the checkpoint has
+    saved_at: float = 0.0
+    is_drained: bool = False  # closed and read to its end
+    is_finished: bool = False  # and all of it carried on
+
+
+class Stream:
+    """One table's stream: its shards, and the keys that its records make dirty."""
+
+    def __init__(self, door: Door, prefix: str, level: str, leases: Leases, clock: Callable[[], float]) -> None:
+        self._door, self._prefix, self._clock = door, prefix, clock
+        self._leases, self._table = leases, TABLE_OF[level]
+        self._arn = ""
+        self._shards: dict[str, Shard] = {}
+        self._describe_at = self._note_at = 0.0
+        self._scan: dict[str, Any] | None = None  # where a look at every key goes on, since records were trimmed
+
+    def poll(self) -> Iterator[tuple[str, str, int]]:
+        """The dirty keys of the records that have come: device, key, since when (UTC seconds)."""
+        now = self._clock()
+        if now >= self._describe_at:
+            self._describe()
+        for shard in list(self._shards.values()):
+            if self._is_next(shard) and self._is_ours(shard):
+                yield from self._read(shard)
+        if self._scan is not None:
+            yield from self._scanned()
+
+    def renew(self) -> None:
+        """Keep the leases that we have."""
+        for shard in self._shards.values():
+            if shard.is_ours and not shard.is_finished:
+                self._is_ours(shard)
+
+    def save(self, *, is_last: bool = False) -> None:
+        """All that was read has been carried on: note it, at once where it matters, else now and then."""
+        if self._scan is not None:
+            return
+        now = self._clock()
+        for shard in self._shards.values():
+            is_new = shard.position != shard.saved and (is_last or now >= shard.saved_at + SAVE_S)
+            if shard.is_ours and (is_new or (shard.is_drained and not shard.is_finished)):
+                self._save(shard, now)
+        if now >= self._note_at and self._arn and any(shard.is_ours for shard in self._shards.values()):
+            self._leases.note(self._table, self._arn)
+            self._note_at = now + SEEN_S
+
+    @property
+    def is_behind(self) -> bool:
+        """There is more to look at than the last look has shown."""
+        return self._scan is not None
+
+    def release(self) -> None:
+        """Let another worker have our shards."""
+        for shard in self._shards.values():
+            if shard.is_ours and not shard.is_finished:
+                self._leases.release(self._name(shard.shard_id))
+                shard.is_ours = False
+
+    def _save(self, shard: Shard, now: float) -> None:
+        shard.is_ours = self._leases.save(self._name(shard.shard_id), shard.position, is_finished=shard.is_drained)
+        if not shard.is_ours:
+            log.warning("another worker has taken over %s of %s", shard.shard_id, self._table)
+            return
+        shard.saved, shard.saved_at, shard.lease_until = shard.position, now, now + LEASE_S
+        shard.is_finished = shard.is_drained
+        if shard.is_finished:
+            self._describe_at = 0.0  # its children are next
+
+    def _name(self, shard_id: str) -> str:
+        return f"{self._table}/{self._arn.rsplit('/', 1)[-1]}/{shard_id}"
+
+    def _is_next(self, shard: Shard) -> bool:
+        """Not read to its end, and its parent is (or is no more)."""
+        parent = self._shards.get(shard.parent or "")
+        return not shard.is_drained and (parent is None or parent.is_finished)
+
+    def _is_ours(self, shard: Shard) -> bool:
+        now = self._clock()
+        if shard.is_ours and now < shard.lease_until - LEASE_S / 2:
+            return True
+        if not shard.is_ours and now < shard.look_again:
+            return False
+        checkpoint = self._leases.take(self._name(shard.shard_id))
+        shard.look_again = now + LEASE_S / 4
+        if checkpoint is None:
+            shard.is_ours = False
+            return False
+        if not shard.is_ours:
+            self._start(shard, checkpoint)
+        shard.lease_until = now + LEASE_S
+        return not shard.is_finished
+
+    def _start(self, shard: Shard, checkpoint: Item) -> None:
+        """Go on where the shard was left, by whoever."""
+        shard.is_ours, shard.iterator, shard.saved_at = True, None, self._clock()
+        shard.position = shard.saved = checkpoint["q"]["S"] if "q" in checkpoint else None
+        shard.is_drained = shard.is_finished = "e" in checkpoint
+        if shard.is_finished:
+            self._leases.release(self._name(shard.shard_id))
+
+    # shards
+
+    def _describe(self) -> None:
+        """Look for new shards, and drop those that are no more."""
+        table = self._door.call("describe_table", TableName=f"{self._prefix}-{self._table}")["Table"]
+        arn = table["LatestStreamArn"]
+        if arn != self._arn:
+            self._check_absence(arn, table["CreationDateTime"].timestamp())
+            self._arn, self._shards = arn, {}
+        found = {shard["ShardId"]: shard for shard in self._described()}
+        for shard_id in [shard_id for shard_id in self._shards if shard_id not in found]:
+            gone = self._shards.pop(shard_id)
+            if gone.is_ours and not gone.is_finished:
+                self._trimmed(gone)
+            self._leases.forget(self._name(shard_id))
+        for shard_id, shard in found.items():
+            self._shards.setdefault(shard_id, Shard(shard_id, shard.get("ParentShardId")))
+        self._describe_at = self._clock() + DESCRIBE_S
+
+    def _described(self) -> Iterator[dict[str, Any]]:
+        request: dict[str, Any] = {"StreamArn": self._arn}
+        while True:
+            description = self._door.call("describe_stream", **request)["StreamDescription"]
+            yield from description["Shards"]
+            if "LastEvaluatedShardId" not in description:
+                return
+            request["ExclusiveStartShardId"] = description["LastEvaluatedShardId"]
+
+    def _check_absence(self, arn: str, created: float) -> None:
+        """Whether records may be gone that nobody has read."""
+        note = self._leases.seen(self._table)
+        since = int(note["t"]["N"]) if note else created
+        if (note and note["a"]["S"] != arn) or self._clock() - since > TRIMMED_S:
+            self._trimmed(None)
+
+    def _trimmed(self, shard: Shard | None) -> None:
+        log.warning(
+            "%s: change records were removed before they were read (%s); computing everything from it again",
+            self._table,
+            shard.shard_id if shard else "nobody followed them for a day",
+        )
+        self._scan = {}
+
+    # records
+
+    def _read(self, shard: Shard) -> Iterator[tuple[str, str, int]]:
+        for _ in range(PAGES):
+            answer = self._page(shard)
+            for record in answer["Records"]:
+                key = items.changed_key(self._table, record)
+                if key:
+                    yield *key, int(record["dynamodb"]["ApproximateCreationDateTime"].timestamp())
+            if answer["Records"]:
+                shard.position = answer["Records"][-1]["dynamodb"]["SequenceNumber"]
+            shard.iterator = answer.get("NextShardIterator")
+            shard.is_drained = shard.iterator is None
+            if shard.is_drained or not answer["Records"]:
+                return
+
+    def _page(self, shard: Shard) -> dict[str, Any]:
+        """The next records; an iterator that ran out is asked for again, at the very place."""
+        while True:
+            try:
+                shard.iterator = shard.iterator or self._iterator(shard)
+                return self._door.call("get_records", ShardIterator=shard.iterator)
+            except IteratorExpired:
+                shard.iterator = None
+            except RecordsTrimmed:
+                self._trimmed(shard)
+                shard.iterator = shard.position = None
+
+    def _iterator(self, shard: Shard) -> str:
+        place = (
+            {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": shard.position}
+            if shard.position
+            else {"ShardIteratorType": "TRIM_HORIZON"}
+        )
+        answer = self._door.call("get_shard_iterator", StreamArn=self._arn, ShardId=shard.shard_id, **place)
+        iterator: str = answer["ShardIterator"]
+        return iterator
+
+    def _scanned(self) -> Iterator[tuple[str, str, int]]:
+        """The next page of all the keys of the table."""
+        range_key = RANGE_KEY[self._table]
+        answer = self._door.call(
+            "scan",
+            TableName=f"{self._prefix}-{self._table}",
+            ProjectionExpression=f"d, {range_key}",
+            Limit=SCAN_PAGE,
+            **self._scan or {},
+        )
+        last = answer.get("LastEvaluatedKey")
+        self._scan = {"ExclusiveStartKey": last} if last else None
+        for item in answer["Items"]:
+            (key,) = item[range_key].values()
+            yield item["d"]["S"], key, int(self._clock())
+
+
+class Follower:
+    """The feed of all levels, from the streams of their tables."""
+
+    def __init__(self, door: Door, prefix: str, pace_s: float, clock: Callable[[], float]) -> None:
+        """`pace_s` is how often months and years are carried on; nothing is called yet."""
+        self._clock = clock
+        leases = Leases(door, f"{prefix}-checkpoints", clock, token_hex(8))
+        self._streams = {level: Stream(door, prefix, level, leases, clock) for level in CARRIED}
+        self._every = {"readings": min(POLL_S, pace_s), "day": pace_s, "month": pace_s}
+        self._due = dict.fromkeys(self._streams, 0.0)
+        self._dirty = Dirty(clock)
+
+    def add(self, table: str, device_id: str, key: str) -> None:
+        """What this process writes comes back by the stream."""
+
+    def mark(self, table: str, device_id: str, key: str) -> None:
+        """Make a key dirty by hand."""
+        self._dirty.add(table, device_id, key)
+
+    def changes(self, table: str, limit: int) -> list[Change]:
+        """Dirty keys: what is left of the last look at the stream, or else of a new one, when it is due."""
+        stream = self._streams.get(table)
+        if stream:
+            stream.renew()
+        if stream and self._dirty.is_empty(table) and self._clock() >= self._due[table]:
+            for device_id, key, since in stream.poll():
+                self._dirty.add(table, device_id, key, since)
+            self._save(table)
+        return self._dirty.changes(table, limit)
+
+    def settle(self, changes: Iterable[Change]) -> None:
+        """These have been carried on."""
+        settled = list(changes)
+        self._dirty.settle(settled)
+        for table in {change.table for change in settled}:
+            self._save(table)
+
+    def _save(self, table: str) -> None:
+        """When nothing is left of what a stream said, note its position; the next look is due some time from now."""
+        if table in self._streams and self._dirty.is_empty(table):
+            stream = self._streams[table]
+            stream.save()
+            self._due[table] = 0.0 if stream.is_behind else self._clock() + self._every[table]
+
+    def backlog(self) -> Backlog:
+        """How much is waiting, of what has been read."""
+        return self._dirty.backlog()
+
+    def close(self) -> None:
+        """Note positions and let another worker go on at once."""
+        for table, stream in self._streams.items():
+            if self._dirty.is_empty(table):
+                stream.save(is_last=True)
+            stream.release()

@@ -1,0 +1,197 @@
+"""The file behind the embedded store: its schema, its connections and transactions, and SQLite's errors as ours.
+
+`synchronous=FULL`: what was acknowledged survives a killed process and a power cut. Every thread has a connection.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
+
+Row = TypeVar("Row")
+
+APPLICATION_ID = 0x57415454  # "WATT"
+VERSION = 3
+BUSY_S = 30  # how long a call waits for another process's write
+TABLES = {"day": "days", "month": "months", "year": "years"}
+_SCHEMA = f"""
+CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE horizons (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE prices (device_id TEXT, start INTEGER, import_price TEXT, export_price TEXT,
+    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
+CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
+{
+    "".join(
+        f'''CREATE TABLE {table} (device_id TEXT, period TEXT, body BLOB NOT NULL,
+    PRIMARY KEY (device_id, period)) WITHOUT ROWID;
+'''
+        for table in TABLES.values()
+    )
+}
+CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL, body BLOB,
+    PRIMARY KEY (device_id, level, key)) WITHOUT ROWID;
+CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT NULL, device_id TEXT NOT NULL,
+    key TEXT NOT NULL, since INTEGER NOT NULL, UNIQUE (level, device_id, key));
+PRAGMA application_id = {APPLICATION_ID};
+"""
+_SINCE_VERSION_2 = """
+CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
+CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (shelf, key)) WITHOUT ROWID;
+CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
+"""
+_SINCE_VERSION_3 = "".join(
+    f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in TABLES.values()
+)
+_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3)  # by each version to the one before
+_MENDS = {
+    sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
+    sqlite3.SQLITE_CORRUPT: "is damaged; restore it from a backup",
+    sqlite3.SQLITE_NOTADB: "is not a Wattfall store; name another file",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
+    sqlite3.SQLITE_PERM: "may not be opened; check its permissions",
+}
+
+
+class SqliteFile:
+    """One file, opened; created where there is none."""
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+        """Open the file, creating it and its folder; one of a former version is upgraded. Raises StoreUnusable."""
+        self._path, self._clock = path, clock
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
+        with self._door():
+            self._prepare()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._local = threading.local()
+
+    @contextmanager
+    def round(self) -> Iterator[None]:
+        """One transaction, with the write lock from the start; joins the one that is open."""
+        with self._door():
+            database = self._database
+            if database.in_transaction:
+                yield
+                return
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _door(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreAway(f"{self._path} is busy: another process has been writing for {BUSY_S} s")
+        if code in _MENDS:
+            return StoreUnusable(f"{self._path} {_MENDS[code]}")
+        return StoreUnusable(f"{self._path} cannot be used: {error}")
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = getattr(self._local, "database", None)
+        if database is None:
+            database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            for pragma in ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824"):
+                database.execute(f"PRAGMA {pragma}")
+            self._connections.append(database)
+            self._local.database = database
+        return database
+
+    def _prepare(self) -> None:
+        if self._version() < VERSION:
+            self._run("PRAGMA page_size = 8192")  # of a new file; an old one keeps its own
+            with self.round():
+                self._upgrade()
+        self._write_ahead()
+
+    def _version(self) -> int:
+        """The format of the file; 0 where it is not (or not yet) ours."""
+        application, version = (self._one(f"PRAGMA {name}")[0] for name in ("application_id", "user_version"))
+        if version > VERSION and application == APPLICATION_ID:
+            raise StoreUnusable(
+                f"{self._path} was written by a newer Wattfall (format {version}, this one knows {VERSION});"
+                " upgrade Wattfall or name another file"
+            )
+        return int(version) if application == APPLICATION_ID else 0
+
+    def _upgrade(self) -> None:
+        """From an empty file, or one of a former version, to this version; all of it, or nothing."""
+        before = self._version()
+        if before == VERSION:  # another process was first
+            return
+        if not before and self._one("SELECT 1 FROM sqlite_master"):
+            raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
+        for statement in "".join(_ADDED[before:]).split(";"):
+            self._run(statement)
+        self._run(f"PRAGMA user_version = {VERSION}")
+        if before < 2:
+            self._index_devices()
+
+    def _index_devices(self) -> None:
+        """Make what devices are found by, which version 1 did not have."""
+
+    def _write_ahead(self) -> None:
+        """WAL mode; SQLite does not wait by itself while another process has the file open in the old mode."""
+        deadline = time.monotonic() + BUSY_S
+        while self._one("PRAGMA journal_mode")[0] == "delete":
+            try:
+                self._run("PRAGMA journal_mode = WAL")
+            except StoreAway:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _one(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row, by its query
+        with self._door():
+            return self._database.execute(query, values).fetchone()
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        with self._door():
+            return self._database.execute(query, values).fetchall()
+
+    def _run(self, statement: str, *values: object) -> int:
+        with self._door():
+            return self._database.execute(statement, values).rowcount
+
+    def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        with self._door():
+            self._database.executemany(statement, rows)
+
+    def _intact(self, read: Callable[..., Row], *values: object) -> Row:
+        """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
+        try:
+            return read(*values)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            key = ", ".join(map(str, values[:-1])) or "a row"
+            raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error

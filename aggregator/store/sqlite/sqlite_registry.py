@@ -1,0 +1,170 @@
+"""What the embedded store knows beside energy: devices, how they are found, their live state, and records."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+
+import orjson
+
+from aggregator.core.documents import Device, Live, check_labels
+from aggregator.core.errors import Damaged
+from aggregator.store import search
+from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
+from aggregator.store.sqlite.sqlite_file import SqliteFile
+
+_PAGE = 500  # terms read at once
+_PRESENT = "(expires = 0 OR expires > ?)"
+
+
+class SqliteRegistry(SqliteFile):
+    """The port's registry, live state and records on one SQLite file."""
+
+    def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Read at once: it is all on this machine."""
+        answer = read()
+        return lambda: answer
+
+    # registry
+
+    def device(self, device_id: str) -> Device | None:
+        """A device, or None."""
+        row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
+        return self._intact(_device, row[0]) if row else None
+
+    def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
+        """Devices in the order of their ids, those after `after`."""
+        rows = self._all("SELECT body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
+        return [self._intact(_device, body) for (body,) in rows]
+
+    def put_device(self, device: Device) -> None:
+        """Add or replace a device, and what it is found by."""
+        body = _device_body(check_labels(device))
+        with self.round():
+            before: frozenset[str] = frozenset()
+            with suppress(Damaged):  # replacing it is the mend
+                stored = self.device(device.device_id)
+                before = search.terms(stored) if stored else before
+            self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, body)
+            self._index(device.device_id, before, search.terms(device))
+
+    def find_devices(self, text: str, limit: int) -> list[str]:
+        """The ids of devices that a text finds, at most `limit`."""
+        return search.found(text, limit, self._candidates, self._having, self._known)
+
+    def household_devices(self, household: str) -> list[str]:
+        """The ids of a household's devices, in order."""
+        return search.of_household(household, self._candidates, self._known)
+
+    def _index(self, device_id: str, before: frozenset[str], after: frozenset[str]) -> None:
+        gone, new = ([(term, device_id) for term in sorted(some)] for some in (before - after, after - before))
+        self._many("DELETE FROM device_terms WHERE term = ? AND device_id = ?", gone)
+        self._many("INSERT OR IGNORE INTO device_terms VALUES (?, ?)", new)
+
+    def _index_devices(self) -> None:
+        """Make what devices are found by; a device that cannot be read is found when it is mended."""
+        for (body,) in self._all("SELECT body FROM devices"):
+            with suppress(Damaged):
+                device = self._intact(_device, body)
+                self._index(device.device_id, frozenset(), search.terms(device))
+
+    def _candidates(self, prefix: str) -> Iterator[str]:
+        """Devices by their terms that begin with `prefix`."""
+        query = (
+            "SELECT term, device_id FROM device_terms WHERE (term, device_id) > (?, ?) AND term < ?"
+            " ORDER BY term, device_id LIMIT ?"
+        )
+        after, end = (prefix, ""), f"{prefix}{LAST_KEY[0]}"
+        while rows := self._all(query, *after, end, _PAGE):
+            yield from (device_id for _, device_id in rows)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1]
+
+    def _having(self, words: list[str]) -> Iterator[str]:
+        """Devices that may have all the words."""
+        return search.in_all(words, self._candidates)
+
+    def _known(self, device_ids: list[str]) -> list[Device]:
+        found = []
+        for device_id in device_ids:
+            with suppress(Damaged):  # it is not what anybody looks for
+                found.append(self.device(device_id))
+        return [device for device in found if device]
+
+    # live state
+
+    def live(self, device_id: str) -> Live | None:
+        """The newest reading of a device, or None."""
+        row = self._one("SELECT body FROM live WHERE device_id = ?", device_id)
+        return self._intact(_live, row[0]) if row else None
+
+    def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
+        """Live states in the order of their devices, those after `after`."""
+        rows = self._all("SELECT body FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
+        return [self._intact(_live, body) for (body,) in rows]
+
+    def put_live(self, states: Iterable[Live]) -> None:
+        """Overwrite live states, each only by a newer instant."""
+        with self.round():
+            self._many(
+                "INSERT INTO live VALUES (?, ?, ?) ON CONFLICT (device_id)"
+                " DO UPDATE SET at = excluded.at, body = excluded.body WHERE excluded.at > live.at",
+                [(state.device_id, state.at, orjson.dumps([*state])) for state in states],
+            )
+
+    # records
+
+    def record(self, shelf: str, key: str) -> str | None:
+        """The body of a record, or None."""
+        check_record(shelf, key)
+        query = f"SELECT body FROM records WHERE shelf = ? AND key = ? AND {_PRESENT}"  # noqa: S608 - a constant
+        row = self._one(query, shelf, key, int(self._clock()))
+        return row[0] if row else None
+
+    def records(
+        self, shelf: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+    ) -> list[Record]:
+        """The records from one key to another, both included, in order of key, or backwards."""
+        check_range(shelf, first, last)
+        query = (
+            f"SELECT key, body FROM records WHERE shelf = ? AND key BETWEEN ? AND ? AND {_PRESENT}"  # noqa: S608 - constants
+            f" ORDER BY key {'DESC' if newest_first else 'ASC'} LIMIT ?"
+        )
+        rows = self._all(query, shelf, first, last, int(self._clock()), max(limit, 0))
+        return [Record(*row) for row in rows]
+
+    def put_record(
+        self, shelf: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+    ) -> bool:
+        """Write a record if what is stored is `was`; False when it is not."""
+        check_record(shelf, key, body)
+        with self.round():
+            if was is not ANYTHING and self.record(shelf, key) != was:
+                return False
+            self._run("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", shelf, key, expires, body)
+        return True
+
+    def drop_record(self, shelf: str, key: str) -> None:
+        """Remove a record, if it is there."""
+        check_record(shelf, key)
+        with self.round():
+            self._run("DELETE FROM records WHERE shelf = ? AND key = ?", shelf, key)
+
+    def expire_records(self, now: int) -> int:
+        """Remove the records that have expired at `now` (UTC seconds). Returns how many."""
+        with self.round():
+            return self._run("DELETE FROM records WHERE expires > 0 AND expires <= ?", now)
+
+
+def _device_body(device: Device) -> bytes:
+    """A device as JSON, without the texts that are empty."""
+    return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
+
+
+def _live(body: bytes) -> Live:
+    return Live._make(orjson.loads(body))
+
+
+def _device(body: bytes) -> Device:
+    fields = orjson.loads(body)
+    return Device(**fields | {"registers": tuple(fields["registers"])})

@@ -1,0 +1,122 @@
+"""The diagnostic bundle of one device: what somebody needs to find a fault, and nothing about people.
+
+No household, name, address or postcode, no account, no note and no audit, no other device; the meter point is masked,
+also in what was refused. Instants are UTC seconds, energies Wh.
+"""
+
+import io
+import re
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+
+from aggregator.core import periods
+from aggregator.core.documents import Device, as_json
+from aggregator.core.exchange_overrides import read_marks
+from aggregator.core.periods import DAY_S, FOR_EVER, block_start, iso_utc, local
+from aggregator.intake import status
+from aggregator.intake.refusals import Message, Refusals
+from aggregator.store.port import Store
+from aggregator.store.search import masked
+from aggregator.support.diagnostics import STRIP_DAYS, Evidence, evidence
+
+READINGS_S = 2 * DAY_S  # of readings that are in it
+_METER_POINT = re.compile(r'("(?:mpan|mprn|mpxn|meter_point)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[0-9]+)', re.IGNORECASE)
+_NOT_EVIDENCE = {"device", "refusals", "known", "last_readings", "backlog"}  # in files of their own, or of others
+
+Bundle = Mapping[str, object]  # name of a file -> what is in it, as JSON; a list is a line each
+
+
+def bundle(store: Store, device: Device, now: int) -> Bundle:
+    """The files of a bundle as of `now` (UTC seconds)."""
+    found = evidence(store, device, now)
+    days = [one.day for one in found.strip]
+    documents = store.documents("day", device.device_id, days[0], days[-1])
+    readings = store.readings(device.device_id, block_start(now - READINGS_S), FOR_EVER)
+    return {
+        "about.json": {
+            "device_id": device.device_id,
+            "made_at": iso_utc(now),
+            "wattfall": version("wattfall"),
+            "python": sys.version.split()[0],
+        },
+        "device.json": _registered(device),
+        "evidence.json": _evidence(found),
+        "status.json": {
+            "known": plain(found.known),
+            "hours": [plain(one) for one in status.signal(store, device.device_id, now - STRIP_DAYS * DAY_S, now)],
+        },
+        "refused.json": _refused(found.refusals, device),
+        "days.jsonl": [as_json(document) for document in documents],
+        "readings.jsonl": [reading._asdict() for reading in readings],
+    }
+
+
+def zipped(content: Bundle, now: int) -> bytes:
+    """A bundle as a ZIP file; the same content makes the same bytes."""
+    buffer, made = io.BytesIO(), local(now, "UTC")
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in content.items():
+            rows = value if name.endswith(".jsonl") and isinstance(value, list) else [value]
+            text = b"".join(orjson.dumps(row, option=_option(name)) + b"\n" for row in rows)
+            moment = (made.year, made.month, made.day, made.hour, made.minute, made.second)
+            archive.writestr(zipfile.ZipInfo(name, moment), text, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value of ours, as JSON has it
+    """Named tuples and dataclasses as objects, whatever is in them."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: plain(one) for name, one in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _option(name: str) -> int:
+    return 0 if name.endswith(".jsonl") else orjson.OPT_INDENT_2
+
+
+def _registered(device: Device) -> dict[str, object]:
+    return {
+        "device_id": device.device_id,
+        "serial": device.serial or None,
+        "meter_point": masked(device.meter_point) or None,
+        "timezone": device.timezone,
+        "max_power_w": device.max_power_w,
+        "registers": list(device.registers),
+        "exchanges": plain(read_marks(device.marks)),
+        "tariff": orjson.loads(device.tariff) if device.tariff else None,
+    }
+
+
+def _evidence(found: Evidence) -> dict[str, object]:
+    said = {one.name: plain(getattr(found, one.name)) for one in fields(found) if one.name not in _NOT_EVIDENCE}
+    return said | {"live": plain(found.live)}
+
+
+def _refused(found: Refusals, device: Device) -> object:
+    return {"days": plain(found.days), "messages": plain(without_meter_points(found.messages, device))}
+
+
+def without_meter_points(messages: Sequence[Message], device: Device) -> list[Message]:
+    """Refused messages of a device as somebody else may have them."""
+    return [one._replace(payload=_masked(one.payload, device), detail=_masked(one.detail, device)) for one in messages]
+
+
+def _masked(text: str, device: Device) -> str:
+    """A payload without meter points: of whatever field calls itself so, and the device's own anywhere."""
+    hidden = _METER_POINT.sub(lambda found: f'{found[1]}"{masked(found[2].strip(chr(34)))}"', text)
+    return hidden.replace(device.meter_point, masked(device.meter_point)) if device.meter_point else hidden
+
+
+def file_name(device: Device, now: int) -> str:
+    """What to call the ZIP file."""
+    return f"wattfall-{device.device_id.replace(':', '-')}-{periods.day_of(now, 'UTC')}.zip"

@@ -1,0 +1,295 @@
+"""What there is to know about one device: whether it sends, its data is right, and that has reached the charts.
+
+Everything comes from bounded reads: the readings of the last RECENT_DAYS, the day documents of STRIP_DAYS, one month,
+one year, and records. What lies further back is told from its documents, and from the readings around what is missing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start, day_of
+from aggregator.core.readings import Reading
+from aggregator.core.register_steps import Judged, Step, energy_between, judged, steps_of
+from aggregator.intake import refusals, status
+from aggregator.intake.refusals import Refusals
+from aggregator.intake.status import Known
+from aggregator.store.port import Backlog, Store
+from aggregator.support import meter_counters
+from aggregator.support.device_state import (
+    Covered,
+    Heard,
+    Hour,
+    Judgement,
+    by_hour,
+    coverage_strip,
+    judge,
+    usual_interval,
+)
+from aggregator.support.gaps import Gap, gaps_between, kind_of, outside, shortest_gap, sparse_spans
+from aggregator.support.meter_counters import Charts, Counted
+from aggregator.waterfall.backfill_log import filled
+from aggregator.waterfall.levels import half_hours
+
+RECENT_DAYS = 7
+STRIP_DAYS = 35
+MOST_GAPS = 50  # that are told, the newest
+MOST_SPARSE = 40  # stretches of sparse half hours whose readings are looked at
+LAST_READINGS = 20
+
+
+class Level(NamedTuple):
+    """How far a level of charts is: seconds of known time that the newest readings tell and its document lacks."""
+
+    level: str  # day, month or year
+    period: str
+    behind_s: int
+    is_right: bool  # whether what it has is what is computed anew
+    changed_at: int | None = None  # UTC seconds, when its document last changed; None where that is not known
+
+
+class Closure(NamedTuple):
+    """A register's own rise against the sum of the half hours of its days, both without exchanges of the meter."""
+
+    channel: str
+    span: Window  # from one half hour's boundary to another, UTC seconds
+    register_wh: int
+    documents_wh: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether they are the same, to the Wh."""
+        return self.register_wh == self.documents_wh
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The answers, in the order of the questions."""
+
+    device: Device
+    now: int  # UTC seconds
+    live: Live | None
+    # is it sending?
+    judgement: Judgement
+    hours: Sequence[Hour]  # of RECENT_DAYS, oldest first; the last 24 are the last day
+    strip: Sequence[Covered]  # STRIP_DAYS days, oldest first
+    # is the signal good?
+    known: Known | None
+    # is the data right?
+    gaps: Sequence[Gap]  # of STRIP_DAYS, newest first
+    steps: Sequence[Step]  # of RECENT_DAYS, newest first
+    closures: Sequence[Closure]  # of RECENT_DAYS
+    counted: Sequence[Counted]  # what the meter itself has counted
+    refusals: Refusals
+    last_readings: Sequence[Reading]  # newest first
+    # did it reach the charts?
+    levels: Sequence[Level]
+    backlog: Backlog  # of the whole store
+    aside: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What has been read of a device."""
+
+    store: Store
+    device: Device
+    now: int
+    live: Live | None
+    known: Known | None
+    refused: Refusals
+    readings: list[Reading]  # of RECENT_DAYS and a little before
+    documents: Mapping[str, Document]  # days
+    present: Mapping[str, Document | None]  # the month and the year at hand, by their periods
+    horizon: int
+    later: Sequence[Window]  # spans of STRIP_DAYS that were filled later
+    backlog: Backlog
+    aside: Sequence[str]
+
+    def document(self, level: str, period: str) -> Document | None:
+        """A month or a year."""
+        is_here = period in self.present
+        return self.present[period] if is_here else self.store.document(level, self.device.device_id, period)
+
+
+def evidence(store: Store, device: Device, now: int) -> Evidence:
+    """All there is to know about a device at `now` (UTC seconds)."""
+    read = _read(store, device, now)
+    live, known, refused = read.live, read.known, read.refused
+    ats = [reading.at for reading in read.readings]
+    interval = usual_interval(ats or _last_ats(store, device.device_id))
+    gaps, registers = _gaps(read, interval), judged(read.readings, device)
+    heard = Heard(
+        refused.messages[0].at if refused.messages else None,
+        known.received_at if known else None,
+        known.status.joined if known else None,
+    )
+    return Evidence(
+        device,
+        now,
+        live,
+        judge(live, interval, next((gap.end for gap in gaps if gap.kind != "open"), None), heard, now),
+        by_hour(read.readings, interval, RECENT_DAYS * 24, now),
+        coverage_strip(_days(now, STRIP_DAYS, device.timezone), read.documents, device.timezone, now),
+        known,
+        gaps,
+        steps_of(registers)[::-1],
+        _closures(read, registers),
+        _counted(read, registers),
+        refused,
+        read.readings[: -LAST_READINGS - 1 : -1],
+        _levels(read),
+        read.backlog,
+        read.aside,
+    )
+
+
+def _read(store: Store, device: Device, now: int) -> _Read:
+    """All that waits for nothing else, read side by side where that is faster."""
+    device_id, days = device.device_id, _days(now, STRIP_DAYS, device.timezone)
+    first, today = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR, days[-1]
+    since = periods.day_start(days[0], device.timezone)
+    live = store.begin(partial(store.live, device_id))
+    known = store.begin(partial(status.known, store, device_id))
+    refused = store.begin(partial(refusals.refused, store, device_id))
+    readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
+    documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
+    month, year = (
+        store.begin(partial(store.document, level, device_id, periods.containing(level, today)))
+        for level in ("month", "year")
+    )
+    horizon = store.begin(partial(store.horizon, device_id))
+    later = store.begin(partial(filled, store, device_id, since, now))
+    aside = store.begin(partial(store.aside, device_id))
+    return _Read(
+        store,
+        device,
+        now,
+        live(),
+        known(),
+        refused(),
+        readings(),
+        {one.period: one for one in documents()},
+        {today[:7]: month(), today[:4]: year()},
+        horizon(),
+        later(),
+        store.backlog(),
+        aside(),
+    )
+
+
+def _days(now: int, count: int, zone: str) -> list[str]:
+    today = day_of(now, zone)
+    return [periods.shift("day", today, -back) for back in range(count - 1, -1, -1)]
+
+
+def _last_ats(store: Store, device_id: str) -> list[int]:
+    """When the last readings of a device were, that has none of late."""
+    starts = store.block_starts(device_id, FOR_EVER, -4)
+    return [reading.at for reading in store.readings(device_id, starts[-1], FOR_EVER)] if starts else []
+
+
+# gaps
+
+
+def _gaps(read: _Read, interval: int) -> list[Gap]:
+    """The newest gaps, newest first: of late from the readings, before that from around sparse half hours."""
+    live, now = read.live, read.now
+    spans = set(gaps_between([reading.at for reading in read.readings]))
+    first = read.readings[0].at if read.readings else now
+    sparse = [span for span in sparse_spans(read.documents.values()) if span.start < first]
+    around = [
+        (span, _readings(read, block_start(span.start) - HALF_HOUR, min(block_start(span.end), block_start(first))))
+        for span in sparse[-MOST_SPARSE:]
+    ]
+    for span, readings in around:
+        ats = [reading.at for reading in readings()]
+        spans |= {gap for gap in gaps_between(ats) if gap.start < span.end and span.start < gap.end}
+    newest = sorted(spans, reverse=True)[:MOST_GAPS]
+    found = [Gap(*gap, kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
+    found += [Gap(*span, "filled") for span in outside(read.later, found)]
+    found.sort(reverse=True)
+    if live and now - max(live.at, live.received_at) > shortest_gap(interval):
+        found.insert(0, Gap(live.at, now, "open"))
+    return found[:MOST_GAPS]
+
+
+def _readings(read: _Read, first: int, last: int) -> Callable[[], list[Reading]]:
+    """What waits for the readings of some blocks."""
+    return read.store.begin(partial(read.store.readings, read.device.device_id, first, last))
+
+
+# registers and counters against documents
+
+
+def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
+    """The recent days, from the first half hour that the readings tell whole to the last."""
+    if not read.readings:
+        return []
+    halves = {
+        slot: document.part(slot.name)
+        for document in read.documents.values()
+        for slot in periods.half_hours(document.period, document.timezone)
+        if slot.start >= max(read.readings[0].at, read.horizon) and slot.end <= read.readings[-1].at
+    }
+    if not halves:
+        return []
+    span = Window(min(slot.start for slot in halves), max(slot.end for slot in halves))
+    return [
+        Closure(
+            channel, span, energy_between(pieces, span), sum(getattr(part, channel) or 0 for part in halves.values())
+        )
+        for channel, _, pieces in registers
+    ]
+
+
+def _counted(read: _Read, registers: Sequence[Judged]) -> list[Counted]:
+    """The meter's own counters, where it told them within the readings at hand."""
+    told = read.known.status.counters if read.known else None
+    if told is None or not read.readings or told.at < read.readings[0].at:
+        return []
+    pieces = next((one.pieces for one in registers if one.channel == "import_wh"), ())
+    month = read.document("month", periods.period_of("month", told.at, read.device.timezone))
+    return meter_counters.counted(told, Charts(read.documents, month, pieces, read.device.timezone))
+
+
+# levels
+
+
+def _levels(read: _Read) -> list[Level]:
+    """The charts that hold the newest reading, each against what it is made of."""
+    if not read.readings:
+        return []
+    zone = read.device.timezone
+    day = day_of(read.readings[-1].at, zone)
+    child = _computed(read, day)
+    document = read.documents.get(day)
+    parts = [document.part(slot.name) for slot in periods.half_hours(day, zone)] if document else []
+    levels = [_level("day", day, document, add(parts), child)]
+    total = document.total if document else EMPTY
+    for level in ("month", "year"):
+        period = periods.containing(level, day)
+        name = periods.part_in(level, periods.containing(periods.LEVELS[periods.LEVELS.index(level) - 1], day))
+        stored = read.document(level, period)
+        levels.append(_level(level, period, stored, stored.part(name) if stored else EMPTY, total))
+        total = stored.total if stored else EMPTY
+    return levels
+
+
+def _computed(read: _Read, day: str) -> Part:
+    """The energy of a day by its readings; of half hours that have expired, by its document."""
+    device, span = read.device, periods.window("day", day, read.device.timezone)
+    document = read.documents.get(day)
+    near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
+    halves = half_hours(near, device, span)
+    stored = document.parts if document else {}
+    return add(stored.get(half.slot.name, EMPTY) if half.slot.start < read.horizon else half.part for half in halves)
+
+
+def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> Level:
+    behind = wanted.covered_s + wanted.estimated_s - stored.covered_s - stored.estimated_s
+    is_right = stored[:6] == wanted[:6]
+    return Level(level, period, max(behind, 0), is_right, document.changed_at if document else None)

@@ -1,0 +1,188 @@
+"""The whole fleet: how many devices send, since when the others do not, firmwares, what is refused, the lag.
+
+A census goes over all devices a page at a time and keeps what it found as records, so that looking is a key read.
+Between two pages other work goes on: it takes a few minutes rather than getting in the way.
+
+| shelf | key | body |
+|---|---|---|
+| `fleet` | `summary` | all counts |
+| `fleet/hours` | UTC hour | the same, the last of each hour, for KEPT_DAYS |
+| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | MOST_LISTED devices |
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+import orjson
+
+from aggregator.core.periods import DAY_S, HOUR, day_of, iso_utc
+from aggregator.intake import refusals, status
+from aggregator.store.port import CARRIED, Backlog, Store
+from aggregator.waterfall.pricing import PRICES
+
+SINCE = {  # seconds since the last reading came in: at most
+    "sending": 120,
+    "late": 600,
+    "silent_10_minutes": HOUR,
+    "silent_1_hour": DAY_S,
+    "silent_1_day": 7 * DAY_S,
+    "silent_7_days": 30 * DAY_S,
+    "silent_30_days": 2**40,
+}
+NEVER = "never"
+STATES = (*SINCE, NEVER)
+MOST_LISTED = 500  # devices behind a count; the count is of all
+MOST_WAITING = 5000  # dirty keys of a level
+MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
+OTHERS = "others"
+KEPT_DAYS = 35
+
+
+@dataclass(slots=True)
+class _Group:
+    """Devices that have something in common."""
+
+    count: int = 0
+    devices: list[str] = field(default_factory=list)
+
+    def add(self, device_id: str) -> None:
+        self.count += 1
+        if len(self.devices) < MOST_LISTED:
+            self.devices.append(device_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a census found."""
+
+    at: int  # UTC seconds, when it began
+    devices: int  # in the registry, or heard of
+    states: Mapping[str, int]  # devices by STATES
+    firmwares: Mapping[str, int]  # devices by what they run, the most frequent first
+    refused: Mapping[str, int]  # messages of the UTC day by reason
+    refused_devices: int  # that sent them
+    waiting: int | None  # dirty keys; None where they cannot be counted
+    waiting_since: int | None  # UTC seconds, of the oldest
+    waiting_devices: int = 0  # to which the oldest of them belong; the census looks at MOST_WAITING of each level
+
+
+def summary(store: Store) -> Summary | None:
+    """What the last census found; None before the first has ended."""
+    body = store.record("fleet", "summary")
+    return Summary(**orjson.loads(body)) if body else None
+
+
+def history(store: Store, first: int, last: int) -> list[Summary]:
+    """The last census of each hour from one instant to another (UTC seconds), oldest first."""
+    records = store.records("fleet/hours", _hour(first), _hour(last), limit=KEPT_DAYS * 24)
+    return [Summary(**orjson.loads(record.body)) for record in records]
+
+
+def devices_behind(store: Store, kind: str, name: str) -> list[str]:
+    """The devices behind a count: `state` and one of STATES, `firmware` and its name, `refused` and `today`.
+
+    `waterfall` and `waiting` are those with changes that are not in the charts yet, who waits longest first.
+    """
+    body = store.record("fleet/devices", f"{kind}/{name}")
+    return list(orjson.loads(body)) if body else []
+
+
+def take_census(store: Store, now: int, backlog: Backlog | None) -> None:
+    """A census in one go."""
+    for _ in census(store, now, backlog):
+        pass
+
+
+def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
+    """A census, a page at each step; what it found is kept with the last."""
+    waiting = _waiting(store) if backlog and backlog.waiting else []
+    states = {state: _Group() for state in STATES}
+    heard: set[str] = set()
+    for _ in _by_state(store, now, states, heard):
+        yield
+    for _ in _never_heard(store, states[NEVER], heard):
+        yield
+    firmwares: dict[str, _Group] = {}
+    for _ in _by_firmware(store, firmwares):
+        yield
+    _keep(store, now, states, _most_frequent(firmwares), (backlog, waiting))
+
+
+def _waiting(store: Store) -> list[str]:
+    """The devices of the oldest dirty keys, the oldest first."""
+    changes = sorted(change for table in (*CARRIED, PRICES) for change in store.changes(table, MOST_WAITING))
+    return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
+
+
+def _by_state(store: Store, now: int, states: Mapping[str, _Group], heard: set[str]) -> Iterator[None]:
+    after = ""
+    while page := store.lives(after):
+        for live in page:
+            age = now - live.received_at
+            states[next(state for state, most in SINCE.items() if age <= most)].add(live.device_id)
+        heard.update(live.device_id for live in page)
+        after = page[-1].device_id
+        yield
+
+
+def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]:
+    after = ""
+    while page := store.devices(after):
+        for device in page:
+            if device.device_id not in heard:
+                never.add(device.device_id)
+        after = page[-1].device_id
+        yield
+
+
+def _by_firmware(store: Store, firmwares: dict[str, _Group]) -> Iterator[None]:
+    for shard in range(status.SHARDS):
+        for known in status.of_shard(store, shard):
+            if known.status.firmware:
+                firmwares.setdefault(known.status.firmware, _Group()).add(known.status.device_id)
+        yield
+
+
+def _most_frequent(firmwares: Mapping[str, _Group]) -> dict[str, _Group]:
+    ordered = sorted(firmwares.items(), key=lambda one: (-one[1].count, one[0]))
+    found, others = dict(ordered[:MOST_FIRMWARES]), _Group()
+    for _, group in ordered[MOST_FIRMWARES:]:
+        others.count += group.count
+        others.devices += group.devices[: MOST_LISTED - len(others.devices)]
+    return found | ({OTHERS: others} if others.count else {})
+
+
+def _keep(
+    store: Store,
+    now: int,
+    states: Mapping[str, _Group],
+    firmwares: Mapping[str, _Group],
+    behind: tuple[Backlog | None, list[str]],
+) -> None:
+    backlog, waiting = behind
+    refused = refusals.refused_on(store, day_of(now, "UTC"))
+    found = Summary(
+        now,
+        sum(group.count for group in states.values()),
+        {state: group.count for state, group in states.items()},
+        {name: group.count for name, group in firmwares.items()},
+        dict(refused.reasons),
+        refused.device_count,
+        backlog.waiting if backlog else None,
+        backlog.since if backlog else None,
+        len(waiting),
+    )
+    lists = {f"state/{state}": group.devices for state, group in states.items()}
+    lists |= {f"firmware/{name}": group.devices for name, group in firmwares.items()}
+    lists["refused/today"] = list(refused.devices)[:MOST_LISTED]
+    lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
+    body = orjson.dumps(asdict(found)).decode()
+    with store.round():  # on SQLite one write to the disk
+        for key, devices in lists.items():
+            store.put_record("fleet/devices", key, orjson.dumps(devices).decode(), expires=now + DAY_S)
+        store.put_record("fleet/hours", _hour(now), body, expires=now + KEPT_DAYS * DAY_S)
+        store.put_record("fleet", "summary", body)
+
+
+def _hour(at: int) -> str:
+    return iso_utc(at)[:13]

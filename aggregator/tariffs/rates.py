@@ -1,0 +1,161 @@
+"""The rate of each half hour of a local day, and the days whose rates differ between two tariffs.
+
+The clock on the wall at a half hour's **start** decides its window, so the repeated hour of an autumn night is priced
+twice and the missing hour of a spring night never. The day to which it belongs decides the tariff's version and
+whether it is a weekend. A half-hourly price is that of the UTC half hour that contains the start (they are the same
+except in zones like +05:45). The standing charge is owed once for each local day, of 23, 24 or 25 hours.
+
+Rates are exact integers: units of 10^-13 of the currency (see `money`) per Wh, VAT included.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+from aggregator.core import periods
+from aggregator.core.money import RATE_PLACES, VAT_PLACES, scaled
+from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.tariffs.tariff import HALVES, Rates, Tariff, TariffVersion, face
+
+ONE: int = 10**VAT_PLACES  # VAT is counted in ten-thousandths
+DAY_TO_UNITS = 1000  # a charge per day in millionths × VAT in ten-thousandths is in units of 10^-10
+
+
+class Rate(NamedTuple):
+    """What a Wh costs and earns at one moment, in units per Wh. None is unknown, never free."""
+
+    import_rate: int | None  # VAT included
+    export_rate: int | None  # 0 where the tariff pays nothing for export
+
+
+UNKNOWN = Rate(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Half-hourly prices, currency per kWh as published, by the UTC second at which each half hour starts."""
+
+    import_prices: Mapping[int, Decimal] = field(default_factory=dict)
+    export_prices: Mapping[int, Decimal] = field(default_factory=dict)
+
+
+NO_SERIES = Series()
+
+
+def day_rates(tariff: Tariff | None, day: str, zone: str, series: Series = NO_SERIES) -> tuple[Rate, ...]:
+    """The rate of each half hour of a local day, in order."""
+    version = tariff.version_on(day) if tariff else None
+    if version is None:
+        return (UNKNOWN,) * len(periods.half_hours(day, zone))
+    if not isinstance(version.import_rates, str) and not isinstance(version.export_rates, str):
+        return _window_rates(version, day, zone)
+    imported = _direction(version.import_rates, _with_vat(version), day, zone, series.import_prices)
+    exported = _direction(version.export_rates, ONE, day, zone, series.export_prices)
+    return tuple(map(Rate, imported, exported))
+
+
+def standing_charge(tariff: Tariff | None, day: str) -> int | None:
+    """What is owed for a local day as such, in units, VAT included; None where no version holds."""
+    version = tariff.version_on(day) if tariff else None
+    return None if version is None else _standing_charge(version)
+
+
+def affected_days(old: Tariff | None, new: Tariff | None, first_day: str, last_day: str) -> list[tuple[str, str]]:
+    """The spans of local days, first and last included, that the two tariffs price differently.
+
+    Prices that arrive in a series change days without changing the tariff: see `days_of_prices`.
+    """
+    spans: list[tuple[str, str]] = []
+    start = date.fromisoformat(first_day).toordinal()
+    end = date.fromisoformat(last_day).toordinal() + 1
+    days = (date.fromordinal(number).isoformat() for number in range(start, end))
+    for differs, group in groupby(days, key=lambda day: _terms(old, day) != _terms(new, day)):
+        if differs:
+            run = list(group)
+            spans.append((run[0], run[-1]))
+    return spans
+
+
+def days_of_prices(starts: Iterable[int], zone: str) -> list[str]:
+    """The local days that half-hourly prices can touch, by the UTC seconds at which their half hours start."""
+    spans: list[Window] = []
+    for start in sorted(starts):
+        joined = spans.pop().start if spans and spans[-1].end >= start else start
+        spans.append(Window(joined, start + HALF_HOUR))
+    return sorted({day for span in spans for day in periods.days_of(span, zone)})
+
+
+@lru_cache(maxsize=1024)
+def _standing_charge(version: TariffVersion) -> int:
+    charge = scaled(version.standing_charge, RATE_PLACES, "the standing charge")
+    return charge * _with_vat(version) * DAY_TO_UNITS
+
+
+@lru_cache(maxsize=4096)
+def _window_rates(version: TariffVersion, day: str, zone: str) -> tuple[Rate, ...]:
+    imported = _direction(version.import_rates, _with_vat(version), day, zone, {})
+    exported = _direction(version.export_rates, ONE, day, zone, {})
+    return tuple(map(Rate, imported, exported))
+
+
+def _direction(
+    rates: Rates | None, factor: int, day: str, zone: str, prices: Mapping[int, Decimal]
+) -> Iterator[int | None]:
+    """Units per Wh of one direction at each half hour of a day."""
+    if isinstance(rates, str):
+        starts = (periods.block_start(slot.start) for slot in periods.half_hours(day, zone))
+        found = map(prices.get, starts)
+        return (None if price is None else _per_wh(price, factor) for price in found)
+    table = _face(rates, _kind(day), factor)
+    return (table[half] for half in _clock(day, zone))
+
+
+def _with_vat(version: TariffVersion) -> int:
+    """1 + the VAT that is still to be added, in ten-thousandths."""
+    return ONE + (0 if version.vat_included else scaled(version.vat, VAT_PLACES, "vat"))
+
+
+def _per_wh(rate: Decimal, factor: int) -> int:
+    """A rate in currency per kWh as units per Wh: exact, as 6 and 4 decimal places and the k of kWh make 13."""
+    return scaled(rate, RATE_PLACES, "a rate") * factor
+
+
+@lru_cache(maxsize=1024)
+def _face(rates: Rates | None, kind: str, factor: int) -> tuple[int | None, ...]:
+    """Units per Wh at each half hour of the clock, for windows."""
+    if rates is None:
+        return (0,) * HALVES
+    assert not isinstance(rates, str)
+    return tuple(None if rate is None else _per_wh(rate, factor) for rate in face(rates, kind))
+
+
+@lru_cache(maxsize=4096)
+def _clock(day: str, zone: str) -> bytes:
+    """The half hour on the wall clock, 0 to 47, at the start of each half hour of a local day."""
+    slots = periods.half_hours(day, zone)
+    if len(slots) == HALVES:  # so no clock changed; true of every zone and day from 1990 to 2030, and much faster
+        return bytes(range(HALVES))
+    moments = (periods.local(slot.start, zone) for slot in slots)
+    return bytes(moment.hour * 2 + moment.minute // 30 for moment in moments)
+
+
+def _kind(day: str) -> str:
+    return "weekends" if date.fromisoformat(day).weekday() >= 5 else "weekdays"
+
+
+def _terms(tariff: Tariff | None, day: str) -> object:
+    """All that decides the prices of a day, for comparing."""
+    if tariff is None:
+        return None
+    version = tariff.version_on(day)
+    if version is None:
+        return tariff.currency, None, None  # energy without a price, which is not the same as without a tariff
+    rates = [
+        (rates, factor) if isinstance(rates, str) else _face(rates, _kind(day), factor)
+        for rates, factor in ((version.import_rates, _with_vat(version)), (version.export_rates, ONE))
+    ]
+    return tariff.currency, rates, _standing_charge(version)

@@ -1,0 +1,150 @@
+"""The levels, and the one step of the waterfall: this child changed, so replace these parts of its parent.
+
+A step is state-based: a change record says only which key is dirty; the step reads what the child is now and sets the
+parts that it owns. Running it again, or running it for nothing, changes nothing and so leaves no change record.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, pairwise
+from operator import attrgetter
+
+from aggregator.core import energy, periods
+from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.errors import Damaged
+from aggregator.core.exchange_overrides import read_marks
+from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.core.readings import Reading
+from aggregator.store.port import Change, Store
+from aggregator.waterfall.backfill_log import note_filled
+from aggregator.waterfall.pricing import PRICES, currency_of, priced
+from aggregator.waterfall.recompute_window import Reach
+from aggregator.waterfall.retained_parts import Half, hollow_gaps, protected
+
+log = logging.getLogger("wattfall.waterfall")
+READINGS = "readings"
+APART = 8  # blocks; changes nearer than this are computed in one go
+TOGETHER = 480  # blocks; as many as are computed in one go
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A table of the waterfall, and the table whose changes it carries."""
+
+    name: str
+    child: str
+
+
+LEVELS = (Level("day", READINGS), Level("day", PRICES), Level("month", "day"), Level("year", "month"))
+
+
+def carry(store: Store, level: Level, changes: Iterable[Change]) -> None:
+    """Bring the documents of a level up to date with the children that changed.
+
+    What a damaged row makes impossible is put aside, so that one device's damage does not stop the others.
+    """
+    for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
+        keys = sorted({change.key for change in group})
+        store.step(partial(_carry_device, store, level, device_id, keys))
+
+
+def _carry_device(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+    try:
+        _carry_keys(store, level, device_id, keys)
+    except Damaged as error:
+        log.error("put aside: %s", error)
+        store.put_aside(level.child, device_id, keys, str(error))
+
+
+def _carry_keys(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+    device = store.device(device_id) or Device(device_id)
+    if level.child == READINGS:
+        for first, last in clusters(sorted(map(int, keys))):
+            _carry_readings(store, device, first, last)
+    elif level.child == PRICES:
+        for key in keys:
+            reprice(store, device, key)
+    else:
+        for key in keys:
+            _carry_document(store, level, device, key)
+
+
+def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Spans of blocks that are near each other, as the starts of their first and last."""
+    first = starts[0]
+    for start, following in pairwise([*starts, starts[-1] + TOGETHER * HALF_HOUR]):
+        if following - start > APART * HALF_HOUR or following - first >= TOGETHER * HALF_HOUR:
+            yield first, start
+            first = following
+
+
+def _carry_document(store: Store, level: Level, device: Device, period: str) -> None:
+    child = store.document(level.child, device.device_id, period)
+    total = child.total if child else EMPTY
+    store.merge_parts(
+        level.name,
+        device.device_id,
+        periods.containing(level.name, period),
+        child.timezone if child else device.timezone,
+        {periods.part_in(level.name, period): None if total.is_empty else total},
+        child.currency if child else currency_of(device),
+    )
+
+
+def _carry_readings(store: Store, device: Device, first: int, last: int) -> None:
+    reach = Reach(store, device, first, last)
+    if reach.changed:
+        _replace(store, device, reach, Window(reach.changed[0].at, reach.changed[-1].at))
+
+
+def recompute(store: Store, device: Device, span: Window) -> None:
+    """Compute the hours of a span again, and those that its readings reach."""
+    reach = Reach(store, device, periods.block_start(span.start), periods.block_start(span.end))
+    _replace(store, device, reach, span)
+
+
+def _replace(store: Store, device: Device, reach: Reach, least: Window) -> None:
+    hours = reach.hours(least)
+    readings = reach.readings
+    halves = list(half_hours(readings, device, hours))
+    if hours.start < store.horizon(device.device_id):
+        gaps = energy.gaps(readings, device.max_power_w, read_marks(device.marks))
+        unusable = hollow_gaps(store, device, halves, gaps)
+        halves = protected(store, device, list(half_hours(readings, device, hours, unusable)))
+    note_filled(store, device, halves, int(time.time()))
+    for day, group in groupby(halves, key=attrgetter("day")):
+        _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
+
+
+def half_hours(
+    readings: Sequence[Reading], device: Device, span: Window, unusable: Collection[Window] = ()
+) -> Iterator[Half]:
+    """The energy of the half hours in a span of whole local hours, in order; see `energy.half_hour_parts`."""
+    slots = [
+        (day, slot)
+        for day in periods.days_of(span, device.timezone)
+        for slot in periods.half_hours(day, device.timezone)
+        if span.start <= slot.start and slot.end <= span.end
+    ]
+    edges = [slot.start for _, slot in slots] + [slots[-1][1].end]
+    parts = energy.half_hour_parts(readings, edges, device.max_power_w, unusable, read_marks(device.marks))
+    return (Half(day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
+
+
+def reprice(store: Store, device: Device, day: str) -> bool:
+    """Price a day again from the half hours of its document, by its device's tariff; True when that changed it."""
+    stored = store.document("day", device.device_id, day)
+    if stored is None:
+        return False
+    halves = {name: part for name, part in stored.parts.items() if name[0] == "s"}
+    return _merge_priced(store, device, day, stored.timezone, halves)
+
+
+def _merge_priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> bool:
+    """Set half hours, what they cost and the hours they make up in a day document; True when that changed it."""
+    parts = priced(store, device, day, zone, halves)
+    replaced = {name: None if part.is_empty else part for name, part in parts.items()}
+    return store.merge_parts("day", device.device_id, day, zone, replaced, currency_of(device))

@@ -1,0 +1,107 @@
+"""Put prices on energy: a device's tariff, and its half-hourly prices in the store, on the half hours of a day."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, WHOLE_DAY, Device, Part, add
+from aggregator.core.money import NOTHING, Cost
+from aggregator.store.port import Store
+from aggregator.tariffs.bills import price_day
+from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, days_of_prices
+from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
+
+PRICES = "prices"  # the table whose changes are days to be priced again
+
+
+def tariff_to_text(tariff: Tariff) -> str:
+    """A tariff as the registry keeps it."""
+    return json.dumps(tariff_to_json(tariff))
+
+
+def tariff_of(device: Device) -> Tariff | None:
+    """The tariff of a device, or None."""
+    return _parsed(device.tariff) if device.tariff else None
+
+
+def currency_of(device: Device) -> str:
+    """The currency in which a device's energy is priced; empty where it is not."""
+    tariff = tariff_of(device)
+    return tariff.currency if tariff else ""
+
+
+def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> dict[str, Part]:
+    """Half hours of a day with what they cost, the hours they make up, and the part of the day as a whole."""
+    tariff = tariff_of(device)
+    if tariff is None:
+        parts = {name: part if part.cost is NOTHING else part._replace(cost=NOTHING) for name, part in halves.items()}
+        return parts | _hours(parts) | {WHOLE_DAY: EMPTY}
+    bill = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone))
+    parts = {name: part._replace(cost=bill.half_hours.get(name, NOTHING)) for name, part in halves.items()}
+    is_whole = len(parts) == len(periods.half_hours(day, zone))
+    if bill.half_hours or is_whole:  # a day without energy owes no standing charge; of others only some hours are here
+        charge = bill.standing_charge if bill.half_hours else None
+        parts[WHOLE_DAY] = Part(None, None, cost=Cost(None, None, charge))
+    return parts | _hours(parts)
+
+
+def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
+    """The half-hourly prices of a local day, where its tariff goes by them."""
+    version = tariff.version_on(day)
+    if version is None or HALF_HOURLY not in (version.import_rates, version.export_rates):
+        return NO_SERIES
+    span = periods.window("day", day, zone)
+    return store.prices(device.device_id, periods.block_start(span.start), span.end)
+
+
+def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
+    """Replace a device's tariff and mark the days that it prices differently. Returns how many those are.
+
+    The same tariff again marks every day, which finishes what was cut off where marks do not last (on DynamoDB).
+    """
+    text = tariff_to_text(new) if new else ""
+    with store.round():
+        is_same = text == device.tariff
+        days = store.periods("day", device.device_id) if is_same else _days_to_reprice(store, device, new)
+        store.put_device(replace(device, tariff=text))
+        store.mark(PRICES, device.device_id, days)
+    return len(days)
+
+
+def add_prices(store: Store, device: Device, series: Series) -> int:
+    """Keep half-hourly prices and mark the days that they touch. Returns how many those are."""
+    with store.round():
+        store.put_prices(device.device_id, series)
+        days = _days_with_prices(store, device, {*series.import_prices, *series.export_prices})
+        store.mark(PRICES, device.device_id, days)
+    return len(days)
+
+
+def _days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[str]:
+    """The days of a device that another tariff prices differently."""
+    old, days = tariff_of(device), store.periods("day", device.device_id)
+    if not days:
+        return []
+    spans = affected_days(old, new, days[0], days[-1])
+    return [day for day in days if any(first <= day <= last for first, last in spans)]
+
+
+def _days_with_prices(store: Store, device: Device, starts: Iterable[int]) -> list[str]:
+    """The days of a device that half-hourly prices can touch, by the starts of their half hours."""
+    touched = set(days_of_prices(starts, device.timezone))
+    return [day for day in store.periods("day", device.device_id) if day in touched]
+
+
+def _hours(parts: Mapping[str, Part]) -> dict[str, Part]:
+    hours: dict[str, list[Part]] = {}
+    for name, part in parts.items():
+        if name != WHOLE_DAY:
+            hours.setdefault(periods.hour_of_half(name), []).append(part)
+    return {hour: add(halves) for hour, halves in hours.items()}
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Tariff:
+    return tariff_from_text(text)

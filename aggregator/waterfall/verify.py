@@ -1,0 +1,135 @@
+"""Check stored documents against a fresh computation, and make them anew: rebuild, or move to another time zone.
+
+Days are checked against the readings that are still there, months against days, years against months.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import groupby, pairwise
+from operator import attrgetter
+
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.periods import FOR_EVER, Window
+from aggregator.store.port import Store
+from aggregator.waterfall.levels import LEVELS, half_hours, recompute
+from aggregator.waterfall.pricing import priced
+
+
+def differences(store: Store, device: Device) -> Iterator[str]:
+    """One line for each part of a device's documents that is not what it should be."""
+    waiting = [store.changes(level.child, 1) for level in LEVELS]
+    if any(waiting):
+        yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
+    yield from (f"{device.device_id}: put aside: {line}" for line in store.aside(device.device_id))
+    yield from _wrong_days(store, device)
+    for child, level in pairwise(periods.LEVELS):
+        yield from _wrong_totals(store, device, level, child)
+
+
+def _wrong_days(store: Store, device: Device) -> Iterator[str]:
+    horizon = store.horizon(device.device_id)
+    readings = store.readings(device.device_id, 0, FOR_EVER)
+    expected: dict[str, dict[str, Part]] = {}
+    if readings:
+        span = Window(
+            periods.hour_window(readings[0].at, device.timezone).start,
+            periods.hour_window(readings[-1].at, device.timezone).end,
+        )
+        for day, halves in groupby(half_hours(readings, device, span), key=attrgetter("day")):
+            expected[day] = {half.slot.name: half.part for half in halves if half.slot.start >= horizon}
+    for day in sorted({*expected, *store.periods("day", device.device_id)}):
+        yield from _wrong_day(store, device, day, expected.get(day, {}), horizon)
+
+
+def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part], horizon: int) -> Iterator[str]:
+    document = store.document("day", device.device_id, day)
+    zone = document.timezone if document else device.timezone
+    stored = document.parts if document else {}
+    halves = {
+        slot.name: (expected if slot.start >= horizon and zone == device.timezone else stored).get(slot.name, EMPTY)
+        for slot in periods.half_hours(day, zone)
+    }
+    wanted = priced(store, device, day, zone, halves)
+    for name in sorted({*stored, *wanted}):
+        yield from _wrong(device, "day", day, name, stored.get(name), wanted.get(name))
+
+
+def _wrong_totals(store: Store, device: Device, level: str, child: str) -> Iterator[str]:
+    expected: dict[str, dict[str, Part]] = {}
+    for period in store.periods(child, device.device_id):
+        document = store.document(child, device.device_id, period)
+        if document:
+            parent = expected.setdefault(periods.containing(level, period), {})
+            parent[periods.part_in(level, period)] = document.total
+    for period in sorted({*expected, *store.periods(level, device.device_id)}):
+        document = store.document(level, device.device_id, period)
+        stored = document.parts if document else {}
+        wanted = expected.get(period, {})
+        for name in sorted({*stored, *wanted}):
+            yield from _wrong(device, level, period, name, stored.get(name), wanted.get(name))
+
+
+def _wrong(
+    device: Device, level: str, period: str, name: str, stored: Part | None, expected: Part | None
+) -> Iterator[str]:
+    expected = None if expected is None or expected.is_empty else expected
+    if stored != expected:
+        yield f"{device.device_id} {level} {period} {name}: stored {_shown(stored)}, should be {_shown(expected)}"
+
+
+def _shown(part: Part | None) -> str:
+    if part is None:
+        return "no data"
+    return (
+        f"import {part.import_wh} Wh, export {part.export_wh} Wh, estimated {part.estimated_wh} Wh,"
+        f" covered {part.covered_s} s, cost {part.cost.to_pay}"
+    )
+
+
+def rebuild(store: Store, device: Device, first_day: str | None, last_day: str | None) -> int:
+    """Compute the days from `first_day` to `last_day` again from the readings; drain the waterfall after it.
+
+    Where readings have expired nothing is lost: what they made stays. Returns how many days were computed.
+    """
+    known = [day for day in _known_days(store, device) if (first_day or day) <= day <= (last_day or day)]
+    spans = [periods.window("day", day, device.timezone) for day in known]
+    horizon = store.horizon(device.device_id)
+    computable = [span for span in spans if span.end > horizon]
+    for span in computable:
+        with store.round():
+            store.step(partial(recompute, store, device, span))
+    with store.round():  # also where the days come out as they were: what was made from them may be wrong
+        store.mark("day", device.device_id, known)
+        store.mark("month", device.device_id, store.periods("month", device.device_id))
+    if not first_day and not last_day:
+        store.clear_aside(device.device_id)
+    return len(computable)
+
+
+def _known_days(store: Store, device: Device) -> list[str]:
+    """Days with a document, days with readings, and days that are part of a month."""
+    days = set(store.periods("day", device.device_id))
+    for month in store.periods("month", device.device_id):
+        document = store.document("month", device.device_id, month)
+        days |= {periods.period_below(month, part) for part in (document.parts if document else ())}
+    at = -1
+    while starts := store.block_starts(device.device_id, at, 1000):
+        days |= {periods.day_of(start, device.timezone) for start in starts}
+        days.add(periods.day_of(starts[-1] + periods.HALF_HOUR, device.timezone))
+        at = starts[-1]
+    return sorted(days)
+
+
+def rezone(store: Store, device: Device, timezone: str) -> None:
+    """Give a device another time zone: its days are cut anew from the readings, where they have not expired."""
+    horizon = store.horizon(device.device_id)
+    moved = replace(device, timezone=timezone)
+    with store.round():
+        store.put_device(moved)
+        for day in store.periods("day", device.device_id):
+            document = store.document("day", device.device_id, day)
+            if document and periods.day_start(day, document.timezone) >= horizon:
+                store.merge_parts("day", device.device_id, day, timezone, dict.fromkeys(document.parts))
+        rebuild(store, moved, None, None)

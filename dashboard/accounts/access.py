@@ -1,0 +1,60 @@
+"""Who may see which device: the one place that decides. Every read of the dashboard passes through it.
+
+A household sees its own devices; the support desk sees one that somebody there has looked up, with a reason, for some
+hours; whoever manages the accounts sees no energy at all. A device that may not be seen is as if there were none: the
+same reads lead to the same answer.
+"""
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused
+from aggregator.core.readings import check_device_id
+from aggregator.store.port import Store
+from aggregator.support import audit
+from dashboard.accounts.sessions import signed_in
+from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
+
+
+def viewer() -> User | None:
+    """Who asks, in the request at hand; None without a session."""
+    return signed_in()
+
+
+def visible_device(store: Store, viewer: User | None, device_id: str, now: int) -> Device | None:
+    """A device if the viewer may see it at `now` (UTC seconds)."""
+    if viewer is None or viewer.is_disabled or not _is_device_id(device_id):
+        return None
+    device = store.device(device_id)
+    if viewer.role == HOUSEHOLD:
+        return device if _is_own(viewer, device) else None
+    if is_staff(viewer):
+        return device if audit.granted(store, viewer.user_id, device_id, now) else None
+    return None
+
+
+def visible_devices(store: Store, viewer: User | None, limit: int) -> list[Device]:
+    """The first devices of a household, by id; staff looks up one at a time."""
+    if viewer is None or viewer.is_disabled or viewer.role != HOUSEHOLD or not viewer.household:
+        return []
+    found = (store.device(device_id) for device_id in store.household_devices(viewer.household)[:limit])
+    return [device for device in found if device and _is_own(viewer, device)]
+
+
+def may_edit(viewer: User | None, device: Device) -> bool:
+    """Whether a viewer may change what a household decides for itself, such as its tariff."""
+    return viewer is not None and not viewer.is_disabled and viewer.role == HOUSEHOLD and _is_own(viewer, device)
+
+
+def is_staff(viewer: User | None) -> bool:
+    """Whether a viewer works at the support desk."""
+    return viewer is not None and not viewer.is_disabled and viewer.role == SUPPORT
+
+
+def _is_own(viewer: User, device: Device | None) -> bool:
+    return device is not None and bool(viewer.household) and device.household == viewer.household
+
+
+def _is_device_id(text: str) -> bool:
+    try:
+        return bool(check_device_id(text))
+    except Refused:
+        return False

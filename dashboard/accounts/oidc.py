@@ -1,0 +1,186 @@
+"""Signing in with an OpenID Connect provider, by the authorization code flow with PKCE, state and nonce.
+
+The provider says who somebody is by issuer and subject, and one of its claims says as what. An e-mail address makes no
+account ours: only one that the provider has verified, and only an account that was added and never used.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
+from joserfc.errors import JoseError
+from requests import RequestException
+from werkzeug.wrappers import Response as Answer
+
+from aggregator.core.errors import ConfigurationError
+from aggregator.settings import Settings
+from aggregator.store.port import Store
+from dashboard.accounts.accounts import EMAILS, IDENTITIES, USERS, Accounts, keyed
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, LONGEST_NAME, SUPPORT, User, check_email
+
+T = TypeVar("T")
+
+RETURN = "/sign-in/provider/return"
+TIMEOUT_S = 10
+LEEWAY_S = 60  # between their clock and ours
+# Signed with a key that only the provider has: no "none", and nothing that whoever knows our secret could sign.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+
+
+class Unfit(Exception):
+    """The provider's answer cannot be used: forged, out of date, or somebody without a role here."""
+
+
+class ProviderAway(Exception):
+    """The provider is out of reach for the moment, or answers nonsense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a provider vouches for."""
+
+    identity: str  # issuer and subject
+    role: str
+    email: str = ""  # only a verified one
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What the provider knows us by."""
+
+    issuer: str
+    client_id: str
+    secret: str = field(repr=False)
+    role_claim: str
+    url: str  # our public address
+
+
+def client_of(settings: Settings) -> Client | None:
+    """The client of an installation; None where none is configured. Raises ConfigurationError for half of one."""
+    if not settings.oidc_issuer:
+        return None
+    for variable, value in (("WATTFALL_OIDC_CLIENT", settings.oidc_client), ("WATTFALL_URL", settings.url)):
+        if not value:
+            raise ConfigurationError(f"{variable} is not set, and WATTFALL_OIDC_ISSUER needs it")
+    claim = settings.oidc_role_claim
+    return Client(settings.oidc_issuer, settings.oidc_client, settings.oidc_secret, claim, settings.url)
+
+
+class Provider:
+    """One provider."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._app = FlaskOAuth2App(
+            FlaskIntegration("provider"),
+            "provider",
+            client_id=client.client_id,
+            client_secret=client.secret or None,
+            server_metadata_url=f"{client.issuer.rstrip('/')}/.well-known/openid-configuration",
+            client_kwargs={
+                "scope": "openid email profile",
+                "code_challenge_method": "S256",
+                "default_timeout": TIMEOUT_S,
+            },
+        )
+
+    def leave(self) -> Answer:
+        """The way to the provider. Raises ProviderAway."""
+        answer: Answer = self._asked(lambda: self._app.authorize_redirect(self._client.url + RETURN))
+        return answer
+
+    def returned(self) -> Person:
+        """Whom the request at hand, which comes back from the provider, is of. Raises Unfit, ProviderAway."""
+        options = {
+            "iss": {"essential": True, "value": self._client.issuer},
+            "aud": {"essential": True, "value": self._client.client_id},
+        }
+        answer = self._asked(lambda: self._app.authorize_access_token(claims_options=options, leeway=LEEWAY_S))
+        claims = answer.get("userinfo")
+        if not claims:
+            raise Unfit("no identity in the answer")
+        return person_of(claims, self._client)
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            self._check_metadata(self._app.load_server_metadata())
+            return question()
+        except (AuthlibBaseError, JoseError) as error:
+            raise Unfit(str(error)) from error
+        except (RequestException, ValueError, KeyError, RuntimeError) as error:
+            raise ProviderAway(str(error)) from error
+
+    def _check_metadata(self, metadata: dict[str, Any]) -> None:
+        """Their own description, held against what we were told. Raises ProviderAway."""
+        if metadata.get("issuer") != self._client.issuer:
+            self._app.server_metadata.pop("_loaded_at", None)
+            raise ProviderAway(f"it calls itself {str(metadata.get('issuer'))[:200]!r}")
+        offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
+        metadata["id_token_signing_alg_values_supported"] = [one for one in offered if one in ALGORITHMS]
+
+
+def person_of(claims: Mapping[str, Any], client: Client) -> Person:
+    """The person of checked claims. Raises Unfit where no role is among them."""
+    subject = claims["sub"]
+    role = role_of(claims, client.role_claim)
+    if role is None or not isinstance(subject, str) or not subject:
+        raise Unfit(f"no role in the claim {client.role_claim!r}")
+    email = ""
+    if claims.get("email_verified") in (True, "true"):  # Cognito writes it as text
+        try:
+            email = check_email(str(claims.get("email", "")))
+        except ConfigurationError:
+            email = ""
+    name = "".join(letter for letter in str(claims.get("name", "")) if letter.isprintable()).strip()
+    return Person(f"{client.issuer} {subject}", role, email, name[:LONGEST_NAME])
+
+
+def role_of(claims: Mapping[str, Any], path: str) -> str | None:
+    """The role in a claim, or in one inside others (`realm_access.roles`): a word or a list of them.
+
+    Of several, the one that staff works with.
+    """
+    found: Any = claims.get(path)
+    if found is None:
+        found = claims
+        for step in path.split("."):
+            found = found.get(step) if isinstance(found, Mapping) else None
+    words = found if isinstance(found, list) else [found]
+    return next((role for role in (ADMIN, SUPPORT, HOUSEHOLD) if role in words), None)
+
+
+def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
+    """The account of somebody a provider vouches for, made where there is none; None where it is disabled."""
+    user_id = store.record(IDENTITIES, keyed(person.identity))
+    user = accounts.user(user_id) if user_id else _invited(store, accounts, person) or _made(store, accounts, person)
+    if user is None or user.is_disabled:
+        return None
+    return accounts.change(user, lambda one: replace(one, role=person.role, name=person.name or one.name))
+
+
+def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
+    """An account that waits for this e-mail address, and that nobody has ever used."""
+    found = accounts.find(person.email) if person.email else None
+    if found is None or found.identity or found.password_hash or found.is_disabled:
+        return None
+    if not store.put_record(IDENTITIES, keyed(person.identity), found.user_id, was=None):
+        return None
+    # Its invitation is void from here on, or somebody else could still set a password with it.
+    return accounts.change(found, lambda one: replace(one, identity=person.identity, era=one.era + 1))
+
+
+def _made(store: Store, accounts: Accounts, person: Person) -> User | None:
+    user = User(secrets.token_hex(8), name=person.name, role=person.role, identity=person.identity)
+    if person.email and store.put_record(EMAILS, person.email, user.user_id, was=None):
+        user = replace(user, email=person.email)
+    store.put_record(USERS, user.user_id, user.to_text())
+    if store.put_record(IDENTITIES, keyed(person.identity), user.user_id, was=None):
+        return user
+    # Signed in twice at once: the other was first. This one has claimed nothing that the other needs but the address.
+    store.drop_record(USERS, user.user_id)
+    first = store.record(IDENTITIES, keyed(person.identity))
+    return accounts.user(first) if first else None

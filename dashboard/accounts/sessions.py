@@ -1,0 +1,155 @@
+"""Sessions: kept in the store under the hash of a random token, so that whatever ends one ends it at once.
+
+The browser has the token in a cookie that Flask signs. A session is of one era of its user; `Accounts` begins another
+when somebody is disabled, takes a new password or signs out everywhere, and all sessions of the one before are over.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import orjson
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from itsdangerous import URLSafeTimedSerializer
+
+from aggregator.core.periods import DAY_S
+from aggregator.settings import Settings
+from aggregator.store.port import Store
+from dashboard.accounts.accounts import keyed
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
+
+SHELF = "sessions"
+HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """When a session ends by itself, in seconds."""
+
+    idle_s: int  # without a request; an open page asks every few seconds
+    longest_s: int
+
+    @property
+    def step_s(self) -> int:
+        """How precisely it is kept when a session was last used: not every poll is written down."""
+        return self.idle_s // 24
+
+
+_STAFF = Lifetime(2 * HOUR_S, 12 * HOUR_S)
+LIFETIMES = {HOUSEHOLD: Lifetime(30 * DAY_S, 180 * DAY_S), SUPPORT: _STAFF, ADMIN: _STAFF}
+
+
+class Sessions:
+    """Who is signed in. `user` finds a user by id; `clock` gives UTC seconds."""
+
+    def __init__(self, store: Store, user: Callable[[str], User | None], clock: Callable[[], int]) -> None:
+        self._store = store
+        self._user = user
+        self._clock = clock
+
+    def begin(self, user: User) -> str:
+        """The token of a new session."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        self._put(keyed(token), user, {"user": user.user_id, "era": user.era, "began": now, "seen": now})
+        return token
+
+    def user_of(self, token: str) -> User | None:
+        """Whose session it is, or None when it is over."""
+        body = self._store.record(SHELF, keyed(token))
+        if body is None:
+            return None
+        kept, now = orjson.loads(body), self._clock()
+        user = self._user(kept["user"])
+        if user is None or user.is_disabled or user.era != kept["era"]:
+            return None
+        life = LIFETIMES[user.role]
+        if now >= kept["seen"] + life.idle_s or now >= kept["began"] + life.longest_s:
+            return None
+        if now >= kept["seen"] + life.step_s:
+            self._put(keyed(token), user, kept | {"seen": now}, was=body)  # not once it was ended meanwhile
+        return user
+
+    def end(self, token: str) -> None:
+        """Sign out."""
+        self._store.drop_record(SHELF, keyed(token))
+
+    def _put(self, key: str, user: User, kept: dict[str, object], was: str | None = None) -> None:
+        life = LIFETIMES[user.role]
+        expires = min(int(str(kept["seen"])) + life.idle_s, int(str(kept["began"])) + life.longest_s)
+        self._store.put_record(SHELF, key, orjson.dumps(kept).decode(), was=was, expires=expires)
+
+
+class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types
+    """A user in a session, as Flask-Login asks for it."""
+
+    def __init__(self, user: User, token: str) -> None:
+        self.user = user
+        self._token = token
+
+    def get_id(self) -> str:
+        """What the cookie holds of it."""
+        return self._token
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """Cookies that came by https go by nothing else, also where nobody has said what our address is."""
+
+    _serializer: URLSafeTimedSerializer | None = None
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or request.is_secure
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs and checks a cookie, made once: Flask would make one for every poll."""
+        self._serializer = self._serializer or super().get_signing_serializer(app)
+        return self._serializer
+
+
+def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
+    """Let a server know who is signed in. The secret of the settings signs the cookies."""
+    is_https = settings.url.startswith("https://")
+    server.secret_key = settings.secret
+    server.session_interface = _Cookies()
+    server.config.update(
+        SESSION_COOKIE_NAME="__Host-wattfall" if is_https else "wattfall",
+        SESSION_COOKIE_SECURE=is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,  # the store knows when a session ends, and a poll is to be small
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=LIFETIMES[HOUSEHOLD].longest_s),
+    )
+    manager = LoginManager()
+    manager.session_protection = None  # phones change their address all day
+    # Not by init_app, which looks for a cookie that remembers, and lets every file vary with the session.
+    server.login_manager = manager  # type: ignore[attr-defined]
+
+    @manager.user_loader  # type: ignore[untyped-decorator]
+    def load(token: str) -> Visitor | None:
+        user = sessions.user_of(token)
+        return Visitor(user, token) if user else None
+
+
+def sign_in(sessions: Sessions, user: User) -> None:
+    """Begin a session for whoever asks; nothing of what the browser brought lives on, in it or beside it."""
+    if current_user.is_authenticated:
+        sessions.end(current_user.get_id())
+    session.clear()
+    session.permanent = user.role == HOUSEHOLD  # staff is signed out when the browser closes
+    login_user(Visitor(user, sessions.begin(user)))
+
+
+def sign_out(sessions: Sessions) -> None:
+    """End the session of whoever asks."""
+    if current_user.is_authenticated:
+        sessions.end(current_user.get_id())
+    logout_user()
+    session.clear()
+
+
+def signed_in() -> User | None:
+    """Who asks, in the request at hand; None without a session, or without a request."""
+    visitor = current_user._get_current_object()  # once: each look through the proxy asks again
+    return visitor.user if isinstance(visitor, Visitor) else None

@@ -1,0 +1,100 @@
+"""A person with an account; what an e-mail address and a password may be. Pure."""
+
+import re
+from dataclasses import dataclass, field
+from unicodedata import normalize
+
+import orjson
+
+from aggregator.core.errors import ConfigurationError, Damaged, shown
+from dashboard.text.language import text
+
+HOUSEHOLD, SUPPORT, ADMIN = ROLES = ("household", "support", "admin")
+LONGEST_EMAIL = 254
+LONGEST_NAME = 80
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256  # characters; hashing a longer one would cost us, not whoever sends it
+FEWEST_CHARACTERS = 5  # different ones
+_COMMON = """
+    000000000000 111111111111 112233445566 123123123123 1234567890ab 123456789012 1234567890123 12345678901234
+    123456781234 1234567890qw 123qwe123qwe 1q2w3e4r5t6y 1q2w3e4r5t6y7u8i 1qaz2wsx3edc 1qaz2wsx3edc4rfv 987654321098
+    abcd1234abcd abcdef123456 abcdefghijkl abc123abc123 administrator administrator1 changeme1234 changemechangeme
+    correcthorsebatterystaple fuckyoufuckyou iloveyou1234 iloveyou12345 iloveyouiloveyou letmein12345 letmeinletmein
+    p@ssw0rd1234 p@ssword1234 passw0rd1234 password1234 password12345 password123456 passwordpassword q1w2e3r4t5y6
+    qazwsxedcrfv qweasdzxc123 qwerty123456 qwerty1234567 qwertyqwerty qwertyuiop12 qwertyuiop123 qwertyuiopasdf
+    welcome12345 welcomewelcome zaq12wsxcde3 zxcvbnmasdfghjkl passwort1234 passwort12345 passwortpasswort
+    hallo1234567 hallohallohallo schatzschatz wattfall1234 wattfallwattfall
+"""
+COMMON = frozenset(_COMMON.split())
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may sign in."""
+
+    user_id: str
+    email: str = ""  # as `check_email` leaves it; empty where an identity provider vouched for none
+    name: str = ""
+    role: str = HOUSEHOLD
+    household: str = ""  # whose devices a person of role `household` sees; none while it is empty
+    is_disabled: bool = False
+    era: int = 0  # counts on at whatever ends every session; sessions and invitations of an earlier one are void
+    identity: str = ""  # issuer and subject at an OpenID Connect provider
+    password_hash: str = field(default="", repr=False)
+
+    @property
+    def called(self) -> str:
+        """What to call somebody."""
+        return self.name or self.email
+
+    def to_text(self) -> str:
+        """The JSON that the store keeps."""
+        return orjson.dumps(self).decode()
+
+
+def user_from_text(body: str) -> User:
+    """The user of a JSON text. Raises Damaged."""
+    try:
+        return User(**orjson.loads(body))
+    except (ValueError, TypeError) as error:
+        raise Damaged("an account cannot be read; restore it from a backup") from error
+
+
+def check_email(address: str) -> str:
+    """An address in the one way in which it is kept. Raises ConfigurationError for what is none.
+
+    Characters that look like others, and become them in some normal form, could pass for somebody else's address.
+    """
+    trimmed = address.strip()
+    is_plain = trimmed.isprintable() and normalize("NFKC", trimmed) == trimmed and len(trimmed) <= LONGEST_EMAIL
+    if not is_plain or not _EMAIL.fullmatch(trimmed):
+        raise ConfigurationError(f"{shown(address)} is not an e-mail address")
+    return "".join(letter.lower() if letter.isascii() else letter for letter in trimmed)
+
+
+def check_name(name: str) -> str:
+    """A name that can be shown on one line. Raises ConfigurationError."""
+    trimmed = name.strip()
+    if len(trimmed) > LONGEST_NAME or not trimmed.isprintable():
+        raise ConfigurationError(f"{shown(name)} is no name; it has up to {LONGEST_NAME} printable characters")
+    return trimmed
+
+
+def plain_password(password: str) -> str:
+    """A password as it is hashed, however a keyboard composes its characters; empty when it is too long for one."""
+    return normalize("NFKC", password) if len(password) <= LONGEST_PASSWORD else ""
+
+
+def password_fault(password: str, email: str) -> str:
+    """What is wrong with a new password, as a sentence to be said; empty for a good one."""
+    plain = plain_password(password)
+    if len(password) > LONGEST_PASSWORD:
+        return text("This is too long. Take at most 256 characters.")
+    if len(plain) < SHORTEST_PASSWORD:
+        return text("This is too short. Take at least 12 characters; three or four words make a good password.")
+    folded = plain.lower()
+    if folded in COMMON or len(set(folded)) < FEWEST_CHARACTERS:
+        return text("Many people use this one, so it is guessed first. Take another; three or four words are good.")
+    if email and folded in (email, email.partition("@")[0]):
+        return text("This is your e-mail address, which others know. Take something else.")
+    return ""

@@ -1,0 +1,211 @@
+"""A document read as a chart: its columns, what each is called, what is missing. Pure; `now` comes in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, WHOLE_DAY, Document, Part, add
+from aggregator.core.periods import HOUR, Slot
+from dashboard.charts.labels import Label, labels
+from dashboard.charts.measure import Measure, measure_of
+from dashboard.charts.view import View
+from dashboard.text import words
+from dashboard.text.language import Language
+
+SETTLING_S = 300  # a reading this late is still on its way, not missing
+MISLEADING = 0.1  # the share of a column's time from which on what is missing is drawn
+FUTURE, BEFORE, NOW, PAST = "future", "before", "now", "past"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One part of a chart: an hour, a day or a month."""
+
+    label: Label
+    when: str  # future, before (the device's first reading), now or past
+    part: Part
+    missing_s: int  # of the time gone by, whole minutes
+    below: View | None  # the chart of this column alone
+    halves: tuple[tuple[str, Part], ...] = ()  # of an hour: its half hours
+    other: Part = EMPTY  # the same column of the period that this one is compared with
+
+    @property
+    def is_told(self) -> bool:
+        """There is something to say about it: energy, or its absence."""
+        return self.when in (NOW, PAST) and not (self.part.is_empty and not self.missing_s)
+
+    @property
+    def is_gap(self) -> bool:
+        """No data where there should be some."""
+        return self.part.is_empty and self.missing_s > 0
+
+    @property
+    def is_partial(self) -> bool:
+        """So much is missing that its bar alone would mislead."""
+        known_s = self.part.covered_s + self.part.estimated_s
+        return not self.is_gap and self.missing_s > MISLEADING * (known_s + self.missing_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The period with which a chart is compared."""
+
+    period: str
+    name: str
+    document: Document | None
+    fair: Part  # what it came to by the same moment; the whole of it where the chart's period is over
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Everything that a chart shows of one period of one device."""
+
+    view: View
+    name: str  # of the period
+    when: str  # future, before, now or past
+    columns: tuple[Column, ...]
+    measure: Measure
+    currency: str = ""  # of the device's tariff, also where energy is shown
+    total: Part = EMPTY  # the whole period, with what belongs to no column (a day's standing charge)
+    shift_s: int = 0  # of a day: how much longer than 24 hours
+    shift_at: int | None = None  # the first column after the clocks changed
+    other: Other | None = None
+    prices: tuple[int | None, ...] = ()  # of a day: units per Wh at each half hour; empty where always the same
+
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to draw."""
+        return self.total.is_empty
+
+    @property
+    def missing_s(self) -> int:
+        """Seconds without data, of the time gone by."""
+        return sum(column.missing_s for column in self.columns)
+
+    @property
+    def began(self) -> int | None:
+        """The column in which the device began, where that is not the first one."""
+        places = [place for place, column in enumerate(self.columns) if column.when == BEFORE]
+        return places[-1] + 1 if places and places[-1] + 1 < len(self.columns) else None
+
+    @property
+    def peak(self) -> int | None:
+        """The column with the most import (or cost), where that is measured and there is another to compare with."""
+        amounts = [self.measure.gross(column.part) or 0 for column in self.columns]
+        if sum(amount > 0 for amount in amounts) < 2:
+            return None
+        position = amounts.index(max(amounts))
+        part = self.columns[position].part
+        return position if part.covered_s > part.estimated_s else None
+
+    @property
+    def lowest(self) -> int | None:
+        """The column with the least, among three or more that are over and fully known."""
+        known = [
+            (amount, position)
+            for position, column in enumerate(self.columns)
+            if column.when == PAST and not column.missing_s and not column.part.estimated_s
+            if (amount := self.measure.gross(column.part)) is not None
+        ]
+        return min(known)[1] if len(known) > 2 else None
+
+    @property
+    def average(self) -> int | None:
+        """What a column that is over comes to in the mean; None unless two are known for most of their time."""
+        known = [
+            amount
+            for column in self.columns
+            if column.when == PAST and not column.is_partial
+            if (amount := self.measure.gross(column.part)) is not None
+        ]
+        return sum(known) // len(known) if len(known) > 1 else None
+
+
+def read(
+    view: View,
+    document: Document | None,
+    zone: str,
+    now: int,
+    first: str | None,
+    lang: Language,
+    currency: str = "",
+    other: Other | None = None,
+    prices: Sequence[int | None] = (),
+) -> Chart:
+    """The chart of a view with a written-out period; `first` is the first period of this level with data."""
+    zone = document.timezone if document else zone
+    columns = tuple(_columns(view, document, zone, now, first, lang, other))
+    span = periods.window(view.level, view.period, zone)
+    when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
+    is_day = view.level == "day"
+    whole = [document.part(WHOLE_DAY)] if document and is_day else []
+    return Chart(
+        view,
+        words.period_name(view.level, view.period, lang),
+        when,
+        columns,
+        measure_of(view, currency),
+        currency,
+        add([*(column.part for column in columns), *whole]),
+        span.end - span.start - 24 * HOUR if is_day else 0,
+        _shift_at(periods.slots("day", view.period, zone), zone) if is_day else None,
+        other,
+        tuple(prices) if len(set(prices)) > 1 else (),
+    )
+
+
+def _columns(
+    view: View, document: Document | None, zone: str, now: int, first: str | None, lang: Language, other: Other | None
+) -> list[Column]:
+    slots = periods.slots(view.level, view.period, zone)
+    names = labels(view, slots, zone, lang)
+    parts = [document.part(slot.name) if document else EMPTY for slot in slots]
+    unborn = _unborn(parts, view.period, first)
+    compared = other.document if other else None
+    columns = []
+    for position, (slot, part) in enumerate(zip(slots, parts, strict=True)):
+        when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now)
+        # Nobody can say when in its first column a device began.
+        missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, now)
+        below = _below(view, slot, when)
+        halves = _halves(document, slot) if document and view.level == "day" and not part.is_empty else ()
+        same = compared.part(slot.name) if compared else EMPTY
+        columns.append(Column(names[position], when, part, missing, below, halves, same))
+    return columns
+
+
+def _shift_at(slots: tuple[Slot, ...], zone: str) -> int | None:
+    offsets = [periods.local(slot.start, zone).utcoffset() for slot in slots]
+    return next((position for position, offset in enumerate(offsets) if offset != offsets[0]), None)
+
+
+def _when(start: int, end: int, now: int) -> str:
+    return FUTURE if start > now else NOW if now < end else PAST
+
+
+def _unborn(parts: list[Part], period: str, first: str | None) -> int:
+    """The position of the column in which the device began; -1 when it began before this chart."""
+    if first is None or period > first:
+        return -1
+    return sum(1 for _ in takewhile(lambda part: part.is_empty, parts))
+
+
+def _missing(slot: Slot, part: Part, now: int) -> int:
+    gone = min(slot.end, now - SETTLING_S) - slot.start
+    return max(0, gone - part.covered_s - part.estimated_s) // words.MINUTE * words.MINUTE
+
+
+def _below(view: View, slot: Slot, when: str) -> View | None:
+    if view.level == "day" or when in (FUTURE, BEFORE):
+        return None
+    below = periods.LEVELS[periods.LEVELS.index(view.level) - 1]
+    return view.to(below, periods.period_below(view.period, slot.name))
+
+
+def _halves(document: Document, slot: Slot) -> tuple[tuple[str, Part], ...]:
+    halves = periods.half_hours(document.period, document.timezone)
+    inside = [half for half in halves if slot.start <= half.start < slot.end]
+    return tuple(
+        (periods.local(half.start, document.timezone).format("HH:mm"), document.part(half.name)) for half in inside
+    )

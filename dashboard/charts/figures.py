@@ -1,0 +1,302 @@
+"""A chart as a plotly figure: bars by position, never by time (plotly.js drops the offsets of time zones).
+
+The figure is only drawn: hovering, clicking and the names under the axis belong to the links that lie over it (see
+`columns.py`). Its colours are those of the light scheme; assets/style.css turns each into the one of the reader's.
+
+It is in plotly.js's own form, plain dicts (https://plotly.com/javascript/reference/): graph objects would check every
+value anew at each build, a third of what a page takes. The tests have them check it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from aggregator.core.documents import Part
+from aggregator.core.money import UNIT_PLACES
+from dashboard.charts.chart_model import Chart, Column
+from dashboard.charts.measure import Measure
+from dashboard.text.language import Language
+
+IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"
+OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
+CLEAR = "rgba(0,0,0,0)"
+MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
+HEADROOM = 1.14  # above the tallest bar, for its label
+MOST_TICKS = 5
+NARROW = 20  # columns: those of a day or a month
+EDGE_SHIFT = 8  # px
+ROUNDING = 1e-9  # 0.6 / 0.2 is a little less than 3
+
+Figure = dict[str, Any]  # `data`, a list of traces, and `layout`
+Trace = dict[str, Any]
+
+TEMPLATE = {
+    "layout": {
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": "inherit", "size": 12, "color": TEXT},
+        "margin": MARGIN,
+        "barmode": "relative",
+        "bargap": 0.28,
+        "barcornerradius": 3,
+        "showlegend": False,
+        "xaxis": {"showgrid": False, "zeroline": False, "fixedrange": True, "showticklabels": False},
+        "yaxis": {"gridcolor": LINE, "zerolinecolor": FAINT, "zerolinewidth": 1, "fixedrange": True},
+    }
+}
+
+
+def figure(chart: Chart, lang: Language) -> Figure:
+    """Import above the axis, export below; estimated hatched, gaps as faint dotted bands.
+
+    The period compared with is an outline behind the bars; the price of a day is a thin stepped line.
+    """
+    scale = scale_of(chart)
+    steps = axis_steps(scale.low, scale.high)
+    overlay = {"overlaying": "y", "visible": False, "fixedrange": True}
+    layout = {
+        "template": TEMPLATE,
+        "xaxis": {"range": [-0.5, len(chart.columns) - 0.5]},
+        "yaxis": {"range": scale.range(), "tickvals": steps, "ticktext": [_tick(step, chart, lang) for step in steps]},
+        "yaxis2": {**overlay, "range": [0, 1]},
+        "yaxis3": {**overlay, "range": scale.range()},
+        "yaxis4": {**overlay, "range": scale.range(scale.price)},
+        "annotations": [
+            _unit(chart, lang),
+            *_peak(chart, lang),
+            *_price_labels(chart, scale, lang),
+            *_shift(chart, lang),
+        ],
+        "shapes": _shift_line(chart),
+    }
+    traces = [*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)]
+    return {"data": traces, "layout": layout}
+
+
+def to_json(figure: Figure) -> str:
+    """A figure as assets/charts.js draws it."""
+    return orjson.dumps(figure).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The range of the vertical axis, in kWh or the currency, with one zero line for bars and prices."""
+
+    low: float
+    high: float
+    price: float = 1.0  # the currency per kWh that lies as high as one unit of the bars
+
+    def range(self, factor: float = 1.0) -> list[float]:
+        """The ends of an axis on which one unit is `factor`."""
+        return [self.low * HEADROOM * factor, self.high * HEADROOM * factor]
+
+
+def scale_of(chart: Chart) -> Scale:
+    """The scale that holds all that a chart draws; a chart of nothing still has one."""
+    stacks = [_stack(chart.measure, part) for column in chart.columns for part in (column.part, column.other)]
+    high = max((up for up, _ in stacks), default=0.0)
+    low = min((down for _, down in stacks), default=0.0)
+    tallest = max(high, -low) or 1.0
+    prices = [price for price in map(price_drawn, chart.prices) if price is not None]
+    if chart.is_empty and prices:
+        return Scale(min(0.0, *prices), max(0.0, *prices))
+    if not prices:
+        return Scale(low, high or (0.0 if low else 1.0))
+    dearest = max(map(abs, prices)) or 1.0
+    above, below = max(0.0, *prices) / dearest * tallest, min(0.0, *prices) / dearest * tallest
+    return Scale(min(low, below), max(high, above), dearest / tallest)
+
+
+def axis_steps(low: float, high: float) -> list[float]:
+    """Round values from `low` to `high`, few enough to read, zero among them."""
+    span = (high - low) or 1.0
+    size = 10 ** math.floor(math.log10(span / MOST_TICKS))
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10, 20) if span / (size * factor) <= MOST_TICKS)
+    first, last = math.ceil(low / step - ROUNDING), math.floor(high / step + ROUNDING)
+    return [round(number * step, 9) for number in range(first, last + 1)]
+
+
+def price_drawn(rate: int | None) -> float | None:
+    """A rate in units per Wh as the currency per kWh."""
+    return None if rate is None else float(Decimal(rate).scaleb(3 - UNIT_PLACES))
+
+
+def _stack(measure: Measure, part: Part) -> tuple[float, float]:
+    """How far the bars of a part reach up and down."""
+    values = [measure.up(part), measure.charge(part), -(measure.down(part) or 0)]
+    drawn = [measure.drawn(value) or 0.0 for value in values]
+    return sum(value for value in drawn if value > 0), sum(value for value in drawn if value < 0)
+
+
+def _bars(chart: Chart, lang: Language) -> list[Trace]:
+    measure, parts = chart.measure, [column.part for column in chart.columns]
+    sure_up = [_less(measure.up(part), measure.estimated_up(part)) for part in parts]
+    sure_down = [_less(measure.down(part), measure.estimated_down(part)) for part in parts]
+    traces: list[tuple[str, list[int | None], dict[str, Any]]] = [
+        (lang.say("Imported"), sure_up, {"color": IMPORT}),
+        (lang.say("Imported, estimated"), [measure.estimated_up(part) for part in parts], _hatched(IMPORT)),
+        (lang.say("Standing charge"), [measure.charge(part) or None for part in parts], {"color": CHARGE}),
+        (lang.say("Exported"), [_negative(value) for value in sure_down], {"color": EXPORT}),
+        (lang.say("Exported, estimated"), [-measure.estimated_down(part) for part in parts], _hatched(EXPORT)),
+    ]
+    positions = list(range(len(parts)))
+    return [
+        {
+            "type": "bar",
+            "name": name,
+            "x": positions,
+            "y": [measure.drawn(value) for value in values],
+            "marker": marker,
+        }
+        for number, (name, values, marker) in enumerate(traces)
+        if not number or any(values)
+    ]
+
+
+def _others(chart: Chart) -> list[Trace]:
+    """The compared period: an outline, on an axis of its own so that nothing is stacked upon it."""
+    if chart.other is None:
+        return []
+    measure, others = chart.measure, [column.other for column in chart.columns]
+    marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1.5}, "cornerradius": 2}
+    sides = [[measure.gross(part) for part in others], [_negative(measure.down(part)) for part in others]]
+    return [
+        {
+            "type": "bar",
+            "name": chart.other.name,
+            "x": list(range(len(others))),
+            "y": [measure.drawn(value) for value in values],
+            "marker": marker,
+            "width": 0.9,
+            "yaxis": "y3",
+        }
+        for values in sides
+        if any(values)
+    ]
+
+
+def _prices(chart: Chart) -> list[Trace]:
+    """What a kWh costs at each half hour."""
+    if not chart.prices:
+        return []
+    values = [price_drawn(rate) for rate in chart.prices]
+    places = [number / 2 - 0.5 for number in range(len(values) + 1)]
+    line = {"color": PRICE, "width": 1.5, "shape": "hv"}
+    steps = {"x": places, "y": [*values, values[-1]], "line": line}
+    return [{"type": "scatter", "mode": "lines", "yaxis": "y4", "connectgaps": False, **steps}]
+
+
+def _missing(chart: Chart, scale: Scale) -> list[Trace]:
+    """A dotted band over what is missing; where only a part is, above the bar of what is known."""
+    columns = chart.columns
+    places = [place for place, column in enumerate(columns) if column.is_gap or column.is_partial]
+    if not places:
+        return []
+    bases = [0 if columns[place].is_gap else _height(columns[place], chart.measure, scale) for place in places]
+    marker = {"color": CLEAR, "cornerradius": 0, "pattern": _pattern(".", FAINT, 6, 0.12)}
+    heights = [1 - base for base in bases]
+    band = {"x": places, "y": heights, "base": bases, "marker": marker}
+    return [{"type": "bar", "name": "Data missing", "yaxis": "y2", "width": 1, **band}]
+
+
+def _height(column: Column, measure: Measure, scale: Scale) -> float:
+    """Where the bar of a column ends, as a share of the height of the plot."""
+    top, _ = _stack(measure, column.part)
+    low, high = scale.range()
+    return (top - low) / (high - low)
+
+
+def _pattern(shape: str, colour: str, size: int, solidity: float) -> dict[str, Any]:
+    return {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR, "size": size, "solidity": solidity}
+
+
+def _hatched(colour: str) -> dict[str, Any]:
+    return {"color": colour, "pattern": _pattern("/", colour, 5, 0.42)}
+
+
+def _less(amount: int | None, estimated: int) -> int | None:
+    return None if amount is None else amount - estimated
+
+
+def _negative(amount: int | None) -> int | None:
+    return -amount if amount else None
+
+
+def _tick(step: float, chart: Chart, lang: Language) -> str:
+    """A step of the axis; the direction of energy is in the words, so its sign is dropped."""
+    if chart.is_empty:
+        return lang.price(round(Decimal(f"{step:.9f}").scaleb(UNIT_PLACES)), chart.currency)
+    text = Decimal(f"{abs(step):.9f}").normalize()
+    return lang.number(text, max(0, -int(text.as_tuple().exponent)))
+
+
+def _unit(chart: Chart, lang: Language) -> dict[str, Any]:
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
+    text = "" if chart.is_empty else chart.measure.unit(lang)  # beside prices each step says it
+    return {"text": text, "showarrow": False, "xshift": -5, **place}
+
+
+def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
+    if chart.peak is None:
+        return []
+    amount = chart.measure.gross(chart.columns[chart.peak].part) or 0
+    text = chart.measure.said(amount, lang).number
+    place = {"x": chart.peak, "y": chart.measure.drawn(amount), "yshift": 10}
+    return [{"text": text, "showarrow": False, **place, **_inward(chart.peak, len(chart.columns))}]
+
+
+def _inward(place: int, count: int) -> dict[str, Any]:
+    """Where the label of an outermost narrow bar begins or ends, which else leaves the plot on a phone."""
+    if count < NARROW or 0 < place < count - 1:
+        return {}
+    return {"xanchor": "right", "xshift": EDGE_SHIFT} if place else {"xanchor": "left", "xshift": -EDGE_SHIFT}
+
+
+def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, Any]]:
+    """The highest and the lowest price, once each, beside the line."""
+    known = [(rate, place) for place, rate in enumerate(chart.prices) if rate is not None]
+    if not known:
+        return []
+    font = {"color": PRICE}
+    return [
+        {
+            "x": _middle(chart.prices, place),
+            "y": (price_drawn(rate) or 0) / scale.price,
+            "text": lang.price(rate * 1000, chart.currency),
+            "yshift": -9 if 0 <= rate < max(known)[0] else 9,  # above zero the lowest has room below
+            "showarrow": False,
+            "font": font,
+        }
+        for rate, place in (max(known), min(known))
+    ]
+
+
+def _middle(prices: Sequence[int | None], place: int) -> float:
+    """The middle of the run of equal prices to which a half hour belongs, in columns."""
+    first = last = place
+    while first and prices[first - 1] == prices[place]:
+        first -= 1
+    while last + 1 < len(prices) and prices[last + 1] == prices[place]:
+        last += 1
+    return min(max((first + last + 1) / 4 - 0.5, 0.4), len(prices) / 2 - 1.4)
+
+
+def _shift_line(chart: Chart) -> list[dict[str, Any]]:
+    """Where the clocks changed: the same hour twice, or one that never was."""
+    if chart.shift_at is None:
+        return []
+    edge = chart.shift_at - 0.5
+    line = {"color": FAINT, "width": 1, "dash": "dot"}
+    return [{"type": "line", "x0": edge, "x1": edge, "y0": 0, "y1": 1, "yref": "paper", "line": line, "layer": "below"}]
+
+
+def _shift(chart: Chart, lang: Language) -> list[dict[str, Any]]:
+    if chart.shift_at is None:
+        return []
+    text = lang.say("clocks back") if chart.shift_s > 0 else lang.say("clocks forward")
+    place = {"x": chart.shift_at - 0.5, "y": 1, "yref": "paper", "xanchor": "left", "yanchor": "middle", "xshift": 2}
+    return [{"text": text, "showarrow": False, "font": {"color": TEXT}, **place}]

@@ -1,0 +1,133 @@
+"""What is usual in one home: when its power is low or high for it, and what is always on. Pure.
+
+Judged by half hours that were measured, for at least nine tenths of their time and with nothing estimated. A half
+hour's mean evens out what a kettle does in a minute, and a week of them has every weekday once.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from aggregator.core import periods
+from aggregator.core.documents import Document
+from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
+
+DAYS = 8  # the week before, and today so far
+MEASURED = 0.9  # the share of a half hour from which on its mean stands for it
+LOW_SHARE, HIGH_SHARE = 0.40, 0.85
+ENOUGH = DAY_S // HALF_HOUR  # half hours, before they say anything about habits
+BASE_S = 2 * DAY_S  # how far back the base load looks
+BASE_ENOUGH = DAY_S // 2 // HALF_HOUR
+NIGHT_ENOUGH = 6  # half hours
+LOWEST = 10  # one in so many half hours is the base load's
+NIGHT = (23, 5)  # o'clock, local
+
+
+class Half(NamedTuple):
+    """A half hour that was measured well."""
+
+    start: int  # UTC seconds
+    import_w: int  # mean over the time measured
+    export_w: int  # likewise
+    hour: int  # on the wall clock at its start
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """The powers, W, from which on a home's import is medium and high for it, and what is always on."""
+
+    medium_w: int = 500  # as on an in-home display, while the home's own are not known
+    high_w: int = 2000
+    is_own: bool = False
+    base_w: int | None = None  # None until half a day is measured
+
+    @property
+    def end_w(self) -> int:
+        """Where a scale of three equal thirds ends."""
+        return 5 * self.high_w
+
+    def level(self, power_w: int | None) -> str:
+        """`low`, `medium`, `high`, `exporting`, or `unknown`."""
+        if power_w is None:
+            return "unknown"
+        if power_w < 0:
+            return "exporting"
+        return "low" if power_w < self.medium_w else "medium" if power_w < self.high_w else "high"
+
+    def place(self, power_w: int) -> float:
+        """Percent along the scale: each level has a third of it."""
+        watts = abs(power_w)
+        edges = (0, self.medium_w, self.high_w, self.end_w)
+        for third, (least, most) in enumerate(pairwise(edges)):
+            if watts < most:
+                return (third + (watts - least) / (most - least)) * 100 / 3
+        return 100.0
+
+
+USUAL = Habits()
+
+
+def habits_of(documents: Sequence[Document], now: int) -> Habits:
+    """The habits of a home by its last DAYS day charts."""
+    halves = list(measured(documents))
+    base_w = always_on([half for half in halves if half.start >= now - BASE_S])
+    levels = _levels([half.import_w for half in halves if half.import_w > half.export_w])
+    return Habits(*levels, is_own=True, base_w=base_w) if levels else Habits(base_w=base_w)
+
+
+def measured(documents: Iterable[Document]) -> Iterator[Half]:
+    """The well-measured half hours of day charts."""
+    for day in documents:
+        zone = ZoneInfo(day.timezone)
+        for name, start, end in periods.half_hours(day.period, day.timezone):
+            part = day.part(name)
+            if part.import_wh is None or part.estimated_s or part.covered_s < MEASURED * (end - start):
+                continue
+            hour = datetime.fromtimestamp(start, zone).hour  # a fiftieth of the time of pendulum's, 400 times a home
+            yield Half(
+                start, _mean_w(part.import_wh, part.covered_s), _mean_w(part.export_wh or 0, part.covered_s), hour
+            )
+
+
+def always_on(halves: Sequence[Half]) -> int | None:
+    """The base load, W: the mean of the lowest tenth; None where too little is measured.
+
+    The lowest alone would be the one half hour in which the fridge rested. Where a home exports, the sun hides by day
+    what runs, so there only the hours from 23 to 5 o'clock count: dark from autumn to spring, and almost dark in June.
+    """
+    if len(halves) < BASE_ENOUGH:
+        return None
+    powers = sorted(half.import_w for half in halves)
+    if any(half.export_w for half in halves):
+        powers = sorted(half.import_w for half in halves if half.hour >= NIGHT[0] or half.hour < NIGHT[1])
+        if len(powers) < NIGHT_ENOUGH:
+            return None
+    lowest = powers[: -(-len(powers) // LOWEST)]
+    return round(sum(lowest) / len(lowest))
+
+
+def _levels(powers: list[int]) -> tuple[int, int] | None:
+    """The powers from which on import is medium and high; None while a day of half hours is not known.
+
+    Low is what two fifths of the half hours stay below: nights, and days out. High is what one in seven exceeds, about
+    three and a half hours a day: cooking, washing, charging. Half hours of export say nothing about import and are left
+    out before. A home in which little happens is not alarmed by a lamp: high is at least twice medium.
+    """
+    if len(powers) < ENOUGH:
+        return None
+    ranked = sorted(powers)
+    medium, high = (_round(ranked[int(len(ranked) * share)]) for share in (LOW_SHARE, HIGH_SHARE))
+    return max(medium, 100), max(high, 2 * max(medium, 100))
+
+
+def _round(power_w: int) -> int:
+    """To 50 W, from 1 kW on to 100 W: a threshold that can be said."""
+    step = 50 if power_w < 1000 else 100
+    return (power_w + step // 2) // step * step
+
+
+def _mean_w(wh: int, seconds: int) -> int:
+    return (wh * HOUR + seconds // 2) // seconds

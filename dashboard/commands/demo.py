@@ -1,0 +1,167 @@
+"""The demo: history with a progress bar, then worker, simulator and web as processes of their own, ended together.
+
+On DynamoDB an emulator takes the place of the file, and the template's functions in it that of the worker.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from aggregator.aws.emulator import check_installed, clean_environ, emulator
+from aggregator.core.errors import ConfigurationError
+from aggregator.demo.feed import check_is_demo, expected, fill, mark_as_demo
+from aggregator.demo.simulator import Household, households
+from aggregator.settings import sqlite_url
+from aggregator.store import Store, open_store
+from aggregator.waterfall.verify import differences
+from aggregator.waterfall.worker import settle_round
+from dashboard.accounts.accounts import USERS
+from dashboard.server import check_port
+
+PATIENCE_S = 30  # for the web process to answer, and for a process to end
+SETTLE_S = 120  # for the functions in the emulator to carry the history to the charts
+PREFIX = "wattfall-demo"
+Stopped = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What is shown, and where."""
+
+    port: int
+    count: int  # households
+    days: int  # of history
+    seed: int
+
+    @property
+    def homes(self) -> tuple[Household, ...]:
+        """The simulated households."""
+        return tuple(households(self.count, self.seed))
+
+    @property
+    def options(self) -> list[str]:
+        """The same households for `wattfall simulate`."""
+        return ["--households", str(self.count), "--days", str(self.days), "--seed", str(self.seed)]
+
+
+def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
+    """Everything in one go, until `stopped` says so. Raises ConfigurationError when a part of it ends by itself."""
+    check_port(demo.port)
+    url = sqlite_url(data.resolve() / "wattfall.db")
+    prepare(url, demo, lambda store: _drain(store, stopped), stopped)
+    _run(url, demo, [["worker"], ["simulate", *demo.options], ["web"]], f"the data stays in {data.resolve()}", stopped)
+
+
+def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
+    """The same on the template, deployed into an emulator that ends with the demo."""
+    from aggregator.aws.stack import deploy  # boto3 takes a while to load
+
+    check_port(demo.port)
+    check_installed()
+    with emulator() as endpoint:
+        environ = clean_environ(os.environ) | dict(endpoint.environ)
+        os.environ.clear()
+        os.environ.update(environ)
+        click.echo(f"Deploying the template into an emulator at {endpoint.url}", err=True)
+        deploy(endpoint, PREFIX)
+        url = f"dynamodb://{PREFIX}?region={endpoint.region}"
+        prepare(url, demo, lambda _: _wait_until_settled(url, demo.homes, stopped), stopped)
+        _run(url, demo, [["simulate", *demo.options], ["web"]], "the data goes with it", stopped)
+
+
+def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: Stopped) -> None:
+    """Fill the store with the households' history, with every chart settled; once stopped, the rest is for later."""
+    homes, now = demo.homes, int(time.time())
+    with closing(open_store(url)) as store:
+        check_is_demo(store, homes)
+        is_new = not store.devices(limit=1)
+        if not store.records(USERS, limit=1):  # where nobody has an account, nobody's door is opened
+            mark_as_demo(store)
+        length = expected(homes, demo.days) if is_new else None
+        with click.progressbar(length=length or 1, label="History", file=sys.stderr) as bar:
+            for home in homes:
+                if stopped():
+                    return
+                fill(store, [home], demo.days, now, bar.update if length else lambda _: None)
+            settle(store)
+            bar.update(bar.length or 1)
+
+
+def _drain(store: Store, stopped: Stopped) -> None:
+    while not stopped() and settle_round(store):
+        pass
+
+
+def _wait_until_settled(url: str, homes: Sequence[Household], stopped: Stopped) -> None:
+    """Wait for the functions; after SETTLE_S the charts are shown as they are."""
+    deadline, waiting = time.monotonic() + SETTLE_S, list(homes)
+    while waiting and not stopped() and time.monotonic() < deadline:
+        time.sleep(0.5)
+        with closing(open_store(url)) as store:  # a new one: it sees the charts as others do
+            waiting = [home for home in waiting if not _is_settled(store, home)]
+    if waiting and not stopped():
+        click.echo(f"\nThe charts of {len(waiting)} households have not settled in {SETTLE_S} s", err=True)
+
+
+def _is_settled(store: Store, home: Household) -> bool:
+    device = store.device(home.device_id)
+    return device is not None and next(differences(store, device), None) is None
+
+
+def _run(url: str, demo: Demo, commands: list[list[str]], remark: str, stopped: Stopped) -> None:
+    if stopped():
+        return
+    environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(demo.port)}
+    parts = [_start(environ, *arguments) for arguments in commands]
+    try:
+        _wait_for_web(demo.port, parts, stopped)
+        if not stopped():
+            click.echo(f"Wattfall is at http://localhost:{demo.port}/ (Ctrl-C ends it; {remark})")
+        while not stopped():
+            _check(parts)
+            time.sleep(0.2)
+    finally:
+        _end(parts)
+
+
+def _start(environ: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "dashboard.commands.main", *arguments]
+    # A session of its own: Ctrl-C reaches the demo alone, which then ends its parts in order.
+    return subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 - our own command
+
+
+def _wait_for_web(port: int, parts: Sequence["subprocess.Popen[bytes]"], stopped: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not stopped():
+        _check(parts)
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise ConfigurationError(f"the web process did not answer on port {port}") from None
+            time.sleep(0.1)
+
+
+def _check(parts: Sequence["subprocess.Popen[bytes]"]) -> None:
+    for part in parts:
+        if part.poll() is not None:
+            raise ConfigurationError(f"`wattfall {part.args[3]}` ended with code {part.returncode}")  # type: ignore[index, str-bytes-safe]
+
+
+def _end(parts: Sequence["subprocess.Popen[bytes]"]) -> None:
+    for part in parts:
+        part.terminate()
+    for part in parts:
+        try:
+            part.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            part.kill()

@@ -1,0 +1,138 @@
+"""The `wattfall` command: aggregator's commands, and those that have a screen."""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from platformdirs import user_data_path
+
+from aggregator.commands import data
+from aggregator.commands.console import opened, until_stopped, with_store
+from aggregator.core.errors import WattfallError
+from aggregator.demo.feed import is_demo
+from aggregator.settings import Settings, load
+from dashboard.commands.user import user_group
+
+
+class _Commands(click.Group):
+    """A group whose errors are one line, naming the fault and the mend, with exit code 2."""
+
+    def main(self, args: Sequence[str] | None = None, **_: object) -> None:  # type: ignore[override]
+        try:
+            code = super().main(args=args, prog_name="wattfall", standalone_mode=False)
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.UsageError as error:
+            help_for = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+            _fail(error.format_message().rstrip(".") + help_for)
+        except (click.ClickException, WattfallError) as error:
+            _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(0)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"wattfall: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wattfall")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Wattfall: from a meter's readings to an energy dashboard."""
+    context.obj = load(os.environ)
+
+
+def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that listens."""
+    host = click.option(
+        "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from other machines."
+    )
+    return click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")(host(command))
+
+
+for command in (*data.COMMANDS, user_group):
+    main.add_command(command)
+
+
+@main.command()
+@with_port
+@with_store
+@click.pass_obj
+def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
+    """Serve the dashboard."""
+    from dashboard.pages.account.auth_setup import check
+    from dashboard.server import serve_web
+
+    chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
+    with closing(opened(chosen, None)) as store:  # a store that cannot be used is said once, not by every worker
+        if not chosen.secret and is_demo(store):
+            chosen = replace(chosen, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
+    check(chosen)
+    serve_web(chosen, host)
+
+
+@main.command("ingest-server")
+@with_port
+@with_store
+@click.pass_obj
+def ingest_server(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
+    """Serve POST /ingest alone, where readings are to have processes of their own; `web` has it too."""
+    from dashboard.server import serve_ingest
+
+    chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
+    opened(chosen, None).close()  # a store that cannot be used is said once, not by every worker
+    serve_ingest(chosen, host)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
+@click.option(
+    "--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many homes."
+)
+@click.option("--days", type=click.IntRange(1, 1000), help="Of history [400; 40 on DynamoDB].")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the demo keeps its data [demo/ in the user's data folder].",
+)
+@click.option("--seed", default=1, show_default=True, help="Another number, other homes.")
+@click.option(
+    "--dynamodb", "is_dynamodb", is_flag=True, help="On an emulator of AWS, with the template deployed in it."
+)
+@click.pass_obj
+def demo(
+    settings: Settings,
+    port: int | None,
+    count: int,
+    days: int | None,
+    data: Path | None,
+    seed: int,
+    is_dynamodb: bool,
+) -> None:
+    """Run everything with simulated households; started again on the same data it continues."""
+    from dashboard.commands.demo import Demo, run_demo, run_dynamodb_demo
+
+    chosen, stopped = (
+        Demo(port or settings.port, count, days or (40 if is_dynamodb else 400), seed),
+        until_stopped(),
+    )
+    if is_dynamodb and data:
+        raise click.UsageError("--data is for the demo without --dynamodb: the emulator keeps nothing")
+    if is_dynamodb:
+        run_dynamodb_demo(chosen, stopped.is_set)
+    else:
+        run_demo(chosen, data or user_data_path("wattfall", appauthor=False) / "demo", stopped.is_set)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""`wattfall user`: who may sign in. A password is set by its owner alone, through an invitation."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import click
+
+from aggregator.commands.console import opened, with_store
+from aggregator.commands.support import operator
+from aggregator.core.documents import LABELS
+from aggregator.core.errors import ConfigurationError, shown
+from aggregator.settings import Settings
+from aggregator.store.port import Store
+from aggregator.support.audit import append
+from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.passwords import Passwords
+from dashboard.accounts.users import HOUSEHOLD, ROLES, User, check_name
+
+Change = Callable[[Accounts, User], User | None]
+
+
+@click.group("user")
+def user_group() -> None:
+    """The people who may sign in."""
+
+
+@user_group.command("add")
+@click.argument("email", metavar="EMAIL")
+@click.option("--role", type=click.Choice(ROLES), default=HOUSEHOLD, show_default=True)
+@click.option("--household", default="", help="Whose devices they see; `wattfall device set` ties devices to one.")
+@click.option("--name", default="", help="What to call them.")
+@with_store
+@click.pass_obj
+def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
+    """Add somebody, and print the link by which they set their password; it works once, for seven days."""
+    store = opened(settings, store_url)
+    accounts, household = _accounts(store), check_household(household, role)
+    _write_down(store, "add", email, role=role, household=household)
+    user = accounts.add(email, role, household, name)
+    click.echo(user_line(user))
+    click.echo(_invitation(settings, accounts, user))
+
+
+@user_group.command("list")
+@click.option("--json", "is_json", is_flag=True, help="As JSON, one object a line.")
+@with_store
+@click.pass_obj
+def list_users(settings: Settings, is_json: bool, store_url: str | None) -> None:
+    """List everybody, one a line."""
+    for user in _accounts(opened(settings, store_url)).everybody():
+        click.echo(json.dumps(as_json(user)) if is_json else user_line(user))
+
+
+@user_group.command("set")
+@click.argument("email", metavar="EMAIL")
+@click.option("--role", type=click.Choice(ROLES))
+@click.option("--household", help="Empty for none.")
+@click.option("--name")
+@with_store
+@click.pass_obj
+def set_user(
+    settings: Settings,
+    email: str,
+    role: str | None,
+    household: str | None,
+    name: str | None,
+    store_url: str | None,
+) -> None:
+    """Change what somebody is; it holds from their next click on."""
+
+    def changed(user: User) -> User:
+        new = replace(user, role=role or user.role, name=user.name if name is None else check_name(name))
+        return replace(new, household=check_household(user.household if household is None else household, new.role))
+
+    details = {"role": role, "household": household, "name": name}
+    given = {field: value for field, value in details.items() if value is not None}
+    _change(settings, "set", email, store_url, lambda accounts, user: accounts.change(user, changed), **given)
+
+
+@user_group.command("disable")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def disable(settings: Settings, email: str, store_url: str | None) -> None:
+    """Let somebody in no more; every session of theirs ends at once."""
+    _change(settings, "disable", email, store_url, Accounts.disable)
+
+
+@user_group.command("enable")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def enable(settings: Settings, email: str, store_url: str | None) -> None:
+    """Let somebody in again."""
+    _change(settings, "enable", email, store_url, Accounts.enable)
+
+
+@user_group.command("sign-out")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
+    """End every session of somebody's; invitations that are still open, too."""
+    _change(settings, "sign-out", email, store_url, Accounts.end_sessions)
+
+
+@user_group.command("invite")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def invite(settings: Settings, email: str, store_url: str | None) -> None:
+    """Print a new link by which somebody sets a password, the first or another; it works once, for seven days.
+
+    Links printed before it for the same account work no more.
+    """
+    store = opened(settings, store_url)
+    accounts = _accounts(store)
+    user = _known(accounts, email)
+    if user.is_disabled:
+        raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
+    _write_down(store, "invite", email)
+    click.echo(_invitation(settings, accounts, user))
+
+
+def check_household(household: str, role: str) -> str:
+    """A household's id as it can be kept. Raises ConfigurationError."""
+    if household and role != HOUSEHOLD:
+        raise ConfigurationError(f"the role {role} sees no household of its own; leave --household out, or name ''")
+    if len(household) > LABELS["household"] or not household.isprintable() or household != household.strip():
+        most = LABELS["household"]
+        raise ConfigurationError(f"{shown(household)} is no household; it has up to {most} printable characters")
+    return household
+
+
+def user_line(user: User) -> str:
+    """Somebody on one line: who, as what, since when not any more."""
+    state = "disabled" if user.is_disabled else "invited" if not user.password_hash and not user.identity else "active"
+    return "\t".join([user.email or user.user_id, user.role, user.household or "-", state, user.name]).rstrip()
+
+
+def as_json(user: User) -> dict[str, object]:
+    """Somebody without what is secret."""
+    return {
+        "id": user.user_id,
+        "email": user.email or None,
+        "name": user.name or None,
+        "role": user.role,
+        "household": user.household or None,
+        "disabled": user.is_disabled,
+        "invited": not user.password_hash and not user.identity,
+    }
+
+
+def _accounts(store: Store) -> Accounts:
+    return Accounts(store, Passwords(), lambda: int(time.time()))
+
+
+def _change(
+    settings: Settings, command: str, email: str, store_url: str | None, change: Change, **details: str
+) -> None:
+    store = opened(settings, store_url)
+    accounts = _accounts(store)
+    user = _known(accounts, email)
+    _write_down(store, command, email, **details)
+    changed = change(accounts, user)
+    if changed is None:
+        raise ConfigurationError(f"the account of {email} has just gone")
+    click.echo(user_line(changed))
+
+
+def _write_down(store: Store, command: str, account: str, **details: str) -> None:
+    """What is done to an account, in the audit, before it is done."""
+    known = {"account": account, **{field: value for field, value in details.items() if value}}
+    append(store, operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
+
+
+def _known(accounts: Accounts, who: str) -> User:
+    user = accounts.find(who) or accounts.user(who)
+    if user is None:
+        raise ConfigurationError(f"there is no account of {shown(who)}; `wattfall user list` shows those there are")
+    return user
+
+
+def _invitation(settings: Settings, accounts: Accounts, user: User) -> str:
+    return f"{settings.url or f'http://localhost:{settings.port}'}/invitation/{accounts.invite(user)}"

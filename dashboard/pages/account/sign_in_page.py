@@ -1,0 +1,135 @@
+"""Signing in: with a password, at an identity provider, or as a visitor of the demo."""
+
+import logging
+from dataclasses import dataclass
+
+from flask import Blueprint, Flask, Response, abort, redirect, request, session
+from werkzeug.wrappers import Response as Answer
+
+from aggregator.store.port import Store
+from dashboard.accounts import oidc
+from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.sessions import Sessions, sign_in, signed_in
+from dashboard.accounts.throttle import Throttle
+from dashboard.accounts.users import LONGEST_EMAIL, User
+from dashboard.pages.account import demo_visits
+from dashboard.text.language import text
+from dashboard.text.languages import requested
+from dashboard.web.render import notice, written
+from dashboard.web.safe_redirect import onward, sign_in_url
+
+ONWARD = "onward"
+WRONG = text("The e-mail address and the password do not belong together. Check both and try again.")
+NOT_LET_IN = text("You have not been signed in")
+NO_ROLE = text(
+    "Your account there is not meant for Wattfall, or the sign-in took too long. "
+    "Try again; if that does not help, ask whoever manages the accounts."
+)
+PROVIDER_AWAY = text("The place where you sign in is out of reach for the moment. Try again in a few minutes.")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """All that signing in needs."""
+
+    store: Store
+    accounts: Accounts
+    sessions: Sessions
+    throttle: Throttle
+    provider: oidc.Provider | None
+
+
+def register(server: Flask, doors: Doors) -> None:
+    """Add the addresses to a server."""
+    page = Blueprint("sign-in", __name__, url_prefix="/sign-in")
+
+    @page.get("")
+    def form() -> Response | Answer:
+        wanted = onward(request.args.get("next"))
+        return redirect(wanted, 303) if signed_in() else _form(doors, wanted)
+
+    @page.post("")
+    def check() -> Response | Answer:
+        return _check(doors, request.form.get("email", "")[:LONGEST_EMAIL], request.form.get("password", ""))
+
+    @page.post("/demo")
+    def visit() -> Response | Answer:
+        user = demo_visits.demo_user(doors.store, request.form.get("choice", ""))
+        if user is None:
+            abort(404)
+        return _welcome(doors, user, request.form.get("next"))
+
+    _register_provider(page, doors)
+    server.register_blueprint(page)
+
+
+def _register_provider(page: Blueprint, doors: Doors) -> None:
+    provider = doors.provider
+    if provider is None:
+        return
+
+    @page.get("/provider")
+    def leave() -> Response | Answer:
+        session[ONWARD] = onward(request.args.get("next"))
+        return provider.leave()
+
+    @page.get("/provider/return")
+    def returned() -> Response | Answer:
+        wanted = session.get(ONWARD)
+        user = oidc.user_of(doors.store, doors.accounts, provider.returned())
+        if user is None:
+            raise oidc.Unfit("the account is disabled")
+        return _welcome(doors, user, wanted)
+
+    @page.errorhandler(oidc.Unfit)
+    def unfit(error: oidc.Unfit) -> Response:
+        log.warning("not signed in by the provider: %.300r", error)  # some of it stood in the address: no line ends
+        return notice(403, NOT_LET_IN, NO_ROLE, sign_in_url(onward(session.get(ONWARD))), text("Try again"))
+
+    @page.errorhandler(oidc.ProviderAway)
+    def away(error: oidc.ProviderAway) -> Response:
+        log.warning("the identity provider is away: %.300r", error)
+        return notice(503, NOT_LET_IN, PROVIDER_AWAY, sign_in_url(onward(session.get(ONWARD))), text("Try again"))
+
+
+def _check(doors: Doors, email: str, password: str) -> Response | Answer:
+    wanted, address = onward(request.form.get("next")), request.remote_addr or ""
+    wait_s = doors.throttle.attempt(email, address)
+    if wait_s:
+        answer = _form(doors, wanted, email, too_soon(wait_s), 429)
+        answer.headers["Retry-After"] = str(wait_s)
+        return answer
+    user = doors.accounts.check(email, password)
+    if user is None:
+        return _form(doors, wanted, email, requested().say(WRONG), 403)
+    doors.throttle.forgive(email, address)
+    return _welcome(doors, user, wanted)
+
+
+def too_soon(wait_s: int) -> str:
+    """When to try again, in words."""
+    minutes = -(-wait_s // 60)
+    return requested().count(
+        "There were too many attempts. Try again in {number} minute.",
+        "There were too many attempts. Try again in {number} minutes.",
+        minutes,
+    )
+
+
+def _welcome(doors: Doors, user: User, wanted: object) -> Answer:
+    sign_in(doors.sessions, user)
+    return redirect(onward(wanted), 303)
+
+
+def _form(doors: Doors, wanted: str, email: str = "", fault: str = "", status: int = 200) -> Response:
+    return written(
+        "sign_in.html",
+        status,
+        wanted=wanted,
+        email=email,
+        fault=fault,
+        has_provider=doors.provider is not None,
+        homes=demo_visits.choices(doors.store),
+    )

@@ -1,0 +1,143 @@
+"""What can be taken away: tables, documents, live states and pictures, under the access rule of the page itself."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from urllib.parse import quote
+
+import orjson
+from flask import Blueprint, Flask, Response, request
+
+from aggregator.core import periods
+from aggregator.core.documents import Device, Document, as_json, live_json
+from aggregator.core.errors import StoreAway, shown
+from dashboard.accounts.access import viewer
+from dashboard.charts import pictures, rows, sentences
+from dashboard.charts.view import View
+from dashboard.pages.household import chart_page
+from dashboard.text.languages import chosen
+from dashboard.web.cached_reads import Data
+
+RETRY_S = 5
+UNKNOWN = "There is no device here by this name that you may see; check the address"
+_EXAMPLES = {"day": "2026-11-23", "month": "2026-11", "year": "2026"}
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Fault(Exception):
+    """A request that cannot be answered: its status, and one line that names the fault and the mend."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+def register(server: Flask, data: Data) -> None:
+    """Add the addresses to a server."""
+    downloads = Blueprint("downloads", __name__, url_prefix="/d/<device_id>")
+
+    @downloads.get("/<level>/<period>.csv")
+    def table(device_id: str, level: str, period: str) -> Response:
+        device, view = _asked(data, device_id, level, period)
+        by = _interval(request.args.get("by", rows.SHOWN_BY[view.level]), view.level)
+        chunks = _table(data, device, view, by)
+        begun = list(islice(chunks, 2))  # a store that is away is found out before the answer begins
+        name = f'attachment; filename="{_file_name(view, by)}"'
+        return Response(chain(begun, chunks), mimetype="text/csv", headers={"Content-Disposition": name})
+
+    @downloads.get("/<level>/<period>.json")
+    def document(device_id: str, level: str, period: str) -> Response:
+        device, view = _asked(data, device_id, level, period)
+        empty = Document(view.level, device.device_id, view.period, device.timezone, {})
+        return _json(as_json(data.document(device, view.level, view.period) or empty))
+
+    @downloads.get("/<level>/<period>/picture.json")
+    def picture(device_id: str, level: str, period: str) -> Response:
+        device, view = _asked(data, device_id, level, period)
+        lang = chosen(request.headers.get("Accept-Language", ""))
+        chart, extent = chart_page.read(data, device, view, lang)
+        is_drawn = chart.prices or not chart.is_empty
+        nothing = "" if is_drawn else sentences.nothing(chart, extent[0] if extent else None, lang)[0]
+        return Response(pictures.picture(chart, lang, nothing).to_json(), mimetype="application/json")
+
+    @downloads.get("/live.json")
+    def live(device_id: str) -> Response:
+        found = data.live(_device(data, _view(device_id), device_id))
+        if found is None:
+            raise Fault(404, "This device has sent no reading yet; try again when it has")
+        return _json(live_json(found))
+
+    @downloads.errorhandler(Fault)
+    def refused(fault: Fault) -> Response:
+        return _line(fault.status, fault.sentence)
+
+    @downloads.errorhandler(StoreAway)
+    def away(_: StoreAway) -> Response:
+        answer = _line(503, "The data is out of reach for the moment; try again in a few seconds")
+        answer.headers["Retry-After"] = str(RETRY_S)
+        return answer
+
+    server.register_blueprint(downloads)
+
+
+def _asked(data: Data, device_id: str, level: str, period: str) -> tuple[Device, View]:
+    """The device and the period of an address. Raises Fault where the page would fall back to another period."""
+    view = _view(device_id, level, period, search=request.query_string.decode("ascii", "replace"))
+    device = _device(data, view, device_id)
+    if view.level != level:
+        raise Fault(404, f"{shown(level)} is no level; write day, month or year")
+    if view.period != period:
+        raise Fault(404, f"{shown(period)} is no {level} that can be shown; write it like {_EXAMPLES[level]}")
+    return device, view
+
+
+def _view(*segments: str, search: str = "") -> View:
+    return View.from_url("/".join(["/d", *(quote(segment, safe="") for segment in segments)]), search)
+
+
+def _device(data: Data, view: View, device_id: str) -> Device:
+    device = data.device(viewer(), view.device_id) if view.device_id == device_id else None
+    if device is None:
+        raise Fault(404, UNKNOWN)
+    return device
+
+
+def _interval(by: str, level: str) -> str:
+    if by not in rows.intervals(level):
+        raise Fault(400, f"A {level} cannot be had by {shown(by)}; write by={', by='.join(rows.intervals(level))}")
+    return by
+
+
+def _table(data: Data, device: Device, view: View, by: str) -> Iterator[str]:
+    """CSV in chunks: the header, then a month of days or a year of months at a time; nothing of what is to come."""
+    held_by, now, is_priced = rows.HELD_BY[by], data.now(), bool(device.tariff)
+    yield _csv([rows.header(by, is_priced=is_priced)])
+    for first, last in rows.stretches(view.level, view.period, by):
+        if periods.window(held_by, first, device.timezone).start > now:
+            return
+        found = data.stored(device, held_by, first, last)
+        whole = rows.complete(found, device, held_by, first, last)
+        yield _csv(row for one in whole for row in rows.rows(one, by, now, is_priced=is_priced))
+
+
+def _csv(table: Iterable[Sequence[str]]) -> str:
+    """Rows as RFC 4180 has them; cells are numbers, times and currency codes, so that none can be a formula."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(table)
+    return text.getvalue()
+
+
+def _file_name(view: View, by: str) -> str:
+    finer = [] if by == rows.SHOWN_BY[view.level] else [by]
+    return "-".join(["wattfall", _UNSAFE.sub("-", view.device_id), view.period, *finer]) + ".csv"
+
+
+def _json(content: object) -> Response:
+    return Response(orjson.dumps(content), mimetype="application/json")
+
+
+def _line(status: int, sentence: str) -> Response:
+    return Response(f"{sentence}\n", status, mimetype="text/plain")

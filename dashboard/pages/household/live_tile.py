@@ -1,0 +1,171 @@
+"""The hero: power now, what it costs, how that is for this home, the last hour, and how old all this is. Pure."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from aggregator.core.documents import Live
+from aggregator.tariffs.rates import Rate
+from dashboard.charts.usage_profile import USUAL, Habits
+from dashboard.pages.household import states
+from dashboard.pages.household.slots import Slots
+from dashboard.text import words
+from dashboard.text.attributes import attributes
+from dashboard.text.language import Language, text
+
+NO_READING, NO_POWER = text("no reading yet"), text("power not reported")
+_LEVELS = {"low": text("low"), "medium": text("medium"), "high": text("high"), "exporting": text("exporting")}
+_COSTS = {  # by whether it is import, and whether its price is above zero
+    (True, True): text("{price} an hour at this power"),
+    (True, False): text("you are paid {price} an hour"),
+    (False, True): text("earning {price} an hour"),
+    (False, False): text("paying {price} an hour for export"),
+}
+
+
+def tile(lang: Language) -> Component:
+    """The tile without its numbers."""
+    steps = [html.I(className=name) for name in ("low", "medium", "high")]
+    badge = [html.Span(id="power-badge", className="badge"), html.Span(id="power-relative", className="unseen")]
+    return html.Section(
+        [
+            html.H2([lang.say("Power now"), html.Span(id="power-direction")], className="label"),
+            html.P([*amount("power"), *badge], className="amount"),
+            html.P(id="power-cost", className="also"),
+            html.Div(
+                [*steps, html.B(id="power-marker", style={"opacity": "0"})],
+                className="scale",
+                **attributes(aria_hidden="true"),
+            ),
+            _last_hour(lang),
+            html.P(
+                [dot(), html.Time(id="power-age"), html.Span(id="power-note"), html.Span(id="power-signal")],
+                className="note",
+            ),
+        ],
+        id="hero",
+        className="tile hero",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the hero has to know of a home, beside its newest reading."""
+
+    zone: str
+    habits: Habits = USUAL
+    rate: Rate | None = None  # of the present half hour; None without a tariff
+    currency: str = ""
+
+
+def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
+    """What the tile says."""
+    habits = home.habits
+    state = states.freshness(live, now)
+    watts = live.power_w if live else None
+    shown = None if watts is None else words.power(watts, lang)
+    age, note = age_and_note(live, now, home.zone, lang)
+    return {
+        "hero.data-state": state,
+        "hero.data-level": habits.level(watts),
+        **said("power", shown, lang.say(NO_POWER if live else NO_READING)),
+        "power-direction.children": "" if state == "silent" else direction(watts, lang),
+        "power-cost.children": "" if state == "silent" else cost(watts, home, lang),
+        "power-badge.children": badge(live, habits, now, lang),
+        "power-marker.style": _marked(habits, watts),
+        "power-age.children": age,
+        "power-age.data-age": now - live.at if live and age else None,
+        "power-note.children": note + (lang.say(", the device may be offline") if state == "silent" else ""),
+    }
+
+
+def relative(habits: Habits, lang: Language) -> Slots:
+    """To what the level is relative: for who hovers over it, and for who has it read out."""
+    own = text("For this home, low is below {low} and high is from {high}")
+    usual = text("Low is below {low}, high is from {high}, until a day is known of this home")
+    low, high = (words.power(power_w, lang) for power_w in (habits.medium_w, habits.high_w))
+    sentence = lang.say(own if habits.is_own else usual, low=low, high=high)
+    return {"power-badge.title": sentence, "power-relative.children": f" ({sentence})"}
+
+
+def direction(power_w: int | None, lang: Language) -> str:
+    """What stands beside the name of the tile; export is said by the badge."""
+    return lang.say(" · importing") if power_w and power_w > 0 else ""
+
+
+def cost(power_w: int | None, home: Home, lang: Language) -> str:
+    """What an hour at this power costs or earns; nothing where that is nothing, or there is no tariff."""
+    if not power_w or home.rate is None:
+        return ""
+    units_per_wh = home.rate.import_rate if power_w > 0 else home.rate.export_rate
+    if units_per_wh is None:
+        return lang.say("no price known for now")
+    if not units_per_wh:
+        return ""
+    sentence = _COSTS[power_w > 0, units_per_wh > 0]
+    return lang.say(sentence, price=lang.price(abs(units_per_wh * power_w), home.currency))
+
+
+def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tuple[str, str]:
+    """The age, which assets/live.js counts on between polls, and what follows it."""
+    state = states.freshness(live, now)
+    if live is None:
+        return "", lang.say("Waiting for the first reading")
+    if state == "silent":
+        return "", lang.say("No reading since {time}", time=words.since(live.at, now, zone, lang))
+    return words.ago(now - live.at, lang), lang.say(" · late") if state == "late" else ""
+
+
+def badge(live: Live | None, habits: Habits, now: int, lang: Language) -> str:
+    """The level in a word; of a silent device only that the number is not of now."""
+    word = _LEVELS.get(habits.level(live.power_w if live else None), "")
+    if not word:
+        return ""
+    return lang.say("last known") if states.freshness(live, now) == "silent" else lang.say(word)
+
+
+def dot() -> Component:
+    """A light beside the age; its colour follows the state of the tile."""
+    return html.Span(className="dot", **attributes(aria_hidden="true"))
+
+
+def amount(name: str) -> list[Component]:
+    """The places of a number, its unit, and what is said without one."""
+    return [html.Span(id=f"{name}-{part}", className=part) for part in ("number", "unit", "without")]
+
+
+def said(name: str, shown: words.Amount | None, without: str) -> Slots:
+    """The values for the places of `amount`."""
+    number, unit = shown or ("", "")
+    return {
+        f"{name}-number.children": number,
+        f"{name}-unit.children": f" {unit}" if unit else "",
+        f"{name}-without.children": "" if shown else without,
+    }
+
+
+def _marked(habits: Habits, power_w: int | None) -> dict[str, str]:
+    """Where on the scale a power is: moved by a transform, which moves nothing else."""
+    return {"opacity": "0"} if power_w is None else {"transform": f"translateX({habits.place(power_w):.1f}%)"}
+
+
+def _last_hour(lang: Language) -> Component:
+    """Where assets/hour.js draws, with the sentences that it fills in; it is told `hour`, and has what `known` says."""
+    sentences = attributes(
+        data_summary=lang.say("Power in the last hour: between {low} and {high}", low="{low}", high="{high}"),
+        data_export=lang.say("{amount} exporting", amount="{}"),
+        data_none=lang.say("No power in the last hour"),
+        data_point=lang.number(Decimal("0.5"), 1)[1],
+    )
+    marks = [html.Span(mark) for mark in ("−60 min", "−30 min", lang.say("now"))]
+    return html.Div(
+        [
+            dcc.Store(id="hour"),
+            dcc.Store(id="known"),
+            html.Div(id="hour-graph", role="img", tabIndex="0", **sentences),
+            html.Div(marks, className="marks", **attributes(aria_hidden="true")),
+        ],
+        className="last-hour",
+    )

@@ -1,0 +1,236 @@
+"""What the desk can do for a device: a note, days computed again, an exchange of the meter, a diagnostic bundle.
+
+Each has a page that says what will happen and asks why. The audit has it before it is done.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, make_response, redirect, request
+from werkzeug.wrappers import Response as Answer
+
+from aggregator.core import periods
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.exchange_overrides import read_marks
+from aggregator.core.periods import DAY_S
+from aggregator.intake import status
+from aggregator.support import audit, exchanges
+from aggregator.support.audit import Action
+from aggregator.support.audit_entry import LONGEST_REASON
+from aggregator.support.diagnostics import evidence
+from aggregator.waterfall import verify
+from dashboard.pages.support import bundle, data_quality, support_words
+from dashboard.pages.support.search_results import device_url, found
+from dashboard.pages.support.support_request import Answered, Desk, answered, clock, day_of_text, staff, who
+from dashboard.text.language import Language, text
+from dashboard.text.languages import requested
+from dashboard.web.render import written
+
+MOST_DAYS = 35  # computed at once while somebody waits: half a second on SQLite
+NOT_A_DAY = text("Write both days like 2026-11-17.")
+WRONG_ORDER = text("The first day comes after the last.")
+TOO_MANY = text("These are more than 35 days. Take fewer, or ask whoever runs Wattfall for `wattfall rebuild`.")
+STILL_TO_COME = text("This day is still to come.")
+NOT_A_TIME = text("Write the day and the time, like 2026-11-17 14:02.")
+CANNOT = text("This cannot be done: {fault}")
+Faults = dict[str, str]  # control -> what is wrong with it
+
+
+def register(page: Blueprint, desk: Desk) -> None:
+    """Add the addresses to the desk's."""
+
+    def route(
+        name: str, show: Callable[[Desk, Device], Response], act: Callable[[Desk, Device], Response | Answer]
+    ) -> None:
+        def shown(device_id: str) -> Response | Answer:
+            device = desk.device(device_id)
+            return show(desk, device) if device else redirect(device_url(device_id), 303)
+
+        def acted(device_id: str) -> Response | Answer:
+            device = desk.device(device_id)
+            return act(desk, device) if device else redirect(device_url(device_id), 303)
+
+        address = f"/desk/device/<device_id>/{name}"
+        page.add_url_rule(address, name, shown, methods=["GET"])
+        page.add_url_rule(address, f"{name}-done", acted, methods=["POST"])
+
+    route("note", _note_form, _note)
+    route("rebuild", _rebuild_form, _rebuild)
+    route("exchange", _exchange_form, _exchange)
+    route("bundle", _bundle_form, _bundle)
+
+
+def _write_down(desk: Desk, device: Device, action: Action, reason: str, **details: str) -> None:
+    audit.append(desk.store, who(staff()), action, device.device_id, reason, clock(), details)
+
+
+def _done(device: Device, what: str) -> Answer:
+    return redirect(f"{device_url(device.device_id)}?done={what}", 303)
+
+
+def _page(template: str, device: Device, faults: Faults | None = None, **context: object) -> Response:
+    given = context.pop("given", Answered("", "", "", ""))
+    code = 422 if faults else 200
+    return written(
+        template, code, typed="", device=device, hit=found(device), given=given, faults=faults or {}, **context
+    )
+
+
+def _reason(lang: Language) -> tuple[Answered, Faults]:
+    given = answered(request.form)
+    return given, {"reason": lang.say(given.fault)} if given.fault else {}
+
+
+# a note
+
+
+def _note_form(_: Desk, device: Device) -> Response:
+    return _page("desk_note.html", device, longest=LONGEST_REASON)
+
+
+def _note(desk: Desk, device: Device) -> Response | Answer:
+    given, wrong = _reason(requested())
+    if wrong:
+        return _page("desk_note.html", device, wrong, given=given, longest=LONGEST_REASON)
+    _write_down(desk, device, "note", given.reason)
+    return _done(device, "note")
+
+
+# days computed again
+
+
+def _rebuild_form(desk: Desk, device: Device) -> Response:
+    today = periods.day_of(desk.data.now(), device.timezone)
+    first = day_of_text(request.args.get("first", "")) or today
+    last = day_of_text(request.args.get("last", "")) or first
+    return _page("desk_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
+
+
+def _rebuild(desk: Desk, device: Device) -> Response | Answer:
+    lang, today = requested(), periods.day_of(desk.data.now(), device.timezone)
+    given, wrong = _reason(lang)
+    first, last = request.form.get("first", "")[:10], request.form.get("last", "")[:10]
+    wrong |= days_faults(first, last, today, lang)
+    if wrong:
+        return _page(
+            "desk_rebuild.html", device, wrong, given=given, first=first, last=last, today=today, most=MOST_DAYS
+        )
+    _write_down(desk, device, "rebuild", given.reason, first=first, last=last)
+    computed = verify.rebuild(desk.store, device, first, last)
+    return _done(device, "rebuild" if computed else "nothing")
+
+
+def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
+    """What is wrong with a range of days to compute again."""
+    wrong = {name: lang.say(NOT_A_DAY) for name, day in (("first", first), ("last", last)) if not day_of_text(day)}
+    if wrong:
+        return wrong
+    if last > today:
+        return {"last": lang.say(STILL_TO_COME)}
+    if first > last:
+        return {"first": lang.say(WRONG_ORDER)}
+    return {"first": lang.say(TOO_MANY)} if periods.shift("day", first, MOST_DAYS - 1) < last else {}
+
+
+# an exchange of the meter
+
+
+def _exchange_form(desk: Desk, device: Device) -> Response:
+    at = request.args.get("at", "")
+    typed = _typed_time(int(at), device.timezone) if at.isascii() and at.isdigit() and len(at) < 11 else ""
+    return _exchange_page(desk, device, {}, typed=typed)
+
+
+def _exchange_page(desk: Desk, device: Device, wrong: Faults, **context: object) -> Response:
+    lang, now, zone = requested(), desk.data.now(), device.timezone
+    marked = [
+        (mark.at, support_words.to_the_second(mark.at, now, zone, lang), mark.is_exchange)
+        for mark in read_marks(device.marks)
+    ]
+    context = {"typed": "", "kind": "exchange", **context}
+    return _page(
+        "desk_exchange.html",
+        device,
+        wrong,
+        marked=marked[::-1],
+        steps=data_quality.data(evidence(desk.store, device, now), lang).steps,
+        zone_said=support_words.zone_said(now, zone, lang),
+        time=context.pop("typed"),
+        **context,
+    )
+
+
+def _exchange(desk: Desk, device: Device) -> Response | Answer:
+    lang, form = requested(), request.form
+    given, wrong = _reason(lang)
+    kind, undone = form.get("kind", "exchange"), form.get("undo", "")
+    typed = form.get("time", "")[:25]
+    at = int(undone) if undone.isascii() and undone.isdigit() and len(undone) < 11 else _instant(typed, device.timezone)
+    if at is None:
+        wrong["time"] = lang.say(NOT_A_TIME)
+    elif not undone and at > desk.data.now():
+        wrong["time"] = lang.say(STILL_TO_COME)
+    if at is not None and not wrong:
+        fault = _change_marks(desk, device, at, "undo" if undone else kind, given.reason)
+        if not fault:
+            return _done(device, "exchange")
+        wrong["time"] = lang.say(CANNOT, fault=fault)
+    return _exchange_page(desk, device, wrong, typed=typed, kind=kind, given=given)
+
+
+def _change_marks(desk: Desk, device: Device, at: int, kind: str, reason: str) -> str:
+    """Mark an exchange, that there was none, or undo either; what is wrong with that, empty where nothing is."""
+    said = {"undo": "undone", "none": "no exchange"}.get(kind, "exchange")
+    try:
+        if kind == "undo":
+            exchanges.check_unmark(desk.store, device, at)
+        else:
+            exchanges.check_mark(desk.store, device, at, is_exchange=kind != "none")
+        # Written down before it is done, but not where it is refused: the home reads it.
+        _write_down(desk, device, "exchange", reason, at=periods.iso_local(at, device.timezone), said=said)
+        if kind == "undo":
+            exchanges.unmark(desk.store, device, at)
+        else:
+            exchanges.mark(desk.store, device, at, is_exchange=kind != "none")
+    except ConfigurationError as fault:
+        return str(fault)
+    return ""
+
+
+def _typed_time(at: int, zone: str) -> str:
+    return periods.local(at, zone).format("YYYY-MM-DDTHH:mm:ss")
+
+
+def _instant(typed: str, zone: str) -> int | None:
+    """A local time as somebody typed it; of an hour that comes twice, the first."""
+    try:
+        local = datetime.fromisoformat(typed.strip())
+    except ValueError:
+        return None
+    if local.tzinfo or not 2000 <= local.year < 2200:
+        return None
+    return int(local.replace(tzinfo=ZoneInfo(zone)).timestamp())
+
+
+# the bundle
+
+
+def _bundle_form(_: Desk, device: Device) -> Response:
+    return _page("desk_bundle.html", device)
+
+
+def _bundle(desk: Desk, device: Device) -> Response:
+    given, wrong = _reason(requested())
+    if wrong:
+        return _page("desk_bundle.html", device, wrong, given=given)
+    _write_down(desk, device, "export", given.reason)
+    now = desk.data.now()
+    known = evidence(desk.store, device, now)
+    signals = status.signal(desk.store, device.device_id, now - status.KEPT_DAYS * DAY_S, now)
+    answer = make_response(bundle.bundle(known, signals))
+    answer.mimetype = "application/json"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{bundle.file_name(known)}"'
+    answer.headers["Cache-Control"] = "no-store, private"
+    return answer

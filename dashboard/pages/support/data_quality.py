@@ -1,0 +1,268 @@
+"""Is the data right: gaps, refused messages, glitches and exchanges, registers against charts; in words. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aggregator.core import periods
+from aggregator.core.exchange_overrides import Mark, read_marks
+from aggregator.core.periods import DAY_S, Window
+from aggregator.core.readings import Reading
+from aggregator.core.register_steps import Step
+from aggregator.intake.refusals import Message, Refusals
+from aggregator.support.diagnostics import RECENT_DAYS, Closure, Evidence
+from aggregator.support.gaps import Gap, Kind
+from dashboard.pages.support import payloads, support_words
+from dashboard.pages.support.health_view import Answer
+from dashboard.text.language import Language, text
+from dashboard.text.words import duration, energy
+
+KINDS: Mapping[Kind, str] = {
+    "open": text("goes on"),
+    "filled": text("filled: its readings came in later; of its times only the half hours are known"),
+    "estimated": text("not filled; its energy is spread over it, marked as estimated"),
+    "missing": text("not filled; nothing is known of it"),
+    "bridged": text("not filled; the registers before and after tell its energy"),
+}
+CHANNELS = {"import_wh": text("import"), "export_wh": text("export")}
+REASONS = {
+    "malformed_json": text("not JSON, or cut off"),
+    "line_too_long": text("too long"),
+    "not_an_object": text("JSON, but not an object"),
+    "bad_device_id": text("no usable device id"),
+    "bad_time": text("no usable time"),
+    "no_offset": text("a time without its offset from UTC"),
+    "before_2000": text("a time before 2000, as of a clock that was never set"),
+    "in_the_future": text("a time in the future"),
+    "not_a_number": text("a figure that is no number"),
+    "not_whole": text("a figure that is not whole"),
+    "out_of_range": text("a figure larger than any meter’s"),
+    "negative_register": text("a register below zero"),
+    "bad_meter_id": text("no usable meter id"),
+    "no_values": text("neither power nor register, as when a meter gives no value"),
+    "bad_status": text("a status that cannot be"),
+    "message_too_long": text("too long for a message"),
+    "unknown_topic": text("came over a topic that is not known"),
+    "wrong_format": text("not of the format as which it came"),
+    "bad_checksum": text("a telegram whose checksum is wrong"),
+    "clock_not_set": text("a clock that was never set"),
+    "bad_block": text("a block of half an hour that cannot be read"),
+    "bad_row": text("a row of a file that lacks what its columns promise"),
+    "bad_interval": text("an interval that cannot be"),
+    "ambiguous_time": text("a local time that came twice when the clocks were put back"),
+    "no_such_time": text("a local time that was left out when the clocks were put forward"),
+    "our_fault": text("could not be taken in, by a fault of Wattfall’s own"),
+    "contradiction": text("another figure for the same time was there already"),
+}
+
+
+class GapRow(NamedTuple):
+    """One gap."""
+
+    start: str
+    end: str
+    length: str
+    became: str
+    first_day: str  # local days that it touches
+    last_day: str
+    is_open: bool
+
+
+class StepRow(NamedTuple):
+    """A register that stepped, and what that was taken for."""
+
+    at: int  # UTC seconds
+    time: str
+    what: str
+    mark: str  # what somebody has said about it; empty where nobody has
+
+
+class ClosureRow(NamedTuple):
+    """A register against the sum of the charts."""
+
+    said: str
+    is_exact: bool
+
+
+class RefusedMessage(NamedTuple):
+    """A refused message: when, why, and what it was."""
+
+    time: str
+    reason: str
+    detail: str
+    raw: str
+    pretty: str
+
+
+class ReadingRow(NamedTuple):
+    """A reading as it was taken in."""
+
+    time: str
+    power: str
+    imported: str
+    exported: str
+    meter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Whether the data is right."""
+
+    answer: Answer
+    gaps: Sequence[GapRow]
+    steps: Sequence[StepRow]
+    closures: Sequence[ClosureRow]
+    refused: str
+    by_reason: Sequence[tuple[str, str, str]]  # reason, messages today, messages of all days
+    messages: Sequence[RefusedMessage]
+    readings: Sequence[ReadingRow]
+
+
+def data(evidence: Evidence, lang: Language) -> Data:
+    """What is wrong with a device's data, and what is not."""
+    now, zone = evidence.now, evidence.device.timezone
+    marks = read_marks(evidence.device.marks)
+    today, all_days = _refused_counts(evidence.refusals, now)
+    return Data(
+        _answer(evidence, lang),
+        [gap_row(gap, now, zone, lang) for gap in evidence.gaps],
+        [_step_row(step, marks, now, zone, lang) for step in evidence.steps],
+        [_closure_row(closure, now, zone, lang) for closure in evidence.closures],
+        refused_said(today, all_days, lang),
+        [
+            (reason_said(reason, lang), lang.number(today[reason]), lang.number(count))
+            for reason, count in all_days.most_common()
+        ],
+        [_message(message, now, zone, lang) for message in evidence.refusals.messages],
+        [_reading_row(reading, now, zone, lang) for reading in evidence.last_readings],
+    )
+
+
+def _answer(evidence: Evidence, lang: Language) -> Answer:
+    """The worst of what there is, and how much of it."""
+    since = evidence.now - RECENT_DAYS * DAY_S
+    recent = [gap for gap in evidence.gaps if gap.end > since and gap.kind != "filled"]
+    refused, _ = _refused_counts(evidence.refusals, evidence.now)
+    wrong = [closure for closure in evidence.closures if not closure.is_exact]
+    if not (evidence.last_readings or evidence.gaps or evidence.refusals.days):
+        return Answer("unknown", lang.say("Not known"), lang.say("There are no readings to look at."))
+    found = [
+        lang.count("{number} gap in 7 days", "{number} gaps in 7 days", len(recent)) if recent else "",
+        lang.count("{number} message refused today", "{number} messages refused today", refused.total())
+        if refused
+        else "",
+        lang.count("{number} strange step", "{number} strange steps", len(evidence.steps)) if evidence.steps else "",
+        lang.say("the charts do not add up to the register") if wrong else "",
+    ]
+    said = " · ".join(filter(None, found))
+    if wrong:
+        return Answer("bad", lang.say("No"), said)
+    if said:
+        return Answer("warn", lang.say("With faults"), said)
+    return Answer("good", lang.say("Yes"), lang.say("No gap in 7 days, nothing refused today, no strange step."))
+
+
+def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
+    """A gap from when to when, how long, and what became of it."""
+    start, end = support_words.span(Window(gap.start, gap.end), now, zone, lang)
+    first, last = periods.day_of(gap.start, zone), periods.day_of(gap.end - 1, zone)
+    is_open = gap.kind == "open"
+    return GapRow(
+        start, "" if is_open else end, duration(gap.seconds, lang), lang.say(KINDS[gap.kind]), first, last, is_open
+    )
+
+
+def _step_row(step: Step, marks: Sequence[Mark], now: int, zone: str, lang: Language) -> StepRow:
+    values = {
+        "channel": lang.say(CHANNELS[step.channel]),
+        "before": energy(step.before_wh, lang),
+        "after": energy(step.after_wh, lang),
+    }
+    if step.kind == "exchange":
+        what = lang.say("The meter was exchanged: {channel} went from {before} to {after}.", **values)
+    elif step.kind == "glitch":
+        what = lang.count(
+            "A glitch: {channel} went from {before} to {after} and back; {number} reading dropped.",
+            "A glitch: {channel} went from {before} to {after} and back; {number} readings dropped.",
+            step.readings,
+            **values,
+        )
+    else:
+        what = lang.say("Not decided yet: {channel} went from {before} to {after}.", **values)
+    said = {mark.at: mark.is_exchange for mark in marks}.get(step.at)
+    mark = "" if said is None else lang.say("marked as an exchange") if said else lang.say("marked as no exchange")
+    return StepRow(step.at, support_words.to_the_second(step.at, now, zone, lang), what, mark)
+
+
+def _closure_row(closure: Closure, now: int, zone: str, lang: Language) -> ClosureRow:
+    start, end = support_words.span(closure.span, now, zone, lang)
+    values = {
+        "channel": lang.say(CHANNELS[closure.channel]).capitalize(),
+        "start": start,
+        "end": end,
+        "register": lang.number(closure.register_wh),
+        "sum": lang.number(closure.documents_wh),
+    }
+    if closure.is_exact:
+        return ClosureRow(
+            lang.say("{channel} from {start} to {end}: register and charts both {register} Wh", **values), True
+        )
+    return ClosureRow(
+        lang.say(
+            "{channel} from {start} to {end}: the register rose by {register} Wh, the charts add up to {sum} Wh",
+            **values,
+        ),
+        False,
+    )
+
+
+# what was refused
+
+
+def reason_said(reason: str, lang: Language) -> str:
+    """Why something was refused, in words."""
+    return lang.say(REASONS[reason]) if reason in REASONS else reason
+
+
+def refused_said(today: Counter[str], all_days: Counter[str], lang: Language) -> str:
+    """How much was refused."""
+    if not all_days:
+        return lang.say("Nothing was refused in the last 35 days.")
+    return lang.say(
+        "{today} today, {all} in the last 35 days",
+        today=lang.number(today.total()),
+        all=lang.number(all_days.total()),
+    )
+
+
+def _refused_counts(refusals: Refusals, now: int) -> tuple[Counter[str], Counter[str]]:
+    """By reason: of the UTC day at hand, and of all days."""
+    all_days = Counter[str]()
+    for counts in refusals.days.values():
+        all_days.update(counts)
+    return Counter(refusals.days.get(periods.day_of(now, "UTC"), {})), all_days
+
+
+def _message(message: Message, now: int, zone: str, lang: Language) -> RefusedMessage:
+    return RefusedMessage(
+        support_words.to_the_second(message.at, now, zone, lang),
+        reason_said(message.reason, lang),
+        payloads.shown(message.detail),
+        payloads.shown(message.payload),
+        payloads.pretty(message.payload),
+    )
+
+
+def _reading_row(reading: Reading, now: int, zone: str, lang: Language) -> ReadingRow:
+    return ReadingRow(
+        support_words.to_the_second(reading.at, now, zone, lang),
+        _figure(reading.power_w, "W", lang),
+        _figure(reading.import_wh, "Wh", lang),
+        _figure(reading.export_wh, "Wh", lang),
+        reading.meter_id or "–",
+    )
+
+
+def _figure(value: int | None, unit: str, lang: Language) -> str:
+    return "–" if value is None else f"{lang.number(value)} {unit}"

@@ -1,0 +1,266 @@
+"""Is it sending, is the signal good, did it reach the charts: what is known of a device, in words. Pure.
+
+Each question has an `Answer`: a word or two, and the sentence behind them with the reason and since when. Whether the
+data is right is in `faults`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from aggregator.core import periods
+from aggregator.intake.status import KEPT_DAYS, Known, Signal
+from aggregator.store.port import Backlog
+from aggregator.support.device_state import Reason, State
+from aggregator.support.diagnostics import Evidence, Level
+from dashboard.pages.household.signal import Strength, strength
+from dashboard.pages.support import sparklines, support_words
+from dashboard.pages.support.sparklines import Line, Strip
+from dashboard.text.language import Language, text
+from dashboard.text.words import ago, duration, period_name
+
+Tone = Literal["good", "warn", "bad", "unknown"]
+TONES: Mapping[State, Tone] = {"sending": "good", "late": "warn", "silent": "bad", "never": "unknown"}
+STATES: Mapping[State, str] = {
+    "sending": text("Sending"),
+    "late": text("Late"),
+    "silent": text("Silent"),
+    "never": text("Never heard"),
+}
+WHY: Mapping[Reason, str] = {
+    "nothing_comes": text("Nothing at all comes from it: its power or its connection to the internet is gone."),
+    "only_refused": text("Messages still come, but all of them are refused; see below why."),
+    "only_statuses": text("It still says that it is there, but sends no readings: it hears nothing from the meter."),
+    "not_joined": text("It says that it has not joined the meter’s network, so it has nothing to send."),
+}
+STRENGTHS: Mapping[Strength, tuple[Tone, str, str]] = {  # how good that is, in a word, and in a sentence
+    "good": ("good", text("Good"), text("Strong enough for every message.")),
+    "fair": ("warn", text("Fair"), text("Messages may be lost now and then.")),
+    "weak": ("bad", text("Weak"), text("Messages will be lost. Moving it closer to the meter helps.")),
+}
+
+
+class Answer(NamedTuple):
+    """A question's answer: how good that is, in a word or two, and in a sentence."""
+
+    tone: Tone
+    short: str
+    sentence: str
+
+
+class Fact(NamedTuple):
+    """Something known, and what it is called."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Whether it sends."""
+
+    answer: Answer
+    facts: Sequence[Fact]
+    day: Strip
+    week: Strip
+    coverage: Strip
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """Whether the signal is good."""
+
+    answer: Answer
+    facts: Sequence[Fact]
+    rssi: Line | None
+    lqi: Line | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Whether it reached the charts."""
+
+    answer: Answer
+    levels: Sequence[Fact]
+    waiting: str
+    aside: Sequence[str]
+
+
+# is it sending?
+
+
+def sending(evidence: Evidence, lang: Language) -> Sending:
+    """Whether a device sends, and how much came of late."""
+    now, zone = evidence.now, evidence.device.timezone
+    return Sending(
+        Answer(_tone(evidence), _state_said(evidence, lang), _sending_said(evidence, lang)),
+        _sending_facts(evidence, lang),
+        sparklines.hours_strip(evidence.hours[-24:], now, zone, lang),
+        sparklines.hours_strip(evidence.hours, now, zone, lang),
+        sparklines.coverage(evidence.strip, lang),
+    )
+
+
+def _tone(evidence: Evidence) -> Tone:
+    judgement = evidence.judgement
+    return "warn" if judgement.reason == "clock_behind" else TONES[judgement.state]
+
+
+def _state_said(evidence: Evidence, lang: Language) -> str:
+    judgement = evidence.judgement
+    said = lang.say(STATES[judgement.state])
+    if judgement.state in ("sending", "never") or judgement.since is None:
+        return said
+    since = support_words.instant(judgement.since, evidence.now, evidence.device.timezone, lang)
+    return lang.say("{state} since {time}", state=said, time=since)
+
+
+def _sending_said(evidence: Evidence, lang: Language) -> str:
+    state, reason, since, interval = evidence.judgement
+    now, zone, live = evidence.now, evidence.device.timezone, evidence.live
+    if live is None:
+        said = lang.say("No reading has ever come from this device.")
+        return said + _why(reason, lang)
+    every = support_words.every(interval, lang)
+    if reason == "clock_behind":
+        behind = duration(live.received_at - live.at, lang)
+        return lang.say("Readings come, but the meter’s clock is {duration} behind.", duration=behind)
+    if state == "sending":
+        if since is None:
+            return lang.say("A reading is expected {every}, and none is overdue.", every=every)
+        begun = support_words.instant(since, now, zone, lang)
+        return lang.say(
+            "A reading is expected {every}, and they come without a gap since {time}.", every=every, time=begun
+        )
+    missed = lang.say(
+        "For {duration} no reading has come; one is expected {every}.",
+        duration=duration(now - live.received_at, lang),
+        every=every,
+    )
+    return missed + _why(reason, lang)
+
+
+def _why(reason: Reason | None, lang: Language) -> str:
+    """What a reason means, as the sentence that comes next; empty where there is no more to say."""
+    return f" {lang.say(WHY[reason])}" if reason is not None and reason in WHY else ""
+
+
+def _sending_facts(evidence: Evidence, lang: Language) -> list[Fact]:
+    now, zone, live = evidence.now, evidence.device.timezone, evidence.live
+    expected = Fact(lang.say("Expected"), support_words.every(evidence.judgement.interval_s, lang))
+    if live is None:
+        return [Fact(lang.say("Last reading"), lang.say("never"))]
+    came = support_words.to_the_second(live.received_at, now, zone, lang)
+    facts = [Fact(lang.say("Last reading"), ago(now - live.received_at, lang), came), expected]
+    if abs(live.received_at - live.at) >= periods.HOUR // 60:
+        facts.append(Fact(lang.say("Its own clock then"), support_words.to_the_second(live.at, now, zone, lang)))
+    return facts
+
+
+# is the signal good?
+
+
+def signal(evidence: Evidence, signals: Sequence[Signal], lang: Language) -> SignalView:
+    """What the device says about itself, now and over time."""
+    known, now = evidence.known, evidence.now
+    if known is None:
+        sentence = lang.say("This device has said nothing about itself. Not every kind does.")
+        return SignalView(Answer("unknown", lang.say("Not known"), sentence), [], None, None)
+    span = periods.Window(now - KEPT_DAYS * periods.DAY_S, now)
+    facts = _signal_facts(known, now, evidence.device.timezone, lang)
+    lines = sparklines.rssi_line(signals, span, lang), sparklines.lqi_line(signals, span, lang)
+    return SignalView(_signal_answer(known, now, lang), facts, *lines)
+
+
+def _signal_answer(known: Known, now: int, lang: Language) -> Answer:
+    status = known.status
+    said = lang.say("It said so {ago}.", ago=ago(now - known.received_at, lang))
+    if status.joined is False:
+        return Answer("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {said}")
+    strong = strength(status)
+    if strong is None:
+        return Answer("unknown", lang.say("Not known"), lang.say("It has said nothing about its signal."))
+    tone, short, sentence = STRENGTHS[strong]
+    return Answer(tone, lang.say(short), f"{lang.say(sentence)} {said}")
+
+
+def _signal_facts(known: Known, now: int, zone: str, lang: Language) -> list[Fact]:
+    status, unknown = known.status, lang.say("not known")
+    rssi = unknown if status.rssi_dbm is None else f"{lang.number(status.rssi_dbm)} dBm"
+    lqi = unknown if status.lqi is None else lang.say("{lqi} of 255", lqi=status.lqi)
+    joined = {True: lang.say("yes"), False: lang.say("no"), None: unknown}[status.joined]
+    return [
+        Fact(lang.say("Signal (RSSI)"), rssi),
+        Fact(lang.say("Link quality (LQI)"), lqi),
+        Fact(lang.say("Firmware"), status.firmware or unknown, _firmware_said(known, now, zone, lang)),
+        Fact(lang.say("Hardware"), status.hardware or unknown),
+        Fact(lang.say("Joined the meter’s network"), joined),
+    ]
+
+
+def _firmware_said(known: Known, now: int, zone: str, lang: Language) -> str:
+    """Since when it runs what it runs, and what it ran before."""
+    name = known.status.firmware
+    if name is None or name not in known.firmwares:
+        return ""
+    since = support_words.instant(known.firmwares[name][0], now, zone, lang)
+    before = [other for other in known.firmwares if other != name]
+    if not before:
+        return lang.say("seen since {time}", time=since)
+    return lang.say("seen since {time}, before that {firmware}", time=since, firmware=before[0])
+
+
+# did it reach the charts?
+
+
+def charts(evidence: Evidence, lang: Language) -> Charts:
+    """How far each level of the charts is."""
+    levels = [_level(level, evidence.now, lang) for level in evidence.levels]
+    waiting = _waiting(evidence.backlog, evidence.now, lang)
+    return Charts(_charts_answer(evidence, lang), levels, waiting, evidence.aside)
+
+
+def _charts_answer(evidence: Evidence, lang: Language) -> Answer:
+    if evidence.aside:
+        sentence = lang.say(
+            "Something could not be carried on and was put aside; `wattfall rebuild` of all days clears it."
+        )
+        return Answer("bad", lang.say("Put aside"), sentence)
+    if not evidence.levels:
+        return Answer("unknown", lang.say("Nothing to carry"), lang.say("There are no recent readings."))
+    if all(level.is_right for level in evidence.levels):
+        return Answer("good", lang.say("Yes"), lang.say("Every chart holds what its readings tell, up to the last."))
+    waits = evidence.backlog.waiting > 0
+    sentence = (
+        lang.say("A chart is behind, and the waterfall is at work; look again in a minute.")
+        if waits
+        else lang.say("A chart is not what its readings tell, and nothing waits. Rebuild the day.")
+    )
+    return Answer("warn" if waits else "bad", lang.say("Behind") if waits else lang.say("Wrong"), sentence)
+
+
+def _level(level: Level, now: int, lang: Language) -> Fact:
+    name = period_name(level.level, level.period, lang)
+    changed = level.changed_at
+    note = "" if changed is None else lang.say("changed {ago}", ago=ago(now - changed, lang))
+    if level.is_right:
+        return Fact(name, lang.say("up to date"), note)
+    if level.behind_s:
+        return Fact(name, lang.say("{duration} behind", duration=duration(level.behind_s, lang)), note)
+    return Fact(name, lang.say("not what its readings tell"), note)
+
+
+def _waiting(backlog: Backlog, now: int, lang: Language) -> str:
+    if not backlog.waiting:
+        return lang.say("Nothing waits in the waterfall.")
+    said = lang.count(
+        "{number} change waits in the waterfall, of all devices",
+        "{number} changes wait in the waterfall, of all devices",
+        backlog.waiting,
+    )
+    if backlog.since is None:
+        return f"{said}."
+    # What came in while this was read is younger than `now`.
+    waited = duration(max(0, now - backlog.since), lang)
+    return lang.say("{changes}; the oldest for {duration}.", changes=said, duration=waited)

@@ -1,0 +1,174 @@
+"""What a search found, and the fleet in numbers, as the desk shows them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import quote
+
+from aggregator.core.documents import Device, Live
+from aggregator.store.search import masked
+from aggregator.support.fleet import MOST_LISTED, MOST_WAITING, OTHERS, STATES, Summary
+from dashboard.pages.support.data_quality import reason_said
+from dashboard.pages.support.health_view import Tone
+from dashboard.text.language import Language, text
+from dashboard.text.words import ago, duration
+
+STATE_NAMES: Mapping[str, str] = {
+    "sending": text("Sending"),
+    "late": text("Late, up to 10 min"),
+    "silent_10_minutes": text("10 min to 1 h"),
+    "silent_1_hour": text("1 h to 1 day"),
+    "silent_1_day": text("1 to 7 days"),
+    "silent_7_days": text("7 to 30 days"),
+    "silent_30_days": text("over 30 days"),
+    "never": text("Never heard"),
+}
+SILENT = tuple(state for state in STATES if state.startswith("silent"))
+REFUSED, FIRMWARE, ALL_SILENT, WAITING = "refused", "firmware", "silent", "waiting"
+LAG_WARN_S, LAG_BAD_S = 60, 600
+
+
+class Found(NamedTuple):
+    """A device in a list: what tells it from others, and no more."""
+
+    url: str
+    name: str
+    device_id: str
+    details: Sequence[str]  # serial, meter point (masked), household, postcode; without what is empty
+    heard: str = ""  # how long since its last reading; empty where that is not told
+
+
+class Count(NamedTuple):
+    """A number of devices, and where they are listed."""
+
+    name: str
+    number: str
+    url: str
+    share: float  # of all devices, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All devices in numbers."""
+
+    devices: int
+    sending: Count
+    late: Count
+    silent: Count  # all of them
+    silences: Sequence[Count]
+    never: Count
+    firmwares: Sequence[Count]
+    refused: str  # messages today
+    refused_devices: Count
+    reasons: Sequence[tuple[str, str]]
+    lag: str
+    lag_tone: Tone
+    waiting: Count  # devices with changes that are not in the charts yet
+
+
+def device_url(device_id: str) -> str:
+    """Where the desk shows a device."""
+    return f"/desk/device/{quote(device_id)}"
+
+
+def found(device: Device, live: Live | None = None, now: int | None = None, lang: Language | None = None) -> Found:
+    """A device as a list shows it."""
+    details = [device.serial, masked(device.meter_point), device.household, device.postcode]
+    heard = ""
+    if lang and now is not None:
+        heard = ago(now - live.received_at, lang) if live else lang.say("never")
+    name = device.name or device.device_id
+    return Found(device_url(device.device_id), name, device.device_id, [one for one in details if one], heard)
+
+
+def fleet_view(summary: Summary, lang: Language) -> Fleet:
+    """What a census found."""
+
+    def count(state: str) -> Count:
+        number = summary.states.get(state, 0)
+        return Count(lang.say(STATE_NAMES[state]), lang.number(number), f"/desk/fleet/{state}", _share(number, summary))
+
+    lag, tone = _lag(summary, lang)
+    return Fleet(
+        summary.devices,
+        count("sending"),
+        count("late"),
+        _silent(summary, lang),
+        [count(state) for state in SILENT if summary.states.get(state)],
+        count("never"),
+        [_firmware(name, number, summary, lang) for name, number in summary.firmwares.items()],
+        lang.number(sum(summary.refused.values())),
+        Count(
+            _from_devices(summary.refused_devices, lang),
+            lang.number(summary.refused_devices),
+            f"/desk/fleet/{REFUSED}",
+            0.0,
+        ),
+        [(reason_said(reason, lang), lang.number(number)) for reason, number in _most(summary.refused)],
+        lag,
+        tone,
+        _waiting(summary, lang),
+    )
+
+
+def _silent(summary: Summary, lang: Language) -> Count:
+    number = sum(summary.states.get(state, 0) for state in SILENT)
+    return Count(lang.say("Silent"), lang.number(number), f"/desk/fleet/{ALL_SILENT}", _share(number, summary))
+
+
+def _from_devices(number: int, lang: Language) -> str:
+    return lang.count("from {number} device", "from {number} devices", number)
+
+
+def _waiting(summary: Summary, lang: Language) -> Count:
+    number = summary.waiting_devices
+    is_more = number >= MOST_LISTED or (summary.waiting is not None and summary.waiting > MOST_WAITING)
+    said = lang.count("of {number} device", "of {number} devices", number)
+    name = lang.say("{devices} or more", devices=said) if is_more else said
+    return Count(name, lang.number(number), f"/desk/fleet/{WAITING}", _share(number, summary))
+
+
+def _share(number: int, summary: Summary) -> float:
+    return round(100 * number / summary.devices, 2) if summary.devices else 0.0
+
+
+def _firmware(name: str, number: int, summary: Summary, lang: Language) -> Count:
+    said = lang.say("others") if name == OTHERS else name
+    url = f"/desk/fleet/{FIRMWARE}?name={quote(name, safe='')}"
+    return Count(said, lang.number(number), url, _share(number, summary))
+
+
+def _most(refused: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(refused.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _lag(summary: Summary, lang: Language) -> tuple[str, Tone]:
+    """How long the oldest change has waited for its way into the charts."""
+    if summary.waiting is None:
+        return lang.say("not known"), "unknown"
+    if summary.waiting_since is None:
+        return lang.say("up to date"), "good"
+    behind_s = max(summary.at - summary.waiting_since, 0)
+    tone: Tone = "bad" if behind_s > LAG_BAD_S else "warn" if behind_s > LAG_WARN_S else "good"
+    return lang.say("{duration} behind", duration=duration(behind_s, lang)), tone
+
+
+def list_title(group: str, name: str, lang: Language) -> str:
+    """What the devices of a list have in common."""
+    if group == FIRMWARE:
+        return lang.say("Devices with firmware {firmware}", firmware=lang.say("others") if name == OTHERS else name)
+    if group == REFUSED:
+        return lang.say("Devices with refused messages today")
+    if group == WAITING:
+        return lang.say("Devices with changes that are not in the charts yet, who waits longest first")
+    if group == ALL_SILENT:
+        return lang.say("Silent devices")
+    if group in SILENT:
+        return lang.say("Devices silent for {span}", span=lang.say(STATE_NAMES[group]))
+    return lang.say("Devices: {state}", state=lang.say(STATE_NAMES[group]))
+
+
+def listed_said(total: int, first: int, last: int, lang: Language) -> str:
+    """Which of the devices are on the page; a list ends at some length."""
+    shown = lang.say("{first} to {last} of {total}", first=first, last=last, total=lang.number(total))
+    return lang.say("{shown}; no more than these are listed", shown=shown) if total >= MOST_LISTED else shown

@@ -1,0 +1,208 @@
+"""The addresses of the support desk under /desk: search, fleet, and the page of a device."""
+
+from functools import partial
+
+from flask import Blueprint, Flask, Response, abort, jsonify, redirect, request
+from werkzeug.wrappers import Response as Answer
+
+from aggregator.core.documents import Device
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.intake import status
+from aggregator.store.port import Store
+from aggregator.support import audit, fleet
+from aggregator.support.diagnostics import evidence
+from dashboard.accounts import access
+from dashboard.accounts.users import User
+from dashboard.charts.view import View
+from dashboard.pages.support import (
+    action_pages,
+    audit_pages,
+    audit_view,
+    counters_view,
+    data_quality,
+    health_view,
+    reasons,
+    support_words,
+)
+from dashboard.pages.support.search_results import (
+    ALL_SILENT,
+    FIRMWARE,
+    REFUSED,
+    SILENT,
+    WAITING,
+    Found,
+    device_url,
+    fleet_view,
+    found,
+    list_title,
+    listed_said,
+)
+from dashboard.pages.support.support_request import Answered, Desk, answered, clock, page_asked, staff, who
+from dashboard.text.languages import requested
+from dashboard.web.cached_reads import Data
+from dashboard.web.render import written
+
+SHOWN = 12  # devices that a search shows while somebody types; who finds more types on
+LONGEST_NAME = 64  # characters of a firmware
+PAGE = 50  # devices on a page of a list, and of a search
+HISTORY = 30  # entries of the audit on a device's page
+NOTHING_YET = Answered("", "", "", "")
+
+
+def register(server: Flask, data: Data, store: Store) -> None:
+    """Add the addresses to a server."""
+    page = Blueprint("desk", __name__)
+    desk = Desk(store, data)
+
+    @page.get("/desk")
+    def start() -> Response:
+        return _start(desk)
+
+    @page.get("/desk/search.json")
+    def search() -> Response:
+        staff()
+        hits = _hits(desk, request.args.get("q", ""), SHOWN)
+        said = requested().count("{number} device found", "{number} devices found", len(hits))
+        return jsonify(said=said, found=[hit._asdict() for hit in hits])
+
+    @page.get("/desk/fleet/<group>")
+    def listed(group: str) -> Response:
+        return _listed(desk, group)
+
+    @page.get("/desk/device/<device_id>")
+    def device(device_id: str) -> Response:
+        return _device(desk, device_id)
+
+    @page.post("/desk/device/<device_id>")
+    def look_up(device_id: str) -> Response | Answer:
+        return _look_up(desk, device_id)
+
+    @page.post("/desk/device/<device_id>/leave")
+    def leave(device_id: str) -> Answer:
+        desk.registered(device_id)
+        audit.withdraw(desk.store, staff().user_id, device_id)
+        return redirect("/desk", 303)
+
+    @page.before_app_request
+    def lead_to_the_desk() -> Answer | None:
+        """Staff has no devices of its own, so that the start page has nothing for it."""
+        is_start = request.path == "/" and request.method == "GET"
+        return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
+
+    action_pages.register(page, desk)
+    audit_pages.register(page, desk)
+    server.register_blueprint(page)
+
+
+# search and fleet
+
+
+def _start(desk: Desk) -> Response:
+    staff()
+    lang, now = requested(), clock()
+    typed = request.args.get("q", "")
+    summary = fleet.summary(desk.store)
+    return written(
+        "desk_start.html",
+        typed=typed,
+        hits=_hits(desk, typed, PAGE) if typed.strip() else None,
+        most=PAGE,
+        fleet=fleet_view(summary, lang) if summary else None,
+        taken=support_words.to_the_second(summary.at, now, support_words.UTC, lang) if summary else "",
+    )
+
+
+def _hits(desk: Desk, typed: str, most: int) -> list[Found]:
+    devices = (desk.store.device(device_id) for device_id in desk.store.find_devices(typed, most))
+    return [found(device) for device in devices if device]
+
+
+def _listed(desk: Desk, group: str) -> Response:
+    staff()
+    lang, page, name = requested(), page_asked(), request.args.get("name", "")[:LONGEST_NAME]
+    ids = [one for kind, key in _counts(group, name) for one in fleet.devices_behind(desk.store, kind, key)]
+    first = (page - 1) * PAGE
+    devices = (desk.store.device(device_id) for device_id in ids[first : first + PAGE])
+    now = desk.data.now()
+    summary = fleet.summary(desk.store)
+    return written(
+        "desk_list.html",
+        typed="",
+        heading=list_title(group, name, lang),
+        hits=[found(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
+        said=listed_said(len(ids), first + 1, min(first + PAGE, len(ids)), lang),
+        taken=support_words.to_the_second(summary.at, clock(), support_words.UTC, lang) if summary else "",
+        page=page,
+        is_last=first + PAGE >= len(ids),
+        query={"name": name} if group == FIRMWARE else {},
+    )
+
+
+def _counts(group: str, name: str) -> list[tuple[str, str]]:
+    """The counts of the census of which a group consists. Aborts where it is none."""
+    counts = {
+        **{state: [("state", state)] for state in fleet.STATES},
+        ALL_SILENT: [("state", state) for state in SILENT],
+        FIRMWARE: [("firmware", name)],
+        REFUSED: [("refused", "today")],
+        WAITING: [("waterfall", "waiting")],
+    }
+    return counts[group] if group in counts else abort(404)
+
+
+# a device
+
+
+def _device(desk: Desk, device_id: str) -> Response:
+    device = desk.device(device_id)
+    return _evidence(desk, device, staff()) if device else _reason_form(desk.registered(device_id), NOTHING_YET)
+
+
+def _look_up(desk: Desk, device_id: str) -> Response | Answer:
+    device, user = desk.registered(device_id), staff()
+    given = answered(request.form)
+    if given.fault:
+        return _reason_form(device, given, 422)
+    audit.look_up(desk.store, who(user), device_id, given.reason, clock())
+    return redirect(device_url(device_id), 303)
+
+
+def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
+    """The question that comes before a device."""
+    return written(
+        "desk_look_up.html",
+        code,
+        typed="",
+        hit=found(device),
+        given=given,
+        suggestions=reasons.SUGGESTIONS,
+        hours=audit.GRANT_HOURS,
+    )
+
+
+def _evidence(desk: Desk, device: Device, user: User) -> Response:
+    lang, zone, now = requested(), device.timezone, desk.data.now()
+    since = now - status.KEPT_DAYS * DAY_S
+    signals = desk.store.begin(partial(status.signal, desk.store, device.device_id, since, now))
+    history = desk.store.begin(partial(audit.entries, desk.store, device_id=device.device_id, limit=HISTORY))
+    known, entries = evidence(desk.store, device, now), history()
+    mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
+    return written(
+        "desk_device.html",
+        typed="",
+        device=device,
+        hit=found(device),
+        sending=health_view.sending(known, lang),
+        signal=health_view.signal(known, signals(), lang),
+        data=data_quality.data(known, lang),
+        counters=counters_view.counters(known, lang),
+        charts=health_view.charts(known, lang),
+        made=support_words.to_the_second(now, now, zone, lang),
+        zone_said=support_words.zone_said(now, zone, lang),
+        reason=reasons.said(mine.reason, lang) if mine else "",
+        until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
+        history=[audit_view.row(entry, clock(), zone, lang) for entry in entries],
+        history_size=HISTORY,
+        chart=View("household", device.device_id).to_url(),
+        done=request.args.get("done", ""),
+    )

@@ -1,0 +1,64 @@
+"""Instants, spans and shares as the desk says them: in the device's own time, with its zone where in doubt. Pure."""
+
+from aggregator.core import periods
+from aggregator.core.documents import Device
+from aggregator.core.periods import Window
+from dashboard.text.language import Language, text
+from dashboard.text.words import WEEKDAY_AND_DATE, duration, since, written, zone_name
+
+UTC = "UTC"
+SHORT_DAY, TINY_DAY = text("EEE d MMM"), text("EEE d")
+
+
+def instant(at: int, now: int, zone: str, lang: Language) -> str:
+    """`14:02`, `14:02 on Tuesday 17 November`; with the zone where the clocks have changed since."""
+    said = since(at, now, zone, lang)
+    then, today = periods.local(at, zone), periods.local(now, zone)
+    if then.utcoffset() == today.utcoffset():
+        return said
+    return lang.say("{time} ({zone})", time=said, zone=zone_name(then))
+
+
+def to_the_second(at: int, now: int, zone: str, lang: Language) -> str:
+    """The same, with seconds, for what came just now."""
+    local = periods.local(at, zone)
+    return instant(at, now, zone, lang).replace(local.format("HH:mm"), local.format("HH:mm:ss"), 1)
+
+
+def span(window: Window, now: int, zone: str, lang: Language) -> tuple[str, str]:
+    """The beginning and the end of a span; the end without its date where both are of one day."""
+    begin, end = instant(window.start, now, zone, lang), instant(window.end, now, zone, lang)
+    is_one_day = periods.day_of(window.start, zone) == periods.day_of(window.end, zone)
+    return begin, periods.local(window.end, zone).format("HH:mm") if is_one_day else end
+
+
+def short_day(day: str, lang: Language) -> str:
+    """`Tue 17 Nov`."""
+    return written("day", day, SHORT_DAY, lang)
+
+
+def long_day(day: str, lang: Language) -> str:
+    """`Tuesday 17 November`."""
+    return written("day", day, WEEKDAY_AND_DATE, lang)
+
+
+def share(part: float, lang: Language) -> str:
+    """A share in whole percent, but 100 % only for all of it, and 0 % only for none."""
+    percent = 100 if part >= 1 else 0 if part <= 0 else min(max(round(part * 100), 1), 99)
+    return f"{lang.number(percent)} %"
+
+
+def every(interval_s: int, lang: Language) -> str:
+    """`every 10 s`."""
+    return lang.say("every {duration}", duration=duration(interval_s, lang))
+
+
+def zone_said(now: int, zone: str, lang: Language) -> str:
+    """Whose clock all times on a page are."""
+    name = zone_name(periods.local(now, zone))
+    return lang.say("All times are those of {zone}, now {letters}.", zone=zone.replace("_", " "), letters=name)
+
+
+def home_name(device: Device) -> str:
+    """What to call a device's home: by its name, or else by its id."""
+    return device.name or device.device_id

@@ -1,0 +1,214 @@
+"""What stands in the tariff's form, as text: from a tariff, from what a browser sends, and after a button. Pure.
+
+A control is named by its place: `v0-from` is the first day of the version at the top, `v0-import` how its import is
+priced, `v0-import-2-rate` the rate of the third row of its times.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TypeVar
+
+from babel.numbers import get_decimal_symbol
+
+from aggregator.core.errors import WattfallError
+from aggregator.core.money import RATE_PLACES, plain, scaled
+from aggregator.tariffs.tariff import FLAT, HALF_HOURLY, HALVES, Rates, RateWindow, Tariff, TariffVersion, clock, flat
+from dashboard.text.language import MINOR, Language
+
+MOST_VERSIONS = 50
+MOST_ROWS = 20
+NONE, WINDOWS = "none", "windows"
+KINDS = {"import": (FLAT, WINDOWS, HALF_HOURLY), "export": (NONE, FLAT, WINDOWS, HALF_HOURLY)}
+_NIGHT_ENDS = 14  # half hours since midnight: where the two times of a new form meet
+
+T = TypeVar("T")
+
+
+class TooMuch(WattfallError):
+    """More than the form can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One time of day and its price, as typed."""
+
+    name: str = ""
+    start: str = "00:00"
+    end: str = "24:00"
+    days: str = "all"
+    rate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """How one direction is priced. What the other kinds would need stays, so that nothing typed is lost."""
+
+    kind: str  # one of KINDS
+    rate: str = ""
+    rows: tuple[Row, ...] = (Row(end=clock(_NIGHT_ENDS)), Row(start=clock(_NIGHT_ENDS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The prices from a day on."""
+
+    valid_from: str = ""
+    imported: Pricing = Pricing(FLAT)
+    exported: Pricing = Pricing(NONE)
+    standing_charge: str = ""
+    vat: str = ""
+    vat_included: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The whole form; the newest version comes first."""
+
+    currency: str
+    written_in: str  # the currency whose units stood beside the numbers when they were typed
+    versions: tuple[Version, ...]
+
+
+def fields_of(tariff: Tariff, language: Language) -> Fields:
+    """The form of a tariff. Raises TooMuch for one that no form can hold."""
+    rates = [one for version in tariff.versions for one in (version.import_rates, version.export_rates) if one]
+    if len(tariff.versions) > MOST_VERSIONS or any(len(one) > MOST_ROWS for one in rates if not isinstance(one, str)):
+        raise TooMuch("the tariff is longer than the form")
+    versions = tuple(_version(version, tariff.currency, language) for version in reversed(tariff.versions))
+    return Fields(tariff.currency, tariff.currency, versions)
+
+
+def first_fields(day: str, currency: str) -> Fields:
+    """The form of a household that has no tariff yet."""
+    return Fields(currency, currency, (Version(day),))
+
+
+def sent_fields(form: Mapping[str, str]) -> Fields:
+    """The form as a browser sends it. Raises TooMuch."""
+    versions = tuple(_sent_version(form, f"v{number}") for number in _numbers(form, "v{}-from", MOST_VERSIONS))
+    return Fields(form.get("currency", ""), form.get("written-in", ""), versions)
+
+
+def after(fields: Fields, action: str) -> Fields:
+    """The form after one of its buttons: `add`, `remove-0`, `add-0-import`, `remove-0-import-2`; else as it was."""
+    verb, _, place = action.partition("-")
+    if action == "add" and len(fields.versions) < MOST_VERSIONS:
+        return replace(fields, versions=(_next(fields.versions), *fields.versions))
+    number, direction, row = (*place.split("-"), "", "")[:3]
+    if not _is_index(number, fields.versions) or verb not in ("add", "remove"):
+        return fields
+    version = fields.versions[int(number)]
+    if direction not in KINDS:
+        kept = without(fields.versions, int(number)) if verb == "remove" else fields.versions
+        return replace(fields, versions=kept)
+    changed = _with_rows(version, direction, verb, row)
+    return replace(fields, versions=(*fields.versions[: int(number)], changed, *fields.versions[int(number) + 1 :]))
+
+
+def in_hundredths(currency: str) -> bool:
+    """Whether prices are typed in pence or cents."""
+    return currency in MINOR
+
+
+def number_text(value: Decimal, language: Language) -> str:
+    """A number as it is typed: exactly, without grouping, with the language's decimal sign."""
+    return f"{value:f}".replace(".", str(get_decimal_symbol(locale=language.locale)))
+
+
+def money_typed(amount: Decimal, currency: str, language: Language) -> str:
+    """An amount of a currency as it is typed, in its hundredths where people think in them."""
+    return number_text(_times_hundred(amount) if in_hundredths(currency) else amount, language)
+
+
+def without(items: tuple[T, ...], position: int) -> tuple[T, ...]:
+    """The items but one."""
+    return items[:position] + items[position + 1 :]
+
+
+def _times_hundred(value: Decimal) -> Decimal:
+    """Exactly, whatever the decimal context, without trailing zeros."""
+    return Decimal(plain(scaled(value, RATE_PLACES, "a number"), RATE_PLACES - 2, 0))
+
+
+def _version(version: TariffVersion, currency: str, language: Language) -> Version:
+    return Version(
+        version.valid_from,
+        _pricing(version.import_rates, currency, language),
+        _pricing(version.export_rates, currency, language),
+        money_typed(version.standing_charge, currency, language) if version.standing_charge else "",
+        number_text(_times_hundred(version.vat), language) if version.vat or not version.vat_included else "",
+        version.vat_included,
+    )
+
+
+def _pricing(rates: Rates | None, currency: str, language: Language) -> Pricing:
+    if rates is None:
+        return Pricing(NONE)
+    if isinstance(rates, str):
+        return Pricing(HALF_HOURLY)
+    if rates == flat(rates[0].rate):
+        return Pricing(FLAT, money_typed(rates[0].rate, currency, language))
+    return Pricing(WINDOWS, rows=tuple(_row(window, currency, language) for window in rates))
+
+
+def _row(window: RateWindow, currency: str, language: Language) -> Row:
+    start, end = clock(window.start), clock(window.end)
+    name = "" if window.name == f"{start}-{end}" else window.name
+    return Row(name, start, end, window.days, money_typed(window.rate, currency, language))
+
+
+def _sent_version(form: Mapping[str, str], place: str) -> Version:
+    return Version(
+        form.get(f"{place}-from", "").strip(),
+        _sent_pricing(form, f"{place}-import", FLAT),
+        _sent_pricing(form, f"{place}-export", NONE),
+        form.get(f"{place}-standing", "").strip(),
+        form.get(f"{place}-vat", "").strip(),
+        form.get(f"{place}-vat-included", "yes") != "no",
+    )
+
+
+def _sent_pricing(form: Mapping[str, str], place: str, default: str) -> Pricing:
+    kind = form.get(place, default)
+    rows = (
+        Row(*(form.get(f"{place}-{number}-{name}", "").strip() for name in ("name", "from", "to", "days", "rate")))
+        for number in _numbers(form, f"{place}-{{}}-rate", MOST_ROWS)
+    )
+    kinds = KINDS[place.rpartition("-")[2]]
+    return Pricing(kind if kind in kinds else default, form.get(f"{place}-rate", "").strip(), tuple(rows))
+
+
+def _numbers(form: Mapping[str, str], name: str, most: int) -> Iterator[int]:
+    """0, 1, 2 ... as long as the form has a control of that number."""
+    number = 0
+    while name.format(number) in form:
+        if number == most:
+            raise TooMuch(f"more than {most} of {name}")
+        yield number
+        number += 1
+
+
+def _next(versions: tuple[Version, ...]) -> Version:
+    """New prices begin as the newest ones, which is how most of them differ least."""
+    return replace(versions[0], valid_from="") if versions else Version()
+
+
+def _with_rows(version: Version, direction: str, verb: str, row: str) -> Version:
+    imported, exported = version.imported, version.exported
+    if direction == "import":
+        return replace(version, imported=replace(imported, rows=_rows_after(imported.rows, verb, row)))
+    return replace(version, exported=replace(exported, rows=_rows_after(exported.rows, verb, row)))
+
+
+def _rows_after(rows: tuple[Row, ...], verb: str, row: str) -> tuple[Row, ...]:
+    if verb == "add" and len(rows) < MOST_ROWS:
+        start = rows[-1].end if rows and rows[-1].end != clock(HALVES) else clock(0)
+        return (*rows, Row(start=start))
+    if verb == "remove" and len(rows) > 1 and _is_index(row, rows):
+        return without(rows, int(row))
+    return rows
+
+
+def _is_index(text: str, items: tuple[object, ...]) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 4 and int(text) < len(items)

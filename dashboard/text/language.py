@@ -1,0 +1,107 @@
+"""A language: its sentences, and numbers, money and dates as its readers write them. Pure.
+
+Sentences are looked up by their English wording, as gettext does. A sentence that is kept in a table before it is
+looked up is marked with `text`; tests/dashboard/text/test_languages.py finds every one and asks each catalogue for it.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from gettext import NullTranslations
+from typing import TypeVar
+
+from babel import Locale
+from babel.dates import format_date
+from babel.numbers import format_currency, format_decimal, get_currency_symbol
+
+from aggregator.core.money import UNIT_PLACES
+
+T = TypeVar("T", bound=Callable[..., str])
+
+MINOR = {"GBP": "p", "EUR": "ct"}  # hundredths, in which small prices are spoken of
+_cached: Callable[[T], T] = lru_cache(maxsize=8192)  # type: ignore[assignment]
+
+
+def text(sentence: str) -> str:
+    """The sentence itself, marked to be translated where it is said."""
+    return sentence
+
+
+class Language:
+    """One language as the screens use it."""
+
+    def __init__(self, code: str, catalogue: NullTranslations) -> None:
+        self.code = code  # BCP 47, for the page's lang attribute
+        self.locale = Locale.parse(code, sep="-")
+        self._catalogue = catalogue
+
+    def __repr__(self) -> str:
+        return f"Language({self.code!r})"
+
+    @property
+    def first_weekday(self) -> int:
+        """The day on which a week begins, 0 is Monday."""
+        return int(self.locale.first_week_day)
+
+    def say(self, sentence: str, /, **values: object) -> str:
+        """A sentence with its values filled in."""
+        return self._catalogue.gettext(sentence).format(**values)
+
+    def count(self, one: str, many: str, number: int, /, **values: object) -> str:
+        """The sentence for a number of things; `{number}` stands for it."""
+        form = self._catalogue.ngettext(one, many, number)
+        return form.format(number=self.number(number), **values)
+
+    def number(self, value: int | Decimal, places: int = 0) -> str:
+        """A number rounded half to even, with its thousands grouped."""
+        return _number(Decimal(value), places, self.locale)
+
+    def money(self, units: int, currency: str) -> str:
+        """An amount in units of 10^-13: `£2.31`."""
+        return _money(units, currency, self.locale)
+
+    def round_money(self, units: int, currency: str) -> str:
+        """An amount that is a guess, without hundredths: `£64`."""
+        return _money(units, currency, self.locale, is_round=True)
+
+    def price(self, units: int, currency: str) -> str:
+        """A small amount in its hundredths where people speak of them so: `24.5 p`, else as money."""
+        minor = MINOR.get(currency)
+        if minor is None or abs(units) >= 10**UNIT_PLACES:
+            return self.money(units, currency)
+        value = Decimal(units).scaleb(2 - UNIT_PLACES)
+        return f"{_number(value, 1, self.locale).removesuffix(_number(Decimal(0), 1, self.locale)[1:])} {minor}"
+
+    def symbol(self, currency: str) -> str:
+        """What the currency is called beside a number: `£`."""
+        return str(get_currency_symbol(currency, locale=self.locale))
+
+    def date(self, day: date, pattern: str) -> str:
+        """A date in a CLDR pattern, which each language orders in its own way."""
+        return _date(date(day.year, day.month, day.day), self._catalogue.gettext(pattern), self.locale)
+
+
+@_cached
+def _number(value: Decimal, places: int, locale: Locale) -> str:
+    pattern = "#,##0" + ("." + "0" * places if places else "")
+    rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
+    return str(format_decimal(rounded + 0, pattern, locale=locale)).replace("-", "−")
+
+
+@_cached
+def _money(units: int, currency: str, locale: Locale, is_round: bool = False) -> str:
+    pattern = locale.currency_formats["standard"].pattern
+    amount = format_currency(
+        Decimal(units).scaleb(-UNIT_PLACES),
+        currency,
+        pattern.replace(".00", "") if is_round else None,
+        locale=locale,
+        currency_digits=not is_round,
+    )
+    return str(amount).replace("-", "−")
+
+
+@_cached
+def _date(day: date, pattern: str, locale: Locale) -> str:
+    return str(format_date(day, pattern, locale=locale))

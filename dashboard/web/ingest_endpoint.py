@@ -1,0 +1,161 @@
+"""`POST /ingest`: readings over HTTP, each device with a token of its own.
+
+The answer says what became of each item: 202 when what was good is durable, 400 where nothing was, 401 without a good
+token, 413 for too much at once, 429 for too much in too short a time, 503 while the store is away. The same again does
+no harm. `watched` says whether somebody is looking, for those that send their power only then.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
+from aggregator.core.periods import block_start
+from aggregator.intake import live_viewers, tokens
+from aggregator.intake.formats.bodies import LARGEST, TooLarge, inflated
+from aggregator.intake.formats.catalogue import FORMATS, Format, read_whole
+from aggregator.intake.formats.message import Content, Origin, Unread
+from aggregator.intake.ingest import Outcome
+from aggregator.intake.limits import Limits
+from aggregator.intake.received import Received, keep_refused, show_live, take_in
+from aggregator.store.port import Store
+
+PATH = "/ingest"
+BLOCK = "application/vnd.wattfall.block"
+MOST_NAMED = 100  # items whose refusal is told
+RETRY_S = 5
+_TYPES = {BLOCK: "block"}
+log = logging.getLogger(__name__)
+
+
+class Fault(Exception):
+    """A request that is answered with this status, and why."""
+
+    def __init__(self, status: int, reason: str, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.answer = {"reason": reason, "detail": detail}
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What requests are taken in with."""
+
+    store: Store
+    default_zone: str
+    clock: Callable[[], float] = time.time
+    limits: Limits = field(default_factory=Limits)
+
+    def take_in(self) -> Response:
+        """The answer to the request at hand."""
+        now = self.clock()
+        device_id = self._sender(int(now))
+        try:
+            body = self._body(device_id, now)
+        except Refused as why:
+            keep_refused(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
+            raise
+        content = self._content(device_id, body, int(now))
+        outcome = self._kept(device_id, content, int(now))
+        refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
+        is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
+        answer = {**outcome.as_json(), "refused": refused, "watched": live_viewers.is_watched(self.store, device_id)}
+        return _json(answer, 202 if is_any else 400)
+
+    def _sender(self, now: int) -> str:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        device_id = tokens.device_of(self.store, token.strip(), now) if scheme.lower() == "bearer" else ""
+        if not device_id:
+            raise Fault(
+                401,
+                "no_token",
+                "send `Authorization: Bearer TOKEN`; `wattfall device token DEVICE` makes one",
+                **{"WWW-Authenticate": 'Bearer realm="wattfall"'},
+            )
+        return device_id
+
+    def _body(self, device_id: str, now: float) -> bytes:
+        """The body, which is not read before it is known to be within measure."""
+        size = request.content_length or 0
+        wait = self.limits.take(device_id, min(size, LARGEST), now)
+        if wait:
+            raise Fault(429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)})
+        request.max_content_length = LARGEST + 1  # one that does not say how long it is is cut off there
+        body = request.get_data(cache=False) if size <= LARGEST else b""
+        if max(size, len(body)) > LARGEST:
+            raise TooLarge(f"more than {LARGEST} bytes")
+        if len(body) < size:
+            raise Refused("wrong_format", f"{len(body)} bytes of {size} have come")
+        whole = inflated(body, request.headers.get("Content-Encoding", "").strip().lower())
+        self.limits.charge(device_id, len(whole) - size, 0)
+        return whole
+
+    def _content(self, device_id: str, body: bytes, now: int) -> Content:
+        one = _format()
+        device = self.store.device(device_id) if one.is_local else None
+        origin = Origin(device_id, now, device.timezone if device else self.default_zone, request.args.get("part", ""))
+        content = read_whole(one, body, origin)
+        self.limits.charge(device_id, 0, len({(one.device_id, block_start(one.at)) for one in content.readings}))
+        return content
+
+    def _kept(self, device_id: str, content: Content, now: int) -> Outcome:
+        if "live" in request.args:
+            shown_live = show_live(self.store, content, now, self.default_zone)
+            shown_live.reasons.update(keep_refused(self.store, [Received(device_id, content)], now))
+            return shown_live
+        if request.mimetype == BLOCK:
+            live_viewers.note_edge(self.store, device_id, now)
+        return take_in(self.store, [Received(device_id, content)], now, self.default_zone)
+
+
+def register(server: Flask, door: Door) -> None:
+    """Add the address to a server."""
+    api = Blueprint("ingest", __name__)
+
+    @api.post(PATH)
+    def ingest() -> Response:
+        return door.take_in()
+
+    @api.errorhandler(Fault)
+    def fault(error: Fault) -> Response:
+        return _json(error.answer, error.status, error.headers)
+
+    @api.errorhandler(Refused)
+    def refused(error: Refused) -> Response:
+        return _json({"reason": error.reason, "detail": error.detail}, 413 if isinstance(error, TooLarge) else 400)
+
+    @api.errorhandler(HTTPException)
+    def unreadable(error: HTTPException) -> Response:
+        reason = "message_too_long" if error.code == 413 else "wrong_format"
+        return _json({"reason": reason, "detail": error.name}, error.code or 400)
+
+    @api.errorhandler(StoreAway)
+    @api.errorhandler(StoreUnusable)
+    def away(error: Exception) -> Response:
+        log.warning("not taken in: %s", error)
+        return _json({"reason": "store_away", "detail": "try again"}, 503, {"Retry-After": str(RETRY_S)})
+
+    server.register_blueprint(api)
+
+
+def _format() -> Format:
+    name = request.args.get("format") or _TYPES.get(request.mimetype, "json")
+    if name not in FORMATS:
+        raise Fault(400, "wrong_format", f"format is {shown(name)}; there are {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def _item(unread: Unread) -> dict[str, object]:
+    return {"item": unread.item, "reason": unread.why.reason, "detail": unread.why.detail}
+
+
+def _json(content: object, status: int, headers: dict[str, str] | None = None) -> Response:
+    answer = Response(orjson.dumps(content), status, headers, mimetype="application/json")
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

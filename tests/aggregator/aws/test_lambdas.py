@@ -1,0 +1,280 @@
+import base64
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from aggregator.aws import dead_letters
+from aggregator.aws.dead_letters import DeadLetter, bundles
+from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
+from aggregator.core.documents import Device, Document
+from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall.worker import drain
+
+MIDNIGHT = 1_795_392_000  # 2026-11-23T00:00:00Z
+NOW = MIDNIGHT + 86_400
+ZONE = "Europe/London"
+LEVELS = (DAYS, MONTHS, YEARS)
+KEYS = {"readings": "b", "day": "p", "month": "p"}
+
+
+class Failing(SqliteStore):
+    """A store whose writes of documents fail when it is told so."""
+
+    fails: Callable[[str, str], Exception | None] = staticmethod(lambda *_: None)
+
+    def merge_parts(self, level: str, device_id: str, period: str, *rest: Any) -> bool:  # noqa: ANN401 - handed on
+        error = self.fails(level, device_id)
+        if error:
+            raise error
+        return super().merge_parts(level, device_id, period, *rest)
+
+
+class Stack:
+    """The functions on a store, and what they have put aside."""
+
+    def __init__(self, store: Failing) -> None:
+        self.store, self.letters = store, list[DeadLetter]()
+        self.functions = Functions(store, ZONE, self.letters.extend, clock=lambda: NOW)
+
+    def ingest(self, *payloads: bytes, partition: str = "cad-1") -> list[str]:
+        answer = self.functions.ingest({"Records": [message(at, one, partition) for at, one in enumerate(payloads)]})
+        return failed(answer)
+
+    def carry_all(self) -> list[dict[str, Any]]:
+        """Every level's change records to the next, as event source mappings would; returns the records."""
+        records = []
+        for level in LEVELS:
+            changes = self.store.changes(level.child, 10_000)
+            batch = [record(level.child, change.device_id, change.key, n) for n, change in enumerate(changes)]
+            assert failed(self.functions.carry(level, {"Records": batch})) == []
+            self.store.settle(changes)
+            records += batch
+        return records
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(Failing(str(tmp_path / "stack.db")))
+
+
+@contextmanager
+def failing(stack: Stack, fails: Callable[[str, str], Exception | None]) -> Iterator[None]:
+    stack.store.fails = fails
+    yield
+    stack.store.fails = lambda *_: None
+
+
+def message(number: int, payload: bytes, partition: str = "cad-1") -> dict[str, Any]:
+    source = {"data": base64.b64encode(payload).decode(), "partitionKey": partition, "sequenceNumber": f"in-{number}"}
+    return {"kinesis": source}
+
+
+def record(table: str, device_id: str, key: str, number: int, **images: object) -> dict[str, Any]:
+    keys = {"d": {"S": device_id}, KEYS[table]: {"N" if table == "readings" else "S": key}}
+    change = {"Keys": keys, "SequenceNumber": f"seq-{number}", "NewImage": {"n": {"N": "1"}}} | images
+    return {"eventName": "MODIFY", "dynamodb": change}
+
+
+def failed(answer: Answer) -> list[str]:
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def readings(device_id: str = "cad-1", count: int = 3 * 360) -> list[Reading]:
+    return [Reading(device_id, MIDNIGHT + 10 * n, 500, 1000 + n, None) for n in range(count)]
+
+
+def line(reading: Reading, **more: object) -> bytes:
+    return orjson.dumps(as_message(reading) | more)
+
+
+def as_message(reading: Reading) -> dict[str, object]:
+    at = f"2026-11-23T{(reading.at - MIDNIGHT) // 3600:02}:{reading.at // 60 % 60:02}:{reading.at % 60:02}Z"
+    return {"device_id": reading.device_id, "at": at, "power_w": reading.power_w, "import_wh": reading.import_wh}
+
+
+def documents(store: SqliteStore, device_id: str = "cad-1") -> list[Document | None]:
+    levels = ("day", "month", "year")
+    return [store.document(level, device_id, period) for level in levels for period in store.periods(level, device_id)]
+
+
+def by_the_worker(tmp_path: Path, sent: Sequence[Reading]) -> list[Document | None]:
+    store = SqliteStore(str(tmp_path / "worker.db"))
+    ingest(store, sent, NOW, ZONE)
+    drain(store)
+    return documents(store)
+
+
+def test_the_functions_make_what_the_worker_makes(stack: Stack, tmp_path: Path) -> None:
+    sent = readings()
+    assert stack.ingest(*map(line, sent)) == []
+    stack.carry_all()
+    assert documents(stack.store) == by_the_worker(tmp_path, sent)
+    assert len(documents(stack.store)) == 3
+
+
+def test_batches_and_lines_are_messages_too(stack: Stack) -> None:
+    first, second, *rest = readings(count=10)
+    batch = orjson.dumps({"readings": [as_message(first), as_message(second)], "topic_device": "cad-1"})
+    assert stack.ingest(batch, b"\n".join(map(line, rest))) == []
+    assert stack.store.readings("cad-1", MIDNIGHT, MIDNIGHT) == [first, second, *rest]
+    assert not stack.letters
+
+
+def test_a_message_that_cannot_be_read_is_put_aside_with_its_payload_and_the_rest_is_taken(stack: Stack) -> None:
+    good = readings(count=2)
+    assert stack.ingest(b"{nonsense", line(good[0]), b'{"device_id": "cad-1"}', b"\xff", line(good[1])) == []
+    assert [letter.payload for letter in stack.letters] == ["{nonsense", '{"device_id": "cad-1"}', "\\xff"]
+    assert stack.letters[0].reason.startswith("malformed_json")
+    assert stack.store.readings("cad-1", MIDNIGHT, MIDNIGHT) == good
+
+
+def test_a_device_cannot_write_as_another(stack: Stack) -> None:
+    (reading,) = readings(count=1)
+    stack.ingest(line(reading, topic_device="cad-2"))
+    stack.functions.live(as_message(reading) | {"topic_device": "cad-2"})
+    assert stack.store.devices() == []
+    assert stack.store.live("cad-1") is None
+    assert "was sent by 'cad-2'" in stack.letters[0].reason
+
+
+def test_live_state_comes_at_once_and_only_from_newer_readings(stack: Stack) -> None:
+    old, new = readings(count=2)
+    for reading in (new, old):
+        stack.functions.live(as_message(reading) | {"topic_device": "cad-1"})
+    live = stack.store.live("cad-1")
+    assert live
+    assert (live.at, live.power_w, live.received_at) == (new.at, 500, NOW)
+    assert stack.store.changes("readings", 10) == []
+
+
+def test_an_implausible_power_is_not_shown_live(stack: Stack) -> None:
+    stack.store.put_device(Device("cad-1", ZONE, max_power_w=400))
+    stack.functions.live(as_message(readings(count=1)[0]))
+    live = stack.store.live("cad-1")
+    assert live
+    assert live.power_w is None
+    assert live.import_wh == 1000
+
+
+def test_a_refused_live_reading_raises_nothing(stack: Stack) -> None:
+    stack.functions.live({"device_id": "cad-1", "topic_device": "cad-1"})
+    assert stack.letters == []  # `ingest` gets it too, and puts it aside
+
+
+def test_a_store_that_is_away_gets_the_first_record_not_done_again_and_nothing_after_it_is_tried(stack: Stack) -> None:
+    for name in ("a", "b", "c"):
+        ingest(stack.store, readings(name), NOW, ZONE)
+    start = str(MIDNIGHT)
+    batch = [record("readings", name, start, n) for n, name in enumerate("abacb")]
+    tried = []
+
+    def away(_: str, device_id: str) -> Exception | None:
+        tried.append(device_id)
+        return StoreAway("away") if device_id == "b" else None
+
+    with failing(stack, away):
+        assert failed(stack.functions.carry(DAYS, {"Records": batch})) == ["seq-1"]
+    assert tried == ["a", "b"]
+    assert stack.store.document("day", "a", "2026-11-23")
+    assert not stack.letters
+
+
+def test_an_unusable_store_puts_nothing_aside(stack: Stack) -> None:
+    ingest(stack.store, readings(), NOW, ZONE)
+    batch = {"Records": [record("readings", "cad-1", str(MIDNIGHT), 0)]}
+    with failing(stack, lambda *_: StoreUnusable("no rights")):
+        assert failed(stack.functions.carry(DAYS, batch)) == ["seq-0"]
+    assert not stack.letters
+
+
+def test_a_record_that_can_never_succeed_is_put_aside_alone(stack: Stack) -> None:
+    for name in ("a", "b", "c"):
+        ingest(stack.store, readings(name), NOW, ZONE)
+    batch = [record("readings", name, str(MIDNIGHT), n) for n, name in enumerate("abc")]
+    with failing(stack, lambda _, device_id: ValueError("damaged") if device_id == "b" else None):
+        assert failed(stack.functions.carry(DAYS, {"Records": batch})) == []
+    assert stack.letters == [DeadLetter("day", "ValueError('damaged')", f"readings b {MIDNIGHT}")]
+    assert stack.store.document("day", "a", "2026-11-23")
+    assert stack.store.document("day", "c", "2026-11-23")
+
+
+def test_of_a_device_only_the_record_at_fault_is_put_aside(stack: Stack) -> None:
+    ingest(stack.store, readings(), NOW, ZONE)
+    batch = [
+        record("readings", "cad-1", key, n) for n, key in enumerate((str(MIDNIGHT), "never", str(MIDNIGHT + 3600)))
+    ]
+    assert failed(stack.functions.carry(DAYS, {"Records": batch})) == []
+    assert [letter.payload for letter in stack.letters] == ["readings cad-1 never"]
+    day = stack.store.document("day", "cad-1", "2026-11-23")
+    assert day
+    assert {"h00", "h01"} <= set(day.parts)
+
+
+def test_records_that_changed_nothing_and_expiries_are_passed_over(stack: Stack) -> None:
+    ingest(stack.store, readings(), NOW, ZONE)
+    image = {"d": {"S": "cad-1"}, "v": {"B": "AAAA"}}
+    same = record("readings", "cad-1", str(MIDNIGHT), 0, OldImage=image, NewImage=dict(image))
+    expiry = record("readings", "cad-1", str(MIDNIGHT), 1, OldImage=image)
+    del expiry["dynamodb"]["NewImage"]
+    expiry |= {"eventName": "REMOVE", "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
+    assert failed(stack.functions.carry(DAYS, {"Records": [same, expiry]})) == []
+    assert stack.store.periods("day", "cad-1") == []
+
+
+def test_records_that_come_again_change_nothing(stack: Stack) -> None:
+    stack.ingest(*map(line, readings()))
+    records = stack.carry_all()
+    before = documents(stack.store)
+    for level, table in zip(LEVELS, ("readings", "day", "month"), strict=True):
+        again = [one for one in records if KEYS[table] in one["dynamodb"]["Keys"] and _is_of(one, table)]
+        assert again
+        stack.functions.carry(level, {"Records": again * 2})
+    assert documents(stack.store) == before
+    assert [stack.store.changes(table, 10) for table in KEYS] == [[], [], []]
+
+
+def _is_of(one: dict[str, Any], table: str) -> bool:
+    ((_, key),) = one["dynamodb"]["Keys"][KEYS[table]].items()
+    return len(key) == {"readings": 10, "day": 10, "month": 7}[table] and (table == "readings") == key.isdigit()
+
+
+def test_whatever_fails_once_and_however_batches_are_cut_the_charts_come_out_the_same(
+    stack: Stack, tmp_path: Path
+) -> None:
+    sent, chance = readings(), random.Random(7)
+    payloads = list(map(line, sent)) * 2
+    chance.shuffle(payloads)
+    while payloads:
+        size = chance.randint(1, 400)
+        stack.ingest(*payloads[:size])
+        payloads = payloads[size:]
+        _carry_with_failures(stack, chance)
+    assert documents(stack.store) == by_the_worker(tmp_path, sent)
+    assert not stack.letters
+
+
+def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
+    """As a mapping does it: from the first failure on, again; each attempt fails at a random write or not at all."""
+    for level in LEVELS:
+        changes = stack.store.changes(level.child, 10_000)
+        batch = [record(level.child, change.device_id, change.key, n) for n, change in enumerate(changes)]
+        while batch:
+            with failing(stack, lambda *_: StoreAway("away") if chance.random() < 0.4 else None):
+                again = failed(stack.functions.carry(level, {"Records": batch}))
+            first = [n for n, one in enumerate(batch) if one["dynamodb"]["SequenceNumber"] in again]
+            batch = batch[first[0] :] if first else []
+        stack.store.settle(changes)
+
+
+def test_dead_letters_go_in_messages_that_a_queue_takes() -> None:
+    big = "y" * (dead_letters.BYTES // 2)
+    assert list(bundles(["x", "x", big, big, big * 3, "x"])) == [f"x\nx\n{big}", big, big * 3, "x"]
+    assert list(bundles([])) == []

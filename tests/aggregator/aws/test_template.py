@@ -1,0 +1,204 @@
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
+
+from aggregator.aws import costs, lambdas, package
+from aggregator.store.dynamodb import items
+
+FUNCTIONS = {"LiveFunction", "IngestFunction", "DaysFunction", "MonthsFunction", "YearsFunction", "FleetFunction"}
+STREAMS = {
+    "IngestFunction": "Incoming",
+    "DaysFunction": "Readings",
+    "MonthsFunction": "Days",
+    "YearsFunction": "Months",
+}
+INNER = re.compile(r"\$\{(?P<resource>[A-Za-z]+)\.Arn\}/(stream|aws/lambda)/\*")
+Resource = dict[str, Any]
+
+
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML with CloudFormation's short forms."""
+
+
+def _long_form(loader: Any, tag: str, node: Any) -> object:  # noqa: ANN401 - yaml has no types
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {"Ref": value} if tag == "Ref" else {f"Fn::{tag}": value.split(".", 1) if tag == "GetAtt" else value}
+    made = loader.construct_sequence(node, deep=True)
+    return {tag: made[0]} if tag == "Condition" else {f"Fn::{tag}": made}
+
+
+Loader.add_multi_constructor("!", _long_form)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """The template as written."""
+    content: dict[str, Any] = yaml.load(package.TEMPLATE.read_text(), Loader)
+    return content
+
+
+@cache
+def translated() -> dict[str, Resource]:
+    """The resources that AWS makes of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+        whole = yaml.load(package.TEMPLATE.read_text().replace("function.zip", "s3://code/function.zip"), Loader)
+        resources: dict[str, Resource] = transform(whole, {}, dict)["Resources"]
+        return resources
+
+
+def of_type(kind: str) -> dict[str, Resource]:
+    found = {name: one["Properties"] for name, one in translated().items() if one["Type"] == kind}
+    assert found, f"no {kind}"
+    return found
+
+
+def statements() -> Iterator[tuple[str, Resource]]:
+    for name, role in of_type("AWS::IAM::Role").items():
+        assert "ManagedPolicyArns" not in role, f"{name} takes on what others decide"
+        for policy in role["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield name, statement
+
+
+def listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def default(parameter: str) -> object:
+    return template()["Parameters"][parameter]["Default"]
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    assert lint(package.TEMPLATE.read_text()) == []
+
+
+def test_no_role_has_a_wildcard_for_a_resource_or_an_action() -> None:
+    for name, statement in statements():
+        assert statement["Effect"] == "Allow"
+        for action in listed(statement["Action"]):
+            assert "*" not in action, f"{name}: {action}"
+        for resource in listed(statement["Resource"]):
+            assert _is_of_the_stack(resource), f"{name}: {resource}"
+
+
+def _is_of_the_stack(resource: Resource) -> bool:
+    """A resource of ours itself, or what is inside of one."""
+    if "Fn::GetAtt" in resource:
+        return resource["Fn::GetAtt"][0] in translated()
+    inner = INNER.fullmatch(resource["Fn::Sub"])
+    return inner is not None and inner["resource"] in translated()
+
+
+def test_every_function_has_a_role_of_its_own() -> None:
+    functions = of_type("AWS::Lambda::Function")
+    roles = [function["Role"]["Fn::GetAtt"][0] for function in functions.values()]
+    assert set(functions) == FUNCTIONS
+    assert len(set(roles)) == len(FUNCTIONS)
+
+
+def test_only_the_step_of_a_level_writes_its_documents() -> None:
+    writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+    for table in ("Days", "Months", "Years"):
+        of_table = [one for one in statements() if {"Fn::GetAtt": [table, "Arn"]} in listed(one[1]["Resource"])]
+        writers = {name for name, statement in of_table if writes & set(listed(statement["Action"]))}
+        assert writers == {f"{table}Role"}
+
+
+def test_nothing_is_public() -> None:
+    kinds = {resource["Type"] for resource in translated().values()}
+    assert not kinds & {"AWS::Lambda::Url", "AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
+    assert not any(kind.startswith(("AWS::ApiGateway", "AWS::EC2", "AWS::Cognito")) for kind in kinds)
+    for bucket in of_type("AWS::S3::Bucket").values():
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    for permission in of_type("AWS::Lambda::Permission").values():
+        is_of_a_clock = permission["Principal"] == "events.amazonaws.com"  # whose rule's name says the account
+        assert is_of_a_clock or permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+        assert permission["SourceArn"]["Fn::GetAtt"][0] in translated()
+
+
+def test_a_device_may_only_write_under_its_own_name() -> None:
+    ((policy),) = of_type("AWS::IoT::Policy").values()
+    own = "${!iot:Connection.Thing.ThingName}"
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert statement["Action"] in {"iot:Connect", "iot:Publish"}
+        for resource in listed(statement["Resource"]):
+            assert own in resource["Fn::Sub"]
+            assert "*" not in resource["Fn::Sub"]
+
+
+@pytest.mark.parametrize("table", items.TABLES, ids=lambda table: table.name)
+def test_tables_are_as_the_store_wants_them_and_outlive_the_stack(table: items.Table) -> None:
+    made = translated()[table.name.capitalize()]
+    properties, wanted = made["Properties"], items.table_request("PREFIX", table)
+    assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert properties["TableName"] == {"Fn::Sub": f"${{Prefix}}-{table.name}"}
+    for name in ("BillingMode", "KeySchema", "AttributeDefinitions"):
+        assert properties[name] == wanted[name]
+    stream = wanted.get("StreamSpecification", {}).get("StreamViewType")
+    assert properties.get("StreamSpecification", {}).get("StreamViewType") == stream
+    assert properties.get("TimeToLiveSpecification", {}).get("AttributeName") == table.expires
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_every_level_has_a_function_on_the_stream_of_the_level_below() -> None:
+    below = {
+        level.name: items.TABLE_OF[level.child].capitalize() for level in (lambdas.DAYS, lambdas.MONTHS, lambdas.YEARS)
+    }
+    assert below == {level: STREAMS[f"{level.capitalize()}sFunction"] for level in below}
+    for name, function in of_type("AWS::Lambda::Function").items():
+        module, handler = function["Handler"].rsplit(".", 1)
+        assert module == lambdas.__name__
+        assert callable(getattr(lambdas, handler))
+        assert f"{handler.capitalize()}Function" == name
+
+
+def test_a_batch_that_fails_is_cut_retried_and_kept_but_not_for_ever() -> None:
+    mappings = of_type("AWS::Lambda::EventSourceMapping").values()
+    found = {mapping["FunctionName"]["Ref"]: mapping["EventSourceArn"]["Fn::GetAtt"][0] for mapping in mappings}
+    assert found == STREAMS
+    for mapping in mappings:
+        assert mapping["StartingPosition"] == "TRIM_HORIZON"
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["BisectBatchOnFunctionError"] is True
+        assert mapping["MaximumRetryAttempts"] == {"Ref": "RetryAttempts"}
+        assert mapping["MaximumRecordAgeInSeconds"] == {"Ref": "RecordAge"}
+        assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["DeadBatches", "Arn"]}
+    assert template()["Parameters"]["RecordAge"]["MaxValue"] < 86_400, "streams forget after a day"
+
+
+def test_alarms_watch_lateness_failures_throttling_and_what_was_put_aside() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    assert alarms.pop("PutAsideAlarm")["Namespace"] == "Wattfall"
+    assert {one["LogGroupName"]["Ref"] for one in of_type("AWS::Logs::MetricFilter").values()} == {
+        "DaysLog",
+        "MonthsLog",
+        "YearsLog",
+    }
+    watched = {(alarm["MetricName"], str(alarm["Dimensions"][0]["Value"])) for alarm in alarms.values()}
+    for function in STREAMS:
+        assert ("IteratorAge", str({"Ref": function})) in watched
+    for function in FUNCTIONS:
+        assert ("Errors", str({"Ref": function})) in watched
+        assert ("Throttles", str({"Ref": function})) in watched
+    for table in ("Live", "Readings", "Days", "Months", "Years"):
+        assert ("WriteThrottleEvents", str({"Ref": table})) in watched
+    assert ("ApproximateNumberOfMessagesVisible", str({"Fn::GetAtt": ["DeadLetters", "QueueName"]})) in watched
+
+
+def test_what_the_package_and_the_costs_assume_is_so() -> None:
+    function = template()["Globals"]["Function"]
+    assert function["CodeUri"] == package.CODE
+    assert function["Runtime"] == f"python{package.PYTHON}"
+    assert function["MemorySize"] == costs.MEMORY_GB * 1024
+    assert default("WaterfallWindow") == costs.WATERFALL_WINDOW_S
+    assert default("HigherWindow") == costs.HIGHER_WINDOW_S
+    assert default("RetentionDays") == costs.RETENTION_DAYS

@@ -1,0 +1,288 @@
+"""The command line is a contract: what it prints, where, and with what exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aggregator.core.documents import Part
+from aggregator.core.readings import REASONS
+from aggregator.store import open_store
+from dashboard.commands.main import main
+
+MORNING = datetime(2026, 6, 1, 8, tzinfo=UTC)
+
+
+def reading(device_id: str = "cad-1", minutes: int = 0, **fields: object) -> str:
+    at = (MORNING + timedelta(minutes=minutes)).isoformat()
+    return json.dumps({"device_id": device_id, "at": at, **fields})
+
+
+@pytest.fixture(autouse=True)
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    monkeypatch.setenv("WATTFALL_STORE", url)
+    return url
+
+
+def wattfall(*arguments: str, text: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, input=text)
+
+
+def last_line(result: Result) -> dict[str, object]:
+    outcome = json.loads(result.stdout.splitlines()[-1])
+    assert isinstance(outcome, dict)
+    return outcome
+
+
+def test_ingest_counts_what_it_took_in_on_the_last_line() -> None:
+    text = "\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(5)])
+
+    assert last_line(wattfall("ingest", text=text)) == {"accepted": 5, "unchanged": 0, "rejected": 0, "reasons": {}}
+    again = wattfall("ingest", "-", text=text)
+    assert last_line(again) == {"accepted": 0, "unchanged": 5, "rejected": 0, "reasons": {}}
+    assert again.exit_code == 0
+
+
+def test_ingest_names_each_refused_line_and_takes_the_rest() -> None:
+    good = reading(import_wh=1)
+    lines = [good, "{", "[]", reading(import_wh=-5), reading(power_w="x"), "", reading(minutes=1, import_wh=2)]
+    result = wattfall("ingest", text="\n".join(lines))
+
+    assert last_line(result) == {
+        "accepted": 2,
+        "unchanged": 0,
+        "rejected": 4,
+        "reasons": {"malformed_json": 1, "negative_register": 1, "not_a_number": 1, "not_an_object": 1},
+    }
+    named = [line.split(": ")[:2] for line in result.stderr.splitlines()]
+    assert named == [
+        ["line 2", "malformed_json"],
+        ["line 3", "not_an_object"],
+        ["line 4", "negative_register"],
+        ["line 5", "not_a_number"],
+    ]
+    assert result.exit_code == 0
+    assert {reason for _, reason in named} <= set(REASONS)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "{}\n", b"\x00\xff\xfe binary \x80\n"])
+def test_ingest_of_nothing_useful_exits_with_1(text: str | bytes) -> None:
+    result = wattfall("ingest", text=text)
+
+    assert result.exit_code == 1
+    assert last_line(result)["accepted"] == 0
+
+
+def test_a_line_of_two_megabytes_is_one_reason_and_the_rest_is_taken() -> None:
+    result = wattfall(
+        "ingest", text=reading(import_wh=1) + "\n" + "x" * 2_000_000 + "\n" + reading(minutes=1, power_w=5)
+    )
+
+    assert last_line(result) == {"accepted": 2, "unchanged": 0, "rejected": 1, "reasons": {"line_too_long": 1}}
+
+
+def test_an_unknown_device_registers_itself_in_london() -> None:
+    wattfall("ingest", text=reading("new-1", power_w=5))
+
+    assert wattfall("device", "list").stdout == "new-1\tEurope/London\t100000 W\n"
+
+
+def test_show_day_as_json_has_every_hour_and_half_hour_with_its_offset() -> None:
+    text = "\n".join([reading(minutes=minutes, import_wh=1000 + minutes * 10) for minutes in range(61)])
+    wattfall("ingest", text=text)
+    day = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
+
+    assert set(day) == {
+        *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "coverage"),
+        *("parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
+    }
+    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0416)
+    assert len(day["parts"]) == 24
+    assert len(day["half_hours"]) == 48
+    assert day["parts"][9] == {
+        "start": "2026-06-01T09:00:00+01:00",
+        "end": "2026-06-01T10:00:00+01:00",
+        "import_wh": 600,
+        "export_wh": None,
+        "estimated_wh": 0,
+        "coverage": 1.0,
+        "cost": None,
+        "export_earnings": None,
+        "standing_charge": None,
+        "unpriced_wh": 0,
+    }
+    assert day["parts"][8]["import_wh"] is None
+    assert day["parts"][8]["estimated_wh"] is None
+    assert day["parts"][8]["coverage"] == 0
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-10-25", 25), ("2026-03-29", 23)])
+def test_show_day_when_the_clocks_change_has_the_hours_of_that_day(day: str, hours: int) -> None:
+    wattfall("device", "set", "cad-1")
+    parts = json.loads(wattfall("show", "day", "cad-1", day, "--json").stdout)["parts"]
+
+    assert len(parts) == hours
+    assert len({part["start"] for part in parts}) == hours
+
+
+def test_show_month_and_year_have_a_part_a_day_and_a_month() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in (0, 4)]))
+    month = json.loads(wattfall("show", "month", "cad-1", "2026-06", "--json").stdout)
+    year = json.loads(wattfall("show", "year", "cad-1", "2026", "--json").stdout)
+
+    assert [len(month["parts"]), len(year["parts"])] == [30, 12]
+    assert month["parts"][0]["import_wh"] == year["parts"][5]["import_wh"] == 4
+    assert year["parts"][6]["import_wh"] is None
+
+
+def test_show_live_is_the_newest_reading() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=2, power_w=612), reading(minutes=1, power_w=100)]))
+    live = json.loads(wattfall("show", "live", "cad-1", "--json").stdout)
+
+    assert (live["power_w"], live["at"]) == (612, "2026-06-01T08:02:00Z")
+    assert "612 W" in wattfall("show", "live", "cad-1").stdout
+
+
+def test_show_prints_a_table_for_people() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes * 100) for minutes in range(61)]))
+    lines = wattfall("show", "day", "cad-1", "2026-06-01").stdout.splitlines()
+
+    assert lines[0] == "cad-1 · 2026-06-01 · Europe/London"
+    assert lines[11].split() == ["09:00", "6.000", "-", "0.000", "100%"]
+    assert lines[-1].split() == ["total", "6.000", "-", "0.000", "4%"]
+
+
+def test_moving_a_device_to_another_zone_cuts_its_days_anew() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(0, 1440, 4)]))
+    result = wattfall("device", "set", "cad-1", "--timezone", "Asia/Kathmandu")
+
+    assert result.stdout == "cad-1\tAsia/Kathmandu\t100000 W\n"
+    day = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
+    assert day["parts"][0]["start"] == "2026-06-01T00:00:00+05:45"
+    assert day["import_wh"] == 615  # from 08:00 to 18:15 UTC, where the day ends in Kathmandu
+    assert wattfall("verify").exit_code == 0
+
+
+def test_what_people_know_a_device_by_is_set_kept_and_taken_away() -> None:
+    labels = ["--household", "h1", "--name", "12 Acacia Road", "--serial", "S-9", "--postcode", "SW1A 1AA"]
+    wattfall("device", "set", "cad-1", *labels, "--meter-point", "1012345674321")
+    result = wattfall("device", "set", "cad-1", "--serial", "")
+    listed = ["household h1", "name 12 Acacia Road", "meter point •••• •••• 4321", "postcode SW1A 1AA"]
+
+    assert result.stdout == "\t".join(["cad-1", "Europe/London", "100000 W", *listed]) + "\n"
+    assert wattfall("device", "list").stdout == result.stdout
+
+
+def test_a_new_name_computes_nothing_again(url: str) -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
+    with closing(open_store(url)) as store:
+        store.merge_parts("day", "cad-1", "2026-06-01", "Europe/London", {"h09": Part(7, None)})
+    wattfall("device", "set", "cad-1", "--name", "12 Acacia Road")
+    with closing(open_store(url)) as store:
+        kept = store.document("day", "cad-1", "2026-06-01")
+        assert store.find_devices("acacia", 9) == ["cad-1"]
+
+    assert kept is not None
+    assert kept.part("h09") == Part(7, None)
+
+
+def test_a_lower_power_limit_is_applied_to_what_is_stored() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, power_w=6000) for minutes in range(11)]))
+    before = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
+    wattfall("device", "set", "cad-1", "--max-power-w", "5000")
+    after = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
+
+    assert (before["import_wh"], after["import_wh"]) == (1000, None)
+
+
+def test_verify_lists_what_differs_and_rebuild_mends_it(url: str) -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
+    assert wattfall("verify", "cad-1").stdout == "1 devices, 0 differences\n"
+    store = open_store(url)
+    store.merge_parts("day", "cad-1", "2026-06-01", "Europe/London", {"s18": Part(999, None)})
+    store.settle(store.changes("day", 10))
+
+    broken = wattfall("verify")
+    assert broken.exit_code == 1
+    assert "cad-1 day 2026-06-01 s18: stored import 999 Wh" in broken.stdout
+    assert wattfall("rebuild", "cad-1", "--from", "2026-06-01", "--to", "2026-06-01").exit_code == 0
+    assert wattfall("verify").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "day", "nobody"], "there is no device 'nobody'; `wattfall device list` shows those there are"),
+        (["verify", "nobody"], "there is no device 'nobody'"),
+        (["rebuild", "nobody"], "there is no device 'nobody'"),
+        (["device", "set", "../etc"], "device_id is '../etc'"),
+        (["device", "set", "cad-1", "--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
+        (["device", "set", "cad-1", "--max-power-w", "0"], "0 is not in the range"),
+        (["device", "set", "cad-1", "--name", "x" * 81], "it has up to 80 printable characters"),
+        (["device", "set", "cad-1", "--meter-point", "1\n2"], "meter_point is '1\\n2'"),
+        (["ingest", "/nowhere/file.jsonl"], "/nowhere/file.jsonl"),
+        (["ingest", "--store", "mysql://x"], "'mysql://x' is not a store; write it like sqlite:///"),
+        (["show", "week", "cad-1"], "'week' is not one of"),
+        (["nonsense"], "No such command 'nonsense'"),
+    ],
+)
+def test_a_fault_is_one_line_on_stderr_with_exit_code_2(arguments: list[str], message: str) -> None:
+    result = wattfall(*arguments)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("wattfall: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_period_that_does_not_exist_is_named() -> None:
+    wattfall("device", "set", "cad-1")
+    result = wattfall("show", "day", "cad-1", "2026-02-30")
+
+    assert (result.exit_code, result.stderr) == (2, "wattfall: '2026-02-30' is not a day; write it like 2026-11-23\n")
+
+
+def test_a_wrong_setting_fails_at_start_with_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATTFALL_RETENTION_DAYS", "soon")
+    result = wattfall("device", "list")
+
+    assert result.exit_code == 2
+    assert result.stderr == "wattfall: WATTFALL_RETENTION_DAYS: 'soon' is not a whole number from 2 to 3650\n"
+
+
+def test_a_file_that_is_no_store_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear all, " * 100)
+    result = wattfall("device", "list", "--store", f"sqlite:///{path}")
+
+    assert result.exit_code == 2
+    assert result.stderr == f"wattfall: {path} is not a Wattfall store; name another file\n"
+
+
+def test_a_pipe_is_taken_in_while_it_is_still_open(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pipe.db'}"
+    environ = os.environ | {"WATTFALL_STORE": url}
+    command = [sys.executable, "-m", "dashboard.commands.main"]
+    with subprocess.Popen(
+        [*command, "ingest"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(reading(power_w=5) + "\nnonsense\n")
+        process.stdin.flush()
+        assert process.stderr.readline().startswith("line 2: malformed_json")
+        process.stdin.write(reading(minutes=1, power_w=5))
+        process.stdin.close()
+        assert json.loads(process.stdout.read() if process.stdout else "")["accepted"] == 2

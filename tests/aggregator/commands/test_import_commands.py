@@ -1,0 +1,249 @@
+"""`wattfall import` from the command line: what it prints, where, and with what exit code."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aggregator.store import open_store
+from dashboard.commands.main import main
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(autouse=True)
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    monkeypatch.setenv("WATTFALL_STORE", url)
+    return url
+
+
+def wattfall(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def last_line(result: Result) -> dict[str, object]:
+    outcome = json.loads(result.stdout.splitlines()[-1])
+    assert isinstance(outcome, dict)
+    return outcome
+
+
+def shown(level: str, period: str) -> dict[str, object]:
+    document = json.loads(wattfall("show", level, "home", period, "--json").stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.fixture
+def octopus(tmp_path: Path) -> Path:
+    """A day of half hours as Octopus Energy's page gives them, newest first."""
+    first = datetime(2026, 2, 1, tzinfo=UTC)
+    lines = ["Consumption (kwh), Estimated Cost Inc. Tax (p), Start, End"]
+    for place in range(47, -1, -1):
+        start, end = (first + timedelta(minutes=30 * (place + more)) for more in (0, 1))
+        lines.append(f"0.{place:03}1, 1.2, {start.isoformat()}, {end.isoformat()}")
+    path = tmp_path / "octopus.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_day_of_octopus_is_taken_in_and_counted_on_the_last_line(octopus: Path) -> None:
+    result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home")
+    wh = round(sum(Decimal(f"0.{place:03}1") for place in range(48)) * 1000)
+
+    assert result.exit_code == 0
+    assert last_line(result) == {
+        "accepted": 48,
+        "known": 0,
+        "differs": 0,
+        "duplicates": 0,
+        "rejected": 0,
+        "reasons": {},
+        "readings": 50,
+        "from": "2026-02-01T00:00:00+00:00",
+        "to": "2026-02-02T00:00:00+00:00",
+        "import_wh": wh,
+        "export_wh": None,
+        "holes": 0,
+        "hole_s": 0,
+    }
+    assert result.stdout.splitlines()[1] == f"48 taken in, as 50 readings: {wh / 1000:.3f} kWh of import"
+    day = shown("day", "2026-02-01")
+    assert (day["import_wh"], day["estimated_wh"], day["coverage"]) == (wh, 0, 1.0)
+    assert wattfall("device", "list").stdout == "home\tEurope/London\t100000 W\n"
+    assert wattfall("verify").exit_code == 0
+
+
+def test_the_same_in_json_of_the_api_is_known(octopus: Path, tmp_path: Path) -> None:
+    wattfall("import", str(octopus), "--format", "octopus", "--device", "home")
+    rows = [line.split(", ") for line in octopus.read_text().splitlines()[1:]]
+    results = [{"consumption": float(kwh), "interval_start": start, "interval_end": end} for kwh, _, start, end in rows]
+    path = tmp_path / "octopus.json"
+    path.write_text(json.dumps({"count": 48, "results": results}))
+    result = wattfall("import", str(path), "--format", "octopus", "--device", "home")
+
+    assert result.exit_code == 0
+    assert (last_line(result)["accepted"], last_line(result)["known"], last_line(result)["differs"]) == (0, 48, 0)
+
+
+@pytest.mark.parametrize("column", ["time", "interval end"])
+def test_one_row_is_enough_where_the_interval_is_named(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(f"{column},Elec\n2026-02-01 13:00,2\n")
+    field = "end" if "end" in column else "time"
+    options = ["--columns", f"{field}={column},import_kwh=Elec", "--interval", "1h"]
+    result = wattfall("import", str(path), "--format", "csv", "--device", "home", *options)
+
+    assert last_line(result)["import_wh"] == 2000
+    hours = shown("day", "2026-02-01")["parts"]
+    assert isinstance(hours, list)
+    assert [place for place, hour in enumerate(hours) if hour["import_wh"]] == [12 if field == "end" else 13]
+
+
+def test_a_dry_run_makes_no_device(octopus: Path) -> None:
+    result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home", "--dry-run")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].startswith("48 would be taken in, as 50 readings")
+    assert wattfall("device", "list").stdout == ""
+
+
+def recorded(name: str, tmp_path: Path, lines: int) -> Path:
+    """The beginning of a recorded file."""
+    path = tmp_path / name
+    path.write_bytes(b"".join(gzip.decompress((DATA / f"{name}.gz").read_bytes()).splitlines(keepends=True)[:lines]))
+    return path
+
+
+def test_half_a_year_of_a_home_with_naive_local_hours(tmp_path: Path) -> None:
+    """A real file: a spring day of 23 rows, and in autumn the hour that comes twice merged into one row."""
+    path = recorded("uk_home_hourly.csv", tmp_path, 5000)
+    result = wattfall("import", str(path), "--format", "csv", "--device", "home", "--timezone", "Europe/London")
+    outcome, autumn = last_line(result), "2021-10-31 01:00:00"
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    energies = Counter[str]()
+    for at, kwh, _ in rows:
+        energies[at[:7]] += 0 if at == autumn else round(Decimal(kwh) * 1000)
+
+    assert (outcome["accepted"], outcome["reasons"], outcome["holes"]) == (len(rows) - 1, {"ambiguous_time": 1}, 1)
+    assert outcome["import_wh"] == energies.total()
+    assert result.stderr.splitlines()[-1] == (
+        f"line 722: ambiguous_time: {autumn} came twice in Europe/London, and which one it is cannot be told"
+    )
+    assert {month: shown("month", month)["import_wh"] for month in energies} == energies
+    spring = shown("day", "2022-03-27")
+    assert (len(spring["parts"]), spring["coverage"], spring["estimated_wh"]) == (23, 1.0, 0)  # type: ignore[arg-type]
+    assert "ambiguous_time  1" in wattfall("refused", "home").stdout
+
+
+def test_days_of_power_each_minute_are_held_from_row_to_row(tmp_path: Path) -> None:
+    path = recorded("uci_household_1min.txt", tmp_path, 3000)
+    result = wattfall("import", str(path), "--format", "csv", "--device", "home", "--timezone", "Europe/Paris")
+    rows = [line.split(";") for line in path.read_text().splitlines()[1:]]
+    watts = [round(Decimal(row[2]) * 1000) for row in rows if row[0] == "17/12/2006"]
+    day = shown("day", "2006-12-17")
+
+    assert (last_line(result)["accepted"], last_line(result)["rejected"]) == (len(rows), 0)
+    assert (len(watts), day["coverage"]) == (1440, 1.0)
+    assert abs(int(str(day["import_wh"])) - sum(watts) / 60) <= 24  # each half hour is rounded
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("a,b\n1,2\n", [], "the file has the columns 'a', 'b'; say which are which with --columns"),
+        ("a,b\n1,2\n", ["--columns", "time=a,import_kwh=c"], "not 'a' and 'c'"),
+        ("a,b\n1,2\n", ["--columns", "when=a"], "--columns has 'when=a'"),
+        ("time,kWh\n2026-02-01,2\n", [], "there is no second row; say it like --interval 30m"),
+        ("time,kWh\n2026-02-01,2\n", ["--interval", "soon"], "'soon' is no interval; write it like 30m"),
+        ("time,kWh\n2026-02-01,2\n", ["--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
+        ("time,kWh\n2026-02-01,2\n", ["--device", "../etc"], "device_id is '../etc'"),
+        ("time,kWh\n2026-02-01,2\n", ["--format", "octopus"], "of others say --format csv"),
+        ("{", ["--format", "octopus"], "the file begins like JSON, but is none"),
+        ("", [], "the file is empty"),
+        ("time,kWh\n", ["--format", "dsmr", "--interval", "1h"], "--columns and --interval are for --format csv"),
+        ("time,kWh\n", ["--format", "excel"], "'excel' is not one of"),
+    ],
+)
+def test_a_fault_is_one_line_on_stderr_with_exit_code_2(
+    text: str, arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(text)
+    result = wattfall("import", str(path), "--format", "csv", "--device", "home", *arguments)
+
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("wattfall: ")
+    assert message in line
+    assert wattfall("device", "list").stdout == ""
+
+
+def test_json_that_is_too_large_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "octopus.json"
+    path.write_text('{"results": [' + " " * (17 << 20) + "]}")
+    result = wattfall("import", str(path), "--format", "octopus", "--device", "home")
+
+    assert result.exit_code == 2
+    assert "the JSON is larger than 16 MB; ask the API for shorter periods" in result.stderr
+
+
+def test_without_a_device_or_a_file_nothing_is_done(octopus: Path) -> None:
+    assert "Missing option '--device'" in wattfall("import", str(octopus), "--format", "octopus").stderr
+    assert "'/nowhere/x.csv' does not exist" in wattfall("import", "/nowhere/x.csv", "--format", "csv").stderr
+
+
+def test_a_file_of_which_nothing_can_be_used_exits_with_1(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text("time,kWh,interval end\nyesterday,1,today\n")
+    result = wattfall("import", str(path), "--format", "csv", "--device", "home")
+
+    assert result.exit_code == 1
+    assert (last_line(result)["accepted"], last_line(result)["reasons"]) == (0, {"bad_time": 1})
+    assert result.stdout.splitlines()[0] == "1 rows, none of which can be used"
+    assert wattfall("device", "list").stdout == ""
+
+
+def test_ctrl_c_ends_it_between_two_batches_and_once_more_it_goes_on(tmp_path: Path) -> None:
+    path, url = tmp_path / "long.csv", f"sqlite:///{tmp_path / 'long.db'}"
+    first = datetime(2020, 1, 1, tzinfo=UTC)
+    rows = (f"{(first + timedelta(minutes=30 * place)).isoformat()},0.{place % 1000:03}\n" for place in range(40_000))
+    path.write_text("time,kWh\n" + "".join(rows))
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard.commands.main",
+        "import",
+        str(path),
+        "--format",
+        "csv",
+        "--device",
+        "home",
+    ]
+    environ = os.environ | {"WATTFALL_STORE": url}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with closing(open_store(url)) as store:
+            while process.poll() is None and not store.periods("year", "home"):
+                time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+
+    assert process.returncode == 130
+    assert "stopped; import the file again, and it goes on from there" in errors
+    with closing(open_store(url)) as store:
+        assert store.backlog().waiting == 0
+    outcome = last_line(wattfall(*command[3:], "--store", url, "--dry-run"))
+    rest, done = (int(str(outcome[key])) for key in ("accepted", "known"))
+    assert min(rest, done) > 0
+    assert rest + done == 40_000

@@ -1,0 +1,78 @@
+"""A packed half hour comes back as it was, and damage is told."""
+
+import zlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from aggregator.core.blocks import VERSION, pack, unpack
+from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
+
+START = 1_774_746_000
+REGISTERS = st.none() | st.integers(0, MAX_REGISTER)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> list[Reading]:
+    offsets = draw(st.lists(st.integers(0, 1799), min_size=1, max_size=40, unique=True).map(sorted))
+    homes: list[list[str | None]] = [[None], ["m1"], ["m1", "m2"], [None, "ü"]]
+    meters = draw(st.sampled_from(homes))
+    return [
+        Reading(
+            "d",
+            START + offset,
+            draw(st.none() | st.integers(-MAX_POWER, MAX_POWER)),
+            draw(REGISTERS),
+            draw(REGISTERS),
+            draw(st.sampled_from(meters)),
+        )
+        for offset in offsets
+    ]
+
+
+@given(blocks())
+def test_readings_come_back_as_they_were(readings: list[Reading]) -> None:
+    assert unpack("d", START, pack(START, readings)) == readings
+
+
+@given(blocks())
+def test_the_same_readings_are_the_same_bytes(readings: list[Reading]) -> None:
+    assert pack(START, readings) == pack(START, list(readings))
+
+
+def test_a_half_hour_of_one_a_second_is_small() -> None:
+    readings = [Reading("d", START + second, 400 + second % 7, 10**9 + second // 9, 0) for second in range(1800)]
+    packed = pack(START, readings)
+    assert unpack("d", START, packed) == readings
+    assert len(packed) < 1800
+
+
+@given(blocks(), st.data())
+def test_damage_inside_the_body_is_a_value_error_or_readings(readings: list[Reading], data: st.DataObject) -> None:
+    body = bytearray(zlib.decompress(pack(START, readings)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    body = body[: data.draw(st.integers(0, len(body)))]
+    try:
+        kinds = {type(reading) for reading in unpack("d", START, zlib.compress(bytes(body)))}
+    except ValueError:
+        kinds = set()
+    assert kinds <= {Reading}
+
+
+@given(st.binary(max_size=200))
+@example(zlib.compress(b""))
+@example(zlib.compress(bytes([VERSION])))
+@example(zlib.compress(bytes([VERSION, 255, 255])))
+@example(zlib.compress(bytes([VERSION, 0, 0])))
+@example(zlib.compress(bytes(10_000_000)))
+def test_what_is_no_block_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="a block of readings"):
+        unpack("d", START, data)
+
+
+def test_a_block_of_a_newer_version_is_told_so() -> None:
+    body = zlib.decompress(pack(START, [Reading("d", START, 1, None, None)]))
+    with pytest.raises(ValueError, match="version 9"):
+        unpack("d", START, zlib.compress(b"\x09" + body[1:]))

@@ -1,0 +1,160 @@
+"""The key functions: every zone's days in one piece, and the odd ones by name."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.core import periods
+from aggregator.core.errors import ConfigurationError
+
+ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
+INSTANTS = st.integers(946_684_800, 2_208_988_800)  # 2000 to 2040
+
+
+def utc(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+@st.composite
+def places(draw: st.DrawFn) -> tuple[str, int]:
+    """A zone and an instant, often within a day of a change of its clocks."""
+    zone, at = draw(st.sampled_from(ZONES)), draw(INSTANTS)
+    if draw(st.integers(0, 3)):
+        clock = ZoneInfo(zone)
+        low, high = at, at + 200 * 86_400
+        offset = datetime.fromtimestamp(low, clock).utcoffset()
+        if datetime.fromtimestamp(high, clock).utcoffset() != offset:
+            while high - low > 1:
+                middle = (low + high) // 2
+                same = datetime.fromtimestamp(middle, clock).utcoffset() == offset
+                low, high = (middle, high) if same else (low, middle)
+            at = high + draw(st.sampled_from([-86_400, -3600, -61, -60, -1, 0, 1, 59, 60, 1800, 3600, 7200, 86_400]))
+    return zone, at
+
+
+@settings(max_examples=400)
+@given(places())
+def test_an_instant_lies_in_the_window_of_its_period_and_in_no_other(place: tuple[str, int]) -> None:
+    zone, at = place
+    for level in periods.LEVELS:
+        period = periods.period_of(level, at, zone)
+        start, end = periods.window(level, period, zone)
+        assert start <= at < end
+        assert periods.window(level, periods.shift(level, period, 1), zone).start == end
+        assert periods.window(level, periods.shift(level, period, -1), zone).end == start
+        assert periods.check_period(level, period) == period
+        assert periods.shift(level, periods.shift(level, period, 7), -7) == period
+
+
+@settings(max_examples=400)
+@given(places())
+def test_the_parts_of_a_period_are_contiguous_and_fill_it(place: tuple[str, int]) -> None:
+    zone, at = place
+    for level in periods.LEVELS:
+        period = periods.period_of(level, at, zone)
+        window = periods.window(level, period, zone)
+        kinds = [periods.slots(level, period, zone)]
+        kinds += [periods.half_hours(period, zone)] if level == "day" else []
+        for slots in kinds:
+            assert (slots[0].start, slots[-1].end) == window
+            assert all(one.end == other.start for one, other in pairwise(slots))
+            assert len({slot.name for slot in slots}) == len(slots)
+            assert [slot.name for slot in slots] == sorted(slot.name for slot in slots)
+
+
+@settings(max_examples=400)
+@given(places())
+def test_an_hour_is_its_half_hours_and_a_day_is_named_by_its_local_date(place: tuple[str, int]) -> None:
+    zone, at = place
+    day = periods.day_of(at, zone)
+    hour = periods.hour_window(at, zone)
+    assert hour.start <= at < hour.end
+    named = {slot.name: slot for slot in periods.slots("day", day, zone)}
+    inside = [slot for slot in periods.half_hours(day, zone) if hour.start <= slot.start < hour.end]
+    assert {periods.hour_of_half(slot.name) for slot in inside} == {
+        name for name, slot in named.items() if (slot.start, slot.end) == hour
+    }
+    start = periods.window("day", day, zone).start
+    assert datetime.fromtimestamp(start, ZoneInfo(zone)).date().isoformat() == day
+    assert datetime.fromtimestamp(start - 1, ZoneInfo(zone)).date().isoformat() < day
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Pacific/Apia", "2011-12-30", 0),  # skipped: the date line moved
+        ("Antarctica/Casey", "2020-10-04", 21),
+        ("Antarctica/Troll", "2026-03-29", 22),
+        ("Antarctica/Troll", "2025-10-26", 26),
+        ("Europe/London", "2026-03-29", 23),
+        ("Europe/London", "2025-10-26", 25),
+        ("Europe/London", "2026-06-01", 24),
+        ("Australia/Lord_Howe", "2025-10-05", 23.5),
+        ("Australia/Lord_Howe", "2026-04-05", 24.5),
+        ("Asia/Kathmandu", "2026-03-29", 24),
+        ("America/St_Johns", "2010-11-07", 25),  # back at 00:01: the evening before comes again, after midnight
+        ("America/St_Johns", "2010-11-06", 24),
+        ("America/Havana", "2026-03-08", 23),  # no midnight
+        ("America/Havana", "2025-11-02", 25),  # two midnights
+        ("Asia/Pyongyang", "2018-05-04", 23.5),
+        ("America/Caracas", "2007-12-09", 24.5),
+    ],
+)
+def test_days_are_as_long_as_they_were(zone: str, day: str, hours: float) -> None:
+    start, end = periods.window("day", day, zone)
+    assert (end - start) / 3600 == hours
+    assert len(periods.half_hours(day, zone)) == hours * 2
+    assert len(periods.slots("day", day, zone)) == -(-hours // 1)
+
+
+@given(places())
+def test_a_local_time_is_written_as_its_clock_shows_it_and_means_its_instant(place: tuple[str, int]) -> None:
+    zone, at = place
+    text = periods.iso_local(at, zone)
+    assert int(datetime.fromisoformat(text).timestamp()) == at
+    assert text == periods.local(at, zone).isoformat()
+
+
+def test_half_hours_count_from_a_midnight_at_a_quarter_to() -> None:
+    assert periods.half_hours("2026-03-29", "Asia/Kathmandu")[0] == (
+        "s00",
+        utc("2026-03-28T18:15"),
+        utc("2026-03-28T18:45"),
+    )
+    assert periods.block_start(utc("2026-03-28T18:15")) == utc("2026-03-28T18:00")
+
+
+def test_both_hours_of_an_autumn_night_have_their_own_name() -> None:
+    slots = periods.slots("day", "2025-10-26", "Europe/London")
+    assert [slot.name for slot in slots if periods.local(slot.start, "Europe/London").hour == 1] == ["h01", "h02"]
+
+
+@pytest.mark.parametrize(
+    ("level", "text"),
+    [
+        ("day", "2026-02-30"),
+        ("day", "2026-2-3"),
+        ("day", "2026-02-03\n"),
+        ("day", "today"),
+        ("day", "2026-02"),
+        ("month", "2026-13"),
+        ("month", "2026"),
+        ("year", "0000"),
+        ("year", "26"),
+        ("year", "٢٠٢٦"),
+        ("year", ""),
+    ],
+)
+def test_a_period_that_is_none_is_refused_with_an_example(level: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="write it like 2026"):
+        periods.check_period(level, text)
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "../etc/passwd", "europe/london", "London"])
+def test_a_zone_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="not an IANA time zone"):
+        periods.check_timezone(name)

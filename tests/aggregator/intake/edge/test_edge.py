@@ -1,0 +1,370 @@
+"""The edge keeps what it is given through power cuts and outages, and sends each half hour once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.core.errors import Refused
+from aggregator.core.periods import HALF_HOUR, HOUR
+from aggregator.core.readings import Reading
+from aggregator.intake.edge.edge import (
+    EARLY_S,
+    JITTER_S,
+    KEPT_S,
+    LONGEST_PAUSE_S,
+    LOOKED_AT_S,
+    PACE_S,
+    REFUSED_S,
+    Edge,
+    due,
+)
+from aggregator.intake.edge.edge_report import ALONE, Report
+from aggregator.intake.edge.ingest_client import BLOCK, Answer, Fate, Sent
+from aggregator.intake.formats import block, canonical
+from aggregator.intake.formats.message import Content, Origin, Unread
+from aggregator.intake.ingest import ingest
+from aggregator.intake.received import Received, show_live, take_in
+from aggregator.intake.status import Counters, Status, known
+from aggregator.store import Store, open_store
+from aggregator.store.port import Change
+from aggregator.waterfall.worker import drain
+
+START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
+OVER = START + HALF_HOUR + JITTER_S  # the first half hour is over and due, whoever the device is
+KEPT = Answer(Fate.KEPT)
+
+
+@dataclass
+class Server:
+    """A server in the place of the one over HTTP: real intake into a real store, and failures on demand."""
+
+    store: Store
+    device_id: str = "cad-1"
+    answers: list[Answer] = field(default_factory=list)  # instead of its own
+    sent: list[tuple[bytes, str, bool]] = field(default_factory=list)
+    is_watched: bool = False
+    now: int = 2_000_000_000
+
+    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> Answer:
+        self.sent.append((body, content_type, is_live))
+        if self.answers:
+            return self.answers.pop(0)
+        content = (block if content_type == BLOCK else canonical).read(body, Origin(self.device_id, self.now))
+        if is_live:
+            show_live(self.store, content, self.now, "UTC")
+        else:
+            take_in(self.store, [Received(self.device_id, content)], self.now, "UTC")
+        return KEPT._replace(is_watched=self.is_watched)
+
+    @property
+    def blocks(self) -> list[list[Reading]]:
+        origin = Origin(self.device_id, self.now)
+        return [block.read(body, origin).readings for body, content_type, _ in self.sent if content_type == BLOCK]
+
+    @property
+    def lives(self) -> list[list[dict[str, object]]]:
+        return [orjson.loads(body) for body, _, is_live in self.sent if is_live]
+
+
+class Clock:
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    store = open_store(f"sqlite:///{tmp_path}/server.db")
+    yield Server(store)
+    store.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path}/edge.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(START)
+
+
+@pytest.fixture
+def edge(spool: Store, server: Server, clock: Clock) -> Edge:
+    return Edge(spool, server, 60, clock, clock)
+
+
+def readings(first: int = START, last: int = START + HALF_HOUR, device_id: str = "cad-1") -> list[Reading]:
+    return [Reading(device_id, at, at % 3000, (at - START) // 10 + 1000, 0) for at in range(first, last, 10)]
+
+
+def given_to(edge: Edge, *of: Reading, statuses: tuple[Status, ...] = ()) -> None:
+    edge.keep([Received("cad-1", Content(list(of), list(statuses)))])
+
+
+def run(edge: Edge, clock: Clock, seconds: float, step: float = 1.0) -> None:
+    until = clock.at + seconds
+    while clock.at < until:
+        edge.send()
+        clock.at += step
+
+
+def test_a_half_hour_is_one_block_once_it_is_over(edge: Edge, server: Server, clock: Clock) -> None:
+    given_to(edge, *readings())
+    run(edge, clock, HALF_HOUR)
+    assert server.blocks == []
+    run(edge, clock, JITTER_S + 2 * PACE_S)
+    assert server.blocks == [readings()]
+    run(edge, clock, HOUR)
+    assert len(server.blocks) == 1
+
+
+def test_the_documents_are_those_of_the_readings_one_by_one(
+    edge: Edge, server: Server, clock: Clock, tmp_path: Path
+) -> None:
+    last = START + HALF_HOUR + 60
+    given_to(edge, *readings(last=last))
+    run(edge, clock, 4 * HALF_HOUR, step=7)
+    drain(server.store)
+    other = open_store(f"sqlite:///{tmp_path}/one-by-one.db")
+    for reading in readings(last=last):
+        ingest(other, [reading], server.now, "UTC")
+        drain(other)
+    for level in ("day", "month", "year"):
+        periods = other.periods(level, "cad-1")
+        assert periods == server.store.periods(level, "cad-1")
+        for period in periods:
+            assert other.document(level, "cad-1", period) == server.store.document(level, "cad-1", period)
+    other.close()
+
+
+def test_devices_of_a_fleet_send_at_times_of_their_own() -> None:
+    times = [due(Change(0, "readings", f"cad-{number}", str(START))) - START - HALF_HOUR for number in range(1000)]
+    assert min(times) < JITTER_S * 0.05
+    assert max(times) > JITTER_S * 0.95
+    assert max(times.count(second) for second in set(times)) < 20
+
+
+def test_a_late_reading_sends_its_half_hour_again_and_the_same_reading_does_not(
+    edge: Edge, server: Server, clock: Clock
+) -> None:
+    (late,) = readings(START + 50, START + 60)
+    given_to(edge, *(reading for reading in readings() if reading != late))
+    clock.at = OVER
+    run(edge, clock, 5)
+    given_to(edge, late)
+    given_to(edge, late)
+    run(edge, clock, 5)
+    assert [len(one) for one in server.blocks] == [179, 180]
+    given_to(edge, late)
+    run(edge, clock, 5)
+    assert len(server.blocks) == 2
+    assert server.store.readings("cad-1", START, START) == readings()
+
+
+def test_a_power_cut_loses_nothing_that_was_kept(edge: Edge, server: Server, clock: Clock, tmp_path: Path) -> None:
+    given_to(edge, *readings())
+    # Whoever opens the file now has what a cut would leave: nothing was closed.
+    again = open_store(f"sqlite:///{tmp_path}/edge.db")
+    clock.at = OVER
+    run(Edge(again, server, 60, clock, clock), clock, 5)
+    assert server.blocks == [readings()]
+    again.close()
+
+
+def test_while_nothing_can_be_sent_everything_is_kept_and_tried_ever_more_rarely(
+    edge: Edge, server: Server, clock: Clock
+) -> None:
+    given_to(edge, *readings())
+    clock.at = OVER
+    server.answers = [Answer(Fate.LATER, why="down")] * 1000
+    run(edge, clock, 24 * HOUR, step=5)
+    tried = len(server.sent)
+    assert 24 * HOUR / LONGEST_PAUSE_S / 2 < tried < 24 * HOUR / LONGEST_PAUSE_S + 20
+    server.answers = []
+    run(edge, clock, 2 * LONGEST_PAUSE_S + 5, step=5)
+    assert server.blocks[-1] == readings()
+    assert edge.waiting == 0
+
+
+def test_a_server_that_names_a_time_is_left_alone_for_it(edge: Edge, server: Server, clock: Clock) -> None:
+    given_to(edge, *readings())
+    clock.at = OVER
+    server.answers = [Answer(Fate.LATER, wait_s=3000)]
+    run(edge, clock, 2999)
+    assert len(server.sent) == 1
+
+
+def test_without_entry_nothing_is_lost(edge: Edge, server: Server, clock: Clock) -> None:
+    given_to(edge, *readings())
+    clock.at = OVER
+    server.answers = [Answer(Fate.NO_ENTRY, why="401")] * 3
+    run(edge, clock, HOUR, step=5)
+    assert server.blocks[-1] == readings()
+
+
+def test_weeks_offline_are_caught_up_in_order_and_without_a_spike(edge: Edge, server: Server, clock: Clock) -> None:
+    two_weeks = START + 14 * 24 * HOUR
+    given_to(edge, *(Reading("cad-1", at, 5, at // 100, 0) for at in range(START, two_weeks, 600)))
+    clock.at = two_weeks + HALF_HOUR + JITTER_S
+    times: list[float] = []
+    while edge.waiting:
+        before = edge.counts.blocks
+        edge.send()
+        if edge.counts.blocks > before:
+            times.append(clock.at)
+        clock.at += 0.25
+    starts = [one[0].at for one in server.blocks]
+    assert len(starts) == 14 * 48
+    assert starts == sorted(starts)
+    assert min(after - before for before, after in pairwise(times)) >= PACE_S
+
+
+@pytest.mark.parametrize(("fate", "wait_s"), [(Fate.REFUSED, REFUSED_S), (Fate.EARLY, EARLY_S)])
+def test_a_block_that_is_not_taken_stays_and_is_tried_again_and_the_others_go(
+    edge: Edge, server: Server, clock: Clock, fate: Fate, wait_s: float
+) -> None:
+    given_to(edge, *readings(last=START + 2 * HALF_HOUR))
+    clock.at = OVER + HALF_HOUR
+    server.answers = [KEPT, Answer(fate, why="not this one")]  # the newest reading, then the first block
+    run(edge, clock, 10)
+    assert server.blocks[1:] == [readings(START + HALF_HOUR, START + 2 * HALF_HOUR)]
+    assert edge.waiting == 1
+    run(edge, clock, wait_s - 20, step=60)
+    assert len(server.blocks) == 2
+    run(edge, clock, 100)
+    assert server.blocks[2:] == [readings()]
+    assert edge.waiting == 0
+
+
+def test_a_clock_that_jumps_stops_nothing(spool: Store, server: Server) -> None:
+    wall, ticks = Clock(START), Clock(0)
+    edge = Edge(spool, server, 60, wall, ticks)
+    given_to(edge, *readings())
+    wall.at = OVER + 5 * 365 * 24 * HOUR
+    server.answers = [Answer(Fate.LATER)] * 2
+    for _ in range(100):
+        edge.send()
+        ticks.at += 1
+    wall.at = OVER
+    for _ in range(100):
+        edge.send()
+        ticks.at += 1
+    assert server.blocks[-1] == readings()
+
+
+def test_the_newest_reading_is_shown_now_and_then_and_every_ten_seconds_while_somebody_looks(
+    edge: Edge, server: Server, clock: Clock
+) -> None:
+    def minutes(count: int) -> int:
+        before = len(server.lives)
+        for _ in range(6 * count):
+            given_to(edge, *readings(int(clock.at) // 10 * 10, int(clock.at) // 10 * 10 + 10))
+            run(edge, clock, 10)
+        return len(server.lives) - before
+
+    assert minutes(5) == 5
+    server.is_watched = True
+    minutes(1)
+    assert minutes(5) == 5 * 60 / LOOKED_AT_S
+    server.is_watched = False
+    minutes(1)
+    assert minutes(5) == 5
+    live = server.store.live("cad-1")
+    assert live
+    assert live.at > clock.at - 70
+
+
+def test_a_reading_is_shown_once(edge: Edge, server: Server, clock: Clock) -> None:
+    given_to(edge, *readings(last=START + 10))
+    run(edge, clock, 300)
+    assert len(server.lives) == 1
+
+
+def test_what_devices_say_about_themselves_and_what_was_refused_is_told(
+    edge: Edge, server: Server, clock: Clock
+) -> None:
+    status = Status("cad-1", START, -71, 96, "v2", None, True, Counters(START, 1204, None, 0))
+    given_to(edge, statuses=(status,))
+    edge.keep([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
+    run(edge, clock, 5)
+    said = known(server.store, "cad-1")
+    assert said
+    assert said.status == status
+    assert [item.get("refused") for item in server.lives[0]] == [None, "no_values"]
+
+
+def test_a_second_meter_goes_with_its_device_and_a_stranger_stays_out(edge: Edge, server: Server, clock: Clock) -> None:
+    given_to(edge, *readings(device_id="cad-1~gas"), *readings(device_id="cad-2"))
+    clock.at = OVER + JITTER_S
+    run(edge, clock, 10)
+    assert server.blocks == [readings(device_id="cad-1~gas")]
+
+
+def test_what_was_sent_goes_after_two_days_and_what_was_not_stays(edge: Edge, server: Server, clock: Clock) -> None:
+    given_to(edge, *readings())
+    clock.at = OVER
+    run(edge, clock, 5)
+    clock.at += KEPT_S + HOUR
+    given_to(edge, *readings(START + HALF_HOUR, START + 2 * HALF_HOUR))
+    server.answers = [Answer(Fate.LATER)] * 100
+    run(edge, clock, 10 * HOUR, step=60)
+    assert edge.store.readings("cad-1", START, START + HALF_HOUR) == readings(START + HALF_HOUR, START + 2 * HALF_HOUR)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["keep", "send", "cut", "down"]), st.integers(0, 200)), max_size=40))
+@settings(max_examples=30)
+def test_whatever_happens_everything_kept_arrives_once_it_can(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("edge")
+    server, clock = Server(open_store(f"sqlite:///{folder}/server.db")), Clock(START)
+    edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock, clock)
+    kept: dict[int, Reading] = {}
+    for step, number in steps:
+        clock.at += number * 10
+        if step == "keep":
+            new = readings(int(clock.at) // 10 * 10 - number * 10, int(clock.at) // 10 * 10)
+            given_to(edge, *new)
+            kept |= {reading.at: reading for reading in new}
+        elif step == "send":
+            edge.send()
+        elif step == "down":
+            server.answers = [Answer(Fate.LATER)] * (number % 3)
+        else:
+            edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock, clock)
+    clock.at += HALF_HOUR + JITTER_S
+    server.answers = []
+    while edge.waiting:
+        edge.send()
+        clock.at += 30
+    assert server.store.readings("cad-1", START - HALF_HOUR * 10, int(clock.at)) == [kept[at] for at in sorted(kept)]
+    edge.store.close()
+    server.store.close()
+
+
+def test_a_day_is_told_in_bytes_and_writes_against_each_reading_by_itself(edge: Edge, clock: Clock) -> None:
+    sent = Sent()
+    report = Report(edge, sent)
+    report.go_on(clock.at)
+    given_to(edge, *readings())
+    clock.at = OVER
+    run(edge, clock, 1)
+    sent.messages, sent.size = 2, 1500
+    said = report.said(clock.at)
+    assert (
+        "180 readings kept; sent 1 half hours and 1 times the newest reading in 2 messages, 1,500 bytes, 3 writes"
+        in said
+    )
+    assert f"180 messages, {180 * ALONE:,} bytes, 360 writes" in said
+    assert "0 readings kept; sent 0 half hours" in report.said(clock.at)

@@ -1,0 +1,55 @@
+"""Which format a topic's messages have, and of which device they are."""
+
+import pytest
+
+from aggregator.core.errors import Refused
+from aggregator.intake.formats.catalogue import FORMATS, of_topic, read_whole
+from aggregator.intake.formats.message import Origin
+
+
+@pytest.mark.parametrize(
+    ("topic", "name", "device_id", "part"),
+    [
+        ("glow/0123456789AB/SENSOR/electricitymeter", "glow", "0123456789AB", "SENSOR/electricitymeter"),
+        ("home/up/glow/0123456789ab/SENSOR/gasmeter", "glow", "0123456789ab", "SENSOR/gasmeter"),
+        ("glow/0123456789AB/STATE", "glow", "0123456789AB", "STATE"),
+        ("SMART/HILD/0123456789AB", "glow-hex", "0123456789AB", ""),
+        ("tele/washing-cellar/SENSOR", "tasmota", "washing-cellar", ""),
+        ("shellyproem50-08f9e0/status/em1data:0", "shelly", "shellyproem50-08f9e0", "status/em1data:0"),
+        ("shellyproem50-08f9e0/events/rpc", "shelly", "shellyproem50-08f9e0", "events/rpc"),
+        ("shellies/shellyem-B9F0A1/info", "shelly", "shellyem-B9F0A1", ""),
+        ("home/washing-cellar/tele/SENSOR", "tasmota", "washing-cellar", ""),
+        ("wattfall/cad-1/readings", "json", "cad-1", ""),
+        ("wattfall/cad-1/block", "block", "cad-1", ""),
+    ],
+)
+def test_a_topic_tells_format_and_device(topic: str, name: str, device_id: str, part: str) -> None:
+    found = of_topic(topic)
+    assert (found.format.name, found.device_id, found.part) == (name, device_id, part)
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "x", "glow/shed/SENSOR/electricitymeter", "wattfall/cad-1/readings/x", "$SYS/uptime"]
+)
+def test_another_topic_is_refused_by_name(topic: str) -> None:
+    with pytest.raises(Refused, match="unknown_topic"):
+        of_topic(topic)
+
+
+@pytest.mark.parametrize("device", ["+", "#", "..", "a b", "-x", "%2e", "é", "x" * 65, "\0", "a\nb"])
+def test_a_topic_whose_device_cannot_be_one_is_refused_by_name(device: str) -> None:
+    for topic, named in ((f"wattfall/{device}/readings", ""), (f"p1/{device}", "dsmr")):
+        with pytest.raises(Refused, match=r"bad_device_id|unknown_topic"):
+            of_topic(topic, named)
+
+
+def test_where_the_format_is_named_the_last_word_of_a_topic_is_the_device() -> None:
+    assert of_topic("cellar/p1/meter-7", "dsmr")[0:2] == (FORMATS["dsmr"], "meter-7")
+    assert of_topic("glow/0123456789AB/STATE", "glow").device_id == "0123456789AB"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_cannot_be_read_is_all_that_a_message_holds(name: str) -> None:
+    content = read_whole(FORMATS[name], b"\xff nonsense", Origin("cad-1", 1_795_000_000))
+    assert (content.readings, content.statuses) == ([], [])
+    assert [one.payload for one in content.refused] == [b"\xff nonsense"]

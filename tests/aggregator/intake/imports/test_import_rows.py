@@ -1,0 +1,73 @@
+"""Rows by time, each once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.errors import Refused
+from aggregator.core.readings import Reading
+from aggregator.intake.imports.import_rows import Row, exact_intervals, readings_of, unique
+from aggregator.intake.imports.interval_registers import Exact
+
+
+class Told:
+    """What is told about rows."""
+
+    def __init__(self) -> None:
+        self.duplicates = 0
+        self.refused: list[tuple[int, str]] = []
+
+    def repeat(self) -> None:
+        self.duplicates += 1
+
+    def refuse(self, line: int, payload: bytes, why: Refused) -> None:
+        assert f"line {line}".encode() in payload
+        self.refused.append((line, why.reason))
+
+
+def test_a_row_that_is_there_twice_counts_once() -> None:
+    told = Told()
+    rows: list[Row] = [(0, 1800, 2, 500, None), (0, 1800, 9, 500, None), (1800, 3600, 3, 500, None)]
+
+    assert list(unique(rows, told.refuse, told.repeat)) == [rows[0], rows[2]]
+    assert (told.duplicates, told.refused) == (1, [])
+
+
+def test_rows_that_contradict_each_other_are_all_refused() -> None:
+    told = Told()
+    rows: list[Row] = [(0, "d", 2, 1), (0, "d", 3, 2), (0, "d", 4, 1), (0, "d", 5, 3), (60, "d", 1, 1)]
+
+    assert list(unique(rows, told.refuse, told.repeat)) == [rows[4]]
+    assert told.refused == [(line, "contradiction") for line in (2, 3, 5)]
+    assert told.duplicates == 1
+
+
+def test_intervals_of_the_same_start_and_other_lengths_contradict_each_other() -> None:
+    told = Told()
+
+    assert list(unique([(0, 1800, 2, 5, None), (0, 3600, 3, 5, None)], told.refuse, told.repeat)) == []
+    assert len(told.refused) == 2
+
+
+def test_an_interval_that_begins_within_another_is_refused() -> None:
+    told = Told()
+    rows: list[Row] = [(0, 3600, 2, 5, None), (1800, 3600, 3, 2, None), (3600, 7200, 4, 5, None)]
+
+    assert list(exact_intervals(rows, told.refuse)) == [Exact(0, 3600, 2, 5, None), Exact(3600, 7200, 4, 5, None)]
+    assert told.refused == [(3, "contradiction")]
+
+
+def test_rows_of_instants_are_readings() -> None:
+    assert list(readings_of([(60, "d", 2, 431, None, 5, "m")])) == [Reading("d", 60, 431, None, 5, "m")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), max_size=20))
+def test_what_is_believed_does_not_depend_on_the_order_of_the_file(figures: list[tuple[int, int]]) -> None:
+    def believed(rows: list[tuple[int, int]]) -> tuple[set[tuple[int, int]], int]:
+        told = Told()
+        ordered = sorted((at, "d", line, figure) for line, (at, figure) in enumerate(rows))
+        found = {(row[0], row[3]) for row in unique(ordered, told.refuse, told.repeat)}
+        return found, len(found) + told.duplicates + len(told.refused)
+
+    shuffled = figures[::-1]
+    expected = {(at, figure) for at, figure in figures if {other for one, other in figures if one == at} == {figure}}
+    assert believed(figures) == believed(shuffled) == (expected, len(figures))

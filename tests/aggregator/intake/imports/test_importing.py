@@ -1,0 +1,572 @@
+"""Files into a store: exact, in any order, as often as one likes, and never at the cost of what a device has said."""
+
+import io
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import BinaryIO, cast
+from unittest.mock import patch
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.commands import lines
+from aggregator.core import periods
+from aggregator.core.documents import Device, Document, Part
+from aggregator.core.readings import Reading
+from aggregator.core.register_steps import judged, steps_of
+from aggregator.intake.formats.dsmr import crc16
+from aggregator.intake.imports import external_sort, import_file, importing
+from aggregator.intake.imports.columns import named_columns
+from aggregator.intake.imports.external_sort import SortedRows
+from aggregator.intake.imports.import_file import Asked
+from aggregator.intake.imports.import_report import Report, summary
+from aggregator.intake.ingest import ingest
+from aggregator.store import Store, open_store
+from aggregator.waterfall.retention import sweep
+from aggregator.waterfall.verify import differences
+from aggregator.waterfall.worker import drain
+
+NOW = 1_800_000_000
+HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400
+AT = NOW - NOW % DAY - 10 * DAY  # a midnight
+FAST = Path("/dev/shm")  # a disk in memory
+Rows = Sequence[tuple[int, int, int]]  # start, end, Wh
+
+
+@contextmanager
+def new_store() -> Iterator[Store]:
+    with (
+        tempfile.TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as folder,
+        closing(open_store(f"sqlite:///{folder}/wattfall.db")) as store,
+    ):
+        yield store
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with new_store() as opened:
+        yield opened
+
+
+def bring(
+    store: Store,
+    content: str | bytes,
+    zone: str = "UTC",
+    format_name: str = "csv",
+    columns: str = "",
+    *,
+    is_dry: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    body = content.encode() if isinstance(content, str) else content
+    asked = Asked("d", format_name, zone, named_columns(columns) if columns else {}, None, NOW)
+    device = store.device("d") or Device("d", zone)
+    return importing.import_file(
+        store, device, io.BytesIO(body), len(body), asked, lambda *_: nullcontext(progress), is_dry=is_dry
+    )
+
+
+def silent(_label: str, _length: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A progress bar that is not shown."""
+    return nullcontext(lambda _: None)
+
+
+def csv_of(rows: Rows) -> str:
+    return "start,end,import_wh\n" + "".join(f"{start},{end},{wh}\n" for start, end, wh in rows)
+
+
+def half_hours_from(first: int, energies: Sequence[int | None]) -> list[tuple[int, int, int]]:
+    spans = ((first + place * HALF_HOUR, wh) for place, wh in enumerate(energies))
+    return [(start, start + HALF_HOUR, wh) for start, wh in spans if wh is not None]
+
+
+def documents(store: Store) -> list[Document | None]:
+    return [store.document(level, "d", one) for level in periods.LEVELS for one in store.periods(level, "d")]
+
+
+def halves(store: Store) -> dict[int, Part]:
+    found = {}
+    for document in store.documents("day", "d", periods.FIRST_DAY, periods.LAST_DAY):
+        for slot in periods.half_hours(document.period, document.timezone):
+            if slot.name in document.parts:
+                found[slot.start] = document.parts[slot.name]
+    return found
+
+
+def total(store: Store) -> int:
+    years = store.documents("year", "d", "1970", "2199")
+    return sum(year.total.import_wh or 0 for year in years)
+
+
+def is_right(store: Store) -> bool:
+    device = store.device("d")
+    return device is not None and list(differences(store, device)) == []
+
+
+ENERGIES = st.lists(st.none() | st.integers(0, 40_000), min_size=1, max_size=120)
+ZONES = st.sampled_from(["UTC", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(ENERGIES, ZONES, st.randoms(use_true_random=False), st.sampled_from([1, 7, 10_000]))
+def test_each_half_hour_has_the_files_energy_in_any_order_and_any_batches(
+    energies: list[int | None], zone: str, random: Random, batch: int
+) -> None:
+    rows = half_hours_from(AT, energies)
+    shuffled = random.sample(rows, len(rows))
+    with new_store() as one, new_store() as other, patch.object(importing, "BATCH", batch):
+        report = bring(one, csv_of(rows), zone)
+        bring(other, csv_of(shuffled), zone)
+
+        assert {start: part.import_wh for start, part in halves(one).items()} == {start: wh for start, _, wh in rows}
+        assert all((part.covered_s, part.estimated_wh) == (HALF_HOUR, 0) for part in halves(one).values())
+        assert documents(one) == documents(other)
+        assert report.import_wh == total(one) or not rows
+        assert not rows or is_right(one)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ENERGIES, ZONES)
+def test_importing_again_changes_nothing(energies: list[int | None], zone: str) -> None:
+    rows = csv_of(half_hours_from(AT, energies))
+    with new_store() as store:
+        first = bring(store, rows, zone)
+        before = documents(store)
+        again = bring(store, rows, zone)
+
+        assert documents(store) == before
+        assert store.backlog().waiting == 0
+        assert (again.accepted, again.known, again.differs, again.readings) == (0, first.accepted, 0, 0)
+
+
+class Stopped(Exception):
+    """Ctrl-C."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.decimals(min_value=0, max_value=1, places=5), min_size=1, max_size=60),
+    st.integers(0, 140),
+    st.sampled_from([60, 900, 1800, 3600]),
+)
+def test_stopped_and_begun_again_it_comes_to_the_same(energies: list[object], after: int, step: int) -> None:
+    done = 0
+
+    def progress(more: int) -> None:
+        nonlocal done
+        done += more
+        if done > after + len(content):
+            raise Stopped
+
+    placed = [*enumerate(energies), (200, "0.00004"), (201, "0.00004")]
+    content = "start,end,kwh\n"
+    content += "".join(f"{AT + place * step},{AT + (place + 1) * step},{kwh}\n" for place, kwh in placed)
+    with new_store() as one, new_store() as other, patch.multiple(importing, BATCH=5, _A_STEP=1):
+        assert bring(one, content).accepted == len(placed)
+        for _ in range(2):
+            try:
+                bring(other, content, progress=progress)
+            except Stopped:
+                done = -(10**9)
+        bring(other, content)
+
+        assert documents(one) == documents(other)
+        assert is_right(other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.decimals(min_value=0, max_value=3, places=6), min_size=2, max_size=200))
+def test_the_whole_closes_to_the_wh_whatever_the_decimals(energies: list[object]) -> None:
+    rows = [f"{AT + place * HALF_HOUR},{kwh}\n" for place, kwh in enumerate(energies)]
+    exact = sum(round(float(str(kwh)) * 10**6) for kwh in energies)
+    with new_store() as store:
+        report = bring(store, "time,import_kwh\n" + "".join(rows))
+
+        assert total(store) == report.import_wh
+        assert abs(total(store) * 1000 - exact) <= 500
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.none() | st.integers(0, 40_000), min_size=1, max_size=80), ZONES)
+def test_an_hour_is_exact_and_measured_and_its_half_hours_share_it(energies: list[int | None], zone: str) -> None:
+    midnight = periods.day_start(periods.day_of(AT, zone), zone)
+    rows = [
+        (midnight + place * HOUR, midnight + (place + 1) * HOUR, wh)
+        for place, wh in enumerate(energies)
+        if wh is not None
+    ]
+    with new_store() as store:
+        bring(store, csv_of(rows), zone)
+        found = halves(store)
+
+        assert len(found) == 2 * len(rows)
+        for start, _, wh in rows:
+            shares = [found[start].import_wh or 0, found[start + HALF_HOUR].import_wh or 0]
+            assert (sum(shares), shares[0]) == (wh, wh // 2)
+        assert all((part.covered_s, part.estimated_wh) == (HALF_HOUR, 0) for part in found.values())
+
+
+def test_a_day_is_exact_and_spread_and_marked_as_estimated(store: Store) -> None:
+    rows = "date,import_kwh\n24/10/2026,4.801\n25/10/2026,5.001\n26/10/2026,0.048\n"
+    report = bring(store, rows, "Europe/London")
+    days = {day: store.document("day", "d", day) for day in store.periods("day", "d")}
+
+    assert report.accepted == 3
+    assert {day: (one.total.import_wh, one.total.estimated_wh) for day, one in days.items() if one} == {
+        "2026-10-24": (4801, 4801),
+        "2026-10-25": (5001, 5001),  # 25 hours
+        "2026-10-26": (48, 48),
+    }
+    assert is_right(store)
+
+
+def test_quarters_of_an_hour_are_summed_and_minutes_are_too(store: Store) -> None:
+    quarters = [(AT + place * 900, AT + (place + 1) * 900, 100 + place) for place in range(8)]
+    minutes = [(AT + DAY + place * 60, AT + DAY + (place + 1) * 60, place) for place in range(60)]
+    bring(store, csv_of([*quarters, *minutes]))
+
+    assert {start: part.import_wh for start, part in halves(store).items()} == {
+        **{AT + place * HALF_HOUR: 2 * 100 + 1 + 4 * place for place in range(4)},
+        AT + DAY: sum(range(30)),
+        AT + DAY + HALF_HOUR: sum(range(30, 60)),
+    }
+
+
+def test_a_file_that_ends_within_a_half_hour_is_continued_by_the_next(store: Store) -> None:
+    quarters = [(AT + place * 900, AT + (place + 1) * 900, 100) for place in range(6)]
+    bring(store, csv_of(quarters[:3]))
+    report = bring(store, csv_of(quarters))
+
+    assert (report.accepted, report.known) == (3, 3)
+    assert [part.import_wh for part in halves(store).values()] == [200, 200, 200]
+
+
+def test_a_file_for_the_time_before_and_one_for_the_time_after_join(store: Store) -> None:
+    energies = list(range(100, 112))
+    rows = half_hours_from(AT, energies)
+    for some in (rows[4:8], rows[8:], rows[:4], rows):
+        bring(store, csv_of(some))
+
+    assert [part.import_wh for part in halves(store).values()] == energies
+    assert {reading.meter_id for reading in store.readings("d", AT + 5 * HALF_HOUR, NOW)} == {
+        f"interval:{periods.iso_utc(AT + 4 * HALF_HOUR)}"
+    }
+    assert is_right(store)
+
+
+# Beside what the device has said
+
+
+@st.composite
+def own_readings(draw: st.DrawFn, shortest_s: int = 400) -> list[Reading]:
+    """What a device sends by itself: some stretches, with a meter or without a name."""
+    at, wh = AT + draw(st.integers(0, 40)) * 900 + draw(st.sampled_from([0, 1, 7, 600, 890])), 1_234_567
+    found: list[Reading] = []
+    for _ in range(draw(st.integers(0, 3))):
+        step, meter = draw(st.sampled_from([10, 60])), draw(st.sampled_from([None, "m1", "m2"]))
+        power, export = draw(st.sampled_from([None, 431])), draw(st.sampled_from([None, 12]))
+        for _ in range(draw(st.integers(shortest_s // step + 1, 2400 // step))):
+            found.append(Reading("d", at, power, wh, export, meter))
+            at, wh = at + step, wh + step // 10
+        at += draw(st.sampled_from([0, 100, 1800, 5 * HOUR]))
+        wh = draw(st.sampled_from([wh, 0, 9_000_000]))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(own_readings(), ENERGIES, st.integers(-20, 20), st.sampled_from(["UTC", "Asia/Kathmandu"]))
+def test_a_device_keeps_every_half_hour_of_its_own(
+    own: list[Reading], energies: list[int | None], first: int, zone: str
+) -> None:
+    rows = half_hours_from(AT + first * HALF_HOUR, energies)
+    with new_store() as store:
+        store.put_device(Device("d", zone))
+        ingest(store, own, NOW, zone)
+        drain(store)
+        before, live = halves(store), store.live("d")
+        report = bring(store, csv_of(rows), zone)
+        after = halves(store)
+
+        assert {start: after.get(start) for start in before} == before
+        assert store.live("d") == live
+        assert is_right(store)
+        if zone == "UTC":  # where the half hours of the file are those of the day
+            new = {start: part.import_wh for start, part in after.items() if start not in before}
+            assert new.items() <= {start: wh for start, _, wh in rows}.items()
+            assert (len(new), sum(wh or 0 for wh in new.values())) == (report.accepted, report.import_wh or 0)
+        settled = documents(store)
+        assert bring(store, csv_of(rows), zone).accepted == 0
+        assert documents(store) == settled
+
+
+def test_history_beside_a_devices_own_readings_is_no_exchange_of_its_meter(store: Store) -> None:
+    own = [Reading("d", AT + 4 * HALF_HOUR + 10 * n, None, 1_234_567 + n, None) for n in range(200)]
+    ingest(store, own, NOW, "UTC")
+    drain(store)
+    bring(store, csv_of(half_hours_from(AT, [100, 200, None, 300])))
+    device = store.device("d")
+    assert device
+    assert steps_of(judged(store.readings("d", 0, NOW), device)) == []
+
+
+@pytest.mark.parametrize("power_w", [0, 430])
+def test_power_alone_is_kept_too(store: Store, power_w: int) -> None:
+    own = [Reading("d", AT + HALF_HOUR + at, power_w, None, None) for at in range(0, HALF_HOUR + 10, 10)]
+    ingest(store, own, NOW, "UTC")
+    drain(store)
+    before = halves(store)
+    bring(store, csv_of(half_hours_from(AT, [100] * 4)))
+
+    assert before[AT + HALF_HOUR] == halves(store)[AT + HALF_HOUR]
+    assert [part.import_wh for part in halves(store).values()] == [100, power_w // 2, 100, 100]
+
+
+def test_one_reading_alone_keeps_its_half_hour_and_no_other(store: Store) -> None:
+    ingest(store, [Reading("d", AT + HALF_HOUR + 60, None, 5000, None)], NOW, "UTC")
+    report = bring(store, csv_of(half_hours_from(AT, [100] * 4)))
+
+    assert (report.accepted, report.known) == (3, 1)
+    assert [start - AT for start in halves(store)] == [0, 2 * HALF_HOUR, 3 * HALF_HOUR]
+
+
+def test_what_is_known_and_said_otherwise_is_counted(store: Store) -> None:
+    bring(store, csv_of(half_hours_from(AT, [100, 200, 300])))
+    quarters = [(AT + place * 900, AT + (place + 1) * 900, 50 + 20 * (place > 3)) for place in range(6)]
+    report = bring(store, csv_of(quarters))
+
+    assert (report.accepted, report.known, report.differs) == (0, 6, 4)
+    assert [part.import_wh for part in halves(store).values()] == [100, 200, 300]
+
+
+def test_more_than_the_home_can_draw_is_refused_and_leaves_a_hole(store: Store) -> None:
+    report = bring(store, csv_of(half_hours_from(AT, [100, 60_000, 100])))
+
+    assert (report.accepted, report.reasons, report.holes, report.hole_s) == (2, {"out_of_range": 1}, 1, HALF_HOUR)
+    assert "60000 Wh in 1800 s is more than this home can draw or give, 100000 W" in report.named[0]
+    assert [start - AT for start in halves(store)] == [0, 2 * HALF_HOUR]
+
+
+def test_days_made_in_another_time_zone_stay_as_they_are(store: Store) -> None:
+    bring(store, csv_of(half_hours_from(AT, [100] * 4)))
+    store.put_device(Device("d", "Europe/London", registers=("import_wh",)))
+    before = documents(store)
+
+    assert bring(store, csv_of(half_hours_from(AT, [100] * 40))).accepted == 0
+    assert documents(store) == before
+
+
+# Before the retention
+
+
+def old_rows(count: int = 120) -> list[tuple[int, int, int]]:
+    return half_hours_from(AT - 100 * DAY, [100 + place % 7 for place in range(count)])
+
+
+@pytest.mark.parametrize("cut", [1, 60, 119])
+def test_history_from_before_the_retention_is_filled_in_also_when_readings_are_swept_between(
+    store: Store, cut: int
+) -> None:
+    rows = old_rows()
+    own = [Reading("d", AT + at, None, 7_000_000 + at // 10, None) for at in range(0, 4 * HOUR, 60)]
+    ingest(store, own, NOW, "UTC")
+    bring(store, csv_of(rows[:cut]))
+    assert (sweep(store, 35, NOW + 2 * DAY) > 0) == (cut > 1)  # three readings stay, to judge others by
+    bring(store, csv_of(rows))
+    sweep(store, 35, NOW + 4 * DAY)
+    swept = documents(store)
+    again = bring(store, csv_of(rows))
+
+    found = halves(store)
+    assert {start: found[start].import_wh for start, _, _ in rows} == {start: wh for start, _, wh in rows}
+    assert found[AT + HOUR].import_wh == 180
+    assert (again.accepted, again.differs) == (0, 0)
+    assert documents(store) == swept
+    assert is_right(store)
+
+
+def test_a_sweep_between_two_batches_changes_nothing(store: Store) -> None:
+    def swept(_: int) -> None:
+        sweep(store, 35, NOW + 3 * DAY)
+
+    rows = csv_of(old_rows())
+    with new_store() as other, patch.multiple(importing, BATCH=50, _A_STEP=1):
+        bring(other, rows)
+        bring(store, rows, progress=swept)
+
+        assert documents(store) == documents(other)
+
+
+# Registers and power
+
+
+def test_registers_in_a_file_are_plain_readings(store: Store) -> None:
+    rows = [f"{AT + place * 900};4120,{place:03}\n" for place in range(9)]
+    report = bring(store, "time;register_kwh\n" + "".join(reversed(rows)) + rows[3])
+
+    assert (report.accepted, report.readings, report.duplicates, report.holes) == (9, 9, 1, 0)
+    assert [reading[1:] for reading in store.readings("d", AT, AT)] == [
+        (AT, None, 4_120_000, None, None),
+        (AT + 900, None, 4_120_001, None, None),
+    ]
+    assert store.live("d") is None
+    assert bring(store, "time;register_kwh\n" + "".join(rows)).known == 9
+
+
+def test_a_reading_of_the_device_itself_is_never_replaced(store: Store) -> None:
+    own = Reading("d", AT, 431, 4_120_000, None, "m1")
+    ingest(store, [own], NOW, "UTC")
+    report = bring(store, f"time,register_kwh\n{AT},4120\n{AT + 60},4121\n")
+
+    assert (report.accepted, report.known, report.differs) == (1, 1, 1)
+    assert store.readings("d", AT, AT)[0] == own
+
+
+def telegram(clock: str, wh: int) -> bytes:
+    body = f"/KFM5KAIFA-METER\r\n\r\n0-0:1.0.0({clock}S)\r\n1-0:1.8.1({wh / 1000:010.3f}*kWh)\r\n"
+    body += "1-0:1.8.2(000000.000*kWh)\r\n1-0:1.7.0(00.431*kW)\r\n1-0:2.7.0(00.000*kW)\r\n!"
+    return f"{body}{crc16(body.encode()):04X}\r\n".encode()
+
+
+def test_telegrams_of_a_dsmr_meter_are_plain_readings(store: Store) -> None:
+    bad = telegram("260701120020", 5).replace(b"KAIFA", b"KAIFB")
+    content = telegram("260701120000", 4_120_000) + bad + telegram("260701120010", 4_120_001)
+    report = bring(store, content, format_name="dsmr")
+    noon = int(datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp())
+
+    assert (report.accepted, dict(report.reasons)) == (2, {"bad_checksum": 1})
+    assert report.named == [f"line 16: {report.named[0].partition(': ')[2]}"]
+    assert [(one.at - noon, one.power_w, one.import_wh) for one in store.readings("d", noon, noon)] == [
+        (0, 431, 4_120_000),
+        (10, 431, 4_120_001),
+    ]
+
+
+# What is said of it
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(store: Store) -> None:
+    ingest(store, [Reading("d", AT + at, None, at, None) for at in range(0, HALF_HOUR, 60)], NOW, "UTC")
+    drain(store)
+    before = store.readings("d", 0, NOW), documents(store), store.device("d")
+    rows = csv_of(half_hours_from(AT, [100, 200, None, 300, 60_000]))
+    dry = bring(store, rows, is_dry=True)
+
+    assert (store.readings("d", 0, NOW), documents(store), store.device("d")) == before
+    assert store.records("refused/d") == []
+    assert bring(store, rows).as_json("UTC") == dry.as_json("UTC")
+    assert (dry.accepted, dry.known, dry.rejected, dry.readings) == (2, 1, 1, 6)
+
+
+def test_the_report_counts_every_row_once(store: Store) -> None:
+    rows = half_hours_from(AT, [100, 200, 300, None, None, 400, 500])
+    content = csv_of([*rows, rows[0], (rows[1][0], rows[1][1], 9), (AT + 1, AT + 62, 5)]) + "yesterday,today,5\n"
+    report = bring(store, content)
+
+    assert (report.rows, report.accepted, report.duplicates, report.rejected) == (9, 4, 1, 4)
+    assert report.reasons == {"contradiction": 2, "bad_interval": 1, "bad_time": 1}
+    assert (report.import_wh, report.export_wh, report.holes, report.hole_s) == (1300, None, 2, 3 * HALF_HOUR)
+    assert list(summary(report, "UTC", is_dry=False)) == [
+        "9 rows, from 2027-01-05T00:00:00+00:00 to 2027-01-05T03:30:00+00:00",
+        "4 taken in, as 10 readings: 1.300 kWh of import",
+        "0 known already, 0 of them differ; 1 duplicates",
+        "4 refused: 1 bad_interval, 1 bad_time, 2 contradiction",
+        "2 holes of 1.5 h together",
+    ]
+
+
+def test_the_first_of_many_refused_rows_are_named_and_all_are_counted(store: Store) -> None:
+    content = csv_of(half_hours_from(AT, [1])) + "yesterday,today,5\n" * 50
+    report = bring(store, content)
+    named = list(report.refused_lines())
+
+    assert named[0] == "line 3: bad_time: the time is 'yesterday'"
+    assert (len(named), named[-1]) == (21, "bad_time: 30 more")
+    (day,) = store.records("refused/d")
+    assert day.body == '{"bad_time":50}'
+    assert len(store.records("refused/d/messages")) == 20
+
+
+def test_the_local_clock_of_a_file_is_not_that_of_the_device(store: Store) -> None:
+    store.put_device(Device("d", "Europe/London"))
+    bring(store, "time,kWh\n2026-07-01 00:00,1\n2026-07-01 00:30,1\n", "Europe/Paris")
+
+    midnight = int(datetime(2026, 7, 1, tzinfo=ZoneInfo("Europe/Paris")).timestamp())
+    assert [*halves(store)] == [midnight, midnight + HALF_HOUR]
+    device = store.device("d")
+    assert device is not None
+    assert device.timezone == "Europe/London"
+
+
+def test_a_file_of_ends_is_a_file_of_intervals(store: Store) -> None:
+    bring(store, "interval end,kWh\n2026-07-01 00:30,1\n2026-07-01 01:00,2\n")
+    first = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp())
+
+    assert {start: part.import_wh for start, part in halves(store).items()} == {first: 1000, first + HALF_HOUR: 2000}
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    small = patch.multiple(importing, BATCH=200, SortedRows=partial(SortedRows, piece=200))
+    sizes = patch.object(lines, "CHUNK", 4096), patch.object(import_file, "SAMPLE", 4096)
+    with small, sizes[0], sizes[1], patch.multiple(external_sort, MERGED=4, _LINE=5):
+        peak(4000)  # the days that it touches are in caches then
+        assert peak(4000) < 1.5 * peak(500)
+
+
+def peak(count: int) -> int:
+    """The most bytes that an import of so many rows in no order takes."""
+    random = Random(7)
+    places = random.sample(range(count), count)
+    rows = (f"{AT - place * 60},0.{random.randrange(1000):03}\n".encode() for place in places)
+    stream = cast(BinaryIO, io.BufferedReader(_Lines(b"time,import_kwh\n", rows)))
+    asked = Asked("d", "csv", "UTC", {}, 60, NOW)
+    with new_store() as store:
+        tracemalloc.start()
+        report = importing.import_file(store, Device("d", "UTC"), stream, 0, asked, silent, is_dry=True)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert report.accepted == count
+    return size
+
+
+class _Lines(io.RawIOBase):
+    """A file that is made while it is read."""
+
+    def __init__(self, first: bytes, lines: Iterator[bytes]) -> None:
+        self._rest, self._lines = first, lines
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        while len(self._rest) < len(buffer) and (line := next(self._lines, b"")):
+            self._rest += line
+        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@settings(max_examples=60, deadline=None)
+@given(own_readings(shortest_s=0), ENERGIES, st.integers(-20, 20))
+def test_a_device_keeps_its_half_hours_also_where_it_sent_for_less_than_five_minutes(
+    own: list[Reading], energies: list[int | None], first: int
+) -> None:
+    with new_store() as store:
+        ingest(store, own, NOW, "UTC")
+        drain(store)
+        before = halves(store)
+        bring(store, csv_of(half_hours_from(AT + first * HALF_HOUR, energies)))
+        after = halves(store)
+
+        assert not own or is_right(store)
+        for start, part in before.items():  # what was undecided may have been decided by what follows
+            assert (after[start].import_wh or 0) >= (part.import_wh or 0)
+            # Where import becomes known, it decides what counts as measured, and no longer export.
+            assert after[start].covered_s >= part.covered_s or (part.import_wh is None and after[start].import_wh)

@@ -1,0 +1,118 @@
+"""The hour that comes twice is told by the order of the rows, or refused."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.errors import Refused
+from aggregator.intake.formats import local_time
+from aggregator.intake.imports.local_order import MOST, in_utc
+from aggregator.intake.imports.row_times import Time
+
+AUTUMN = datetime(2026, 10, 25, tzinfo=UTC)  # in London the clocks go back at 01:00 UTC
+SPRING = datetime(2026, 3, 29, tzinfo=UTC)
+
+
+class Row(NamedTuple):
+    time: Time
+
+
+def told(times: Iterable[Time], zone: str = "Europe/London") -> list[int | str]:
+    found = [at for _, at in in_utc(map(Row, times), zone)]
+    return [at.reason if isinstance(at, Refused) else at for at in found]
+
+
+def clocks(start: datetime, minutes: int, count: int, zone: str = "Europe/London") -> tuple[list[Time], list[int]]:
+    """What local clocks show from an instant on, and the instants."""
+    instants = [start + timedelta(minutes=minutes * number) for number in range(count)]
+    shown: list[Time] = [at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for at in instants]
+    return shown, [int(at.timestamp()) for at in instants]
+
+
+@pytest.mark.parametrize("minutes", [1, 15, 30, 60])
+def test_rows_in_order_tell_both_passes_of_the_hour(minutes: int) -> None:
+    times, instants = clocks(AUTUMN - timedelta(hours=3), minutes, 8 * 60 // minutes)
+
+    assert told(times) == instants
+    assert told(times[::-1]) == instants[::-1]
+
+
+def test_a_file_may_begin_or_end_within_the_hour() -> None:
+    times, instants = clocks(AUTUMN, 30, 6)
+
+    assert told(times) == instants
+    assert told(times[1:]) == instants[1:]
+    assert told(times[1:3]) == instants[1:3]
+    assert told(times[::-1]) == instants[::-1]
+
+
+def test_a_hole_in_one_pass_does_not_matter() -> None:
+    times, instants = clocks(AUTUMN - timedelta(hours=1), 15, 16)
+    kept = [place for place in range(16) if place not in (5, 9, 10)]
+
+    assert told([times[place] for place in kept]) == [instants[place] for place in kept]
+
+
+def test_an_hour_that_is_there_once_cannot_be_told_and_no_other_row_is_lost() -> None:
+    times, instants = clocks(AUTUMN - timedelta(hours=2), 60, 8)
+    merged = [time for place, time in enumerate(times) if place != 3]
+
+    assert told(merged) == [*instants[:2], "ambiguous_time", *instants[4:]]
+
+
+def test_hourly_rows_of_the_hour_alone_cannot_be_told() -> None:
+    assert told([datetime(2026, 10, 25, 1), datetime(2026, 10, 25, 1)]) == ["ambiguous_time"] * 2  # noqa: DTZ001 - local
+
+
+def test_rows_in_no_order_lose_that_hour_and_no_other() -> None:
+    times, instants = clocks(AUTUMN - timedelta(hours=2), 30, 16)
+    mixed = [3, 1, *range(4, 8), 0, 2, *range(8, 16)]
+
+    assert told([times[place] for place in mixed]) == [
+        "ambiguous_time" if place in (4, 5, 6, 7) else instants[place] for place in mixed
+    ]
+
+
+def test_an_hour_left_out_in_spring_does_not_exist() -> None:
+    times, instants = clocks(SPRING - timedelta(hours=1), 30, 8)
+    missing = datetime(2026, 3, 29, 1, 30)  # noqa: DTZ001 - local
+
+    assert told([*times[:4], missing, *times[4:]]) == [*instants[:4], "no_such_time", *instants[4:]]
+
+
+def test_so_many_rows_of_one_hour_are_not_waited_for() -> None:
+    times, _ = clocks(AUTUMN, 0, MOST + 2)
+
+    assert told(times) == ["ambiguous_time"] * (MOST + 2)
+
+
+def test_instants_are_left_as_they_are() -> None:
+    assert told([5, 3, 9]) == [5, 3, 9]
+
+
+@given(
+    st.sampled_from(["Europe/London", "Europe/Paris", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu"]),
+    st.integers(0, 365 * 24),
+    st.sampled_from([10, 30, 60]),
+    st.booleans(),
+)
+def test_what_a_clock_shows_in_order_is_told_in_every_zone(zone: str, hours: int, minutes: int, is_down: bool) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
+    times, instants = clocks(start, minutes, 8 * 60 // minutes, zone)
+    if is_down:
+        times, instants = times[::-1], instants[::-1]
+
+    if any(len(meant(time, zone)) == 2 for time in (times[0], times[-1])):  # the hour may be there once
+        assert all(at in (known, "ambiguous_time") for at, known in zip(told(times, zone), instants, strict=True))
+    else:
+        assert told(times, zone) == instants
+
+
+def meant(time: Time, zone: str) -> tuple[int, ...]:
+    assert isinstance(time, datetime)
+    return local_time.instants(time, zone)

@@ -1,0 +1,383 @@
+"""Messages over a real broker: what was kept is acknowledged and does not come again, what was not comes again."""
+
+import gc
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError, StoreAway
+from aggregator.core.periods import iso_utc
+from aggregator.intake.formats import canonical
+from aggregator.intake.formats.catalogue import FORMATS
+from aggregator.intake.formats.message import Content, Origin
+from aggregator.intake.ingest import Outcome
+from aggregator.intake.mqtt import Subscriber, broker_of, check_filters
+from aggregator.intake.mqtt_feed import MqttFeed
+from aggregator.intake.received import Received, take_in
+from aggregator.intake.refusals import UNKNOWN, refused
+from aggregator.store import Store, open_store
+from tests.aggregator.intake.brokers import PATIENCE_S, MosquittoBroker, Publisher, broker_in
+
+NOW = int(time.time()) - 100
+GLOW = {
+    "electricitymeter": {
+        "timestamp": iso_utc(NOW),
+        "energy": {"import": {"cumulative": 4120.317, "day": 1.204, "units": "kWh"}},
+        "power": {"value": 0.612, "units": "kW"},
+    }
+}
+TOPIC = "wattfall/cad-1/readings"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/mqtt.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[MosquittoBroker]:
+    with broker_in(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def subscriber(broker: MosquittoBroker) -> Iterator[Subscriber]:
+    opened = subscribed(broker)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def publisher(broker: MosquittoBroker) -> Iterator[Publisher]:
+    opened = Publisher(broker.port)
+    yield opened
+    opened.close()
+
+
+def subscribed(broker: MosquittoBroker, topics: Sequence[str] = ("#",)) -> Subscriber:
+    """A subscriber whose session the broker has."""
+    opened = Subscriber(broker_of(broker.url), topics)
+    until(lambda: opened.is_subscribed)
+    return opened
+
+
+def until(is_true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def feed_into(store: Store, subscriber: Subscriber, format_name: str = "") -> MqttFeed:
+    return MqttFeed(
+        subscriber, lambda messages: take_in(store, messages, NOW + 100, "UTC"), lambda _: "UTC", format_name
+    )
+
+
+def taken(feed: MqttFeed, count: int) -> None:
+    """Take in until so many messages have come."""
+    found = 0
+    deadline = time.monotonic() + PATIENCE_S
+    while found < count:
+        assert time.monotonic() < deadline
+        found += feed.take_in(0.1)
+
+
+def reading(second: int) -> bytes:
+    return orjson.dumps({"at": iso_utc(NOW + second), "power_w": second, "import_wh": 1000 + second})
+
+
+def test_what_devices_publish_comes_into_the_store_by_its_topic(
+    store: Store, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    publisher.publish("glow/0123456789AB/SENSOR/electricitymeter", orjson.dumps(GLOW))
+    publisher.publish(TOPIC, reading(1), qos=0)
+    feed = feed_into(store, subscriber)
+    taken(feed, 2)
+    live = store.live("0123456789AB")
+    assert live
+    assert (live.power_w, live.import_wh) == (612, 4_120_317)
+    assert store.live("cad-1")
+    assert feed.total.as_json()["accepted"] == 2
+
+
+def test_what_cannot_be_understood_is_counted_and_kept_and_stops_nothing(
+    store: Store, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    publisher.publish(TOPIC, reading(1))
+    for topic, payload in (
+        ("what/is/this", b"x"),
+        (TOPIC, b"{cut"),
+        (TOPIC, bytes(10_000_000)),
+        ("wattfall/a b/block", b""),
+    ):
+        publisher.publish(topic, payload)
+    publisher.publish(TOPIC, reading(2))
+    feed = feed_into(store, subscriber)
+    taken(feed, 6)
+    assert feed.total.reasons == {"unknown_topic": 1, "malformed_json": 1, "message_too_long": 1, "bad_device_id": 1}
+    assert feed.total.accepted == 2
+    assert {one.reason for one in refused(store, "cad-1").messages} == {"malformed_json", "message_too_long"}
+    unknown = {one.reason: one.payload for one in refused(store, UNKNOWN).messages}
+    assert unknown == {"unknown_topic": "what/is/this x", "bad_device_id": "wattfall/a b/block "}
+
+
+def test_what_was_kept_does_not_come_again_and_what_was_not_does(
+    store: Store, broker: MosquittoBroker, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    publisher.publish(TOPIC, reading(1))
+    feed = feed_into(store, subscriber)
+    taken(feed, 1)
+    publisher.publish(TOPIC, reading(2))
+    until(lambda: subscriber.take(1, 0.1))  # taken, and never acknowledged, as by a worker that is killed
+    subscriber.close()
+    again = subscribed(broker)
+    feed = feed_into(store, again)
+    taken(feed, 1)
+    assert feed.take_in(0.3) == 0
+    assert feed.total.as_json() == Outcome(accepted=1).as_json()
+    again.close()
+
+
+def test_what_comes_while_nobody_listens_waits_at_the_broker(
+    store: Store, broker: MosquittoBroker, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    subscriber.close()
+    for second in range(50):
+        publisher.publish(TOPIC, reading(second))
+    again = subscribed(broker)
+    taken(feed_into(store, again), 50)
+    assert len(store.readings("cad-1", 0, NOW + 100)) == 50
+    again.close()
+
+
+def test_a_store_that_is_away_loses_nothing(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+    is_away = [True, True, False]
+
+    def keep(messages: Sequence[Received]) -> Outcome:
+        if is_away.pop(0):
+            raise StoreAway("busy")
+        return take_in(store, messages, NOW + 100, "UTC")
+
+    publisher.publish(TOPIC, reading(1))
+    feed = MqttFeed(subscriber, keep, lambda _: "UTC")
+    for _ in range(2):
+        with pytest.raises(StoreAway):
+            taken(feed, 1)
+    assert feed.take_in(0) == 1
+    assert feed.total.accepted == 1
+
+
+def test_a_message_that_breaks_the_store_is_put_aside_and_the_others_are_kept(
+    store: Store, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    def keep(messages: Sequence[Received]) -> Outcome:
+        if any(one.power_w == 3 for message in messages for one in message.content.readings):
+            raise RuntimeError("no room for a 3")
+        return take_in(store, messages, NOW + 100, "UTC")
+
+    for second in range(1, 8):
+        publisher.publish(TOPIC, reading(second))
+    feed = MqttFeed(subscriber, keep, lambda _: "UTC")
+    taken(feed, 7)
+    assert [one.power_w for one in store.readings("cad-1", 0, NOW + 100)] == [1, 2, 4, 5, 6, 7]
+    assert [one.reason for one in refused(store, "cad-1").messages] == ["our_fault"]
+
+
+def test_a_source_that_breaks_on_a_message_stops_nothing(
+    store: Store, subscriber: Subscriber, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(payload: bytes, origin: Origin) -> Content:
+        if b"3" in payload:
+            raise RecursionError("too deep")
+        return canonical.read(payload, origin)
+
+    monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(read=broken))
+    for figure in (3, 4):
+        publisher.publish("home/cad-1", b'{"at": "2026-11-18T10:00:00Z", "power_w": %d}' % figure)
+    feed = feed_into(store, subscriber, "json")
+    taken(feed, 2)
+    assert (feed.total.accepted, feed.total.reasons) == (1, {"our_fault": 1})
+
+
+def test_a_damaged_device_stops_no_other(
+    store: Store, subscriber: Subscriber, publisher: Publisher, tmp_path: Path
+) -> None:
+    store.put_device(Device("cad-2"))
+    with closing(sqlite3.connect(tmp_path / "mqtt.db")) as database, database:
+        database.execute("UPDATE devices SET body = 'damaged'")
+    publisher.publish("wattfall/cad-2/readings", reading(1))
+    publisher.publish(TOPIC, reading(1))
+    feed = feed_into(store, subscriber)
+    taken(feed, 2)
+    assert store.live("cad-1")
+    assert feed.total.reasons == {"our_fault": 1}
+
+
+def test_nobody_writes_on_anothers_shelf(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+    store.put_device(Device("cad-2"))
+    publisher.publish("wattfall/evil/other", b'{"device_id": "cad-2"}')
+    publisher.publish(TOPIC, b'{"device_id": "cad-2", "cut')
+    taken(feed_into(store, subscriber), 2)
+    assert refused(store, "cad-2").days == {}
+
+
+def test_a_broker_that_goes_and_comes_back_is_found_again(
+    store: Store, broker: MosquittoBroker, subscriber: Subscriber
+) -> None:
+    broker.stop()
+    until(lambda: not subscriber.is_subscribed)
+    broker.start()
+    publisher = Publisher(broker.port)
+    publisher.publish(TOPIC, reading(1))
+    taken(feed_into(store, subscriber), 1)
+    publisher.close()
+    assert store.live("cad-1")
+
+
+def test_a_format_that_topics_do_not_tell_is_named(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+    publisher.publish("home/energy/cad-1", reading(1))
+    taken(feed_into(store, subscriber, "json"), 1)
+    assert store.live("cad-1")
+
+
+def test_a_wrong_password_is_said_and_not_tried_for_ever(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "ann", "right"], check=True)
+    with broker_in(tmp_path, f"allow_anonymous false\npassword_file {passwords}\n") as broker:
+        address = broker_of(broker.url.replace("mqtt://", "mqtt://ann@"))
+        right = Subscriber(address, ["#"], "right")
+        until(lambda: right.is_subscribed)
+        right.close()
+        wrong = Subscriber(address, ["#"], "wrong")
+        with pytest.raises(ConfigurationError, match="WATTFALL_MQTT_PASSWORD"):
+            until(lambda: wrong.take(1, 0.1))
+        wrong.close()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine that vouches for itself, and its key."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+    )
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(1))
+        .not_valid_after(datetime.now(UTC) + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "broker.crt", folder / "broker.key"
+    files[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return files
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # paho leaves a failed handshake's socket
+def test_over_tls_only_a_broker_that_proves_who_it_is_is_spoken_to(tmp_path: Path) -> None:
+    certificate_file, key_file = certificate(tmp_path)
+    with broker_in(tmp_path, f"allow_anonymous true\ncertfile {certificate_file}\nkeyfile {key_file}\n") as broker:
+        address = broker_of(f"mqtts://localhost:{broker.port}/")
+        trusting = Subscriber(address, ["#"], ca_file=str(certificate_file))
+        until(lambda: trusting.is_subscribed)
+        trusting.close()
+        doubting = Subscriber(address._replace(client_id="other"), ["#"])
+        time.sleep(0.5)
+        assert not doubting.is_subscribed
+        doubting.close()
+        del doubting
+        gc.collect()
+        with pytest.raises(ConfigurationError, match="no file of certificates"):
+            Subscriber(address, ["#"], ca_file=str(key_file))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mqtts://ann@broker.example/", ("broker.example", 8883, True, "ann", "wattfall")),
+        ("mqtt://localhost:1884/worker-2", ("localhost", 1884, False, "", "worker-2")),
+        ("mqtt://a%40b@[::1]/", ("::1", 1883, False, "a@b", "wattfall")),
+    ],
+)
+def test_an_address_tells_where_and_who(url: str, expected: tuple[object, ...]) -> None:
+    assert broker_of(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost", "http://x/", "mqtt://", "mqtt://x:y/", "mqtt://x/?a=b", "mqtt://u:p@x/"]
+)
+def test_another_address_is_refused_with_the_mend(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        broker_of(url)
+
+
+@pytest.mark.parametrize("topics", [[], [""], ["a#"], ["#/a"], ["a+/b"], ["a\0"], ["x" * 2000]])
+def test_what_is_no_topic_filter_is_refused(topics: list[str]) -> None:
+    with pytest.raises(ConfigurationError):
+        check_filters(topics)
+
+
+def test_the_worker_listens_carries_on_and_stops(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) -> None:
+    url = f"sqlite:///{tmp_path}/worker.db"
+    store = open_store(url)
+    options = ["--store", url, "--mqtt", broker.url, "--topic", "wattfall/#"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "dashboard.commands.main", "worker", *options], stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + PATIENCE_S
+    day = iso_utc(NOW)[:10]
+    while store.document("day", "cad-1", day) is None:  # until it has subscribed, what is published is lost
+        assert time.monotonic() < deadline
+        publisher.publish(TOPIC, reading(0))
+        publisher.publish(TOPIC, reading(10))
+        time.sleep(0.2)
+    worker.terminate()
+    _, said = worker.communicate(timeout=PATIENCE_S)
+    assert worker.returncode == 0
+    assert b"Traceback" not in said
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        (["--topic", "x"], b"--mqtt"),
+        (["--mqtt", "mqtt://localhost/"], b"--topic"),
+        (["--mqtt", "localhost", "--topic", "x"], b"mqtts://user@host/"),
+        (["--mqtt", "mqtt://u:p@localhost/", "--topic", "x"], b"WATTFALL_MQTT_PASSWORD"),
+    ],
+)
+def test_wrong_options_are_one_line_that_names_the_mend(tmp_path: Path, options: list[str], mend: bytes) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard.commands.main",
+        "worker",
+        "--store",
+        f"sqlite:///{tmp_path}/x.db",
+        *options,
+    ]
+    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count(b"\n") == 1
+    assert mend in ended.stderr

@@ -1,0 +1,169 @@
+"""What was refused is kept so that somebody can see why, and no flood of it does harm."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused
+from aggregator.core.periods import day_of
+from aggregator.intake import refusals
+from aggregator.intake.ingest import Outcome, ingest_lines
+from aggregator.intake.refusals import KEPT, LONGEST, UNKNOWN, Batch, keep, matching, named_device, refused, refused_on
+from aggregator.store import Store, open_store
+
+NOW = int(time.time())  # records expire by the store's own clock
+TODAY = day_of(NOW, "UTC")
+DAY = 86_400
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/refused.db")
+    for device_id in ("cad-1", "cad-2"):
+        opened.put_device(Device(device_id))
+    yield opened
+    opened.close()
+
+
+def line(device_id: str = "cad-1", **fields: object) -> bytes:
+    return orjson.dumps({"device_id": device_id, "at": "2026-11-18T10:00:00Z", **fields})
+
+
+def take_in(store: Store, *lines: bytes, now: int = NOW) -> Outcome:
+    outcome = Outcome()
+    ingest_lines(store, lines, 1, now, "Europe/London", outcome, lambda *_: None)
+    return outcome
+
+
+def test_a_refused_line_is_kept_with_its_reason_under_the_device_that_it_names(store: Store) -> None:
+    bad = line(power_w="n/a")
+    outcome = take_in(store, line(power_w=5), bad, line("cad-2", power_w=6))
+
+    assert (outcome.accepted, outcome.rejected) == (2, 1)
+    found = refused(store, "cad-1")
+    assert found.days == {TODAY: {"not_a_number": 1}}
+    assert found.messages == [(0, NOW, "not_a_number", "power_w is 'n/a'", bad.decode())]
+    assert refused(store, "cad-2") == refusals.Refusals({}, [])
+
+
+def test_what_is_cut_off_still_names_its_device(store: Store) -> None:
+    take_in(store, line(power_w=5)[:-4], b'{"at": "2026', b"\xff\xfe nothing")
+
+    assert refused(store, "cad-1").days == {TODAY: {"malformed_json": 1}}
+    assert refused(store, UNKNOWN).days == {TODAY: {"malformed_json": 2}}
+    assert "\\xff\\xfe nothing" in {message.payload for message in refused(store, UNKNOWN).messages}
+
+
+def test_a_device_that_nobody_knows_gets_no_shelf_of_its_own(store: Store) -> None:
+    take_in(store, line("made-up-1", power_w=True), line("made-up-2", power_w=True))
+
+    assert refused(store, "made-up-1").days == {}
+    assert refused(store, UNKNOWN).days == {TODAY: {"not_a_number": 2}}
+
+
+def test_counts_go_on_from_batch_to_batch_and_from_day_to_day(store: Store) -> None:
+    for now in (NOW - DAY, NOW - DAY, NOW):
+        take_in(store, line(power_w="x"), line(import_wh=-1), now=now)
+
+    assert refused(store, "cad-1").days == {
+        TODAY: {"not_a_number": 1, "negative_register": 1},
+        day_of(NOW - DAY, "UTC"): {"not_a_number": 2, "negative_register": 2},
+    }
+    assert [message.at for message in refused(store, "cad-1").messages] == [NOW] * 2 + [NOW - DAY] * 4
+
+
+def test_a_payload_is_cut_at_2_kb(store: Store) -> None:
+    take_in(store, line(power_w="x" * 10_000), line(power_w="\x00" * 60_000))
+
+    assert {len(message.payload) for message in refused(store, "cad-1").messages} == {LONGEST}
+
+
+def test_the_last_messages_stay_and_the_first_go(store: Store) -> None:
+    for number in range(KEPT + 5):
+        take_in(store, line(power_w="x", n=number), now=NOW - 7200 + number * refusals.PAUSE_S)
+
+    kept = [orjson.loads(message.payload)["n"] for message in refused(store, "cad-1").messages]
+    assert kept == [*range(KEPT + 4, 4, -1)]
+
+
+def test_of_a_device_that_sends_nothing_else_only_one_message_a_minute_is_kept(store: Store) -> None:
+    for number in range(200):
+        take_in(store, line(power_w="x", n=number), now=NOW - 200 + number)
+
+    (counts,) = refused(store, "cad-1").days.values()
+    kept = [orjson.loads(message.payload)["n"] for message in refused(store, "cad-1").messages]
+    assert counts == {"not_a_number": 200}
+    assert kept == [199, 139, 79, *range(KEPT - 1, 2, -1)]
+
+
+def test_a_flood_of_devices_keeps_a_bounded_number_of_messages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "ALL_A_DAY", 20 * refusals.SHARDS)
+    owners = [f"home-{number}" for number in range(900)]
+    for owner in owners:
+        store.put_device(Device(owner))
+    for _ in range(3):
+        for first in range(0, 900, 300):
+            take_in(store, *(line(owner, power_w="x") for owner in owners[first : first + 300]))
+
+    total = refused_on(store, TODAY)
+    kept = sum(len(refused(store, owner).messages) for owner in owners)
+    assert total.reasons == {"not_a_number": 2700}
+    assert total.device_count == 900
+    assert len(total.devices) == refusals._DEVICES // refusals.SHARDS * refusals.SHARDS
+    assert 0 < kept <= 20 * refusals.SHARDS
+
+
+def test_one_device_that_floods_leaves_room_for_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "ALL_A_DAY", 40 * refusals.SHARDS)
+    monkeypatch.setattr(refusals, "SHARDS", 1)
+    for _ in range(30):
+        take_in(store, *[line(power_w="x")] * 50)
+    take_in(store, line("cad-2", power_w="x"))
+    assert len(refused(store, "cad-2").messages) == 1
+
+
+def test_one_batch_remembers_so_many_devices_and_counts_the_rest(store: Store) -> None:
+    batch = Batch()
+    for number in range(20_000):
+        batch.add(line(f"made-up-{number}", power_w="x"), Refused("not_a_number", "power_w"), NOW)
+
+    assert len(batch.counts) <= refusals._DEVICES + 1
+    keep(store, batch, NOW)
+    assert refused(store, UNKNOWN).days == {TODAY: {"not_a_number": 20_000}}
+    assert not batch.counts
+
+
+def test_the_whole_fleet_is_one_read(store: Store) -> None:
+    take_in(store, line(power_w="x"), line(power_w="x"), line("cad-2", import_wh=-1), b"{")
+
+    total = refused_on(store, TODAY)
+    assert total.reasons == {"not_a_number": 2, "negative_register": 1, "malformed_json": 1}
+    assert total.devices == {"cad-1": 2, "cad-2": 1, UNKNOWN: 1}
+    assert total.device_count == 3
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_name_a_device_or_none(payload: bytes) -> None:
+    assert len(named_device(payload)) <= 64
+    assert named_device(b'{"device_id" : "cad-1"' + payload) == "cad-1"
+
+
+def test_what_was_refused_is_searched_by_reason_day_and_words(store: Store) -> None:
+    yesterday = day_of(NOW - 86_400, "UTC")
+    take_in(store, line(), line(at="soon"), line(at="soon"), now=NOW - 86_400)
+    take_in(store, line(power_w="Two Kilowatts"))
+    found = refused(store, "cad-1")
+    assert matching(found, (), "", "", "") == found
+    assert matching(found, ("bad_time",), "", "", "").days == {yesterday: {"bad_time": 2}}
+    assert [one.payload for one in matching(found, (), "two kilo", "", "").messages] == [
+        line(power_w="Two Kilowatts").decode()
+    ]
+    assert set(matching(found, (), "", TODAY, "").days) == {TODAY}
+    assert set(matching(found, (), "", "", yesterday).days) == {yesterday}
+    assert matching(found, ("no_values",), "", TODAY, TODAY) == refusals.Refusals({}, [])

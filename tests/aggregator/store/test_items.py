@@ -1,0 +1,170 @@
+"""The items of DynamoDB: what goes in comes out, in as few bytes as it takes."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.documents import Document, Live, Part
+from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
+from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.document_updates import merge_request
+from aggregator.store.dynamodb.items import Item
+
+START = 1_795_000_200 // 1800 * 1800
+REGISTERS = st.none() | st.sampled_from([0, 255, 256, MAX_REGISTER]) | st.integers(0, MAX_REGISTER)
+POWERS = st.none() | st.sampled_from([0, -1, 127, 128, -128, -129]) | st.integers(-MAX_POWER, MAX_POWER)
+READINGS = st.builds(
+    Reading,
+    st.just("home"),
+    st.integers(START, START + 1799),
+    POWERS,
+    REGISTERS,
+    REGISTERS,
+    st.none() | st.text(max_size=64),
+)
+AMOUNTS = st.sampled_from([0, 1, 127, 128, 1800, 16_384]) | st.integers(0, 10**12)
+MONEY = st.sampled_from([0, -1, 10**13, -643_125 * 10**6]) | st.integers(-(10**20), 10**20)
+COSTS = st.builds(
+    Cost, st.none() | MONEY, st.none() | MONEY, st.none() | MONEY, AMOUNTS, AMOUNTS, MONEY, MONEY
+) | st.just(NOTHING)
+PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, COSTS)
+
+
+def block(readings: list[Reading]) -> Item:
+    tags = items.meter_tags({reading.meter_id for reading in readings if reading.meter_id is not None}, {})
+    return {
+        **items.block_key("home", START),
+        "x": items.number(1),
+        **{items.meter_name(tag): items.text(meter) for meter, tag in tags.items()},
+        **{items.reading_name(one.at - START): {"B": items.pack_reading(one, tags)} for one in readings},
+    }
+
+
+@given(st.lists(READINGS, unique_by=lambda reading: reading.at, max_size=20))
+def test_a_half_hour_comes_back_as_it_was(readings: list[Reading]) -> None:
+    assert items.unpack_block(block(readings)) == sorted(readings, key=lambda reading: reading.at)
+
+
+def test_each_second_of_a_half_hour_has_a_name_of_two_bytes_and_their_order() -> None:
+    names = [items.reading_name(offset) for offset in range(1800)]
+    assert names == sorted(set(names))
+    assert {len(name) for name in names} == {2}
+
+
+def test_three_hundred_meters_in_a_half_hour_have_a_tag_each() -> None:
+    tags = items.meter_tags(map(str, range(300)), {})
+    assert len(set(tags.values())) == 300
+
+
+@given(PARTS)
+def test_a_part_comes_back_as_it_was(part: Part) -> None:
+    assert items.unpack_part(items.pack_part(part)) == part
+
+
+def day_item(half: Part, hour: Part) -> Item:
+    packed = {"s": {"B": items.pack_part(half)}, "h": {"B": items.pack_part(hour)}}
+    item = items.document_key("0CA2F400008A1234", "2026-11-23") | {"z": items.text("America/Argentina/Buenos_Aires")}
+    names = [f"s{number:02d}" for number in range(50)] + [f"h{number:02d}" for number in range(25)]
+    return item | {"c": items.text("GBP")} | {name: packed[name[0]] for name in names}
+
+
+def test_a_full_day_with_its_cost_fits_into_one_write_unit() -> None:
+    rate = scaled(Decimal("0.2573"), UNIT_PLACES, "the rate")
+    half, hour = (Part(900 * n, 0, 0, 0, 1800 * n, 0, Cost(rate * 9 * n // 10, 0)) for n in (1, 2))
+    assert items.item_size(day_item(half, hour)) <= items.WRITE_UNIT
+    both = (Part(900 * n, 90 * n, 0, 0, 1800 * n, 0) for n in (1, 2))
+    assert items.item_size(day_item(*both)) < items.WRITE_UNIT
+
+
+def test_a_full_half_hour_fits_into_two_write_units() -> None:
+    readings = [Reading("home", START + 10 * n, 431, 45_000_000 + n, None, "meter") for n in range(180)]
+    assert items.item_size(block(readings)) < 2 * items.WRITE_UNIT
+
+
+@given(POWERS, REGISTERS, REGISTERS, st.none() | st.just("m"))
+def test_a_live_state_comes_back_as_it_was(
+    power: int | None, imported: int | None, exported: int | None, meter: str | None
+) -> None:
+    live = Live("home", START, START + 3, power, imported, exported, meter)
+    assert items.unpack_live(items.pack_live(live)) == live
+
+
+def test_an_item_without_parts_is_no_document() -> None:
+    assert items.unpack_document("day", None) is None
+    assert items.unpack_document("day", items.document_key("home", "2026-11-23") | {"z": items.text("UTC")}) is None
+
+
+@given(st.dictionaries(st.sampled_from(["h00", "h01", "s00"]), st.none() | PARTS))
+def test_merging_asks_for_nothing_where_nothing_changes(parts: dict[str, Part | None]) -> None:
+    present = {name: {"B": items.pack_part(part)} for name, part in parts.items() if part is not None}
+    key = items.document_key("home", "2026-11-23")
+    stored = key | {"z": items.text("UTC")} | present if present else None
+    assert merge_request(stored, "UTC", "", parts, START) is None
+
+
+def test_merging_sets_what_changed_on_the_condition_that_it_is_as_it_was() -> None:
+    old, new = Part(1, None), Part(2, None)
+    stored = items.document_key("home", "2026-11-23") | {"z": items.text("UTC"), "h00": {"B": items.pack_part(old)}}
+    assert merge_request(stored, "UTC", "", {"h00": new, "h01": new, "h02": None}, START) == (
+        "update_item",
+        {
+            "ConditionExpression": "#h00 = :was_h00 AND attribute_not_exists(#h01)",
+            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t",
+            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t"},
+            "ExpressionAttributeValues": {
+                ":was_h00": {"B": items.pack_part(old)},
+                ":h00": {"B": items.pack_part(new)},
+                ":h01": {"B": items.pack_part(new)},
+                ":t": items.number(START),
+            },
+        },
+    )
+
+
+# Change records
+
+KEYS = {"d": {"S": "home"}, "b": {"N": str(START)}}
+ONE, OTHER = {"x": {"N": "1"}, "00": {"B": "AA=="}}, {"x": {"N": "1"}, "00": {"B": "AQ=="}}
+
+
+def record(name: str, **change: object) -> dict[str, Any]:
+    return {"eventName": name, "dynamodb": {"Keys": KEYS, **change}}
+
+
+@pytest.mark.parametrize(
+    ("change", "is_dirty"),
+    [
+        (record("INSERT", NewImage=ONE), True),
+        (record("MODIFY", OldImage=ONE, NewImage=OTHER), True),
+        (record("MODIFY", OldImage=ONE, NewImage=ONE), False),
+        (record("MODIFY", OldImage=ONE, NewImage=ONE | {"x": {"N": "2"}}), False),
+        (record("MODIFY"), True),
+        (record("REMOVE", OldImage=ONE), True),
+        (record("REMOVE", OldImage=ONE) | {"userIdentity": None}, True),
+        (
+            record("REMOVE", OldImage=ONE)
+            | {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}},
+            False,
+        ),
+        (
+            record("REMOVE", OldImage=ONE)
+            | {"userIdentity": {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}},
+            False,
+        ),
+        (record("REMOVE", OldImage=ONE) | {"userIdentity": {"principalId": "somebody"}}, True),
+    ],
+)
+def test_a_record_is_dirty_unless_nothing_changed_or_the_readings_expired(
+    change: dict[str, Any], is_dirty: bool
+) -> None:
+    assert items.changed_key("readings", change) == (("home", str(START)) if is_dirty else None)
+
+
+def test_a_document_of_a_device_without_readings_is_still_a_document() -> None:
+    part = Part(0, None)
+    item = items.document_key("home", "2026") | {"z": items.text("UTC"), "m01": {"B": items.pack_part(part)}}
+    assert items.unpack_document("year", item) == Document("year", "home", "2026", "UTC", {"m01": part})

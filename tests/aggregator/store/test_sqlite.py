@@ -1,0 +1,485 @@
+"""What is SQLite's own: its file, its locks, its faults. Everything else is in tests/contract."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store import open_store
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall.retention import expire, sweep
+from aggregator.waterfall.worker import drain
+from dashboard.commands.main import main
+
+NOW = 1_790_000_000
+AGAIN = ["2026-01-01"]
+
+
+def filled(path: Path) -> SqliteStore:
+    """A store with a device, its live state, readings and documents."""
+    store = SqliteStore(str(path))
+    ingest(store, [Reading("d", NOW - 90_000 + n * 600, 200, 1000 + n * 30, n) for n in range(100)], NOW, "UTC")
+    drain(store)
+    return store
+
+
+def read_everything(store: SqliteStore) -> None:
+    for level in ("day", "month", "year"):
+        for period in store.periods(level, "d"):
+            store.document(level, "d", period)
+    store.live("d")
+    store.devices()
+    store.readings("d", 0, NOW)
+
+
+def test_processes_that_create_the_same_file_at_once_all_get_it(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    program = (
+        "import sys, time\n"
+        "from aggregator.store import open_store\n"
+        "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
+        "open_store('sqlite:///' + sys.argv[1]).mark('day', sys.argv[3], ['2026-01-01'])"
+    )
+    start = str(time.time() + 1)
+    arguments = [sys.executable, "-c", program, str(path), start]
+    running = [subprocess.Popen([*arguments, f"d{number}"], stderr=subprocess.PIPE, text=True) for number in range(6)]
+    assert [process.communicate()[1] for process in running] == [""] * 6
+    store = open_store(f"sqlite:///{path}")
+    assert {change.device_id for change in store.changes("day", 10)} == {f"d{number}" for number in range(6)}
+    store.close()
+
+
+@pytest.mark.parametrize("table", ["days", "months", "years", "live", "devices", "readings"])
+def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "wattfall.db"
+    store = filled(path)
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE {table} SET body = substr(body, 1, length(body) - 3)")
+    database.close()
+    with pytest.raises(StoreUnusable, match=r"wattfall\.db is damaged") as damage:
+        read_everything(store)
+    assert "\n" not in str(damage.value)
+    store.close()
+
+
+def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
+    """Older history that comes in after a sweep, and is swept itself, brings nothing back."""
+    store = filled(tmp_path / "wattfall.db")
+    device = store.device("d")
+    assert device is not None
+    expire(store, device, NOW - 30_000, NOW + 1)
+    horizon = store.horizon("d")
+    assert NOW - 40_000 < horizon < NOW - 20_000
+    ingest(store, [Reading("d", NOW - 900_000 + n * 1800, None, n, None) for n in range(10)], NOW, "UTC")
+    drain(store)
+    assert expire(store, device, NOW - 890_000, NOW + 1) > 0
+    assert store.horizon("d") == horizon
+    store.close()
+
+
+# a file of a former version
+
+
+DOCUMENTS = ("days", "months", "years")
+SINCE_2 = ("DROP TABLE device_terms", "DROP TABLE records")
+SINCE_3 = tuple(f"ALTER TABLE {table} DROP COLUMN changed" for table in DOCUMENTS)
+
+
+def of_a_former_version(path: Path, version: int = 1) -> list[str]:
+    """A file of format 1 or 2 with a device `d` and others; returns all that is in it, as SQL."""
+    store = filled(path)
+    ingest(store, [Reading(f"home-{number}", NOW, 1, 2, 3) for number in range(3)], NOW, "UTC")
+    drain(store)
+    store.close()
+    with sqlite3.connect(path) as database:
+        for statement in (*SINCE_3, *(SINCE_2 if version == 1 else ()), f"PRAGMA user_version = {version}"):
+            database.execute(statement)
+        content = [*database.iterdump()]
+    database.close()
+    return content
+
+
+def without_instants(path: Path) -> set[str]:
+    """All that is in a file, as SQL, but for when documents changed: that it says of none of them."""
+    with sqlite3.connect(path) as database:
+        assert [database.execute(f"SELECT max(changed) FROM {table}").fetchone() for table in DOCUMENTS] == [(0,)] * 3
+        for statement in ("BEGIN", *SINCE_3):
+            database.execute(statement)
+        content = {*database.iterdump()}
+        database.rollback()
+    database.close()
+    return content
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_a_former_version_goes_on_working_and_its_devices_can_be_found(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "wattfall.db"
+    before = of_a_former_version(path, version)
+    for _ in range(2):  # the second time it is of this version
+        store = SqliteStore(str(path))
+        assert store.find_devices("home", 9) == ["home-0", "home-1", "home-2"]
+        assert [device.device_id for device in store.devices()] == ["d", "home-0", "home-1", "home-2"]
+        read_everything(store)
+        store.close()
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    database.close()
+    assert set(before) <= without_instants(path)
+    store = SqliteStore(str(path))
+    assert store.put_record("notes", "a", "1", was=None)
+    assert ingest(store, [Reading("home-9", NOW, 1, 2, 3)], NOW, "UTC") == (1, 0)
+    assert store.find_devices("home 9", 9) == ["home-9"]
+    store.close()
+
+
+def test_processes_that_open_a_file_of_a_former_version_at_once_all_get_it(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    of_a_former_version(path)
+    program = (
+        "import sys, time\n"
+        "from aggregator.store import open_store\n"
+        "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
+        "print(open_store('sqlite:///' + sys.argv[1]).find_devices('home', 2))"
+    )
+    arguments = [sys.executable, "-c", program, str(path), str(time.time() + 1)]
+    running = [subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(5)]
+    assert [process.communicate() for process in running] == [("['home-0', 'home-1']\n", "")] * 5
+
+
+def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    before = of_a_former_version(path)
+    change(path, "CREATE TABLE records (mine TEXT)")
+    with pytest.raises(StoreUnusable, match="records already exists"):
+        SqliteStore(str(path))
+    change(path, "DROP TABLE records")
+    with sqlite3.connect(path) as database:
+        assert [*database.iterdump()] == before
+    database.close()
+    store = SqliteStore(str(path))
+    assert store.find_devices("home", 1) == ["home-0"]
+    store.close()
+
+
+def test_a_device_that_cannot_be_read_does_not_stop_an_upgrade_and_is_found_when_it_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    of_a_former_version(path)
+    change(path, "UPDATE devices SET body = x'00' WHERE device_id = 'home-1'")
+    store = SqliteStore(str(path))
+    assert store.find_devices("home", 9) == ["home-0", "home-2"]
+    store.put_device(Device("home-1"))
+    assert store.find_devices("home", 9) == ["home-0", "home-1", "home-2"]
+    store.close()
+
+
+# the registry and the records
+
+
+def test_a_device_without_labels_takes_no_more_room_than_before(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"))
+    store.put_device(Device("d"))
+    (plain,) = store._one("SELECT body FROM devices")
+    assert json.loads(plain).keys() == {"device_id", "timezone", "max_power_w", "registers"}
+    store.put_device(Device("d", name="12 Acacia Road"))
+    (named,) = store._one("SELECT body FROM devices")
+    assert json.loads(named) == json.loads(plain) | {"name": "12 Acacia Road"}
+    store.close()
+
+
+def test_a_device_and_what_it_is_found_by_last_together_or_not_at_all(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"))
+    store.put_device(Device("d", name="Oak House"))
+    with suppress(KeyError), store.round():
+        store.put_device(Device("d", name="Elm House"))
+        store.put_record("notes", "a", "1")
+        raise KeyError
+    assert store.find_devices("oak", 9) == ["d"]
+    assert store.find_devices("elm", 9) == []
+    assert store.record("notes", "a") is None
+    store.put_device(Device("d"))
+    assert store._all("SELECT term FROM device_terms ORDER BY term") == [("<d",), ("d",)]
+    store.close()
+
+
+def test_a_sweep_removes_the_records_that_have_expired(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"), lambda: NOW)
+    for expires in (0, NOW - 1, NOW, NOW + 1):
+        store.put_record("sessions", str(expires), "{}", expires=expires)
+    assert sweep(store, 35, NOW) == 0
+    assert store._all("SELECT key FROM records ORDER BY key") == [("0",), (str(NOW + 1),)]
+    store.close()
+
+
+# a file that cannot be used: each fault is one line that names the file and the mend
+
+
+def of_a_newer_version(path: Path) -> None:
+    filled(path).close()
+    change(path, "PRAGMA user_version = 4")
+
+
+def of_another_program(path: Path) -> None:
+    change(path, "CREATE TABLE diary (day TEXT)")
+
+
+def a_letter(path: Path) -> None:
+    path.write_text("Dear all, " * 1000)
+
+
+def cut_in_half(path: Path) -> None:
+    filled(path).close()
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def cut_in_its_header(path: Path) -> None:
+    filled(path).close()
+    os.truncate(path, 100)
+
+
+def overwritten(path: Path) -> None:
+    """Everything but the first page."""
+    filled(path).close()
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xa5" * (path.stat().st_size - 8192))
+
+
+def overwritten_at_its_start(path: Path) -> None:
+    filled(path).close()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * 4000)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def change(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute(statement)
+    database.close()
+
+
+NEWER = "was written by a newer Wattfall (format 4, this one knows 3); upgrade Wattfall or name another file"
+FOREIGN = "is not a Wattfall store; name another file"
+DAMAGED = "is damaged; restore it from a backup"
+CLOSED = "cannot be opened; check that its folder exists and is writable"
+FAULTS: list[tuple[Callable[[Path], None], str]] = [
+    (of_a_newer_version, NEWER),
+    (of_another_program, FOREIGN),
+    (a_letter, FOREIGN),
+    (cut_in_half, DAMAGED),
+    (cut_in_its_header, DAMAGED),
+    (overwritten, DAMAGED),
+    (overwritten_at_its_start, DAMAGED),
+    (a_folder, CLOSED),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS)
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, fault: Callable[[Path], None], message: str) -> None:
+    path = tmp_path / "wattfall.db"
+    fault(path)
+    with pytest.raises(StoreUnusable) as raised:
+        SqliteStore(str(path)).devices()
+    assert str(raised.value) == f"{path} {message}"
+
+
+@pytest.mark.parametrize("arguments", [["device", "list"], ["show", "day", "d"], ["ingest"], ["verify"]])
+@pytest.mark.parametrize(("fault", "message"), FAULTS)
+def test_every_command_says_so_and_exits_with_2(
+    tmp_path: Path, fault: Callable[[Path], None], message: str, arguments: list[str]
+) -> None:
+    path = tmp_path / "wattfall.db"
+    fault(path)
+    line = json.dumps({"device_id": "d", "at": "2026-06-01T00:00:00Z", "import_wh": 5})
+    result = CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{path}"], input=line)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"wattfall: {path} {message}\n")
+
+
+@pytest.mark.parametrize("name", ["letter.txt/wattfall.db", "letter.txt/deeper/wattfall.db"])
+def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path, name: str) -> None:
+    a_letter(tmp_path / "letter.txt")
+    result = CliRunner().invoke(main, ["device", "list", "--store", f"sqlite:///{tmp_path / name}"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"wattfall: {tmp_path / name} cannot be opened: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    (tmp_path / "wattfall.db").touch()
+    store = SqliteStore(str(tmp_path / "wattfall.db"))
+    store.mark("day", "d", AGAIN)
+    assert store.backlog().waiting == 1
+    store.close()
+
+
+# read-only: root may write everywhere, so somebody else tries
+
+OPEN_AS_NOBODY = """
+import os, sys
+from aggregator.core.errors import WattfallError
+from aggregator.store import open_store
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    store = open_store("sqlite:///" + sys.argv[1])
+    print(store.periods("year", "d"))
+    store.mark("day", "d", ["2026-01-01"])
+except WattfallError as error:
+    print(type(error).__name__, error)
+"""
+READ_ONLY = "is read-only; make the file and its folder writable"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that others can reach, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        yield path
+        path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode", "is_readable", "message"),
+    [
+        (0o444, 0o555, False, READ_ONLY),
+        (0o444, 0o777, True, READ_ONLY),
+        (0o000, 0o755, False, CLOSED),
+    ],
+)
+def test_a_read_only_file_is_one_line(
+    folder: Path, file_mode: int, folder_mode: int, message: str, *, is_readable: bool
+) -> None:
+    path = folder / "wattfall.db"
+    filled(path).close()
+    path.chmod(file_mode)
+    folder.chmod(folder_mode)
+    assert as_nobody(path) == [*["['2026']"] * is_readable, f"StoreUnusable {path} {message}"]
+
+
+def test_a_store_that_may_not_be_created_is_one_line(folder: Path) -> None:
+    folder.chmod(0o555)
+    assert as_nobody(folder / "wattfall.db") == [f"StoreUnusable {folder}/wattfall.db {CLOSED}"]
+    deeper = folder / "deeper" / "wattfall.db"
+    assert as_nobody(deeper) == [f"StoreUnusable {deeper} cannot be opened: Permission denied"]
+
+
+def as_nobody(path: Path) -> list[str]:
+    command = [sys.executable, "-c", OPEN_AS_NOBODY, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    return result.stdout.splitlines()
+
+
+# a disk that is full
+
+INGEST_WITH_A_LIMIT = """
+import resource, signal, sys
+from dashboard.commands.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+main(["ingest", "--store", "sqlite:///" + sys.argv[1]])
+"""
+
+
+def many() -> list[Reading]:
+    return [Reading(f"e{number}", NOW, 200, number, None, "meter" * 12) for number in range(2000)]
+
+
+def test_a_full_disk_is_one_line_and_what_was_acknowledged_is_still_there(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    store = filled(path)
+    before = store.readings("d", 0, NOW)
+    pages = int(store._database.execute("PRAGMA page_count").fetchone()[0])
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnusable) as raised:
+        ingest(store, many(), NOW, "UTC")
+    assert str(raised.value) == f"{path} cannot grow, the disk is full; free some space"
+    assert [device.device_id for device in store.devices()] == ["d"]
+    assert store.readings("d", 0, NOW) == before
+    store._database.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    ingest(store, many(), NOW, "UTC")
+    assert store.readings("e1999", 0, NOW) == many()[1999:]
+    store.close()
+
+
+@pytest.mark.parametrize("limit", [0, 50_000, 200_000])
+def test_a_file_that_may_not_grow_is_one_line_and_exit_code_2(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "wattfall.db"
+    line = '{{"device_id": "d{}", "at": "2026-06-01T00:00:00Z", "import_wh": 5}}'
+    text = "\n".join(line.format(number) for number in range(3000))
+    command = [sys.executable, "-c", INGEST_WITH_A_LIMIT, str(path), str(limit)]
+    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"wattfall: {path} cannot be read or written; check the disk\n"
+
+
+# another process
+
+
+def test_another_process_that_writes_for_too_long_is_away_and_readers_do_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    store = filled(path)
+    store._database.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreAway) as raised:
+        store.mark("day", "d", AGAIN)
+    assert str(raised.value).startswith(f"{path} is busy: another process has been writing for ")
+    assert store.periods("year", "d") == ["2026"]
+    other.execute("ROLLBACK")
+    other.close()
+    store.mark("day", "d", AGAIN)
+    assert store.backlog().waiting == 1
+    store.close()
+
+
+def test_a_writer_waits_for_another_that_ends_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    store = filled(path)
+    program = (
+        "import sqlite3, sys, time\n"
+        "database = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "database.execute('BEGIN IMMEDIATE')\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(0.3)\n"
+        "database.execute('COMMIT')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        store.mark("day", "d", AGAIN)
+    assert store.backlog().waiting == 1
+    store.close()
+
+
+def test_a_damaged_block_is_kept_aside_and_readings_still_come_in(tmp_path: Path) -> None:
+    store = filled(tmp_path / "wattfall.db")
+    newest = store.readings("d", 0, NOW)[-1]
+    start = newest.at - newest.at % 1800
+    with sqlite3.connect(tmp_path / "wattfall.db") as database:
+        database.execute("UPDATE readings SET body = x'00ff' WHERE device_id = 'd' AND start = ?", (start,))
+    database.close()
+    late = newest._replace(at=newest.at + 1)
+
+    assert ingest(store, [late, late._replace(device_id="other")], NOW, "UTC") == (2, 0)
+    assert store.readings("d", start, start) == [late]
+    assert f"readings {start}" in store.aside("d")[0]
+    store.close()

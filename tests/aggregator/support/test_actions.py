@@ -1,0 +1,281 @@
+"""What the staff do leaves a trace first; what they take away says nothing about people."""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aggregator.core.documents import Device, Part
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import day_of, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake import status
+from aggregator.intake.ingest import Outcome, ingest, ingest_lines
+from aggregator.intake.status import Status
+from aggregator.store import Store, open_store
+from aggregator.support import actions, audit, exchanges
+from aggregator.support.audit import Who
+from aggregator.support.bundle import bundle, zipped
+from aggregator.support.fleet import take_census
+from aggregator.support.notes import notes
+from aggregator.waterfall import verify
+from aggregator.waterfall.worker import drain
+from dashboard.commands.main import main
+
+NOW = int(time.time())
+START = NOW // 1800 * 1800 - 86_400
+ANNA = Who("u-1", "anna@example.com", "support", "Anna Kay")
+TARIFF = '{"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.25}]}'
+HOME = Device(
+    "cad-1",
+    household="h-77",
+    name="12 Acacia Road",
+    serial="SN-4711",
+    meter_point="1100000000123",
+    postcode="SW1A 1AA",
+    tariff=TARIFF,
+)
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = f"sqlite:///{tmp_path / 'desk.db'}"
+    monkeypatch.setenv("WATTFALL_STORE", url)
+    return url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    opened.put_device(HOME)
+    opened.put_device(Device("neighbour", name="14 Acacia Road"))
+    readings = [Reading("cad-1", START + 600 * n, None, 1000 + 100 * n, None, "m-1") for n in range(12)]
+    ingest(opened, [*readings, Reading("neighbour", START, 777_777, None, None)], NOW, "Europe/London")
+    drain(opened)
+    yield opened
+    opened.close()
+
+
+def home(store: Store) -> Device:
+    device = store.device("cad-1")
+    assert device
+    return device
+
+
+def audited(store: Store) -> list[tuple[str, str, dict[str, str]]]:
+    return [(entry.action, entry.reason, dict(entry.details)) for entry in audit.entries(store, device_id="cad-1")]
+
+
+def wattfall(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+# actions
+
+
+def test_a_note_is_kept_and_written_down(store: Store) -> None:
+    actions.add_note(store, ANNA, home(store), "  Router was off.\r\nAsked to restart. ", "customer called", NOW)
+    actions.add_note(store, ANNA, home(store), "Works.", "called back", NOW)
+
+    assert notes(store, "cad-1") == [
+        (NOW, "u-1", "support, Anna K.", "Works."),
+        (NOW, "u-1", "support, Anna K.", "Router was off.\nAsked to restart."),
+    ]
+    assert audited(store) == [("note", "called back", {}), ("note", "customer called", {})]
+    assert notes(store, "neighbour") == []
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "x" * 2001, "a\x00b", "a\x1b[31mb"])
+def test_what_is_no_note_is_not_kept_nor_written_down(store: Store, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="a note has 1 to 2000 characters"):
+        actions.add_note(store, ANNA, home(store), text, "customer called", NOW)
+    assert audited(store) == []
+
+
+def test_a_rebuild_mends_the_days_and_is_written_down(store: Store) -> None:
+    day = day_of(START, "Europe/London")
+    store.merge_parts("day", "cad-1", day, "Europe/London", {"h00": Part(9, 9)})
+    assert list(verify.differences(store, home(store))) != []
+    actions.rebuild(store, ANNA, home(store), day, None, "hole in Tuesday", NOW)
+    drain(store)
+
+    assert list(verify.differences(store, home(store))) == []
+    assert audited(store) == [("rebuild", "hole in Tuesday", {"from": day})]
+
+
+def test_an_exchange_is_marked_taken_back_and_written_down_each_time(store: Store) -> None:
+    at = START + 1800
+    actions.mark_exchange(store, ANNA, home(store), at, "engineer was there", NOW, is_exchange=True)
+    assert home(store).marks == f"{at}+"
+    actions.unmark_exchange(store, ANNA, home(store), at, "wrong home", NOW)
+
+    assert home(store).marks == ""
+    assert [details["is"] for _, _, details in audited(store)] == ["taken back", "exchanged"]
+
+
+def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="nothing is marked"):
+        actions.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
+    full = replace(home(store), marks=" ".join(f"{START + at}+" for at in range(exchanges.MOST)))
+    store.put_device(full)
+    with pytest.raises(ConfigurationError, match="marks of exchanges already"):
+        actions.mark_exchange(store, ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
+    assert audited(store) == []
+    assert home(store) == full
+
+
+@pytest.mark.parametrize("reason", ["", "x"])
+def test_nothing_is_done_without_a_reason(store: Store, reason: str) -> None:
+    device = home(store)
+    with pytest.raises(ConfigurationError):
+        actions.rebuild(store, ANNA, device, None, None, reason, NOW)
+    with pytest.raises(ConfigurationError):
+        actions.mark_exchange(store, ANNA, device, START, reason, NOW, is_exchange=True)
+    with pytest.raises(ConfigurationError):
+        actions.export_bundle(store, ANNA, device, reason, NOW)
+    assert audited(store) == []
+    assert home(store).marks == ""
+
+
+# the bundle
+
+
+def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) -> None:
+    bad = b'{"device_id": "cad-1", "at": 1, "mpan": "1100000000123", "x": {"MPRN" : 7700000009876}, "m": 1100000000123}'
+    ingest_lines(store, [bad], 1, NOW, "Europe/London", Outcome(), lambda *_: None)
+    actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", "customer called", NOW)
+    audit.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
+
+    content = actions.export_bundle(store, ANNA, home(store), "for the makers", NOW)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    text = "".join(files.values())
+    for secret in ("h-77", "Acacia", "SW1A", "1100000000123", "7700000009876", "anna", "Anna", "Kay", "neighbour"):
+        assert secret not in text
+    assert "777777" not in text
+    for shown in ("SN-4711", "0123", "v2.0.2", '"bad_time"', '"GBP"'):
+        assert shown in text
+    assert audited(store)[0] == ("export", "for the makers", {})
+
+
+def test_a_bundle_holds_what_it_takes_to_find_a_fault(store: Store) -> None:
+    files = bundle(store, home(store), NOW)
+    with zipfile.ZipFile(io.BytesIO(zipped(files, NOW))) as archive:
+        assert archive.testzip() is None
+        lines = archive.read("readings.jsonl").decode().splitlines()
+        evidence = json.loads(archive.read("evidence.json"))
+        days = [json.loads(line) for line in archive.read("days.jsonl").decode().splitlines()]
+    assert len(lines) == 12
+    assert json.loads(lines[0])["import_wh"] == 1000
+    assert evidence["judgement"]["state"] == "sending"
+    assert {day["device_id"] for day in days} == {"cad-1"}
+    assert zipped(files, NOW) == zipped(bundle(store, home(store), NOW), NOW)
+
+
+def test_a_device_that_never_sent_has_a_bundle_too(store: Store) -> None:
+    store.put_device(Device("new"))
+    device = store.device("new")
+    assert device
+    assert zipfile.ZipFile(io.BytesIO(zipped(bundle(store, device, NOW), NOW))).read("readings.jsonl") == b""
+
+
+# the command line
+
+
+def test_the_audit_is_listed_the_oldest_first_and_checked(store: Store) -> None:
+    audit.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    actions.rebuild(store, ANNA, home(store), None, None, "hole in Tuesday", NOW)
+    listed = wattfall("audit")
+    assert listed.stdout.splitlines() == [
+        f"{iso_utc(NOW)}\tsupport anna@example.com\tlook-up\tcad-1\tcustomer called",
+        f"{iso_utc(NOW)}\tsupport anna@example.com\trebuild\tcad-1\thole in Tuesday",
+    ]
+    today = day_of(NOW, "UTC")
+    found = wattfall("audit", "--json", "--device", "cad-1", "--person", "ANNA@example.com", "--from", today)
+    assert [json.loads(line)["action"] for line in found.stdout.splitlines()] == ["look-up", "rebuild"]
+    assert wattfall("audit", "--device", "neighbour").stdout == ""
+
+    assert wattfall("audit", "--check").stdout == "0 faults\n"
+    store.drop_record("audit", f"{1:012d}")
+    checked = wattfall("audit", "--check")
+    assert (checked.exit_code, checked.stdout) == (1, "entries after 0 missing, up to 1\n1 faults\n")
+
+
+def test_what_was_refused_is_shown(store: Store) -> None:
+    assert wattfall("refused", "cad-1").stdout == "nothing was refused\n"
+    ingest_lines(store, [b'{"device_id": "cad-1", "at": 7}', b"\x1b[31m"], 1, NOW, "UTC", Outcome(), lambda *_: None)
+    lines = wattfall("refused", "cad-1").stdout.splitlines()
+    assert lines == [
+        f"{day_of(NOW, 'UTC')}  bad_time  1",
+        "",
+        f"{iso_utc(NOW)} bad_time: at is 7",
+        '  {"device_id": "cad-1", "at": 7}',
+    ]
+    assert "\x1b" not in wattfall("refused", "-").stdout, "a payload does not command the terminal"
+    assert json.loads(wattfall("refused", "cad-1", "--json").stdout)["days"] == {day_of(NOW, "UTC"): {"bad_time": 1}}
+    assert wattfall("refused", "cad-1", "--reason", "no_values").stdout == "nothing was refused\n"
+    found = wattfall("refused", "cad-1", "--contains", "cad-1", "--from", day_of(NOW, "UTC"))
+    assert found.stdout.splitlines() == lines
+
+
+def test_a_device_is_inspected(store: Store) -> None:
+    assert home(store)
+    told = json.loads(wattfall("inspect", "cad-1").stdout)
+    assert told["judgement"]["state"] == "sending"
+    assert told["closures"][0]["register_wh"] == told["closures"][0]["documents_wh"]
+
+
+def test_the_fleet_is_shown_once_it_has_been_counted(store: Store) -> None:
+    early = wattfall("fleet")
+    assert (early.exit_code, early.stderr.count("\n")) == (2, 1)
+    take_census(store, NOW, store.backlog())
+    assert wattfall("fleet").stdout.splitlines()[:2] == [f"2 devices at {iso_utc(NOW)}", "sending            2"]
+    assert json.loads(wattfall("fleet", "--json").stdout)["states"]["sending"] == 2
+
+
+def test_an_exchange_is_marked_from_the_command_line(store: Store) -> None:
+    at = iso_utc(START + 1800)
+    assert wattfall("exchange", "cad-1", at, "--reason", "engineer").stdout == f"cad-1: {at} exchanged\n"
+    assert wattfall("verify", "cad-1").exit_code == 0
+    assert wattfall("exchange", "cad-1", at, "--not", "--reason", "no").exit_code == 2
+    said = wattfall("exchange", "cad-1", at, "--not", "--reason", "none was there").stdout
+    assert said == f"cad-1: {at} not exchanged\n"
+    assert wattfall("exchange", "cad-1", at, "--undo", "--reason", "not sure").stdout == "cad-1: nothing is marked\n"
+    assert [entry.who.role for entry in audit.entries(store)] == ["operator"] * 3
+
+
+def test_a_bundle_is_written_to_a_file(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "cad-1.zip"
+    written = wattfall("bundle", "cad-1", str(target), "--reason", "for the makers")
+    assert written.stdout == f"{target}: {target.stat().st_size} bytes\n"
+    assert audited(store)[0][0] == "export"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("refused", "nobody"),
+        ("inspect", "nobody"),
+        ("audit", "--from", "yesterday"),
+        ("exchange", "cad-1", "yesterday", "--reason", "because"),
+        ("exchange", "cad-1", "2026-11-23T10:00:00", "--reason", "because"),
+        ("exchange", "cad-1", "2026-11-23T10:00:00Z"),
+        ("exchange", "cad-1", "2026-11-23T10:00:00Z", "--not", "--undo", "--reason", "because"),
+        ("exchange", "cad-1", "2026-11-23T10:00:00Z", "--undo", "--reason", "because"),
+        ("bundle", "cad-1", "/nowhere/at/all.zip", "--reason", "because"),
+        ("bundle", "cad-1"),
+    ],
+)
+def test_a_fault_is_one_line_with_exit_code_2(store: Store, arguments: tuple[str, ...]) -> None:
+    assert store
+    result = wattfall(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("wattfall: ")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,365 @@
+"""What the support desk is told about a device is so."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aggregator.core import periods
+from aggregator.core.documents import Device, Part
+from aggregator.core.readings import Reading
+from aggregator.intake import status
+from aggregator.intake.ingest import Outcome, ingest, ingest_lines
+from aggregator.intake.status import Status
+from aggregator.store import Store, open_store
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Evidence, evidence
+from aggregator.support.exchanges import mark
+from aggregator.waterfall.verify import rebuild
+from aggregator.waterfall.worker import drain
+
+NOW = int(time.time()) // 1800 * 1800 + 905  # records expire by the store's own clock
+HOUR, DAY = 3600, 86_400
+ZONE = "UTC"  # where every day is as long as the others
+FIRST = (NOW - 3 * DAY) // 1800 * 1800
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/evidence.db")
+    yield opened
+    opened.close()
+
+
+def steady(first: int = FIRST, last: int = NOW, step: int = 60, export_wh: int | None = None) -> list[Reading]:
+    """A home that draws 600 W."""
+    reading = Reading("cad-1", 0, 600, 0, export_wh)
+    return [reading._replace(at=at, import_wh=100_000 + (at - FIRST) // 6) for at in range(first, last + 1, step)]
+
+
+def without(readings: list[Reading], start: int, end: int) -> list[Reading]:
+    return [reading for reading in readings if not start < reading.at < end]
+
+
+def send(store: Store, readings: list[Reading], received: int = NOW) -> None:
+    ingest(store, readings, received, ZONE)
+    drain(store)
+
+
+def found(store: Store, now: int = NOW) -> Evidence:
+    device = store.device("cad-1")
+    assert device
+    return evidence(store, device, now)
+
+
+# is it sending?
+
+
+def test_a_device_that_sends_is_told_with_its_own_interval(store: Store) -> None:
+    send(store, steady())
+    assert found(store).judgement == ("sending", "on_time", None, 60)
+    assert found(store, NOW + 180).judgement.state == "sending"
+    assert found(store, NOW + 181).judgement == ("late", "overdue", NOW, 60)
+    assert found(store, NOW + 601).judgement == ("silent", "nothing_comes", NOW, 60)
+
+
+def test_a_device_that_sends_half_hours_is_not_late_for_an_hour(store: Store) -> None:
+    send(store, steady(step=1800))
+    assert found(store, NOW + 5400).judgement.state == "sending"
+    assert found(store, NOW + 5401).judgement.state == "late"
+    assert found(store, NOW + 6 * 1800 + 1).judgement.state == "silent"
+
+
+def test_a_device_that_has_never_sent_says_so(store: Store) -> None:
+    store.put_device(Device("cad-1", ZONE))
+    told = found(store)
+    assert told.judgement == ("never", None, None, 10)
+    assert (told.live, told.gaps, told.steps, told.closures, told.levels, told.last_readings) == (
+        None,
+        [],
+        [],
+        [],
+        [],
+        [],
+    )
+    assert {day.missing for day in told.strip} == {1.0}
+
+
+def test_a_device_that_went_on_after_a_gap_sends_since_then(store: Store) -> None:
+    back = FIRST + 2 * DAY
+    send(store, without(steady(), back - HOUR, back))
+    assert found(store).judgement.since == back
+
+
+def test_a_silence_in_which_all_is_refused_says_where_to_look(store: Store) -> None:
+    send(store, steady(), NOW)
+    ingest_lines(store, [b'{"device_id": "cad-1", "at": 7}'], 1, NOW + 1200, ZONE, Outcome(), lambda *_: None)
+    assert found(store, NOW + 1200).judgement == ("silent", "only_refused", NOW, 60)
+
+
+@pytest.mark.parametrize(
+    ("joined", "reason"), [(True, "only_statuses"), (False, "not_joined"), (None, "only_statuses")]
+)
+def test_a_device_that_only_speaks_of_itself_has_lost_its_meter(store: Store, joined: bool | None, reason: str) -> None:
+    send(store, steady())
+    status.keep(store, [Status("cad-1", NOW + 1000, -88, 20, "v1", None, joined)], NOW + 1000)
+    told = found(store, NOW + 1200)
+    assert told.judgement == ("silent", reason, NOW, 60)
+    assert told.known
+    assert told.known.status.rssi_dbm == -88
+
+
+def test_a_clock_that_is_behind_is_told(store: Store) -> None:
+    send(store, steady(last=NOW - 1200), received=NOW)
+    assert found(store).judgement.reason == "clock_behind"
+
+
+def test_messages_are_counted_by_the_hour_against_what_was_to_come(store: Store) -> None:
+    hour = NOW // HOUR * HOUR
+    send(store, without(steady(), hour - 4 * HOUR, hour - 4 * HOUR + 1800))
+    hours = {one.start: (one.readings, one.expected) for one in found(store).hours}
+
+    assert len(hours) == RECENT_DAYS * 24
+    assert hours[hour - 5 * HOUR] == (60, 60)
+    assert hours[hour - 4 * HOUR] == (31, 60)
+    assert hours[hour] == ((NOW - hour) // 60 + 1, (NOW - hour) // 60)
+    assert hours[hour - 5 * DAY] == (0, 60)
+
+
+def test_every_hour_of_a_week_is_counted(store: Store) -> None:
+    send(store, steady(NOW - 8 * DAY, NOW, 300))
+    assert {one.readings for one in found(store).hours[:-1]} == {12}
+
+
+def test_the_strip_shows_what_was_measured_estimated_and_missing_of_each_day(store: Store) -> None:
+    midnight = periods.day_start(periods.day_of(NOW - DAY, ZONE), ZONE)
+    send(store, without(steady(), midnight + 6 * HOUR, midnight + 12 * HOUR))
+    strip = {one.day: one for one in found(store).strip}
+
+    assert len(strip) == STRIP_DAYS
+    yesterday = strip[periods.day_of(midnight, ZONE)]
+    assert (yesterday.measured, yesterday.estimated, yesterday.missing) == (0.75, 0.25, 0.0)
+    today = strip[periods.day_of(NOW, ZONE)]
+    assert today.measured > 0.9, "the part of today that is still to come does not count"
+    assert strip[periods.day_of(NOW - 10 * DAY, ZONE)].missing == 1.0
+
+
+def test_a_history_of_half_hours_before_readings_every_minute_is_whole(store: Store) -> None:
+    seam = NOW // 1800 * 1800 - 40 * HOUR
+    send(store, [*steady(last=seam, step=1800), *steady(seam + 60)])
+    told = found(store)
+    hours = {one.start: (one.readings, one.expected) for one in told.hours}
+
+    assert told.gaps == []
+    assert hours[(seam - 5 * HOUR) // HOUR * HOUR] == (2, 2)
+    assert hours[(seam + 5 * HOUR) // HOUR * HOUR] == (60, 60)
+
+
+# is the data right?
+
+
+def told_counters(store: Store, at: int, **counters: int) -> None:
+    message = {"device_id": "cad-1", "at": periods.iso_utc(at), **counters}
+    status.keep(store, [status.parse(message, at)], at)
+
+
+def test_the_meters_own_counters_stand_beside_the_charts_of_the_same_time(store: Store) -> None:
+    send(store, steady())
+    midnight = periods.day_start(periods.day_of(NOW, ZONE), ZONE)
+    at = max(NOW - 3600, midnight + 60)
+    told_counters(store, at, meter_day_wh=7, meter_month_wh=9)
+    day, month = found(store).counted
+    assert (day.span, day.at, day.meter_wh, day.charts_wh) == ("day", at, 7, (at - midnight) // 6)
+    assert (month.span, month.meter_wh) == ("month", 9)
+    assert month.charts_wh is not None
+    assert month.charts_wh >= (at - midnight) // 6
+
+
+def test_counters_of_which_the_readings_have_gone_are_not_compared(store: Store) -> None:
+    send(store, steady(NOW - DAY, NOW))
+    told_counters(store, NOW - 2 * DAY, meter_day_wh=7)
+    told = found(store)
+    assert told.counted == []
+    assert told.known
+    assert told.known.status.counters
+
+
+def test_a_device_that_sends_no_counters_has_none(store: Store) -> None:
+    send(store, steady())
+    status.keep(store, [Status("cad-1", NOW, -88, 20, "v1", None, True)], NOW)
+    assert found(store).counted == []
+
+
+def test_gaps_are_told_with_what_became_of_their_energy(store: Store) -> None:
+    start = NOW // 1800 * 1800 - DAY
+    gaps = [(start, start + 2 * HOUR), (start + 5 * HOUR + 300, start + 5 * HOUR + 1200)]
+    readings = steady()
+    for gap in gaps:
+        readings = without(readings, *gap)
+    send(store, readings)
+
+    told = found(store, NOW + 1200)
+    assert [(gap.start, gap.end, gap.kind, gap.seconds) for gap in told.gaps] == [
+        (readings[-1].at, NOW + 1200, "open", NOW + 1200 - readings[-1].at),
+        (*gaps[1], "bridged", 900),
+        (*gaps[0], "estimated", 7200),
+    ]
+
+
+def test_without_a_register_a_gap_is_missing(store: Store) -> None:
+    start = NOW // 1800 * 1800 - DAY
+    powers = [reading._replace(import_wh=None) for reading in without(steady(), start, start + HOUR)]
+    send(store, powers)
+    assert [(gap.start, gap.end, gap.kind) for gap in found(store).gaps] == [(start, start + HOUR, "missing")]
+
+
+def test_a_gap_whose_readings_come_later_was_filled(store: Store) -> None:
+    start = NOW // 1800 * 1800 - DAY
+    send(store, without(steady(), start, start + HOUR))
+    assert [gap.kind for gap in found(store).gaps] == ["estimated"]
+    send(store, steady(start, start + 1800))
+    assert [(gap.start, gap.end, gap.kind) for gap in found(store).gaps] == [
+        (start + 1800, start + HOUR, "bridged"),
+        (start, start + 1800, "filled"),
+    ]
+    send(store, steady(start, start + HOUR))
+    assert [(gap.start, gap.end, gap.kind) for gap in found(store).gaps] == [(start, start + HOUR, "filled")]
+
+
+def test_what_was_missing_without_a_register_is_filled_too(store: Store) -> None:
+    start = NOW // 1800 * 1800 - 2 * HOUR
+    powers = [reading._replace(import_wh=None) for reading in steady()]
+    send(store, without(powers, start - 60, start + HOUR))
+    send(store, powers)
+    assert [(gap.start, gap.end, gap.kind) for gap in found(store).gaps] == [(start, start + HOUR, "filled")]
+
+
+def test_what_comes_in_order_is_never_filled(store: Store) -> None:
+    """Not with a slow device, not with readings that come one by one, not when its days are computed again."""
+    for reading in steady(NOW - 5 * HOUR, NOW, 420):
+        send(store, [reading])
+    device = store.device("cad-1")
+    assert device
+    rebuild(store, device, None, None)
+    drain(store)
+    assert [gap.kind for gap in found(store).gaps if gap.kind == "filled"] == []
+
+
+def test_gaps_of_weeks_ago_are_told_from_the_charts_and_to_the_second(store: Store) -> None:
+    old = NOW - 20 * DAY
+    start = old // 1800 * 1800 + 7 * HOUR + 420
+    readings = steady(old, last=NOW, step=300)
+    send(store, without(readings, start, start + 26 * HOUR + 60))
+    (gap,) = found(store).gaps
+    last, first = (max(r.at for r in readings if r.at <= start), min(r.at for r in readings if r.at >= start + 93_660))
+    assert (gap.start, gap.end, gap.kind) == (last, first, "estimated")
+
+
+def test_a_glitch_and_an_exchange_are_told_with_their_registers(store: Store) -> None:
+    readings = steady()
+    glitch, seam = len(readings) // 2, len(readings) - 60
+    readings[glitch] = readings[glitch]._replace(import_wh=0)
+    readings[seam:] = [one._replace(import_wh=(one.import_wh or 0) - 90_000) for one in readings[seam:]]
+    send(store, readings)
+
+    told = found(store)
+    assert [(one.kind, one.at, one.before_wh, one.after_wh, one.readings) for one in told.steps] == [
+        ("exchange", readings[seam].at, readings[seam - 1].import_wh, readings[seam].import_wh, 0),
+        ("glitch", readings[glitch].at, readings[glitch - 1].import_wh, 0, 1),
+    ]
+    assert [one.is_exact for one in told.closures] == [True]
+
+
+def test_a_step_that_is_not_decided_yet_is_told_as_such(store: Store) -> None:
+    readings = steady()
+    readings[-1] = readings[-1]._replace(import_wh=5)
+    send(store, readings)
+    assert [(one.kind, one.after_wh) for one in found(store).steps] == [("undecided", 5)]
+
+
+def test_registers_are_the_sum_of_the_days_until_a_document_is_wrong(store: Store) -> None:
+    send(store, steady(export_wh=7))
+    assert [(one.channel, one.is_exact) for one in found(store).closures] == [("import_wh", True), ("export_wh", True)]
+
+    day = periods.day_of(NOW - DAY, ZONE)
+    store.merge_parts("day", "cad-1", day, ZONE, {"s10": Part(1, 0, 0, 0, 1800, 0)})
+    closure = found(store).closures[0]
+    assert (closure.is_exact, closure.documents_wh) == (False, closure.register_wh - 299)
+
+
+def test_a_marked_exchange_is_told_and_the_sum_still_holds(store: Store) -> None:
+    send(store, steady())
+    device = store.device("cad-1")
+    assert device
+    mark(store, device, NOW - DAY, is_exchange=True)
+    drain(store)
+    told = found(store)
+    assert [(one.kind, one.at - NOW + DAY < 60) for one in told.steps] == [("exchange", True)]
+    assert [one.is_exact for one in told.closures] == [True]
+
+
+# did it reach the charts?
+
+
+def test_charts_that_are_up_to_date_are_so_on_every_level(store: Store) -> None:
+    send(store, steady())
+    told = found(store)
+    assert [(one.level, one.behind_s, one.is_right) for one in told.levels] == [
+        ("day", 0, True),
+        ("month", 0, True),
+        ("year", 0, True),
+    ]
+    assert (told.backlog.waiting, told.aside) == (0, [])
+
+
+def test_each_level_says_when_its_document_last_changed_and_no_replay_makes_that_later(tmp_path: Path) -> None:
+    clock = iter(range(NOW, NOW + 10**6)).__next__
+    opened = SqliteStore(f"{tmp_path}/changed.db", clock)
+    send(opened, steady())
+    first = [one.changed_at for one in found(opened).levels]
+    assert all(at is not None and at >= NOW for at in first)
+    device = opened.device("cad-1")
+    assert device
+    rebuild(opened, device, None, None)
+    drain(opened)
+    assert [one.changed_at for one in found(opened).levels] == first
+    send(opened, steady(last=NOW + 60), NOW + 60)
+    later = [one.changed_at for one in found(opened, NOW + 60).levels]
+    assert all(after > before for before, after in zip(first, later, strict=True) if after and before)
+    opened.close()
+
+
+def test_what_no_worker_has_carried_yet_is_behind(store: Store) -> None:
+    known = steady(last=NOW - 300)
+    send(store, known)
+    ingest(store, steady(NOW - 240, NOW), NOW, ZONE)
+    told = found(store)
+    assert [(one.level, one.behind_s, one.is_right) for one in told.levels] == [
+        ("day", NOW - known[-1].at, False),
+        ("month", 0, True),
+        ("year", 0, True),
+    ]
+    assert told.backlog.waiting == 1
+
+
+def test_what_was_put_aside_is_told(store: Store) -> None:
+    send(store, steady())
+    store.put_aside("day", "cad-1", ["2026-01-01"], "it is damaged")
+    assert found(store).aside == ["day 2026-01-01: it is damaged"]
+
+
+def test_the_last_readings_come_newest_first(store: Store) -> None:
+    readings = steady()
+    send(store, readings)
+    assert list(found(store).last_readings) == readings[:-21:-1]
+
+
+def test_a_device_of_another_zone_is_judged_by_its_own_days(store: Store) -> None:
+    store.put_device(replace(Device("cad-1"), timezone="Asia/Kathmandu"))
+    send(store, steady())
+    told = found(store)
+    assert told.strip[-1].day == periods.day_of(NOW, "Asia/Kathmandu")
+    assert {one.is_right for one in told.levels} == {True}
+    assert [one.is_exact for one in told.closures] == [True]

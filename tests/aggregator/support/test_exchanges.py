@@ -1,0 +1,232 @@
+"""What people say about a meter's exchange counts as if they had said it before the first reading came."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.exchange_overrides import Mark, marked_between, marks_text, read_marks
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store import Store
+from aggregator.support.exchanges import MOST, mark, unmark
+from aggregator.waterfall import verify
+from aggregator.waterfall.retention import expire
+from aggregator.waterfall.worker import drain
+from tests.aggregator.invariants.reference import register_span
+from tests.aggregator.invariants.series import HOME, HOUR, NOW, Series, batchings, clean, messy
+from tests.aggregator.invariants.stores import Documents, check_levels_sum, documents, outcome, take_in, total
+from tests.copies import fresh_store
+
+START = 1_774_742_400  # 2026-03-29T00:00:00Z, the night in which London's clocks go forward
+MARKS = st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=3)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with fresh_store() as made:
+        yield made
+
+
+def home(store: Store) -> Device:
+    device = store.device(HOME)
+    assert device
+    return device
+
+
+def readings(*whs: int, step: int = 600, start: int = START) -> list[Reading]:
+    return [Reading(HOME, start + number * step, None, wh, None) for number, wh in enumerate(whs)]
+
+
+def say(store: Store, at: int, *, is_exchange: bool) -> None:
+    mark(store, home(store), at, is_exchange=is_exchange)
+    drain(store)
+
+
+def imported(store: Store) -> int | None:
+    return total(documents(store)).import_wh
+
+
+def instant(series: Series, place: int) -> int:
+    """An instant at, between or around the readings of a series."""
+    reading = series.readings[place % len(series.readings)]
+    return reading.at + (0, 1, -7)[place % 3]
+
+
+def with_marks(series: Series, marks: Sequence[Mark]) -> Documents:
+    """The documents when the marks were there before the first reading."""
+    with fresh_store() as store:
+        store.put_device(Device(HOME, series.zone, marks=marks_text(tuple(marks))))
+        take_in(store, series.readings, series.zone)
+        return documents(store)
+
+
+# a meter that shows nothing of it
+
+
+def test_an_exchange_that_the_readings_do_not_show_can_be_marked(store: Store) -> None:
+    take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
+    assert imported(store) == 1100
+
+    say(store, START + 1800, is_exchange=True)
+    assert imported(store) == 200 + 200
+    assert list(verify.differences(store, home(store))) == []
+
+
+def test_a_mark_does_not_give_a_home_back_to_whoever_has_moved_out(store: Store) -> None:
+    take_in(store, readings(1000, 1100, 1200, 1900), "Europe/London")
+    opened = home(store)
+    store.put_device(replace(opened, household="willow"))
+    marked = mark(store, opened, START + 1800, is_exchange=True)
+    assert marked.household == home(store).household == "willow"
+    assert home(store).marks == marked.marks != ""
+
+
+def test_a_mark_that_is_taken_back_leaves_no_trace(store: Store) -> None:
+    take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
+    before = documents(store)
+    say(store, START + 1800, is_exchange=True)
+    unmark(store, home(store), START + 1800)
+    drain(store)
+
+    assert documents(store) == before
+    assert home(store).marks == ""
+
+
+def test_a_rise_that_looked_like_another_meter_can_be_counted(store: Store) -> None:
+    """A device that had the wrong maximum, or came back after a day of charging two cars."""
+    take_in(store, readings(1000, 1100, 1200, 900_000, 900_100, 900_200), "Europe/London")
+    assert imported(store) == 200 + 200
+
+    say(store, START + 1800, is_exchange=False)
+    assert imported(store) == 899_200
+    assert list(verify.differences(store, home(store))) == []
+
+
+def test_a_new_meter_id_that_is_the_old_meter_can_be_said_so(store: Store) -> None:
+    old, new = readings(1000, 1100), readings(1200, 1300, start=START + 1200)
+    renamed = [reading._replace(meter_id="B") for reading in new]
+    take_in(store, [*(reading._replace(meter_id="A") for reading in old), *renamed], "Europe/London")
+    assert imported(store) == 200
+
+    say(store, START + 1200, is_exchange=False)
+    assert imported(store) == 300
+
+
+def test_a_register_that_went_down_cannot_have_run_on(store: Store) -> None:
+    take_in(store, readings(1000, 1100, 5, 105, 205, 305), "Europe/London")
+    with pytest.raises(ConfigurationError, match="went down from 1100 to 5 Wh at 2026-03-29T00:20:00Z"):
+        mark(store, home(store), START + 1200, is_exchange=False)
+    assert imported(store) == 100 + 300
+
+
+def test_energy_across_an_outage_is_not_spread_over_a_marked_exchange(store: Store) -> None:
+    take_in(store, [*readings(1000, 1100), *readings(9000, 9100, start=START + 50 * HOUR)], "Europe/London")
+    assert total(documents(store)).estimated_wh > 7000
+
+    say(store, START + 20 * HOUR, is_exchange=True)
+    assert total(documents(store)).estimated_wh == 0
+    assert imported(store) == 200
+    say(store, START + 20 * HOUR, is_exchange=False)
+    assert imported(store) == 8100
+
+
+def test_saying_it_twice_changes_nothing(store: Store) -> None:
+    take_in(store, readings(1000, 1100, 1200, 1300), "Europe/London")
+    say(store, START + 900, is_exchange=True)
+    mark(store, home(store), START + 900, is_exchange=True)
+    assert store.backlog().waiting == 0
+    assert home(store).marks == f"{START + 900}+"
+
+
+def test_what_cannot_be_computed_again_cannot_be_marked(store: Store) -> None:
+    take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
+    expire(store, home(store), START + 5 * HOUR, NOW + 1)
+    with pytest.raises(ConfigurationError, match="have expired"):
+        mark(store, home(store), START + 600, is_exchange=True)
+    assert home(store).marks == ""
+
+
+def test_there_are_only_so_many_marks_and_only_what_is_marked_can_be_taken_back(store: Store) -> None:
+    take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
+    for number in range(MOST):
+        mark(store, home(store), START + number, is_exchange=True)
+    with pytest.raises(ConfigurationError, match="20 marks"):
+        mark(store, home(store), START + MOST, is_exchange=True)
+    mark(store, home(store), START, is_exchange=False)
+    with pytest.raises(ConfigurationError, match="nothing is marked"):
+        unmark(store, home(store), START + 999)
+
+
+# invariants, with marks
+
+
+@given(messy(), batchings(), MARKS)
+def test_marks_in_any_order_among_readings_in_any_order_come_to_the_same_documents(
+    series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], places: list[tuple[int, bool]]
+) -> None:
+    wanted = {instant(series, place): is_exchange for place, is_exchange in places}
+    marks = [Mark(at, is_exchange) for at, is_exchange in wanted.items()]
+    with fresh_store() as store:
+        store.put_device(Device(HOME, series.zone))
+        waiting = list(marks)
+        for batch in deliver(series.readings):
+            ingest(store, batch, NOW, series.zone)
+            drain(store)
+            if waiting:
+                _say_if_possible(store, waiting.pop())
+        for one in [*waiting, *marks]:
+            _say_if_possible(store, one)
+        said = read_marks(home(store).marks)
+        assert documents(store) == with_marks(series, said)
+        assert list(verify.differences(store, home(store))) == []
+        for one in said:
+            unmark(store, home(store), one.at)
+            drain(store)
+        assert documents(store) == outcome(series)
+
+
+def _say_if_possible(store: Store, one: Mark) -> None:
+    with suppress(ConfigurationError):  # no meter runs backwards
+        mark(store, home(store), one.at, is_exchange=one.is_exchange)
+    drain(store)
+
+
+@given(clean(kinds=("i",)), st.lists(st.integers(0, 60), min_size=1, max_size=3))
+def test_what_lies_across_marked_exchanges_and_nothing_else_is_left_out(series: Series, places: list[int]) -> None:
+    at = sorted({instant(series, place) for place in places})
+    found = with_marks(series, [Mark(one, is_exchange=True) for one in at])
+    seams = 0
+    for one, other in zip(series.readings, series.readings[1:], strict=False):
+        if any(one.at < seam <= other.at for seam in at):
+            seams += (other.import_wh or 0) - (one.import_wh or 0)
+    check_levels_sum(found)
+    assert (total(found).import_wh or 0) == (register_span(series, "import_wh") or 0) - seams
+
+
+@given(clean(), st.lists(st.integers(0, 60), min_size=1, max_size=3))
+def test_no_exchange_marked_where_there_was_none_changes_nothing(series: Series, places: list[int]) -> None:
+    marks = [Mark(instant(series, place), is_exchange=False) for place in places]
+    assert with_marks(series, marks) == outcome(series)
+
+
+# their text
+
+
+@given(st.dictionaries(st.integers(0, 2**33), st.booleans()))
+def test_marks_are_read_as_they_were_written(said: dict[int, bool]) -> None:
+    marks = tuple(Mark(*one) for one in sorted(said.items()))
+    assert read_marks(marks_text(marks)) == marks
+    assert read_marks(marks_text(marks[::-1])) == marks
+
+
+def test_a_mark_lies_between_the_last_reading_before_it_and_the_first_at_or_after_it() -> None:
+    marks = (Mark(100, is_exchange=True), Mark(200, is_exchange=False))
+    assert [marked_between(marks, *span) for span in ((90, 100), (100, 110), (0, 99))] == [True, None, None]
+    assert [marked_between(marks, *span) for span in ((110, 200), (90, 300))] == [False, True]
+    assert replace(Device(HOME), marks="100+ 200-").marks == marks_text(marks)

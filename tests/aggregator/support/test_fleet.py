@@ -1,0 +1,201 @@
+"""The fleet at a glance, from a census that gets in nobody's way."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from aggregator.core.documents import Device, Live
+from aggregator.core.errors import Refused
+from aggregator.intake import refusals, status
+from aggregator.intake.status import Status
+from aggregator.store import Store, open_store
+from aggregator.store.port import Backlog
+from aggregator.support import fleet
+from aggregator.support.fleet import (
+    MOST_FIRMWARES,
+    MOST_LISTED,
+    OTHERS,
+    census,
+    devices_behind,
+    history,
+    summary,
+    take_census,
+)
+from aggregator.waterfall.worker import run_worker
+
+NOW = int(time.time())  # records expire by the store's own clock
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/fleet.db")
+    yield opened
+    opened.close()
+
+
+def heard(store: Store, device_id: str, seconds_ago: int) -> None:
+    store.put_device(Device(device_id))
+    store.put_live([Live(device_id, NOW - seconds_ago - 5, NOW - seconds_ago, 1, None, None, None)])
+
+
+def test_before_the_first_census_nothing_is_known(store: Store) -> None:
+    assert summary(store) is None
+    assert devices_behind(store, "state", "late") == []
+    take_census(store, NOW, Backlog(0, None))
+    found = summary(store)
+    assert found
+    assert (found.devices, found.waiting, set(found.states.values())) == (0, 0, {0})
+
+
+def test_devices_are_counted_by_how_long_they_have_been_silent(store: Store) -> None:
+    ages = [0, 120, 121, 600, 601, 3601, 86_401, 7 * 86_400 + 1, 30 * 86_400 + 1]
+    for number, age in enumerate(ages):
+        heard(store, f"d{number}", age)
+    store.put_device(Device("unheard"))
+    take_census(store, NOW, Backlog(7, NOW - 3))
+
+    found = summary(store)
+    assert found
+    assert found.states == {
+        "sending": 2,
+        "late": 2,
+        "silent_10_minutes": 1,
+        "silent_1_hour": 1,
+        "silent_1_day": 1,
+        "silent_7_days": 1,
+        "silent_30_days": 1,
+        "never": 1,
+    }
+    assert (found.at, found.devices, found.waiting, found.waiting_since) == (NOW, 10, 7, NOW - 3)
+    assert devices_behind(store, "state", "late") == ["d2", "d3"]
+    assert devices_behind(store, "state", "silent_30_days") == ["d8"]
+    assert devices_behind(store, "state", "never") == ["unheard"]
+
+
+def test_lists_are_bounded_and_counts_are_whole(store: Store) -> None:
+    with store.round():
+        for number in range(MOST_LISTED + 700):
+            heard(store, f"d{number:04d}", 0)
+    take_census(store, NOW, None)
+
+    found = summary(store)
+    assert found
+    assert (found.states["sending"], found.waiting) == (MOST_LISTED + 700, None)
+    assert devices_behind(store, "state", "sending") == [f"d{number:04d}" for number in range(MOST_LISTED)]
+
+
+def test_firmwares_are_counted_the_most_frequent_first_and_the_rest_together(store: Store) -> None:
+    names = ["v2", "v2", "v1", *(f"odd-{number:02d}" for number in range(MOST_FIRMWARES))]
+    said = [Status(f"d{number:02d}", NOW, None, None, name, None, None) for number, name in enumerate(names)]
+    status.keep(store, said, NOW)
+    take_census(store, NOW, None)
+
+    found = summary(store)
+    assert found
+    assert next(iter(found.firmwares.items())) == ("v2", 2)
+    assert found.firmwares[OTHERS] == 2
+    assert sum(found.firmwares.values()) == len(names)
+    assert devices_behind(store, "firmware", "v2") == ["d00", "d01"]
+
+
+def test_what_is_refused_today_is_counted_with_who_sends_it(store: Store) -> None:
+    heard(store, "d1", 0)
+    batch = refusals.Batch()
+    for _ in range(3):
+        batch.add(b'{"device_id": "d1"}', Refused("bad_time", "at is missing"), NOW)
+    refusals.keep(store, batch, NOW)
+    take_census(store, NOW, None)
+
+    found = summary(store)
+    assert found
+    assert (found.refused, found.refused_devices) == ({"bad_time": 3}, 1)
+    assert devices_behind(store, "refused", "today") == ["d1"]
+
+
+def wait(store: Store, *devices: str) -> None:
+    for device_id in devices:
+        store.mark("readings", device_id, [str(NOW // 1800 * 1800)])
+
+
+def test_devices_behind_the_lag_are_noted_who_waits_longest_first(store: Store) -> None:
+    wait(store, "zoe", "ann", "bob")
+    store.mark("month", "cat", ["2026-11"])
+    store.mark("readings", "zoe", ["0"])
+    take_census(store, NOW, store.backlog())
+    found = summary(store)
+    assert found
+    assert (found.waiting, found.waiting_devices) == (5, 4)
+    assert devices_behind(store, "waterfall", "waiting") == ["zoe", "ann", "bob", "cat"]
+
+    store.settle(store.changes("readings", 9))
+    take_census(store, NOW, store.backlog())
+    assert devices_behind(store, "waterfall", "waiting") == ["cat"]
+    store.settle(store.changes("month", 9))
+    take_census(store, NOW, store.backlog())
+    assert devices_behind(store, "waterfall", "waiting") == []
+
+
+def test_of_the_devices_behind_the_lag_a_bounded_number_is_listed(store: Store) -> None:
+    wait(store, *(f"d{number:03d}" for number in range(MOST_LISTED + 9)))
+    take_census(store, NOW, store.backlog())
+    listed = devices_behind(store, "waterfall", "waiting")
+    assert listed == [f"d{number:03d}" for number in range(MOST_LISTED)]
+
+
+def test_where_the_lag_is_not_known_nobody_is_said_to_wait(store: Store) -> None:
+    wait(store, "ann")
+    take_census(store, NOW, None)
+    found = summary(store)
+    assert found
+    assert (found.waiting, found.waiting_devices, devices_behind(store, "waterfall", "waiting")) == (None, 0, [])
+
+
+def test_a_census_of_a_former_version_is_still_read(store: Store) -> None:
+    take_census(store, NOW, None)
+    body = orjson.loads(store.record("fleet", "summary") or "")
+    del body["waiting_devices"]
+    store.put_record("fleet", "summary", orjson.dumps(body).decode())
+    assert summary(store)
+
+
+def test_a_census_goes_on_a_page_at_a_time_and_is_seen_only_when_it_has_ended(store: Store) -> None:
+    heard(store, "d1", 0)
+    going = census(store, NOW, None)
+    next(going)
+    assert summary(store) is None
+    for _ in going:
+        pass
+    assert summary(store)
+
+
+def test_the_last_census_of_each_hour_stays(store: Store) -> None:
+    hour = NOW // 3600 * 3600
+    for at in (hour - 3600, hour, hour + 60):
+        take_census(store, at, None)
+    assert [found.at for found in history(store, hour - 7200, hour + 60)] == [hour - 3600, hour + 60]
+
+
+class Rounds(threading.Event):
+    """Stops after a number of looks, without waiting."""
+
+    left = 3
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return timeout is None
+
+
+def test_the_worker_takes_the_census(store: Store) -> None:
+    heard(store, "d1", 0)
+    run_worker(store, 35, Rounds(), clock=lambda: NOW)
+    found = summary(store)
+    assert found
+    assert found.states["sending"] == 1
+    assert set(fleet.STATES) == set(found.states)

@@ -1,0 +1,261 @@
+"""The steps of the waterfall: they replace, read one document for one chart, and stop for nobody's damage."""
+
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from aggregator.core.documents import Document, Part
+from aggregator.core.errors import Damaged
+from aggregator.core.periods import HALF_HOUR, HOUR
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store import Store, open_store
+from aggregator.store.port import Change
+from aggregator.waterfall.levels import APART, LEVELS, TOGETHER, Level, carry, clusters
+from aggregator.waterfall.verify import differences, rezone
+from aggregator.waterfall.worker import drain, settle_round
+from dashboard.web.cache import open_cache
+from dashboard.web.cached_reads import Data
+
+START = 1_790_812_800  # 2026-10-01T00:00:00Z
+DAY = 86_400
+DIRTY = {"readings": str(START), "prices": "2026-10-01", "day": "2026-10-01", "month": "2026-10"}  # a key each
+
+
+class CountingStore:
+    """A store that counts every call."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
+        self.calls[name] += 1
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/wattfall.db")
+    yield opened
+    opened.close()
+
+
+def history(device_id: str, hours: int, wh: int = 10) -> list[Reading]:
+    """A register that rises by `wh` every half hour."""
+    return [Reading(device_id, START + HALF_HOUR * n, None, wh * n, None) for n in range(2 * hours + 1)]
+
+
+def send(store: Store, readings: Sequence[Reading], zone: str = "UTC") -> None:
+    ingest(store, readings, START + 400 * DAY, zone)
+
+
+def found(store: Store, level: str, period: str, device_id: str = "d") -> Document:
+    document = store.document(level, device_id, period)
+    assert document is not None
+    return document
+
+
+def totals(store: Store, device_id: str = "d") -> list[int | None]:
+    """Import of the first day, of its month and of its year."""
+    periods = [("day", "2026-10-01"), ("month", "2026-10"), ("year", "2026")]
+    return [found(store, level, period, device_id).total.import_wh for level, period in periods]
+
+
+# a step replaces
+
+
+def test_each_level_is_carried_to_the_next(store: Store) -> None:
+    send(store, history("d", 48))
+    assert drain(store) == 97 + 2 + 1  # blocks, days, months
+    assert totals(store) == [480, 960, 960]
+    assert store.backlog() == (0, None)
+
+
+def test_a_step_repeated_replaces_and_never_adds(store: Store) -> None:
+    send(store, history("d", 24))
+    drain(store)
+    before = [found(store, "day", "2026-10-01"), found(store, "month", "2026-10"), found(store, "year", "2026")]
+    for level in LEVELS:
+        for _ in range(3):
+            carry(store, level, [Change(0, level.child, "d", DIRTY[level.child])] * 2)
+    assert store.backlog() == (0, None)
+    assert before == [found(store, one.level, one.period) for one in before]
+
+
+def test_a_smaller_total_replaces_a_larger_one(store: Store) -> None:
+    send(store, history("d", 24))
+    drain(store)
+    send(store, history("d", 24, wh=7))
+    drain(store)
+    assert totals(store) == [7 * 48] * 3
+
+
+def test_a_step_for_nothing_changes_nothing(store: Store) -> None:
+    send(store, history("d", 2))
+    drain(store)
+    for level in LEVELS:
+        key = {**DIRTY, "readings": "1000000800", "day": "2001-09-09", "month": "2001-09"}[level.child]
+        carry(store, level, [Change(0, level.child, "d", key), Change(0, level.child, "nobody", key)])
+    assert store.backlog() == (0, None)
+    assert store.extent("year", "d") == ("2026", "2026")
+    assert store.extent("year", "nobody") is None
+
+
+def test_what_goes_from_a_child_goes_from_its_parents(store: Store) -> None:
+    store.merge_parts("day", "d", "2026-10-01", "UTC", {"h00": Part(5, None, covered_s=3600)})
+    drain(store)
+    assert found(store, "year", "2026").parts == {"m10": Part(5, None, covered_s=3600)}
+    store.merge_parts("day", "d", "2026-10-01", "UTC", {"h00": None})
+    drain(store)
+    assert [store.document("month", "d", "2026-10"), store.document("year", "d", "2026")] == [None, None]
+
+
+def test_a_round_carries_a_dirty_document_once_however_many_readings_changed_it(store: Store) -> None:
+    send(store, [Reading("d", START + n, None, n, None) for n in range(HALF_HOUR)])
+    counting = CountingStore(store)
+    assert settle_round(counting) == 1 + 1 + 1
+    assert counting.calls["step"] == 3
+
+
+def test_readings_of_many_days_are_computed_together(store: Store) -> None:
+    send(store, history("d", 24 * 20))
+    counting = CountingStore(store)
+    drain(counting)
+    assert counting.calls["readings"] < 40  # of 961 blocks
+
+
+# clusters of blocks
+
+
+def blocks(*numbers: int) -> list[int]:
+    return [START + HALF_HOUR * number for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "spans"),
+    [
+        ([5], [(5, 5)]),
+        ([0, 1, 2, 3], [(0, 3)]),
+        ([0, APART], [(0, APART)]),
+        ([0, APART + 1], [(0, 0), (APART + 1, APART + 1)]),
+        ([0, 1, 100, 101, 300], [(0, 1), (100, 101), (300, 300)]),
+        (list(range(TOGETHER)), [(0, TOGETHER - 1)]),
+        (list(range(TOGETHER + 1)), [(0, TOGETHER - 1), (TOGETHER, TOGETHER)]),
+    ],
+)
+def test_blocks_near_each_other_are_one_cluster_up_to_a_size(numbers: list[int], spans: list[tuple[int, int]]) -> None:
+    assert list(clusters(blocks(*numbers))) == [tuple(blocks(*span)) for span in spans]
+
+
+# one chart, one document
+
+
+@pytest.mark.parametrize(("level", "period"), [("day", "2026-10-14"), ("month", "2026-10"), ("year", "2026")])
+def test_a_chart_is_one_document_whatever_the_fleet_and_its_age(store: Store, level: str, period: str) -> None:
+    for number in range(5):
+        send(store, history(f"d{number}", 24 * 40))
+    drain(store)
+    counting = CountingStore(store)
+    data = Data(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY)
+    device = store.device("d3")
+    assert device is not None
+    counting.calls.clear()
+    document = data.document(device, level, period)
+    assert document is not None
+    assert document.total.import_wh
+    assert counting.calls == {"document": 1}
+    assert data.document(device, level, period) == document
+    assert counting.calls == {"document": 1}
+
+
+# damage
+
+
+def damage(path: Path, table: str, device_id: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE {table} SET body = x'00ff' WHERE device_id = ?", (device_id,))
+    database.close()
+
+
+def test_a_damaged_block_is_put_aside_and_other_devices_go_on(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for device_id in ("a", "b", "c"):
+        send(store, history(device_id, 24))
+    damage(tmp_path / "wattfall.db", "readings", "b")
+    with caplog.at_level(logging.ERROR):
+        drain(store)
+    assert store.backlog() == (0, None)
+    assert totals(store, "a") == totals(store, "c") == [480] * 3
+    assert store.document("day", "b", "2026-10-01") is None
+    assert len(store.aside("b")) == 49
+    assert store.aside("b")[0].startswith(f"readings {START}: {tmp_path}/wattfall.db is damaged: b, {START}: ")
+    assert (store.aside("a"), store.aside("c")) == ([], [])
+    assert [line.count("put aside") for line in caplog.messages] == [1]
+
+
+def test_what_was_put_aside_is_a_difference_that_verify_names(store: Store, tmp_path: Path) -> None:
+    send(store, history("b", 1))
+    drain(store)
+    damage(tmp_path / "wattfall.db", "days", "b")
+    store.mark("day", "b", ["2026-10-01"])
+    drain(store)
+    device = store.device("b")
+    assert device is not None
+    assert "b: put aside: day 2026-10-01: " in next(differences(store, device))
+
+
+@pytest.mark.parametrize("table", ["days", "months", "years"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_damaged_document_stops_its_own_device_only(store: Store, tmp_path: Path, table: str, level: Level) -> None:
+    for device_id in ("a", "b"):
+        send(store, history(device_id, 2))
+    drain(store)
+    damage(tmp_path / "wattfall.db", table, "a")
+    for device_id in ("a", "b"):
+        store.mark(level.child, device_id, [DIRTY[level.child]])
+        send(store, history(device_id, 2, wh=11))
+    drain(store)
+    assert store.aside("a") != []
+    assert store.aside("b") == []
+    assert totals(store, "b") == [44] * 3
+    with pytest.raises(Damaged):
+        totals(store, "a")
+
+
+# time zones
+
+
+def test_a_changed_time_zone_cuts_the_days_anew(store: Store) -> None:
+    send(store, history("d", 48))
+    drain(store)
+    assert [found(store, "day", day).total.import_wh for day in store.periods("day", "d")] == [480, 480]
+    device = store.device("d")
+    assert device is not None
+    rezone(store, device, "Asia/Kathmandu")
+    drain(store)
+    days = {day: found(store, "day", day) for day in store.periods("day", "d")}
+    assert {day: document.total.import_wh for day, document in days.items()} == {
+        "2026-10-01": 365,  # begins in the half hour of 18:15 UTC the day before; ends at 18:15 UTC
+        "2026-10-02": 480,
+        "2026-10-03": 115,
+    }
+    assert {document.timezone for document in days.values()} == {"Asia/Kathmandu"}
+    assert totals(store)[1:] == [960, 960]
+    moved = store.device("d")
+    assert moved is not None
+    assert list(differences(store, moved)) == []
+
+
+def test_a_document_keeps_the_zone_in_which_it_was_made(store: Store) -> None:
+    """Where readings have expired a day stays as it was cut, and its month says so."""
+    store.merge_parts("day", "d", "2026-10-01", "Asia/Tokyo", {"h00": Part(5, None, covered_s=HOUR)})
+    drain(store)
+    assert found(store, "month", "2026-10").timezone == "Asia/Tokyo"

@@ -1,0 +1,121 @@
+"""A real home's recording goes in at one end and comes out right at the other."""
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from shutil import copytree
+from zoneinfo import ZoneInfo
+
+import pytest
+from click.testing import CliRunner
+
+from aggregator.core.documents import Document
+from aggregator.store import open_store
+from dashboard.commands.main import main
+
+RECORDING = Path(__file__).parents[2] / "data" / "uci_household_1min.txt.gz"
+PARIS = ZoneInfo("Europe/Paris")
+ROWS = 37_283
+
+
+def recorded() -> Iterator[tuple[datetime, Decimal]]:
+    """Local minute and mean power in kW, of the rows that are whole."""
+    with gzip.open(RECORDING, "rt") as lines:
+        next(lines)
+        for line in lines:
+            date, clock, power, *rest = line.split(";")
+            if len(rest) == 6 and power not in ("", "?"):
+                yield (
+                    datetime.strptime(f"{date} {clock} +0100", "%d/%m/%Y %H:%M:%S %z").astimezone(PARIS),
+                    Decimal(power),
+                )
+
+
+@pytest.fixture(scope="module")
+def readings() -> list[tuple[str, int, int]]:
+    """The recording as a device would have sent it: instant, power, and the register after each minute, accumulated and
+    cut to Wh.
+    """
+    register, rows = Decimal(0), []
+    for at, power_kw in recorded():
+        register += power_kw * 1000 / 60
+        rows.append((at.isoformat(), int(power_kw * 1000), int(register)))
+    assert len(rows) == ROWS
+    return rows
+
+
+@pytest.fixture(scope="module")
+def lines(readings: list[tuple[str, int, int]]) -> list[str]:
+    return [
+        json.dumps({"device_id": "uci", "at": at, "power_w": power_w, "import_wh": import_wh})
+        for at, power_w, import_wh in readings
+    ]
+
+
+def ingest(path: Path, lines: list[str]) -> dict[str, object]:
+    result = CliRunner().invoke(main, ["ingest", "--store", f"sqlite:///{path}"], input="\n".join(lines))
+    outcome = json.loads(result.stdout.splitlines()[-1])
+    assert isinstance(outcome, dict)
+    return outcome
+
+
+def set_up(path: Path) -> Path:
+    CliRunner().invoke(main, ["device", "set", "uci", "--timezone", "Europe/Paris", "--store", f"sqlite:///{path}"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
+    """A store that has taken in all of it at once."""
+    path = set_up(tmp_path_factory.mktemp("recording") / "whole.db")
+    assert ingest(path, lines) == {"accepted": ROWS, "unchanged": 0, "rejected": 0, "reasons": {}}
+    return path
+
+
+def documents(path: Path) -> list[Document | None]:
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        return [
+            store.document(level, "uci", period)
+            for level in ("day", "month", "year")
+            for period in store.periods(level, "uci")
+        ]
+
+
+def test_day_totals_equal_the_recordings_own_sums(whole: Path, readings: list[tuple[str, int, int]]) -> None:
+    first: dict[str, int] = {}  # of a day: the register at its first minute
+    for at, _, import_wh in readings:
+        first.setdefault(at[:10], import_wh)
+    days = list(first)[1:]  # the recording begins and ends within a day
+    with closing(open_store(f"sqlite:///{whole}")) as store:
+        for day, following in pairwise(days):
+            document = store.document("day", "uci", day)
+            assert document is not None
+            assert document.total.import_wh == first[following] - first[day]
+        year = [store.document("year", "uci", period) for period in ("2006", "2007")]
+    recorded_wh = readings[-1][2] - readings[0][2]
+    assert sum(document.total.import_wh or 0 for document in year if document) == recorded_wh
+
+
+def test_ingesting_the_recording_again_changes_nothing_and_says_so(
+    whole: Path, tmp_path: Path, lines: list[str]
+) -> None:
+    again = Path(copytree(whole.parent, tmp_path / "again")) / whole.name  # with what SQLite keeps beside it
+    assert ingest(again, lines) == {"accepted": 0, "unchanged": ROWS, "rejected": 0, "reasons": {}}
+    assert documents(again) == documents(whole)
+
+
+def test_shuffled_and_in_twenty_files_the_recording_gives_the_same_documents(
+    whole: Path, tmp_path: Path, lines: list[str]
+) -> None:
+    shuffled = random.Random(7).sample(lines, len(lines))
+    pieces = set_up(tmp_path / "pieces.db")
+    for piece in range(20):
+        ingest(pieces, shuffled[piece::20])
+
+    assert documents(pieces) == documents(whole)

@@ -1,0 +1,150 @@
+"""Stored charts against a fresh computation: every kind of difference is found, named, and mended by a rebuild."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.core.documents import Device, Part
+from aggregator.core.periods import HALF_HOUR, day_start
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store import Store, open_store
+from aggregator.waterfall.retention import sweep
+from aggregator.waterfall.verify import differences, rebuild, rezone
+from aggregator.waterfall.worker import drain
+
+START = 1_790_812_800  # 2026-10-01T00:00:00Z
+DAY = 86_400
+WRONG = Part(999, None, covered_s=1800)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A device with three days of a register that rises by 10 Wh every half hour."""
+    opened = open_store(f"sqlite:///{tmp_path}/wattfall.db")
+    ingest(opened, [Reading("d", START + HALF_HOUR * n, None, 10 * n, None) for n in range(145)], START, "UTC")
+    drain(opened)
+    yield opened
+    opened.close()
+
+
+def device(store: Store) -> Device:
+    known = store.device("d")
+    assert known is not None
+    return known
+
+
+def found(store: Store) -> list[str]:
+    return list(differences(store, device(store)))
+
+
+def falsify(store: Store, level: str, period: str, name: str, part: Part | None) -> None:
+    """Change a document behind the waterfall's back."""
+    store.merge_parts(level, "d", period, "UTC", {name: part})
+    for table in ("readings", "day", "month"):
+        store.settle(store.changes(table, 1000))
+
+
+def test_a_settled_store_has_no_difference(store: Store) -> None:
+    assert found(store) == []
+
+
+def test_a_store_that_has_not_settled_says_so(store: Store) -> None:
+    store.mark("month", "d", ["2026-10"])
+    assert found(store) == ["d: the waterfall has not settled; let a worker finish first"]
+
+
+@pytest.mark.parametrize(
+    ("level", "period", "name"),
+    [
+        ("day", "2026-10-02", "s07"),
+        ("day", "2026-10-02", "h07"),
+        ("day", "2026-10-09", "s00"),  # a day without readings
+        ("month", "2026-10", "d02"),
+        ("month", "2026-10", "d20"),
+        ("month", "2025-10", "d01"),
+        ("year", "2026", "m10"),
+        ("year", "2026", "m02"),
+        ("year", "2020", "m02"),
+    ],
+)
+@pytest.mark.parametrize("part", [WRONG, None])
+def test_a_wrong_and_a_missing_part_are_named(
+    store: Store, level: str, period: str, name: str, part: Part | None
+) -> None:
+    document = store.document(level, "d", period)
+    is_there = bool(document and name in document.parts)
+    falsify(store, level, period, name, part)
+    named = [line for line in found(store) if line.startswith(f"d {level} {period} {name}: stored ")]
+    assert len(named) == (1 if part or is_there else 0)
+    for line in named:
+        assert ("import 999 Wh" if part else "stored no data") in line
+        assert ("should be no data" not in line) == is_there
+
+
+def test_a_rebuild_mends_what_was_wrong_and_all_above_it(store: Store) -> None:
+    for day in ("2026-10-01", "2026-10-02"):
+        falsify(store, "day", day, "s07", WRONG)
+    falsify(store, "month", "2026-10", "d02", WRONG)
+    assert rebuild(store, device(store), None, None) == 4  # the last reading begins a fourth day
+    store.mark("day", "d", ["2026-10-02"])
+    drain(store)
+    assert found(store) == []
+
+
+def test_what_was_put_aside_is_forgotten_once_a_rebuild_has_carried_it_on(store: Store) -> None:
+    store.put_aside("readings", "d", [str(START)], "damaged, and restored since")
+    rebuild(store, device(store), None, None)
+    drain(store)
+    assert found(store) == []
+
+
+@pytest.mark.parametrize(("level", "period", "name"), [("month", "2026-10", "d02"), ("year", "2026", "m10")])
+def test_a_rebuild_mends_a_wrong_total_above_days_that_are_right(
+    store: Store, level: str, period: str, name: str
+) -> None:
+    falsify(store, level, period, name, WRONG)
+    rebuild(store, device(store), None, None)
+    drain(store)
+    assert found(store) == []
+
+
+def test_a_rebuild_touches_only_the_days_asked_for(store: Store) -> None:
+    for day in ("2026-10-01", "2026-10-02", "2026-10-03"):
+        falsify(store, "day", day, "s07", WRONG)
+    assert rebuild(store, device(store), "2026-10-02", "2026-10-02") == 1
+    drain(store)
+    assert {line.split(" ")[2] for line in found(store) if " day " in line} == {"2026-10-01", "2026-10-03"}
+
+
+def test_a_rebuild_of_nothing_changes_nothing(store: Store) -> None:
+    before = found(store)
+    assert rebuild(store, device(store), None, None) > 0
+    drain(store)
+    assert (found(store), store.backlog()) == (before, (0, None))
+    assert rebuild(store, Device("nobody"), None, None) == 0
+
+
+def test_expired_days_are_neither_doubted_nor_rebuilt(store: Store) -> None:
+    before = store.document("day", "d", "2026-10-01")
+    sweep(store, 2, START + 4 * DAY)
+    assert store.horizon("d") > START + DAY
+    assert found(store) == []
+    assert rebuild(store, device(store), None, None) == 2  # of four days
+    drain(store)
+    assert store.document("day", "d", "2026-10-01") == before
+    assert found(store) == []
+
+
+def test_a_device_that_moves_keeps_its_expired_days_as_they_were_cut(store: Store) -> None:
+    before = store.document("day", "d", "2026-10-01")
+    sweep(store, 2, START + 4 * DAY)
+    rezone(store, device(store), "Asia/Kathmandu")
+    drain(store)
+    moved = store.document("day", "d", "2026-10-03")
+    assert store.document("day", "d", "2026-10-01") == before
+    assert moved is not None
+    assert moved.timezone == "Asia/Kathmandu"
+    assert day_start("2026-10-03", "Asia/Kathmandu") == START + 2 * DAY - 5 * 3600 - 2700
+    assert found(store) == []

@@ -1,0 +1,258 @@
+"""The worker: it stops when told, waits for a store that is away, and says how far behind it is."""
+
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.core.errors import StoreAway, StoreUnusable, WattfallError
+from aggregator.core.periods import FOR_EVER
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.store import Store, open_store
+from aggregator.store.port import Change
+from aggregator.waterfall.worker import (
+    IDLE_S,
+    LONGEST_PAUSE_S,
+    REPORT_S,
+    SWEEP_S,
+    drain,
+    report_lag,
+    run_worker,
+    take_what_waits,
+)
+
+NOW = 1_790_812_800
+DAY = 86_400
+KEPT_DAYS = 35
+
+
+class Pauses(threading.Event):
+    """Pauses that take no time: notes how long each would have been, moves the clock on, and ends the last."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count, self.seen, self.now = count, list[float](), float(NOW)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seen.append(timeout or 0)
+        self.now += timeout or 0
+        if len(self.seen) >= self.count:
+            self.set()
+        return self.is_set()
+
+    def clock(self) -> float:
+        return self.now
+
+
+class TroubledStore:
+    """A store that counts what is asked of it, and fails for a while."""
+
+    def __init__(self, store: Store, failures: Sequence[WattfallError | None] = ()) -> None:
+        self._store = store
+        self._failures = iter(failures)
+        self.calls: Counter[str] = Counter()
+
+    def changes(self, table: str, limit: int) -> list[Change]:
+        failure = next(self._failures, None) if table == "readings" else None
+        if failure:
+            raise failure
+        return self._store.changes(table, limit)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
+        self.calls[name] += 1
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/wattfall.db")
+    yield opened
+    opened.close()
+
+
+def send(store: Store, days_ago: int = 0) -> None:
+    """A register for two hours, received as it was read."""
+    start = NOW - days_ago * DAY
+    ingest(store, [Reading("d", start + 600 * n, None, 10 * n, None) for n in range(13)], start, "UTC")
+
+
+def is_settled(store: Store) -> bool:
+    return store.backlog() == (0, None) and store.extent("year", "d") is not None
+
+
+# stopping
+
+
+def test_the_worker_carries_on_what_is_waiting_and_stops_when_told(store: Store) -> None:
+    send(store)
+    stop = threading.Event()
+    thread = threading.Thread(target=run_worker, args=(store, KEPT_DAYS, stop))
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not is_settled(store) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_settled(store)
+    assert thread.is_alive()
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_worker_told_before_it_starts_leaves_everything_for_the_next(store: Store) -> None:
+    send(store)
+    waiting = store.backlog()
+    stop = threading.Event()
+    stop.set()
+    run_worker(store, KEPT_DAYS, stop)
+    assert store.backlog() == waiting
+    drain(store)
+    assert is_settled(store)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_process_ends_well_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    environ = os.environ | {"WATTFALL_STORE": f"sqlite:///{tmp_path}/wattfall.db"}
+    command = [sys.executable, "-m", "dashboard.commands.main", "worker"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert "0 documents waiting, lag 0 s" in first
+    assert rest.endswith("stopped; every change record not carried on is kept for the next worker\n")
+    assert "Traceback" not in rest
+    assert process.returncode == 0
+
+
+# a store that fails
+
+
+def test_a_store_that_is_away_is_tried_again_with_growing_pauses(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    send(store)
+    stop = Pauses(12)
+    with caplog.at_level(logging.WARNING):
+        run_worker(TroubledStore(store, [StoreAway("the store is busy")] * 9), KEPT_DAYS, stop, stop.clock)
+    assert stop.seen == [0.5, 1, 2, 4, 8, 16, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S, *[IDLE_S] * 3]
+    assert caplog.messages[0].startswith("the store is busy; trying again in ")
+    assert caplog.messages[-1] == "the store is busy; trying again in 30 s"
+    assert is_settled(store)
+
+
+@pytest.mark.parametrize("failure", [StoreAway("busy"), StoreUnusable("full")])
+def test_after_a_good_round_the_pauses_are_short_again(store: Store, failure: WattfallError) -> None:
+    stop = Pauses(6)
+    troubled = TroubledStore(store, [failure, failure, None, failure, failure, None])
+    run_worker(troubled, KEPT_DAYS, stop, stop.clock)
+    assert stop.seen == [0.5, 1, IDLE_S, 0.5, 1, IDLE_S]
+
+
+def test_a_bug_is_not_taken_for_a_store_that_is_away(store: Store) -> None:
+    class Buggy(TroubledStore):
+        def settle(self, changes: object) -> None:  # noqa: ARG002
+            raise TypeError("a bug")
+
+    stop = Pauses(3)
+    with pytest.raises(TypeError, match="a bug"):
+        run_worker(Buggy(store), KEPT_DAYS, stop, stop.clock)
+
+
+def test_a_failure_in_the_middle_of_a_round_undoes_the_round(store: Store) -> None:
+    """The documents are written, the change records not dropped: both or none."""
+
+    class Failing(TroubledStore):
+        def settle(self, changes: object) -> None:  # noqa: ARG002
+            raise StoreAway("gone before the end")
+
+    send(store)
+    waiting = store.backlog()
+    stop = Pauses(1)
+    run_worker(Failing(store), KEPT_DAYS, stop, stop.clock)
+    assert store.backlog() == waiting
+    assert store.periods("day", "d") == []
+
+
+# reports and sweeps
+
+
+def test_the_lag_is_how_long_the_oldest_change_waits(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    send(store)
+    since = store.backlog().since
+    assert since is not None
+    with caplog.at_level(logging.INFO):
+        report_lag(store, since + 7)
+        drain(store)
+        report_lag(store, since + 7)
+    assert caplog.messages == ["5 documents waiting, lag 7 s", "0 documents waiting, lag 0 s"]
+
+
+def test_a_key_that_is_dirtied_again_waits_since_the_first_time(store: Store, tmp_path: Path) -> None:
+    send(store)
+    with sqlite3.connect(tmp_path / "wattfall.db") as database:  # as if an hour had passed
+        database.execute("UPDATE changes SET since = since - 3600 WHERE key = ?", (str(NOW),))
+    database.close()
+    since = store.backlog().since
+    store.mark("readings", "d", [str(NOW)])
+    assert store.backlog() == (5, since)
+
+
+def test_the_lag_is_reported_each_minute(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    stop = Pauses(int(3 * REPORT_S / IDLE_S))
+    with caplog.at_level(logging.INFO):
+        run_worker(store, KEPT_DAYS, stop, stop.clock)
+    assert [line for line in caplog.messages if "lag" in line] == ["0 documents waiting, lag 0 s"] * 3
+
+
+def test_readings_are_swept_at_the_start_and_each_hour(store: Store) -> None:
+    """The pauses of a store that is away make the hours pass."""
+    hour = [None, *[StoreAway("away")] * int(SWEEP_S / LONGEST_PAUSE_S + 6)]
+    stop = Pauses(len(hour) * 2 + 9)
+    troubled = TroubledStore(store, hour * 2)
+    run_worker(troubled, KEPT_DAYS, stop, stop.clock)
+    assert troubled.calls["expires_by_itself"] == 3
+
+
+def test_the_workers_sweep_leaves_the_charts_alone(store: Store) -> None:
+    send(store, days_ago=KEPT_DAYS + 3)
+    drain(store)
+    before = [store.document(level, "d", store.periods(level, "d")[0]) for level in ("day", "month", "year")]
+    stop = Pauses(3)
+    run_worker(store, KEPT_DAYS, stop, stop.clock)
+    assert len(store.readings("d", 0, FOR_EVER)) < 13
+    assert before == [store.document(level, "d", store.periods(level, "d")[0]) for level in ("day", "month", "year")]
+
+
+def test_history_that_came_in_today_is_kept_for_a_day(store: Store) -> None:
+    old = [Reading("d", NOW - 400 * DAY + 600 * n, None, 10 * n, None) for n in range(13)]
+    ingest(store, old, NOW - 3600, "UTC")
+    stop = Pauses(3)
+    run_worker(store, KEPT_DAYS, stop, stop.clock)
+    assert store.readings("d", 0, FOR_EVER) == old
+
+
+def test_what_waits_is_taken_in_before_the_next_round_but_not_for_ever() -> None:
+    waiting, asked, now = [3, 3, 1, 0], [], [0.0]
+
+    def some(wait_s: float) -> int:
+        asked.append(wait_s)
+        return waiting.pop(0)
+
+    def endless(_: float) -> int:
+        now[0] += 0.3
+        return 500
+
+    assert take_what_waits(some, 0.25) == 7
+    assert asked == [0.25, 0, 0, 0]
+    assert take_what_waits(endless, 0, lambda: now[0]) == 2000

@@ -1,0 +1,49 @@
+"""A home whose Tuesday has a hole, and one that is silent, for the desk to look at."""
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.core.readings import Reading
+from aggregator.intake import refusals
+from aggregator.intake.ingest import ingest
+from aggregator.intake.status import Counters, Status, keep
+from aggregator.store.port import Store
+from aggregator.support.fleet import take_census
+from aggregator.waterfall.worker import drain
+from tests.dashboard.homes import LONDON, NOW, instant
+
+HOME = Device(
+    "cad-tuesday",
+    household="acacia",
+    name="12 Acacia Road",
+    serial="WF0012",
+    meter_point="2200012345678",
+    postcode="ZZ99 1AC",
+)
+QUIET = Device("cad-quiet", name="4 Harbour View", meter_point="2200099990001")
+TUESDAY, HOLE = "2026-11-17", (instant("2026-11-17T08:15:00+00:00"), instant("2026-11-17T13:10:00+00:00"))
+LOST = ("h18", "s36", "s37")  # of the chart, though the readings are there
+HOSTILE = b'{"device_id":"cad-tuesday","at":"<script>alert(1)</script>\x07"}'
+STEP_S = 60
+
+
+def furnish(store: Store) -> None:
+    """A week at a reading a minute, without some hours of Tuesday; and a home that is silent."""
+    for device in (HOME, QUIET):
+        store.put_device(device)
+    ats = range(NOW // STEP_S * STEP_S - 8 * DAY_S, NOW, STEP_S)
+    known = [at for at in ats if not HOLE[0] < at < HOLE[1]]
+    readings = [Reading(HOME.device_id, at, 612, 1_000_000 + (at - ats[0]) // 6, None, "19M0001") for at in known]
+    ingest(store, readings, NOW - 4, LONDON)
+    silent = [one._replace(device_id=QUIET.device_id) for one in readings if one.at < NOW - 2 * HOUR]
+    ingest(store, silent, NOW - 2 * HOUR, LONDON)
+    drain(store)
+    store.merge_parts("day", HOME.device_id, TUESDAY, LONDON, dict.fromkeys(LOST))
+    hours = range(NOW - 8 * DAY_S, NOW, HOUR)
+    keep(store, [Status(HOME.device_id, at, -61 - at // HOUR % 9, 180, "v2.0.2", "IHD-02", True) for at in hours], NOW)
+    told = Counters(NOW - 64, 8_100, 8_590, None)
+    keep(store, [Status(HOME.device_id, NOW - 64, None, None, None, None, None, told)], NOW - 64)
+    batch = refusals.Batch()
+    batch.add(HOSTILE, Refused("bad_time", "at is '<script>'"), NOW)
+    refusals.keep(store, batch, NOW)
+    take_census(store, NOW, store.backlog())

@@ -1,0 +1,290 @@
+"""The support desk in a real browser: the case of a customer who says that there is a hole in Tuesday."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from aggregator.store.port import Store
+from dashboard.accounts.users import HOUSEHOLD, SUPPORT
+from tests.browser.conftest import DESK, PATIENCE_MS, PHONE, Scheme, is_of_the_page
+from tests.browser.support_home import HOME, LOST, TUESDAY, furnish
+from tests.browser.test_accessibility import violations
+from tests.copies import Copy
+from tests.dashboard.people import PASSWORD, dashboard, somebody
+from tests.servers import served
+
+TICKET = "ticket 4711, hole on Tuesday"
+
+SignIn = Callable[..., Page]
+
+
+def furnish_with_people(store: Store) -> None:
+    furnish(store)
+    somebody(store, "pat@desk.example", SUPPORT)
+    somebody(store, "ann@example.org", HOUSEHOLD, HOME.household)
+
+
+@pytest.fixture
+def desk(copy: Copy) -> Iterator[tuple[Store, str]]:
+    """A store with a desk and a household, and the address of its server."""
+    store = copy(furnish_with_people)
+    with served(dashboard(store).server) as address:
+        yield store, address
+
+
+@pytest.fixture
+def sign_in(chromium: Browser, desk: tuple[Store, str]) -> Iterator[SignIn]:
+    """Sign somebody in, in a browser of their own; at the end nothing must have been said on any console."""
+    said: list[str] = []
+    contexts = []
+
+    def signed_in(email: str, viewport: ViewportSize = DESK, scheme: Scheme = "light") -> Page:
+        context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", base_url=desk[1])
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda message: said.append(message.text) if is_of_the_page(message.text) else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto("/sign-in")
+        page.get_by_label("E-mail address").fill(email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+        return page
+
+    yield signed_in
+    for context in contexts:
+        context.close()
+    assert [line for line in said if not re.search("status of (401|422)", line)] == []  # which the browser remarks on
+
+
+@pytest.fixture
+def pat(sign_in: SignIn) -> Page:
+    return sign_in("pat@desk.example")
+
+
+def look_up(page: Page, device_id: str = HOME.device_id) -> None:
+    """See a device, with a reason."""
+    page.goto(f"/desk/device/{device_id}")
+    page.get_by_label("In your words, or the number of the ticket").fill(TICKET)
+    page.get_by_role("button", name="Look up the device").click()
+    expect(page.get_by_role("heading", name="Is it sending?")).to_be_visible()
+
+
+def section(page: Page, name: str) -> str:
+    """The text of one of the questions and its answer."""
+    return page.get_by_role("region", name=name).inner_text()
+
+
+def test_a_customer_says_that_there_is_a_hole_in_tuesday(pat: Page, sign_in: SignIn, desk: tuple[Store, str]) -> None:
+    page, store = pat, desk[0]
+    page.goto("/desk")
+    page.get_by_role("combobox").press_sequentially("5678")
+    page.get_by_role("option", name=re.compile("12 Acacia Road")).click()
+
+    expect(page.get_by_role("heading", name="Why do you look?")).to_be_visible()
+    page.get_by_label("The customer reports missing data").check()
+    page.get_by_label("In your words, or the number of the ticket").fill(TICKET)
+    page.get_by_role("button", name="Look up the device").click()
+
+    assert "Sending" in section(page, "Is it sending?")
+    gap = page.get_by_role("row").filter(has_text="08:15 on Tuesday 17 November")
+    expect(gap).to_contain_text("13:10")
+    expect(gap).to_contain_text("4 h 55 min")
+    expect(gap).to_contain_text("marked as estimated")
+    expect(page.get_by_text(re.compile("the charts add up to"))).to_be_visible()
+
+    gap.get_by_role("link", name=re.compile("Compute")).click()
+    expect(page.get_by_label("First day")).to_have_value(TUESDAY)
+    page.get_by_label("Why?").fill("the chart lacks an hour whose readings are there")
+    page.get_by_role("button", name="Compute them again").click()
+    expect(page.get_by_role("status").filter(has_text="computed again")).to_be_visible()
+    expect(page.get_by_text(re.compile("register and charts both"))).to_be_visible()
+    document = store.document("day", HOME.device_id, TUESDAY)
+    assert document
+    assert set(LOST) <= set(document.parts)
+
+    page.get_by_role("link", name="Audit").click()
+    page.get_by_label("Device id").fill(HOME.device_id)
+    page.get_by_role("button", name="Show", exact=True).click()
+    actions = page.locator("tbody tr td:nth-child(3)")
+    expect(actions).to_have_text(["Had days computed again Tue 17 Nov", "Looked at the device"])
+
+    ann = sign_in("ann@example.org")
+    ann.goto("/who-looked")
+    expect(ann.get_by_text(TICKET)).to_be_visible()
+    expect(ann.get_by_text("Had days computed again")).to_be_visible()
+    expect(ann.get_by_text("Support desk, Pat").first).to_be_visible()
+
+
+def test_the_same_with_the_keyboard_alone(pat: Page) -> None:
+    page = pat
+    page.goto("/desk")
+    page.keyboard.press("/")
+    page.keyboard.type("acacia")
+    field = page.get_by_role("combobox")
+    expect(field).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("ArrowDown")
+    chosen = page.get_by_role("option", selected=True)
+    expect(chosen).to_contain_text("•••• •••• 5678")
+    expect(field).to_have_attribute("aria-activedescendant", str(chosen.get_attribute("id")))
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", name="Why do you look?")).to_be_visible()
+    tab_to(page, "The customer reports missing data")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Is it sending?")).to_be_visible()
+
+    tab_to(page, "Compute 2026-11-17 again")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Compute days again")).to_be_visible()
+    tab_to(page, "Why?")
+    page.keyboard.type("a lost hour")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="computed again")).to_be_visible()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox")).to_be_focused()
+
+
+NAME_OF_FOCUSED = """() => {
+    const now = document.activeElement;
+    return now.getAttribute("aria-label") || (now.labels && now.labels[0]?.innerText.trim()) || now.innerText?.trim();
+}"""
+
+
+def tab_to(page: Page, name: str, most: int = 60) -> None:
+    """Press the Tab key until something of that name has the focus."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(NAME_OF_FOCUSED) == name:
+            return
+    raise AssertionError(f"the Tab key does not lead to {name}")
+
+
+def test_a_search_finds_as_one_types_and_says_so_and_escape_closes_it(pat: Page) -> None:
+    page = pat
+    page.goto("/desk")
+    field, options = page.get_by_role("combobox"), page.get_by_role("option")
+    field.press_sequentially("22000")
+    expect(options).to_have_count(2)
+    expect(page.locator("#find-said")).to_have_text("2 devices found")
+    page.keyboard.press("ArrowUp")
+    expect(options.last).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("ArrowDown")
+    expect(options.first).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(options).to_have_count(0)
+    expect(field).to_have_attribute("aria-expanded", "false")
+    field.fill("zz9nobody")
+    expect(page.locator(".nothing")).to_be_visible()
+
+
+def test_who_is_signed_out_meanwhile_is_led_to_where_one_signs_in(pat: Page) -> None:
+    pat.goto("/desk")
+    pat.context.clear_cookies()
+    pat.get_by_role("combobox").press_sequentially("2200")
+    expect(pat).to_have_url(re.compile(r"/sign-in\?next=/desk$"))
+
+
+def test_without_scripts_the_desk_works_too(chromium: Browser, desk: tuple[Store, str], pat: Page) -> None:
+    plain = chromium.new_context(
+        java_script_enabled=False, base_url=desk[1], storage_state=pat.context.storage_state(), locale="en-GB"
+    )
+    page = plain.new_page()
+    page.goto("/desk")
+    page.get_by_role("searchbox").fill("5678")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_role("link", name=re.compile("12 Acacia Road")).click()
+    page.get_by_label("The customer reports missing data").check()
+    page.get_by_role("button", name="Look up the device").click()
+    expect(page.get_by_role("heading", name="Is the data right?")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^Copy"))).to_have_count(0)
+    plain.close()
+
+
+def test_a_refused_message_is_copied_as_it_came_and_never_run(pat: Page) -> None:
+    pat.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    look_up(pat)
+    pat.get_by_text("The last message").click()
+    pat.get_by_role("button", name="Copy message 1", exact=True).click()
+    expect(pat.get_by_role("button", name="Copy message 1", exact=True)).to_have_text("Copied")
+    assert "<script>alert(1)</script>\\x07" in pat.evaluate("navigator.clipboard.readText()")
+
+
+PAGES = {
+    "start": "/desk",
+    "results": "/desk?q=2200",
+    "no result": "/desk?q=nobody9",
+    "list": "/desk/fleet/silent",
+    "why": "/desk/device/cad-quiet",
+    "device": "/desk/device/cad-tuesday",
+    "note": "/desk/device/cad-tuesday/note",
+    "rebuild": "/desk/device/cad-tuesday/rebuild?first=2026-11-17",
+    "exchange": "/desk/device/cad-tuesday/exchange",
+    "bundle": "/desk/device/cad-tuesday/bundle",
+    "audit": "/desk/audit",
+}
+
+
+def test_axe_finds_nothing_on_any_page_of_the_desk(pat: Page) -> None:
+    look_up(pat)
+    found = {}
+    for name, path in PAGES.items():
+        pat.set_viewport_size(DESK)
+        pat.goto(path)
+        pat.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        found[name] = violations(pat)
+    assert {name: what for name, what in found.items() if what} == {}
+
+
+def test_axe_finds_nothing_while_somebody_searches_nor_where_a_form_has_faults(pat: Page) -> None:
+    pat.goto("/desk")
+    pat.get_by_role("combobox").press_sequentially("2200")
+    expect(pat.get_by_role("option")).to_have_count(2)
+    pat.keyboard.press("ArrowDown")
+    expect(pat.get_by_role("option", selected=True)).to_be_visible()
+    assert violations(pat) == {}
+    pat.goto("/desk/device/cad-quiet")
+    pat.get_by_role("button", name="Look up the device").click()
+    expect(pat.locator("#reason-fault")).to_be_visible()
+    assert violations(pat) == {}
+
+
+def test_axe_finds_nothing_on_what_a_household_is_told(pat: Page, sign_in: SignIn) -> None:
+    look_up(pat)
+    ann = sign_in("ann@example.org")
+    ann.goto("/who-looked")
+    expect(ann.get_by_text(TICKET)).to_be_visible()
+    assert violations(ann) == {}
+
+
+NARROW = ViewportSize(width=320, height=640)
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_or_too_small_to_touch(sign_in: SignIn) -> None:
+    page = sign_in("pat@desk.example", PHONE)
+    look_up(page)
+    wide, clipped, small = {}, {}, {}
+    for size in (PHONE, NARROW):
+        page.set_viewport_size(size)
+        for name, path in PAGES.items():
+            page.goto(path)
+            page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+            wide[name, size["width"]] = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            clipped[name, size["width"]] = page.evaluate(
+                """() => [...document.querySelectorAll(".scroll")]
+                .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute("aria-label"))"""
+            )
+            small[name, size["width"]] = page.evaluate(
+                """() => [...document.querySelectorAll("a, button, summary, input:not([type=radio]), textarea")]
+                .filter((one) => one.checkVisibility() && !one.matches(".skip, .unseen, [type=hidden]"))
+                .filter((one) => { const { width, height } = one.getBoundingClientRect();
+                                   return Math.min(width, height) < 24; })
+                .map((one) => one.outerHTML.slice(0, 120))"""
+            )
+    assert {where: by for where, by in wide.items() if by > 0} == {}
+    assert {where: what for where, what in clipped.items() if what} == {}
+    assert {where: what for where, what in small.items() if what} == {}

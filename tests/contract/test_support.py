@@ -1,0 +1,140 @@
+"""The support desk's records, on every store."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused
+from aggregator.core.periods import day_of
+from aggregator.core.readings import Reading
+from aggregator.intake import refusals, status
+from aggregator.intake.ingest import ingest
+from aggregator.intake.status import Status
+from aggregator.store import Store, open_store
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.support import audit, fleet, notes
+from aggregator.support.audit import Who
+from aggregator.support.diagnostics import evidence
+from aggregator.support.exchanges import mark, unmark
+from aggregator.waterfall.worker import drain
+
+NOW = int(time.time())  # records expire by the stores' own clocks
+TODAY = day_of(NOW, "UTC")
+START = NOW // 1800 * 1800 - 7200
+ANNA = Who("u-1", "anna@example.com", "support", "Anna Kay")
+BEN = Who("u-2", "ben@example.com", "support")
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "sqlite":
+        made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
+    else:
+        made = DynamoStore(
+            request.getfixturevalue("door"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
+        )
+    yield made
+    made.close()
+
+
+def numbers(found: list[audit.Entry]) -> list[int]:
+    return [entry.number for entry in found]
+
+
+def test_the_audit_is_found_by_device_person_and_day_and_is_whole(store: Store) -> None:
+    audit.look_up(store, ANNA, "a", "customer called", NOW)
+    audit.append(store, BEN, "rebuild", "a", "hole in Tuesday", NOW + 86_400, {"from": "2026-11-17"})
+    audit.look_up(store, ANNA, "b", "customer called", NOW + 86_400)
+
+    assert numbers(audit.entries(store)) == [3, 2, 1]
+    assert numbers(audit.entries(store, device_id="a")) == [2, 1]
+    assert numbers(audit.entries(store, person="anna@example.com")) == [3, 1]
+    assert numbers(audit.entries(store, last_day=TODAY)) == [1]
+    assert audit.granted(store, "u-1", "a", NOW)
+    assert not audit.granted(store, "u-2", "a", NOW)
+    assert list(audit.check(store)) == []
+    store.drop_record("audit", f"{2:012d}")
+    assert list(audit.check(store)) == ["entries after 1 missing, up to 2"]
+
+
+def test_several_who_write_at_once_make_one_chain(store: Store) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda n: audit.append(store, ANNA, "note", f"d{n % 2}", "because", NOW), range(9)))
+    assert numbers(audit.entries(store)) == [*range(9, 0, -1)]
+    assert list(audit.check(store)) == []
+
+
+def test_notes_come_newest_first(store: Store) -> None:
+    for number in (1, 2, 3):
+        notes.put_note(store, "a", f"{number:012d}", ANNA, f"note {number}", NOW)
+    assert [note.text for note in notes.notes(store, "a", limit=2)] == ["note 3", "note 2"]
+
+
+def test_what_was_refused_is_counted_and_kept(store: Store) -> None:
+    store.put_device(Device("a"))
+    for _ in range(2):
+        batch = refusals.Batch()
+        batch.add(b'{"device_id": "a"}', Refused("bad_time", "at is missing"), NOW)
+        batch.add(b'{"device_id": "unknown"}', Refused("bad_time", "at is missing"), NOW)
+        refusals.keep(store, batch, NOW)
+
+    assert refusals.refused(store, "a").days == {TODAY: {"bad_time": 2}}
+    assert [message.number for message in refusals.refused(store, "a").messages] == [1, 0]
+    assert refusals.refused_on(store, TODAY).devices == {"a": 2, refusals.UNKNOWN: 2}
+
+
+def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
+    store.put_device(Device("a"))
+
+    def count(_: int) -> None:
+        batch = refusals.Batch()
+        batch.add(b'{"device_id": "a"}', Refused("bad_time", "at is missing"), NOW)
+        refusals.keep(store, batch, NOW)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(count, range(6)))
+    assert refusals.refused(store, "a").days == {TODAY: {"bad_time": 6}}
+
+
+def test_statuses_are_kept_by_key_and_hour(store: Store) -> None:
+    status.keep(store, [Status("a", NOW - 60, -70, None, "v2", None, None)], NOW)
+    status.keep(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
+    found = status.known(store, "a")
+    assert found
+    assert found.status == ("a", NOW, -70, 96, "v2", None, True, None)
+    assert status.signal(store, "a", NOW - 3600, NOW)[0].rssi_dbm == -70
+
+
+def test_the_fleet_is_counted(store: Store) -> None:
+    ingest(store, [Reading("a", NOW, 1, None, None)], NOW, "UTC")
+    store.put_device(Device("b"))
+    status.keep(store, [Status("a", NOW, None, None, "v2", None, None)], NOW)
+    fleet.take_census(store, NOW, store.backlog())
+
+    found = fleet.summary(store)
+    assert found
+    assert (found.devices, found.states["sending"], found.states["never"], found.firmwares) == (2, 1, 1, {"v2": 1})
+    assert fleet.devices_behind(store, "state", "never") == ["b"]
+
+
+def test_marks_of_exchanges_last_and_are_computed_with(store: Store) -> None:
+    readings = [Reading("a", START + 600 * n, None, 1000 + 100 * n, None) for n in range(12)]
+    ingest(store, readings, NOW, "UTC")
+    drain(store)
+    device = store.device("a")
+    assert device
+    marked = mark(store, device, START + 1800, is_exchange=True)
+    drain(store)
+    assert store.device("a") == marked
+    told = evidence(store, marked, NOW)
+    assert [(step.kind, step.at) for step in told.steps] == [("exchange", START + 1800)]
+    assert {level.is_right for level in told.levels} == {True}
+
+    unmark(store, marked, START + 1800)
+    drain(store)
+    assert store.device("a") == device
+    assert evidence(store, device, NOW).steps == []

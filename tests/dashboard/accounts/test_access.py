@@ -1,0 +1,116 @@
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aggregator.core.documents import Device
+from aggregator.store.port import Store
+from aggregator.support import audit
+from aggregator.support.audit import Who
+from dashboard.accounts.access import is_staff, may_edit, visible_device, visible_devices
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
+from tests.dashboard.people import Clock
+
+ANN = User("u1", "ann@example.org", "Ann", HOUSEHOLD, "acacia")
+DESK = User("u2", "desk@example.org", "Des", SUPPORT)
+ADMINISTRATOR = User("u3", "admin@example.org", "Ada", ADMIN)
+HOME, OTHER, UNTIED = Device("cad-1", household="acacia"), Device("cad-2", household="willow"), Device("cad-3")
+NOW = Clock().at
+
+
+@pytest.fixture
+def homes(store: Store) -> Store:
+    for device in (HOME, OTHER, UNTIED):
+        store.put_device(device)
+    return store
+
+
+def seen(store: Store, viewer: User | None, now: int = NOW) -> list[str]:
+    ids = ("cad-1", "cad-2", "cad-3", "cad-4", "")
+    return [device.device_id for one in ids if (device := visible_device(store, viewer, one, now))]
+
+
+def look_up(store: Store, user: User, device_id: str) -> None:
+    audit.look_up(store, Who(user.user_id, user.email, user.role), device_id, "the customer called", NOW)
+
+
+def test_a_household_sees_its_own_devices(homes: Store) -> None:
+    assert seen(homes, ANN) == ["cad-1"]
+    assert visible_devices(homes, ANN, 10) == [HOME]
+
+
+def test_several_people_see_the_several_devices_of_their_household(homes: Store) -> None:
+    homes.put_device(replace(OTHER, household="acacia"))
+    for user in (ANN, User("u9", "bob@example.org", role=HOUSEHOLD, household="acacia")):
+        assert seen(homes, user) == ["cad-1", "cad-2"]
+        assert [device.device_id for device in visible_devices(homes, user, 10)] == ["cad-1", "cad-2"]
+    assert len(visible_devices(homes, ANN, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "viewer",
+    [
+        None,
+        ADMINISTRATOR,
+        DESK,
+        replace(ANN, household=""),
+        replace(ANN, is_disabled=True),
+        replace(ANN, household="ACACIA"),
+        replace(ANN, role="root"),
+        replace(ADMINISTRATOR, household="acacia"),
+        replace(DESK, household="acacia"),
+    ],
+)
+def test_nobody_else_sees_any(homes: Store, viewer: User | None) -> None:
+    assert seen(homes, viewer) == []
+    assert visible_devices(homes, viewer, 10) == []
+
+
+def test_the_desk_sees_what_it_has_looked_up_for_some_hours(homes: Store) -> None:
+    look_up(homes, DESK, "cad-2")
+    assert seen(homes, DESK) == ["cad-2"]
+    assert seen(homes, replace(DESK, user_id="u8")) == []
+    assert seen(homes, replace(DESK, is_disabled=True)) == []
+    assert seen(homes, replace(DESK, role=ADMIN)) == []
+    assert seen(homes, DESK, NOW + audit.GRANT_HOURS * 3600 - 1) == ["cad-2"]
+    assert seen(homes, DESK, NOW + audit.GRANT_HOURS * 3600) == []
+
+
+def test_a_look_up_of_a_device_that_does_not_exist_shows_nothing(homes: Store) -> None:
+    look_up(homes, DESK, "cad-4")
+    assert seen(homes, DESK) == []
+
+
+def test_only_a_household_edits_and_only_its_own(homes: Store) -> None:
+    look_up(homes, DESK, "cad-1")
+    viewers = (ANN, DESK, ADMINISTRATOR, None, replace(ANN, is_disabled=True), replace(ANN, household=""))
+    assert [may_edit(viewer, HOME) for viewer in viewers] == [True, *[False] * 5]
+    assert [may_edit(ANN, device) for device in (OTHER, UNTIED)] == [False, False]
+
+
+def test_the_desk_is_staff() -> None:
+    viewers = (ANN, DESK, ADMINISTRATOR, None, replace(DESK, is_disabled=True))
+    assert [is_staff(viewer) for viewer in viewers] == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("viewer", [ANN, DESK, ADMINISTRATOR, None])
+def test_a_device_of_others_takes_the_same_reads_as_one_that_does_not_exist(homes: Store, viewer: User | None) -> None:
+    asked: list[Counter[str]] = []
+    for device_id in ("cad-2", "cad-4"):
+        counting = Counting(homes)
+        assert visible_device(counting, viewer, device_id, NOW) is None
+        asked.append(counting.asked)
+    assert asked[0] == asked[1]
+
+
+class Counting:
+    """A store that counts what it is asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
+        self.asked[name] += 1
+        return getattr(self._store, name)

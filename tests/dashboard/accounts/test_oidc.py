@@ -1,0 +1,266 @@
+import base64
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from aggregator.core.errors import ConfigurationError
+from aggregator.settings import load
+from aggregator.store.port import Store
+from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.oidc import role_of
+from dashboard.accounts.passwords import Passwords
+from dashboard.accounts.users import SUPPORT
+from dashboard.pages.account import auth_setup
+from tests.dashboard import identity_provider
+from tests.dashboard.identity_provider import CLIENT, OTHER_KEY, IdentityProvider
+from tests.dashboard.people import QUICK, SECRET, accounts_on, browser, somebody
+
+HERE = "http://localhost"
+
+
+@pytest.fixture
+def provider() -> Iterator[IdentityProvider]:
+    with identity_provider.running() as running:
+        yield running
+
+
+@pytest.fixture
+def server(store: Store, provider: IdentityProvider) -> Flask:
+    made = Flask("dashboard")
+    environ = {
+        "WATTFALL_SECRET": SECRET,
+        "WATTFALL_URL": HERE,
+        "WATTFALL_OIDC_ISSUER": provider.issuer,
+        "WATTFALL_OIDC_CLIENT": CLIENT,
+        "WATTFALL_OIDC_SECRET": identity_provider.SECRET,
+    }
+    auth_setup.install(made, load(environ), store, Passwords(QUICK))
+    return made
+
+
+@pytest.fixture
+def client(server: Flask, store: Store) -> FlaskClient:
+    return browser(server, store)
+
+
+def walk(client: FlaskClient, wanted: str = "/account") -> TestResponse:
+    """To the provider and back, as a browser goes; the last answer."""
+    leave = client.get("/sign-in/provider", query_string={"next": wanted})
+    if leave.status_code != 302:
+        return leave
+    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    return client.get(back.removeprefix(HERE))
+
+
+def is_signed_in(client: FlaskClient) -> bool:
+    return client.get("/account").status_code == 200
+
+
+def test_somebody_whom_the_provider_knows_gets_an_account_and_goes_on(client: FlaskClient, store: Store) -> None:
+    answer = walk(client, "/account?x=1")
+    assert (answer.status_code, answer.location) == (303, "/account?x=1")
+    assert is_signed_in(client)
+    (user,) = accounts_on(store).everybody()
+    assert (user.name, user.role, user.email, user.household) == ("Ann", "household", "", "")
+
+
+def test_the_same_subject_is_the_same_account_whatever_its_address(
+    client: FlaskClient, store: Store, provider: IdentityProvider
+) -> None:
+    walk(client)
+    provider.claims |= {"email": "another@example.org", "email_verified": True, "role": SUPPORT, "name": "Ann Smith"}
+    walk(client)
+    (user,) = accounts_on(store).everybody()
+    assert (user.name, user.role) == ("Ann Smith", SUPPORT)
+    provider.claims["sub"] = "bob-2"
+    walk(client)
+    assert len(list(accounts_on(store).everybody())) == 2
+
+
+def test_an_unverified_address_is_nobodys(client: FlaskClient, store: Store, provider: IdentityProvider) -> None:
+    waiting = accounts_on(store).add("ann@example.org", household="acacia")
+    provider.claims["email_verified"] = False
+    walk(client)
+    assert accounts_on(store).user(waiting.user_id) == waiting
+    assert len(list(accounts_on(store).everybody())) == 2
+
+
+@pytest.mark.parametrize("verified", [True, "true"])
+def test_a_verified_address_finds_the_account_that_waits_for_it(
+    client: FlaskClient, store: Store, provider: IdentityProvider, verified: object
+) -> None:
+    accounts = accounts_on(store)
+    waiting = accounts.add("ann@example.org", household="acacia")
+    invitation = accounts.invite(waiting)
+    provider.claims["email_verified"] = verified
+    walk(client)
+    (user,) = accounts.everybody()
+    assert (user.user_id, user.household) == (waiting.user_id, "acacia")
+    assert accounts.invited(invitation) is None
+
+
+def test_an_account_with_a_password_is_not_taken_over_by_its_address(
+    client: FlaskClient, store: Store, provider: IdentityProvider
+) -> None:
+    owner = somebody(store, "ann@example.org", household="acacia")
+    provider.claims["email_verified"] = True
+    walk(client)
+    assert accounts_on(store).user(owner.user_id) == owner
+    assert [user.household for user in accounts_on(store).everybody() if user != owner] == [""]
+
+
+def test_a_disabled_account_is_not_let_in(client: FlaskClient, store: Store) -> None:
+    walk(client)
+    accounts = accounts_on(store)
+    Accounts.disable(accounts, next(accounts.everybody()))
+    assert walk(client).status_code == 403
+    assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("role", [None, "", "root", ["users"], {"support": True}, 1])
+def test_without_a_role_there_is_no_account(
+    client: FlaskClient, store: Store, provider: IdentityProvider, role: object
+) -> None:
+    provider.claims["role"] = role
+    assert walk(client).status_code == 403
+    assert list(accounts_on(store).everybody()) == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "path", "role"),
+    [
+        ({"role": "household"}, "role", "household"),
+        ({"cognito:groups": ["household", "support"]}, "cognito:groups", "support"),
+        ({"realm_access": {"roles": ["offline_access", "admin"]}}, "realm_access.roles", "admin"),
+        ({"https://energy.example/role": "support"}, "https://energy.example/role", "support"),
+        ({"role": "Support"}, "role", None),
+        ({"a": "b"}, "a.b.c", None),
+    ],
+)
+def test_a_role_is_found_where_providers_put_it(claims: dict[str, object], path: str, role: str | None) -> None:
+    assert role_of(claims, path) == role
+
+
+NOW = int(time.time())
+LIES: dict[str, dict[str, object]] = {
+    "another issuer": {"iss": "https://evil.example"},
+    "no issuer": {"iss": None},
+    "another audience": {"aud": "another-client"},
+    "another audience, for us": {"aud": "another-client", "azp": CLIENT},
+    "several audiences, for another": {"aud": [CLIENT, "another-client"], "azp": "another-client"},
+    "another nonce": {"nonce": "from-another-sign-in"},
+    "no nonce": {"nonce": None},
+    "expired": {"iat": NOW - 7200, "exp": NOW - 3600},
+    "no end": {"exp": None},
+    "no subject": {"sub": None},
+    "empty subject": {"sub": ""},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_token_that_lies_is_refused(client: FlaskClient, store: Store, provider: IdentityProvider, lie: str) -> None:
+    def tell(claims: dict[str, object]) -> None:
+        claims.update(LIES[lie])
+        for name in [name for name, value in claims.items() if value is None]:
+            del claims[name]
+
+    provider.lie = tell
+    assert walk(client).status_code == 403
+    assert not is_signed_in(client)
+    assert list(accounts_on(store).everybody()) == []
+
+
+def forged(claims: dict[str, object]) -> str:
+    """The claims of somebody else under the signature of an honest token."""
+    head, body, signature = identity_provider.signed(claims).split(".")
+    changed = json.loads(base64.urlsafe_b64decode(body + "==")) | {"role": "admin"}
+    return f"{head}.{base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip('=')}.{signature}"
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        identity_provider.unsigned,
+        identity_provider.signed_with_the_secret,
+        lambda claims: identity_provider.signed(claims, OTHER_KEY),
+        forged,
+        lambda _: "no.token.at-all",
+        lambda _: "",
+    ],
+    ids=["unsigned", "signed with the secret", "another key", "changed", "nonsense", "empty"],
+)
+@pytest.mark.parametrize("algorithms", [["RS256"], ["none", "HS256", "RS256"], ["none"]])
+def test_a_token_without_the_providers_signature_is_refused(
+    client: FlaskClient, store: Store, provider: IdentityProvider, sign: object, algorithms: list[str]
+) -> None:
+    provider.algorithms = algorithms
+    provider.sign = sign  # type: ignore[assignment]
+    assert walk(client).status_code in (403, 503)
+    assert not is_signed_in(client)
+    assert list(accounts_on(store).everybody()) == []
+
+
+def test_an_answer_to_a_question_that_this_browser_has_not_asked_is_refused(server: Flask, store: Store) -> None:
+    leave = browser(server, store).get("/sign-in/provider")
+    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    victim = browser(server, store)
+    assert victim.get(back.removeprefix(HERE)).status_code == 403
+    assert not is_signed_in(victim)
+
+
+def test_an_answer_is_good_for_once(client: FlaskClient) -> None:
+    leave = client.get("/sign-in/provider")
+    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"].removeprefix(HERE)
+    assert client.get(back).status_code == 303
+    assert client.get(back).status_code == 403
+
+
+def test_who_says_no_at_the_provider_is_told_so_in_our_words(client: FlaskClient) -> None:
+    answer = client.get("/sign-in/provider/return?error=access_denied&error_description=<script>alert(1)</script>")
+    assert answer.status_code == 403
+    assert "You have not been signed in" in answer.text
+    assert "alert(1)" not in answer.text
+
+
+def test_nobody_writes_lines_of_their_own_into_the_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    forged = {"error": "access_denied", "error_description": "\n2026-11-23 10:00 signed in: admin\x1b[2J" + "x" * 5000}
+    client.get("/sign-in/provider/return", query_string=forged)
+    (message,) = [record.message for record in caplog.records if "not signed in" in record.message]
+    assert "access_denied" in message
+    assert message.isprintable()
+    assert len(message) < 400
+
+
+def test_a_provider_that_is_away_says_nothing_of_the_inside(client: FlaskClient, provider: IdentityProvider) -> None:
+    provider.is_broken = True
+    answer = walk(client)
+    assert answer.status_code == 503
+    assert "out of reach" in answer.text
+    assert provider.issuer not in answer.text
+    provider.is_broken = False
+    assert walk(client).status_code == 303
+
+
+def test_a_provider_by_another_name_is_not_ours(client: FlaskClient, provider: IdentityProvider) -> None:
+    provider.said_issuer = "https://evil.example"
+    assert walk(client).status_code == 503
+    provider.said_issuer = None
+    assert walk(client).status_code == 303
+
+
+@pytest.mark.parametrize("missing", ["WATTFALL_OIDC_CLIENT", "WATTFALL_URL"])
+def test_half_a_configuration_is_named(store: Store, missing: str) -> None:
+    environ = {
+        "WATTFALL_SECRET": SECRET,
+        "WATTFALL_URL": HERE,
+        "WATTFALL_OIDC_ISSUER": "https://idp.example",
+        "WATTFALL_OIDC_CLIENT": "x",
+    }
+    with pytest.raises(ConfigurationError, match=missing):
+        auth_setup.install(Flask("dashboard"), load(environ | {missing: ""}), store, Passwords(QUICK))

@@ -1,0 +1,94 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aggregator.store.port import Store
+from dashboard.accounts.throttle import ACCOUNT, ADDRESS, SHELF, Throttle
+from tests.dashboard.people import Clock
+
+HERE = "192.0.2.7"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def throttle(store: Store, clock: Clock) -> Throttle:
+    return Throttle(store, clock)
+
+
+def elsewhere(number: int) -> str:
+    return f"198.51.{number // 250}.{number % 250}"
+
+
+def test_a_few_wrong_passwords_are_free_then_each_waits_longer(throttle: Throttle, clock: Clock) -> None:
+    waits = []
+    for number in range(ACCOUNT.free + 8):
+        waits.append(throttle.attempt("ann@example.org", elsewhere(number)))
+        clock.at += waits[-1]
+        assert not waits[-1] or throttle.attempt("ann@example.org", elsewhere(number + 100)) == 0
+    assert waits[: ACCOUNT.free] == [0] * ACCOUNT.free
+    later = [wait for wait in waits if wait]
+    assert later == [30, 60, 120, 240, 480, 900, 900, 900]
+
+
+def test_who_waits_is_not_punished_for_asking_again(throttle: Throttle, clock: Clock) -> None:
+    for number in range(ACCOUNT.free):
+        throttle.attempt("ann@example.org", elsewhere(number))
+    assert [throttle.attempt("ann@example.org", elsewhere(number)) for number in range(20, 25)] == [30] * 5
+    clock.at += 29
+    assert throttle.attempt("ann@example.org", HERE) == 1
+    clock.at += 1
+    assert throttle.attempt("ann@example.org", HERE) == 0
+
+
+def test_an_address_that_tries_many_accounts_waits(throttle: Throttle) -> None:
+    waits = [throttle.attempt(f"p{number}@example.org", HERE) for number in range(ADDRESS.free + 1)]
+    assert waits == [0] * ADDRESS.free + [30]
+    assert throttle.attempt("ann@example.org", "192.0.2.8") == 0
+
+
+def test_a_network_of_ipv6_counts_as_one_address(throttle: Throttle) -> None:
+    for number in range(ADDRESS.free):
+        throttle.attempt(f"p{number}@example.org", f"2001:db8:1:2::{number:x}")
+    assert throttle.attempt("ann@example.org", "2001:db8:1:2:ffff::1") == 30
+    assert throttle.attempt("ann@example.org", "2001:db8:1:3::1") == 0
+    assert throttle.attempt("bob@example.org", "::ffff:192.0.2.1") == 0
+
+
+def test_an_account_counts_however_its_address_is_typed(throttle: Throttle) -> None:
+    typed = ["ann@example.org", "Ann@example.org", " ann@example.org", "ANN@EXAMPLE.ORG", "ann@example.org\t"]
+    for number, email in enumerate(typed):
+        assert throttle.attempt(email, elsewhere(number)) == 0
+    assert throttle.attempt("aNN@example.org", HERE) == 30
+
+
+def test_the_right_password_makes_good_for_the_account_but_not_for_the_address(throttle: Throttle) -> None:
+    for number in range(ADDRESS.free - 1):
+        throttle.attempt(f"p{number}@example.org", HERE)
+    for _ in range(3):  # an attacker with an account of their own
+        assert throttle.attempt("own@example.org", HERE) == 0
+        throttle.forgive("own@example.org", HERE)
+    assert throttle.attempt("ann@example.org", HERE) == 0
+    assert throttle.attempt("bob@example.org", HERE) == 30
+
+
+def test_attempts_are_forgotten_after_a_while(throttle: Throttle, clock: Clock) -> None:
+    for number in range(ACCOUNT.free):
+        throttle.attempt("ann@example.org", elsewhere(number))
+    clock.at += ACCOUNT.forgotten_s
+    assert [throttle.attempt("ann@example.org", elsewhere(number)) for number in range(ACCOUNT.free)] == [0] * 5
+
+
+def test_a_hundred_at_once_do_not_slip_through(throttle: Throttle) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        waits = list(pool.map(lambda number: throttle.attempt("ann@example.org", elsewhere(number)), range(40)))
+    assert waits.count(0) == ACCOUNT.free
+
+
+def test_the_store_holds_no_addresses_of_accounts(store: Store, throttle: Throttle) -> None:
+    throttle.attempt("ann@example.org", HERE)
+    assert len(store.records(SHELF)) == 2
+    assert "ann" not in repr(store.records(SHELF))

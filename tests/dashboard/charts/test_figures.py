@@ -1,0 +1,229 @@
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from aggregator.core.documents import EMPTY, Document, Part
+from aggregator.core.money import Cost
+from dashboard.charts import chart_model, columns, figures
+from dashboard.charts.chart_model import Chart, Other
+from dashboard.charts.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps
+from dashboard.charts.view import View
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import LONDON, NOW, measured
+
+
+def chart(
+    period: str,
+    parts: dict[str, Part],
+    level: str = "day",
+    view: View | None = None,
+    currency: str = "",
+    other: Other | None = None,
+    prices: Sequence[int | None] = (),
+) -> Chart:
+    document = Document(level, "cad-1", period, LONDON, parts)
+    view = view or View("household", "cad-1", level, period)
+    first = "2000-01-01"[: len(period)]
+    return chart_model.read(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
+
+
+def figure(drawn: Chart) -> go.Figure:
+    """As plotly.py reads it, which knows every property and what it may be."""
+    return go.Figure(figures.figure(drawn, ENGLISH))
+
+
+def traces(drawn: Chart) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure(drawn).data}
+
+
+def hours(import_wh: int, export_wh: int | None = None) -> dict[str, Part]:
+    part = measured(import_wh, export_wh)._replace(covered_s=3600)
+    return {f"h{hour:02d}": part for hour in range(25)}
+
+
+def texts(drawn: Chart) -> list[str]:
+    return [annotation.text for annotation in figure(drawn).layout.annotations]
+
+
+def test_bars_are_placed_by_position_never_by_time() -> None:
+    drawn = figure(chart("2026-10-25", hours(500)))
+    assert drawn.data[0].x == tuple(range(25))
+
+
+def test_import_stands_above_the_axis_and_export_below_in_kwh() -> None:
+    found = traces(chart("2026-11-22", hours(500, 1250)))
+    assert found["Imported"].y[0] == 0.5
+    assert found["Exported"].y[0] == -1.25
+    assert (found["Imported"].marker.color, found["Exported"].marker.color) == (IMPORT, EXPORT)
+
+
+def test_estimated_energy_is_hatched_on_top_of_what_was_measured() -> None:
+    part = Part(700, 0, estimated_import_wh=300, covered_s=1800, estimated_s=1800)
+    found = traces(chart("2026-11-22", {**hours(500), "h03": part}))
+    assert found["Imported"].y[3] == 0.4
+    assert found["Imported, estimated"].y[3] == 0.3
+    assert found["Imported, estimated"].marker.pattern.shape == "/"
+    assert found["Imported, estimated"].marker.pattern.fgcolor == IMPORT
+
+
+def test_a_gap_is_a_dotted_band_with_words_and_never_a_zero() -> None:
+    parts = {name: part for name, part in hours(500).items() if name not in ("h03", "h04")}
+    drawn = chart("2026-11-22", parts)
+    found = traces(drawn)
+    assert found["Imported"].y[3] is None
+    assert (found["Data missing"].x, found["Data missing"].y) == ((3, 4), (1, 1))
+    assert found["Data missing"].marker.pattern.shape == "."
+    cells = json.loads(columns.cells(drawn, ENGLISH))["cells"]
+    assert [cell.get("said") for cell in cells[3:5]] == [["no data"], ["no data"]]
+    assert [cell.get("gap") for cell in cells[2:6]] == [None, 2, None, None]  # said once over both
+
+
+def test_what_is_missing_of_a_column_is_dotted_above_its_bar() -> None:
+    found = traces(chart("2026-11-22", {**hours(500), "h03": Part(250, 0, covered_s=1800)}))
+    assert found["Imported"].y[3] == 0.25
+    band = found["Data missing"]
+    assert (band.x, band.base[0] + band.y[0]) == ((3,), 1)
+    assert band.base[0] == pytest.approx(0.5 / HEADROOM)
+
+
+def test_zero_is_drawn_as_zero_and_not_as_a_gap() -> None:
+    drawn = chart("2026-11-22", hours(0))
+    assert list(traces(drawn)) == ["Imported"]
+    assert set(traces(drawn)["Imported"].y) == {0}
+    assert not any("gap" in cell for cell in json.loads(columns.cells(drawn, ENGLISH))["cells"])
+
+
+def test_the_future_is_blank() -> None:
+    drawn = chart("2026-11-23", {f"h{hour:02d}": measured(400)._replace(covered_s=3600) for hour in range(15)})
+    assert list(traces(drawn)) == ["Imported"]
+    assert traces(drawn)["Imported"].y[15:] == (None,) * 9
+
+
+@pytest.mark.parametrize(("period", "words"), [("2026-10-25", "clocks back"), ("2026-03-29", "clocks forward")])
+def test_a_change_of_the_clocks_is_marked(period: str, words: str) -> None:
+    drawn = chart(period, hours(500))
+    assert words in texts(drawn)
+    assert len(figure(drawn).layout.shapes) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "steps"),
+    [
+        (0, 1.32, [0, 0.5, 1]),
+        (0, 0.6, [0, 0.2, 0.4, 0.6]),
+        (-7.8, 12, [-5, 0, 5, 10]),
+        (0, 407, [0, 100, 200, 300, 400]),
+        (0, 0.004, [0, 0.001, 0.002, 0.003, 0.004]),
+    ],
+)
+def test_the_axis_has_few_round_steps(low: float, high: float, steps: list[float]) -> None:
+    assert axis_steps(low, high) == steps
+
+
+def test_the_axis_of_a_quiet_day_still_has_a_range() -> None:
+    assert figure(chart("2026-11-22", hours(0))).layout.yaxis.range == (0, 1.14)
+
+
+def test_export_is_labelled_without_a_minus() -> None:
+    assert tuple(figure(chart("2026-11-22", hours(1000, 1000))).layout.yaxis.ticktext) == (
+        "1",
+        "0.5",
+        "0",
+        "0.5",
+        "1",
+    )
+
+
+POUND = 10**13  # units
+PENNY = POUND // 100
+
+
+def priced(import_wh: int, pence: int, earned_pence: int = 0, charge_pence: int | None = None) -> Part:
+    """A measured part with what it costs and earns."""
+    charge = None if charge_pence is None else charge_pence * PENNY
+    cost = Cost(pence * PENNY, earned_pence * PENNY, charge)
+    return Part(import_wh, 100 if earned_pence else None, covered_s=86_400, cost=cost)
+
+
+def money(period: str, parts: dict[str, Part], level: str = "month", has_charge: bool = True) -> Chart:
+    view = View("household", "cad-1", level, period, unit="money", has_charge=has_charge)
+    return chart(period, parts, level, view, currency="GBP")
+
+
+def test_money_stands_above_the_axis_its_standing_charge_on_top_and_earnings_below() -> None:
+    found = traces(money("2026-10", {"d01": priced(9000, 250, 40, 53)}))
+    drawn = [found[name].y[0] for name in ("Imported", "Standing charge", "Exported")]
+    assert drawn == [2.5, 0.53, -0.4]
+
+
+def test_without_the_standing_charge_only_the_energy_is_drawn() -> None:
+    drawn = money("2026-10", {"d01": priced(9000, 250, 0, 53)}, has_charge=False)
+    assert "Standing charge" not in traces(drawn)
+    assert figure(drawn).layout.yaxis.range == (0, 2.5 * HEADROOM)
+
+
+def test_a_negative_price_draws_its_cost_below_the_axis() -> None:
+    drawn = figure(money("2026-10", {"d01": priced(9000, 250), "d02": priced(9000, -30)}))
+    assert drawn.layout.yaxis.range == (-0.3 * HEADROOM, 2.5 * HEADROOM)
+
+
+def test_money_without_a_tariff_is_drawn_as_energy() -> None:
+    view = View("household", "cad-1", "day", "2026-11-22", unit="money")
+    assert "kWh" in texts(chart("2026-11-22", hours(500), view=view))
+
+
+@pytest.mark.parametrize(("day", "anchor"), [("d01", "left"), ("d02", None), ("d30", None), ("d31", "right")])
+def test_the_label_of_an_outermost_narrow_bar_stays_inside(day: str, anchor: str | None) -> None:
+    days = {f"d{number:02d}": measured(5000)._replace(covered_s=86_400) for number in range(1, 32)}
+    drawn = figure(chart("2026-10", days | {day: measured(9000)._replace(covered_s=86_400)}, "month"))
+    (label,) = (note for note in drawn.layout.annotations if note.text == "9.00")
+    assert label.xanchor == anchor
+
+
+def test_the_compared_period_is_an_outline_on_an_axis_of_its_own() -> None:
+    other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, hours(900)), EMPTY)
+    drawn = chart("2026-11-22", hours(500), other=other)
+    outline = traces(drawn)["Sunday 15 November"]
+    assert (outline.y[0], outline.yaxis, outline.marker.color) == (0.9, "y3", CLEAR)
+    assert figure(drawn).layout.yaxis.range == figure(drawn).layout.yaxis3.range
+    assert figure(drawn).layout.yaxis.range[1] == pytest.approx(0.9 * HEADROOM)
+
+
+RATES = [8 * PENNY // 1000] * 14 + [30 * PENNY // 1000] * 34
+
+
+def test_prices_are_a_stepped_line_over_the_half_hours_with_its_ends_labelled() -> None:
+    drawn = chart("2026-11-22", hours(500), currency="GBP", prices=RATES)
+    line = figure(drawn).data[-1]
+    assert line.line.shape == "hv"
+    assert (line.x[0], line.x[-1], len(line.x)) == (-0.5, 23.5, 49)
+    assert (line.y[13], line.y[14]) == (0.08, 0.3)
+    assert {"8 p", "30 p"} <= set(texts(drawn))
+
+
+def test_the_same_price_all_day_is_no_line() -> None:
+    assert "Imported" in traces(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48))
+    assert len(figure(chart("2026-11-22", hours(500), currency="GBP", prices=[PENNY] * 48)).data) == 1
+
+
+def test_an_unknown_price_breaks_the_line() -> None:
+    line = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[None, *RATES[1:]])).data[-1]
+    assert line.y[0] is None
+    assert line.connectgaps is False
+
+
+def test_prices_and_bars_share_one_zero_also_where_prices_are_negative() -> None:
+    drawn = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[-4 * PENNY // 1000, *RATES[1:]]))
+    bars, prices = drawn.layout.yaxis.range, drawn.layout.yaxis4.range
+    assert bars[0] < 0
+    assert bars[0] / bars[1] == pytest.approx(prices[0] / prices[1])
+    assert prices[1] == pytest.approx(0.3 * HEADROOM)
+
+
+def test_tomorrow_is_drawn_by_its_prices_alone() -> None:
+    drawn = chart("2026-11-24", {}, currency="GBP", prices=RATES)
+    steps = figure(drawn).layout.yaxis.ticktext
+    assert steps == ("0 p", "10 p", "20 p", "30 p")

@@ -1,0 +1,51 @@
+import json
+from typing import Any
+
+from aggregator.core.documents import Document, Part
+from aggregator.core.money import Cost
+from dashboard.charts import chart_model, numbers
+from dashboard.charts.chart_model import Other
+from dashboard.charts.view import View
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import LONDON, NOW
+
+POUND = 10**13
+DAY = Part(9000, None, covered_s=86_400, cost=Cost(2 * POUND, None, POUND // 2))
+
+
+def table(parts: dict[str, Part], currency: str = "", other: Other | None = None) -> dict[str, Any]:
+    """The table of July 2026."""
+    view = View("household", "cad-1", "month", "2026-07")
+    document = Document("month", "cad-1", "2026-07", LONDON, parts)
+    chart = chart_model.read(view, document, LONDON, NOW, "2020-01", ENGLISH, currency, other)
+    content: dict[str, Any] = json.loads(numbers.of_chart(chart, ENGLISH))
+    return content
+
+
+def test_the_numbers_of_a_chart_are_exact_and_each_leads_where_its_column_does() -> None:
+    shown = table({f"d{day:02d}": DAY for day in range(1, 32)})
+    assert shown["caption"] == "Numbers of July 2026"
+    assert shown["heads"] == ["Imported, kWh"]
+    assert shown["rows"][4] == ["Sunday 5 July", "/d/cad-1/day/2026-07-05", ["9.000"]]
+    assert len(shown["rows"]) == 31
+
+
+def test_export_and_money_have_columns_where_there_are_some() -> None:
+    sunny = DAY._replace(export_wh=100, cost=Cost(2 * POUND, POUND // 10, POUND // 2))
+    shown = table({f"d{day:02d}": sunny for day in range(1, 32)}, "GBP")
+    assert shown["heads"] == ["Imported, kWh", "Exported, kWh", "Cost", "Earned"]
+    assert shown["rows"][0][2] == ["9.000", "0.100", "£2.50", "£0.10"]
+
+
+def test_what_is_not_known_is_a_dash_and_its_reason_a_remark() -> None:
+    shown = table({f"d{day:02d}": DAY for day in range(2, 32)})
+    assert shown["heads"] == ["Imported, kWh", "Remarks"]
+    assert shown["rows"][0][2] == ["–", "no data"]
+    assert shown["rows"][1][2] == ["9.000", ""]
+
+
+def test_the_compared_period_stands_beside() -> None:
+    document = Document("month", "cad-1", "2026-06", LONDON, {"d01": DAY._replace(import_wh=1234)})
+    shown = table({f"d{day:02d}": DAY for day in range(1, 32)}, other=Other("2026-06", "June", document, DAY))
+    assert shown["heads"] == ["Imported, kWh", "June, kWh"]
+    assert [row[2][1] for row in shown["rows"][:2]] == ["1.234", "–"]

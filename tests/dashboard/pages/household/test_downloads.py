@@ -1,0 +1,324 @@
+import csv
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from aggregator.core.documents import Device, Document
+from aggregator.core.errors import Refused, StoreAway
+from aggregator.core.readings import check_device_id
+from aggregator.store.port import Store
+from aggregator.tariffs.tariff import tariff_from_json
+from aggregator.waterfall.pricing import change_tariff
+from aggregator.waterfall.worker import drain
+from dashboard.charts import rows
+from tests.copies import Copy
+from tests.dashboard import homes
+from tests.dashboard.homes import NOW
+from tests.dashboard.people import at_home
+
+TARIFF = tariff_from_json(
+    {
+        "currency": "GBP",
+        "versions": [{"from": "2026-10-20", "import": "0.2450", "export": "0.15", "standing_charge": "0.5310"}],
+    }
+)
+
+Get = Callable[[str], TestResponse]
+
+
+class Watched:
+    """A store that notes the ranges asked of it, and can go away."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.ranges: list[tuple[str, str, str]] = []
+        self.answers = 1000  # until it is away
+
+    def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
+        self.ranges.append((level, first, last))
+        if len(self.ranges) > self.answers:
+            raise StoreAway("the store is busy")
+        return self._store.documents(level, device_id, first, last)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
+        return getattr(self._store, name)
+
+
+def some_weeks(store: Store) -> None:
+    homes.fill(store, Device("cad-1"), "2026-10-20", NOW)
+
+
+@pytest.fixture
+def store(copy: Copy) -> Store:
+    return copy(some_weeks)
+
+
+@pytest.fixture
+def watched(store: Store) -> Watched:
+    return Watched(store)
+
+
+@pytest.fixture
+def get(watched: Watched) -> Get:
+    client = at_home(watched)
+    return lambda path: client.get(path)
+
+
+def table(answer: TestResponse) -> list[dict[str, str]]:
+    assert answer.status_code == 200
+    return list(csv.DictReader(answer.text.splitlines()))
+
+
+def kwh(found: list[dict[str, str]]) -> Decimal:
+    return sum((Decimal(row["import_kwh"]) for row in found if row["import_kwh"]), Decimal(0))
+
+
+def line(answer: TestResponse) -> str:
+    """The one line that a refusal is."""
+    assert answer.mimetype == "text/plain"
+    (only,) = answer.text.splitlines()
+    return only
+
+
+# CSV
+
+
+@pytest.mark.parametrize(
+    ("path", "count", "name"),
+    [
+        ("day/2026-11-22.csv", 24, "wattfall-cad-1-2026-11-22.csv"),
+        ("day/2026-11-22.csv?by=half-hour", 48, "wattfall-cad-1-2026-11-22-half-hour.csv"),
+        ("day/2026-10-25.csv", 25, "wattfall-cad-1-2026-10-25.csv"),
+        ("month/2026-10.csv", 31, "wattfall-cad-1-2026-10.csv"),
+        ("month/2026-10.csv?by=half-hour", 31 * 48 + 2, "wattfall-cad-1-2026-10-half-hour.csv"),
+        ("year/2025.csv?by=half-hour", 17_520, "wattfall-cad-1-2025-half-hour.csv"),
+        ("year/2026.csv?by=day", 327, "wattfall-cad-1-2026-day.csv"),
+        ("year/2026.csv", 11, "wattfall-cad-1-2026.csv"),
+        ("year/2027.csv", 0, "wattfall-cad-1-2027.csv"),
+    ],
+)
+def test_every_interval_is_a_row_and_the_file_says_what_it_is(get: Get, path: str, count: int, name: str) -> None:
+    answer = get(f"/d/cad-1/{path}")
+    assert len(table(answer)) == count
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.text.endswith("\r\n")
+
+
+@pytest.mark.parametrize("path", ["day/2026-11-22", "month/2026-11", "year/2026"])
+def test_however_it_is_cut_it_is_the_same_energy_as_the_chart(get: Get, store: Store, path: str) -> None:
+    level, period = path.split("/")
+    document = store.document(level, "cad-1", period)
+    assert document is not None
+    sums = {kwh(table(get(f"/d/cad-1/{path}.csv?by={by}"))) for by in rows.intervals(level)}
+    assert sums == {Decimal(document.total.import_wh or 0) / 1000}
+
+
+def test_rows_follow_each_other_without_a_gap_or_a_repetition(get: Get) -> None:
+    found = table(get("/d/cad-1/year/2026.csv?by=half-hour"))
+    ends = [row["end"] for row in found]
+    assert [row["start"] for row in found[1:]] == ends[:-1]
+    assert found[-1]["start"] == "2026-11-23T14:00:00+00:00"
+
+
+def test_a_day_of_24_and_a_half_hours_ends_with_half_an_hour(get: Get, store: Store) -> None:
+    homes.fill(store, Device("howe", "Australia/Lord_Howe"), "2026-04-04", homes.instant("2026-04-06T00:00:00+00:00"))
+    found = table(get("/d/howe/day/2026-04-05.csv"))
+    assert len(found) == 25
+    assert (found[-1]["start"], found[-1]["end"]) == ("2026-04-05T23:30:00+10:30", "2026-04-06T00:00:00+10:30")
+
+
+def test_an_outage_is_empty_where_nothing_is_known_and_marked_where_it_was_spread(get: Get, store: Store) -> None:
+    gap = homes.outage("2026-11-22T02:00:00+00:00", "2026-11-22T10:00:00+00:00", "2026-11-22T06:00:00+00:00")
+    homes.fill(store, Device("patchy"), "2026-11-22", NOW, gap)
+    found = table(get("/d/patchy/day/2026-11-22.csv"))
+    figures = [[row[name] for name in ("import_kwh", "estimated_kwh", "coverage")] for row in found]
+    assert figures[1][1:] == ["0.000", "1.0000"]
+    assert figures[2] == ["0.600", "0.600", "0.0000"]
+    assert figures[6] == ["", "", "0.0000"]
+
+
+def test_money_adds_up_and_only_whole_days_have_their_standing_charge(get: Get, store: Store) -> None:
+    change_tariff(store, Device("cad-1", household=homes.HOUSEHOLD), TARIFF)
+    drain(store)
+    by_day = table(get("/d/cad-1/month/2026-11.csv"))
+    by_half_hour = table(get("/d/cad-1/month/2026-11.csv?by=half-hour"))
+    cost = sum(Decimal(row["import_cost"]) for row in by_day)
+    assert cost == sum(Decimal(row["import_cost"]) for row in by_half_hour) == kwh(by_day) * Decimal("0.2450")
+    assert {row["standing_charge"] for row in by_day} == {"0.531"}
+    assert {row["currency"] for row in by_day + by_half_hour} == {"GBP"}
+    assert "standing_charge" not in by_half_hour[0]
+
+
+def test_a_device_whose_name_has_colons_is_found_and_its_file_has_none(get: Get, store: Store) -> None:
+    homes.fill(store, Device("70:b3:d5"), "2026-11-22", NOW)
+    answer = get("/d/70%3Ab3%3Ad5/day/2026-11-22.csv")
+    assert 'filename="wattfall-70-b3-d5-2026-11-22.csv"' in answer.headers["Content-Disposition"]
+    assert table(answer) == table(get("/d/70:b3:d5/day/2026-11-22.csv"))
+
+
+def test_a_year_of_half_hours_is_read_as_it_is_sent_a_month_at_a_time(get: Get, watched: Watched) -> None:
+    chunks = get("/d/cad-1/year/2025.csv?by=half-hour").iter_encoded()
+    assert next(chunks).startswith(b"start,end,")
+    assert watched.ranges == [("day", "2025-01-01", "2025-01-31")]
+    assert next(chunks).count(b"\r\n") == 31 * 48
+    for _ in chunks:
+        pass
+    assert [first for _, first, _ in watched.ranges] == [f"2025-{month:02d}-01" for month in range(1, 13)]
+
+
+def test_what_is_to_come_is_not_read(get: Get, watched: Watched) -> None:
+    get("/d/cad-1/year/2026.csv?by=hour").get_data()
+    assert watched.ranges[-1] == ("day", "2026-11-01", "2026-11-30")
+    get("/d/cad-1/year/2100.csv?by=hour").get_data()
+    assert len(watched.ranges) == 11
+
+
+def test_a_store_that_goes_away_breaks_the_file_off_rather_than_ending_it(get: Get, watched: Watched) -> None:
+    watched.answers = 3
+    chunks = get("/d/cad-1/year/2025.csv?by=half-hour").iter_encoded()
+    with pytest.raises(StoreAway):
+        b"".join(chunks)
+
+
+def test_a_store_that_is_away_is_said_before_anything_is_sent(get: Get, watched: Watched) -> None:
+    watched.answers = 0
+    answer = get("/d/cad-1/day/2026-11-22.csv")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "try again" in line(answer)
+
+
+# JSON
+
+
+def test_a_document_is_json_with_its_times_in_the_zone_of_the_home(get: Get) -> None:
+    answer = get("/d/cad-1/day/2026-10-25.json")
+    content = json.loads(answer.data)
+    assert answer.mimetype == "application/json"
+    assert (content["level"], content["period"], len(content["parts"])) == ("day", "2026-10-25", 25)
+    assert content["parts"][2]["start"] == "2026-10-25T01:00:00+00:00"
+    assert len(content["half_hours"]) == 50
+
+
+def test_a_period_without_data_is_a_document_without_data(get: Get) -> None:
+    content = json.loads(get("/d/cad-1/month/2024-02.json").data)
+    assert (content["import_wh"], content["coverage"], len(content["parts"])) == (None, 0, 29)
+
+
+def test_a_device_that_has_sent_nothing_says_so(get: Get) -> None:
+    answer = get("/d/cad-1/live.json")
+    assert answer.status_code == 404
+    assert "no reading yet" in line(answer)
+
+
+def test_the_live_state_is_json_in_utc(get: Get, store: Store) -> None:
+    store.put_live([homes.live("cad-1", -1240)])
+    content = json.loads(get("/d/cad-1/live.json").data)
+    assert (content["power_w"], content["at"]) == (-1240, "2026-11-23T14:20:00Z")
+
+
+# Pictures
+
+
+def test_a_picture_is_the_figure_of_the_chart_as_the_page_shows_it(get: Get, store: Store) -> None:
+    change_tariff(store, Device("cad-1", household=homes.HOUSEHOLD), TARIFF)
+    drain(store)
+    answer = get("/d/cad-1/month/2026-11/picture.json?unit=money&compare=previous")
+    content = json.loads(answer.data)
+    assert (answer.mimetype, answer.headers["Cache-Control"]) == ("application/json", "no-store")
+    assert (content["layout"]["width"], content["layout"]["height"]) == (1600, 900)
+    assert {"Imported", "Standing charge", "October"} <= {trace["name"] for trace in content["data"]}
+
+
+def test_a_picture_of_no_data_says_so(get: Get) -> None:
+    assert "Before the first reading" in get("/d/cad-1/day/2024-01-01/picture.json").text
+
+
+def test_a_picture_speaks_the_language_of_the_reader(watched: Watched) -> None:
+    client = at_home(watched)
+    german = client.get("/d/cad-1/day/2026-11-22/picture.json", headers={"Accept-Language": "de-DE,de;q=0.9"})
+    assert "Sonntag, 22. November 2026" in german.text
+
+
+# Who may have it, and what makes no sense
+
+
+@pytest.mark.parametrize("file", ["day/2026-11-22.csv", "day/2026-11-22.json", "live.json"])
+def test_no_copy_is_kept_on_the_way(get: Get, store: Store, file: str) -> None:
+    store.put_live([homes.live("cad-1", 612)])
+    assert "no-store" in get(f"/d/cad-1/{file}").headers["Cache-Control"]
+    assert "no-store" in get(f"/d/nobody/{file}").headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "file", ["day/2026-11-22.csv", "month/2026-11.json", "year/2026/picture.json", "live.json", "week/1.csv"]
+)
+def test_a_device_that_may_not_be_seen_is_as_one_that_is_not_there(get: Get, store: Store, file: str) -> None:
+    store.put_device(Device("cad-1", household="willow"))
+    store.put_live([homes.live("cad-1", 612)])
+    hidden, absent = get(f"/d/cad-1/{file}"), get(f"/d/nobody/{file}")
+    assert (hidden.status_code, hidden.text, [*hidden.headers]) == (404, absent.text, [*absent.headers])
+    store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
+    assert "check the address" in line(hidden)
+    assert get(f"/d/cad-1/{file}").text != absent.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "mend"),
+    [
+        ("week/2026-11-22.csv", 404, "day, month or year"),
+        ("d%61y%2561/2026-11-22.json", 404, "day, month or year"),
+        ("day/2026-02-31.csv", 404, "2026-11-23"),
+        ("day/2026-11.json", 404, "2026-11-23"),
+        ("month/2026-11-22.csv", 404, "like 2026-11"),
+        ("year/9999.csv", 404, "like 2026"),
+        ("year/%D9%A2%D9%A0%D9%A2%D9%A6.csv", 404, "like 2026"),
+        ("day/a%0D%0AX-Evil:%201.csv", 404, "2026-11-23"),
+        ("day/2026-11-22.csv?by=day", 400, "by=half-hour, by=hour"),
+        ("day/2026-11-22.csv?by=", 400, "by=half-hour, by=hour"),
+        ("year/2026.csv?by=%3Cscript%3E", 400, "by=day, by=month"),
+        (f"day/{'9' * 600}.csv", 404, "check the address"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line_with_the_mend(get: Get, path: str, status: int, mend: str) -> None:
+    answer = get(f"/d/cad-1/{path}")
+    assert answer.status_code == status
+    assert mend in line(answer)
+    assert len(answer.text) < 200
+
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+FORMULAS = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A1", "+1+cmd", "-2+3", "@SUM(A1:A9)", '",=1+1'])
+def test_no_cell_of_a_table_is_a_formula_whatever_a_home_is_called(get: Get, store: Store, name: str) -> None:
+    tariff = homes.tariff([{"name": name, "from": "00:00", "to": "24:00", "rate": "-0.2450"}], "-0.15")
+    hostile = Device("cad-x", name=name, serial=name, meter_point=name, postcode=name[:16], tariff=tariff)
+    homes.fill(store, hostile, "2026-11-20", NOW, homes.sunny)
+    for path in ("day/2026-11-22", "month/2026-11", "year/2026"):
+        for by in rows.intervals(path.partition("/")[0]):
+            answer = get(f"/d/cad-x/{path}.csv?by={by}")
+            assert answer.status_code == 200
+            cells = [cell for row in csv.reader(answer.text.splitlines()) for cell in row]
+            assert [cell for cell in cells if cell[:1] in FORMULAS and cell and not NUMBER.fullmatch(cell)] == []
+            assert not any(name in cell for cell in cells)
+            assert answer.headers["Content-Disposition"].startswith('attachment; filename="wattfall-cad-x-')
+
+
+@pytest.mark.parametrize("device_id", ["=cmd|'/c calc'!A1", "+1", "-1", "@x", "a,b", 'a"b', "a\tb", "a\r\nb", ""])
+def test_no_device_can_be_called_like_a_formula(device_id: str) -> None:
+    with pytest.raises(Refused):
+        check_device_id(device_id)
+
+
+@pytest.mark.parametrize("device_id", ["..", "%2e%2e", "a%0D%0Ab", "a%22b", "%3Dcmd()", "x" * 600, "-rf"])
+def test_a_hostile_name_is_a_device_that_is_not_there(get: Get, device_id: str) -> None:
+    answer = get(f"/d/{device_id}/day/2026-11-22.csv")
+    assert answer.status_code == 404
+    assert "check the address" in line(answer)

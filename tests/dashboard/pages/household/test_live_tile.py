@@ -1,0 +1,97 @@
+import pytest
+
+from aggregator.core.documents import Live
+from aggregator.tariffs.rates import Rate
+from dashboard.charts.usage_profile import Habits
+from dashboard.pages.household import live_tile
+from dashboard.pages.household.live_tile import Home
+from dashboard.pages.household.slots import Slots
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import LONDON, NOW, instant, live
+
+PENCE = 10**8  # a penny for a kWh, in units per Wh
+HOME = Home(LONDON)
+QUIET = Habits(200, 800, is_own=True)
+
+
+def hero(state: Live | None, home: Home = HOME) -> Slots:
+    return live_tile.slots(state, home, NOW, ENGLISH)
+
+
+def costs(watts: int, imported: int | None, exported: int | None = 0) -> object:
+    """What is said of the cost at a power, with rates in units per Wh."""
+    return hero(live("cad-1", watts), Home(LONDON, rate=Rate(imported, exported), currency="GBP"))[
+        "power-cost.children"
+    ]
+
+
+@pytest.mark.parametrize(("watts", "word"), [(120, "low"), (612, "medium"), (2875, "high"), (-5, "exporting")])
+def test_the_level_is_a_word_and_not_only_a_colour(watts: int, word: str) -> None:
+    slots = hero(live("cad-1", watts))
+    assert slots["power-badge.children"] == slots["hero.data-level"] == word
+
+
+def test_the_level_is_that_of_this_home_and_says_so() -> None:
+    assert hero(live("cad-1", 900), Home(LONDON, QUIET))["power-badge.children"] == "high"
+    said = live_tile.relative(QUIET, ENGLISH)["power-badge.title"]
+    assert said == "For this home, low is below 200 W and high is from 800 W"
+    usual = live_tile.relative(Habits(), ENGLISH)["power-badge.title"]
+    assert usual == "Low is below 500 W, high is from 2.00 kW, until a day is known of this home"
+
+
+def test_import_and_export_are_said_and_export_has_no_minus() -> None:
+    assert hero(live("cad-1", 612))["power-direction.children"] == " · importing"
+    slots = hero(live("cad-1", -1240))
+    assert (slots["power-number.children"], slots["power-unit.children"]) == ("1.24", " kW")
+    assert (slots["power-direction.children"], slots["power-badge.children"]) == ("", "exporting")
+
+
+def test_an_hour_at_this_power_has_a_price() -> None:
+    assert costs(612, 2450_0000 * 100) == "15 p an hour at this power"
+    assert costs(4600, 30 * PENCE) == "£1.38 an hour at this power"
+
+
+def test_export_earns() -> None:
+    assert costs(-1240, 25 * PENCE, 15 * PENCE) == "earning 18.6 p an hour"
+    assert costs(-1240, 25 * PENCE, -2 * PENCE) == "paying 2.5 p an hour for export"
+
+
+def test_a_negative_price_is_money_for_the_home() -> None:
+    assert costs(1000, -4 * PENCE) == "you are paid 4 p an hour"
+
+
+def test_nothing_is_said_of_what_costs_nothing() -> None:
+    assert costs(1000, 0) == costs(0, 25 * PENCE) == costs(-800, 25 * PENCE, 0) == ""
+    assert hero(live("cad-1", 612))["power-cost.children"] == ""
+
+
+def test_a_price_that_is_not_known_is_not_free() -> None:
+    assert costs(1000, None) == "no price known for now"
+
+
+def test_power_that_a_device_does_not_report_is_said_and_is_not_zero() -> None:
+    slots = hero(live("cad-1", None))
+    assert (slots["power-number.children"], slots["power-without.children"]) == ("", "power not reported")
+    assert slots["power-badge.children"] == slots["power-direction.children"] == ""
+    assert hero(live("cad-1", 0))["power-number.children"] == "0"
+
+
+def test_a_silent_device_shows_its_last_power_as_last_known_and_no_cost_of_it() -> None:
+    last = Live("cad-1", instant("2026-11-23T14:02:00+00:00"), 0, 433, None, None, None)
+    slots = hero(last, Home(LONDON, rate=Rate(25 * PENCE, 0), currency="GBP"))
+    assert (slots["power-number.children"], slots["power-badge.children"]) == ("433", "last known")
+    assert slots["power-note.children"] == "No reading since 14:02, the device may be offline"
+    assert slots["power-cost.children"] == slots["power-direction.children"] == ""
+    assert slots["power-age.data-age"] is None
+
+
+def test_a_late_reading_is_called_late_and_its_age_can_tick() -> None:
+    slots = hero(live("cad-1", 433, age=75))
+    assert (slots["power-age.children"], slots["power-note.children"]) == ("1 min ago", " · late")
+    assert slots["power-age.data-age"] == 75
+
+
+def test_a_device_without_a_reading_waits_for_it() -> None:
+    slots = hero(None)
+    assert slots["power-without.children"] == "no reading yet"
+    assert slots["power-note.children"] == "Waiting for the first reading"

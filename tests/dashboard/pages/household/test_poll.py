@@ -1,0 +1,268 @@
+"""The answer that every open page asks for every ten seconds: what is in it, how large it is, what it reads."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask_caching.backends.base import BaseCache
+
+from aggregator.core.documents import Device, Live
+from aggregator.core.readings import Reading
+from aggregator.intake import status
+from aggregator.intake.status import Status
+from aggregator.store.port import Store
+from dashboard.charts.view import View
+from dashboard.pages.household.page_callbacks import live
+from dashboard.pages.household.slots import LIVE, LIVE_WRITTEN, Slots
+from dashboard.pages.household.tile_data import tile_slots
+from dashboard.text.languages import ENGLISH
+from dashboard.web.cache import Kept
+from dashboard.web.cached_reads import HABITS_S, Data
+from tests.copies import Copy
+from tests.dashboard import homes
+from tests.dashboard.answers import named, scattered
+from tests.dashboard.homes import LONDON, NOW, instant
+from tests.dashboard.people import MEMBER, at_home
+
+MOST_BYTES = 1000
+NEWEST = {"cad-1": 612, "cad-solar": -1240, "cad-agile": 1304, "cad-lord-howe": None}
+TICK = 1_795_443_604_123
+
+
+class Counted:
+    """A store that counts what is asked of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def ask(*arguments: object, **named: object) -> object:
+            self.asked[name] += 1
+            return getattr(self._store, name)(*arguments, **named)
+
+        return ask
+
+
+class Expiring(BaseCache):
+    """A cache whose time is the test's."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._held: dict[str, tuple[int, object]] = {}
+
+    def get(self, key: str) -> object:
+        until, value = self._held.get(key, (0, None))
+        return value if self._clock() < until else None
+
+    def set(self, key: str, value: object, timeout: Any = None) -> bool:  # noqa: ANN401 - as the base has it
+        self._held[key] = (self._clock() + timeout, value)
+        return True
+
+
+def test_the_signal_comes_with_the_tiles_is_read_once_a_minute_and_is_in_no_poll(store: Store) -> None:
+    homes.furnish(store)
+    status.keep(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
+    page = Page(store)
+    read = [page.tiles(after)["power-signal.children"] for after in (0, 30)]
+    assert read == [" · signal good"] * 2
+    assert page.store.asked["record"] == 1
+    page.tiles(after=60)
+    assert page.store.asked["record"] == 2
+    assert "power-signal.children" not in page.poll()
+
+
+class Page:
+    """An open page, which remembers what it was told of the last hour as assets/hour.js does."""
+
+    def __init__(self, store: Store, at: int = NOW) -> None:
+        self.store = Counted(store)
+        self.now = at
+        self._data = Data(self.store, Kept(Expiring(lambda: self.now)), lambda: self.now)  # type: ignore[arg-type]
+        self.known: object = None
+
+    def poll(self, device: str = "cad-1", after: int = 0) -> Slots:
+        self.now += after
+        self.store.asked.clear()
+        slots = live(self._data, MEMBER, View("household", device), TICK, self.known, ENGLISH)
+        if told := slots.get("hour.data"):
+            self.known = [told["device"], told["newest"]]
+        return slots
+
+    def tiles(self, after: int) -> Slots:
+        self.now += after
+        device = self._data.device(MEMBER, "cad-1")
+        assert device
+        return tile_slots(self._data, device, View("household", "cad-1"), ENGLISH)
+
+    def points(self, device: str = "cad-1", after: int = 0) -> list[tuple[int, int]] | None:
+        """What a poll tells of the last hour."""
+        told = self.poll(device, after).get("hour.data")
+        return told and told["points"]
+
+
+def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
+    """The bytes of an answer, and the answer."""
+    state = {"url.pathname": f"/d/{device}", "known.data": known}
+    answer = at_home(store).post(
+        "/_dash-update-component",
+        json={
+            "output": f"..{'...'.join(LIVE)}..",
+            "outputs": list(map(named, LIVE)),
+            "inputs": [named("tick.data") | {"value": TICK}],
+            "state": [named(slot) | {"value": value} for slot, value in state.items()],
+            "changedPropIds": ["tick.data"],
+        },
+    )
+    assert answer.status_code == 200
+    return len(answer.data), scattered(json.loads(answer.data), LIVE_WRITTEN)["response"]
+
+
+def send(store: Store, device_id: str, at: int, power_w: int) -> None:
+    """A reading, as ingest keeps it."""
+    block = (device_id, at - at % 1800)
+    store.write_readings({block: {at: Reading(device_id, at, power_w, None, None)}}, at)
+    store.put_live([Live(device_id, at, at, power_w, None, None, None)])
+
+
+def three_homes(store: Store) -> None:
+    begun = "2026-11-21"
+    with store.round():
+        homes.fill(store, Device("cad-1", tariff=homes.NIGHT), begun, NOW)
+        homes.fill(store, Device("cad-solar", tariff=homes.SOLAR), begun, NOW, homes.sunny)
+        homes.fill(store, Device("cad-agile", tariff=homes.HALF_HOURLY), begun, NOW)
+        store.put_device(Device("cad-new", household=homes.HOUSEHOLD))
+        store.put_device(Device("cad-lord-howe", "Australia/Lord_Howe", household=homes.HOUSEHOLD))
+        store.put_prices("cad-agile", homes.half_hourly_prices(begun, 3))
+        store.put_live([homes.live(name, watts) for name, watts in NEWEST.items()])
+        for age in range(1800, 0, -10):
+            send(store, "cad-1", NOW - age, 500 + age % 100)
+
+
+@pytest.fixture
+def home(copy: Copy) -> Store:
+    return copy(three_homes)
+
+
+@pytest.mark.parametrize("device", [*NEWEST, "cad-new"])
+def test_a_poll_is_below_a_kilobyte(home: Store, device: str) -> None:
+    send(home, device, NOW - 1, -12_345)
+    size, answer = answer_to(home, device, [device, NOW - 11])
+    assert answer["hour"]["data"]["points"] == [[NOW - 1, -12_345]]
+    assert 100 < size < MOST_BYTES
+
+
+def test_everything_that_a_poll_sends_has_its_place_on_the_page(home: Store) -> None:
+    layout = at_home(home).get("/_dash-layout").text
+    for device in NEWEST:
+        _, answer = answer_to(home, device, None)
+        assert [name for name in answer if f'"id":"{name}"' not in layout] == []
+
+
+def test_an_answer_says_to_which_poll_it_belongs(home: Store) -> None:
+    _, answer = answer_to(home, "cad-1", None)
+    assert answer["main"]["data-served"] == f"{NOW} {TICK}"
+
+
+def test_the_first_answer_has_the_last_hour_and_the_next_only_what_is_new(home: Store) -> None:
+    page = Page(home)
+    assert len(page.points() or []) == 181  # with the newest
+    assert page.points() is None
+    send(home, "cad-1", NOW + 9, 612)
+    assert page.points(after=10) == [(NOW + 9, 612)]
+
+
+def test_a_poll_reads_a_device_and_its_newest_reading_and_nothing_else(home: Store) -> None:
+    page = Page(home)
+    page.poll()
+    for _ in range(3):
+        send(home, "cad-1", page.now + 9, 612)
+        page.poll(after=10)
+        assert page.store.asked == {"device": 1, "live": 1}
+
+
+def test_viewers_of_one_device_share_its_reads(home: Store) -> None:
+    page = Page(home)
+    page.poll()
+    page.known = None  # another browser
+    assert len(page.points() or []) == 181  # with the newest
+    assert page.store.asked == {"device": 1}
+
+
+def test_after_an_absence_the_missed_readings_come(home: Store) -> None:
+    page = Page(home)
+    page.poll()
+    for seconds in range(9, 300, 10):
+        send(home, "cad-1", NOW + seconds, seconds)
+    missed = page.points(after=300)
+    assert missed
+    assert missed[0] == (NOW + 9, 9)
+    assert missed[-1] == (NOW + 299, 299)
+
+
+def test_another_device_brings_its_own_hour(home: Store) -> None:
+    page = Page(home)
+    page.poll()
+    told = page.poll("cad-solar")["hour.data"]
+    assert (told["device"], told["whole"], told["points"]) == ("cad-solar", True, [(NOW - 4, -1240)])
+
+
+def test_a_device_that_reports_no_power_is_not_read_again_and_again(home: Store) -> None:
+    page = Page(home)
+    page.poll("cad-lord-howe")
+    page.poll("cad-lord-howe", after=10)
+    assert page.store.asked == {"device": 1, "live": 1}
+
+
+def test_the_cost_follows_the_price_of_the_half_hour(home: Store) -> None:
+    page = Page(home, instant("2026-11-24T05:29:50+00:00"))
+    send(home, "cad-1", page.now, 1000)
+    assert page.poll()["power-cost.children"] == "8.5 p an hour at this power"
+    assert page.poll(after=15)["power-cost.children"] == "28.9 p an hour at this power"
+
+
+def test_a_new_tariff_is_charged_at_the_next_poll(home: Store) -> None:
+    page = Page(home)
+    send(home, "cad-1", NOW - 1, 1000)
+    assert page.poll()["power-cost.children"] == "28.9 p an hour at this power"
+    home.put_device(Device("cad-1", tariff=homes.SOLAR, household=homes.HOUSEHOLD))
+    assert page.poll(after=10)["power-cost.children"] == "24.5 p an hour at this power"
+
+
+def test_a_half_hour_that_begins_at_a_quarter_past_has_its_own_price(home: Store) -> None:
+    home.put_device(
+        Device("cad-himalaya", "Asia/Kathmandu", tariff=homes.NIGHT, household=homes.HOUSEHOLD)
+    )  # UTC+05:45
+    page = Page(home, instant("2026-11-23T05:29:50+05:45"))
+    send(home, "cad-himalaya", page.now, 1000)
+    assert page.poll("cad-himalaya")["power-cost.children"] == "8.5 p an hour at this power"
+    assert page.poll("cad-himalaya", after=15)["power-cost.children"] == "28.9 p an hour at this power"
+
+
+def test_habits_are_worked_out_once_an_hour(home: Store) -> None:
+    page = Page(home)
+    page.poll()
+    assert page.store.asked["documents"] == 1
+    page.poll(after=HABITS_S - 1)
+    assert page.store.asked["documents"] == 0
+    page.poll(after=2)
+    assert page.store.asked["documents"] == 1
+
+
+def test_a_new_home_is_known_as_soon_as_its_first_day_is_over(home: Store) -> None:
+    device = Device("cad-fresh")
+    homes.fill(home, device, "2026-11-22", instant("2026-11-22T22:00:00+00:00"))
+    page = Page(home, instant("2026-11-22T22:00:00+00:00"))
+    send(home, "cad-fresh", page.now, 700)
+    assert page.poll("cad-fresh")["power-badge.children"] == "medium"
+    homes.fill(home, device, "2026-11-22", NOW, lambda _: homes.measured(40))
+    page.now = NOW
+    send(home, "cad-fresh", NOW, 700)
+    assert page.poll("cad-fresh")["power-badge.children"] == "high"
+
+
+def test_an_hour_is_that_of_the_home(home: Store) -> None:
+    assert Page(home).poll()["hour.data"]["zone"] == LONDON

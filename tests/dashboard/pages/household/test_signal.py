@@ -1,0 +1,52 @@
+import pytest
+
+from aggregator.core.periods import DAY_S
+from aggregator.intake.status import Known, Status
+from dashboard.pages.household import signal
+from dashboard.text.languages import ENGLISH, languages
+from tests.dashboard.homes import NOW
+
+SAID = Status("cad-1", NOW - 60, -71, 96, None, None, True)
+
+
+def known(rssi: int | None = -71, lqi: int | None = 96, received_at: int = NOW - 60) -> Known:
+    return Known(SAID._replace(rssi_dbm=rssi, lqi=lqi), received_at, {})
+
+
+@pytest.mark.parametrize(
+    ("rssi", "lqi", "expected"),
+    [
+        (-71, 96, "good"),
+        (-75, 60, "good"),
+        (-76, 96, "fair"),
+        (-71, 59, "fair"),
+        (-85, 30, "fair"),
+        (-86, 255, "weak"),
+        (-40, 29, "weak"),
+        (None, 255, "good"),
+        (None, 0, "weak"),
+        (-90, None, "weak"),
+        (None, None, None),
+    ],
+)
+def test_a_signal_is_as_strong_as_the_worse_of_its_figures(
+    rssi: int | None, lqi: int | None, expected: str | None
+) -> None:
+    assert signal.strength(known(rssi, lqi).status) == expected
+
+
+def test_link_quality_is_no_percentage() -> None:
+    assert signal.strength(known(None, 80).status) == signal.strength(known(None, 250).status) == "good"
+
+
+def test_the_home_is_told_in_a_word_in_its_language() -> None:
+    assert signal.said(known(), NOW, ENGLISH) == " · signal good"
+    assert signal.said(known(-90), NOW, ENGLISH) == " · signal weak"
+    assert signal.said(known(-80), NOW, languages()["de"]) == " · Empfang mäßig"
+
+
+def test_what_is_not_known_or_of_yesterday_is_not_told() -> None:
+    assert signal.said(None, NOW, ENGLISH) == ""
+    assert signal.said(known(None, None), NOW, ENGLISH) == ""
+    assert signal.said(known(received_at=NOW - DAY_S), NOW, ENGLISH) == " · signal good"
+    assert signal.said(known(received_at=NOW - DAY_S - 1), NOW, ENGLISH) == ""

@@ -1,0 +1,140 @@
+import pytest
+
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, Document, Part, add
+from aggregator.core.money import NOTHING, Cost
+from aggregator.core.periods import DAY_S
+from aggregator.tariffs.rates import Rate
+from dashboard.pages.household import tiles
+from dashboard.pages.household.slots import Slots
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import LONDON, NOW
+
+TODAY, MONTH = "2026-11-23", "2026-11"
+POUND, PENCE = 10**13, 10**8  # in units; and a penny for a kWh, in units per Wh
+BY_NOW_S = NOW - periods.day_start(TODAY, LONDON)
+
+
+def part(wh: int, cost: Cost = NOTHING, export_wh: int | None = None, known_s: int = BY_NOW_S) -> Part:
+    return Part(wh, export_wh, covered_s=known_s, cost=cost)
+
+
+def period(level: str, parts: dict[str, Part], fair: Part = EMPTY, currency: str = "", **rest: bool) -> tiles.Period:
+    name = TODAY if level == "day" else MONTH
+    document = Document(level, "cad-1", name, LONDON, parts, currency) if parts else None
+    return tiles.Period(periods.window(level, name, LONDON), NOW, document, fair, currency, rest.get("is_money", False))
+
+
+def day(mine: Part | None, fair: Part = EMPTY, currency: str = "", is_money: bool = False) -> Slots:
+    shown = period("day", {"h00": mine} if mine else {}, fair, currency, is_money=is_money)
+    return tiles.today(shown, TODAY, LONDON, ENGLISH)
+
+
+def month(parts: dict[str, Part], fair: Part = EMPTY, currency: str = "", is_money: bool = False) -> Slots:
+    return tiles.month(period("month", parts, fair, currency, is_money=is_money), MONTH, ENGLISH)
+
+
+def days(count: int, one: Part) -> dict[str, Part]:
+    """The first days of a month, all the same."""
+    return {f"d{number:02d}": one for number in range(1, count + 1)}
+
+
+def said(children: object) -> str:
+    """The text of a component, as it is read."""
+    if isinstance(children, str):
+        return children
+    inner = children if isinstance(children, list) else getattr(children, "children", "")
+    return said(inner) if isinstance(inner, str) else "|".join(map(said, inner))
+
+
+def note(slots: Slots, name: str) -> str:
+    return said(slots[f"{name}-note.children"])
+
+
+def also(slots: Slots, name: str) -> str:
+    return said(slots[f"{name}-also.children"])
+
+
+def test_today_is_set_against_the_same_time_last_week() -> None:
+    assert note(day(part(8800), part(10_000)), "today") == "▼| 12 % less than last Monday by 14:20"
+    assert note(day(part(11_200), part(10_000)), "today") == "▲| 12 % more than last Monday by 14:20"
+    assert note(day(part(10_000), part(10_000)), "today") == "the same as last Monday by 14:20"
+
+
+@pytest.mark.parametrize("fair", [EMPTY, part(5000, known_s=BY_NOW_S // 2)])
+def test_a_day_is_not_set_against_one_with_holes(fair: Part) -> None:
+    assert note(day(part(8800), fair), "today") == "Monday 23 November"
+
+
+def test_energy_comes_with_what_it_costs_and_the_other_way_round() -> None:
+    cost = Cost(2 * POUND, None, POUND // 2)
+    slots = day(part(8400, cost), currency="GBP")
+    assert (slots["today-number.children"], also(slots, "today")) == ("8.40", "£2.50")
+    slots = day(part(8400, cost), currency="GBP", is_money=True)
+    assert (slots["today-number.children"], also(slots, "today")) == ("£2.50", "8.40 kWh")
+
+
+def test_what_is_exported_and_what_has_no_price_is_said() -> None:
+    assert also(day(part(100, export_wh=1830)), "today") == "1.83 kWh exported"
+    unpriced = Cost(POUND, None, None, unpriced_import_wh=1200)
+    assert also(day(part(8400, unpriced), currency="GBP"), "today") == "£1.00|1.20 kWh without a price"
+
+
+def test_what_is_left_after_earnings_is_compared_as_an_amount_and_not_in_percent() -> None:
+    mine, other = part(900, Cost(2 * POUND, POUND)), part(900, Cost(2 * POUND, 2 * POUND - 1))
+    assert note(day(mine, other, "GBP", is_money=True), "today") == "▲| £1.00 more than last Monday by 14:20"
+
+
+def test_energy_that_is_unknown_is_not_zero() -> None:
+    assert day(None)["today-without.children"] == "no data yet"
+    assert day(part(0))["today-number.children"] == "0"
+
+
+def test_a_month_is_on_course_by_its_complete_days() -> None:
+    slots = month(days(22, part(8000, known_s=DAY_S)) | {"d23": part(5000)})
+    rest_s = periods.window("month", MONTH, LONDON).end - NOW
+    assert (
+        note(slots, "month")
+        == f"on course for {round((22 * 8 + 5) + 8 * rest_s / DAY_S)} kWh"
+        == "on course for 240 kWh"
+    )
+
+
+def test_the_standing_charge_of_a_day_is_counted_once_in_what_a_month_comes_to() -> None:
+    one = part(8000, Cost(0, None, POUND), known_s=DAY_S)
+    course = tiles.on_course(period("month", days(23, one), currency="GBP", is_money=True))
+    assert course == 30 * POUND
+
+
+def test_two_days_do_not_say_where_a_month_is_going() -> None:
+    assert note(month(days(2, part(8000, known_s=DAY_S))), "month") == "November"
+    assert note(month(days(5, part(8000, known_s=DAY_S // 2))), "month") == "November"
+
+
+def test_a_month_is_set_against_the_same_days_of_the_one_before() -> None:
+    parts = days(22, part(8000, known_s=DAY_S)) | {"d23": part(5000)}
+    fair = add([part(200_000, known_s=22 * DAY_S + BY_NOW_S)])
+    assert note(month(parts, fair), "month") == "▼| 10 % less than October by the same day|on course for 240 kWh"
+
+
+def test_money_on_course_has_no_pennies() -> None:
+    one = part(8000, Cost(2 * POUND + POUND // 3, None, None), known_s=DAY_S)
+    assert note(month(days(22, one), currency="GBP", is_money=True), "month").endswith("on course for £69")
+
+
+def test_what_is_always_on_costs_what_the_day_costs() -> None:
+    night, peak = Rate(10 * PENCE, 0), Rate(40 * PENCE, 0)
+    slots = tiles.base(148, (night,) * 24 + (peak,) * 24, "GBP", ENGLISH)
+    assert (slots["base-number.children"], slots["base-unit.children"]) == ("148", " W")
+    assert slots["base-also.children"] == "£0.89 a day"
+
+
+def test_without_a_price_what_is_always_on_is_energy() -> None:
+    assert tiles.base(148, (), "", ENGLISH)["base-also.children"] == "3.55 kWh a day"
+    assert tiles.base(148, (Rate(None, None),) * 48, "GBP", ENGLISH)["base-also.children"] == "3.55 kWh a day"
+
+
+def test_what_is_always_on_is_not_guessed() -> None:
+    slots = tiles.base(None, (), "", ENGLISH)
+    assert (slots["base-number.children"], slots["base-without.children"]) == ("", "not known yet")
+    assert note(slots, "base") == "needs half a day of readings"

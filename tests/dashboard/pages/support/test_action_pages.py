@@ -1,0 +1,152 @@
+"""What the desk does for a device that somebody has looked up."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+
+from aggregator.core.periods import DAY_S, day_of, local
+from aggregator.store.port import Store
+from aggregator.support import audit, exchanges
+from aggregator.waterfall.worker import drain
+from tests.dashboard.people import Clock
+from tests.dashboard.support_desks import FORMS, PAGE, actions, look_up, post, sent, server_on, staff_on
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def desk(store: Store, clock: Clock) -> FlaskClient:
+    client = staff_on(server_on(store, clock), store)
+    look_up(client)
+    return client
+
+
+def test_a_note_stays_with_the_device(desk: FlaskClient, store: Store) -> None:
+    answer = post(desk, f"{PAGE}/note", reason="Router moved\nto the hall <b>")
+    assert answer.headers["Location"] == f"{PAGE}?done=note"
+    assert actions(store) == ["note", "look-up"]
+    assert "Router moved to the hall &lt;b&gt;" in desk.get(PAGE).text
+
+
+def test_days_are_computed_again_and_written_down(desk: FlaskClient, store: Store, clock: Clock) -> None:
+    sent(store, clock(), hours=30)
+    day = day_of(clock() - DAY_S, "Europe/London")
+    before = store.document("day", "cad-1", day)
+    assert before
+    store.merge_parts("day", "cad-1", day, "Europe/London", dict.fromkeys(before.parts))
+    answer = post(desk, f"{PAGE}/rebuild", first=day, last=day, reason="a hole")
+    drain(store)
+    assert answer.headers["Location"] == f"{PAGE}?done=rebuild"
+    assert store.document("day", "cad-1", day) == before
+    entry = audit.entries(store, device_id="cad-1")[0]
+    assert (entry.action, entry.details) == ("rebuild", {"first": day, "last": day})
+
+
+def test_days_without_readings_are_not_said_to_be_rebuilt(desk: FlaskClient) -> None:
+    answer = post(desk, f"{PAGE}/rebuild", first="2026-01-01", last="2026-01-02", reason="a hole")
+    assert answer.headers["Location"] == f"{PAGE}?done=nothing"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "fault"),
+    [
+        ("", "", "Write both days"),
+        ("2026-02-30", "2026-03-01", "Write both days"),
+        ("2026-03-02", "2026-03-01", "comes after the last"),
+        ("2026-01-01", "2026-02-05", "more than 35 days"),
+        ("2026-01-01", "2199-01-01", "still to come"),
+        ("<b>", "2026-03-01", "Write both days"),
+    ],
+)
+def test_days_that_cannot_be_computed_are_refused_in_words(
+    desk: FlaskClient, store: Store, first: str, last: str, fault: str
+) -> None:
+    answer = post(desk, f"{PAGE}/rebuild", first=first, last=last, reason="a hole")
+    assert answer.status_code == 422
+    assert fault in answer.text
+    assert "<b>" not in answer.text
+    assert actions(store) == ["look-up"]
+
+
+def test_35_days_at_once_are_not_too_many(desk: FlaskClient) -> None:
+    answer = post(desk, f"{PAGE}/rebuild", first="2026-01-01", last="2026-02-04", reason="a hole")
+    assert answer.status_code == 303
+
+
+def local_time(at: int) -> str:
+    return local(at, "Europe/London").format("YYYY-MM-DDTHH:mm:ss")
+
+
+def test_an_exchange_is_marked_and_undone(desk: FlaskClient, store: Store, clock: Clock) -> None:
+    sent(store, clock())
+    at = clock() - 3600
+    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(at), reason="new meter")
+    assert answer.headers["Location"] == f"{PAGE}?done=exchange"
+    marked = store.device("cad-1")
+    assert marked
+    assert marked.marks == f"{at}+"
+    assert "marked as an exchange" in desk.get(f"{PAGE}/exchange").text
+    post(desk, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
+    unmarked = store.device("cad-1")
+    assert unmarked
+    assert unmarked.marks == ""
+    assert [entry.details["said"] for entry in audit.entries(store, device_id="cad-1")[:2]] == ["undone", "exchange"]
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-11-17T14:02:00Z", "0001-01-01T00:00", "2026-13-01T00:00"])
+def test_a_time_that_is_none_marks_nothing(desk: FlaskClient, store: Store, time: str) -> None:
+    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=time, reason="new meter")
+    assert answer.status_code == 422
+    assert "Write the day and the time" in answer.text
+    assert actions(store) == ["look-up"]
+
+
+@pytest.mark.parametrize("kind", ["exchange", "none"])
+def test_a_meter_is_not_exchanged_in_times_to_come(desk: FlaskClient, store: Store, clock: Clock, kind: str) -> None:
+    answer = post(desk, f"{PAGE}/exchange", kind=kind, time=local_time(clock() + 3600), reason="new meter")
+    assert answer.status_code == 422
+    assert "still to come" in answer.text
+    assert actions(store) == ["look-up"]
+
+
+def test_an_exchange_that_cannot_be_undone_is_said_in_words(desk: FlaskClient, store: Store) -> None:
+    answer = post(desk, f"{PAGE}/exchange", undo="1795000000", reason="a mistake")
+    assert answer.status_code == 422
+    assert "This cannot be done: nothing is marked" in answer.text
+    assert actions(store) == ["look-up"]
+
+
+def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient, store: Store, clock: Clock) -> None:
+    sent(store, clock())
+    device = store.device("cad-1")
+    assert device
+    now = clock()
+    full = replace(device, marks=" ".join(f"{now - 100 + at}+" for at in range(exchanges.MOST)))
+    store.put_device(full)
+    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
+    assert answer.status_code == 422
+    assert "marks of exchanges already" in answer.text
+    assert store.device("cad-1") == full
+    assert actions(store) == ["look-up"]
+
+
+def test_a_bundle_is_a_file_and_written_down(desk: FlaskClient, store: Store) -> None:
+    answer = post(desk, f"{PAGE}/bundle", reason="for the manufacturer")
+    assert answer.mimetype == "application/json"
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="wattfall-cad-1-')
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert orjson.loads(answer.data)["device"]["device_id"] == "cad-1"
+    assert actions(store) == ["export", "look-up"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_no_action_goes_without_a_reason(desk: FlaskClient, store: Store, name: str) -> None:
+    answer = post(desk, f"{PAGE}/{name}", first="2026-01-01", last="2026-01-01", time="2026-11-17T14:02", reason=" ")
+    assert answer.status_code == 422
+    assert "Say in a few words why" in answer.text
+    assert actions(store) == ["look-up"]

@@ -1,0 +1,86 @@
+"""Who looked at what, as the desk sees it and as a household does."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from aggregator.store.port import Store
+from aggregator.support import audit
+from dashboard.accounts.users import SUPPORT
+from tests.dashboard.forms import Page
+from tests.dashboard.people import Clock, browser, somebody
+from tests.dashboard.support_desks import look_up, post, server_on, staff_on
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(store: Store, clock: Clock) -> Flask:
+    return server_on(store, clock)
+
+
+@pytest.fixture
+def desk(server: Flask, store: Store) -> FlaskClient:
+    return staff_on(server, store)
+
+
+@pytest.fixture
+def home(server: Flask, store: Store) -> FlaskClient:
+    return browser(server, store, somebody(store, household="hh-1"))
+
+
+def test_the_audit_is_filtered_by_device_person_and_day(desk: FlaskClient) -> None:
+    look_up(desk, "first reason")
+    post(desk, "/desk/device/cad-2", suggested="", reason="second reason")
+    everything = desk.get("/desk/audit").text
+    assert "first reason" in everything
+    assert "second reason" in everything
+    assert "second reason" not in desk.get("/desk/audit?device=cad-1").text
+    assert "first reason" in desk.get("/desk/audit?person=pat@desk.example").text
+    assert "No entry." in desk.get("/desk/audit?person=kim@desk.example").text
+    assert "No entry." in desk.get("/desk/audit?last=2020-01-01").text
+
+
+@pytest.mark.parametrize(
+    "query", [{"device": "\x00" * 300}, {"person": "ﷺ" * 254}, {"first": "<b>"}, {"page": "-1"}, {"page": "²"}]
+)
+def test_a_filter_that_makes_no_sense_breaks_nothing(desk: FlaskClient, query: dict[str, str]) -> None:
+    answer = desk.get("/desk/audit", query_string=query)
+    assert answer.status_code == 200
+    assert "<b>" not in answer.text
+
+
+def test_a_long_audit_has_pages(desk: FlaskClient, store: Store, clock: Clock) -> None:
+    pat = audit.Who("u", "pat@desk.example", SUPPORT)
+    for number in range(53):
+        audit.append(store, pat, "note", "cad-1", f"note {number}", clock())
+    first, second = (desk.get(f"/desk/audit?device=cad-1&page={page}").text for page in (1, 2))
+    assert Page(first).having(rel="next")[0]["href"] == "?device=cad-1&page=2"
+    assert "note 2<" in second
+    assert "note 3<" not in second
+
+
+# what a household is told
+
+
+def test_a_household_sees_who_looked_and_why_but_not_at_others(desk: FlaskClient, home: FlaskClient) -> None:
+    assert "Nobody has looked." in home.get("/who-looked").text
+    look_up(desk, "ticket 4711")
+    post(desk, "/desk/device/cad-2", suggested="", reason="somebody else's business")
+    words = Page(home.get("/who-looked").text).words
+    assert "Looked at the device · Support desk, Pat" in words
+    assert "ticket 4711" in words
+    assert "pat@desk.example" not in words
+    assert "somebody else's business" not in words
+
+
+def test_staff_have_no_list_of_who_looked_at_them(desk: FlaskClient) -> None:
+    assert desk.get("/who-looked").status_code == 404
+
+
+def test_a_household_without_devices_is_told_that_nobody_looked(server: Flask, store: Store) -> None:
+    nobody = browser(server, store, somebody(store, household=""))
+    assert "Nobody has looked." in nobody.get("/who-looked").text

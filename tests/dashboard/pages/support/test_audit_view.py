@@ -1,0 +1,75 @@
+import pytest
+
+from aggregator.support.audit import ACTIONS, Entry, Seen, Who
+from dashboard.pages.support import audit_view
+from dashboard.text.languages import ENGLISH, languages
+from tests.dashboard.homes import LONDON, NOW, instant
+
+PAT = Who("u1", "pat@desk.example", "support", "Pat Murray")
+
+
+def entry(action: str = "look-up", who: Who = PAT, device_id: str = "cad-1", **details: str) -> Entry:
+    return Entry(7, NOW - 60, who, action, device_id, "ticket 4711", details, "")
+
+
+def test_an_entry_says_who_did_what_when_and_why() -> None:
+    assert audit_view.row(entry(), NOW, LONDON, ENGLISH) == (
+        "14:19",
+        "Pat Murray",
+        "pat@desk.example",
+        "Looked at the device",
+        "",
+        "cad-1",
+        "/desk/device/cad-1",
+        "ticket 4711",
+    )
+
+
+def test_somebody_without_a_name_goes_by_address_or_id() -> None:
+    nameless = Who("u1", "pat@desk.example", "support")
+    assert audit_view.row(entry(who=nameless), NOW, LONDON, ENGLISH).who == "pat@desk.example"
+    assert audit_view.row(entry(who=Who("u1", "", "support")), NOW, LONDON, ENGLISH)[1:3] == ("u1", "u1")
+
+
+def test_an_entry_about_no_device_leads_to_none() -> None:
+    row = audit_view.row(entry("account", device_id=""), NOW, LONDON, ENGLISH)
+    assert (row.device_id, row.device_url) == ("", "")
+
+
+def test_every_action_has_words() -> None:
+    assert set(audit_view.ACTIONS) == set(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({}, ""),
+        ({"first": "2026-11-17", "last": "2026-11-17"}, "Tue 17 Nov"),
+        ({"first": "2026-11-17", "last": "2026-11-19"}, "Tue 17 Nov – Thu 19 Nov"),
+        ({"at": "2026-11-17T14:02:00+00:00", "said": "exchange"}, "2026-11-17T14:02:00+00:00 · exchange"),
+    ],
+)
+def test_what_an_action_was_about_is_said(details: dict[str, str], said: str) -> None:
+    assert audit_view.details_said(details, ENGLISH) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("exchange", "Zählertausch"),
+        ("no exchange", "kein Zählertausch"),
+        ("undone", "zurückgenommen"),
+        ("else", "else"),
+    ],
+)
+def test_what_was_said_of_an_exchange_is_in_the_language_of_the_reader(written: str, said: str) -> None:
+    details = {"at": "2026-11-17T14:02:00+00:00", "said": written}
+    assert audit_view.details_said(details, languages()["de"]) == f"2026-11-17T14:02:00+00:00 · {said}"
+
+
+def test_a_home_reads_role_and_short_name_in_its_own_time() -> None:
+    seen = Seen(instant("2026-07-01T12:00:00+00:00"), "support, Pat M.", "look-up", "ticket 4711")
+    row = audit_view.seen_row(seen, "12 Acacia Road", NOW, LONDON, ENGLISH)
+    assert row.by == "Support desk, Pat M."
+    assert row.time == "13:00 on Wednesday 1 July (BST)"
+    assert audit_view.seen_row(seen._replace(by="support"), "", NOW, LONDON, ENGLISH).by == "Support desk"

@@ -1,0 +1,79 @@
+import pytest
+
+from aggregator.intake.status import Counters, Known
+from aggregator.support.diagnostics import Evidence
+from aggregator.support.meter_counters import Counted
+from dashboard.pages.support import counters_view
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import LONDON, NOW, instant
+from tests.dashboard.support_desks import SAID, WELL, evidence
+
+START = instant("2026-11-23T00:00:00+00:00")
+SUMMER = instant("2026-07-15T00:00:00+01:00")
+
+
+def one(
+    meter: int = 9_000,
+    charts: int | None = 9_000,
+    utc: int | None = 9_000,
+    starts: tuple[int, int] = (START, START),
+    unknown_s: int = 0,
+) -> Counted:
+    return Counted("day", NOW - 4, starts[0], meter, charts, starts[1], utc, unknown_s)
+
+
+def told(*rows: Counted) -> Evidence:
+    known = Known(SAID._replace(counters=Counters(NOW - 4, 9_000, None, None)), NOW - 4, {})
+    return evidence(known=known, counted=list(rows))
+
+
+@pytest.mark.parametrize(
+    ("counter", "said"),
+    [
+        (one(), "the same"),
+        (one(9_050), "the same but for 0.05 kWh"),
+        (one(8_950), "the same but for 0.05 kWh"),
+        (one(9_051), "0.05 kWh more; meters begin these counters in ways of their own"),
+        (one(4_000), "5.00 kWh less; meters begin these counters in ways of their own"),
+        (one(charts=None, utc=None), "there is no chart to compare it with"),
+        (
+            one(8_700, 9_000, 8_740, (SUMMER, SUMMER + 3600)),
+            "0.30 kWh less; that fits a counter that begins anew at midnight UTC, 01:00 here",
+        ),
+        (
+            one(8_600, 9_000, 8_740, (SUMMER, SUMMER + 3600)),
+            "0.40 kWh less; meters begin these counters in ways of their own",
+        ),
+        (one(20_000, 9_000, 9_000, unknown_s=7200), "11.0 kWh more; the charts know nothing of 2 h"),
+        (
+            one(8_000, 9_000, 9_000, unknown_s=7200),
+            "1.00 kWh less; meters begin these counters in ways of their own",
+        ),
+        (one(20_000, unknown_s=300), "11.0 kWh more; meters begin these counters in ways of their own"),
+    ],
+)
+def test_a_difference_is_told_with_what_may_be_behind_it(counter: Counted, said: str) -> None:
+    assert counters_view.compared(counter, LONDON, ENGLISH) == said
+
+
+def test_where_both_midnights_are_one_nothing_is_said_of_utc() -> None:
+    assert "UTC" not in counters_view.compared(one(8_000, 9_000, 8_000), LONDON, ENGLISH)
+
+
+def test_each_counter_is_a_row_and_the_time_of_all_is_told_once() -> None:
+    view = counters_view.counters(told(one(), one(1_204, None, None)._replace(span="week")), ENGLISH)
+    assert view.sentence.startswith("Import as the meter counted it itself, up to 14:20:00.")
+    assert view.rows == [
+        ("Day", "9,000 Wh", "9,000 Wh", "the same"),
+        ("Week, since Monday", "1,204 Wh", "–", "there is no chart to compare it with"),
+    ]
+
+
+def test_a_device_without_counters_sends_none() -> None:
+    assert counters_view.counters(WELL, ENGLISH) == counters_view.CountersView("This device sends none.", [])
+    assert counters_view.counters(evidence(known=None), ENGLISH).rows == []
+
+
+def test_counters_of_long_ago_are_not_compared() -> None:
+    view = counters_view.counters(told(), ENGLISH)
+    assert view.sentence == "It last sent them at 14:20:00, too long ago to be compared."

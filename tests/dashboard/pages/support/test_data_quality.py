@@ -1,0 +1,149 @@
+from typing import get_args
+
+from aggregator.core.periods import DAY_S, HOUR, Window
+from aggregator.core.readings import REASONS, Reading
+from aggregator.core.register_steps import Step
+from aggregator.intake.refusals import Message, Refusals
+from aggregator.support.diagnostics import Closure
+from aggregator.support.gaps import Gap, Kind
+from dashboard.pages.support import data_quality
+from dashboard.pages.support.health_view import Answer
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import LONDON, NOW, instant
+from tests.dashboard.support_desks import DEVICE, evidence
+
+READING = Reading("cad-1", NOW - 4, 612, 1_234_567, None, "19M0001")
+TUESDAY = Gap(instant("2026-11-17T08:13:50+00:00"), instant("2026-11-17T13:10:00+00:00"), "estimated")
+
+
+def answer(**different: object) -> Answer:
+    return data_quality.data(evidence(**{"last_readings": [READING], **different}), ENGLISH).answer
+
+
+def test_data_without_a_fault_is_right() -> None:
+    assert answer()[:2] == ("good", "Yes")
+
+
+def test_each_fault_of_the_last_days_is_counted() -> None:
+    step = Step(NOW - DAY_S, "import_wh", "glitch", 1_275_178, 17)
+    refused = Refusals({"2026-11-23": {"bad_time": 3}}, [])
+    said = answer(gaps=[TUESDAY], steps=[step], refusals=refused)
+    assert said == ("warn", "With faults", "1 gap in 7 days · 3 messages refused today · 1 strange step")
+
+
+def test_a_gap_of_weeks_ago_is_listed_but_not_counted() -> None:
+    old = Gap(NOW - 20 * DAY_S, NOW - 20 * DAY_S + HOUR, "missing")
+    assert answer(gaps=[old]).tone == "good"
+
+
+def test_a_gap_that_was_filled_is_no_fault_any_more() -> None:
+    assert answer(gaps=[TUESDAY._replace(kind="filled")]).tone == "good"
+
+
+def test_charts_that_do_not_add_up_to_the_register_are_wrong() -> None:
+    closure = Closure("import_wh", Window(NOW - DAY_S, NOW), 5_000, 4_990)
+    assert answer(closures=[closure])[:2] == ("bad", "No")
+
+
+def test_a_device_without_readings_is_not_judged() -> None:
+    assert answer(last_readings=[]).tone == "unknown"
+
+
+def test_a_gap_says_from_when_to_when_how_long_and_what_became_of_it() -> None:
+    row = data_quality.gap_row(TUESDAY, NOW, LONDON, ENGLISH)
+    assert row[:3] == ("08:13 on Tuesday 17 November", "13:10", "4 h 56 min")
+    assert row.became.startswith("not filled; its energy is spread")
+    assert (row.first_day, row.last_day) == ("2026-11-17", "2026-11-17")
+
+
+def test_a_gap_over_midnight_touches_both_days() -> None:
+    gap = Gap(instant("2026-11-17T23:00:00+00:00"), instant("2026-11-18T00:30:00+00:00"), "missing")
+    row = data_quality.gap_row(gap, NOW, LONDON, ENGLISH)
+    assert row[:2] == ("23:00 on Tuesday 17 November", "00:30 on Wednesday 18 November")
+    assert (row.first_day, row.last_day) == ("2026-11-17", "2026-11-18")
+
+
+def test_a_gap_that_ends_at_midnight_touches_one_day() -> None:
+    gap = Gap(instant("2026-11-17T23:00:00+00:00"), instant("2026-11-18T00:00:00+00:00"), "missing")
+    assert data_quality.gap_row(gap, NOW, LONDON, ENGLISH).last_day == "2026-11-17"
+
+
+def test_a_gap_in_the_hour_that_comes_twice_names_the_zone() -> None:
+    gap = Gap(instant("2026-10-25T00:30:00+00:00"), instant("2026-10-25T01:45:00+00:00"), "missing")
+    row = data_quality.gap_row(gap, NOW, LONDON, ENGLISH)
+    assert (row.start, row.end, row.length) == ("01:30 on Sunday 25 October (BST)", "01:45", "1 h 15 min")
+
+
+def test_a_gap_that_goes_on_has_no_end() -> None:
+    row = data_quality.gap_row(Gap(NOW - HOUR, NOW, "open"), NOW, LONDON, ENGLISH)
+    assert (row.end, row.is_open, row.became) == ("", True, "goes on")
+
+
+def test_every_kind_of_gap_and_every_reason_has_words() -> None:
+    assert set(data_quality.KINDS) == set(get_args(Kind))
+    assert set(data_quality.REASONS) == set(REASONS)
+
+
+def test_a_reason_of_a_later_version_is_shown_as_it_is() -> None:
+    assert data_quality.reason_said("from_the_moon", ENGLISH) == "from_the_moon"
+
+
+def steps(*found: Step, marks: str = "") -> list[data_quality.StepRow]:
+    device = DEVICE if not marks else type(DEVICE)("cad-1", marks=marks)
+    return list(data_quality.data(evidence(steps=list(found), device=device), ENGLISH).steps)
+
+
+def test_steps_of_a_register_are_told_with_what_they_were_taken_for() -> None:
+    at = NOW - DAY_S
+    found = steps(
+        Step(at, "import_wh", "glitch", 1_275_178, 17, 2),
+        Step(at, "import_wh", "exchange", 1_050_070, 12_000, 0),
+        Step(at, "export_wh", "undecided", 5, 3),
+    )
+    assert [row.what for row in found] == [
+        "A glitch: import went from 1,275 kWh to 0.02 kWh and back; 2 readings dropped.",
+        "The meter was exchanged: import went from 1,050 kWh to 12.0 kWh.",
+        "Not decided yet: export went from 5 Wh to 3 Wh.",
+    ]
+    assert found[0].time == "14:20:04 on Sunday 22 November"
+
+
+def test_what_somebody_has_said_about_a_step_stands_beside_it() -> None:
+    at = NOW - DAY_S
+    assert steps(Step(at, "import_wh", "exchange", 9, 1), marks=f"{at}+")[0].mark == "marked as an exchange"
+    assert steps(Step(at, "import_wh", "exchange", 9, 1), marks=f"{at}-")[0].mark == "marked as no exchange"
+    assert steps(Step(at, "import_wh", "exchange", 9, 1))[0].mark == ""
+
+
+def test_register_and_charts_are_compared_to_the_wh() -> None:
+    span = Window(instant("2026-11-17T00:00:00+00:00"), instant("2026-11-23T14:00:00+00:00"))
+    same, other = Closure("import_wh", span, 55_537, 55_537), Closure("export_wh", span, 10, 9)
+    rows = data_quality.data(evidence(closures=[same, other]), ENGLISH).closures
+    assert rows == [
+        ("Import from 00:00 on Tuesday 17 November to 14:00: register and charts both 55,537 Wh", True),
+        (
+            "Export from 00:00 on Tuesday 17 November to 14:00: the register rose by 10 Wh, the charts add up to 9 Wh",
+            False,
+        ),
+    ]
+
+
+def test_refused_messages_are_counted_by_reason_today_and_in_all() -> None:
+    days = {"2026-11-23": {"bad_time": 2}, "2026-11-22": {"bad_time": 1, "malformed_json": 1200}}
+    found = data_quality.data(evidence(refusals=Refusals(days, [])), ENGLISH)
+    assert found.refused == "2 today, 1,203 in the last 35 days"
+    assert found.by_reason == [("not JSON, or cut off", "0", "1,200"), ("no usable time", "2", "3")]
+
+
+def test_a_refused_message_is_shown_set_out_and_as_it_came() -> None:
+    message = Message(0, NOW - 60, "not_a_number", "power_w is '<b>'", '{"power_w":"<b>\x07"}')
+    broken = Message(1, NOW, "malformed_json", "cut", '{"power_w":')
+    cut, whole = data_quality.data(evidence(refusals=Refusals({}, [broken, message])), ENGLISH).messages
+    assert (cut.pretty, cut.raw) == ("", '{"power_w":')
+    assert whole.raw == '{"power_w":"<b>\\x07"}'
+    assert whole.time == "14:19:04"
+
+
+def test_the_last_readings_are_told_and_unknown_is_not_zero() -> None:
+    (row,) = data_quality.data(evidence(last_readings=[READING]), ENGLISH).readings
+    assert row == ("14:20:00", "612 W", "1,234,567 Wh", "–", "19M0001")

@@ -1,0 +1,189 @@
+from typing import Any, get_args
+
+import pytest
+
+from aggregator.core.documents import Live
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.intake.status import Known
+from aggregator.store.port import Backlog
+from aggregator.support.device_state import Judgement, Reason, State
+from aggregator.support.diagnostics import Level
+from dashboard.pages.support import health_view
+from dashboard.text.languages import ENGLISH
+from tests.dashboard.homes import NOW, instant
+from tests.dashboard.support_desks import SAID, WELL, evidence
+
+
+def last_heard(at: int, behind: int = 0) -> Live:
+    return Live("cad-1", at - behind, at, 612, None, None, None)
+
+
+def sending(state: State, reason: Reason | None, since: int | None, live: Live | None) -> health_view.Answer:
+    return health_view.sending(evidence(judgement=Judgement(state, reason, since, 10), live=live), ENGLISH).answer
+
+
+def test_a_device_that_sends_says_since_when_it_does_without_a_gap() -> None:
+    since = instant("2026-11-17T13:10:00+00:00")
+    assert sending("sending", "on_time", since, WELL.live) == (
+        "good",
+        "Sending",
+        "A reading is expected every 10 s, and they come without a gap since 13:10 on Tuesday 17 November.",
+    )
+
+
+def test_a_device_without_a_gap_for_longer_than_is_known_says_so_without_a_date() -> None:
+    answer = sending("sending", "on_time", None, WELL.live)
+    assert answer.sentence == "A reading is expected every 10 s, and none is overdue."
+
+
+def test_a_clock_that_is_behind_is_no_good_state() -> None:
+    answer = sending("sending", "clock_behind", None, last_heard(NOW - 4, 75 * 60))
+    assert (answer.tone, answer.short) == ("warn", "Sending")
+    assert "1 h 15 min behind" in answer.sentence
+
+
+def test_a_late_device_says_since_when_and_what_is_usual() -> None:
+    answer = sending("late", "overdue", NOW - 90, last_heard(NOW - 90))
+    assert answer == (
+        "warn",
+        "Late since 14:18",
+        "For 1 min no reading has come; one is expected every 10 s.",
+    )
+
+
+def test_a_silent_device_says_since_when_and_what_that_means() -> None:
+    answer = sending("silent", "nothing_comes", NOW - 2 * HOUR, last_heard(NOW - 2 * HOUR))
+    assert (answer.tone, answer.short) == ("bad", "Silent since 12:20")
+    assert answer.sentence.startswith("For 2 h no reading has come; one is expected every 10 s. Nothing at all comes")
+
+
+def test_since_before_the_clocks_changed_names_the_zone() -> None:
+    answer = sending("silent", "nothing_comes", NOW - 40 * DAY_S, last_heard(NOW - 40 * DAY_S))
+    assert answer.short == "Silent since 15:20 on Wednesday 14 October (BST)"
+
+
+@pytest.mark.parametrize("reason", sorted(health_view.WHY))
+def test_each_reason_of_silence_is_said(reason: Reason) -> None:
+    assert health_view.WHY[reason] in sending("silent", reason, NOW - HOUR, last_heard(NOW - HOUR)).sentence
+
+
+def test_every_reason_has_words() -> None:
+    assert {*health_view.WHY, "on_time", "overdue", "clock_behind"} == set(get_args(Reason))
+    assert set(health_view.STATES) == set(health_view.TONES) == set(get_args(State))
+
+
+def test_a_device_never_heard_is_unknown_and_not_bad() -> None:
+    assert sending("never", None, None, None) == (
+        "unknown",
+        "Never heard",
+        "No reading has ever come from this device.",
+    )
+    assert "refused" in sending("never", "only_refused", None, None).sentence
+
+
+def test_the_last_reading_is_told_to_the_second_beside_what_is_expected() -> None:
+    facts = health_view.sending(WELL, ENGLISH).facts
+    assert facts == [("Last reading", "4 s ago", "14:20:00"), ("Expected", "every 10 s", "")]
+
+
+def test_a_clock_of_its_own_is_told_where_it_differs() -> None:
+    facts = health_view.sending(evidence(live=last_heard(NOW - 4, 3600)), ENGLISH).facts
+    assert facts[-1] == ("Its own clock then", "13:20:00", "")
+
+
+# the signal
+
+
+def signal_of(**different: Any) -> health_view.SignalView:  # noqa: ANN401 - any of its fields
+    known = Known(SAID._replace(**different), NOW - 8, {"v2.0.2": (NOW - 5 * DAY_S, NOW), "v1.8.13": (1, 2)})
+    return health_view.signal(evidence(known=known), [], ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("rssi", "lqi", "tone", "short"),
+    [
+        (-61, 180, "good", "Good"),
+        (-76, 180, "warn", "Fair"),
+        (-61, 59, "warn", "Fair"),
+        (-86, 180, "bad", "Weak"),
+        (-61, 29, "bad", "Weak"),
+        (None, 180, "good", "Good"),
+        (-90, None, "bad", "Weak"),
+        (None, None, "unknown", "Not known"),
+    ],
+)
+def test_a_signal_is_as_good_as_the_worse_of_its_figures(
+    rssi: int | None, lqi: int | None, tone: str, short: str
+) -> None:
+    answer = signal_of(rssi_dbm=rssi, lqi=lqi).answer
+    assert (answer.tone, answer.short) == (tone, short)
+
+
+def test_a_device_that_has_not_joined_has_no_good_signal() -> None:
+    assert signal_of(joined=False).answer[:2] == ("bad", "Not joined")
+
+
+def test_link_quality_is_no_percentage() -> None:
+    assert ("Link quality (LQI)", "180 of 255", "") in signal_of().facts
+
+
+def test_firmware_says_since_when_and_what_came_before() -> None:
+    note = next(fact.note for fact in signal_of().facts if fact.name == "Firmware")
+    assert note == "seen since 14:20 on Wednesday 18 November, before that v1.8.13"
+
+
+def test_a_device_that_says_nothing_about_itself_is_not_known_and_that_is_said() -> None:
+    view = health_view.signal(evidence(known=None), [], ENGLISH)
+    assert view.answer.tone == "unknown"
+    assert (view.facts, view.rssi, view.lqi) == ([], None, None)
+
+
+# the charts
+
+
+def charts(behind: int, waiting: int, *, is_right: bool = False) -> health_view.Charts:
+    levels = [Level("day", "2026-11-23", behind, is_right), Level("month", "2026-11", 0, True)]
+    backlog = Backlog(waiting, NOW - 90 if waiting else None)
+    return health_view.charts(evidence(levels=levels, backlog=backlog), ENGLISH)
+
+
+def test_charts_that_hold_what_the_readings_tell_are_good() -> None:
+    view = charts(0, 0, is_right=True)
+    assert view.answer[:2] == ("good", "Yes")
+    assert view.waiting == "Nothing waits in the waterfall."
+    assert view.levels[0] == ("Monday 23 November 2026", "up to date", "")
+
+
+def test_each_chart_says_when_it_last_changed_where_that_is_known() -> None:
+    day = Level("day", "2026-11-23", 0, True, NOW - 2)
+    month = Level("month", "2026-11", 600, False, NOW - 7200)
+    levels = health_view.charts(evidence(levels=[day, month, Level("year", "2026", 0, False)]), ENGLISH).levels
+    assert [fact.note for fact in levels] == ["changed 2 s ago", "changed 2 h ago", ""]
+
+
+def test_a_chart_behind_while_the_waterfall_works_is_only_late() -> None:
+    view = charts(600, 12)
+    assert view.answer[:2] == ("warn", "Behind")
+    assert view.levels[0].value == "10 min behind"
+    assert view.waiting == "12 changes wait in the waterfall, of all devices; the oldest for 1 min."
+
+
+def test_a_change_that_came_in_while_the_evidence_was_read_has_not_waited_yet() -> None:
+    view = health_view.charts(evidence(backlog=Backlog(1, NOW + 1)), ENGLISH)
+    assert view.waiting == "1 change waits in the waterfall, of all devices; the oldest for 0 s."
+
+
+def test_a_wrong_chart_for_which_nothing_waits_is_to_be_rebuilt() -> None:
+    view = charts(0, 0)
+    assert view.answer[:2] == ("bad", "Wrong")
+    assert view.levels[0].value == "not what its readings tell"
+
+
+def test_what_was_put_aside_comes_before_all_else() -> None:
+    view = health_view.charts(evidence(aside=["day 2026-11-17: damaged"]), ENGLISH)
+    assert view.answer[:2] == ("bad", "Put aside")
+    assert view.aside == ["day 2026-11-17: damaged"]
+
+
+def test_without_readings_there_is_nothing_to_carry() -> None:
+    assert health_view.charts(evidence(levels=[]), ENGLISH).answer.tone == "unknown"

@@ -1,0 +1,52 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.pages.support.payloads import LONGEST_PRETTY, pretty, shown
+
+
+@pytest.mark.parametrize(
+    ("payload", "seen"),
+    [
+        ('{"at": 4}', '{"at": 4}'),
+        ("a\x00b\x1b[31mc\x7f", "a\\x00b\\x1b[31mc\\x7f"),
+        ("one\ntwo\r\tthree", "one\ntwo\\x0d\\x09three"),
+        ("pay\u202efdp.exe", "pay\\u202efdp.exe"),
+        ("a\u200bb\ufeff", "a\\u200bb\\ufeff"),
+        ("\U000e0041", "\\U000e0041"),
+        ("Zähler £", "Zähler £"),
+    ],
+)
+def test_what_cannot_be_seen_is_shown_as_an_escape(payload: str, seen: str) -> None:
+    assert shown(payload) == seen
+
+
+@given(st.text())
+def test_whatever_was_sent_is_shown_in_characters_that_can_be_seen(payload: str) -> None:
+    assert all(letter.isprintable() or letter == "\n" for letter in shown(payload) + pretty(payload))
+
+
+def test_json_is_set_out() -> None:
+    assert pretty('{"device_id":"cad-1","power_w":[1,2]}').splitlines() == [
+        "{",
+        '  "device_id": "cad-1",',
+        '  "power_w": [',
+        "    1,",
+        "    2",
+        "  ]",
+        "}",
+    ]
+
+
+@pytest.mark.parametrize("payload", ["", '{"device_id":"cad-1","at":"2026-11-2', "nonsense", '{"a": NaN}', '"\ud800"'])
+def test_what_is_not_json_is_not_set_out(payload: str) -> None:
+    assert pretty(payload) == ""
+
+
+@pytest.mark.parametrize("payload", ["[" * 1024 + "]" * 1024, "[" * 250 + "]" * 250, '{"a":' * 400 + "1" + "}" * 400])
+def test_brackets_without_end_are_not_set_out_without_end(payload: str) -> None:
+    assert len(pretty(payload)) <= LONGEST_PRETTY
+
+
+def test_a_character_hidden_by_json_stays_visible() -> None:
+    assert "\u202e" not in pretty('{"name": "pay\\u202efdp"}')

@@ -1,0 +1,99 @@
+"""For tests of the desk: evidence of a device that is well, and a server with two homes and somebody who looks."""
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from aggregator.core.documents import Device, Live
+from aggregator.core.periods import HOUR
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.intake.refusals import Refusals
+from aggregator.intake.status import Known, Status
+from aggregator.settings import load
+from aggregator.store.port import Backlog, Store
+from aggregator.support import audit
+from aggregator.support.device_state import Covered, Hour, Judgement
+from aggregator.support.diagnostics import Evidence, Level
+from aggregator.waterfall.worker import drain
+from dashboard.accounts.users import SUPPORT
+from dashboard.app import create_app
+from tests.dashboard.homes import NOW
+from tests.dashboard.people import SECRET, Clock, browser, somebody, token_in
+
+DEVICE = Device(
+    "cad-1",
+    household="hh-1",
+    name="12 Acacia Road",
+    serial="WF123",
+    meter_point="2200012345678",
+    postcode="SW1A 1AA",
+)
+JUDGED = Judgement("sending", "on_time", None, 10)
+SAID = Status("cad-1", NOW - 8, -61, 180, "v2.0.2", "GLOW-IHD-02", True)
+WELL = Evidence(
+    DEVICE,
+    NOW,
+    Live("cad-1", NOW - 4, NOW - 4, 612, 1_234_567, None, None),
+    JUDGED,
+    [Hour(NOW - NOW % HOUR - back * HOUR, 360, 360) for back in range(167, -1, -1)],
+    [Covered(f"2026-11-{day:02d}", 1.0, 0.0, 0.0) for day in range(1, 24)],
+    Known(SAID, NOW - 8, {"v2.0.2": (NOW - 99 * HOUR, NOW)}),
+    [],
+    [],
+    [],
+    [],
+    Refusals({}, []),
+    [],
+    [Level("day", "2026-11-23", 0, True), Level("month", "2026-11", 0, True), Level("year", "2026", 0, True)],
+    Backlog(0, None),
+    [],
+)
+
+
+def evidence(**different: Any) -> Evidence:  # noqa: ANN401 - any of its fields
+    return replace(WELL, **different)
+
+
+# a server with a desk
+
+OTHER = replace(DEVICE, device_id="cad-2", household="hh-2", name="4 Harbour View", meter_point="2200099990001")
+PAGE = "/desk/device/cad-1"
+FORMS = ("note", "rebuild", "exchange", "bundle")
+
+
+def server_on(store: Store, clock: Clock) -> Flask:
+    """A server with two homes."""
+    store.put_device(DEVICE)
+    store.put_device(OTHER)
+    made: Flask = create_app(load({"WATTFALL_SECRET": SECRET}), store, clock).server
+    return made
+
+
+def staff_on(server: Flask, store: Store, email: str = "pat@desk.example") -> FlaskClient:
+    """The browser of somebody of the support desk."""
+    return browser(server, store, somebody(store, email, SUPPORT))
+
+
+def sent(store: Store, now: int, hours: int = 3, device_id: str = "cad-1") -> None:
+    """Readings every 10 s up to now."""
+    first = now - hours * 3600
+    readings = [Reading(device_id, at, 360, (at - first) // 10, None, None) for at in range(first, now, 10)]
+    ingest(store, readings, now, "Europe/London")
+    drain(store)
+
+
+def post(client: FlaskClient, address: str, **fields: str) -> TestResponse:
+    """Send the form at an address."""
+    return client.post(address, data={"csrf": token_in(client.get(address).text), **fields})
+
+
+def look_up(client: FlaskClient, reason: str = "ticket 4711") -> TestResponse:
+    return post(client, PAGE, suggested="", reason=reason)
+
+
+def actions(store: Store) -> list[str]:
+    return [entry.action for entry in audit.entries(store, device_id="cad-1")]

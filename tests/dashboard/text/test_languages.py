@@ -1,0 +1,76 @@
+"""Every sentence of the screens is found in the code, and each catalogue has it, with the same values filled in."""
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from babel.messages import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from dashboard.text.languages import CATALOGUES
+
+DASHBOARD = Path(__file__).parents[3] / "dashboard"
+KEYWORDS = {"say": None, "text": None, "count": (1, 2)}
+METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
+Sentence = str | tuple[str, ...]
+
+
+def said() -> dict[Sentence, str]:
+    """Each sentence of the code, and where it stands."""
+    options = {"**/templates/**.html": {"silent": "false"}}
+    found = extract_from_dir(str(DASHBOARD), METHODS, options, keywords=KEYWORDS)
+    return {sentence: f"{name}:{line}" for name, line, sentence, *_ in found if sentence}
+
+
+def catalogue(code: str) -> Catalog:
+    with (files("dashboard.text") / "catalogues" / f"{code}.po").open("rb") as source:
+        return read_po(source, locale=code, abort_invalid=True)
+
+
+def values(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
+
+
+def forms(sentence: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (sentence,) if isinstance(sentence, str) else tuple(sentence or ())
+
+
+def pairs(code: str) -> Iterator[tuple[str, str]]:
+    """Each English sentence beside its translation."""
+    for message in catalogue(code):
+        if message.id:
+            yield from zip(forms(message.id), forms(message.string), strict=True)
+
+
+def test_the_code_says_something() -> None:
+    assert len(said()) > 100
+    assert ("{number} day", "{number} days") in said()
+
+
+@pytest.mark.parametrize("code", CATALOGUES)
+def test_every_sentence_is_translated(code: str) -> None:
+    known = {forms(message.id) for message in catalogue(code) if all(forms(message.string))}
+    assert [(sentence, place) for sentence, place in said().items() if forms(sentence) not in known] == []
+
+
+@pytest.mark.parametrize("code", CATALOGUES)
+def test_no_translation_outlives_its_sentence(code: str) -> None:
+    present = set(map(forms, said()))
+    assert [message.id for message in catalogue(code) if message.id and forms(message.id) not in present] == []
+
+
+@pytest.mark.parametrize("code", CATALOGUES)
+def test_a_translation_fills_in_the_same_values(code: str) -> None:
+    assert [pair for pair in pairs(code) if values(pair[0]) != values(pair[1])] == []
+
+
+@pytest.mark.parametrize("code", CATALOGUES)
+def test_a_translation_keeps_the_spaces_and_signs_at_its_ends(code: str) -> None:
+    def ends(sentence: str) -> tuple[bool, bool, bool]:
+        return sentence.startswith(" "), sentence.endswith(" "), bool(re.search(r"[.!?]$", sentence))
+
+    assert [pair for pair in pairs(code) if ends(pair[0]) != ends(pair[1])] == []

@@ -1,0 +1,392 @@
+"""How long an answer stays, who shares it, and what becomes of it when the cache goes away."""
+
+import logging
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from flask_caching.backends.base import BaseCache
+
+from aggregator.core import periods
+from aggregator.core.documents import Device, Document
+from aggregator.core.errors import StoreAway
+from aggregator.store.port import Store
+from dashboard.web.cache import REDIS_PAUSE_S, Kept, Memory, open_cache, weigh
+from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, Data
+from tests.dashboard import homes
+from tests.dashboard.people import MEMBER, at_home, dashboard
+from tests.servers import free_port
+
+POLL_S = 10
+ROOT = Path(__file__).parents[3]
+LONG_AGO = 2 * CLOSED_S
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = homes.NOW
+
+    def __call__(self) -> int:
+        return self.at
+
+
+class Ledger(BaseCache):
+    """A cache that keeps everything, and for how long it should have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, Any] = {}
+        self.seconds: dict[str, int] = {}
+        self.fault: Exception | None = None
+        self.asked = 0
+
+    def get(self, key: str) -> object:
+        self._answer()
+        return self.held.get(key)
+
+    def set(self, key: str, value: object, timeout: Any = None) -> bool:  # noqa: ANN401 - as the base has it
+        self._answer()
+        self.held[key], self.seconds[key] = value, timeout
+        return True
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.fault:
+            raise self.fault
+
+
+class Counting:
+    """A store that counts what is asked of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def ask(*arguments: object, **options: object) -> object:
+            self.asked[name] += 1
+            return getattr(self._store, name)(*arguments, **options)
+
+        return ask
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def data(furnished: Store, clock: Clock, ledger: Ledger) -> Data:
+    return Data(furnished, Kept(ledger), clock)
+
+
+def known(data: Data, device_id: str, clock: Clock) -> Device:
+    """A device whose tariff stands for long."""
+    device = data.device(MEMBER, device_id)
+    assert device
+    data.document(device, "year", "2026")
+    clock.at += LONG_AGO
+    return device
+
+
+def stays(ledger: Ledger, kind: str, *rest: object) -> int:
+    """For how long the one answer of a kind that was kept last stays, seconds."""
+    keys = [key for key in ledger.seconds if key.startswith(f"('{kind}'") and all(repr(part) in key for part in rest)]
+    return ledger.seconds[keys[-1]]
+
+
+# how long
+
+
+def test_the_live_state_is_a_second_old_at_most(data: Data, clock: Clock, ledger: Ledger) -> None:
+    data.live(known(data, "cad-1", clock))
+    assert stays(ledger, "live") == LIVE_S == 1
+
+
+@pytest.mark.parametrize(("level", "period"), [("day", "2026-11-23"), ("month", "2026-11"), ("year", "2026")])
+def test_a_period_that_goes_on_is_younger_than_a_poll(
+    data: Data, clock: Clock, ledger: Ledger, level: str, period: str
+) -> None:
+    assert data.document(known(data, "cad-1", clock), level, period)
+    assert stays(ledger, "document", level, period) == OPEN_S < POLL_S
+
+
+@pytest.mark.parametrize(("level", "period"), [("day", "2026-11-22"), ("month", "2026-10")])
+def test_a_whole_period_that_is_over_stays_for_long(
+    data: Data, clock: Clock, ledger: Ledger, level: str, period: str
+) -> None:
+    assert data.document(known(data, "cad-1", clock), level, period)
+    assert stays(ledger, "document", level, period) == CLOSED_S >= 3600
+
+
+def test_a_period_with_gaps_may_still_be_filled(data: Data, clock: Clock, ledger: Ledger) -> None:
+    device = known(data, "cad-patchy", clock)
+    clock.at += periods.DAY_S
+    assert data.document(device, "day", "2026-11-23")
+    assert stays(ledger, "document", "2026-11-23") == GAPS_S
+
+
+def test_a_period_without_data_may_get_some_at_any_time(data: Data, clock: Clock, ledger: Ledger) -> None:
+    assert data.document(known(data, "cad-1", clock), "day", "2024-05-05") is None
+    assert stays(ledger, "document", "2024-05-05") == OPEN_S
+
+
+def test_many_periods_at_once_stay_as_long_as_the_last_of_them(data: Data, clock: Clock, ledger: Ledger) -> None:
+    device = known(data, "cad-1", clock)
+    assert len(data.documents(device, "day", "2026-11-01", "2026-11-30")) == 23
+    assert stays(ledger, "documents", "2026-11-30") == OPEN_S
+    assert len(data.documents(device, "day", "2026-10-01", "2026-10-31")) == 31
+    assert stays(ledger, "documents", "2026-10-31") == GAPS_S
+
+
+def test_a_new_tariff_forgets_every_chart_at_once(furnished: Store, clock: Clock, ledger: Ledger) -> None:
+    counting = Counting(furnished)
+    data = Data(counting, Kept(ledger), clock)  # type: ignore[arg-type] # it answers what the store answers
+    device = known(data, "cad-1", clock)
+    for one in (device, device, replace(device, tariff="{}"), replace(device, timezone="UTC")):
+        data.document(one, "day", "2026-11-22")
+    assert counting.asked["document"] == 1 + 3  # the year of `known`, and each state of the device once
+
+
+def test_a_chart_stays_no_longer_than_its_tariff_stands_already(data: Data, clock: Clock, ledger: Ledger) -> None:
+    device = replace(known(data, "cad-1", clock), tariff="{}")
+    data.document(device, "month", "2026-10")
+    assert stays(ledger, "document", "2026-10") == OPEN_S  # the worker may not have priced it yet
+    clock.at += 100
+    data.document(device, "month", "2026-09")
+    assert stays(ledger, "document", "2026-09") == 100
+    clock.at += CLOSED_S
+    data.document(device, "month", "2026-08")
+    assert stays(ledger, "document", "2026-08") == CLOSED_S
+
+
+def test_a_tariff_that_is_taken_back_brings_back_no_chart_of_before(data: Data, clock: Clock, ledger: Ledger) -> None:
+    device = known(data, "cad-1", clock)
+    for one in (device, replace(device, tariff="{}"), device):
+        clock.at += 1
+        data.document(one, "day", "2026-11-22")
+    assert sum("2026-11-22" in key for key in ledger.held) == 3
+
+
+# who
+
+
+def test_a_cached_chart_is_not_shown_to_whom_the_device_is_gone(furnished: Store) -> None:
+
+    class Registry(Counting):
+        is_known = True
+
+        def device(self, device_id: str) -> Device | None:
+            return furnished.device(device_id) if self.is_known else None
+
+    registry = Registry(furnished)
+    client = at_home(registry)  # type: ignore[arg-type]
+    address = "/d/cad-1/day/2026-11-22.json"
+    assert client.get(address).status_code == 200
+    registry.is_known = False
+    assert client.get(address).status_code == 404
+    assert registry.asked["document"] == 1
+
+
+def test_no_devices_name_reaches_what_is_kept_of_another(store: Store, clock: Clock) -> None:
+    cache = open_cache(Flask("one"), "")
+    data = Data(store, cache, clock)
+    for name in ("a", "a 2026", "a', '2026", "A"):
+        store.put_device(Device(name, household=homes.HOUSEHOLD))
+        store.put_live([homes.live(name, len(name))])
+    for _ in range(2):
+        for name in ("a", "a 2026", "a', '2026", "A"):
+            live = data.live(Device(name))
+            assert live
+            assert live.device_id == name
+
+
+def test_many_viewers_of_one_device_are_one_read() -> None:
+    kept, begun, released, reads = Kept(Ledger()), Event(), Event(), Counter[str]()
+
+    def read() -> str:
+        reads["all"] += 1
+        begun.set()
+        assert released.wait(10)
+        return "chart"
+
+    answers: list[str] = []
+    viewers = [Thread(target=lambda: answers.append(kept.read("key", read, lambda _: 9))) for _ in range(8)]
+    viewers[0].start()
+    assert begun.wait(10)
+    for viewer in viewers[1:]:
+        viewer.start()
+    time.sleep(0.1)  # all of them ask while the first one reads
+    released.set()
+    for viewer in viewers:
+        viewer.join()
+    assert answers == ["chart"] * 8
+    assert reads["all"] == 1
+
+
+def test_a_read_that_fails_is_not_kept() -> None:
+    kept = Kept(Ledger())
+
+    def fail() -> str:
+        raise StoreAway("the store is busy")
+
+    with pytest.raises(StoreAway):
+        kept.read("key", fail, lambda _: 9)
+    assert kept.read("key", lambda: "chart", lambda _: 9) == "chart"
+
+
+# a cache that is away
+
+
+def test_a_cache_that_is_away_is_said_once_left_alone_for_a_while_and_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ledger, now = Ledger(), [1000.0]
+    kept = Kept(ledger, (OSError,), lambda: now[0])
+    ledger.fault = ConnectionRefusedError("nobody listens")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            assert kept.read("key", lambda: "from the store", lambda _: 9) == "from the store"
+        assert ledger.asked == 1
+        now[0] += REDIS_PAUSE_S
+        assert kept.get("key") is None
+        assert ledger.asked == 2
+        ledger.fault = None
+        now[0] += REDIS_PAUSE_S
+        kept.set("key", "kept", 9)
+        assert kept.get("key") == "kept"
+    assert [record.message for record in caplog.records] == [
+        "the cache is away, reading from the store: nobody listens",
+        "the cache is back",
+    ]
+
+
+def test_a_fault_of_our_own_is_not_taken_for_an_absence() -> None:
+    ledger = Ledger()
+    ledger.fault = KeyError("a bug")
+    with pytest.raises(KeyError):
+        Kept(ledger, (OSError,)).get("key")
+
+
+# Redis
+
+
+@contextmanager
+def running_redis(port: int, folder: Path) -> Iterator[None]:
+    """A Redis of our own, which forgets everything when it ends."""
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port) as client:
+            deadline = time.monotonic() + 60
+            while not answers(client):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def documents_of(store: Store, url: str) -> tuple[Document | None, Counter[str]]:
+    """A chart as a process with that cache reads it, and what it asked the store."""
+    counting = Counting(store)
+    data = Data(counting, open_cache(Flask("one"), url), lambda: homes.NOW)  # type: ignore[arg-type]
+    device = data.device(MEMBER, "cad-1")
+    assert device
+    data.live(device)
+    return data.document(device, "day", "2026-11-22"), counting.asked
+
+
+def test_what_one_process_has_read_another_does_not_read_again(furnished: Store, port: int, tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{port}"
+    with running_redis(port, tmp_path):
+        arguments = ["-m", "tests.dashboard.cache_reader", f"sqlite:///{tmp_path}/homes.db", url]
+        other = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=ROOT)
+        document, asked = documents_of(furnished, url)
+        with redis.Redis(port=port) as client:
+            keys = {key.decode() for key in client.scan_iter()}
+    assert document == furnished.document("day", "cad-1", "2026-11-22")
+    assert document
+    assert int(other.stdout) == document.total.import_wh
+    assert asked["document"] == 0
+    assert asked["device"] == 1  # access is asked in each process, every time
+    assert {key.split("(")[0] for key in keys} == {f"wattfall {version('wattfall')} "}
+
+
+def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
+    furnished: Store, port: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.web.cache.REDIS_PAUSE_S", 0)
+    counting = Counting(furnished)
+    app = dashboard(counting, WATTFALL_CACHE=f"redis://127.0.0.1:{port}")  # type: ignore[arg-type]
+    client = at_home(counting, app)  # type: ignore[arg-type]
+
+    def reads() -> int:
+        counting.asked.clear()
+        assert client.get("/d/cad-1/day/2026-11-22.json").get_json()["import_wh"]
+        return counting.asked["document"]
+
+    assert [reads(), reads()] == [1, 1]  # it is not there yet
+    with running_redis(port, tmp_path):
+        assert [reads(), reads()] == [1, 0]
+    assert [reads(), reads()] == [1, 1]
+    with running_redis(port, tmp_path):
+        assert [reads(), reads()] == [1, 0]
+    said = [record.message.partition(",")[0] for record in caplog.records if record.name == "dashboard.web.cache"]
+    assert said == ["the cache is away", "the cache is back"] * 2
+
+
+def test_a_full_memory_lets_the_oldest_go_and_keeps_to_its_weight() -> None:
+    memory = Memory(threshold=3)
+    for key in "abcde":
+        memory.set(key, (key,), 60)
+    assert [memory.get(key) for key in "abcde"] == [None, None, ("c",), ("d",), ("e",)]
+    memory.set("c", ("again",), 60)
+    memory.set("f", ("f",), 60)
+    assert [memory.get(key) for key in "cdef"] == [("again",), None, ("e",), ("f",)]
+
+
+def test_a_chart_weighs_as_much_as_it_has_parts() -> None:
+    day = Document(
+        "day", "cad-1", "2026-11-22", homes.LONDON, {f"s{half:02d}": homes.measured(9) for half in range(48)}
+    )
+    assert weigh((day,)) == 49
+    assert weigh(([day, day],)) == 98
+    assert (weigh(None), weigh((None,)), weigh(())) == (1, 1, 1)
+
+
+def test_what_is_kept_in_memory_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory(threshold=100)
+    memory.set("a", (1,), 10)
+    later = time.time() + 11
+    monkeypatch.setattr("cachelib.simple.time", lambda: later)
+    assert memory.get("a") is None

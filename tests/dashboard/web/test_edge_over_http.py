@@ -1,0 +1,247 @@
+"""The edge against the real address, over a real connection: what goes over the wire, and what each answer means."""
+
+import gzip
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+from werkzeug.serving import make_server
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import HALF_HOUR, HOUR, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.edge.edge_report import ALONE
+from aggregator.intake.edge.ingest_client import BLOCK, JSON, LONGEST_WAIT_S, Fate, HttpUplink
+from aggregator.intake.formats import block
+from aggregator.intake.tokens import end_tokens, new_token
+from aggregator.store.port import Store
+from dashboard.server import create_ingest_server
+from dashboard.web.ingest_endpoint import Door
+from tests.aggregator.intake.formats.messages import TELEGRAM, sealed
+
+NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the beginning of a half hour that is over
+
+
+@pytest.fixture
+def address(store: Store) -> Iterator[str]:
+    """`wattfall ingest-server`'s app on a free port, where it is always the same time."""
+    store.put_device(Device("cad-1"))
+    door = Door(store, "UTC", lambda: NOW + HALF_HOUR)
+    server = make_server("127.0.0.1", 0, create_ingest_server(store, "UTC", door), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def uplink(address: str, store: Store) -> Iterator[HttpUplink]:
+    opened = HttpUplink(address, new_token(store, "cad-1", NOW))
+    yield opened
+    opened.close()
+
+
+def half_hour() -> list[Reading]:
+    """180 readings of a home with a noisy power and a register that follows it, as the simulator's homes have it."""
+    chance, watt_seconds, found = Random(1), 4_120_317 * 3600, []
+    for at in range(NOW, NOW + HALF_HOUR, 10):
+        power = int(chance.lognormvariate(5.8, 1.0))
+        watt_seconds += power * 10
+        found.append(Reading("cad-1", at, power, watt_seconds // 3600, 12_004, "23W1234567"))
+    return found
+
+
+def test_a_half_hour_of_180_readings_is_at_most_1200_bytes_on_the_wire_its_answer_included(
+    uplink: HttpUplink, store: Store
+) -> None:
+    assert uplink.send(block.write(half_hour()), BLOCK).fate is Fate.KEPT
+    assert store.readings("cad-1", NOW, NOW) == half_hour()
+    assert 500 < uplink.sent.size <= 1200
+
+
+def test_a_reading_by_itself_is_as_large_as_the_report_has_it(uplink: HttpUplink) -> None:
+    for reading in half_hour()[:20]:
+        item = reading._asdict() | {"at": iso_utc(reading.at)}
+        assert uplink.send(orjson.dumps(item), JSON).fate is Fate.KEPT
+    assert uplink.sent.size / 20 == pytest.approx(ALONE, rel=0.1)
+
+
+def test_each_answer_is_what_it_means_for_the_sender(uplink: HttpUplink, store: Store, address: str) -> None:
+    assert uplink.send(b"cad-1 5\n", BLOCK).fate is Fate.REFUSED
+    assert uplink.send(bytes(2_000_000), JSON).fate is Fate.REFUSED
+    for _ in range(300):
+        answer = uplink.send(b"", JSON)
+    assert (answer.fate, answer.wait_s > 0) == (Fate.LATER, True)
+    end_tokens(store, "cad-1")
+    assert uplink.send(b"", JSON).fate is Fate.NO_ENTRY
+    elsewhere = HttpUplink(f"{address}/elsewhere", uplink.token)
+    assert elsewhere.send(b"", JSON).fate is Fate.LATER  # a proxy's own page means nothing
+    elsewhere.close()
+
+
+PORTAL = b"<html>Accept the terms</html>"
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    """Something in between that answers in Wattfall's place."""
+
+    protocol_version = "HTTP/1.1"
+    status, headers_more, body = 200, {}, PORTAL  # type: ignore[var-annotated]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.status)
+        for name, value in {"Content-Length": str(len(self.body)), **self.headers_more}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):  # nobody may want all of it
+            self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, {}, PORTAL),
+        (202, {}, PORTAL),
+        (202, {}, b"[" * 100_000),
+        (302, {"Location": "http://127.0.0.1:9/"}, b""),
+        (400, {}, b'{"message": "Bad Request"}'),
+        (400, {}, b'{"reasons": 5}'),
+        (400, {}, b'{"reason": ["x"], "detail": {}}'),
+        (413, {}, PORTAL),
+        (429, {"Retry-After": "99999999"}, b""),
+        (503, {"Retry-After": "soon"}, PORTAL),
+        (202, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000), mtime=0)),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_answers_in_the_servers_place_means_later(status: int, headers: dict[str, str], body: bytes) -> None:
+    handler = type("Handler", (Nonsense,), {"status": status, "headers_more": headers, "body": body})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    uplink = HttpUplink(f"http://127.0.0.1:{server.server_port}", f"wattfall.cad-1.{'x' * 43}")
+    answer = uplink.send(b"[]", JSON)
+    assert answer.fate is Fate.LATER
+    assert answer.wait_s <= LONGEST_WAIT_S
+    uplink.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpUplink) -> None:
+    ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
+    assert uplink.send(block.write([ahead]), BLOCK).fate is Fate.EARLY
+
+
+def test_a_server_out_of_reach_is_for_later(store: Store) -> None:
+    uplink = HttpUplink("http://127.0.0.1:9", new_token(store, "cad-1", NOW))
+    assert uplink.send(b"", JSON).fate is Fate.LATER
+
+
+@pytest.mark.parametrize("url", ["", "energy.example.org", "http://energy.example.org", "https://", "ftp://x"])
+def test_a_token_goes_over_https_only(url: str, store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        HttpUplink(url, new_token(store, "cad-1", NOW))
+
+
+def test_without_a_token_it_says_where_to_get_one() -> None:
+    with pytest.raises(ConfigurationError, match="wattfall device token"):
+        HttpUplink("https://energy.example.org", "")
+
+
+def test_a_token_is_in_no_text(uplink: HttpUplink) -> None:
+    assert uplink.token not in repr(uplink)
+
+
+def test_the_command_keeps_sends_and_says_what_it_saved(address: str, store: Store, tmp_path: Path) -> None:
+    first = NOW - 3 * HOUR  # all of it is over, and due
+    lines = b"".join(
+        orjson.dumps({"at": iso_utc(at), "power_w": 300, "import_wh": at // 12}) + b"\n"
+        for at in range(first, first + 2 * HALF_HOUR, 10)
+    )
+    environ = {**os.environ, "WATTFALL_TOKEN": new_token(store, "cad-1", NOW)}
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard.commands.main",
+        "edge",
+        "--source",
+        "-",
+        "--to",
+        address,
+        "--data",
+        str(tmp_path),
+    ]
+    ended = subprocess.run(command, input=lines + b"{cut\n", capture_output=True, env=environ, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert b"360 readings kept; sent 2 half hours" in ended.stdout
+    assert b"0 half hours wait" in ended.stdout
+    assert len(store.readings("cad-1", first, first + HALF_HOUR)) == 360
+    assert environ["WATTFALL_TOKEN"].encode() not in ended.stdout + ended.stderr
+    again = subprocess.run(command, input=lines, capture_output=True, env=environ, timeout=60, check=False)
+    assert b"0 readings kept; sent 0 half hours" in again.stdout
+
+
+def test_telegrams_on_standard_input_are_taken_whole(address: str, store: Store, tmp_path: Path) -> None:
+    environ = {**os.environ, "WATTFALL_TOKEN": new_token(store, "cad-1", NOW)}
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard.commands.main",
+        "edge",
+        "--source",
+        "-",
+        "--format",
+        "dsmr",
+        "--to",
+        address,
+    ]
+    telegram = sealed(TELEGRAM)
+    log = telegram[50:] + telegram + telegram.replace(b"\r\n", b"\n")
+    ended = subprocess.run(
+        [*command, "--data", str(tmp_path)], input=log, capture_output=True, env=environ, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert b"1 readings kept; sent 1 half hours" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ([], b"--to"),
+        (["--to", "http://x/"], b"https://"),
+        (["--to", "https://x/"], b"WATTFALL_TOKEN"),
+    ],
+)
+def test_wrong_options_are_one_line_that_names_the_mend(tmp_path: Path, options: list[str], mend: bytes) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard.commands.main",
+        "edge",
+        "--data",
+        str(tmp_path),
+        "--source",
+        "-",
+        *options,
+    ]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (2, 1)
+    assert mend in ended.stderr

@@ -1,0 +1,45 @@
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.web.safe_redirect import onward, sign_in_url
+
+EVIL = [
+    *("//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "\\/evil.example"),
+    *("https:evil.example", "https://evil.example", "HTTPS:/evil.example", "javascript:alert(1)", "data:text/html,x"),
+    *("/\t/evil.example", "/\n/evil.example", "/\r//evil.example", " //evil.example", "/d/a\\..\\..//evil"),
+    *("/%0d\n//evil", "/d/cad-1\r\nSet-Cookie: a=b", "/d/cad-1\x00", "/ü", "", "evil", "?x", "#x", "/" + "x" * 2000),
+    *("/sign-out", "/sign-in", "/sign-out-everywhere", "/_dash-layout"),
+    *(None, 17, ["/d/cad-1"]),
+]
+
+
+@pytest.mark.parametrize("address", EVIL)
+def test_what_is_no_page_of_this_site_leads_to_the_start_page(address: object) -> None:
+    assert onward(address) == "/"
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/d/cad-1", "/d/cad-1/month/2026-11?unit=money&compare=year", "/%2f%2fevil.example", "/account"]
+)
+def test_a_page_of_this_site_is_kept(address: str) -> None:
+    assert onward(address) == address
+
+
+@given(st.text(alphabet="/\\:.%?#@ \t\r\nhtpsevil\x00", max_size=20))
+def test_whatever_is_asked_for_stays_on_this_site(address: str) -> None:
+    """A browser takes backslashes for slashes, and leaves control characters and spaces at the ends out."""
+    found = onward(address)
+    as_browsers_read = "".join(letter for letter in found if letter > " ").replace("\\", "/")
+    assert (urlsplit(as_browsers_read).scheme, urlsplit(as_browsers_read).netloc) == ("", "")
+    assert as_browsers_read.startswith("/")
+
+
+def test_the_way_to_sign_in_knows_where_to_go_on() -> None:
+    address = "/d/cad-1/month?unit=money&x=%0a"
+    url = sign_in_url(address)
+    assert parse_qs(urlsplit(url).query)["next"] == [address]
+    assert sign_in_url("/") == sign_in_url("//evil.example") == "/sign-in"
+    assert quote("?", safe="") in url
