@@ -11,21 +11,19 @@ from aggregator.core.errors import StoreAway
 from aggregator.settings import Settings
 from aggregator.store.port import Store
 from dashboard.accounts.access import viewer
-from dashboard.accounts.passwords import Passwords
+from dashboard.accounts.users import Passwords
 from dashboard.charts.view import View
-from dashboard.pages.account import auth_setup
+from dashboard.pages.account import account_page
 from dashboard.pages.household import downloads, slots
 from dashboard.pages.household.page import INDEX, layout
 from dashboard.pages.household.page_callbacks import live, screen
 from dashboard.pages.support import support_pages as desk
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.text.languages import requested
-from dashboard.web import ingest_endpoint, static
+from dashboard.web import ingest_endpoint, responses
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import Data
-from dashboard.web.compression import compress
-from dashboard.web.headers import hashes, secure
+from dashboard.web.responses import compress, hashes, requested, secure
 
 POLL_MS = 10_000  # a reading comes every 10 s
 
@@ -44,22 +42,22 @@ def create_app(
         "dashboard",
         title="Wattfall",
         update_title="",
-        assets_folder=str(static.folder()),
+        assets_folder=str(responses.folder()),
         assets_ignore=r"\.(css|js)$",  # the page has them joined
         use_pages=False,
-        index_string=static.fingerprinted(INDEX),
+        index_string=responses.fingerprinted(INDEX),
         health_endpoint="health",
         on_error=tell,
     )
     app.layout = lambda: layout(poll_ms, requested())
-    auth_setup.install(app.server, settings, store, Passwords())
+    account_page.install(app.server, settings, store, Passwords())
     data = Data(store, open_cache(app.server, settings.cache), clock)
     register(app, data)
     downloads.register(app.server, data)
     tariff_page.register(app.server, data, store)
     desk.register(app.server, data, store)
     ingest_endpoint.register(app.server, ingest_endpoint.Door(store, settings.timezone))
-    static.serve(app.server)
+    responses.serve(app.server)
     compress(app.server)  # after the headers: the last to be registered is the first to run
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app

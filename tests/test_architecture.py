@@ -1,139 +1,81 @@
-"""Lines that the code keeps to, held by reading its imports."""
+"""The shape of the house: pure rooms, few and full modules, one name for one thing. Import-linter holds the imports."""
 
 import ast
+from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for package in ("aggregator", "dashboard")
-    for path in (ROOT / package).rglob("*.py")
-}
-PURE = [
-    *(
-        f"aggregator.{name}"
-        for name in (
-            *("periods", "readings", "blocks", "bodies", "energy", "power", "documents", "tables", "costs", "search"),
-            *("money", "tariffs", "rates", "bills", "prices"),
-            *("marks", "gaps", "sending", "register_steps", "audit_entry", "desk_tables"),
-            *("simulator", "households", "appliances", "simulated_tariffs", "simulated_statuses", "simulated_faults"),
-            *("sources.canonical", "sources.block", "sources.formats", "sources.base", "sources.local_time"),
-            *("sources.glow", "sources.glow_hex", "sources.dsmr", "sources.shelly", "sources.tasmota"),
-            *("sources.columns", "sources.row_times", "sources.local_order", "sources.rows", "sources.octopus"),
-            *("history", "import_rows", "counters"),
-            *("store.items", "store.merges", "store.prices", "store.steps", "store.address"),
-        )
-    ),
-    *(
-        f"dashboard.{name}"
-        for name in (
-            *("view", "words", "labels", "charts", "sentences", "figures", "tiles", "columns", "numbers", "navigation"),
-            *("power", "hour", "habits", "signal", "desk.reasons"),
-            *("rows", "pictures"),
-            *("crumbs", "heat", "heat_grid", "cumulative", "cumulative_figure"),
-            *("users", "onward"),
-            *("tariff_fields", "tariff_form", "tariff_words", "tariff_preview", "tariff_view"),
-        )
-    ),
-]
-OUTSIDE = {
-    *("os", "pathlib", "shutil", "tempfile", "glob", "subprocess", "signal", "select", "platformdirs"),
-    *("socket", "ssl", "http", "urllib.request", "requests", "boto3", "botocore", "sqlite3", "flask", "flask_caching"),
-    *("time", "threading", "concurrent", "asyncio", "secrets", "uuid", "logging", "click"),
-}
+PURE = ("aggregator/core/", "aggregator/tariffs/", "aggregator/intake/formats/", "dashboard/charts/", "dashboard/text/")
 CLOCKS_AND_FILES = {"now", "today", "utcnow", "open", "print", "input"}
-DEMO = {
-    "aggregator.demo.households",
-    "aggregator.demo.simulator",
-    "aggregator.demo.simulated_tariffs",
-}  # made up, from a seed
+CATALOGUES = "dashboard/text/language.py"  # reads the words of a language, once
+SHORT_CONCEPTS: set[str] = set()  # modules under SLIVER_LINES that are a concept of their own
+SLIVER_LINES = 40
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @cache
-def tree(module: str) -> ast.Module:
-    return ast.parse(MODULES[module].read_text())
+def sources() -> dict[str, str]:
+    """The text of every product module, by its path from the root."""
+    paths = [path for package in ("aggregator", "dashboard") for path in (ROOT / package).rglob("*.py")]
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 
 
-def imports(module: str) -> set[str]:
-    """Every name that a module imports: `a.b` and `a.b.c` for `from a.b import c`."""
-    found = set()
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.module, f"{module} imports by a relative name"
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every product module but the `__init__` of a room."""
+    return {path: ast.parse(text) for path, text in sources().items() if not path.endswith("/__init__.py")}
 
 
-def reached(module: str) -> set[str]:
-    """A module, and those of ours that it needs: not what only opens the package that they are in."""
-    seen, waiting = set[str](), [module]
-    while waiting:
-        one = waiting.pop()
-        if one not in seen:
-            seen.add(one)
-            waiting += [name for name in imports(one) if name in MODULES and MODULES[name].name != "__init__.py"]
-    return seen
+def functions(tree: ast.Module) -> Iterator[tuple[Function, int]]:
+    """Every function with its length in lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, Function):
+            yield node, (node.end_lineno or 0) - node.lineno + 1
 
 
-def within(names: set[str], packages: set[str]) -> set[str]:
-    return {name for name in names if any(f"{name}.".startswith(f"{package}.") for package in packages)}
+def called(tree: ast.Module) -> set[str]:
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {getattr(one, "attr", "") or getattr(one, "id", "") for one in calls}
 
 
-def functions(module: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+def test_a_pure_module_asks_no_clock_and_opens_no_file() -> None:
+    pure = {path: called(tree) & CLOCKS_AND_FILES for path, tree in modules().items() if path.startswith(PURE)}
+    assert {path: calls for path, calls in pure.items() if calls} == {CATALOGUES: {"open"}}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] == "aggregator"])
-def test_the_aggregator_knows_no_screen(module: str) -> None:
-    assert within(imports(module), {"dashboard", "dash", "plotly", "flask", "flask_caching"}) == set()
+def test_the_house_has_few_modules_and_a_room_at_most_twelve() -> None:
+    assert len(sources()) <= 150
+    rooms = Counter(path.rpartition("/")[0] for path in modules())
+    assert {room: count for room, count in rooms.items() if count > 12} == {}
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_a_pure_module_reaches_nothing_outside(module: str) -> None:
-    assert {one: outside for one in reached(module) if (outside := within(imports(one), OUTSIDE))} == {}
+def test_every_room_says_what_belongs_there_and_where_to_begin() -> None:
+    rooms = {path: text for path, text in sources().items() if path.endswith("/__init__.py")}
+    docstrings = {path: ast.get_docstring(ast.parse(text)) or "" for path, text in rooms.items()}
+    assert [path for path, text in docstrings.items() if "Begin with" not in text or "mport" not in text] == []
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_a_pure_module_asks_no_clock_and_opens_no_file(module: str) -> None:
-    calls = [node.func for one in reached(module) for node in ast.walk(tree(one)) if isinstance(node, ast.Call)]
-    names = {
-        func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-        for func in calls
-    }
-    assert names & CLOCKS_AND_FILES == set()
+def test_a_module_name_occurs_once_in_a_package_and_a_class_name_once_in_all() -> None:
+    names = Counter((path.split("/")[0], path.rpartition("/")[2]) for path in modules())
+    assert [name for name, count in names.items() if count > 1] == []
+    classes = Counter(
+        node.name
+        for tree in modules().values()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in classes.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_a_pure_module_draws_lots_only_for_the_demo_and_from_a_seed(module: str) -> None:
-    drawn = within(imports(module), {"random"})
-    assert drawn <= ({"random", "random.Random"} if module in DEMO else set())
-    seeded = [
-        node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Random"
-    ]
-    assert all(node.args for node in seeded)
+def test_a_module_is_a_few_screens_and_no_sliver() -> None:
+    lengths = {path: len(sources()[path].splitlines()) for path in modules()}
+    assert {path: lines for path, lines in lengths.items() if lines > 320} == {}
+    assert {path for path, lines in lengths.items() if lines < SLIVER_LINES} == SHORT_CONCEPTS
 
 
-def test_only_the_doors_know_aws_sqlite_and_brokers() -> None:
-    doors = {
-        "boto3": {"aggregator.aws.clients", "aggregator.store.dynamodb.dynamo_client"},
-        "botocore": {"aggregator.aws.clients", "aggregator.store.dynamodb.dynamo_client"},
-        "sqlite3": {"aggregator.store.sqlite.sqlite_file"},
-        "paho": {"aggregator.intake.mqtt"},
-    }
-    assert {library: {one for one in MODULES if within(imports(one), {library})} for library in doors} == doors
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_a_few_screens_and_a_function_less_than_one(module: str) -> None:
-    assert len(MODULES[module].read_text().splitlines()) < 320
-    assert [one.name for one in functions(module) if (one.end_lineno or 0) - one.lineno >= 50] == []
-
-
-def test_nine_functions_of_ten_are_short() -> None:
-    sizes = sorted((one.end_lineno or 0) - one.lineno + 1 for module in MODULES for one in functions(module))
-    assert sizes[len(sizes) * 9 // 10] <= 25
+def test_a_function_is_less_than_a_screen_and_nine_of_ten_are_short() -> None:
+    lengths = {f"{path}:{one.name}": lines for path, tree in modules().items() for one, lines in functions(tree)}
+    assert {name: lines for name, lines in lengths.items() if lines > 50} == {}
+    assert sorted(lengths.values())[len(lengths) * 9 // 10] <= 25

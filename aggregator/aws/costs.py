@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aggregator.core.documents import Device, Live, Part
 from aggregator.core.periods import DAY_S, HALF_HOUR
 from aggregator.core.readings import Reading
-from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.items import Item, item_size, number, read_units, text, write_units
 
 REGION = "us-east-1"
@@ -134,7 +134,7 @@ def year_size() -> int:
 
 def _document_size(parts: list[str], period: str) -> int:
     key: Item = {"d": text(_DEVICE), "p": text(period), "z": text("Europe/London"), "t": number(1_790_001_000)}
-    return item_size(key | {name: {"B": items.pack_part(_PART)} for name in parts})
+    return item_size(key | {name: {"B": document_items.pack_part(_PART)} for name in parts})
 
 
 # how often, a device and month

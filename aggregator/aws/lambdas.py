@@ -10,20 +10,29 @@
 A batch is taken a device at a time. Where the store fails, the answer is the first sequence number that is not done,
 and nothing after it is tried: Lambda comes again with the rest, and what is done twice changes nothing. What can
 never succeed is put in the dead-letter queue with its payload, and the batch goes on.
+
+Records that can never succeed, put aside in a queue (SQS) with their payload, so that the rest can go on.
+
+A message of the queue is letters as JSON Lines: `{"function": who gave up, "reason": why, "payload": what}`. The
+payload of `ingest` is the message as it came; that of a level is the key that was dirty, and `wattfall rebuild` does
+what that change would have done.
+
+Clients of those services of AWS that are not the store; for that there is `store/dynamodb/dynamo_client.py`.
 """
 
 import logging
 import os
 import time
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from aggregator.aws.dead_letters import DeadLetter, put_aside
+import orjson
+
 from aggregator.core.documents import Device
-from aggregator.core.errors import Refused, StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
 from aggregator.core.readings import check_owner, parse
 from aggregator.intake import refusals
 from aggregator.intake.formats import canonical
@@ -36,6 +45,60 @@ from aggregator.store.dynamodb.items import TABLE_OF, changed_key
 from aggregator.store.port import Change
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import LEVELS, Level, carry
+
+SECONDS = 20  # for any one call
+
+
+def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no types
+    """A boto3 client, as the standard AWS chain and variables have it, but for `options`."""
+    import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the other door to AWS, opened only where needed
+    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
+
+    config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"mode": "standard", "max_attempts": 5})
+    return boto3.client(service, config=config, **options)
+
+
+# dead letters
+
+BYTES = 250_000  # of a message; a larger letter goes alone
+letters_log = logging.getLogger("wattfall.deadletters")
+
+
+class DeadLetter(NamedTuple):
+    """What was put aside."""
+
+    function: str
+    reason: str
+    payload: str
+
+
+def quarantine(queue: str, letters: Sequence[DeadLetter]) -> None:
+    """Send letters to the queue of that URL. Raises when that fails: then the batch has to come again."""
+    if not letters:
+        return
+    letters_log.error("%d put aside: %s", len(letters), letters[0].reason)
+    if not queue:
+        raise ConfigurationError("WATTFALL_DEAD_LETTERS: no queue is named for what has to be put aside")
+    sqs = client("sqs")
+    for body in bundles(orjson.dumps(letter._asdict()).decode() for letter in letters):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+
+
+def bundles(lines: Iterable[str]) -> Iterator[str]:
+    """Lines as messages that a queue takes."""
+    bundle, size = list[str](), 0
+    for line in lines:
+        length = len(line.encode()) + 1
+        if bundle and size + length > BYTES:
+            yield "\n".join(bundle)
+            bundle, size = [], 0
+        bundle.append(line)
+        size += length
+    if bundle:
+        yield "\n".join(bundle)
+
+
+# lambdas
 
 Record = Mapping[str, Any]  # as Lambda hands it over
 Answer = dict[str, list[dict[str, str]]]  # the records that have to come again
@@ -140,7 +203,7 @@ class Functions:
 
 def _content(payload: bytes, now: int) -> Content:
     try:
-        return canonical.read(payload, Origin("", now))
+        return canonical.parse_canonical(payload, Origin("", now))
     except Refused as why:
         return Content(refused=[Unread(why, payload)])
 
@@ -176,7 +239,7 @@ def _functions() -> Functions:
     """Built with the first call and kept for the life of the process."""
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
-    return Functions(open_store(settings.store), settings.timezone, partial(put_aside, queue))
+    return Functions(open_store(settings.store), settings.timezone, partial(quarantine, queue))
 
 
 def live(event: Record, _context: object) -> None:

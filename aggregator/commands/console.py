@@ -1,20 +1,31 @@
-"""What the commands share: options, the store and the device that they name, and how a long one is stopped."""
+"""What the commands share: options, the store and the device that they name, and how a long one is stopped.
+
+Documents as text tables for people at a terminal. Pure.
+
+What the support desk shows, as text for people at a terminal. Pure.
+"""
 
 import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from aggregator.core.documents import Device
+from aggregator.core import periods
+from aggregator.core.documents import Device, Document, Live, Part, coverage
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.core.periods import check_period
+from aggregator.core.money import Cost, screen_text
+from aggregator.core.periods import Slot, check_period, iso_utc
 from aggregator.core.readings import check_device_id
+from aggregator.intake.refusals import Refusals
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
+from aggregator.store.search import masked
+from aggregator.support.audit_entry import Entry
+from aggregator.support.fleet import Summary
 
 
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,3 +77,122 @@ def log_to_stderr() -> None:
     """Long-running commands say what they do, with the time."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells of every call
+
+
+# text tables
+
+_NAMES = {"day": "HH:mm", "month": "ddd D", "year": "MMM"}
+
+
+def document_table(document: Document) -> str:
+    """A chart's parts, one a line, and their total."""
+    slots = periods.slots(document.level, document.period, document.timezone)
+    seconds = sum(slot.end - slot.start for slot in slots)
+    rows = [_row(_name(document, slot), document.part(slot.name), slot.end - slot.start) for slot in slots]
+    rows.append(_row("total", document.total, seconds))
+    header: tuple[str, ...] = ("", "import kWh", "export kWh", "estimated kWh", "coverage")
+    if document.currency:
+        costs = [*(document.part(slot.name).cost for slot in slots), document.total.cost]
+        rows = [(*row, _money(cost.to_pay, document.currency)) for row, cost in zip(rows, costs, strict=True)]
+        header = (*header, "to pay")
+    title = f"{document.device_id} · {document.period} · {document.timezone}"
+    return "\n".join([title, *aligned([header, *rows])])
+
+
+def comparison_table(days: int, costs: Mapping[str, Cost], currencies: Mapping[str, str]) -> str:
+    """What the same energy costs on several tariffs, cheapest first; last those that do not price all of it."""
+    header = ("", "import", "export", "standing charge", "to pay", "unpriced kWh")
+    cheapest = sorted(costs, key=lambda name: (costs[name].whole is None, costs[name].whole or 0))
+    rows = [_comparison_row(name, costs[name], currencies[name]) for name in cheapest]
+    return "\n".join([f"{days} days", *aligned([header, *rows])])
+
+
+def _comparison_row(name: str, cost: Cost, currency: str) -> tuple[str, ...]:
+    amounts = (cost.import_cost, cost.export_earnings, cost.standing_charge, cost.whole)
+    return (name, *(_money(amount, currency) for amount in amounts), _kwh(cost.unpriced_wh))
+
+
+def live_table(live: Live, timezone: str) -> str:
+    """A live state, one figure a line."""
+    rows = [
+        ("reading", periods.local(live.at, timezone).to_datetime_string() + f" {timezone}"),
+        ("received", f"{live.received_at - live.at} s later"),
+        ("power", _or_unknown(live.power_w, "W")),
+        ("import register", _or_unknown(live.import_wh, "Wh")),
+        ("export register", _or_unknown(live.export_wh, "Wh")),
+        ("meter", live.meter_id or "unknown"),
+    ]
+    return "\n".join([live.device_id, *(f"{name:<16} {value}" for name, value in rows)])
+
+
+def device_line(device: Device) -> str:
+    """A device of the registry on one line."""
+    labels = device.labels | ({"meter_point": masked(device.meter_point)} if device.meter_point else {})
+    named = [f"{field.replace('_', ' ')} {text}" for field, text in labels.items()]
+    return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *named])
+
+
+def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:
+    is_unknown = part.import_wh is part.export_wh is None
+    figures = (part.import_wh, part.export_wh, None if is_unknown else part.estimated_wh)
+    return (name, *map(_kwh, figures), f"{coverage(part, seconds):.0%}")
+
+
+def _name(document: Document, slot: Slot) -> str:
+    start = periods.local(slot.start, document.timezone)
+    name = start.format(_NAMES[document.level])
+    is_odd_day = document.level == "day" and len(_hours(document)) != 24
+    return f"{name} {start.format('Z')}" if is_odd_day else name
+
+
+def _hours(document: Document) -> tuple[Slot, ...]:
+    return periods.slots("day", document.period, document.timezone)
+
+
+def _kwh(wh: int | None) -> str:
+    return "-" if wh is None else f"{wh / 1000:.3f}"
+
+
+def _money(units: int | None, currency: str) -> str:
+    return "-" if units is None else f"{screen_text(units)} {currency}"
+
+
+def _or_unknown(value: int | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:,} {unit}"
+
+
+def aligned(rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+    """Rows as lines of columns: the first `texts` to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust] * texts + [str.rjust] * (len(widths) - texts)
+    return ["  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)) for row in rows]
+
+
+# support tables
+
+
+def audit_line(entry: Entry) -> str:
+    """An entry of the audit on one line."""
+    who = entry.who.email or entry.who.name or entry.who.user_id
+    details = " ".join(f"{name}={value}" for name, value in entry.details.items())
+    texts = (iso_utc(entry.at), f"{entry.who.role} {who}", entry.action, entry.device_id or "-", entry.reason, details)
+    return "\t".join(filter(None, texts))
+
+
+def refused_table(found: Refusals) -> str:
+    """Counts by day and reason, then the last messages."""
+    rows = [(day, reason, str(count)) for day, counts in found.days.items() for reason, count in sorted(counts.items())]
+    lines = aligned(rows, texts=2) if rows else ["nothing was refused"]
+    for message in found.messages:
+        detail, payload = (text if text.isprintable() else repr(text) for text in (message.detail, message.payload))
+        lines += ["", f"{iso_utc(message.at)} {message.reason}: {detail}", f"  {payload}"]
+    return "\n".join(lines)
+
+
+def fleet_table(found: Summary) -> str:
+    """The counts of a census."""
+    rows = [(name.replace("_", " "), str(count)) for name, count in found.states.items()]
+    rows += [(f"firmware {name}", str(count)) for name, count in found.firmwares.items()]
+    rows += [(f"refused today: {name}", str(count)) for name, count in sorted(found.refused.items())]
+    rows += [("documents waiting", str(found.waiting))] if found.waiting is not None else []
+    return "\n".join([f"{found.devices} devices at {iso_utc(found.at)}", *aligned(rows)])

@@ -1,25 +1,178 @@
-"""The simulator's connection to a store: history first, then live, all through the ordinary ingest path."""
+"""The simulator's connection to a store: history first, then live, all through the ordinary ingest path.
+
+What the demo households pay: a flat rate, a cheap night, prices by the half hour, and solar export. Pure.
+
+What the demo's devices say about themselves, once an hour: signal, firmware, hardware. Pure.
+
+Like their readings, a function of the household and the instant alone. The flaky home's device stands too far from its
+meter: its signal is poor, and now and then it loses the meter's network.
+
+What people know the demo's homes by: a name each, and numbers that no real home has. Pure.
+
+Messages of the demo that have to be refused: what devices in the field really send now and then. Pure.
+"""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from itertools import chain, islice
+from random import Random
 
+from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import DAY_S, HALF_HOUR
+from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.demo.simulated_faults import faults
-from aggregator.demo.simulated_labels import PREFIX, labelled
-from aggregator.demo.simulated_statuses import statuses
-from aggregator.demo.simulated_tariffs import days_between, has_half_hourly_prices, prices_of_day, tariff_of_home
-from aggregator.demo.simulator import TICK_S, Household, arrivals, history
+from aggregator.core.status import Status
+from aggregator.demo.households import Household
+from aggregator.demo.simulator import FITTED, TICK_S, arrivals, history, is_cut_off, scattered
+from aggregator.intake.device_status import KEPT_DAYS, keep
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.intake.refusals import MESSAGE_DAYS
-from aggregator.intake.status import KEPT_DAYS, keep
 from aggregator.store.port import Store
+from aggregator.tariffs.rates import Series
+from aggregator.tariffs.tariff import Tariff, tariff_from_json
 from aggregator.waterfall.pricing import add_prices, tariff_to_text
+
+_FLAT = {"import": "0.2450", "standing_charge": "0.5310"}
+_NIGHT = [
+    {"name": "night", "from": "00:30", "to": "05:30", "rate": "0.0850"},
+    {"name": "day", "from": "05:30", "to": "00:30", "rate": "0.2890"},
+]
+_TARIFFS: dict[str, dict[str, object]] = {
+    "demo-solar": {**_FLAT, "export": "0.1500"},
+    "demo-ev": {"import": _NIGHT, "standing_charge": "0.5310"},
+    "demo-flaky": {"import": "half-hourly", "standing_charge": "0.4780"},
+}
+_RISE = "2026-04-01"  # from this day a flat rate is a little higher, so that a history has two versions
+_RISEN = {"import": "0.2570", "standing_charge": "0.5460"}
+
+# Currency per kWh by UTC hour: wind at night, a peak when the country cooks.
+_DAY_SHAPE = (8, 8, 7, 7, 7, 9, 13, 17, 19, 18, 17, 16, 15, 15, 16, 19, 31, 34, 33, 22, 19, 17, 13, 10)
+_WINDY_NIGHT = range(5)  # hours
+_WINDY = 0.2  # of all nights
+
+
+def tariff_of_home(home: Household) -> Tariff:
+    """The tariff of a demo household, valid since its meter was fitted."""
+    name = next((name for name in _TARIFFS if home.device_id.startswith(name)), None)
+    versions: list[dict[str, object]] = [{"from": FITTED, **(_TARIFFS[name] if name else _FLAT)}]
+    if name is None:
+        versions.append({"from": _RISE, **_RISEN})
+    currency = "EUR" if home.timezone == "Europe/Berlin" else "GBP"
+    return tariff_from_json({"currency": currency, "versions": versions})
+
+
+def prices_of_day(seed: int, day_start: int) -> Series:
+    """The half-hourly import prices of the UTC day that starts at `day_start`; the same for every household."""
+    chance = Random(f"{seed} {day_start}")  # noqa: S311 - a demo's prices, not a secret
+    is_windy = chance.random() < _WINDY
+    prices = {}
+    for number in range(48):
+        pence = _DAY_SHAPE[number // 2] * (0.85 + 0.3 * chance.random())
+        if is_windy and number // 2 in _WINDY_NIGHT:
+            pence -= 11
+        prices[day_start + number * HALF_HOUR] = Decimal(round(pence * 100)) / 10_000
+    return Series(import_prices=prices)
+
+
+def has_half_hourly_prices(tariff: Tariff) -> bool:
+    """Whether a tariff needs a series of prices."""
+    return any(version.import_rates == "half-hourly" for version in tariff.versions)
+
+
+def days_between(start: int, end: int) -> range:
+    """The starts of the UTC days that a span touches (UTC seconds)."""
+    return range(start - start % periods.DAY_S, end, periods.DAY_S)
+
+
+# simulated statuses
+
+HARDWARE = "WF-IHD-02"
+_RELEASE_S = 45 * DAY_S  # between firmwares
+_FIRST_RELEASE = 1_704_067_200  # 2024-01-01
+_ROLLOUT_DAYS = 20  # over which a firmware reaches the homes
+_LOST = 6  # per cent of a flaky home's hours without the meter's network
+
+
+def statuses(household: Household, since: int, until: int) -> Iterator[Status]:
+    """What a household's device says after `since` and up to `until` (UTC seconds), while it has a connection."""
+    minute = household.noise % 3600 // 10 * 10
+    for hour in range(since - since % HOUR, until + 1, HOUR):
+        at = hour + minute
+        if since < at <= until and not is_cut_off(household, at):
+            yield _said(household, at)
+
+
+def _said(household: Household, at: int) -> Status:
+    chance = scattered(household.noise + 2, at // HOUR)
+    rssi, lqi = (-88, 38) if household.flaky else (-56 - household.noise % 14, 205 - household.noise % 50)
+    release = (at - _FIRST_RELEASE + household.noise % _ROLLOUT_DAYS * DAY_S) // _RELEASE_S
+    return Status(
+        household.device_id,
+        at,
+        rssi + chance % 9 - 4,
+        lqi + chance // 9 % 41 - 20,
+        f"v2.{release // 6}.{release % 6}",
+        HARDWARE,
+        not household.flaky or chance // 369 % 100 >= _LOST,
+    )
+
+
+# simulated labels
+
+PREFIX = "demo-"  # of the devices
+NAMES = {
+    "demo-family": ("{} Acacia Road", "ZZ99 1AC"),
+    "demo-solar": ("{} Sunnyside", "ZZ99 2SU"),
+    "demo-ev": ("{} Chapel Lane", "ZZ99 3CH"),
+    "demo-flaky": ("{} Harbour View", "ZZ99 4HA"),
+    "demo-flat": ("Flat {}, Mill House", "ZZ99 5MI"),
+    "demo-berlin": ("Lindenallee {}", "99998"),
+}
+NUMBERS = 60  # houses of a street
+
+
+def labelled(device: Device, home: Household) -> Device:
+    """The device of a demo home, belonging to a household of its own; what somebody has set stays."""
+    name, postcode = NAMES[home.archetype]
+    return replace(
+        device,
+        household=device.household or home.device_id.removeprefix(PREFIX),
+        name=device.name or name.format(1 + home.noise % NUMBERS),
+        serial=device.serial or f"WF{home.noise % 10**8:08d}",
+        meter_point=device.meter_point or f"99{home.noise * 7919 % 10**11:011d}",
+        postcode=device.postcode or postcode,
+    )
+
+
+# simulated faults
+
+_ONE_IN = 4  # hours of a flaky home
+_FAULTS = (
+    '{{"device_id": "{device}", "at": "{at}", "power_w": "n/a", "import_wh": 4120317}}',
+    '{{"device_id": "{device}", "at": "{at}", "power_w": [431], "import_wh": 4120317}}',
+    '{{"device_id": "{device}", "at": "{at}", "power_w": 431, "import_',
+    '{{"device_id": "{device}", "at": "{naive}", "power_w": 431}}',
+    '{{"device_id": "{device}", "at": "{at}", "power_w": -8388608}}',
+    '{{"device_id": "{device}", "at": "1999-12-31T00:00:00Z", "power_w": 0}}',
+)
+
+
+def faults(household: Household, since: int, until: int) -> Iterator[tuple[int, bytes]]:
+    """What a household's device sends amiss after `since` and up to `until` (UTC seconds), with when it comes in."""
+    for hour in range(since - since % HOUR, until + 1, HOUR) if household.flaky else ():
+        chance = scattered(household.noise + 3, hour // HOUR)
+        at = hour + chance % HOUR
+        if chance // HOUR % _ONE_IN == 0 and since < at <= until and not is_cut_off(household, at):
+            fault = _FAULTS[chance // HOUR // _ONE_IN % len(_FAULTS)]
+            said = fault.format(device=household.device_id, at=iso_utc(at), naive=iso_utc(at)[:-1])
+            yield at, said.encode()
+
+
+# feed
 
 RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
 BATCH = 20_000  # readings

@@ -3,22 +3,36 @@
 Lines of JSON are taken in chunks: the readings of a chunk are coalesced before they are written, so a block is
 written once a chunk and not once a reading. What is refused is counted by reason, kept (`refusals`) and handed to the
 caller. A line without figures may be what a device says about itself (`status`), which is neither.
+
+Messages of any format into a store: readings, statuses, and what was refused.
+
+The ways in (MQTT, HTTP) share it. A message is `Received`; how many come together is up to the way in: the more, the
+fewer writes, since the readings of a half hour are written at once.
+
+Lines from a file or a pipe, in chunks of bounded memory.
 """
 
+import io
+import os
+import select
+import stat
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import BinaryIO, NamedTuple
 
 import orjson
 
+from aggregator.core import status
 from aggregator.core.documents import Device, Live
-from aggregator.core.energy import CHANNELS
+from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR
-from aggregator.core.power import is_plausible
-from aggregator.core.readings import GAS, Reading, parse_line, sender_of
-from aggregator.intake import refusals, status
-from aggregator.intake.status import Status
+from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_of
+from aggregator.core.registers import CHANNELS
+from aggregator.core.status import Status
+from aggregator.intake import device_status, refusals
+from aggregator.intake.formats.message import Content
 from aggregator.store.port import Store, Written
 
 GAS_POWER_W = 10_000_000  # a gas register moves once in half an hour, by what that half hour took
@@ -104,7 +118,7 @@ def _status(line: bytes, refused: Refused, now: int) -> Status:
     if refused.reason == "no_values":
         message = orjson.loads(line)
         if status.is_status(message):
-            return status.parse(message, now)
+            return status.parse_status(message, now)
     raise refused
 
 
@@ -113,7 +127,7 @@ def keep_statuses(store: Store, statuses: Iterable[Status], now: int, default_zo
     own = list(statuses)
     for device_id in sorted({one.device_id for one in own}):
         registered(store, device_id, default_zone)
-    status.keep(store, own, now)
+    device_status.keep(store, own, now)
 
 
 _NEW, _REPEATED, _REPLACED = range(3)
@@ -176,3 +190,102 @@ def live_state(reading: Reading, device: Device, now: int) -> Live:
     """The live state that a reading makes, received at `now` (UTC seconds)."""
     power = reading.power_w if is_plausible(reading.power_w, device.max_power_w) else None
     return Live(reading.device_id, reading.at, now, power, reading.import_wh, reading.export_wh, reading.meter_id)
+
+
+# received
+
+
+def zone_in(store: Store, default_zone: str) -> Callable[[str], str]:
+    """What tells the time zone of a device."""
+
+    def zone_of(device_id: str) -> str:
+        device = store.device(device_id)
+        return device.timezone if device else default_zone
+
+    return zone_of
+
+
+class Received(NamedTuple):
+    """What was in a message, and the device that sent it (empty where that cannot be told)."""
+
+    device_id: str
+    content: Content
+
+
+def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
+    """Take in messages; durable on return. Taken in again, they change nothing but the counts of what was refused."""
+    contents = [message.content for message in messages]
+    outcome = Outcome()
+    written = ingest(store, [reading for one in contents for reading in one.readings], now, default_zone)
+    statuses = [status for one in contents for status in one.statuses]
+    keep_statuses(store, statuses, now, default_zone)
+    outcome.accepted, outcome.unchanged = written
+    outcome.statuses = len(statuses)
+    outcome.reasons.update(keep_refused(store, messages, now))
+    return outcome
+
+
+def keep_refused(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
+    """Keep what was refused of messages; the counts by reason."""
+    reasons, batch = Counter[str](), refusals.Batch()
+    for device_id, content in messages:
+        for unread in content.refused:
+            reasons[unread.why.reason] += 1
+            batch.add(unread.payload, unread.why, now, device_id)
+    refusals.keep(store, batch, now)
+    return reasons
+
+
+def show_live(store: Store, content: Content, now: int, default_zone: str) -> Outcome:
+    """Bring the live state up to date, and the statuses: the readings come again with their half hour."""
+    keep_statuses(store, content.statuses, now, default_zone)
+    newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
+    with store.round():
+        devices = [registered(store, device_id, default_zone) for device_id in newest]
+        store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
+    return Outcome(accepted=len(content.readings), statuses=len(content.statuses))
+
+
+# lines
+
+CHUNK = 8 << 20  # bytes; about 55,000 readings
+IDLE_S = 0.2  # a pipe that says nothing for so long has its lines handed on
+_BOM = b"\xef\xbb\xbf"
+
+
+def chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """The lines of a binary stream, without their ends. Of a line longer than MAX_LINE only its beginning is kept."""
+    rest, is_first = b"", True
+    for data in _pieces(stream):
+        lines = (rest + data.removeprefix(_BOM) if is_first else rest + data).split(b"\n")
+        is_first = False
+        rest = lines.pop()[: MAX_LINE + 1]
+        yield lines
+    if rest:
+        yield [rest]
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    descriptor = _pipe(stream)
+    while data := stream.read(CHUNK) if descriptor is None else _available(descriptor):
+        yield data
+
+
+def _pipe(stream: BinaryIO) -> int | None:
+    """The descriptor of something that may keep us waiting; None for a file, which does not."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        return None
+    return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else descriptor
+
+
+def _available(descriptor: int) -> bytes:
+    """What a pipe holds, up to CHUNK; waits for the first byte, and IDLE_S for more."""
+    data = os.read(descriptor, CHUNK)
+    pieces, size = [data], len(data)
+    while data and size < CHUNK and select.select([descriptor], [], [], IDLE_S)[0]:
+        data = os.read(descriptor, CHUNK)
+        pieces.append(data)
+        size += len(data)
+    return b"".join(pieces)

@@ -3,14 +3,18 @@
 MQTT 5 with a persistent session: the broker keeps what comes while nobody is connected, and what was not acknowledged
 comes again. It sends at most UNACKNOWLEDGED messages that are still to be acknowledged, so a store that is slow or away
 holds the broker back, and memory stays bounded.
+
+From a broker to whatever keeps its messages: what was kept is acknowledged, what was not is tried again.
 """
 
 import logging
 import queue
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from paho.mqtt import client as paho
@@ -19,9 +23,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
-from aggregator.intake.formats.message import LONGEST
+from aggregator.intake.formats import of_topic, read_whole
+from aggregator.intake.formats.message import LONGEST, Content, Origin, Unread, check_size
+from aggregator.intake.ingest import Outcome, Received
+from aggregator.intake.refusals import UNKNOWN
 
 UNACKNOWLEDGED = 500  # messages
 SESSION_S = 7 * DAY_S  # for which the broker keeps what comes while nobody is connected
@@ -194,3 +201,66 @@ def _connect_properties() -> Properties:
     wanted.ReceiveMaximum = UNACKNOWLEDGED
     wanted.MaximumPacketSize = LARGEST
     return wanted
+
+
+# mqtt feed
+
+if TYPE_CHECKING:
+    from aggregator.intake.mqtt import Arrived, Subscriber
+
+BATCH = 1000  # messages
+Keep = Callable[[Sequence[Received]], Outcome]  # durable on return
+
+
+@dataclass(slots=True)
+class MqttFeed:
+    """What comes from a broker, a batch at a time."""
+
+    subscriber: "Subscriber"
+    keep: Keep
+    zone_of: Callable[[str], str]  # device -> its time zone
+    format_name: str = ""  # of all messages; empty where each topic tells
+    clock: Callable[[], float] = time.time
+    lag_s: int = 0  # see Origin
+    total: Outcome = field(default_factory=Outcome)
+    _held: "list[Arrived]" = field(default_factory=list)  # not kept yet
+
+    def take_in(self, wait_s: float) -> int:
+        """Take in what has come; how many messages. Raises StoreAway, and holds them for the next time."""
+        self._held = self._held or self.subscriber.take(BATCH, wait_s)
+        now = int(self.clock())
+        if self._held:
+            self._keep([self._received(message, now) for message in self._held])
+            self.subscriber.acknowledge(self._held)
+        count, self._held = len(self._held), []
+        return count
+
+    def _received(self, message: "Arrived", now: int) -> Received:
+        try:
+            one, device_id, part = of_topic(message.topic, self.format_name)
+        except Refused as why:  # whatever device it names within, that is not who sent it
+            return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
+        try:
+            check_size(message.payload)
+        except Refused as why:
+            return Received(device_id, Content(refused=[Unread(why, message.payload)]))
+        zone = self.zone_of(device_id) if one.is_local else ""
+        return Received(device_id, read_whole(one, message.payload, Origin(device_id, now, zone, part, self.lag_s)))
+
+    def _keep(self, messages: Sequence[Received]) -> None:
+        """Keep messages; where that breaks, ever fewer of them, to find the one at fault, which is refused."""
+        try:
+            self.total.add(self.keep(messages))
+        except Exception as error:  # what one message brings about must not stop the others, nor come for ever
+            if isinstance(error, StoreAway | StoreUnusable) and not isinstance(error, Damaged):
+                raise
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                self._keep(messages[:middle])
+                self._keep(messages[middle:])
+                return
+            device_id, content = messages[0]
+            log.exception("a message of %s is put aside", device_id)
+            unread = Unread(Refused("our_fault", repr(error)[:120]), repr(content).encode(errors="replace"))
+            owner = UNKNOWN if isinstance(error, Damaged) else device_id  # its registry may be what is damaged
+            self.total.add(self.keep([Received(owner, Content(refused=[unread]))]))

@@ -1,4 +1,7 @@
-"""Where documents live: one port (`port`), and the stores behind it."""
+"""Where documents live: one port, and two stores behind it, SQLite and DynamoDB.
+
+May import tariffs and core. Begin with `port.py`; `open_store` is how every other room gets a store.
+"""
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store.port import Store

@@ -1,18 +1,110 @@
-"""What the staff can do to a device. Each is written down in the audit first, with the reason, and only then done.
+"""Mark the exchange of a meter by hand, or say that there was none; what that changes is computed again.
+
+What the staff can do to a device. Each is written down in the audit first, with the reason, and only then done.
 
 What is refused is not written down: the home would read of something that nobody did.
 
 Nothing here asks whether somebody may: that is for whoever calls. Nor is the waterfall drained: a worker does that.
 """
 
+from dataclasses import replace
+from functools import partial
+
 from aggregator.core.documents import Device
-from aggregator.core.periods import iso_utc
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_utc
+from aggregator.core.registers import CHANNELS, Mark, Marks, marks_text, read_marks, register
 from aggregator.store.port import Store
-from aggregator.support import exchanges
 from aggregator.support.audit import Who, append
 from aggregator.support.bundle import bundle, zipped
 from aggregator.support.notes import Note, check_note, put_note
 from aggregator.waterfall import verify
+from aggregator.waterfall.levels import recompute
+from aggregator.waterfall.recompute_window import Reach
+
+MOST = 20  # marks of a device
+_NEAR = 8  # blocks with data on each side of a mark
+
+
+def mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Device:
+    """Say that the meter was exchanged at `at` (UTC seconds), or that it was not; drain the waterfall after it.
+
+    Saying it again changes nothing. Raises ConfigurationError where the readings of that time have expired, where a
+    register went down, which no meter's does by itself, or where there are too many marks.
+    """
+    return _put(store, device, check_mark(store, device, at, is_exchange=is_exchange), at)
+
+
+def unmark(store: Store, device: Device, at: int) -> Device:
+    """Take back what was said about `at`; the readings decide again. Raises ConfigurationError where nothing was."""
+    return _put(store, device, check_unmark(store, device, at), at)
+
+
+def check_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Marks:
+    """What `mark` would leave marked. Raises ConfigurationError as it does, so that nothing refused is written down."""
+    marks = read_marks(device.marks)
+    if not is_exchange:
+        _check_runs_on(store, device, at)
+    changed = (*(one for one in marks if one.at != at), Mark(at, is_exchange))
+    if len(changed) > MOST:
+        raise ConfigurationError(f"{device.device_id} has {MOST} marks of exchanges already; take one away first")
+    _check_is_kept(store, device, at)
+    return changed
+
+
+def check_unmark(store: Store, device: Device, at: int) -> Marks:
+    """What `unmark` would leave marked. Raises ConfigurationError as it does."""
+    marks = read_marks(device.marks)
+    left = tuple(one for one in marks if one.at != at)
+    if len(left) == len(marks):
+        raise ConfigurationError(f"nothing is marked at {iso_utc(at)} of {device.device_id}")
+    _check_is_kept(store, device, at)
+    return left
+
+
+def _check_is_kept(store: Store, device: Device, at: int) -> None:
+    if at < store.horizon(device.device_id):
+        raise ConfigurationError(f"the readings of {iso_utc(at)} have expired; what they have made stays as it is")
+
+
+def _put(store: Store, device: Device, marks: Marks, at: int) -> Device:
+    changed = replace(device, marks=marks_text(marks))
+    spans = [_reached(store, one, at) for one in (device, changed)]
+    span = Window(min(one.start for one in spans), max(one.end for one in spans))
+    with store.round():
+        # Whose home it is, or its tariff, may have changed since somebody opened the form.
+        changed = replace(store.device(device.device_id) or device, marks=changed.marks)
+        store.put_device(changed)
+        store.step(partial(recompute, store, changed, span))
+    return changed
+
+
+def _reached(store: Store, device: Device, at: int) -> Window:
+    """The hours that depend on whether the meter was exchanged at an instant."""
+    first, last = _around(store, device.device_id, at)
+    return Reach(store, device, first, last).hours(Window(first, last + HALF_HOUR))
+
+
+def _around(store: Store, device_id: str, at: int) -> tuple[int, int]:
+    """The starts of blocks so far before and after an instant that each register has readings on both sides."""
+    before, after = (store.block_starts(device_id, at, side * _NEAR) for side in (-1, 1))
+    return (before or [block_start(at)])[-1], (after or [block_start(at)])[-1]
+
+
+def _check_runs_on(store: Store, device: Device, at: int) -> None:
+    readings = store.readings(device.device_id, *_around(store, device.device_id, at))
+    for channel in CHANNELS:
+        ats, whs, *_ = register(readings, channel)
+        earlier = [wh for one, wh in zip(ats, whs, strict=True) if one < at]
+        later = [wh for one, wh in zip(ats, whs, strict=True) if one >= at]
+        if earlier and later and later[0] < earlier[-1]:
+            raise ConfigurationError(
+                f"{channel} went down from {earlier[-1]} to {later[0]} Wh at {iso_utc(at)}: no meter runs backwards,"
+                " so it was exchanged, or what it showed then was wrong"
+            )
+
+
+# actions
 
 
 def add_note(store: Store, who: Who, device: Device, text: str, reason: str, now: int) -> Note:
@@ -35,17 +127,17 @@ def mark_exchange(
     store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
 ) -> Device:
     """Say that the meter was exchanged at `at` (UTC seconds), or that it was not. Raises ConfigurationError."""
-    exchanges.check_mark(store, device, at, is_exchange=is_exchange)
+    check_mark(store, device, at, is_exchange=is_exchange)
     details = {"at": iso_utc(at), "is": "exchanged" if is_exchange else "not exchanged"}
     append(store, who, "exchange", device.device_id, reason, now, details)
-    return exchanges.mark(store, device, at, is_exchange=is_exchange)
+    return mark(store, device, at, is_exchange=is_exchange)
 
 
 def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
     """Take back what was said about `at`. Raises ConfigurationError where nothing was."""
-    exchanges.check_unmark(store, device, at)
+    check_unmark(store, device, at)
     append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": "taken back"})
-    return exchanges.unmark(store, device, at)
+    return unmark(store, device, at)
 
 
 def export_bundle(store: Store, who: Who, device: Device, reason: str, now: int) -> bytes:

@@ -17,9 +17,9 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, as_json
-from aggregator.core.exchange_overrides import read_marks
 from aggregator.core.periods import DAY_S, FOR_EVER, block_start, iso_utc, local
-from aggregator.intake import status
+from aggregator.core.registers import read_marks
+from aggregator.intake import device_status
 from aggregator.intake.refusals import Message, Refusals
 from aggregator.store.port import Store
 from aggregator.store.search import masked
@@ -49,7 +49,9 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
         "evidence.json": _evidence(found),
         "status.json": {
             "known": plain(found.known),
-            "hours": [plain(one) for one in status.signal(store, device.device_id, now - STRIP_DAYS * DAY_S, now)],
+            "hours": [
+                plain(one) for one in device_status.signal(store, device.device_id, now - STRIP_DAYS * DAY_S, now)
+            ],
         },
         "refused.json": _refused(found.refusals, device),
         "days.jsonl": [as_json(document) for document in documents],

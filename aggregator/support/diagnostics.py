@@ -13,12 +13,26 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start, day_of
 from aggregator.core.readings import Reading
-from aggregator.core.register_steps import Judged, Step, energy_between, judged, steps_of
-from aggregator.intake import refusals, status
+from aggregator.intake import device_status, refusals
+from aggregator.intake.device_status import Known
 from aggregator.intake.refusals import Refusals
-from aggregator.intake.status import Known
 from aggregator.store.port import Backlog, Store
-from aggregator.support import meter_counters
+from aggregator.support import anomalies
+from aggregator.support.anomalies import (
+    Charts,
+    Counted,
+    Gap,
+    Judged,
+    Step,
+    energy_between,
+    gaps_between,
+    judged,
+    kind_of,
+    outside,
+    shortest_gap,
+    sparse_spans,
+    steps_of,
+)
 from aggregator.support.device_state import (
     Covered,
     Heard,
@@ -29,10 +43,8 @@ from aggregator.support.device_state import (
     judge,
     usual_interval,
 )
-from aggregator.support.gaps import Gap, gaps_between, kind_of, outside, shortest_gap, sparse_spans
-from aggregator.support.meter_counters import Charts, Counted
-from aggregator.waterfall.backfill_log import filled
 from aggregator.waterfall.levels import half_hours
+from aggregator.waterfall.retention import filled
 
 RECENT_DAYS = 7
 STRIP_DAYS = 35
@@ -153,7 +165,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     first, today = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR, days[-1]
     since = periods.day_start(days[0], device.timezone)
     live = store.begin(partial(store.live, device_id))
-    known = store.begin(partial(status.known, store, device_id))
+    known = store.begin(partial(device_status.known, store, device_id))
     refused = store.begin(partial(refusals.refused, store, device_id))
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
@@ -253,7 +265,7 @@ def _counted(read: _Read, registers: Sequence[Judged]) -> list[Counted]:
         return []
     pieces = next((one.pieces for one in registers if one.channel == "import_wh"), ())
     month = read.document("month", periods.period_of("month", told.at, read.device.timezone))
-    return meter_counters.counted(told, Charts(read.documents, month, pieces, read.device.timezone))
+    return anomalies.counted(told, Charts(read.documents, month, pieces, read.device.timezone))
 
 
 # levels

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 import orjson
 
 from aggregator.core.periods import DAY_S, HOUR, day_of, iso_utc
-from aggregator.intake import refusals, status
+from aggregator.intake import device_status, refusals
 from aggregator.store.port import CARRIED, Backlog, Store
 from aggregator.waterfall.pricing import PRICES
 
@@ -136,8 +136,8 @@ def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]
 
 
 def _by_firmware(store: Store, firmwares: dict[str, _Group]) -> Iterator[None]:
-    for shard in range(status.SHARDS):
-        for known in status.of_shard(store, shard):
+    for shard in range(device_status.SHARDS):
+        for known in device_status.of_shard(store, shard):
             if known.status.firmware:
                 firmwares.setdefault(known.status.firmware, _Group()).add(known.status.device_id)
         yield

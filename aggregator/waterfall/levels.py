@@ -15,14 +15,13 @@ from operator import attrgetter
 from aggregator.core import energy, periods
 from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.errors import Damaged
-from aggregator.core.exchange_overrides import read_marks
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.core.readings import Reading
+from aggregator.core.registers import read_marks
 from aggregator.store.port import Change, Store
-from aggregator.waterfall.backfill_log import note_filled
 from aggregator.waterfall.pricing import PRICES, currency_of, priced
 from aggregator.waterfall.recompute_window import Reach
-from aggregator.waterfall.retained_parts import Half, hollow_gaps, protected
+from aggregator.waterfall.retention import Half, hollow_gaps, note_filled, protected
 
 log = logging.getLogger("wattfall.waterfall")
 READINGS = "readings"

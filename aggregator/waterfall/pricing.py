@@ -9,8 +9,7 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, WHOLE_DAY, Device, Part, add
 from aggregator.core.money import NOTHING, Cost
 from aggregator.store.port import Store
-from aggregator.tariffs.bills import price_day
-from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, days_of_prices
+from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, days_of_prices, price_day
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
 
 PRICES = "prices"  # the table whose changes are days to be priced again

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.energy import Register, anchor_after, anchor_before, register
-from aggregator.core.exchange_overrides import read_marks
+from aggregator.core.energy import has_register
 from aggregator.core.periods import HALF_HOUR, Window
-from aggregator.core.power import MAX_GAP_S, has_register
 from aggregator.core.readings import Reading
+from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchor_before, read_marks, register
 from aggregator.store.port import Store
 
 NEAR = 3  # blocks; an hour, and what leads up to it

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.store.port import Store
-from aggregator.support import fleet
 from aggregator.waterfall.levels import LEVELS, carry
 from aggregator.waterfall.retention import sweep
 
@@ -20,6 +19,7 @@ REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
 CENSUS_SHARE_S = 0.02  # of a round, for the next pages of a census
 TakeIn = Callable[[float], int]  # seconds to wait for messages -> how many have come
+Census = Callable[[int], Iterator[None]]  # now, UTC seconds -> a census, a page at a time
 log = logging.getLogger("wattfall.worker")
 
 
@@ -59,15 +59,16 @@ def run_worker(
     stop: threading.Event,
     clock: Callable[[], float] = time.time,
     take_in: TakeIn | None = None,
+    census: Census | None = None,
 ) -> None:
     """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly.
 
     Between rounds `take_in` brings new readings into the store: it waits for them as long as it is told, and returns
-    how many messages it has taken.
+    how many messages it has taken. A `census` of the fleet is taken every CENSUS_S, some pages a round.
     """
     pause = IDLE_S
     next_sweep = next_report = next_census = clock()
-    census: Iterator[None] = iter(())
+    pages: Iterator[None] = iter(())
     while not stop.is_set():
         try:
             store.follow()
@@ -80,10 +81,10 @@ def run_worker(
             if clock() >= next_report:
                 next_report = clock() + REPORT_S
                 report_lag(store, int(clock()))
-            if clock() >= next_census:
+            if census and clock() >= next_census:
                 next_census = clock() + CENSUS_S
-                census = fleet.census(store, int(clock()), store.backlog())
-            _go_on(census, clock)
+                pages = census(int(clock()))
+            _go_on(pages, clock)
             pause = IDLE_S
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
@@ -93,10 +94,10 @@ def run_worker(
     log.info("stopped; every change record not carried on is kept for the next worker")
 
 
-def _go_on(census: Iterator[None], clock: Callable[[], float]) -> None:
+def _go_on(pages: Iterator[None], clock: Callable[[], float]) -> None:
     """Some more pages of a census, for as long as readings can wait."""
     until = clock() + CENSUS_SHARE_S
-    for _ in census:
+    for _ in pages:
         if clock() >= until:
             return
 

@@ -17,8 +17,7 @@ import orjson
 
 from aggregator.core.documents import Part
 from aggregator.core.money import UNIT_PLACES
-from dashboard.charts.chart_model import Chart, Column
-from dashboard.charts.measure import Measure
+from dashboard.charts.chart_model import Chart, Column, Measure
 from dashboard.text.language import Language
 
 IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"

@@ -13,8 +13,7 @@ from itertools import groupby
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part, add
 from aggregator.core.periods import HOUR, Slot
-from dashboard.charts.chart_model import BEFORE, FUTURE, MISLEADING, NOW, PAST, SETTLING_S
-from dashboard.charts.measure import Measure
+from dashboard.charts.chart_model import BEFORE, FUTURE, MISLEADING, NOW, PAST, SETTLING_S, Measure
 from dashboard.charts.view import View
 from dashboard.text import words
 
@@ -85,7 +84,7 @@ class HeatMap:
         return (flow(self.measure, cell) for cell in self.cells())
 
 
-def read(
+def heat_map(
     view: View, documents: Iterable[Document], zone: str, now: int, first_day: str | None, measure: Measure
 ) -> HeatMap:
     """The heat map of a month's view with a written-out period; `first_day` is that of the first reading."""

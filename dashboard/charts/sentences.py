@@ -3,8 +3,7 @@
 from decimal import Decimal
 
 from aggregator.core.documents import Part
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column
-from dashboard.charts.measure import Measure
+from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
 from dashboard.text import words
 from dashboard.text.language import Language, text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from aggregator.aws.emulator import check_installed, clean_environ, emulator
+from aggregator.aws.deployment import check_installed, clean_environ, emulator
 from aggregator.core.errors import ConfigurationError
 from aggregator.demo.feed import check_is_demo, expected, fill, mark_as_demo
 from aggregator.demo.simulator import Household, households
@@ -62,7 +62,7 @@ def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
 
 def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
     """The same on the template, deployed into an emulator that ends with the demo."""
-    from aggregator.aws.stack import deploy  # boto3 takes a while to load
+    from aggregator.aws.deployment import deploy  # boto3 takes a while to load
 
     check_port(demo.port)
     check_installed()

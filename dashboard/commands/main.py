@@ -12,7 +12,7 @@ from typing import Any
 import click
 from platformdirs import user_data_path
 
-from aggregator.commands import data
+from aggregator.commands import data_commands
 from aggregator.commands.console import opened, until_stopped, with_store
 from aggregator.core.errors import WattfallError
 from aggregator.demo.feed import is_demo
@@ -60,7 +60,7 @@ def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")(host(command))
 
 
-for command in (*data.COMMANDS, user_group):
+for command in (*data_commands.COMMANDS, user_group):
     main.add_command(command)
 
 
@@ -70,7 +70,7 @@ for command in (*data.COMMANDS, user_group):
 @click.pass_obj
 def web(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
     """Serve the dashboard."""
-    from dashboard.pages.account.auth_setup import check
+    from dashboard.pages.account.account_page import check
     from dashboard.server import serve_web
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)

@@ -8,15 +8,14 @@ from dataclasses import replace
 import click
 
 from aggregator.commands.console import opened, with_store
-from aggregator.commands.support import operator
+from aggregator.commands.support_commands import operator
 from aggregator.core.documents import LABELS
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.settings import Settings
 from aggregator.store.port import Store
 from aggregator.support.audit import append
 from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.passwords import Passwords
-from dashboard.accounts.users import HOUSEHOLD, ROLES, User, check_name
+from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_name
 
 Change = Callable[[Accounts, User], User | None]
 

@@ -2,18 +2,26 @@
 
 Sentences are looked up by their English wording, as gettext does. A sentence that is kept in a table before it is
 looked up is marked with `text`; tests/dashboard/text/test_languages.py finds every one and asks each catalogue for it.
+
+The languages there are, and which of them a reader's browser asks for. Each has a catalogue in catalogues/.
 """
 
 from collections.abc import Callable
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from gettext import NullTranslations
+from gettext import GNUTranslations, NullTranslations
+from importlib.resources import files
+from io import BytesIO
 from typing import TypeVar
 
 from babel import Locale
 from babel.dates import format_date
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_symbol
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from aggregator.core.money import UNIT_PLACES
 
@@ -105,3 +113,32 @@ def _money(units: int, currency: str, locale: Locale, is_round: bool = False) ->
 @_cached
 def _date(day: date, pattern: str, locale: Locale) -> str:
     return str(format_date(day, pattern, locale=locale))
+
+
+# languages
+
+CATALOGUES = ("de",)
+ENGLISH = Language("en-GB", NullTranslations())
+
+
+@lru_cache(maxsize=1)
+def languages() -> dict[str, Language]:
+    """Every language by the first part of its code."""
+    return {"en": ENGLISH, **{code: Language(code, catalogue(code)) for code in CATALOGUES}}
+
+
+def catalogue(code: str) -> NullTranslations:
+    """The sentences of one language, from its PO file."""
+    compiled = BytesIO()
+    with (files("dashboard.text") / "catalogues" / f"{code}.po").open("rb") as source:
+        write_mo(compiled, read_po(source, locale=code))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+@lru_cache(maxsize=1024)
+def chosen(accept_language: str) -> Language:
+    """The best language for an Accept-Language header; English where it asks for none that there is."""
+    wanted = parse_accept_header(accept_language[:200], LanguageAccept)
+    known = languages()
+    return known[wanted.best_match(known, default="en") or "en"]

@@ -1,8 +1,11 @@
-"""Numbers, times and periods as people read them, in their language; units with a space. Pure."""
+"""Numbers, times and periods as people read them, in their language; units with a space. Pure.
+
+HTML attributes with hyphens, which Python cannot spell as keywords.
+"""
 
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pendulum import DateTime, from_format
 
@@ -96,3 +99,11 @@ def zone_name(at: DateTime) -> str:
 
 def _two(large: str, small: int, unit: str) -> str:
     return large + (f" {small} {unit}" if small else "")
+
+
+# attributes
+
+
+def attributes(**named: object) -> dict[str, Any]:
+    """`aria_label` as `aria-label`, `data_state` as `data-state`, to be handed on with `**`."""
+    return {name.replace("_", "-"): value for name, value in named.items()}

@@ -9,8 +9,8 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Live
 from aggregator.core.errors import StoreAway
 from aggregator.core.readings import Reading
-from aggregator.intake import live_viewers, status
-from aggregator.intake.status import Known
+from aggregator.intake import device_status
+from aggregator.intake.device_status import Known
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, day_rates
 from aggregator.tariffs.tariff import HALF_HOURLY
@@ -23,7 +23,7 @@ from dashboard.web.cache import Kept
 # How old an answer may be: what is measured now; a period that goes on, or what is not there yet; one that is over
 # and still has gaps, which late readings fill; one that is whole.
 LIVE_S, OPEN_S, GAPS_S, CLOSED_S = 1, 4, 60, 3600
-LOOK_S, OTHERS_LOOK_S = live_viewers.LOOK_S // 2, 600  # how long a look need not be noted again
+LOOK_S, OTHERS_LOOK_S = device_status.LOOK_S // 2, 600  # how long a look need not be noted again
 HABITS_S = 3600
 QUARTER_S = 900
 TARIFF_S = 7 * periods.DAY_S  # how long it is remembered since when a tariff stands
@@ -53,7 +53,7 @@ class Data:
         """Note that somebody is looking at a device, for one that shows its power only then."""
 
         def note() -> bool:
-            return live_viewers.note_look(self._store, device.device_id, int(time.time()))
+            return device_status.note_look(self._store, device.device_id, int(time.time()))
 
         with suppress(StoreAway):  # it costs the viewer nothing
             self._cache.read(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
@@ -61,7 +61,7 @@ class Data:
     def known(self, device: Device) -> Known | None:
         """What the device has said about itself."""
         key = _key("known", device)
-        return self._cache.read(key, lambda: status.known(self._store, device.device_id), lambda _: GAPS_S)
+        return self._cache.read(key, lambda: device_status.known(self._store, device.device_id), lambda _: GAPS_S)
 
     def readings(self, device: Device, first: int, last: int) -> list[Reading]:
         """The readings of the half hours from that of `first` to that of `last`, by time."""

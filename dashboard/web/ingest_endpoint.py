@@ -16,13 +16,11 @@ from werkzeug.exceptions import HTTPException
 
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
 from aggregator.core.periods import block_start
-from aggregator.intake import live_viewers, tokens
-from aggregator.intake.formats.bodies import LARGEST, TooLarge, inflated
-from aggregator.intake.formats.catalogue import FORMATS, Format, read_whole
-from aggregator.intake.formats.message import Content, Origin, Unread
-from aggregator.intake.ingest import Outcome
-from aggregator.intake.limits import Limits
-from aggregator.intake.received import Received, keep_refused, show_live, take_in
+from aggregator.intake import device_status, tokens
+from aggregator.intake.formats import FORMATS, Format, read_whole
+from aggregator.intake.formats.message import LARGEST, Content, Origin, TooLarge, Unread, inflated
+from aggregator.intake.ingest import Outcome, Received, keep_refused, show_live, take_in
+from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
 PATH = "/ingest"
@@ -65,7 +63,7 @@ class Door:
         outcome = self._kept(device_id, content, int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
-        answer = {**outcome.as_json(), "refused": refused, "watched": live_viewers.is_watched(self.store, device_id)}
+        answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
         return _json(answer, 202 if is_any else 400)
 
     def _sender(self, now: int) -> str:
@@ -110,7 +108,7 @@ class Door:
             shown_live.reasons.update(keep_refused(self.store, [Received(device_id, content)], now))
             return shown_live
         if request.mimetype == BLOCK:
-            live_viewers.note_edge(self.store, device_id, now)
+            device_status.note_edge(self.store, device_id, now)
         return take_in(self.store, [Received(device_id, content)], now, self.default_zone)
 
 

@@ -16,8 +16,9 @@ from werkzeug.test import TestResponse
 
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
+from aggregator.core.status import Status
+from aggregator.intake.device_status import keep
 from aggregator.intake.ingest import ingest
-from aggregator.intake.status import Status, keep
 from aggregator.settings import load
 from aggregator.store.port import Store
 from aggregator.support.audit import Who, look_up

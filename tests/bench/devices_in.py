@@ -21,15 +21,12 @@ import orjson
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake.edge.edge import Edge
-from aggregator.intake.edge.edge_report import Report
+from aggregator.intake.edge.edge import Edge, Report
 from aggregator.intake.edge.ingest_client import BLOCK, JSON, Answer, Fate, Sent
-from aggregator.intake.formats import block
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content
-from aggregator.intake.ingest import Outcome
-from aggregator.intake.mqtt import Broker, Subscriber, broker_of
-from aggregator.intake.mqtt_feed import MqttFeed
-from aggregator.intake.received import Received, take_in
+from aggregator.intake.ingest import Outcome, Received, take_in
+from aggregator.intake.mqtt import Broker, MqttFeed, Subscriber, broker_of
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.waterfall.worker import drain, settle_round, take_what_waits
@@ -140,7 +137,7 @@ def _blocks() -> Iterator[tuple[str, bytes]]:
     for number in range(DEVICES):
         device_id = f"cad-{number:05d}"
         for back in range(10, 0, -1):
-            yield device_id, block.write(list(readings_of(device_id, NOW - back * HALF_HOUR, TICKS)))
+            yield device_id, canonical.encode_block(list(readings_of(device_id, NOW - back * HALF_HOUR, TICKS)))
 
 
 @contextmanager

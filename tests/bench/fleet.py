@@ -12,13 +12,12 @@ from itertools import repeat
 
 from aggregator.core.documents import Device
 from aggregator.store import search
-from aggregator.store.dynamodb import batches, device_index, items
-from aggregator.store.dynamodb.address import read_url
-from aggregator.store.dynamodb.document_updates import device_update
+from aggregator.store.dynamodb import device_index, dynamo_client, items
+from aggregator.store.dynamodb.document_items import device_update
 from aggregator.store.dynamodb.dynamo_client import AwsDoor
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import Item
-from aggregator.store.dynamodb.tables import create_tables
+from aggregator.store.dynamodb.tables import create_tables, read_url
 from tests.bench.search import DEVICES, home, live_state
 
 PROCESSES, CHUNK, CHECKED = 2, 500, 20
@@ -46,7 +45,9 @@ def fill(url: str, numbers: range) -> int:
     }
     with closing(AwsDoor(address.region)) as door:
         for table, rows in tables.items():
-            batches.write(door, f"{address.prefix}-{table}", ({"PutRequest": {"Item": row}} for row in rows))
+            dynamo_client.write_items(
+                door, f"{address.prefix}-{table}", ({"PutRequest": {"Item": row}} for row in rows)
+            )
     return sum(map(len, tables.values()))
 
 
@@ -62,7 +63,7 @@ def check(url: str, numbers: Iterable[int]) -> None:
             before = door.call("get_item", TableName=name, Key=key, ConsistentRead=True)["Item"]
             store.put_device(device)
             assert before == door.call("get_item", TableName=name, Key=key, ConsistentRead=True)["Item"], device
-            found = batches.read(door, f"{address.prefix}-records", term_items(device), is_consistent=True)
+            found = dynamo_client.read_items(door, f"{address.prefix}-records", term_items(device), is_consistent=True)
             assert len(found) == len(search.terms(device)), device
 
 

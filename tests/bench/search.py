@@ -20,11 +20,10 @@ import pytest
 
 from aggregator.core.documents import Device, Live
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.address import read_url
 from aggregator.store.dynamodb.dynamo_client import AwsDoor
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import Item, item_size, read_units
-from aggregator.store.dynamodb.tables import create_tables, delete_tables
+from aggregator.store.dynamodb.tables import create_tables, delete_tables, read_url
 from aggregator.store.port import all_lives
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from tests.contract.conftest import endpoint

@@ -8,7 +8,7 @@ import orjson
 
 from aggregator.core.periods import HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake.formats import block, canonical, dsmr
+from aggregator.intake.formats import canonical, dsmr
 from tests.aggregator.intake.formats.messages import NOW, SAMPLES, Sample, sample
 
 SECONDS = 2.0  # for each
@@ -30,9 +30,9 @@ def samples() -> dict[str, Sample]:
     readings = half_hour()
     items = [reading._asdict() | {"at": iso_utc(reading.at)} for reading in readings]
     own = {
-        "JSON, a reading": sample(canonical.read, items[0], DEVICE),
-        "JSON, half an hour": sample(canonical.read, orjson.dumps(items), DEVICE),
-        "block, half an hour": sample(block.read, block.write(readings), DEVICE),
+        "JSON, a reading": sample(canonical.parse_canonical, items[0], DEVICE),
+        "JSON, half an hour": sample(canonical.parse_canonical, orjson.dumps(items), DEVICE),
+        "block, half an hour": sample(canonical.parse_block, canonical.encode_block(readings), DEVICE),
     }
     return own | SAMPLES
 

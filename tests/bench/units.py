@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from aggregator.aws.emulator import emulator
+from aggregator.aws.deployment import emulator
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading

@@ -15,11 +15,10 @@ from random import Random
 
 import orjson
 
-from aggregator.commands.lines import chunks
 from aggregator.core.documents import Part
 from aggregator.core.periods import half_hours, slots
 from aggregator.core.readings import Reading
-from aggregator.intake.ingest import Outcome, ingest, ingest_lines
+from aggregator.intake.ingest import Outcome, chunks, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.waterfall.worker import drain
 

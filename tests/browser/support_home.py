@@ -4,9 +4,10 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
+from aggregator.core.status import Counters, Status
 from aggregator.intake import refusals
+from aggregator.intake.device_status import keep
 from aggregator.intake.ingest import ingest
-from aggregator.intake.status import Counters, Status, keep
 from aggregator.store.port import Store
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain

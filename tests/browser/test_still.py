@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from aggregator.core.documents import Device
-from aggregator.intake.status import Status, keep
+from aggregator.core.status import Status
+from aggregator.intake.device_status import keep
 from aggregator.store import open_store
 from aggregator.store.port import Store
 from tests.browser.conftest import DESK, PHONE, QUICK_MS, Open, bars, serve

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.browser.conftest import DESK, PHONE, Open, serve
 from tests.copies import Copy
 from tests.dashboard import homes

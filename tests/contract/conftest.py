@@ -9,12 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from aggregator.aws.emulator import emulator
+from aggregator.aws.deployment import emulator
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.schema import TABLES, table_request
-from aggregator.store.dynamodb.tables import create_tables, delete_tables
+from aggregator.store.dynamodb.tables import TABLES, create_tables, delete_tables, table_request
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 ENDPOINT = "WATTFALL_TEST_DYNAMODB_ENDPOINT"

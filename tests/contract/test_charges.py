@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from aggregator.aws.clients import client
 from aggregator.aws.costs import Plan, Row, rows
-from aggregator.aws.emulator import emulator
-from aggregator.aws.lambdas import DAYS, MONTHS, YEARS
+from aggregator.aws.deployment import emulator
+from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, client
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.dynamodb.dynamo_client import AwsDoor
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.items import TABLES, table_request
+from aggregator.store.dynamodb.tables import TABLES, table_request
 from aggregator.store.port import Change
 from aggregator.waterfall.levels import Level, carry
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aggregator.commands.tables import tables_group
+from aggregator.commands.aws_commands import tables_group
 from aggregator.core.documents import Device, Live, Part
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.readings import Reading
@@ -21,8 +21,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import meter_tags
-from aggregator.store.dynamodb.schema import TABLES
-from aggregator.store.dynamodb.tables import create_tables, delete_tables, describe_tables
+from aggregator.store.dynamodb.tables import TABLES, create_tables, delete_tables, describe_tables
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import store_on
 from tests.contract.dynamo_clients import Answer, Counting, Interleaving, Passing

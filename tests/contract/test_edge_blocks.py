@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading
-from aggregator.intake.formats import block
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Origin
-from aggregator.intake.ingest import ingest
-from aggregator.intake.received import Received, take_in
+from aggregator.intake.ingest import Received, ingest, take_in
 from aggregator.store.dynamodb.dynamo_client import AwsDoor
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
@@ -23,7 +22,7 @@ READINGS = [
 
 
 def send(store: Store, readings: Sequence[Reading]) -> None:
-    content = block.read(block.write(readings), Origin("cad-1", NOW))
+    content = canonical.parse_block(canonical.encode_block(readings), Origin("cad-1", NOW))
     take_in(store, [Received("cad-1", content)], NOW, "Europe/London")
 
 

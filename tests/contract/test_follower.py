@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from aggregator.core.errors import StoreAway
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
+from aggregator.store.dynamodb.checkpoints import LEASE_S
 from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.leases import LEASE_S
 from aggregator.waterfall.levels import LEVELS, carry
 from aggregator.waterfall.worker import drain, settle_round
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from aggregator.core.documents import Device
 from aggregator.intake.imports import importing
 from aggregator.intake.imports.import_file import Asked, Progress
-from aggregator.intake.imports.import_report import Report
+from aggregator.intake.imports.importing import Report
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamo_client import AwsDoor
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore

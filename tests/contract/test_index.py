@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from aggregator.commands.tables import tables_group
+from aggregator.commands.aws_commands import tables_group
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.settings import load
@@ -16,7 +16,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.device_index import Index, _shelf
 from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.reads import Reader
+from aggregator.store.dynamodb.read_view import Reader
 from aggregator.store.port import Store
 from tests.contract.conftest import Tables, store_on
 from tests.contract.dynamo_clients import Answer, Passing
@@ -159,7 +159,7 @@ class Refusing(Passing):
 
 
 def test_a_table_that_stays_too_busy_is_away(door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aggregator.store.dynamodb.batches.PAUSE_S", 0.0)
+    monkeypatch.setattr("aggregator.store.dynamodb.dynamo_client.PAUSE_S", 0.0)
     store = store_on(Refusing(door), prefix)
     with pytest.raises(StoreAway, match="too busy"):
         store.put_device(OLD)

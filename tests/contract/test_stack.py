@@ -11,9 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from aggregator.aws.clients import client
-from aggregator.aws.emulator import Endpoint, emulator
-from aggregator.aws.stack import deploy
+from aggregator.aws.deployment import Endpoint, deploy, emulator
+from aggregator.aws.lambdas import client
 from aggregator.core import periods
 from aggregator.core.documents import Document
 from aggregator.core.readings import Reading

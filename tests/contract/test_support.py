@@ -11,15 +11,15 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.periods import day_of
 from aggregator.core.readings import Reading
-from aggregator.intake import refusals, status
+from aggregator.core.status import Status
+from aggregator.intake import device_status, refusals
 from aggregator.intake.ingest import ingest
-from aggregator.intake.status import Status
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.support import audit, fleet, notes
+from aggregator.support.actions import mark, unmark
 from aggregator.support.audit import Who
 from aggregator.support.diagnostics import evidence
-from aggregator.support.exchanges import mark, unmark
 from aggregator.waterfall.worker import drain
 
 NOW = int(time.time())  # records expire by the stores' own clocks
@@ -101,18 +101,18 @@ def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
 
 
 def test_statuses_are_kept_by_key_and_hour(store: Store) -> None:
-    status.keep(store, [Status("a", NOW - 60, -70, None, "v2", None, None)], NOW)
-    status.keep(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
-    found = status.known(store, "a")
+    device_status.keep(store, [Status("a", NOW - 60, -70, None, "v2", None, None)], NOW)
+    device_status.keep(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
+    found = device_status.known(store, "a")
     assert found
     assert found.status == ("a", NOW, -70, 96, "v2", None, True, None)
-    assert status.signal(store, "a", NOW - 3600, NOW)[0].rssi_dbm == -70
+    assert device_status.signal(store, "a", NOW - 3600, NOW)[0].rssi_dbm == -70
 
 
 def test_the_fleet_is_counted(store: Store) -> None:
     ingest(store, [Reading("a", NOW, 1, None, None)], NOW, "UTC")
     store.put_device(Device("b"))
-    status.keep(store, [Status("a", NOW, None, None, "v2", None, None)], NOW)
+    device_status.keep(store, [Status("a", NOW, None, None, "v2", None, None)], NOW)
     fleet.take_census(store, NOW, store.backlog())
 
     found = fleet.summary(store)

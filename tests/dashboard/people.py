@@ -11,9 +11,8 @@ from flask.testing import FlaskClient
 from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import USERS, Accounts
-from dashboard.accounts.passwords import Passwords
 from dashboard.accounts.sessions import Sessions
-from dashboard.accounts.users import HOUSEHOLD, User
+from dashboard.accounts.users import HOUSEHOLD, Passwords, User
 from dashboard.app import POLL_MS, create_app
 from tests.dashboard import homes
 from tests.dashboard.forms import Page

@@ -10,9 +10,10 @@ from werkzeug.test import TestResponse
 from aggregator.core.documents import Device, Live
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import Reading
+from aggregator.core.status import Status
+from aggregator.intake.device_status import Known
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Refusals
-from aggregator.intake.status import Known, Status
 from aggregator.settings import load
 from aggregator.store.port import Backlog, Store
 from aggregator.support import audit
@@ -95,5 +96,5 @@ def look_up(client: FlaskClient, reason: str = "ticket 4711") -> TestResponse:
     return post(client, PAGE, suggested="", reason=reason)
 
 
-def actions(store: Store) -> list[str]:
+def audited_actions(store: Store) -> list[str]:
     return [entry.action for entry in audit.entries(store, device_id="cad-1")]

@@ -4,13 +4,13 @@ import time
 from typing import cast
 
 from aggregator.core.documents import Device
-from aggregator.intake import live_viewers
+from aggregator.intake import device_status
 from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.app import create_app
 from dashboard.charts.view import View
 from dashboard.pages.household.page_callbacks import live
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import Data
 from tests.dashboard.pages.household.test_poll import Counted
@@ -25,9 +25,9 @@ def data_on(store: Store) -> Data:
 def test_a_look_of_the_household_is_known_and_one_of_a_stranger_is_not(store: Store) -> None:
     for device_id, household in (("cad-1", MEMBER.household), ("cad-2", "others")):
         store.put_device(Device(device_id, household=household))
-        live_viewers.note_edge(store, device_id, int(time.time()))
+        device_status.note_edge(store, device_id, int(time.time()))
         live(data_on(store), MEMBER, View("household", device_id), 1, None, ENGLISH)
-    assert [live_viewers.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
+    assert [device_status.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
 
 
 def test_of_a_device_that_sends_anyway_nothing_is_kept_and_it_is_not_asked_about_again(store: Store) -> None:
@@ -39,13 +39,13 @@ def test_of_a_device_that_sends_anyway_nothing_is_kept_and_it_is_not_asked_about
         data.look(device)
     assert counted.asked["put_record"] == 0
     assert counted.asked["record"] <= 1
-    assert not live_viewers.is_watched(store, "cad-1")
+    assert not device_status.is_watched(store, "cad-1")
 
 
 def test_many_viewers_of_an_edge_are_one_note(store: Store) -> None:
     device = Device("cad-1", household=MEMBER.household)
     store.put_device(device)
-    live_viewers.note_edge(store, "cad-1", int(time.time()))
+    device_status.note_edge(store, "cad-1", int(time.time()))
     counted = Counted(store)
     data = data_on(cast(Store, counted))
     for _ in range(50):

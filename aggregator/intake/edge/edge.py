@@ -5,6 +5,8 @@ was sent is settled, one that a late reading changes becomes dirty again, and a 
 when its half hour is over, and some time of the device's own has passed, so that a fleet does not send in the same
 second. Weeks that could not be sent go in order, PACE_S apart. In between goes the newest reading alone, to be
 seen: every now and then, and every LOOKED_AT_S while somebody is looking.
+
+What the edge has sent, in words, against a message for every reading.
 """
 
 import logging
@@ -17,14 +19,13 @@ from zlib import crc32
 import orjson
 
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import HALF_HOUR, HOUR, iso_utc
+from aggregator.core.periods import HALF_HOUR, HOUR, day_of, iso_utc
 from aggregator.core.readings import Reading, sender_of
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, Answer, Fate, Uplink
-from aggregator.intake.formats import block, canonical
+from aggregator.core.status import Status
+from aggregator.intake.edge.ingest_client import BLOCK, JSON, Answer, Fate, Sent, Uplink
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Unread
-from aggregator.intake.ingest import Outcome
-from aggregator.intake.received import Received, take_in
-from aggregator.intake.status import Status
+from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.store.port import Change, Store
 from aggregator.waterfall.levels import READINGS
 
@@ -36,7 +37,7 @@ LOOKED_AT_S = 10
 KEPT_S = 48 * HOUR  # for which what was sent stays, so that a late reading finds its half hour
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 900.0  # while nothing can be sent
 REPORTED = 20  # refused messages that are told of at a time, the last
-_MOST = 5000  # dirty blocks that are looked at; a hundred days
+_MOST_BLOCKS = 5000  # dirty blocks that are looked at; a hundred days
 _LONGEST_REPORT = 512  # bytes of such a message
 log = logging.getLogger("wattfall.edge")
 
@@ -115,7 +116,7 @@ class Edge:
         return next(
             (
                 change
-                for change in self.store.changes(READINGS, _MOST)
+                for change in self.store.changes(READINGS, _MOST_BLOCKS)
                 if at >= due(change) and now >= self._not_before.get((change.device_id, change.key), 0.0)
             ),
             None,
@@ -157,7 +158,7 @@ class Edge:
         except Damaged as error:
             self._leave(change, str(error), now + REFUSED_S)
             return
-        answer = self.uplink.send(block.write(readings), BLOCK) if readings else Answer(Fate.KEPT)
+        answer = self.uplink.send(canonical.encode_block(readings), BLOCK) if readings else Answer(Fate.KEPT)
         self._heed(answer, now)
         if answer.fate is Fate.KEPT:
             self.counts.blocks += 1
@@ -211,3 +212,46 @@ def _status_item(status: Status) -> dict[str, object]:
 
 def _known(fields: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+# edge report
+
+ALONE = 780  # bytes of a reading that is sent by itself, as `uplink.size_of` counts, about
+WRITES_A_READING = 2  # of its half hour, and of the live state
+WRITES_A_BLOCK = 2
+
+
+@dataclass(slots=True)
+class Report:
+    """The report of a day, and at the end of what came after it. Days are UTC."""
+
+    edge: Edge
+    sent: Sent
+    _day: str = ""
+    _before: Sent = field(default_factory=Sent)
+
+    def go_on(self, now: float) -> None:
+        """Log the report of a day that is over."""
+        day = day_of(int(now), "UTC")
+        if day != self._day:
+            if self._day:
+                log.info("%s", self.said(now))
+            self._day = day
+
+    def said(self, now: float) -> str:
+        """What was sent since the last report, which this ends."""
+        counts, self.edge.counts = self.edge.counts, Counts()
+        size, messages = self.sent.size - self._before.size, self.sent.messages - self._before.messages
+        self._before = Sent(self.sent.messages, self.sent.size)
+        return sentence(self._day or day_of(int(now), "UTC"), counts, messages, size, self.edge.waiting)
+
+
+def sentence(day: str, counts: Counts, messages: int, size: int, waiting: int) -> str:
+    """Bytes on the wire and writes of the store, against those of sending each reading by itself."""
+    writes = counts.blocks * WRITES_A_BLOCK + counts.lives
+    return (
+        f"{day}: {counts.readings:,} readings kept; sent {counts.blocks:,} half hours and {counts.lives:,} times the"
+        f" newest reading in {messages:,} messages, {size:,} bytes, {writes:,} writes; {waiting:,} half hours wait."
+        f" Each reading by itself would be {counts.readings:,} messages, {counts.readings * ALONE:,} bytes,"
+        f" {counts.readings * WRITES_A_READING:,} writes"
+    )

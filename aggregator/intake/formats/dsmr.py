@@ -37,7 +37,7 @@ _TARIFFS = (1, 2, 3, 4)
 _Objects = dict[str, str]  # by their OBIS code
 
 
-def read(payload: bytes, origin: Origin) -> Content:
+def parse_dsmr(payload: bytes, origin: Origin) -> Content:
     """The reading of one telegram. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(_checked(payload))}

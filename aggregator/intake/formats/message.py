@@ -3,20 +3,26 @@
 A source is a function `(payload, origin) -> Content` that raises nothing but Refused, whatever the bytes. Vendors' JSON
 is read with patience, one field at a time: a field that is missing, no number, beyond any meter's bounds, or a sentinel
 is absent, which is never zero, and the others count.
+
+Local time without an offset, as some devices and most files give it.
+
+The body of a request: inflated within measure, whatever it was told to be. Pure.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from aggregator.core.errors import Refused, shown
 from aggregator.core.readings import AHEAD_S, EARLIEST, Reading
-from aggregator.intake.status import Counters, Status
+from aggregator.core.status import Counters, Status
 
 LONGEST = 262_144  # bytes of a message; a Glow has 700, a DSMR telegram 1,500, half an hour of readings 27,000
 LEAST_W, MOST_W = -50_000, 200_000  # what a home's meter can show; NO_POWER lies far below
@@ -197,3 +203,58 @@ def content_of(readings: Iterable[Reading], statuses: Iterable[Status] = ()) -> 
     if not content.readings and not content.statuses:
         raise Refused("no_values", "it has no figure that can be used")
     return content
+
+
+# local time
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+_SECOND = timedelta(seconds=1)
+
+
+def instants(naive: datetime, zone: str) -> tuple[int, ...]:
+    """The instants (UTC seconds, ascending) that a local time can mean.
+
+    There is one, as a rule; none where the clocks were put forward over it, and two where they were put back.
+    """
+    clock = ZoneInfo(zone)
+    before = naive.replace(tzinfo=clock, fold=0).utcoffset()
+    after = naive.replace(tzinfo=clock, fold=1).utcoffset()
+    assert before is not None
+    assert after is not None
+    if before < after:
+        return ()
+    elapsed = naive - _EPOCH
+    first = (elapsed - before) // _SECOND
+    return (first,) if before == after else (first, (elapsed - after) // _SECOND)
+
+
+# bodies
+
+LARGEST = 1 << 20  # bytes, as it comes and inflated
+ENCODINGS = ("", "identity", "gzip")
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class TooLarge(Refused):
+    """More than one message may hold."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("message_too_long", detail)
+
+
+def inflated(body: bytes, encoding: str) -> bytes:
+    """A body without its Content-Encoding. Raises Refused where it has not what it was said to have."""
+    if encoding not in ENCODINGS:
+        raise Refused("wrong_format", f"Content-Encoding is {encoding[:40]!r}; Wattfall reads gzip")
+    if encoding != "gzip":
+        return body
+    inflate = zlib.decompressobj(_GZIP)
+    try:
+        found = inflate.decompress(body, LARGEST + 1)
+    except zlib.error as error:
+        raise Refused("wrong_format", f"this is no gzip: {error}") from error
+    if len(found) > LARGEST:
+        raise TooLarge(f"inflated it is more than {LARGEST} bytes")
+    if not inflate.eof or inflate.unused_data:
+        raise Refused("wrong_format", "the gzip is cut off, or goes on after its end")
+    return found

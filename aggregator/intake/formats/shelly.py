@@ -40,7 +40,7 @@ _EMETER = ("power", "total", "total_returned")
 _Figures = Sequence[object]  # power, import and export
 
 
-def read(payload: bytes, origin: Origin) -> Content:
+def parse_shelly(payload: bytes, origin: Origin) -> Content:
     """What is in a message; nothing, where it is about something else than a meter. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from aggregator.core.errors import Refused, shown
 from aggregator.core.readings import MAX_TIME, Reading, check_device_id, check_instant
-from aggregator.intake.formats.local_time import instants
 from aggregator.intake.formats.message import (
     Content,
     Origin,
@@ -17,6 +16,7 @@ from aggregator.intake.formats.message import (
     content_of,
     decoded,
     energy_wh,
+    instants,
     power_w,
     register_wh,
     summed,
@@ -28,7 +28,7 @@ _MOST_PHASES = 8
 _SHORTEST_TIME = len("2026-02-01T08:10:20")
 
 
-def read(payload: bytes, origin: Origin) -> Content:
+def parse_tasmota(payload: bytes, origin: Origin) -> Content:
     """The reading of a message. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))

@@ -1,23 +1,85 @@
-"""A file of any format as rows of intervals or of readings, line by line, in the order of the file."""
+"""A file of any format as rows of intervals or of readings, line by line, in the order of the file.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+Octopus Energy's consumption: the CSV that its pages give, and the JSON of its API, newest first. Pure.
+
+    Consumption (kwh), Estimated Cost Inc. Tax (p), Start, End
+    {"results": [{"consumption": 0.063, "interval_start": "2026-02-01T00:00:00Z", "interval_end": "..."}]}
+
+Times have the offset of their moment. Each row is the energy of half an hour; there is no register.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 import orjson
 
-from aggregator.commands.lines import chunks
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import DAY_S
 from aggregator.intake.formats import dsmr
 from aggregator.intake.formats.message import Origin, check_instant_of
-from aggregator.intake.imports import octopus
-from aggregator.intake.imports.import_rows import Refuse
-from aggregator.intake.imports.import_rows import Row as Sorted
-from aggregator.intake.imports.local_order import in_utc
-from aggregator.intake.imports.row_times import days_after, end_of
-from aggregator.intake.imports.rows import Layout, Row, layout_of, row_of
+from aggregator.intake.imports.interval_registers import Refuse
+from aggregator.intake.imports.interval_registers import Row as Sorted
+from aggregator.intake.imports.row_times import Time, days_after, end_of, in_utc, read_time
+from aggregator.intake.imports.rows import Layout, Row, energy_uwh, layout_of, row_of
+from aggregator.intake.ingest import chunks
+
+MOST_JSON = 16 << 20  # bytes; the half hours of eight years
+HALF_HOUR_S = 1800
+JSON = Layout(",", {"time": 0, "end": 1, "import_kwh": 2}, 0, False, HALF_HOUR_S)
+
+
+def is_json(beginning: bytes) -> bool:
+    """Whether a file is of the API."""
+    return beginning.lstrip()[:1] in (b"{", b"[")
+
+
+def octopus_layout(lines: Sequence[bytes]) -> Layout:
+    """How the CSV is written, from its first lines. Raises ConfigurationError."""
+    layout = layout_of(lines, {})
+    if not {"time", "end", "import_kwh"} <= layout.places.keys():
+        raise ConfigurationError("the file has no Consumption (kwh), Start and End; of others say --format csv")
+    return layout
+
+
+def results_of(content: bytes) -> list[object]:
+    """The results of the API, one page or several in a list. Raises ConfigurationError."""
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(f"the file begins like JSON, but is none: {str(error)[:120]}") from error
+    pages = found if isinstance(found, list) else [found]
+    rows: list[object] = []
+    for page in pages:
+        results = page.get("results", page) if isinstance(page, dict) else page
+        rows += results if isinstance(results, list) else [results]
+    return rows
+
+
+def row_of_result(text: bytes, number: int) -> Row:
+    """One result of the API, as JSON, as a row. Raises Refused."""
+    result = orjson.loads(text)
+    if not isinstance(result, dict):
+        raise Refused("not_an_object", f"got {shown(result)}")
+    time, end = _time(result, "interval_start"), _time(result, "interval_end")
+    if "consumption" not in result:
+        raise Refused("bad_row", "it has no consumption")
+    figure = result["consumption"]
+    energy = None if figure is None else energy_uwh(str(figure), 1000)
+    if energy is None:
+        raise Refused("no_values", "its consumption has no value")
+    return Row(number, text, time, end, energy)
+
+
+def _time(result: dict[str, object], key: str) -> Time:
+    text = result.get(key)
+    if not isinstance(text, str):
+        raise Refused("bad_time", f"{key} is {shown(text)}")
+    return read_time(text)
+
+
+# import file
 
 FORMATS = ("octopus", "dsmr", "csv")
 SAMPLE = 1 << 20  # bytes; the beginning that tells how a file is written
@@ -59,7 +121,7 @@ def _is_json(stream: BinaryIO) -> bool:
     beginning = stream.read(64) if stream.seekable() else b""
     if beginning:
         stream.seek(0)
-    return octopus.is_json(beginning)
+    return is_json(beginning)
 
 
 def _lines(stream: BinaryIO, progress: Progress) -> Iterator[bytes]:
@@ -71,15 +133,15 @@ def _lines(stream: BinaryIO, progress: Progress) -> Iterator[bytes]:
 
 
 def _json(stream: BinaryIO, asked: Asked, refuse: Refuse, progress: Progress) -> Opened:
-    content = stream.read(octopus.MOST_JSON + 1)
-    if len(content) > octopus.MOST_JSON:
+    content = stream.read(MOST_JSON + 1)
+    if len(content) > MOST_JSON:
         raise ConfigurationError(
-            f"the JSON is larger than {octopus.MOST_JSON >> 20} MB; ask the API for shorter periods, a file each"
+            f"the JSON is larger than {MOST_JSON >> 20} MB; ask the API for shorter periods, a file each"
         )
     progress(len(content))
-    results = ((number, orjson.dumps(result)) for number, result in enumerate(octopus.results_of(content), 1))
-    rows = _read(results, octopus.row_of_result, refuse)
-    return Opened(_timed(rows, octopus.JSON, asked, refuse), is_intervals=True, unit="result")
+    results = ((number, orjson.dumps(result)) for number, result in enumerate(results_of(content), 1))
+    found = _read(results, row_of_result, refuse)
+    return Opened(_timed(found, JSON, asked, refuse), is_intervals=True, unit="result")
 
 
 def _csv(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Opened:
@@ -89,12 +151,12 @@ def _csv(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Opened:
         size += len(line)
         if size > SAMPLE:
             break
-    layout = octopus.octopus_layout(first) if asked.format == "octopus" else layout_of(first, asked.columns)
+    layout = octopus_layout(first) if asked.format == "octopus" else layout_of(first, asked.columns)
     if layout.is_intervals and (layout.is_by_end or "end" not in layout.places):
         layout = layout._replace(step_s=_interval_s(layout, asked))
     written = ((number, line) for number, line in enumerate(chain(first, lines), 1) if number > layout.header)
-    rows = _read(written, partial(row_of, layout=layout), refuse)
-    return Opened(_timed(rows, layout, asked, refuse), layout.is_intervals, layout.step_s)
+    found = _read(written, partial(row_of, layout=layout), refuse)
+    return Opened(_timed(found, layout, asked, refuse), layout.is_intervals, layout.step_s)
 
 
 def _interval_s(layout: Layout, asked: Asked) -> int:
@@ -155,7 +217,7 @@ def _telegrams(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Iterator
 
     for telegram in dsmr.telegrams(numbered()):
         try:
-            content = dsmr.read(telegram, origin)
+            content = dsmr.parse_dsmr(telegram, origin)
         except Refused as why:
             refuse(line_number, telegram, why)
             continue

@@ -13,7 +13,8 @@ from aggregator.core.documents import EMPTY, Device, Document, Part
 from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR, HOUR, Slot, Window, block_start
 from aggregator.core.readings import Reading
-from aggregator.intake.imports.interval_registers import Beside, Interval, Segment, is_made, run_on, segment_of
+from aggregator.core.registers import is_made
+from aggregator.intake.imports.interval_registers import Beside, Interval, Segment, run_on, segment_of
 from aggregator.store.port import Store
 
 LOOK = 48  # half hours of readings that are looked up at once

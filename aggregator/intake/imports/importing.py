@@ -2,28 +2,171 @@
 
 Each batch is one durable step with its charts made, so that an import can be stopped at any time; once more, it goes on
 where it was. The live state is left alone: what a file says of the past is not a device that sends.
+
+What became of a file: counts, from when to when, holes, energy, and what was refused.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from aggregator.core.documents import Device
-from aggregator.core.energy import CHANNELS
 from aggregator.core.errors import Refused
-from aggregator.core.periods import block_start
-from aggregator.core.power import MAX_GAP_S
+from aggregator.core.periods import block_start, iso_local
 from aggregator.core.readings import Reading
-from aggregator.intake.imports.external_sort import SortedRows
+from aggregator.core.registers import CHANNELS, MAX_GAP_S
+from aggregator.intake import refusals
 from aggregator.intake.imports.import_file import Asked, Progress, opened_file
-from aggregator.intake.imports.import_plan import HistoryPlan, ReadingsPlan
-from aggregator.intake.imports.import_report import Report
-from aggregator.intake.imports.import_rows import Row, exact_intervals, readings_of, unique
-from aggregator.intake.imports.interval_registers import in_whole_wh
+from aggregator.intake.imports.import_plan import HistoryPlan, Planned, ReadingsPlan
+from aggregator.intake.imports.interval_registers import (
+    Interval,
+    Row,
+    SortedRows,
+    exact_intervals,
+    in_whole_wh,
+    readings_of,
+    unique,
+)
 from aggregator.intake.ingest import registered
+from aggregator.intake.refusals import Batch
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
+
+NAMED = 20  # refused rows of a reason that are named; the others are counted
+_A_BATCH = 5  # messages that a batch of refusals keeps
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of rows so far."""
+
+    unit: str = "line"  # what the numbers of rows count
+    accepted: int = 0
+    known: int = 0
+    differs: int = 0  # of those that are known, what says something else
+    duplicates: int = 0
+    readings: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: int | None = None  # UTC seconds
+    last: int | None = None
+    holes: int = 0
+    hole_s: int = 0
+    import_wh: int | None = None  # of the intervals that are taken in
+    export_wh: int | None = None
+    named: list[str] = field(default_factory=list)
+    _samples: deque[tuple[bytes, Refused]] = field(default_factory=lambda: deque(maxlen=refusals.KEPT))
+
+    @property
+    def rejected(self) -> int:
+        """How many rows were refused."""
+        return self.reasons.total()
+
+    @property
+    def rows(self) -> int:
+        """How many rows the file has."""
+        return self.accepted + self.known + self.duplicates + self.rejected
+
+    def refuse(self, number: int, payload: bytes, why: Refused) -> None:
+        """Count a row that cannot be used, and name it if it is among the first of its reason."""
+        self.reasons[why.reason] += 1
+        if self.reasons[why.reason] <= NAMED:
+            self.named.append(f"{self.unit} {number}: {why}")
+        self._samples.append((payload, why))
+
+    def repeat(self) -> None:
+        """Count a row that says the same as another."""
+        self.duplicates += 1
+
+    def cover(self, start: int, end: int, longest_gap_s: int) -> None:
+        """The time of the next row; what is further from the one before than the gap may be is a hole."""
+        if self.last is not None and start - self.last > longest_gap_s:
+            self.holes += 1
+            self.hole_s += start - self.last
+        self.first = start if self.first is None else self.first
+        self.last = max(end, self.last or end)
+
+    def note(self, planned: Planned) -> list[Reading]:
+        """Count a row, and give back the readings that it adds; where there are none, what it says is known."""
+        self.readings += len(planned.readings)
+        self.differs += planned.differs
+        if planned.readings:
+            self.accepted += 1
+        else:
+            self.known += 1
+        return planned.readings
+
+    def add(self, interval: Interval) -> None:
+        """Add the energy of an interval that is taken in."""
+        if interval.import_wh is not None:
+            self.import_wh = (self.import_wh or 0) + interval.import_wh
+        if interval.export_wh is not None:
+            self.export_wh = (self.export_wh or 0) + interval.export_wh
+
+    def keep_refused(self, store: Store, device_id: str, now: int) -> None:
+        """Keep what was refused, where `wattfall refused` finds it: all counts, the last messages."""
+        counts = Counter(self.reasons)
+        batch = Batch()
+        for place, (payload, why) in enumerate(self._samples, 1):
+            batch.add(payload, why, now, device_id)
+            counts[why.reason] -= 1
+            if place % _A_BATCH == 0 or place == len(self._samples):
+                if place == len(self._samples):
+                    batch.counts[device_id].update(counts)
+                refusals.keep(store, batch, now)
+
+    def as_json(self, zone: str) -> dict[str, object]:
+        """The report as `wattfall import` prints it."""
+        return {
+            "accepted": self.accepted,
+            "known": self.known,
+            "differs": self.differs,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "reasons": dict(sorted(self.reasons.items())),
+            "readings": self.readings,
+            "from": None if self.first is None else iso_local(self.first, zone),
+            "to": None if self.last is None else iso_local(self.last, zone),
+            "import_wh": self.import_wh,
+            "export_wh": self.export_wh,
+            "holes": self.holes,
+            "hole_s": self.hole_s,
+        }
+
+    def refused_lines(self) -> Iterator[str]:
+        """Each refused row that is named, and how many more there are."""
+        yield from self.named
+        for reason, count in sorted(self.reasons.items()):
+            if count > NAMED:
+                yield f"{reason}: {count - NAMED} more"
+
+
+def summary(report: Report, zone: str, *, is_dry: bool) -> Iterator[str]:
+    """The report for people."""
+    would = "would be " if is_dry else ""
+    if report.first is None or report.last is None:
+        yield f"{report.rows} rows, none of which can be used"
+    else:
+        yield f"{report.rows} rows, from {iso_local(report.first, zone)} to {iso_local(report.last, zone)}"
+    yield f"{report.accepted} {would}taken in, as {report.readings} readings{_energies(report)}"
+    yield f"{report.known} known already, {report.differs} of them differ; {report.duplicates} duplicates"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
+    yield f"{report.rejected} {would}refused" + (f": {reasons}" if reasons else "")
+    yield f"{report.holes} holes" + (f" of {_days(report.hole_s)} together" if report.holes else "")
+
+
+def _energies(report: Report) -> str:
+    energies = (("import", report.import_wh), ("export", report.export_wh))
+    said = [f"{wh / 1000:,.3f} kWh of {name}" for name, wh in energies if wh is not None]
+    return f": {' and '.join(said)}" if said else ""
+
+
+def _days(seconds: int) -> str:
+    return f"{seconds / 86_400:.1f} days" if seconds >= 86_400 else f"{seconds / 3600:.1f} h"
+
+
+# importing
 
 BATCH = 10_000  # readings
 _A_STEP = 1000  # rows between reports of progress

@@ -20,13 +20,12 @@ from typing import Any
 from aggregator.core.documents import Device, check_labels
 from aggregator.core.errors import Damaged, StoreAway
 from aggregator.store import search
-from aggregator.store.dynamodb import batches, items
+from aggregator.store.dynamodb import dynamo_client, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES
-from aggregator.store.dynamodb.document_updates import device_update
+from aggregator.store.dynamodb.document_items import device_update
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, Door
 from aggregator.store.dynamodb.items import Item
-from aggregator.store.dynamodb.read_view import intact
-from aggregator.store.dynamodb.reads import Reader
+from aggregator.store.dynamodb.read_view import Reader, intact
 from aggregator.store.port import INDEX
 
 _MARK = "!"  # no term begins so
@@ -132,7 +131,7 @@ class Index:
     def known(self, device_ids: list[str], *, is_consistent: bool) -> list[Device]:
         """The devices that there are, in the order asked."""
         keys = [{"d": items.text(device_id)} for device_id in device_ids]
-        found = batches.read(self._door, self._devices, keys, is_consistent=is_consistent)
+        found = dynamo_client.read_items(self._door, self._devices, keys, is_consistent=is_consistent)
         devices = {device.device_id: device for item in found if (device := _device(item))}
         return [devices[device_id] for device_id in device_ids if device_id in devices]
 
@@ -142,7 +141,7 @@ class Index:
             wanted, unsure = _terms(item), _noted(item)
             puts = [{"PutRequest": {"Item": _entry(term, device_id, wanted)}} for term in sorted(unsure & wanted)]
             deletes = [{"DeleteRequest": {"Key": _key(term, device_id)}} for term in sorted(unsure - wanted)]
-            batches.write(self._door, self._records, [*puts, *deletes])
+            dynamo_client.write_items(self._door, self._records, [*puts, *deletes])
             if self._is_settled(device_id, mark, len(item["o"]["SS"])):
                 return
             time.sleep(_CHANCE.uniform(0, min(_PAUSE_S * 2**number, _LONGEST_S)))

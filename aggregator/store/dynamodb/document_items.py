@@ -5,13 +5,24 @@ data), time covered, costs of import and export, seconds estimated, estimated im
 import and export without a price, estimated costs of import and export. Energy in Wh; an amount of money in units of
 `money` is 0 for none, or else 1 + 14 * (m, its sign in the lowest bit) + k, where it is m * 10^k, with the largest k.
 The time covered is 0, 1 for half an hour, 2 for an hour, or else the seconds + 2.
+
+Half-hourly prices as items of DynamoDB: one a device and UTC day, one attribute a half hour and direction. Pure.
+
+The writes that replace parts of a document, on the condition that they are what was read, or a device. Pure.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
 
-from aggregator.core.documents import Document, Part
+from aggregator.core import periods
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost
-from aggregator.store.dynamodb.values import Item
+from aggregator.core.periods import DAY_S, HALF_HOUR
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.items import Item, Value
+from aggregator.tariffs.rates import Series
 
 _FIELDS = 13
 _COVERED = (0, 1800, 3600)  # seconds that have a code of their own
@@ -105,3 +116,109 @@ def _varints(packed: bytes) -> Iterator[int]:
         if byte < 0x80:
             yield value
             value = shift = 0
+
+
+# price items
+
+_LAST_DAY = "9999-12-31"
+_LATEST = 253_402_300_799  # the last second of that day
+
+
+def span(first: int, last: int) -> tuple[str, str]:
+    """The days of the half hours that start from `first` to `last` (UTC seconds)."""
+    return _day(max(first, 0)), _day(last) if last < _LATEST else _LAST_DAY
+
+
+def updates(series: Series) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each UTC day, what to ask of its item."""
+    days: dict[str, dict[str, Value]] = defaultdict(dict)
+    for letter, prices in (("i", series.import_prices), ("e", series.export_prices)):
+        for start, price in prices.items():
+            days[_day(start)][f"{letter}{start % DAY_S // HALF_HOUR:02d}"] = {"N": f"{price:f}"}
+    for day, values in sorted(days.items()):
+        yield (
+            day,
+            {
+                "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in values),
+                "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+            },
+        )
+
+
+def unpack(days: Iterable[Item], first: int, last: int) -> Series:
+    """The prices of the half hours that start from `first` to `last`, from the items of their days."""
+    found: Mapping[str, dict[int, Decimal]] = {"i": {}, "e": {}}
+    for item in days:
+        midnight = periods.day_start(item["p"]["S"], "UTC")
+        for name, value in sorted(item.items()):
+            start = midnight + int(name[1:]) * HALF_HOUR if len(name) == 3 else -1
+            if first <= start <= last:
+                found[name[0]][start] = Decimal(value["N"])
+    return Series(found["i"], found["e"])
+
+
+def _day(at: int) -> str:
+    return periods.local(at, "UTC").to_date_string()
+
+
+# document updates
+
+Request = tuple[str, dict[str, Any]]  # the operation, and what it is asked
+
+
+def merge_request(
+    stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None], now: int
+) -> Request | None:
+    """What to call so that `stored` has these parts (None removes one); None when it has them already.
+
+    When it changed (`now`, UTC seconds) is written with what changes and never by itself.
+    """
+    before = stored or {}
+    wanted: dict[str, Value | None] = {name: part and {"B": pack_part(part)} for name, part in parts.items()}
+    after = before | wanted
+    if not any(value and "B" in value for value in after.values()):
+        return ("delete_item", _condition(before, [name for name in before if name not in "dp"])) if before else None
+    wanted |= {"z": items.text(timezone), "c": items.text(currency) if currency else None}
+    changed = {name: value for name, value in wanted.items() if value != before.get(name)}
+    if not changed:
+        return None
+    sets = {name: value for name, value in changed.items() if value is not None} | {"t": items.number(now)}
+    gone = [f"#{name}" for name in changed if name not in sets]
+    request = _condition(before, [*changed])
+    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
+    values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
+    return "update_item", request | {
+        "UpdateExpression": expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
+        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {"#t": "t"},
+        "ExpressionAttributeValues": values,
+    }
+
+
+def _condition(before: Item, names: list[str]) -> dict[str, Any]:
+    """The attributes are still as they were, or still absent."""
+    clauses = [f"#{name} = :was_{name}" if name in before else f"attribute_not_exists(#{name})" for name in names]
+    values: dict[str, Value] = {f":was_{name}": before[name] for name in names if name in before}
+    request: dict[str, Any] = {
+        "ConditionExpression": " AND ".join(clauses),
+        "ExpressionAttributeNames": {f"#{name}": name for name in names},
+    }
+    return request | ({"ExpressionAttributeValues": values} if values else {})
+
+
+def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any]:
+    """What to ask so that a device is as it should be; registers are only ever added.
+
+    `unsure` are terms of which it will not be known whether they are in the index, see `index`.
+    """
+    labels = {items.LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
+    sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
+    sets |= {"t": items.text(device.tariff)} if device.tariff else {}
+    sets |= {"k": items.text(device.marks)} if device.marks else {}
+    adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
+    adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
+    gone = [name for name in ("t", "k", *items.LABEL_NAMES.values()) if name not in sets]
+    expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
+    expression += " REMOVE " + ", ".join(gone) if gone else ""
+    expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
+    values = {f":{name}": value for name, value in (sets | adds).items()}
+    return {"UpdateExpression": expression, "ExpressionAttributeValues": values}

@@ -2,11 +2,15 @@
 
 Credentials, profiles and endpoints come from the standard AWS chain and variables. Every call is bounded in time and
 tried again with jitter, at a rate that adapts to throttling, before it fails.
+
+Many items in one call; DynamoDB may leave some of them for another.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -15,6 +19,7 @@ from botocore import exceptions as botocore  # type: ignore[import-untyped]  # n
 from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
 
 from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.store.dynamodb.items import Item
 
 CONNECT_S = 3
 READ_S = 10
@@ -168,3 +173,48 @@ _STREAM_OPERATIONS = {"describe_stream", "get_shard_iterator", "get_records"}
 def _is_aws(client: Any) -> bool:  # noqa: ANN401 - botocore has no types
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     return "amazonaws.com" in host or host.endswith(".aws")
+
+
+# batches
+
+WRITES, READS = 25, 100  # items in one call
+TRIES = 8
+PAUSE_S = 0.05  # doubled each time
+
+
+def write_items(door: Door, table: str, requests: Iterable[dict[str, Any]]) -> None:
+    """Put and delete items, in any order; all of it lasts when this returns. Raises StoreAway."""
+    for some in _pieces(requests, WRITES):
+        left: dict[str, Any] = {table: some}
+        for _ in _tries(table):
+            left = door.call("batch_write_item", RequestItems=left).get("UnprocessedItems", {})
+            if not left:
+                break
+
+
+def read_items(door: Door, table: str, keys: Iterable[Item], *, is_consistent: bool) -> list[Item]:
+    """The items with these keys that there are, in any order. Raises StoreAway."""
+    found: list[Item] = []
+    for some in _pieces(keys, READS):
+        left: dict[str, Any] = {table: {"Keys": some, "ConsistentRead": is_consistent}}
+        for _ in _tries(table):
+            answer = door.call("batch_get_item", RequestItems=left)
+            found += answer["Responses"].get(table, [])
+            left = answer.get("UnprocessedKeys", {})
+            if not left:
+                break
+    return found
+
+
+def _pieces(rows: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    left = iter(rows)
+    while some := list(islice(left, size)):
+        yield some
+
+
+def _tries(table: str) -> Iterator[None]:
+    """Ever later; ends by raising StoreAway."""
+    for number in range(TRIES):
+        yield
+        time.sleep(PAUSE_S * 2**number)
+    raise StoreAway(f"{table} left some of a batch undone {TRIES} times in a row; it is too busy for the moment")

@@ -16,19 +16,16 @@ from aggregator.core.documents import Document, Part
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
-from aggregator.store.dynamodb import items, price_items
-from aggregator.store.dynamodb.address import read_url
-from aggregator.store.dynamodb.block_updates import write_block
-from aggregator.store.dynamodb.concurrent_steps import TRIES
-from aggregator.store.dynamodb.document_updates import merge_request
+from aggregator.store.dynamodb import document_items, items
+from aggregator.store.dynamodb.checkpoints import Asides, Feed, Memory
+from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
+from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.dynamo_client import AwsDoor, ConditionFailed, Door
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
-from aggregator.store.dynamodb.feeds import Feed, Memory
 from aggregator.store.dynamodb.items import TABLE_OF
-from aggregator.store.dynamodb.quarantine import Asides
-from aggregator.store.dynamodb.read_view import intact
-from aggregator.store.dynamodb.steps import Get, Stale
+from aggregator.store.dynamodb.read_view import intact, write_block
 from aggregator.store.dynamodb.streams import Follower
+from aggregator.store.dynamodb.tables import read_url
 from aggregator.store.port import CARRIED, Backlog, Blocks, Change, Written
 from aggregator.tariffs.rates import Series
 
@@ -133,7 +130,7 @@ class DynamoStore(DynamoRegistry):
     def document(self, level: str, device_id: str, period: str) -> Document | None:
         """One chart, or None."""
         item = self._view.item(Get(TABLE_OF[level], device_id, period))
-        return intact(partial(items.unpack_document, level), item) if item else None
+        return intact(partial(document_items.unpack_document, level), item) if item else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
@@ -141,7 +138,7 @@ class DynamoStore(DynamoRegistry):
             return []
         is_consistent = self._view.is_consistent
         found = self._reader.between(TABLE_OF[level], device_id, first, last, is_consistent=is_consistent)
-        documents = (intact(partial(items.unpack_document, level), item) for item in found)
+        documents = (intact(partial(document_items.unpack_document, level), item) for item in found)
         return [document for document in documents if document]
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
@@ -198,14 +195,14 @@ class DynamoStore(DynamoRegistry):
 
     def prices(self, device_id: str, first: int, last: int) -> Series:
         """The prices of the UTC half hours that start from `first` to `last`, both included."""
-        span = price_items.span(first, last)
+        span = document_items.span(first, last)
         days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
-        return price_items.unpack(days, first, last)
+        return document_items.unpack(days, first, last)
 
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace those of the same half hours."""
         self._view.is_consistent = True
-        jobs = [(device_id, day, request) for day, request in price_items.updates(series)]
+        jobs = [(device_id, day, request) for day, request in document_items.updates(series)]
         self._rounds.side_by_side(self._put_prices, jobs)
 
     def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:

@@ -21,6 +21,11 @@ unknown, 1-4 that many bytes; a register 0 is unknown, 1 is a zero, 2-6 are 1-5 
 attribute `m` + two hex digits, which holds its id.
 
 **A part** is a list of varints, see `parts`; sizes follow AWS's rules, see `values`.
+
+The values of DynamoDB's items, and their sizes by AWS's rules. Pure.
+
+Names and texts count in UTF-8 bytes, binary as it is, a number one byte for each two digits and one more. A write unit
+is 1 KB of the whole item, a read unit 4 KB; an eventually consistent read costs half.
 """  # noqa: E501 - a table
 
 import zlib
@@ -31,20 +36,51 @@ from typing import Any
 from aggregator.core.documents import Device, Live
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
-from aggregator.store.dynamodb.document_items import pack_part as pack_part
-from aggregator.store.dynamodb.document_items import unpack_document as unpack_document
-from aggregator.store.dynamodb.document_items import unpack_part as unpack_part
-from aggregator.store.dynamodb.schema import TABLES as TABLES
-from aggregator.store.dynamodb.schema import Table as Table
-from aggregator.store.dynamodb.schema import table_request as table_request
-from aggregator.store.dynamodb.values import WRITE_UNIT as WRITE_UNIT
-from aggregator.store.dynamodb.values import Item as Item
-from aggregator.store.dynamodb.values import Value as Value
-from aggregator.store.dynamodb.values import item_size as item_size
-from aggregator.store.dynamodb.values import number as number
-from aggregator.store.dynamodb.values import read_units as read_units
-from aggregator.store.dynamodb.values import text as text
-from aggregator.store.dynamodb.values import write_units as write_units
+
+Value = dict[str, Any]  # {"S": text} | {"N": digits} | {"B": bytes} | {"SS": texts}
+Item = dict[str, Value]
+
+WRITE_UNIT = 1024  # bytes
+READ_UNIT = 4096  # bytes
+
+
+def text(value: str) -> Value:
+    """A text attribute."""
+    return {"S": value}
+
+
+def number(value: int) -> Value:
+    """A number attribute."""
+    return {"N": str(value)}
+
+
+def value_size(value: Value) -> int:
+    """The bytes of an attribute's value."""
+    ((kind, content),) = value.items()
+    if kind == "N":
+        digits = str(content)
+        return (len(digits.lstrip("-").strip("0")) + 1) // 2 + 1 + digits.startswith("-")
+    if kind == "SS":
+        return sum(len(str(one).encode()) for one in content)
+    return len(str(content).encode() if kind == "S" else bytes(content))
+
+
+def item_size(item: Item) -> int:
+    """The bytes of an item."""
+    return sum(len(name.encode()) + value_size(value) for name, value in item.items())
+
+
+def write_units(size: int) -> int:
+    """The write units of writing an item of `size` bytes: the larger of before and after."""
+    return max(1, -(-size // WRITE_UNIT))
+
+
+def read_units(size: int, *, is_consistent: bool) -> float:
+    """The read units of reading `size` bytes."""
+    return max(1, -(-size // READ_UNIT)) * (1.0 if is_consistent else 0.5)
+
+
+# items
 
 TTL_MARGIN_DAYS = 7  # readings stay so much longer than the retention, to judge those that are still computed from
 LATE_DAYS = 2  # and at least so long after they came in

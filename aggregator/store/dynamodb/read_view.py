@@ -1,14 +1,115 @@
-"""What a store reads: through the step that it is in, or straight from the tables."""
+"""Reads of DynamoDB tables: items, half hours of readings, periods.
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+What a store reads: through the step that it is in, or straight from the tables.
+
+Readings into their half hour: one `SET` for all of them gives the same item in any order, however often.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR
-from aggregator.store.dynamodb.concurrent_steps import Rounds
+from aggregator.core.readings import Reading
+from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.concurrent_steps import Get, GetBlocks, Read, Rounds, starts
+from aggregator.store.dynamodb.dynamo_client import ConditionFailed, Door
 from aggregator.store.dynamodb.items import Item
-from aggregator.store.dynamodb.reads import Reader
-from aggregator.store.dynamodb.steps import Get, GetBlocks, starts
+
+
+class Reader:
+    """Reads through one door, of tables with one prefix."""
+
+    def __init__(self, door: Door, prefix: str) -> None:
+        self._door, self._prefix = door, prefix
+
+    def fetch(self, read: Read, is_consistent: bool) -> list[Item]:
+        """What a read asks for: at most one item, or half hours of readings, nearest first."""
+        if isinstance(read, Get):
+            key = {"d": items.text(read.device_id)} | ({"p": items.text(read.period)} if read.period else {})
+            table = f"{self._prefix}-{read.table}"
+            answer = self._door.call("get_item", TableName=table, Key=key, ConsistentRead=is_consistent)
+            return [answer["Item"]] if "Item" in answer else []
+        return list(
+            self._query(
+                "readings",
+                read.device_id,
+                f"b {'>=' if read.is_onwards else '<='} :b",
+                {":b": items.number(read.start)},
+                limit=read.most,
+                ConsistentRead=is_consistent,
+                ScanIndexForward=read.is_onwards,
+            )
+        )
+
+    def span(self, device_id: str, first: int, last: int, *, is_consistent: bool) -> Iterator[Item]:
+        """The blocks that start from `first` to `last`."""
+        values = {":first": items.number(first), ":last": items.number(last)}
+        yield from self._query(
+            "readings", device_id, "b BETWEEN :first AND :last", values, ConsistentRead=is_consistent
+        )
+
+    def between(self, table: str, device_id: str, first: str, last: str, *, is_consistent: bool) -> Iterator[Item]:
+        """The items of a device from one period to another, in order."""
+        values = {":first": items.text(first), ":last": items.text(last)}
+        return self._query(table, device_id, "p BETWEEN :first AND :last", values, ConsistentRead=is_consistent)
+
+    def periods(
+        self, table: str, device_id: str, *, is_consistent: bool, is_onwards: bool = True, limit: int | None = None
+    ) -> Iterator[str]:
+        """The periods of a device's documents, in order or backwards."""
+        found = self._query(
+            table,
+            device_id,
+            None,
+            {},
+            limit=limit,
+            ConsistentRead=is_consistent,
+            ScanIndexForward=is_onwards,
+            ProjectionExpression="p",
+        )
+        return (item["p"]["S"] for item in found)
+
+    def scan(self, table: str, after: Item | None = None, page: int | None = None) -> Iterator[Item]:
+        """Every item of a table, or those after a key; at most `page` are read at once."""
+        request: dict[str, Any] = {"TableName": f"{self._prefix}-{table}"}
+        request |= ({"ExclusiveStartKey": after} if after else {}) | ({"Limit": page} if page else {})
+        while True:
+            answer = self._door.call("scan", **request)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _query(
+        self,
+        table: str,
+        device_id: str,
+        condition: str | None,
+        values: Item,
+        *,
+        limit: int | None = None,
+        **more: Any,  # noqa: ANN401 - as boto3 takes it
+    ) -> Iterator[Item]:
+        request = {
+            "TableName": f"{self._prefix}-{table}",
+            "KeyConditionExpression": f"d = :d AND {condition}" if condition else "d = :d",
+            "ExpressionAttributeValues": {":d": items.text(device_id)} | values,
+            **more,
+        }
+        found = 0
+        while True:
+            if limit is not None:
+                request["Limit"] = limit - found
+            answer = self._door.call("query", **request)
+            found += len(answer["Items"])
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer or found == limit:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+# read view
 
 Content = TypeVar("Content")
 
@@ -57,3 +158,65 @@ def intact(unpack: Callable[[Item], Content], item: Item) -> Content:
     except (KeyError, ValueError, IndexError) as error:
         key: Mapping[str, object] = {name: value for name, value in item.items() if name in ("d", "b", "p")}
         raise Damaged(f"the item {key} cannot be read ({error!r}); restore or delete it") from error
+
+
+# block updates
+
+AT_ONCE = 200  # readings in one call; DynamoDB takes expressions of 4 KB with 300 operators
+METERS = 20  # different ones in one call; each has a condition
+
+
+def write_block(
+    door: Door, table: str, device_id: str, start: int, readings: Mapping[int, Reading], expires: int
+) -> int:
+    """Set readings of the half hour at `start` (UTC seconds). Returns how many were there, and the same, before.
+
+    DynamoDB says what the attributes were before, which costs nothing; so nothing is read.
+    """
+    ordered = [readings[at] for at in sorted(readings)]
+    return sum(_write_some(door, table, device_id, start, some, expires) for some in _batches(ordered))
+
+
+def _write_some(door: Door, table: str, device_id: str, start: int, readings: Sequence[Reading], expires: int) -> int:
+    key = items.block_key(device_id, start)
+    meters = {reading.meter_id for reading in readings if reading.meter_id is not None}
+    stored: Item = {}
+    while True:
+        tags = items.meter_tags(meters, stored)
+        values = {
+            items.reading_name(reading.at - start): {"B": items.pack_reading(reading, tags)} for reading in readings
+        }
+        try:
+            answer = door.call("update_item", TableName=table, Key=key, **_request(values, tags, expires))
+        except ConditionFailed:  # two meters with one tag: see which are taken
+            stored = door.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+            continue
+        before = answer.get("Attributes", {})
+        return sum(before.get(name) == value for name, value in values.items())
+
+
+def _request(values: Item, tags: Mapping[str, int], expires: int) -> dict[str, Any]:
+    meters = {items.meter_name(tag): items.text(meter) for meter, tag in tags.items()}
+    sets = {"x": items.number(expires), **meters, **values}
+    request: dict[str, Any] = {
+        "UpdateExpression": "SET " + ",".join(f"#{name}=:{name}" for name in sets),
+        "ExpressionAttributeNames": {f"#{name}": name for name in sets},
+        "ExpressionAttributeValues": {f":{name}": value for name, value in sets.items()},
+        "ReturnValues": "UPDATED_OLD",
+    }
+    if meters:
+        clauses = [f"(attribute_not_exists(#{name}) OR #{name} = :{name})" for name in meters]
+        request["ConditionExpression"] = " AND ".join(clauses)
+    return request
+
+
+def _batches(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
+    batch: list[Reading] = []
+    meters: set[str | None] = set()
+    for reading in readings:
+        if len(batch) == AT_ONCE or len(meters | {reading.meter_id}) > METERS:
+            yield batch
+            batch, meters = [], set()
+        batch.append(reading)
+        meters.add(reading.meter_id)
+    yield batch

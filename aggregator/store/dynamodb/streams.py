@@ -17,10 +17,9 @@ from secrets import token_hex
 from typing import Any
 
 from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb.checkpoints import LEASE_S, Dirty, Leases
 from aggregator.store.dynamodb.dynamo_client import Door, IteratorExpired, RecordsTrimmed
-from aggregator.store.dynamodb.feeds import Dirty
 from aggregator.store.dynamodb.items import RANGE_KEY, TABLE_OF, Item
-from aggregator.store.dynamodb.leases import LEASE_S, Leases
 from aggregator.store.port import CARRIED, Backlog, Change
 
 SAVE_S = 30  # between two checkpoints of a shard; after a kill, what was carried on since the last is read again

@@ -1,14 +1,64 @@
-"""Make, describe and remove the tables, for use without the template."""
+"""Make, describe and remove the tables, for use without the template.
 
+The tables, as `wattfall tables create` makes them; the template makes the same. Pure.
+
+Where a DynamoDB store is: `dynamodb://wattfall?region=eu-west-2&retention=35&pace=300`. Pure.
+"""
+
+import re
 import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
-from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.store.dynamodb.device_index import Index
 from aggregator.store.dynamodb.dynamo_client import Door, TableMissing
-from aggregator.store.dynamodb.reads import Reader
-from aggregator.store.dynamodb.schema import TABLES, Table, table_request
+from aggregator.store.dynamodb.read_view import Reader
+
+
+class Table(NamedTuple):
+    """A table's key and what else is special about it."""
+
+    name: str
+    hash_key: str
+    range_key: str | None = None
+    range_type: str = "S"
+    has_stream: bool = False
+    expires: str | None = None  # the TTL attribute
+
+
+TABLES = (
+    Table("live", "d"),
+    Table("readings", "d", "b", "N", has_stream=True, expires="x"),
+    Table("days", "d", "p", has_stream=True),
+    Table("months", "d", "p", has_stream=True),
+    Table("years", "d", "p"),
+    Table("devices", "d"),
+    Table("prices", "d", "p"),
+    Table("checkpoints", "s"),
+    Table("records", "k", "s", expires="x"),
+)
+
+
+def table_request(prefix: str, table: Table) -> dict[str, Any]:
+    """What CreateTable wants to know."""
+    keys = [(table.hash_key, "HASH", "S")]
+    if table.range_key:
+        keys.append((table.range_key, "RANGE", table.range_type))
+    request: dict[str, Any] = {
+        "TableName": f"{prefix}-{table.name}",
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind, _ in keys],
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": sort} for name, _, sort in keys],
+    }
+    if table.has_stream:
+        request["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    return request
+
+
+# tables
 
 PATIENCE_S = 120  # for a table to be made or removed; it takes some 10 s
 PAUSE_S = 1.0
@@ -88,3 +138,40 @@ def _wait(door: Door, prefix: str, table: Table, status: str | None) -> None:
             state = description.get("TableStatus", "missing").lower()
             raise StoreAway(f"{prefix}-{table.name} is still {state} after {PATIENCE_S} s; try again later")
         time.sleep(PAUSE_S)
+
+
+# address
+
+_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_NUMBERS = {"retention": ("35", 2, 36_500), "pace": ("300", 0, 86_400)}  # default, least, most
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a store's URL says."""
+
+    prefix: str  # of the tables' names
+    region: str | None  # None: what the AWS profile or AWS_DEFAULT_REGION says
+    retention_days: int  # how long readings are kept
+    pace_s: int  # how often a worker carries months and years on; less often is cheaper
+
+
+def read_url(url: str) -> Address:
+    """The address in a store's URL. Raises ConfigurationError."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    region = query.pop("region", None)
+    retention, pace = (_number(name, query.pop(name, default[0])) for name, default in _NUMBERS.items())
+    is_plain = not query and not parts.path.strip("/") and region != ""
+    if parts.scheme != "dynamodb" or not is_plain or not _PREFIX.fullmatch(parts.netloc):
+        raise ConfigurationError(
+            f"{url!r} is not a DynamoDB store; write it like dynamodb://wattfall?region=eu-west-2&retention=35&pace=300"
+        )
+    return Address(parts.netloc, region, retention, pace)
+
+
+def _number(name: str, text: str) -> int:
+    _, least, most = _NUMBERS[name]
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise ConfigurationError(f"{name}={text} of a store's URL is not a whole number from {least} to {most}")
+    return int(text)

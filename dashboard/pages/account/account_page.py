@@ -1,15 +1,29 @@
-"""One's own account: who is signed in, a new password, signing out; and the invitation that sets the first password."""
+"""One's own account: who is signed in, a new password, signing out; and the invitation that sets the first password.
+
+Everything between a visitor and the pages: sessions, the gate, signing in and out, and words for what goes wrong.
+"""
+
+import time
+from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, redirect, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as Answer
 
-from dashboard.accounts.sessions import sign_in, sign_out, signed_in
-from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User, password_fault
-from dashboard.pages.account.demo_visits import PREFIX
-from dashboard.pages.account.sign_in_page import Doors, too_soon
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import DAY_S
+from aggregator.settings import MAKE_ONE, Settings
+from aggregator.store.port import Store
+from dashboard.accounts import sessions
+from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.oidc import Provider, client_of
+from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
+from dashboard.pages.account import sign_in_page
+from dashboard.pages.account.sign_in_page import PREFIX, Doors, too_soon
 from dashboard.text.language import text
-from dashboard.text.languages import requested
-from dashboard.web.render import notice, written
+from dashboard.web import request_guard
+from dashboard.web.responses import notice, requested, written
 
 ROLES = {HOUSEHOLD: text("Household"), SUPPORT: text("Support desk"), ADMIN: text("Manages accounts")}
 OVER = text("This invitation cannot be used any more")
@@ -113,3 +127,57 @@ def _accept(doors: Doors, token: str) -> Response | Answer:
 
 def _over() -> Response:
     return notice(404, OVER, OVER_SENTENCE, "/sign-in", text("Sign in"))
+
+
+# auth setup
+
+
+def install(
+    server: Flask,
+    settings: Settings,
+    store: Store,
+    passwords: Passwords,
+    clock: Callable[[], int] = lambda: int(time.time()),
+) -> None:
+    """Put it on a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
+    check(settings)
+    doors = _doors(settings, store, passwords, clock)
+    if settings.proxies:
+        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
+    if settings.url.startswith("https://"):
+        _insist_on_https(server)
+    sessions.install(server, settings, doors.sessions)
+    request_guard.install(server, settings.url)
+    request_guard.install_error_pages(server)
+    sign_in_page.register(server, doors)
+    register(server, doors)
+
+
+def _insist_on_https(server: Flask) -> None:
+    @server.after_request
+    def insist(answer: Response) -> Response:
+        answer.headers["Strict-Transport-Security"] = f"max-age={365 * DAY_S}"
+        return answer
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigurationError where nobody could sign in safely."""
+    if not settings.secret:
+        raise ConfigurationError(f"WATTFALL_SECRET is not set, and signs the cookies; {MAKE_ONE}")
+    client_of(settings)
+
+
+def _doors(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> Doors:
+    accounts = Accounts(store, passwords, clock)
+
+    def user(user_id: str) -> User | None:
+        return sign_in_page.user_of(store, user_id) or accounts.user(user_id)
+
+    client = client_of(settings)
+    return Doors(
+        store,
+        accounts,
+        Sessions(store, user, clock),
+        Throttle(store, clock),
+        Provider(client) if client else None,
+    )

@@ -1,4 +1,9 @@
-"""Signing in: with a password, at an identity provider, or as a visitor of the demo."""
+"""Signing in: with a password, at an identity provider, or as a visitor of the demo.
+
+Visitors of the demo: whoever comes is one of its households, or its support desk, without a password.
+
+Their accounts are made up and nowhere stored: they are gone the moment the store is not the demo's any more.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -6,17 +11,58 @@ from dataclasses import dataclass
 from flask import Blueprint, Flask, Response, abort, redirect, request, session
 from werkzeug.wrappers import Response as Answer
 
+from aggregator.demo.feed import is_demo
 from aggregator.store.port import Store
 from dashboard.accounts import oidc
-from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
-from dashboard.accounts.throttle import Throttle
-from dashboard.accounts.users import LONGEST_EMAIL, User
-from dashboard.pages.account import demo_visits
+from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, User
 from dashboard.text.language import text
-from dashboard.text.languages import requested
-from dashboard.web.render import notice, written
-from dashboard.web.safe_redirect import onward, sign_in_url
+from dashboard.web.request_guard import onward, sign_in_url
+from dashboard.web.responses import notice, requested, written
+
+PREFIX = "demo/"
+DESK = "support"
+MOST_HOMES = 8
+# What there is to see in a home, by the first word of its household.
+KINDS = {
+    "family": text("a family"),
+    "solar": text("solar panels"),
+    "ev": text("an electric car"),
+    "flaky": text("gaps in the data"),
+    "flat": text("a small flat"),
+    "berlin": text("in Berlin"),
+}
+
+
+def choices(store: Store) -> list[tuple[str, str, str]]:
+    """The households to choose from, each with its name and its kind; empty where the store is not the demo's."""
+    if not is_demo(store):
+        return []
+    return [
+        (device.household, device.name or device.device_id, KINDS.get(device.household.split("-")[0], ""))
+        for device in store.devices(limit=MOST_HOMES)
+        if device.household
+    ]
+
+
+def demo_user(store: Store, choice: str) -> User | None:
+    """Who a visitor is by a choice; None where there is no such choice, or the store is not the demo's."""
+    if not is_demo(store):
+        return None
+    if choice == DESK:
+        return User(PREFIX + DESK, "desk@demo.invalid", "Demo Desk", SUPPORT)
+    homes = store.household_devices(choice) if choice else []
+    home = store.device(homes[0]) if homes else None
+    return User(PREFIX + choice, name=home.name, household=choice) if home else None
+
+
+def user_of(store: Store, user_id: str) -> User | None:
+    """The made-up user of a session."""
+    return demo_user(store, user_id.removeprefix(PREFIX)) if user_id.startswith(PREFIX) else None
+
+
+# sign in page
 
 ONWARD = "onward"
 WRONG = text("The e-mail address and the password do not belong together. Check both and try again.")
@@ -56,7 +102,7 @@ def register(server: Flask, doors: Doors) -> None:
 
     @page.post("/demo")
     def visit() -> Response | Answer:
-        user = demo_visits.demo_user(doors.store, request.form.get("choice", ""))
+        user = demo_user(doors.store, request.form.get("choice", ""))
         if user is None:
             abort(404)
         return _welcome(doors, user, request.form.get("next"))
@@ -131,5 +177,5 @@ def _form(doors: Doors, wanted: str, email: str = "", fault: str = "", status: i
         email=email,
         fault=fault,
         has_provider=doors.provider is not None,
-        homes=demo_visits.choices(doors.store),
+        homes=choices(doors.store),
     )

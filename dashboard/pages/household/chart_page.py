@@ -1,27 +1,127 @@
-"""The household page: tiles above, one chart below."""
+"""The household page: tiles above, one chart below.
+
+The section under the chart: the hours of a month, the running total of a year.
+"""
 
 from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device
+from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.waterfall.pricing import currency_of
-from dashboard.charts import chart_model, columns, comparable_so_far, figures, numbers, sentences
+from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
+from dashboard.charts.cumulative import Cumulative
+from dashboard.charts.heat import HeatMap
 from dashboard.charts.view import View
-from dashboard.pages.household import below_chart, crumbs, navigation, tiles
+from dashboard.pages.household import navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.attributes import attributes
 from dashboard.text.language import Language
+from dashboard.text.words import attributes
 from dashboard.web.cached_reads import Data
+
+More = HeatMap | Cumulative | None
+
+
+def below_layout(lang: Language) -> Component:
+    """The section without its numbers."""
+    head = html.Div([html.H2(id="more-title"), html.P(id="more-words")])
+    return html.Section(
+        html.Div([head, html.Ul(id="more-legend", className="legend"), _heat(), _running(lang)], className="beneath"),
+        id="more",
+        className="panel",
+        hidden=True,
+        **attributes(aria_labelledby="more-title"),
+    )
+
+
+def load_below(data: Data, device: Device, chart: Chart) -> More:
+    """What stands under a chart; None under that of a day, and where the chart is empty."""
+    view = chart.view
+    if chart.is_empty or view.level == "day":
+        return None
+    zone, now = device.timezone, data.now()
+    if view.level == "month":
+        days = data.documents(device, "day", f"{view.period}-01", f"{view.period}-{periods.days_in(view.period)}")
+        extent = data.extent(device, "day")
+        return heat.heat_map(view, days, zone, now, extent[0] if extent else None, chart.measure)
+    mine, other = (
+        data.documents(device, "month", f"{year}-01", f"{year}-12")
+        for year in (view.period, periods.shift("year", view.period, -1))
+    )
+    return cumulative.running_total(view, mine, other, _a_year_ago(data, device), now, zone, chart.measure)
+
+
+def slots(more: More, lang: Language) -> Slots:
+    """The values of the section."""
+    if isinstance(more, HeatMap):
+        return _hours(more, lang)
+    if isinstance(more, Cumulative):
+        return _total(more, lang)
+    return {"more.hidden": True}
+
+
+def _a_year_ago(data: Data, device: Device) -> Part:
+    """What today's date came to a year ago by this time of the day."""
+    now, zone = data.now(), device.timezone
+    wanted = usage_profile.chain_of("year", periods.shift("year", periods.period_of("year", now, zone), -1), now, zone)
+    day = data.document(device, "day", wanted["day"]) if "day" in wanted else None
+    return usage_profile.so_far({"day": day}, "day", now, zone) if day else EMPTY
+
+
+def _heat() -> Component:
+    return html.Div(id="heat", className="heat", hidden=True)
+
+
+def _running(lang: Language) -> Component:
+    numbers = [html.Summary(lang.say("By month")), html.Div(id="running-table")]
+    return html.Div(
+        [
+            html.Div(html.Div(id="running-picture", role="img", className="graph"), className="running-plot"),
+            html.Details(numbers, className="numbers"),
+        ],
+        id="running",
+        hidden=True,
+    )
+
+
+def _hours(more: HeatMap, lang: Language) -> Slots:
+    return {
+        "more.hidden": False,
+        "more-title.children": lang.say("Hour by hour"),
+        "more-words.children": grids.habits(more, lang),
+        "more-legend.children": grids.legend(more, lang),
+        "heat.hidden": False,
+        "heat.data-grid": grids.heat_grid(more, lang),
+        "running.hidden": True,
+    }
+
+
+def _total(more: Cumulative, lang: Language) -> Slots:
+    said = " · ".join(cumulative.cumulative_sentences(more, lang))
+    title = lang.say("Running total of the bill") if more.measure.currency else lang.say("Running total of import")
+    return {
+        "more.hidden": not more.mine,
+        "more-title.children": title,
+        "more-words.children": said,
+        "more-legend.children": [],
+        "heat.hidden": True,
+        "running.hidden": False,
+        "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(more, lang)),
+        "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=said),
+        "running-table.data-rows": cumulative.cumulative_table(more, lang),
+    }
+
+
+# chart page
 
 
 def layout(lang: Language) -> Component:
     """The page without its numbers."""
     panel = [
         html.Div([navigation.layout(lang), navigation.tools(lang)], className="ways"),
-        crumbs.layout(lang),
+        navigation.crumbs_layout(lang),
         _figure(),
         html.Dl(id="facts", className="facts"),
         html.Details(
@@ -34,7 +134,7 @@ def layout(lang: Language) -> Component:
             _said(lang),
             html.Div(tiles.layout(lang), className="tiles"),
             html.Section(panel, className="panel"),
-            below_chart.layout(lang),
+            below_layout(lang),
         ],
         id="household",
         hidden=True,
@@ -50,12 +150,12 @@ def _said(lang: Language) -> Component:
     return html.P(id="said", className="said", role="status", hidden=True, **sentences)
 
 
-def read(data: Data, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
+def load_chart(data: Data, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
     """The chart of a view, and the first and last period of its level that have data."""
     now = data.now()
     view = view.at(now, device.timezone)
     extent = data.extent(device, view.level)
-    chart = chart_model.read(
+    chart = chart_model.chart_of(
         view,
         data.document(device, view.level, view.period),
         device.timezone,
@@ -80,7 +180,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
     return {
         **navigation.links(view, first, last, now, zone, lang),
         **navigation.ways(chart, lang),
-        **crumbs.slots(view, chart.name, lang),
+        **navigation.crumb_slots(view, chart.name, lang),
         "document.title": f"{chart.name} · {view.device_id}",
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
@@ -117,9 +217,9 @@ def _other(data: Data, device: Device, view: View, lang: Language) -> Other | No
     name = navigation.other_name(view, period, lang)
     if view.period != periods.period_of(view.level, now, zone):
         return Other(period, name, document, document.total if document else EMPTY)
-    wanted = comparable_so_far.chain_of(view.level, period, now, zone)
+    wanted = usage_profile.chain_of(view.level, period, now, zone)
     chain = {level: data.document(device, level, one) for level, one in wanted.items()}
-    return Other(period, name, document, comparable_so_far.so_far(chain, view.level, now, zone))
+    return Other(period, name, document, usage_profile.so_far(chain, view.level, now, zone))
 
 
 def _figure() -> Component:
@@ -127,7 +227,7 @@ def _figure() -> Component:
     caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
     plot = [
         html.Div(id="picture", role="img", className="graph"),
-        html.Div(id="columns", className="columns", style=columns.EDGES),
+        html.Div(id="columns", className="columns", style=grids.EDGES),
     ]
     legend = html.Ul(id="legend", className="legend")
     return html.Figure([caption, legend, html.Div(plot, className="plot")], id="figure", hidden=True)
@@ -143,9 +243,9 @@ def _drawn(chart: Chart, lang: Language) -> Slots:
             "Bar chart, {period}: {summary}", period=chart.name, summary=sentences.summary(chart, lang)
         ),
         "picture.data-figure": figures.to_json(figures.figure(chart, lang)),
-        "columns.data-cells": columns.cells(chart, lang),
+        "columns.data-cells": grids.column_cells(chart, lang),
         "facts.children": _facts(chart, lang),
-        "table.data-rows": numbers.of_chart(chart, lang),
+        "table.data-rows": grids.of_chart(chart, lang),
     }
 
 

@@ -14,10 +14,10 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, as_json, live_json
 from aggregator.core.errors import StoreAway, shown
 from dashboard.accounts.access import viewer
-from dashboard.charts import pictures, rows, sentences
+from dashboard.charts import pictures, sentences
 from dashboard.charts.view import View
 from dashboard.pages.household import chart_page
-from dashboard.text.languages import chosen
+from dashboard.text.language import chosen
 from dashboard.web.cached_reads import Data
 
 RETRY_S = 5
@@ -42,7 +42,7 @@ def register(server: Flask, data: Data) -> None:
     @downloads.get("/<level>/<period>.csv")
     def table(device_id: str, level: str, period: str) -> Response:
         device, view = _asked(data, device_id, level, period)
-        by = _interval(request.args.get("by", rows.SHOWN_BY[view.level]), view.level)
+        by = _interval(request.args.get("by", pictures.SHOWN_BY[view.level]), view.level)
         chunks = _table(data, device, view, by)
         begun = list(islice(chunks, 2))  # a store that is away is found out before the answer begins
         name = f'attachment; filename="{_file_name(view, by)}"'
@@ -58,7 +58,7 @@ def register(server: Flask, data: Data) -> None:
     def picture(device_id: str, level: str, period: str) -> Response:
         device, view = _asked(data, device_id, level, period)
         lang = chosen(request.headers.get("Accept-Language", ""))
-        chart, extent = chart_page.read(data, device, view, lang)
+        chart, extent = chart_page.load_chart(data, device, view, lang)
         is_drawn = chart.prices or not chart.is_empty
         nothing = "" if is_drawn else sentences.nothing(chart, extent[0] if extent else None, lang)[0]
         return Response(pictures.picture(chart, lang, nothing).to_json(), mimetype="application/json")
@@ -106,21 +106,21 @@ def _device(data: Data, view: View, device_id: str) -> Device:
 
 
 def _interval(by: str, level: str) -> str:
-    if by not in rows.intervals(level):
-        raise Fault(400, f"A {level} cannot be had by {shown(by)}; write by={', by='.join(rows.intervals(level))}")
+    if by not in pictures.intervals(level):
+        raise Fault(400, f"A {level} cannot be had by {shown(by)}; write by={', by='.join(pictures.intervals(level))}")
     return by
 
 
 def _table(data: Data, device: Device, view: View, by: str) -> Iterator[str]:
     """CSV in chunks: the header, then a month of days or a year of months at a time; nothing of what is to come."""
-    held_by, now, is_priced = rows.HELD_BY[by], data.now(), bool(device.tariff)
-    yield _csv([rows.header(by, is_priced=is_priced)])
-    for first, last in rows.stretches(view.level, view.period, by):
+    held_by, now, is_priced = pictures.HELD_BY[by], data.now(), bool(device.tariff)
+    yield _csv([pictures.header(by, is_priced=is_priced)])
+    for first, last in pictures.stretches(view.level, view.period, by):
         if periods.window(held_by, first, device.timezone).start > now:
             return
         found = data.stored(device, held_by, first, last)
-        whole = rows.complete(found, device, held_by, first, last)
-        yield _csv(row for one in whole for row in rows.rows(one, by, now, is_priced=is_priced))
+        whole = pictures.complete(found, device, held_by, first, last)
+        yield _csv(row for one in whole for row in pictures.rows(one, by, now, is_priced=is_priced))
 
 
 def _csv(table: Iterable[Sequence[str]]) -> str:
@@ -131,7 +131,7 @@ def _csv(table: Iterable[Sequence[str]]) -> str:
 
 
 def _file_name(view: View, by: str) -> str:
-    finer = [] if by == rows.SHOWN_BY[view.level] else [by]
+    finer = [] if by == pictures.SHOWN_BY[view.level] else [by]
     return "-".join(["wattfall", _UNSAFE.sub("-", view.device_id), view.period, *finer]) + ".csv"
 
 

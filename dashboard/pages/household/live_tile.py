@@ -1,19 +1,127 @@
-"""The hero: power now, what it costs, how that is for this home, the last hour, and how old all this is. Pure."""
+"""The hero: power now, what it costs, how that is for this home, the last hour, and how old all this is. Pure.
 
+The last hour of power as assets/hour.js draws it: all of it at first, afterwards only what is new. Pure.
+
+How good the signal between a device and its meter is, by what the device says of it. Pure.
+
+How a device is doing, by its newest reading. Pure.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from aggregator.core.documents import Live
+from aggregator.core.documents import Device, Live
+from aggregator.core.energy import is_plausible
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.core.readings import Reading
+from aggregator.core.status import Strength, signal_strength
+from aggregator.intake.device_status import Known
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import USUAL, Habits
-from dashboard.pages.household import states
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.attributes import attributes
 from dashboard.text.language import Language, text
+from dashboard.text.words import attributes
+
+STEP_S = 10  # one point in so many seconds
+NEAR_S = 30  # from further away a browser has missed readings, not just waited for one
+
+Point = tuple[int, int]  # UTC seconds, W
+
+
+def newest_held(known: object, device_id: str) -> int | None:
+    """The newest instant that a browser says it holds of a device; None where it holds another's, or nothing."""
+    match known:
+        case [str(device), int(newest)] if device == device_id:
+            return newest
+    return None
+
+
+def since(held: int | None, live: Live | None, now: int) -> int | None:
+    """From which instant on stored readings are to be read for the next answer; None if none are."""
+    if live is None or (held is not None and live.at - held <= NEAR_S):
+        return None
+    return max(now - HOUR, -1 if held is None else held + 1)
+
+
+def points(readings: Iterable[Reading | Live], first: int, max_power_w: int) -> list[Point]:
+    """The powers from `first` on, by time, one in STEP_S: the last, which is what the number beside them showed."""
+    kept: dict[int, Point] = {}
+    for reading in readings:
+        if reading.at >= first and is_plausible(reading.power_w, max_power_w):
+            kept[reading.at // STEP_S] = (reading.at, reading.power_w or 0)
+    return sorted(kept.values())
+
+
+def news(
+    device: Device, held: int | None, live: Live | None, readings: Iterable[Reading], now: int
+) -> dict[str, Any] | None:
+    """What a browser that holds a device up to `held` is to be told, given the readings from `since`; None: nothing.
+
+    `whole` replaces what it holds. `newest` is told also where that reading has no power: it is not asked for again.
+    """
+    if held is not None and (live is None or live.at <= held):
+        return None
+    recent: Iterable[Reading | Live] = chain(readings, [live] if live else [])
+    first = now - HOUR if held is None else max(now - HOUR, held + 1)
+    told: dict[str, Any] = {
+        "device": device.device_id,
+        "now": now,
+        "newest": live.at if live else 0,
+        "points": points(recent, first, device.max_power_w),
+    }
+    return told | {"whole": True, "zone": device.timezone} if held is None else told
+
+
+# signal
+
+FRESH_S = DAY_S  # what a device said longer ago says nothing about now
+_SAID: Mapping[Strength, str] = {
+    "good": text(" · signal good"),
+    "fair": text(" · signal fair"),
+    "weak": text(" · signal weak"),
+}
+
+
+def signal_label(known: Known | None, now: int, lang: Language) -> str:
+    """What the home is told, after the age of its newest reading; empty where nothing fresh is known."""
+    found = signal_strength(known.status) if known and now - known.received_at <= FRESH_S else None
+    return lang.say(_SAID[found]) if found else ""
+
+
+# states
+
+LATE_S, SILENT_S = 60, 600
+_ROLL_CALL = {
+    "fresh": text("{count} sending"),
+    "late": text("{count} late"),
+    "silent": text("{count} silent"),
+    "none": text("{count} waiting for a first reading"),
+}
+
+
+def freshness(live: Live | None, now: int) -> str:
+    """`none`, `fresh`, `late` or `silent`."""
+    if live is None:
+        return "none"
+    age = now - live.at
+    return "fresh" if age < LATE_S else "late" if age < SILENT_S else "silent"
+
+
+def roll_call(states: Iterable[Live | None], now: int, lang: Language) -> str:
+    """`3 sending · 1 late`: how many devices are how."""
+    counts = Counter(freshness(live, now) for live in states)
+    return " · ".join(lang.say(words, count=counts[state]) for state, words in _ROLL_CALL.items() if counts[state])
+
+
+# live tile
 
 NO_READING, NO_POWER = text("no reading yet"), text("power not reported")
 _LEVELS = {"low": text("low"), "medium": text("medium"), "high": text("high"), "exporting": text("exporting")}
@@ -63,7 +171,7 @@ class Home:
 def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     """What the tile says."""
     habits = home.habits
-    state = states.freshness(live, now)
+    state = freshness(live, now)
     watts = live.power_w if live else None
     shown = None if watts is None else words.power(watts, lang)
     age, note = age_and_note(live, now, home.zone, lang)
@@ -110,7 +218,7 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
 
 def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tuple[str, str]:
     """The age, which assets/live.js counts on between polls, and what follows it."""
-    state = states.freshness(live, now)
+    state = freshness(live, now)
     if live is None:
         return "", lang.say("Waiting for the first reading")
     if state == "silent":
@@ -123,7 +231,7 @@ def badge(live: Live | None, habits: Habits, now: int, lang: Language) -> str:
     word = _LEVELS.get(habits.level(live.power_w if live else None), "")
     if not word:
         return ""
-    return lang.say("last known") if states.freshness(live, now) == "silent" else lang.say(word)
+    return lang.say("last known") if freshness(live, now) == "silent" else lang.say(word)
 
 
 def dot() -> Component:

@@ -4,19 +4,11 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard.pages.household import chart_page, navigation, slots
-from dashboard.text.attributes import attributes
 from dashboard.text.language import Language
-from dashboard.web import static
+from dashboard.text.words import attributes
+from dashboard.web import responses
+from dashboard.web.responses import HEAD
 
-# Before the first paint, so that no page flashes in the other scheme.
-THEME_SCRIPT = 'try { document.documentElement.dataset.theme = localStorage.getItem("theme") || ""; } catch {}'
-HEAD = f"""<meta name="color-scheme" content="light dark">
-        <meta name="theme-color" content="#f5f7f8" media="(prefers-color-scheme: light)">
-        <meta name="theme-color" content="#0b1318" media="(prefers-color-scheme: dark)">
-        <script>{THEME_SCRIPT}</script>
-        <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
-        <link rel="apple-touch-icon" href="/assets/icon-180.png">
-        <link rel="manifest" href="/assets/manifest.webmanifest">"""
 # Dash asks for the layout, what its callbacks are, and the content of the page once all its scripts have run; by then
 # they are here. And while it waits for an answer, the library that draws the charts (assets/library.js) can run.
 EARLY_SCRIPT = """{
@@ -99,7 +91,7 @@ def layout(poll_ms: int, lang: Language) -> Component:
 
 
 def _header(lang: Language) -> Component:
-    brand = [html.Img(src=static.url("logo.svg"), alt="", width=26, height=26), html.Span("Wattfall")]
+    brand = [html.Img(src=responses.url("logo.svg"), alt="", width=26, height=26), html.Span("Wattfall")]
     return html.Header(
         [
             html.A(brand, href="/", className="brand", **attributes(aria_label="Wattfall")),

@@ -1,19 +1,163 @@
-"""What the page shows at one address."""
+"""What the page shows at one address.
+
+The tiles of a household, as of now: what they ask of the data.
+
+The start page: a card a device, or what to do when there is none.
+
+Words for an address that leads nowhere.
+"""
 
 from urllib.parse import quote
 from zlib import crc32
 
 from dash import html
+from dash.development.base_component import Component
 
-from aggregator.core.documents import Device
+from aggregator.core import periods
+from aggregator.core.documents import Device, Live
+from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
-from dashboard.charts.view import View
-from dashboard.pages.household import below_chart, chart_page, home, not_found, tile_data
+from dashboard.charts import usage_profile
+from dashboard.charts.usage_profile import Habits
+from dashboard.charts.view import MONEY, WEEK, View
+from dashboard.pages.household import chart_page, live_tile, tiles
 from dashboard.pages.household.slots import Slots
-from dashboard.text.attributes import attributes
+from dashboard.text import words
 from dashboard.text.language import Language
+from dashboard.text.words import attributes
 from dashboard.web.cached_reads import Data
+
+
+def live_slots(data: Data, device: Device, known: object, lang: Language) -> Slots:
+    """The power of a device as of now, and what is new in its last hour to a browser that says what it has."""
+    now, live = data.now(), data.live(device)
+    home = live_tile.Home(device.timezone, data.habits(device), data.rate(device), currency_of(device))
+    held = live_tile.newest_held(known, device.device_id)
+    first = live_tile.since(held, live, now)
+    readings = [] if first is None else data.readings(device, first, now)
+    news = live_tile.news(device, held, live, readings, now)
+    slots = live_tile.slots(live, home, now, lang)
+    return {**slots, "hour.data": news} if news else slots
+
+
+def tile_slots(data: Data, device: Device, view: View, lang: Language) -> Slots:
+    """The other tiles of a device as of now."""
+    now, zone = data.now(), device.timezone
+    today, this_month = (periods.period_of(level, now, zone) for level in ("day", "month"))
+    habits = data.habits(device)
+    day = _going_on(data, device, "day", today, periods.shift("day", today, -WEEK), view.unit == MONEY)
+    month = _going_on(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
+    return {
+        **live_tile.relative(habits, lang),
+        "power-signal.children": live_tile.signal_label(data.known(device), now, lang),
+        **tiles.today(day, today, zone, lang),
+        **tiles.base(habits.base_w, data.rates(device, today), day.currency, lang),
+        **tiles.month(month, this_month, lang),
+    }
+
+
+def _going_on(data: Data, device: Device, level: str, period: str, other: str, is_money: bool) -> tiles.Period:
+    """A present period and the fair part of another: up to the newest reading, where none has come for long."""
+    now, zone, live = data.now(), device.timezone, data.live(device)
+    window = periods.window(level, period, zone)
+    until = max(window.start, live.at) if live and live_tile.freshness(live, now) == "silent" else now
+    wanted = usage_profile.chain_of(level, other, until, zone)
+    chain = {one: data.document(device, one, name) for one, name in wanted.items()}
+    fair = usage_profile.so_far(chain, level, until, zone)
+    return tiles.Period(window, until, data.document(device, level, period), fair, currency_of(device), is_money)
+
+
+# home
+
+MOST_CARDS = 50
+_EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
+
+
+def home_content(data: Data, viewer: User | None, lang: Language) -> Component:
+    """The devices that the viewer may see, as of now."""
+    devices = data.devices(viewer, MOST_CARDS)
+    if not devices:
+        return _first_visit(lang)
+    now = data.now()
+    lives = [data.live(device) for device in devices]
+    cards = [
+        html.Li(_card(device, live, data.habits(device), _today(data, device, now, lang), now, lang))
+        for device, live in zip(devices, lives, strict=True)
+    ]
+    counts = html.P(live_tile.roll_call(lives, now, lang), className="roll-call")
+    heading = html.Div([html.H1(lang.say("Devices")), counts], className="heading")
+    return html.Div([heading, html.Ul(cards, className="devices")])
+
+
+def _today(data: Data, device: Device, now: int, lang: Language) -> str:
+    """The energy of the day so far; empty when none is known."""
+    document = data.document(device, "day", periods.period_of("day", now, device.timezone))
+    imported = document.total.import_wh if document else None
+    return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
+
+
+def _card(device: Device, live: Live | None, habits: Habits, today: str, now: int, lang: Language) -> Component:
+    watts = live.power_w if live else None
+    age, note = live_tile.age_and_note(live, now, device.timezone, lang)
+    badge = live_tile.badge(live, habits, now, lang)
+    stamp = [html.Time(age, **attributes(data_age=now - live.at))] if live and age else []
+    return html.A(
+        [
+            html.Div(
+                [html.H2(device.name or device.device_id, className="label"), html.Span(today, className="today")],
+                className="name",
+            ),
+            html.P([*_amount(live, lang), html.Span(badge, className="badge")], className="amount"),
+            html.P([live_tile.dot(), *stamp, html.Span(note)], className="note"),
+        ],
+        href=View("household", device.device_id).to_url(),
+        className="tile",
+        **attributes(data_state=live_tile.freshness(live, now), data_level=habits.level(watts)),
+    )
+
+
+def _amount(live: Live | None, lang: Language) -> list[Component]:
+    if live is None or live.power_w is None:
+        return [html.Span(lang.say(live_tile.NO_POWER if live else live_tile.NO_READING), className="without")]
+    number, unit = words.power(live.power_w, lang)
+    return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
+
+
+def _first_visit(lang: Language) -> Component:
+    return html.Div(
+        [
+            html.H1(lang.say("Your first reading has not arrived yet")),
+            html.P(lang.say("This page fills itself as soon as a device sends. There are two ways to begin:")),
+            html.H2(lang.say("Look around with made-up households")),
+            html.Pre(html.Code("wattfall demo"), tabIndex="0"),
+            html.H2(lang.say("Send a reading of your own")),
+            html.Pre(html.Code(_EXAMPLE), tabIndex="0"),
+        ],
+        className="panel words",
+    )
+
+
+# not found
+
+
+def not_found_content(view: View, lang: Language) -> Component:
+    """Why there is nothing here, and the way back."""
+    heading = lang.say("There is no page at this address")
+    sentence = lang.say("The link may be old, or cut short.")
+    if view.page == "household":
+        heading = lang.say("This device is not known here")
+        sentence = lang.say(
+            "There is no device called {device} here that you may see. Check how its name is spelt.",
+            device=view.device_id,
+        )
+    return html.Div(
+        [html.H1(heading), html.P(sentence), html.A(lang.say("See all devices"), href="/", className="button")],
+        className="panel words",
+    )
+
+
+# page callbacks
 
 
 def screen(data: Data, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
@@ -23,8 +167,8 @@ def screen(data: Data, viewer: User | None, view: View, version: object, lang: L
         found = _household(data, device, view, version, lang)
         return {"alert.children": [], **found, **_visit(viewer, device, lang)}
     if view.page == "home":
-        return {"alert.children": [], **_words("", home.content(data, viewer, lang))}
-    return {"alert.children": [], **_words(lang.say("Not found"), not_found.content(view, lang))}
+        return {"alert.children": [], **_words("", home_content(data, viewer, lang))}
+    return {"alert.children": [], **_words(lang.say("Not found"), not_found_content(view, lang))}
 
 
 def live(data: Data, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
@@ -34,7 +178,7 @@ def live(data: Data, viewer: User | None, view: View, tick: object, known: objec
     if device is None:
         return served
     data.look(device)
-    return served | dict(tile_data.live_slots(data, device, known, lang))
+    return served | dict(live_slots(data, device, known, lang))
 
 
 def _words(title: str, content: object) -> Slots:
@@ -66,18 +210,18 @@ def _visit(viewer: User | None, device: Device, lang: Language) -> Slots:
 
 
 def _household(data: Data, device: Device, view: View, version: object, lang: Language) -> Slots:
-    tiles = tile_data.tile_slots(data, device, view, lang)
-    chart, extent = chart_page.read(data, device, view, lang)
+    tiles = tile_slots(data, device, view, lang)
+    chart, extent = chart_page.load_chart(data, device, view, lang)
     last = chart_page.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
-    beneath = below_chart.read(data, device, chart)
+    beneath = chart_page.load_below(data, device, chart)
     newest = f"{crc32(repr((chart, beneath, extent, last, lang.code)).encode()):08x}"
     if newest == version:
         return tiles
     return {
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
-        **below_chart.slots(beneath, lang),
+        **chart_page.slots(beneath, lang),
         "household.data-version": newest,
         "place.children": html.A(device.name or device.device_id, href=View("household", device.device_id).to_url()),
         "home.hidden": True,

@@ -14,12 +14,12 @@ from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.tariffs.rates import Rate
 from dashboard.charts import sentences
-from dashboard.charts.measure import Measure
+from dashboard.charts.chart_model import Measure
 from dashboard.pages.household import live_tile
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.attributes import attributes
 from dashboard.text.language import Language, text
+from dashboard.text.words import attributes
 
 NO_ENERGY = text("no data yet")
 KNOWN = 0.9  # the share of a time from which on what is known of it stands for all of it

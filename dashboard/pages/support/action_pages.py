@@ -13,10 +13,10 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.exchange_overrides import read_marks
 from aggregator.core.periods import DAY_S
-from aggregator.intake import status
-from aggregator.support import audit, exchanges
+from aggregator.core.registers import read_marks
+from aggregator.intake import device_status
+from aggregator.support import actions, audit
 from aggregator.support.audit import Action
 from aggregator.support.audit_entry import LONGEST_REASON
 from aggregator.support.diagnostics import evidence
@@ -25,8 +25,7 @@ from dashboard.pages.support import bundle, data_quality, support_words
 from dashboard.pages.support.search_results import device_url, found
 from dashboard.pages.support.support_request import Answered, Desk, answered, clock, day_of_text, staff, who
 from dashboard.text.language import Language, text
-from dashboard.text.languages import requested
-from dashboard.web.render import written
+from dashboard.web.responses import requested, written
 
 MOST_DAYS = 35  # computed at once while somebody waits: half a second on SQLite
 NOT_A_DAY = text("Write both days like 2026-11-17.")
@@ -185,15 +184,15 @@ def _change_marks(desk: Desk, device: Device, at: int, kind: str, reason: str) -
     said = {"undo": "undone", "none": "no exchange"}.get(kind, "exchange")
     try:
         if kind == "undo":
-            exchanges.check_unmark(desk.store, device, at)
+            actions.check_unmark(desk.store, device, at)
         else:
-            exchanges.check_mark(desk.store, device, at, is_exchange=kind != "none")
+            actions.check_mark(desk.store, device, at, is_exchange=kind != "none")
         # Written down before it is done, but not where it is refused: the home reads it.
         _write_down(desk, device, "exchange", reason, at=periods.iso_local(at, device.timezone), said=said)
         if kind == "undo":
-            exchanges.unmark(desk.store, device, at)
+            actions.unmark(desk.store, device, at)
         else:
-            exchanges.mark(desk.store, device, at, is_exchange=kind != "none")
+            actions.mark(desk.store, device, at, is_exchange=kind != "none")
     except ConfigurationError as fault:
         return str(fault)
     return ""
@@ -228,7 +227,7 @@ def _bundle(desk: Desk, device: Device) -> Response:
     _write_down(desk, device, "export", given.reason)
     now = desk.data.now()
     known = evidence(desk.store, device, now)
-    signals = status.signal(desk.store, device.device_id, now - status.KEPT_DAYS * DAY_S, now)
+    signals = device_status.signal(desk.store, device.device_id, now - device_status.KEPT_DAYS * DAY_S, now)
     answer = make_response(bundle.bundle(known, signals))
     answer.mimetype = "application/json"
     answer.headers["Content-Disposition"] = f'attachment; filename="{bundle.file_name(known)}"'

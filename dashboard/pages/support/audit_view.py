@@ -1,13 +1,23 @@
-"""Entries of the audit in words: for the desk, and for the home that they are about. Pure."""
+"""Entries of the audit in words: for the desk, and for the home that they are about. Pure.
+
+Who looked at what: for staff over all devices, for a household over its own.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from flask import Blueprint, Response, abort, request
+
+from aggregator.core.errors import ConfigurationError
+from aggregator.support import audit
 from aggregator.support.audit import Entry, Seen
+from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
-from dashboard.pages.support import reasons, support_words
+from dashboard.pages.support import support_words
 from dashboard.pages.support.search_results import device_url
+from dashboard.pages.support.support_request import Desk, clock, day_asked, page_asked, staff
 from dashboard.text.language import Language, text
+from dashboard.web.responses import requested, written
 
 ACTIONS = {
     "look-up": text("Looked at the device"),
@@ -58,7 +68,7 @@ def row(entry: Entry, now: int, zone: str, lang: Language) -> Row:
         details_said(entry.details, lang),
         entry.device_id,
         device_url(entry.device_id) if entry.device_id else "",
-        reasons.said(entry.reason, lang),
+        support_words.said(entry.reason, lang),
     )
 
 
@@ -66,7 +76,7 @@ def seen_row(seen: Seen, home: str, now: int, zone: str, lang: Language) -> Seen
     """An entry for the home that it is about."""
     role, comma, name = seen.by.partition(", ")
     by = f"{lang.say(BY.get(role, role))}{comma}{name}"
-    reason = reasons.said(seen.reason, lang)
+    reason = support_words.said(seen.reason, lang)
     return SeenRow(support_words.instant(seen.at, now, zone, lang), home, by, action_said(seen.action, lang), reason)
 
 
@@ -84,3 +94,78 @@ def details_said(details: Mapping[str, str], lang: Language) -> str:
     said = details.get("said", "")
     values = {**details, "said": lang.say(SAID[said])} if said in SAID else details
     return " · ".join(values.values())
+
+
+# audit pages
+
+PAGE = 50  # entries
+MOST_PAGES = 20  # further back a day leads
+SHOWN_TO_HOME = 100  # entries of each device
+LONGEST = 254  # characters of a filter, as of an e-mail address
+
+
+def register(page: Blueprint, desk: Desk) -> None:
+    """Add the addresses."""
+
+    @page.get("/desk/audit")
+    def entries() -> Response:
+        return _audit(desk)
+
+    @page.get("/who-looked")
+    def who_looked() -> Response:
+        return _who_looked(desk)
+
+
+def _audit(desk: Desk) -> Response:
+    staff()
+    lang, page, now = requested(), min(page_asked(), MOST_PAGES), clock()
+    wanted = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("device", "person")}
+    days = {name: day_asked(name) for name in ("first", "last")}
+    found = _entries(desk, wanted, days, page * PAGE + 1)
+    shown = found[(page - 1) * PAGE : page * PAGE]
+    return written(
+        "desk_audit.html",
+        typed="",
+        rows=[row(entry, now, support_words.UTC, lang) for entry in shown],
+        wanted=wanted | days,
+        query={name: value for name, value in (wanted | days).items() if value},
+        page=page,
+        is_last=len(found) <= page * PAGE or page == MOST_PAGES,
+        is_cut=page == MOST_PAGES and len(found) > page * PAGE,
+    )
+
+
+def _entries(desk: Desk, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
+    """The newest entries that are wanted; none where nothing of that name can be."""
+    try:
+        return audit.entries(
+            desk.store,
+            device_id=wanted["device"],
+            person=wanted["person"],
+            first_day=days["first"] or None,
+            last_day=days["last"] or None,
+            limit=limit,
+        )
+    except ConfigurationError:
+        return []
+
+
+def _who_looked(desk: Desk) -> Response:
+    user = access.viewer()
+    if user is None or user.role != HOUSEHOLD:
+        abort(404)
+    lang, now = requested(), clock()
+    devices = [
+        device
+        for device_id in desk.store.household_devices(user.household)
+        if (device := desk.data.device(user, device_id))
+    ]
+    seen = [
+        (one, device) for device in devices for one in audit.seen_by_staff(desk.store, device.device_id, SHOWN_TO_HOME)
+    ]
+    seen.sort(key=lambda pair: pair[0].at, reverse=True)
+    return written(
+        "who_looked.html",
+        rows=[seen_row(one, support_words.home_name(device), now, device.timezone, lang) for one, device in seen],
+        has_several=len(devices) > 1,
+    )

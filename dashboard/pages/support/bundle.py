@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from aggregator.core import periods
-from aggregator.core.exchange_overrides import read_marks
-from aggregator.intake.status import Signal, Status
+from aggregator.core.registers import read_marks
+from aggregator.core.status import Status
+from aggregator.intake.device_status import Signal
 from aggregator.support.bundle import without_meter_points
 from aggregator.support.diagnostics import Evidence
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.exchange_overrides import Mark, read_marks
 from aggregator.core.periods import DAY_S, Window
 from aggregator.core.readings import Reading
-from aggregator.core.register_steps import Step
+from aggregator.core.registers import Mark, read_marks
 from aggregator.intake.refusals import Message, Refusals
+from aggregator.support.anomalies import Gap, Kind, Step
 from aggregator.support.diagnostics import RECENT_DAYS, Closure, Evidence
-from aggregator.support.gaps import Gap, Kind
-from dashboard.pages.support import payloads, support_words
+from dashboard.pages.support import support_words
 from dashboard.pages.support.health_view import Answer
 from dashboard.text.language import Language, text
 from dashboard.text.words import duration, energy
@@ -248,9 +247,9 @@ def _message(message: Message, now: int, zone: str, lang: Language) -> RefusedMe
     return RefusedMessage(
         support_words.to_the_second(message.at, now, zone, lang),
         reason_said(message.reason, lang),
-        payloads.shown(message.detail),
-        payloads.shown(message.payload),
-        payloads.pretty(message.payload),
+        support_words.shown(message.detail),
+        support_words.shown(message.payload),
+        support_words.pretty(message.payload),
     )
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
-from aggregator.intake.status import KEPT_DAYS, Known, Signal
+from aggregator.core.status import Strength, signal_strength
+from aggregator.intake.device_status import KEPT_DAYS, Known, Signal
 from aggregator.store.port import Backlog
 from aggregator.support.device_state import Reason, State
 from aggregator.support.diagnostics import Evidence, Level
-from dashboard.pages.household.signal import Strength, strength
 from dashboard.pages.support import sparklines, support_words
 from dashboard.pages.support.sparklines import Line, Strip
 from dashboard.text.language import Language, text
@@ -178,7 +178,7 @@ def _signal_answer(known: Known, now: int, lang: Language) -> Answer:
     said = lang.say("It said so {ago}.", ago=ago(now - known.received_at, lang))
     if status.joined is False:
         return Answer("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {said}")
-    strong = strength(status)
+    strong = signal_strength(status)
     if strong is None:
         return Answer("unknown", lang.say("Not known"), lang.say("It has said nothing about its signal."))
     tone, short, sentence = STRENGTHS[strong]

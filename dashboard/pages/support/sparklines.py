@@ -12,7 +12,7 @@ from pendulum import DateTime
 
 from aggregator.core import periods
 from aggregator.core.periods import HOUR, Window
-from aggregator.intake.status import Signal
+from aggregator.intake.device_status import Signal
 from aggregator.support.device_state import Covered, Hour
 from dashboard.pages.support import support_words
 from dashboard.text.language import Language, text

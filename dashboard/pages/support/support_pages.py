@@ -7,23 +7,14 @@ from werkzeug.wrappers import Response as Answer
 
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HOUR
-from aggregator.intake import status
+from aggregator.intake import device_status
 from aggregator.store.port import Store
 from aggregator.support import audit, fleet
 from aggregator.support.diagnostics import evidence
 from dashboard.accounts import access
 from dashboard.accounts.users import User
 from dashboard.charts.view import View
-from dashboard.pages.support import (
-    action_pages,
-    audit_pages,
-    audit_view,
-    counters_view,
-    data_quality,
-    health_view,
-    reasons,
-    support_words,
-)
+from dashboard.pages.support import action_pages, audit_view, data_quality, health_view, search_results, support_words
 from dashboard.pages.support.search_results import (
     ALL_SILENT,
     FIRMWARE,
@@ -38,9 +29,8 @@ from dashboard.pages.support.search_results import (
     listed_said,
 )
 from dashboard.pages.support.support_request import Answered, Desk, answered, clock, page_asked, staff, who
-from dashboard.text.languages import requested
 from dashboard.web.cached_reads import Data
-from dashboard.web.render import written
+from dashboard.web.responses import requested, written
 
 SHOWN = 12  # devices that a search shows while somebody types; who finds more types on
 LONGEST_NAME = 64  # characters of a firmware
@@ -90,7 +80,7 @@ def register(server: Flask, data: Data, store: Store) -> None:
         return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
 
     action_pages.register(page, desk)
-    audit_pages.register(page, desk)
+    audit_view.register(page, desk)
     server.register_blueprint(page)
 
 
@@ -175,15 +165,15 @@ def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
         typed="",
         hit=found(device),
         given=given,
-        suggestions=reasons.SUGGESTIONS,
+        suggestions=support_words.SUGGESTIONS,
         hours=audit.GRANT_HOURS,
     )
 
 
 def _evidence(desk: Desk, device: Device, user: User) -> Response:
     lang, zone, now = requested(), device.timezone, desk.data.now()
-    since = now - status.KEPT_DAYS * DAY_S
-    signals = desk.store.begin(partial(status.signal, desk.store, device.device_id, since, now))
+    since = now - device_status.KEPT_DAYS * DAY_S
+    signals = desk.store.begin(partial(device_status.signal, desk.store, device.device_id, since, now))
     history = desk.store.begin(partial(audit.entries, desk.store, device_id=device.device_id, limit=HISTORY))
     known, entries = evidence(desk.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
@@ -195,11 +185,11 @@ def _evidence(desk: Desk, device: Device, user: User) -> Response:
         sending=health_view.sending(known, lang),
         signal=health_view.signal(known, signals(), lang),
         data=data_quality.data(known, lang),
-        counters=counters_view.counters(known, lang),
+        counters=search_results.counters(known, lang),
         charts=health_view.charts(known, lang),
         made=support_words.to_the_second(now, now, zone, lang),
         zone_said=support_words.zone_said(now, zone, lang),
-        reason=reasons.said(mine.reason, lang) if mine else "",
+        reason=support_words.said(mine.reason, lang) if mine else "",
         until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
         history=[audit_view.row(entry, clock(), zone, lang) for entry in entries],
         history_size=HISTORY,

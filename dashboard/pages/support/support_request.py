@@ -16,7 +16,7 @@ from aggregator.support.audit import Who
 from aggregator.support.audit_entry import LONGEST_REASON, check_reason
 from dashboard.accounts import access
 from dashboard.accounts.users import User
-from dashboard.pages.support import reasons
+from dashboard.pages.support import support_words
 from dashboard.text.language import text
 from dashboard.web.cached_reads import Data
 
@@ -77,10 +77,10 @@ def clock() -> int:
 def answered(form: Mapping[str, str]) -> Answered:
     """The reason in a form."""
     suggested = form.get("suggested", "")
-    known = suggested if suggested in reasons.SUGGESTIONS else ""
+    known = suggested if suggested in support_words.SUGGESTIONS else ""
     typed = form.get("reason", "")[: LONGEST_REASON + 1]
     try:
-        return Answered(known, typed, check_reason(reasons.whole(known, typed)), "")
+        return Answered(known, typed, check_reason(support_words.whole(known, typed)), "")
     except ConfigurationError:
         return Answered(known, typed, "", NO_REASON)
 

@@ -1,4 +1,14 @@
-"""Instants, spans and shares as the desk says them: in the device's own time, with its zone where in doubt. Pure."""
+"""Instants, spans and shares as the desk says them: in the device's own time, with its zone where in doubt. Pure.
+
+What somebody else has sent, so that it can be looked at without harm: as it came, and set out. Pure.
+
+Characters that cannot be seen, or that change how others are drawn, are written as escapes. What is a page's own
+business, `<` and `&`, is the template's to escape.
+
+Why somebody looks: the reasons the desk suggests, kept in English and said in the reader's language. Pure.
+"""
+
+import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
@@ -62,3 +72,50 @@ def zone_said(now: int, zone: str, lang: Language) -> str:
 def home_name(device: Device) -> str:
     """What to call a device's home: by its name, or else by its id."""
     return device.name or device.device_id
+
+
+# payloads
+
+LONGEST_PRETTY = 16_384  # characters; two kilobytes of brackets set out would be a megabyte
+
+
+def shown(payload: str) -> str:
+    """A payload as it came, every character of it visible; line ends stay."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in payload)
+
+
+def pretty(payload: str) -> str:
+    """A payload set out over lines if it is JSON; empty if it is not, or would be too long."""
+    try:
+        set_out = orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return ""
+    return shown(set_out) if len(set_out) <= LONGEST_PRETTY else ""
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+# reasons
+
+SUGGESTIONS = (
+    text("The customer reports missing data"),
+    text("The customer asks about a figure"),
+    text("The device is silent or late"),
+    text("Messages of the device are refused"),
+    text("The meter was exchanged"),
+)
+_AND = ": "
+
+
+def whole(suggested: str, typed: str) -> str:
+    """A suggestion with more words, or either, as it is written down."""
+    return _AND.join(filter(None, (suggested, typed.strip())))
+
+
+def said(reason: str, lang: Language) -> str:
+    """A reason as it was written down; what the desk had suggested in the language of who reads it."""
+    suggested, _, typed = reason.partition(_AND)
+    return whole(lang.say(suggested), typed) if suggested in SUGGESTIONS else reason

@@ -29,7 +29,7 @@ from aggregator.tariffs.tariff import (
     tariff_from_json,
 )
 from dashboard.pages.tariff.tariff_fields import NONE, Fields, Pricing, Row, Version, in_hundredths, number_text
-from dashboard.pages.tariff.tariff_words import DAY, unit_of_energy
+from dashboard.pages.tariff.tariff_preview import DAY, unit_of_energy
 from dashboard.text.language import Language, text
 
 _NUMBER = re.compile(r"[+-]?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})", re.ASCII)

@@ -23,16 +23,14 @@ from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text
 from aggregator.waterfall.pricing import change_tariff, tariff_of, tariff_to_text
 from dashboard.accounts.access import may_edit, viewer
 from dashboard.charts.view import ENERGY, MONEY, View
-from dashboard.pages.household.page import HEAD
 from dashboard.pages.tariff import tariff_view
 from dashboard.pages.tariff.tariff_fields import Fields, TooMuch, after, fields_of, first_fields, sent_fields
 from dashboard.pages.tariff.tariff_form import Fault, check
-from dashboard.pages.tariff.tariff_preview import preview
-from dashboard.pages.tariff.tariff_words import DAY, currency_of_zone
+from dashboard.pages.tariff.tariff_preview import DAY, currency_of_zone, preview
 from dashboard.text.language import Language, text
-from dashboard.text.languages import requested
-from dashboard.web import form_guard, static
+from dashboard.web import request_guard, responses
 from dashboard.web.cached_reads import Data
+from dashboard.web.responses import HEAD, requested
 
 OK = 200
 NO_TARIFF = sha256(b"").hexdigest()[:16]  # the mark of a device without one
@@ -126,14 +124,14 @@ def _device(data: Data, device_id: str) -> Device:
 def _sent() -> Mapping[str, str]:
     """What a form sends. Raises Stop for one that is not ours, or too large."""
     heading = text("Nothing has been changed")
-    if not form_guard.is_ours(request):
-        raise Stop(403, heading, form_guard.FOREIGN)
+    if not request_guard.is_ours(request):
+        raise Stop(403, heading, request_guard.FOREIGN)
     try:
-        if form_guard.is_small(request):
+        if request_guard.is_small(request):
             return request.form.to_dict()
     except RequestEntityTooLarge:
         pass
-    raise Stop(413, heading, form_guard.TOO_MUCH)
+    raise Stop(413, heading, request_guard.TOO_MUCH)
 
 
 def _act(asked: Asked, sent: Mapping[str, str]) -> Response:
@@ -197,7 +195,7 @@ def _typed(sent: Mapping[str, str]) -> Fields:
         tariff = _canonical(sent) if "tariff" in sent else None
         return fields_of(tariff, requested()) if tariff else sent_fields(sent)
     except TooMuch:
-        raise Stop(413, text("Nothing has been changed"), form_guard.TOO_MUCH) from None
+        raise Stop(413, text("Nothing has been changed"), request_guard.TOO_MUCH) from None
 
 
 def _canonical(sent: Mapping[str, str]) -> Tariff | None:
@@ -205,7 +203,7 @@ def _canonical(sent: Mapping[str, str]) -> Tariff | None:
     try:
         return tariff_from_text(sent["tariff"]) if sent.get("tariff") else None
     except ConfigurationError:
-        raise Stop(400, text("Nothing has been changed"), form_guard.FOREIGN) from None
+        raise Stop(400, text("Nothing has been changed"), request_guard.FOREIGN) from None
 
 
 def _form(
@@ -265,9 +263,9 @@ def _words(stop: Stop) -> Response:
 
 
 def _render(template: str, language: Language, status: int, **context: object) -> Response:
-    head = Markup(static.fingerprinted(HEAD))  # noqa: S704 - our own constant
+    head = Markup(responses.fingerprinted(HEAD))  # noqa: S704 - our own constant
     page = render_template(
-        template, lang=language, say=language.say, count=language.count, head=head, asset=static.url, **context
+        template, lang=language, say=language.say, count=language.count, head=head, asset=responses.url, **context
     )
     return make_response(page, status)
 

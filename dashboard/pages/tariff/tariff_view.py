@@ -19,9 +19,10 @@ from dashboard.pages.tariff.tariff_fields import (
     Version,
 )
 from dashboard.pages.tariff.tariff_form import Fault
-from dashboard.pages.tariff.tariff_preview import Change, Preview
-from dashboard.pages.tariff.tariff_words import (
+from dashboard.pages.tariff.tariff_preview import (
     DAY,
+    Change,
+    Preview,
     currencies,
     month_words,
     odd_rate,

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from aggregator.aws import costs
 from aggregator.aws.costs import PRICES, Plan, Row, is_table, rows, shards, total
-from aggregator.commands.aws import costs_command
+from aggregator.commands.aws_commands import costs_command
 from aggregator.store.dynamodb.items import read_units, write_units
 
 EVERY_10_S = Plan(1, 10, 60)

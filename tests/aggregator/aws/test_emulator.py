@@ -8,12 +8,12 @@ import urllib.request
 
 import pytest
 
-from aggregator.aws.emulator import check_installed, clean_environ, emulator
+from aggregator.aws.deployment import check_installed, clean_environ, emulator
 from aggregator.core.errors import ConfigurationError
 
 KILLED = """
 import os, signal
-from aggregator.aws.emulator import emulator
+from aggregator.aws.deployment import emulator
 with emulator() as endpoint:
     print(endpoint.url, endpoint.log.parent, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from aggregator.aws import dead_letters
-from aggregator.aws.dead_letters import DeadLetter, bundles
-from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
+from aggregator.aws import lambdas
+from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, DeadLetter, Functions, bundles
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.readings import Reading
@@ -275,6 +274,6 @@ def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
 
 
 def test_dead_letters_go_in_messages_that_a_queue_takes() -> None:
-    big = "y" * (dead_letters.BYTES // 2)
+    big = "y" * (lambdas.BYTES // 2)
     assert list(bundles(["x", "x", big, big, big * 3, "x"])) == [f"x\nx\n{big}", big, big * 3, "x"]
     assert list(bundles([])) == []

@@ -4,15 +4,15 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
-from aggregator.aws import package
+from aggregator.aws import deployment
 
 IN_LAMBDA = {"boto3", "botocore", "certifi", "jmespath", "s3transfer", "urllib3"}  # its own
 LOADED = """
 import sys
 import aggregator.aws.lambdas
 before = set(sys.modules)
-import aggregator.store.dynamodb.dynamodb_store, aggregator.aws.clients
-aggregator.aws.clients.client("sqs", region_name="eu-west-2")
+import aggregator.store.dynamodb.dynamodb_store
+aggregator.aws.lambdas.client("sqs", region_name="eu-west-2")
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 print(*sorted(before))
 """
@@ -26,11 +26,11 @@ def loaded() -> tuple[set[str], set[str]]:
 
 
 def test_the_code_is_ours_alone_and_the_same_each_time(tmp_path: Path) -> None:
-    names = [name for name, _ in package.own_files()]
+    names = [name for name, _ in deployment.own_files()]
     assert {"aggregator/aws/lambdas.py", "aggregator/store/dynamodb/dynamodb_store.py"} <= set(names)
     assert all(name.startswith("aggregator/") and name.endswith(".py") for name in names)
     for copy in ("one.zip", "other.zip"):
-        package.write_zip(tmp_path / copy, package.own_files())
+        deployment.write_zip(tmp_path / copy, deployment.own_files())
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
 
 
@@ -40,12 +40,12 @@ def test_the_template_lies_beside_the_code_and_names_it(tmp_path: Path) -> None:
         (folder / "bin").mkdir()
         (folder / "bin" / "a-script").touch()
 
-    code = package.build(tmp_path / "build", install)
+    code = deployment.build(tmp_path / "build", install)
     template = (tmp_path / "build" / "template.yaml").read_text()
     assert f"CodeUri: {code.name}" in template
     with ZipFile(code) as archive:
         names = archive.namelist()
-    assert sorted([*(name for name, _ in package.own_files()), "six.py"]) == names
+    assert sorted([*(name for name, _ in deployment.own_files()), "six.py"]) == names
 
 
 def test_every_library_that_a_function_imports_is_in_the_package() -> None:
@@ -53,7 +53,7 @@ def test_every_library_that_a_function_imports_is_in_the_package() -> None:
     distributions = packages_distributions()
     libraries = {name for module in modules for name in distributions.get(module, [])}
     optional = {"brotli"}  # urllib3 takes it where it is; the web process has it here
-    assert libraries - IN_LAMBDA - {"wattfall"} - optional <= set(package.LIBRARIES) | {"setuptools"}
+    assert libraries - IN_LAMBDA - {"wattfall"} - optional <= set(deployment.LIBRARIES) | {"setuptools"}
 
 
 def test_a_function_starts_without_what_it_may_never_need() -> None:
@@ -63,8 +63,8 @@ def test_a_function_starts_without_what_it_may_never_need() -> None:
 
 
 def test_the_files_of_the_zip_can_be_read_by_all(tmp_path: Path) -> None:
-    code = tmp_path / package.CODE
-    package.write_zip(code, package.own_files())
+    code = tmp_path / deployment.CODE
+    deployment.write_zip(code, deployment.own_files())
     with ZipFile(code) as archive:
         assert archive.testzip() is None
         assert {entry.external_attr >> 16 for entry in archive.infolist()} == {0o644}

@@ -8,8 +8,8 @@ import yaml  # type: ignore[import-untyped]
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
 
-from aggregator.aws import costs, lambdas, package
-from aggregator.store.dynamodb import items
+from aggregator.aws import costs, deployment, lambdas
+from aggregator.store.dynamodb import items, tables
 
 FUNCTIONS = {"LiveFunction", "IngestFunction", "DaysFunction", "MonthsFunction", "YearsFunction", "FleetFunction"}
 STREAMS = {
@@ -40,7 +40,7 @@ Loader.add_multi_constructor("!", _long_form)
 @cache
 def template() -> dict[str, Any]:
     """The template as written."""
-    content: dict[str, Any] = yaml.load(package.TEMPLATE.read_text(), Loader)
+    content: dict[str, Any] = yaml.load(deployment.TEMPLATE.read_text(), Loader)
     return content
 
 
@@ -49,7 +49,7 @@ def translated() -> dict[str, Resource]:
     """The resources that AWS makes of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
-        whole = yaml.load(package.TEMPLATE.read_text().replace("function.zip", "s3://code/function.zip"), Loader)
+        whole = yaml.load(deployment.TEMPLATE.read_text().replace("function.zip", "s3://code/function.zip"), Loader)
         resources: dict[str, Resource] = transform(whole, {}, dict)["Resources"]
         return resources
 
@@ -77,7 +77,7 @@ def default(parameter: str) -> object:
 
 
 def test_the_linter_has_nothing_to_say() -> None:
-    assert lint(package.TEMPLATE.read_text()) == []
+    assert lint(deployment.TEMPLATE.read_text()) == []
 
 
 def test_no_role_has_a_wildcard_for_a_resource_or_an_action() -> None:
@@ -134,10 +134,10 @@ def test_a_device_may_only_write_under_its_own_name() -> None:
             assert "*" not in resource["Fn::Sub"]
 
 
-@pytest.mark.parametrize("table", items.TABLES, ids=lambda table: table.name)
-def test_tables_are_as_the_store_wants_them_and_outlive_the_stack(table: items.Table) -> None:
+@pytest.mark.parametrize("table", tables.TABLES, ids=lambda table: table.name)
+def test_tables_are_as_the_store_wants_them_and_outlive_the_stack(table: tables.Table) -> None:
     made = translated()[table.name.capitalize()]
-    properties, wanted = made["Properties"], items.table_request("PREFIX", table)
+    properties, wanted = made["Properties"], tables.table_request("PREFIX", table)
     assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert properties["TableName"] == {"Fn::Sub": f"${{Prefix}}-{table.name}"}
     for name in ("BillingMode", "KeySchema", "AttributeDefinitions"):
@@ -196,8 +196,8 @@ def test_alarms_watch_lateness_failures_throttling_and_what_was_put_aside() -> N
 
 def test_what_the_package_and_the_costs_assume_is_so() -> None:
     function = template()["Globals"]["Function"]
-    assert function["CodeUri"] == package.CODE
-    assert function["Runtime"] == f"python{package.PYTHON}"
+    assert function["CodeUri"] == deployment.CODE
+    assert function["Runtime"] == f"python{deployment.PYTHON}"
     assert function["MemorySize"] == costs.MEMORY_GB * 1024
     assert default("WaterfallWindow") == costs.WATERFALL_WINDOW_S
     assert default("HigherWindow") == costs.HIGHER_WINDOW_S

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from aggregator.core.documents import EMPTY, Part, add
-from aggregator.core.energy import DECIDE_S, LONGEST_S, half_hour_parts
+from aggregator.core.energy import half_hour_parts
 from aggregator.core.periods import Window
 from aggregator.core.readings import Reading
+from aggregator.core.registers import DECIDE_S, LONGEST_S
 
 START = 1_800_000_000  # a half hour begins
 DAY = 86_400

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.core import status
 from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import parse_line
-from aggregator.demo import simulated_statuses
-from aggregator.demo.feed import fill
-from aggregator.demo.simulated_faults import faults
+from aggregator.demo import feed
+from aggregator.demo.feed import faults, fill
 from aggregator.demo.simulator import households, is_cut_off
-from aggregator.intake import refusals, status
+from aggregator.intake import device_status, refusals
 from aggregator.store import open_store
 
 NOW = 1_795_000_205
@@ -22,17 +22,15 @@ STEADY, FLAKY = HOMES[0], HOMES[3]
 
 def test_each_device_speaks_once_an_hour_the_same_whenever_it_is_asked() -> None:
     for home in HOMES[:3]:
-        whole = list(simulated_statuses.statuses(home, NOW - DAY_S, NOW))
+        whole = list(feed.statuses(home, NOW - DAY_S, NOW))
         assert len(whole) == 24
-        pieces = [
-            one for start in range(NOW - DAY_S, NOW, 10) for one in simulated_statuses.statuses(home, start, start + 10)
-        ]
+        pieces = [one for start in range(NOW - DAY_S, NOW, 10) for one in feed.statuses(home, start, start + 10)]
         assert pieces == whole
 
 
 def test_the_flaky_home_has_a_poor_signal_and_says_nothing_while_it_is_cut_off() -> None:
-    said = list(simulated_statuses.statuses(FLAKY, NOW - 35 * DAY_S, NOW))
-    good = list(simulated_statuses.statuses(STEADY, NOW - 35 * DAY_S, NOW))
+    said = list(feed.statuses(FLAKY, NOW - 35 * DAY_S, NOW))
+    good = list(feed.statuses(STEADY, NOW - 35 * DAY_S, NOW))
     assert max(one.rssi_dbm or 0 for one in said) < min(one.rssi_dbm or 0 for one in good)
     assert max(one.lqi or 0 for one in said) < min(one.lqi or 0 for one in good)
     assert not any(is_cut_off(FLAKY, one.at) for one in said)
@@ -43,26 +41,26 @@ def test_the_flaky_home_has_a_poor_signal_and_says_nothing_while_it_is_cut_off()
 
 def test_every_home_gets_a_new_firmware_now_and_then() -> None:
     for home in HOMES:
-        names = [one.firmware for one in simulated_statuses.statuses(home, NOW - 60 * DAY_S, NOW)]
+        names = [one.firmware for one in feed.statuses(home, NOW - 60 * DAY_S, NOW)]
         assert len(set(names)) > 1
         assert names == sorted(names, key=str)
 
 
 def test_what_they_say_is_what_a_device_may_say() -> None:
     for home in HOMES:
-        for one in simulated_statuses.statuses(home, NOW - 3 * DAY_S, NOW):
+        for one in feed.statuses(home, NOW - 3 * DAY_S, NOW):
             message = one._asdict() | {"at": "2026-11-18T10:00:00Z"}
-            assert status.parse(message, NOW)[2:] == one[2:]
+            assert status.parse_status(message, NOW)[2:] == one[2:]
 
 
 def test_a_demo_has_five_weeks_of_it_from_the_start(tmp_path: Path) -> None:
     now = int(time.time())  # records expire by the store's own clock
     store = open_store(f"sqlite:///{tmp_path}/demo.db")
     fill(store, [FLAKY], 40, now, lambda _: None)
-    known = status.known(store, FLAKY.device_id)
+    known = device_status.known(store, FLAKY.device_id)
     assert known
     assert now - known.status.at < DAY_S
-    assert len(status.signal(store, FLAKY.device_id, 0, now)) > 500
+    assert len(device_status.signal(store, FLAKY.device_id, 0, now)) > 500
     refused = refusals.refused(store, FLAKY.device_id)
     assert sum(sum(counts.values()) for counts in refused.days.values()) == len(
         list(faults(FLAKY, now - 7 * DAY_S, now))

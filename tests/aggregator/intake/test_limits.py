@@ -5,8 +5,8 @@ import gzip
 import pytest
 
 from aggregator.core.errors import Refused
-from aggregator.intake.formats.bodies import LARGEST, TooLarge, inflated
-from aggregator.intake.limits import COST_BYTES, FULL, REFILL_S, Limits
+from aggregator.intake.formats.message import LARGEST, TooLarge, inflated
+from aggregator.intake.tokens import COST_BYTES, FULL, REFILL_S, Limits
 
 
 def test_a_device_that_sends_each_second_is_never_told_to_wait() -> None:

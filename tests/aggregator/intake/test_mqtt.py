@@ -20,13 +20,10 @@ from cryptography.x509.oid import NameOID
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.periods import iso_utc
-from aggregator.intake.formats import canonical
-from aggregator.intake.formats.catalogue import FORMATS
+from aggregator.intake.formats import FORMATS, canonical
 from aggregator.intake.formats.message import Content, Origin
-from aggregator.intake.ingest import Outcome
-from aggregator.intake.mqtt import Subscriber, broker_of, check_filters
-from aggregator.intake.mqtt_feed import MqttFeed
-from aggregator.intake.received import Received, take_in
+from aggregator.intake.ingest import Outcome, Received, take_in
+from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of, check_filters
 from aggregator.intake.refusals import UNKNOWN, refused
 from aggregator.store import Store, open_store
 from tests.aggregator.intake.brokers import PATIENCE_S, MosquittoBroker, Publisher, broker_in
@@ -205,7 +202,7 @@ def test_a_source_that_breaks_on_a_message_stops_nothing(
     def broken(payload: bytes, origin: Origin) -> Content:
         if b"3" in payload:
             raise RecursionError("too deep")
-        return canonical.read(payload, origin)
+        return canonical.parse_canonical(payload, origin)
 
     monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(read=broken))
     for figure in (3, 4):

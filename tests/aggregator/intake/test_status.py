@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core import status
 from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
-from aggregator.intake import status
+from aggregator.core.status import Counters, Status, parse_status
+from aggregator.intake import device_status
+from aggregator.intake.device_status import KEPT_DAYS, STEP_S, keep, known, signal
 from aggregator.intake.ingest import Outcome, ingest_lines
-from aggregator.intake.status import KEPT_DAYS, STEP_S, Counters, Status, keep, known, parse, signal
 from aggregator.store import Store, open_store
 
 NOW = int(time.time()) // 3600 * 3600 + 1800  # records expire by the store's own clock
@@ -112,7 +114,7 @@ def test_figures_that_are_absent_leave_a_status(store: Store) -> None:
 )
 def test_what_cannot_be_so_is_refused_by_name(store: Store, key: str, value: object) -> None:
     with pytest.raises(Refused, match=f"bad_status: {key} is"):
-        parse(message(**{key: value}), NOW)
+        parse_status(message(**{key: value}), NOW)
     assert take_in(store, message(**{key: value})).reasons == {"bad_status": 1}
     assert known(store, "cad-1") is None
 
@@ -122,7 +124,7 @@ def test_anything_is_a_status_or_refused(value: object) -> None:
     outcomes = set()
     for key in (*status.KEYS, "at", "device_id"):
         try:
-            parse(message() | {key: value}, NOW)
+            parse_status(message() | {key: value}, NOW)
         except Refused as refused:
             outcomes.add(refused.reason)
     assert outcomes <= {"bad_status", "bad_time", "bad_device_id", "no_offset", "before_2000", "in_the_future"}
@@ -176,5 +178,7 @@ def test_hours_go_after_35_days(store: Store) -> None:
 
 def test_every_device_is_in_one_shard(store: Store) -> None:
     keep(store, [said()._replace(device_id=f"d{number}") for number in range(300)], NOW)
-    found = [one.status.device_id for shard in range(status.SHARDS) for one in status.of_shard(store, shard)]
+    found = [
+        one.status.device_id for shard in range(device_status.SHARDS) for one in device_status.of_shard(store, shard)
+    ]
     assert sorted(found) == sorted(f"d{number}" for number in range(300))

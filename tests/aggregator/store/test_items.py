@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from aggregator.core.documents import Document, Live, Part
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
 from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
-from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.document_updates import merge_request
+from aggregator.store.dynamodb import document_items, items
+from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.items import Item
 
 START = 1_795_000_200 // 1800 * 1800
@@ -62,11 +62,11 @@ def test_three_hundred_meters_in_a_half_hour_have_a_tag_each() -> None:
 
 @given(PARTS)
 def test_a_part_comes_back_as_it_was(part: Part) -> None:
-    assert items.unpack_part(items.pack_part(part)) == part
+    assert document_items.unpack_part(document_items.pack_part(part)) == part
 
 
 def day_item(half: Part, hour: Part) -> Item:
-    packed = {"s": {"B": items.pack_part(half)}, "h": {"B": items.pack_part(hour)}}
+    packed = {"s": {"B": document_items.pack_part(half)}, "h": {"B": document_items.pack_part(hour)}}
     item = items.document_key("0CA2F400008A1234", "2026-11-23") | {"z": items.text("America/Argentina/Buenos_Aires")}
     names = [f"s{number:02d}" for number in range(50)] + [f"h{number:02d}" for number in range(25)]
     return item | {"c": items.text("GBP")} | {name: packed[name[0]] for name in names}
@@ -94,13 +94,16 @@ def test_a_live_state_comes_back_as_it_was(
 
 
 def test_an_item_without_parts_is_no_document() -> None:
-    assert items.unpack_document("day", None) is None
-    assert items.unpack_document("day", items.document_key("home", "2026-11-23") | {"z": items.text("UTC")}) is None
+    assert document_items.unpack_document("day", None) is None
+    assert (
+        document_items.unpack_document("day", items.document_key("home", "2026-11-23") | {"z": items.text("UTC")})
+        is None
+    )
 
 
 @given(st.dictionaries(st.sampled_from(["h00", "h01", "s00"]), st.none() | PARTS))
 def test_merging_asks_for_nothing_where_nothing_changes(parts: dict[str, Part | None]) -> None:
-    present = {name: {"B": items.pack_part(part)} for name, part in parts.items() if part is not None}
+    present = {name: {"B": document_items.pack_part(part)} for name, part in parts.items() if part is not None}
     key = items.document_key("home", "2026-11-23")
     stored = key | {"z": items.text("UTC")} | present if present else None
     assert merge_request(stored, "UTC", "", parts, START) is None
@@ -108,7 +111,10 @@ def test_merging_asks_for_nothing_where_nothing_changes(parts: dict[str, Part | 
 
 def test_merging_sets_what_changed_on_the_condition_that_it_is_as_it_was() -> None:
     old, new = Part(1, None), Part(2, None)
-    stored = items.document_key("home", "2026-11-23") | {"z": items.text("UTC"), "h00": {"B": items.pack_part(old)}}
+    stored = items.document_key("home", "2026-11-23") | {
+        "z": items.text("UTC"),
+        "h00": {"B": document_items.pack_part(old)},
+    }
     assert merge_request(stored, "UTC", "", {"h00": new, "h01": new, "h02": None}, START) == (
         "update_item",
         {
@@ -116,9 +122,9 @@ def test_merging_sets_what_changed_on_the_condition_that_it_is_as_it_was() -> No
             "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t",
             "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t"},
             "ExpressionAttributeValues": {
-                ":was_h00": {"B": items.pack_part(old)},
-                ":h00": {"B": items.pack_part(new)},
-                ":h01": {"B": items.pack_part(new)},
+                ":was_h00": {"B": document_items.pack_part(old)},
+                ":h00": {"B": document_items.pack_part(new)},
+                ":h01": {"B": document_items.pack_part(new)},
                 ":t": items.number(START),
             },
         },
@@ -166,5 +172,5 @@ def test_a_record_is_dirty_unless_nothing_changed_or_the_readings_expired(
 
 def test_a_document_of_a_device_without_readings_is_still_a_document() -> None:
     part = Part(0, None)
-    item = items.document_key("home", "2026") | {"z": items.text("UTC"), "m01": {"B": items.pack_part(part)}}
-    assert items.unpack_document("year", item) == Document("year", "home", "2026", "UTC", {"m01": part})
+    item = items.document_key("home", "2026") | {"z": items.text("UTC"), "m01": {"B": document_items.pack_part(part)}}
+    assert document_items.unpack_document("year", item) == Document("year", "home", "2026", "UTC", {"m01": part})

@@ -15,11 +15,11 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import day_of, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake import status
+from aggregator.core.status import Status
+from aggregator.intake import device_status
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
-from aggregator.intake.status import Status
 from aggregator.store import Store, open_store
-from aggregator.support import actions, audit, exchanges
+from aggregator.support import actions, audit
 from aggregator.support.audit import Who
 from aggregator.support.bundle import bundle, zipped
 from aggregator.support.fleet import take_census
@@ -122,7 +122,7 @@ def test_an_exchange_is_marked_taken_back_and_written_down_each_time(store: Stor
 def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="nothing is marked"):
         actions.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
-    full = replace(home(store), marks=" ".join(f"{START + at}+" for at in range(exchanges.MOST)))
+    full = replace(home(store), marks=" ".join(f"{START + at}+" for at in range(actions.MOST)))
     store.put_device(full)
     with pytest.raises(ConfigurationError, match="marks of exchanges already"):
         actions.mark_exchange(store, ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
@@ -151,7 +151,7 @@ def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) ->
     ingest_lines(store, [bad], 1, NOW, "Europe/London", Outcome(), lambda *_: None)
     actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", "customer called", NOW)
     audit.look_up(store, ANNA, "cad-1", "customer called", NOW)
-    status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
+    device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
 
     content = actions.export_bundle(store, ANNA, home(store), "for the makers", NOW)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

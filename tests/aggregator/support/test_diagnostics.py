@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.core import periods
+from aggregator.core import periods, status
 from aggregator.core.documents import Device, Part
 from aggregator.core.readings import Reading
-from aggregator.intake import status
+from aggregator.core.status import Status
+from aggregator.intake import device_status
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
-from aggregator.intake.status import Status
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.support.actions import mark
 from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Evidence, evidence
-from aggregator.support.exchanges import mark
 from aggregator.waterfall.verify import rebuild
 from aggregator.waterfall.worker import drain
 
@@ -104,7 +104,7 @@ def test_a_silence_in_which_all_is_refused_says_where_to_look(store: Store) -> N
 )
 def test_a_device_that_only_speaks_of_itself_has_lost_its_meter(store: Store, joined: bool | None, reason: str) -> None:
     send(store, steady())
-    status.keep(store, [Status("cad-1", NOW + 1000, -88, 20, "v1", None, joined)], NOW + 1000)
+    device_status.keep(store, [Status("cad-1", NOW + 1000, -88, 20, "v1", None, joined)], NOW + 1000)
     told = found(store, NOW + 1200)
     assert told.judgement == ("silent", reason, NOW, 60)
     assert told.known
@@ -162,7 +162,7 @@ def test_a_history_of_half_hours_before_readings_every_minute_is_whole(store: St
 
 def told_counters(store: Store, at: int, **counters: int) -> None:
     message = {"device_id": "cad-1", "at": periods.iso_utc(at), **counters}
-    status.keep(store, [status.parse(message, at)], at)
+    device_status.keep(store, [status.parse_status(message, at)], at)
 
 
 def test_the_meters_own_counters_stand_beside_the_charts_of_the_same_time(store: Store) -> None:
@@ -188,7 +188,7 @@ def test_counters_of_which_the_readings_have_gone_are_not_compared(store: Store)
 
 def test_a_device_that_sends_no_counters_has_none(store: Store) -> None:
     send(store, steady())
-    status.keep(store, [Status("cad-1", NOW, -88, 20, "v1", None, True)], NOW)
+    device_status.keep(store, [Status("cad-1", NOW, -88, 20, "v1", None, True)], NOW)
     assert found(store).counted == []
 
 

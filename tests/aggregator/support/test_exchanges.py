@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.exchange_overrides import Mark, marked_between, marks_text, read_marks
 from aggregator.core.readings import Reading
+from aggregator.core.registers import Mark, marked_between, marks_text, read_marks
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.support.exchanges import MOST, mark, unmark
+from aggregator.support.actions import MOST, mark, unmark
 from aggregator.waterfall import verify
 from aggregator.waterfall.retention import expire
 from aggregator.waterfall.worker import drain

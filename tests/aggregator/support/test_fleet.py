@@ -10,8 +10,8 @@ import pytest
 
 from aggregator.core.documents import Device, Live
 from aggregator.core.errors import Refused
-from aggregator.intake import refusals, status
-from aggregator.intake.status import Status
+from aggregator.core.status import Status
+from aggregator.intake import device_status, refusals
 from aggregator.store import Store, open_store
 from aggregator.store.port import Backlog
 from aggregator.support import fleet
@@ -91,7 +91,7 @@ def test_lists_are_bounded_and_counts_are_whole(store: Store) -> None:
 def test_firmwares_are_counted_the_most_frequent_first_and_the_rest_together(store: Store) -> None:
     names = ["v2", "v2", "v1", *(f"odd-{number:02d}" for number in range(MOST_FIRMWARES))]
     said = [Status(f"d{number:02d}", NOW, None, None, name, None, None) for number, name in enumerate(names)]
-    status.keep(store, said, NOW)
+    device_status.keep(store, said, NOW)
     take_census(store, NOW, None)
 
     found = summary(store)
@@ -194,7 +194,7 @@ class Rounds(threading.Event):
 
 def test_the_worker_takes_the_census(store: Store) -> None:
     heard(store, "d1", 0)
-    run_worker(store, 35, Rounds(), clock=lambda: NOW)
+    run_worker(store, 35, Rounds(), clock=lambda: NOW, census=lambda now: fleet.census(store, now, store.backlog()))
     found = summary(store)
     assert found
     assert found.states["sending"] == 1

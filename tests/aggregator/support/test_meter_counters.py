@@ -7,9 +7,9 @@ import pytest
 
 from aggregator.core import periods
 from aggregator.core.documents import Document, Part
-from aggregator.core.energy import Register
-from aggregator.intake.status import Counters
-from aggregator.support.meter_counters import Charts, Counted, counted, first_day
+from aggregator.core.registers import Register
+from aggregator.core.status import Counters
+from aggregator.support.anomalies import Charts, Counted, counted, first_day
 
 LONDON, BOGOTA = "Europe/London", "America/Bogota"
 HALF_WH = 100  # of every half hour

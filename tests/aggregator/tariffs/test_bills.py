@@ -15,8 +15,18 @@ from aggregator.core import documents, periods
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, add_costs, cost_json, money_text, scaled, screen_text
-from aggregator.tariffs.bills import DayBill, compare, price, price_day
-from aggregator.tariffs.rates import Rate, Series, affected_days, day_rates, days_of_prices, standing_charge
+from aggregator.tariffs.rates import (
+    DayBill,
+    Rate,
+    Series,
+    affected_days,
+    compare,
+    day_rates,
+    days_of_prices,
+    price,
+    price_day,
+    standing_charge,
+)
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
 
 LONDON = "Europe/London"

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.intake.formats import block
+from aggregator.intake.device_status import known
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content
-from aggregator.intake.ingest import Outcome
-from aggregator.intake.mqtt import Subscriber, broker_of
-from aggregator.intake.mqtt_feed import MqttFeed
-from aggregator.intake.received import Received, take_in
-from aggregator.intake.status import known
+from aggregator.intake.ingest import Outcome, Received, take_in
+from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of
 from aggregator.store import open_store
 from aggregator.waterfall.worker import drain
 from tests.aggregator.intake.brokers import Publisher, broker_in
@@ -48,7 +46,7 @@ def test_a_message_comes_from_its_topic_into_the_store(tmp_path: Path, name: str
 def test_a_block_of_the_edge_comes_so_too(tmp_path: Path) -> None:
     one = SAMPLES["Shelly EM"]
     readings = [reading for reading in one.read(one.payload, one.origin).readings if reading.device_id == SHELLY]
-    content = round_trip(tmp_path, f"wattfall/{SHELLY}/block", block.write(readings), "UTC", "")
+    content = round_trip(tmp_path, f"wattfall/{SHELLY}/block", canonical.encode_block(readings), "UTC", "")
     assert content.readings == readings
 
 

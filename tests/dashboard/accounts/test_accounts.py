@@ -8,8 +8,7 @@ from argon2 import PasswordHasher
 from aggregator.core.errors import ConfigurationError
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import INVITATION_S, USERS, Accounts
-from dashboard.accounts.passwords import Passwords
-from dashboard.accounts.users import SUPPORT, User
+from dashboard.accounts.users import SUPPORT, Passwords, User
 from tests.dashboard.people import PASSWORD, QUICK, Clock, accounts_on, somebody
 
 

@@ -14,9 +14,8 @@ from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.oidc import role_of
-from dashboard.accounts.passwords import Passwords
-from dashboard.accounts.users import SUPPORT
-from dashboard.pages.account import auth_setup
+from dashboard.accounts.users import SUPPORT, Passwords
+from dashboard.pages.account import account_page
 from tests.dashboard import identity_provider
 from tests.dashboard.identity_provider import CLIENT, OTHER_KEY, IdentityProvider
 from tests.dashboard.people import QUICK, SECRET, accounts_on, browser, somebody
@@ -40,7 +39,7 @@ def server(store: Store, provider: IdentityProvider) -> Flask:
         "WATTFALL_OIDC_CLIENT": CLIENT,
         "WATTFALL_OIDC_SECRET": identity_provider.SECRET,
     }
-    auth_setup.install(made, load(environ), store, Passwords(QUICK))
+    account_page.install(made, load(environ), store, Passwords(QUICK))
     return made
 
 
@@ -263,4 +262,4 @@ def test_half_a_configuration_is_named(store: Store, missing: str) -> None:
         "WATTFALL_OIDC_CLIENT": "x",
     }
     with pytest.raises(ConfigurationError, match=missing):
-        auth_setup.install(Flask("dashboard"), load(environ | {missing: ""}), store, Passwords(QUICK))
+        account_page.install(Flask("dashboard"), load(environ | {missing: ""}), store, Passwords(QUICK))

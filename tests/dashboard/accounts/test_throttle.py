@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aggregator.store.port import Store
-from dashboard.accounts.throttle import ACCOUNT, ADDRESS, SHELF, Throttle
+from dashboard.accounts.accounts import ACCOUNT, ADDRESS, SHELF, Throttle
 from tests.dashboard.people import Clock
 
 HERE = "192.0.2.7"

@@ -3,7 +3,7 @@ from aggregator.store.port import Store
 from dashboard.charts import chart_model
 from dashboard.charts.chart_model import Chart
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard import homes
 from tests.dashboard.homes import LONDON, NOW, Energy, instant
 
@@ -16,7 +16,7 @@ def draw(
     day = {"day": period, "month": f"{period}-01", "year": f"{period}-01-01"}[level]
     homes.fill(store, device, first or day, NOW, energy)
     document = store.document(level, "cad-1", period)
-    return chart_model.read(
+    return chart_model.chart_of(
         View("household", "cad-1", level, period), document, zone, NOW, "2000-01-01"[: len(period)], ENGLISH
     )
 
@@ -59,10 +59,12 @@ def test_the_last_minutes_are_on_their_way_and_not_missing() -> None:
     hour = instant("2026-11-23T14:00:00+00:00")
     document = Document("day", "cad-1", "2026-11-23", LONDON, {"h14": Part(100, None, covered_s=600)})
     view = View("household", "cad-1", "day", "2026-11-23")
-    waiting = chart_model.read(view, document, LONDON, hour + 600 + chart_model.SETTLING_S, None, ENGLISH).columns[14]
+    waiting = chart_model.chart_of(view, document, LONDON, hour + 600 + chart_model.SETTLING_S, None, ENGLISH).columns[
+        14
+    ]
     assert waiting.missing_s == 0
     assert (
-        chart_model.read(view, document, LONDON, hour + 3000, None, ENGLISH).columns[14].missing_s
+        chart_model.chart_of(view, document, LONDON, hour + 3000, None, ENGLISH).columns[14].missing_s
         == 3000 - chart_model.SETTLING_S - 600
     )
 
@@ -81,7 +83,7 @@ def test_missing_estimated_and_zero_are_three_things(store: Store) -> None:
 
 def test_before_a_device_began_nothing_is_missing() -> None:
     document = Document("day", "cad-1", "2026-11-20", LONDON, {"h09": Part(100, None, covered_s=600)})
-    chart = chart_model.read(
+    chart = chart_model.chart_of(
         View("household", "cad-1", "day", "2026-11-20"), document, LONDON, NOW, "2026-11-20", ENGLISH
     )
     assert [column.when for column in chart.columns][8:10] == ["before", "past"]
@@ -91,14 +93,14 @@ def test_before_a_device_began_nothing_is_missing() -> None:
 def test_a_device_that_began_within_a_chart_is_said_to_have_begun_there() -> None:
     document = Document("day", "cad-1", "2026-11-20", LONDON, {"h09": Part(100, None, covered_s=600)})
     view = View("household", "cad-1", "day", "2026-11-20")
-    assert chart_model.read(view, document, LONDON, NOW, "2026-11-20", ENGLISH).began == 9
-    assert chart_model.read(view, document, LONDON, NOW, "2026-11-19", ENGLISH).began is None
+    assert chart_model.chart_of(view, document, LONDON, NOW, "2026-11-20", ENGLISH).began == 9
+    assert chart_model.chart_of(view, document, LONDON, NOW, "2026-11-19", ENGLISH).began is None
 
 
 def test_a_bar_that_misleads_because_much_is_missing_is_told_from_a_gap() -> None:
     parts = {"h03": Part(100, None, covered_s=1740), "h04": Part(100, None, covered_s=3300)}
     document = Document("day", "cad-1", "2026-11-20", LONDON, parts)
-    columns = chart_model.read(
+    columns = chart_model.chart_of(
         View("household", "cad-1", "day", "2026-11-20"), document, LONDON, NOW, None, ENGLISH
     ).columns
     assert [column.is_partial for column in columns[2:5]] == [False, True, False]
@@ -109,7 +111,7 @@ def test_a_column_leads_to_the_chart_below_it(store: Store) -> None:
     month = draw(store, "month", "2026-11")
     assert month.columns[4].below == View("household", "cad-1", "day", "2026-11-05")
     assert month.columns[24].below is None
-    year = chart_model.read(View("household", "cad-1", "year", "2026"), None, LONDON, NOW, None, ENGLISH)
+    year = chart_model.chart_of(View("household", "cad-1", "year", "2026"), None, LONDON, NOW, None, ENGLISH)
     assert year.columns[0].below == View("household", "cad-1", "month", "2026-01")
 
 
@@ -118,12 +120,12 @@ def test_the_peak_is_not_claimed_for_a_spread_out_outage(store: Store) -> None:
     assert plain.columns[plain.peak or 0].label.name == "18:00–19:00"
     spread = {"h03": Part(900, 0, estimated_import_wh=900, estimated_s=3600), "h04": Part(200, 0, covered_s=3600)}
     document = Document("day", "cad-1", "2026-11-22", LONDON, spread)
-    assert chart_model.read(plain.view, document, LONDON, NOW, None, ENGLISH).peak is None
+    assert chart_model.chart_of(plain.view, document, LONDON, NOW, None, ENGLISH).peak is None
 
 
 def test_a_date_that_a_zone_skipped_has_no_columns() -> None:
     view = View("household", "cad-1", "day", "2011-12-30")
-    chart = chart_model.read(view, None, "Pacific/Apia", NOW, None, ENGLISH)
+    chart = chart_model.chart_of(view, None, "Pacific/Apia", NOW, None, ENGLISH)
     assert chart.columns == ()
     assert chart.total == EMPTY
 
@@ -132,7 +134,7 @@ def test_a_chart_keeps_the_zone_of_its_document() -> None:
     document = Document("day", "cad-1", "2026-10-25", LONDON, {"h01": Part(1, None)})
     assert (
         len(
-            chart_model.read(
+            chart_model.chart_of(
                 View("household", "cad-1", "day", "2026-10-25"), document, "UTC", NOW, None, ENGLISH
             ).columns
         )

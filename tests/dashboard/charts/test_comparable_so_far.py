@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, WHOLE_DAY, Document, Part, add
 from aggregator.core.money import Cost
-from dashboard.charts.comparable_so_far import chain_of, so_far
+from dashboard.charts.usage_profile import chain_of, so_far
 from tests.dashboard.homes import LONDON, NOW, instant, measured
 
 MIDNIGHT = instant("2026-11-23T00:00:00+00:00")

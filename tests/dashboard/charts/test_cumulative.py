@@ -5,11 +5,11 @@ import plotly.graph_objects as go
 import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
-from dashboard.charts import cumulative, cumulative_figure
+from dashboard.charts import cumulative
+from dashboard.charts.chart_model import Measure
 from dashboard.charts.cumulative import FRAME, Cumulative
-from dashboard.charts.measure import Measure
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, instant
 
 NOW = instant("2026-03-05T12:00:00+00:00")
@@ -31,7 +31,7 @@ def documents(months: Months) -> list[Document]:
 
 def year(mine: Months, other: Months, fair: Part = EMPTY, period: str = "2026", now: int = NOW) -> Cumulative:
     view = View("household", "cad-1", "year", period)
-    return cumulative.read(view, documents(mine), documents(other), fair, now, LONDON, Measure())
+    return cumulative.running_total(view, documents(mine), documents(other), fair, now, LONDON, Measure())
 
 
 def days(first: int, last: int, wh: int = 1000) -> dict[int, int]:
@@ -63,7 +63,7 @@ def test_a_month_without_data_breaks_the_line_and_adds_nothing() -> None:
     chart = year({"2026-01": days(1, 31), "2026-03": days(1, 5)}, {})
     assert [run.totals[0] for run in chart.mine] == [0, 31_000]
     assert [run.places[0] for run in chart.mine] == [0, 60]
-    drawn = go.Figure(cumulative_figure.figure(chart, ENGLISH)).to_plotly_json()["data"]
+    drawn = go.Figure(cumulative.cumulative_figure(chart, ENGLISH)).to_plotly_json()["data"]
     assert [trace["line"].get("dash") for trace in drawn] == ["dot", None, None]
 
 
@@ -71,7 +71,7 @@ def test_the_year_before_counts_up_to_the_same_date_and_time_of_day() -> None:
     chart = year(spring("2026", 960), spring("2025", 1000, until=31), fair=Part(400, None))
     assert chart.against is not None
     assert (chart.against.mine, chart.against.other) == (64 * 960, 63_000 + 400)
-    assert cumulative_figure.sentences(chart, ENGLISH) == [
+    assert cumulative.cumulative_sentences(chart, ENGLISH) == [
         "61.4 kWh so far",
         "3 % less than by 5 March 2025 (63.4 kWh)",
     ]
@@ -79,7 +79,7 @@ def test_the_year_before_counts_up_to_the_same_date_and_time_of_day() -> None:
 
 def test_a_year_that_is_over_is_set_beside_the_whole_of_the_one_before() -> None:
     chart = year(spring("2025", 1100, until=31), spring("2024", 1000, until=31), period="2025")
-    assert cumulative_figure.sentences(chart, ENGLISH) == ["99.0 kWh", "10 % more than 2024 (90.0 kWh)"]
+    assert cumulative.cumulative_sentences(chart, ENGLISH) == ["99.0 kWh", "10 % more than 2024 (90.0 kWh)"]
 
 
 def test_the_leap_day_is_nobodys_gap() -> None:
@@ -93,7 +93,7 @@ def test_a_year_that_is_known_in_part_is_compared_over_the_days_of_both() -> Non
     chart = year(spring("2026", 900), {"2025-03": days(1, 31)}, fair=Part(900, None))
     assert chart.against is not None
     assert (chart.against.days, chart.against.mine, chart.against.other) == (5, 4500, 4900)
-    assert cumulative_figure.sentences(chart, ENGLISH)[1] == (
+    assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == (
         "8 % less than 2025 over the 5 days known of both (4.50 kWh, 4.90 kWh)"
     )
 
@@ -101,8 +101,8 @@ def test_a_year_that_is_known_in_part_is_compared_over_the_days_of_both() -> Non
 def test_without_a_year_before_it_stands_alone_and_says_so() -> None:
     chart = year(spring("2026"), {})
     assert chart.against is None
-    assert cumulative_figure.sentences(chart, ENGLISH)[1] == "nothing is known of 2025"
-    assert [note["text"] for note in go.Figure(cumulative_figure.figure(chart, ENGLISH)).layout.annotations] == [
+    assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == "nothing is known of 2025"
+    assert [note["text"] for note in go.Figure(cumulative.cumulative_figure(chart, ENGLISH)).layout.annotations] == [
         "kWh",
         "2026",
     ]
@@ -110,11 +110,11 @@ def test_without_a_year_before_it_stands_alone_and_says_so() -> None:
 
 def test_both_lines_are_named_at_their_ends_one_below_the_other_where_they_meet() -> None:
     chart = year(spring("2026"), spring("2025", 1001))
-    notes = go.Figure(cumulative_figure.figure(chart, ENGLISH)).layout.annotations
+    notes = go.Figure(cumulative.cumulative_figure(chart, ENGLISH)).layout.annotations
     assert [(note["text"], note["yanchor"]) for note in notes[1:]] == [("2026", "top"), ("2025", "bottom")]
 
 
 def test_the_table_has_the_months_and_the_difference_of_those_that_are_over() -> None:
     chart = year(spring("2026", 900), spring("2025"))
-    rows = [numbers for _, _, numbers in json.loads(cumulative_figure.table(chart, ENGLISH))["rows"]]
+    rows = [numbers for _, _, numbers in json.loads(cumulative.cumulative_table(chart, ENGLISH))["rows"]]
     assert rows == [["27.9", "31.0", "−3.1"], ["25.2", "28.0", "−2.8"], ["4.5", "5.0", "–"]]

@@ -7,11 +7,11 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, columns, figures
+from dashboard.charts import chart_model, figures, grids
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, measured
 
 
@@ -27,7 +27,7 @@ def chart(
     document = Document(level, "cad-1", period, LONDON, parts)
     view = view or View("household", "cad-1", level, period)
     first = "2000-01-01"[: len(period)]
-    return chart_model.read(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
+    return chart_model.chart_of(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
 
 
 def figure(drawn: Chart) -> go.Figure:
@@ -76,7 +76,7 @@ def test_a_gap_is_a_dotted_band_with_words_and_never_a_zero() -> None:
     assert found["Imported"].y[3] is None
     assert (found["Data missing"].x, found["Data missing"].y) == ((3, 4), (1, 1))
     assert found["Data missing"].marker.pattern.shape == "."
-    cells = json.loads(columns.cells(drawn, ENGLISH))["cells"]
+    cells = json.loads(grids.column_cells(drawn, ENGLISH))["cells"]
     assert [cell.get("said") for cell in cells[3:5]] == [["no data"], ["no data"]]
     assert [cell.get("gap") for cell in cells[2:6]] == [None, 2, None, None]  # said once over both
 
@@ -93,7 +93,7 @@ def test_zero_is_drawn_as_zero_and_not_as_a_gap() -> None:
     drawn = chart("2026-11-22", hours(0))
     assert list(traces(drawn)) == ["Imported"]
     assert set(traces(drawn)["Imported"].y) == {0}
-    assert not any("gap" in cell for cell in json.loads(columns.cells(drawn, ENGLISH))["cells"])
+    assert not any("gap" in cell for cell in json.loads(grids.column_cells(drawn, ENGLISH))["cells"])
 
 
 def test_the_future_is_blank() -> None:

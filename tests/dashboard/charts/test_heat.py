@@ -5,12 +5,11 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.store.port import Store
-from dashboard.charts import heat, heat_grid
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, PAST
+from dashboard.charts import grids, heat
+from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, PAST, Measure
 from dashboard.charts.heat import NEVER, Cell, HeatMap
-from dashboard.charts.measure import Measure
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard import homes
 from tests.dashboard.homes import LONDON, Energy, instant, measured
 
@@ -37,13 +36,13 @@ def month(
     device = Device("cad-1", zone, tariff=tariff)
     homes.fill(store, device, first or f"{period}-01", until, energy)
     documents = store.documents("day", "cad-1", f"{period}-01", f"{period}-31")
-    return heat.read(
+    return heat.heat_map(
         View("household", "cad-1", "month", period), documents, zone, now, first or f"{period}-01", measure or Measure()
     )
 
 
 def shown(chart: HeatMap) -> dict[str, Any]:
-    return dict(json.loads(heat_grid.grid(chart, ENGLISH)))
+    return dict(json.loads(grids.heat_grid(chart, ENGLISH)))
 
 
 def cell(chart: HeatMap, day: int, hour: int) -> list[str]:
@@ -145,7 +144,7 @@ def test_an_hour_that_gives_more_than_it_takes_is_of_the_other_hue(store: Store)
     assert cell(chart, 5, 12)[0].startswith("e")
     assert cell(chart, 5, 22)[0].startswith("i")
     assert "exported" in cell(chart, 5, 12)[1]
-    assert len(heat_grid.legend(chart, ENGLISH)) == 2
+    assert len(grids.legend(chart, ENGLISH)) == 2
 
 
 def test_money_follows_the_prices_and_a_negative_one_gives(store: Store) -> None:
@@ -162,7 +161,7 @@ def test_the_sentence_names_the_busiest_hours_and_the_nights_share(store: Store)
         return measured(600 if 17 <= at % 86_400 // 3600 < 21 else 100)
 
     chart = month(store, "2026-11", evening)
-    assert heat_grid.habits(chart, ENGLISH) == "Mostly between 17:00 and 21:00 (55 %) · nights, 00:00–06:00, take 14 %"
+    assert grids.habits(chart, ENGLISH) == "Mostly between 17:00 and 21:00 (55 %) · nights, 00:00–06:00, take 14 %"
 
 
 def test_in_money_the_dearest_hours_are_named_and_what_the_nights_cost(store: Store) -> None:
@@ -170,23 +169,23 @@ def test_in_money_the_dearest_hours_are_named_and_what_the_nights_cost(store: St
         return measured(600 if 17 <= at % 86_400 // 3600 < 21 else 100)
 
     chart = month(store, "2026-11", evening, tariff=homes.NIGHT, measure=Measure("GBP"))
-    said = heat_grid.habits(chart, ENGLISH)
+    said = grids.habits(chart, ENGLISH)
     assert said == "Dearest between 17:00 and 21:00 (59 %) · nights, 00:00–06:00, cost 6 %"
 
 
 def test_busy_hours_may_lie_around_midnight(store: Store) -> None:
     late = month(store, "2026-11", lambda at: measured(600 if at % 86_400 // 3600 in (22, 23, 0, 1) else 100))
-    assert heat_grid.habits(late, ENGLISH).startswith("Mostly between 22:00 and 02:00 (55 %)")
+    assert grids.habits(late, ENGLISH).startswith("Mostly between 22:00 and 02:00 (55 %)")
 
 
 def test_a_home_without_habits_is_said_to_use_evenly(store: Store) -> None:
-    assert heat_grid.habits(month(store, "2026-11"), ENGLISH).startswith("Spread evenly over the day")
+    assert grids.habits(month(store, "2026-11"), ENGLISH).startswith("Spread evenly over the day")
 
 
 def test_a_first_day_is_no_habit_yet(store: Store) -> None:
-    assert heat_grid.habits(month(store, "2026-11", first="2026-11-23"), ENGLISH) == ""
+    assert grids.habits(month(store, "2026-11", first="2026-11-23"), ENGLISH) == ""
 
 
 def test_a_gap_does_not_make_an_hour_a_quiet_one(store: Store) -> None:
     gap = homes.outage("2026-11-03T17:00:00+00:00", "2026-11-20T21:00:00+00:00", "2026-11-03T17:00:00+00:00")
-    assert heat_grid.habits(month(store, "2026-11", gap), ENGLISH).startswith("Mostly between 17:00 and 21:00")
+    assert grids.habits(month(store, "2026-11", gap), ENGLISH).startswith("Mostly between 17:00 and 21:00")

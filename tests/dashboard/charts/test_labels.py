@@ -1,7 +1,6 @@
 from aggregator.core import periods
-from dashboard.charts.labels import Label, labels
-from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.charts.view import Label, View, labels
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON
 
 

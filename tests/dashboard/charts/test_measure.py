@@ -1,8 +1,8 @@
 from aggregator.core.documents import EMPTY, Part
 from aggregator.core.money import Cost
-from dashboard.charts.measure import Measure, measure_of
+from dashboard.charts.chart_model import Measure, measure_of
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 
 POUND = 10**13
 PART = Part(9000, 500, 300, 40, cost=Cost(2 * POUND, POUND // 5, POUND // 2, 0, 0, POUND // 10, POUND // 100))

@@ -3,10 +3,10 @@ from typing import Any
 
 from aggregator.core.documents import Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, numbers
+from dashboard.charts import chart_model, grids
 from dashboard.charts.chart_model import Other
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW
 
 POUND = 10**13
@@ -17,8 +17,8 @@ def table(parts: dict[str, Part], currency: str = "", other: Other | None = None
     """The table of July 2026."""
     view = View("household", "cad-1", "month", "2026-07")
     document = Document("month", "cad-1", "2026-07", LONDON, parts)
-    chart = chart_model.read(view, document, LONDON, NOW, "2020-01", ENGLISH, currency, other)
-    content: dict[str, Any] = json.loads(numbers.of_chart(chart, ENGLISH))
+    chart = chart_model.chart_of(view, document, LONDON, NOW, "2020-01", ENGLISH, currency, other)
+    content: dict[str, Any] = json.loads(grids.of_chart(chart, ENGLISH))
     return content
 
 

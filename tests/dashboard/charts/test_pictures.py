@@ -8,7 +8,7 @@ from dashboard.charts import chart_model, figures
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.pictures import picture
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, measured
 
 HOUR = measured(500)._replace(covered_s=3600)
@@ -20,7 +20,7 @@ def chart(
 ) -> Chart:
     document = Document(level, "cad-1", period, LONDON, parts)
     view = View("household", "cad-1", level, period)
-    return chart_model.read(view, document, LONDON, NOW, "2000-01-01"[: len(period)], ENGLISH, prices=prices)
+    return chart_model.chart_of(view, document, LONDON, NOW, "2000-01-01"[: len(period)], ENGLISH, prices=prices)
 
 
 def texts(drawn: go.Figure) -> list[str]:

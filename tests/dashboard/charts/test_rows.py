@@ -11,7 +11,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part, add
 from aggregator.core.money import Cost, money_text
 from aggregator.core.periods import FOR_EVER, HALF_HOUR, LEVELS
-from dashboard.charts import rows
+from dashboard.charts import pictures
 from tests.dashboard.homes import LONDON, NOW, instant
 
 HOUR = Part(1234, 56, 100, 4, 3500, 100)
@@ -24,8 +24,8 @@ def document(level: str, period: str, parts: Mapping[str, Part], zone: str = LON
 
 def table(one: Document, by: str, now: int = FOR_EVER, *, is_priced: bool = False) -> list[dict[str, str]]:
     """The rows by their columns' names."""
-    names = rows.header(by, is_priced=is_priced)
-    return [dict(zip(names, row, strict=True)) for row in rows.rows(one, by, now, is_priced=is_priced)]
+    names = pictures.header(by, is_priced=is_priced)
+    return [dict(zip(names, row, strict=True)) for row in pictures.rows(one, by, now, is_priced=is_priced)]
 
 
 def spans(found: list[dict[str, str]]) -> list[timedelta]:
@@ -103,7 +103,10 @@ def test_money_is_exact_and_earnings_stand_apart() -> None:
 
 
 def test_a_part_of_a_day_has_no_standing_charge() -> None:
-    assert [by for by in rows.HELD_BY if "standing_charge" in rows.header(by, is_priced=True)] == ["day", "month"]
+    assert [by for by in pictures.HELD_BY if "standing_charge" in pictures.header(by, is_priced=True)] == [
+        "day",
+        "month",
+    ]
     whole = {"h00": HOUR._replace(cost=COST), "d00": Part(None, None, cost=Cost(None, None, 10**12))}
     day = table(document("day", "2026-11-22", whole, currency="JPY"), "hour", is_priced=True)
     assert list(day[0].values())[6:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
@@ -117,7 +120,7 @@ def test_without_a_price_there_is_no_cost_and_not_a_cost_of_nothing() -> None:
 
 
 def test_a_home_without_a_tariff_has_no_columns_of_money() -> None:
-    assert rows.header("day", is_priced=False)[-1] == "coverage"
+    assert pictures.header("day", is_priced=False)[-1] == "coverage"
 
 
 wh = st.none() | st.integers(0, 10**7)
@@ -149,15 +152,15 @@ def test_the_rows_of_a_day_add_up_to_it(day: Document) -> None:
         assert (sum(known) if known else None) == (None if cost is None else Decimal(money_text(cost)))
 
 
-@given(st.integers(2000, 2199), st.integers(1, 12), st.sampled_from(sorted(rows.HELD_BY)), st.sampled_from(LEVELS))
+@given(st.integers(2000, 2199), st.integers(1, 12), st.sampled_from(sorted(pictures.HELD_BY)), st.sampled_from(LEVELS))
 def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, month: int, by: str, level: str) -> None:
     period = {"day": f"{year}-{month:02d}-28", "month": f"{year}-{month:02d}", "year": f"{year}"}[level]
-    if by not in rows.intervals(level):
+    if by not in pictures.intervals(level):
         return
-    held_by, device = rows.HELD_BY[by], Device("cad-1", LONDON)
+    held_by, device = pictures.HELD_BY[by], Device("cad-1", LONDON)
     found = [
-        [one.period for one in rows.complete([], device, held_by, first, last)]
-        for first, last in rows.stretches(level, period, by)
+        [one.period for one in pictures.complete([], device, held_by, first, last)]
+        for first, last in pictures.stretches(level, period, by)
     ]
     assert max(map(len, found)) <= 31
     whole = [one for stretch in found for one in stretch]
@@ -168,7 +171,7 @@ def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, mont
 
 def test_periods_without_a_document_are_filled_in() -> None:
     known = document("month", "2026-02", {"d01": HOUR}, "Asia/Kathmandu")
-    found = list(rows.complete([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
+    found = list(pictures.complete([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
     assert [(one.period, one.timezone, len(one.parts)) for one in found] == [
         ("2026-01", LONDON, 0),
         ("2026-02", "Asia/Kathmandu", 1),
@@ -185,5 +188,5 @@ def test_periods_without_a_document_are_filled_in() -> None:
     ],
 )
 def test_a_period_can_be_cut_as_its_chart_is_or_finer(level: str, expected: list[str]) -> None:
-    assert rows.intervals(level) == expected
-    assert rows.SHOWN_BY[level] == expected[-1]
+    assert pictures.intervals(level) == expected
+    assert pictures.SHOWN_BY[level] == expected[-1]

@@ -7,7 +7,7 @@ from aggregator.core.money import Cost
 from dashboard.charts import chart_model, sentences
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.view import View
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW
 
 
@@ -23,7 +23,7 @@ def chart(
 ) -> Chart:
     document = Document(level, "cad-1", period, LONDON, parts)
     view = view or View("household", "cad-1", level, period)
-    return chart_model.read(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
+    return chart_model.chart_of(view, document, LONDON, NOW, first, ENGLISH, currency, other, prices)
 
 
 def hours(count: int, part: Part) -> dict[str, Part]:
@@ -103,7 +103,7 @@ def test_an_empty_chart_says_why_it_is_empty(level: str, period: str, first: str
 
 def test_a_date_that_the_clocks_skipped_says_so() -> None:
     view = View("household", "cad-1", "day", "2011-12-30")
-    skipped = chart_model.read(view, None, "Pacific/Apia", NOW, "2010-01-01", ENGLISH)
+    skipped = chart_model.chart_of(view, None, "Pacific/Apia", NOW, "2010-01-01", ENGLISH)
     assert sentences.nothing(skipped, "2010-01-01", ENGLISH) == (
         "A day that never was",
         "The clocks of this time zone skipped Friday 30 December 2011.",

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from dashboard.text.languages import ENGLISH, chosen, languages
+from dashboard.text.language import ENGLISH, chosen, languages
 
 GERMAN = languages()["de"]
 POUND = 10**13

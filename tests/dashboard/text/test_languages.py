@@ -11,7 +11,7 @@ from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from dashboard.text.languages import CATALOGUES
+from dashboard.text.language import CATALOGUES
 
 DASHBOARD = Path(__file__).parents[3] / "dashboard"
 KEYWORDS = {"say": None, "text": None, "count": (1, 2)}

@@ -2,7 +2,7 @@ import pytest
 
 from aggregator.core.periods import local
 from dashboard.text import words
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
 
 

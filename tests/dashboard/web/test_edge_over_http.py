@@ -20,9 +20,9 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake.edge.edge_report import ALONE
+from aggregator.intake.edge.edge import ALONE
 from aggregator.intake.edge.ingest_client import BLOCK, JSON, LONGEST_WAIT_S, Fate, HttpUplink
-from aggregator.intake.formats import block
+from aggregator.intake.formats import canonical
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.store.port import Store
 from dashboard.server import create_ingest_server
@@ -66,7 +66,7 @@ def half_hour() -> list[Reading]:
 def test_a_half_hour_of_180_readings_is_at_most_1200_bytes_on_the_wire_its_answer_included(
     uplink: HttpUplink, store: Store
 ) -> None:
-    assert uplink.send(block.write(half_hour()), BLOCK).fate is Fate.KEPT
+    assert uplink.send(canonical.encode_block(half_hour()), BLOCK).fate is Fate.KEPT
     assert store.readings("cad-1", NOW, NOW) == half_hour()
     assert 500 < uplink.sent.size <= 1200
 
@@ -147,7 +147,7 @@ def test_what_answers_in_the_servers_place_means_later(status: int, headers: dic
 
 def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpUplink) -> None:
     ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
-    assert uplink.send(block.write([ahead]), BLOCK).fate is Fate.EARLY
+    assert uplink.send(canonical.encode_block([ahead]), BLOCK).fate is Fate.EARLY
 
 
 def test_a_server_out_of_reach_is_for_later(store: Store) -> None:

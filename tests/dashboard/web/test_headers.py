@@ -11,8 +11,8 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from aggregator.store.port import Store
-from dashboard.web import static
-from dashboard.web.headers import FOREVER, hashes, secure
+from dashboard.web import responses
+from dashboard.web.responses import FOREVER, hashes, secure
 from tests.dashboard.people import at_home
 
 CHUNK = "/_dash-component-suites/dash/dcc/async-graph.js"
@@ -69,22 +69,22 @@ def test_a_file_under_an_address_that_does_not_name_its_content_is_asked_for_aga
 def test_the_joined_files_have_another_address_when_a_part_of_them_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(static, "folder", lambda: tmp_path)
+    monkeypatch.setattr(responses, "folder", lambda: tmp_path)
     for name in ("a.css", "b.css", "desk.css", "c.js"):
         (tmp_path / name).write_text(name)
-    kept = static.url("page.css")
-    assert static.joined("page.css") == "a.css\nb.css"
+    kept = responses.url("page.css")
+    assert responses.joined("page.css") == "a.css\nb.css"
     os.utime(tmp_path / "desk.css", (1, 1))
-    assert static.url("page.css") == kept
+    assert responses.url("page.css") == kept
     os.utime(tmp_path / "b.css", (1, 1))
-    assert static.url("page.css") != kept
+    assert responses.url("page.css") != kept
 
 
 def test_an_asset_that_changes_has_another_address(client: FlaskClient) -> None:
-    kept = [static.url(name) for name in ("page.css", "page.js", "logo.svg")]
+    kept = [responses.url(name) for name in ("page.css", "page.js", "logo.svg")]
     assert set(kept) <= set(links(client))
-    assert all(static.is_current(address) for address in kept)
-    assert not any(static.is_current(address + "0") for address in kept)
+    assert all(responses.is_current(address) for address in kept)
+    assert not any(responses.is_current(address + "0") for address in kept)
 
 
 @pytest.mark.parametrize("address", ["/", "/d/cad-1/month/2026-11"])

@@ -15,14 +15,13 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake import live_viewers
-from aggregator.intake.formats import block
-from aggregator.intake.formats.bodies import LARGEST
+from aggregator.intake import device_status
+from aggregator.intake.device_status import known
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
-from aggregator.intake.limits import FULL
+from aggregator.intake.formats.message import LARGEST
 from aggregator.intake.refusals import refused
-from aggregator.intake.status import known
-from aggregator.intake.tokens import end_tokens, new_token
+from aggregator.intake.tokens import FULL, end_tokens, new_token
 from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.app import create_app
@@ -157,15 +156,15 @@ def test_an_encoding_or_a_format_that_is_not_known_is_named(post: Post) -> None:
 
 def test_a_block_is_its_readings_and_tells_that_the_device_is_an_edge(post: Post, store: Store) -> None:
     readings = [Reading("cad-1", NOW + second, second, 1000 + second, 0) for second in range(0, HALF_HOUR, 10)]
-    status, said = answer(post(block.write(readings[:60]), **{"Content-Type": BLOCK}))
+    status, said = answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": BLOCK}))
     assert (status, said["accepted"], said["watched"]) == (202, 60, False)
     assert store.readings("cad-1", NOW, NOW) == readings[:60]
-    assert live_viewers.note_look(store, "cad-1", int(time.time()))
-    assert answer(post(block.write(readings[:60]), **{"Content-Type": BLOCK}))[1]["watched"] is True
+    assert device_status.note_look(store, "cad-1", int(time.time()))
+    assert answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": BLOCK}))[1]["watched"] is True
 
 
 def test_a_block_of_another_device_is_refused(post: Post) -> None:
-    assert post(block.write([Reading("cad-2", NOW, 1, 2, 3)]), **{"Content-Type": BLOCK}).status_code == 400
+    assert post(canonical.encode_block([Reading("cad-2", NOW, 1, 2, 3)]), **{"Content-Type": BLOCK}).status_code == 400
 
 
 def test_a_reading_that_is_only_to_be_seen_is_live_and_nothing_else(post: Post, store: Store) -> None:

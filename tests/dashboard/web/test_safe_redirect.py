@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.web.safe_redirect import onward, sign_in_url
+from dashboard.web.request_guard import onward, sign_in_url
 
 EVIL = [
     *("//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "\\/evil.example"),

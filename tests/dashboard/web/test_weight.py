@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from plotly.offline import get_plotlyjs_version
 
 from aggregator.store.port import Store
-from dashboard.web import static
-from dashboard.web.compression import SMALLEST, compress
+from dashboard.web import responses
+from dashboard.web.responses import SMALLEST, compress
 from tests.dashboard.people import at_home
 
 LIMIT = 850_000  # bytes
@@ -79,7 +79,7 @@ def test_what_dash_brings_for_old_browsers_and_for_tables_is_left_out(client: Fl
 
 
 def test_the_bundle_of_plotly_is_the_one_that_plotly_py_writes_for() -> None:
-    (bundle,) = static.folder().glob("plotly-*.js")
+    (bundle,) = responses.folder().glob("plotly-*.js")
     version = get_plotlyjs_version()
     assert bundle.name == f"plotly-basic-{version}.min.js"
     head = bundle.read_text()[:300]
@@ -101,7 +101,7 @@ def test_a_file_comes_as_the_browser_can_read_it(client: FlaskClient, offered: s
     answer = client.get("/assets/style.css", headers={"Accept-Encoding": offered}, buffered=True)
     unpack = {"br": brotli.decompress, "gzip": gzip.decompress}.get(chosen or "", bytes)
     assert answer.headers.get("Content-Encoding") == chosen
-    assert unpack(answer.data) == (static.folder() / "style.css").read_bytes()
+    assert unpack(answer.data) == (responses.folder() / "style.css").read_bytes()
     assert answer.headers["Vary"] == "Accept-Encoding"
     assert int(answer.headers["Content-Length"]) == len(answer.data)
 
@@ -139,7 +139,7 @@ def test_no_length_tells_what_a_page_with_a_strangers_words_holds() -> None:
 
 
 def test_a_file_is_compressed_once_however_its_address_is_written(client: FlaskClient) -> None:
-    from dashboard.web.compression import _pack_once
+    from dashboard.web.responses import _pack_once
 
     script = next(link for link in links(client) if "react-dom" in link)
     _pack_once.cache_clear()
@@ -158,7 +158,7 @@ def size_of(picture: Path) -> tuple[int, int]:
 
 def test_the_page_can_be_installed(client: FlaskClient) -> None:
     page = client.get("/").text
-    assert f'<link rel="manifest" href="{static.url("manifest.webmanifest")}">' in page
+    assert f'<link rel="manifest" href="{responses.url("manifest.webmanifest")}">' in page
     answer = client.get("/assets/manifest.webmanifest", buffered=True)
     assert answer.mimetype == "application/manifest+json"
     manifest = json.loads(answer.data)
@@ -169,15 +169,15 @@ def test_the_page_can_be_installed(client: FlaskClient) -> None:
 
 
 def test_every_icon_has_the_size_that_it_claims() -> None:
-    manifest = json.loads((static.folder() / "manifest.webmanifest").read_text())
+    manifest = json.loads((responses.folder() / "manifest.webmanifest").read_text())
     pictures = [icon for icon in manifest["icons"] if icon["type"] == "image/png"]
     assert len(pictures) == 3
     for icon in pictures:
-        width, height = size_of(static.folder() / icon["src"])
+        width, height = size_of(responses.folder() / icon["src"])
         assert icon["sizes"] == f"{width}x{height}"
-    assert size_of(static.folder() / "icon-180.png") == (180, 180)
+    assert size_of(responses.folder() / "icon-180.png") == (180, 180)
 
 
 @pytest.mark.parametrize("name", ["icon-180.png", "icon-192.png", "icon-512.png", "icon-maskable-512.png"])
 def test_an_icon_is_small(name: str) -> None:
-    assert (static.folder() / name).stat().st_size < 15_000
+    assert (responses.folder() / name).stat().st_size < 15_000

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
+from aggregator.core.status import Counters, Status
+from aggregator.intake.device_status import known
 from aggregator.intake.edge.edge import (
+    ALONE,
     EARLY_S,
     JITTER_S,
     KEPT_S,
@@ -22,15 +25,13 @@ from aggregator.intake.edge.edge import (
     PACE_S,
     REFUSED_S,
     Edge,
+    Report,
     due,
 )
-from aggregator.intake.edge.edge_report import ALONE, Report
 from aggregator.intake.edge.ingest_client import BLOCK, Answer, Fate, Sent
-from aggregator.intake.formats import block, canonical
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
-from aggregator.intake.ingest import ingest
-from aggregator.intake.received import Received, show_live, take_in
-from aggregator.intake.status import Counters, Status, known
+from aggregator.intake.ingest import Received, ingest, show_live, take_in
 from aggregator.store import Store, open_store
 from aggregator.store.port import Change
 from aggregator.waterfall.worker import drain
@@ -55,7 +56,8 @@ class Server:
         self.sent.append((body, content_type, is_live))
         if self.answers:
             return self.answers.pop(0)
-        content = (block if content_type == BLOCK else canonical).read(body, Origin(self.device_id, self.now))
+        parse = canonical.parse_block if content_type == BLOCK else canonical.parse_canonical
+        content = parse(body, Origin(self.device_id, self.now))
         if is_live:
             show_live(self.store, content, self.now, "UTC")
         else:
@@ -65,7 +67,9 @@ class Server:
     @property
     def blocks(self) -> list[list[Reading]]:
         origin = Origin(self.device_id, self.now)
-        return [block.read(body, origin).readings for body, content_type, _ in self.sent if content_type == BLOCK]
+        return [
+            canonical.parse_block(body, origin).readings for body, content_type, _ in self.sent if content_type == BLOCK
+        ]
 
     @property
     def lives(self) -> list[list[dict[str, object]]]:

@@ -5,7 +5,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from aggregator.intake.formats import dsmr, glow, glow_hex, shelly, tasmota
+from aggregator.intake.formats import dsmr, glow, shelly, tasmota
 from aggregator.intake.formats.message import Content, Origin, Read
 
 
@@ -236,18 +236,18 @@ def sample(read: Read, message: object, device_id: str, part: str = "", zone: st
 
 
 SAMPLES = {
-    "Glow electricity": sample(glow.read, ELECTRICITY, GLOW, "SENSOR/electricitymeter"),
-    "Glow gas": sample(glow.read, GAS, GLOW, "SENSOR/gasmeter"),
-    "Glow state": sample(glow.read, STATE, GLOW, "STATE"),
-    "Glow hex": sample(glow_hex.read, HEX, GLOW),
-    "DSMR telegram": sample(dsmr.read, sealed(TELEGRAM), "p1-1"),
-    "Shelly EM": sample(shelly.read, EMETERS, SHELLY, "info"),
-    "Shelly 3EM": sample(shelly.read, THREE_PHASES, SHELLY, "info"),
-    "Shelly, two clamps": sample(shelly.read, CLAMPS, SHELLY),
-    "Shelly, three phases": sample(shelly.read, TRIPHASE, SHELLY),
-    "Shelly notification": sample(shelly.read, NOTIFIED, SHELLY, "events/rpc"),
-    "Shelly status topic": sample(shelly.read, CLAMPS["em1data:0"], SHELLY, "status/em1data:0"),
-    "Tasmota": sample(tasmota.read, TASMOTA, "plug-1", zone="Europe/Amsterdam"),
+    "Glow electricity": sample(glow.parse_glow, ELECTRICITY, GLOW, "SENSOR/electricitymeter"),
+    "Glow gas": sample(glow.parse_glow, GAS, GLOW, "SENSOR/gasmeter"),
+    "Glow state": sample(glow.parse_glow, STATE, GLOW, "STATE"),
+    "Glow hex": sample(glow.parse_glow_hex, HEX, GLOW),
+    "DSMR telegram": sample(dsmr.parse_dsmr, sealed(TELEGRAM), "p1-1"),
+    "Shelly EM": sample(shelly.parse_shelly, EMETERS, SHELLY, "info"),
+    "Shelly 3EM": sample(shelly.parse_shelly, THREE_PHASES, SHELLY, "info"),
+    "Shelly, two clamps": sample(shelly.parse_shelly, CLAMPS, SHELLY),
+    "Shelly, three phases": sample(shelly.parse_shelly, TRIPHASE, SHELLY),
+    "Shelly notification": sample(shelly.parse_shelly, NOTIFIED, SHELLY, "events/rpc"),
+    "Shelly status topic": sample(shelly.parse_shelly, CLAMPS["em1data:0"], SHELLY, "status/em1data:0"),
+    "Tasmota": sample(tasmota.parse_tasmota, TASMOTA, "plug-1", zone="Europe/Amsterdam"),
 }
 
 

@@ -8,19 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.core import readings
+from aggregator.core import readings, status
 from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import REASONS, Reading
-from aggregator.intake import status
-from aggregator.intake.formats import dsmr, glow, glow_hex, shelly, tasmota
+from aggregator.core.status import Status
+from aggregator.intake.formats import dsmr, glow, shelly, tasmota
 from aggregator.intake.formats.message import LONGEST, Content, Origin, Read
-from aggregator.intake.status import Status
 from tests.aggregator.intake.formats.messages import NOW, SAMPLES, TELEGRAM, Sample, sealed
 
-READS: list[Read] = [dsmr.read, glow.read, glow_hex.read, shelly.read, tasmota.read]
+READS: list[Read] = [dsmr.parse_dsmr, glow.parse_glow, glow.parse_glow_hex, shelly.parse_shelly, tasmota.parse_tasmota]
 PARTS = ["", "STATE", "SENSOR/electricitymeter", "SENSOR/gasmeter", "events/rpc", "status/em1:0", "status/emdata:0"]
-JSON = {name: one for name, one in SAMPLES.items() if one.read is not dsmr.read}
+JSON = {name: one for name, one in SAMPLES.items() if one.read is not dsmr.parse_dsmr}
 LEAVES: list[Any] = [
     *(None, True, False, 0, -1, 1, 0.5, -0.0, 255, 10**12, 2**48 - 1, 2**63, 2**64, 10**30, 10**400, -(10**25)),
     *(1e308, -1e308, 5e-324, float("nan"), float("inf"), -8388.608, 946684800, 4102444800, NOW, NOW * 1000),
@@ -119,7 +118,7 @@ def as_canonical_status(said: Status, now: int) -> Status:
     counters = said.counters[1:] if said.counters else (None, None, None)
     counted = dict(zip(status.COUNTERS, counters, strict=True))
     line = json.dumps(said._asdict() | {"at": iso_utc(said.at)} | counted, allow_nan=False)
-    return status.parse(json.loads(line), now)
+    return status.parse_status(json.loads(line), now)
 
 
 def paths(message: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -218,7 +217,7 @@ def test_messages_that_were_cut_or_mangled_are_read_or_refused_by_name(case: tup
 @settings(max_examples=300)
 @given(resealed())
 def test_telegrams_with_a_right_checksum_are_read_or_refused_by_name_whatever_they_say(payload: bytes) -> None:
-    taken(dsmr.read, payload, SAMPLES["DSMR telegram"].origin)
+    taken(dsmr.parse_dsmr, payload, SAMPLES["DSMR telegram"].origin)
 
 
 @pytest.mark.parametrize("payload", CORPUS.values(), ids=CORPUS)

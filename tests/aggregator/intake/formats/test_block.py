@@ -16,7 +16,7 @@ from aggregator.core import blocks
 from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import MAX_POWER, MAX_REGISTER, NO_REGISTER, Reading, parse
-from aggregator.intake.formats import block
+from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Origin
 
 START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
@@ -47,22 +47,22 @@ some_readings = st.dictionaries(
 
 @given(some_readings)
 def test_what_is_written_is_read(readings: list[Reading]) -> None:
-    assert block.read(block.write(readings), OWN).readings == readings
+    assert canonical.parse_block(canonical.encode_block(readings), OWN).readings == readings
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_half_hour_of_180_readings_is_small(seed: int) -> None:
-    assert len(block.write(half_hour(seed))) < 800
+    assert len(canonical.encode_block(half_hour(seed))) < 800
 
 
 def test_a_block_of_another_device_is_refused() -> None:
     with pytest.raises(Refused, match="bad_device_id"):
-        block.read(block.write(half_hour()), Origin("cad-2", NOW))
+        canonical.parse_block(canonical.encode_block(half_hour()), Origin("cad-2", NOW))
 
 
 def refusal(payload: bytes, now: int = NOW) -> str:
     with pytest.raises(Refused) as refused:
-        block.read(payload, Origin("cad-1", now))
+        canonical.parse_block(payload, Origin("cad-1", now))
     return refused.value.reason
 
 
@@ -125,12 +125,12 @@ def test_a_long_message_is_not_looked_at() -> None:
 
 @given(st.binary(max_size=80), st.integers(0, 3), st.data())
 def test_whatever_was_tampered_with_is_refused_or_still_readings(noise: bytes, count: int, data: st.DataObject) -> None:
-    body = bytearray(zlib.decompress(block.write(half_hour()).split(b"\n", 1)[1]))
+    body = bytearray(zlib.decompress(canonical.encode_block(half_hour()).split(b"\n", 1)[1]))
     for _ in range(count):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     for inner in (bytes(body), noise, bytes(body) + noise):
         try:
-            content = block.read(f"cad-1 {START}\n".encode() + zlib.compress(inner), OWN)
+            content = canonical.parse_block(f"cad-1 {START}\n".encode() + zlib.compress(inner), OWN)
         except Refused:
             continue
         for reading in content.readings:

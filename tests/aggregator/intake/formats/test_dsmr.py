@@ -17,7 +17,7 @@ LATER = utc("2027-01-01")
 
 
 def read(payload: bytes, now: int = NOW, device_id: str = "p1-1") -> Reading:
-    content = dsmr.read(payload, Origin(device_id, now))
+    content = dsmr.parse_dsmr(payload, Origin(device_id, now))
     assert content.statuses == []
     (found,) = content.readings
     return found

@@ -3,7 +3,7 @@
 import pytest
 
 from aggregator.core.errors import Refused
-from aggregator.intake.formats.catalogue import FORMATS, of_topic, read_whole
+from aggregator.intake.formats import FORMATS, of_topic, read_whole
 from aggregator.intake.formats.message import Origin
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.core.readings import NO_REGISTER, Reading
+from aggregator.core.status import Counters, Status
 from aggregator.intake.formats import glow
 from aggregator.intake.formats.message import Content, Origin
-from aggregator.intake.status import Counters, Status
 from tests.aggregator.intake.formats.messages import AT, ELECTRICITY, GAS, GLOW, NOW, STATE, but
 
 METER, GAS_METER = "electricitymeter__", "gasmeter__energy__import__"
@@ -19,7 +19,7 @@ IMPORT, EXPORT, POWER = f"{METER}energy__import__", f"{METER}energy__export__", 
 
 def read(message: object, part: str = "", device_id: str = GLOW, now: int = NOW) -> Content:
     payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-    return glow.read(payload, Origin(device_id, now, "Europe/London", part))
+    return glow.parse_glow(payload, Origin(device_id, now, "Europe/London", part))
 
 
 def reading(**changes: object) -> Reading:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.core.readings import Reading
-from aggregator.intake.formats import glow_hex
+from aggregator.core.status import Counters, Status
+from aggregator.intake.formats import glow
 from aggregator.intake.formats.message import Content, Origin
-from aggregator.intake.status import Counters, Status
 from tests.aggregator.intake.formats.messages import AT, GLOW, HEX, NOW, but, put, utc
 
 REGISTERS, FORMAT, DEMAND = "elecMtr 0702 00", "elecMtr 0702 03", "elecMtr 0702 04 00"
@@ -18,7 +18,7 @@ YEAR_S = 365 * 86_400
 
 
 def read(message: object, now: int = NOW, device_id: str = GLOW) -> Content:
-    return glow_hex.read(json.dumps(message).encode(), Origin(device_id, now))
+    return glow.parse_glow_hex(json.dumps(message).encode(), Origin(device_id, now))
 
 
 def reading(path: str, value: object) -> Reading:

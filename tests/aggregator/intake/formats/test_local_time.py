@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aggregator.intake.formats.local_time import instants
+from aggregator.intake.formats.message import instants
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
 

@@ -25,7 +25,7 @@ SECOND = f"{SHELLY}~1"
 
 
 def read(message: object, part: str = "", device_id: str = SHELLY) -> Content:
-    content = shelly.read(json.dumps(message).encode(), Origin(device_id, NOW, part=part))
+    content = shelly.parse_shelly(json.dumps(message).encode(), Origin(device_id, NOW, part=part))
     assert content.statuses == []
     return content
 

@@ -14,7 +14,7 @@ AMSTERDAM = "Europe/Amsterdam"
 
 
 def read(message: object, now: int = NOW, zone: str = AMSTERDAM) -> Content:
-    return tasmota.read(json.dumps(message).encode(), Origin("plug-1", now, zone))
+    return tasmota.parse_tasmota(json.dumps(message).encode(), Origin("plug-1", now, zone))
 
 
 def reading(**changes: object) -> Reading:

@@ -3,7 +3,7 @@
 import pytest
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.imports.columns import named_columns, places_of
+from aggregator.intake.imports.rows import named_columns, places_of
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.imports import external_sort
-from aggregator.intake.imports.external_sort import MERGED, Row, SortedRows
+from aggregator.intake.imports import importing
+from aggregator.intake.imports.interval_registers import MERGED, SortedRows, SortRow
 
 FIGURES = st.none() | st.integers(-(2**62), 2**62)
 ROWS = st.lists(st.tuples(st.integers(0, 50), st.text(max_size=2), FIGURES), max_size=80)
@@ -25,7 +25,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 50), st.text(max_size=2), FIGURES), max
 def test_rows_come_in_order_whatever_the_size_of_the_pieces(
     figures: list[tuple[int, str, int | None]], piece: int
 ) -> None:
-    rows: list[Row] = [(at, name, number, figure) for number, (at, name, figure) in enumerate(figures)]
+    rows: list[SortRow] = [(at, name, number, figure) for number, (at, name, figure) in enumerate(figures)]
     with closing(SortedRows(iter(rows), piece)) as found:
         assert list(found) == sorted(rows)
         assert list(found) == sorted(rows)  # and again
@@ -38,7 +38,7 @@ def test_two_readers_do_not_disturb_each_other() -> None:
 
 
 def test_pieces_are_merged_before_too_many_files_are_open() -> None:
-    rows: list[Row] = [(number * 7 % 997, number) for number in range(MERGED * MERGED + MERGED + 1)]
+    rows: list[SortRow] = [(number * 7 % 997, number) for number in range(MERGED * MERGED + MERGED + 1)]
     with closing(SortedRows(rows, 1)) as found:
         assert list(found) == sorted(rows)
 
@@ -51,7 +51,7 @@ def test_no_file_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_rows_that_break_off_leave_no_file_open() -> None:
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[SortRow]:
         yield (1,)
         yield (2,)
         raise ConfigurationError("no more")
@@ -76,11 +76,11 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         tracemalloc.stop()
         return size
 
-    with patch.multiple(external_sort, MERGED=4, _LINE=10):
+    with patch.multiple(importing, MERGED=4, _LINE=10):
         peak(2500)  # what is needed once
         assert peak(20_000) < 1.5 * peak(2500)
 
 
-def shuffled(count: int) -> Iterator[Row]:
+def shuffled(count: int) -> Iterator[SortRow]:
     random = Random(7)
     return ((random.randrange(10**9), number, 1800, 63_100_000, None) for number in range(count))

@@ -17,19 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.commands import lines
+import aggregator.intake.ingest
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.readings import Reading
-from aggregator.core.register_steps import judged, steps_of
 from aggregator.intake.formats.dsmr import crc16
-from aggregator.intake.imports import external_sort, import_file, importing
-from aggregator.intake.imports.columns import named_columns
-from aggregator.intake.imports.external_sort import SortedRows
+from aggregator.intake.imports import import_file, importing
 from aggregator.intake.imports.import_file import Asked
-from aggregator.intake.imports.import_report import Report, summary
+from aggregator.intake.imports.importing import Report, summary
+from aggregator.intake.imports.interval_registers import SortedRows
+from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
+from aggregator.support.anomalies import judged, steps_of
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
@@ -514,8 +514,8 @@ def test_a_file_of_ends_is_a_file_of_intervals(store: Store) -> None:
 
 def test_memory_does_not_grow_with_the_file() -> None:
     small = patch.multiple(importing, BATCH=200, SortedRows=partial(SortedRows, piece=200))
-    sizes = patch.object(lines, "CHUNK", 4096), patch.object(import_file, "SAMPLE", 4096)
-    with small, sizes[0], sizes[1], patch.multiple(external_sort, MERGED=4, _LINE=5):
+    sizes = patch.object(aggregator.intake.ingest, "CHUNK", 4096), patch.object(import_file, "SAMPLE", 4096)
+    with small, sizes[0], sizes[1], patch.multiple(importing, MERGED=4, _LINE=5):
         peak(4000)  # the days that it touches are in caches then
         assert peak(4000) < 1.5 * peak(500)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.energy import half_hour_parts
 from aggregator.core.readings import Reading
+from aggregator.core.registers import is_made
 from aggregator.intake.imports.interval_registers import (
     FIRST_WH,
     MICRO,
@@ -16,7 +17,6 @@ from aggregator.intake.imports.interval_registers import (
     Interval,
     Segment,
     in_whole_wh,
-    is_made,
     run_on,
     segment_of,
 )

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
-from aggregator.intake.formats import local_time
-from aggregator.intake.imports.local_order import MOST, in_utc
-from aggregator.intake.imports.row_times import Time
+from aggregator.intake.formats import message
+from aggregator.intake.imports.row_times import MOST, Time, in_utc
 
 AUTUMN = datetime(2026, 10, 25, tzinfo=UTC)  # in London the clocks go back at 01:00 UTC
 SPRING = datetime(2026, 3, 29, tzinfo=UTC)
@@ -115,4 +114,4 @@ def test_what_a_clock_shows_in_order_is_told_in_every_zone(zone: str, hours: int
 
 def meant(time: Time, zone: str) -> tuple[int, ...]:
     assert isinstance(time, datetime)
-    return local_time.instants(time, zone)
+    return message.instants(time, zone)

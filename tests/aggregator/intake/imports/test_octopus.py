@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.readings import REASONS
-from aggregator.intake.imports.octopus import is_json, octopus_layout, results_of, row_of_result
+from aggregator.intake.imports.import_file import is_json, octopus_layout, results_of, row_of_result
 from aggregator.intake.imports.rows import row_of
 
 RESULT = {

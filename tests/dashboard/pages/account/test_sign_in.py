@@ -14,11 +14,9 @@ from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.demo.feed import mark_as_demo
 from aggregator.settings import load
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.passwords import Passwords
-from dashboard.accounts.throttle import ACCOUNT
-from dashboard.accounts.users import ADMIN, SUPPORT
-from dashboard.pages.account import auth_setup
+from dashboard.accounts.accounts import ACCOUNT, Accounts
+from dashboard.accounts.users import ADMIN, SUPPORT, Passwords
+from dashboard.pages.account import account_page
 from tests.dashboard.forms import Page
 from tests.dashboard.people import PASSWORD, QUICK, SECRET, accounts_on, browser, somebody, token_in
 from tests.dashboard.web.test_safe_redirect import EVIL
@@ -34,7 +32,7 @@ def server(store: Store) -> Flask:
 
 def server_on(store: Store, **environ: str) -> Flask:
     made = Flask("dashboard")
-    auth_setup.install(made, load(ENVIRON | environ), store, Passwords(QUICK))
+    account_page.install(made, load(ENVIRON | environ), store, Passwords(QUICK))
     made.get("/d/<path:device_id>", endpoint="device")(lambda device_id: f"the page of {device_id}")
 
     @made.get("/fault")
@@ -267,7 +265,7 @@ def test_staff_is_signed_out_when_the_browser_closes_and_a_household_is_not(serv
 def test_a_cookie_that_we_have_not_signed_is_nothing(server: Flask, store: Store) -> None:
     user = somebody(store)
     other = Flask("dashboard")
-    auth_setup.install(other, load({"WATTFALL_SECRET": "another" * 8}), store, Passwords(QUICK))
+    account_page.install(other, load({"WATTFALL_SECRET": "another" * 8}), store, Passwords(QUICK))
     forger, victim = browser(other, store, user), browser(server, store)
     cookie = forger.get_cookie("wattfall")
     assert cookie
@@ -554,7 +552,7 @@ def test_a_store_that_is_away_is_a_page_that_says_so(
 
 def test_without_a_secret_nothing_is_served(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="WATTFALL_SECRET is not set"):
-        auth_setup.install(Flask("dashboard"), load({}), store, Passwords(QUICK))
+        account_page.install(Flask("dashboard"), load({}), store, Passwords(QUICK))
 
 
 def test_a_hundred_who_sign_in_at_once_are_served_or_told_to_come_back(server: Flask, store: Store) -> None:

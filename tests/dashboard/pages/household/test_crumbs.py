@@ -3,16 +3,15 @@ from typing import Any
 import pytest
 
 from dashboard.charts.view import View
-from dashboard.pages.household import crumbs
+from dashboard.pages.household import navigation
 from dashboard.text import words
-from dashboard.text.language import Language
-from dashboard.text.languages import ENGLISH, languages
+from dashboard.text.language import ENGLISH, Language, languages
 
 
 def heading(level: str, period: str, lang: Language = ENGLISH) -> tuple[list[tuple[str, str]], list[str]]:
     """The ways up, each with its address, and the parts of the heading."""
     view = View("household", "cad-1", level, period, "money")
-    slots: dict[str, Any] = dict(crumbs.slots(view, words.period_name(level, period, lang), lang))
+    slots: dict[str, Any] = dict(navigation.crumb_slots(view, words.period_name(level, period, lang), lang))
     ways = [(item.children.children, item.children.href) for item in slots["crumbs.children"].children]
     return ways, [part if isinstance(part, str) else part.children for part in slots["heading.children"]]
 

@@ -15,7 +15,7 @@ from aggregator.store.port import Store
 from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
-from dashboard.charts import rows
+from dashboard.charts import pictures
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
@@ -115,7 +115,7 @@ def test_however_it_is_cut_it_is_the_same_energy_as_the_chart(get: Get, store: S
     level, period = path.split("/")
     document = store.document(level, "cad-1", period)
     assert document is not None
-    sums = {kwh(table(get(f"/d/cad-1/{path}.csv?by={by}"))) for by in rows.intervals(level)}
+    sums = {kwh(table(get(f"/d/cad-1/{path}.csv?by={by}"))) for by in pictures.intervals(level)}
     assert sums == {Decimal(document.total.import_wh or 0) / 1000}
 
 
@@ -302,7 +302,7 @@ def test_no_cell_of_a_table_is_a_formula_whatever_a_home_is_called(get: Get, sto
     hostile = Device("cad-x", name=name, serial=name, meter_point=name, postcode=name[:16], tariff=tariff)
     homes.fill(store, hostile, "2026-11-20", NOW, homes.sunny)
     for path in ("day/2026-11-22", "month/2026-11", "year/2026"):
-        for by in rows.intervals(path.partition("/")[0]):
+        for by in pictures.intervals(path.partition("/")[0]):
             answer = get(f"/d/cad-x/{path}.csv?by={by}")
             assert answer.status_code == 200
             cells = [cell for row in csv.reader(answer.text.splitlines()) for cell in row]

@@ -2,8 +2,8 @@ import pytest
 
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
-from dashboard.pages.household import home
-from dashboard.text.languages import ENGLISH
+from dashboard.pages.household import page_callbacks
+from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import Data
 from tests.dashboard import homes
@@ -18,7 +18,7 @@ def data(store: Store) -> Data:
 
 def shown(data: Data) -> str:
     """The start page, with all that is in it."""
-    return repr(home.content(data, MEMBER, ENGLISH))
+    return repr(page_callbacks.home_content(data, MEMBER, ENGLISH))
 
 
 def test_without_a_device_the_page_says_how_to_begin(data: Data) -> None:

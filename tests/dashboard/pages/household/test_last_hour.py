@@ -2,7 +2,7 @@ import pytest
 
 from aggregator.core.documents import Device, Live
 from aggregator.core.readings import Reading
-from dashboard.pages.household import last_hour
+from dashboard.pages.household import live_tile
 from tests.dashboard.homes import NOW, live
 
 HOME = Device("cad-1", max_power_w=20_000)
@@ -16,36 +16,36 @@ def reading(at: int, power_w: int | None) -> Reading:
     "known", [None, "cad-1", [], ["cad-1"], ["cad-2", 7], ["cad-1", "7"], {"cad-1": 7}, ["cad-1", 7, 8], [["cad-1"], 7]]
 )
 def test_a_browser_that_makes_no_sense_is_told_everything(known: object) -> None:
-    assert last_hour.newest_held(known, "cad-1") is None
+    assert live_tile.newest_held(known, "cad-1") is None
 
 
 def test_a_browser_is_told_what_is_new_to_it() -> None:
-    assert last_hour.newest_held(["cad-1", NOW - 14], "cad-1") == NOW - 14
-    told = last_hour.news(HOME, NOW - 14, live("cad-1", 612), [], NOW)
+    assert live_tile.newest_held(["cad-1", NOW - 14], "cad-1") == NOW - 14
+    told = live_tile.news(HOME, NOW - 14, live("cad-1", 612), [], NOW)
     assert told == {"device": "cad-1", "now": NOW, "newest": NOW - 4, "points": [(NOW - 4, 612)]}
 
 
 def test_nothing_is_told_twice() -> None:
-    assert last_hour.news(HOME, NOW - 4, live("cad-1", 612), [], NOW) is None
-    assert last_hour.news(HOME, 0, None, [], NOW) is None
+    assert live_tile.news(HOME, NOW - 4, live("cad-1", 612), [], NOW) is None
+    assert live_tile.news(HOME, 0, None, [], NOW) is None
 
 
 def test_a_poll_reads_no_history_while_it_keeps_up() -> None:
-    assert last_hour.since(NOW - 14, live("cad-1", 612), NOW) is None
-    assert last_hour.since(NOW - 34, live("cad-1", 612), NOW) is None
-    assert last_hour.since(NOW - 4, live("cad-1", 612), NOW) is None
-    assert last_hour.since(None, None, NOW) is None
+    assert live_tile.since(NOW - 14, live("cad-1", 612), NOW) is None
+    assert live_tile.since(NOW - 34, live("cad-1", 612), NOW) is None
+    assert live_tile.since(NOW - 4, live("cad-1", 612), NOW) is None
+    assert live_tile.since(None, None, NOW) is None
 
 
 def test_after_an_absence_only_what_was_missed_is_read() -> None:
-    assert last_hour.since(NOW - 300, live("cad-1", 612), NOW) == NOW - 299
-    assert last_hour.since(NOW - 90_000, live("cad-1", 612), NOW) == NOW - 3600
-    assert last_hour.since(None, live("cad-1", 612), NOW) == NOW - 3600
+    assert live_tile.since(NOW - 300, live("cad-1", 612), NOW) == NOW - 299
+    assert live_tile.since(NOW - 90_000, live("cad-1", 612), NOW) == NOW - 3600
+    assert live_tile.since(None, live("cad-1", 612), NOW) == NOW - 3600
 
 
 def test_another_device_replaces_the_whole_hour() -> None:
     stored = [reading(at, 100) for at in range(NOW - 5400, NOW - 4, 10)]
-    told = last_hour.news(HOME, None, live("cad-1", 612), stored, NOW)
+    told = live_tile.news(HOME, None, live("cad-1", 612), stored, NOW)
     assert told is not None
     assert (told["whole"], told["zone"], len(told["points"])) == (True, "Europe/London", 361)
     assert told["points"][0][0] >= NOW - 3600
@@ -53,28 +53,28 @@ def test_another_device_replaces_the_whole_hour() -> None:
 
 
 def test_a_home_without_a_reading_empties_the_graph() -> None:
-    told = last_hour.news(HOME, None, None, [], NOW)
+    told = live_tile.news(HOME, None, None, [], NOW)
     assert told is not None
     assert (told["whole"], told["newest"], told["points"]) == (True, 0, [])
 
 
 def test_a_reading_without_power_is_not_asked_for_again() -> None:
-    told = last_hour.news(HOME, 0, live("cad-1", None), [], NOW)
+    told = live_tile.news(HOME, 0, live("cad-1", None), [], NOW)
     assert told is not None
     assert (told["newest"], told["points"]) == (NOW - 4, [])
 
 
 def test_unknown_and_impossible_power_is_left_out() -> None:
     readings = [reading(NOW - 50, None), reading(NOW - 40, 25_000), reading(NOW - 30, -20_000), reading(NOW - 20, 0)]
-    assert last_hour.points(readings, NOW - 3600, HOME.max_power_w) == [(NOW - 30, -20_000), (NOW - 20, 0)]
+    assert live_tile.points(readings, NOW - 3600, HOME.max_power_w) == [(NOW - 30, -20_000), (NOW - 20, 0)]
 
 
 def test_a_device_that_reports_every_second_is_drawn_every_ten() -> None:
     start = NOW - NOW % 10
     readings = [reading(start + second, second) for second in range(25)]
-    assert last_hour.points(readings, start, 20_000) == [(start + 9, 9), (start + 19, 19), (start + 24, 24)]
+    assert live_tile.points(readings, start, 20_000) == [(start + 9, 9), (start + 19, 19), (start + 24, 24)]
 
 
 def test_readings_in_any_order_are_told_by_time() -> None:
     readings: list[Reading | Live] = [live("cad-1", 3), reading(NOW - 40, 1), reading(NOW - 20, 2)]
-    assert [watts for _, watts in last_hour.points(readings, NOW - 3600, 20_000)] == [1, 2, 3]
+    assert [watts for _, watts in live_tile.points(readings, NOW - 3600, 20_000)] == [1, 2, 3]

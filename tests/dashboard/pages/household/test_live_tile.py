@@ -6,7 +6,7 @@ from dashboard.charts.usage_profile import Habits
 from dashboard.pages.household import live_tile
 from dashboard.pages.household.live_tile import Home
 from dashboard.pages.household.slots import Slots
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant, live
 
 PENCE = 10**8  # a penny for a kWh, in units per Wh

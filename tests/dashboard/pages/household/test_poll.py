@@ -10,14 +10,13 @@ from flask_caching.backends.base import BaseCache
 
 from aggregator.core.documents import Device, Live
 from aggregator.core.readings import Reading
-from aggregator.intake import status
-from aggregator.intake.status import Status
+from aggregator.core.status import Status
+from aggregator.intake import device_status
 from aggregator.store.port import Store
 from dashboard.charts.view import View
-from dashboard.pages.household.page_callbacks import live
+from dashboard.pages.household.page_callbacks import live, tile_slots
 from dashboard.pages.household.slots import LIVE, LIVE_WRITTEN, Slots
-from dashboard.pages.household.tile_data import tile_slots
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from dashboard.web.cache import Kept
 from dashboard.web.cached_reads import HABITS_S, Data
 from tests.copies import Copy
@@ -65,7 +64,7 @@ class Expiring(BaseCache):
 
 def test_the_signal_comes_with_the_tiles_is_read_once_a_minute_and_is_in_no_poll(store: Store) -> None:
     homes.furnish(store)
-    status.keep(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
+    device_status.keep(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
     page = Page(store)
     read = [page.tiles(after)["power-signal.children"] for after in (0, 30)]
     assert read == [" · signal good"] * 2

@@ -1,9 +1,11 @@
 import pytest
 
+from aggregator.core import status
 from aggregator.core.periods import DAY_S
-from aggregator.intake.status import Known, Status
-from dashboard.pages.household import signal
-from dashboard.text.languages import ENGLISH, languages
+from aggregator.core.status import Status
+from aggregator.intake.device_status import Known
+from dashboard.pages.household import live_tile
+from dashboard.text.language import ENGLISH, languages
 from tests.dashboard.homes import NOW
 
 SAID = Status("cad-1", NOW - 60, -71, 96, None, None, True)
@@ -32,21 +34,21 @@ def known(rssi: int | None = -71, lqi: int | None = 96, received_at: int = NOW -
 def test_a_signal_is_as_strong_as_the_worse_of_its_figures(
     rssi: int | None, lqi: int | None, expected: str | None
 ) -> None:
-    assert signal.strength(known(rssi, lqi).status) == expected
+    assert status.signal_strength(known(rssi, lqi).status) == expected
 
 
 def test_link_quality_is_no_percentage() -> None:
-    assert signal.strength(known(None, 80).status) == signal.strength(known(None, 250).status) == "good"
+    assert status.signal_strength(known(None, 80).status) == status.signal_strength(known(None, 250).status) == "good"
 
 
 def test_the_home_is_told_in_a_word_in_its_language() -> None:
-    assert signal.said(known(), NOW, ENGLISH) == " · signal good"
-    assert signal.said(known(-90), NOW, ENGLISH) == " · signal weak"
-    assert signal.said(known(-80), NOW, languages()["de"]) == " · Empfang mäßig"
+    assert live_tile.signal_label(known(), NOW, ENGLISH) == " · signal good"
+    assert live_tile.signal_label(known(-90), NOW, ENGLISH) == " · signal weak"
+    assert live_tile.signal_label(known(-80), NOW, languages()["de"]) == " · Empfang mäßig"
 
 
 def test_what_is_not_known_or_of_yesterday_is_not_told() -> None:
-    assert signal.said(None, NOW, ENGLISH) == ""
-    assert signal.said(known(None, None), NOW, ENGLISH) == ""
-    assert signal.said(known(received_at=NOW - DAY_S), NOW, ENGLISH) == " · signal good"
-    assert signal.said(known(received_at=NOW - DAY_S - 1), NOW, ENGLISH) == ""
+    assert live_tile.signal_label(None, NOW, ENGLISH) == ""
+    assert live_tile.signal_label(known(None, None), NOW, ENGLISH) == ""
+    assert live_tile.signal_label(known(received_at=NOW - DAY_S), NOW, ENGLISH) == " · signal good"
+    assert live_tile.signal_label(known(received_at=NOW - DAY_S - 1), NOW, ENGLISH) == ""

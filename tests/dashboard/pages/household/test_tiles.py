@@ -7,7 +7,7 @@ from aggregator.core.periods import DAY_S
 from aggregator.tariffs.rates import Rate
 from dashboard.pages.household import tiles
 from dashboard.pages.household.slots import Slots
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW
 
 TODAY, MONTH = "2026-11-23", "2026-11"

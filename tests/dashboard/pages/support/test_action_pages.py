@@ -8,10 +8,10 @@ from flask.testing import FlaskClient
 
 from aggregator.core.periods import DAY_S, day_of, local
 from aggregator.store.port import Store
-from aggregator.support import audit, exchanges
+from aggregator.support import actions, audit
 from aggregator.waterfall.worker import drain
 from tests.dashboard.people import Clock
-from tests.dashboard.support_desks import FORMS, PAGE, actions, look_up, post, sent, server_on, staff_on
+from tests.dashboard.support_desks import FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def desk(store: Store, clock: Clock) -> FlaskClient:
 def test_a_note_stays_with_the_device(desk: FlaskClient, store: Store) -> None:
     answer = post(desk, f"{PAGE}/note", reason="Router moved\nto the hall <b>")
     assert answer.headers["Location"] == f"{PAGE}?done=note"
-    assert actions(store) == ["note", "look-up"]
+    assert audited_actions(store) == ["note", "look-up"]
     assert "Router moved to the hall &lt;b&gt;" in desk.get(PAGE).text
 
 
@@ -70,7 +70,7 @@ def test_days_that_cannot_be_computed_are_refused_in_words(
     assert answer.status_code == 422
     assert fault in answer.text
     assert "<b>" not in answer.text
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]
 
 
 def test_35_days_at_once_are_not_too_many(desk: FlaskClient) -> None:
@@ -103,7 +103,7 @@ def test_a_time_that_is_none_marks_nothing(desk: FlaskClient, store: Store, time
     answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=time, reason="new meter")
     assert answer.status_code == 422
     assert "Write the day and the time" in answer.text
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]
 
 
 @pytest.mark.parametrize("kind", ["exchange", "none"])
@@ -111,14 +111,14 @@ def test_a_meter_is_not_exchanged_in_times_to_come(desk: FlaskClient, store: Sto
     answer = post(desk, f"{PAGE}/exchange", kind=kind, time=local_time(clock() + 3600), reason="new meter")
     assert answer.status_code == 422
     assert "still to come" in answer.text
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]
 
 
 def test_an_exchange_that_cannot_be_undone_is_said_in_words(desk: FlaskClient, store: Store) -> None:
     answer = post(desk, f"{PAGE}/exchange", undo="1795000000", reason="a mistake")
     assert answer.status_code == 422
     assert "This cannot be done: nothing is marked" in answer.text
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]
 
 
 def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient, store: Store, clock: Clock) -> None:
@@ -126,13 +126,13 @@ def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient,
     device = store.device("cad-1")
     assert device
     now = clock()
-    full = replace(device, marks=" ".join(f"{now - 100 + at}+" for at in range(exchanges.MOST)))
+    full = replace(device, marks=" ".join(f"{now - 100 + at}+" for at in range(actions.MOST)))
     store.put_device(full)
     answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
     assert answer.status_code == 422
     assert "marks of exchanges already" in answer.text
     assert store.device("cad-1") == full
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]
 
 
 def test_a_bundle_is_a_file_and_written_down(desk: FlaskClient, store: Store) -> None:
@@ -141,7 +141,7 @@ def test_a_bundle_is_a_file_and_written_down(desk: FlaskClient, store: Store) ->
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="wattfall-cad-1-')
     assert "no-store" in answer.headers["Cache-Control"]
     assert orjson.loads(answer.data)["device"]["device_id"] == "cad-1"
-    assert actions(store) == ["export", "look-up"]
+    assert audited_actions(store) == ["export", "look-up"]
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -149,4 +149,4 @@ def test_no_action_goes_without_a_reason(desk: FlaskClient, store: Store, name: 
     answer = post(desk, f"{PAGE}/{name}", first="2026-01-01", last="2026-01-01", time="2026-11-17T14:02", reason=" ")
     assert answer.status_code == 422
     assert "Say in a few words why" in answer.text
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]

@@ -2,7 +2,7 @@ import pytest
 
 from aggregator.support.audit import ACTIONS, Entry, Seen, Who
 from dashboard.pages.support import audit_view
-from dashboard.text.languages import ENGLISH, languages
+from dashboard.text.language import ENGLISH, languages
 from tests.dashboard.homes import LONDON, NOW, instant
 
 PAT = Who("u1", "pat@desk.example", "support", "Pat Murray")

@@ -5,12 +5,11 @@ import orjson
 
 from aggregator.core.periods import HOUR, Window
 from aggregator.core.readings import Reading
-from aggregator.core.register_steps import Step
+from aggregator.core.status import Counters
+from aggregator.intake.device_status import Known, Signal
 from aggregator.intake.refusals import Message, Refusals
-from aggregator.intake.status import Counters, Known, Signal
+from aggregator.support.anomalies import Counted, Gap, Step
 from aggregator.support.diagnostics import Closure, Level
-from aggregator.support.gaps import Gap
-from aggregator.support.meter_counters import Counted
 from dashboard.pages.support.bundle import bundle, file_name
 from tests.dashboard.homes import NOW
 from tests.dashboard.support_desks import DEVICE, SAID, evidence

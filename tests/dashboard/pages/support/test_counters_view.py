@@ -1,10 +1,11 @@
 import pytest
 
-from aggregator.intake.status import Counters, Known
+from aggregator.core.status import Counters
+from aggregator.intake.device_status import Known
+from aggregator.support.anomalies import Counted
 from aggregator.support.diagnostics import Evidence
-from aggregator.support.meter_counters import Counted
-from dashboard.pages.support import counters_view
-from dashboard.text.languages import ENGLISH
+from dashboard.pages.support import search_results
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
 from tests.dashboard.support_desks import SAID, WELL, evidence
 
@@ -53,15 +54,15 @@ def told(*rows: Counted) -> Evidence:
     ],
 )
 def test_a_difference_is_told_with_what_may_be_behind_it(counter: Counted, said: str) -> None:
-    assert counters_view.compared(counter, LONDON, ENGLISH) == said
+    assert search_results.compared(counter, LONDON, ENGLISH) == said
 
 
 def test_where_both_midnights_are_one_nothing_is_said_of_utc() -> None:
-    assert "UTC" not in counters_view.compared(one(8_000, 9_000, 8_000), LONDON, ENGLISH)
+    assert "UTC" not in search_results.compared(one(8_000, 9_000, 8_000), LONDON, ENGLISH)
 
 
 def test_each_counter_is_a_row_and_the_time_of_all_is_told_once() -> None:
-    view = counters_view.counters(told(one(), one(1_204, None, None)._replace(span="week")), ENGLISH)
+    view = search_results.counters(told(one(), one(1_204, None, None)._replace(span="week")), ENGLISH)
     assert view.sentence.startswith("Import as the meter counted it itself, up to 14:20:00.")
     assert view.rows == [
         ("Day", "9,000 Wh", "9,000 Wh", "the same"),
@@ -70,10 +71,10 @@ def test_each_counter_is_a_row_and_the_time_of_all_is_told_once() -> None:
 
 
 def test_a_device_without_counters_sends_none() -> None:
-    assert counters_view.counters(WELL, ENGLISH) == counters_view.CountersView("This device sends none.", [])
-    assert counters_view.counters(evidence(known=None), ENGLISH).rows == []
+    assert search_results.counters(WELL, ENGLISH) == search_results.CountersView("This device sends none.", [])
+    assert search_results.counters(evidence(known=None), ENGLISH).rows == []
 
 
 def test_counters_of_long_ago_are_not_compared() -> None:
-    view = counters_view.counters(told(), ENGLISH)
+    view = search_results.counters(told(), ENGLISH)
     assert view.sentence == "It last sent them at 14:20:00, too long ago to be compared."

@@ -2,13 +2,12 @@ from typing import get_args
 
 from aggregator.core.periods import DAY_S, HOUR, Window
 from aggregator.core.readings import REASONS, Reading
-from aggregator.core.register_steps import Step
 from aggregator.intake.refusals import Message, Refusals
+from aggregator.support.anomalies import Gap, Kind, Step
 from aggregator.support.diagnostics import Closure
-from aggregator.support.gaps import Gap, Kind
 from dashboard.pages.support import data_quality
 from dashboard.pages.support.health_view import Answer
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
 from tests.dashboard.support_desks import DEVICE, evidence
 

@@ -4,12 +4,12 @@ import pytest
 
 from aggregator.core.documents import Live
 from aggregator.core.periods import DAY_S, HOUR
-from aggregator.intake.status import Known
+from aggregator.intake.device_status import Known
 from aggregator.store.port import Backlog
 from aggregator.support.device_state import Judgement, Reason, State
 from aggregator.support.diagnostics import Level
 from dashboard.pages.support import health_view
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import NOW, instant
 from tests.dashboard.support_desks import SAID, WELL, evidence
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.pages.support.payloads import LONGEST_PRETTY, pretty, shown
+from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, shown
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from dashboard.pages.support import reasons
-from dashboard.text.languages import ENGLISH, languages
+from dashboard.pages.support import support_words
+from dashboard.text.language import ENGLISH, languages
 
 MISSING = "The customer reports missing data"
 
@@ -11,13 +11,13 @@ MISSING = "The customer reports missing data"
     [(MISSING, "", MISSING), (MISSING, " Tuesday ", f"{MISSING}: Tuesday"), ("", "ticket 4711", "ticket 4711")],
 )
 def test_a_reason_is_a_suggestion_more_words_or_both(suggested: str, typed: str, kept: str) -> None:
-    assert reasons.whole(suggested, typed) == kept
+    assert support_words.whole(suggested, typed) == kept
 
 
 def test_what_the_desk_suggests_is_read_in_each_language_and_own_words_as_they_were_written() -> None:
     german = languages()["de"]
-    assert reasons.said(f"{MISSING}: Dienstag: ab 8 Uhr", german) == f"{german.say(MISSING)}: Dienstag: ab 8 Uhr"
-    assert reasons.said(MISSING, german) == german.say(MISSING) != MISSING
-    assert reasons.said(f"{MISSING}: Tuesday", ENGLISH) == f"{MISSING}: Tuesday"
+    assert support_words.said(f"{MISSING}: Dienstag: ab 8 Uhr", german) == f"{german.say(MISSING)}: Dienstag: ab 8 Uhr"
+    assert support_words.said(MISSING, german) == german.say(MISSING) != MISSING
+    assert support_words.said(f"{MISSING}: Tuesday", ENGLISH) == f"{MISSING}: Tuesday"
     for own in ("ticket 4711", "ticket: 4711", "", f"{MISSING} on Tuesday"):
-        assert reasons.said(own, german) == own
+        assert support_words.said(own, german) == own

@@ -5,7 +5,7 @@ import pytest
 from aggregator.core.documents import Device, Live
 from aggregator.support.fleet import MOST_LISTED, STATES, Summary
 from dashboard.pages.support import search_results
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import NOW
 from tests.dashboard.support_desks import DEVICE
 

@@ -1,8 +1,8 @@
 from aggregator.core.periods import HOUR, Window
-from aggregator.intake.status import Signal
+from aggregator.intake.device_status import Signal
 from aggregator.support.device_state import Covered, Hour
 from dashboard.pages.support import sparklines
-from dashboard.text.languages import ENGLISH
+from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
 
 START = instant("2026-11-22T15:00:00+00:00")

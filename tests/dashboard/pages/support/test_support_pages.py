@@ -7,17 +7,18 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from aggregator.core import status
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc, period_of
-from aggregator.intake import refusals, status
+from aggregator.intake import device_status, refusals
 from aggregator.store.port import Store
 from aggregator.support import audit
 from aggregator.support.fleet import take_census
 from dashboard.accounts.users import ADMIN, HOUSEHOLD
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, somebody, token_in
-from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, actions, look_up, post, sent, server_on, staff_on
+from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
 
 HOSTILE = b'{"device_id":"cad-1","at":"<script>alert(1)</script>\x00\x1b[31m'
 
@@ -69,7 +70,7 @@ def test_nobody_else_can_do_anything_at_the_desk(home: FlaskClient, store: Store
     token = token_in(home.get("/account").text)
     answer = home.post(PAGE + name, data={"csrf": token, "reason": "because", "suggested": ""})
     assert answer.status_code == 404
-    assert actions(store) == []
+    assert audited_actions(store) == []
 
 
 def test_staff_begins_at_the_desk_and_nobody_else_does(desk: FlaskClient, home: FlaskClient) -> None:
@@ -108,7 +109,7 @@ def test_without_a_reason_nothing_is_seen_and_nothing_written(desk: FlaskClient,
     answer = look_up(desk, reason)
     assert answer.status_code == 422
     assert Page(answer.text).having(id="reason")[0]["aria-invalid"] == "true"
-    assert actions(store) == []
+    assert audited_actions(store) == []
 
 
 def test_a_suggested_reason_is_enough_and_more_words_are_added(desk: FlaskClient, store: Store) -> None:
@@ -144,14 +145,14 @@ def test_nothing_is_done_to_a_device_that_was_not_looked_up(desk: FlaskClient, s
     assert desk.get(f"{PAGE}/{name}").headers["Location"] == PAGE
     answer = desk.post(f"{PAGE}/{name}", data={"csrf": token_in(desk.get(PAGE).text), "reason": "because"})
     assert (answer.status_code, answer.headers["Location"]) == (303, PAGE)
-    assert actions(store) == []
+    assert audited_actions(store) == []
 
 
 @pytest.mark.parametrize("name", ["", "/leave", *(f"/{form}" for form in FORMS)])
 def test_a_form_without_its_token_does_nothing(desk: FlaskClient, store: Store, name: str) -> None:
     look_up(desk)
     assert desk.post(PAGE + name, data={"reason": "because", "suggested": ""}).status_code == 403
-    assert actions(store) == ["look-up"]
+    assert audited_actions(store) == ["look-up"]
 
 
 @pytest.mark.parametrize("device_id", ["nobody", "a" * 65, "cad-1%00", "%F0%9F%92%A1", ".."])
@@ -269,7 +270,7 @@ def test_the_page_sets_the_meters_own_counters_beside_the_charts(
     charts = store.document("day", "cad-1", period_of("day", clock() - 10, "Europe/London"))
     assert charts
     message = {"device_id": "cad-1", "at": iso_utc(clock() - 10), "meter_day_wh": charts.total.import_wh}
-    status.keep(store, [status.parse(message, clock())], clock())
+    device_status.keep(store, [status.parse_status(message, clock())], clock())
     assert "Import as the meter counted it itself" in Page(seen()).words
     assert "the same" in Page(seen()).words
 

@@ -21,8 +21,7 @@ from dashboard.pages.tariff.tariff_fields import (
     sent_fields,
 )
 from dashboard.pages.tariff.tariff_form import check
-from dashboard.text.language import Language
-from dashboard.text.languages import languages
+from dashboard.text.language import Language, languages
 
 ENGLISH, GERMAN = languages()["en"], languages()["de"]
 FLAT = Version("2026-04-01", Pricing("flat", "24.5"), standing_charge="53.1")

@@ -15,7 +15,7 @@ from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import add_prices, tariff_of
 from aggregator.waterfall.worker import drain
-from dashboard.web.form_guard import MOST_BYTES
+from dashboard.web.request_guard import MOST_BYTES
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.forms import Page

@@ -4,8 +4,7 @@ import pytest
 
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
-from aggregator.tariffs.bills import compare
-from aggregator.tariffs.rates import Series
+from aggregator.tariffs.rates import Series, compare
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
 from aggregator.waterfall.pricing import add_prices, tariff_to_text
 from dashboard.pages.tariff.tariff_preview import preview

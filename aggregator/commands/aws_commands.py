@@ -1,0 +1,141 @@
+"""`wattfall tables`: the tables of a DynamoDB store, for use without the template.
+
+The commands for a deployment on AWS: what to deploy, and what it will cost.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aggregator.aws.costs import PRICES_OF, REGION, Plan, Row, is_table, rows, shards, total
+from aggregator.aws.deployment import build
+from aggregator.commands.console import aligned
+from aggregator.core.errors import ConfigurationError
+from aggregator.settings import Settings
+from aggregator.store.dynamodb.tables import read_url
+
+if TYPE_CHECKING:
+    from aggregator.store.dynamodb.dynamo_client import AwsDoor
+
+
+@click.group("tables")
+def tables_group() -> None:
+    """The tables of a DynamoDB store; an AWS deployment has them from its template."""
+
+
+def _with_url(command: Callable[..., Any]) -> Callable[..., Any]:
+    option = click.option("--store", "url", metavar="URL", help="dynamodb://PREFIX?region=REGION [WATTFALL_STORE].")
+    return option(command)
+
+
+def _door(url: str) -> "tuple[AwsDoor, str]":
+    from aggregator.store.dynamodb.dynamo_client import AwsDoor  # boto3 takes a while to load
+
+    address = read_url(url)
+    return AwsDoor(address.region), address.prefix
+
+
+@tables_group.command("create")
+@_with_url
+@click.pass_obj
+def create(settings: Settings, url: str | None) -> None:
+    """Make the tables that are missing; those that are there stay as they are, and their devices can be found."""
+    from aggregator.store.dynamodb.tables import create_tables, index_devices
+
+    door, prefix = _door(url or settings.store)
+    made = 0
+    for name in create_tables(door, prefix):
+        made += 1
+        click.echo(f"{name} created")
+    click.echo(f"{prefix} in {door.region}: {made} tables created")
+    if count := index_devices(door, prefix):
+        click.echo(f"{count} devices of a former version can be found now")
+
+
+@tables_group.command("describe")
+@_with_url
+@click.pass_obj
+def describe(settings: Settings, url: str | None) -> None:
+    """Say what the tables are; exit 1 when one is missing. Counts of items are up to six hours old."""
+    from aggregator.store.dynamodb.tables import describe_tables
+
+    for name, summary in describe_tables(*_door(url or settings.store)):
+        click.echo(f"{name}\t{summary}")
+
+
+@tables_group.command("delete")
+@_with_url
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
+    """Remove the tables, with every reading and every chart."""
+    from aggregator.store.dynamodb.tables import delete_tables
+
+    door, prefix = _door(url or settings.store)
+    question = f"Remove all tables {prefix}-... in {door.region}, with every reading and every chart? Type {prefix}"
+    if not yes and click.prompt(question, default="", show_default=False) != prefix:
+        raise ConfigurationError("nothing was removed")
+    for name in delete_tables(door, prefix):
+        click.echo(f"{name} removed")
+
+
+# aws
+
+
+@click.command("package")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default="build")
+def package_command(folder: Path) -> None:
+    """Build what is deployed on AWS: the template, and the functions' code beside it."""
+    code = build(folder)
+    template = folder / "template.yaml"
+    click.echo(f"{code} ({code.stat().st_size / 1e6:.1f} MB) and {template}; deploy them with")
+    click.echo(f"  sam deploy --guided --template {template} --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND")
+
+
+@click.command("costs")
+@click.option("--devices", type=click.IntRange(1, 100_000_000), default=1, show_default=True)
+@click.option("--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Between readings, s.")
+@click.option("--window", type=click.IntRange(0, 1800), default=60, show_default=True, help="Written in one go, s.")
+@click.option("--edge", is_flag=True, help="Half hours batched at the device, with no live state in between.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
+def costs_command(devices: int, interval: int, window: int, edge: bool, is_json: bool) -> None:
+    """Reckon what the template costs a month on AWS, by table and step."""
+    plan = Plan(devices, interval, window, edge)
+    found = rows(plan)
+    sums = [
+        total(filter(is_table, found), "DynamoDB"),
+        total(found, "all"),
+        total(found, "all, a device", devices),
+    ]
+    if is_json:
+        content = {"region": REGION, "prices_of": PRICES_OF, "shards": shards(plan)}
+        lines = {"rows": [row._asdict() for row in found], "sums": [row._asdict() for row in sums]}
+        click.echo(json.dumps(content | lines))
+        return
+    click.echo(f"{_count(devices)}, {'half hours from the edge' if edge else f'every {interval} s, window {window} s'}")
+    click.echo(table(found, sums))
+    click.echo(f"A month of 30 days in {REGION}, on demand, prices of {PRICES_OF}; shards of Kinesis: {shards(plan)}")
+
+
+def table(found: list[Row], sums: list[Row]) -> str:
+    """Rows and their sums for people."""
+    header = ("step", "at", "requests", "write units", "read units", "dollars")
+    top, *lines = aligned([header, *map(_line, (*found, *sums))], texts=2)
+    rule = "-" * len(top)
+    return "\n".join([top, rule, *lines[: len(found)], rule, *lines[len(found) :]])
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    figures = (f"{figure:,.0f}" if figure else "" for figure in (row.requests, row.write_units, row.read_units))
+    return (row.step, row.place, *figures, _dollars(row.dollars))
+
+
+def _dollars(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 10 else f"{amount:.4f}"
+
+
+def _count(devices: int) -> str:
+    return "1 device" if devices == 1 else f"{devices:,} devices"

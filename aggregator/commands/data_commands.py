@@ -1,0 +1,302 @@
+"""The commands that need no screen. Others script against them: what they print and return is a contract.
+
+`wattfall import`: history from files.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from aggregator.commands import console, process_commands, support_commands, tariff_commands
+from aggregator.commands.aws_commands import costs_command, package_command, tables_group
+from aggregator.commands.console import check_id, known, opened, until_stopped, with_days, with_store
+from aggregator.commands.process_commands import simulate, worker
+from aggregator.core import periods
+from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.intake.imports.import_file import FORMATS, Asked, Progress
+from aggregator.intake.imports.importing import Bar, Report, import_file, summary
+from aggregator.intake.imports.row_times import interval_of
+from aggregator.intake.imports.rows import named_columns
+from aggregator.intake.ingest import Outcome, chunks, ingest_lines
+from aggregator.intake.tokens import end_tokens, new_token
+from aggregator.settings import Settings
+from aggregator.store.port import all_devices
+from aggregator.waterfall.verify import differences, rebuild, rezone
+from aggregator.waterfall.worker import drain
+
+
+@click.command("import")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
+@click.option("--device", "device_id", metavar="DEVICE", required=True, help="Whose history it is; added if it is new.")
+@click.option("--timezone", help="Of local times without an offset [the device's, else WATTFALL_TIMEZONE].")
+@click.option(
+    "--columns", metavar="FIELD=NAME,...", help="Of csv: which column is what, like time=Date,import_kwh=Elec."
+)
+@click.option(
+    "--interval", metavar="LENGTH", help="Of csv: how long a row's interval is, like 30m, where no end says so."
+)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be done, and do nothing.")
+@with_store
+@click.pass_obj
+def import_command(
+    settings: Settings,
+    /,
+    path: Path,
+    format_name: str,
+    device_id: str,
+    timezone: str | None,
+    columns: str | None,
+    interval: str | None,
+    store_url: str | None,
+    is_dry: bool,
+) -> None:
+    """Fill in history from a file: energy of intervals, or registers and power; rows in any order, any number of them.
+
+    It only adds: what a device has said itself and what is imported already stays as it is, so that importing again
+    changes nothing. The last line of the output counts the rows as JSON; rows that were refused are named on stderr.
+    """
+    if format_name != "csv" and (columns or interval):
+        raise click.UsageError("--columns and --interval are for --format csv; the other formats say it themselves")
+    with closing(opened(settings, store_url)) as store, path.open("rb") as stream, _stopping() as stop:
+        device = store.device(check_id(device_id))
+        zone = periods.check_timezone(timezone or (device.timezone if device else settings.timezone))
+        asked = Asked(
+            device_id,
+            format_name,
+            zone,
+            columns=named_columns(columns) if columns else {},
+            interval_s=interval_of(interval) if interval else None,
+            now=int(time.time()),
+        )
+        size = os.fstat(stream.fileno()).st_size
+        report = import_file(store, device or Device(device_id, zone), stream, size, asked, _bar(stop), is_dry=is_dry)
+    _say(report, zone, is_dry=is_dry)
+    sys.exit(0 if report.accepted or report.known else 1)
+
+
+def _say(report: Report, zone: str, *, is_dry: bool) -> None:
+    for line in report.refused_lines():
+        click.echo(line, err=True)
+    for line in summary(report, zone, is_dry=is_dry):
+        click.echo(line)
+    click.echo(json.dumps(report.as_json(zone)))
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that no batch is torn."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield until_stopped()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _bar(stop: threading.Event) -> Bar:
+    @contextmanager
+    def bar(label: str, length: int) -> Iterator[Progress]:
+        is_hidden = not sys.stderr.isatty()  # a script finds there what was refused, and nothing else
+        with click.progressbar(length=max(length, 1), label=label, file=sys.stderr, hidden=is_hidden) as shown:
+
+            def progress(more: int) -> None:
+                shown.update(more)
+                if stop.is_set():
+                    click.echo("stopped; import the file again, and it goes on from there", err=True)
+                    raise click.Abort
+
+            yield progress
+
+    return bar
+
+
+IMPORT_COMMANDS = (import_command,)
+
+
+# data
+
+if TYPE_CHECKING:
+    pass
+
+LEVELS = click.Choice(["live", *periods.LEVELS])
+
+
+@click.command("ingest")
+@click.argument("source", metavar="[FILE or -]", type=click.File("rb"), default="-")
+@with_store
+@click.pass_obj
+def ingest_command(settings: Settings, source: BinaryIO, store_url: str | None) -> None:
+    """Take in readings as JSON Lines, and carry them to every chart.
+
+    The last line of the output counts them as JSON; each line that was refused is named on stderr.
+    """
+    store, outcome, number = opened(settings, store_url), Outcome(), 1
+    for lines in chunks(source):
+        ingest_lines(store, lines, number, int(time.time()), settings.timezone, outcome, _name_refused)
+        number += len(lines)
+    drain(store)
+    if number == 1:
+        click.echo("the input is empty", err=True)
+    click.echo(json.dumps(outcome.as_json()))
+    sys.exit(0 if outcome.accepted or outcome.unchanged or outcome.statuses else 1)
+
+
+def _name_refused(number: int, refused: Refused) -> None:
+    click.echo(f"line {number}: {refused}", err=True)
+
+
+@click.command()
+@click.argument("level", type=LEVELS)
+@click.argument("device_id", metavar="DEVICE")
+@click.argument("period", required=False)
+@click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
+@with_store
+@click.pass_obj
+def show(
+    settings: Settings, level: str, device_id: str, period: str | None, is_json: bool, store_url: str | None
+) -> None:
+    """Show one document: the live state, or a day, month or year (by default the present one)."""
+    store = opened(settings, store_url)
+    device = known(store, device_id)
+    if level == "live":
+        live = store.live(device_id)
+        if live is None:
+            raise ConfigurationError(f"{device_id} has not sent a reading yet")
+        click.echo(json.dumps(live_json(live)) if is_json else console.live_table(live, device.timezone))
+        return
+    wanted = (
+        periods.check_period(level, period) if period else periods.period_of(level, int(time.time()), device.timezone)
+    )
+    document = store.document(level, device_id, wanted) or Document(level, device_id, wanted, device.timezone, {})
+    click.echo(json.dumps(as_json(document)) if is_json else console.document_table(document))
+
+
+@click.group()
+def device() -> None:
+    """The registry of devices."""
+
+
+@device.command("set")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--timezone", help="An IANA time zone, like Europe/London.")
+@click.option("--max-power-w", type=click.IntRange(1, 10_000_000), help="What the home can draw or give at most, W.")
+@click.option("--household", metavar="ID", help="The household that it belongs to; '' for none, here and below.")
+@click.option("--name", help="What its people call the home, like '12 Acacia Road'.")
+@click.option("--serial", help="The serial number of the device.")
+@click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
+@click.option("--postcode")
+@with_store
+@click.pass_obj
+def device_set(
+    settings: Settings,
+    /,
+    device_id: str,
+    timezone: str | None,
+    max_power_w: int | None,
+    store_url: str | None,
+    **labels: str | None,
+) -> None:
+    """Add a device, or change it; its charts are made anew where that matters."""
+    store = opened(settings, store_url)
+    stored = store.device(check_id(device_id))
+    changed = stored or Device(device_id, settings.timezone)
+    named: dict[str, Any] = {field: text for field, text in labels.items() if text is not None}
+    changed = check_labels(replace(changed, **named))
+    if max_power_w:
+        changed = replace(changed, max_power_w=max_power_w)
+    zone = periods.check_timezone(timezone) if timezone else changed.timezone
+    if changed != stored:
+        store.put_device(changed)
+    if zone != changed.timezone:
+        rezone(store, changed, zone)
+    elif stored and changed.max_power_w != stored.max_power_w:
+        rebuild(store, changed, None, None)
+    drain(store)
+    click.echo(console.device_line(known(store, device_id)))
+
+
+@device.command("token")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--revoke", is_flag=True, help="End all tokens of the device at once, and make none.")
+@with_store
+@click.pass_obj
+def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
+    """Print a new token with which a device sends to POST /ingest; it is shown this once. Former ones end in a day."""
+    store = opened(settings, store_url)
+    known(store, device_id)
+    if revoke:
+        end_tokens(store, device_id)
+        click.echo(f"{device_id} has no token any more")
+    else:
+        click.echo(new_token(store, device_id, int(time.time())))
+
+
+@device.command("list")
+@with_store
+@click.pass_obj
+def device_list(settings: Settings, store_url: str | None) -> None:
+    """List the devices, one a line."""
+    for one in all_devices(opened(settings, store_url)):
+        click.echo(console.device_line(one))
+
+
+@click.command()
+@click.argument("device_id", metavar="[DEVICE]", required=False)
+@with_store
+@click.pass_obj
+def verify(settings: Settings, device_id: str | None, store_url: str | None) -> None:
+    """Compute every document again and compare it with what is stored; exit 1 and a list if anything differs."""
+    store = opened(settings, store_url)
+    devices = [known(store, device_id)] if device_id else list(all_devices(store))
+    found = 0
+    for one in devices:
+        for difference in differences(store, one):
+            found += 1
+            click.echo(difference)
+    click.echo(f"{len(devices)} devices, {found} differences")
+    sys.exit(1 if found else 0)
+
+
+@click.command("rebuild")
+@click.argument("device_id", metavar="DEVICE")
+@with_days
+@with_store
+@click.pass_obj
+def rebuild_command(
+    settings: Settings, device_id: str, first_day: str | None, last_day: str | None, store_url: str | None
+) -> None:
+    """Compute a device's documents again from its readings; what expired readings have made stays."""
+    store = opened(settings, store_url)
+    count = rebuild(store, known(store, device_id), first_day, last_day)
+    drain(store)
+    click.echo(f"{device_id}: {count} days computed again")
+
+
+COMMANDS = (
+    ingest_command,
+    *IMPORT_COMMANDS,
+    show,
+    device,
+    *tariff_commands.COMMANDS,
+    verify,
+    rebuild_command,
+    worker,
+    simulate,
+    tables_group,
+    costs_command,
+    package_command,
+    *support_commands.COMMANDS,
+    *process_commands.COMMANDS,
+)

@@ -1,0 +1,239 @@
+"""`wattfall edge`: at a home or a gateway, between what reads the meter and Wattfall.
+
+The options of the commands that listen to a broker.
+"""
+
+import logging
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from platformdirs import user_data_path
+
+from aggregator.commands.console import log_to_stderr, opened, until_stopped, with_store
+from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.periods import DAY_S
+from aggregator.demo.feed import check_is_demo, fill, run_simulator
+from aggregator.demo.simulator import households
+from aggregator.intake.edge.edge import Edge, Report
+from aggregator.intake.edge.ingest_client import HttpUplink
+from aggregator.intake.formats import FORMATS, read_whole
+from aggregator.intake.formats.dsmr import telegrams
+from aggregator.intake.formats.message import Origin
+from aggregator.intake.ingest import Outcome, Received, chunks, take_in, zone_in
+from aggregator.settings import Settings, sqlite_url
+from aggregator.store import open_store
+from aggregator.store.port import Store
+from aggregator.support import fleet
+from aggregator.waterfall.worker import run_worker
+
+if TYPE_CHECKING:
+    from aggregator.intake.mqtt import MqttFeed, Subscriber
+
+
+def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option `name` for the broker's address, and those for what is listened to."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        path = click.Path(exists=True, dir_okay=False, path_type=Path)
+        for option in (
+            click.option(
+                "--ca-file", type=path, help="The certificate of a broker that no public authority vouches for."
+            ),
+            click.option(
+                "--format",
+                "format_name",
+                type=click.Choice(list(FORMATS)),
+                callback=lambda _context, _option, name: name or "",
+                help="Of all messages, where topics do not tell; the last word of a topic is the device.",
+            ),
+            click.option(
+                "--topic", "topics", multiple=True, help="What to listen to, like 'glow/+/SENSOR/#'; may be repeated."
+            ),
+            click.option(name, "broker_url", metavar="URL", help=help_text),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+@contextmanager
+def subscribed(
+    settings: Settings, broker_url: str | None, topics: Sequence[str], ca_file: Path | None, format_name: str
+) -> "Iterator[Subscriber | None]":
+    """A connection to the broker that the options name; None where they name none."""
+    if not broker_url:
+        if topics or ca_file or format_name:
+            raise ConfigurationError(
+                "--topic, --format and --ca-file need the address of a broker; name it with --mqtt"
+            )
+        yield None
+        return
+    from aggregator.intake.mqtt import Subscriber, broker_of, check_filters
+
+    broker, filters = broker_of(broker_url), check_filters(topics)
+    with closing(Subscriber(broker, filters, settings.mqtt_password, str(ca_file) if ca_file else None)) as subscriber:
+        yield subscriber
+
+
+# edge
+
+LOOK_S = 0.5  # between looks at what is to be sent
+LONGEST_PAUSE_S = 60.0  # while the file cannot be used
+LAG_S = 3650 * DAY_S  # a gateway that was without current may not know the time yet; the server judges
+_CHUNKS = 4  # of lines that wait in memory
+TakeIn = Callable[[float], int | None]  # seconds to wait -> how many have come; None once no more can
+log = logging.getLogger("wattfall.edge")
+
+
+@click.command("edge")
+@with_broker(
+    "--source", "Where readings come from: a broker, like mqtt://localhost/ , or - for lines on standard input."
+)
+@click.option(
+    "--to", "server", metavar="URL", required=True, help="Wattfall, like https://energy.example.org [WATTFALL_TOKEN]."
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where readings are kept until they are sent [edge/ in the user's data folder].",
+)
+@click.option(
+    "--live-every",
+    "live_s",
+    type=click.IntRange(10, 3600),
+    default=60,
+    show_default=True,
+    help="Seconds between readings that are sent by themselves, while nobody is looking.",
+)
+@click.pass_obj
+def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: int, **broker: Any) -> None:  # noqa: ANN401 - options
+    """Keep readings here, and send each half hour at once; runs at the home or a gateway, with WATTFALL_TOKEN."""
+    log_to_stderr()
+    folder = data or user_data_path("wattfall", appauthor=False) / "edge"
+    uplink = HttpUplink(server, settings.token)
+    with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
+        edge = Edge(store, uplink, live_s)
+        report, stop = Report(edge, uplink.sent), until_stopped()
+        if broker["broker_url"] == "-":
+            run_edge(edge, report, Lines(edge, broker["format_name"] or "json", settings.timezone).take_in, stop)
+            return
+        with subscribed(settings, **broker) as subscriber:
+            if subscriber is None:
+                raise click.UsageError("name a --source, like mqtt://localhost/")
+            from aggregator.intake.mqtt import MqttFeed
+
+            feed = MqttFeed(subscriber, edge.keep, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
+            run_edge(edge, report, feed.take_in, stop)
+
+
+def run_edge(edge: Edge, report: Report, take_in: TakeIn, stop: threading.Event) -> None:
+    """Take in and send until stopped, or until no more can come and all that is due has gone."""
+    is_over, pause = False, LOOK_S
+    while not stop.is_set():
+        try:
+            if is_over:
+                stop.wait(LOOK_S)
+            else:
+                is_over = take_in(LOOK_S) is None
+            edge.send()
+            report.go_on(time.time())
+            pause = LOOK_S
+        except (StoreAway, StoreUnusable) as error:
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            log.warning("%s; trying again in %g s", error, pause)
+            stop.wait(pause)
+            continue
+        if is_over and edge.is_idle:
+            break
+    click.echo(report.said(time.time()))
+
+
+class Lines:
+    """Standard input as messages of the token's device, read beside the sending; what is not kept yet is held."""
+
+    def __init__(self, edge: Edge, format_name: str, zone: str) -> None:
+        """Begin to read."""
+        self._edge, self._format, self._zone = edge, FORMATS[format_name], zone
+        self._waiting: queue.Queue[list[bytes] | None] = queue.Queue(_CHUNKS)
+        self._held: list[bytes] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def take_in(self, wait_s: float) -> int | None:
+        """Keep what has come; how many messages, None after the last. Raises StoreAway, and holds them."""
+        if not self._held:
+            try:
+                messages = self._waiting.get(timeout=wait_s)
+            except queue.Empty:
+                return 0
+            if messages is None:
+                return None
+            self._held = messages
+        device_id = self._edge.uplink.device_id
+        origin = Origin(device_id, int(time.time()), self._zone, lag_s=LAG_S)
+        self._edge.keep([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
+        count, self._held = len(self._held), []
+        return count
+
+    def _read(self) -> None:
+        for messages in self._messages():
+            self._waiting.put(messages)
+        self._waiting.put(None)
+
+    def _messages(self) -> Iterator[list[bytes]]:
+        pieces = chunks(sys.stdin.buffer)
+        if self._format.name == "dsmr":
+            return ([telegram] for telegram in telegrams(line + b"\n" for lines in pieces for line in lines))
+        return ([line for line in lines if line.strip()] for lines in pieces)
+
+
+COMMANDS = (edge_command,)
+
+
+@click.command()
+@with_broker("--mqtt", "Take in messages of this broker, like mqtts://user@host/ [WATTFALL_MQTT_PASSWORD].")
+@with_store
+@click.pass_obj
+def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
+    """Carry every change of the store to the charts, until stopped; with --mqtt also take in what devices publish."""
+    log_to_stderr()
+    with closing(opened(settings, store_url)) as store, subscribed(settings, **broker) as subscriber:
+        run_worker(
+            store,
+            settings.retention_days,
+            until_stopped(),
+            census=lambda now: fleet.census(store, now, store.backlog()),
+            take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
+        )
+
+
+def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
+    from aggregator.intake.mqtt import MqttFeed  # paho takes a while to load
+
+    def keep(messages: Sequence[Received]) -> Outcome:
+        return take_in(store, messages, int(time.time()), settings.timezone)
+
+    return MqttFeed(subscriber, keep, zone_in(store, settings.timezone), format_name)
+
+
+@click.command()
+@click.option("--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True)
+@click.option("--days", type=click.IntRange(1, 1000), default=400, show_default=True, help="Of history.")
+@click.option("--seed", default=1, show_default=True)
+@with_store
+@click.pass_obj
+def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
+    """Simulate demo households: their history where it is missing, then a reading every 10 s, until stopped."""
+    log_to_stderr()
+    store, homes = opened(settings, store_url), households(count, seed)
+    check_is_demo(store, homes)
+    now = int(time.time())
+    fill(store, homes, days, now, lambda _: None)
+    run_simulator(store, homes, now - 1, until_stopped())

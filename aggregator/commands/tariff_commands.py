@@ -1,0 +1,182 @@
+"""The commands about money: `wattfall tariff ...` and `wattfall reprice`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from aggregator.commands import console
+from aggregator.commands.console import known, opened, with_days, with_store
+from aggregator.core import periods
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.money import cost_json, money_text
+from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY
+from aggregator.settings import Settings
+from aggregator.tariffs.prices import Report, parse_prices
+from aggregator.tariffs.rates import Series, compare
+from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
+from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, tariff_of
+from aggregator.waterfall.worker import drain
+
+
+@click.group()
+def tariff() -> None:
+    """What a device's energy costs, from which day on."""
+
+
+@tariff.command("set")
+@click.argument("device_id", metavar="DEVICE")
+@click.argument("source", metavar="[FILE or -]", type=click.File("r"), default="-")
+@with_store
+@click.pass_obj
+def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: str | None) -> None:
+    """Give a device the tariff of a JSON file, and price again the days that it changes.
+
+    The shortest is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
+    """
+    store = opened(settings, store_url)
+    count = change_tariff(store, known(store, device_id), tariff_from_text(_text(source)))
+    drain(store)
+    click.echo(f"{device_id}: {count} days priced again")
+
+
+@tariff.command("unset")
+@click.argument("device_id", metavar="DEVICE")
+@with_store
+@click.pass_obj
+def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> None:
+    """Take a device's tariff away, and its costs with it; half-hourly prices stay."""
+    store = opened(settings, store_url)
+    count = change_tariff(store, known(store, device_id), None)
+    drain(store)
+    click.echo(f"{device_id}: {count} days without a price")
+
+
+@tariff.command("show")
+@click.argument("device_id", metavar="DEVICE")
+@with_store
+@click.pass_obj
+def tariff_show(settings: Settings, device_id: str, store_url: str | None) -> None:
+    """Show a device's tariff, as the JSON that `set` takes."""
+    store = opened(settings, store_url)
+    found = tariff_of(known(store, device_id))
+    if found is None:
+        raise ConfigurationError(f"{device_id} has no tariff; give it one with `wattfall tariff set`")
+    click.echo(json.dumps(tariff_to_json(found), indent=2))
+
+
+@tariff.command("import")
+@click.argument("device_id", metavar="DEVICE")
+@click.argument("source", metavar="[FILE or -]", type=click.File("r"), default="-")
+@click.option("--export", "is_export", is_flag=True, help="What exported energy earns, instead of what import costs.")
+@click.option("--per", type=click.Choice(["1", "100", "1000"]), default="1", help="100 for pence, 1000 for a MWh.")
+@click.option("--without-vat", is_flag=True, help="Prefer the column without VAT, where a file has both.")
+@with_store
+@click.pass_obj
+def tariff_import(
+    settings: Settings,
+    device_id: str,
+    source: TextIO,
+    is_export: bool,
+    per: str,
+    without_vat: bool,
+    store_url: str | None,
+) -> None:
+    """Take in half-hourly prices from CSV or JSON, and price again the days that they touch."""
+    store = opened(settings, store_url)
+    device = known(store, device_id)
+    found = parse_prices(_text(source), int(per), vat_included=not without_vat)
+    series = Series(export_prices=found.prices) if is_export else Series(import_prices=found.prices)
+    count = add_prices(store, device, series)
+    drain(store)
+    for line in report_lines(found.report, tariff_of(device)):
+        click.echo(line)
+    click.echo(f"{device_id}: {count} days priced again")
+
+
+def report_lines(report: Report, tariff: Tariff | None) -> Iterable[str]:
+    """What a price file held, for people."""
+    currency = tariff.currency if tariff else ""
+    start, end = map(periods.iso_utc, report.span)
+    yield f"{report.rows} rows from {start} to {end}, {report.lowest} to {report.highest} {currency} per kWh".rstrip()
+    if report.duplicates:
+        yield f"{report.duplicates} prices were given more than once"
+    if report.rounded:
+        yield f"{report.rounded} prices were rounded to 6 decimal places"
+    for hole in report.holes:
+        yield f"no price from {periods.iso_utc(hole.start)} to {periods.iso_utc(hole.end)}"
+
+
+@tariff.command("compare")
+@click.argument("device_id", metavar="DEVICE")
+@click.argument("sources", metavar="TARIFF...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@with_days
+@click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
+@with_store
+@click.pass_obj
+def tariff_compare(
+    settings: Settings,
+    device_id: str,
+    sources: tuple[Path, ...],
+    first_day: str | None,
+    last_day: str | None,
+    is_json: bool,
+    store_url: str | None,
+) -> None:
+    """Show what the same energy would have cost on other tariffs, each a JSON file as `set` takes it."""
+    store = opened(settings, store_url)
+    device = known(store, device_id)
+    present = tariff_of(device)
+    tariffs = {"present": present} if present else {}
+    for path in sources:
+        tariffs[str(path) if path.stem in ("present", *tariffs) else path.stem] = _read(path)
+    days = store.documents("day", device_id, first_day or FIRST_DAY, last_day or LAST_DAY)
+    series = store.prices(device_id, 0, FOR_EVER)
+    costs = compare(days, tariffs, dict.fromkeys(tariffs, series))
+    if is_json:
+        content = {
+            name: {
+                "currency": tariffs[name].currency,
+                **cost_json(cost),
+                "to_pay": None if cost.whole is None else money_text(cost.whole),
+            }
+            for name, cost in costs.items()
+        }
+        click.echo(json.dumps({"device_id": device_id, "days": len(days), "tariffs": content}))
+    else:
+        currencies = {name: one.currency for name, one in tariffs.items()}
+        click.echo(console.comparison_table(len(days), costs, currencies))
+
+
+def _text(source: TextIO) -> str:
+    try:
+        return source.read()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{source.name} cannot be read: {error}") from error
+
+
+def _read(path: Path) -> Tariff:
+    try:
+        return tariff_from_text(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+@click.command()
+@click.argument("device_id", metavar="DEVICE")
+@with_store
+@click.pass_obj
+def reprice(settings: Settings, device_id: str, store_url: str | None) -> None:
+    """Price every day of a device again, from the energy in its day documents."""
+    store = opened(settings, store_url)
+    days = store.periods("day", known(store, device_id).device_id)
+    store.mark(PRICES, device_id, days)
+    drain(store)
+    click.echo(f"{device_id}: {len(days)} days priced again")
+
+
+COMMANDS = (tariff, reprice)

@@ -1,0 +1,227 @@
+"""The meter's registers: which readings are believed, and where a meter was exchanged. Pure."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from operator import attrgetter, ge, sub
+from typing import NamedTuple
+
+from aggregator.core.readings import Reading
+
+
+class Mark(NamedTuple):
+    """What people know about an instant."""
+
+    at: int  # UTC seconds
+    is_exchange: bool
+
+
+Marks = tuple[Mark, ...]
+
+
+@lru_cache(maxsize=4096)
+def read_marks(text: str) -> Marks:
+    """Marks from their text."""
+    return tuple(Mark(int(word[:-1]), word[-1] == "+") for word in text.split())
+
+
+def marks_text(marks: Marks) -> str:
+    """Marks as text, one an instant."""
+    of_instant = dict(marks)
+    return " ".join(f"{at}{'+' if of_instant[at] else '-'}" for at in sorted(of_instant))
+
+
+def marked_between(marks: Marks, before: int, after: int) -> bool | None:
+    """Whether the meter was exchanged between two readings: True, False, or None where nobody said."""
+    said = [mark.is_exchange for mark in marks if before < mark.at <= after]
+    return any(said) if said else None
+
+
+MAX_GAP_S = 300  # a longer interval is estimated (registers) or missing (power)
+
+
+METER = "interval:"
+
+
+def is_made(meter_id: str | None) -> bool:
+    """Whether the register of a meter was made here."""
+    return meter_id is not None and meter_id.startswith(METER)
+
+
+LONGEST_S = 400 * 86_400  # nothing is spread over a longer time: it is a clock that was wrong, or another life
+
+
+DECIDE_S = 300  # how long a strange step is watched before it is believed
+
+
+DECIDE_READINGS = 2  # and by how many readings at least
+
+
+CHANNELS = ("import_wh", "export_wh")
+
+
+_VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
+
+
+_AT = attrgetter("at")
+
+
+class Register(NamedTuple):
+    """One channel's register readings in order of time."""
+
+    ats: Sequence[int]  # UTC seconds
+    whs: Sequence[int]  # Wh
+    meters: Sequence[str | None]
+    marks: Marks = ()
+
+
+def register(readings: Sequence[Reading], channel: str, marks: Marks = ()) -> Register:
+    """The readings that have a value for a channel, with what people have said about its meter."""
+    value = _VALUE[channel]
+    whs = list(map(value, readings))
+    if None in whs:
+        readings = [reading for reading in readings if value(reading) is not None]
+        whs = list(map(value, readings))
+    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], marks)
+
+
+def register_at(piece: Register, at: int) -> int:
+    """The register at an instant within a segment, Wh, rounded down."""
+    return interpolated(piece, at)[0]
+
+
+def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
+    """The newest instant at or before `until` of a reading that is believed whatever comes before or after.
+
+    That is one that ends an unbroken run of at least DECIDE_S and DECIDE_READINGS: whatever was believed before the
+    run, what follows its first reading has by then decided for it.
+    """
+    run = anchored_run(points, until, max_power_w)
+    return run[1] if run else None
+
+
+def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, int] | None:
+    """The instants of the first and the last reading of the shortest run that makes the newest anchor."""
+    last = bisect_right(points.ats, until) - 1
+    while last >= DECIDE_READINGS:
+        first = last
+        while first > 0 and _follows(points, first - 1, first, max_power_w):
+            first -= 1
+            if _is_long_enough(points, first, last):
+                return points.ats[first], points.ats[last]
+        last = first - 1
+    return None
+
+
+def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
+    """The oldest instant at or after `since` of such a reading, its run lying wholly within `points`."""
+    first = 0
+    for last in range(1, len(points.ats)):
+        if not _follows(points, last - 1, last, max_power_w):
+            first = last
+        elif points.ats[last] >= since and _is_long_enough(points, first, last):
+            return points.ats[last]
+    return None
+
+
+def _is_long_enough(points: Register, first: int, last: int) -> bool:
+    return last - first >= DECIDE_READINGS and points.ats[last] - points.ats[first] >= DECIDE_S
+
+
+def segments(points: Register, max_power_w: int) -> list[Register]:
+    """Runs of one meter's register, without what was dropped and what is still undecided.
+
+    The first reading is believed. A reading that cannot follow the last believed one waits for what comes in the
+    next DECIDE_S, and at least the next DECIDE_READINGS: the first of them that fits the old level shows that it was
+    a glitch; if instead all go on from the new level, the meter was exchanged and a new segment starts, with no
+    energy across the seam (at once when the meter's id changed). If neither, it is dropped. A register that an import
+    made runs on with nothing else, so where it begins or ends a segment starts, whatever follows.
+    """
+    if not points.ats:
+        return []
+    if _runs_on(points, max_power_w):
+        return [points]
+    kept = [[0]]
+    position = 1
+    while position < len(points.ats):
+        good = kept[-1][-1]
+        if not _follows(points, good, position, max_power_w):
+            decided = _decide(points, good, position, max_power_w)
+            if decided is None:
+                break
+            position, is_exchange = decided
+            if is_exchange:
+                kept.append([])
+            elif not _follows(points, good, position, max_power_w):
+                continue
+        kept[-1].append(position)
+        position += 1
+    ats, whs, meters, _ = points
+    return [Register([ats[i] for i in piece], [whs[i] for i in piece], [meters[i] for i in piece]) for piece in kept]
+
+
+def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tuple[int, bool] | None:
+    """What to look at next after a strange step, and whether a new segment starts there; None while undecided."""
+    ats = points.ats
+    end = max(bisect_right(ats, ats[strange] + DECIDE_S), strange + 1 + DECIDE_READINGS)
+    following = range(strange + 1, min(end, len(ats)))
+    for position in following:
+        if _follows(points, good, position, max_power_w):
+            return position, False
+    if is_made(points.meters[good]) or is_made(points.meters[strange]):
+        return strange, True
+    is_known = strange + DECIDE_READINGS < len(ats) and ats[-1] >= ats[strange] + DECIDE_S
+    if is_known or _is_other_meter(points, good, strange):
+        goes_on = all(
+            _follows(points, position - 1, position, max_power_w) or _marked(points, position - 1, position)
+            for position in following
+        )
+        return (strange, True) if goes_on else (strange + 1, False)
+    return None
+
+
+def _is_other_meter(points: Register, one: int, other: int) -> bool:
+    marked = _marked(points, one, other)
+    if marked is not None:
+        return marked
+    before, after = points.meters[one], points.meters[other]
+    return before is not None and after is not None and before != after
+
+
+def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether one meter can have shown these two values; 1 Wh of the rise may be its own rounding."""
+    rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
+    is_possible = rise >= 0 and seconds <= LONGEST_S and not _is_other_meter(points, one, other)
+    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _marked(points, one, other) is False)
+
+
+def _marked(points: Register, one: int, other: int) -> bool | None:
+    """Whether people have said that the meter was exchanged between two readings."""
+    return marked_between(points.marks, points.ats[one], points.ats[other]) if points.marks else None
+
+
+def _runs_on(points: Register, max_power_w: int) -> bool:
+    """Every step is a plain one; the common case, without a Python loop."""
+    ats, whs, meters, marks = points
+    if marks and marked_between(marks, ats[0], ats[-1]):
+        return False
+    if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
+        return False
+    if len(ats) < 2:
+        return True
+    steepest, steps = max(map(sub, whs[1:], whs)), list(map(sub, ats[1:], ats))
+    if (steepest - 1) * 3600 <= max_power_w * min(steps) and max(steps) <= LONGEST_S:
+        return True
+    return all(_follows(points, one, other, max_power_w) for one, other in pairwise(range(len(ats))))
+
+
+def interpolated(piece: Register, at: int) -> tuple[int, int, int]:
+    """The register at an instant within a segment (rounded down), and the gap around it (`at, at` if none)."""
+    ats, whs, *_ = piece
+    after = bisect_left(ats, at)
+    if ats[after] == at:
+        return whs[after], at, at
+    start, end = ats[after - 1], ats[after]
+    wh = whs[after - 1] + (whs[after] - whs[after - 1]) * (at - start) // (end - start)
+    return (wh, start, end) if end - start > MAX_GAP_S else (wh, at, at)

@@ -1,0 +1,196 @@
+"""What a device says about itself: its signal, firmware, hardware, and whether it has joined the meter's network.
+
+A status is a JSON line with `device_id`, `at`, none of the three figures of a reading, and at least one of `KEYS`::
+
+    {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "rssi_dbm": -71, "lqi": 96, "firmware": "v2.0.2",
+     "hardware": "GLOW-IHD-02", "joined": true}
+
+The meter's own counters of the day, the week and the month, `meter_day_wh` and so on, come the same way. Some meters
+begin them anew at UTC midnight, so they are for the support desk to compare, and never a source of energy.
+
+Kept are what is known last of each key, the first status of each UTC hour for KEPT_DAYS, and when each firmware was
+first and last seen. Statuses may come in any order.
+
+| shelf | key | body |
+|---|---|---|
+| `status/SHARD` | device | the last of each key, when it came in, firmwares |
+| `signal/DEVICE` | UTC day | by hour: instant, RSSI, LQI, joined |
+
+Which devices somebody is looking at, so that those that send half hours show their power only while it is seen.
+
+| shelf | key | body |
+|---|---|---|
+| `edges` | device | that it sends half hours; `{}` |
+| `watched` | device | that somebody is looking; `{}` |
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
+from zlib import crc32
+
+import orjson
+
+from aggregator.core.periods import DAY_S, HOUR, day_of
+from aggregator.core.status import Counters, Status
+from aggregator.store.port import Store
+
+KEPT_DAYS = 35
+SHARDS = 64  # of the last statuses: one partition would be too hot for a fleet
+STEP_S = 60  # the last status is replaced by one that is newer by so much, or says something else
+_FIRMWARES = 12  # of a device, the last ones
+_TRIES = 5
+_SAID = slice(2, 7)  # of a status, all but its counters, which go on all the time
+
+
+class Signal(NamedTuple):
+    """The signal of one hour, by its first status."""
+
+    at: int  # UTC seconds
+    rssi_dbm: int | None
+    lqi: int | None
+    joined: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a device from its statuses."""
+
+    status: Status  # the last that was said of each key; `at` is of the last status
+    received_at: int  # UTC seconds
+    firmwares: Mapping[str, tuple[int, int]]  # name -> first and last seen, UTC seconds, the newest first
+
+
+# keeping
+
+
+def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
+    """Keep statuses, in any number and order."""
+    of_device: dict[str, list[Status]] = {}
+    for status in statuses:
+        of_device.setdefault(status.device_id, []).append(status)
+    if of_device:
+        with store.round():  # on SQLite one write to the disk
+            for device_id, own in of_device.items():
+                own.sort(key=attrgetter("at"))
+                _keep_last(store, device_id, own, now)
+                _keep_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
+
+
+def known(store: Store, device_id: str) -> Known | None:
+    """What is known of a device; None where it has said nothing."""
+    body = store.record(_shard(device_id), device_id)
+    return _known(device_id, body) if body else None
+
+
+def signal(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
+    """The hours that have a status from one instant to another (UTC seconds), oldest first."""
+    days = store.records(_signal(device_id), day_of(first, "UTC"), day_of(last, "UTC"))
+    found = [Signal(*row) for record in days for row in orjson.loads(record.body).values()]
+    return sorted(one for one in found if first <= one.at <= last)
+
+
+def of_shard(store: Store, shard: int) -> Iterator[Known]:
+    """What is known of the devices of a shard, 0 to SHARDS - 1; every device is in one."""
+    after = ""
+    while page := store.records(f"status/{shard:02d}", after):
+        yield from (_known(record.key, record.body) for record in page)
+        after = page[-1].key + "\0"
+
+
+def _keep_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
+    for _ in range(_TRIES):
+        was = store.record(_shard(device_id), device_id)
+        stored = _known(device_id, was) if was else None
+        body = _body(_merged(stored, statuses, now))
+        if body == was or store.put_record(_shard(device_id), device_id, body, was=was):
+            return
+
+
+def _merged(stored: Known | None, statuses: list[Status], now: int) -> Known:
+    """What is known after statuses in order of time; as it was where they tell nothing new."""
+    said = stored.status if stored else statuses[0]
+    for status in statuses:
+        if status.at >= said.at:
+            said = Status._make(old if new is None else new for old, new in zip(said, status, strict=True))
+    firmwares = _firmwares(stored.firmwares if stored else {}, statuses)
+    if stored is None or said.at - stored.status.at >= STEP_S or said[_SAID] != stored.status[_SAID]:
+        return Known(said, now, firmwares)
+    return Known(stored.status, stored.received_at, firmwares)
+
+
+def _firmwares(stored: Mapping[str, tuple[int, int]], statuses: list[Status]) -> dict[str, tuple[int, int]]:
+    """When each firmware was seen, the newest first; a last time moves by STEP_S at least."""
+    seen = dict(stored)
+    for status in statuses:
+        if status.firmware:
+            first, last = seen.get(status.firmware, (status.at, status.at))
+            seen[status.firmware] = (min(first, status.at), status.at if status.at >= last + STEP_S else last)
+    return dict(sorted(seen.items(), key=lambda one: one[1][::-1], reverse=True)[:_FIRMWARES])
+
+
+def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
+    days: dict[str, list[Status]] = {}
+    for status in statuses:
+        if (status.rssi_dbm, status.lqi, status.joined) != (None, None, None):
+            days.setdefault(day_of(status.at, "UTC"), []).append(status)
+    for day, own in days.items():
+        for _ in range(_TRIES):
+            was = store.record(_signal(device_id), day)
+            hours = orjson.loads(was) if was else {}
+            for status in reversed(own):
+                hour = f"{status.at % DAY_S // HOUR:02d}"
+                if hour not in hours or status.at < hours[hour][0]:
+                    hours[hour] = [status.at, status.rssi_dbm, status.lqi, status.joined]
+            body = orjson.dumps(hours, option=orjson.OPT_SORT_KEYS).decode()
+            expires = own[-1].at + (KEPT_DAYS + 1) * DAY_S
+            if body == was or store.put_record(_signal(device_id), day, body, was=was, expires=expires):
+                break
+
+
+def _known(device_id: str, body: str) -> Known:
+    (at, rssi, lqi, firmware, hardware, joined, *counted), received_at, firmwares = orjson.loads(body)
+    counters = Counters(*counted[0]) if counted and counted[0] else None  # a former version kept none
+    said = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)
+    return Known(said, received_at, {name: (first, last) for name, first, last in firmwares})
+
+
+def _body(known: Known) -> str:
+    firmwares = [[name, *seen] for name, seen in known.firmwares.items()]
+    counters = known.status.counters
+    said = [*known.status[1:-1], counters and [*counters]]
+    return orjson.dumps([said, known.received_at, firmwares]).decode()
+
+
+def _shard(device_id: str) -> str:
+    return f"status/{crc32(device_id.encode()) % SHARDS:02d}"
+
+
+def _signal(device_id: str) -> str:
+    return f"signal/{device_id}"
+
+
+# live viewers
+
+LOOK_S = 60  # a look is known for so long; a page that stays open looks again
+EDGE_S = 7 * DAY_S
+
+
+def note_edge(store: Store, device_id: str, now: int) -> None:
+    """Note that a device sends half hours; written once, while it is known still."""
+    if store.record("edges", device_id) is None:
+        store.put_record("edges", device_id, "{}", expires=now + EDGE_S)
+
+
+def note_look(store: Store, device_id: str, now: int) -> bool:
+    """Note that somebody is looking at a device; False, and nothing is kept, for one that sends its power anyway."""
+    if store.record("edges", device_id) is None:
+        return False
+    store.put_record("watched", device_id, "{}", expires=now + LOOK_S)
+    return True
+
+
+def is_watched(store: Store, device_id: str) -> bool:
+    """Whether somebody is looking at a device."""
+    return store.record("watched", device_id) is not None

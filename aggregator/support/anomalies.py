@@ -1,0 +1,258 @@
+"""Where readings are missing: from when to when, and what the charts say of that time. Pure.
+
+What a register did that no meter does: steps that were dropped as glitches, and exchanges of the meter. Pure.
+
+What is believed is decided by `energy.segments`; here it is only compared with what the device sent.
+
+A meter's own counters of the day, the week and the month beside what the charts say of the same time. Pure.
+
+They are for people to compare and never a source of energy. Some meters begin them anew at local midnight and some at
+UTC midnight, so the charts are asked for both.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from operator import sub
+from statistics import median_low
+from typing import Literal, NamedTuple
+
+from aggregator.core import periods
+from aggregator.core.documents import EMPTY, Device, Document, Part, add
+from aggregator.core.periods import Slot, Window, day_of, day_start
+from aggregator.core.readings import Reading
+from aggregator.core.registers import (
+    CHANNELS,
+    MAX_GAP_S,
+    Register,
+    is_made,
+    read_marks,
+    register,
+    register_at,
+    segments,
+)
+from aggregator.core.status import Counters
+
+Kind = Literal["open", "estimated", "missing", "bridged", "filled"]
+INTERVALS = 3  # a gap is longer than so many usual intervals, and than MAX_GAP_S
+AROUND = 6  # steps on each side that say what is usual
+
+
+class Gap(NamedTuple):
+    """A time without a reading. UTC seconds, half-open.
+
+    What became of it: it goes on (open); its energy is spread over it (estimated), or is not known (missing); it lies
+    within a half hour of which the registers tell the energy (bridged); its readings came in later (filled), of which
+    only the half hours are known.
+    """
+
+    start: int  # the last reading before it
+    end: int  # the first after it; now, where it goes on
+    kind: Kind
+
+    @property
+    def seconds(self) -> int:
+        """How long it is."""
+        return self.end - self.start
+
+
+def shortest_gap(interval_s: int) -> int:
+    """What is longer than this (seconds) is a gap for a device with this usual interval."""
+    return max(MAX_GAP_S, INTERVALS * interval_s)
+
+
+def gaps_between(ats: Sequence[int]) -> list[Window]:
+    """The times between neighbouring instants, in order, that are gaps among the steps around them.
+
+    So a history of half hours has none, and readings every 10 s after it have.
+    """
+    steps = list(map(sub, ats[1:], ats))
+    found = (place for place, step in enumerate(steps) if step > MAX_GAP_S)
+    return [Window(ats[place], ats[place + 1]) for place in found if steps[place] > _longest_step(steps, place)]
+
+
+def _longest_step(steps: Sequence[int], place: int) -> int:
+    """What a step may be at most, judged by the usual one before it and the usual one after it."""
+    sides = steps[max(place - AROUND, 0) : place], steps[place + 1 : place + 1 + AROUND]
+    return shortest_gap(max((median_low(side) for side in sides if side), default=0))
+
+
+def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
+    """The times of which not every second was measured, from days in order, as runs of whole half hours."""
+    run: Window | None = None
+    for document in documents:
+        for slot in periods.half_hours(document.period, document.timezone):
+            if document.part(slot.name).covered_s >= slot.end - slot.start:
+                continue
+            if run and run.end == slot.start:
+                run = Window(run.start, slot.end)
+                continue
+            if run:
+                yield run
+            run = Window(slot.start, slot.end)
+    if run:
+        yield run
+
+
+def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
+    """What the charts say of a gap that has ended."""
+    touched = list(_touched(gap, documents, zone))
+    if sum(part.estimated_s for _, part in touched):
+        return "estimated"
+    return "bridged" if all(part.covered_s >= slot.end - slot.start for slot, part in touched) else "missing"
+
+
+def outside(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
+    """What of some spans no gap touches."""
+    left = list(spans)
+    for gap in gaps:
+        pieces = [
+            (Window(one.start, min(one.end, gap.start)), Window(max(one.start, gap.end), one.end)) for one in left
+        ]
+        left = [piece for pair in pieces for piece in pair if piece.start < piece.end]
+    return left
+
+
+def _touched(gap: Window, documents: Mapping[str, Document], zone: str) -> Iterator[tuple[Slot, Part]]:
+    for day in periods.days_of(gap, zone):
+        document = documents.get(day)
+        for slot in periods.half_hours(day, document.timezone if document else zone):
+            if slot.start < gap.end and gap.start < slot.end:
+                yield slot, document.part(slot.name) if document else EMPTY
+
+
+# register steps
+
+
+class Step(NamedTuple):
+    """A register that stepped where no meter's does. `undecided` until more readings tell what it was."""
+
+    at: int  # UTC seconds, of the first reading at the new level
+    channel: str  # import_wh or export_wh
+    kind: Literal["glitch", "exchange", "undecided"]
+    before_wh: int  # of the last believed reading
+    after_wh: int  # of that first reading
+    readings: int = 1  # that were dropped
+
+
+class Judged(NamedTuple):
+    """What a register showed, and the segments of it that are believed."""
+
+    channel: str
+    points: Register
+    pieces: Sequence[Register]
+
+
+def judged(readings: Sequence[Reading], device: Device) -> list[Judged]:
+    """The registers of readings in order of time, those that have a value."""
+    registers = [(channel, register(readings, channel, read_marks(device.marks))) for channel in CHANNELS]
+    return [
+        Judged(channel, points, segments(points, device.max_power_w)) for channel, points in registers if points.ats
+    ]
+
+
+def steps_of(registers: Sequence[Judged]) -> list[Step]:
+    """Every strange step, oldest first; the first reading of each register is believed."""
+    found: list[Step] = []
+    for channel, points, pieces in registers:
+        if sum(len(piece.ats) for piece in pieces) < len(points.ats):
+            found += _dropped(channel, points, pieces)
+        found += [
+            Step(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0)
+            for old, new in pairwise(pieces)
+            if not is_made(old.meters[-1]) and not is_made(new.meters[0])  # where imported history begins or ends
+        ]
+    return sorted(found)
+
+
+def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list[Step]:
+    """The readings of a register that are in none of its segments, those in a row as one step."""
+    believed = {at: wh for piece in pieces for at, wh in zip(piece.ats, piece.whs, strict=True)}
+    last_believed, found, before, is_run = max(believed), list[Step](), 0, False
+    for at, wh in zip(points.ats, points.whs, strict=True):
+        if at in believed:
+            before, is_run = wh, False
+        elif is_run:
+            found[-1] = found[-1]._replace(readings=found[-1].readings + 1)
+        else:
+            found.append(Step(at, channel, "undecided" if at > last_believed else "glitch", before, wh))
+            is_run = True
+    return found
+
+
+def energy_between(pieces: Sequence[Register], span: Window) -> int:
+    """What a register rose by from one instant to another, Wh, without what lies across exchanges."""
+    rise = 0
+    for piece in pieces:
+        start, end = max(span.start, piece.ats[0]), min(span.end, piece.ats[-1])
+        rise += register_at(piece, end) - register_at(piece, start) if start < end else 0
+    return rise
+
+
+# meter counters
+
+Span = Literal["day", "week", "month"]
+SPANS: tuple[Span, ...] = ("day", "week", "month")  # a week begins on Monday
+
+
+class Counted(NamedTuple):
+    """What a counter says of import so far, and what the charts say of the same time."""
+
+    span: Span
+    at: int  # UTC seconds, when the meter said so
+    start: int  # UTC seconds, when the day, week or month began here
+    meter_wh: int
+    charts_wh: int | None  # since then; None where there is no chart
+    utc_start: int  # and when it began in UTC
+    utc_charts_wh: int | None
+    unknown_s: int  # of the time since `start`, of which the charts know nothing
+
+
+class Charts(NamedTuple):
+    """What a counter is compared with."""
+
+    days: Mapping[str, Document]  # of the week, and of the days around the first of the month
+    month: Document | None
+    import_register: Sequence[Register]  # of late: what it has risen by since a counter was told is in the charts
+    zone: str
+
+
+def counted(counters: Counters, charts: Charts) -> list[Counted]:
+    """The counters that a meter has told."""
+    told = zip(SPANS, (counters.day_wh, counters.week_wh, counters.month_wh), strict=True)
+    return [_counted(span, counters.at, wh, charts) for span, wh in told if wh is not None]
+
+
+def first_day(span: Span, at: int, zone: str) -> str:
+    """The first day of the day, week or month that an instant is in."""
+    day = day_of(at, zone)
+    if span == "week":
+        return periods.shift("day", day, -periods.local(day_start(day, zone), zone).weekday())
+    return day if span == "day" else f"{day[:7]}-01"
+
+
+def _counted(span: Span, at: int, meter_wh: int, charts: Charts) -> Counted:
+    days, month, register, zone = charts
+    first, today = first_day(span, at, zone), day_of(at, zone)
+    start, utc_start = day_start(first, zone), day_start(first_day(span, at, "UTC"), "UTC")
+    if span == "month":
+        documents, end = [month] if month else [], periods.window("month", first[:7], zone).end
+    else:
+        documents = [document for day, document in days.items() if first <= day <= today]
+        end = periods.window("day", today, zone).end
+    total = add(document.total for document in documents)
+    if total.import_wh is None:
+        return Counted(span, at, start, meter_wh, None, utc_start, None, at - start)
+    wh = total.import_wh - energy_between(register, Window(at, end))
+    utc_wh = wh + _energy(days, Window(utc_start, start)) - _energy(days, Window(start, utc_start))
+    unknown_s = max(at - start - total.covered_s - total.estimated_s, 0)
+    return Counted(span, at, start, meter_wh, wh, utc_start, utc_wh, unknown_s)
+
+
+def _energy(days: Mapping[str, Document], span: Window) -> int:
+    """The import of the half hours that begin in a span; none where it ends before it begins."""
+    return sum(
+        document.part(slot.name).import_wh or 0
+        for document in (days.values() if span.start < span.end else ())
+        for slot in periods.half_hours(document.period, document.timezone)
+        if span.start <= slot.start < span.end
+    )

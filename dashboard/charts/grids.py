@@ -1,0 +1,266 @@
+"""A heat map in words, and as the small JSON of which the browser builds its table (assets/heat.js). Pure.
+
+744 cells are too many to be components of Dash, each of which the browser mounts, watches and keeps on its own.
+
+The columns that lie over a figure: each a target as tall as the chart, a link where there is a chart below it.
+
+They go out as small JSON, of which assets/columns.js builds them: as components of Dash they would take the browser
+longer than the drawing. They are one stop of the Tab key; the arrow keys walk along them (assets/wattfall.js).
+
+Tables of numbers, as the small JSON of which the browser builds them once they are opened. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+import orjson
+from dash import html
+from dash.development.base_component import Component
+
+from dashboard.charts import heat, sentences
+from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
+from dashboard.charts.figures import MARGIN
+from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
+from dashboard.text import words
+from dashboard.text.language import Language, text
+
+SPAN = 4  # hours that stand for the busiest time of a day
+NIGHT = range(6)
+EVEN = 1.2  # times their share by the clock: from here on the busiest hours are worth a word
+_EVERY = 3  # hours between those that are named beside the grid
+
+
+def heat_grid(chart: HeatMap, lang: Language) -> str:
+    """JSON of `hours` (name, tick), `days` (name, tick, whether a week begins, address) and `rows` of cells, and words.
+
+    A cell is its classes and its words; a day without an address has nothing to open.
+    """
+    content = {
+        "caption": lang.say("Hours by days, {period}", period=words.period_name("month", chart.view.period, lang)),
+        "corner": lang.say("Hour"),
+        "open": lang.say("Open ›"),
+        "hours": [[_hour(hour), f"{hour:02d}" if hour % _EVERY == 0 else ""] for hour in range(HOURS)],
+        "days": [_day(chart, place, lang) for place in range(len(chart.days))],
+        "rows": [
+            [[_look(chart, column[hour]), _said(chart, column[hour], lang)] for column in chart.columns]
+            for hour in range(HOURS)
+        ],
+    }
+    return orjson.dumps(content).decode()
+
+
+def habits(chart: HeatMap, lang: Language) -> str:
+    """When this home uses most: `Mostly between 17:00 and 21:00 (34 %) · nights, 00:00–06:00, take 22 %`."""
+    is_money = bool(chart.measure.currency)
+    said = []
+    if found := heat.busiest(chart, span=SPAN):
+        most = (
+            text("Dearest between {start} and {end} ({share})")
+            if is_money
+            else text("Mostly between {start} and {end} ({share})")
+        )
+        nights = text("nights, {hours}, cost {share}") if is_money else text("nights, {hours}, take {share}")
+        is_even = found[1] < EVEN * SPAN / HOURS
+        said.append(_span(text("Spread evenly over the day") if is_even else most, found, lang))
+        hours = f"{_clock(NIGHT.start)}–{_clock(NIGHT.stop)}"
+        said.append(lang.say(nights, hours=hours, share=_percent(heat.share_of(chart, NIGHT), lang)))
+    if given := heat.busiest(chart, gives=True, span=SPAN) if chart.has_export else None:
+        earns = (
+            text("earns most between {start} and {end}") if is_money else text("exports most between {start} and {end}")
+        )
+        said.append(_span(earns, given, lang))
+    return " · ".join(said)
+
+
+def _span(wording: str, found: tuple[int, float], lang: Language) -> str:
+    start, share = found
+    return lang.say(wording, start=_clock(start), end=_clock(start + SPAN), share=_percent(share, lang))
+
+
+def legend(chart: HeatMap, lang: Language) -> list[Component]:
+    """The ends of the scale, and the marks that occur."""
+    taken, given = (text("cost"), text("earned")) if chart.measure.currency else (text("imported"), text("exported"))
+    end = str(chart.measure.said(chart.largest, lang))
+    scales = [_scale(lang.say(taken), "ramp", end, lang)]
+    if chart.has_export:
+        scales.append(_scale(lang.say(given), "ramp gives", end, lang))
+    cells = list(chart.cells())
+    marks = {
+        "estimated": (lang.say("estimated"), any(cell.is_estimated for cell in cells)),
+        "data-missing": (lang.say("data missing"), any(cell.is_gap or cell.is_partial for cell in cells)),
+        "never": (lang.say("no such hour"), any(cell.when == NEVER for cell in cells)),
+    }
+    return [*scales, *(html.Li(word, className=name) for name, (word, is_shown) in marks.items() if is_shown)]
+
+
+def _scale(word: str, ramp: str, end: str, lang: Language) -> Component:
+    return html.Li(
+        [f"{word} ", html.Small(lang.number(0)), html.Span(className=ramp), html.Small(end)], className="scale"
+    )
+
+
+def _day(chart: HeatMap, place: int, lang: Language) -> list[object]:
+    day = chart.days[place]
+    moment = words.moment("day", day)
+    is_open = any(cell.when not in (FUTURE, BEFORE, NEVER) for cell in chart.columns[place])
+    address = chart.view.to("day", day).to_url() if is_open else ""
+    begins_week = moment.weekday() == lang.first_weekday
+    return [lang.date(moment, words.WEEKDAY_AND_DATE), str(moment.day), int(begins_week), address]
+
+
+def _look(chart: HeatMap, cell: Cell) -> str:
+    """The classes of a cell: `i0`..`i12` taken, `e1`..`e12` given; `q` estimated, `p` partial, `g` gap, `n` never."""
+    if cell.when in (FUTURE, BEFORE):
+        return ""
+    if cell.when == NEVER:
+        return "n"
+    if cell.part.is_empty:
+        return "g" if cell.missing_s else ""
+    gives, step = chart.step(cell)
+    marks = (" q" if cell.is_estimated else "") + (" p" if cell.is_partial else "")
+    return f"{'e' if gives else 'i'}{min(step, STEPS)}{marks}"
+
+
+def _said(chart: HeatMap, cell: Cell, lang: Language) -> str:
+    """A cell in words; the names of its hour and day stand beside and above it."""
+    if cell.when == NEVER:
+        return lang.say("no such hour: the clocks went forward")
+    if cell.when == FUTURE:
+        return lang.say("still to come")
+    if cell.when == BEFORE:
+        return lang.say("before the first reading")
+    notes = sentences.notes(cell.part, cell.missing_s, lang)
+    amounts = _runs(chart, cell, lang) or sentences.amounts(chart.measure, cell.part, lang)
+    return " · ".join([*amounts, *notes])
+
+
+def _runs(chart: HeatMap, cell: Cell, lang: Language) -> list[str]:
+    """An hour that came twice, each time by itself: `0.42 kWh BST · 0.40 kWh GMT`."""
+    said = []
+    for zone, seconds, part in cell.runs:
+        amounts = sentences.amounts(chart.measure, part, lang)
+        length = "" if seconds == 3600 else f" ({words.duration(seconds, lang)})"
+        if amounts:
+            said.append(f"{lang.say(' and ').join(amounts)} {zone}{length}")
+    return said
+
+
+def _hour(hour: int) -> str:
+    return f"{_clock(hour)}–{_clock(hour + 1)}"
+
+
+def _clock(hour: int) -> str:
+    return f"{hour % HOURS:02d}:00"
+
+
+def _percent(share: float, lang: Language) -> str:
+    return f"{lang.number(round(share * 100))} %"
+
+
+# columns
+
+EDGES = {side: f"{MARGIN[side[0]]}px" for side in ("left", "right", "top", "bottom")}
+
+
+def column_cells(chart: Chart, lang: Language) -> str:
+    """JSON of the words `open` and `missing`, the `period`, and `cells`: one a column, over the plot within EDGES.
+
+    A cell has its `name`, the `tick` and the `note` under the axis, its classes (`look`, and `side` of its card), the
+    lines that are `said` of it, where it leads (`href`), and over how many columns a gap begins with it (`gap`).
+    """
+    runs = _gap_runs(chart)
+    content = {
+        "open": lang.say("Open ›"),
+        "missing": lang.say("no data"),
+        "period": chart.view.path,
+        "cells": [_cell(chart, place, runs.get(place, 0), lang) for place in range(len(chart.columns))],
+    }
+    return orjson.dumps(content).decode()
+
+
+def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
+    column = chart.columns[place]
+    is_told = column.is_told or bool(chart.prices)
+    content = {
+        "name": column.label.name,
+        "tick": column.label.tick,
+        "note": column.label.note,
+        "look": " ".join([*(["now"] if column.when == NOW else []), *(["major"] if column.label.is_major else [])]),
+        "side": _side(place, len(chart.columns)),
+        "said": sentences.column_lines(place, chart, lang) if is_told else [],
+        "href": column.below.to_url() if column.below else "",
+        "gap": gap,
+    }
+    return {name: value for name, value in content.items() if value}
+
+
+def _gap_runs(chart: Chart) -> dict[int, int]:
+    """How many gaps in a row begin at a position."""
+    runs: dict[int, int] = {}
+    for is_gap, run in groupby(range(len(chart.columns)), key=lambda position: chart.columns[position].is_gap):
+        if is_gap:
+            places = list(run)
+            runs[places[0]] = len(places)
+    return runs
+
+
+def _side(position: int, count: int) -> str:
+    """The card opens towards the middle, so that no screen cuts it off; in the middle a phone has it above."""
+    middle = " middle" if count <= position * 3 < 2 * count else ""
+    return ("opens-right" if position * 2 < count else "opens-left") + middle
+
+
+# numbers
+
+Row = tuple[str, str | None, Sequence[str]]  # its name, where that leads, and its numbers
+
+
+def number_table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
+    """A table for assets/columns.js: JSON of `caption`, `heads` and `rows`."""
+    return orjson.dumps({"caption": caption, "heads": heads, "rows": list(rows)}).decode()
+
+
+def of_chart(chart: Chart, lang: Language) -> str:
+    """The numbers of a chart, to be read exactly: energy, and what it costs where that is known."""
+    fields = _fields(chart, lang)
+    rows = (
+        (column.label.name, column.below.to_url() if column.below else None, [show(column) for show in fields.values()])
+        for column in chart.columns
+        if column.is_told
+    )
+    return number_table(lang.say("Numbers of {period}", period=chart.name), list(fields), rows)
+
+
+def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
+    """The columns of the table: what stands at the top of each, and what it says of one part."""
+    fields: dict[str, Callable[[Column], str]] = {
+        lang.say("Imported, kWh"): lambda column: _exact(column.part.import_wh, lang)
+    }
+    if chart.total.export_wh:
+        fields[lang.say("Exported, kWh")] = lambda column: _exact(column.part.export_wh, lang)
+    if chart.currency:
+        money = Measure(chart.currency, chart.view.has_charge)
+        fields[lang.say("Cost")] = lambda column: _money(money.gross(column.part), chart.currency, lang)
+        if chart.total.cost.export_earnings:
+            fields[lang.say("Earned")] = lambda column: _money(money.down(column.part), chart.currency, lang)
+    if chart.other:
+        name = f"{chart.other.name}, {chart.measure.unit(lang)}"
+        fields[name] = lambda column: _amount(chart, column, lang)
+    if any(sentences.notes(column.part, column.missing_s, lang) for column in chart.columns if column.is_told):
+        fields[lang.say("Remarks")] = lambda column: " · ".join(sentences.notes(column.part, column.missing_s, lang))
+    return fields
+
+
+def _exact(wh: int | None, lang: Language) -> str:
+    return "–" if wh is None else lang.number(Decimal(wh) / 1000, 3)
+
+
+def _money(units: int | None, currency: str, lang: Language) -> str:
+    return "–" if units is None else lang.money(units, currency)
+
+
+def _amount(chart: Chart, column: Column, lang: Language) -> str:
+    amount = chart.measure.gross(column.other)
+    return _money(amount, chart.currency, lang) if chart.measure.currency else _exact(amount, lang)
