@@ -16,13 +16,13 @@ from dashboard.charts.view import View
 from dashboard.pages.account import account_page
 from dashboard.pages.household import downloads, slots
 from dashboard.pages.household.page import INDEX, layout
-from dashboard.pages.household.page_callbacks import live, screen
+from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages as desk
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
 from dashboard.web import ingest_endpoint, responses
 from dashboard.web.cache import open_cache
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, requested, secure
 
 POLL_MS = 10_000  # a reading comes every 10 s
@@ -51,12 +51,12 @@ def create_app(
     )
     app.layout = lambda: layout(poll_ms, requested())
     account_page.install(app.server, settings, store, Passwords())
-    data = Data(store, open_cache(app.server, settings.cache), clock)
-    register(app, data)
-    downloads.register(app.server, data)
-    tariff_page.register(app.server, data, store)
-    desk.register(app.server, data, store)
-    ingest_endpoint.register(app.server, ingest_endpoint.Door(store, settings.timezone))
+    data = CachedReads(store, open_cache(app.server, settings.cache), clock)
+    add_callbacks(app, data)
+    downloads.add_routes(app.server, data)
+    tariff_page.add_routes(app.server, data, store)
+    desk.add_routes(app.server, data, store)
+    ingest_endpoint.add_routes(app.server, ingest_endpoint.IngestEndpoint(store, settings.timezone))
     responses.serve(app.server)
     compress(app.server)  # after the headers: the last to be registered is the first to run
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
@@ -73,7 +73,7 @@ class _App(Dash):
         return page.replace('lang="en-GB"', f'lang="{requested().code}"', 1)
 
 
-def register(app: Dash, data: Data) -> None:
+def add_callbacks(app: Dash, data: CachedReads) -> None:
     """The callbacks: the page at each address and now and then, the power every few seconds."""
 
     @app.callback(
@@ -83,11 +83,11 @@ def register(app: Dash, data: Data) -> None:
     )
     def show(path: object, search: object, _refresh: object, version: object) -> list[object]:
         lang = requested()
-        return slots.in_order(screen(data, viewer(), View.from_url(path, search), version, lang), slots.PAGE)
+        return slots.in_order(show_page(data, viewer(), View.from_url(path, search), version, lang), slots.PAGE)
 
     @app.callback(slots.outputs(slots.LIVE), Input("tick", "data"), State("url", "pathname"), State("known", "data"))
     def poll(tick: object, path: object, known: object) -> list[object]:
-        return slots.in_order(live(data, viewer(), View.from_url(path), tick, known, requested()), slots.LIVE)
+        return slots.in_order(show_live(data, viewer(), View.from_url(path), tick, known, requested()), slots.LIVE)
 
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data")

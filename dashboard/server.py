@@ -97,10 +97,12 @@ def serve_ingest(settings: Settings, host: str) -> None:
     _serve(build, settings, host, "wattfall ingest-server")
 
 
-def create_ingest_server(store: Store, default_zone: str, door: ingest_endpoint.Door | None = None) -> Flask:
+def create_ingest_server(
+    store: Store, default_zone: str, endpoint: ingest_endpoint.IngestEndpoint | None = None
+) -> Flask:
     """A server that takes in readings, and says that it is well."""
     server = Flask("ingest", static_folder=None)
-    ingest_endpoint.register(server, door or ingest_endpoint.Door(store, default_zone))
+    ingest_endpoint.add_routes(server, endpoint or ingest_endpoint.IngestEndpoint(store, default_zone))
     server.add_url_rule("/health", "health", lambda: "OK")
     return server
 

@@ -57,7 +57,7 @@ class Plan:
     is_edge: bool = False  # batched by the half hour at the device, without a live state in between
 
 
-class Row(NamedTuple):
+class CostRow(NamedTuple):
     """What one step costs at one place, a month."""
 
     step: str
@@ -68,7 +68,7 @@ class Row(NamedTuple):
     dollars: float
 
 
-def rows(plan: Plan) -> list[Row]:
+def rows(plan: Plan) -> list[CostRow]:
     """Every step, the tables first."""
     batches = _batches(plan)
     live = _table("live", "live", plan, MONTH_S / plan.interval_s, live_size(), device_reads())
@@ -83,15 +83,15 @@ def rows(plan: Plan) -> list[Row]:
     return [*steps, _storage(plan), _incoming(plan), _stream(plan), _functions(plan, steps)]
 
 
-def total(some: Iterable[Row], name: str, devices: int = 1) -> Row:
+def total(some: Iterable[CostRow], name: str, devices: int = 1) -> CostRow:
     """The sum of rows, for one device where `devices` says of how many they are; requests differ too much to add up."""
     figures = list(some)
     writes = sum(row.write_units for row in figures) / devices
     reads = sum(row.read_units for row in figures) / devices
-    return Row(name, "", 0, writes, reads, sum(row.dollars for row in figures) / devices)
+    return CostRow(name, "", 0, writes, reads, sum(row.dollars for row in figures) / devices)
 
 
-def is_table(row: Row) -> bool:
+def is_table(row: CostRow) -> bool:
     """Whether a row is of DynamoDB."""
     return row.write_units > 0 or row.place == "storage"
 
@@ -151,13 +151,13 @@ def _updates(plan: Plan, window_s: int) -> float:
 # rows
 
 
-def _table(step: str, table: str, plan: Plan, writes: float, size: int, reads: float) -> Row:
+def _table(step: str, table: str, plan: Plan, writes: float, size: int, reads: float) -> CostRow:
     """A step that writes one item each time, and reads `reads` units for it."""
     requests = writes * plan.devices
     return _priced(step, table, requests, requests * write_units(size), requests * reads)
 
 
-def _readings(plan: Plan) -> Row:
+def _readings(plan: Plan) -> CostRow:
     """Half hours, which grow with every batch: each write is of the whole item as it is by then."""
     in_half_hour = max(1, HALF_HOUR // plan.interval_s)
     writes = max(1, round(HALF_HOUR * _batches(plan) / MONTH_S))
@@ -185,15 +185,15 @@ def _document_reads(child_size: int) -> float:
     return _twice(device_size()) + _twice(child_size) + read_units(month_size(), is_consistent=False)
 
 
-def _storage(plan: Plan) -> Row:
+def _storage(plan: Plan) -> CostRow:
     """What a fleet has stored after a year."""
     half_hours = RETENTION_DAYS * DAY_S / HALF_HOUR * (block_size(HALF_HOUR // plan.interval_s) + ITEM_OVERHEAD)
     documents = 365 * (day_size() + ITEM_OVERHEAD) + 12 * (month_size() + ITEM_OVERHEAD)
     dollars = plan.devices * (half_hours + documents) / 2**30 * PRICES["GB-month"]
-    return Row("kept after a year", "storage", 0, 0, 0, dollars)
+    return CostRow("kept after a year", "storage", 0, 0, 0, dollars)
 
 
-def _incoming(plan: Plan) -> Row:
+def _incoming(plan: Plan) -> CostRow:
     """IoT Core: a rule for every 5 KB, with an action to the stream and one to the live state."""
     if plan.is_edge:
         messages, size, actions = MONTH_S / HALF_HOUR, HALF_HOUR // plan.interval_s * BATCHED, 1
@@ -202,13 +202,13 @@ def _incoming(plan: Plan) -> Row:
     metered = messages * ceil(size / 5120) * plan.devices
     dollars = metered * (PRICES["rule"] + actions * PRICES["action"])
     dollars += plan.devices * MONTH_S / 60 * PRICES["minute"]
-    return Row("come in", "IoT Core", messages * plan.devices, 0, 0, dollars)
+    return CostRow("come in", "IoT Core", messages * plan.devices, 0, 0, dollars)
 
 
-def _stream(plan: Plan) -> Row:
+def _stream(plan: Plan) -> CostRow:
     records = plan.devices * MONTH_S / (HALF_HOUR if plan.is_edge else plan.interval_s)
     dollars = shards(plan) * MONTH_S / 3600 * PRICES["shard-hour"] + records * PRICES["put unit"]
-    return Row("coalesce", "Kinesis", records, 0, 0, dollars)
+    return CostRow("coalesce", "Kinesis", records, 0, 0, dollars)
 
 
 def shards(plan: Plan) -> int:
@@ -218,7 +218,7 @@ def shards(plan: Plan) -> int:
     return max(1, ceil(plan.devices * max(plan.window_s, plan.interval_s) / plan.interval_s / BATCH))
 
 
-def _functions(plan: Plan, steps: Iterable[Row]) -> Row:
+def _functions(plan: Plan, steps: Iterable[CostRow]) -> CostRow:
     """Lambda: an invocation for each reading's live state, and for each shard's window; time for each call."""
     invocations, calls = 0.0, 0.0
     for row in steps:
@@ -230,9 +230,9 @@ def _functions(plan: Plan, steps: Iterable[Row]) -> Row:
             window = {"ingest": plan.window_s, "days": WATERFALL_WINDOW_S}.get(row.step, HIGHER_WINDOW_S)
             invocations += min(row.requests, parallel * MONTH_S / max(window, 1))
     dollars = invocations * PRICES["invocation"] + calls * CALL_S * MEMORY_GB * PRICES["GB-second"]
-    return Row("carry", "Lambda", invocations, 0, 0, dollars)
+    return CostRow("carry", "Lambda", invocations, 0, 0, dollars)
 
 
-def _priced(step: str, table: str, requests: float, writes: float, reads: float) -> Row:
+def _priced(step: str, table: str, requests: float, writes: float, reads: float) -> CostRow:
     dollars = writes * PRICES["write unit"] + reads * PRICES["read unit"]
-    return Row(step, table, requests, writes, reads, dollars)
+    return CostRow(step, table, requests, writes, reads, dollars)

@@ -44,14 +44,14 @@ from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import TABLE_OF, changed_key
 from aggregator.store.port import Change
 from aggregator.support.fleet import take_census
-from aggregator.waterfall.levels import LEVELS, Level, carry
+from aggregator.waterfall.levels import LEVELS, Level, propagate
 
 SECONDS = 20  # for any one call
 
 
 def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no types
     """A boto3 client, as the standard AWS chain and variables have it, but for `options`."""
-    import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the other door to AWS, opened only where needed
+    import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the other client to AWS, opened only where needed
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
 
     config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"mode": "standard", "max_attempts": 5})
@@ -124,7 +124,7 @@ class Functions:
 
     store: Store
     timezone: str  # of a device that registers itself
-    put_aside: Callable[[Sequence[DeadLetter]], None]
+    quarantine: Callable[[Sequence[DeadLetter]], None]
     clock: Callable[[], float] = time.time
 
     def live(self, event: Record) -> None:
@@ -165,7 +165,7 @@ class Functions:
     def _keep_refused(self, batch: refusals.Batch, now: int) -> None:
         """For the support desk; the dead letters have it too, so that the batch need not come again for it."""
         try:
-            refusals.keep(self.store, batch, now)
+            refusals.keep_refusals(self.store, batch, now)
         except (StoreAway, StoreUnusable) as error:
             log.warning("%s; what was refused is only among the dead letters", error)
 
@@ -179,8 +179,8 @@ class Functions:
         items = [_item(level, record, change) for record, change in changes if change]
 
         def step(group: Sequence[Item]) -> None:
-            with self.store.round():
-                carry(self.store, level, [item.content for item in group])
+            with self.store.transaction():
+                propagate(self.store, level, [item.content for item in group])
 
         return self._answer(items, step, [])
 
@@ -197,7 +197,7 @@ class Functions:
                 log.warning("%s; to be tried again from %s", error, group[0].sequence)
                 failures = [{"itemIdentifier": group[0].sequence}]
                 break
-        self.put_aside(letters)
+        self.quarantine(letters)
         return {"batchItemFailures": failures}
 
 

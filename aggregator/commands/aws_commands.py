@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aggregator.aws.costs import PRICES_OF, REGION, Plan, Row, is_table, rows, shards, total
+from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, rows, shards, total
 from aggregator.aws.deployment import build
 from aggregator.commands.console import aligned
 from aggregator.core.errors import ConfigurationError
@@ -18,7 +18,7 @@ from aggregator.settings import Settings
 from aggregator.store.dynamodb.tables import read_url
 
 if TYPE_CHECKING:
-    from aggregator.store.dynamodb.dynamo_client import AwsDoor
+    from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 
 
 @click.group("tables")
@@ -31,11 +31,11 @@ def _with_url(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
-def _door(url: str) -> "tuple[AwsDoor, str]":
-    from aggregator.store.dynamodb.dynamo_client import AwsDoor  # boto3 takes a while to load
+def _client(url: str) -> "tuple[AwsDynamoClient, str]":
+    from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient  # boto3 takes a while to load
 
     address = read_url(url)
-    return AwsDoor(address.region), address.prefix
+    return AwsDynamoClient(address.region), address.prefix
 
 
 @tables_group.command("create")
@@ -45,13 +45,13 @@ def create(settings: Settings, url: str | None) -> None:
     """Make the tables that are missing; those that are there stay as they are, and their devices can be found."""
     from aggregator.store.dynamodb.tables import create_tables, index_devices
 
-    door, prefix = _door(url or settings.store)
+    client, prefix = _client(url or settings.store)
     made = 0
-    for name in create_tables(door, prefix):
+    for name in create_tables(client, prefix):
         made += 1
         click.echo(f"{name} created")
-    click.echo(f"{prefix} in {door.region}: {made} tables created")
-    if count := index_devices(door, prefix):
+    click.echo(f"{prefix} in {client.region}: {made} tables created")
+    if count := index_devices(client, prefix):
         click.echo(f"{count} devices of a former version can be found now")
 
 
@@ -62,7 +62,7 @@ def describe(settings: Settings, url: str | None) -> None:
     """Say what the tables are; exit 1 when one is missing. Counts of items are up to six hours old."""
     from aggregator.store.dynamodb.tables import describe_tables
 
-    for name, summary in describe_tables(*_door(url or settings.store)):
+    for name, summary in describe_tables(*_client(url or settings.store)):
         click.echo(f"{name}\t{summary}")
 
 
@@ -74,11 +74,11 @@ def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
     """Remove the tables, with every reading and every chart."""
     from aggregator.store.dynamodb.tables import delete_tables
 
-    door, prefix = _door(url or settings.store)
-    question = f"Remove all tables {prefix}-... in {door.region}, with every reading and every chart? Type {prefix}"
+    client, prefix = _client(url or settings.store)
+    question = f"Remove all tables {prefix}-... in {client.region}, with every reading and every chart? Type {prefix}"
     if not yes and click.prompt(question, default="", show_default=False) != prefix:
         raise ConfigurationError("nothing was removed")
-    for name in delete_tables(door, prefix):
+    for name in delete_tables(client, prefix):
         click.echo(f"{name} removed")
 
 
@@ -120,7 +120,7 @@ def costs_command(devices: int, interval: int, window: int, edge: bool, is_json:
     click.echo(f"A month of 30 days in {REGION}, on demand, prices of {PRICES_OF}; shards of Kinesis: {shards(plan)}")
 
 
-def table(found: list[Row], sums: list[Row]) -> str:
+def table(found: list[CostRow], sums: list[CostRow]) -> str:
     """Rows and their sums for people."""
     header = ("step", "at", "requests", "write units", "read units", "dollars")
     top, *lines = aligned([header, *map(_line, (*found, *sums))], texts=2)
@@ -128,7 +128,7 @@ def table(found: list[Row], sums: list[Row]) -> str:
     return "\n".join([top, rule, *lines[: len(found)], rule, *lines[len(found) :]])
 
 
-def _line(row: Row) -> tuple[str, ...]:
+def _line(row: CostRow) -> tuple[str, ...]:
     figures = (f"{figure:,.0f}" if figure else "" for figure in (row.requests, row.write_units, row.read_units))
     return (row.step, row.place, *figures, _dollars(row.dollars))
 

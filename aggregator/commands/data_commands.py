@@ -24,8 +24,8 @@ from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.intake.imports.import_file import FORMATS, Asked, Progress
-from aggregator.intake.imports.importing import Bar, Report, import_file, summary
+from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
+from aggregator.intake.imports.importing import Bar, ImportReport, import_file, summary
 from aggregator.intake.imports.row_times import interval_of
 from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import Outcome, chunks, ingest_lines
@@ -72,7 +72,7 @@ def import_command(
     with closing(opened(settings, store_url)) as store, path.open("rb") as stream, _stopping() as stop:
         device = store.device(check_id(device_id))
         zone = periods.check_timezone(timezone or (device.timezone if device else settings.timezone))
-        asked = Asked(
+        asked = ImportOptions(
             device_id,
             format_name,
             zone,
@@ -86,7 +86,7 @@ def import_command(
     sys.exit(0 if report.accepted or report.known else 1)
 
 
-def _say(report: Report, zone: str, *, is_dry: bool) -> None:
+def _say(report: ImportReport, zone: str, *, is_dry: bool) -> None:
     for line in report.refused_lines():
         click.echo(line, err=True)
     for line in summary(report, zone, is_dry=is_dry):

@@ -21,8 +21,8 @@ from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
 from aggregator.demo.feed import check_is_demo, fill, run_simulator
 from aggregator.demo.simulator import households
-from aggregator.intake.edge.edge import Edge, Report
-from aggregator.intake.edge.ingest_client import HttpUplink
+from aggregator.intake.edge.edge import Edge, TrafficReport
+from aggregator.intake.edge.ingest_client import HttpIngestClient
 from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import Origin
@@ -118,10 +118,10 @@ def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: 
     """Keep readings here, and send each half hour at once; runs at the home or a gateway, with WATTFALL_TOKEN."""
     log_to_stderr()
     folder = data or user_data_path("wattfall", appauthor=False) / "edge"
-    uplink = HttpUplink(server, settings.token)
+    uplink = HttpIngestClient(server, settings.token)
     with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
         edge = Edge(store, uplink, live_s)
-        report, stop = Report(edge, uplink.sent), until_stopped()
+        report, stop = TrafficReport(edge, uplink.sent), until_stopped()
         if broker["broker_url"] == "-":
             run_edge(edge, report, Lines(edge, broker["format_name"] or "json", settings.timezone).take_in, stop)
             return
@@ -134,7 +134,7 @@ def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: 
             run_edge(edge, report, feed.take_in, stop)
 
 
-def run_edge(edge: Edge, report: Report, take_in: TakeIn, stop: threading.Event) -> None:
+def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading.Event) -> None:
     """Take in and send until stopped, or until no more can come and all that is due has gone."""
     is_over, pause = False, LOOK_S
     while not stop.is_set():
@@ -176,7 +176,7 @@ class Lines:
             if messages is None:
                 return None
             self._held = messages
-        device_id = self._edge.uplink.device_id
+        device_id = self._edge.client.device_id
         origin = Origin(device_id, int(time.time()), self._zone, lag_s=LAG_S)
         self._edge.keep([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
         count, self._held = len(self._held), []

@@ -15,13 +15,13 @@ from aggregator.commands.console import known, opened, with_days, with_store
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import REASONS, check_instant
-from aggregator.core.registers import read_marks
+from aggregator.core.registers import parse_overrides
 from aggregator.intake.refusals import UNKNOWN, matching, refused
 from aggregator.settings import Settings
 from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Who
 from aggregator.support.bundle import file_name, plain
-from aggregator.support.diagnostics import evidence
+from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
 
 with_json = click.option("--json", "is_json", is_flag=True, help="As JSON.")
@@ -110,7 +110,7 @@ def refused_command(
 def inspect_command(settings: Settings, device_id: str, store_url: str | None) -> None:
     """What is known of a device, as JSON: whether it sends, its signal, its gaps, whether its charts are right."""
     store = opened(settings, store_url)
-    found = plain(evidence(store, known(store, device_id), int(time.time())))
+    found = plain(diagnose(store, known(store, device_id), int(time.time())))
     click.echo(json.dumps({name: value for name, value in found.items() if name != "device"}))
 
 
@@ -147,8 +147,8 @@ def exchange_command(
     else:
         changed = actions.mark_exchange(store, operator(), device, instant, reason, now, is_exchange=not is_not)
     drain(store)
-    marks = read_marks(changed.marks)
-    said = [f"{iso_utc(one.at)} {'exchanged' if one.is_exchange else 'not exchanged'}" for one in marks]
+    exchange_overrides = parse_overrides(changed.exchange_overrides)
+    said = [f"{iso_utc(one.at)} {'exchanged' if one.is_exchange else 'not exchanged'}" for one in exchange_overrides]
     click.echo(f"{device_id}: {', '.join(said) or 'nothing is marked'}")
 
 

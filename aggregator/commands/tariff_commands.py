@@ -14,7 +14,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import cost_json, money_text
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY
 from aggregator.settings import Settings
-from aggregator.tariffs.prices import Report, parse_prices
+from aggregator.tariffs.prices import PriceReport, parse_prices
 from aggregator.tariffs.rates import Series, compare
 from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
 from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, tariff_of
@@ -96,7 +96,7 @@ def tariff_import(
     click.echo(f"{device_id}: {count} days priced again")
 
 
-def report_lines(report: Report, tariff: Tariff | None) -> Iterable[str]:
+def report_lines(report: PriceReport, tariff: Tariff | None) -> Iterable[str]:
     """What a price file held, for people."""
     currency = tariff.currency if tariff else ""
     start, end = map(periods.iso_utc, report.span)

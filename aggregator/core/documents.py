@@ -101,7 +101,7 @@ class Device:
     serial: str = ""  # of the device that sends
     meter_point: str = ""  # number of the meter point, 13 digits in Great Britain
     postcode: str = ""
-    marks: str = ""  # what people know of exchanges of its meter, see `marks`
+    exchange_overrides: str = ""  # what people know of exchanges of its meter, see `registers.parse_overrides`
 
     @property
     def labels(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ or faster than its maximum power) is decided by what follows, see `segments`.
 
 The answer depends on a bounded neighbourhood: once a register has run on for DECIDE_S and two readings, it no longer
 matters what came before (`anchor_before`). The waterfall uses that to recompute no more than a change can touch.
-What people have said about an exchange (`marks`) goes before what the readings look like.
+What people have said about an exchange (`exchange_overrides`) goes before what the readings look like.
 
 Energy from power, where there is no register: a power is held to the next reading, for MAX_GAP_S at most. Pure.
 """
@@ -22,7 +22,15 @@ from typing import NamedTuple
 from aggregator.core.documents import EMPTY, Part
 from aggregator.core.periods import Window
 from aggregator.core.readings import Reading
-from aggregator.core.registers import CHANNELS, MAX_GAP_S, Marks, Register, interpolated, register, segments
+from aggregator.core.registers import (
+    CHANNELS,
+    MAX_GAP_S,
+    ExchangeOverrides,
+    Register,
+    interpolated,
+    register_of,
+    segments,
+)
 
 
 class WattSeconds(NamedTuple):
@@ -102,7 +110,7 @@ def half_hour_parts(
     edges: Sequence[int],
     max_power_w: int,
     unusable: Collection[Window] = (),
-    marks: Marks = (),
+    exchange_overrides: ExchangeOverrides = (),
 ) -> list[Part]:
     """The energy between each two neighbouring `edges`, from readings in order of time, one an instant.
 
@@ -114,7 +122,7 @@ def half_hour_parts(
     for channel in CHANNELS:
         pieces = [
             piece
-            for whole in segments(register(readings, channel, marks), max_power_w)
+            for whole in segments(register_of(readings, channel, exchange_overrides), max_power_w)
             for piece in _without(whole, unusable)
         ]
         spans += [(piece.ats[0], piece.ats[-1]) for piece in pieces]
@@ -125,9 +133,11 @@ def half_hour_parts(
     return parts
 
 
-def gaps(readings: Sequence[Reading], max_power_w: int, marks: Marks = ()) -> list[set[Window]]:
+def gaps(
+    readings: Sequence[Reading], max_power_w: int, exchange_overrides: ExchangeOverrides = ()
+) -> list[set[Window]]:
     """The times between two believed readings that are longer than MAX_GAP_S, of each register that has readings."""
-    registers = [segments(register(readings, channel, marks), max_power_w) for channel in CHANNELS]
+    registers = [segments(register_of(readings, channel, exchange_overrides), max_power_w) for channel in CHANNELS]
     return [
         {Window(*pair) for piece in pieces for pair in pairwise(piece.ats) if pair[1] - pair[0] > MAX_GAP_S}
         for pieces in registers

@@ -10,31 +10,31 @@ from typing import NamedTuple
 from aggregator.core.readings import Reading
 
 
-class Mark(NamedTuple):
+class ExchangeOverride(NamedTuple):
     """What people know about an instant."""
 
     at: int  # UTC seconds
     is_exchange: bool
 
 
-Marks = tuple[Mark, ...]
+ExchangeOverrides = tuple[ExchangeOverride, ...]
 
 
 @lru_cache(maxsize=4096)
-def read_marks(text: str) -> Marks:
+def parse_overrides(text: str) -> ExchangeOverrides:
     """Marks from their text."""
-    return tuple(Mark(int(word[:-1]), word[-1] == "+") for word in text.split())
+    return tuple(ExchangeOverride(int(word[:-1]), word[-1] == "+") for word in text.split())
 
 
-def marks_text(marks: Marks) -> str:
+def overrides_text(exchange_overrides: ExchangeOverrides) -> str:
     """Marks as text, one an instant."""
-    of_instant = dict(marks)
+    of_instant = dict(exchange_overrides)
     return " ".join(f"{at}{'+' if of_instant[at] else '-'}" for at in sorted(of_instant))
 
 
-def marked_between(marks: Marks, before: int, after: int) -> bool | None:
+def overridden_between(exchange_overrides: ExchangeOverrides, before: int, after: int) -> bool | None:
     """Whether the meter was exchanged between two readings: True, False, or None where nobody said."""
-    said = [mark.is_exchange for mark in marks if before < mark.at <= after]
+    said = [mark.is_exchange for mark in exchange_overrides if before < mark.at <= after]
     return any(said) if said else None
 
 
@@ -73,17 +73,17 @@ class Register(NamedTuple):
     ats: Sequence[int]  # UTC seconds
     whs: Sequence[int]  # Wh
     meters: Sequence[str | None]
-    marks: Marks = ()
+    exchange_overrides: ExchangeOverrides = ()
 
 
-def register(readings: Sequence[Reading], channel: str, marks: Marks = ()) -> Register:
+def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: ExchangeOverrides = ()) -> Register:
     """The readings that have a value for a channel, with what people have said about its meter."""
     value = _VALUE[channel]
     whs = list(map(value, readings))
     if None in whs:
         readings = [reading for reading in readings if value(reading) is not None]
         whs = list(map(value, readings))
-    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], marks)
+    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], exchange_overrides)
 
 
 def register_at(piece: Register, at: int) -> int:
@@ -174,7 +174,7 @@ def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tupl
     is_known = strange + DECIDE_READINGS < len(ats) and ats[-1] >= ats[strange] + DECIDE_S
     if is_known or _is_other_meter(points, good, strange):
         goes_on = all(
-            _follows(points, position - 1, position, max_power_w) or _marked(points, position - 1, position)
+            _follows(points, position - 1, position, max_power_w) or _overridden(points, position - 1, position)
             for position in following
         )
         return (strange, True) if goes_on else (strange + 1, False)
@@ -182,7 +182,7 @@ def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tupl
 
 
 def _is_other_meter(points: Register, one: int, other: int) -> bool:
-    marked = _marked(points, one, other)
+    marked = _overridden(points, one, other)
     if marked is not None:
         return marked
     before, after = points.meters[one], points.meters[other]
@@ -193,18 +193,22 @@ def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
     """Whether one meter can have shown these two values; 1 Wh of the rise may be its own rounding."""
     rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
     is_possible = rise >= 0 and seconds <= LONGEST_S and not _is_other_meter(points, one, other)
-    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _marked(points, one, other) is False)
+    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _overridden(points, one, other) is False)
 
 
-def _marked(points: Register, one: int, other: int) -> bool | None:
+def _overridden(points: Register, one: int, other: int) -> bool | None:
     """Whether people have said that the meter was exchanged between two readings."""
-    return marked_between(points.marks, points.ats[one], points.ats[other]) if points.marks else None
+    return (
+        overridden_between(points.exchange_overrides, points.ats[one], points.ats[other])
+        if points.exchange_overrides
+        else None
+    )
 
 
 def _runs_on(points: Register, max_power_w: int) -> bool:
     """Every step is a plain one; the common case, without a Python loop."""
-    ats, whs, meters, marks = points
-    if marks and marked_between(marks, ats[0], ats[-1]):
+    ats, whs, meters, exchange_overrides = points
+    if exchange_overrides and overridden_between(exchange_overrides, ats[0], ats[-1]):
         return False
     if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
         return False

@@ -85,14 +85,6 @@ Strength = Literal["good", "fair", "weak"]
 # for a door that is shut. LQI goes from 0 to 255 and is no percentage. How it is measured is each maker's own; these
 # limits are those of Schneider Electric's guide to its Zigbee gateways. The figures stand beside the word at the desk.
 WEAK_DBM, FAIR_DBM = -85, -75
-
-
-# -85 dBm is what IEEE 802.15.4 asks of a receiver at 2.4 GHz: below it messages are lost; 10 dB above it there is room
-# for a door that is shut. LQI goes from 0 to 255 and is no percentage. How it is measured is each maker's own; these
-# limits are those of Schneider Electric's guide to its Zigbee gateways. The figures stand beside the word at the desk.
-WEAK_DBM, FAIR_DBM = -85, -75
-
-
 WEAK_LQI, FAIR_LQI = 30, 60
 
 

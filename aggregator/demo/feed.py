@@ -225,7 +225,7 @@ def equip(store: Store, home: Household, since: int, now: int) -> None:
     if equipped != device:
         store.put_device(equipped)
     if has_half_hourly_prices(tariff):
-        with store.round():
+        with store.transaction():
             for day in days_between(since, now + 2 * DAY_S):
                 add_prices(store, device, prices_of_day(home.seed, day))
 

@@ -110,7 +110,7 @@ CLOUD_STEP_S = 300
 LATITUDE = math.radians(52)
 
 
-class Run(NamedTuple):
+class ApplianceRun(NamedTuple):
     """A draw of `power_w` W (negative: generation) for `seconds` from `start_s` seconds after local midnight."""
 
     start_s: float
@@ -205,7 +205,7 @@ def generator(household: Household, purpose: str) -> Random:
     return Random(f"{household.seed}/{household.device_id}/{purpose}")  # noqa: S311 - a demo wants numbers that come again
 
 
-def runs(household: Household, day: str) -> Iterator[Run]:
+def runs(household: Household, day: str) -> Iterator[ApplianceRun]:
     """Everything that draws or generates on a local day, in no order; some may run past its end."""
     home, today = _BY_NAME[household.archetype], _circumstances(household, day)
     yield from _background(home, today)
@@ -237,25 +237,25 @@ def _standard_offset(year: int, zone: str) -> int:
     return periods.local(periods.day_start(f"{year}-01-01", zone), zone).offset or 0
 
 
-def _background(home: Archetype, day: Day) -> Iterator[Run]:
+def _background(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
     at = 0.0
     while at < day.length_s:
         seconds = 900 + 1800 * day.chance()
-        yield Run(at, seconds, home.base_w * (0.9 + 0.3 * day.chance()))
+        yield ApplianceRun(at, seconds, home.base_w * (0.9 + 0.3 * day.chance()))
         at += seconds
 
 
-def _fridge(home: Archetype, day: Day) -> Iterator[Run]:
+def _fridge(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
     rest = 2100 + 300 * day.winter  # a warm kitchen makes the compressor work more
     at = -rest * day.chance()
     while at < day.length_s:
         at += rest * (0.8 + 0.4 * day.chance())
         seconds = 1000 * (0.8 + 0.4 * day.chance())
-        yield Run(at, seconds, home.fridge_w * (0.95 + 0.1 * day.chance()))
+        yield ApplianceRun(at, seconds, home.fridge_w * (0.95 + 0.1 * day.chance()))
         at += seconds
 
 
-def _lights(home: Archetype, day: Day) -> Iterator[Run]:
+def _lights(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
     """Lamps and small things: while people are up and in, and more of them while it is dark."""
     up = (7.6 if day.weekend else 6.2) + 0.8 * day.chance()
     out, back = (24.0, 0.0) if day.weekend else (8.2 + day.chance(), 15.5 + 1.5 * day.chance())
@@ -267,11 +267,11 @@ def _lights(home: Archetype, day: Day) -> Iterator[Run]:
         if clock < out or clock > back:
             dark = abs(clock - day.noon_s / 3600) > sunlit_h + 2
             power = home.lights_w * (0.3 + 0.7 * day.chance()) * (1.0 if dark else 0.35)
-            yield Run(day.elapsed(clock * 3600), hours * 3600, power)
+            yield ApplianceRun(day.elapsed(clock * 3600), hours * 3600, power)
         clock += hours
 
 
-def _sun(home: Archetype, day: Day) -> Iterator[Run]:
+def _sun(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
     """Minus what the panels give: the sun's height, under clouds that come and go."""
     tilt = math.radians(-23.44 * day.winter)
     high, wide = math.sin(LATITUDE) * math.sin(tilt), math.cos(LATITUDE) * math.cos(tilt)
@@ -283,10 +283,10 @@ def _sun(home: Archetype, day: Day) -> Iterator[Run]:
         if height > 0.02:
             drift = 0.35 * overcast * (1 - overcast) * 4 * (day.chance() - 0.5)
             clearness = min(1.0, max(0.08, clearness + drift + 0.1 * (1 - overcast - clearness)))
-            yield Run(day.elapsed(clock_s), CLOUD_STEP_S, -home.solar_w * clearness * (height / best) ** 1.15)
+            yield ApplianceRun(day.elapsed(clock_s), CLOUD_STEP_S, -home.solar_w * clearness * (height / best) ** 1.15)
 
 
-def _uses(appliance: Appliance, busy: float, day: Day) -> Iterator[Run]:
+def _uses(appliance: Appliance, busy: float, day: Day) -> Iterator[ApplianceRun]:
     more = busy * max(0.0, 1 + appliance.winter * day.winter)
     for habit in appliance.habits:
         starts = more * (habit.weekend if day.weekend else habit.weekday)
@@ -296,5 +296,5 @@ def _uses(appliance: Appliance, busy: float, day: Day) -> Iterator[Run]:
             stretch = 1 + appliance.spread * (2 * day.chance() - 1)
             strength = 0.95 + 0.1 * day.chance()
             for seconds, power_w in appliance.cycle:
-                yield Run(at, seconds * stretch, power_w * strength)
+                yield ApplianceRun(at, seconds * stretch, power_w * strength)
                 at += seconds * stretch

@@ -11,14 +11,14 @@ begin them anew at UTC midnight, so they are for the support desk to compare, an
 Kept are what is known last of each key, the first status of each UTC hour for KEPT_DAYS, and when each firmware was
 first and last seen. Statuses may come in any order.
 
-| shelf | key | body |
+| collection | key | body |
 |---|---|---|
 | `status/SHARD` | device | the last of each key, when it came in, firmwares |
 | `signal/DEVICE` | UTC day | by hour: instant, RSSI, LQI, joined |
 
 Which devices somebody is looking at, so that those that send half hours show their power only while it is seen.
 
-| shelf | key | body |
+| collection | key | body |
 |---|---|---|
 | `edges` | device | that it sends half hours; `{}` |
 | `watched` | device | that somebody is looking; `{}` |
@@ -54,7 +54,7 @@ class Signal(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownStatus:
     """What is known of a device from its statuses."""
 
     status: Status  # the last that was said of each key; `at` is of the last status
@@ -71,27 +71,27 @@ def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
     for status in statuses:
         of_device.setdefault(status.device_id, []).append(status)
     if of_device:
-        with store.round():  # on SQLite one write to the disk
+        with store.transaction():  # on SQLite one write to the disk
             for device_id, own in of_device.items():
                 own.sort(key=attrgetter("at"))
                 _keep_last(store, device_id, own, now)
                 _keep_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
 
 
-def known(store: Store, device_id: str) -> Known | None:
+def known_status(store: Store, device_id: str) -> KnownStatus | None:
     """What is known of a device; None where it has said nothing."""
     body = store.record(_shard(device_id), device_id)
     return _known(device_id, body) if body else None
 
 
-def signal(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
+def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
     """The hours that have a status from one instant to another (UTC seconds), oldest first."""
     days = store.records(_signal(device_id), day_of(first, "UTC"), day_of(last, "UTC"))
     found = [Signal(*row) for record in days for row in orjson.loads(record.body).values()]
     return sorted(one for one in found if first <= one.at <= last)
 
 
-def of_shard(store: Store, shard: int) -> Iterator[Known]:
+def of_shard(store: Store, shard: int) -> Iterator[KnownStatus]:
     """What is known of the devices of a shard, 0 to SHARDS - 1; every device is in one."""
     after = ""
     while page := store.records(f"status/{shard:02d}", after):
@@ -108,7 +108,7 @@ def _keep_last(store: Store, device_id: str, statuses: list[Status], now: int) -
             return
 
 
-def _merged(stored: Known | None, statuses: list[Status], now: int) -> Known:
+def _merged(stored: KnownStatus | None, statuses: list[Status], now: int) -> KnownStatus:
     """What is known after statuses in order of time; as it was where they tell nothing new."""
     said = stored.status if stored else statuses[0]
     for status in statuses:
@@ -116,8 +116,8 @@ def _merged(stored: Known | None, statuses: list[Status], now: int) -> Known:
             said = Status._make(old if new is None else new for old, new in zip(said, status, strict=True))
     firmwares = _firmwares(stored.firmwares if stored else {}, statuses)
     if stored is None or said.at - stored.status.at >= STEP_S or said[_SAID] != stored.status[_SAID]:
-        return Known(said, now, firmwares)
-    return Known(stored.status, stored.received_at, firmwares)
+        return KnownStatus(said, now, firmwares)
+    return KnownStatus(stored.status, stored.received_at, firmwares)
 
 
 def _firmwares(stored: Mapping[str, tuple[int, int]], statuses: list[Status]) -> dict[str, tuple[int, int]]:
@@ -149,14 +149,14 @@ def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
                 break
 
 
-def _known(device_id: str, body: str) -> Known:
+def _known(device_id: str, body: str) -> KnownStatus:
     (at, rssi, lqi, firmware, hardware, joined, *counted), received_at, firmwares = orjson.loads(body)
     counters = Counters(*counted[0]) if counted and counted[0] else None  # a former version kept none
     said = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)
-    return Known(said, received_at, {name: (first, last) for name, first, last in firmwares})
+    return KnownStatus(said, received_at, {name: (first, last) for name, first, last in firmwares})
 
 
-def _body(known: Known) -> str:
+def _body(known: KnownStatus) -> str:
     firmwares = [[name, *seen] for name, seen in known.firmwares.items()]
     counters = known.status.counters
     said = [*known.status[1:-1], counters and [*counters]]

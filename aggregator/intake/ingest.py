@@ -107,7 +107,7 @@ def ingest_lines(
         before[_add(blocks, reading)] += 1
     written = _write(store, blocks, now, default_zone)
     keep_statuses(store, statuses, now, default_zone)
-    refusals.keep(store, batch, now)
+    refusals.keep_refusals(store, batch, now)
     outcome.statuses += len(statuses)
     outcome.accepted += written.accepted + before[_REPLACED]
     outcome.unchanged += written.unchanged + before[_REPEATED]
@@ -154,7 +154,7 @@ def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Writt
         for channel, position in _POSITIONS:
             if channel not in reported[device_id] and any(reading[position] is not None for reading in block.values()):
                 reported[device_id].add(channel)
-    with store.round():
+    with store.transaction():
         devices = [registered(store, device_id, default_zone, reported[device_id]) for device_id in newest]
         written = store.write_readings(blocks, now)
         store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
@@ -232,7 +232,7 @@ def keep_refused(store: Store, messages: Sequence[Received], now: int) -> Counte
         for unread in content.refused:
             reasons[unread.why.reason] += 1
             batch.add(unread.payload, unread.why, now, device_id)
-    refusals.keep(store, batch, now)
+    refusals.keep_refusals(store, batch, now)
     return reasons
 
 
@@ -240,7 +240,7 @@ def show_live(store: Store, content: Content, now: int, default_zone: str) -> Ou
     """Bring the live state up to date, and the statuses: the readings come again with their half hour."""
     keep_statuses(store, content.statuses, now, default_zone)
     newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
-    with store.round():
+    with store.transaction():
         devices = [registered(store, device_id, default_zone) for device_id in newest]
         store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
     return Outcome(accepted=len(content.readings), statuses=len(content.statuses))

@@ -1,13 +1,13 @@
 """What was refused: counts by day and reason of each device, and its last messages, so that somebody can see why.
 
-Only registered devices have a shelf; what names no device, or one that nobody knows, is counted under UNKNOWN, and so
-is what goes beyond the first _DEVICES devices of those that come in together. A flood fills nothing: of a device the
-last KEPT messages stay, cut to LONGEST bytes, the first KEPT of a day at once and then one every PAUSE_S; and all
+Only registered devices have a collection; what names no device, or one that nobody knows, is counted under UNKNOWN,
+and so is what goes beyond the first _DEVICES devices of those that come in together. A flood fills nothing: of a device
+the last KEPT messages stay, cut to LONGEST bytes, the first KEPT of a day at once and then one every PAUSE_S; and all
 devices together keep about ALL_A_DAY messages a day. What is not kept is still counted.
 
 Counts are of messages that came, not of facts: one that a queue hands over twice is counted twice.
 
-| shelf | key | body |
+| collection | key | body |
 |---|---|---|
 | `refused/DEVICE` | UTC day | counts by reason |
 | `refused/DEVICE/messages` | place in the ring | number, instant, reason, detail, payload |
@@ -102,7 +102,7 @@ def named_device(payload: bytes) -> str:
     return found[1].decode() if found else UNKNOWN
 
 
-def keep(store: Store, batch: Batch, now: int) -> None:
+def keep_refusals(store: Store, batch: Batch, now: int) -> None:
     """Keep what was refused, and empty the batch. Nothing is read or written where nothing was refused."""
     if not batch.counts:
         return
@@ -113,7 +113,7 @@ def keep(store: Store, batch: Batch, now: int) -> None:
         counts.setdefault(owner, Counter()).update(reasons)
         samples.setdefault(owner, []).extend(batch.samples[device_id])
     batch.clear()
-    with store.round():  # on SQLite one write to the disk
+    with store.transaction():  # on SQLite one write to the disk
         for shard, owners in _by_shard(counts).items():
             fresh, room = sum(_count(store, owner, counts[owner], now) for owner in owners), _room(store, shard, now)
             kept = 0
@@ -125,7 +125,7 @@ def keep(store: Store, batch: Batch, now: int) -> None:
 
 def refused(store: Store, device_id: str) -> Refusals:
     """What was refused of a device in the last KEPT_DAYS (of what came without a known device for UNKNOWN)."""
-    days = store.records(_shelf(device_id), newest_first=True, limit=KEPT_DAYS + 1)
+    days = store.records(_collection(device_id), newest_first=True, limit=KEPT_DAYS + 1)
     messages = [Message(*orjson.loads(record.body)) for record in store.records(_messages(device_id), limit=KEPT)]
     newest = sorted(messages, key=lambda message: (message.at, message.number), reverse=True)
     return Refusals({record.key: orjson.loads(record.body) for record in days}, newest)
@@ -180,7 +180,7 @@ def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bo
         before[:] = stored
         return dict(Counter(stored) + Counter(reasons))
 
-    _change(store, _shelf(owner), day_of(now, "UTC"), now + KEPT_DAYS * DAY_S, add)
+    _change(store, _collection(owner), day_of(now, "UTC"), now + KEPT_DAYS * DAY_S, add)
     return not before
 
 
@@ -222,17 +222,17 @@ def _keep_messages(store: Store, owner: str, samples: Iterable[_Sample], now: in
     return int(number - before)
 
 
-def _change(store: Store, shelf: str, key: str, expires: int, change: Any) -> Any:  # noqa: ANN401 - JSON
+def _change(store: Store, collection: str, key: str, expires: int, change: Any) -> Any:  # noqa: ANN401 - JSON
     """Replace a record by what `change` makes of it; what others keep changing meanwhile is given up, and None."""
     for _ in range(_TRIES):
-        was = store.record(shelf, key)
+        was = store.record(collection, key)
         made = change(orjson.loads(was) if was else {})
-        if store.put_record(shelf, key, orjson.dumps(made).decode(), was=was, expires=expires):
+        if store.put_record(collection, key, orjson.dumps(made).decode(), was=was, expires=expires):
             return made
     return None
 
 
-def _shelf(device_id: str) -> str:
+def _collection(device_id: str) -> str:
     return f"refused/{device_id}"
 
 

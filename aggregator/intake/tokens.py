@@ -3,7 +3,7 @@
 A token is `wattfall.DEVICE.SECRET`, its secret 256 random bits; so a plain SHA-256 of it tells nothing, and no salt is
 needed. It is good for its device and the second meters that the device reads.
 
-| shelf | key | body |
+| collection | key | body |
 |---|---|---|
 | `tokens` | device | `[[hash, until when it is good (UTC seconds; 0 is for ever)], ...]`, the newest first |
 

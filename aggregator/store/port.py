@@ -44,7 +44,7 @@ class Backlog(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A small text on a shelf, by its key."""
+    """A small text on a collection, by its key."""
 
     key: str
     body: str  # JSON text
@@ -66,7 +66,7 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of files and connections."""
 
-    def round(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """What is read and written inside is one step: all of it lasts, or none."""
 
     def step(self, work: Callable[[], object]) -> None:
@@ -134,11 +134,11 @@ class Store(Protocol):
         Returns how many were removed.
         """
 
-    def horizon(self, device_id: str) -> int:
+    def retention_cutoff(self, device_id: str) -> int:
         """Before this instant a half hour cannot be computed any more (UTC seconds; 0 when all readings are there)."""
 
-    def put_horizon(self, device_id: str, at: int) -> None:
-        """Move the horizon on to `at`; it never moves back."""
+    def put_retention_cutoff(self, device_id: str, at: int) -> None:
+        """Move the retention_cutoff on to `at`; it never moves back."""
 
     # documents
 
@@ -176,18 +176,18 @@ class Store(Protocol):
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace those of the same half hours."""
 
-    # records: small texts on named shelves
+    # records: small texts on named collections
 
-    def record(self, shelf: str, key: str) -> str | None:
+    def record(self, collection: str, key: str) -> str | None:
         """The body of a record as it is now, or None where there is none, or it has expired."""
 
     def records(
-        self, shelf: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+        self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
     ) -> list[Record]:
         """The records from one key to another, both included, in order of key (of code points), or backwards."""
 
     def put_record(
-        self, shelf: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+        self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
     ) -> bool:
         """Write a record if what is stored is `was` (None: nothing, or what has expired); False when it is not.
 
@@ -198,10 +198,10 @@ class Store(Protocol):
         again writes again, so that a comparison it has already won is lost to itself. So compare and set outside of
         rounds; inside, only write what may be written twice.
 
-        Raises ConfigurationError for a shelf, key or body that is too long, see `check_record`.
+        Raises ConfigurationError for a collection, key or body that is too long, see `check_record`.
         """
 
-    def drop_record(self, shelf: str, key: str) -> None:
+    def drop_record(self, collection: str, key: str) -> None:
         """Remove a record, if it is there."""
 
     def expire_records(self, now: int) -> int:
@@ -221,7 +221,7 @@ class Store(Protocol):
     def settle(self, changes: Iterable[Change]) -> None:
         """Drop change records that have been carried on; a key that became dirty again meanwhile stays."""
 
-    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+    def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Keep dirty keys that cannot be carried on, with the reason, out of the way of the others."""
 
     def aside(self, device_id: str) -> list[str]:
@@ -251,22 +251,22 @@ def all_lives(store: Store) -> Iterator[Live]:
 
 
 MAX_SHELF, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8; as much as DynamoDB takes, and less
-INDEX = "find "  # shelves that begin so are the search's own
+INDEX = "find "  # collections that begin so are the search's own
 
 
-def check_record(shelf: str, key: str, body: str = "") -> None:
-    """Raise ConfigurationError for what cannot be kept on a shelf."""
-    for what, text, most in (("shelf", shelf, MAX_SHELF), ("key", key, MAX_KEY), ("body", body, MAX_BODY)):
+def check_record(collection: str, key: str, body: str = "") -> None:
+    """Raise ConfigurationError for what cannot be kept on a collection."""
+    for what, text, most in (("collection", collection, MAX_SHELF), ("key", key, MAX_KEY), ("body", body, MAX_BODY)):
         if not _fits(text, most):
             raise ConfigurationError(f"the {what} of a record is {shown(text)}, not text of up to {most} bytes")
-    if not shelf or not key or shelf.startswith(INDEX):
-        raise ConfigurationError(f"{shown(key)} on the shelf {shown(shelf)} is no place for a record")
+    if not collection or not key or collection.startswith(INDEX):
+        raise ConfigurationError(f"{shown(key)} on the collection {shown(collection)} is no place for a record")
 
 
-def check_range(shelf: str, first: str, last: str) -> None:
+def check_range(collection: str, first: str, last: str) -> None:
     """Raise ConfigurationError for a range of keys that cannot be asked for; its ends may be empty."""
     for key in (first, last):
-        check_record(shelf, key or LAST_KEY)
+        check_record(collection, key or LAST_KEY)
 
 
 def _fits(text: str, most: int) -> bool:

@@ -45,7 +45,7 @@ def terms(device: Device) -> frozenset[str]:
     return frozenset(found | ({household_term(device.household)} if device.household else set()))
 
 
-def beside(of_device: Iterable[str]) -> str:
+def neighbours(of_device: Iterable[str]) -> str:
     """The terms of a device that are not backwards between spaces, in which ` WORD` and `WORD ` can be looked for."""
     return f" {' '.join(sorted(term for term in of_device if term[0].isalnum()))} "
 
@@ -62,7 +62,7 @@ def masked(meter_point: str) -> str:
     return f"{MASK * 4} {MASK * 4} {shown}".rstrip() if meter_point else ""
 
 
-def found(text: str, limit: int, candidates: Candidates, having: Having, known: Known) -> list[str]:
+def find_devices(text: str, limit: int, candidates: Candidates, having: Having, known: Known) -> list[str]:
     """The ids of the devices that a text finds, at most `limit`: those of the phrase, then those of all its words."""
     words = _words(text)
     if sum(map(len, words)) < LEAST or limit < 1:

@@ -13,16 +13,23 @@ from functools import partial
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_utc
-from aggregator.core.registers import CHANNELS, Mark, Marks, marks_text, read_marks, register
+from aggregator.core.registers import (
+    CHANNELS,
+    ExchangeOverride,
+    ExchangeOverrides,
+    overrides_text,
+    parse_overrides,
+    register_of,
+)
 from aggregator.store.port import Store
 from aggregator.support.audit import Who, append
 from aggregator.support.bundle import bundle, zipped
 from aggregator.support.notes import Note, check_note, put_note
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
-from aggregator.waterfall.recompute_window import Reach
+from aggregator.waterfall.recompute_window import RecomputeWindow
 
-MOST = 20  # marks of a device
+MOST = 20  # exchange_overrides of a device
 _NEAR = 8  # blocks with data on each side of a mark
 
 
@@ -30,7 +37,7 @@ def mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Device:
     """Say that the meter was exchanged at `at` (UTC seconds), or that it was not; drain the waterfall after it.
 
     Saying it again changes nothing. Raises ConfigurationError where the readings of that time have expired, where a
-    register went down, which no meter's does by itself, or where there are too many marks.
+    register went down, which no meter's does by itself, or where there are too many exchange_overrides.
     """
     return _put(store, device, check_mark(store, device, at, is_exchange=is_exchange), at)
 
@@ -40,40 +47,42 @@ def unmark(store: Store, device: Device, at: int) -> Device:
     return _put(store, device, check_unmark(store, device, at), at)
 
 
-def check_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Marks:
+def check_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
     """What `mark` would leave marked. Raises ConfigurationError as it does, so that nothing refused is written down."""
-    marks = read_marks(device.marks)
+    exchange_overrides = parse_overrides(device.exchange_overrides)
     if not is_exchange:
         _check_runs_on(store, device, at)
-    changed = (*(one for one in marks if one.at != at), Mark(at, is_exchange))
+    changed = (*(one for one in exchange_overrides if one.at != at), ExchangeOverride(at, is_exchange))
     if len(changed) > MOST:
-        raise ConfigurationError(f"{device.device_id} has {MOST} marks of exchanges already; take one away first")
+        raise ConfigurationError(
+            f"{device.device_id} has {MOST} exchange_overrides of exchanges already; take one away first"
+        )
     _check_is_kept(store, device, at)
     return changed
 
 
-def check_unmark(store: Store, device: Device, at: int) -> Marks:
+def check_unmark(store: Store, device: Device, at: int) -> ExchangeOverrides:
     """What `unmark` would leave marked. Raises ConfigurationError as it does."""
-    marks = read_marks(device.marks)
-    left = tuple(one for one in marks if one.at != at)
-    if len(left) == len(marks):
+    exchange_overrides = parse_overrides(device.exchange_overrides)
+    left = tuple(one for one in exchange_overrides if one.at != at)
+    if len(left) == len(exchange_overrides):
         raise ConfigurationError(f"nothing is marked at {iso_utc(at)} of {device.device_id}")
     _check_is_kept(store, device, at)
     return left
 
 
 def _check_is_kept(store: Store, device: Device, at: int) -> None:
-    if at < store.horizon(device.device_id):
+    if at < store.retention_cutoff(device.device_id):
         raise ConfigurationError(f"the readings of {iso_utc(at)} have expired; what they have made stays as it is")
 
 
-def _put(store: Store, device: Device, marks: Marks, at: int) -> Device:
-    changed = replace(device, marks=marks_text(marks))
+def _put(store: Store, device: Device, exchange_overrides: ExchangeOverrides, at: int) -> Device:
+    changed = replace(device, exchange_overrides=overrides_text(exchange_overrides))
     spans = [_reached(store, one, at) for one in (device, changed)]
     span = Window(min(one.start for one in spans), max(one.end for one in spans))
-    with store.round():
+    with store.transaction():
         # Whose home it is, or its tariff, may have changed since somebody opened the form.
-        changed = replace(store.device(device.device_id) or device, marks=changed.marks)
+        changed = replace(store.device(device.device_id) or device, exchange_overrides=changed.exchange_overrides)
         store.put_device(changed)
         store.step(partial(recompute, store, changed, span))
     return changed
@@ -82,7 +91,7 @@ def _put(store: Store, device: Device, marks: Marks, at: int) -> Device:
 def _reached(store: Store, device: Device, at: int) -> Window:
     """The hours that depend on whether the meter was exchanged at an instant."""
     first, last = _around(store, device.device_id, at)
-    return Reach(store, device, first, last).hours(Window(first, last + HALF_HOUR))
+    return RecomputeWindow(store, device, first, last).hours(Window(first, last + HALF_HOUR))
 
 
 def _around(store: Store, device_id: str, at: int) -> tuple[int, int]:
@@ -94,7 +103,7 @@ def _around(store: Store, device_id: str, at: int) -> tuple[int, int]:
 def _check_runs_on(store: Store, device: Device, at: int) -> None:
     readings = store.readings(device.device_id, *_around(store, device.device_id, at))
     for channel in CHANNELS:
-        ats, whs, *_ = register(readings, channel)
+        ats, whs, *_ = register_of(readings, channel)
         earlier = [wh for one, wh in zip(ats, whs, strict=True) if one < at]
         later = [wh for one, wh in zip(ats, whs, strict=True) if one >= at]
         if earlier and later and later[0] < earlier[-1]:

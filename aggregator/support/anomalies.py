@@ -25,9 +25,9 @@ from aggregator.core.registers import (
     MAX_GAP_S,
     Register,
     is_made,
-    read_marks,
-    register,
+    parse_overrides,
     register_at,
+    register_of,
     segments,
 )
 from aggregator.core.status import Counters
@@ -123,7 +123,7 @@ def _touched(gap: Window, documents: Mapping[str, Document], zone: str) -> Itera
 # register steps
 
 
-class Step(NamedTuple):
+class RegisterStep(NamedTuple):
     """A register that stepped where no meter's does. `undecided` until more readings tell what it was."""
 
     at: int  # UTC seconds, of the first reading at the new level
@@ -144,37 +144,39 @@ class Judged(NamedTuple):
 
 def judged(readings: Sequence[Reading], device: Device) -> list[Judged]:
     """The registers of readings in order of time, those that have a value."""
-    registers = [(channel, register(readings, channel, read_marks(device.marks))) for channel in CHANNELS]
+    registers = [
+        (channel, register_of(readings, channel, parse_overrides(device.exchange_overrides))) for channel in CHANNELS
+    ]
     return [
         Judged(channel, points, segments(points, device.max_power_w)) for channel, points in registers if points.ats
     ]
 
 
-def steps_of(registers: Sequence[Judged]) -> list[Step]:
+def steps_of(registers: Sequence[Judged]) -> list[RegisterStep]:
     """Every strange step, oldest first; the first reading of each register is believed."""
-    found: list[Step] = []
+    found: list[RegisterStep] = []
     for channel, points, pieces in registers:
         if sum(len(piece.ats) for piece in pieces) < len(points.ats):
             found += _dropped(channel, points, pieces)
         found += [
-            Step(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0)
+            RegisterStep(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0)
             for old, new in pairwise(pieces)
             if not is_made(old.meters[-1]) and not is_made(new.meters[0])  # where imported history begins or ends
         ]
     return sorted(found)
 
 
-def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list[Step]:
+def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list[RegisterStep]:
     """The readings of a register that are in none of its segments, those in a row as one step."""
     believed = {at: wh for piece in pieces for at, wh in zip(piece.ats, piece.whs, strict=True)}
-    last_believed, found, before, is_run = max(believed), list[Step](), 0, False
+    last_believed, found, before, is_run = max(believed), list[RegisterStep](), 0, False
     for at, wh in zip(points.ats, points.whs, strict=True):
         if at in believed:
             before, is_run = wh, False
         elif is_run:
             found[-1] = found[-1]._replace(readings=found[-1].readings + 1)
         else:
-            found.append(Step(at, channel, "undecided" if at > last_believed else "glitch", before, wh))
+            found.append(RegisterStep(at, channel, "undecided" if at > last_believed else "glitch", before, wh))
             is_run = True
     return found
 
@@ -207,7 +209,7 @@ class Counted(NamedTuple):
     unknown_s: int  # of the time since `start`, of which the charts know nothing
 
 
-class Charts(NamedTuple):
+class ChartTotals(NamedTuple):
     """What a counter is compared with."""
 
     days: Mapping[str, Document]  # of the week, and of the days around the first of the month
@@ -216,7 +218,7 @@ class Charts(NamedTuple):
     zone: str
 
 
-def counted(counters: Counters, charts: Charts) -> list[Counted]:
+def counted(counters: Counters, charts: ChartTotals) -> list[Counted]:
     """The counters that a meter has told."""
     told = zip(SPANS, (counters.day_wh, counters.week_wh, counters.month_wh), strict=True)
     return [_counted(span, counters.at, wh, charts) for span, wh in told if wh is not None]
@@ -230,7 +232,7 @@ def first_day(span: Span, at: int, zone: str) -> str:
     return day if span == "day" else f"{day[:7]}-01"
 
 
-def _counted(span: Span, at: int, meter_wh: int, charts: Charts) -> Counted:
+def _counted(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> Counted:
     days, month, register, zone = charts
     first, today = first_day(span, at, zone), day_of(at, zone)
     start, utc_start = day_start(first, zone), day_start(first_day(span, at, "UTC"), "UTC")

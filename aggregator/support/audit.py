@@ -1,14 +1,14 @@
 """Who of the staff looked at which home, did what there, when and why: append-only, and each entry chained to the last.
 
 An entry is written once, under the next free number, and nothing replaces or removes it. Its hash covers its content
-and the hash of the entry before it, so that one changed or taken out is noticed (`check`). Copies of it lie on shelves
-of its device and of its person, under the same number; where a day's entries begin is noted once a day. So whatever is
-asked, one range of keys answers.
+and the hash of the entry before it, so that one changed or taken out is noticed (`check`). Copies of it lie in
+collections of its device and of its person, under the same number; where a day's entries begin is noted once a day. So
+whatever is asked, one range of keys answers.
 
 A process may die between an entry and its copies: `head` names the last entry that has them, and whoever comes next
 makes up what is missing before going on.
 
-| shelf | key | body |
+| collection | key | body |
 |---|---|---|
 | `audit` | number | the entry |
 | `audit/device/ID`, `audit/person/ID` (and the e-mail) | number | the same |
@@ -117,11 +117,13 @@ def entries(
     """The newest entries, newest first: of a device, of a person (id or e-mail), of UTC days, both included."""
     _head(store)  # so that the last one is not missing because its writer died
     low, high = _numbers(store, first_day, last_day)
-    shelf = _of_device(device_id) if device_id else _of_person(person) if person else _LEDGER
+    collection = _of_device(device_id) if device_id else _of_person(person) if person else _LEDGER
     wanted = person.lower() if device_id else ""
     found: list[Entry] = []
     while len(found) < limit and low <= high:
-        page = [decode(record.body) for record in store.records(shelf, low, high, min(limit, _PAGE), newest_first=True)]
+        page = [
+            decode(record.body) for record in store.records(collection, low, high, min(limit, _PAGE), newest_first=True)
+        ]
         if not page:
             break
         found += [one for one in page if not wanted or wanted in one.who.ids]
@@ -164,9 +166,9 @@ def _faults(entry: Entry, last: _Head) -> Iterator[str]:
 
 
 def _lost_copies(store: Store, entry: Entry, body: str) -> Iterator[str]:
-    for shelf in _copies(entry):
-        if store.record(shelf, entry.key) != body:
-            yield f"entry {entry.number} is not the same on {shelf}"
+    for collection in _copies(entry):
+        if store.record(collection, entry.key) != body:
+            yield f"entry {entry.number} is not the same on {collection}"
 
 
 def _readable(key: str, body: str) -> Entry | None:
@@ -219,8 +221,8 @@ def _head(store: Store) -> _Head:
 
 def _complete(store: Store, entry: Entry, body: str) -> None:
     """The copies of an entry, where its day begins, and that it is the last; the same however often."""
-    for shelf in _copies(entry):
-        store.put_record(shelf, entry.key, body)
+    for collection in _copies(entry):
+        store.put_record(collection, entry.key, body)
     store.put_record(_DAYS, periods.day_of(entry.at, "UTC"), entry.key, was=None)
     store.put_record(_HEAD, "head", orjson.dumps([entry.number, entry.at, entry.hash]).decode())
 

@@ -18,12 +18,12 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.documents import Device, as_json
 from aggregator.core.periods import DAY_S, FOR_EVER, block_start, iso_utc, local
-from aggregator.core.registers import read_marks
+from aggregator.core.registers import parse_overrides
 from aggregator.intake import device_status
 from aggregator.intake.refusals import Message, Refusals
 from aggregator.store.port import Store
 from aggregator.store.search import masked
-from aggregator.support.diagnostics import STRIP_DAYS, Evidence, evidence
+from aggregator.support.diagnostics import STRIP_DAYS, Diagnostics, diagnose
 
 READINGS_S = 2 * DAY_S  # of readings that are in it
 _METER_POINT = re.compile(r'("(?:mpan|mprn|mpxn|meter_point)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[0-9]+)', re.IGNORECASE)
@@ -34,7 +34,7 @@ Bundle = Mapping[str, object]  # name of a file -> what is in it, as JSON; a lis
 
 def bundle(store: Store, device: Device, now: int) -> Bundle:
     """The files of a bundle as of `now` (UTC seconds)."""
-    found = evidence(store, device, now)
+    found = diagnose(store, device, now)
     days = [one.day for one in found.strip]
     documents = store.documents("day", device.device_id, days[0], days[-1])
     readings = store.readings(device.device_id, block_start(now - READINGS_S), FOR_EVER)
@@ -50,7 +50,7 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
         "status.json": {
             "known": plain(found.known),
             "hours": [
-                plain(one) for one in device_status.signal(store, device.device_id, now - STRIP_DAYS * DAY_S, now)
+                plain(one) for one in device_status.signal_hours(store, device.device_id, now - STRIP_DAYS * DAY_S, now)
             ],
         },
         "refused.json": _refused(found.refusals, device),
@@ -94,12 +94,12 @@ def _registered(device: Device) -> dict[str, object]:
         "timezone": device.timezone,
         "max_power_w": device.max_power_w,
         "registers": list(device.registers),
-        "exchanges": plain(read_marks(device.marks)),
+        "exchanges": plain(parse_overrides(device.exchange_overrides)),
         "tariff": orjson.loads(device.tariff) if device.tariff else None,
     }
 
 
-def _evidence(found: Evidence) -> dict[str, object]:
+def _evidence(found: Diagnostics) -> dict[str, object]:
     said = {one.name: plain(getattr(found, one.name)) for one in fields(found) if one.name not in _NOT_EVIDENCE}
     return said | {"live": plain(found.live)}
 

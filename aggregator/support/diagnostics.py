@@ -14,16 +14,16 @@ from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start, day_of
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status, refusals
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from aggregator.intake.refusals import Refusals
 from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import (
-    Charts,
+    ChartTotals,
     Counted,
     Gap,
     Judged,
-    Step,
+    RegisterStep,
     energy_between,
     gaps_between,
     judged,
@@ -44,7 +44,7 @@ from aggregator.support.device_state import (
     usual_interval,
 )
 from aggregator.waterfall.levels import half_hours
-from aggregator.waterfall.retention import filled
+from aggregator.waterfall.retention import backfilled
 
 RECENT_DAYS = 7
 STRIP_DAYS = 35
@@ -53,7 +53,7 @@ MOST_SPARSE = 40  # stretches of sparse half hours whose readings are looked at
 LAST_READINGS = 20
 
 
-class Level(NamedTuple):
+class LevelState(NamedTuple):
     """How far a level of charts is: seconds of known time that the newest readings tell and its document lacks."""
 
     level: str  # day, month or year
@@ -78,7 +78,7 @@ class Closure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Diagnostics:
     """The answers, in the order of the questions."""
 
     device: Device
@@ -89,16 +89,16 @@ class Evidence:
     hours: Sequence[Hour]  # of RECENT_DAYS, oldest first; the last 24 are the last day
     strip: Sequence[Covered]  # STRIP_DAYS days, oldest first
     # is the signal good?
-    known: Known | None
+    known: KnownStatus | None
     # is the data right?
     gaps: Sequence[Gap]  # of STRIP_DAYS, newest first
-    steps: Sequence[Step]  # of RECENT_DAYS, newest first
+    steps: Sequence[RegisterStep]  # of RECENT_DAYS, newest first
     closures: Sequence[Closure]  # of RECENT_DAYS
     counted: Sequence[Counted]  # what the meter itself has counted
     refusals: Refusals
     last_readings: Sequence[Reading]  # newest first
     # did it reach the charts?
-    levels: Sequence[Level]
+    levels: Sequence[LevelState]
     backlog: Backlog  # of the whole store
     aside: Sequence[str]
 
@@ -111,12 +111,12 @@ class _Read:
     device: Device
     now: int
     live: Live | None
-    known: Known | None
+    known: KnownStatus | None
     refused: Refusals
     readings: list[Reading]  # of RECENT_DAYS and a little before
     documents: Mapping[str, Document]  # days
     present: Mapping[str, Document | None]  # the month and the year at hand, by their periods
-    horizon: int
+    retention_cutoff: int
     later: Sequence[Window]  # spans of STRIP_DAYS that were filled later
     backlog: Backlog
     aside: Sequence[str]
@@ -127,7 +127,7 @@ class _Read:
         return self.present[period] if is_here else self.store.document(level, self.device.device_id, period)
 
 
-def evidence(store: Store, device: Device, now: int) -> Evidence:
+def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
     """All there is to know about a device at `now` (UTC seconds)."""
     read = _read(store, device, now)
     live, known, refused = read.live, read.known, read.refused
@@ -139,7 +139,7 @@ def evidence(store: Store, device: Device, now: int) -> Evidence:
         known.received_at if known else None,
         known.status.joined if known else None,
     )
-    return Evidence(
+    return Diagnostics(
         device,
         now,
         live,
@@ -165,7 +165,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     first, today = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR, days[-1]
     since = periods.day_start(days[0], device.timezone)
     live = store.begin(partial(store.live, device_id))
-    known = store.begin(partial(device_status.known, store, device_id))
+    known = store.begin(partial(device_status.known_status, store, device_id))
     refused = store.begin(partial(refusals.refused, store, device_id))
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
@@ -173,8 +173,8 @@ def _read(store: Store, device: Device, now: int) -> _Read:
         store.begin(partial(store.document, level, device_id, periods.containing(level, today)))
         for level in ("month", "year")
     )
-    horizon = store.begin(partial(store.horizon, device_id))
-    later = store.begin(partial(filled, store, device_id, since, now))
+    retention_cutoff = store.begin(partial(store.retention_cutoff, device_id))
+    later = store.begin(partial(backfilled, store, device_id, since, now))
     aside = store.begin(partial(store.aside, device_id))
     return _Read(
         store,
@@ -186,7 +186,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
         readings(),
         {one.period: one for one in documents()},
         {today[:7]: month(), today[:4]: year()},
-        horizon(),
+        retention_cutoff(),
         later(),
         store.backlog(),
         aside(),
@@ -245,7 +245,7 @@ def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
         slot: document.part(slot.name)
         for document in read.documents.values()
         for slot in periods.half_hours(document.period, document.timezone)
-        if slot.start >= max(read.readings[0].at, read.horizon) and slot.end <= read.readings[-1].at
+        if slot.start >= max(read.readings[0].at, read.retention_cutoff) and slot.end <= read.readings[-1].at
     }
     if not halves:
         return []
@@ -265,13 +265,13 @@ def _counted(read: _Read, registers: Sequence[Judged]) -> list[Counted]:
         return []
     pieces = next((one.pieces for one in registers if one.channel == "import_wh"), ())
     month = read.document("month", periods.period_of("month", told.at, read.device.timezone))
-    return anomalies.counted(told, Charts(read.documents, month, pieces, read.device.timezone))
+    return anomalies.counted(told, ChartTotals(read.documents, month, pieces, read.device.timezone))
 
 
 # levels
 
 
-def _levels(read: _Read) -> list[Level]:
+def _levels(read: _Read) -> list[LevelState]:
     """The charts that hold the newest reading, each against what it is made of."""
     if not read.readings:
         return []
@@ -298,10 +298,12 @@ def _computed(read: _Read, day: str) -> Part:
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
     halves = half_hours(near, device, span)
     stored = document.parts if document else {}
-    return add(stored.get(half.slot.name, EMPTY) if half.slot.start < read.horizon else half.part for half in halves)
+    return add(
+        stored.get(half.slot.name, EMPTY) if half.slot.start < read.retention_cutoff else half.part for half in halves
+    )
 
 
-def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> Level:
+def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> LevelState:
     behind = wanted.covered_s + wanted.estimated_s - stored.covered_s - stored.estimated_s
     is_right = stored[:6] == wanted[:6]
-    return Level(level, period, max(behind, 0), is_right, document.changed_at if document else None)
+    return LevelState(level, period, max(behind, 0), is_right, document.changed_at if document else None)

@@ -3,7 +3,7 @@
 A census goes over all devices a page at a time and keeps what it found as records, so that looking is a key read.
 Between two pages other work goes on: it takes a few minutes rather than getting in the way.
 
-| shelf | key | body |
+| collection | key | body |
 |---|---|---|
 | `fleet` | `summary` | all counts |
 | `fleet/hours` | UTC hour | the same, the last of each hour, for KEPT_DAYS |
@@ -177,7 +177,7 @@ def _keep(
     lists["refused/today"] = list(refused.devices)[:MOST_LISTED]
     lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
     body = orjson.dumps(asdict(found)).decode()
-    with store.round():  # on SQLite one write to the disk
+    with store.transaction():  # on SQLite one write to the disk
         for key, devices in lists.items():
             store.put_record("fleet/devices", key, orjson.dumps(devices).decode(), expires=now + DAY_S)
         store.put_record("fleet/hours", _hour(now), body, expires=now + KEPT_DAYS * DAY_S)

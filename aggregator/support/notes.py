@@ -32,15 +32,15 @@ def check_note(text: str) -> str:
 def put_note(store: Store, device_id: str, key: str, who: Who, text: str, now: int) -> Note:
     """Keep a note under a key that sorts after those before it; one that is there already stays."""
     note = Note(now, who.user_id, who.shown, text)
-    store.put_record(_shelf(device_id), key, orjson.dumps([*note]).decode(), was=None)
+    store.put_record(_collection(device_id), key, orjson.dumps([*note]).decode(), was=None)
     return note
 
 
 def notes(store: Store, device_id: str, limit: int = 100) -> list[Note]:
     """The newest notes about a device, newest first."""
-    records = store.records(_shelf(device_id), limit=limit, newest_first=True)
+    records = store.records(_collection(device_id), limit=limit, newest_first=True)
     return [Note(*orjson.loads(record.body)) for record in records]
 
 
-def _shelf(device_id: str) -> str:
+def _collection(device_id: str) -> str:
     return f"notes/{device_id}"

@@ -49,7 +49,7 @@ Row = tuple[int, Mapping[str, object]]  # its number, and its fields by simplifi
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class PriceReport:
     """What a price file held."""
 
     rows: int
@@ -66,7 +66,7 @@ class PriceFile:
     """Prices in currency per kWh by the UTC second at which their half hour starts, in order of time."""
 
     prices: Mapping[int, Decimal]
-    report: Report
+    report: PriceReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +214,9 @@ def _refuse(faults: Sequence[str]) -> None:
         raise ConfigurationError("\n".join(faults[:NAMED]) + rest)
 
 
-def _report(entries: Sequence[_Entry], prices: Mapping[int, Decimal], duplicates: int) -> Report:
+def _report(entries: Sequence[_Entry], prices: Mapping[int, Decimal], duplicates: int) -> PriceReport:
     starts = list(prices)
-    return Report(
+    return PriceReport(
         len(entries),
         duplicates,
         sum(entry.is_rounded for entry in entries),

@@ -17,11 +17,11 @@ from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.core.readings import Reading
-from aggregator.core.registers import read_marks
+from aggregator.core.registers import parse_overrides
 from aggregator.store.port import Change, Store
 from aggregator.waterfall.pricing import PRICES, currency_of, priced
-from aggregator.waterfall.recompute_window import Reach
-from aggregator.waterfall.retention import Half, hollow_gaps, note_filled, protected
+from aggregator.waterfall.recompute_window import RecomputeWindow
+from aggregator.waterfall.retention import ComputedHalfHour, hollow_gaps, log_backfill, retained_parts
 
 log = logging.getLogger("wattfall.waterfall")
 READINGS = "readings"
@@ -40,35 +40,35 @@ class Level:
 LEVELS = (Level("day", READINGS), Level("day", PRICES), Level("month", "day"), Level("year", "month"))
 
 
-def carry(store: Store, level: Level, changes: Iterable[Change]) -> None:
+def propagate(store: Store, level: Level, changes: Iterable[Change]) -> None:
     """Bring the documents of a level up to date with the children that changed.
 
     What a damaged row makes impossible is put aside, so that one device's damage does not stop the others.
     """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
         keys = sorted({change.key for change in group})
-        store.step(partial(_carry_device, store, level, device_id, keys))
+        store.step(partial(_propagate_device, store, level, device_id, keys))
 
 
-def _carry_device(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+def _propagate_device(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
     try:
-        _carry_keys(store, level, device_id, keys)
+        _propagate_keys(store, level, device_id, keys)
     except Damaged as error:
         log.error("put aside: %s", error)
-        store.put_aside(level.child, device_id, keys, str(error))
+        store.quarantine(level.child, device_id, keys, str(error))
 
 
-def _carry_keys(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+def _propagate_keys(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
     device = store.device(device_id) or Device(device_id)
     if level.child == READINGS:
         for first, last in clusters(sorted(map(int, keys))):
-            _carry_readings(store, device, first, last)
+            _propagate_readings(store, device, first, last)
     elif level.child == PRICES:
         for key in keys:
             reprice(store, device, key)
     else:
         for key in keys:
-            _carry_document(store, level, device, key)
+            _propagate_document(store, level, device, key)
 
 
 def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -80,7 +80,7 @@ def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
             first = following
 
 
-def _carry_document(store: Store, level: Level, device: Device, period: str) -> None:
+def _propagate_document(store: Store, level: Level, device: Device, period: str) -> None:
     child = store.document(level.child, device.device_id, period)
     total = child.total if child else EMPTY
     store.merge_parts(
@@ -93,34 +93,34 @@ def _carry_document(store: Store, level: Level, device: Device, period: str) -> 
     )
 
 
-def _carry_readings(store: Store, device: Device, first: int, last: int) -> None:
-    reach = Reach(store, device, first, last)
+def _propagate_readings(store: Store, device: Device, first: int, last: int) -> None:
+    reach = RecomputeWindow(store, device, first, last)
     if reach.changed:
         _replace(store, device, reach, Window(reach.changed[0].at, reach.changed[-1].at))
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:
     """Compute the hours of a span again, and those that its readings reach."""
-    reach = Reach(store, device, periods.block_start(span.start), periods.block_start(span.end))
+    reach = RecomputeWindow(store, device, periods.block_start(span.start), periods.block_start(span.end))
     _replace(store, device, reach, span)
 
 
-def _replace(store: Store, device: Device, reach: Reach, least: Window) -> None:
+def _replace(store: Store, device: Device, reach: RecomputeWindow, least: Window) -> None:
     hours = reach.hours(least)
     readings = reach.readings
     halves = list(half_hours(readings, device, hours))
-    if hours.start < store.horizon(device.device_id):
-        gaps = energy.gaps(readings, device.max_power_w, read_marks(device.marks))
+    if hours.start < store.retention_cutoff(device.device_id):
+        gaps = energy.gaps(readings, device.max_power_w, parse_overrides(device.exchange_overrides))
         unusable = hollow_gaps(store, device, halves, gaps)
-        halves = protected(store, device, list(half_hours(readings, device, hours, unusable)))
-    note_filled(store, device, halves, int(time.time()))
+        halves = retained_parts(store, device, list(half_hours(readings, device, hours, unusable)))
+    log_backfill(store, device, halves, int(time.time()))
     for day, group in groupby(halves, key=attrgetter("day")):
         _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
 
 
 def half_hours(
     readings: Sequence[Reading], device: Device, span: Window, unusable: Collection[Window] = ()
-) -> Iterator[Half]:
+) -> Iterator[ComputedHalfHour]:
     """The energy of the half hours in a span of whole local hours, in order; see `energy.half_hour_parts`."""
     slots = [
         (day, slot)
@@ -129,8 +129,10 @@ def half_hours(
         if span.start <= slot.start and slot.end <= span.end
     ]
     edges = [slot.start for _, slot in slots] + [slots[-1][1].end]
-    parts = energy.half_hour_parts(readings, edges, device.max_power_w, unusable, read_marks(device.marks))
-    return (Half(day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
+    parts = energy.half_hour_parts(
+        readings, edges, device.max_power_w, unusable, parse_overrides(device.exchange_overrides)
+    )
+    return (ComputedHalfHour(day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:

@@ -61,7 +61,7 @@ def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
     The same tariff again marks every day, which finishes what was cut off where marks do not last (on DynamoDB).
     """
     text = tariff_to_text(new) if new else ""
-    with store.round():
+    with store.transaction():
         is_same = text == device.tariff
         days = store.periods("day", device.device_id) if is_same else _days_to_reprice(store, device, new)
         store.put_device(replace(device, tariff=text))
@@ -71,7 +71,7 @@ def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
 
 def add_prices(store: Store, device: Device, series: Series) -> int:
     """Keep half-hourly prices and mark the days that they touch. Returns how many those are."""
-    with store.round():
+    with store.transaction():
         store.put_prices(device.device_id, series)
         days = _days_with_prices(store, device, {*series.import_prices, *series.export_prices})
         store.mark(PRICES, device.device_id, days)

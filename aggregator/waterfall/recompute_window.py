@@ -14,7 +14,7 @@ from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.core.readings import Reading
-from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchor_before, read_marks, register
+from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchor_before, parse_overrides, register_of
 from aggregator.store.port import Store
 
 NEAR = 3  # blocks; an hour, and what leads up to it
@@ -24,7 +24,7 @@ GIVE_UP = 2000  # readings of one register without an anchor: what it sends make
 BEFORE, AFTER = -1, +1
 
 
-class Reach:
+class RecomputeWindow:
     """The hours that a change of the blocks from `first` to `last` reaches, and the readings to compute them from."""
 
     def __init__(self, store: Store, device: Device, first: int, last: int) -> None:
@@ -48,7 +48,7 @@ class Reach:
 
     def hours(self, least: Window) -> Window:
         """The local hours to compute again, at least those that `least` touches; their readings are then here."""
-        changed = [channel for channel in self._device.registers if register(self.changed, channel).ats]
+        changed = [channel for channel in self._device.registers if register_of(self.changed, channel).ats]
         start = self._hour(min([least.start, *self._reached_before(changed)])).start
         end = self._hour(max([least.end, *self._reached_after(changed, least.end)])).end
         while not self._is_all[BEFORE] and self._edge[BEFORE] > start - MAX_GAP_S:
@@ -84,7 +84,7 @@ class Reach:
         Where there is none, the outermost reading of the register; nothing where it has no reading there.
         """
         while True:
-            points = register(self._beside[side], channel, read_marks(self._device.marks))
+            points = register_of(self._beside[side], channel, parse_overrides(self._device.exchange_overrides))
             found = self._nearest(points, side, at)
             if found is not None:
                 return [found]
@@ -101,7 +101,7 @@ class Reach:
     def _speaks(self, channel: str, side: int, at: int) -> bool:
         """Whether a register has a reading at `at` or beyond it on one side; without one it says nothing there."""
         while True:
-            ats = register(self.readings, channel).ats
+            ats = register_of(self.readings, channel).ats
             if ats and (ats[-1] >= at if side == AFTER else ats[0] <= at):
                 return True
             if not self._fetch(side):

@@ -1,9 +1,9 @@
 """What expired readings have made, kept from what is computed without them.
 
-Before a device's horizon the readings may be gone. There a half hour is filled, or gives way to one of which more is
-known, and no less measured: with each piece of a history that comes in, more of its last half hour is known. A gap in
-which something was measured once is no gap: its readings are gone, not missing, and nothing may be spread over it.
-
+Before a device's retention_cutoff the readings may be gone. There a half hour is filled, or gives way to one of which
+more is known, and no less measured: with each piece of a history that comes in, more of its last half hour is known. A
+gap in which something was measured once is no gap: its readings are gone, not missing, and nothing may be spread over
+it.
 Remove what is past its time: records, and readings but for those without which newer ones cannot be judged.
 
 Half hours whose readings came in later: what was estimated or missing in a chart, and is now measured.
@@ -23,11 +23,11 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Slot, Window, block_start
-from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchored_run, read_marks, register
+from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchored_run, parse_overrides, register_of
 from aggregator.store.port import Store, all_devices
 
 
-class Half(NamedTuple):
+class ComputedHalfHour(NamedTuple):
     """A half hour of a local day, and its energy."""
 
     day: str
@@ -36,7 +36,7 @@ class Half(NamedTuple):
 
 
 def hollow_gaps(
-    store: Store, device: Device, halves: Sequence[Half], gaps: Sequence[Collection[Window]]
+    store: Store, device: Device, halves: Sequence[ComputedHalfHour], gaps: Sequence[Collection[Window]]
 ) -> set[Window]:
     """The gaps of any register in which more was measured once than the readings that are left say.
 
@@ -58,18 +58,18 @@ def _overlap_s(one: Slot | Window, other: Window) -> int:
     return min(one.end, other.end) - max(one.start, other.start)
 
 
-def protected(store: Store, device: Device, halves: Sequence[Half]) -> list[Half]:
+def retained_parts(store: Store, device: Device, halves: Sequence[ComputedHalfHour]) -> list[ComputedHalfHour]:
     """Half hours as they may replace what is stored."""
-    horizon = store.horizon(device.device_id)
-    old = [half for half in halves if half.slot.start < horizon]
+    retention_cutoff = store.retention_cutoff(device.device_id)
+    old = [half for half in halves if half.slot.start < retention_cutoff]
     documents = _documents(store, device, old)
     kept = {day for day, document in documents.items() if document and document.timezone != device.timezone}
-    merged = [half._replace(part=better(_stored(documents, half.day, half.slot), half.part)) for half in old]
+    merged = [half._replace(part=more_complete(_stored(documents, half.day, half.slot), half.part)) for half in old]
     # Days in the zone in which they were made stay so.
     return [half for half in (*merged, *halves[len(old) :]) if half.day not in kept]
 
 
-def better(stored: Part, new: Part) -> Part:
+def more_complete(stored: Part, new: Part) -> Part:
     """What to keep of a half hour whose readings may have expired: the new only where it lacks nothing."""
     knows_both = (new.import_wh is not None or stored.import_wh is None) and (
         new.export_wh is not None or stored.export_wh is None
@@ -79,7 +79,7 @@ def better(stored: Part, new: Part) -> Part:
     return new if stored.is_empty or is_fuller else stored
 
 
-def _documents(store: Store, device: Device, halves: Iterable[Half]) -> dict[str, Document | None]:
+def _documents(store: Store, device: Device, halves: Iterable[ComputedHalfHour]) -> dict[str, Document | None]:
     return {day: store.document("day", device.device_id, day) for day in dict.fromkeys(half.day for half in halves)}
 
 
@@ -122,30 +122,30 @@ def expire(store: Store, device: Device, before: int, untouched_since: int) -> i
 
     What it takes to judge the first readings after `before` stays: each register's last anchored run.
     """
-    with store.round():
-        first, horizon = _kept(store, device, before)
+    with store.transaction():
+        first, retention_cutoff = _kept(store, device, before)
         removed = store.expire_readings(device.device_id, first, untouched_since)
         if removed:
-            store.put_horizon(device.device_id, horizon)
+            store.put_retention_cutoff(device.device_id, retention_cutoff)
     return removed
 
 
 def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
     """The first block to keep, and from when on the blocks kept are all that is needed (UTC seconds)."""
-    marks = read_marks(device.marks)
+    exchange_overrides = parse_overrides(device.exchange_overrides)
     for look in LOOKS:
         starts = store.block_starts(device.device_id, before, -look)
         if not starts:
             return before, before
         readings = store.readings(device.device_id, starts[-1], before - 1)
-        registers = [register(readings, channel, marks) for channel in device.registers]
+        registers = [register_of(readings, channel, exchange_overrides) for channel in device.registers]
         runs = [anchored_run(points, before, device.max_power_w) for points in registers]
         if None not in runs:
             break
     first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
     later = store.readings(device.device_id, first, FOR_EVER) if None in runs else []
     ends = [
-        run[1] if run else _settled(register(later, channel, marks), device)
+        run[1] if run else _settled(register_of(later, channel, exchange_overrides), device)
         for run, channel in zip(runs, device.registers, strict=True)
     ]
     return first, max([starts[0] + HALF_HOUR, *ends])
@@ -162,7 +162,7 @@ def _settled(points: Register, device: Device) -> int:
 KEPT_DAYS = 36
 
 
-def note_filled(store: Store, device: Device, halves: Sequence[Half], now: int) -> None:
+def log_backfill(store: Store, device: Device, halves: Sequence[ComputedHalfHour], now: int) -> None:
     """Note the half hours of the last KEPT_DAYS that are measured now and were not, before they are replaced."""
     late = [half for half in halves if half.part.covered_s > MAX_GAP_S and half.slot.end > now - KEPT_DAYS * DAY_S]
     for day, group in groupby(late, key=attrgetter("day")):
@@ -170,13 +170,13 @@ def note_filled(store: Store, device: Device, halves: Sequence[Half], now: int) 
         is_over = partial(_has_following, store, device.device_id, day)
         for half in _filled(document, list(group), is_over) if document else ():
             expires = half.slot.end + KEPT_DAYS * DAY_S
-            store.put_record(_shelf(device.device_id), _key(half.slot.start), str(half.slot.end), expires=expires)
+            store.put_record(_collection(device.device_id), _key(half.slot.start), str(half.slot.end), expires=expires)
 
 
-def filled(store: Store, device_id: str, first: int, last: int) -> list[Window]:
+def backfilled(store: Store, device_id: str, first: int, last: int) -> list[Window]:
     """Spans of half hours that were filled later, from one instant to another (UTC seconds), in order."""
     spans: list[Window] = []
-    for record in store.records(_shelf(device_id), _key(first), _key(last)):
+    for record in store.records(_collection(device_id), _key(first), _key(last)):
         start, end = int(record.key), int(record.body)
         if spans and spans[-1].end == start:
             start = spans.pop().start
@@ -188,7 +188,9 @@ def _has_following(store: Store, device_id: str, day: str) -> bool:
     return store.document("day", device_id, periods.shift("day", day, 1)) is not None
 
 
-def _filled(document: Document, halves: Sequence[Half], is_over: Callable[[], bool]) -> Iterator[Half]:
+def _filled(
+    document: Document, halves: Sequence[ComputedHalfHour], is_over: Callable[[], bool]
+) -> Iterator[ComputedHalfHour]:
     """Half hours of which more is known than before, and that do not go on: `is_over` tells whether the day does."""
     last = max((name for name in document.parts if name[0] == "s"), default="")
     for half in halves:
@@ -199,7 +201,7 @@ def _filled(document: Document, halves: Sequence[Half], is_over: Callable[[], bo
             yield half
 
 
-def _shelf(device_id: str) -> str:
+def _collection(device_id: str) -> str:
     return f"filled/{device_id}"
 
 

@@ -29,7 +29,7 @@ def differences(store: Store, device: Device) -> Iterator[str]:
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:
-    horizon = store.horizon(device.device_id)
+    retention_cutoff = store.retention_cutoff(device.device_id)
     readings = store.readings(device.device_id, 0, FOR_EVER)
     expected: dict[str, dict[str, Part]] = {}
     if readings:
@@ -38,17 +38,21 @@ def _wrong_days(store: Store, device: Device) -> Iterator[str]:
             periods.hour_window(readings[-1].at, device.timezone).end,
         )
         for day, halves in groupby(half_hours(readings, device, span), key=attrgetter("day")):
-            expected[day] = {half.slot.name: half.part for half in halves if half.slot.start >= horizon}
+            expected[day] = {half.slot.name: half.part for half in halves if half.slot.start >= retention_cutoff}
     for day in sorted({*expected, *store.periods("day", device.device_id)}):
-        yield from _wrong_day(store, device, day, expected.get(day, {}), horizon)
+        yield from _wrong_day(store, device, day, expected.get(day, {}), retention_cutoff)
 
 
-def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part], horizon: int) -> Iterator[str]:
+def _wrong_day(
+    store: Store, device: Device, day: str, expected: dict[str, Part], retention_cutoff: int
+) -> Iterator[str]:
     document = store.document("day", device.device_id, day)
     zone = document.timezone if document else device.timezone
     stored = document.parts if document else {}
     halves = {
-        slot.name: (expected if slot.start >= horizon and zone == device.timezone else stored).get(slot.name, EMPTY)
+        slot.name: (expected if slot.start >= retention_cutoff and zone == device.timezone else stored).get(
+            slot.name, EMPTY
+        )
         for slot in periods.half_hours(day, zone)
     }
     wanted = priced(store, device, day, zone, halves)
@@ -95,12 +99,12 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
     """
     known = [day for day in _known_days(store, device) if (first_day or day) <= day <= (last_day or day)]
     spans = [periods.window("day", day, device.timezone) for day in known]
-    horizon = store.horizon(device.device_id)
-    computable = [span for span in spans if span.end > horizon]
+    retention_cutoff = store.retention_cutoff(device.device_id)
+    computable = [span for span in spans if span.end > retention_cutoff]
     for span in computable:
-        with store.round():
+        with store.transaction():
             store.step(partial(recompute, store, device, span))
-    with store.round():  # also where the days come out as they were: what was made from them may be wrong
+    with store.transaction():  # also where the days come out as they were: what was made from them may be wrong
         store.mark("day", device.device_id, known)
         store.mark("month", device.device_id, store.periods("month", device.device_id))
     if not first_day and not last_day:
@@ -124,12 +128,12 @@ def _known_days(store: Store, device: Device) -> list[str]:
 
 def rezone(store: Store, device: Device, timezone: str) -> None:
     """Give a device another time zone: its days are cut anew from the readings, where they have not expired."""
-    horizon = store.horizon(device.device_id)
+    retention_cutoff = store.retention_cutoff(device.device_id)
     moved = replace(device, timezone=timezone)
-    with store.round():
+    with store.transaction():
         store.put_device(moved)
         for day in store.periods("day", device.device_id):
             document = store.document("day", device.device_id, day)
-            if document and periods.day_start(day, document.timezone) >= horizon:
+            if document and periods.day_start(day, document.timezone) >= retention_cutoff:
                 store.merge_parts("day", device.device_id, day, timezone, dict.fromkeys(document.parts))
         rebuild(store, moved, None, None)

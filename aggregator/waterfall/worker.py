@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.store.port import Store
-from aggregator.waterfall.levels import LEVELS, carry
+from aggregator.waterfall.levels import LEVELS, propagate
 from aggregator.waterfall.retention import sweep
 
 BATCH = 1440  # change records; as many as one round takes from each level
@@ -23,13 +23,13 @@ Census = Callable[[int], Iterator[None]]  # now, UTC seconds -> a census, a page
 log = logging.getLogger("wattfall.worker")
 
 
-def settle_round(store: Store) -> int:
+def settle_once(store: Store) -> int:
     """One round: each level's dirty children carried on, once each. Returns how many; 0 means settled."""
     count = 0
     for level in LEVELS:
-        with store.round():
+        with store.transaction():
             changes = store.changes(level.child, BATCH)
-            carry(store, level, changes)
+            propagate(store, level, changes)
             store.settle(changes)
         count += len(changes)
     return count
@@ -38,7 +38,7 @@ def settle_round(store: Store) -> int:
 def drain(store: Store) -> int:
     """Rounds until nothing is dirty. Returns how many change records were carried on."""
     total = 0
-    while count := settle_round(store):
+    while count := settle_once(store):
         total += count
     return total
 
@@ -72,7 +72,7 @@ def run_worker(
     while not stop.is_set():
         try:
             store.follow()
-            settled = settle_round(store)
+            settled = settle_once(store)
             if take_in:
                 settled += take_what_waits(take_in, 0 if settled else IDLE_S)
             if clock() >= next_sweep:

@@ -1,11 +1,11 @@
-"""Accounts, as the store keeps them on five shelves.
+"""Accounts, as the store keeps them on five collections.
 
-| shelf | key | a record is |
+| collection | key | a record is |
 |---|---|---|
 | `users` | user id | a user |
 | `emails` | address | the id of its user, so that an address belongs to one |
 | `identities` | hash of issuer and subject | the same for identity providers |
-| `invitations` | hash of a token | the user and the era in which it was sent, and until when it can be used |
+| `invitations` | hash of a token | the user and the session_epoch in which it was sent, and until when it can be used |
 | `invited` | user id | the hash of the token of the newest, which ends those before it |
 
 An account is changed by comparing and setting, so that of two changes at once neither is lost.
@@ -34,7 +34,7 @@ INVITATION_S = 7 * DAY_S
 PAGE = 500
 
 
-def keyed(secret: str) -> str:
+def token_hash(secret: str) -> str:
     """The key under which something is kept that only its owner may know."""
     return sha256(secret.encode()).hexdigest()
 
@@ -89,7 +89,7 @@ class Accounts:
 
     def disable(self, user: User) -> User | None:
         """Let somebody in no more; every session ends."""
-        return self.change(user, lambda one: replace(one, is_disabled=True, era=one.era + 1))
+        return self.change(user, lambda one: replace(one, is_disabled=True, session_epoch=one.session_epoch + 1))
 
     def enable(self, user: User) -> User | None:
         """Let somebody in again."""
@@ -97,7 +97,7 @@ class Accounts:
 
     def end_sessions(self, user: User) -> User | None:
         """Sign somebody out everywhere."""
-        return self.change(user, lambda one: replace(one, era=one.era + 1))
+        return self.change(user, lambda one: replace(one, session_epoch=one.session_epoch + 1))
 
     # passwords and invitations
 
@@ -118,8 +118,8 @@ class Accounts:
         fresh = self._passwords.hashed(password)
 
         def set_once(one: User) -> User:
-            is_same = one.era == user.era and not one.is_disabled
-            return replace(one, password_hash=fresh, era=one.era + 1) if is_same else one
+            is_same = one.session_epoch == user.session_epoch and not one.is_disabled
+            return replace(one, password_hash=fresh, session_epoch=one.session_epoch + 1) if is_same else one
 
         changed = self.change(user, set_once)
         return changed if changed and changed.password_hash == fresh else None
@@ -130,27 +130,27 @@ class Accounts:
         Those before it cannot be used any more: one may have gone astray, or to somebody else.
         """
         token, until = secrets.token_urlsafe(32), self._clock() + INVITATION_S
-        body = orjson.dumps({"user": user.user_id, "era": user.era, "until": until}).decode()
-        self._store.put_record(INVITATIONS, keyed(token), body, expires=until)
-        self._store.put_record(INVITED, user.user_id, keyed(token), expires=until)
+        body = orjson.dumps({"user": user.user_id, "session_epoch": user.session_epoch, "until": until}).decode()
+        self._store.put_record(INVITATIONS, token_hash(token), body, expires=until)
+        self._store.put_record(INVITED, user.user_id, token_hash(token), expires=until)
         return token
 
     def invited(self, token: str) -> User | None:
         """Who holds an invitation that can still be used."""
-        body = self._store.record(INVITATIONS, keyed(token))
+        body = self._store.record(INVITATIONS, token_hash(token))
         sent = orjson.loads(body) if body else {}
         user = self.user(sent["user"]) if sent and self._clock() < sent["until"] else None
-        if not user or user.era != sent["era"] or user.is_disabled:
+        if not user or user.session_epoch != sent["session_epoch"] or user.is_disabled:
             return None
         newest = self._store.record(INVITED, user.user_id)  # none was noted by a former version
-        return user if newest in (None, keyed(token)) else None
+        return user if newest in (None, token_hash(token)) else None
 
     def accept(self, token: str, password: str) -> User | None:
         """Set the password of whoever holds an invitation; None where it cannot be used any more. Raises Busy."""
         user = self.invited(token)
         changed = self.set_password(user, password) if user else None
         if changed:
-            self._store.drop_record(INVITATIONS, keyed(token))
+            self._store.drop_record(INVITATIONS, token_hash(token))
         return changed
 
     def _refreshed(self, user: User, password: str) -> User:
@@ -227,7 +227,7 @@ class Throttle:
 
 
 def _account_key(account: str) -> str:
-    return f"account-{keyed(account.strip().lower())}"
+    return f"account-{token_hash(account.strip().lower())}"
 
 
 def _address_key(address: str) -> str:

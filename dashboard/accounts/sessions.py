@@ -1,7 +1,8 @@
 """Sessions: kept in the store under the hash of a random token, so that whatever ends one ends it at once.
 
-The browser has the token in a cookie that Flask signs. A session is of one era of its user; `Accounts` begins another
-when somebody is disabled, takes a new password or signs out everywhere, and all sessions of the one before are over.
+The browser has the token in a cookie that Flask signs. A session is of one session_epoch of its user; `Accounts` begins
+another when somebody is disabled, takes a new password or signs out everywhere, and all sessions of the one before are
+over.
 """
 
 import secrets
@@ -18,7 +19,7 @@ from itsdangerous import URLSafeTimedSerializer
 from aggregator.core.periods import DAY_S
 from aggregator.settings import Settings
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import keyed
+from dashboard.accounts.accounts import token_hash
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 
 SHELF = "sessions"
@@ -53,28 +54,32 @@ class Sessions:
     def begin(self, user: User) -> str:
         """The token of a new session."""
         token, now = secrets.token_urlsafe(32), self._clock()
-        self._put(keyed(token), user, {"user": user.user_id, "era": user.era, "began": now, "seen": now})
+        self._put(
+            token_hash(token),
+            user,
+            {"user": user.user_id, "session_epoch": user.session_epoch, "began": now, "seen": now},
+        )
         return token
 
     def user_of(self, token: str) -> User | None:
         """Whose session it is, or None when it is over."""
-        body = self._store.record(SHELF, keyed(token))
+        body = self._store.record(SHELF, token_hash(token))
         if body is None:
             return None
         kept, now = orjson.loads(body), self._clock()
         user = self._user(kept["user"])
-        if user is None or user.is_disabled or user.era != kept["era"]:
+        if user is None or user.is_disabled or user.session_epoch != kept["session_epoch"]:
             return None
         life = LIFETIMES[user.role]
         if now >= kept["seen"] + life.idle_s or now >= kept["began"] + life.longest_s:
             return None
         if now >= kept["seen"] + life.step_s:
-            self._put(keyed(token), user, kept | {"seen": now}, was=body)  # not once it was ended meanwhile
+            self._put(token_hash(token), user, kept | {"seen": now}, was=body)  # not once it was ended meanwhile
         return user
 
     def end(self, token: str) -> None:
         """Sign out."""
-        self._store.drop_record(SHELF, keyed(token))
+        self._store.drop_record(SHELF, token_hash(token))
 
     def _put(self, key: str, user: User, kept: dict[str, object], was: str | None = None) -> None:
         life = LIFETIMES[user.role]

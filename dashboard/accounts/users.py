@@ -47,7 +47,9 @@ class User:
     role: str = HOUSEHOLD
     household: str = ""  # whose devices a person of role `household` sees; none while it is empty
     is_disabled: bool = False
-    era: int = 0  # counts on at whatever ends every session; sessions and invitations of an earlier one are void
+    session_epoch: int = (
+        0  # counts on at whatever ends every session; sessions and invitations of an earlier one are void
+    )
     identity: str = ""  # issuer and subject at an OpenID Connect provider
     password_hash: str = field(default="", repr=False)
 

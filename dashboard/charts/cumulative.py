@@ -33,7 +33,7 @@ Days = Mapping[str, Part]  # the days of a year with data, by date: `11-23`
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunningTotal:
     """The running total over days without a gap between them."""
 
     places: tuple[float, ...]  # where days end, up to FRAME; the first is where the run begins
@@ -58,8 +58,8 @@ class Cumulative:
     measure: Measure
     is_over: bool
     until: str  # the last day with data or today: `2026-11-23`
-    mine: tuple[Run, ...]
-    other: tuple[Run, ...]  # none where nothing is known of the year before
+    mine: tuple[RunningTotal, ...]
+    other: tuple[RunningTotal, ...]  # none where nothing is known of the year before
     months: tuple[tuple[str, int | None, int | None], ...]  # `11`, and what it came to this year and last
     against: Against | None
 
@@ -116,7 +116,7 @@ def _days(documents: Iterable[Document]) -> dict[str, Part]:
     }
 
 
-def _runs(year: str, days: Days, measure: Measure) -> Iterator[Run]:
+def _runs(year: str, days: Days, measure: Measure) -> Iterator[RunningTotal]:
     """A new run begins after every gap: what is not known is not drawn as nothing."""
     total, before = 0, 0
     places, totals = list[float](), list[int]()
@@ -126,13 +126,13 @@ def _runs(year: str, days: Days, measure: Measure) -> Iterator[Run]:
             continue
         if day.toordinal() != before + 1:
             if places:
-                yield Run(tuple(places), tuple(totals))
+                yield RunningTotal(tuple(places), tuple(totals))
             places, totals = [place(day, 0)], [total]
         total, before = total + amount, day.toordinal()
         places.append(place(day))
         totals.append(total)
     if places:
-        yield Run(tuple(places), tuple(totals))
+        yield RunningTotal(tuple(places), tuple(totals))
 
 
 def _months(mine: Days, other: Days, measure: Measure) -> Iterator[tuple[str, int | None, int | None]]:
@@ -239,7 +239,7 @@ def _compared(chart: Cumulative, lang: Language) -> str:
     return f"{difference(chart.measure, against.mine, against.other, name, lang)} ({other})"
 
 
-def _lines(chart: Cumulative, runs: Sequence[Run], colour: str, width: float) -> list[Trace]:
+def _lines(chart: Cumulative, runs: Sequence[RunningTotal], colour: str, width: float) -> list[Trace]:
     """The runs of one year, and dots across what is not known between them."""
     drawn = []
     for before, after in pairwise(runs):

@@ -32,7 +32,7 @@ LOWEST = 10  # one in so many half hours is the base load's
 NIGHT = (23, 5)  # o'clock, local
 
 
-class Half(NamedTuple):
+class HalfHourProfile(NamedTuple):
     """A half hour that was measured well."""
 
     start: int  # UTC seconds
@@ -42,7 +42,7 @@ class Half(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class UsageProfile:
     """The powers, W, from which on a home's import is medium and high for it, and what is always on."""
 
     medium_w: int = 500  # as on an in-home display, while the home's own are not known
@@ -73,18 +73,18 @@ class Habits:
         return 100.0
 
 
-USUAL = Habits()
+USUAL = UsageProfile()
 
 
-def habits_of(documents: Sequence[Document], now: int) -> Habits:
+def usage_profile_of(documents: Sequence[Document], now: int) -> UsageProfile:
     """The habits of a home by its last DAYS day charts."""
     halves = list(measured(documents))
     base_w = always_on([half for half in halves if half.start >= now - BASE_S])
     levels = _levels([half.import_w for half in halves if half.import_w > half.export_w])
-    return Habits(*levels, is_own=True, base_w=base_w) if levels else Habits(base_w=base_w)
+    return UsageProfile(*levels, is_own=True, base_w=base_w) if levels else UsageProfile(base_w=base_w)
 
 
-def measured(documents: Iterable[Document]) -> Iterator[Half]:
+def measured(documents: Iterable[Document]) -> Iterator[HalfHourProfile]:
     """The well-measured half hours of day charts."""
     for day in documents:
         zone = ZoneInfo(day.timezone)
@@ -93,12 +93,12 @@ def measured(documents: Iterable[Document]) -> Iterator[Half]:
             if part.import_wh is None or part.estimated_s or part.covered_s < MEASURED * (end - start):
                 continue
             hour = datetime.fromtimestamp(start, zone).hour  # a fiftieth of the time of pendulum's, 400 times a home
-            yield Half(
+            yield HalfHourProfile(
                 start, _mean_w(part.import_wh, part.covered_s), _mean_w(part.export_wh or 0, part.covered_s), hour
             )
 
 
-def always_on(halves: Sequence[Half]) -> int | None:
+def always_on(halves: Sequence[HalfHourProfile]) -> int | None:
     """The base load, W: the mean of the lowest tenth; None where too little is measured.
 
     The lowest alone would be the one half hour in which the fridge rested. Where a home exports, the sun hides by day

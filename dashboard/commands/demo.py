@@ -22,7 +22,7 @@ from aggregator.demo.simulator import Household, households
 from aggregator.settings import sqlite_url
 from aggregator.store import Store, open_store
 from aggregator.waterfall.verify import differences
-from aggregator.waterfall.worker import settle_round
+from aggregator.waterfall.worker import settle_once
 from dashboard.accounts.accounts import USERS
 from dashboard.server import check_port
 
@@ -96,7 +96,7 @@ def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: St
 
 
 def _drain(store: Store, stopped: Stopped) -> None:
-    while not stopped() and settle_round(store):
+    while not stopped() and settle_once(store):
         pass
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 from flask import Flask
-from flask_caching import Cache
+from flask_caching import Cache as FlaskCache
 from flask_caching.backends import SimpleCache
 from flask_caching.backends.base import BaseCache
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Kept:
+class Cache:
     """Answers by key. A cache that is away holds nothing, and says so once."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Kept:
         return answer
 
 
-class Memory(SimpleCache):
+class MemoryCache(SimpleCache):
     """flask-caching's cache in the process, without pickling: what is kept never changes.
 
     What it holds is weighed, as a month of charts takes a thousand times what a number does; when that is too much, the
@@ -160,11 +160,11 @@ def check_cache(url: str) -> None:
         raise ConfigurationError(f"WATTFALL_CACHE cannot be read: {error}") from error
 
 
-def open_cache(server: Flask, url: str) -> Kept:
+def open_cache(server: Flask, url: str) -> Cache:
     """The cache of one process, or its door to the Redis of several."""
     if not url:
-        options = {"CACHE_TYPE": f"{__name__}.Memory", "CACHE_THRESHOLD": MOST_WEIGHT}
-        return Kept(Cache(server, config=options).cache)
+        options = {"CACHE_TYPE": f"{__name__}.MemoryCache", "CACHE_THRESHOLD": MOST_WEIGHT}
+        return Cache(FlaskCache(server, config=options).cache)
     from redis import RedisError
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -179,4 +179,4 @@ def open_cache(server: Flask, url: str) -> Kept:
             "retry": Retry(NoBackoff(), 1),  # once: a connection may have been closed while nobody used it
         },
     }
-    return Kept(Cache(server, config=options).cache, (RedisError, OSError))
+    return Cache(FlaskCache(server, config=options).cache, (RedisError, OSError))

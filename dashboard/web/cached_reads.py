@@ -10,15 +10,15 @@ from aggregator.core.documents import Device, Document, Live
 from aggregator.core.errors import StoreAway
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, day_rates
 from aggregator.tariffs.tariff import HALF_HOURLY
 from aggregator.waterfall.pricing import series_of, tariff_of
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
-from dashboard.charts.usage_profile import DAYS, Habits, habits_of
-from dashboard.web.cache import Kept
+from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of
+from dashboard.web.cache import Cache
 
 # How old an answer may be: what is measured now; a period that goes on, or what is not there yet; one that is over
 # and still has gaps, which late readings fill; one that is whole.
@@ -29,10 +29,10 @@ QUARTER_S = 900
 TARIFF_S = 7 * periods.DAY_S  # how long it is remembered since when a tariff stands
 
 
-class Data:
+class CachedReads:
     """What the pages read. A `Device` in hand is the proof of access that the other reads ask for."""
 
-    def __init__(self, store: Store, cache: Kept, clock: Callable[[], int]) -> None:
+    def __init__(self, store: Store, cache: Cache, clock: Callable[[], int]) -> None:
         self._store = store
         self._cache = cache
         self.now = clock
@@ -58,10 +58,12 @@ class Data:
         with suppress(StoreAway):  # it costs the viewer nothing
             self._cache.read(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
 
-    def known(self, device: Device) -> Known | None:
+    def known(self, device: Device) -> KnownStatus | None:
         """What the device has said about itself."""
         key = _key("known", device)
-        return self._cache.read(key, lambda: device_status.known(self._store, device.device_id), lambda _: GAPS_S)
+        return self._cache.read(
+            key, lambda: device_status.known_status(self._store, device.device_id), lambda _: GAPS_S
+        )
 
     def readings(self, device: Device, first: int, last: int) -> list[Reading]:
         """The readings of the half hours from that of `first` to that of `last`, by time."""
@@ -69,13 +71,13 @@ class Data:
         key = _key("readings", device, *blocks)
         return self._cache.read(key, lambda: self._store.readings(device.device_id, *blocks), lambda _: LIVE_S)
 
-    def habits(self, device: Device) -> Habits:
+    def habits(self, device: Device) -> UsageProfile:
         """What is usual in this home."""
 
-        def work_out() -> Habits:
+        def work_out() -> UsageProfile:
             today = periods.day_of(self.now(), device.timezone)
             first = periods.shift("day", today, 1 - DAYS)
-            return habits_of(self._store.documents("day", device.device_id, first, today), self.now())
+            return usage_profile_of(self._store.documents("day", device.device_id, first, today), self.now())
 
         key = _key("habits", device, device.timezone)
         return self._cache.read(key, work_out, lambda found: HABITS_S if found.is_own else GAPS_S)

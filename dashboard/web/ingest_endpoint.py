@@ -31,7 +31,7 @@ _TYPES = {BLOCK: "block"}
 log = logging.getLogger(__name__)
 
 
-class Fault(Exception):
+class IngestFault(Exception):
     """A request that is answered with this status, and why."""
 
     def __init__(self, status: int, reason: str, detail: str, **headers: str) -> None:
@@ -42,7 +42,7 @@ class Fault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class IngestEndpoint:
     """What requests are taken in with."""
 
     store: Store
@@ -70,7 +70,7 @@ class Door:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         device_id = tokens.device_of(self.store, token.strip(), now) if scheme.lower() == "bearer" else ""
         if not device_id:
-            raise Fault(
+            raise IngestFault(
                 401,
                 "no_token",
                 "send `Authorization: Bearer TOKEN`; `wattfall device token DEVICE` makes one",
@@ -83,7 +83,9 @@ class Door:
         size = request.content_length or 0
         wait = self.limits.take(device_id, min(size, LARGEST), now)
         if wait:
-            raise Fault(429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)})
+            raise IngestFault(
+                429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)}
+            )
         request.max_content_length = LARGEST + 1  # one that does not say how long it is is cut off there
         body = request.get_data(cache=False) if size <= LARGEST else b""
         if max(size, len(body)) > LARGEST:
@@ -112,16 +114,16 @@ class Door:
         return take_in(self.store, [Received(device_id, content)], now, self.default_zone)
 
 
-def register(server: Flask, door: Door) -> None:
+def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
     """Add the address to a server."""
     api = Blueprint("ingest", __name__)
 
     @api.post(PATH)
     def ingest() -> Response:
-        return door.take_in()
+        return endpoint.take_in()
 
-    @api.errorhandler(Fault)
-    def fault(error: Fault) -> Response:
+    @api.errorhandler(IngestFault)
+    def fault(error: IngestFault) -> Response:
         return _json(error.answer, error.status, error.headers)
 
     @api.errorhandler(Refused)
@@ -145,7 +147,7 @@ def register(server: Flask, door: Door) -> None:
 def _format() -> Format:
     name = request.args.get("format") or _TYPES.get(request.mimetype, "json")
     if name not in FORMATS:
-        raise Fault(400, "wrong_format", f"format is {shown(name)}; there are {', '.join(FORMATS)}")
+        raise IngestFault(400, "wrong_format", f"format is {shown(name)}; there are {', '.join(FORMATS)}")
     return FORMATS[name]
 
 

@@ -39,7 +39,7 @@ LONGEST = 1024
 _OWN = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
-def onward(address: object) -> str:
+def safe_redirect(address: object) -> str:
     """An address of this site as it is; the start page instead of anything else."""
     is_own = isinstance(address, str) and len(address) <= LONGEST and _OWN.fullmatch(address)
     return str(address) if is_own and not str(address).startswith(("/sign-", "/_")) else "/"
@@ -47,7 +47,7 @@ def onward(address: object) -> str:
 
 def sign_in_url(address: str) -> str:
     """Where to sign in, to go on at an address."""
-    wanted = onward(address)
+    wanted = safe_redirect(address)
     return "/sign-in" if wanted == "/" else f"/sign-in?next={quote(wanted, safe='/')}"
 
 
@@ -161,7 +161,7 @@ def _foreign(url: str) -> Response | None:
 def _refusal(sentence: str) -> Response:
     if request.path == CALLBACKS:
         return make_response("This was not sent from a page of Wattfall\n", 403)
-    return notice(403, UNCHANGED, sentence, onward(request.path) if _is_page(request) else "/")
+    return notice(403, UNCHANGED, sentence, safe_redirect(request.path) if _is_page(request) else "/")
 
 
 def _signed_out() -> Response | Answer | None:

@@ -192,7 +192,7 @@ _pack_once = lru_cache(maxsize=64)(_pack)
 # render
 
 
-def written(template: str, status: int = 200, **context: object) -> Response:
+def render(template: str, status: int = 200, **context: object) -> Response:
     """A page of a template, in the reader's language; no copy of it is kept anywhere."""
     lang = requested()
     head = Markup(fingerprinted(HEAD))  # noqa: S704 - our own constant
@@ -204,7 +204,7 @@ def written(template: str, status: int = 200, **context: object) -> Response:
 
 def notice(status: int, heading: str, sentence: str, link: str = "/", label: str = "") -> Response:
     """A heading, a sentence and a way on; each is said in the reader's language."""
-    return written("notice.html", status, heading=heading, sentence=sentence, link=link, label=label)
+    return render("notice.html", status, heading=heading, sentence=sentence, link=link, label=label)
 
 
 # Before the first paint, so that no page flashes in the other scheme.

@@ -63,7 +63,7 @@ def fill(url: str, count: int, now: int) -> str:
     homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
     spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in ("day", "month", "year")]
     charts = [(level, period, store.document(level, "cad-0", period)) for level, period in spans]
-    with store.round():
+    with store.transaction():
         for number in range(1, count):
             store.put_device(Device(f"cad-{number}", household=homes.HOUSEHOLD))
             for level, period, chart in charts:

@@ -21,15 +21,15 @@ import orjson
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake.edge.edge import Edge, Report
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, Answer, Fate, Sent
+from aggregator.intake.edge.edge import Edge, TrafficReport
+from aggregator.intake.edge.ingest_client import BLOCK, JSON, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import Broker, MqttFeed, Subscriber, broker_of
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.waterfall.worker import drain, settle_round, take_what_waits
+from aggregator.waterfall.worker import drain, settle_once, take_what_waits
 from tests.aggregator.intake.brokers import Publisher, broker_in, free_port
 
 DEVICES, TICKS, REQUESTS = 100, 180, 3000
@@ -73,7 +73,7 @@ def mqtt() -> None:
             taken, began, used = 0, time.perf_counter(), time.process_time()
             while taken < count:
                 taken += take_what_waits(feed.take_in, 0.25)
-                settle_round(store)
+                settle_once(store)
             drain(store)
             _say(f"MQTT, {name}", count, "messages", time.perf_counter() - began, time.process_time() - used)
             subscriber.close()
@@ -189,12 +189,12 @@ class _Server:
     def __init__(self) -> None:
         self.sent = Sent()
 
-    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> Answer:
+    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
         """Kept."""
         self.sent.messages += 1
         self.sent.size += len(body) + HEAD
         assert (content_type == BLOCK) != is_live
-        return Answer(Fate.KEPT)
+        return ServerAnswer(SendResult.KEPT)
 
 
 HEAD = 620  # bytes of headers, answer and frames, as `uplink.size_of` finds them
@@ -207,7 +207,7 @@ def edge(days: int = 30) -> None:
         clock, server = [float(first)], _Server()
         store = open_store(f"sqlite:///{folder}/edge.db")
         running = Edge(store, server, 60, lambda: clock[0])
-        report, minute = Report(running, server.sent), list[Reading]()
+        report, minute = TrafficReport(running, server.sent), list[Reading]()
         before, began = _memory_mb(), time.perf_counter()
         for reading in readings_of("cad-1", first, days * DAY_S // TICK_S):
             minute.append(reading)

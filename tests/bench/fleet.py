@@ -14,7 +14,7 @@ from aggregator.core.documents import Device
 from aggregator.store import search
 from aggregator.store.dynamodb import device_index, dynamo_client, items
 from aggregator.store.dynamodb.document_items import device_update
-from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.tables import create_tables, read_url
@@ -43,10 +43,10 @@ def fill(url: str, numbers: range) -> int:
         "live": [items.pack_live(live_state(number)) for number in numbers],
         "records": [item for device in homes for item in term_items(device)],
     }
-    with closing(AwsDoor(address.region)) as door:
+    with closing(AwsDynamoClient(address.region)) as client:
         for table, rows in tables.items():
             dynamo_client.write_items(
-                door, f"{address.prefix}-{table}", ({"PutRequest": {"Item": row}} for row in rows)
+                client, f"{address.prefix}-{table}", ({"PutRequest": {"Item": row}} for row in rows)
             )
     return sum(map(len, tables.values()))
 
@@ -54,16 +54,18 @@ def fill(url: str, numbers: range) -> int:
 def check(url: str, numbers: Iterable[int]) -> None:
     """Raises AssertionError where `put_device` would leave something else."""
     address = read_url(url)
-    door = AwsDoor(address.region)
+    client = AwsDynamoClient(address.region)
     name = f"{address.prefix}-devices"
-    with closing(DynamoStore(door, address.prefix)) as store:
+    with closing(DynamoStore(client, address.prefix)) as store:
         for number in numbers:
             device = home(number)
             key = {"d": items.text(device.device_id)}
-            before = door.call("get_item", TableName=name, Key=key, ConsistentRead=True)["Item"]
+            before = client.call("get_item", TableName=name, Key=key, ConsistentRead=True)["Item"]
             store.put_device(device)
-            assert before == door.call("get_item", TableName=name, Key=key, ConsistentRead=True)["Item"], device
-            found = dynamo_client.read_items(door, f"{address.prefix}-records", term_items(device), is_consistent=True)
+            assert before == client.call("get_item", TableName=name, Key=key, ConsistentRead=True)["Item"], device
+            found = dynamo_client.read_items(
+                client, f"{address.prefix}-records", term_items(device), is_consistent=True
+            )
             assert len(found) == len(search.terms(device)), device
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("count", nargs="?", type=int, default=DEVICES)
     asked = parser.parse_args()
     address = read_url(asked.url)
-    list(create_tables(AwsDoor(address.region), address.prefix))
+    list(create_tables(AwsDynamoClient(address.region), address.prefix))
     parts = [range(first, min(first + CHUNK, asked.count)) for first in range(0, asked.count, CHUNK)]
     with ProcessPoolExecutor(PROCESSES) as pool:
         count = sum(pool.map(fill, repeat(asked.url), parts))

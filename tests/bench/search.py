@@ -20,7 +20,7 @@ import pytest
 
 from aggregator.core.documents import Device, Live
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import Item, item_size, read_units
 from aggregator.store.dynamodb.tables import create_tables, delete_tables, read_url
@@ -95,8 +95,8 @@ class Reckoning(Passing):
 
     FIGURES = ("calls", "units", "reported")
 
-    def __init__(self, door: AwsDoor) -> None:
-        super().__init__(door)
+    def __init__(self, client: AwsDynamoClient) -> None:
+        super().__init__(client)
         self.calls = 0
         self.units = self.reported = 0.0
 
@@ -152,7 +152,7 @@ def fill(store: Store, count: int, batch: int) -> None:
     """Put the fleet, so many devices in one transaction."""
     start = time.perf_counter()
     for first in range(0, count, batch):
-        with store.round():
+        with store.transaction():
             for number in range(first, min(first + batch, count)):
                 store.put_device(home(number))
     took = time.perf_counter() - start
@@ -191,7 +191,7 @@ def on(url: str) -> Iterator[tuple[Store, Reckoning | None]]:
             yield store, None
         return
     address = read_url(url)
-    reckoning = Reckoning(AwsDoor(address.region))
+    reckoning = Reckoning(AwsDynamoClient(address.region))
     with closing(DynamoStore(reckoning, address.prefix, address.retention_days, address.pace_s)) as store:
         yield store, reckoning
 
@@ -218,14 +218,14 @@ def dynamodb(count: int) -> None:
     with endpoint() as environ, pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
-        door, prefix = AwsDoor(None), f"bench{uuid4().hex[:8]}"
-        list(create_tables(door, prefix))
-        reckoning = Reckoning(door)
-        with closing(DynamoStore(door, prefix)) as writer, closing(DynamoStore(reckoning, prefix)) as reader:
+        client, prefix = AwsDynamoClient(None), f"bench{uuid4().hex[:8]}"
+        list(create_tables(client, prefix))
+        reckoning = Reckoning(client)
+        with closing(DynamoStore(client, prefix)) as writer, closing(DynamoStore(reckoning, prefix)) as reader:
             fill(writer, count, 1)
             writer.put_live(live_states(count))
             look(reader, count, QUERIES // 10, reckoning)
-        list(delete_tables(door, prefix))
+        list(delete_tables(client, prefix))
 
 
 def main() -> None:

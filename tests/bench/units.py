@@ -18,7 +18,7 @@ from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.tables import create_tables
 from aggregator.tariffs.rates import Series
@@ -57,18 +57,18 @@ HOMES = (
 
 
 class Metered:
-    """A door that adds up consumed units, by table; writes and reads apart."""
+    """A client that adds up consumed units, by table; writes and reads apart."""
 
-    def __init__(self, door: Door) -> None:
-        self.door, self.region = door, door.region
+    def __init__(self, client: DynamoClient) -> None:
+        self.client, self.region = client, client.region
         self.writes: Counter[str] = Counter()
         self.reads: Counter[str] = Counter()
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
         is_write = operation in WRITES
         if not is_write and operation not in {"get_item", "query", "scan"}:
-            return self.door.call(operation, **request)
-        answer = self.door.call(operation, **request, ReturnConsumedCapacity="TOTAL")
+            return self.client.call(operation, **request)
+        answer = self.client.call(operation, **request, ReturnConsumedCapacity="TOTAL")
         table = request["TableName"].rsplit("-", 1)[1]
         (self.writes if is_write else self.reads)[table] += answer["ConsumedCapacity"]["CapacityUnits"]
         return answer
@@ -106,10 +106,10 @@ def prices(first: int, last: int) -> Series:
     return Series(found, found)
 
 
-def measure(door: Door, prefix: str, batch: int, home: Home, left_s: int = 0) -> Metered:
+def measure(client: DynamoClient, prefix: str, batch: int, home: Home, left_s: int = 0) -> Metered:
     """What the last half hour of a day costs, by table; or one so long before its end."""
-    list(create_tables(door, prefix))
-    clock, metered = Clock(left_s), Metered(door)
+    list(create_tables(client, prefix))
+    clock, metered = Clock(left_s), Metered(client)
     start = int(clock.now)
     store = DynamoStore(metered, prefix, pace_s=PACE_S, clock=clock)
     store.put_device(Device(HOME, "UTC", tariff=tariff(home.rates)))
@@ -141,12 +141,12 @@ def main() -> None:
     tables = ("live", "readings", "days", "months", "years", "devices", "checkpoints")
     with emulator() as endpoint:
         os.environ.update(endpoint.environ)
-        door = AwsDoor(None)
+        client = AwsDynamoClient(None)
         for home in HOMES:
             print(f"\nunits a reading, {home.name}")
             print(f"{'':20}{'but live':>10}", *(f"{table:>12}" for table in tables), f"{'reads':>12}", sep="")
             for name, batch in CASES.items():
-                metered = measure(door, f"bench{uuid4().hex[:8]}", batch, home)
+                metered = measure(client, f"bench{uuid4().hex[:8]}", batch, home)
                 units = [*(metered.writes[table] for table in tables), metered.reads.total()]
                 print(f"{name:20}{below_live(metered):10.3f}", *(f"{unit / READINGS:12.3f}" for unit in units), sep="")
 

@@ -101,7 +101,7 @@ def document_read(devices: int) -> float:
     """Median microseconds to read a day document of any device, cold in no particular way."""
     with new_store() as (store, _):
         random = Random(2)
-        with store.round():
+        with store.transaction():
             for device in range(devices):
                 store.merge_parts("day", f"cad-{device:05d}", "2026-11-01", "UTC", full_day(random))
         for change in iter(lambda: store.changes("day", 10_000), []):

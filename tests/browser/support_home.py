@@ -46,5 +46,5 @@ def furnish(store: Store) -> None:
     keep(store, [Status(HOME.device_id, NOW - 64, None, None, None, None, None, told)], NOW - 64)
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("bad_time", "at is '<script>'"), NOW)
-    refusals.keep(store, batch, NOW)
+    refusals.keep_refusals(store, batch, NOW)
     take_census(store, NOW, store.backlog())

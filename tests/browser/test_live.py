@@ -67,7 +67,7 @@ class Living:
 def an_hour(store: Store) -> None:
     """Three homes that have sent every minute, and one that has not begun."""
     home = Living(store)
-    with store.round():
+    with store.transaction():
         homes.fill(store, Device(HOME, tariff=homes.NIGHT), "2026-11-14", NOW)
         homes.fill(store, Device(SUNNY, tariff=homes.SOLAR), "2026-11-14", NOW, homes.sunny)
         for device in (GAPPY, "cad-new"):

@@ -11,7 +11,7 @@ import pytest
 
 from aggregator.aws.deployment import emulator
 from aggregator.store import Store
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.tables import TABLES, create_tables, delete_tables, table_request
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -41,31 +41,31 @@ def environ() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def door(environ: dict[str, str]) -> Iterator[AwsDoor]:
+def client(environ: dict[str, str]) -> Iterator[AwsDynamoClient]:
     """The way to the endpoint."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
-        made = AwsDoor(None)
+        made = AwsDynamoClient(None)
         made.call("list_tables", Limit=1)
         yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def tables(door: AwsDoor) -> Tables:
+def tables(client: AwsDynamoClient) -> Tables:
     """Fresh tables, by their prefix; gone afterwards."""
 
     @contextmanager
     def fresh() -> Iterator[str]:
         prefix = f"test-{uuid4().hex[:12]}"
         if ENDPOINT in os.environ:
-            list(create_tables(door, prefix))
+            list(create_tables(client, prefix))
             yield prefix
-            list(delete_tables(door, prefix))
+            list(delete_tables(client, prefix))
             return
         for table in TABLES:  # the emulator has them at once, and is thrown away as a whole
-            door.call("create_table", **table_request(prefix, table))
+            client.call("create_table", **table_request(prefix, table))
         yield prefix
 
     return fresh
@@ -77,14 +77,14 @@ def prefix(tables: Tables) -> Iterator[str]:
         yield fresh
 
 
-def store_on(door: Door, prefix: str) -> DynamoStore:
+def store_on(client: DynamoClient, prefix: str) -> DynamoStore:
     """A store that carries on whatever is there, at once."""
-    return DynamoStore(door, prefix, KEEP, pace_s=0)
+    return DynamoStore(client, prefix, KEEP, pace_s=0)
 
 
 @pytest.fixture
-def store(door: AwsDoor, prefix: str) -> Iterator[DynamoStore]:
-    made = store_on(door, prefix)
+def store(client: AwsDynamoClient, prefix: str) -> Iterator[DynamoStore]:
+    made = store_on(client, prefix)
     yield made
     made.close()
 
@@ -116,7 +116,7 @@ def another(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Ite
         return SqliteStore(str(tmp_path / "wattfall.db"), clock)
 
     def on_dynamodb() -> Store:
-        return DynamoStore(request.getfixturevalue("door"), request.getfixturevalue("prefix"), KEEP, 0, clock)
+        return DynamoStore(request.getfixturevalue("client"), request.getfixturevalue("prefix"), KEEP, 0, clock)
 
     def another() -> Store:
         opened.append(on_sqlite() if request.param == "sqlite" else on_dynamodb())

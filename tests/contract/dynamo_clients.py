@@ -8,28 +8,28 @@ from typing import Any
 from zlib import crc32
 
 from aggregator.core.errors import StoreAway
-from aggregator.store.dynamodb.dynamo_client import Door, IteratorExpired, RecordsTrimmed
+from aggregator.store.dynamodb.dynamo_client import DynamoClient, IteratorExpired, RecordsTrimmed
 
 Answer = dict[str, Any]
 WRITES = {"update_item", "put_item", "delete_item"}
 
 
 class Passing:
-    """A door that hands every call on."""
+    """A client that hands every call on."""
 
-    def __init__(self, door: Door) -> None:
-        self.door = door
-        self.region = door.region
+    def __init__(self, client: DynamoClient) -> None:
+        self.client = client
+        self.region = client.region
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
-        return self.door.call(operation, **request)
+        return self.client.call(operation, **request)
 
 
 class Counting(Passing):
     """Counts the writes of each table."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient) -> None:
+        super().__init__(client)
         self.writes: Counter[str] = Counter()
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
@@ -41,8 +41,8 @@ class Counting(Passing):
 class Failing(Passing):
     """Fails once, at its nth write or read of a stream; before it is made, or after (the answer gets lost)."""
 
-    def __init__(self, door: Door, at: int, *, is_after: bool) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient, at: int, *, is_after: bool) -> None:
+        super().__init__(client)
         self.left, self.is_after = at, is_after
         self._lock = threading.Lock()
 
@@ -62,8 +62,8 @@ class Failing(Passing):
 class Interleaving(Passing):
     """Does something of another worker's right before this one's first write of a table."""
 
-    def __init__(self, door: Door, table: str, meanwhile: Callable[[], object]) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient, table: str, meanwhile: Callable[[], object]) -> None:
+        super().__init__(client)
         self.table, self.meanwhile = table, meanwhile
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
@@ -80,8 +80,8 @@ class Torn(Passing):
 
     SHARD = 5  # records of a generation
 
-    def __init__(self, door: Door, seed: int) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient, seed: int) -> None:
+        super().__init__(client)
         self.chance = Random(seed)
         self.trimmed: Counter[str] = Counter()  # by stream: how many generations are gone
         self._records: dict[str, list[Answer]] = defaultdict(list)
@@ -154,9 +154,9 @@ class Torn(Passing):
         return [record for record in generation if _side(record) == side]
 
     def _beginning(self, arn: str) -> str:
-        (shard,) = self.door.call("describe_stream", StreamArn=arn)["StreamDescription"]["Shards"]
+        (shard,) = self.client.call("describe_stream", StreamArn=arn)["StreamDescription"]["Shards"]
         place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-        iterator: str = self.door.call("get_shard_iterator", **place)["ShardIterator"]
+        iterator: str = self.client.call("get_shard_iterator", **place)["ShardIterator"]
         return iterator
 
     def _fetch(self, arn: str) -> None:
@@ -164,7 +164,7 @@ class Torn(Passing):
         iterator = self._iterators.get(arn) or self._beginning(arn)
         while True:
             try:
-                answer = self.door.call("get_records", ShardIterator=iterator)
+                answer = self.client.call("get_records", ShardIterator=iterator)
             except RecordsTrimmed:  # DynamoDB Local says so of an iterator from before the first record
                 iterator, self._records[arn] = self._beginning(arn), []
                 continue

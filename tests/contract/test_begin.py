@@ -9,10 +9,10 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
-from aggregator.store.dynamodb.dynamo_client import Door
+from aggregator.store.dynamodb.dynamo_client import DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Store
-from aggregator.support.diagnostics import evidence
+from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import Clock
 from tests.contract.dynamo_clients import Answer, Passing
@@ -30,8 +30,8 @@ def test_what_has_begun_brings_its_answer_whenever_it_is_asked_for(either: Store
 class Meeting(Passing):
     """Answers reads of one table only when so many are under way at once."""
 
-    def __init__(self, door: Door, parties: int) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient, parties: int) -> None:
+        super().__init__(client)
         self._barrier = threading.Barrier(parties)
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
@@ -40,19 +40,19 @@ class Meeting(Passing):
         return super().call(operation, **request)
 
 
-def test_on_dynamodb_reads_that_have_begun_are_under_way_together(door: Door, prefix: str) -> None:
-    store = DynamoStore(Meeting(door, 5), prefix)
+def test_on_dynamodb_reads_that_have_begun_are_under_way_together(client: DynamoClient, prefix: str) -> None:
+    store = DynamoStore(Meeting(client, 5), prefix)
     begun = [store.begin(lambda: store.device("cad-1")) for _ in range(5)]
     assert [answer() for answer in begun] == [None] * 5
     store.close()
 
 
-def test_a_read_that_fails_says_so_to_who_asks_for_it(door: Door, prefix: str) -> None:
+def test_a_read_that_fails_says_so_to_who_asks_for_it(client: DynamoClient, prefix: str) -> None:
     class Away(Passing):
         def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401, ARG002 - as boto3 takes it
             raise StoreAway("the network is gone")
 
-    store = DynamoStore(Away(door), prefix)
+    store = DynamoStore(Away(client), prefix)
     answer = store.begin(lambda: store.device("cad-1"))
     with pytest.raises(StoreAway):
         answer()
@@ -60,16 +60,18 @@ def test_a_read_that_fails_says_so_to_who_asks_for_it(door: Door, prefix: str) -
 
 
 def test_all_that_the_evidence_of_a_device_reads_first_is_under_way_together(
-    door: Door, prefix: str, clock: Clock
+    client: DynamoClient, prefix: str, clock: Clock
 ) -> None:
-    writer = DynamoStore(door, prefix, 36_500, 0, clock)
+    writer = DynamoStore(client, prefix, 36_500, 0, clock)
     now = int(clock.now)
     writer.put_device(Device("cad-1", "UTC"))
     readings = [Reading("cad-1", at, 600, (at - now) // 6 + 99_999, None) for at in range(now - 7200, now, 60)]
     ingest(writer, readings, now, "UTC")
     drain(writer)
-    reader = DynamoStore(Meeting(door, 6), prefix, 36_500, 0, clock)  # live, status, month, year, horizon, put aside
-    found = evidence(reader, Device("cad-1", "UTC"), now)
+    reader = DynamoStore(
+        Meeting(client, 6), prefix, 36_500, 0, clock
+    )  # live, status, month, year, retention_cutoff, put aside
+    found = diagnose(reader, Device("cad-1", "UTC"), now)
     assert [one.is_right for one in found.levels] == [True] * 3
     for store in (reader, writer):
         store.close()

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from aggregator.aws.costs import Plan, Row, rows
+from aggregator.aws import lambdas
+from aggregator.aws.costs import CostRow, Plan, rows
 from aggregator.aws.deployment import emulator
-from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, client
+from aggregator.aws.lambdas import DAYS, MONTHS, YEARS
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
-from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.tables import TABLES, table_request
 from aggregator.store.port import Change
-from aggregator.waterfall.levels import Level, carry
+from aggregator.waterfall.levels import Level, propagate
 
 PREFIX, ZONE, DEVICE = "wattfall-costs", "Europe/London", "cad-0123456789ab"
 MINUTES = 60
@@ -25,8 +26,8 @@ PLAN = Plan(1, 10, 60)
 WRITES = {"put_item", "update_item", "delete_item", "batch_write_item"}
 
 
-class CountingDoor(AwsDoor):
-    """The door to DynamoDB, with the units of each step."""
+class CountingClient(AwsDynamoClient):
+    """The client to DynamoDB, with the units of each step."""
 
     def __init__(self, region: str) -> None:
         super().__init__(region)
@@ -43,53 +44,53 @@ class CountingDoor(AwsDoor):
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[CountingDoor]:
+def client() -> Iterator[CountingClient]:
     with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in endpoint.environ.items():
             patch.setenv(name, value)
         for table in TABLES:
-            client("dynamodb", **endpoint.options).create_table(**table_request(PREFIX, table))
-        door = CountingDoor(endpoint.region)
-        _an_hour_by_the_minute(door, DynamoStore(door, PREFIX))
-        yield door
-        door.close()
+            lambdas.client("dynamodb", **endpoint.options).create_table(**table_request(PREFIX, table))
+        client = CountingClient(endpoint.region)
+        _an_hour_by_the_minute(client, DynamoStore(client, PREFIX))
+        yield client
+        client.close()
 
 
-def _an_hour_by_the_minute(door: CountingDoor, store: DynamoStore) -> None:
+def _an_hour_by_the_minute(client: CountingClient, store: DynamoStore) -> None:
     """An hour of readings in batches of 60 s on top of a whole day, with months and years every 5 minutes."""
     start = periods.day_start(periods.period_of("day", int(time.time()) - 2 * 86_400, ZONE), ZONE)
     day = [Reading(DEVICE, start + 10 * n, 431, 12_345_678 + n, None) for n in range(8640 + 6 * MINUTES)]
-    _take(door, store, day[:8640], "before")
+    _take(client, store, day[:8640], "before")
     for minute in range(MINUTES):
         batch = day[8640 + 6 * minute :][:6]
-        _take(door, store, batch, "")
+        _take(client, store, batch, "")
         if minute % 5 == 4:
             period = periods.period_of("day", batch[0].at, ZONE)
-            _carry(door, store, MONTHS, [period])
-            _carry(door, store, YEARS, [period[:7]])
+            _carry(client, store, MONTHS, [period])
+            _carry(client, store, YEARS, [period[:7]])
 
 
-def _take(door: CountingDoor, store: DynamoStore, readings: list[Reading], step: str) -> None:
-    door.step = step or "ingest"
+def _take(client: CountingClient, store: DynamoStore, readings: list[Reading], step: str) -> None:
+    client.step = step or "ingest"
     ingest(store, readings, int(time.time()), ZONE)
-    _carry(door, store, DAYS, sorted({str(one.at - one.at % 1800) for one in readings}), step)
+    _carry(client, store, DAYS, sorted({str(one.at - one.at % 1800) for one in readings}), step)
 
 
-def _carry(door: CountingDoor, store: DynamoStore, level: Level, keys: list[str], step: str = "") -> None:
-    door.step = step or f"{level.name}s"
-    with store.round():
-        carry(store, level, [Change(0, level.child, DEVICE, key) for key in keys])
+def _carry(client: CountingClient, store: DynamoStore, level: Level, keys: list[str], step: str = "") -> None:
+    client.step = step or f"{level.name}s"
+    with store.transaction():
+        propagate(store, level, [Change(0, level.child, DEVICE, key) for key in keys])
 
 
 def reckoned(step: str) -> tuple[float, float]:
     """Write and read units of a step in so many minutes."""
-    found: list[Row] = [row for row in rows(PLAN) if row.step == step]
+    found: list[CostRow] = [row for row in rows(PLAN) if row.step == step]
     share = MINUTES * 60 / (30 * 86_400)
     return sum(row.write_units for row in found) * share, sum(row.read_units for row in found) * share
 
 
 @pytest.mark.parametrize("step", ["ingest", "days", "months", "years"])
-def test_the_units_are_those_that_are_charged(door: CountingDoor, step: str) -> None:
+def test_the_units_are_those_that_are_charged(client: CountingClient, step: str) -> None:
     writes, reads = reckoned(step)
-    assert door.units[step, "write"] == pytest.approx(writes, rel=0.05)
-    assert door.units[step, "read"] == pytest.approx(reads, rel=0.25)  # how far a step looks depends on the hour
+    assert client.units[step, "write"] == pytest.approx(writes, rel=0.05)
+    assert client.units[step, "read"] == pytest.approx(reads, rel=0.25)  # how far a step looks depends on the hour

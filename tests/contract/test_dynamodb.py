@@ -18,7 +18,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store import open_store
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import meter_tags
 from aggregator.store.dynamodb.tables import TABLES, create_tables, delete_tables, describe_tables
@@ -42,15 +42,15 @@ def readings_of(store: DynamoStore) -> list[Reading]:
 # Two at once
 
 
-def test_who_writes_last_has_seen_what_is_there(door: AwsDoor, prefix: str) -> None:
+def test_who_writes_last_has_seen_what_is_there(client: AwsDynamoClient, prefix: str) -> None:
     """One worker reads a half hour; before it writes the day, readings come in and another worker carries them."""
-    other = store_on(door, prefix)
+    other = store_on(client, prefix)
 
     def meanwhile() -> None:
         ingest(other, [reading(1200, 1500)], NOW, "UTC")
         drain(other)
 
-    slow = store_on(Interleaving(door, "days", meanwhile), prefix)
+    slow = store_on(Interleaving(client, "days", meanwhile), prefix)
     ingest(slow, [reading(0, 1000), reading(600, 1100)], NOW, "UTC")
     drain(slow)
     day = slow.document("day", HOME, slow.periods("day", HOME)[0])
@@ -61,10 +61,10 @@ def test_who_writes_last_has_seen_what_is_there(door: AwsDoor, prefix: str) -> N
 
 
 def test_a_worker_that_writes_late_and_the_same_as_before_does_not_undo_what_came_since(
-    door: AwsDoor, prefix: str
+    client: AwsDynamoClient, prefix: str
 ) -> None:
     """The parent looks untouched (A, B, A), so no condition can tell; the child that is read again does."""
-    other = store_on(door, prefix)
+    other = store_on(client, prefix)
     ingest(other, [reading(0, 1000), reading(600, 1100)], NOW, "UTC")
     drain(other)
 
@@ -72,7 +72,7 @@ def test_a_worker_that_writes_late_and_the_same_as_before_does_not_undo_what_cam
         ingest(other, [reading(600, 1100)], NOW, "UTC")
         drain(other)
 
-    slow = store_on(Interleaving(door, "days", meanwhile), prefix)
+    slow = store_on(Interleaving(client, "days", meanwhile), prefix)
     ingest(slow, [reading(600, 1300)], NOW, "UTC")
     drain(slow)
     day = slow.document("day", HOME, slow.periods("day", HOME)[0])
@@ -127,13 +127,13 @@ def test_as_many_readings_and_meters_as_anybody_sends_fit_into_a_half_hour(store
     assert ingest(store, sent, NOW, "UTC") == (0, 600)
 
 
-def test_a_document_without_parts_is_none(door: AwsDoor, store: DynamoStore, prefix: str) -> None:
+def test_a_document_without_parts_is_none(client: AwsDynamoClient, store: DynamoStore, prefix: str) -> None:
     assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": FULL, "s00": FULL})
     assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": None, "s00": None})
     assert not store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": None})
     assert store.document("day", HOME, "2026-11-23") is None
     assert store.extent("day", HOME) is None
-    assert door.call("scan", TableName=f"{prefix}-days")["Items"] == []
+    assert client.call("scan", TableName=f"{prefix}-days")["Items"] == []
 
 
 def test_an_older_live_state_leaves_the_newer_one(store: DynamoStore) -> None:
@@ -143,11 +143,13 @@ def test_an_older_live_state_leaves_the_newer_one(store: DynamoStore) -> None:
     assert store.live(HOME) == newer
 
 
-def test_readings_expire_after_the_retention_but_late_history_is_carried_first(door: AwsDoor, prefix: str) -> None:
-    store = DynamoStore(door, prefix, retention_days=35)
+def test_readings_expire_after_the_retention_but_late_history_is_carried_first(
+    client: AwsDynamoClient, prefix: str
+) -> None:
+    store = DynamoStore(client, prefix, retention_days=35)
     ingest(store, [reading(0, 1)], NOW, "UTC")
     ingest(store, [Reading(HOME, START - 500 * 86_400, None, 1, None)], NOW, "UTC")
-    old, new = (int(item["x"]["N"]) for item in door.call("scan", TableName=f"{prefix}-readings")["Items"])
+    old, new = (int(item["x"]["N"]) for item in client.call("scan", TableName=f"{prefix}-readings")["Items"])
     assert new == START + 42 * 86_400
     assert NOW + 2 * 86_400 < old <= NOW + 3 * 86_400
     store.close()
@@ -156,8 +158,8 @@ def test_readings_expire_after_the_retention_but_late_history_is_carried_first(d
 # What it costs
 
 
-def test_writing_what_is_there_already_costs_no_write(door: AwsDoor, prefix: str) -> None:
-    counting = Counting(door)
+def test_writing_what_is_there_already_costs_no_write(client: AwsDynamoClient, prefix: str) -> None:
+    counting = Counting(client)
     store = store_on(counting, prefix)
     parts = {"h00": FULL, "s00": FULL}
     assert store.merge_parts("day", HOME, "2026-11-23", "UTC", parts)
@@ -193,14 +195,14 @@ def answering(status: int, code: str) -> Iterator[str]:
         thread.join()
 
 
-def far_door(monkeypatch: pytest.MonkeyPatch, url: str) -> Door:
+def far_door(monkeypatch: pytest.MonkeyPatch, url: str) -> DynamoClient:
     for name, value in {
         "AWS_ENDPOINT_URL_DYNAMODB": url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
     }.items():
         monkeypatch.setenv(name, value)
-    return AwsDoor("eu-west-2", attempts=1)
+    return AwsDynamoClient("eu-west-2", attempts=1)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +277,8 @@ class Paging(Passing):
         return super().call(operation, **request | ({"Limit": 2} if operation == "query" else {}))
 
 
-def test_a_range_of_several_pages_is_whole_and_in_order(door: AwsDoor, prefix: str) -> None:
-    store = DynamoStore(Paging(door), prefix)
+def test_a_range_of_several_pages_is_whole_and_in_order(client: AwsDynamoClient, prefix: str) -> None:
+    store = DynamoStore(Paging(client), prefix)
     days = [f"2026-11-{number:02d}" for number in range(1, 8)]
     for day in days:
         store.merge_parts("day", HOME, day, "UTC", {"h00": FULL})
@@ -287,29 +289,29 @@ def test_a_range_of_several_pages_is_whole_and_in_order(door: AwsDoor, prefix: s
 # Tables
 
 
-def test_tables_are_made_once_described_and_removed(door: AwsDoor, prefix: str) -> None:
-    assert list(create_tables(door, prefix)) == []
-    assert dict(describe_tables(door, prefix))[f"{prefix}-readings"].endswith("stream")
-    assert len(list(delete_tables(door, prefix))) == len(TABLES)
+def test_tables_are_made_once_described_and_removed(client: AwsDynamoClient, prefix: str) -> None:
+    assert list(create_tables(client, prefix)) == []
+    assert dict(describe_tables(client, prefix))[f"{prefix}-readings"].endswith("stream")
+    assert len(list(delete_tables(client, prefix))) == len(TABLES)
     with pytest.raises(StoreUnusable, match="tables create"):
-        list(describe_tables(door, prefix))
+        list(describe_tables(client, prefix))
 
 
 def test_damage_to_one_item_is_put_aside_and_does_not_stop_the_others(
-    door: AwsDoor, store: DynamoStore, prefix: str
+    client: AwsDynamoClient, store: DynamoStore, prefix: str
 ) -> None:
     for device_id in (HOME, "other"):
         ingest(store, [reading(after, 9)._replace(device_id=device_id) for after in (0, 60)], NOW, "UTC")
     wrong = items.block_key(HOME, START) | {"00": {"B": b"\xff"}}
-    door.call("put_item", TableName=f"{prefix}-readings", Item=wrong)
+    client.call("put_item", TableName=f"{prefix}-readings", Item=wrong)
     drain(store)
     assert store.extent("day", "other")
     (line,) = store.aside(HOME)
     assert line.startswith(f"readings {START}: ")
 
 
-def test_the_commands_make_describe_and_remove_the_tables(door: AwsDoor) -> None:
-    url = f"dynamodb://cli?region={door.region}"
+def test_the_commands_make_describe_and_remove_the_tables(client: AwsDynamoClient) -> None:
+    url = f"dynamodb://cli?region={client.region}"
     runner, settings = CliRunner(), load({"WATTFALL_STORE": url})
 
     def run(*arguments: str, typed: str = "") -> Result:

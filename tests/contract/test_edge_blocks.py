@@ -7,7 +7,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Origin
 from aggregator.intake.ingest import Received, ingest, take_in
-from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import Another, Tables, store_on
@@ -26,8 +26,8 @@ def send(store: Store, readings: Sequence[Reading]) -> None:
     take_in(store, [Received("cad-1", content)], NOW, "Europe/London")
 
 
-def test_a_half_hour_of_180_readings_is_one_write_of_the_readings_table(door: AwsDoor, prefix: str) -> None:
-    counting = Counting(door)
+def test_a_half_hour_of_180_readings_is_one_write_of_the_readings_table(client: AwsDynamoClient, prefix: str) -> None:
+    counting = Counting(client)
     store = store_on(counting, prefix)
     send(store, READINGS)
     assert counting.writes["readings"] == 1
@@ -37,12 +37,14 @@ def test_a_half_hour_of_180_readings_is_one_write_of_the_readings_table(door: Aw
     store.close()
 
 
-def test_its_documents_are_those_of_180_single_readings(another: Another, door: AwsDoor, tables: Tables) -> None:
+def test_its_documents_are_those_of_180_single_readings(
+    another: Another, client: AwsDynamoClient, tables: Tables
+) -> None:
     batched = another()
     send(batched, READINGS)
     drain(batched)
     with tables() as prefix:
-        single = store_on(door, prefix)
+        single = store_on(client, prefix)
         for reading in READINGS[::-1]:
             ingest(single, [reading], NOW, "Europe/London")
         drain(single)

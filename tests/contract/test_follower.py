@@ -14,10 +14,10 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.dynamodb.checkpoints import LEASE_S
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.waterfall.levels import LEVELS, carry
-from aggregator.waterfall.worker import drain, settle_round
+from aggregator.waterfall.levels import LEVELS, propagate
+from aggregator.waterfall.worker import drain, settle_once
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.contract.conftest import KEEP, Tables
@@ -37,9 +37,9 @@ class Clock:
 
 
 @contextmanager
-def worker(door: Door, prefix: str, clock: Callable[[], float]) -> Iterator[DynamoStore]:
+def worker(client: DynamoClient, prefix: str, clock: Callable[[], float]) -> Iterator[DynamoStore]:
     """A store that follows the streams; it ends as if killed."""
-    store = DynamoStore(door, prefix, KEEP, pace_s=0, clock=clock)
+    store = DynamoStore(client, prefix, KEEP, pace_s=0, clock=clock)
     store.follow()
     try:
         yield store
@@ -52,7 +52,7 @@ def settle(store: DynamoStore, clock: Clock) -> None:
     quiet = 0
     while quiet < 6:
         with suppress(StoreAway):
-            quiet = 0 if settle_round(store) else quiet + 1
+            quiet = 0 if settle_once(store) else quiet + 1
         clock.now += 31
 
 
@@ -64,19 +64,19 @@ def home(*rises: tuple[int, int]) -> list[Reading]:
 @settings(max_examples=10)
 @given(messy(), batchings(), st.integers(0, 2**16))
 def test_torn_streams_and_killed_workers_lead_to_the_same_documents(
-    door: AwsDoor, tables: Tables, series: Series, deliver: Deliver, seed: int
+    client: AwsDynamoClient, tables: Tables, series: Series, deliver: Deliver, seed: int
 ) -> None:
     assume(all((reading.import_wh or 0) >= 0 for reading in series.readings))  # `readings` refuses what is below zero
     clock = Clock()
     with tables() as prefix:
-        torn = Torn(door, seed)
-        source = DynamoStore(door, prefix, KEEP)
+        torn = Torn(client, seed)
+        source = DynamoStore(client, prefix, KEEP)
         for number, batch in enumerate(deliver(series.readings)):
             ingest(source, batch, NOW, series.zone)
             if number % 3 == 2:
                 with worker(torn, prefix, clock) as store:
                     for _ in range(number % 4):
-                        settle_round(store)
+                        settle_once(store)
                 clock.now += LEASE_S + 1
         source.close()
         with worker(torn, prefix, clock) as store:
@@ -88,14 +88,16 @@ SMALL = home((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-def test_a_failure_at_any_write_or_record_loses_nothing(door: AwsDoor, tables: Tables, *, is_after: bool) -> None:
+def test_a_failure_at_any_write_or_record_loses_nothing(
+    client: AwsDynamoClient, tables: Tables, *, is_after: bool
+) -> None:
     expected = outcome(Series("UTC", SMALL[2:]))
     for at in count():
         clock = Clock()
         with tables() as prefix:
-            source = DynamoStore(door, prefix, KEEP)
+            source = DynamoStore(client, prefix, KEEP)
             ingest(source, SMALL[2:], NOW, "UTC")
-            failing = Failing(door, at, is_after=is_after)
+            failing = Failing(client, at, is_after=is_after)
             with worker(failing, prefix, clock) as store:
                 for _ in range(3):  # it reads and carries; saves how far it came; renews its leases
                     with suppress(StoreAway):
@@ -108,19 +110,19 @@ def test_a_failure_at_any_write_or_record_loses_nothing(door: AwsDoor, tables: T
             return
 
 
-def test_two_workers_started_by_mistake_do_no_harm(door: AwsDoor, tables: Tables) -> None:
+def test_two_workers_started_by_mistake_do_no_harm(client: AwsDynamoClient, tables: Tables) -> None:
     clock = Clock()
-    with tables() as prefix, worker(door, prefix, clock) as one, worker(door, prefix, clock) as other:
-        source = DynamoStore(door, prefix, KEEP)
+    with tables() as prefix, worker(client, prefix, clock) as one, worker(client, prefix, clock) as other:
+        source = DynamoStore(client, prefix, KEEP)
         for reading in SMALL:
             ingest(source, [reading], NOW, "UTC")
             for first, second in ((one, other), (other, one)):
                 clock.now += LEASE_S + 1  # the first takes the lease from the second, which was asleep
                 changes = first.changes("readings", 100)
-                settle_round(second)
+                settle_once(second)
                 threads = [
-                    threading.Thread(target=carry, args=(first, LEVELS[0], changes)),
-                    threading.Thread(target=settle_round, args=(second,)),
+                    threading.Thread(target=propagate, args=(first, LEVELS[0], changes)),
+                    threading.Thread(target=settle_once, args=(second,)),
                 ]
                 for thread in threads:
                     thread.start()
@@ -132,31 +134,33 @@ def test_two_workers_started_by_mistake_do_no_harm(door: AwsDoor, tables: Tables
         assert documents(other) == outcome(Series("UTC", SMALL))
 
 
-def test_a_second_worker_waits_for_the_lease_and_goes_on_where_the_first_was_killed(door: AwsDoor, prefix: str) -> None:
+def test_a_second_worker_waits_for_the_lease_and_goes_on_where_the_first_was_killed(
+    client: AwsDynamoClient, prefix: str
+) -> None:
     clock = Clock()
-    source = DynamoStore(door, prefix, KEEP)
+    source = DynamoStore(client, prefix, KEEP)
     ingest(source, SMALL[:3], NOW, "UTC")
-    with worker(door, prefix, clock) as first:
-        assert settle_round(first)
-    with worker(door, prefix, clock) as second:
+    with worker(client, prefix, clock) as first:
+        assert settle_once(first)
+    with worker(client, prefix, clock) as second:
         ingest(source, SMALL[3:], NOW, "UTC")
-        assert not settle_round(second)
+        assert not settle_once(second)
         clock.now += LEASE_S + 1
         settle(second, clock)
         assert documents(second) == outcome(Series("UTC", SMALL))
     source.close()
 
 
-def test_a_worker_that_ends_well_hands_its_place_on_at_once(door: AwsDoor, prefix: str) -> None:
+def test_a_worker_that_ends_well_hands_its_place_on_at_once(client: AwsDynamoClient, prefix: str) -> None:
     clock = Clock()
-    source = DynamoStore(door, prefix, KEEP)
+    source = DynamoStore(client, prefix, KEEP)
     ingest(source, SMALL, NOW, "UTC")
-    first = DynamoStore(door, prefix, KEEP, pace_s=0, clock=clock)
+    first = DynamoStore(client, prefix, KEEP, pace_s=0, clock=clock)
     first.follow()
     assert drain(first)
     first.close()
     clock.now += 1
-    with worker(door, prefix, clock) as second:
+    with worker(client, prefix, clock) as second:
         assert not drain(second)
         ingest(source, home((5400, 1400)), NOW, "UTC")
         assert drain(second)
@@ -165,11 +169,11 @@ def test_a_worker_that_ends_well_hands_its_place_on_at_once(door: AwsDoor, prefi
 
 @pytest.mark.parametrize("gone", ["while nobody looked", "under the worker's eyes"])
 def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(
-    door: AwsDoor, prefix: str, gone: str
+    client: AwsDynamoClient, prefix: str, gone: str
 ) -> None:
     clock = Clock()
-    torn = Torn(door, seed=1)
-    source = DynamoStore(door, prefix, KEEP)
+    torn = Torn(client, seed=1)
+    source = DynamoStore(client, prefix, KEEP)
     with worker(torn, prefix, clock) as store:
         ingest(source, SMALL[:1], NOW, "UTC")
         settle(store, clock)
@@ -177,7 +181,7 @@ def test_records_trimmed_before_they_were_read_make_everything_be_computed_again
         for reading in home(*((10 * number, 1000 + number) for number in range(1, 30))):
             ingest(source, [reading], NOW, "UTC")
         ingest(source, SMALL[1:], NOW, "UTC")
-        arn = door.call("describe_table", TableName=f"{prefix}-readings")["Table"]["LatestStreamArn"]
+        arn = client.call("describe_table", TableName=f"{prefix}-readings")["Table"]["LatestStreamArn"]
         torn.trimmed[arn] = 5
         if gone == "under the worker's eyes":
             settle(store, clock)
@@ -189,8 +193,8 @@ def test_records_trimmed_before_they_were_read_make_everything_be_computed_again
         assert documents(store) == outcome(Series("UTC", readings))
 
 
-def test_the_same_readings_again_write_nothing_below_the_readings(door: AwsDoor, prefix: str) -> None:
-    clock, counting = Clock(), Counting(door)
+def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDynamoClient, prefix: str) -> None:
+    clock, counting = Clock(), Counting(client)
     with worker(counting, prefix, clock) as store:
         ingest(store, SMALL, NOW, "UTC")
         settle(store, clock)
@@ -201,9 +205,9 @@ def test_the_same_readings_again_write_nothing_below_the_readings(door: AwsDoor,
         assert counting.writes.keys() <= {"readings", "live", "checkpoints"}
 
 
-def test_months_and_years_are_carried_on_at_their_own_pace(door: AwsDoor, prefix: str) -> None:
+def test_months_and_years_are_carried_on_at_their_own_pace(client: AwsDynamoClient, prefix: str) -> None:
     clock = Clock()
-    store = DynamoStore(door, prefix, KEEP, pace_s=300, clock=clock)
+    store = DynamoStore(client, prefix, KEEP, pace_s=300, clock=clock)
     store.follow()
     drain(store)
     for reading in SMALL:

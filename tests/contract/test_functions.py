@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
 from aggregator.core import periods
 from aggregator.core.readings import Reading
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.levels import Level
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
@@ -34,9 +34,9 @@ SMALL = [
 class Mapped:
     """An event source mapping: a table's change records to a handler, in order, from the first failure on again."""
 
-    def __init__(self, door: Door, prefix: str, table: str, chance: Random) -> None:
-        self.chance, self.done, self.door = chance, 0, door
-        self.arn = door.call("describe_table", TableName=f"{prefix}-{table}")["Table"]["LatestStreamArn"]
+    def __init__(self, client: DynamoClient, prefix: str, table: str, chance: Random) -> None:
+        self.chance, self.done, self.client = chance, 0, client
+        self.arn = client.call("describe_table", TableName=f"{prefix}-{table}")["Table"]["LatestStreamArn"]
 
     def run(self, handler: Handler) -> int:
         """All records that there are by now. Returns how many."""
@@ -51,11 +51,11 @@ class Mapped:
         return found
 
     def _records(self) -> list[dict[str, Any]]:
-        (shard,) = self.door.call("describe_stream", StreamArn=self.arn)["StreamDescription"]["Shards"]
+        (shard,) = self.client.call("describe_stream", StreamArn=self.arn)["StreamDescription"]["Shards"]
         place = {"StreamArn": self.arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-        iterator = self.door.call("get_shard_iterator", **place)["ShardIterator"]
+        iterator = self.client.call("get_shard_iterator", **place)["ShardIterator"]
         records = []
-        while page := (answer := self.door.call("get_records", ShardIterator=iterator))["Records"]:
+        while page := (answer := self.client.call("get_records", ShardIterator=iterator))["Records"]:
             records += page
             iterator = answer["NextShardIterator"]
         return records
@@ -72,13 +72,15 @@ def _first_failure(handler: Handler, batch: list[dict[str, Any]]) -> int | None:
 class Stack:
     """The functions on one store, and the mappings to them."""
 
-    def __init__(self, door: Door, prefix: str, zone: str, seed: int = 0, mapped_by: Door | None = None) -> None:
-        self.store = DynamoStore(door, prefix, KEEP)
+    def __init__(
+        self, client: DynamoClient, prefix: str, zone: str, seed: int = 0, mapped_by: DynamoClient | None = None
+    ) -> None:
+        self.store = DynamoStore(client, prefix, KEEP)
         self.letters: list[object] = []
         self.functions = Functions(self.store, zone, self.letters.extend, clock=lambda: NOW)
         chance = Random(seed)
         self.mapped = [
-            (level, Mapped(mapped_by or door, prefix, TABLES[level.child], chance)) for level in (DAYS, MONTHS, YEARS)
+            (level, Mapped(mapped_by or client, prefix, TABLES[level.child], chance)) for level in (DAYS, MONTHS, YEARS)
         ]
 
     def ingest(self, batch: Sequence[Reading]) -> None:
@@ -109,11 +111,11 @@ def _is_sent(reading: Reading) -> bool:
 @settings(max_examples=15)
 @given(messy(), batchings(), st.integers(0, 2**16))
 def test_batches_cut_anywhere_and_repeated_lead_to_the_same_documents(
-    door: AwsDoor, tables: Tables, series: Series, deliver: Deliver, seed: int
+    client: AwsDynamoClient, tables: Tables, series: Series, deliver: Deliver, seed: int
 ) -> None:
     series = Series(series.zone, list(filter(_is_sent, series.readings)))
     with tables() as prefix:
-        stack = Stack(door, prefix, series.zone, seed)
+        stack = Stack(client, prefix, series.zone, seed)
         for number, batch in enumerate(deliver(series.readings)):
             stack.ingest(batch)
             if number % 3 == 2:
@@ -125,16 +127,16 @@ def test_batches_cut_anywhere_and_repeated_lead_to_the_same_documents(
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-def test_a_failure_at_any_call_loses_nothing(door: AwsDoor, tables: Tables, *, is_after: bool) -> None:
+def test_a_failure_at_any_call_loses_nothing(client: AwsDynamoClient, tables: Tables, *, is_after: bool) -> None:
     expected = outcome(Series("UTC", SMALL))
     for at in count():
         with tables() as prefix:
-            failing = Failing(door, at, is_after=is_after)
-            stack = Stack(failing, prefix, "UTC", seed=at, mapped_by=door)
+            failing = Failing(client, at, is_after=is_after)
+            stack = Stack(failing, prefix, "UTC", seed=at, mapped_by=client)
             for reading in SMALL:
                 stack.ingest([reading])
             stack.settle()
-            store = DynamoStore(door, prefix, KEEP)
+            store = DynamoStore(client, prefix, KEEP)
             assert documents(store) == expected, f"call {at}"
             assert stack.letters == []
             stack.store.close()
@@ -144,8 +146,8 @@ def test_a_failure_at_any_call_loses_nothing(door: AwsDoor, tables: Tables, *, i
             return
 
 
-def test_the_same_readings_again_write_nothing_below_the_readings(door: AwsDoor, prefix: str) -> None:
-    counting = Counting(door)
+def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDynamoClient, prefix: str) -> None:
+    counting = Counting(client)
     stack = Stack(counting, prefix, "UTC")
     for _ in range(2):
         counting.writes.clear()

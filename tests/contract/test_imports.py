@@ -6,10 +6,10 @@ from unittest.mock import patch
 
 from aggregator.core.documents import Device
 from aggregator.intake.imports import importing
-from aggregator.intake.imports.import_file import Asked, Progress
-from aggregator.intake.imports.importing import Report
+from aggregator.intake.imports.import_file import ImportOptions, Progress
+from aggregator.intake.imports.importing import ImportReport
 from aggregator.store import Store
-from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.verify import differences
 from tests.contract.conftest import Tables
@@ -20,11 +20,11 @@ FIRST = NOW - NOW % DAY - 300 * DAY
 ENERGIES = [100 + place % 7 for place in range(100)]
 
 
-def bring(store: Store, places: range) -> Report:
+def bring(store: Store, places: range) -> ImportReport:
     rows = (f"{FIRST + place * HALF_HOUR},{FIRST + (place + 1) * HALF_HOUR},{ENERGIES[place]}\n" for place in places)
     content = ("start,end,import_wh\n" + "".join(rows)).encode()
     device = store.device("d") or Device("d", "Europe/London")
-    asked = Asked("d", "csv", "UTC", {}, None, NOW)
+    asked = ImportOptions("d", "csv", "UTC", {}, None, NOW)
     with patch.object(importing, "BATCH", 40):
         return importing.import_file(store, device, io.BytesIO(content), len(content), asked, _silent, is_dry=False)
 
@@ -53,8 +53,8 @@ def test_history_is_filled_in_continued_and_known_again(either: Store) -> None:
     check(either)
 
 
-def test_history_from_before_the_retention_is_too(tables: Tables, door: AwsDoor) -> None:
+def test_history_from_before_the_retention_is_too(tables: Tables, client: AwsDynamoClient) -> None:
     with tables() as prefix:
-        store = DynamoStore(door, prefix, 35, pace_s=0)
+        store = DynamoStore(client, prefix, 35, pace_s=0)
         check(store)
         store.close()

@@ -13,8 +13,8 @@ from aggregator.core.errors import StoreAway
 from aggregator.settings import load
 from aggregator.store import search
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.device_index import Index, _shelf
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.device_index import Index, _collection
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.read_view import Reader
 from aggregator.store.port import Store
@@ -30,8 +30,8 @@ CALLS = ("get_item", "update_item", "batch_write_item", "update_item")
 class Breaking(Passing):
     """Fails at its nth call; before it is made, or after (the answer gets lost)."""
 
-    def __init__(self, door: Door, at: int, *, is_after: bool) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient, at: int, *, is_after: bool) -> None:
+        super().__init__(client)
         self.left, self.is_after = at, is_after
         self.calls: list[str] = []
 
@@ -46,15 +46,15 @@ class Breaking(Passing):
         return answer
 
 
-def index(door: Door, prefix: str) -> dict[str, str]:
+def index(client: DynamoClient, prefix: str) -> dict[str, str]:
     """What is beside each term."""
-    found = door.call("scan", TableName=f"{prefix}-records")["Items"]
+    found = client.call("scan", TableName=f"{prefix}-records")["Items"]
     return {item["s"]["S"]: item["v"]["S"] if "v" in item else "" for item in found}
 
 
 def in_step(device: Device) -> dict[str, str]:
     own = search.terms(device)
-    beside = {term: "" if term.startswith("=") else search.beside(own) for term in own}
+    beside = {term: "" if term.startswith("=") else search.neighbours(own) for term in own}
     return {f"{term} {device.device_id}": text for term, text in beside.items()}
 
 
@@ -69,11 +69,11 @@ def can_be_found(store: Store, device: Device) -> bool:
 @pytest.mark.parametrize("at", range(len(CALLS)))
 @pytest.mark.parametrize("last", [OLD, NEW, LATER])
 def test_a_put_that_was_broken_off_is_set_right_by_the_next(
-    door: AwsDoor, prefix: str, at: int, last: Device, *, is_after: bool
+    client: AwsDynamoClient, prefix: str, at: int, last: Device, *, is_after: bool
 ) -> None:
-    store = store_on(door, prefix)
+    store = store_on(client, prefix)
     store.put_device(OLD)
-    breaking = Breaking(door, at, is_after=is_after)
+    breaking = Breaking(client, at, is_after=is_after)
     broken = store_on(breaking, prefix)
     with pytest.raises(StoreAway):
         broken.put_device(NEW)
@@ -83,7 +83,7 @@ def test_a_put_that_was_broken_off_is_set_right_by_the_next(
     for text in ("oak", "acacia", "s1"):  # never by what it is not, whatever the index says
         assert store.find_devices(text, 9) in ([], [OLD.device_id] if text in "".join(search.terms(present)) else [])
     store.put_device(last)
-    assert index(door, prefix) == in_step(last)
+    assert index(client, prefix) == in_step(last)
     assert can_be_found(store, last)
     for one in (store, broken):
         one.close()
@@ -92,8 +92,8 @@ def test_a_put_that_was_broken_off_is_set_right_by_the_next(
 class Watched(Passing):
     """Notes what is called."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient) -> None:
+        super().__init__(client)
         self.calls: list[str] = []
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
@@ -101,8 +101,8 @@ class Watched(Passing):
         return super().call(operation, **request)
 
 
-def test_a_put_that_changes_nothing_to_find_costs_no_write_of_the_index(door: AwsDoor, prefix: str) -> None:
-    watched = Watched(door)
+def test_a_put_that_changes_nothing_to_find_costs_no_write_of_the_index(client: AwsDynamoClient, prefix: str) -> None:
+    watched = Watched(client)
     store = store_on(watched, prefix)
     store.put_device(OLD)
     watched.calls.clear()
@@ -128,10 +128,10 @@ class Throttled(Passing):
 
 
 def test_of_words_so_common_that_few_pages_do_not_hold_them_the_rarest_is_still_found_with_the_others(
-    door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch
+    client: AwsDynamoClient, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aggregator.store.dynamodb.device_index._PAGES_OF_WORDS", (2, 4))
-    store = store_on(door, prefix)
+    store = store_on(client, prefix)
     for number in range(9):
         store.put_device(Device(f"cad-{number}", name="Park Road"))
     store.put_device(Device("zzz", name="Park Lane by the Road"))
@@ -141,8 +141,8 @@ def test_of_words_so_common_that_few_pages_do_not_hold_them_the_rarest_is_still_
     store.close()
 
 
-def test_what_dynamodb_leaves_undone_of_a_batch_is_done_after_all(door: AwsDoor, prefix: str) -> None:
-    store = store_on(Throttled(door), prefix)
+def test_what_dynamodb_leaves_undone_of_a_batch_is_done_after_all(client: AwsDynamoClient, prefix: str) -> None:
+    store = store_on(Throttled(client), prefix)
     for number in range(4):
         store.put_device(replace(OLD, device_id=f"cad-{number}"))
     assert store.find_devices("acacia", 9) == [f"cad-{number}" for number in range(4)]
@@ -158,61 +158,63 @@ class Refusing(Passing):
         return super().call(operation, **request)
 
 
-def test_a_table_that_stays_too_busy_is_away(door: AwsDoor, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_stays_too_busy_is_away(
+    client: AwsDynamoClient, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aggregator.store.dynamodb.dynamo_client.PAUSE_S", 0.0)
-    store = store_on(Refusing(door), prefix)
+    store = store_on(Refusing(client), prefix)
     with pytest.raises(StoreAway, match="too busy"):
         store.put_device(OLD)
     store.close()
 
 
-def test_tables_create_adds_what_a_former_version_did_not_have(door: AwsDoor, tables: Tables) -> None:
+def test_tables_create_adds_what_a_former_version_did_not_have(client: AwsDynamoClient, tables: Tables) -> None:
     with tables() as prefix:
-        store = store_on(door, prefix)
+        store = store_on(client, prefix)
         store.put_device(OLD)
         former = {"d": items.text("cad-7"), "z": items.text("UTC"), "w": items.number(9), "r": {"SS": ["import_wh"]}}
         horizon_only = {"d": items.text("gone"), "h": items.number(1)}
         for item in (former, horizon_only):
-            door.call("put_item", TableName=f"{prefix}-devices", Item=item)
-        door.call("delete_table", TableName=f"{prefix}-records")
+            client.call("put_item", TableName=f"{prefix}-devices", Item=item)
+        client.call("delete_table", TableName=f"{prefix}-records")
 
-        settings = load({"WATTFALL_STORE": f"dynamodb://{prefix}?region={door.region}"})
+        settings = load({"WATTFALL_STORE": f"dynamodb://{prefix}?region={client.region}"})
         made = CliRunner().invoke(tables_group, ["create"], obj=settings)
         assert made.output.splitlines() == [
             f"{prefix}-records created",
-            f"{prefix} in {door.region}: 1 tables created",
+            f"{prefix} in {client.region}: 1 tables created",
             "1 devices of a former version can be found now",
         ]
         assert store.find_devices("cad7", 9) == ["cad-7"]
         assert store.device("cad-7") == Device("cad-7", "UTC", 9, ("import_wh",))
         again = CliRunner().invoke(tables_group, ["create"], obj=settings)
-        assert again.output == f"{prefix} in {door.region}: 0 tables created\n"
+        assert again.output == f"{prefix} in {client.region}: 0 tables created\n"
         store.close()
 
 
 def test_terms_of_a_former_version_are_found_with_others_and_get_what_stands_beside_them(
-    door: AwsDoor, prefix: str
+    client: AwsDynamoClient, prefix: str
 ) -> None:
-    store = store_on(door, prefix)
+    store = store_on(client, prefix)
     store.put_device(OLD)
     own = {"d": items.text(OLD.device_id)}
     expression = {"UpdateExpression": "SET f = :f", "ExpressionAttributeValues": {":f": items.number(1)}}
-    door.call("update_item", TableName=f"{prefix}-devices", Key=own, **expression)
+    client.call("update_item", TableName=f"{prefix}-devices", Key=own, **expression)
     for term in search.terms(OLD):
-        bare = {"k": items.text(_shelf(term)), "s": items.text(f"{term} {OLD.device_id}")}
-        door.call("put_item", TableName=f"{prefix}-records", Item=bare)
+        bare = {"k": items.text(_collection(term)), "s": items.text(f"{term} {OLD.device_id}")}
+        client.call("put_item", TableName=f"{prefix}-records", Item=bare)
     assert store.find_devices("road 8901", 9) == [OLD.device_id]
     assert store.find_devices("road 8902", 9) == []
-    assert Index(door, prefix, Reader(door, prefix)).put_missing() == 1
-    assert index(door, prefix) == in_step(OLD)
+    assert Index(client, prefix, Reader(client, prefix)).put_missing() == 1
+    assert index(client, prefix) == in_step(OLD)
     store.close()
 
 
-def test_a_search_is_a_few_queries_and_never_a_scan(door: AwsDoor, prefix: str) -> None:
-    writer = store_on(door, prefix)
+def test_a_search_is_a_few_queries_and_never_a_scan(client: AwsDynamoClient, prefix: str) -> None:
+    writer = store_on(client, prefix)
     for number in range(30):
         writer.put_device(Device(f"cad-{number:04d}", name=f"{number} Park Road", household="h1"))
-    watched = Watched(door)
+    watched = Watched(client)
     reader = DynamoStore(watched, prefix)
     assert len(reader.find_devices("cad", 10)) == 10
     assert watched.calls == ["query", "batch_get_item"]

@@ -25,7 +25,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
     else:
         made = DynamoStore(
-            request.getfixturevalue("door"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
+            request.getfixturevalue("client"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
         )
     yield made
     made.close()
@@ -238,7 +238,7 @@ def test_a_step_reads_and_writes_and_is_done_when_the_round_is(store: Store) -> 
     def work() -> None:
         store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": PART})
 
-    with store.round():
+    with store.transaction():
         store.step(work)
     document = store.document("day", HOME, "2026-11-23")
     assert document is not None
@@ -249,5 +249,5 @@ def test_a_step_that_fails_fails_its_round(store: Store) -> None:
     def work() -> None:
         raise ValueError("no")
 
-    with pytest.raises(ValueError, match="no"), store.round():
+    with pytest.raises(ValueError, match="no"), store.transaction():
         store.step(work)

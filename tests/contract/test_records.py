@@ -1,4 +1,4 @@
-"""Records: small texts on shelves, on every store."""
+"""Records: small texts on collections, on every store."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store import Store
-from aggregator.store.dynamodb.dynamo_client import AwsDoor
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import LAST_KEY, MAX_BODY, Record
 from tests.contract.conftest import Another, Clock
@@ -21,9 +21,9 @@ def keys(records: list[Record]) -> list[str]:
     return [record.key for record in records]
 
 
-def fill(store: Store, *wanted: str, shelf: str = "notes") -> None:
+def fill(store: Store, *wanted: str, collection: str = "notes") -> None:
     for key in wanted:
-        store.put_record(shelf, key, f'"{key}"')
+        store.put_record(collection, key, f'"{key}"')
 
 
 def test_a_record_is_kept_replaced_and_dropped(either: Store) -> None:
@@ -49,7 +49,7 @@ def test_another_process_sees_a_record_at_once(another: Another) -> None:
 
 def test_records_come_in_order_of_their_keys_from_one_to_another(either: Store) -> None:
     fill(either, "b", "a", "B", "z", "\u00e9", "a b", "\U0001f50c", "10", "9")
-    fill(either, "c", shelf="other")
+    fill(either, "c", collection="other")
     everything = ["10", "9", "B", "a", "a b", "b", "z", "\u00e9", "\U0001f50c"]
     assert keys(either.records("notes")) == everything
     assert keys(either.records("notes", newest_first=True)) == everything[::-1]
@@ -132,7 +132,7 @@ def test_a_count_made_by_comparing_loses_nothing(another: Another) -> None:
 
 
 def test_a_record_can_be_written_inside_a_round(either: Store) -> None:
-    with either.round():
+    with either.transaction():
         assert either.put_record("notes", "a", "1", was=None)
         assert either.record("notes", "a") == "1"
         assert not either.put_record("notes", "a", "2", was=None)
@@ -148,8 +148,8 @@ class Twice(Passing):
         return super().call(operation, **request)
 
 
-def test_a_write_whose_answer_was_lost_is_not_taken_for_another_s(door: AwsDoor, prefix: str) -> None:
-    store = DynamoStore(Twice(door), prefix)
+def test_a_write_whose_answer_was_lost_is_not_taken_for_another_s(client: AwsDynamoClient, prefix: str) -> None:
+    store = DynamoStore(Twice(client), prefix)
     assert store.put_record("invitations", "x", "open", was=None)
     assert store.put_record("invitations", "x", "used", was="open")
     assert not store.put_record("invitations", "x", "used", was="open")
@@ -195,7 +195,7 @@ def test_a_sweep_removes_nothing_that_is_still_there(either: Store, clock: Clock
 
 
 @pytest.mark.parametrize(
-    ("shelf", "key"),
+    ("collection", "key"),
     [
         ("", "a"),
         ("notes", ""),
@@ -208,12 +208,12 @@ def test_a_sweep_removes_nothing_that_is_still_there(either: Store, clock: Clock
         ("find ca", "cad a"),
     ],
 )
-def test_a_place_that_cannot_be_is_a_matter_of_configuration(either: Store, shelf: str, key: str) -> None:
+def test_a_place_that_cannot_be_is_a_matter_of_configuration(either: Store, collection: str, key: str) -> None:
     for ask in (
-        lambda: either.put_record(shelf, key, "1"),
-        lambda: either.put_record(shelf, key, "1", was=None),
-        lambda: either.record(shelf, key),
-        lambda: either.drop_record(shelf, key),
+        lambda: either.put_record(collection, key, "1"),
+        lambda: either.put_record(collection, key, "1", was=None),
+        lambda: either.record(collection, key),
+        lambda: either.drop_record(collection, key),
     ):
         with pytest.raises(ConfigurationError) as raised:
             ask()

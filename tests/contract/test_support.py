@@ -19,7 +19,7 @@ from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.support import audit, fleet, notes
 from aggregator.support.actions import mark, unmark
 from aggregator.support.audit import Who
-from aggregator.support.diagnostics import evidence
+from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
 
 NOW = int(time.time())  # records expire by the stores' own clocks
@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
     else:
         made = DynamoStore(
-            request.getfixturevalue("door"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
+            request.getfixturevalue("client"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0
         )
     yield made
     made.close()
@@ -80,7 +80,7 @@ def test_what_was_refused_is_counted_and_kept(store: Store) -> None:
         batch = refusals.Batch()
         batch.add(b'{"device_id": "a"}', Refused("bad_time", "at is missing"), NOW)
         batch.add(b'{"device_id": "unknown"}', Refused("bad_time", "at is missing"), NOW)
-        refusals.keep(store, batch, NOW)
+        refusals.keep_refusals(store, batch, NOW)
 
     assert refusals.refused(store, "a").days == {TODAY: {"bad_time": 2}}
     assert [message.number for message in refusals.refused(store, "a").messages] == [1, 0]
@@ -93,7 +93,7 @@ def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
     def count(_: int) -> None:
         batch = refusals.Batch()
         batch.add(b'{"device_id": "a"}', Refused("bad_time", "at is missing"), NOW)
-        refusals.keep(store, batch, NOW)
+        refusals.keep_refusals(store, batch, NOW)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(count, range(6)))
@@ -103,10 +103,10 @@ def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
 def test_statuses_are_kept_by_key_and_hour(store: Store) -> None:
     device_status.keep(store, [Status("a", NOW - 60, -70, None, "v2", None, None)], NOW)
     device_status.keep(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
-    found = device_status.known(store, "a")
+    found = device_status.known_status(store, "a")
     assert found
     assert found.status == ("a", NOW, -70, 96, "v2", None, True, None)
-    assert device_status.signal(store, "a", NOW - 3600, NOW)[0].rssi_dbm == -70
+    assert device_status.signal_hours(store, "a", NOW - 3600, NOW)[0].rssi_dbm == -70
 
 
 def test_the_fleet_is_counted(store: Store) -> None:
@@ -130,11 +130,11 @@ def test_marks_of_exchanges_last_and_are_computed_with(store: Store) -> None:
     marked = mark(store, device, START + 1800, is_exchange=True)
     drain(store)
     assert store.device("a") == marked
-    told = evidence(store, marked, NOW)
+    told = diagnose(store, marked, NOW)
     assert [(step.kind, step.at) for step in told.steps] == [("exchange", START + 1800)]
     assert {level.is_right for level in told.levels} == {True}
 
     unmark(store, marked, START + 1800)
     drain(store)
     assert store.device("a") == device
-    assert evidence(store, device, NOW).steps == []
+    assert diagnose(store, device, NOW).steps == []

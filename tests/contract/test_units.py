@@ -6,7 +6,7 @@ import pytest
 
 from aggregator.core.periods import HOUR
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from tests.bench.units import AIMS, CASES, HOME, HOMES, Metered, below_live, measure
 from tests.contract.conftest import Tables
@@ -18,10 +18,10 @@ MONTH_UNITS = 4.0  # read units of 30 days of the home with the largest document
 
 
 class Queried(Passing):
-    """A door that keeps what queries answer."""
+    """A client that keeps what queries answer."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
+    def __init__(self, client: DynamoClient) -> None:
+        super().__init__(client)
         self.answers: list[Answer] = []
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
@@ -32,23 +32,23 @@ class Queried(Passing):
 
 
 @pytest.mark.parametrize("name", AIMS)
-def test_a_reading_costs_no_more_write_units_than_we_aim_for(door: AwsDoor, prefix: str, name: str) -> None:
-    assert below_live(measure(door, prefix, CASES[name], SOLAR)) <= AIMS[name]
+def test_a_reading_costs_no_more_write_units_than_we_aim_for(client: AwsDynamoClient, prefix: str, name: str) -> None:
+    assert below_live(measure(client, prefix, CASES[name], SOLAR)) <= AIMS[name]
 
 
-def test_money_adds_no_more_than_a_quarter_to_the_write_units(door: AwsDoor, tables: Tables) -> None:
+def test_money_adds_no_more_than_a_quarter_to_the_write_units(client: AwsDynamoClient, tables: Tables) -> None:
     """Up to the last hour of the day, in which the largest item of all takes a second unit."""
     with tables() as plain, tables() as priced:
         batch = CASES["60 s batches"]
-        units = [below_live(measure(door, *one, HOUR)) for one in ((plain, batch, SOLAR), (priced, batch, PRICED))]
+        units = [below_live(measure(client, *one, HOUR)) for one in ((plain, batch, SOLAR), (priced, batch, PRICED))]
     assert units[1] <= units[0] * 1.25
     assert units[1] <= AIMS["60 s batches"]
 
 
-def test_any_chart_is_half_a_read_unit(door: AwsDoor, tables: Tables) -> None:
+def test_any_chart_is_half_a_read_unit(client: AwsDynamoClient, tables: Tables) -> None:
     with tables() as prefix:
-        measure(door, prefix, CASES["5 min batches"], SOLAR)
-        metered = Metered(door)
+        measure(client, prefix, CASES["5 min batches"], SOLAR)
+        metered = Metered(client)
         reader = DynamoStore(metered, prefix)
         for level in ("day", "month", "year"):
             _, newest = reader.extent(level, HOME) or ("", "")
@@ -60,15 +60,15 @@ def test_any_chart_is_half_a_read_unit(door: AwsDoor, tables: Tables) -> None:
         reader.close()
 
 
-def test_a_month_of_days_is_one_query_and_costs_its_bytes_rounded_up_once(door: AwsDoor, prefix: str) -> None:
-    measure(door, prefix, CASES["half-hour blocks"], PRICED)
-    writer = DynamoStore(door, prefix)
+def test_a_month_of_days_is_one_query_and_costs_its_bytes_rounded_up_once(client: AwsDynamoClient, prefix: str) -> None:
+    measure(client, prefix, CASES["half-hour blocks"], PRICED)
+    writer = DynamoStore(client, prefix)
     _, newest = writer.extent("day", HOME) or ("", "")
     day = writer.document("day", HOME, newest)
     assert day is not None
     for number in range(1, 31):
         writer.merge_parts("day", HOME, f"2020-11-{number:02d}", "UTC", day.parts, day.currency)
-    queried = Queried(door)
+    queried = Queried(client)
     reader = DynamoStore(queried, prefix)
     assert len(reader.documents("day", HOME, "2020-11-01", "2020-11-30")) == 30
     (answer,) = queried.answers
@@ -80,8 +80,8 @@ def test_a_month_of_days_is_one_query_and_costs_its_bytes_rounded_up_once(door: 
         store.close()
 
 
-def test_the_sizes_reckoned_are_the_units_charged(door: AwsDoor, prefix: str) -> None:
-    metered = measure(door, prefix, CASES["half-hour blocks"], SOLAR)
-    newest = max(door.call("scan", TableName=f"{prefix}-readings")["Items"], key=lambda item: int(item["b"]["N"]))
+def test_the_sizes_reckoned_are_the_units_charged(client: AwsDynamoClient, prefix: str) -> None:
+    metered = measure(client, prefix, CASES["half-hour blocks"], SOLAR)
+    newest = max(client.call("scan", TableName=f"{prefix}-readings")["Items"], key=lambda item: int(item["b"]["N"]))
     assert len(newest) == 180 + 3
     assert metered.writes["readings"] == items.write_units(items.item_size(newest))

@@ -6,12 +6,12 @@ from flask import Flask
 
 from aggregator.store import open_store
 from dashboard.web.cache import open_cache
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 from tests.dashboard.homes import NOW
 from tests.dashboard.people import MEMBER
 
 store = open_store(sys.argv[1])
-data = Data(store, open_cache(Flask("another"), sys.argv[2]), lambda: NOW)
+data = CachedReads(store, open_cache(Flask("another"), sys.argv[2]), lambda: NOW)
 device = data.device(MEMBER, "cad-1")
 assert device
 data.live(device)

@@ -58,7 +58,7 @@ def fill(store: Store, device: Device, first: str, until: int, energy: Energy = 
     device = replace(device, household=device.household or HOUSEHOLD)
     store.put_device(device)
     day, last = first, periods.day_of(until, device.timezone)
-    with store.round():
+    with store.transaction():
         while day <= last:
             fill_day(store, device, day, until, energy)
             day = periods.shift("day", day, 1)

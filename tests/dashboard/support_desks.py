@@ -11,14 +11,14 @@ from aggregator.core.documents import Device, Live
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Refusals
 from aggregator.settings import load
 from aggregator.store.port import Backlog, Store
 from aggregator.support import audit
 from aggregator.support.device_state import Covered, Hour, Judgement
-from aggregator.support.diagnostics import Evidence, Level
+from aggregator.support.diagnostics import Diagnostics, LevelState
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import SUPPORT
 from dashboard.app import create_app
@@ -35,27 +35,31 @@ DEVICE = Device(
 )
 JUDGED = Judgement("sending", "on_time", None, 10)
 SAID = Status("cad-1", NOW - 8, -61, 180, "v2.0.2", "GLOW-IHD-02", True)
-WELL = Evidence(
+WELL = Diagnostics(
     DEVICE,
     NOW,
     Live("cad-1", NOW - 4, NOW - 4, 612, 1_234_567, None, None),
     JUDGED,
     [Hour(NOW - NOW % HOUR - back * HOUR, 360, 360) for back in range(167, -1, -1)],
     [Covered(f"2026-11-{day:02d}", 1.0, 0.0, 0.0) for day in range(1, 24)],
-    Known(SAID, NOW - 8, {"v2.0.2": (NOW - 99 * HOUR, NOW)}),
+    KnownStatus(SAID, NOW - 8, {"v2.0.2": (NOW - 99 * HOUR, NOW)}),
     [],
     [],
     [],
     [],
     Refusals({}, []),
     [],
-    [Level("day", "2026-11-23", 0, True), Level("month", "2026-11", 0, True), Level("year", "2026", 0, True)],
+    [
+        LevelState("day", "2026-11-23", 0, True),
+        LevelState("month", "2026-11", 0, True),
+        LevelState("year", "2026", 0, True),
+    ],
     Backlog(0, None),
     [],
 )
 
 
-def evidence(**different: Any) -> Evidence:  # noqa: ANN401 - any of its fields
+def evidence(**different: Any) -> Diagnostics:  # noqa: ANN401 - any of its fields
     return replace(WELL, **different)
 
 

@@ -9,24 +9,24 @@ from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.app import create_app
 from dashboard.charts.view import View
-from dashboard.pages.household.page_callbacks import live
+from dashboard.pages.household.page_callbacks import show_live
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 from tests.dashboard.pages.household.test_poll import Counted
 from tests.dashboard.people import MEMBER, SECRET
 
 
-def data_on(store: Store) -> Data:
+def data_on(store: Store) -> CachedReads:
     server = create_app(load({"WATTFALL_SECRET": SECRET}), store).server
-    return Data(store, open_cache(server, ""), lambda: int(time.time()))
+    return CachedReads(store, open_cache(server, ""), lambda: int(time.time()))
 
 
 def test_a_look_of_the_household_is_known_and_one_of_a_stranger_is_not(store: Store) -> None:
     for device_id, household in (("cad-1", MEMBER.household), ("cad-2", "others")):
         store.put_device(Device(device_id, household=household))
         device_status.note_edge(store, device_id, int(time.time()))
-        live(data_on(store), MEMBER, View("household", device_id), 1, None, ENGLISH)
+        show_live(data_on(store), MEMBER, View("household", device_id), 1, None, ENGLISH)
     assert [device_status.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
 
 

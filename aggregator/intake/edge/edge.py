@@ -22,7 +22,7 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, HOUR, day_of, iso_utc
 from aggregator.core.readings import Reading, sender_of
 from aggregator.core.status import Status
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, Answer, Fate, Sent, Uplink
+from aggregator.intake.edge.ingest_client import BLOCK, JSON, IngestClient, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Unread
 from aggregator.intake.ingest import Outcome, Received, take_in
@@ -56,7 +56,7 @@ class Edge:
     """One home's edge. `live_s` is how often the newest reading is shown while nobody is looking."""
 
     store: Store
-    uplink: Uplink
+    client: IngestClient
     live_s: int
     clock: Callable[[], float] = time.time
     pace: Callable[[], float] = time.monotonic  # a clock that nobody sets, for what comes every so often
@@ -123,7 +123,7 @@ class Edge:
         )
 
     def _own(self, message: Received) -> Received:
-        owner, content = self.uplink.device_id, message.content
+        owner, content = self.client.device_id, message.content
         strangers = {one.device_id for one in content.readings if sender_of(one.device_id) != owner}
         if not strangers:
             return message
@@ -138,10 +138,10 @@ class Edge:
             *(_status_item(status) for status in self._said.values()),
             *(canonical.report(one.why, one.payload[:_LONGEST_REPORT]) for one in self._refused),
         ]
-        answer = self.uplink.send(orjson.dumps(items), JSON, is_live=True)
+        answer = self.client.send(orjson.dumps(items), JSON, is_live=True)
         self.counts.lives += 1
         self._heed(answer, now)
-        if answer.fate in (Fate.KEPT, Fate.REFUSED, Fate.EARLY):
+        if answer.result in (SendResult.KEPT, SendResult.REFUSED, SendResult.EARLY):
             self._is_watched = answer.is_watched
             for told in (self._newest, self._said, self._refused):
                 told.clear()
@@ -158,28 +158,30 @@ class Edge:
         except Damaged as error:
             self._leave(change, str(error), now + REFUSED_S)
             return
-        answer = self.uplink.send(canonical.encode_block(readings), BLOCK) if readings else Answer(Fate.KEPT)
+        answer = (
+            self.client.send(canonical.encode_block(readings), BLOCK) if readings else ServerAnswer(SendResult.KEPT)
+        )
         self._heed(answer, now)
-        if answer.fate is Fate.KEPT:
+        if answer.result is SendResult.KEPT:
             self.counts.blocks += 1
             self._is_watched = answer.is_watched
             self._not_before.pop((change.device_id, change.key), None)
             self.store.settle([change])
-        elif answer.fate in (Fate.REFUSED, Fate.EARLY):
-            self._leave(change, answer.why, now + (EARLY_S if answer.fate is Fate.EARLY else REFUSED_S))
+        elif answer.result in (SendResult.REFUSED, SendResult.EARLY):
+            self._leave(change, answer.why, now + (EARLY_S if answer.result is SendResult.EARLY else REFUSED_S))
 
     def _leave(self, change: Change, why: str, until: float) -> None:
         """Let a half hour that is not taken wait, so that the others go; it stays here, and is tried again."""
         log.error("the half hour of %s from %s is not taken: %s", change.device_id, iso_utc(int(change.key)), why)
         self._not_before[change.device_id, change.key] = until
 
-    def _heed(self, answer: Answer, now: float) -> None:
+    def _heed(self, answer: ServerAnswer, now: float) -> None:
         """After what could not be sent nothing is, for ever longer, and not for as long as others of the fleet."""
-        if answer.fate in (Fate.KEPT, Fate.REFUSED, Fate.EARLY):
+        if answer.result in (SendResult.KEPT, SendResult.REFUSED, SendResult.EARLY):
             self._pause_s = 0.0
             return
         self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        pause = max(self._pause_s, answer.wait_s) * (1 + _share(self.uplink.device_id, now))
+        pause = max(self._pause_s, answer.wait_s) * (1 + _share(self.client.device_id, now))
         self._quiet_until = now + pause
         log.warning("%s; trying again in %.0f s, everything is kept", answer.why, pause)
 
@@ -216,13 +218,13 @@ def _known(fields: dict[str, object]) -> dict[str, object]:
 
 # edge report
 
-ALONE = 780  # bytes of a reading that is sent by itself, as `uplink.size_of` counts, about
+ALONE = 780  # bytes of a reading that is sent by itself, as `client.size_of` counts, about
 WRITES_A_READING = 2  # of its half hour, and of the live state
 WRITES_A_BLOCK = 2
 
 
 @dataclass(slots=True)
-class Report:
+class TrafficReport:
     """The report of a day, and at the end of what came after it. Days are UTC."""
 
     edge: Edge

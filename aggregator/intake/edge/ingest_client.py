@@ -23,7 +23,7 @@ JSON = "application/json"
 FRAME = 120  # bytes that TCP, IP and TLS add to a message and its answer, on a connection that is kept
 
 
-class Fate(Enum):
+class SendResult(Enum):
     """What becomes of a message that was sent."""
 
     KEPT = auto()  # it is durable there
@@ -33,21 +33,21 @@ class Fate(Enum):
     NO_ENTRY = auto()  # not with this token
 
 
-class Answer(NamedTuple):
+class ServerAnswer(NamedTuple):
     """The answer to a message."""
 
-    fate: Fate
+    result: SendResult
     is_watched: bool = False  # somebody is looking at the device
     wait_s: int = 0  # for which nothing more is to be sent
     why: str = ""
 
 
-class Uplink(Protocol):
+class IngestClient(Protocol):
     """Something that takes messages."""
 
     device_id: str
 
-    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> Answer:
+    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
         """Send a message, and wait for the answer."""
 
 
@@ -60,7 +60,7 @@ class Sent:
 
 
 @dataclass
-class HttpUplink:
+class HttpIngestClient:
     """Wattfall at an address, with a device's token; one connection is kept."""
 
     url: str
@@ -82,7 +82,7 @@ class HttpUplink:
         """Let go of the connection."""
         self._session.close()
 
-    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> Answer:
+    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
         """Send a message, and wait for the answer; a server out of reach is one, too."""
         url = f"{self.url.rstrip('/')}/ingest{'?live' if is_live else ''}"
         try:
@@ -96,7 +96,7 @@ class HttpUplink:
             )
             said = _read(response)
         except (requests.RequestException, HTTPError, OSError) as error:
-            return Answer(Fate.LATER, why=f"{self.url} cannot be reached: {type(error).__name__}")
+            return ServerAnswer(SendResult.LATER, why=f"{self.url} cannot be reached: {type(error).__name__}")
         self.sent.messages += 1
         self.sent.size += size_of(response, said)
         return _answer(response, said)
@@ -114,21 +114,23 @@ def _read(response: requests.Response) -> bytes:
     return said
 
 
-def _answer(response: requests.Response, said: bytes) -> Answer:
+def _answer(response: requests.Response, said: bytes) -> ServerAnswer:
     content, code = _content(said), response.status_code
     reasons = content.get("reasons")
     reason, detail = (str(content.get(key, ""))[:200] for key in ("reason", "detail"))
     why = f"{code} {', '.join(map(str, reasons))[:200] if isinstance(reasons, dict) else reason} {detail}".strip()
     if code == 202 and "accepted" in content:
-        return Answer(Fate.KEPT, is_watched=content.get("watched") is True)
+        return ServerAnswer(SendResult.KEPT, is_watched=content.get("watched") is True)
     if code in (401, 403):
-        return Answer(Fate.NO_ENTRY, why=why)
+        return ServerAnswer(SendResult.NO_ENTRY, why=why)
     if code in (400, 413) and (isinstance(reasons, dict) or reason in REASONS):
         is_early = isinstance(reasons, dict) and [*reasons] == ["in_the_future"]
-        return Answer(Fate.EARLY if is_early else Fate.REFUSED, content.get("watched") is True, why=why)
+        return ServerAnswer(
+            SendResult.EARLY if is_early else SendResult.REFUSED, content.get("watched") is True, why=why
+        )
     wait = response.headers.get("Retry-After", "")
     wait_s = min(int(wait), LONGEST_WAIT_S) if wait.isascii() and wait.isdigit() and len(wait) < 9 else 0
-    return Answer(Fate.LATER, wait_s=wait_s, why=why)
+    return ServerAnswer(SendResult.LATER, wait_s=wait_s, why=why)
 
 
 def _content(said: bytes) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from aggregator.intake.formats.message import Origin, check_instant_of
 from aggregator.intake.imports.interval_registers import Refuse
 from aggregator.intake.imports.interval_registers import Row as Sorted
 from aggregator.intake.imports.row_times import Time, days_after, end_of, in_utc, read_time
-from aggregator.intake.imports.rows import Layout, Row, energy_uwh, layout_of, row_of
+from aggregator.intake.imports.rows import FileRow, Layout, energy_uwh, layout_of, row_of
 from aggregator.intake.ingest import chunks
 
 MOST_JSON = 16 << 20  # bytes; the half hours of eight years
@@ -57,7 +57,7 @@ def results_of(content: bytes) -> list[object]:
     return rows
 
 
-def row_of_result(text: bytes, number: int) -> Row:
+def row_of_result(text: bytes, number: int) -> FileRow:
     """One result of the API, as JSON, as a row. Raises Refused."""
     result = orjson.loads(text)
     if not isinstance(result, dict):
@@ -69,7 +69,7 @@ def row_of_result(text: bytes, number: int) -> Row:
     energy = None if figure is None else energy_uwh(str(figure), 1000)
     if energy is None:
         raise Refused("no_values", "its consumption has no value")
-    return Row(number, text, time, end, energy)
+    return FileRow(number, text, time, end, energy)
 
 
 def _time(result: dict[str, object], key: str) -> Time:
@@ -87,7 +87,7 @@ _A_STEP = 1000  # lines between reports of progress
 Progress = Callable[[int], None]  # so much more is done
 
 
-class Asked(NamedTuple):
+class ImportOptions(NamedTuple):
     """What is asked for."""
 
     device_id: str
@@ -107,7 +107,7 @@ class Opened(NamedTuple):
     unit: str = "line"  # what the numbers of rows count
 
 
-def opened_file(stream: BinaryIO, asked: Asked, refuse: Refuse, progress: Progress) -> Opened:
+def opened_file(stream: BinaryIO, asked: ImportOptions, refuse: Refuse, progress: Progress) -> Opened:
     """A file, with its format told by its beginning. Raises ConfigurationError where it is of another."""
     if asked.format == "octopus" and _is_json(stream):
         return _json(stream, asked, refuse, progress)
@@ -132,7 +132,7 @@ def _lines(stream: BinaryIO, progress: Progress) -> Iterator[bytes]:
             progress(sum(map(len, step)) + len(step))
 
 
-def _json(stream: BinaryIO, asked: Asked, refuse: Refuse, progress: Progress) -> Opened:
+def _json(stream: BinaryIO, asked: ImportOptions, refuse: Refuse, progress: Progress) -> Opened:
     content = stream.read(MOST_JSON + 1)
     if len(content) > MOST_JSON:
         raise ConfigurationError(
@@ -144,7 +144,7 @@ def _json(stream: BinaryIO, asked: Asked, refuse: Refuse, progress: Progress) ->
     return Opened(_timed(found, JSON, asked, refuse), is_intervals=True, unit="result")
 
 
-def _csv(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Opened:
+def _csv(lines: Iterator[bytes], asked: ImportOptions, refuse: Refuse) -> Opened:
     first, size = list[bytes](), 0
     for line in lines:
         first.append(line)
@@ -159,7 +159,7 @@ def _csv(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Opened:
     return Opened(_timed(found, layout, asked, refuse), layout.is_intervals, layout.step_s)
 
 
-def _interval_s(layout: Layout, asked: Asked) -> int:
+def _interval_s(layout: Layout, asked: ImportOptions) -> int:
     """How long an interval is that has no end of its own. Raises ConfigurationError."""
     seconds = asked.interval_s or layout.step_s or 0
     if seconds % 60 or not 60 <= seconds <= DAY_S:
@@ -170,7 +170,9 @@ def _interval_s(layout: Layout, asked: Asked) -> int:
     return seconds
 
 
-def _read(lines: Iterable[tuple[int, bytes]], read: Callable[[bytes, int], Row], refuse: Refuse) -> Iterator[Row]:
+def _read(
+    lines: Iterable[tuple[int, bytes]], read: Callable[[bytes, int], FileRow], refuse: Refuse
+) -> Iterator[FileRow]:
     for number, line in lines:
         if line.strip():
             try:
@@ -179,7 +181,7 @@ def _read(lines: Iterable[tuple[int, bytes]], read: Callable[[bytes, int], Row],
                 refuse(number, line, why)
 
 
-def _timed(rows: Iterable[Row], layout: Layout, asked: Asked, refuse: Refuse) -> Iterator[Sorted]:
+def _timed(rows: Iterable[FileRow], layout: Layout, asked: ImportOptions, refuse: Refuse) -> Iterator[Sorted]:
     """Rows with their instants, as they are sorted: the instant, what else tells them apart, the line, the figures."""
     for row, at in in_utc(rows, asked.zone):
         try:
@@ -195,7 +197,7 @@ def _timed(rows: Iterable[Row], layout: Layout, asked: Asked, refuse: Refuse) ->
             refuse(row.line, row.text, why)
 
 
-def _span(row: Row, at: int, layout: Layout, asked: Asked) -> tuple[int, int]:
+def _span(row: FileRow, at: int, layout: Layout, asked: ImportOptions) -> tuple[int, int]:
     """The start and the end of an interval. Raises Refused."""
     seconds = layout.step_s or 0
     if layout.is_by_end:
@@ -207,7 +209,7 @@ def _span(row: Row, at: int, layout: Layout, asked: Asked) -> tuple[int, int]:
     return start, end
 
 
-def _telegrams(lines: Iterator[bytes], asked: Asked, refuse: Refuse) -> Iterator[Sorted]:
+def _telegrams(lines: Iterator[bytes], asked: ImportOptions, refuse: Refuse) -> Iterator[Sorted]:
     origin, line_number = Origin(asked.device_id, asked.now, asked.zone), 0
 
     def numbered() -> Iterator[bytes]:

@@ -67,7 +67,7 @@ class Stored:
         self._ats = list(self._readings)
 
 
-class Known(NamedTuple):
+class KnownEnergy(NamedTuple):
     """What a day document knows of a half hour."""
 
     slot: Slot
@@ -80,7 +80,7 @@ class Known(NamedTuple):
         return not self.is_fixed and self.part.import_wh is None and self.part.export_wh is None
 
 
-class Charts:
+class ChartedEnergy:
     """What the day documents of a device know, a day at a time."""
 
     def __init__(self, store: Store, device: Device) -> None:
@@ -93,7 +93,7 @@ class Charts:
         self._slots: tuple[Slot, ...] = ()
         self._document: Document | None = None
 
-    def halves(self, start: int, end: int) -> Iterator[Known]:
+    def halves(self, start: int, end: int) -> Iterator[KnownEnergy]:
         """The half hours of local days that a time touches."""
         while start < end:
             if not self.day.start <= start < self.day.end:
@@ -102,11 +102,11 @@ class Charts:
             yield self._known(slot)
             start = slot.end
 
-    def _known(self, slot: Slot) -> Known:
+    def _known(self, slot: Slot) -> KnownEnergy:
         document = self._document
         if document is None:
-            return Known(slot, EMPTY, is_fixed=False)
-        return Known(slot, document.part(slot.name), document.timezone != self._device.timezone)
+            return KnownEnergy(slot, EMPTY, is_fixed=False)
+        return KnownEnergy(slot, document.part(slot.name), document.timezone != self._device.timezone)
 
     def _look(self, at: int) -> None:
         zone = self._device.timezone
@@ -121,7 +121,7 @@ class HistoryPlan:
 
     def __init__(self, store: Store, device: Device) -> None:
         self._device = device
-        self._stored, self._charts = Stored(store, device.device_id), Charts(store, device)
+        self._stored, self._charts = Stored(store, device.device_id), ChartedEnergy(store, device)
         self._segment: Segment | None = None
         self._compared = _Compared()
 
@@ -152,12 +152,12 @@ class HistoryPlan:
                     f"{energy} Wh in {seconds} s is more than this home can draw or give, {self._device.max_power_w} W",
                 )
 
-    def _is_free(self, interval: Interval, halves: list[Known]) -> bool:
+    def _is_free(self, interval: Interval, halves: list[KnownEnergy]) -> bool:
         """Whether the charts know nothing of the time of an interval, and the device has said nothing in it."""
         is_unknown = all(half.is_nothing or self._is_free_after(interval.start, half) for half in halves)
         return is_unknown and not self._stored.between(interval.start, interval.end)
 
-    def _is_free_after(self, start: int, half: Known) -> bool:
+    def _is_free_after(self, start: int, half: KnownEnergy) -> bool:
         """Whether what is known of a half hour was imported, up to `start` and no further."""
         known_s = half.part.covered_s + half.part.estimated_s
         if half.is_fixed or not half.slot.start < start < half.slot.end or known_s > start - half.slot.start:
@@ -174,7 +174,7 @@ class HistoryPlan:
         segment = segment_of(reading) if reading else self._segment
         return segment if segment and segment.runs_on_with(interval) else None
 
-    def _inner(self, interval: Interval, halves: list[Known]) -> list[int]:
+    def _inner(self, interval: Interval, halves: list[KnownEnergy]) -> list[int]:
         """Where the half hours of an interval meet, if it lies within one hour of its day.
 
         So an hour counts as measured, which it is. A longer time is spread over half hours and hours, and marked so.
@@ -192,7 +192,7 @@ class _Compared:
         self._rows: list[Interval] = []
         self._parts: dict[Slot, Part] = {}
 
-    def add(self, interval: Interval, halves: list[Known]) -> int:
+    def add(self, interval: Interval, halves: list[KnownEnergy]) -> int:
         """How many intervals, up to this one, say something else than the half hours that they fill."""
         if not self._rows or self._rows[-1].end != interval.start:
             self._rows, self._parts = [], {}

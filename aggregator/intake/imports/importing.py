@@ -18,7 +18,7 @@ from aggregator.core.periods import block_start, iso_local
 from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake import refusals
-from aggregator.intake.imports.import_file import Asked, Progress, opened_file
+from aggregator.intake.imports.import_file import ImportOptions, Progress, opened_file
 from aggregator.intake.imports.import_plan import HistoryPlan, Planned, ReadingsPlan
 from aggregator.intake.imports.interval_registers import (
     Interval,
@@ -39,7 +39,7 @@ _A_BATCH = 5  # messages that a batch of refusals keeps
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What became of rows so far."""
 
     unit: str = "line"  # what the numbers of rows count
@@ -114,7 +114,7 @@ class Report:
             if place % _A_BATCH == 0 or place == len(self._samples):
                 if place == len(self._samples):
                     batch.counts[device_id].update(counts)
-                refusals.keep(store, batch, now)
+                refusals.keep_refusals(store, batch, now)
 
     def as_json(self, zone: str) -> dict[str, object]:
         """The report as `wattfall import` prints it."""
@@ -142,7 +142,7 @@ class Report:
                 yield f"{reason}: {count - NAMED} more"
 
 
-def summary(report: Report, zone: str, *, is_dry: bool) -> Iterator[str]:
+def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
     """The report for people."""
     would = "would be " if is_dry else ""
     if report.first is None or report.last is None:
@@ -156,7 +156,7 @@ def summary(report: Report, zone: str, *, is_dry: bool) -> Iterator[str]:
     yield f"{report.holes} holes" + (f" of {_days(report.hole_s)} together" if report.holes else "")
 
 
-def _energies(report: Report) -> str:
+def _energies(report: ImportReport) -> str:
     energies = (("import", report.import_wh), ("export", report.export_wh))
     said = [f"{wh / 1000:,.3f} kWh of {name}" for name, wh in energies if wh is not None]
     return f": {' and '.join(said)}" if said else ""
@@ -175,10 +175,10 @@ Plan = HistoryPlan | ReadingsPlan
 
 
 def import_file(
-    store: Store, device: Device, stream: BinaryIO, size: int, asked: Asked, bar: Bar, *, is_dry: bool
-) -> Report:
+    store: Store, device: Device, stream: BinaryIO, size: int, asked: ImportOptions, bar: Bar, *, is_dry: bool
+) -> ImportReport:
     """Import a file of `size` bytes into a device, or only say what that would do."""
-    report = Report()
+    report = ImportReport()
     with bar("Reading", size) as progress:
         opened = opened_file(stream, asked, report.refuse, progress)
         report.unit = opened.unit
@@ -206,7 +206,7 @@ def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
     progress(rows.count % _A_STEP)
 
 
-def _planned(plan: Plan, rows: Iterator[Row], longest_gap_s: int, report: Report) -> Iterator[list[Reading]]:
+def _planned(plan: Plan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport) -> Iterator[list[Reading]]:
     """The readings that each row adds."""
     if isinstance(plan, ReadingsPlan):
         for reading in readings_of(rows):
@@ -242,7 +242,7 @@ def _write(store: Store, device: Device, readings: list[Reading], now: int) -> N
     for reading in readings:
         blocks[device.device_id, block_start(reading.at)][reading.at] = reading
     reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
-    with store.round():
+    with store.transaction():
         registered(store, device.device_id, device.timezone, reported)
         store.write_readings(blocks, now)
     drain(store)

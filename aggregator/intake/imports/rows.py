@@ -133,7 +133,7 @@ _NAMES = 12  # columns that an error lists
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """What a row says. None is not said, never zero."""
 
     line: int
@@ -212,7 +212,7 @@ def _unknown_columns(header: str, named: Mapping[str, str]) -> str:
     )
 
 
-def row_of(line: bytes, line_number: int, layout: Layout) -> Row:
+def row_of(line: bytes, line_number: int, layout: Layout) -> FileRow:
     """One line as a row. Raises Refused."""
     if len(line) > MAX_LINE:
         raise Refused("line_too_long", f"more than {MAX_LINE} bytes")
@@ -230,7 +230,7 @@ def row_of(line: bytes, line_number: int, layout: Layout) -> Row:
         raise Refused("bad_row", f"it has {len(cells)} columns") from None
     if not any(figure is not None for figure in figures.values()):
         raise Refused("no_values", "none of its figures has a value")
-    return Row(line_number, line, time, end, **figures)
+    return FileRow(line_number, line, time, end, **figures)
 
 
 def text_of(line: bytes) -> str:

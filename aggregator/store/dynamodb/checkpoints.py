@@ -21,7 +21,7 @@ from itertools import count, islice
 from typing import Protocol
 
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.dynamo_client import ConditionFailed, Door
+from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.port import Backlog, Change
 
@@ -31,14 +31,14 @@ LEASE_S = 90  # how long a worker that has died keeps others from its shards
 class Leases:
     """The table `checkpoints`, as one worker uses it."""
 
-    def __init__(self, door: Door, table: str, clock: Callable[[], float], owner: str) -> None:
-        self._door, self._table, self._clock, self.owner = door, table, clock, owner
+    def __init__(self, client: DynamoClient, table: str, clock: Callable[[], float], owner: str) -> None:
+        self._client, self._table, self._clock, self.owner = client, table, clock, owner
 
     def take(self, name: str) -> Item | None:
         """Take or renew the lease of a shard: its checkpoint, or None while another worker has it."""
         now = self._clock()
         try:
-            answer = self._door.call(
+            answer = self._client.call(
                 "update_item",
                 TableName=self._table,
                 Key={"s": items.text(name)},
@@ -66,7 +66,7 @@ class Leases:
         if is_finished:
             expression, values = f"{expression}, e = :e", values | {":e": items.number(1)}
         try:
-            self._door.call(
+            self._client.call(
                 "update_item",
                 TableName=self._table,
                 Key={"s": items.text(name)},
@@ -81,7 +81,7 @@ class Leases:
     def release(self, name: str) -> None:
         """Let another worker have a shard at once."""
         with suppress(ConditionFailed):
-            self._door.call(
+            self._client.call(
                 "update_item",
                 TableName=self._table,
                 Key={"s": items.text(name)},
@@ -92,33 +92,35 @@ class Leases:
 
     def forget(self, name: str) -> None:
         """Remove the checkpoint of a shard that is no more."""
-        self._door.call("delete_item", TableName=self._table, Key={"s": items.text(name)})
+        self._client.call("delete_item", TableName=self._table, Key={"s": items.text(name)})
 
     def seen(self, stream: str) -> Item | None:
         """The note about a stream, if it has ever been followed."""
-        answer = self._door.call("get_item", TableName=self._table, Key={"s": items.text(stream)}, ConsistentRead=True)
+        answer = self._client.call(
+            "get_item", TableName=self._table, Key={"s": items.text(stream)}, ConsistentRead=True
+        )
         note: Item | None = answer.get("Item")
         return note
 
     def note(self, stream: str, arn: str) -> None:
         """A stream has been followed up to now."""
         item = {"s": items.text(stream), "a": items.text(arn), "t": items.number(int(self._clock()))}
-        self._door.call("put_item", TableName=self._table, Item=item)
+        self._client.call("put_item", TableName=self._table, Item=item)
 
 
 # quarantine
 
 
-class Asides:
+class Quarantine:
     """What was put aside."""
 
-    def __init__(self, door: Door, table: str) -> None:
-        self._door, self._table = door, table
+    def __init__(self, client: DynamoClient, table: str) -> None:
+        self._client, self._table = client, table
 
     def put(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Keep keys of a table."""
         for key in keys:
-            self._door.call(
+            self._client.call(
                 "update_item",
                 TableName=self._table,
                 Key=_key(device_id),
@@ -129,12 +131,12 @@ class Asides:
 
     def lines(self, device_id: str) -> list[str]:
         """What was put aside of a device, a line each."""
-        answer = self._door.call("get_item", TableName=self._table, Key=_key(device_id), ConsistentRead=True)
+        answer = self._client.call("get_item", TableName=self._table, Key=_key(device_id), ConsistentRead=True)
         return [f"{name}: {value['S']}" for name, value in sorted(answer.get("Item", {}).items()) if name != "s"]
 
     def clear(self, device_id: str) -> None:
         """Forget what was put aside of a device."""
-        self._door.call("delete_item", TableName=self._table, Key=_key(device_id))
+        self._client.call("delete_item", TableName=self._table, Key=_key(device_id))
 
 
 def _key(device_id: str) -> Item:
@@ -210,7 +212,7 @@ class Dirty:
         return Backlog(len(since), min(since, default=None))
 
 
-class Memory(Dirty):
+class OwnFeed(Dirty):
     """The feed of what this process itself has made dirty."""
 
     def mark(self, table: str, device_id: str, key: str) -> None:

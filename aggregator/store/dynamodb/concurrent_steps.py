@@ -52,7 +52,7 @@ class Stale(Exception):
     """What a step has read is no longer so."""
 
 
-class Step:
+class OptimisticStep:
     """What one step has read: asked again it gets the same answer, and in the end whether that still holds."""
 
     def __init__(self, fetch: Fetch) -> None:
@@ -125,7 +125,7 @@ Answer = TypeVar("Answer")
 TRIES = 20  # of a step that keeps finding changed what it read
 
 
-class Rounds:
+class ConcurrentSteps:
     """The rounds of a store; each thread has its own, and so has each step."""
 
     def __init__(self, fetch: Fetch, width: int) -> None:
@@ -138,7 +138,7 @@ class Rounds:
         self._pool.shutdown()
 
     @property
-    def step(self) -> Step | None:
+    def step(self) -> OptimisticStep | None:
         """The step that this thread is in."""
         return getattr(self._local, "step", None)
 
@@ -147,7 +147,7 @@ class Rounds:
         return getattr(self._local, "waiting", None)
 
     @contextmanager
-    def round(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Steps inside run side by side; the round ends when all have. Joins the one that is open."""
         if self._waiting is not None:
             yield
@@ -188,7 +188,7 @@ class Rounds:
         return self._pool.submit(read).result
 
     def _repeat(self, work: Callable[[], object]) -> None:
-        step = self._local.step = Step(self._fetch)
+        step = self._local.step = OptimisticStep(self._fetch)
         try:
             for _ in range(TRIES):
                 try:

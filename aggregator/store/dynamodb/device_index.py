@@ -23,7 +23,7 @@ from aggregator.store import search
 from aggregator.store.dynamodb import dynamo_client, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES
 from aggregator.store.dynamodb.document_items import device_update
-from aggregator.store.dynamodb.dynamo_client import ConditionFailed, Door
+from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
 from aggregator.store.port import INDEX
@@ -54,8 +54,8 @@ class _Look:
 class Index:
     """The devices of one store, as they are written and found."""
 
-    def __init__(self, door: Door, prefix: str, reader: Reader, side_by_side: SideBySide = in_turn) -> None:
-        self._door, self._reader, self._side_by_side = door, reader, side_by_side
+    def __init__(self, client: DynamoClient, prefix: str, reader: Reader, side_by_side: SideBySide = in_turn) -> None:
+        self._client, self._reader, self._side_by_side = client, reader, side_by_side
         self._devices, self._records = f"{prefix}-devices", f"{prefix}-records"
 
     def put(self, device: Device) -> None:
@@ -103,7 +103,7 @@ class Index:
                 return
 
     def _look(self, prefix: str, others: Sequence[str], *, is_consistent: bool) -> _Look:
-        values = {":k": items.text(_shelf(prefix)), ":s": items.text(prefix)}
+        values = {":k": items.text(_collection(prefix)), ":s": items.text(prefix)}
         request: dict[str, Any] = {
             "TableName": self._records,
             "KeyConditionExpression": "k = :k AND begins_with(s, :s)",
@@ -120,7 +120,7 @@ class Index:
 
     def _read(self, look: _Look, size: int) -> list[str]:
         """The devices of the next so many terms."""
-        answer = self._door.call("query", **look.request, Limit=size)
+        answer = self._client.call("query", **look.request, Limit=size)
         look.is_complete = "LastEvaluatedKey" not in answer
         if not look.is_complete:
             look.request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -131,7 +131,7 @@ class Index:
     def known(self, device_ids: list[str], *, is_consistent: bool) -> list[Device]:
         """The devices that there are, in the order asked."""
         keys = [{"d": items.text(device_id)} for device_id in device_ids]
-        found = dynamo_client.read_items(self._door, self._devices, keys, is_consistent=is_consistent)
+        found = dynamo_client.read_items(self._client, self._devices, keys, is_consistent=is_consistent)
         devices = {device.device_id: device for item in found if (device := _device(item))}
         return [devices[device_id] for device_id in device_ids if device_id in devices]
 
@@ -141,7 +141,7 @@ class Index:
             wanted, unsure = _terms(item), _noted(item)
             puts = [{"PutRequest": {"Item": _entry(term, device_id, wanted)}} for term in sorted(unsure & wanted)]
             deletes = [{"DeleteRequest": {"Key": _key(term, device_id)}} for term in sorted(unsure - wanted)]
-            dynamo_client.write_items(self._door, self._records, [*puts, *deletes])
+            dynamo_client.write_items(self._client, self._records, [*puts, *deletes])
             if self._is_settled(device_id, mark, len(item["o"]["SS"])):
                 return
             time.sleep(_CHANCE.uniform(0, min(_PAUSE_S * 2**number, _LONGEST_S)))
@@ -153,7 +153,7 @@ class Index:
     def _is_settled(self, device_id: str, mark: str, size: int) -> bool:
         """Note that nothing is unsure any more, if nobody has added anything to it."""
         try:
-            self._door.call(
+            self._client.call(
                 "update_item",
                 TableName=self._devices,
                 Key={"d": items.text(device_id)},
@@ -171,20 +171,22 @@ class Index:
 
     def _update(self, device_id: str, request: Mapping[str, object]) -> Item:
         key = {"d": items.text(device_id)}
-        answer = self._door.call("update_item", TableName=self._devices, Key=key, ReturnValues="ALL_NEW", **request)
+        answer = self._client.call("update_item", TableName=self._devices, Key=key, ReturnValues="ALL_NEW", **request)
         item: Item = answer["Attributes"]
         return item
 
     def _item(self, device_id: str) -> Item:
         key = {"d": items.text(device_id)}
-        item: Item = self._door.call("get_item", TableName=self._devices, Key=key, ConsistentRead=True).get("Item", {})
+        item: Item = self._client.call("get_item", TableName=self._devices, Key=key, ConsistentRead=True).get(
+            "Item", {}
+        )
         return item
 
 
 def _unsure(before: Item, wanted: frozenset[str]) -> frozenset[str]:
     """The terms of which it is not known whether the index has what it should, once the device has the wanted ones."""
     stored, noted = _terms(before), _noted(before)
-    is_same = before.get("f") == _FORM and search.beside(stored) == search.beside(wanted)
+    is_same = before.get("f") == _FORM and search.neighbours(stored) == search.neighbours(wanted)
     sure = stored - noted if is_same else frozenset()
     return (stored | noted | wanted) - (sure & wanted)
 
@@ -207,13 +209,13 @@ def _device(item: Item) -> Device | None:
 
 
 def _entry(term: str, device_id: str, of_device: frozenset[str]) -> Item:
-    return _key(term, device_id) | ({} if term.startswith("=") else {"v": items.text(search.beside(of_device))})
+    return _key(term, device_id) | ({} if term.startswith("=") else {"v": items.text(search.neighbours(of_device))})
 
 
 def _key(term: str, device_id: str) -> Item:
-    return {"k": items.text(_shelf(term)), "s": items.text(f"{term} {device_id}")}
+    return {"k": items.text(_collection(term)), "s": items.text(f"{term} {device_id}")}
 
 
-def _shelf(term: str) -> str:
-    """Where terms that begin like this one are: a shelf for two letters, for each household one of its own."""
+def _collection(term: str) -> str:
+    """Where terms that begin like this one are: a collection for two letters, for each household one of its own."""
     return INDEX + (term if term.startswith("=") else term[: search.LEAST + term.startswith("<")])

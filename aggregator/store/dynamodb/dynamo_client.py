@@ -1,4 +1,4 @@
-"""The store's door to AWS (`clients` is the other one). Its errors leave as ours, with what to do about them.
+"""The store's client to AWS (`clients` is the other one). Its errors leave as ours, with what to do about them.
 
 Credentials, profiles and endpoints come from the standard AWS chain and variables. Every call is bounded in time and
 tried again with jitter, at a rate that adapts to throttling, before it fails.
@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the one door to AWS
+import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the one client to AWS
 from botocore import exceptions as botocore  # type: ignore[import-untyped]  # noqa: TID251 - part of it
 from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
 
@@ -81,7 +81,7 @@ _SIGNALS: Mapping[str, type[Exception]] = {
 }
 
 
-class Door(Protocol):
+class DynamoClient(Protocol):
     """Calls to DynamoDB and its streams, by their names in boto3."""
 
     @property
@@ -92,8 +92,8 @@ class Door(Protocol):
         """One call. Raises StoreAway, StoreUnusable, or one of the signals of this module."""
 
 
-class AwsDoor:
-    """The door to AWS itself, or to what the standard variables name as its endpoint."""
+class AwsDynamoClient:
+    """The client to AWS itself, or to what the standard variables name as its endpoint."""
 
     def __init__(self, region: str | None, attempts: int = ATTEMPTS) -> None:
         """Raises StoreUnusable when there is no region, or the profile is wrong."""
@@ -182,23 +182,23 @@ TRIES = 8
 PAUSE_S = 0.05  # doubled each time
 
 
-def write_items(door: Door, table: str, requests: Iterable[dict[str, Any]]) -> None:
+def write_items(client: DynamoClient, table: str, requests: Iterable[dict[str, Any]]) -> None:
     """Put and delete items, in any order; all of it lasts when this returns. Raises StoreAway."""
     for some in _pieces(requests, WRITES):
         left: dict[str, Any] = {table: some}
         for _ in _tries(table):
-            left = door.call("batch_write_item", RequestItems=left).get("UnprocessedItems", {})
+            left = client.call("batch_write_item", RequestItems=left).get("UnprocessedItems", {})
             if not left:
                 break
 
 
-def read_items(door: Door, table: str, keys: Iterable[Item], *, is_consistent: bool) -> list[Item]:
+def read_items(client: DynamoClient, table: str, keys: Iterable[Item], *, is_consistent: bool) -> list[Item]:
     """The items with these keys that there are, in any order. Raises StoreAway."""
     found: list[Item] = []
     for some in _pieces(keys, READS):
         left: dict[str, Any] = {table: {"Keys": some, "ConsistentRead": is_consistent}}
         for _ in _tries(table):
-            answer = door.call("batch_get_item", RequestItems=left)
+            answer = client.call("batch_get_item", RequestItems=left)
             found += answer["Responses"].get(table, [])
             left = answer.get("UnprocessedKeys", {})
             if not left:

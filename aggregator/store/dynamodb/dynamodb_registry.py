@@ -1,6 +1,6 @@
 """What the store on DynamoDB knows beside energy: devices, how they are found, their live state, and records.
 
-Records as items of DynamoDB: a shelf is a partition, so that a range of keys is one query.
+Records as items of DynamoDB: a collection is a partition, so that a range of keys is one query.
 
 A write that compares leaves a mark of its own in the item (`w`). Should the answer get lost, AWS's client sends the
 write again, and it would find the condition broken by itself: the mark tells that from another's write.
@@ -17,62 +17,62 @@ from typing import Any
 from aggregator.core.documents import Device, Live
 from aggregator.store import search
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.concurrent_steps import Get, Rounds
+from aggregator.store.dynamodb.concurrent_steps import ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index
-from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, ConditionFailed, Door
+from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
-from aggregator.store.dynamodb.read_view import Reader, View, intact
+from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
 from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
 
 
 class Records:
     """The table `records`. What is read is what is stored now, or has been written in between."""
 
-    def __init__(self, door: Door, table: str, clock: Callable[[], float]) -> None:
-        self._door, self._table, self._clock = door, table, clock
+    def __init__(self, client: DynamoClient, table: str, clock: Callable[[], float]) -> None:
+        self._client, self._table, self._clock = client, table, clock
 
-    def get(self, shelf: str, key: str) -> str | None:
+    def get(self, collection: str, key: str) -> str | None:
         """The body of a record, or None."""
-        check_record(shelf, key)
-        item = self._item(shelf, key)
+        check_record(collection, key)
+        item = self._item(collection, key)
         return item["b"]["S"] if item and not self._is_over(item) else None
 
-    def between(self, shelf: str, first: str, last: str, limit: int, *, newest_first: bool) -> list[Record]:
+    def between(self, collection: str, first: str, last: str, limit: int, *, newest_first: bool) -> list[Record]:
         """The records from one key to another, in order of key, or backwards."""
-        check_range(shelf, first, last)
+        check_range(collection, first, last)
         found: list[Record] = []
         if not last or first > last or limit < 1:  # which DynamoDB calls an error
             return found
-        for item in self._query(shelf, first, last, limit, newest_first=newest_first):
+        for item in self._query(collection, first, last, limit, newest_first=newest_first):
             if not self._is_over(item):
                 found.append(Record(item["s"]["S"], item["b"]["S"]))
             if len(found) == limit:
                 break
         return found
 
-    def put(self, shelf: str, key: str, body: str, was: str | Anything | None, expires: int) -> bool:
+    def put(self, collection: str, key: str, body: str, was: str | Anything | None, expires: int) -> bool:
         """Write a record if what is stored is `was`; False when it is not."""
-        check_record(shelf, key, body)
-        item = {**_key(shelf, key), "b": items.text(body)} | ({"x": items.number(expires)} if expires else {})
+        check_record(collection, key, body)
+        item = {**_key(collection, key), "b": items.text(body)} | ({"x": items.number(expires)} if expires else {})
         if was is ANYTHING:
-            self._door.call("put_item", TableName=self._table, Item=item)
+            self._client.call("put_item", TableName=self._table, Item=item)
             return True
         mark = items.text(token_hex(6))
         request = _condition(None if was is None else str(was), int(self._clock()))
         try:
-            self._door.call("put_item", TableName=self._table, Item=item | {"w": mark}, **request)
+            self._client.call("put_item", TableName=self._table, Item=item | {"w": mark}, **request)
         except ConditionFailed:
-            stored = self._item(shelf, key)
+            stored = self._item(collection, key)
             return stored is not None and stored.get("w") == mark
         return True
 
-    def drop(self, shelf: str, key: str) -> None:
+    def drop(self, collection: str, key: str) -> None:
         """Remove a record, if it is there."""
-        check_record(shelf, key)
-        self._door.call("delete_item", TableName=self._table, Key=_key(shelf, key))
+        check_record(collection, key)
+        self._client.call("delete_item", TableName=self._table, Key=_key(collection, key))
 
-    def _item(self, shelf: str, key: str) -> Item | None:
-        answer = self._door.call("get_item", TableName=self._table, Key=_key(shelf, key), ConsistentRead=True)
+    def _item(self, collection: str, key: str) -> Item | None:
+        answer = self._client.call("get_item", TableName=self._table, Key=_key(collection, key), ConsistentRead=True)
         item: Item | None = answer.get("Item")
         return item
 
@@ -80,27 +80,27 @@ class Records:
         """Whether it has expired, although DynamoDB may take days to remove it."""
         return "x" in item and int(item["x"]["N"]) <= self._clock()
 
-    def _query(self, shelf: str, first: str, last: str, page: int, *, newest_first: bool) -> Iterator[Item]:
+    def _query(self, collection: str, first: str, last: str, page: int, *, newest_first: bool) -> Iterator[Item]:
         ends = {":last": items.text(last)} | ({":first": items.text(first)} if first else {})
         span = "s BETWEEN :first AND :last" if first else "s <= :last"
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": f"k = :k AND {span}",
-            "ExpressionAttributeValues": {":k": items.text(shelf), **ends},
+            "ExpressionAttributeValues": {":k": items.text(collection), **ends},
             "ConsistentRead": True,
             "ScanIndexForward": not newest_first,
             "Limit": page,
         }
         while True:
-            answer = self._door.call("query", **request)
+            answer = self._client.call("query", **request)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def _key(shelf: str, key: str) -> Item:
-    return {"k": items.text(shelf), "s": items.text(key)}
+def _key(collection: str, key: str) -> Item:
+    return {"k": items.text(collection), "s": items.text(key)}
 
 
 def _condition(was: str | None, now: int) -> dict[str, Any]:
@@ -119,13 +119,13 @@ def _condition(was: str | None, now: int) -> dict[str, Any]:
 class DynamoRegistry:
     """The port's registry, live state and records on DynamoDB tables named `PREFIX-...`."""
 
-    def __init__(self, door: Door, prefix: str, clock: Callable[[], float]) -> None:
-        self._door, self._prefix, self._clock = door, prefix, clock
-        self._reader = Reader(door, prefix)
-        self._rounds = Rounds(self._reader.fetch, CONNECTIONS)
-        self._view = View(self._reader, self._rounds)
-        self._index = Index(door, prefix, self._reader, self._rounds.side_by_side)
-        self._records = Records(door, f"{prefix}-records", clock)
+    def __init__(self, client: DynamoClient, prefix: str, clock: Callable[[], float]) -> None:
+        self._client, self._prefix, self._clock = client, prefix, clock
+        self._reader = Reader(client, prefix)
+        self._rounds = ConcurrentSteps(self._reader.fetch, CONNECTIONS)
+        self._view = ReadView(self._reader, self._rounds)
+        self._index = Index(client, prefix, self._reader, self._rounds.side_by_side)
+        self._records = Records(client, f"{prefix}-records", clock)
         self._listed: list[Device] = []
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
@@ -157,7 +157,7 @@ class DynamoRegistry:
         having = partial(self._index.having, is_consistent=is_consistent)
 
         def look(candidates: search.Candidates, known: search.Known) -> list[str]:
-            return search.found(text, limit, candidates, having, known)
+            return search.find_devices(text, limit, candidates, having, known)
 
         return self._found(look, is_consistent=is_consistent)
 
@@ -191,7 +191,7 @@ class DynamoRegistry:
     def _put_live(self, state: Live) -> None:
         item = items.pack_live(state)
         with suppress(ConditionFailed):  # what is there is as new
-            self._door.call(
+            self._client.call(
                 "put_item",
                 TableName=f"{self._prefix}-live",
                 Item=item,
@@ -202,25 +202,25 @@ class DynamoRegistry:
 
     # records
 
-    def record(self, shelf: str, key: str) -> str | None:
+    def record(self, collection: str, key: str) -> str | None:
         """The body of a record as it is now, or None."""
-        return self._records.get(shelf, key)
+        return self._records.get(collection, key)
 
     def records(
-        self, shelf: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+        self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
     ) -> list[Record]:
         """The records from one key to another, both included, in order of key, or backwards."""
-        return self._records.between(shelf, first, last, limit, newest_first=newest_first)
+        return self._records.between(collection, first, last, limit, newest_first=newest_first)
 
     def put_record(
-        self, shelf: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+        self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
     ) -> bool:
         """Write a record if what is stored is `was`; False when it is not. At once, whatever becomes of the round."""
-        return self._records.put(shelf, key, body, was, expires)
+        return self._records.put(collection, key, body, was, expires)
 
-    def drop_record(self, shelf: str, key: str) -> None:
+    def drop_record(self, collection: str, key: str) -> None:
         """Remove a record, if it is there."""
-        self._records.drop(shelf, key)
+        self._records.drop(collection, key)
 
     def expire_records(self, now: int) -> int:  # noqa: ARG002 - the port's
         """None: they go by themselves."""

@@ -17,10 +17,10 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb import document_items, items
-from aggregator.store.dynamodb.checkpoints import Asides, Feed, Memory
+from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
 from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
 from aggregator.store.dynamodb.document_items import merge_request
-from aggregator.store.dynamodb.dynamo_client import AwsDoor, ConditionFailed, Door
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
 from aggregator.store.dynamodb.items import TABLE_OF
 from aggregator.store.dynamodb.read_view import intact, write_block
@@ -33,7 +33,7 @@ from aggregator.tariffs.rates import Series
 def open_dynamodb(url: str) -> "DynamoStore":
     """The store of a URL, see `Address`. Raises ConfigurationError where it is written otherwise."""
     address = read_url(url)
-    return DynamoStore(AwsDoor(address.region), address.prefix, address.retention_days, address.pace_s)
+    return DynamoStore(AwsDynamoClient(address.region), address.prefix, address.retention_days, address.pace_s)
 
 
 class DynamoStore(DynamoRegistry):
@@ -41,17 +41,17 @@ class DynamoStore(DynamoRegistry):
 
     def __init__(
         self,
-        door: Door,
+        client: DynamoClient,
         prefix: str,
         retention_days: int = 35,
         pace_s: int = 300,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`pace_s` is how often months and years are carried by a worker, which saves most of their writes."""
-        super().__init__(door, prefix, clock)
+        super().__init__(client, prefix, clock)
         self._retention_days, self._pace_s = retention_days, pace_s
-        self._feed: Feed = Memory(clock)
-        self._asides = Asides(door, f"{prefix}-checkpoints")
+        self._feed: Feed = OwnFeed(clock)
+        self._quarantine = Quarantine(client, f"{prefix}-checkpoints")
 
     def close(self) -> None:
         """Let go of leases and connections."""
@@ -61,11 +61,11 @@ class DynamoStore(DynamoRegistry):
     def follow(self) -> None:
         """From now on the change feed is the tables' streams, whoever wrote."""
         if not isinstance(self._feed, Follower):
-            self._feed = Follower(self._door, self._prefix, self._pace_s, self._clock)
+            self._feed = Follower(self._client, self._prefix, self._pace_s, self._clock)
 
-    def round(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Steps inside run side by side; the round ends when all have."""
-        return self._rounds.round()
+        return self._rounds.transaction()
 
     def step(self, work: Callable[[], object]) -> None:
         """Run `work`; again when what it read changed before it had written. In a round, beside other steps."""
@@ -83,7 +83,7 @@ class DynamoStore(DynamoRegistry):
 
     def _write_block(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
         expires = items.expiry(start, now, self._retention_days)
-        unchanged = write_block(self._door, f"{self._prefix}-readings", device_id, start, readings, expires)
+        unchanged = write_block(self._client, f"{self._prefix}-readings", device_id, start, readings, expires)
         if unchanged < len(readings):
             self._feed.add("readings", device_id, str(start))
         return unchanged
@@ -106,17 +106,17 @@ class DynamoStore(DynamoRegistry):
         """None: they go by themselves."""
         return 0
 
-    def horizon(self, device_id: str) -> int:
+    def retention_cutoff(self, device_id: str) -> int:
         """Before this instant a half hour cannot be computed any more."""
         item = self._view.item(Get("devices", device_id))
         noted = int(item["h"]["N"]) if item and "h" in item else 0
         return max(noted, int(self._clock()) - self._retention_days * DAY_S)
 
-    def put_horizon(self, device_id: str, at: int) -> None:
-        """Move the horizon on to `at`; it never moves back."""
+    def put_retention_cutoff(self, device_id: str, at: int) -> None:
+        """Move the retention_cutoff on to `at`; it never moves back."""
         self._view.is_consistent = True
         with suppress(ConditionFailed):  # it is further on
-            self._door.call(
+            self._client.call(
                 "update_item",
                 TableName=f"{self._prefix}-devices",
                 Key={"d": items.text(device_id)},
@@ -174,7 +174,7 @@ class DynamoStore(DynamoRegistry):
                 return False
             operation, arguments = request
             try:
-                self._door.call(
+                self._client.call(
                     operation,
                     TableName=f"{self._prefix}-{read.table}",
                     Key=items.document_key(device_id, period),
@@ -207,7 +207,7 @@ class DynamoStore(DynamoRegistry):
 
     def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:
         key = items.document_key(device_id, day)
-        self._door.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
+        self._client.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
 
     # change feed
 
@@ -225,17 +225,17 @@ class DynamoStore(DynamoRegistry):
         self._rounds.join()
         self._feed.settle(changes)
 
-    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+    def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Keep dirty keys that cannot be carried on, with the reason."""
-        self._asides.put(table, device_id, keys, reason)
+        self._quarantine.put(table, device_id, keys, reason)
 
     def aside(self, device_id: str) -> list[str]:
         """What was put aside of a device, a line each."""
-        return self._asides.lines(device_id)
+        return self._quarantine.lines(device_id)
 
     def clear_aside(self, device_id: str) -> None:
         """Forget what was put aside of a device."""
-        self._asides.clear(device_id)
+        self._quarantine.clear(device_id)
 
     def backlog(self) -> Backlog:
         """How much is waiting."""

@@ -8,9 +8,9 @@
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter | about 50 | 1 |
-| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` horizon, `l..` labels, `f` and `o` (see `index`) | about 100 | 1 |
+| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `l..` labels, `f` and `o` (see `index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or what was put aside | see `leases` | about 200 | 1 |
-| `records` | `k` shelf, `s` key | `b` body, `x` expiry (TTL), `w` which write | its body's | 1 a KB |
+| `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` which write | its body's | 1 a KB |
 | `records` | `k` `find ` + how a term begins, `s` term and device | `v` the other terms of the device | about 150 | 1 |
 
 **A reading** is one attribute, so that writing it twice, or in any order, gives the same item without a read. Its name
@@ -217,8 +217,10 @@ def unpack_device(item: Item) -> Device:
     registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
     tariff = item["t"]["S"] if "t" in item else ""
     labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
-    marks = item["k"]["S"] if "k" in item else ""
-    return Device(item["d"]["S"], item["z"]["S"], int(item["w"]["N"]), registers, tariff, **labels, marks=marks)
+    overrides = item["k"]["S"] if "k" in item else ""
+    return Device(
+        item["d"]["S"], item["z"]["S"], int(item["w"]["N"]), registers, tariff, **labels, exchange_overrides=overrides
+    )
 
 
 # change records

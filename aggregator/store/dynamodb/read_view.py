@@ -12,23 +12,23 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.concurrent_steps import Get, GetBlocks, Read, Rounds, starts
-from aggregator.store.dynamodb.dynamo_client import ConditionFailed, Door
+from aggregator.store.dynamodb.concurrent_steps import ConcurrentSteps, Get, GetBlocks, Read, starts
+from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 
 
 class Reader:
-    """Reads through one door, of tables with one prefix."""
+    """Reads through one client, of tables with one prefix."""
 
-    def __init__(self, door: Door, prefix: str) -> None:
-        self._door, self._prefix = door, prefix
+    def __init__(self, client: DynamoClient, prefix: str) -> None:
+        self._client, self._prefix = client, prefix
 
     def fetch(self, read: Read, is_consistent: bool) -> list[Item]:
         """What a read asks for: at most one item, or half hours of readings, nearest first."""
         if isinstance(read, Get):
             key = {"d": items.text(read.device_id)} | ({"p": items.text(read.period)} if read.period else {})
             table = f"{self._prefix}-{read.table}"
-            answer = self._door.call("get_item", TableName=table, Key=key, ConsistentRead=is_consistent)
+            answer = self._client.call("get_item", TableName=table, Key=key, ConsistentRead=is_consistent)
             return [answer["Item"]] if "Item" in answer else []
         return list(
             self._query(
@@ -75,7 +75,7 @@ class Reader:
         request: dict[str, Any] = {"TableName": f"{self._prefix}-{table}"}
         request |= ({"ExclusiveStartKey": after} if after else {}) | ({"Limit": page} if page else {})
         while True:
-            answer = self._door.call("scan", **request)
+            answer = self._client.call("scan", **request)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return
@@ -101,7 +101,7 @@ class Reader:
         while True:
             if limit is not None:
                 request["Limit"] = limit - found
-            answer = self._door.call("query", **request)
+            answer = self._client.call("query", **request)
             found += len(answer["Items"])
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer or found == limit:
@@ -116,10 +116,10 @@ Content = TypeVar("Content")
 NEAR = 1  # block more than asked for, to know whether there are any
 
 
-class View:
+class ReadView:
     """Reads of one store. Straight reads are eventually consistent until it has written something itself."""
 
-    def __init__(self, reader: Reader, rounds: Rounds) -> None:
+    def __init__(self, reader: Reader, rounds: ConcurrentSteps) -> None:
         self._reader, self._rounds = reader, rounds
         self.is_consistent = False
 
@@ -167,17 +167,19 @@ METERS = 20  # different ones in one call; each has a condition
 
 
 def write_block(
-    door: Door, table: str, device_id: str, start: int, readings: Mapping[int, Reading], expires: int
+    client: DynamoClient, table: str, device_id: str, start: int, readings: Mapping[int, Reading], expires: int
 ) -> int:
     """Set readings of the half hour at `start` (UTC seconds). Returns how many were there, and the same, before.
 
     DynamoDB says what the attributes were before, which costs nothing; so nothing is read.
     """
     ordered = [readings[at] for at in sorted(readings)]
-    return sum(_write_some(door, table, device_id, start, some, expires) for some in _batches(ordered))
+    return sum(_write_some(client, table, device_id, start, some, expires) for some in _batches(ordered))
 
 
-def _write_some(door: Door, table: str, device_id: str, start: int, readings: Sequence[Reading], expires: int) -> int:
+def _write_some(
+    client: DynamoClient, table: str, device_id: str, start: int, readings: Sequence[Reading], expires: int
+) -> int:
     key = items.block_key(device_id, start)
     meters = {reading.meter_id for reading in readings if reading.meter_id is not None}
     stored: Item = {}
@@ -187,9 +189,9 @@ def _write_some(door: Door, table: str, device_id: str, start: int, readings: Se
             items.reading_name(reading.at - start): {"B": items.pack_reading(reading, tags)} for reading in readings
         }
         try:
-            answer = door.call("update_item", TableName=table, Key=key, **_request(values, tags, expires))
+            answer = client.call("update_item", TableName=table, Key=key, **_request(values, tags, expires))
         except ConditionFailed:  # two meters with one tag: see which are taken
-            stored = door.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+            stored = client.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
             continue
         before = answer.get("Attributes", {})
         return sum(before.get(name) == value for name, value in values.items())

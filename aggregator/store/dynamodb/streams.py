@@ -18,7 +18,7 @@ from typing import Any
 
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.checkpoints import LEASE_S, Dirty, Leases
-from aggregator.store.dynamodb.dynamo_client import Door, IteratorExpired, RecordsTrimmed
+from aggregator.store.dynamodb.dynamo_client import DynamoClient, IteratorExpired, RecordsTrimmed
 from aggregator.store.dynamodb.items import RANGE_KEY, TABLE_OF, Item
 from aggregator.store.port import CARRIED, Backlog, Change
 
@@ -52,8 +52,10 @@ class Shard:
 class Stream:
     """One table's stream: its shards, and the keys that its records make dirty."""
 
-    def __init__(self, door: Door, prefix: str, level: str, leases: Leases, clock: Callable[[], float]) -> None:
-        self._door, self._prefix, self._clock = door, prefix, clock
+    def __init__(
+        self, client: DynamoClient, prefix: str, level: str, leases: Leases, clock: Callable[[], float]
+    ) -> None:
+        self._client, self._prefix, self._clock = client, prefix, clock
         self._leases, self._table = leases, TABLE_OF[level]
         self._arn = ""
         self._shards: dict[str, Shard] = {}
@@ -148,7 +150,7 @@ class Stream:
 
     def _describe(self) -> None:
         """Look for new shards, and drop those that are no more."""
-        table = self._door.call("describe_table", TableName=f"{self._prefix}-{self._table}")["Table"]
+        table = self._client.call("describe_table", TableName=f"{self._prefix}-{self._table}")["Table"]
         arn = table["LatestStreamArn"]
         if arn != self._arn:
             self._check_absence(arn, table["CreationDateTime"].timestamp())
@@ -166,7 +168,7 @@ class Stream:
     def _described(self) -> Iterator[dict[str, Any]]:
         request: dict[str, Any] = {"StreamArn": self._arn}
         while True:
-            description = self._door.call("describe_stream", **request)["StreamDescription"]
+            description = self._client.call("describe_stream", **request)["StreamDescription"]
             yield from description["Shards"]
             if "LastEvaluatedShardId" not in description:
                 return
@@ -208,7 +210,7 @@ class Stream:
         while True:
             try:
                 shard.iterator = shard.iterator or self._iterator(shard)
-                return self._door.call("get_records", ShardIterator=shard.iterator)
+                return self._client.call("get_records", ShardIterator=shard.iterator)
             except IteratorExpired:
                 shard.iterator = None
             except RecordsTrimmed:
@@ -221,14 +223,14 @@ class Stream:
             if shard.position
             else {"ShardIteratorType": "TRIM_HORIZON"}
         )
-        answer = self._door.call("get_shard_iterator", StreamArn=self._arn, ShardId=shard.shard_id, **place)
+        answer = self._client.call("get_shard_iterator", StreamArn=self._arn, ShardId=shard.shard_id, **place)
         iterator: str = answer["ShardIterator"]
         return iterator
 
     def _scanned(self) -> Iterator[tuple[str, str, int]]:
         """The next page of all the keys of the table."""
         range_key = RANGE_KEY[self._table]
-        answer = self._door.call(
+        answer = self._client.call(
             "scan",
             TableName=f"{self._prefix}-{self._table}",
             ProjectionExpression=f"d, {range_key}",
@@ -245,11 +247,11 @@ class Stream:
 class Follower:
     """The feed of all levels, from the streams of their tables."""
 
-    def __init__(self, door: Door, prefix: str, pace_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, client: DynamoClient, prefix: str, pace_s: float, clock: Callable[[], float]) -> None:
         """`pace_s` is how often months and years are carried on; nothing is called yet."""
         self._clock = clock
-        leases = Leases(door, f"{prefix}-checkpoints", clock, token_hex(8))
-        self._streams = {level: Stream(door, prefix, level, leases, clock) for level in CARRIED}
+        leases = Leases(client, f"{prefix}-checkpoints", clock, token_hex(8))
+        self._streams = {level: Stream(client, prefix, level, leases, clock) for level in CARRIED}
         self._every = {"readings": min(POLL_S, pace_s), "day": pace_s, "month": pace_s}
         self._due = dict.fromkeys(self._streams, 0.0)
         self._dirty = Dirty(clock)

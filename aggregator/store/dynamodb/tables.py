@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.store.dynamodb.device_index import Index
-from aggregator.store.dynamodb.dynamo_client import Door, TableMissing
+from aggregator.store.dynamodb.dynamo_client import DynamoClient, TableMissing
 from aggregator.store.dynamodb.read_view import Reader
 
 
@@ -64,51 +64,51 @@ PATIENCE_S = 120  # for a table to be made or removed; it takes some 10 s
 PAUSE_S = 1.0
 
 
-def create_tables(door: Door, prefix: str) -> Iterator[str]:
+def create_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
     """Create the tables that are missing; yields the names of those that are made, when they are ready."""
-    missing = [table for table in TABLES if _described(door, prefix, table) is None]
+    missing = [table for table in TABLES if _described(client, prefix, table) is None]
     for table in missing:
-        door.call("create_table", **table_request(prefix, table))
+        client.call("create_table", **table_request(prefix, table))
     for table in TABLES:
-        _wait(door, prefix, table, "ACTIVE")
-        _set_expiry(door, prefix, table)
+        _wait(client, prefix, table, "ACTIVE")
+        _set_expiry(client, prefix, table)
         if table in missing:
             yield f"{prefix}-{table.name}"
 
 
-def index_devices(door: Door, prefix: str) -> int:
+def index_devices(client: DynamoClient, prefix: str) -> int:
     """Make what devices are found by, where a former version did not. Returns for how many."""
-    return Index(door, prefix, Reader(door, prefix)).put_missing()
+    return Index(client, prefix, Reader(client, prefix)).put_missing()
 
 
-def describe_tables(door: Door, prefix: str) -> Iterator[tuple[str, str]]:
+def describe_tables(client: DynamoClient, prefix: str) -> Iterator[tuple[str, str]]:
     """Each table's name, and what there is to say about it. Raises StoreUnusable when one is missing."""
     missing = []
     for table in TABLES:
         name = f"{prefix}-{table.name}"
-        description = _described(door, prefix, table)
+        description = _described(client, prefix, table)
         yield name, _summary(description) if description else "missing"
         if description is None:
             missing.append(name)
     if missing:
         raise StoreUnusable(
-            f"{', '.join(missing)} in {door.region}: missing; `wattfall tables create` makes what is missing"
+            f"{', '.join(missing)} in {client.region}: missing; `wattfall tables create` makes what is missing"
         )
 
 
-def delete_tables(door: Door, prefix: str) -> Iterator[str]:
+def delete_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
     """Remove the tables with all that is in them; yields the names of those that are gone."""
-    present = [table for table in TABLES if _described(door, prefix, table) is not None]
+    present = [table for table in TABLES if _described(client, prefix, table) is not None]
     for table in present:
-        door.call("delete_table", TableName=f"{prefix}-{table.name}")
+        client.call("delete_table", TableName=f"{prefix}-{table.name}")
     for table in present:
-        _wait(door, prefix, table, None)
+        _wait(client, prefix, table, None)
         yield f"{prefix}-{table.name}"
 
 
-def _described(door: Door, prefix: str, table: Table) -> dict[str, Any] | None:
+def _described(client: DynamoClient, prefix: str, table: Table) -> dict[str, Any] | None:
     try:
-        description: dict[str, Any] = door.call("describe_table", TableName=f"{prefix}-{table.name}")["Table"]
+        description: dict[str, Any] = client.call("describe_table", TableName=f"{prefix}-{table.name}")["Table"]
     except TableMissing:
         return None
     return description
@@ -120,20 +120,20 @@ def _summary(description: dict[str, Any]) -> str:
     return f"{description['TableStatus'].lower()}, {items:,} items, {size:,} bytes{stream}"
 
 
-def _set_expiry(door: Door, prefix: str, table: Table) -> None:
+def _set_expiry(client: DynamoClient, prefix: str, table: Table) -> None:
     name = f"{prefix}-{table.name}"
     if table.expires is None:
         return
-    state = door.call("describe_time_to_live", TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"]
+    state = client.call("describe_time_to_live", TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"]
     if state in ("DISABLED", "DISABLING"):
         wanted = {"Enabled": True, "AttributeName": table.expires}
-        door.call("update_time_to_live", TableName=name, TimeToLiveSpecification=wanted)
+        client.call("update_time_to_live", TableName=name, TimeToLiveSpecification=wanted)
 
 
-def _wait(door: Door, prefix: str, table: Table, status: str | None) -> None:
+def _wait(client: DynamoClient, prefix: str, table: Table, status: str | None) -> None:
     """Until a table has this status; None is gone."""
     deadline = time.monotonic() + PATIENCE_S
-    while (description := _described(door, prefix, table) or {}).get("TableStatus") != status:
+    while (description := _described(client, prefix, table) or {}).get("TableStatus") != status:
         if time.monotonic() > deadline:
             state = description.get("TableStatus", "missing").lower()
             raise StoreAway(f"{prefix}-{table.name} is still {state} after {PATIENCE_S} s; try again later")

@@ -74,7 +74,7 @@ class SqliteFile:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
-        with self._door():
+        with self._translated_errors():
             self._prepare()
 
     def close(self) -> None:
@@ -85,9 +85,9 @@ class SqliteFile:
         self._local = threading.local()
 
     @contextmanager
-    def round(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """One transaction, with the write lock from the start; joins the one that is open."""
-        with self._door():
+        with self._translated_errors():
             database = self._database
             if database.in_transaction:
                 yield
@@ -102,7 +102,7 @@ class SqliteFile:
                 raise
 
     @contextmanager
-    def _door(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """SQLite's errors as ours."""
         try:
             yield
@@ -131,7 +131,7 @@ class SqliteFile:
     def _prepare(self) -> None:
         if self._version() < VERSION:
             self._run("PRAGMA page_size = 8192")  # of a new file; an old one keeps its own
-            with self.round():
+            with self.transaction():
                 self._upgrade()
         self._write_ahead()
 
@@ -173,19 +173,19 @@ class SqliteFile:
                 time.sleep(0.02)
 
     def _one(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row, by its query
-        with self._door():
+        with self._translated_errors():
             return self._database.execute(query, values).fetchone()
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        with self._door():
+        with self._translated_errors():
             return self._database.execute(query, values).fetchall()
 
     def _run(self, statement: str, *values: object) -> int:
-        with self._door():
+        with self._translated_errors():
             return self._database.execute(statement, values).rowcount
 
     def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._door():
+        with self._translated_errors():
             self._database.executemany(statement, rows)
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:

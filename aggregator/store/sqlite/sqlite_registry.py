@@ -39,7 +39,7 @@ class SqliteRegistry(SqliteFile):
     def put_device(self, device: Device) -> None:
         """Add or replace a device, and what it is found by."""
         body = _device_body(check_labels(device))
-        with self.round():
+        with self.transaction():
             before: frozenset[str] = frozenset()
             with suppress(Damaged):  # replacing it is the mend
                 stored = self.device(device.device_id)
@@ -49,7 +49,7 @@ class SqliteRegistry(SqliteFile):
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """The ids of devices that a text finds, at most `limit`."""
-        return search.found(text, limit, self._candidates, self._having, self._known)
+        return search.find_devices(text, limit, self._candidates, self._having, self._known)
 
     def household_devices(self, household: str) -> list[str]:
         """The ids of a household's devices, in order."""
@@ -105,7 +105,7 @@ class SqliteRegistry(SqliteFile):
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Overwrite live states, each only by a newer instant."""
-        with self.round():
+        with self.transaction():
             self._many(
                 "INSERT INTO live VALUES (?, ?, ?) ON CONFLICT (device_id)"
                 " DO UPDATE SET at = excluded.at, body = excluded.body WHERE excluded.at > live.at",
@@ -114,45 +114,45 @@ class SqliteRegistry(SqliteFile):
 
     # records
 
-    def record(self, shelf: str, key: str) -> str | None:
+    def record(self, collection: str, key: str) -> str | None:
         """The body of a record, or None."""
-        check_record(shelf, key)
+        check_record(collection, key)
         query = f"SELECT body FROM records WHERE shelf = ? AND key = ? AND {_PRESENT}"  # noqa: S608 - a constant
-        row = self._one(query, shelf, key, int(self._clock()))
+        row = self._one(query, collection, key, int(self._clock()))
         return row[0] if row else None
 
     def records(
-        self, shelf: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
+        self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
     ) -> list[Record]:
         """The records from one key to another, both included, in order of key, or backwards."""
-        check_range(shelf, first, last)
+        check_range(collection, first, last)
         query = (
             f"SELECT key, body FROM records WHERE shelf = ? AND key BETWEEN ? AND ? AND {_PRESENT}"  # noqa: S608 - constants
             f" ORDER BY key {'DESC' if newest_first else 'ASC'} LIMIT ?"
         )
-        rows = self._all(query, shelf, first, last, int(self._clock()), max(limit, 0))
+        rows = self._all(query, collection, first, last, int(self._clock()), max(limit, 0))
         return [Record(*row) for row in rows]
 
     def put_record(
-        self, shelf: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+        self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
     ) -> bool:
         """Write a record if what is stored is `was`; False when it is not."""
-        check_record(shelf, key, body)
-        with self.round():
-            if was is not ANYTHING and self.record(shelf, key) != was:
+        check_record(collection, key, body)
+        with self.transaction():
+            if was is not ANYTHING and self.record(collection, key) != was:
                 return False
-            self._run("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", shelf, key, expires, body)
+            self._run("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", collection, key, expires, body)
         return True
 
-    def drop_record(self, shelf: str, key: str) -> None:
+    def drop_record(self, collection: str, key: str) -> None:
         """Remove a record, if it is there."""
-        check_record(shelf, key)
-        with self.round():
-            self._run("DELETE FROM records WHERE shelf = ? AND key = ?", shelf, key)
+        check_record(collection, key)
+        with self.transaction():
+            self._run("DELETE FROM records WHERE shelf = ? AND key = ?", collection, key)
 
     def expire_records(self, now: int) -> int:
         """Remove the records that have expired at `now` (UTC seconds). Returns how many."""
-        with self.round():
+        with self.transaction():
             return self._run("DELETE FROM records WHERE expires > 0 AND expires <= ?", now)
 
 

@@ -9,7 +9,7 @@
 | `changes` | table, device, key | a dirty key; dirtied again it gets a new sequence number |
 | `aside` | device, table, key | a dirty key that cannot be carried on, and why |
 | `device_terms` | term, device | by what a device is found (`search`) |
-| `records` | shelf, key | a small text, and when it expires |
+| `records` | collection, key | a small text, and when it expires |
 
 The registry, the live state and the records are in `sqlite_registry`.
 """
@@ -35,7 +35,7 @@ class SqliteStore(SqliteRegistry):
 
     def step(self, work: Callable[[], object]) -> None:
         """Run `work` in one transaction."""
-        with self.round():
+        with self.transaction():
             work()
 
     # readings
@@ -44,7 +44,7 @@ class SqliteStore(SqliteRegistry):
         """Merge readings into their blocks; durable on return (of the round, where one is open)."""
         accepted = unchanged = 0
         rows = []
-        with self.round():
+        with self.transaction():
             for (device_id, start), readings in sorted(blocks.items()):
                 stored = {reading.at: reading for reading in self._block_or_aside(device_id, start)}
                 same = sum(stored.get(at) == reading for at, reading in readings.items()) if stored else 0
@@ -80,21 +80,21 @@ class SqliteStore(SqliteRegistry):
 
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
         """Remove settled old blocks; returns how many."""
-        with self.round():
+        with self.transaction():
             return self._run(
                 "DELETE FROM readings WHERE device_id = ?1 AND start < ?2 AND written < ?3 AND CAST(start AS TEXT)"
                 " NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)",
                 *(device_id, before, untouched_since),
             )
 
-    def horizon(self, device_id: str) -> int:
+    def retention_cutoff(self, device_id: str) -> int:
         """Before this instant a half hour cannot be computed any more."""
         row = self._one("SELECT at FROM horizons WHERE device_id = ?", device_id)
         return int(row[0]) if row else 0
 
-    def put_horizon(self, device_id: str, at: int) -> None:
-        """Move the horizon on to `at`; it never moves back."""
-        with self.round():
+    def put_retention_cutoff(self, device_id: str, at: int) -> None:
+        """Move the retention_cutoff on to `at`; it never moves back."""
+        with self.transaction():
             self._run(
                 "INSERT INTO horizons VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET at = max(at, excluded.at)",
                 *(device_id, at),
@@ -133,7 +133,7 @@ class SqliteStore(SqliteRegistry):
         currency: str = "",
     ) -> bool:
         """Replace the named parts of a document (None removes one). True when that changed anything."""
-        with self.round():
+        with self.transaction():
             changed, body = self._document(level, device_id, period) or (None, None)
             stored = self._intact(decode, level, device_id, period, changed, body).parts if body else {}
             merged = {**stored, **parts}
@@ -163,7 +163,7 @@ class SqliteStore(SqliteRegistry):
 
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace those of the same half hours."""
-        with self.round():
+        with self.transaction():
             for column, prices in (("import_price", series.import_prices), ("export_price", series.export_prices)):
                 self._database.executemany(
                     f"INSERT INTO prices (device_id, start, {column}) VALUES (?, ?, ?)"  # noqa: S608 - a constant
@@ -178,7 +178,7 @@ class SqliteStore(SqliteRegistry):
 
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
         """Make keys dirty by hand."""
-        with self.round():
+        with self.transaction():
             self._mark([(table, device_id, key) for key in keys])
 
     def changes(self, table: str, limit: int) -> list[Change]:
@@ -188,14 +188,14 @@ class SqliteStore(SqliteRegistry):
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Drop change records that have been carried on; a key that became dirty again meanwhile stays."""
-        with self.round():
+        with self.transaction():
             self._database.executemany(
                 "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in changes]
             )
 
-    def put_aside(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+    def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Keep dirty keys that cannot be carried on, with the reason."""
-        with self.round():
+        with self.transaction():
             self._database.executemany(
                 "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
                 [(device_id, table, key, reason) for key in keys],
@@ -208,7 +208,7 @@ class SqliteStore(SqliteRegistry):
 
     def clear_aside(self, device_id: str) -> None:
         """Forget what was put aside of a device."""
-        with self.round():
+        with self.transaction():
             self._run("DELETE FROM aside WHERE device_id = ?", device_id)
 
     def backlog(self) -> Backlog:
@@ -233,7 +233,7 @@ class SqliteStore(SqliteRegistry):
         try:
             return self._block(device_id, start)
         except Damaged as error:
-            self.put_aside("readings", device_id, [str(start)], str(error))
+            self.quarantine("readings", device_id, [str(start)], str(error))
             self._run(
                 "UPDATE aside SET body = (SELECT body FROM readings WHERE device_id = ?1 AND start = ?2)"
                 " WHERE device_id = ?1 AND level = 'readings' AND key = CAST(?2 AS TEXT)",

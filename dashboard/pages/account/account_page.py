@@ -20,10 +20,10 @@ from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
 from dashboard.pages.account import sign_in_page
-from dashboard.pages.account.sign_in_page import PREFIX, Doors, too_soon
+from dashboard.pages.account.sign_in_page import PREFIX, AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
-from dashboard.web.responses import notice, requested, written
+from dashboard.web.responses import notice, render, requested
 
 ROLES = {HOUSEHOLD: text("Household"), SUPPORT: text("Support desk"), ADMIN: text("Manages accounts")}
 OVER = text("This invitation cannot be used any more")
@@ -33,7 +33,7 @@ NOT_THE_OLD = text("This is not your present password.")
 Faults = dict[str, str]  # control -> what is wrong with it
 
 
-def register(server: Flask, doors: Doors) -> None:
+def add_routes(server: Flask, services: AuthServices) -> None:
     """Add the addresses to a server."""
     page = Blueprint("account", __name__)
 
@@ -43,27 +43,27 @@ def register(server: Flask, doors: Doors) -> None:
 
     @page.post("/account/password")
     def change_password() -> Response | Answer:
-        return _change_password(doors, _me())
+        return _change_password(services, _me())
 
     @page.post("/sign-out")
     def leave() -> Answer:
-        sign_out(doors.sessions)
+        sign_out(services.sessions)
         return redirect("/sign-in", 303)
 
     @page.post("/sign-out-everywhere")
     def leave_everywhere() -> Answer:
-        doors.accounts.end_sessions(_me())
-        sign_out(doors.sessions)
+        services.accounts.end_sessions(_me())
+        sign_out(services.sessions)
         return redirect("/sign-in", 303)
 
     @page.get("/invitation/<token>")
     def invitation(token: str) -> Response:
-        user = doors.accounts.invited(token)
+        user = services.accounts.invited(token)
         return _invitation(user, {}) if user else _over()
 
     @page.post("/invitation/<token>")
     def accept(token: str) -> Response | Answer:
-        return _accept(doors, token)
+        return _accept(services, token)
 
     server.register_blueprint(page)
 
@@ -78,23 +78,23 @@ def _account(user: User, faults: Faults | None = None, status: int = 200) -> Res
     role = requested().say(ROLES[user.role])
     is_demo = user.user_id.startswith(PREFIX)  # whoever visits is the same; nobody shall sign out all of them
     done = request.args.get("done") == "password"
-    return written("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
+    return render("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
 
 
-def _change_password(doors: Doors, user: User) -> Response | Answer:
-    wait_s = doors.throttle.attempt(user.user_id, request.remote_addr or "")
+def _change_password(services: AuthServices, user: User) -> Response | Answer:
+    wait_s = services.throttle.attempt(user.user_id, request.remote_addr or "")
     if wait_s:
         return _account(user, {"old": too_soon(wait_s)}, 429)
-    if not doors.accounts.is_password(user, request.form.get("old", "")):
+    if not services.accounts.is_password(user, request.form.get("old", "")):
         return _account(user, {"old": requested().say(NOT_THE_OLD)}, 403)
-    doors.throttle.forgive(user.user_id, request.remote_addr or "")
+    services.throttle.forgive(user.user_id, request.remote_addr or "")
     faults = _faults(user)
     if faults:
         return _account(user, faults, 422)
-    changed = doors.accounts.set_password(user, request.form["password"])
+    changed = services.accounts.set_password(user, request.form["password"])
     if changed is None:
         return redirect("/account", 303)  # overtaken: signed out, or let in no more
-    sign_in(doors.sessions, changed)  # everybody else who was signed in as them is not any more
+    sign_in(services.sessions, changed)  # everybody else who was signed in as them is not any more
     return redirect("/account?done=password", 303)
 
 
@@ -108,20 +108,20 @@ def _faults(user: User) -> Faults:
 
 
 def _invitation(user: User, faults: Faults) -> Response:
-    return written("invitation.html", 422 if faults else 200, user=user, faults=faults)
+    return render("invitation.html", 422 if faults else 200, user=user, faults=faults)
 
 
-def _accept(doors: Doors, token: str) -> Response | Answer:
-    user = doors.accounts.invited(token)
+def _accept(services: AuthServices, token: str) -> Response | Answer:
+    user = services.accounts.invited(token)
     if user is None:
         return _over()
     faults = _faults(user)
     if faults:
         return _invitation(user, faults)
-    changed = doors.accounts.accept(token, request.form["password"])
+    changed = services.accounts.accept(token, request.form["password"])
     if changed is None:
         return _over()
-    sign_in(doors.sessions, changed)
+    sign_in(services.sessions, changed)
     return redirect("/", 303)
 
 
@@ -141,16 +141,16 @@ def install(
 ) -> None:
     """Put it on a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
     check(settings)
-    doors = _doors(settings, store, passwords, clock)
+    services = _doors(settings, store, passwords, clock)
     if settings.proxies:
         server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
     if settings.url.startswith("https://"):
         _insist_on_https(server)
-    sessions.install(server, settings, doors.sessions)
+    sessions.install(server, settings, services.sessions)
     request_guard.install(server, settings.url)
     request_guard.install_error_pages(server)
-    sign_in_page.register(server, doors)
-    register(server, doors)
+    sign_in_page.add_routes(server, services)
+    add_routes(server, services)
 
 
 def _insist_on_https(server: Flask) -> None:
@@ -167,14 +167,14 @@ def check(settings: Settings) -> None:
     client_of(settings)
 
 
-def _doors(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> Doors:
+def _doors(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> AuthServices:
     accounts = Accounts(store, passwords, clock)
 
     def user(user_id: str) -> User | None:
         return sign_in_page.user_of(store, user_id) or accounts.user(user_id)
 
     client = client_of(settings)
-    return Doors(
+    return AuthServices(
         store,
         accounts,
         Sessions(store, user, clock),

@@ -18,8 +18,8 @@ from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, User
 from dashboard.text.language import text
-from dashboard.web.request_guard import onward, sign_in_url
-from dashboard.web.responses import notice, requested, written
+from dashboard.web.request_guard import safe_redirect, sign_in_url
+from dashboard.web.responses import notice, render, requested
 
 PREFIX = "demo/"
 DESK = "support"
@@ -77,7 +77,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class AuthServices:
     """All that signing in needs."""
 
     store: Store
@@ -87,71 +87,73 @@ class Doors:
     provider: oidc.Provider | None
 
 
-def register(server: Flask, doors: Doors) -> None:
+def add_routes(server: Flask, services: AuthServices) -> None:
     """Add the addresses to a server."""
     page = Blueprint("sign-in", __name__, url_prefix="/sign-in")
 
     @page.get("")
     def form() -> Response | Answer:
-        wanted = onward(request.args.get("next"))
-        return redirect(wanted, 303) if signed_in() else _form(doors, wanted)
+        wanted = safe_redirect(request.args.get("next"))
+        return redirect(wanted, 303) if signed_in() else _form(services, wanted)
 
     @page.post("")
     def check() -> Response | Answer:
-        return _check(doors, request.form.get("email", "")[:LONGEST_EMAIL], request.form.get("password", ""))
+        return _check(services, request.form.get("email", "")[:LONGEST_EMAIL], request.form.get("password", ""))
 
     @page.post("/demo")
     def visit() -> Response | Answer:
-        user = demo_user(doors.store, request.form.get("choice", ""))
+        user = demo_user(services.store, request.form.get("choice", ""))
         if user is None:
             abort(404)
-        return _welcome(doors, user, request.form.get("next"))
+        return _welcome(services, user, request.form.get("next"))
 
-    _register_provider(page, doors)
+    _register_provider(page, services)
     server.register_blueprint(page)
 
 
-def _register_provider(page: Blueprint, doors: Doors) -> None:
-    provider = doors.provider
+def _register_provider(page: Blueprint, services: AuthServices) -> None:
+    provider = services.provider
     if provider is None:
         return
 
     @page.get("/provider")
     def leave() -> Response | Answer:
-        session[ONWARD] = onward(request.args.get("next"))
+        session[ONWARD] = safe_redirect(request.args.get("next"))
         return provider.leave()
 
     @page.get("/provider/return")
     def returned() -> Response | Answer:
         wanted = session.get(ONWARD)
-        user = oidc.user_of(doors.store, doors.accounts, provider.returned())
+        user = oidc.user_of(services.store, services.accounts, provider.returned())
         if user is None:
             raise oidc.Unfit("the account is disabled")
-        return _welcome(doors, user, wanted)
+        return _welcome(services, user, wanted)
 
     @page.errorhandler(oidc.Unfit)
     def unfit(error: oidc.Unfit) -> Response:
         log.warning("not signed in by the provider: %.300r", error)  # some of it stood in the address: no line ends
-        return notice(403, NOT_LET_IN, NO_ROLE, sign_in_url(onward(session.get(ONWARD))), text("Try again"))
+        return notice(403, NOT_LET_IN, NO_ROLE, sign_in_url(safe_redirect(session.get(ONWARD))), text("Try again"))
 
     @page.errorhandler(oidc.ProviderAway)
     def away(error: oidc.ProviderAway) -> Response:
         log.warning("the identity provider is away: %.300r", error)
-        return notice(503, NOT_LET_IN, PROVIDER_AWAY, sign_in_url(onward(session.get(ONWARD))), text("Try again"))
+        return notice(
+            503, NOT_LET_IN, PROVIDER_AWAY, sign_in_url(safe_redirect(session.get(ONWARD))), text("Try again")
+        )
 
 
-def _check(doors: Doors, email: str, password: str) -> Response | Answer:
-    wanted, address = onward(request.form.get("next")), request.remote_addr or ""
-    wait_s = doors.throttle.attempt(email, address)
+def _check(services: AuthServices, email: str, password: str) -> Response | Answer:
+    wanted, address = safe_redirect(request.form.get("next")), request.remote_addr or ""
+    wait_s = services.throttle.attempt(email, address)
     if wait_s:
-        answer = _form(doors, wanted, email, too_soon(wait_s), 429)
+        answer = _form(services, wanted, email, too_soon(wait_s), 429)
         answer.headers["Retry-After"] = str(wait_s)
         return answer
-    user = doors.accounts.check(email, password)
+    user = services.accounts.check(email, password)
     if user is None:
-        return _form(doors, wanted, email, requested().say(WRONG), 403)
-    doors.throttle.forgive(email, address)
-    return _welcome(doors, user, wanted)
+        return _form(services, wanted, email, requested().say(WRONG), 403)
+    services.throttle.forgive(email, address)
+    return _welcome(services, user, wanted)
 
 
 def too_soon(wait_s: int) -> str:
@@ -164,18 +166,18 @@ def too_soon(wait_s: int) -> str:
     )
 
 
-def _welcome(doors: Doors, user: User, wanted: object) -> Answer:
-    sign_in(doors.sessions, user)
-    return redirect(onward(wanted), 303)
+def _welcome(services: AuthServices, user: User, wanted: object) -> Answer:
+    sign_in(services.sessions, user)
+    return redirect(safe_redirect(wanted), 303)
 
 
-def _form(doors: Doors, wanted: str, email: str = "", fault: str = "", status: int = 200) -> Response:
-    return written(
+def _form(services: AuthServices, wanted: str, email: str = "", fault: str = "", status: int = 200) -> Response:
+    return render(
         "sign_in.html",
         status,
         wanted=wanted,
         email=email,
         fault=fault,
-        has_provider=doors.provider is not None,
-        homes=choices(doors.store),
+        has_provider=services.provider is not None,
+        homes=choices(services.store),
     )

@@ -19,7 +19,7 @@ from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language
 from dashboard.text.words import attributes
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 
 More = HeatMap | Cumulative | None
 
@@ -36,7 +36,7 @@ def below_layout(lang: Language) -> Component:
     )
 
 
-def load_below(data: Data, device: Device, chart: Chart) -> More:
+def load_below(data: CachedReads, device: Device, chart: Chart) -> More:
     """What stands under a chart; None under that of a day, and where the chart is empty."""
     view = chart.view
     if chart.is_empty or view.level == "day":
@@ -62,7 +62,7 @@ def slots(more: More, lang: Language) -> Slots:
     return {"more.hidden": True}
 
 
-def _a_year_ago(data: Data, device: Device) -> Part:
+def _a_year_ago(data: CachedReads, device: Device) -> Part:
     """What today's date came to a year ago by this time of the day."""
     now, zone = data.now(), device.timezone
     wanted = usage_profile.chain_of("year", periods.shift("year", periods.period_of("year", now, zone), -1), now, zone)
@@ -150,7 +150,7 @@ def _said(lang: Language) -> Component:
     return html.P(id="said", className="said", role="status", hidden=True, **sentences)
 
 
-def load_chart(data: Data, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
+def load_chart(data: CachedReads, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
     """The chart of a view, and the first and last period of its level that have data."""
     now = data.now()
     view = view.at(now, device.timezone)
@@ -189,7 +189,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
     }
 
 
-def last_period(data: Data, device: Device, level: str) -> str:
+def last_period(data: CachedReads, device: Device, level: str) -> str:
     """The last period to look at: the current one, or tomorrow once its prices are known."""
     now, zone = data.now(), device.timezone
     current = periods.period_of(level, now, zone)
@@ -199,7 +199,7 @@ def last_period(data: Data, device: Device, level: str) -> str:
     return tomorrow if data.has_prices(device, tomorrow) else current
 
 
-def _prices(data: Data, device: Device, view: View, extent: tuple[str, str] | None) -> list[int | None]:
+def _prices(data: CachedReads, device: Device, view: View, extent: tuple[str, str] | None) -> list[int | None]:
     """What a Wh costs at each half hour of a day that there is something to say of."""
     first = extent[0] if extent else periods.period_of("day", data.now(), device.timezone)
     if view.level != "day" or not first <= view.period <= last_period(data, device, "day"):
@@ -207,7 +207,7 @@ def _prices(data: Data, device: Device, view: View, extent: tuple[str, str] | No
     return [rate.import_rate for rate in data.rates(device, view.period)]
 
 
-def _other(data: Data, device: Device, view: View, lang: Language) -> Other | None:
+def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Other | None:
     """The period that a view with a written-out period is compared with."""
     period = view.compared
     if not period:

@@ -18,7 +18,7 @@ from dashboard.charts import pictures, sentences
 from dashboard.charts.view import View
 from dashboard.pages.household import chart_page
 from dashboard.text.language import chosen
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 
 RETRY_S = 5
 UNKNOWN = "There is no device here by this name that you may see; check the address"
@@ -26,7 +26,7 @@ _EXAMPLES = {"day": "2026-11-23", "month": "2026-11", "year": "2026"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
-class Fault(Exception):
+class DownloadFault(Exception):
     """A request that cannot be answered: its status, and one line that names the fault and the mend."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -35,7 +35,7 @@ class Fault(Exception):
         self.sentence = sentence
 
 
-def register(server: Flask, data: Data) -> None:
+def add_routes(server: Flask, data: CachedReads) -> None:
     """Add the addresses to a server."""
     downloads = Blueprint("downloads", __name__, url_prefix="/d/<device_id>")
 
@@ -67,11 +67,11 @@ def register(server: Flask, data: Data) -> None:
     def live(device_id: str) -> Response:
         found = data.live(_device(data, _view(device_id), device_id))
         if found is None:
-            raise Fault(404, "This device has sent no reading yet; try again when it has")
+            raise DownloadFault(404, "This device has sent no reading yet; try again when it has")
         return _json(live_json(found))
 
-    @downloads.errorhandler(Fault)
-    def refused(fault: Fault) -> Response:
+    @downloads.errorhandler(DownloadFault)
+    def refused(fault: DownloadFault) -> Response:
         return _line(fault.status, fault.sentence)
 
     @downloads.errorhandler(StoreAway)
@@ -83,14 +83,14 @@ def register(server: Flask, data: Data) -> None:
     server.register_blueprint(downloads)
 
 
-def _asked(data: Data, device_id: str, level: str, period: str) -> tuple[Device, View]:
+def _asked(data: CachedReads, device_id: str, level: str, period: str) -> tuple[Device, View]:
     """The device and the period of an address. Raises Fault where the page would fall back to another period."""
     view = _view(device_id, level, period, search=request.query_string.decode("ascii", "replace"))
     device = _device(data, view, device_id)
     if view.level != level:
-        raise Fault(404, f"{shown(level)} is no level; write day, month or year")
+        raise DownloadFault(404, f"{shown(level)} is no level; write day, month or year")
     if view.period != period:
-        raise Fault(404, f"{shown(period)} is no {level} that can be shown; write it like {_EXAMPLES[level]}")
+        raise DownloadFault(404, f"{shown(period)} is no {level} that can be shown; write it like {_EXAMPLES[level]}")
     return device, view
 
 
@@ -98,20 +98,22 @@ def _view(*segments: str, search: str = "") -> View:
     return View.from_url("/".join(["/d", *(quote(segment, safe="") for segment in segments)]), search)
 
 
-def _device(data: Data, view: View, device_id: str) -> Device:
+def _device(data: CachedReads, view: View, device_id: str) -> Device:
     device = data.device(viewer(), view.device_id) if view.device_id == device_id else None
     if device is None:
-        raise Fault(404, UNKNOWN)
+        raise DownloadFault(404, UNKNOWN)
     return device
 
 
 def _interval(by: str, level: str) -> str:
     if by not in pictures.intervals(level):
-        raise Fault(400, f"A {level} cannot be had by {shown(by)}; write by={', by='.join(pictures.intervals(level))}")
+        raise DownloadFault(
+            400, f"A {level} cannot be had by {shown(by)}; write by={', by='.join(pictures.intervals(level))}"
+        )
     return by
 
 
-def _table(data: Data, device: Device, view: View, by: str) -> Iterator[str]:
+def _table(data: CachedReads, device: Device, view: View, by: str) -> Iterator[str]:
     """CSV in chunks: the header, then a month of days or a year of months at a time; nothing of what is to come."""
     held_by, now, is_priced = pictures.HELD_BY[by], data.now(), bool(device.tariff)
     yield _csv([pictures.header(by, is_priced=is_priced)])

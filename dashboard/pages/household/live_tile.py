@@ -22,9 +22,9 @@ from aggregator.core.energy import is_plausible
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from aggregator.tariffs.rates import Rate
-from dashboard.charts.usage_profile import USUAL, Habits
+from dashboard.charts.usage_profile import USUAL, UsageProfile
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -90,7 +90,7 @@ _SAID: Mapping[Strength, str] = {
 }
 
 
-def signal_label(known: Known | None, now: int, lang: Language) -> str:
+def signal_label(known: KnownStatus | None, now: int, lang: Language) -> str:
     """What the home is told, after the age of its newest reading; empty where nothing fresh is known."""
     found = signal_strength(known.status) if known and now - known.received_at <= FRESH_S else None
     return lang.say(_SAID[found]) if found else ""
@@ -163,7 +163,7 @@ class Home:
     """What the hero has to know of a home, beside its newest reading."""
 
     zone: str
-    habits: Habits = USUAL
+    habits: UsageProfile = USUAL
     rate: Rate | None = None  # of the present half hour; None without a tariff
     currency: str = ""
 
@@ -178,7 +178,7 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     return {
         "hero.data-state": state,
         "hero.data-level": habits.level(watts),
-        **said("power", shown, lang.say(NO_POWER if live else NO_READING)),
+        **power_label("power", shown, lang.say(NO_POWER if live else NO_READING)),
         "power-direction.children": "" if state == "silent" else direction(watts, lang),
         "power-cost.children": "" if state == "silent" else cost(watts, home, lang),
         "power-badge.children": badge(live, habits, now, lang),
@@ -189,7 +189,7 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     }
 
 
-def relative(habits: Habits, lang: Language) -> Slots:
+def relative(habits: UsageProfile, lang: Language) -> Slots:
     """To what the level is relative: for who hovers over it, and for who has it read out."""
     own = text("For this home, low is below {low} and high is from {high}")
     usual = text("Low is below {low}, high is from {high}, until a day is known of this home")
@@ -226,7 +226,7 @@ def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tupl
     return words.ago(now - live.at, lang), lang.say(" · late") if state == "late" else ""
 
 
-def badge(live: Live | None, habits: Habits, now: int, lang: Language) -> str:
+def badge(live: Live | None, habits: UsageProfile, now: int, lang: Language) -> str:
     """The level in a word; of a silent device only that the number is not of now."""
     word = _LEVELS.get(habits.level(live.power_w if live else None), "")
     if not word:
@@ -244,7 +244,7 @@ def amount(name: str) -> list[Component]:
     return [html.Span(id=f"{name}-{part}", className=part) for part in ("number", "unit", "without")]
 
 
-def said(name: str, shown: words.Amount | None, without: str) -> Slots:
+def power_label(name: str, shown: words.Amount | None, without: str) -> Slots:
     """The values for the places of `amount`."""
     number, unit = shown or ("", "")
     return {
@@ -254,7 +254,7 @@ def said(name: str, shown: words.Amount | None, without: str) -> Slots:
     }
 
 
-def _marked(habits: Habits, power_w: int | None) -> dict[str, str]:
+def _marked(habits: UsageProfile, power_w: int | None) -> dict[str, str]:
     """Where on the scale a power is: moved by a transform, which moves nothing else."""
     return {"opacity": "0"} if power_w is None else {"transform": f"translateX({habits.place(power_w):.1f}%)"}
 

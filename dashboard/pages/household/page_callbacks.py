@@ -19,17 +19,17 @@ from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
 from dashboard.charts import usage_profile
-from dashboard.charts.usage_profile import Habits
+from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, WEEK, View
 from dashboard.pages.household import chart_page, live_tile, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language
 from dashboard.text.words import attributes
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 
 
-def live_slots(data: Data, device: Device, known: object, lang: Language) -> Slots:
+def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
     """The power of a device as of now, and what is new in its last hour to a browser that says what it has."""
     now, live = data.now(), data.live(device)
     home = live_tile.Home(device.timezone, data.habits(device), data.rate(device), currency_of(device))
@@ -41,7 +41,7 @@ def live_slots(data: Data, device: Device, known: object, lang: Language) -> Slo
     return {**slots, "hour.data": news} if news else slots
 
 
-def tile_slots(data: Data, device: Device, view: View, lang: Language) -> Slots:
+def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) -> Slots:
     """The other tiles of a device as of now."""
     now, zone = data.now(), device.timezone
     today, this_month = (periods.period_of(level, now, zone) for level in ("day", "month"))
@@ -57,7 +57,7 @@ def tile_slots(data: Data, device: Device, view: View, lang: Language) -> Slots:
     }
 
 
-def _going_on(data: Data, device: Device, level: str, period: str, other: str, is_money: bool) -> tiles.Period:
+def _going_on(data: CachedReads, device: Device, level: str, period: str, other: str, is_money: bool) -> tiles.Period:
     """A present period and the fair part of another: up to the newest reading, where none has come for long."""
     now, zone, live = data.now(), device.timezone, data.live(device)
     window = periods.window(level, period, zone)
@@ -74,7 +74,7 @@ MOST_CARDS = 50
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
-def home_content(data: Data, viewer: User | None, lang: Language) -> Component:
+def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Component:
     """The devices that the viewer may see, as of now."""
     devices = data.devices(viewer, MOST_CARDS)
     if not devices:
@@ -90,14 +90,14 @@ def home_content(data: Data, viewer: User | None, lang: Language) -> Component:
     return html.Div([heading, html.Ul(cards, className="devices")])
 
 
-def _today(data: Data, device: Device, now: int, lang: Language) -> str:
+def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
     """The energy of the day so far; empty when none is known."""
     document = data.document(device, "day", periods.period_of("day", now, device.timezone))
     imported = document.total.import_wh if document else None
     return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
 
 
-def _card(device: Device, live: Live | None, habits: Habits, today: str, now: int, lang: Language) -> Component:
+def _card(device: Device, live: Live | None, habits: UsageProfile, today: str, now: int, lang: Language) -> Component:
     watts = live.power_w if live else None
     age, note = live_tile.age_and_note(live, now, device.timezone, lang)
     badge = live_tile.badge(live, habits, now, lang)
@@ -160,7 +160,7 @@ def not_found_content(view: View, lang: Language) -> Component:
 # page callbacks
 
 
-def screen(data: Data, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
+def show_page(data: CachedReads, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
     """The values of the page for a viewer who sees the chart of `version`: an equal one is not sent again."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device:
@@ -171,7 +171,7 @@ def screen(data: Data, viewer: User | None, view: View, version: object, lang: L
     return {"alert.children": [], **_words(lang.say("Not found"), not_found_content(view, lang))}
 
 
-def live(data: Data, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
+def show_live(data: CachedReads, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
     """The values that change every few seconds, for a browser that asks by `tick` and says what it has."""
     served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
     device = data.device(viewer, view.device_id) if view.page == "household" else None
@@ -209,7 +209,7 @@ def _visit(viewer: User | None, device: Device, lang: Language) -> Slots:
     return {"visiting.hidden": False, "visiting.children": said, "tariff.children": "", "tariff.href": None}
 
 
-def _household(data: Data, device: Device, view: View, version: object, lang: Language) -> Slots:
+def _household(data: CachedReads, device: Device, view: View, version: object, lang: Language) -> Slots:
     tiles = tile_slots(data, device, view, lang)
     chart, extent = chart_page.load_chart(data, device, view, lang)
     last = chart_page.last_period(data, device, view.level)

@@ -106,7 +106,7 @@ def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Langu
     """The base load, and what it comes to in a day at the day's prices."""
     if base_w is None:
         return {
-            **live_tile.said("base", None, lang.say("not known yet")),
+            **live_tile.power_label("base", None, lang.say("not known yet")),
             "base-also.children": "",
             "base-note.children": html.Span(lang.say("needs half a day of readings")),
         }
@@ -115,7 +115,7 @@ def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Langu
     energy = lang.say("{amount} a day", amount=words.energy(wh, lang))
     price = lang.money(wh * sum(known) // len(known), currency) if known else ""
     return {
-        **live_tile.said("base", words.power(base_w, lang), ""),
+        **live_tile.power_label("base", words.power(base_w, lang), ""),
         "base-also.children": lang.say("{amount} a day", amount=price) if price else energy,
         "base-note.children": html.Span(lang.say("lowest of the last two days")),
     }
@@ -167,7 +167,7 @@ def _energy(name: str, period: Period, note: list[Component], lang: Language) ->
     measure, total = period.measure, period.total
     amount = measure.net(total)
     return {
-        **live_tile.said(name, None if amount is None else measure.said(amount, lang), lang.say(NO_ENERGY)),
+        **live_tile.power_label(name, None if amount is None else measure.said(amount, lang), lang.say(NO_ENERGY)),
         f"{name}-also.children": [html.Span(said) for said in _also(period, lang)],
         f"{name}-note.children": note,
     }

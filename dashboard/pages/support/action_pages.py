@@ -14,18 +14,18 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
-from aggregator.core.registers import read_marks
+from aggregator.core.registers import parse_overrides
 from aggregator.intake import device_status
 from aggregator.support import actions, audit
 from aggregator.support.audit import Action
 from aggregator.support.audit_entry import LONGEST_REASON
-from aggregator.support.diagnostics import evidence
+from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall import verify
 from dashboard.pages.support import bundle, data_quality, support_words
-from dashboard.pages.support.search_results import device_url, found
-from dashboard.pages.support.support_request import Answered, Desk, answered, clock, day_of_text, staff, who
+from dashboard.pages.support.search_results import device_url, search_result
+from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, day_of_text, staff, who
 from dashboard.text.language import Language, text
-from dashboard.web.responses import requested, written
+from dashboard.web.responses import render, requested
 
 MOST_DAYS = 35  # computed at once while somebody waits: half a second on SQLite
 NOT_A_DAY = text("Write both days like 2026-11-17.")
@@ -37,11 +37,13 @@ CANNOT = text("This cannot be done: {fault}")
 Faults = dict[str, str]  # control -> what is wrong with it
 
 
-def register(page: Blueprint, desk: Desk) -> None:
+def add_routes(page: Blueprint, desk: SupportDesk) -> None:
     """Add the addresses to the desk's."""
 
     def route(
-        name: str, show: Callable[[Desk, Device], Response], act: Callable[[Desk, Device], Response | Answer]
+        name: str,
+        show: Callable[[SupportDesk, Device], Response],
+        act: Callable[[SupportDesk, Device], Response | Answer],
     ) -> None:
         def shown(device_id: str) -> Response | Answer:
             device = desk.device(device_id)
@@ -61,7 +63,7 @@ def register(page: Blueprint, desk: Desk) -> None:
     route("bundle", _bundle_form, _bundle)
 
 
-def _write_down(desk: Desk, device: Device, action: Action, reason: str, **details: str) -> None:
+def _write_down(desk: SupportDesk, device: Device, action: Action, reason: str, **details: str) -> None:
     audit.append(desk.store, who(staff()), action, device.device_id, reason, clock(), details)
 
 
@@ -72,8 +74,8 @@ def _done(device: Device, what: str) -> Answer:
 def _page(template: str, device: Device, faults: Faults | None = None, **context: object) -> Response:
     given = context.pop("given", Answered("", "", "", ""))
     code = 422 if faults else 200
-    return written(
-        template, code, typed="", device=device, hit=found(device), given=given, faults=faults or {}, **context
+    return render(
+        template, code, typed="", device=device, hit=search_result(device), given=given, faults=faults or {}, **context
     )
 
 
@@ -85,11 +87,11 @@ def _reason(lang: Language) -> tuple[Answered, Faults]:
 # a note
 
 
-def _note_form(_: Desk, device: Device) -> Response:
+def _note_form(_: SupportDesk, device: Device) -> Response:
     return _page("desk_note.html", device, longest=LONGEST_REASON)
 
 
-def _note(desk: Desk, device: Device) -> Response | Answer:
+def _note(desk: SupportDesk, device: Device) -> Response | Answer:
     given, wrong = _reason(requested())
     if wrong:
         return _page("desk_note.html", device, wrong, given=given, longest=LONGEST_REASON)
@@ -100,14 +102,14 @@ def _note(desk: Desk, device: Device) -> Response | Answer:
 # days computed again
 
 
-def _rebuild_form(desk: Desk, device: Device) -> Response:
+def _rebuild_form(desk: SupportDesk, device: Device) -> Response:
     today = periods.day_of(desk.data.now(), device.timezone)
     first = day_of_text(request.args.get("first", "")) or today
     last = day_of_text(request.args.get("last", "")) or first
     return _page("desk_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
 
 
-def _rebuild(desk: Desk, device: Device) -> Response | Answer:
+def _rebuild(desk: SupportDesk, device: Device) -> Response | Answer:
     lang, today = requested(), periods.day_of(desk.data.now(), device.timezone)
     given, wrong = _reason(lang)
     first, last = request.form.get("first", "")[:10], request.form.get("last", "")[:10]
@@ -136,17 +138,17 @@ def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
 # an exchange of the meter
 
 
-def _exchange_form(desk: Desk, device: Device) -> Response:
+def _exchange_form(desk: SupportDesk, device: Device) -> Response:
     at = request.args.get("at", "")
     typed = _typed_time(int(at), device.timezone) if at.isascii() and at.isdigit() and len(at) < 11 else ""
     return _exchange_page(desk, device, {}, typed=typed)
 
 
-def _exchange_page(desk: Desk, device: Device, wrong: Faults, **context: object) -> Response:
+def _exchange_page(desk: SupportDesk, device: Device, wrong: Faults, **context: object) -> Response:
     lang, now, zone = requested(), desk.data.now(), device.timezone
     marked = [
         (mark.at, support_words.to_the_second(mark.at, now, zone, lang), mark.is_exchange)
-        for mark in read_marks(device.marks)
+        for mark in parse_overrides(device.exchange_overrides)
     ]
     context = {"typed": "", "kind": "exchange", **context}
     return _page(
@@ -154,14 +156,14 @@ def _exchange_page(desk: Desk, device: Device, wrong: Faults, **context: object)
         device,
         wrong,
         marked=marked[::-1],
-        steps=data_quality.data(evidence(desk.store, device, now), lang).steps,
+        steps=data_quality.data_quality(diagnose(desk.store, device, now), lang).steps,
         zone_said=support_words.zone_said(now, zone, lang),
         time=context.pop("typed"),
         **context,
     )
 
 
-def _exchange(desk: Desk, device: Device) -> Response | Answer:
+def _exchange(desk: SupportDesk, device: Device) -> Response | Answer:
     lang, form = requested(), request.form
     given, wrong = _reason(lang)
     kind, undone = form.get("kind", "exchange"), form.get("undo", "")
@@ -179,7 +181,7 @@ def _exchange(desk: Desk, device: Device) -> Response | Answer:
     return _exchange_page(desk, device, wrong, typed=typed, kind=kind, given=given)
 
 
-def _change_marks(desk: Desk, device: Device, at: int, kind: str, reason: str) -> str:
+def _change_marks(desk: SupportDesk, device: Device, at: int, kind: str, reason: str) -> str:
     """Mark an exchange, that there was none, or undo either; what is wrong with that, empty where nothing is."""
     said = {"undo": "undone", "none": "no exchange"}.get(kind, "exchange")
     try:
@@ -216,18 +218,18 @@ def _instant(typed: str, zone: str) -> int | None:
 # the bundle
 
 
-def _bundle_form(_: Desk, device: Device) -> Response:
+def _bundle_form(_: SupportDesk, device: Device) -> Response:
     return _page("desk_bundle.html", device)
 
 
-def _bundle(desk: Desk, device: Device) -> Response:
+def _bundle(desk: SupportDesk, device: Device) -> Response:
     given, wrong = _reason(requested())
     if wrong:
         return _page("desk_bundle.html", device, wrong, given=given)
     _write_down(desk, device, "export", given.reason)
     now = desk.data.now()
-    known = evidence(desk.store, device, now)
-    signals = device_status.signal(desk.store, device.device_id, now - device_status.KEPT_DAYS * DAY_S, now)
+    known = diagnose(desk.store, device, now)
+    signals = device_status.signal_hours(desk.store, device.device_id, now - device_status.KEPT_DAYS * DAY_S, now)
     answer = make_response(bundle.bundle(known, signals))
     answer.mimetype = "application/json"
     answer.headers["Content-Disposition"] = f'attachment; filename="{bundle.file_name(known)}"'

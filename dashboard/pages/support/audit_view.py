@@ -15,9 +15,9 @@ from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from dashboard.pages.support import support_words
 from dashboard.pages.support.search_results import device_url
-from dashboard.pages.support.support_request import Desk, clock, day_asked, page_asked, staff
+from dashboard.pages.support.support_request import SupportDesk, clock, day_asked, page_asked, staff
 from dashboard.text.language import Language, text
-from dashboard.web.responses import requested, written
+from dashboard.web.responses import render, requested
 
 ACTIONS = {
     "look-up": text("Looked at the device"),
@@ -34,7 +34,7 @@ SAID = {"exchange": text("exchange"), "no exchange": text("no exchange"), "undon
 BY = {SUPPORT: text("Support desk"), ADMIN: text("Manages accounts"), HOUSEHOLD: text("Household")}
 
 
-class Row(NamedTuple):
+class AuditRow(NamedTuple):
     """An entry as staff reads it."""
 
     time: str
@@ -57,10 +57,10 @@ class SeenRow(NamedTuple):
     reason: str
 
 
-def row(entry: Entry, now: int, zone: str, lang: Language) -> Row:
+def row(entry: Entry, now: int, zone: str, lang: Language) -> AuditRow:
     """An entry at the time of a zone."""
     who = entry.who
-    return Row(
+    return AuditRow(
         support_words.instant(entry.at, now, zone, lang),
         who.name or who.email or who.user_id,
         who.email or who.user_id,
@@ -68,7 +68,7 @@ def row(entry: Entry, now: int, zone: str, lang: Language) -> Row:
         details_said(entry.details, lang),
         entry.device_id,
         device_url(entry.device_id) if entry.device_id else "",
-        support_words.said(entry.reason, lang),
+        support_words.reason_label(entry.reason, lang),
     )
 
 
@@ -76,7 +76,7 @@ def seen_row(seen: Seen, home: str, now: int, zone: str, lang: Language) -> Seen
     """An entry for the home that it is about."""
     role, comma, name = seen.by.partition(", ")
     by = f"{lang.say(BY.get(role, role))}{comma}{name}"
-    reason = support_words.said(seen.reason, lang)
+    reason = support_words.reason_label(seen.reason, lang)
     return SeenRow(support_words.instant(seen.at, now, zone, lang), home, by, action_said(seen.action, lang), reason)
 
 
@@ -104,7 +104,7 @@ SHOWN_TO_HOME = 100  # entries of each device
 LONGEST = 254  # characters of a filter, as of an e-mail address
 
 
-def register(page: Blueprint, desk: Desk) -> None:
+def add_routes(page: Blueprint, desk: SupportDesk) -> None:
     """Add the addresses."""
 
     @page.get("/desk/audit")
@@ -116,14 +116,14 @@ def register(page: Blueprint, desk: Desk) -> None:
         return _who_looked(desk)
 
 
-def _audit(desk: Desk) -> Response:
+def _audit(desk: SupportDesk) -> Response:
     staff()
     lang, page, now = requested(), min(page_asked(), MOST_PAGES), clock()
     wanted = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("device", "person")}
     days = {name: day_asked(name) for name in ("first", "last")}
     found = _entries(desk, wanted, days, page * PAGE + 1)
     shown = found[(page - 1) * PAGE : page * PAGE]
-    return written(
+    return render(
         "desk_audit.html",
         typed="",
         rows=[row(entry, now, support_words.UTC, lang) for entry in shown],
@@ -135,7 +135,7 @@ def _audit(desk: Desk) -> Response:
     )
 
 
-def _entries(desk: Desk, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
+def _entries(desk: SupportDesk, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
     """The newest entries that are wanted; none where nothing of that name can be."""
     try:
         return audit.entries(
@@ -150,7 +150,7 @@ def _entries(desk: Desk, wanted: dict[str, str], days: dict[str, str], limit: in
         return []
 
 
-def _who_looked(desk: Desk) -> Response:
+def _who_looked(desk: SupportDesk) -> Response:
     user = access.viewer()
     if user is None or user.role != HOUSEHOLD:
         abort(404)
@@ -164,7 +164,7 @@ def _who_looked(desk: Desk) -> Response:
         (one, device) for device in devices for one in audit.seen_by_staff(desk.store, device.device_id, SHOWN_TO_HOME)
     ]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
-    return written(
+    return render(
         "who_looked.html",
         rows=[seen_row(one, support_words.home_name(device), now, device.timezone, lang) for one, device in seen],
         has_several=len(devices) > 1,

@@ -10,16 +10,16 @@ from typing import Any
 import orjson
 
 from aggregator.core import periods
-from aggregator.core.registers import read_marks
+from aggregator.core.registers import parse_overrides
 from aggregator.core.status import Status
 from aggregator.intake.device_status import Signal
 from aggregator.support.bundle import without_meter_points
-from aggregator.support.diagnostics import Evidence
+from aggregator.support.diagnostics import Diagnostics
 
 FORMAT = 1
 
 
-def bundle(evidence: Evidence, signals: list[Signal]) -> bytes:
+def bundle(evidence: Diagnostics, signals: list[Signal]) -> bytes:
     """The bundle as JSON; every instant as ISO time in UTC."""
     found = {
         "format": FORMAT,
@@ -42,13 +42,13 @@ def bundle(evidence: Evidence, signals: list[Signal]) -> bytes:
     return orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def file_name(evidence: Evidence) -> str:
+def file_name(evidence: Diagnostics) -> str:
     """What the bundle is saved as; a colon is no part of a file's name everywhere."""
     made = periods.iso_utc(evidence.now).replace(":", "").replace("-", "")
     return f"wattfall-{evidence.device.device_id.replace(':', '-')}-{made}.json"
 
 
-def _device(evidence: Evidence) -> dict[str, Any]:
+def _device(evidence: Diagnostics) -> dict[str, Any]:
     device = evidence.device
     return {
         "device_id": device.device_id,
@@ -56,11 +56,11 @@ def _device(evidence: Evidence) -> dict[str, Any]:
         "timezone": device.timezone,
         "max_power_w": device.max_power_w,
         "registers": list(device.registers),
-        "marks": [_timed(mark._asdict()) for mark in read_marks(device.marks)],
+        "exchange_overrides": [_timed(mark._asdict()) for mark in parse_overrides(device.exchange_overrides)],
     }
 
 
-def _signal(evidence: Evidence, signals: list[Signal]) -> dict[str, Any] | None:
+def _signal(evidence: Diagnostics, signals: list[Signal]) -> dict[str, Any] | None:
     if evidence.known is None:
         return None
     firmwares = {
@@ -80,7 +80,7 @@ def _status(status: Status) -> dict[str, Any]:
     return _timed(status._asdict()) | {"counters": _timed(counters._asdict()) if counters else None}
 
 
-def _data(evidence: Evidence) -> dict[str, Any]:
+def _data(evidence: Diagnostics) -> dict[str, Any]:
     return {
         "gaps": [_timed(gap._asdict()) for gap in evidence.gaps],
         "steps": [_timed(step._asdict()) for step in evidence.steps],

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from aggregator.core import periods
 from aggregator.core.periods import DAY_S, Window
 from aggregator.core.readings import Reading
-from aggregator.core.registers import Mark, read_marks
+from aggregator.core.registers import ExchangeOverride, parse_overrides
 from aggregator.intake.refusals import Message, Refusals
-from aggregator.support.anomalies import Gap, Kind, Step
-from aggregator.support.diagnostics import RECENT_DAYS, Closure, Evidence
+from aggregator.support.anomalies import Gap, Kind, RegisterStep
+from aggregator.support.diagnostics import RECENT_DAYS, Closure, Diagnostics
 from dashboard.pages.support import support_words
-from dashboard.pages.support.health_view import Answer
+from dashboard.pages.support.health_view import Verdict
 from dashboard.text.language import Language, text
 from dashboard.text.words import duration, energy
 
@@ -105,10 +105,10 @@ class ReadingRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class DataQuality:
     """Whether the data is right."""
 
-    answer: Answer
+    answer: Verdict
     gaps: Sequence[GapRow]
     steps: Sequence[StepRow]
     closures: Sequence[ClosureRow]
@@ -118,15 +118,15 @@ class Data:
     readings: Sequence[ReadingRow]
 
 
-def data(evidence: Evidence, lang: Language) -> Data:
+def data_quality(evidence: Diagnostics, lang: Language) -> DataQuality:
     """What is wrong with a device's data, and what is not."""
     now, zone = evidence.now, evidence.device.timezone
-    marks = read_marks(evidence.device.marks)
+    exchange_overrides = parse_overrides(evidence.device.exchange_overrides)
     today, all_days = _refused_counts(evidence.refusals, now)
-    return Data(
+    return DataQuality(
         _answer(evidence, lang),
         [gap_row(gap, now, zone, lang) for gap in evidence.gaps],
-        [_step_row(step, marks, now, zone, lang) for step in evidence.steps],
+        [_step_row(step, exchange_overrides, now, zone, lang) for step in evidence.steps],
         [_closure_row(closure, now, zone, lang) for closure in evidence.closures],
         refused_said(today, all_days, lang),
         [
@@ -138,14 +138,14 @@ def data(evidence: Evidence, lang: Language) -> Data:
     )
 
 
-def _answer(evidence: Evidence, lang: Language) -> Answer:
+def _answer(evidence: Diagnostics, lang: Language) -> Verdict:
     """The worst of what there is, and how much of it."""
     since = evidence.now - RECENT_DAYS * DAY_S
     recent = [gap for gap in evidence.gaps if gap.end > since and gap.kind != "filled"]
     refused, _ = _refused_counts(evidence.refusals, evidence.now)
     wrong = [closure for closure in evidence.closures if not closure.is_exact]
     if not (evidence.last_readings or evidence.gaps or evidence.refusals.days):
-        return Answer("unknown", lang.say("Not known"), lang.say("There are no readings to look at."))
+        return Verdict("unknown", lang.say("Not known"), lang.say("There are no readings to look at."))
     found = [
         lang.count("{number} gap in 7 days", "{number} gaps in 7 days", len(recent)) if recent else "",
         lang.count("{number} message refused today", "{number} messages refused today", refused.total())
@@ -156,10 +156,10 @@ def _answer(evidence: Evidence, lang: Language) -> Answer:
     ]
     said = " · ".join(filter(None, found))
     if wrong:
-        return Answer("bad", lang.say("No"), said)
+        return Verdict("bad", lang.say("No"), said)
     if said:
-        return Answer("warn", lang.say("With faults"), said)
-    return Answer("good", lang.say("Yes"), lang.say("No gap in 7 days, nothing refused today, no strange step."))
+        return Verdict("warn", lang.say("With faults"), said)
+    return Verdict("good", lang.say("Yes"), lang.say("No gap in 7 days, nothing refused today, no strange step."))
 
 
 def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
@@ -172,7 +172,9 @@ def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
     )
 
 
-def _step_row(step: Step, marks: Sequence[Mark], now: int, zone: str, lang: Language) -> StepRow:
+def _step_row(
+    step: RegisterStep, exchange_overrides: Sequence[ExchangeOverride], now: int, zone: str, lang: Language
+) -> StepRow:
     values = {
         "channel": lang.say(CHANNELS[step.channel]),
         "before": energy(step.before_wh, lang),
@@ -189,7 +191,7 @@ def _step_row(step: Step, marks: Sequence[Mark], now: int, zone: str, lang: Lang
         )
     else:
         what = lang.say("Not decided yet: {channel} went from {before} to {after}.", **values)
-    said = {mark.at: mark.is_exchange for mark in marks}.get(step.at)
+    said = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
     mark = "" if said is None else lang.say("marked as an exchange") if said else lang.say("marked as no exchange")
     return StepRow(step.at, support_words.to_the_second(step.at, now, zone, lang), what, mark)
 

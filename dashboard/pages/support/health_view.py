@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.status import Strength, signal_strength
-from aggregator.intake.device_status import KEPT_DAYS, Known, Signal
+from aggregator.intake.device_status import KEPT_DAYS, KnownStatus, Signal
 from aggregator.store.port import Backlog
 from aggregator.support.device_state import Reason, State
-from aggregator.support.diagnostics import Evidence, Level
+from aggregator.support.diagnostics import Diagnostics, LevelState
 from dashboard.pages.support import sparklines, support_words
-from dashboard.pages.support.sparklines import Line, Strip
+from dashboard.pages.support.sparklines import Line, Sparkline
 from dashboard.text.language import Language, text
 from dashboard.text.words import ago, duration, period_name
 
@@ -40,7 +40,7 @@ STRENGTHS: Mapping[Strength, tuple[Tone, str, str]] = {  # how good that is, in 
 }
 
 
-class Answer(NamedTuple):
+class Verdict(NamedTuple):
     """A question's answer: how good that is, in a word or two, and in a sentence."""
 
     tone: Tone
@@ -60,28 +60,28 @@ class Fact(NamedTuple):
 class Sending:
     """Whether it sends."""
 
-    answer: Answer
+    answer: Verdict
     facts: Sequence[Fact]
-    day: Strip
-    week: Strip
-    coverage: Strip
+    day: Sparkline
+    week: Sparkline
+    coverage: Sparkline
 
 
 @dataclass(frozen=True, slots=True)
 class SignalView:
     """Whether the signal is good."""
 
-    answer: Answer
+    answer: Verdict
     facts: Sequence[Fact]
     rssi: Line | None
     lqi: Line | None
 
 
 @dataclass(frozen=True, slots=True)
-class Charts:
+class ChartsView:
     """Whether it reached the charts."""
 
-    answer: Answer
+    answer: Verdict
     levels: Sequence[Fact]
     waiting: str
     aside: Sequence[str]
@@ -90,24 +90,24 @@ class Charts:
 # is it sending?
 
 
-def sending(evidence: Evidence, lang: Language) -> Sending:
+def sending(evidence: Diagnostics, lang: Language) -> Sending:
     """Whether a device sends, and how much came of late."""
     now, zone = evidence.now, evidence.device.timezone
     return Sending(
-        Answer(_tone(evidence), _state_said(evidence, lang), _sending_said(evidence, lang)),
+        Verdict(_tone(evidence), _state_said(evidence, lang), _sending_said(evidence, lang)),
         _sending_facts(evidence, lang),
-        sparklines.hours_strip(evidence.hours[-24:], now, zone, lang),
-        sparklines.hours_strip(evidence.hours, now, zone, lang),
+        sparklines.hours_sparkline(evidence.hours[-24:], now, zone, lang),
+        sparklines.hours_sparkline(evidence.hours, now, zone, lang),
         sparklines.coverage(evidence.strip, lang),
     )
 
 
-def _tone(evidence: Evidence) -> Tone:
+def _tone(evidence: Diagnostics) -> Tone:
     judgement = evidence.judgement
     return "warn" if judgement.reason == "clock_behind" else TONES[judgement.state]
 
 
-def _state_said(evidence: Evidence, lang: Language) -> str:
+def _state_said(evidence: Diagnostics, lang: Language) -> str:
     judgement = evidence.judgement
     said = lang.say(STATES[judgement.state])
     if judgement.state in ("sending", "never") or judgement.since is None:
@@ -116,7 +116,7 @@ def _state_said(evidence: Evidence, lang: Language) -> str:
     return lang.say("{state} since {time}", state=said, time=since)
 
 
-def _sending_said(evidence: Evidence, lang: Language) -> str:
+def _sending_said(evidence: Diagnostics, lang: Language) -> str:
     state, reason, since, interval = evidence.judgement
     now, zone, live = evidence.now, evidence.device.timezone, evidence.live
     if live is None:
@@ -146,7 +146,7 @@ def _why(reason: Reason | None, lang: Language) -> str:
     return f" {lang.say(WHY[reason])}" if reason is not None and reason in WHY else ""
 
 
-def _sending_facts(evidence: Evidence, lang: Language) -> list[Fact]:
+def _sending_facts(evidence: Diagnostics, lang: Language) -> list[Fact]:
     now, zone, live = evidence.now, evidence.device.timezone, evidence.live
     expected = Fact(lang.say("Expected"), support_words.every(evidence.judgement.interval_s, lang))
     if live is None:
@@ -161,31 +161,31 @@ def _sending_facts(evidence: Evidence, lang: Language) -> list[Fact]:
 # is the signal good?
 
 
-def signal(evidence: Evidence, signals: Sequence[Signal], lang: Language) -> SignalView:
+def signal(evidence: Diagnostics, signals: Sequence[Signal], lang: Language) -> SignalView:
     """What the device says about itself, now and over time."""
     known, now = evidence.known, evidence.now
     if known is None:
         sentence = lang.say("This device has said nothing about itself. Not every kind does.")
-        return SignalView(Answer("unknown", lang.say("Not known"), sentence), [], None, None)
+        return SignalView(Verdict("unknown", lang.say("Not known"), sentence), [], None, None)
     span = periods.Window(now - KEPT_DAYS * periods.DAY_S, now)
     facts = _signal_facts(known, now, evidence.device.timezone, lang)
     lines = sparklines.rssi_line(signals, span, lang), sparklines.lqi_line(signals, span, lang)
     return SignalView(_signal_answer(known, now, lang), facts, *lines)
 
 
-def _signal_answer(known: Known, now: int, lang: Language) -> Answer:
+def _signal_answer(known: KnownStatus, now: int, lang: Language) -> Verdict:
     status = known.status
     said = lang.say("It said so {ago}.", ago=ago(now - known.received_at, lang))
     if status.joined is False:
-        return Answer("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {said}")
+        return Verdict("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {said}")
     strong = signal_strength(status)
     if strong is None:
-        return Answer("unknown", lang.say("Not known"), lang.say("It has said nothing about its signal."))
+        return Verdict("unknown", lang.say("Not known"), lang.say("It has said nothing about its signal."))
     tone, short, sentence = STRENGTHS[strong]
-    return Answer(tone, lang.say(short), f"{lang.say(sentence)} {said}")
+    return Verdict(tone, lang.say(short), f"{lang.say(sentence)} {said}")
 
 
-def _signal_facts(known: Known, now: int, zone: str, lang: Language) -> list[Fact]:
+def _signal_facts(known: KnownStatus, now: int, zone: str, lang: Language) -> list[Fact]:
     status, unknown = known.status, lang.say("not known")
     rssi = unknown if status.rssi_dbm is None else f"{lang.number(status.rssi_dbm)} dBm"
     lqi = unknown if status.lqi is None else lang.say("{lqi} of 255", lqi=status.lqi)
@@ -199,7 +199,7 @@ def _signal_facts(known: Known, now: int, zone: str, lang: Language) -> list[Fac
     ]
 
 
-def _firmware_said(known: Known, now: int, zone: str, lang: Language) -> str:
+def _firmware_said(known: KnownStatus, now: int, zone: str, lang: Language) -> str:
     """Since when it runs what it runs, and what it ran before."""
     name = known.status.firmware
     if name is None or name not in known.firmwares:
@@ -214,33 +214,33 @@ def _firmware_said(known: Known, now: int, zone: str, lang: Language) -> str:
 # did it reach the charts?
 
 
-def charts(evidence: Evidence, lang: Language) -> Charts:
+def charts(evidence: Diagnostics, lang: Language) -> ChartsView:
     """How far each level of the charts is."""
     levels = [_level(level, evidence.now, lang) for level in evidence.levels]
     waiting = _waiting(evidence.backlog, evidence.now, lang)
-    return Charts(_charts_answer(evidence, lang), levels, waiting, evidence.aside)
+    return ChartsView(_charts_answer(evidence, lang), levels, waiting, evidence.aside)
 
 
-def _charts_answer(evidence: Evidence, lang: Language) -> Answer:
+def _charts_answer(evidence: Diagnostics, lang: Language) -> Verdict:
     if evidence.aside:
         sentence = lang.say(
             "Something could not be carried on and was put aside; `wattfall rebuild` of all days clears it."
         )
-        return Answer("bad", lang.say("Put aside"), sentence)
+        return Verdict("bad", lang.say("Put aside"), sentence)
     if not evidence.levels:
-        return Answer("unknown", lang.say("Nothing to carry"), lang.say("There are no recent readings."))
+        return Verdict("unknown", lang.say("Nothing to carry"), lang.say("There are no recent readings."))
     if all(level.is_right for level in evidence.levels):
-        return Answer("good", lang.say("Yes"), lang.say("Every chart holds what its readings tell, up to the last."))
+        return Verdict("good", lang.say("Yes"), lang.say("Every chart holds what its readings tell, up to the last."))
     waits = evidence.backlog.waiting > 0
     sentence = (
         lang.say("A chart is behind, and the waterfall is at work; look again in a minute.")
         if waits
         else lang.say("A chart is not what its readings tell, and nothing waits. Rebuild the day.")
     )
-    return Answer("warn" if waits else "bad", lang.say("Behind") if waits else lang.say("Wrong"), sentence)
+    return Verdict("warn" if waits else "bad", lang.say("Behind") if waits else lang.say("Wrong"), sentence)
 
 
-def _level(level: Level, now: int, lang: Language) -> Fact:
+def _level(level: LevelState, now: int, lang: Language) -> Fact:
     name = period_name(level.level, level.period, lang)
     changed = level.changed_at
     note = "" if changed is None else lang.say("changed {ago}", ago=ago(now - changed, lang))

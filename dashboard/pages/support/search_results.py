@@ -14,7 +14,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Live
 from aggregator.store.search import masked
 from aggregator.support.anomalies import Counted, Span
-from aggregator.support.diagnostics import Evidence
+from aggregator.support.diagnostics import Diagnostics
 from aggregator.support.fleet import MOST_LISTED, MOST_WAITING, OTHERS, STATES, Summary
 from dashboard.pages.support import support_words
 from dashboard.pages.support.data_quality import reason_said
@@ -80,7 +80,9 @@ def device_url(device_id: str) -> str:
     return f"/desk/device/{quote(device_id)}"
 
 
-def found(device: Device, live: Live | None = None, now: int | None = None, lang: Language | None = None) -> Found:
+def search_result(
+    device: Device, live: Live | None = None, now: int | None = None, lang: Language | None = None
+) -> Found:
     """A device as a list shows it."""
     details = [device.serial, masked(device.meter_point), device.household, device.postcode]
     heard = ""
@@ -211,7 +213,7 @@ class CountersView:
     rows: Sequence[CountedRow]
 
 
-def counters(evidence: Evidence, lang: Language) -> CountersView:
+def counters(evidence: Diagnostics, lang: Language) -> CountersView:
     """What the meter has counted itself."""
     now, zone = evidence.now, evidence.device.timezone
     told = evidence.known.status.counters if evidence.known else None

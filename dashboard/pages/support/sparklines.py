@@ -49,7 +49,7 @@ class Tick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
+class Sparkline:
     """Bars, what is written under them, and the same in words."""
 
     summary: str
@@ -65,7 +65,7 @@ class Line:
     pieces: Sequence[str]
 
 
-def hours_strip(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> Strip:
+def hours_sparkline(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> Sparkline:
     """How many readings came in each hour, of those that were expected."""
     wide = FULL / len(hours)
     drawn = wide * (1 - AIR) if len(hours) <= MOST_WITH_AIR else wide
@@ -75,7 +75,7 @@ def hours_strip(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> S
         _hour_bar(place * wide, drawn, hour, f"{_day_and_clock(start, lang)}–{_clock(end)}", lang)
         for place, (hour, start, end) in enumerate(zip(hours, starts, ends, strict=True))
     ]
-    return Strip(_hours_said(hours, now, zone, lang), bars, list(_hour_ticks(starts, wide, lang)))
+    return Sparkline(_hours_said(hours, now, zone, lang), bars, list(_hour_ticks(starts, wide, lang)))
 
 
 def _hour_bar(x: float, wide: float, hour: Hour, time: str, lang: Language) -> Bar:
@@ -127,7 +127,7 @@ def _hour_ticks(starts: Sequence[DateTime], wide: float, lang: Language) -> Iter
             yield Tick(left, lang.date(start, support_words.TINY_DAY) if is_long else _clock(start))
 
 
-def coverage(days: Sequence[Covered], lang: Language) -> Strip:
+def coverage(days: Sequence[Covered], lang: Language) -> Sparkline:
     """What is measured, estimated and missing of each day."""
     wide = FULL / len(days)
     bars = [bar for place, day in enumerate(days) for bar in _day_bars(place * wide, wide, day, lang)]
@@ -136,7 +136,7 @@ def coverage(days: Sequence[Covered], lang: Language) -> Strip:
         for place, day in enumerate(days)
         if place % 7 == 0 and place * wide <= LAST_TICK
     ]
-    return Strip(_days_said(days, lang), bars, ticks)
+    return Sparkline(_days_said(days, lang), bars, ticks)
 
 
 def _day_bars(x: float, wide: float, day: Covered, lang: Language) -> Iterator[Bar]:

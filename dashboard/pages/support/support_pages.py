@@ -10,7 +10,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake import device_status
 from aggregator.store.port import Store
 from aggregator.support import audit, fleet
-from aggregator.support.diagnostics import evidence
+from aggregator.support.diagnostics import diagnose
 from dashboard.accounts import access
 from dashboard.accounts.users import User
 from dashboard.charts.view import View
@@ -24,13 +24,13 @@ from dashboard.pages.support.search_results import (
     Found,
     device_url,
     fleet_view,
-    found,
     list_title,
     listed_said,
+    search_result,
 )
-from dashboard.pages.support.support_request import Answered, Desk, answered, clock, page_asked, staff, who
-from dashboard.web.cached_reads import Data
-from dashboard.web.responses import requested, written
+from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, page_asked, staff, who
+from dashboard.web.cached_reads import CachedReads
+from dashboard.web.responses import render, requested
 
 SHOWN = 12  # devices that a search shows while somebody types; who finds more types on
 LONGEST_NAME = 64  # characters of a firmware
@@ -39,10 +39,10 @@ HISTORY = 30  # entries of the audit on a device's page
 NOTHING_YET = Answered("", "", "", "")
 
 
-def register(server: Flask, data: Data, store: Store) -> None:
+def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     """Add the addresses to a server."""
     page = Blueprint("desk", __name__)
-    desk = Desk(store, data)
+    desk = SupportDesk(store, data)
 
     @page.get("/desk")
     def start() -> Response:
@@ -79,20 +79,20 @@ def register(server: Flask, data: Data, store: Store) -> None:
         is_start = request.path == "/" and request.method == "GET"
         return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
 
-    action_pages.register(page, desk)
-    audit_view.register(page, desk)
+    action_pages.add_routes(page, desk)
+    audit_view.add_routes(page, desk)
     server.register_blueprint(page)
 
 
 # search and fleet
 
 
-def _start(desk: Desk) -> Response:
+def _start(desk: SupportDesk) -> Response:
     staff()
     lang, now = requested(), clock()
     typed = request.args.get("q", "")
     summary = fleet.summary(desk.store)
-    return written(
+    return render(
         "desk_start.html",
         typed=typed,
         hits=_hits(desk, typed, PAGE) if typed.strip() else None,
@@ -102,12 +102,12 @@ def _start(desk: Desk) -> Response:
     )
 
 
-def _hits(desk: Desk, typed: str, most: int) -> list[Found]:
+def _hits(desk: SupportDesk, typed: str, most: int) -> list[Found]:
     devices = (desk.store.device(device_id) for device_id in desk.store.find_devices(typed, most))
-    return [found(device) for device in devices if device]
+    return [search_result(device) for device in devices if device]
 
 
-def _listed(desk: Desk, group: str) -> Response:
+def _listed(desk: SupportDesk, group: str) -> Response:
     staff()
     lang, page, name = requested(), page_asked(), request.args.get("name", "")[:LONGEST_NAME]
     ids = [one for kind, key in _counts(group, name) for one in fleet.devices_behind(desk.store, kind, key)]
@@ -115,11 +115,11 @@ def _listed(desk: Desk, group: str) -> Response:
     devices = (desk.store.device(device_id) for device_id in ids[first : first + PAGE])
     now = desk.data.now()
     summary = fleet.summary(desk.store)
-    return written(
+    return render(
         "desk_list.html",
         typed="",
         heading=list_title(group, name, lang),
-        hits=[found(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
+        hits=[search_result(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
         said=listed_said(len(ids), first + 1, min(first + PAGE, len(ids)), lang),
         taken=support_words.to_the_second(summary.at, clock(), support_words.UTC, lang) if summary else "",
         page=page,
@@ -143,12 +143,12 @@ def _counts(group: str, name: str) -> list[tuple[str, str]]:
 # a device
 
 
-def _device(desk: Desk, device_id: str) -> Response:
+def _device(desk: SupportDesk, device_id: str) -> Response:
     device = desk.device(device_id)
     return _evidence(desk, device, staff()) if device else _reason_form(desk.registered(device_id), NOTHING_YET)
 
 
-def _look_up(desk: Desk, device_id: str) -> Response | Answer:
+def _look_up(desk: SupportDesk, device_id: str) -> Response | Answer:
     device, user = desk.registered(device_id), staff()
     given = answered(request.form)
     if given.fault:
@@ -159,37 +159,37 @@ def _look_up(desk: Desk, device_id: str) -> Response | Answer:
 
 def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
     """The question that comes before a device."""
-    return written(
+    return render(
         "desk_look_up.html",
         code,
         typed="",
-        hit=found(device),
+        hit=search_result(device),
         given=given,
         suggestions=support_words.SUGGESTIONS,
         hours=audit.GRANT_HOURS,
     )
 
 
-def _evidence(desk: Desk, device: Device, user: User) -> Response:
+def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
     lang, zone, now = requested(), device.timezone, desk.data.now()
     since = now - device_status.KEPT_DAYS * DAY_S
-    signals = desk.store.begin(partial(device_status.signal, desk.store, device.device_id, since, now))
+    signals = desk.store.begin(partial(device_status.signal_hours, desk.store, device.device_id, since, now))
     history = desk.store.begin(partial(audit.entries, desk.store, device_id=device.device_id, limit=HISTORY))
-    known, entries = evidence(desk.store, device, now), history()
+    known, entries = diagnose(desk.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
-    return written(
+    return render(
         "desk_device.html",
         typed="",
         device=device,
-        hit=found(device),
+        hit=search_result(device),
         sending=health_view.sending(known, lang),
         signal=health_view.signal(known, signals(), lang),
-        data=data_quality.data(known, lang),
+        data=data_quality.data_quality(known, lang),
         counters=search_results.counters(known, lang),
         charts=health_view.charts(known, lang),
         made=support_words.to_the_second(now, now, zone, lang),
         zone_said=support_words.zone_said(now, zone, lang),
-        reason=support_words.said(mine.reason, lang) if mine else "",
+        reason=support_words.reason_label(mine.reason, lang) if mine else "",
         until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
         history=[audit_view.row(entry, clock(), zone, lang) for entry in entries],
         history_size=HISTORY,

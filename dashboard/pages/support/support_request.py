@@ -18,7 +18,7 @@ from dashboard.accounts import access
 from dashboard.accounts.users import User
 from dashboard.pages.support import support_words
 from dashboard.text.language import text
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 
 NO_REASON = text("Say in a few words why; 3 to 500 characters.")
 
@@ -33,11 +33,11 @@ class Answered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class SupportDesk:
     """What the pages of the desk work with."""
 
     store: Store
-    data: Data
+    data: CachedReads
 
     def device(self, device_id: str) -> Device | None:
         """A device that whoever asks has looked up; None while they have not. Aborts where there is none."""

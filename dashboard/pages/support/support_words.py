@@ -115,7 +115,7 @@ def whole(suggested: str, typed: str) -> str:
     return _AND.join(filter(None, (suggested, typed.strip())))
 
 
-def said(reason: str, lang: Language) -> str:
+def reason_label(reason: str, lang: Language) -> str:
     """A reason as it was written down; what the desk had suggested in the language of who reads it."""
     suggested, _, typed = reason.partition(_AND)
     return whole(lang.say(suggested), typed) if suggested in SUGGESTIONS else reason

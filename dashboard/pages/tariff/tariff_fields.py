@@ -30,7 +30,7 @@ class TooMuch(WattfallError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RateRow:
     """One time of day and its price, as typed."""
 
     name: str = ""
@@ -46,7 +46,7 @@ class Pricing:
 
     kind: str  # one of KINDS
     rate: str = ""
-    rows: tuple[Row, ...] = (Row(end=clock(_NIGHT_ENDS)), Row(start=clock(_NIGHT_ENDS)))
+    rows: tuple[RateRow, ...] = (RateRow(end=clock(_NIGHT_ENDS)), RateRow(start=clock(_NIGHT_ENDS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +152,10 @@ def _pricing(rates: Rates | None, currency: str, language: Language) -> Pricing:
     return Pricing(WINDOWS, rows=tuple(_row(window, currency, language) for window in rates))
 
 
-def _row(window: RateWindow, currency: str, language: Language) -> Row:
+def _row(window: RateWindow, currency: str, language: Language) -> RateRow:
     start, end = clock(window.start), clock(window.end)
     name = "" if window.name == f"{start}-{end}" else window.name
-    return Row(name, start, end, window.days, money_typed(window.rate, currency, language))
+    return RateRow(name, start, end, window.days, money_typed(window.rate, currency, language))
 
 
 def _sent_version(form: Mapping[str, str], place: str) -> Version:
@@ -172,7 +172,7 @@ def _sent_version(form: Mapping[str, str], place: str) -> Version:
 def _sent_pricing(form: Mapping[str, str], place: str, default: str) -> Pricing:
     kind = form.get(place, default)
     rows = (
-        Row(*(form.get(f"{place}-{number}-{name}", "").strip() for name in ("name", "from", "to", "days", "rate")))
+        RateRow(*(form.get(f"{place}-{number}-{name}", "").strip() for name in ("name", "from", "to", "days", "rate")))
         for number in _numbers(form, f"{place}-{{}}-rate", MOST_ROWS)
     )
     kinds = KINDS[place.rpartition("-")[2]]
@@ -201,10 +201,10 @@ def _with_rows(version: Version, direction: str, verb: str, row: str) -> Version
     return replace(version, exported=replace(exported, rows=_rows_after(exported.rows, verb, row)))
 
 
-def _rows_after(rows: tuple[Row, ...], verb: str, row: str) -> tuple[Row, ...]:
+def _rows_after(rows: tuple[RateRow, ...], verb: str, row: str) -> tuple[RateRow, ...]:
     if verb == "add" and len(rows) < MOST_ROWS:
         start = rows[-1].end if rows and rows[-1].end != clock(HALVES) else clock(0)
-        return (*rows, Row(start=start))
+        return (*rows, RateRow(start=start))
     if verb == "remove" and len(rows) > 1 and _is_index(row, rows):
         return without(rows, int(row))
     return rows

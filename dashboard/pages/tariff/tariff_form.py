@@ -28,7 +28,7 @@ from aggregator.tariffs.tariff import (
     clock,
     tariff_from_json,
 )
-from dashboard.pages.tariff.tariff_fields import NONE, Fields, Pricing, Row, Version, in_hundredths, number_text
+from dashboard.pages.tariff.tariff_fields import NONE, Fields, Pricing, RateRow, Version, in_hundredths, number_text
 from dashboard.pages.tariff.tariff_preview import DAY, unit_of_energy
 from dashboard.text.language import Language, text
 
@@ -49,7 +49,7 @@ _HOLES = {
 }
 
 
-class Fault(NamedTuple):
+class FormFault(NamedTuple):
     """What is wrong, and the control at which it can be mended."""
 
     control: str
@@ -60,7 +60,7 @@ class Checked(NamedTuple):
     """A form without faults is a tariff; one without versions is none."""
 
     tariff: Tariff | None
-    faults: list[Fault]
+    faults: list[FormFault]
 
 
 def check(fields: Fields, language: Language) -> Checked:
@@ -73,7 +73,7 @@ def check(fields: Fields, language: Language) -> Checked:
         return Checked(tariff_from_json({"currency": fields.currency, "versions": versions}), [])
     except ConfigurationError as error:
         sentence = language.say("This tariff cannot be kept: {reason}", reason=str(error))
-        return Checked(None, [Fault("v0-from", sentence)])
+        return Checked(None, [FormFault("v0-from", sentence)])
 
 
 class _Checker:
@@ -82,10 +82,10 @@ class _Checker:
     def __init__(self, fields: Fields, language: Language) -> None:
         self._fields, self._language = fields, language
         self._is_minor = in_hundredths(fields.currency)
-        self.faults: list[Fault] = []
+        self.faults: list[FormFault] = []
 
     def _fault(self, control: str, sentence: str, **values: object) -> None:
-        self.faults.append(Fault(control, self._language.say(sentence, **values)))
+        self.faults.append(FormFault(control, self._language.say(sentence, **values)))
 
     def versions(self) -> list[dict[str, object]]:
         """The JSON form of every version."""
@@ -138,12 +138,12 @@ class _Checker:
         known = [window for window in windows if window]
         if len(known) == len(windows):
             self.faults += [
-                Fault(f"{place}-{number}-from", self._language.say(sentence, **values))
+                FormFault(f"{place}-{number}-from", self._language.say(sentence, **values))
                 for number, sentence, values in week_faults(known)
             ]
         return content
 
-    def _row(self, row: Row, place: str) -> dict[str, object]:
+    def _row(self, row: RateRow, place: str) -> dict[str, object]:
         if len(row.name) > _LONGEST_NAME or not row.name.isprintable():
             most = _LONGEST_NAME
             self._fault(f"{place}-name", text("A name has at most {most} letters, all on one line."), most=most)
@@ -213,7 +213,7 @@ def _owners(windows: Sequence[RateWindow], kind: str) -> list[tuple[int, ...]]:
     return [tuple(number for number, halves in enumerate(holds) if half in halves) for half in range(HALVES)]
 
 
-def _window(row: Row) -> RateWindow | None:
+def _window(row: RateRow) -> RateWindow | None:
     """The times of a row; None where there are none."""
     start, end = _CLOCK.get(row.start, HALVES), _CLOCK.get(row.end, -1) or HALVES
     if start == HALVES or end in (-1, start) or row.days not in DAYS:

@@ -25,11 +25,11 @@ from dashboard.accounts.access import may_edit, viewer
 from dashboard.charts.view import ENERGY, MONEY, View
 from dashboard.pages.tariff import tariff_view
 from dashboard.pages.tariff.tariff_fields import Fields, TooMuch, after, fields_of, first_fields, sent_fields
-from dashboard.pages.tariff.tariff_form import Fault, check
+from dashboard.pages.tariff.tariff_form import FormFault, check
 from dashboard.pages.tariff.tariff_preview import DAY, currency_of_zone, preview
 from dashboard.text.language import Language, text
 from dashboard.web import request_guard, responses
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import HEAD, requested
 
 OK = 200
@@ -54,7 +54,7 @@ class Stop(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TariffRequest:
     """One request, its device found and allowed."""
 
     store: Store
@@ -68,14 +68,14 @@ class Asked:
         return periods.day_of(self.now, self.device.timezone)
 
 
-def register(server: Flask, data: Data, store: Store) -> None:
+def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     """Add the page's address to a server."""
     server.jinja_env.undefined = StrictUndefined
     page = Blueprint("tariff", __name__, url_prefix="/d/<device_id>")
 
     @page.get("/tariff")
     def form(device_id: str) -> Response:
-        asked = Asked(store, _device(data, device_id), data.now(), requested())
+        asked = TariffRequest(store, _device(data, device_id), data.now(), requested())
         try:
             return _form(asked, _fields(asked, tariff_of(asked.device)), _mark(asked.device))
         except TooMuch:
@@ -85,9 +85,9 @@ def register(server: Flask, data: Data, store: Store) -> None:
     def act(device_id: str) -> Response:
         sent = _sent()
         try:
-            return _act(Asked(store, _device(data, device_id), data.now(), requested()), sent)
+            return _act(TariffRequest(store, _device(data, device_id), data.now(), requested()), sent)
         except StoreAway:
-            asked = Asked(store, Device(device_id), data.now(), requested())
+            asked = TariffRequest(store, Device(device_id), data.now(), requested())
             answer = _form(asked, _typed(sent), sent.get("made-against", ""), notice=AWAY, status=503)
             answer.headers["Retry-After"] = str(RETRY_S)
             return answer
@@ -110,7 +110,7 @@ def register(server: Flask, data: Data, store: Store) -> None:
     server.register_blueprint(page)
 
 
-def _device(data: Data, device_id: str) -> Device:
+def _device(data: CachedReads, device_id: str) -> Device:
     """The device of an address. Raises Stop where it is not known, or not the viewer's to change."""
     device = data.device(viewer(), device_id) if View.from_url(f"/d/{device_id}").device_id == device_id else None
     if device is None:
@@ -134,7 +134,7 @@ def _sent() -> Mapping[str, str]:
     raise Stop(413, heading, request_guard.TOO_MUCH)
 
 
-def _act(asked: Asked, sent: Mapping[str, str]) -> Response:
+def _act(asked: TariffRequest, sent: Mapping[str, str]) -> Response:
     """What a button of the form or of the preview does."""
     action, mark = sent.get("action", ""), sent.get("made-against", "")
     if action == "confirm":
@@ -158,9 +158,9 @@ def _act(asked: Asked, sent: Mapping[str, str]) -> Response:
     )
 
 
-def _confirm(asked: Asked, tariff: Tariff | None, mark: str) -> Response:
+def _confirm(asked: TariffRequest, tariff: Tariff | None, mark: str) -> Response:
     """Change the tariff, unless somebody else has meanwhile."""
-    with asked.store.round():
+    with asked.store.transaction():
         device = asked.store.device(asked.device.device_id)
         # Sent twice, by a double click or after a cut connection, it is done again to the end.
         is_free = device is not None and (_mark(device) == mark or tariff_of(device) == tariff)
@@ -173,14 +173,14 @@ def _confirm(asked: Asked, tariff: Tariff | None, mark: str) -> Response:
     return make_response(redirect(f"{chart.to_url()}#{said}", 303))
 
 
-def _overtaken(asked: Asked, fields: Fields) -> Response:
+def _overtaken(asked: TariffRequest, fields: Fields) -> Response:
     """The form as typed, and the tariff that somebody else has set meanwhile; whoever goes on now replaces that."""
     device = asked.store.device(asked.device.device_id) or asked.device
     lines = tariff_view.tariff_lines(tariff_of(device), asked.language)
     return _form(asked, fields, _mark(device), notice=OVERTAKEN, theirs=lines, status=409)
 
 
-def _fields(asked: Asked, tariff: Tariff | None) -> Fields:
+def _fields(asked: TariffRequest, tariff: Tariff | None) -> Fields:
     """The form of a tariff; without one, of prices for all of the past. Raises TooMuch."""
     if tariff:
         return fields_of(tariff, asked.language)
@@ -207,11 +207,11 @@ def _canonical(sent: Mapping[str, str]) -> Tariff | None:
 
 
 def _form(
-    asked: Asked,
+    asked: TariffRequest,
     fields: Fields,
     mark: str,
     *,
-    faults: list[Fault] | None = None,
+    faults: list[FormFault] | None = None,
     notice: str = "",
     theirs: list[tuple[str, str]] | None = None,
     touched: str = "",
@@ -233,12 +233,12 @@ def _form(
     )
 
 
-def _first_day(asked: Asked) -> str:
+def _first_day(asked: TariffRequest) -> str:
     extent = asked.store.extent("day", asked.device.device_id)
     return asked.language.date(date.fromisoformat(extent[0]), DAY) if extent else ""
 
 
-def _known(asked: Asked, fields: Fields) -> dict[str, str]:
+def _known(asked: TariffRequest, fields: Fields) -> dict[str, str]:
     """For each direction how many half-hourly prices of the last year are known, if some version goes by them."""
     kinds = {pricing.kind for version in fields.versions for pricing in (version.imported, version.exported)}
     if HALF_HOURLY not in kinds:
@@ -249,7 +249,7 @@ def _known(asked: Asked, fields: Fields) -> dict[str, str]:
     return {name: tariff_view.known_words(prices, zone, language) for name, prices in directions.items()}
 
 
-def _page(template: str, asked: Asked, status: int, **context: object) -> Response:
+def _page(template: str, asked: TariffRequest, status: int, **context: object) -> Response:
     device = asked.device
     chart = View("household", device.device_id).to_url()
     return _render(template, asked.language, status, home=device.name or device.device_id, chart=chart, **context)

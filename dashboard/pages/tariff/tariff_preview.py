@@ -29,7 +29,7 @@ Span = tuple[str, str]  # local days, first and last included
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TariffChange:
     """The cost of some days on the tariff that there is, and on the new one."""
 
     before: Cost = NOTHING
@@ -49,8 +49,8 @@ class Preview:
     spans: list[Span] = field(default_factory=list)  # of the days since the first with data
     day_count: int = 0  # of all spans
     since: str = ""  # the first day whose cost is compared, where some are older
-    months: dict[str, Change] = field(default_factory=dict)
-    total: Change = Change()
+    months: dict[str, TariffChange] = field(default_factory=dict)
+    total: TariffChange = TariffChange()
 
 
 def preview(store: Store, device: Device, new: Tariff | None) -> Preview:
@@ -62,10 +62,10 @@ def preview(store: Store, device: Device, new: Tariff | None) -> Preview:
     if not spans:
         return Preview()
     oldest = f"{int(extent[1][:4]) - YEARS:04d}{extent[1][4:7]}-01"
-    days: dict[str, list[Change]] = defaultdict(list)
+    days: dict[str, list[TariffChange]] = defaultdict(list)
     for document, series in _history(store, device, [span for span in spans if span[1] >= oldest], (old, new), oldest):
         changes = (_cost(document, tariff, series) for tariff in (old, new))
-        days[document.period[:7]].append(Change(*changes))
+        days[document.period[:7]].append(TariffChange(*changes))
     months = {month: _sum(changes) for month, changes in days.items()}
     count = sum(_length(span) for span in spans)
     return Preview(spans, count, oldest if spans[0][0] < oldest else "", months, _sum(list(months.values())))
@@ -111,8 +111,8 @@ def _cost(document: Document, tariff: Tariff | None, series: Series) -> Cost:
     return price_day(document.period, document.timezone, document.parts, tariff, series).total
 
 
-def _sum(changes: list[Change]) -> Change:
-    return Change(add_costs(change.before for change in changes), add_costs(change.after for change in changes))
+def _sum(changes: list[TariffChange]) -> TariffChange:
+    return TariffChange(add_costs(change.before for change in changes), add_costs(change.after for change in changes))
 
 
 def _length(span: Span) -> int:

@@ -18,11 +18,11 @@ from dashboard.pages.tariff.tariff_fields import (
     Pricing,
     Version,
 )
-from dashboard.pages.tariff.tariff_form import Fault
+from dashboard.pages.tariff.tariff_form import FormFault
 from dashboard.pages.tariff.tariff_preview import (
     DAY,
-    Change,
     Preview,
+    TariffChange,
     currencies,
     month_words,
     odd_rate,
@@ -52,7 +52,7 @@ DAY_LABELS = {"all": text("Every day"), "weekdays": text("Monday to Friday"), "w
 assert DAY_LABELS.keys() == DAYS.keys()
 
 
-def form_context(fields: Fields, faults: Sequence[Fault], touched: str, language: Language) -> Context:
+def form_context(fields: Fields, faults: Sequence[FormFault], touched: str, language: Language) -> Context:
     """The form, with faults at their controls; `touched` is the control that gets the focus."""
     say = language.say
     return {
@@ -163,7 +163,7 @@ def _pricing_summary(pricing: Pricing, currency: str, language: Language) -> str
     return label[:1].lower() + label[1:]
 
 
-def _fault_line(fault: Fault, fields: Fields, language: Language) -> str:
+def _fault_line(fault: FormFault, fields: Fields, language: Language) -> str:
     """A fault as it is told away from its control: with the version, the direction and the row that it is about."""
     place, *names = fault.control.split("-")
     where = []
@@ -178,7 +178,7 @@ def _fault_line(fault: Fault, fields: Fields, language: Language) -> str:
     return f"{', '.join(where)}: {fault.sentence}" if where else fault.sentence
 
 
-def _is_open(number: int, faults: Sequence[Fault], touched: str) -> bool:
+def _is_open(number: int, faults: Sequence[FormFault], touched: str) -> bool:
     place = f"v{number}-"
     return number == 0 or touched.startswith(place) or any(fault.control.startswith(place) for fault in faults)
 
@@ -202,7 +202,7 @@ def _outline(found: Preview, language: Language) -> str:
     )
 
 
-def _row(change: Change, currencies_: tuple[str, str], language: Language) -> Context:
+def _row(change: TariffChange, currencies_: tuple[str, str], language: Language) -> Context:
     before, after = currencies_
     return {
         "before": _money(change.before, before, language),
@@ -215,7 +215,7 @@ def _money(cost: Cost, currency: str, language: Language) -> str:
     return language.say("no price") if cost.to_pay is None else language.money(cost.to_pay, currency)
 
 
-def _difference(change: Change, currency: str, language: Language) -> str:
+def _difference(change: TariffChange, currency: str, language: Language) -> str:
     difference = change.difference
     if difference is None:
         return ""
@@ -225,7 +225,7 @@ def _difference(change: Change, currency: str, language: Language) -> str:
     return language.say(text("{amount} more") if difference > 0 else text("{amount} less"), amount=amount)
 
 
-def _unpriced(change: Change, language: Language) -> str:
+def _unpriced(change: TariffChange, language: Language) -> str:
     """The energy that has no price, on either tariff; empty where all has one on both."""
     before, after = change.before.unpriced_wh, change.after.unpriced_wh
     if not before and not after:

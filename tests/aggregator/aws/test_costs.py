@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from aggregator.aws import costs
-from aggregator.aws.costs import PRICES, Plan, Row, is_table, rows, shards, total
+from aggregator.aws.costs import PRICES, CostRow, Plan, is_table, rows, shards, total
 from aggregator.commands.aws_commands import costs_command
 from aggregator.store.dynamodb.items import read_units, write_units
 
@@ -12,7 +12,7 @@ EVERY_10_S = Plan(1, 10, 60)
 READINGS = 259_200  # of a device, every 10 s for 30 days
 
 
-def by_step(plan: Plan) -> dict[tuple[str, str], Row]:
+def by_step(plan: Plan) -> dict[tuple[str, str], CostRow]:
     return {(row.step, row.place): row for row in rows(plan)}
 
 
@@ -80,7 +80,7 @@ def test_the_command_prints_a_table_with_the_date_of_its_prices() -> None:
 def test_the_command_gives_the_same_figures_as_json() -> None:
     result = CliRunner().invoke(costs_command, ["--edge", "--json"])
     content = json.loads(result.output)
-    assert [Row(**row) for row in content["rows"]] == rows(Plan(1, 10, 60, is_edge=True))
+    assert [CostRow(**row) for row in content["rows"]] == rows(Plan(1, 10, 60, is_edge=True))
     assert (content["region"], content["prices_of"]) == (costs.REGION, costs.PRICES_OF)
 
 

@@ -63,7 +63,7 @@ def message(device_id: str = "cad-1", **fields: object) -> bytes:
 
 def test_a_status_comes_with_the_readings_and_is_no_dead_letter(store: Away) -> None:
     assert arrive(store, message(power_w=5), message(rssi_dbm=-71, lqi=96)) == ([], [])
-    known = device_status.known(store, "cad-1")
+    known = device_status.known_status(store, "cad-1")
     assert known
     assert (known.status.rssi_dbm, known.status.lqi) == (-71, 96)
     assert store.live("cad-1")
@@ -73,7 +73,7 @@ def test_a_status_in_anothers_name_is_refused_under_the_topic_it_came_over(store
     store.put_device(Device("victim"))
     _, letters = arrive(store, message("victim", lqi=1), message("victim", power_w=1))
     assert len(letters) == 2
-    assert device_status.known(store, "victim") is None
+    assert device_status.known_status(store, "victim") is None
     assert refusals.refused(store, "victim").days == {}
     assert refusals.refused(store, "cad-1").days == {TODAY: {"bad_device_id": 2}}
 

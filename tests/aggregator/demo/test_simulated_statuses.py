@@ -57,10 +57,10 @@ def test_a_demo_has_five_weeks_of_it_from_the_start(tmp_path: Path) -> None:
     now = int(time.time())  # records expire by the store's own clock
     store = open_store(f"sqlite:///{tmp_path}/demo.db")
     fill(store, [FLAKY], 40, now, lambda _: None)
-    known = device_status.known(store, FLAKY.device_id)
+    known = device_status.known_status(store, FLAKY.device_id)
     assert known
     assert now - known.status.at < DAY_S
-    assert len(device_status.signal(store, FLAKY.device_id, 0, now)) > 500
+    assert len(device_status.signal_hours(store, FLAKY.device_id, 0, now)) > 500
     refused = refusals.refused(store, FLAKY.device_id)
     assert sum(sum(counts.values()) for counts in refused.days.values()) == len(
         list(faults(FLAKY, now - 7 * DAY_S, now))

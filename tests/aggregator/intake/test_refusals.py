@@ -14,7 +14,17 @@ from aggregator.core.errors import Refused
 from aggregator.core.periods import day_of
 from aggregator.intake import refusals
 from aggregator.intake.ingest import Outcome, ingest_lines
-from aggregator.intake.refusals import KEPT, LONGEST, UNKNOWN, Batch, keep, matching, named_device, refused, refused_on
+from aggregator.intake.refusals import (
+    KEPT,
+    LONGEST,
+    UNKNOWN,
+    Batch,
+    keep_refusals,
+    matching,
+    named_device,
+    refused,
+    refused_on,
+)
 from aggregator.store import Store, open_store
 
 NOW = int(time.time())  # records expire by the store's own clock
@@ -134,7 +144,7 @@ def test_one_batch_remembers_so_many_devices_and_counts_the_rest(store: Store) -
         batch.add(line(f"made-up-{number}", power_w="x"), Refused("not_a_number", "power_w"), NOW)
 
     assert len(batch.counts) <= refusals._DEVICES + 1
-    keep(store, batch, NOW)
+    keep_refusals(store, batch, NOW)
     assert refused(store, UNKNOWN).days == {TODAY: {"not_a_number": 20_000}}
     assert not batch.counts
 

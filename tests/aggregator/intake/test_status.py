@@ -14,7 +14,7 @@ from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.status import Counters, Status, parse_status
 from aggregator.intake import device_status
-from aggregator.intake.device_status import KEPT_DAYS, STEP_S, keep, known, signal
+from aggregator.intake.device_status import KEPT_DAYS, STEP_S, keep, known_status, signal_hours
 from aggregator.intake.ingest import Outcome, ingest_lines
 from aggregator.store import Store, open_store
 
@@ -55,7 +55,7 @@ def test_a_status_line_is_neither_a_reading_nor_refused(store: Store) -> None:
         "rejected": 1,
         "reasons": {"no_values": 1},
     }
-    found = known(store, "cad-1")
+    found = known_status(store, "cad-1")
     assert found
     assert found.status == Status("cad-1", NOW, -71, 96, "v2.0.2", "GLOW-IHD-02", joined=True)
     assert (found.received_at, found.firmwares) == (NOW, {"v2.0.2": (NOW, NOW)})
@@ -76,18 +76,18 @@ def test_a_device_that_says_something_before_its_first_reading_registers_itself(
 def test_the_meters_own_counters_are_kept_with_their_time_and_do_not_stir_the_rest(store: Store) -> None:
     take_in(store, message(**SAID, meter_day_wh=1204, meter_month_wh=0))
     keep(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[call-arg, arg-type]
-    found = known(store, "cad-1")
+    found = known_status(store, "cad-1")
     assert found
     assert (found.received_at, found.status.counters) == (NOW, Counters(NOW, 1204, None, 0))
     keep(store, [Status("cad-1", NOW + STEP_S, None, None, None, None, None, Counters(NOW + STEP_S, 1300, None, 0))], 0)
-    found = known(store, "cad-1")
+    found = known_status(store, "cad-1")
     assert found
     assert found.status == Status("cad-1", NOW + STEP_S, *SAID.values(), Counters(NOW + STEP_S, 1300, None, 0))  # type: ignore[call-arg, arg-type]
 
 
 def test_counters_alone_are_no_signal_of_their_hour(store: Store) -> None:
     take_in(store, message(meter_day_wh=1), message(rssi_dbm=-71))
-    assert [one.rssi_dbm for one in signal(store, "cad-1", NOW - 3600, NOW)] == [-71]
+    assert [one.rssi_dbm for one in signal_hours(store, "cad-1", NOW - 3600, NOW)] == [-71]
 
 
 def test_figures_that_are_absent_leave_a_status(store: Store) -> None:
@@ -116,7 +116,7 @@ def test_what_cannot_be_so_is_refused_by_name(store: Store, key: str, value: obj
     with pytest.raises(Refused, match=f"bad_status: {key} is"):
         parse_status(message(**{key: value}), NOW)
     assert take_in(store, message(**{key: value})).reasons == {"bad_status": 1}
-    assert known(store, "cad-1") is None
+    assert known_status(store, "cad-1") is None
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3))
@@ -134,7 +134,7 @@ def test_the_last_word_on_each_key_counts_whatever_comes_first(store: Store) -> 
     keep(store, [said(NOW, rssi=-80), said(NOW - 600, rssi=-60, firmware="v1")], NOW)
     keep(store, [said(NOW - 1200, firmware="v0", joined=False)], NOW)
 
-    found = known(store, "cad-1")
+    found = known_status(store, "cad-1")
     assert found
     assert (found.status.at, found.status.rssi_dbm, found.status.firmware) == (NOW, -80, "v1")
     assert list(found.firmwares) == ["v1", "v0"]
@@ -142,18 +142,18 @@ def test_the_last_word_on_each_key_counts_whatever_comes_first(store: Store) -> 
 
 def test_the_same_again_within_a_minute_is_not_written(store: Store) -> None:
     keep(store, [said(NOW, rssi=-70)], NOW)
-    before = known(store, "cad-1")
+    before = known_status(store, "cad-1")
     keep(store, [said(NOW + STEP_S - 1, rssi=-70)], NOW + STEP_S)
-    assert known(store, "cad-1") == before
+    assert known_status(store, "cad-1") == before
     keep(store, [said(NOW + STEP_S, rssi=-70)], NOW + STEP_S)
-    assert known(store, "cad-1") != before
+    assert known_status(store, "cad-1") != before
 
 
 def test_a_firmware_is_known_from_when_it_was_first_seen_until_last(store: Store) -> None:
     for day, name in enumerate(["v1", "v1", "v2", "v2", "v2"]):
         keep(store, [said(NOW - (10 - day) * DAY, firmware=name)], NOW)
 
-    found = known(store, "cad-1")
+    found = known_status(store, "cad-1")
     assert found
     assert found.firmwares == {"v2": (NOW - 8 * DAY, NOW - 6 * DAY), "v1": (NOW - 10 * DAY, NOW - 9 * DAY)}
 
@@ -163,17 +163,17 @@ def test_one_status_an_hour_is_kept_in_any_order(store: Store) -> None:
     for after, rssi in reversed(minutes):
         keep(store, [said(NOW + after * 60, rssi=rssi)], NOW)
 
-    assert [(one.at, one.rssi_dbm) for one in signal(store, "cad-1", NOW - DAY, NOW)] == [
+    assert [(one.at, one.rssi_dbm) for one in signal_hours(store, "cad-1", NOW - DAY, NOW)] == [
         (NOW - 160 * 60, -90),
         (NOW - 100 * 60, -70),
         (NOW - 20 * 60, -50),
     ]
-    assert signal(store, "cad-1", NOW - 120 * 60, NOW - 60 * 60) == [(NOW - 100 * 60, -70, None, None)]
+    assert signal_hours(store, "cad-1", NOW - 120 * 60, NOW - 60 * 60) == [(NOW - 100 * 60, -70, None, None)]
 
 
 def test_hours_go_after_35_days(store: Store) -> None:
     keep(store, [said(NOW - KEPT_DAYS * DAY, rssi=-90), said(NOW - (KEPT_DAYS - 1) * DAY, rssi=-80)], NOW)
-    assert [one.rssi_dbm for one in signal(store, "cad-1", 0, NOW)] == [-80]
+    assert [one.rssi_dbm for one in signal_hours(store, "cad-1", 0, NOW)] == [-80]
 
 
 def test_every_device_is_in_one_shard(store: Store) -> None:

@@ -53,11 +53,11 @@ def test_idempotence_once_settled_nothing_is_waiting() -> None:
 @settings(max_examples=40)
 @given(clean(), st.data())
 def test_idempotence_after_readings_have_expired(series: Series, data: st.DataObject) -> None:
-    horizon = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
+    retention_cutoff = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
     with fresh_store() as store:
         take_in(store, series.readings, series.zone)
         before = documents(store)
-        expire_before(store, horizon)
+        expire_before(store, retention_cutoff)
         assert list(verify.differences(store, Device(HOME, series.zone))) == []
         keys = [str(start) for start in store.block_starts(HOME, 0, 1000)]
         store.mark("readings", HOME, data.draw(st.lists(st.sampled_from(keys), min_size=1), label="replayed"))
@@ -93,7 +93,7 @@ def test_idempotence_when_the_newest_reading_left_by_the_sweep_was_a_glitch() ->
 
 
 def test_idempotence_where_an_outage_begins_in_a_half_hour_whose_first_readings_have_expired() -> None:
-    seconds = (-6, -5, 115, 235, 355, 475, 2276)  # the outage ends beyond the horizon
+    seconds = (-6, -5, 115, 235, 355, 475, 2276)  # the outage ends beyond the retention_cutoff
     readings = [Reading(HOME, utc("2026-03-29T01:00") + after, None, after + 100, None) for after in seconds]
     with fresh_store() as store:
         take_in(store, readings, "UTC")

@@ -50,7 +50,7 @@ def test_late_data_counts_and_changes_exactly_the_parts_it_touches(series: Serie
 @given(messy(), st.data())
 def test_late_data_counts_and_beyond_the_retention_no_part_gets_worse(series: Series, data: st.DataObject) -> None:
     readings = series.readings
-    horizon = data.draw(st.sampled_from([reading.at for reading in readings])) + 1
+    retention_cutoff = data.draw(st.sampled_from([reading.at for reading in readings])) + 1
     again = data.draw(st.lists(st.sampled_from(readings), min_size=1, max_size=6), label="imported again")
     forget = data.draw(st.sampled_from(["", "export_wh", "import_wh"]), label="without")
     if forget == "export_wh":
@@ -60,8 +60,8 @@ def test_late_data_counts_and_beyond_the_retention_no_part_gets_worse(series: Se
     with fresh_store() as store:
         take_in(store, readings, series.zone)
         before = documents(store)
-        expire_before(store, horizon)
-        limit = store.horizon(HOME)
+        expire_before(store, retention_cutoff)
+        limit = store.retention_cutoff(HOME)
         take_in(store, again, series.zone)
         after = documents(store)
     old, new = half_hours(before), half_hours(after)
@@ -78,12 +78,12 @@ def test_late_data_counts_but_the_same_readings_again_damage_no_expired_part(
     series: Series, data: st.DataObject
 ) -> None:
     """Whichever of the expired readings come again, nothing that was known of their time is another energy now."""
-    horizon = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
+    retention_cutoff = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
     again = data.draw(st.lists(st.sampled_from(series.readings), min_size=1, max_size=6), label="imported again")
     with fresh_store() as store:
         take_in(store, series.readings, series.zone)
         before = documents(store)
-        expire_before(store, horizon)
+        expire_before(store, retention_cutoff)
         take_in(store, again, series.zone)
         assert documents(store) == before
 
@@ -143,7 +143,7 @@ def test_late_data_counts_also_when_history_off_the_boundaries_comes_in_pieces(b
     readings = every(HALF_HOUR, 60, "2026-03-02T00:05")  # each step crosses a boundary, so all of it is estimated
     with fresh_store() as store:
         store.put_device(Device(HOME, "UTC"))
-        store.put_horizon(HOME, utc("2026-06-01T00:00"))
+        store.put_retention_cutoff(HOME, utc("2026-06-01T00:00"))
         for first in range(0, len(readings), batch):
             take_in(store, readings[first : first + batch], "UTC")
         assert documents(store) == outcome(Series("UTC", readings))

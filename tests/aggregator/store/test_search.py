@@ -93,7 +93,7 @@ def found(devices: Iterable[Device], text: str, limit: int = 100) -> list[str]:
     def known(ids: list[str]) -> list[Device]:
         return [registry[device_id] for device_id in ids if device_id in registry]
 
-    return search.found(text, limit, candidates, lambda words: search.in_all(words, candidates), known)
+    return search.find_devices(text, limit, candidates, lambda words: search.in_all(words, candidates), known)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_phrase_comes_before_its_words_and_each_device_once() -> None:
 
 def test_what_the_index_says_too_much_is_not_said() -> None:
     ids = ["renamed", "gone", HOME.device_id]
-    read = search.found("acacia road", 9, lambda _: ids, lambda _: ids, lambda _: [Device("renamed"), HOME])
+    read = search.find_devices("acacia road", 9, lambda _: ids, lambda _: ids, lambda _: [Device("renamed"), HOME])
     assert read == [HOME.device_id]
     moved = Device("moved", household="H-78")
     assert search.of_household("H-77", lambda _: ids, lambda _: [moved, HOME]) == [HOME.device_id]
@@ -150,13 +150,13 @@ def test_what_a_phrase_has_found_enough_of_is_not_asked_for_by_its_words() -> No
 
     devices = [Device(f"cad-{number}", name="12 Park Road") for number in range(9)]
     ids = [device.device_id for device in devices]
-    assert search.found("park road", 9, lambda _: ids, having, lambda _: devices) == ids
+    assert search.find_devices("park road", 9, lambda _: ids, having, lambda _: devices) == ids
 
 
 @given(TYPED, st.integers(2, 5))
 def test_beside_a_term_every_word_is_seen_by_which_its_device_is_found(text: str, size: int) -> None:
     of_device = terms(replace(HOME, name=text))
-    beside = search.beside(of_device)
+    beside = search.neighbours(of_device)
     for term in of_device - {"=H-77="}:
         word = term[1:][::-1][-size:] if term.startswith("<") else term[:size]
         assert f" {word}" in beside or f"{word} " in beside

@@ -81,12 +81,12 @@ def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
     device = store.device("d")
     assert device is not None
     expire(store, device, NOW - 30_000, NOW + 1)
-    horizon = store.horizon("d")
-    assert NOW - 40_000 < horizon < NOW - 20_000
+    retention_cutoff = store.retention_cutoff("d")
+    assert NOW - 40_000 < retention_cutoff < NOW - 20_000
     ingest(store, [Reading("d", NOW - 900_000 + n * 1800, None, n, None) for n in range(10)], NOW, "UTC")
     drain(store)
     assert expire(store, device, NOW - 890_000, NOW + 1) > 0
-    assert store.horizon("d") == horizon
+    assert store.retention_cutoff("d") == retention_cutoff
     store.close()
 
 
@@ -202,7 +202,7 @@ def test_a_device_without_labels_takes_no_more_room_than_before(tmp_path: Path) 
 def test_a_device_and_what_it_is_found_by_last_together_or_not_at_all(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "wattfall.db"))
     store.put_device(Device("d", name="Oak House"))
-    with suppress(KeyError), store.round():
+    with suppress(KeyError), store.transaction():
         store.put_device(Device("d", name="Elm House"))
         store.put_record("notes", "a", "1")
         raise KeyError

@@ -112,19 +112,19 @@ def test_a_rebuild_mends_the_days_and_is_written_down(store: Store) -> None:
 def test_an_exchange_is_marked_taken_back_and_written_down_each_time(store: Store) -> None:
     at = START + 1800
     actions.mark_exchange(store, ANNA, home(store), at, "engineer was there", NOW, is_exchange=True)
-    assert home(store).marks == f"{at}+"
+    assert home(store).exchange_overrides == f"{at}+"
     actions.unmark_exchange(store, ANNA, home(store), at, "wrong home", NOW)
 
-    assert home(store).marks == ""
+    assert home(store).exchange_overrides == ""
     assert [details["is"] for _, _, details in audited(store)] == ["taken back", "exchanged"]
 
 
 def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="nothing is marked"):
         actions.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
-    full = replace(home(store), marks=" ".join(f"{START + at}+" for at in range(actions.MOST)))
+    full = replace(home(store), exchange_overrides=" ".join(f"{START + at}+" for at in range(actions.MOST)))
     store.put_device(full)
-    with pytest.raises(ConfigurationError, match="marks of exchanges already"):
+    with pytest.raises(ConfigurationError, match="exchange_overrides of exchanges already"):
         actions.mark_exchange(store, ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
     assert audited(store) == []
     assert home(store) == full
@@ -140,7 +140,7 @@ def test_nothing_is_done_without_a_reason(store: Store, reason: str) -> None:
     with pytest.raises(ConfigurationError):
         actions.export_bundle(store, ANNA, device, reason, NOW)
     assert audited(store) == []
-    assert home(store).marks == ""
+    assert home(store).exchange_overrides == ""
 
 
 # the bundle

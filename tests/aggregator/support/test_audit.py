@@ -140,7 +140,7 @@ def test_a_changed_entry_is_noticed(store: Store) -> None:
     store.put_record("audit", second.key, forged)
     assert list(check(store)) == [
         "entry 2 was changed",
-        *(f"entry 2 is not the same on audit/{shelf}" for shelf in ("device/b", "person/u-1")),
+        *(f"entry 2 is not the same on audit/{collection}" for collection in ("device/b", "person/u-1")),
         "entry 2 is not the same on audit/person/anna.kay@example.com",
     ]
 
@@ -149,8 +149,8 @@ def test_an_entry_with_a_new_hash_of_its_own_breaks_the_chain(store: Store) -> N
     three(store)
     (second,) = entries(store, device_id="b")
     _, forged = encode(Entry(2, NOW, BEN, "look-up", "b", "it was not me", {}, second.previous))
-    for shelf in ("audit", "audit/device/b", "audit/person/u-2", "audit/person/ben@example.com"):
-        store.put_record(shelf, second.key, forged)
+    for collection in ("audit", "audit/device/b", "audit/person/u-2", "audit/person/ben@example.com"):
+        store.put_record(collection, second.key, forged)
     assert list(check(store)) == ["entry 3 does not follow the one before it"]
 
 
@@ -217,8 +217,8 @@ def test_no_code_of_ours_takes_an_entry_back_or_replaces_it() -> None:
     root = Path(audit.__file__).parents[2]
     paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
     sources = {path: path.read_text() for path in paths}
-    shelves = re.compile(r"""_record\(\s*f?["']audit""")
-    assert [path.name for path, text in sources.items() if shelves.search(text)] == []
+    collections = re.compile(r"""_record\(\s*f?["']audit""")
+    assert [path.name for path, text in sources.items() if collections.search(text)] == []
 
     own = sources[root / "aggregator" / "support" / "audit.py"]
     assert re.findall(r"drop_record\((.*)\)", own) == ["_grants(user_id), device_id"]

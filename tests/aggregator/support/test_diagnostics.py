@@ -16,7 +16,7 @@ from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.actions import mark
-from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Evidence, evidence
+from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Diagnostics, diagnose
 from aggregator.waterfall.verify import rebuild
 from aggregator.waterfall.worker import drain
 
@@ -48,10 +48,10 @@ def send(store: Store, readings: list[Reading], received: int = NOW) -> None:
     drain(store)
 
 
-def found(store: Store, now: int = NOW) -> Evidence:
+def found(store: Store, now: int = NOW) -> Diagnostics:
     device = store.device("cad-1")
     assert device
-    return evidence(store, device, now)
+    return diagnose(store, device, now)
 
 
 # is it sending?
@@ -346,7 +346,7 @@ def test_what_no_worker_has_carried_yet_is_behind(store: Store) -> None:
 
 def test_what_was_put_aside_is_told(store: Store) -> None:
     send(store, steady())
-    store.put_aside("day", "cad-1", ["2026-01-01"], "it is damaged")
+    store.quarantine("day", "cad-1", ["2026-01-01"], "it is damaged")
     assert found(store).aside == ["day 2026-01-01: it is damaged"]
 
 

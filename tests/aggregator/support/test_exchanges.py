@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.readings import Reading
-from aggregator.core.registers import Mark, marked_between, marks_text, read_marks
+from aggregator.core.registers import ExchangeOverride, overridden_between, overrides_text, parse_overrides
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.support.actions import MOST, mark, unmark
@@ -58,10 +58,10 @@ def instant(series: Series, place: int) -> int:
     return reading.at + (0, 1, -7)[place % 3]
 
 
-def with_marks(series: Series, marks: Sequence[Mark]) -> Documents:
-    """The documents when the marks were there before the first reading."""
+def with_marks(series: Series, exchange_overrides: Sequence[ExchangeOverride]) -> Documents:
+    """The documents when the exchange_overrides were there before the first reading."""
     with fresh_store() as store:
-        store.put_device(Device(HOME, series.zone, marks=marks_text(tuple(marks))))
+        store.put_device(Device(HOME, series.zone, exchange_overrides=overrides_text(tuple(exchange_overrides))))
         take_in(store, series.readings, series.zone)
         return documents(store)
 
@@ -84,7 +84,7 @@ def test_a_mark_does_not_give_a_home_back_to_whoever_has_moved_out(store: Store)
     store.put_device(replace(opened, household="willow"))
     marked = mark(store, opened, START + 1800, is_exchange=True)
     assert marked.household == home(store).household == "willow"
-    assert home(store).marks == marked.marks != ""
+    assert home(store).exchange_overrides == marked.exchange_overrides != ""
 
 
 def test_a_mark_that_is_taken_back_leaves_no_trace(store: Store) -> None:
@@ -95,7 +95,7 @@ def test_a_mark_that_is_taken_back_leaves_no_trace(store: Store) -> None:
     drain(store)
 
     assert documents(store) == before
-    assert home(store).marks == ""
+    assert home(store).exchange_overrides == ""
 
 
 def test_a_rise_that_looked_like_another_meter_can_be_counted(store: Store) -> None:
@@ -141,7 +141,7 @@ def test_saying_it_twice_changes_nothing(store: Store) -> None:
     say(store, START + 900, is_exchange=True)
     mark(store, home(store), START + 900, is_exchange=True)
     assert store.backlog().waiting == 0
-    assert home(store).marks == f"{START + 900}+"
+    assert home(store).exchange_overrides == f"{START + 900}+"
 
 
 def test_what_cannot_be_computed_again_cannot_be_marked(store: Store) -> None:
@@ -149,21 +149,21 @@ def test_what_cannot_be_computed_again_cannot_be_marked(store: Store) -> None:
     expire(store, home(store), START + 5 * HOUR, NOW + 1)
     with pytest.raises(ConfigurationError, match="have expired"):
         mark(store, home(store), START + 600, is_exchange=True)
-    assert home(store).marks == ""
+    assert home(store).exchange_overrides == ""
 
 
 def test_there_are_only_so_many_marks_and_only_what_is_marked_can_be_taken_back(store: Store) -> None:
     take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
     for number in range(MOST):
         mark(store, home(store), START + number, is_exchange=True)
-    with pytest.raises(ConfigurationError, match="20 marks"):
+    with pytest.raises(ConfigurationError, match="20 exchange_overrides"):
         mark(store, home(store), START + MOST, is_exchange=True)
     mark(store, home(store), START, is_exchange=False)
     with pytest.raises(ConfigurationError, match="nothing is marked"):
         unmark(store, home(store), START + 999)
 
 
-# invariants, with marks
+# invariants, with exchange_overrides
 
 
 @given(messy(), batchings(), MARKS)
@@ -171,18 +171,18 @@ def test_marks_in_any_order_among_readings_in_any_order_come_to_the_same_documen
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], places: list[tuple[int, bool]]
 ) -> None:
     wanted = {instant(series, place): is_exchange for place, is_exchange in places}
-    marks = [Mark(at, is_exchange) for at, is_exchange in wanted.items()]
+    exchange_overrides = [ExchangeOverride(at, is_exchange) for at, is_exchange in wanted.items()]
     with fresh_store() as store:
         store.put_device(Device(HOME, series.zone))
-        waiting = list(marks)
+        waiting = list(exchange_overrides)
         for batch in deliver(series.readings):
             ingest(store, batch, NOW, series.zone)
             drain(store)
             if waiting:
                 _say_if_possible(store, waiting.pop())
-        for one in [*waiting, *marks]:
+        for one in [*waiting, *exchange_overrides]:
             _say_if_possible(store, one)
-        said = read_marks(home(store).marks)
+        said = parse_overrides(home(store).exchange_overrides)
         assert documents(store) == with_marks(series, said)
         assert list(verify.differences(store, home(store))) == []
         for one in said:
@@ -191,7 +191,7 @@ def test_marks_in_any_order_among_readings_in_any_order_come_to_the_same_documen
         assert documents(store) == outcome(series)
 
 
-def _say_if_possible(store: Store, one: Mark) -> None:
+def _say_if_possible(store: Store, one: ExchangeOverride) -> None:
     with suppress(ConfigurationError):  # no meter runs backwards
         mark(store, home(store), one.at, is_exchange=one.is_exchange)
     drain(store)
@@ -200,7 +200,7 @@ def _say_if_possible(store: Store, one: Mark) -> None:
 @given(clean(kinds=("i",)), st.lists(st.integers(0, 60), min_size=1, max_size=3))
 def test_what_lies_across_marked_exchanges_and_nothing_else_is_left_out(series: Series, places: list[int]) -> None:
     at = sorted({instant(series, place) for place in places})
-    found = with_marks(series, [Mark(one, is_exchange=True) for one in at])
+    found = with_marks(series, [ExchangeOverride(one, is_exchange=True) for one in at])
     seams = 0
     for one, other in zip(series.readings, series.readings[1:], strict=False):
         if any(one.at < seam <= other.at for seam in at):
@@ -211,8 +211,8 @@ def test_what_lies_across_marked_exchanges_and_nothing_else_is_left_out(series: 
 
 @given(clean(), st.lists(st.integers(0, 60), min_size=1, max_size=3))
 def test_no_exchange_marked_where_there_was_none_changes_nothing(series: Series, places: list[int]) -> None:
-    marks = [Mark(instant(series, place), is_exchange=False) for place in places]
-    assert with_marks(series, marks) == outcome(series)
+    exchange_overrides = [ExchangeOverride(instant(series, place), is_exchange=False) for place in places]
+    assert with_marks(series, exchange_overrides) == outcome(series)
 
 
 # their text
@@ -220,13 +220,19 @@ def test_no_exchange_marked_where_there_was_none_changes_nothing(series: Series,
 
 @given(st.dictionaries(st.integers(0, 2**33), st.booleans()))
 def test_marks_are_read_as_they_were_written(said: dict[int, bool]) -> None:
-    marks = tuple(Mark(*one) for one in sorted(said.items()))
-    assert read_marks(marks_text(marks)) == marks
-    assert read_marks(marks_text(marks[::-1])) == marks
+    exchange_overrides = tuple(ExchangeOverride(*one) for one in sorted(said.items()))
+    assert parse_overrides(overrides_text(exchange_overrides)) == exchange_overrides
+    assert parse_overrides(overrides_text(exchange_overrides[::-1])) == exchange_overrides
 
 
 def test_a_mark_lies_between_the_last_reading_before_it_and_the_first_at_or_after_it() -> None:
-    marks = (Mark(100, is_exchange=True), Mark(200, is_exchange=False))
-    assert [marked_between(marks, *span) for span in ((90, 100), (100, 110), (0, 99))] == [True, None, None]
-    assert [marked_between(marks, *span) for span in ((110, 200), (90, 300))] == [False, True]
-    assert replace(Device(HOME), marks="100+ 200-").marks == marks_text(marks)
+    exchange_overrides = (ExchangeOverride(100, is_exchange=True), ExchangeOverride(200, is_exchange=False))
+    assert [overridden_between(exchange_overrides, *span) for span in ((90, 100), (100, 110), (0, 99))] == [
+        True,
+        None,
+        None,
+    ]
+    assert [overridden_between(exchange_overrides, *span) for span in ((110, 200), (90, 300))] == [False, True]
+    assert replace(Device(HOME), exchange_overrides="100+ 200-").exchange_overrides == overrides_text(
+        exchange_overrides
+    )

@@ -77,7 +77,7 @@ def test_devices_are_counted_by_how_long_they_have_been_silent(store: Store) -> 
 
 
 def test_lists_are_bounded_and_counts_are_whole(store: Store) -> None:
-    with store.round():
+    with store.transaction():
         for number in range(MOST_LISTED + 700):
             heard(store, f"d{number:04d}", 0)
     take_census(store, NOW, None)
@@ -107,7 +107,7 @@ def test_what_is_refused_today_is_counted_with_who_sends_it(store: Store) -> Non
     batch = refusals.Batch()
     for _ in range(3):
         batch.add(b'{"device_id": "d1"}', Refused("bad_time", "at is missing"), NOW)
-    refusals.keep(store, batch, NOW)
+    refusals.keep_refusals(store, batch, NOW)
     take_census(store, NOW, None)
 
     found = summary(store)

@@ -9,7 +9,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Document, Part
 from aggregator.core.registers import Register
 from aggregator.core.status import Counters
-from aggregator.support.anomalies import Charts, Counted, counted, first_day
+from aggregator.support.anomalies import ChartTotals, Counted, counted, first_day
 
 LONDON, BOGOTA = "Europe/London", "America/Bogota"
 HALF_WH = 100  # of every half hour
@@ -19,7 +19,7 @@ def instant(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp())
 
 
-def charts(zone: str, first: str, until: int, register: Sequence[Register] = ()) -> Charts:
+def charts(zone: str, first: str, until: int, register: Sequence[Register] = ()) -> ChartTotals:
     """A home that draws the same in every half hour from a day on, and the month at hand."""
     days = {}
     for day in periods.days_of(periods.Window(periods.day_start(first, zone), until), zone):
@@ -32,7 +32,7 @@ def charts(zone: str, first: str, until: int, register: Sequence[Register] = ())
         days[day] = Document("day", "cad-1", day, zone, parts)
     month = periods.period_of("month", until, zone)
     parts = {periods.part_in("month", day): document.total for day, document in days.items() if day[:7] == month}
-    return Charts(days, Document("month", "cad-1", month, zone, parts), register, zone)
+    return ChartTotals(days, Document("month", "cad-1", month, zone, parts), register, zone)
 
 
 def told(at: int, day: int | None = None, week: int | None = None, month: int | None = None) -> Counters:
@@ -127,7 +127,7 @@ def test_of_a_counter_of_yesterday_only_that_day_is_compared() -> None:
 def test_without_a_chart_there_is_nothing_to_compare() -> None:
     at = instant("2026-07-15T12:00:00Z")
     start = instant("2026-07-15T00:00:00+01:00")
-    (day,) = counted(told(at, 5), Charts({}, None, (), LONDON))
+    (day,) = counted(told(at, 5), ChartTotals({}, None, (), LONDON))
     assert day == Counted("day", at, start, 5, None, start + 3600, None, at - start)
 
 

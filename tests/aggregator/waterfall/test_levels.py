@@ -17,11 +17,11 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.port import Change
-from aggregator.waterfall.levels import APART, LEVELS, TOGETHER, Level, carry, clusters
+from aggregator.waterfall.levels import APART, LEVELS, TOGETHER, Level, clusters, propagate
 from aggregator.waterfall.verify import differences, rezone
-from aggregator.waterfall.worker import drain, settle_round
+from aggregator.waterfall.worker import drain, settle_once
 from dashboard.web.cache import open_cache
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 
 START = 1_790_812_800  # 2026-10-01T00:00:00Z
 DAY = 86_400
@@ -84,7 +84,7 @@ def test_a_step_repeated_replaces_and_never_adds(store: Store) -> None:
     before = [found(store, "day", "2026-10-01"), found(store, "month", "2026-10"), found(store, "year", "2026")]
     for level in LEVELS:
         for _ in range(3):
-            carry(store, level, [Change(0, level.child, "d", DIRTY[level.child])] * 2)
+            propagate(store, level, [Change(0, level.child, "d", DIRTY[level.child])] * 2)
     assert store.backlog() == (0, None)
     assert before == [found(store, one.level, one.period) for one in before]
 
@@ -102,7 +102,7 @@ def test_a_step_for_nothing_changes_nothing(store: Store) -> None:
     drain(store)
     for level in LEVELS:
         key = {**DIRTY, "readings": "1000000800", "day": "2001-09-09", "month": "2001-09"}[level.child]
-        carry(store, level, [Change(0, level.child, "d", key), Change(0, level.child, "nobody", key)])
+        propagate(store, level, [Change(0, level.child, "d", key), Change(0, level.child, "nobody", key)])
     assert store.backlog() == (0, None)
     assert store.extent("year", "d") == ("2026", "2026")
     assert store.extent("year", "nobody") is None
@@ -120,7 +120,7 @@ def test_what_goes_from_a_child_goes_from_its_parents(store: Store) -> None:
 def test_a_round_carries_a_dirty_document_once_however_many_readings_changed_it(store: Store) -> None:
     send(store, [Reading("d", START + n, None, n, None) for n in range(HALF_HOUR)])
     counting = CountingStore(store)
-    assert settle_round(counting) == 1 + 1 + 1
+    assert settle_once(counting) == 1 + 1 + 1
     assert counting.calls["step"] == 3
 
 
@@ -163,7 +163,7 @@ def test_a_chart_is_one_document_whatever_the_fleet_and_its_age(store: Store, le
         send(store, history(f"d{number}", 24 * 40))
     drain(store)
     counting = CountingStore(store)
-    data = Data(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY)
+    data = CachedReads(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY)
     device = store.device("d3")
     assert device is not None
     counting.calls.clear()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.intake.device_status import known
+from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, take_in
@@ -69,6 +69,6 @@ def round_trip(folder: Path, topic: str, payload: bytes, zone: str, format_name:
     assert feed.total.rejected == 0
     devices = [device.device_id for device in store.devices()]
     found = Content([one for device_id in devices for one in store.readings(device_id, AT - 7200, NOW + 3600)])
-    found.statuses = [told.status for device_id in devices if (told := known(store, device_id))]
+    found.statuses = [told.status for device_id in devices if (told := known_status(store, device_id))]
     store.close()
     return found

@@ -94,7 +94,7 @@ def test_a_rebuild_mends_what_was_wrong_and_all_above_it(store: Store) -> None:
 
 
 def test_what_was_put_aside_is_forgotten_once_a_rebuild_has_carried_it_on(store: Store) -> None:
-    store.put_aside("readings", "d", [str(START)], "damaged, and restored since")
+    store.quarantine("readings", "d", [str(START)], "damaged, and restored since")
     rebuild(store, device(store), None, None)
     drain(store)
     assert found(store) == []
@@ -129,7 +129,7 @@ def test_a_rebuild_of_nothing_changes_nothing(store: Store) -> None:
 def test_expired_days_are_neither_doubted_nor_rebuilt(store: Store) -> None:
     before = store.document("day", "d", "2026-10-01")
     sweep(store, 2, START + 4 * DAY)
-    assert store.horizon("d") > START + DAY
+    assert store.retention_cutoff("d") > START + DAY
     assert found(store) == []
     assert rebuild(store, device(store), None, None) == 2  # of four days
     drain(store)

@@ -118,7 +118,7 @@ def test_a_hash_of_weaker_parameters_is_replaced_at_sign_in(store: Store) -> Non
     now = accounts.user(user.user_id)
     assert now
     assert now.password_hash != user.password_hash
-    assert (now.era, accounts.check("ann@example.org", PASSWORD) is not None) == (user.era, True)
+    assert (now.session_epoch, accounts.check("ann@example.org", PASSWORD) is not None) == (user.session_epoch, True)
 
 
 def test_two_changes_at_once_are_both_kept(store: Store) -> None:
@@ -201,7 +201,9 @@ def test_the_store_holds_neither_passwords_nor_invitations(store: Store) -> None
     accounts = accounts_on(store)
     user = somebody(store)
     token = accounts.invite(user)
-    held = [record for shelf in (USERS, "invitations", "invited", "emails") for record in store.records(shelf)]
+    held = [
+        record for collection in (USERS, "invitations", "invited", "emails") for record in store.records(collection)
+    ]
     assert len(held) == 4
     assert not [record for record in held if token in repr(record) or PASSWORD in repr(record)]
 

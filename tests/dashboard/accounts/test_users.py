@@ -13,7 +13,9 @@ from dashboard.accounts.users import (
 
 
 def test_a_user_survives_its_text() -> None:
-    user = User("u1", "ann@example.org", "Ann", "support", "", is_disabled=True, era=3, password_hash="$argon2id$x")
+    user = User(
+        "u1", "ann@example.org", "Ann", "support", "", is_disabled=True, session_epoch=3, password_hash="$argon2id$x"
+    )
     assert user_from_text(user.to_text()) == user
 
 

@@ -3,7 +3,7 @@ import pytest
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.periods import DAY_S, HALF_HOUR
-from dashboard.charts.usage_profile import USUAL, Habits, Half, always_on, habits_of, measured
+from dashboard.charts.usage_profile import USUAL, HalfHourProfile, UsageProfile, always_on, measured, usage_profile_of
 from tests.dashboard.homes import LONDON, NOW, Energy, curve, instant
 from tests.dashboard.homes import measured as half_hour
 
@@ -21,10 +21,13 @@ def chart(day: str, energy: Energy, until: int = NOW) -> Document:
     return Document("day", "cad-1", day, LONDON, {name: energy(at) for name, at, _ in halves if at < until})
 
 
-def a_day_of(*powers: int, export_w: int = 0) -> list[Half]:
+def a_day_of(*powers: int, export_w: int = 0) -> list[HalfHourProfile]:
     """Half hours of these powers, over and over until there is a day of them."""
     start = instant("2026-11-22T00:00:00+00:00")
-    return [Half(start + place * HALF_HOUR, powers[place % len(powers)], export_w, place // 2) for place in range(48)]
+    return [
+        HalfHourProfile(start + place * HALF_HOUR, powers[place % len(powers)], export_w, place // 2)
+        for place in range(48)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,7 @@ def a_day_of(*powers: int, export_w: int = 0) -> list[Half]:
     [(None, "unknown"), (-1, "exporting"), (0, "low"), (499, "low"), (500, "medium"), (2000, "high")],
 )
 def test_until_a_home_is_known_the_levels_are_those_of_an_in_home_display(watts: int | None, level: str) -> None:
-    assert habits_of([], NOW) == USUAL
+    assert usage_profile_of([], NOW) == USUAL
     assert USUAL.level(watts) == level
 
 
@@ -44,8 +47,8 @@ def test_each_level_has_a_third_of_the_scale(watts: int, percent: float) -> None
 
 
 def test_the_same_power_is_high_in_a_small_flat_and_low_in_a_heated_house() -> None:
-    flat = habits_of(charts(lambda _: half_hour(60)), NOW)
-    house = habits_of(charts(lambda at: half_hour(1000 + at // HALF_HOUR % 10 * 300)), NOW)
+    flat = usage_profile_of(charts(lambda _: half_hour(60)), NOW)
+    house = usage_profile_of(charts(lambda at: half_hour(1000 + at // HALF_HOUR % 10 * 300)), NOW)
     assert flat.is_own
     assert house.is_own
     assert (flat.level(900), house.level(900)) == ("high", "low")
@@ -53,20 +56,20 @@ def test_the_same_power_is_high_in_a_small_flat_and_low_in_a_heated_house() -> N
 
 def test_two_fifths_of_the_half_hours_are_low_and_one_in_seven_is_high() -> None:
     halves = list(measured(charts(curve)))
-    habits = habits_of(charts(curve), NOW)
+    habits = usage_profile_of(charts(curve), NOW)
     levels = [habits.level(half.import_w) for half in halves]
     assert levels.count("low") / len(levels) == pytest.approx(0.40, abs=0.08)
     assert levels.count("high") / len(levels) == pytest.approx(0.15, abs=0.05)
 
 
 def test_a_lamp_is_not_high_where_nearly_nothing_happens() -> None:
-    assert habits_of(charts(lambda _: half_hour(10)), NOW) == Habits(100, 200, is_own=True, base_w=20)
+    assert usage_profile_of(charts(lambda _: half_hour(10)), NOW) == UsageProfile(100, 200, is_own=True, base_w=20)
 
 
 def test_less_than_a_day_of_half_hours_says_nothing_about_habits() -> None:
     noon = instant("2026-11-23T12:00:00+00:00")
-    assert not habits_of(charts(curve, days=1, until=noon), noon).is_own
-    assert habits_of(charts(curve, days=3, until=noon), noon).is_own
+    assert not usage_profile_of(charts(curve, days=1, until=noon), noon).is_own
+    assert usage_profile_of(charts(curve, days=3, until=noon), noon).is_own
 
 
 def test_estimated_and_half_measured_time_is_no_habit() -> None:
@@ -83,7 +86,7 @@ def test_export_is_no_habit_of_import() -> None:
     def energy(at: int) -> Part:
         return half_hour(0, 800) if 8 <= at % DAY_S // 3600 < 18 else half_hour(400, 0)
 
-    assert habits_of(charts(energy), NOW).medium_w == 800
+    assert usage_profile_of(charts(energy), NOW).medium_w == 800
 
 
 def test_a_mean_counts_the_seconds_measured() -> None:
@@ -103,7 +106,7 @@ def test_the_sun_does_not_hide_what_is_always_on() -> None:
     def energy(at: int) -> Part:
         return half_hour(0, 800) if 8 <= at % DAY_S // 3600 < 18 else half_hour(90, 0)
 
-    assert habits_of(charts(energy), NOW).base_w == 180
+    assert usage_profile_of(charts(energy), NOW).base_w == 180
 
 
 def test_a_home_with_panels_needs_a_night_for_it() -> None:
@@ -114,4 +117,4 @@ def test_a_home_with_panels_needs_a_night_for_it() -> None:
 
 def test_what_ran_a_week_ago_is_not_always_on() -> None:
     heated_until = instant("2026-11-20T00:00:00+00:00")
-    assert habits_of(charts(lambda at: half_hour(500 if at < heated_until else 70)), NOW).base_w == 140
+    assert usage_profile_of(charts(lambda at: half_hour(500 if at < heated_until else 70)), NOW).base_w == 140

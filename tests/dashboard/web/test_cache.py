@@ -22,8 +22,8 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
-from dashboard.web.cache import REDIS_PAUSE_S, Kept, Memory, open_cache, weigh
-from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, Data
+from dashboard.web.cache import REDIS_PAUSE_S, Cache, MemoryCache, open_cache, weigh
+from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
 from tests.dashboard.people import MEMBER, at_home, dashboard
 from tests.servers import free_port
@@ -92,11 +92,11 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def data(furnished: Store, clock: Clock, ledger: Ledger) -> Data:
-    return Data(furnished, Kept(ledger), clock)
+def data(furnished: Store, clock: Clock, ledger: Ledger) -> CachedReads:
+    return CachedReads(furnished, Cache(ledger), clock)
 
 
-def known(data: Data, device_id: str, clock: Clock) -> Device:
+def known(data: CachedReads, device_id: str, clock: Clock) -> Device:
     """A device whose tariff stands for long."""
     device = data.device(MEMBER, device_id)
     assert device
@@ -114,14 +114,14 @@ def stays(ledger: Ledger, kind: str, *rest: object) -> int:
 # how long
 
 
-def test_the_live_state_is_a_second_old_at_most(data: Data, clock: Clock, ledger: Ledger) -> None:
+def test_the_live_state_is_a_second_old_at_most(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     data.live(known(data, "cad-1", clock))
     assert stays(ledger, "live") == LIVE_S == 1
 
 
 @pytest.mark.parametrize(("level", "period"), [("day", "2026-11-23"), ("month", "2026-11"), ("year", "2026")])
 def test_a_period_that_goes_on_is_younger_than_a_poll(
-    data: Data, clock: Clock, ledger: Ledger, level: str, period: str
+    data: CachedReads, clock: Clock, ledger: Ledger, level: str, period: str
 ) -> None:
     assert data.document(known(data, "cad-1", clock), level, period)
     assert stays(ledger, "document", level, period) == OPEN_S < POLL_S
@@ -129,25 +129,25 @@ def test_a_period_that_goes_on_is_younger_than_a_poll(
 
 @pytest.mark.parametrize(("level", "period"), [("day", "2026-11-22"), ("month", "2026-10")])
 def test_a_whole_period_that_is_over_stays_for_long(
-    data: Data, clock: Clock, ledger: Ledger, level: str, period: str
+    data: CachedReads, clock: Clock, ledger: Ledger, level: str, period: str
 ) -> None:
     assert data.document(known(data, "cad-1", clock), level, period)
     assert stays(ledger, "document", level, period) == CLOSED_S >= 3600
 
 
-def test_a_period_with_gaps_may_still_be_filled(data: Data, clock: Clock, ledger: Ledger) -> None:
+def test_a_period_with_gaps_may_still_be_filled(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = known(data, "cad-patchy", clock)
     clock.at += periods.DAY_S
     assert data.document(device, "day", "2026-11-23")
     assert stays(ledger, "document", "2026-11-23") == GAPS_S
 
 
-def test_a_period_without_data_may_get_some_at_any_time(data: Data, clock: Clock, ledger: Ledger) -> None:
+def test_a_period_without_data_may_get_some_at_any_time(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     assert data.document(known(data, "cad-1", clock), "day", "2024-05-05") is None
     assert stays(ledger, "document", "2024-05-05") == OPEN_S
 
 
-def test_many_periods_at_once_stay_as_long_as_the_last_of_them(data: Data, clock: Clock, ledger: Ledger) -> None:
+def test_many_periods_at_once_stay_as_long_as_the_last_of_them(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = known(data, "cad-1", clock)
     assert len(data.documents(device, "day", "2026-11-01", "2026-11-30")) == 23
     assert stays(ledger, "documents", "2026-11-30") == OPEN_S
@@ -157,14 +157,16 @@ def test_many_periods_at_once_stay_as_long_as_the_last_of_them(data: Data, clock
 
 def test_a_new_tariff_forgets_every_chart_at_once(furnished: Store, clock: Clock, ledger: Ledger) -> None:
     counting = Counting(furnished)
-    data = Data(counting, Kept(ledger), clock)  # type: ignore[arg-type] # it answers what the store answers
+    data = CachedReads(counting, Cache(ledger), clock)  # type: ignore[arg-type] # it answers what the store answers
     device = known(data, "cad-1", clock)
     for one in (device, device, replace(device, tariff="{}"), replace(device, timezone="UTC")):
         data.document(one, "day", "2026-11-22")
     assert counting.asked["document"] == 1 + 3  # the year of `known`, and each state of the device once
 
 
-def test_a_chart_stays_no_longer_than_its_tariff_stands_already(data: Data, clock: Clock, ledger: Ledger) -> None:
+def test_a_chart_stays_no_longer_than_its_tariff_stands_already(
+    data: CachedReads, clock: Clock, ledger: Ledger
+) -> None:
     device = replace(known(data, "cad-1", clock), tariff="{}")
     data.document(device, "month", "2026-10")
     assert stays(ledger, "document", "2026-10") == OPEN_S  # the worker may not have priced it yet
@@ -176,7 +178,9 @@ def test_a_chart_stays_no_longer_than_its_tariff_stands_already(data: Data, cloc
     assert stays(ledger, "document", "2026-08") == CLOSED_S
 
 
-def test_a_tariff_that_is_taken_back_brings_back_no_chart_of_before(data: Data, clock: Clock, ledger: Ledger) -> None:
+def test_a_tariff_that_is_taken_back_brings_back_no_chart_of_before(
+    data: CachedReads, clock: Clock, ledger: Ledger
+) -> None:
     device = known(data, "cad-1", clock)
     for one in (device, replace(device, tariff="{}"), device):
         clock.at += 1
@@ -206,7 +210,7 @@ def test_a_cached_chart_is_not_shown_to_whom_the_device_is_gone(furnished: Store
 
 def test_no_devices_name_reaches_what_is_kept_of_another(store: Store, clock: Clock) -> None:
     cache = open_cache(Flask("one"), "")
-    data = Data(store, cache, clock)
+    data = CachedReads(store, cache, clock)
     for name in ("a", "a 2026", "a', '2026", "A"):
         store.put_device(Device(name, household=homes.HOUSEHOLD))
         store.put_live([homes.live(name, len(name))])
@@ -218,7 +222,7 @@ def test_no_devices_name_reaches_what_is_kept_of_another(store: Store, clock: Cl
 
 
 def test_many_viewers_of_one_device_are_one_read() -> None:
-    kept, begun, released, reads = Kept(Ledger()), Event(), Event(), Counter[str]()
+    kept, begun, released, reads = Cache(Ledger()), Event(), Event(), Counter[str]()
 
     def read() -> str:
         reads["all"] += 1
@@ -241,7 +245,7 @@ def test_many_viewers_of_one_device_are_one_read() -> None:
 
 
 def test_a_read_that_fails_is_not_kept() -> None:
-    kept = Kept(Ledger())
+    kept = Cache(Ledger())
 
     def fail() -> str:
         raise StoreAway("the store is busy")
@@ -258,7 +262,7 @@ def test_a_cache_that_is_away_is_said_once_left_alone_for_a_while_and_asked_agai
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ledger, now = Ledger(), [1000.0]
-    kept = Kept(ledger, (OSError,), lambda: now[0])
+    kept = Cache(ledger, (OSError,), lambda: now[0])
     ledger.fault = ConnectionRefusedError("nobody listens")
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
@@ -281,7 +285,7 @@ def test_a_fault_of_our_own_is_not_taken_for_an_absence() -> None:
     ledger = Ledger()
     ledger.fault = KeyError("a bug")
     with pytest.raises(KeyError):
-        Kept(ledger, (OSError,)).get("key")
+        Cache(ledger, (OSError,)).get("key")
 
 
 # Redis
@@ -319,7 +323,7 @@ def port() -> int:
 def documents_of(store: Store, url: str) -> tuple[Document | None, Counter[str]]:
     """A chart as a process with that cache reads it, and what it asked the store."""
     counting = Counting(store)
-    data = Data(counting, open_cache(Flask("one"), url), lambda: homes.NOW)  # type: ignore[arg-type]
+    data = CachedReads(counting, open_cache(Flask("one"), url), lambda: homes.NOW)  # type: ignore[arg-type]
     device = data.device(MEMBER, "cad-1")
     assert device
     data.live(device)
@@ -366,7 +370,7 @@ def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
 
 
 def test_a_full_memory_lets_the_oldest_go_and_keeps_to_its_weight() -> None:
-    memory = Memory(threshold=3)
+    memory = MemoryCache(threshold=3)
     for key in "abcde":
         memory.set(key, (key,), 60)
     assert [memory.get(key) for key in "abcde"] == [None, None, ("c",), ("d",), ("e",)]
@@ -385,7 +389,7 @@ def test_a_chart_weighs_as_much_as_it_has_parts() -> None:
 
 
 def test_what_is_kept_in_memory_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = Memory(threshold=100)
+    memory = MemoryCache(threshold=100)
     memory.set("a", (1,), 10)
     later = time.time() + 11
     monkeypatch.setattr("cachelib.simple.time", lambda: later)

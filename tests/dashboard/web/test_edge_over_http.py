@@ -21,12 +21,12 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.edge.edge import ALONE
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, LONGEST_WAIT_S, Fate, HttpUplink
+from aggregator.intake.edge.ingest_client import BLOCK, JSON, LONGEST_WAIT_S, HttpIngestClient, SendResult
 from aggregator.intake.formats import canonical
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.store.port import Store
 from dashboard.server import create_ingest_server
-from dashboard.web.ingest_endpoint import Door
+from dashboard.web.ingest_endpoint import IngestEndpoint
 from tests.aggregator.intake.formats.messages import TELEGRAM, sealed
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the beginning of a half hour that is over
@@ -36,8 +36,8 @@ NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the beginning of 
 def address(store: Store) -> Iterator[str]:
     """`wattfall ingest-server`'s app on a free port, where it is always the same time."""
     store.put_device(Device("cad-1"))
-    door = Door(store, "UTC", lambda: NOW + HALF_HOUR)
-    server = make_server("127.0.0.1", 0, create_ingest_server(store, "UTC", door), threaded=True)
+    endpoint = IngestEndpoint(store, "UTC", lambda: NOW + HALF_HOUR)
+    server = make_server("127.0.0.1", 0, create_ingest_server(store, "UTC", endpoint), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -47,8 +47,8 @@ def address(store: Store) -> Iterator[str]:
 
 
 @pytest.fixture
-def uplink(address: str, store: Store) -> Iterator[HttpUplink]:
-    opened = HttpUplink(address, new_token(store, "cad-1", NOW))
+def uplink(address: str, store: Store) -> Iterator[HttpIngestClient]:
+    opened = HttpIngestClient(address, new_token(store, "cad-1", NOW))
     yield opened
     opened.close()
 
@@ -64,30 +64,30 @@ def half_hour() -> list[Reading]:
 
 
 def test_a_half_hour_of_180_readings_is_at_most_1200_bytes_on_the_wire_its_answer_included(
-    uplink: HttpUplink, store: Store
+    uplink: HttpIngestClient, store: Store
 ) -> None:
-    assert uplink.send(canonical.encode_block(half_hour()), BLOCK).fate is Fate.KEPT
+    assert uplink.send(canonical.encode_block(half_hour()), BLOCK).result is SendResult.KEPT
     assert store.readings("cad-1", NOW, NOW) == half_hour()
     assert 500 < uplink.sent.size <= 1200
 
 
-def test_a_reading_by_itself_is_as_large_as_the_report_has_it(uplink: HttpUplink) -> None:
+def test_a_reading_by_itself_is_as_large_as_the_report_has_it(uplink: HttpIngestClient) -> None:
     for reading in half_hour()[:20]:
         item = reading._asdict() | {"at": iso_utc(reading.at)}
-        assert uplink.send(orjson.dumps(item), JSON).fate is Fate.KEPT
+        assert uplink.send(orjson.dumps(item), JSON).result is SendResult.KEPT
     assert uplink.sent.size / 20 == pytest.approx(ALONE, rel=0.1)
 
 
-def test_each_answer_is_what_it_means_for_the_sender(uplink: HttpUplink, store: Store, address: str) -> None:
-    assert uplink.send(b"cad-1 5\n", BLOCK).fate is Fate.REFUSED
-    assert uplink.send(bytes(2_000_000), JSON).fate is Fate.REFUSED
+def test_each_answer_is_what_it_means_for_the_sender(uplink: HttpIngestClient, store: Store, address: str) -> None:
+    assert uplink.send(b"cad-1 5\n", BLOCK).result is SendResult.REFUSED
+    assert uplink.send(bytes(2_000_000), JSON).result is SendResult.REFUSED
     for _ in range(300):
         answer = uplink.send(b"", JSON)
-    assert (answer.fate, answer.wait_s > 0) == (Fate.LATER, True)
+    assert (answer.result, answer.wait_s > 0) == (SendResult.LATER, True)
     end_tokens(store, "cad-1")
-    assert uplink.send(b"", JSON).fate is Fate.NO_ENTRY
-    elsewhere = HttpUplink(f"{address}/elsewhere", uplink.token)
-    assert elsewhere.send(b"", JSON).fate is Fate.LATER  # a proxy's own page means nothing
+    assert uplink.send(b"", JSON).result is SendResult.NO_ENTRY
+    elsewhere = HttpIngestClient(f"{address}/elsewhere", uplink.token)
+    assert elsewhere.send(b"", JSON).result is SendResult.LATER  # a proxy's own page means nothing
     elsewhere.close()
 
 
@@ -135,9 +135,9 @@ def test_what_answers_in_the_servers_place_means_later(status: int, headers: dic
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    uplink = HttpUplink(f"http://127.0.0.1:{server.server_port}", f"wattfall.cad-1.{'x' * 43}")
+    uplink = HttpIngestClient(f"http://127.0.0.1:{server.server_port}", f"wattfall.cad-1.{'x' * 43}")
     answer = uplink.send(b"[]", JSON)
-    assert answer.fate is Fate.LATER
+    assert answer.result is SendResult.LATER
     assert answer.wait_s <= LONGEST_WAIT_S
     uplink.close()
     server.shutdown()
@@ -145,28 +145,28 @@ def test_what_answers_in_the_servers_place_means_later(status: int, headers: dic
     server.server_close()
 
 
-def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpUplink) -> None:
+def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpIngestClient) -> None:
     ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
-    assert uplink.send(canonical.encode_block([ahead]), BLOCK).fate is Fate.EARLY
+    assert uplink.send(canonical.encode_block([ahead]), BLOCK).result is SendResult.EARLY
 
 
 def test_a_server_out_of_reach_is_for_later(store: Store) -> None:
-    uplink = HttpUplink("http://127.0.0.1:9", new_token(store, "cad-1", NOW))
-    assert uplink.send(b"", JSON).fate is Fate.LATER
+    uplink = HttpIngestClient("http://127.0.0.1:9", new_token(store, "cad-1", NOW))
+    assert uplink.send(b"", JSON).result is SendResult.LATER
 
 
 @pytest.mark.parametrize("url", ["", "energy.example.org", "http://energy.example.org", "https://", "ftp://x"])
 def test_a_token_goes_over_https_only(url: str, store: Store) -> None:
     with pytest.raises(ConfigurationError, match="https"):
-        HttpUplink(url, new_token(store, "cad-1", NOW))
+        HttpIngestClient(url, new_token(store, "cad-1", NOW))
 
 
 def test_without_a_token_it_says_where_to_get_one() -> None:
     with pytest.raises(ConfigurationError, match="wattfall device token"):
-        HttpUplink("https://energy.example.org", "")
+        HttpIngestClient("https://energy.example.org", "")
 
 
-def test_a_token_is_in_no_text(uplink: HttpUplink) -> None:
+def test_a_token_is_in_no_text(uplink: HttpIngestClient) -> None:
     assert uplink.token not in repr(uplink)
 
 

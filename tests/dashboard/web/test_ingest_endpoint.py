@@ -16,7 +16,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status
-from aggregator.intake.device_status import known
+from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
 from aggregator.intake.formats.message import LARGEST
@@ -26,7 +26,7 @@ from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.app import create_app
 from dashboard.server import create_ingest_server
-from dashboard.web.ingest_endpoint import BLOCK, Door
+from dashboard.web.ingest_endpoint import BLOCK, IngestEndpoint
 from tests.dashboard.people import SECRET, browser, somebody
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR  # the store forgets by the real time
@@ -169,7 +169,7 @@ def test_a_block_of_another_device_is_refused(post: Post) -> None:
 
 def test_a_reading_that_is_only_to_be_seen_is_live_and_nothing_else(post: Post, store: Store) -> None:
     status, _ = answer(post([item(NOW + 1, power_w=7), item(NOW, power_w=6), item(lqi=96), 5], "/ingest?live"))
-    live, said = store.live("cad-1"), known(store, "cad-1")
+    live, said = store.live("cad-1"), known_status(store, "cad-1")
     assert status == 202
     assert live
     assert (live.at, live.power_w) == (NOW + 1, 7)
@@ -202,7 +202,7 @@ def test_a_store_that_is_away_is_503_and_the_message_is_to_come_again(
 def test_the_allowances_are_of_a_clock_that_goes_on(store: Store) -> None:
     store.put_device(Device("cad-1"))
     now = [float(NOW)]
-    server = create_ingest_server(store, "UTC", Door(store, "UTC", lambda: now[0]))
+    server = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: now[0]))
     client, headers = server.test_client(), {"Authorization": f"Bearer {new_token(store, 'cad-1', NOW)}"}
     while client.post("/ingest", data=b"", headers=headers).status_code == 202:
         continue

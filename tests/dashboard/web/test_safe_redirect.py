@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.web.request_guard import onward, sign_in_url
+from dashboard.web.request_guard import safe_redirect, sign_in_url
 
 EVIL = [
     *("//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "\\/evil.example"),
@@ -18,20 +18,20 @@ EVIL = [
 
 @pytest.mark.parametrize("address", EVIL)
 def test_what_is_no_page_of_this_site_leads_to_the_start_page(address: object) -> None:
-    assert onward(address) == "/"
+    assert safe_redirect(address) == "/"
 
 
 @pytest.mark.parametrize(
     "address", ["/", "/d/cad-1", "/d/cad-1/month/2026-11?unit=money&compare=year", "/%2f%2fevil.example", "/account"]
 )
 def test_a_page_of_this_site_is_kept(address: str) -> None:
-    assert onward(address) == address
+    assert safe_redirect(address) == address
 
 
 @given(st.text(alphabet="/\\:.%?#@ \t\r\nhtpsevil\x00", max_size=20))
 def test_whatever_is_asked_for_stays_on_this_site(address: str) -> None:
     """A browser takes backslashes for slashes, and leaves control characters and spaces at the ends out."""
-    found = onward(address)
+    found = safe_redirect(address)
     as_browsers_read = "".join(letter for letter in found if letter > " ").replace("\\", "/")
     assert (urlsplit(as_browsers_read).scheme, urlsplit(as_browsers_read).netloc) == ("", "")
     assert as_browsers_read.startswith("/")

@@ -14,7 +14,7 @@ from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters, Status
-from aggregator.intake.device_status import known
+from aggregator.intake.device_status import known_status
 from aggregator.intake.edge.edge import (
     ALONE,
     EARLY_S,
@@ -25,10 +25,10 @@ from aggregator.intake.edge.edge import (
     PACE_S,
     REFUSED_S,
     Edge,
-    Report,
+    TrafficReport,
     due,
 )
-from aggregator.intake.edge.ingest_client import BLOCK, Answer, Fate, Sent
+from aggregator.intake.edge.ingest_client import BLOCK, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
 from aggregator.intake.ingest import Received, ingest, show_live, take_in
@@ -38,7 +38,7 @@ from aggregator.waterfall.worker import drain
 
 START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
 OVER = START + HALF_HOUR + JITTER_S  # the first half hour is over and due, whoever the device is
-KEPT = Answer(Fate.KEPT)
+KEPT = ServerAnswer(SendResult.KEPT)
 
 
 @dataclass
@@ -47,12 +47,12 @@ class Server:
 
     store: Store
     device_id: str = "cad-1"
-    answers: list[Answer] = field(default_factory=list)  # instead of its own
+    answers: list[ServerAnswer] = field(default_factory=list)  # instead of its own
     sent: list[tuple[bytes, str, bool]] = field(default_factory=list)
     is_watched: bool = False
     now: int = 2_000_000_000
 
-    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> Answer:
+    def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
         self.sent.append((body, content_type, is_live))
         if self.answers:
             return self.answers.pop(0)
@@ -191,7 +191,7 @@ def test_while_nothing_can_be_sent_everything_is_kept_and_tried_ever_more_rarely
 ) -> None:
     given_to(edge, *readings())
     clock.at = OVER
-    server.answers = [Answer(Fate.LATER, why="down")] * 1000
+    server.answers = [ServerAnswer(SendResult.LATER, why="down")] * 1000
     run(edge, clock, 24 * HOUR, step=5)
     tried = len(server.sent)
     assert 24 * HOUR / LONGEST_PAUSE_S / 2 < tried < 24 * HOUR / LONGEST_PAUSE_S + 20
@@ -204,7 +204,7 @@ def test_while_nothing_can_be_sent_everything_is_kept_and_tried_ever_more_rarely
 def test_a_server_that_names_a_time_is_left_alone_for_it(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
-    server.answers = [Answer(Fate.LATER, wait_s=3000)]
+    server.answers = [ServerAnswer(SendResult.LATER, wait_s=3000)]
     run(edge, clock, 2999)
     assert len(server.sent) == 1
 
@@ -212,7 +212,7 @@ def test_a_server_that_names_a_time_is_left_alone_for_it(edge: Edge, server: Ser
 def test_without_entry_nothing_is_lost(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
-    server.answers = [Answer(Fate.NO_ENTRY, why="401")] * 3
+    server.answers = [ServerAnswer(SendResult.NO_ENTRY, why="401")] * 3
     run(edge, clock, HOUR, step=5)
     assert server.blocks[-1] == readings()
 
@@ -234,13 +234,13 @@ def test_weeks_offline_are_caught_up_in_order_and_without_a_spike(edge: Edge, se
     assert min(after - before for before, after in pairwise(times)) >= PACE_S
 
 
-@pytest.mark.parametrize(("fate", "wait_s"), [(Fate.REFUSED, REFUSED_S), (Fate.EARLY, EARLY_S)])
+@pytest.mark.parametrize(("result", "wait_s"), [(SendResult.REFUSED, REFUSED_S), (SendResult.EARLY, EARLY_S)])
 def test_a_block_that_is_not_taken_stays_and_is_tried_again_and_the_others_go(
-    edge: Edge, server: Server, clock: Clock, fate: Fate, wait_s: float
+    edge: Edge, server: Server, clock: Clock, result: SendResult, wait_s: float
 ) -> None:
     given_to(edge, *readings(last=START + 2 * HALF_HOUR))
     clock.at = OVER + HALF_HOUR
-    server.answers = [KEPT, Answer(fate, why="not this one")]  # the newest reading, then the first block
+    server.answers = [KEPT, ServerAnswer(result, why="not this one")]  # the newest reading, then the first block
     run(edge, clock, 10)
     assert server.blocks[1:] == [readings(START + HALF_HOUR, START + 2 * HALF_HOUR)]
     assert edge.waiting == 1
@@ -256,7 +256,7 @@ def test_a_clock_that_jumps_stops_nothing(spool: Store, server: Server) -> None:
     edge = Edge(spool, server, 60, wall, ticks)
     given_to(edge, *readings())
     wall.at = OVER + 5 * 365 * 24 * HOUR
-    server.answers = [Answer(Fate.LATER)] * 2
+    server.answers = [ServerAnswer(SendResult.LATER)] * 2
     for _ in range(100):
         edge.send()
         ticks.at += 1
@@ -302,7 +302,7 @@ def test_what_devices_say_about_themselves_and_what_was_refused_is_told(
     given_to(edge, statuses=(status,))
     edge.keep([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
     run(edge, clock, 5)
-    said = known(server.store, "cad-1")
+    said = known_status(server.store, "cad-1")
     assert said
     assert said.status == status
     assert [item.get("refused") for item in server.lives[0]] == [None, "no_values"]
@@ -321,7 +321,7 @@ def test_what_was_sent_goes_after_two_days_and_what_was_not_stays(edge: Edge, se
     run(edge, clock, 5)
     clock.at += KEPT_S + HOUR
     given_to(edge, *readings(START + HALF_HOUR, START + 2 * HALF_HOUR))
-    server.answers = [Answer(Fate.LATER)] * 100
+    server.answers = [ServerAnswer(SendResult.LATER)] * 100
     run(edge, clock, 10 * HOUR, step=60)
     assert edge.store.readings("cad-1", START, START + HALF_HOUR) == readings(START + HALF_HOUR, START + 2 * HALF_HOUR)
 
@@ -344,7 +344,7 @@ def test_whatever_happens_everything_kept_arrives_once_it_can(
         elif step == "send":
             edge.send()
         elif step == "down":
-            server.answers = [Answer(Fate.LATER)] * (number % 3)
+            server.answers = [ServerAnswer(SendResult.LATER)] * (number % 3)
         else:
             edge = Edge(open_store(f"sqlite:///{folder}/edge.db"), server, 60, clock, clock)
     clock.at += HALF_HOUR + JITTER_S
@@ -359,7 +359,7 @@ def test_whatever_happens_everything_kept_arrives_once_it_can(
 
 def test_a_day_is_told_in_bytes_and_writes_against_each_reading_by_itself(edge: Edge, clock: Clock) -> None:
     sent = Sent()
-    report = Report(edge, sent)
+    report = TrafficReport(edge, sent)
     report.go_on(clock.at)
     given_to(edge, *readings())
     clock.at = OVER

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.imports import importing
+from aggregator.intake.imports import interval_registers
 from aggregator.intake.imports.interval_registers import MERGED, SortedRows, SortRow
 
 FIGURES = st.none() | st.integers(-(2**62), 2**62)
@@ -76,7 +76,7 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         tracemalloc.stop()
         return size
 
-    with patch.multiple(importing, MERGED=4, _LINE=10):
+    with patch.multiple(interval_registers, MERGED=4, _LINE=10):
         peak(2500)  # what is needed once
         assert peak(20_000) < 1.5 * peak(2500)
 

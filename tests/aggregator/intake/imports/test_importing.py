@@ -22,9 +22,9 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.readings import Reading
 from aggregator.intake.formats.dsmr import crc16
-from aggregator.intake.imports import import_file, importing
-from aggregator.intake.imports.import_file import Asked
-from aggregator.intake.imports.importing import Report, summary
+from aggregator.intake.imports import import_file, importing, interval_registers
+from aggregator.intake.imports.import_file import ImportOptions
+from aggregator.intake.imports.importing import ImportReport, summary
 from aggregator.intake.imports.interval_registers import SortedRows
 from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import ingest
@@ -65,9 +65,9 @@ def bring(
     *,
     is_dry: bool = False,
     progress: Callable[[int], None] = lambda _: None,
-) -> Report:
+) -> ImportReport:
     body = content.encode() if isinstance(content, str) else content
-    asked = Asked("d", format_name, zone, named_columns(columns) if columns else {}, None, NOW)
+    asked = ImportOptions("d", format_name, zone, named_columns(columns) if columns else {}, None, NOW)
     device = store.device("d") or Device("d", zone)
     return importing.import_file(
         store, device, io.BytesIO(body), len(body), asked, lambda *_: nullcontext(progress), is_dry=is_dry
@@ -515,7 +515,7 @@ def test_a_file_of_ends_is_a_file_of_intervals(store: Store) -> None:
 def test_memory_does_not_grow_with_the_file() -> None:
     small = patch.multiple(importing, BATCH=200, SortedRows=partial(SortedRows, piece=200))
     sizes = patch.object(aggregator.intake.ingest, "CHUNK", 4096), patch.object(import_file, "SAMPLE", 4096)
-    with small, sizes[0], sizes[1], patch.multiple(importing, MERGED=4, _LINE=5):
+    with small, sizes[0], sizes[1], patch.multiple(interval_registers, MERGED=4, _LINE=5):
         peak(4000)  # the days that it touches are in caches then
         assert peak(4000) < 1.5 * peak(500)
 
@@ -526,7 +526,7 @@ def peak(count: int) -> int:
     places = random.sample(range(count), count)
     rows = (f"{AT - place * 60},0.{random.randrange(1000):03}\n".encode() for place in places)
     stream = cast(BinaryIO, io.BufferedReader(_Lines(b"time,import_kwh\n", rows)))
-    asked = Asked("d", "csv", "UTC", {}, 60, NOW)
+    asked = ImportOptions("d", "csv", "UTC", {}, 60, NOW)
     with new_store() as store:
         tracemalloc.start()
         report = importing.import_file(store, Device("d", "UTC"), stream, 0, asked, silent, is_dry=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.readings import MAX_LINE, REASONS
-from aggregator.intake.imports.rows import MICRO, Layout, Row, layout_of, named_columns, row_of
+from aggregator.intake.imports.rows import MICRO, FileRow, Layout, layout_of, named_columns, row_of
 
 ENERGY = Layout(",", {"time": 0, "import_kwh": 1, "export_kwh": 2}, 1, is_month_first=False, step_s=1800)
 REGISTERS = Layout(
@@ -26,7 +26,7 @@ def lines(text: str) -> list[bytes]:
     return text.encode().split(b"\n")
 
 
-def figures(row: Row) -> tuple[int | None, ...]:
+def figures(row: FileRow) -> tuple[int | None, ...]:
     return tuple(row[4:])
 
 

@@ -5,34 +5,34 @@ from aggregator.store.port import Store
 from dashboard.pages.household import page_callbacks
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
-from dashboard.web.cached_reads import Data
+from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW, measured
 from tests.dashboard.people import MEMBER, dashboard
 
 
 @pytest.fixture
-def data(store: Store) -> Data:
-    return Data(store, open_cache(dashboard(store).server, ""), lambda: NOW)
+def data(store: Store) -> CachedReads:
+    return CachedReads(store, open_cache(dashboard(store).server, ""), lambda: NOW)
 
 
-def shown(data: Data) -> str:
+def shown(data: CachedReads) -> str:
     """The start page, with all that is in it."""
     return repr(page_callbacks.home_content(data, MEMBER, ENGLISH))
 
 
-def test_without_a_device_the_page_says_how_to_begin(data: Data) -> None:
+def test_without_a_device_the_page_says_how_to_begin(data: CachedReads) -> None:
     assert "Your first reading has not arrived yet" in shown(data)
 
 
-def test_a_card_has_the_power_its_level_and_the_energy_of_the_day(data: Data, store: Store) -> None:
+def test_a_card_has_the_power_its_level_and_the_energy_of_the_day(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-1"), "2026-11-23", NOW, lambda _: measured(100))
     store.put_live([homes.live("cad-1", 612)])
     page = shown(data)
     assert all(f"'{text}'" in page for text in ("612", "medium", "2.90 kWh today", "4 s ago", "1 sending"))
 
 
-def test_a_card_judges_power_as_the_page_of_the_device_does(data: Data, store: Store) -> None:
+def test_a_card_judges_power_as_the_page_of_the_device_does(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-flat"), "2026-11-21", NOW, lambda _: measured(30))
     homes.fill(store, Device("cad-house"), "2026-11-21", NOW, lambda _: measured(900))
     store.put_live([homes.live("cad-flat", 612), homes.live("cad-house", 612)])
@@ -42,7 +42,7 @@ def test_a_card_judges_power_as_the_page_of_the_device_does(data: Data, store: S
     assert "'medium'" not in page
 
 
-def test_a_silent_device_says_since_when_and_has_no_age_that_ticks(data: Data, store: Store) -> None:
+def test_a_silent_device_says_since_when_and_has_no_age_that_ticks(data: CachedReads, store: Store) -> None:
     store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
     store.put_live([homes.live("cad-1", 433, age=3600)])
     page = shown(data)

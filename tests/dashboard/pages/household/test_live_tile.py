@@ -2,7 +2,7 @@ import pytest
 
 from aggregator.core.documents import Live
 from aggregator.tariffs.rates import Rate
-from dashboard.charts.usage_profile import Habits
+from dashboard.charts.usage_profile import UsageProfile
 from dashboard.pages.household import live_tile
 from dashboard.pages.household.live_tile import Home
 from dashboard.pages.household.slots import Slots
@@ -11,7 +11,7 @@ from tests.dashboard.homes import LONDON, NOW, instant, live
 
 PENCE = 10**8  # a penny for a kWh, in units per Wh
 HOME = Home(LONDON)
-QUIET = Habits(200, 800, is_own=True)
+QUIET = UsageProfile(200, 800, is_own=True)
 
 
 def hero(state: Live | None, home: Home = HOME) -> Slots:
@@ -35,7 +35,7 @@ def test_the_level_is_that_of_this_home_and_says_so() -> None:
     assert hero(live("cad-1", 900), Home(LONDON, QUIET))["power-badge.children"] == "high"
     said = live_tile.relative(QUIET, ENGLISH)["power-badge.title"]
     assert said == "For this home, low is below 200 W and high is from 800 W"
-    usual = live_tile.relative(Habits(), ENGLISH)["power-badge.title"]
+    usual = live_tile.relative(UsageProfile(), ENGLISH)["power-badge.title"]
     assert usual == "Low is below 500 W, high is from 2.00 kW, until a day is known of this home"
 
 

@@ -14,11 +14,11 @@ from aggregator.core.status import Status
 from aggregator.intake import device_status
 from aggregator.store.port import Store
 from dashboard.charts.view import View
-from dashboard.pages.household.page_callbacks import live, tile_slots
+from dashboard.pages.household.page_callbacks import show_live, tile_slots
 from dashboard.pages.household.slots import LIVE, LIVE_WRITTEN, Slots
 from dashboard.text.language import ENGLISH
-from dashboard.web.cache import Kept
-from dashboard.web.cached_reads import HABITS_S, Data
+from dashboard.web.cache import Cache
+from dashboard.web.cached_reads import HABITS_S, CachedReads
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.answers import named, scattered
@@ -80,13 +80,13 @@ class Page:
     def __init__(self, store: Store, at: int = NOW) -> None:
         self.store = Counted(store)
         self.now = at
-        self._data = Data(self.store, Kept(Expiring(lambda: self.now)), lambda: self.now)  # type: ignore[arg-type]
+        self._data = CachedReads(self.store, Cache(Expiring(lambda: self.now)), lambda: self.now)  # type: ignore[arg-type]
         self.known: object = None
 
     def poll(self, device: str = "cad-1", after: int = 0) -> Slots:
         self.now += after
         self.store.asked.clear()
-        slots = live(self._data, MEMBER, View("household", device), TICK, self.known, ENGLISH)
+        slots = show_live(self._data, MEMBER, View("household", device), TICK, self.known, ENGLISH)
         if told := slots.get("hour.data"):
             self.known = [told["device"], told["newest"]]
         return slots
@@ -129,7 +129,7 @@ def send(store: Store, device_id: str, at: int, power_w: int) -> None:
 
 def three_homes(store: Store) -> None:
     begun = "2026-11-21"
-    with store.round():
+    with store.transaction():
         homes.fill(store, Device("cad-1", tariff=homes.NIGHT), begun, NOW)
         homes.fill(store, Device("cad-solar", tariff=homes.SOLAR), begun, NOW, homes.sunny)
         homes.fill(store, Device("cad-agile", tariff=homes.HALF_HOURLY), begun, NOW)

@@ -3,7 +3,7 @@ import pytest
 from aggregator.core import status
 from aggregator.core.periods import DAY_S
 from aggregator.core.status import Status
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from dashboard.pages.household import live_tile
 from dashboard.text.language import ENGLISH, languages
 from tests.dashboard.homes import NOW
@@ -11,8 +11,8 @@ from tests.dashboard.homes import NOW
 SAID = Status("cad-1", NOW - 60, -71, 96, None, None, True)
 
 
-def known(rssi: int | None = -71, lqi: int | None = 96, received_at: int = NOW - 60) -> Known:
-    return Known(SAID._replace(rssi_dbm=rssi, lqi=lqi), received_at, {})
+def known(rssi: int | None = -71, lqi: int | None = 96, received_at: int = NOW - 60) -> KnownStatus:
+    return KnownStatus(SAID._replace(rssi_dbm=rssi, lqi=lqi), received_at, {})
 
 
 @pytest.mark.parametrize(

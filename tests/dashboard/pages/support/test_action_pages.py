@@ -89,12 +89,12 @@ def test_an_exchange_is_marked_and_undone(desk: FlaskClient, store: Store, clock
     assert answer.headers["Location"] == f"{PAGE}?done=exchange"
     marked = store.device("cad-1")
     assert marked
-    assert marked.marks == f"{at}+"
+    assert marked.exchange_overrides == f"{at}+"
     assert "marked as an exchange" in desk.get(f"{PAGE}/exchange").text
     post(desk, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
     unmarked = store.device("cad-1")
     assert unmarked
-    assert unmarked.marks == ""
+    assert unmarked.exchange_overrides == ""
     assert [entry.details["said"] for entry in audit.entries(store, device_id="cad-1")[:2]] == ["undone", "exchange"]
 
 
@@ -126,11 +126,11 @@ def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient,
     device = store.device("cad-1")
     assert device
     now = clock()
-    full = replace(device, marks=" ".join(f"{now - 100 + at}+" for at in range(actions.MOST)))
+    full = replace(device, exchange_overrides=" ".join(f"{now - 100 + at}+" for at in range(actions.MOST)))
     store.put_device(full)
     answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
     assert answer.status_code == 422
-    assert "marks of exchanges already" in answer.text
+    assert "exchange_overrides of exchanges already" in answer.text
     assert store.device("cad-1") == full
     assert audited_actions(store) == ["look-up"]
 

@@ -6,18 +6,18 @@ import orjson
 from aggregator.core.periods import HOUR, Window
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters
-from aggregator.intake.device_status import Known, Signal
+from aggregator.intake.device_status import KnownStatus, Signal
 from aggregator.intake.refusals import Message, Refusals
-from aggregator.support.anomalies import Counted, Gap, Step
-from aggregator.support.diagnostics import Closure, Level
+from aggregator.support.anomalies import Counted, Gap, RegisterStep
+from aggregator.support.diagnostics import Closure, LevelState
 from dashboard.pages.support.bundle import bundle, file_name
 from tests.dashboard.homes import NOW
 from tests.dashboard.support_desks import DEVICE, SAID, evidence
 
 FULL = evidence(
-    device=replace(DEVICE, tariff='{"currency": "GBP", "versions": []}', marks=f"{NOW - HOUR}+"),
+    device=replace(DEVICE, tariff='{"currency": "GBP", "versions": []}', exchange_overrides=f"{NOW - HOUR}+"),
     gaps=[Gap(NOW - HOUR, NOW - 600, "missing")],
-    steps=[Step(NOW - HOUR, "import_wh", "glitch", 10, 2)],
+    steps=[RegisterStep(NOW - HOUR, "import_wh", "glitch", 10, 2)],
     closures=[Closure("import_wh", Window(NOW - HOUR, NOW), 10, 9)],
     refusals=Refusals(
         {"2026-11-23": {"bad_time": 1}}, [Message(0, NOW - 60, "bad_time", "at is 'x'", '{"at":"x\\x00"}')]
@@ -31,7 +31,7 @@ SIGNALS = [Signal(NOW - HOUR, -61, 180, True)]
 def test_a_bundle_holds_the_evidence_with_times_that_all_can_read() -> None:
     found = orjson.loads(bundle(FULL, SIGNALS))
     assert found["made_at"] == "2026-11-23T14:20:04Z"
-    assert found["device"]["marks"] == [{"at": "2026-11-23T13:20:04Z", "is_exchange": True}]
+    assert found["device"]["exchange_overrides"] == [{"at": "2026-11-23T13:20:04Z", "is_exchange": True}]
     assert found["sending"]["state"] == "sending"
     assert len(found["sending"]["hours"]) == 168
     assert found["signal"]["hours"][0] == {"at": "2026-11-23T13:20:04Z", "rssi_dbm": -61, "lqi": 180, "joined": True}
@@ -45,9 +45,9 @@ def test_a_bundle_holds_the_evidence_with_times_that_all_can_read() -> None:
 
 
 def test_a_bundle_holds_the_meters_own_counters_and_when_each_chart_changed() -> None:
-    told = Known(SAID._replace(counters=Counters(NOW - 8, 1_204, None, None)), NOW - 8, {})
+    told = KnownStatus(SAID._replace(counters=Counters(NOW - 8, 1_204, None, None)), NOW - 8, {})
     counted = Counted("day", NOW - 8, NOW - HOUR, 1_204, 1_200, NOW, None, 0)
-    levels = [Level("day", "2026-11-23", 0, True, NOW - 2)]
+    levels = [LevelState("day", "2026-11-23", 0, True, NOW - 2)]
     found = orjson.loads(bundle(evidence(known=told, counted=[counted], levels=levels), []))
     counters = {"at": "2026-11-23T14:19:56Z", "day_wh": 1_204, "week_wh": None, "month_wh": None}
     assert found["signal"]["last"]["counters"] == counters

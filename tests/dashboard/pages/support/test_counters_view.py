@@ -1,9 +1,9 @@
 import pytest
 
 from aggregator.core.status import Counters
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from aggregator.support.anomalies import Counted
-from aggregator.support.diagnostics import Evidence
+from aggregator.support.diagnostics import Diagnostics
 from dashboard.pages.support import search_results
 from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
@@ -23,8 +23,8 @@ def one(
     return Counted("day", NOW - 4, starts[0], meter, charts, starts[1], utc, unknown_s)
 
 
-def told(*rows: Counted) -> Evidence:
-    known = Known(SAID._replace(counters=Counters(NOW - 4, 9_000, None, None)), NOW - 4, {})
+def told(*rows: Counted) -> Diagnostics:
+    known = KnownStatus(SAID._replace(counters=Counters(NOW - 4, 9_000, None, None)), NOW - 4, {})
     return evidence(known=known, counted=list(rows))
 
 

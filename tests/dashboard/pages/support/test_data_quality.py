@@ -3,10 +3,10 @@ from typing import get_args
 from aggregator.core.periods import DAY_S, HOUR, Window
 from aggregator.core.readings import REASONS, Reading
 from aggregator.intake.refusals import Message, Refusals
-from aggregator.support.anomalies import Gap, Kind, Step
+from aggregator.support.anomalies import Gap, Kind, RegisterStep
 from aggregator.support.diagnostics import Closure
 from dashboard.pages.support import data_quality
-from dashboard.pages.support.health_view import Answer
+from dashboard.pages.support.health_view import Verdict
 from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
 from tests.dashboard.support_desks import DEVICE, evidence
@@ -15,8 +15,8 @@ READING = Reading("cad-1", NOW - 4, 612, 1_234_567, None, "19M0001")
 TUESDAY = Gap(instant("2026-11-17T08:13:50+00:00"), instant("2026-11-17T13:10:00+00:00"), "estimated")
 
 
-def answer(**different: object) -> Answer:
-    return data_quality.data(evidence(**{"last_readings": [READING], **different}), ENGLISH).answer
+def answer(**different: object) -> Verdict:
+    return data_quality.data_quality(evidence(**{"last_readings": [READING], **different}), ENGLISH).answer
 
 
 def test_data_without_a_fault_is_right() -> None:
@@ -24,7 +24,7 @@ def test_data_without_a_fault_is_right() -> None:
 
 
 def test_each_fault_of_the_last_days_is_counted() -> None:
-    step = Step(NOW - DAY_S, "import_wh", "glitch", 1_275_178, 17)
+    step = RegisterStep(NOW - DAY_S, "import_wh", "glitch", 1_275_178, 17)
     refused = Refusals({"2026-11-23": {"bad_time": 3}}, [])
     said = answer(gaps=[TUESDAY], steps=[step], refusals=refused)
     assert said == ("warn", "With faults", "1 gap in 7 days · 3 messages refused today · 1 strange step")
@@ -87,17 +87,17 @@ def test_a_reason_of_a_later_version_is_shown_as_it_is() -> None:
     assert data_quality.reason_said("from_the_moon", ENGLISH) == "from_the_moon"
 
 
-def steps(*found: Step, marks: str = "") -> list[data_quality.StepRow]:
-    device = DEVICE if not marks else type(DEVICE)("cad-1", marks=marks)
-    return list(data_quality.data(evidence(steps=list(found), device=device), ENGLISH).steps)
+def steps(*found: RegisterStep, exchange_overrides: str = "") -> list[data_quality.StepRow]:
+    device = DEVICE if not exchange_overrides else type(DEVICE)("cad-1", exchange_overrides=exchange_overrides)
+    return list(data_quality.data_quality(evidence(steps=list(found), device=device), ENGLISH).steps)
 
 
 def test_steps_of_a_register_are_told_with_what_they_were_taken_for() -> None:
     at = NOW - DAY_S
     found = steps(
-        Step(at, "import_wh", "glitch", 1_275_178, 17, 2),
-        Step(at, "import_wh", "exchange", 1_050_070, 12_000, 0),
-        Step(at, "export_wh", "undecided", 5, 3),
+        RegisterStep(at, "import_wh", "glitch", 1_275_178, 17, 2),
+        RegisterStep(at, "import_wh", "exchange", 1_050_070, 12_000, 0),
+        RegisterStep(at, "export_wh", "undecided", 5, 3),
     )
     assert [row.what for row in found] == [
         "A glitch: import went from 1,275 kWh to 0.02 kWh and back; 2 readings dropped.",
@@ -109,15 +109,21 @@ def test_steps_of_a_register_are_told_with_what_they_were_taken_for() -> None:
 
 def test_what_somebody_has_said_about_a_step_stands_beside_it() -> None:
     at = NOW - DAY_S
-    assert steps(Step(at, "import_wh", "exchange", 9, 1), marks=f"{at}+")[0].mark == "marked as an exchange"
-    assert steps(Step(at, "import_wh", "exchange", 9, 1), marks=f"{at}-")[0].mark == "marked as no exchange"
-    assert steps(Step(at, "import_wh", "exchange", 9, 1))[0].mark == ""
+    assert (
+        steps(RegisterStep(at, "import_wh", "exchange", 9, 1), exchange_overrides=f"{at}+")[0].mark
+        == "marked as an exchange"
+    )
+    assert (
+        steps(RegisterStep(at, "import_wh", "exchange", 9, 1), exchange_overrides=f"{at}-")[0].mark
+        == "marked as no exchange"
+    )
+    assert steps(RegisterStep(at, "import_wh", "exchange", 9, 1))[0].mark == ""
 
 
 def test_register_and_charts_are_compared_to_the_wh() -> None:
     span = Window(instant("2026-11-17T00:00:00+00:00"), instant("2026-11-23T14:00:00+00:00"))
     same, other = Closure("import_wh", span, 55_537, 55_537), Closure("export_wh", span, 10, 9)
-    rows = data_quality.data(evidence(closures=[same, other]), ENGLISH).closures
+    rows = data_quality.data_quality(evidence(closures=[same, other]), ENGLISH).closures
     assert rows == [
         ("Import from 00:00 on Tuesday 17 November to 14:00: register and charts both 55,537 Wh", True),
         (
@@ -129,7 +135,7 @@ def test_register_and_charts_are_compared_to_the_wh() -> None:
 
 def test_refused_messages_are_counted_by_reason_today_and_in_all() -> None:
     days = {"2026-11-23": {"bad_time": 2}, "2026-11-22": {"bad_time": 1, "malformed_json": 1200}}
-    found = data_quality.data(evidence(refusals=Refusals(days, [])), ENGLISH)
+    found = data_quality.data_quality(evidence(refusals=Refusals(days, [])), ENGLISH)
     assert found.refused == "2 today, 1,203 in the last 35 days"
     assert found.by_reason == [("not JSON, or cut off", "0", "1,200"), ("no usable time", "2", "3")]
 
@@ -137,12 +143,12 @@ def test_refused_messages_are_counted_by_reason_today_and_in_all() -> None:
 def test_a_refused_message_is_shown_set_out_and_as_it_came() -> None:
     message = Message(0, NOW - 60, "not_a_number", "power_w is '<b>'", '{"power_w":"<b>\x07"}')
     broken = Message(1, NOW, "malformed_json", "cut", '{"power_w":')
-    cut, whole = data_quality.data(evidence(refusals=Refusals({}, [broken, message])), ENGLISH).messages
+    cut, whole = data_quality.data_quality(evidence(refusals=Refusals({}, [broken, message])), ENGLISH).messages
     assert (cut.pretty, cut.raw) == ("", '{"power_w":')
     assert whole.raw == '{"power_w":"<b>\\x07"}'
     assert whole.time == "14:19:04"
 
 
 def test_the_last_readings_are_told_and_unknown_is_not_zero() -> None:
-    (row,) = data_quality.data(evidence(last_readings=[READING]), ENGLISH).readings
+    (row,) = data_quality.data_quality(evidence(last_readings=[READING]), ENGLISH).readings
     assert row == ("14:20:00", "612 W", "1,234,567 Wh", "–", "19M0001")

@@ -4,10 +4,10 @@ import pytest
 
 from aggregator.core.documents import Live
 from aggregator.core.periods import DAY_S, HOUR
-from aggregator.intake.device_status import Known
+from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Backlog
 from aggregator.support.device_state import Judgement, Reason, State
-from aggregator.support.diagnostics import Level
+from aggregator.support.diagnostics import LevelState
 from dashboard.pages.support import health_view
 from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import NOW, instant
@@ -18,7 +18,7 @@ def last_heard(at: int, behind: int = 0) -> Live:
     return Live("cad-1", at - behind, at, 612, None, None, None)
 
 
-def sending(state: State, reason: Reason | None, since: int | None, live: Live | None) -> health_view.Answer:
+def sending(state: State, reason: Reason | None, since: int | None, live: Live | None) -> health_view.Verdict:
     return health_view.sending(evidence(judgement=Judgement(state, reason, since, 10), live=live), ENGLISH).answer
 
 
@@ -95,7 +95,7 @@ def test_a_clock_of_its_own_is_told_where_it_differs() -> None:
 
 
 def signal_of(**different: Any) -> health_view.SignalView:  # noqa: ANN401 - any of its fields
-    known = Known(SAID._replace(**different), NOW - 8, {"v2.0.2": (NOW - 5 * DAY_S, NOW), "v1.8.13": (1, 2)})
+    known = KnownStatus(SAID._replace(**different), NOW - 8, {"v2.0.2": (NOW - 5 * DAY_S, NOW), "v1.8.13": (1, 2)})
     return health_view.signal(evidence(known=known), [], ENGLISH)
 
 
@@ -141,8 +141,8 @@ def test_a_device_that_says_nothing_about_itself_is_not_known_and_that_is_said()
 # the charts
 
 
-def charts(behind: int, waiting: int, *, is_right: bool = False) -> health_view.Charts:
-    levels = [Level("day", "2026-11-23", behind, is_right), Level("month", "2026-11", 0, True)]
+def charts(behind: int, waiting: int, *, is_right: bool = False) -> health_view.ChartsView:
+    levels = [LevelState("day", "2026-11-23", behind, is_right), LevelState("month", "2026-11", 0, True)]
     backlog = Backlog(waiting, NOW - 90 if waiting else None)
     return health_view.charts(evidence(levels=levels, backlog=backlog), ENGLISH)
 
@@ -155,9 +155,9 @@ def test_charts_that_hold_what_the_readings_tell_are_good() -> None:
 
 
 def test_each_chart_says_when_it_last_changed_where_that_is_known() -> None:
-    day = Level("day", "2026-11-23", 0, True, NOW - 2)
-    month = Level("month", "2026-11", 600, False, NOW - 7200)
-    levels = health_view.charts(evidence(levels=[day, month, Level("year", "2026", 0, False)]), ENGLISH).levels
+    day = LevelState("day", "2026-11-23", 0, True, NOW - 2)
+    month = LevelState("month", "2026-11", 600, False, NOW - 7200)
+    levels = health_view.charts(evidence(levels=[day, month, LevelState("year", "2026", 0, False)]), ENGLISH).levels
     assert [fact.note for fact in levels] == ["changed 2 s ago", "changed 2 h ago", ""]
 
 

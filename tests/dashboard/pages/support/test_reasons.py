@@ -16,8 +16,11 @@ def test_a_reason_is_a_suggestion_more_words_or_both(suggested: str, typed: str,
 
 def test_what_the_desk_suggests_is_read_in_each_language_and_own_words_as_they_were_written() -> None:
     german = languages()["de"]
-    assert support_words.said(f"{MISSING}: Dienstag: ab 8 Uhr", german) == f"{german.say(MISSING)}: Dienstag: ab 8 Uhr"
-    assert support_words.said(MISSING, german) == german.say(MISSING) != MISSING
-    assert support_words.said(f"{MISSING}: Tuesday", ENGLISH) == f"{MISSING}: Tuesday"
+    assert (
+        support_words.reason_label(f"{MISSING}: Dienstag: ab 8 Uhr", german)
+        == f"{german.say(MISSING)}: Dienstag: ab 8 Uhr"
+    )
+    assert support_words.reason_label(MISSING, german) == german.say(MISSING) != MISSING
+    assert support_words.reason_label(f"{MISSING}: Tuesday", ENGLISH) == f"{MISSING}: Tuesday"
     for own in ("ticket 4711", "ticket: 4711", "", f"{MISSING} on Tuesday"):
-        assert support_words.said(own, german) == own
+        assert support_words.reason_label(own, german) == own

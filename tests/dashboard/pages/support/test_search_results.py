@@ -23,21 +23,21 @@ SUMMARY = Summary(
 
 
 def test_a_list_tells_devices_apart_without_the_whole_meter_point() -> None:
-    one = search_results.found(DEVICE)
+    one = search_results.search_result(DEVICE)
     assert (one.url, one.name, one.device_id) == ("/desk/device/cad-1", "12 Acacia Road", "cad-1")
     assert one.details == ["WF123", "•••• •••• 5678", "hh-1", "SW1A 1AA"]
     assert DEVICE.meter_point not in str(one)
 
 
 def test_a_device_without_labels_goes_by_its_id() -> None:
-    one = search_results.found(Device("cad:9"))
+    one = search_results.search_result(Device("cad:9"))
     assert (one.name, one.details, one.url) == ("cad:9", [], "/desk/device/cad%3A9")
 
 
 def test_a_list_says_how_long_ago_a_device_was_heard() -> None:
     live = Live("cad-1", NOW - 7200, NOW - 7200, 1, None, None, None)
-    assert search_results.found(DEVICE, live, NOW, ENGLISH).heard == "2 h ago"
-    assert search_results.found(DEVICE, None, NOW, ENGLISH).heard == "never"
+    assert search_results.search_result(DEVICE, live, NOW, ENGLISH).heard == "2 h ago"
+    assert search_results.search_result(DEVICE, None, NOW, ENGLISH).heard == "never"
 
 
 def test_the_fleet_is_counted_by_state_and_each_number_leads_to_its_devices() -> None:

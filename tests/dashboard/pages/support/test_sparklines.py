@@ -17,47 +17,48 @@ def covered(day: int, measured: float, estimated: float = 0.0) -> Covered:
 
 
 def test_an_hour_is_as_high_as_the_share_of_readings_that_came() -> None:
-    strip = sparklines.hours_strip(hours(360, 180, 0, 358), NOW, LONDON, ENGLISH)
+    strip = sparklines.hours_sparkline(hours(360, 180, 0, 358), NOW, LONDON, ENGLISH)
     assert [(bar.kind, bar.height) for bar in strip.bars[:3]] == [("whole", 100), ("some", 50), ("none", 100)]
     assert strip.bars[3].kind == "whole"
 
 
 def test_more_readings_than_expected_do_not_leave_the_strip() -> None:
-    strip = sparklines.hours_strip(hours(720), NOW, LONDON, ENGLISH)
+    strip = sparklines.hours_sparkline(hours(720), NOW, LONDON, ENGLISH)
     assert (strip.bars[0].height, strip.bars[0].kind) == (100, "whole")
 
 
 def test_an_hour_that_has_just_begun_is_not_yet_without_readings() -> None:
-    strip = sparklines.hours_strip(hours(0, expected=0), NOW, LONDON, ENGLISH)
+    strip = sparklines.hours_sparkline(hours(0, expected=0), NOW, LONDON, ENGLISH)
     assert strip.bars[0].kind == "whole"
 
 
 def test_a_few_readings_in_an_hour_are_seen() -> None:
-    assert sparklines.hours_strip(hours(1), NOW, LONDON, ENGLISH).bars[0].height == sparklines.LEAST
+    assert sparklines.hours_sparkline(hours(1), NOW, LONDON, ENGLISH).bars[0].height == sparklines.LEAST
 
 
 def test_an_hour_says_what_came_in_local_time() -> None:
     summer = [Hour(instant("2026-07-01T12:00:00+00:00"), 351, 360)]
-    title = sparklines.hours_strip(summer, NOW, LONDON, ENGLISH).bars[0].title
+    title = sparklines.hours_sparkline(summer, NOW, LONDON, ENGLISH).bars[0].title
     assert title == "Wed 1 Jul, 13:00–14:00: 351 of 360 readings"
 
 
 def test_hours_are_summed_up_in_words() -> None:
-    strip = sparklines.hours_strip(hours(360, 0, 0, 360), NOW, LONDON, ENGLISH)
+    strip = sparklines.hours_sparkline(hours(360, 0, 0, 360), NOW, LONDON, ENGLISH)
     assert strip.summary == "720 of 1,440 readings; none in 2 hours, the last from 17:00 on Sunday 22 November."
     assert (
-        sparklines.hours_strip(hours(360), NOW, LONDON, ENGLISH).summary == "360 of 360 readings; some in every hour."
+        sparklines.hours_sparkline(hours(360), NOW, LONDON, ENGLISH).summary
+        == "360 of 360 readings; some in every hour."
     )
 
 
 def test_hours_without_any_reading_are_told_as_such() -> None:
-    assert sparklines.hours_strip(hours(0, 0, 0), NOW, LONDON, ENGLISH).summary == "No reading in any hour."
+    assert sparklines.hours_sparkline(hours(0, 0, 0), NOW, LONDON, ENGLISH).summary == "No reading in any hour."
 
 
 def test_a_day_of_hours_has_a_label_every_six_and_a_week_one_a_day() -> None:
-    day = sparklines.hours_strip(hours(*[360] * 24), NOW, LONDON, ENGLISH)
+    day = sparklines.hours_sparkline(hours(*[360] * 24), NOW, LONDON, ENGLISH)
     assert [tick.label for tick in day.ticks] == ["18:00", "00:00", "06:00", "12:00"]
-    week = sparklines.hours_strip(hours(*[360] * 168), NOW, LONDON, ENGLISH)
+    week = sparklines.hours_sparkline(hours(*[360] * 168), NOW, LONDON, ENGLISH)
     assert [tick.label for tick in week.ticks][:2] == ["Mon 23", "Tue 24"]
     assert all(tick.left <= sparklines.LAST_TICK for tick in (*day.ticks, *week.ticks))
 

@@ -290,7 +290,7 @@ def test_a_device_that_never_sent_has_a_page_that_says_so(seen: Callable[[], str
 def test_a_hostile_payload_is_text_and_nothing_else(seen: Callable[[], str], store: Store, clock: Clock) -> None:
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("malformed_json", "<img src=x onerror=alert(1)>"), clock())
-    refusals.keep(store, batch, clock())
+    refusals.keep_refusals(store, batch, clock())
     text = seen()
     assert "<script>alert" not in text
     assert "<img" not in text.replace('<img src="/assets/logo', "")

@@ -12,7 +12,7 @@ from dashboard.pages.tariff.tariff_fields import (
     MOST_VERSIONS,
     Fields,
     Pricing,
-    Row,
+    RateRow,
     TooMuch,
     Version,
     after,
@@ -25,14 +25,14 @@ from dashboard.text.language import Language, languages
 
 ENGLISH, GERMAN = languages()["en"], languages()["de"]
 FLAT = Version("2026-04-01", Pricing("flat", "24.5"), standing_charge="53.1")
-NIGHT_AND_DAY = (Row("Night", "00:30", "05:30", "all", "8.5"), Row("Day", "05:30", "00:30", "all", "28.9"))
+NIGHT_AND_DAY = (RateRow("Night", "00:30", "05:30", "all", "8.5"), RateRow("Day", "05:30", "00:30", "all", "28.9"))
 
 
 def fields(*versions: Version, currency: str = "GBP") -> Fields:
     return Fields(currency, currency, versions)
 
 
-def windows(*rows: Row) -> Fields:
+def windows(*rows: RateRow) -> Fields:
     return fields(replace(FLAT, imported=Pricing("windows", rows=rows)))
 
 
@@ -152,7 +152,7 @@ def test_every_fault_is_told_at_once_at_its_own_control() -> None:
 
 
 def test_what_is_not_chosen_is_not_checked() -> None:
-    idle = Pricing("flat", "24.5", rows=(Row(rate="nonsense"),))
+    idle = Pricing("flat", "24.5", rows=(RateRow(rate="nonsense"),))
     version = Version("2026-04-01", idle, Pricing("none", "nonsense"), vat="nonsense")
     assert tariff(fields(version)).versions[0].export_rates is None
 
@@ -161,43 +161,43 @@ def test_what_is_not_chosen_is_not_checked() -> None:
     ("rows", "control", "sentence"),
     [
         (
-            [Row("", "00:30", "07:00", "all", "8"), Row("", "05:30", "00:30", "all", "28")],
+            [RateRow("", "00:30", "07:00", "all", "8"), RateRow("", "05:30", "00:30", "all", "28")],
             "v0-import-1-from",
             "Rows 1 and 2 both hold from 05:30 to 07:00.",
         ),
         (
-            [Row("", "00:30", "05:30", "all", "8"), Row("", "07:00", "00:30", "all", "28")],
+            [RateRow("", "00:30", "05:30", "all", "8"), RateRow("", "07:00", "00:30", "all", "28")],
             "v0-import-0-from",
             "There is no price from 05:30 to 07:00.",
         ),
         (
-            [Row("", "00:00", "05:30", "all", "8"), Row("", "05:30", "24:00", "weekdays", "28")],
+            [RateRow("", "00:00", "05:30", "all", "8"), RateRow("", "05:30", "24:00", "weekdays", "28")],
             "v0-import-0-from",
             "There is no price from 05:30 to 24:00 at weekends.",
         ),
         (
-            [Row("", "00:00", "24:00", "all", "8"), Row("", "17:00", "19:00", "weekdays", "28")],
+            [RateRow("", "00:00", "24:00", "all", "8"), RateRow("", "17:00", "19:00", "weekdays", "28")],
             "v0-import-1-from",
             "Rows 1 and 2 both hold from 17:00 to 19:00, Monday to Friday.",
         ),
         (
-            [Row("", "07:00", "07:00", "all", "8")],
+            [RateRow("", "07:00", "07:00", "all", "8")],
             "v0-import-0-to",
             "From 07:00 to 07:00 there is no time. Choose another end.",
         ),
         (
-            [Row("", "07:15", "24:00", "all", "8")],
+            [RateRow("", "07:15", "24:00", "all", "8")],
             "v0-import-0-to",
             "From 07:15 to 24:00 there is no time. Choose another end.",
         ),
     ],
 )
-def test_times_that_overlap_or_leave_a_hole_are_named(rows: list[Row], control: str, sentence: str) -> None:
+def test_times_that_overlap_or_leave_a_hole_are_named(rows: list[RateRow], control: str, sentence: str) -> None:
     assert faults(windows(*rows)) == {control: sentence}
 
 
 def test_all_holes_and_overlaps_of_a_week_are_told_together() -> None:
-    form = windows(Row("", "00:30", "06:30", "all", "8"), Row("", "05:30", "00:30", "weekdays", "28"))
+    form = windows(RateRow("", "00:30", "06:30", "all", "8"), RateRow("", "05:30", "00:30", "weekdays", "28"))
     assert [fault.sentence for fault in check(form, ENGLISH).faults] == [
         "Rows 1 and 2 both hold from 05:30 to 06:30, Monday to Friday.",
         "There is no price from 00:00 to 00:30 at weekends.",
@@ -207,7 +207,7 @@ def test_all_holes_and_overlaps_of_a_week_are_told_together() -> None:
 
 def test_a_time_may_cross_midnight_and_end_at_it() -> None:
     assert len(tariff(windows(*NIGHT_AND_DAY)).versions[0].import_rates) == 2
-    ends = windows(Row("", "00:00", "12:00", "all", "1"), Row("", "12:00", "00:00", "all", "2"))
+    ends = windows(RateRow("", "00:00", "12:00", "all", "1"), RateRow("", "12:00", "00:00", "all", "2"))
     assert len(tariff(ends).versions[0].import_rates) == 2
 
 
@@ -235,9 +235,9 @@ def test_another_unit_than_the_one_that_stood_there_asks_to_look_again() -> None
 
 
 def test_what_only_the_tariff_itself_refuses_is_told_too() -> None:
-    unknown = replace(FLAT, imported=Pricing("windows", rows=(Row("\u2028", "00:00", "24:00", "all", "8"),)))
+    unknown = replace(FLAT, imported=Pricing("windows", rows=(RateRow("\u2028", "00:00", "24:00", "all", "8"),)))
     assert list(faults(fields(unknown))) == ["v0-import-0-name"]
-    blank = replace(FLAT, imported=Pricing("windows", rows=(Row(" ", "00:00", "24:00", "all", "8"),)))
+    blank = replace(FLAT, imported=Pricing("windows", rows=(RateRow(" ", "00:00", "24:00", "all", "8"),)))
     assert faults(fields(blank))["v0-from"].startswith("This tariff cannot be kept: version 1")
 
 
@@ -255,7 +255,7 @@ def test_a_version_and_a_row_can_be_added_and_removed() -> None:
     form = fields(FLAT, replace(FLAT, valid_from="2025-04-01", exported=Pricing("windows", rows=NIGHT_AND_DAY)))
     assert [version.valid_from for version in after(form, "remove-0").versions] == ["2025-04-01"]
     longer = after(form, "add-1-export").versions[1].exported.rows
-    assert longer == (*NIGHT_AND_DAY, Row(start="00:30"))
+    assert longer == (*NIGHT_AND_DAY, RateRow(start="00:30"))
     assert after(form, "remove-1-export-0").versions[1].exported.rows == NIGHT_AND_DAY[1:]
     assert after(form, "add-1-export").versions[0] == FLAT
 
