@@ -32,11 +32,11 @@ from zlib import crc32
 
 import orjson
 
-from aggregator.core.periods import DAY_S, HOUR, day_of
+from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of
 from aggregator.core.status import Counters, Status
 from aggregator.store.port import Store
 
-KEPT_DAYS = 35
+KEPT_DAYS = RECORD_DAYS
 SHARDS = 64  # of the last statuses: one partition would be too hot for a fleet
 STEP_S = 60  # the last status is replaced by one that is newer by so much, or says something else
 _FIRMWARES = 12  # of a device, the last ones

@@ -26,7 +26,7 @@ from zlib import crc32
 import orjson
 
 from aggregator.core.errors import Refused
-from aggregator.core.periods import DAY_S, day_of
+from aggregator.core.periods import DAY_S, RECORD_DAYS, day_of
 from aggregator.store.port import Store
 
 UNKNOWN = "-"  # stands for a device that cannot be told, or is not registered
@@ -35,7 +35,7 @@ KEPT = 20  # messages of a device
 PAUSE_S = 60
 ALL_A_DAY = 20_000  # messages of all devices
 SHARDS = 16  # of what is counted over all devices, so that writers seldom meet
-KEPT_DAYS = 35
+KEPT_DAYS = RECORD_DAYS
 MESSAGE_DAYS = 7
 _A_BATCH = 5  # messages of a device, of those that come in together
 _DEVICES = 500  # in a batch, and in a day's list over all shards; the others are only counted

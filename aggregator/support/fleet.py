@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from aggregator.core.periods import DAY_S, HOUR, day_of, iso_utc
+from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of, iso_utc
 from aggregator.intake import device_status, refusals
-from aggregator.store.port import CARRIED, Backlog, Store
+from aggregator.store.port import Backlog, Store, carried
 from aggregator.waterfall.pricing import PRICES
 
 SINCE = {  # seconds since the last reading came in: at most
@@ -35,7 +35,7 @@ MOST_LISTED = 500  # devices behind a count; the count is of all
 MOST_WAITING = 5000  # dirty keys of a level
 MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
 OTHERS = "others"
-KEPT_DAYS = 35
+KEPT_DAYS = RECORD_DAYS
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
 
 def _waiting(store: Store) -> list[str]:
     """The devices of the oldest dirty keys, the oldest first."""
-    changes = sorted(change for table in (*CARRIED, PRICES) for change in store.changes(table, MOST_WAITING))
+    changes = sorted(change for table in (*carried(), PRICES) for change in store.changes(table, MOST_WAITING))
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Slot, Window, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Slot, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchored_run, parse_overrides, register_of
 from aggregator.store.port import Store, all_devices
 
@@ -159,7 +159,7 @@ def _settled(points: Register, device: Device) -> int:
 
 # backfill log
 
-KEPT_DAYS = 36
+KEPT_DAYS = RECORD_DAYS + 1  # the support desk looks back RECORD_DAYS, from within a day
 
 
 def log_backfill(store: Store, device: Device, halves: Sequence[ComputedHalfHour], now: int) -> None:

@@ -152,7 +152,12 @@ def test_the_rows_of_a_day_add_up_to_it(day: Document) -> None:
         assert (sum(known) if known else None) == (None if cost is None else Decimal(money_text(cost)))
 
 
-@given(st.integers(2000, 2199), st.integers(1, 12), st.sampled_from(sorted(pictures.HELD_BY)), st.sampled_from(LEVELS))
+@given(
+    st.integers(2000, 2199),
+    st.integers(1, 12),
+    st.sampled_from(sorted(pictures.HELD_BY)),
+    st.sampled_from(list(LEVELS)),
+)
 def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, month: int, by: str, level: str) -> None:
     period = {"day": f"{year}-{month:02d}-28", "month": f"{year}-{month:02d}", "year": f"{year}"}[level]
     if by not in pictures.intervals(level):
