@@ -77,6 +77,7 @@ _ROWS = (  # finest first
     Level("year", "years", "month", "m", lambda day: day[:4], lambda year: f"{year}-01-01", _shift_year),
 )
 LEVELS: dict[str, Level] = {level.name: level for level in _ROWS}
+LOWEST = _ROWS[0].name
 
 
 class Window(NamedTuple):

@@ -38,7 +38,9 @@ def heat_grid(chart: HeatMap, lang: Language) -> str:
     A cell is its classes and its words; a day without an address has nothing to open.
     """
     content = {
-        "caption": lang.say("Hours by days, {period}", period=words.period_name("month", chart.view.period, lang)),
+        "caption": lang.say(
+            "Hours by days, {period}", period=words.period_name(chart.view.level, chart.view.period, lang)
+        ),
         "corner": lang.say("Hour"),
         "open": lang.say("Open ›"),
         "hours": [[_hour(hour), f"{hour:02d}" if hour % _EVERY == 0 else ""] for hour in range(HOURS)],

@@ -180,6 +180,7 @@ def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
     return render(
         "desk_device.html",
         typed="",
+        kept_days=device_status.KEPT_DAYS,
         device=device,
         hit=search_result(device),
         sending=health_view.sending(known, lang),
