@@ -202,4 +202,4 @@ def test_what_the_package_and_the_costs_assume_is_so() -> None:
     assert function["MemorySize"] == costs.MEMORY_GB * 1024
     assert default("WaterfallWindow") == costs.WATERFALL_WINDOW_S
     assert default("HigherWindow") == costs.HIGHER_WINDOW_S
-    assert default("RetentionDays") == periods.RETENTION_DAYS == costs.RETENTION_DAYS
+    assert default("RetentionDays") == periods.RETENTION_DAYS

@@ -161,14 +161,19 @@ def test_a_zone_that_is_none_is_refused(name: str) -> None:
         periods.check_timezone(name)
 
 
+def week_of(day: date) -> str:
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
 WEEK = Level(
     "week",
     "weeks",
     "day",
     "d",
-    of_day=lambda day: "{}-W{:02d}".format(*date.fromisoformat(day).isocalendar()[:2]),
+    of_day=lambda day: week_of(date.fromisoformat(day)),
     first_day=lambda week: date.fromisoformat(f"{week}-1").isoformat(),
-    shift=lambda week, by: WEEK.of_day((date.fromisoformat(f"{week}-1") + timedelta(weeks=by)).isoformat()),
+    shift=lambda week, by: week_of(date.fromisoformat(f"{week}-1") + timedelta(weeks=by)),
     part_of=lambda day: str(date.fromisoformat(day).isoweekday()),
 )
 

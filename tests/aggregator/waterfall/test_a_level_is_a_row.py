@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
 
@@ -152,7 +153,7 @@ def test_a_quarter_is_a_csv_by_month_day_and_half_hour(on_sqlite: Store, by: str
 def test_a_quarter_is_offered_as_tables_and_refused_with_an_example(on_sqlite: Store) -> None:
     some_evenings(on_sqlite)
     browser = _of_the_household(on_sqlite)
-    assert browser.get("/d/cad-1/quarter/2026-Q4.json").json["parts"][0]["import_wh"] > 0
+    assert orjson.loads(browser.get("/d/cad-1/quarter/2026-Q4.json").data)["parts"][0]["import_wh"] > 0
     assert "write it like 2026-Q4" in browser.get("/d/cad-1/quarter/2026-Q5.csv").text
     assert "write day, month, quarter or year" in browser.get("/d/cad-1/week/2026-Q4.csv").text
 
