@@ -206,7 +206,7 @@ def edge(days: int = 30) -> None:
         first = NOW - days * DAY_S
         clock, server = [float(first)], _Server()
         store = open_store(f"sqlite:///{folder}/edge.db")
-        running = Edge(store, server, 60, lambda: clock[0])
+        running = Edge(store, server, 60, lambda: clock[0], lambda: clock[0])
         report, minute = TrafficReport(running, server.sent), list[Reading]()
         before, began = _memory_mb(), time.perf_counter()
         for reading in readings_of("cad-1", first, days * DAY_S // TICK_S):
