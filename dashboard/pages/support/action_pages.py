@@ -1,6 +1,6 @@
-"""What the desk can do for a device: a note, days computed again, an exchange of the meter, a diagnostic bundle.
+"""The forms of the staff's actions: note, rebuild, exchange, bundle; `aggregator.support.actions` acts and audits.
 
-Each has a page that says what will happen and asks why. The audit has it before it is done.
+Each form says what will happen and asks why.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,12 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import DAY_S
 from aggregator.core.registers import parse_overrides
-from aggregator.intake import device_status
-from aggregator.support import actions, audit
-from aggregator.support.audit import Action
+from aggregator.support import actions
 from aggregator.support.audit_entry import LONGEST_REASON
+from aggregator.support.bundle import file_name
 from aggregator.support.diagnostics import diagnose
-from aggregator.waterfall import verify
-from dashboard.pages.support import bundle, data_quality, support_words
+from dashboard.pages.support import data_quality, support_words
 from dashboard.pages.support.search_results import device_url, search_result
 from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, day_of_text, staff, who
 from dashboard.text.language import Language, text
@@ -63,10 +60,6 @@ def add_routes(page: Blueprint, desk: SupportDesk) -> None:
     route("bundle", _bundle_form, _bundle)
 
 
-def _write_down(desk: SupportDesk, device: Device, action: Action, reason: str, **details: str) -> None:
-    audit.append(desk.store, who(staff()), action, device.device_id, reason, clock(), details)
-
-
 def _done(device: Device, what: str) -> Answer:
     return redirect(f"{device_url(device.device_id)}?done={what}", 303)
 
@@ -95,7 +88,7 @@ def _note(desk: SupportDesk, device: Device) -> Response | Answer:
     given, wrong = _reason(requested())
     if wrong:
         return _page("desk_note.html", device, wrong, given=given, longest=LONGEST_REASON)
-    _write_down(desk, device, "note", given.reason)
+    actions.add_note(desk.store, who(staff()), device, given.reason, clock())
     return _done(device, "note")
 
 
@@ -118,8 +111,7 @@ def _rebuild(desk: SupportDesk, device: Device) -> Response | Answer:
         return _page(
             "desk_rebuild.html", device, wrong, given=given, first=first, last=last, today=today, most=MOST_DAYS
         )
-    _write_down(desk, device, "rebuild", given.reason, first=first, last=last)
-    computed = verify.rebuild(desk.store, device, first, last)
+    computed = actions.rebuild(desk.store, who(staff()), device, first, last, given.reason, clock())
     return _done(device, "rebuild" if computed else "nothing")
 
 
@@ -182,19 +174,13 @@ def _exchange(desk: SupportDesk, device: Device) -> Response | Answer:
 
 
 def _change_marks(desk: SupportDesk, device: Device, at: int, kind: str, reason: str) -> str:
-    """Mark an exchange, that there was none, or undo either; what is wrong with that, empty where nothing is."""
-    said = {"undo": "undone", "none": "no exchange"}.get(kind, "exchange")
+    """Mark an exchange, or `none`, or `undo` the mark; return the fault, empty where it is done."""
     try:
         if kind == "undo":
-            actions.check_unmark(desk.store, device, at)
+            actions.unmark_exchange(desk.store, who(staff()), device, at, reason, clock())
         else:
-            actions.check_mark(desk.store, device, at, is_exchange=kind != "none")
-        # Written down before it is done, but not where it is refused: the home reads it.
-        _write_down(desk, device, "exchange", reason, at=periods.iso_local(at, device.timezone), said=said)
-        if kind == "undo":
-            actions.unmark(desk.store, device, at)
-        else:
-            actions.mark(desk.store, device, at, is_exchange=kind != "none")
+            is_exchange = kind != "none"
+            actions.mark_exchange(desk.store, who(staff()), device, at, reason, clock(), is_exchange=is_exchange)
     except ConfigurationError as fault:
         return str(fault)
     return ""
@@ -226,12 +212,9 @@ def _bundle(desk: SupportDesk, device: Device) -> Response:
     given, wrong = _reason(requested())
     if wrong:
         return _page("desk_bundle.html", device, wrong, given=given)
-    _write_down(desk, device, "export", given.reason)
-    now = desk.data.now()
-    known = diagnose(desk.store, device, now)
-    signals = device_status.signal_hours(desk.store, device.device_id, now - device_status.KEPT_DAYS * DAY_S, now)
-    answer = make_response(bundle.bundle(known, signals))
-    answer.mimetype = "application/json"
-    answer.headers["Content-Disposition"] = f'attachment; filename="{bundle.file_name(known)}"'
+    now = clock()
+    answer = make_response(actions.export_bundle(desk.store, who(staff()), device, given.reason, now))
+    answer.mimetype = "application/zip"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(device, now)}"'
     answer.headers["Cache-Control"] = "no-store, private"
     return answer

@@ -9,7 +9,7 @@ from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake import device_status
 from aggregator.store.port import Store
-from aggregator.support import audit, fleet
+from aggregator.support import actions, audit, fleet
 from aggregator.support.diagnostics import diagnose
 from dashboard.accounts import access
 from dashboard.accounts.users import User
@@ -153,7 +153,7 @@ def _look_up(desk: SupportDesk, device_id: str) -> Response | Answer:
     given = answered(request.form)
     if given.fault:
         return _reason_form(device, given, 422)
-    audit.look_up(desk.store, who(user), device_id, given.reason, clock())
+    actions.look_up(desk.store, who(user), device_id, given.reason, clock())
     return redirect(device_url(device_id), 303)
 
 
@@ -191,7 +191,7 @@ def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
         zone_said=support_words.zone_said(now, zone, lang),
         reason=support_words.reason_label(mine.reason, lang) if mine else "",
         until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
-        history=[audit_view.row(entry, clock(), zone, lang) for entry in entries],
+        history=[audit_view.row(entry, clock(), zone, zone, lang) for entry in entries],
         history_size=HISTORY,
         chart=View("household", device.device_id).to_url(),
         done=request.args.get("done", ""),
