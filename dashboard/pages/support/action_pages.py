@@ -5,6 +5,7 @@ Each form says what will happen and asks why.
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, make_response, redirect, request
@@ -32,32 +33,27 @@ STILL_TO_COME = text("This day is still to come.")
 NOT_A_TIME = text("Write the day and the time, like 2026-11-17 14:02.")
 CANNOT = text("This cannot be done: {fault}")
 Faults = dict[str, str]  # control -> what is wrong with it
+FormView = Callable[[SupportDesk, Device], Answer]
 
 
 def add_routes(page: Blueprint, desk: SupportDesk) -> None:
     """Add the addresses to the desk's."""
-
-    def route(
-        name: str,
-        show: Callable[[SupportDesk, Device], Response],
-        act: Callable[[SupportDesk, Device], Response | Answer],
-    ) -> None:
-        def shown(device_id: str) -> Response | Answer:
-            device = desk.device(device_id)
-            return show(desk, device) if device else redirect(device_url(device_id), 303)
-
-        def acted(device_id: str) -> Response | Answer:
-            device = desk.device(device_id)
-            return act(desk, device) if device else redirect(device_url(device_id), 303)
-
+    views: dict[str, tuple[FormView, FormView]] = {
+        "note": (_note_form, _note),
+        "rebuild": (_rebuild_form, _rebuild),
+        "exchange": (_exchange_form, _exchange),
+        "bundle": (_bundle_form, _bundle),
+    }
+    for name, (form, act) in views.items():
         address = f"/desk/device/<device_id>/{name}"
-        page.add_url_rule(address, name, shown, methods=["GET"])
-        page.add_url_rule(address, f"{name}-done", acted, methods=["POST"])
+        page.add_url_rule(address, name, partial(_answer, desk, form), methods=["GET"])
+        page.add_url_rule(address, f"{name}-done", partial(_answer, desk, act), methods=["POST"])
 
-    route("note", _note_form, _note)
-    route("rebuild", _rebuild_form, _rebuild)
-    route("exchange", _exchange_form, _exchange)
-    route("bundle", _bundle_form, _bundle)
+
+def _answer(desk: SupportDesk, view: FormView, device_id: str) -> Answer:
+    """A view of a device; the question why to whoever has not looked it up."""
+    device = desk.device(device_id)
+    return view(desk, device) if device else redirect(device_url(device_id), 303)
 
 
 def _done(device: Device, what: str) -> Answer:
@@ -80,14 +76,14 @@ def _reason(lang: Language) -> tuple[Answered, Faults]:
 # a note
 
 
-def _note_form(_: SupportDesk, device: Device) -> Response:
-    return _page("desk_note.html", device, longest=LONGEST_REASON)
+def _note_form(_: SupportDesk, device: Device, wrong: Faults | None = None, **context: object) -> Response:
+    return _page("desk_note.html", device, wrong, longest=LONGEST_REASON, **context)
 
 
-def _note(desk: SupportDesk, device: Device) -> Response | Answer:
+def _note(desk: SupportDesk, device: Device) -> Answer:
     given, wrong = _reason(requested())
     if wrong:
-        return _page("desk_note.html", device, wrong, given=given, longest=LONGEST_REASON)
+        return _note_form(desk, device, wrong, given=given)
     actions.add_note(desk.store, who(staff()), device, given.reason, clock())
     return _done(device, "note")
 
@@ -96,23 +92,26 @@ def _note(desk: SupportDesk, device: Device) -> Response | Answer:
 
 
 def _rebuild_form(desk: SupportDesk, device: Device) -> Response:
-    today = periods.day_of(desk.data.now(), device.timezone)
+    today = _today(desk, device)
     first = day_of_text(request.args.get("first", "")) or today
     last = day_of_text(request.args.get("last", "")) or first
     return _page("desk_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
 
 
-def _rebuild(desk: SupportDesk, device: Device) -> Response | Answer:
-    lang, today = requested(), periods.day_of(desk.data.now(), device.timezone)
+def _rebuild(desk: SupportDesk, device: Device) -> Answer:
+    lang, today = requested(), _today(desk, device)
     given, wrong = _reason(lang)
     first, last = request.form.get("first", "")[:10], request.form.get("last", "")[:10]
     wrong |= days_faults(first, last, today, lang)
     if wrong:
-        return _page(
-            "desk_rebuild.html", device, wrong, given=given, first=first, last=last, today=today, most=MOST_DAYS
-        )
+        days = {"first": first, "last": last, "today": today}
+        return _page("desk_rebuild.html", device, wrong, given=given, most=MOST_DAYS, **days)
     computed = actions.rebuild(desk.store, who(staff()), device, first, last, given.reason, clock())
     return _done(device, "rebuild" if computed else "nothing")
+
+
+def _today(desk: SupportDesk, device: Device) -> str:
+    return periods.day_of(desk.data.now(), device.timezone)
 
 
 def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
@@ -131,8 +130,8 @@ def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
 
 
 def _exchange_form(desk: SupportDesk, device: Device) -> Response:
-    at = request.args.get("at", "")
-    typed = _typed_time(int(at), device.timezone) if at.isascii() and at.isdigit() and len(at) < 11 else ""
+    at = _seconds(request.args.get("at", ""))
+    typed = "" if at is None else periods.local(at, device.timezone).format("YYYY-MM-DDTHH:mm:ss")
     return _exchange_page(desk, device, {}, typed=typed)
 
 
@@ -155,12 +154,12 @@ def _exchange_page(desk: SupportDesk, device: Device, wrong: Faults, **context: 
     )
 
 
-def _exchange(desk: SupportDesk, device: Device) -> Response | Answer:
+def _exchange(desk: SupportDesk, device: Device) -> Answer:
     lang, form = requested(), request.form
     given, wrong = _reason(lang)
     kind, undone = form.get("kind", "exchange"), form.get("undo", "")
     typed = form.get("time", "")[:25]
-    at = int(undone) if undone.isascii() and undone.isdigit() and len(undone) < 11 else _instant(typed, device.timezone)
+    at = _seconds(undone) if undone else _instant(typed, device.timezone)
     if at is None:
         wrong["time"] = lang.say(NOT_A_TIME)
     elif not undone and at > desk.data.now():
@@ -186,8 +185,9 @@ def _change_marks(desk: SupportDesk, device: Device, at: int, kind: str, reason:
     return ""
 
 
-def _typed_time(at: int, zone: str) -> str:
-    return periods.local(at, zone).format("YYYY-MM-DDTHH:mm:ss")
+def _seconds(text: str) -> int | None:
+    """UTC seconds in an address or a form; None where they are none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
 
 
 def _instant(typed: str, zone: str) -> int | None:
