@@ -77,7 +77,7 @@ def _reason(lang: Language) -> tuple[Answered, Faults]:
 
 
 def _note_form(_: SupportDesk, device: Device, wrong: Faults | None = None, **context: object) -> Response:
-    return _page("desk_note.html", device, wrong, longest=LONGEST_REASON, **context)
+    return _page("support_note.html", device, wrong, longest=LONGEST_REASON, **context)
 
 
 def _note(desk: SupportDesk, device: Device) -> Answer:
@@ -95,7 +95,7 @@ def _rebuild_form(desk: SupportDesk, device: Device) -> Response:
     today = _today(desk, device)
     first = day_of_text(request.args.get("first", "")) or today
     last = day_of_text(request.args.get("last", "")) or first
-    return _page("desk_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
+    return _page("support_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
 
 
 def _rebuild(desk: SupportDesk, device: Device) -> Answer:
@@ -105,7 +105,7 @@ def _rebuild(desk: SupportDesk, device: Device) -> Answer:
     wrong |= days_faults(first, last, today, lang)
     if wrong:
         days = {"first": first, "last": last, "today": today}
-        return _page("desk_rebuild.html", device, wrong, given=given, most=MOST_DAYS, **days)
+        return _page("support_rebuild.html", device, wrong, given=given, most=MOST_DAYS, **days)
     computed = actions.rebuild(desk.store, who(staff()), device, first, last, given.reason, clock())
     return _done(device, "rebuild" if computed else "nothing")
 
@@ -143,7 +143,7 @@ def _exchange_page(desk: SupportDesk, device: Device, wrong: Faults, **context: 
     ]
     context = {"typed": "", "kind": "exchange", **context}
     return _page(
-        "desk_exchange.html",
+        "support_exchange.html",
         device,
         wrong,
         marked=marked[::-1],
@@ -205,13 +205,13 @@ def _instant(typed: str, zone: str) -> int | None:
 
 
 def _bundle_form(_: SupportDesk, device: Device) -> Response:
-    return _page("desk_bundle.html", device)
+    return _page("support_bundle.html", device)
 
 
 def _bundle(desk: SupportDesk, device: Device) -> Response:
     given, wrong = _reason(requested())
     if wrong:
-        return _page("desk_bundle.html", device, wrong, given=given)
+        return _page("support_bundle.html", device, wrong, given=given)
     now = clock()
     answer = make_response(actions.export_bundle(desk.store, who(staff()), device, given.reason, now))
     answer.mimetype = "application/zip"

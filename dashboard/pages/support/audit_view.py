@@ -138,7 +138,7 @@ def _audit(desk: SupportDesk) -> Response:
     shown = found[(page - 1) * PAGE : page * PAGE]
     zones = _zones(desk, shown)
     return render(
-        "desk_audit.html",
+        "support_audit.html",
         typed="",
         rows=[
             row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in shown

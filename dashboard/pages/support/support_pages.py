@@ -93,7 +93,7 @@ def _start(desk: SupportDesk) -> Response:
     typed = request.args.get("q", "")
     summary = fleet.summary(desk.store)
     return render(
-        "desk_start.html",
+        "support_start.html",
         typed=typed,
         hits=_hits(desk, typed, PAGE) if typed.strip() else None,
         most=PAGE,
@@ -116,7 +116,7 @@ def _listed(desk: SupportDesk, group: str) -> Response:
     now = desk.data.now()
     summary = fleet.summary(desk.store)
     return render(
-        "desk_list.html",
+        "support_list.html",
         typed="",
         heading=list_title(group, name, lang),
         hits=[search_result(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
@@ -160,7 +160,7 @@ def _look_up(desk: SupportDesk, device_id: str) -> Response | Answer:
 def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
     """The question that comes before a device."""
     return render(
-        "desk_look_up.html",
+        "support_look_up.html",
         code,
         typed="",
         hit=search_result(device),
@@ -178,7 +178,7 @@ def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
     known, entries = diagnose(desk.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return render(
-        "desk_device.html",
+        "support_device.html",
         typed="",
         device=device,
         hit=search_result(device),
