@@ -24,7 +24,6 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.errors import StoreAway, StoreUnusable
-from aggregator.core.periods import HOUR
 from aggregator.store.port import LAST_KEY, Store
 from aggregator.support.audit_entry import ACTIONS as ACTIONS
 from aggregator.support.audit_entry import FIRST, check_reason, decode, encode, key_of
@@ -83,12 +82,9 @@ def append(
     raise StoreAway(f"others wrote to the audit {TRIES} times meanwhile; try again")
 
 
-def look_up(store: Store, who: Who, device_id: str, reason: str, now: int) -> Entry:
-    """Write down that somebody looks up a device, then let them see it for GRANT_HOURS."""
-    entry = append(store, who, "look-up", device_id, reason, now)
-    until = now + GRANT_HOURS * HOUR
-    store.put_record(_grants(who.user_id), device_id, str(until), expires=until)
-    return entry
+def grant(store: Store, user_id: str, device_id: str, until: int) -> None:
+    """Let somebody see a device until an instant (UTC seconds)."""
+    store.put_record(_grants(user_id), device_id, str(until), expires=until)
 
 
 def granted(store: Store, user_id: str, device_id: str, now: int) -> bool:

@@ -6,7 +6,6 @@ Between two pages other work goes on: it takes a few minutes rather than getting
 | collection | key | body |
 |---|---|---|
 | `fleet` | `summary` | all counts |
-| `fleet/hours` | UTC hour | the same, the last of each hour, for KEPT_DAYS |
 | `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | MOST_LISTED devices |
 """
 
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from aggregator.core.periods import DAY_S, HOUR, day_of, iso_utc
+from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.port import CARRIED, Backlog, Store
 from aggregator.waterfall.pricing import PRICES
@@ -35,7 +34,6 @@ MOST_LISTED = 500  # devices behind a count; the count is of all
 MOST_WAITING = 5000  # dirty keys of a level
 MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
 OTHERS = "others"
-KEPT_DAYS = 35
 
 
 @dataclass(slots=True)
@@ -70,12 +68,6 @@ def summary(store: Store) -> Summary | None:
     """What the last census found; None before the first has ended."""
     body = store.record("fleet", "summary")
     return Summary(**orjson.loads(body)) if body else None
-
-
-def history(store: Store, first: int, last: int) -> list[Summary]:
-    """The last census of each hour from one instant to another (UTC seconds), oldest first."""
-    records = store.records("fleet/hours", _hour(first), _hour(last), limit=KEPT_DAYS * 24)
-    return [Summary(**orjson.loads(record.body)) for record in records]
 
 
 def devices_behind(store: Store, kind: str, name: str) -> list[str]:
@@ -176,13 +168,7 @@ def _keep(
     lists |= {f"firmware/{name}": group.devices for name, group in firmwares.items()}
     lists["refused/today"] = list(refused.devices)[:MOST_LISTED]
     lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
-    body = orjson.dumps(asdict(found)).decode()
     with store.transaction():  # on SQLite one write to the disk
         for key, devices in lists.items():
             store.put_record("fleet/devices", key, orjson.dumps(devices).decode(), expires=now + DAY_S)
-        store.put_record("fleet/hours", _hour(now), body, expires=now + KEPT_DAYS * DAY_S)
-        store.put_record("fleet", "summary", body)
-
-
-def _hour(at: int) -> str:
-    return iso_utc(at)[:13]
+        store.put_record("fleet", "summary", orjson.dumps(asdict(found)).decode())
