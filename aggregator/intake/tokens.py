@@ -17,33 +17,31 @@ from hmac import compare_digest
 
 import orjson
 
-from aggregator.core.errors import StoreAway
 from aggregator.core.readings import is_device_id
+from aggregator.store.collections import TOKENS, update_record
 from aggregator.store.port import Store
 
 OVERLAP_S = 24 * 3600  # a token that has been replaced is good for so long
 LONGEST = 160  # characters
-_SHELF = "tokens"
 _FIRST = "wattfall"
 _MOST = 4  # of a device
-_TRIES = 5
 
 
 def new_token(store: Store, device_id: str, now: int) -> str:
-    """A new token of a device; those before it are good for another OVERLAP_S."""
+    """A new token of a device; those before it are good for another OVERLAP_S. Raises StoreAway."""
     token = f"{_FIRST}.{device_id}.{secrets.token_urlsafe(32)}"
-    for _ in range(_TRIES):
-        was = store.record(_SHELF, device_id)
-        before = [[known, _sooner(until, now + OVERLAP_S)] for known, until in _good(was, now)]
-        body = orjson.dumps([[_hash(token), 0], *before][:_MOST]).decode()
-        if store.put_record(_SHELF, device_id, body, was=was):
-            return token
-    raise StoreAway(f"the tokens of {device_id} are being changed by others; try again")
+
+    def added(body: str | None) -> str:
+        before = [[known, _sooner(until, now + OVERLAP_S)] for known, until in _good(body, now)]
+        return orjson.dumps([[_hash(token), 0], *before][:_MOST]).decode()
+
+    update_record(store, TOKENS.of(), device_id, added)
+    return token
 
 
 def end_tokens(store: Store, device_id: str) -> None:
     """No token of a device is good any more."""
-    store.drop_record(_SHELF, device_id)
+    store.drop_record(TOKENS.of(), device_id)
 
 
 def device_of(store: Store, token: str, now: int) -> str:
@@ -53,7 +51,7 @@ def device_of(store: Store, token: str, now: int) -> str:
     if first != _FIRST or len(token) > LONGEST or not token.isascii() or not is_device_id(device_id):
         return ""
     hashed = _hash(token)
-    is_known = [compare_digest(known, hashed) for known, _ in _good(store.record(_SHELF, device_id), now)]
+    is_known = [compare_digest(known, hashed) for known, _ in _good(store.record(TOKENS.of(), device_id), now)]
     return device_id if any(is_known) else ""
 
 

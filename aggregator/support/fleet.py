@@ -16,6 +16,7 @@ import orjson
 
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
+from aggregator.store.collections import FLEET, FLEET_DEVICES
 from aggregator.store.port import CARRIED, Backlog, Store
 from aggregator.waterfall.pricing import PRICES
 
@@ -66,7 +67,7 @@ class Summary:
 
 def summary(store: Store) -> Summary | None:
     """What the last census found; None before the first has ended."""
-    body = store.record("fleet", "summary")
+    body = store.record(FLEET.of(), "summary")
     return Summary(**orjson.loads(body)) if body else None
 
 
@@ -75,7 +76,7 @@ def devices_behind(store: Store, kind: str, name: str) -> list[str]:
 
     `waterfall` and `waiting` are those with changes that are not in the charts yet, who waits longest first.
     """
-    body = store.record("fleet/devices", f"{kind}/{name}")
+    body = store.record(FLEET_DEVICES.of(), f"{kind}/{name}")
     return list(orjson.loads(body)) if body else []
 
 
@@ -170,5 +171,6 @@ def _keep(
     lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
     with store.transaction():  # on SQLite one write to the disk
         for key, devices in lists.items():
-            store.put_record("fleet/devices", key, orjson.dumps(devices).decode(), expires=now + DAY_S)
-        store.put_record("fleet", "summary", orjson.dumps(asdict(found)).decode())
+            text, expires = orjson.dumps(devices).decode(), FLEET_DEVICES.expires(now)
+            store.put_record(FLEET_DEVICES.of(), key, text, expires=expires)
+        store.put_record(FLEET.of(), "summary", orjson.dumps(asdict(found)).decode())
