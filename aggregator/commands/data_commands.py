@@ -19,7 +19,7 @@ import click
 
 from aggregator.commands import console, process_commands, support_commands, tariff_commands
 from aggregator.commands.aws_commands import costs_command, package_command, tables_group
-from aggregator.commands.console import check_id, known, opened, until_stopped, with_days, with_store
+from aggregator.commands.console import check_id, known, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
@@ -269,21 +269,6 @@ def verify(settings: Settings, device_id: str | None, store_url: str | None) -> 
     sys.exit(1 if found else 0)
 
 
-@click.command("rebuild")
-@click.argument("device_id", metavar="DEVICE")
-@with_days
-@with_store
-@click.pass_obj
-def rebuild_command(
-    settings: Settings, device_id: str, first_day: str | None, last_day: str | None, store_url: str | None
-) -> None:
-    """Compute a device's documents again from its readings; what expired readings have made stays."""
-    store = opened(settings, store_url)
-    count = rebuild(store, known(store, device_id), first_day, last_day)
-    drain(store)
-    click.echo(f"{device_id}: {count} days computed again")
-
-
 COMMANDS = (
     ingest_command,
     *IMPORT_COMMANDS,
@@ -291,7 +276,6 @@ COMMANDS = (
     device,
     *tariff_commands.COMMANDS,
     verify,
-    rebuild_command,
     worker,
     simulate,
     tables_group,

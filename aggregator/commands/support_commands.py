@@ -1,4 +1,4 @@
-"""The commands of the support desk: who looked, what was refused, what is known of a device, the fleet, exchanges."""
+"""The commands of support: audit, refused messages, diagnostics, fleet, rebuild, exchange, bundle."""
 
 import getpass
 import json
@@ -27,9 +27,10 @@ from aggregator.waterfall.worker import drain
 with_json = click.option("--json", "is_json", is_flag=True, help="As JSON.")
 
 
-def with_reason(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option of every command that is written down in the audit."""
-    return click.option("--reason", required=True, help="Why; it is written down, and the home can read it.")(command)
+def with_reason(default: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option of every command that writes an audit entry; required where it has no default."""
+    given: dict[str, Any] = {"default": default, "show_default": True} if default else {"required": True}
+    return click.option("--reason", help="Why; it is written down, and the home can read it.", **given)
 
 
 def operator() -> Who:
@@ -126,12 +127,34 @@ def fleet_command(settings: Settings, is_json: bool, store_url: str | None) -> N
     click.echo(json.dumps(plain(found)) if is_json else console.fleet_table(found))
 
 
+@click.command("rebuild")
+@click.argument("device_id", metavar="DEVICE")
+@with_days
+@with_reason("rebuild from the command line")
+@with_store
+@click.pass_obj
+def rebuild_command(
+    settings: Settings,
+    device_id: str,
+    first_day: str | None,
+    last_day: str | None,
+    reason: str,
+    store_url: str | None,
+) -> None:
+    """Compute a device's documents again from its readings; what expired readings have made stays."""
+    store = opened(settings, store_url)
+    device = known(store, device_id)
+    count = actions.rebuild(store, operator(), device, first_day, last_day, reason, int(time.time()))
+    drain(store)
+    click.echo(f"{device_id}: {count} days computed again")
+
+
 @click.command("exchange")
 @click.argument("device_id", metavar="DEVICE")
 @click.argument("at", metavar="INSTANT")
 @click.option("--not", "is_not", is_flag=True, help="The meter was not exchanged then, though it looks so.")
 @click.option("--undo", "is_undo", is_flag=True, help="Take back what was said about this instant.")
-@with_reason
+@with_reason()
 @with_store
 @click.pass_obj
 def exchange_command(
@@ -162,7 +185,7 @@ def _instant(text: str, now: int) -> int:
 @click.command("bundle")
 @click.argument("device_id", metavar="DEVICE")
 @click.argument("target", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@with_reason
+@with_reason()
 @with_store
 @click.pass_obj
 def bundle_command(settings: Settings, device_id: str, target: Path | None, reason: str, store_url: str | None) -> None:
@@ -178,4 +201,12 @@ def bundle_command(settings: Settings, device_id: str, target: Path | None, reas
     click.echo(f"{path}: {len(content)} bytes")
 
 
-COMMANDS = (audit_command, refused_command, inspect_command, fleet_command, exchange_command, bundle_command)
+COMMANDS = (
+    audit_command,
+    refused_command,
+    inspect_command,
+    fleet_command,
+    rebuild_command,
+    exchange_command,
+    bundle_command,
+)

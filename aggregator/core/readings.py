@@ -110,7 +110,7 @@ def parse(message: object, now: int) -> Reading:
 
 def check_device_id(value: object) -> str:
     """`value` if it can name a device (and stand in a URL and a file name). Raises Refused."""
-    if type(value) is not str or len(value) > 64 or not _is_device_id(value):
+    if type(value) is not str or not is_device_id(value):
         raise Refused("bad_device_id", f"device_id is {shown(value)}")
     return value
 
@@ -126,9 +126,14 @@ def check_owner(owner: str, device_id: str) -> None:
         raise Refused("bad_device_id", f"a reading of {device_id} was sent by {owner[:64]!r}")
 
 
+def is_device_id(text: str) -> bool:
+    """Whether a text can name a device."""
+    return len(text) <= 64 and _has_id_letters(text)
+
+
 @lru_cache(maxsize=65536)
-def _is_device_id(value: str) -> bool:
-    return _DEVICE_ID.fullmatch(value) is not None
+def _has_id_letters(text: str) -> bool:
+    return _DEVICE_ID.fullmatch(text) is not None
 
 
 def check_instant(text: object, now: int) -> int:

@@ -163,22 +163,24 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
 
 def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tuple[int, bool] | None:
     """What to look at next after a strange step, and whether a new segment starts there; None while undecided."""
-    ats = points.ats
-    end = max(bisect_right(ats, ats[strange] + DECIDE_S), strange + 1 + DECIDE_READINGS)
-    following = range(strange + 1, min(end, len(ats)))
-    for position in following:
+    ats, meters = points.ats, points.meters
+    end = min(max(bisect_right(ats, ats[strange] + DECIDE_S), strange + 1 + DECIDE_READINGS), len(ats))
+    for position in range(strange + 1, end):
         if _follows(points, good, position, max_power_w):
             return position, False
-    if is_made(points.meters[good]) or is_made(points.meters[strange]):
+    if is_made(meters[good]) or is_made(meters[strange]):
         return strange, True
-    is_known = strange + DECIDE_READINGS < len(ats) and ats[-1] >= ats[strange] + DECIDE_S
+    made = next((position for position in range(strange + 1, end) if is_made(meters[position])), None)
+    last = end if made is None else made  # the register of an import says nothing of the meter before it
+    beyond = len(ats) if made is None else made
+    is_known = strange + DECIDE_READINGS < beyond and ats[beyond - 1] >= ats[strange] + DECIDE_S
     if is_known or _is_other_meter(points, good, strange):
         goes_on = all(
             _follows(points, position - 1, position, max_power_w) or _overridden(points, position - 1, position)
-            for position in following
+            for position in range(strange + 1, last)
         )
         return (strange, True) if goes_on else (strange + 1, False)
-    return None
+    return None if made is None else (made, True)
 
 
 def _is_other_meter(points: Register, one: int, other: int) -> bool:

@@ -31,6 +31,7 @@ from aggregator.demo.simulator import FITTED, TICK_S, arrivals, history, is_cut_
 from aggregator.intake.device_status import KEPT_DAYS, keep
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.intake.refusals import MESSAGE_DAYS
+from aggregator.store.collections import MARKS
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
@@ -177,7 +178,7 @@ def faults(household: Household, since: int, until: int) -> Iterator[tuple[int, 
 RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
 BATCH = 20_000  # readings
 _LAST = PREFIX + "~"  # after every id that begins so
-_MARK = ("store", "demo")
+_MARK = "demo"
 
 
 def check_is_demo(store: Store, homes: Sequence[Household]) -> None:
@@ -192,12 +193,12 @@ def check_is_demo(store: Store, homes: Sequence[Household]) -> None:
 
 def mark_as_demo(store: Store) -> None:
     """Note that a store was made for the demo, so that its visitors need no password."""
-    store.put_record(*_MARK, "{}")
+    store.put_record(MARKS.of(), _MARK, "{}")
 
 
 def is_demo(store: Store) -> bool:
     """Whether a store was made for the demo, and holds no device but the simulator's."""
-    if store.record(*_MARK) is None:
+    if store.record(MARKS.of(), _MARK) is None:
         return False
     first, rest = store.devices(limit=1), store.devices(after=_LAST, limit=1)
     return not rest and all(device.device_id.startswith(PREFIX) for device in first)

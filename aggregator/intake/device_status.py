@@ -26,21 +26,21 @@ Which devices somebody is looking at, so that those that send half hours show th
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
-from zlib import crc32
 
 import orjson
 
-from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of
+from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.core.status import Counters, Status
+from aggregator.store.collections import EDGES, SIGNAL, STATUS, WATCHED, update_record
+from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
 from aggregator.store.port import Store
 
-KEPT_DAYS = RECORD_DAYS
-SHARDS = 64  # of the last statuses: one partition would be too hot for a fleet
+SHARDS = STATUS.shards  # of the last statuses: one partition would be too hot for a fleet
 STEP_S = 60  # the last status is replaced by one that is newer by so much, or says something else
 _FIRMWARES = 12  # of a device, the last ones
-_TRIES = 5
 _SAID = slice(2, 7)  # of a status, all but its counters, which go on all the time
 
 
@@ -80,13 +80,13 @@ def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
 
 def known_status(store: Store, device_id: str) -> KnownStatus | None:
     """What is known of a device; None where it has said nothing."""
-    body = store.record(_shard(device_id), device_id)
+    body = store.record(STATUS.of(STATUS.shard_of(device_id)), device_id)
     return _known(device_id, body) if body else None
 
 
 def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
     """The hours that have a status from one instant to another (UTC seconds), oldest first."""
-    days = store.records(_signal(device_id), day_of(first, "UTC"), day_of(last, "UTC"))
+    days = store.records(SIGNAL.of(device_id), day_of(first, "UTC"), day_of(last, "UTC"))
     found = [Signal(*row) for record in days for row in orjson.loads(record.body).values()]
     return sorted(one for one in found if first <= one.at <= last)
 
@@ -94,18 +94,16 @@ def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Si
 def of_shard(store: Store, shard: int) -> Iterator[KnownStatus]:
     """What is known of the devices of a shard, 0 to SHARDS - 1; every device is in one."""
     after = ""
-    while page := store.records(f"status/{shard:02d}", after):
+    while page := store.records(STATUS.of(f"{shard:02d}"), after):
         yield from (_known(record.key, record.body) for record in page)
         after = page[-1].key + "\0"
 
 
 def _keep_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
-    for _ in range(_TRIES):
-        was = store.record(_shard(device_id), device_id)
-        stored = _known(device_id, was) if was else None
-        body = _body(_merged(stored, statuses, now))
-        if body == was or store.put_record(_shard(device_id), device_id, body, was=was):
-            return
+    def merged(body: str | None) -> str:
+        return _body(_merged(_known(device_id, body) if body else None, statuses, now))
+
+    update_record(store, STATUS.of(STATUS.shard_of(device_id)), device_id, merged, may_be_lost=True)
 
 
 def _merged(stored: KnownStatus | None, statuses: list[Status], now: int) -> KnownStatus:
@@ -136,17 +134,18 @@ def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
         if (status.rssi_dbm, status.lqi, status.joined) != (None, None, None):
             days.setdefault(day_of(status.at, "UTC"), []).append(status)
     for day, own in days.items():
-        for _ in range(_TRIES):
-            was = store.record(_signal(device_id), day)
-            hours = orjson.loads(was) if was else {}
-            for status in reversed(own):
-                hour = f"{status.at % DAY_S // HOUR:02d}"
-                if hour not in hours or status.at < hours[hour][0]:
-                    hours[hour] = [status.at, status.rssi_dbm, status.lqi, status.joined]
-            body = orjson.dumps(hours, option=orjson.OPT_SORT_KEYS).decode()
-            expires = own[-1].at + (KEPT_DAYS + 1) * DAY_S
-            if body == was or store.put_record(_signal(device_id), day, body, was=was, expires=expires):
-                break
+        change, expires = partial(_with_hours, statuses=own), SIGNAL.expires(own[-1].at)
+        update_record(store, SIGNAL.of(device_id), day, change, expires=expires, may_be_lost=True)
+
+
+def _with_hours(body: str | None, statuses: list[Status]) -> str:
+    """A day's hours with the first status of each, after statuses in order of time."""
+    hours = orjson.loads(body) if body else {}
+    for status in reversed(statuses):
+        hour = f"{status.at % DAY_S // HOUR:02d}"
+        if hour not in hours or status.at < hours[hour][0]:
+            hours[hour] = [status.at, status.rssi_dbm, status.lqi, status.joined]
+    return orjson.dumps(hours, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _known(device_id: str, body: str) -> KnownStatus:
@@ -163,34 +162,25 @@ def _body(known: KnownStatus) -> str:
     return orjson.dumps([said, known.received_at, firmwares]).decode()
 
 
-def _shard(device_id: str) -> str:
-    return f"status/{crc32(device_id.encode()) % SHARDS:02d}"
-
-
-def _signal(device_id: str) -> str:
-    return f"signal/{device_id}"
-
-
 # live viewers
 
-LOOK_S = 60  # a look is known for so long; a page that stays open looks again
-EDGE_S = 7 * DAY_S
+LOOK_S = WATCHED.lifetime_s  # a look is known for so long; a page that stays open looks again
 
 
 def note_edge(store: Store, device_id: str, now: int) -> None:
     """Note that a device sends half hours; written once, while it is known still."""
-    if store.record("edges", device_id) is None:
-        store.put_record("edges", device_id, "{}", expires=now + EDGE_S)
+    if store.record(EDGES.of(), device_id) is None:
+        store.put_record(EDGES.of(), device_id, "{}", expires=EDGES.expires(now))
 
 
 def note_look(store: Store, device_id: str, now: int) -> bool:
     """Note that somebody is looking at a device; False, and nothing is kept, for one that sends its power anyway."""
-    if store.record("edges", device_id) is None:
+    if store.record(EDGES.of(), device_id) is None:
         return False
-    store.put_record("watched", device_id, "{}", expires=now + LOOK_S)
+    store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now))
     return True
 
 
 def is_watched(store: Store, device_id: str) -> bool:
     """Whether somebody is looking at a device."""
-    return store.record("watched", device_id) is not None
+    return store.record(WATCHED.of(), device_id) is not None

@@ -20,13 +20,14 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
-from zlib import crc32
+from typing import NamedTuple
 
 import orjson
 
 from aggregator.core.errors import Refused
-from aggregator.core.periods import DAY_S, RECORD_DAYS, day_of
+from aggregator.core.periods import day_of
+from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
+from aggregator.store.collections import REFUSED, REFUSED_DAYS, REFUSED_MESSAGES, REFUSED_STATE, update_record
 from aggregator.store.port import Store
 
 UNKNOWN = "-"  # stands for a device that cannot be told, or is not registered
@@ -34,12 +35,9 @@ LONGEST = 2048  # bytes of a payload that are kept
 KEPT = 20  # messages of a device
 PAUSE_S = 60
 ALL_A_DAY = 20_000  # messages of all devices
-SHARDS = 16  # of what is counted over all devices, so that writers seldom meet
-KEPT_DAYS = RECORD_DAYS
-MESSAGE_DAYS = 7
+MESSAGE_DAYS = REFUSED_MESSAGES.days
 _A_BATCH = 5  # messages of a device, of those that come in together
 _DEVICES = 500  # in a batch, and in a day's list over all shards; the others are only counted
-_TRIES = 5
 _NAMED = re.compile(rb'"device_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:~-]{0,63})"')
 
 
@@ -120,13 +118,15 @@ def keep_refusals(store: Store, batch: Batch, now: int) -> None:
             for owner in owners:
                 kept += _keep_messages(store, owner, samples[owner][-_A_BATCH:], now) if kept < room else 0
             change = partial(_added, counts={owner: counts[owner] for owner in owners}, fresh=fresh, kept=kept)
-            _change(store, _all(day_of(now, "UTC")), shard, now + KEPT_DAYS * DAY_S, change)
+            day, expires = REFUSED_DAYS.of(day_of(now, "UTC")), REFUSED_DAYS.expires(now)
+            update_record(store, day, shard, change, expires=expires, may_be_lost=True)
 
 
 def refused(store: Store, device_id: str) -> Refusals:
     """What was refused of a device in the last KEPT_DAYS (of what came without a known device for UNKNOWN)."""
-    days = store.records(_collection(device_id), newest_first=True, limit=KEPT_DAYS + 1)
-    messages = [Message(*orjson.loads(record.body)) for record in store.records(_messages(device_id), limit=KEPT)]
+    days = store.records(REFUSED.of(device_id), newest_first=True, limit=KEPT_DAYS + 1)
+    records = store.records(REFUSED_MESSAGES.of(device_id), limit=KEPT)
+    messages = [Message(*orjson.loads(record.body)) for record in records]
     newest = sorted(messages, key=lambda message: (message.at, message.number), reverse=True)
     return Refusals({record.key: orjson.loads(record.body) for record in days}, newest)
 
@@ -157,7 +157,8 @@ def matching(found: Refusals, reasons: Collection[str], text: str, first_day: st
 
 def refused_on(store: Store, day: str) -> Total:
     """What was refused of all devices on a UTC day."""
-    shards = [orjson.loads(record.body) for record in store.records(_all(day), limit=SHARDS)]
+    records = store.records(REFUSED_DAYS.of(day), limit=REFUSED_DAYS.shards)
+    shards = [orjson.loads(record.body) for record in records]
     reasons, devices = Counter[str](), Counter[str]()
     for shard in shards:
         reasons.update(shard["reasons"])
@@ -168,77 +169,55 @@ def refused_on(store: Store, day: str) -> Total:
 def _by_shard(owners: Iterable[str]) -> dict[str, list[str]]:
     shards: dict[str, list[str]] = {}
     for owner in owners:
-        shards.setdefault(f"{crc32(owner.encode()) % SHARDS:02d}", []).append(owner)
+        shards.setdefault(REFUSED_DAYS.shard_of(owner), []).append(owner)
     return shards
 
 
 def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bool:
     """Add to a device's counts of the day; True when they are its first."""
-    before: list[Any] = []
 
-    def add(stored: dict[str, int]) -> dict[str, int]:
-        before[:] = stored
-        return dict(Counter(stored) + Counter(reasons))
+    def add(body: str | None) -> str:
+        return orjson.dumps(Counter(orjson.loads(body or "{}")) + Counter(reasons)).decode()
 
-    _change(store, _collection(owner), day_of(now, "UTC"), now + KEPT_DAYS * DAY_S, add)
-    return not before
+    day, expires = day_of(now, "UTC"), REFUSED.expires(now)
+    return update_record(store, REFUSED.of(owner), day, add, expires=expires, may_be_lost=True).was is None
 
 
 def _room(store: Store, shard: str, now: int) -> int:
     """How many more messages of a shard's devices may be kept today."""
-    body = store.record(_all(day_of(now, "UTC")), shard)
-    return int(ALL_A_DAY // SHARDS - (orjson.loads(body)["kept"] if body else 0))
+    body = store.record(REFUSED_DAYS.of(day_of(now, "UTC")), shard)
+    return int(ALL_A_DAY // REFUSED_DAYS.shards - (orjson.loads(body)["kept"] if body else 0))
 
 
-def _added(stored: dict[str, Any], counts: Mapping[str, Counter[str]], fresh: int, kept: int) -> dict[str, Any]:
+def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, kept: int) -> str:
+    stored = orjson.loads(body or "{}")
     reasons, devices = Counter(stored.get("reasons", {})), Counter(stored.get("devices", {}))
     for owner, own in counts.items():
         reasons.update(own)
-        if owner in devices or len(devices) < _DEVICES // SHARDS:
+        if owner in devices or len(devices) < _DEVICES // REFUSED_DAYS.shards:
             devices[owner] += own.total()
-    return {
+    added = {
         "reasons": reasons,
         "devices": devices,
         "device_count": stored.get("device_count", 0) + fresh,
         "kept": stored.get("kept", 0) + kept,
     }
+    return orjson.dumps(added).decode()
 
 
 def _keep_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
     """Put a device's messages in its ring, as many as it may keep now; how many that were."""
-    body = store.record("refused", owner)
+    body = store.record(REFUSED_STATE.of(), owner)
     number, at, day, today = orjson.loads(body) if body else (0, 0, "", 0)
     today, before = today if day == day_of(now, "UTC") else 0, number
     for came_in, why, payload in samples:
         if today >= KEPT and came_in < at + PAUSE_S:
             continue
         placed = Message(number, came_in, why.reason, why.detail, payload.decode(errors="backslashreplace"))
-        expires = now + MESSAGE_DAYS * DAY_S
-        store.put_record(_messages(owner), f"{number % KEPT:02d}", orjson.dumps([*placed]).decode(), expires=expires)
+        place, expires = f"{number % KEPT:02d}", REFUSED_MESSAGES.expires(now)
+        store.put_record(REFUSED_MESSAGES.of(owner), place, orjson.dumps([*placed]).decode(), expires=expires)
         number, at, today = number + 1, came_in, today + 1
     state = orjson.dumps([number, at, day_of(now, "UTC"), today]).decode()
     if number > before:
-        store.put_record("refused", owner, state, expires=now + KEPT_DAYS * DAY_S)
+        store.put_record(REFUSED_STATE.of(), owner, state, expires=REFUSED_STATE.expires(now))
     return int(number - before)
-
-
-def _change(store: Store, collection: str, key: str, expires: int, change: Any) -> Any:  # noqa: ANN401 - JSON
-    """Replace a record by what `change` makes of it; what others keep changing meanwhile is given up, and None."""
-    for _ in range(_TRIES):
-        was = store.record(collection, key)
-        made = change(orjson.loads(was) if was else {})
-        if store.put_record(collection, key, orjson.dumps(made).decode(), was=was, expires=expires):
-            return made
-    return None
-
-
-def _collection(device_id: str) -> str:
-    return f"refused/{device_id}"
-
-
-def _messages(device_id: str) -> str:
-    return f"refused/{device_id}/messages"
-
-
-def _all(day: str) -> str:
-    return f"refused/days/{day}"

@@ -17,50 +17,48 @@ from hmac import compare_digest
 
 import orjson
 
-from aggregator.core.errors import Refused, StoreAway
-from aggregator.core.readings import check_device_id
+from aggregator.core.readings import is_device_id
+from aggregator.store.collections import TOKENS, update_record
 from aggregator.store.port import Store
 
 OVERLAP_S = 24 * 3600  # a token that has been replaced is good for so long
 LONGEST = 160  # characters
-_SHELF = "tokens"
 _FIRST = "wattfall"
 _MOST = 4  # of a device
-_TRIES = 5
 
 
 def new_token(store: Store, device_id: str, now: int) -> str:
-    """A new token of a device; those before it are good for another OVERLAP_S."""
+    """A new token of a device; those before it are good for another OVERLAP_S. Raises StoreAway."""
     token = f"{_FIRST}.{device_id}.{secrets.token_urlsafe(32)}"
-    for _ in range(_TRIES):
-        was = store.record(_SHELF, device_id)
-        before = [[known, _sooner(until, now + OVERLAP_S)] for known, until in _good(was, now)]
-        body = orjson.dumps([[_hash(token), 0], *before][:_MOST]).decode()
-        if store.put_record(_SHELF, device_id, body, was=was):
-            return token
-    raise StoreAway(f"the tokens of {device_id} are being changed by others; try again")
+
+    def added(body: str | None) -> str:
+        before = [[known, _sooner(until, now + OVERLAP_S)] for known, until in _good(body, now)]
+        return orjson.dumps([[_hash(token), 0], *before][:_MOST]).decode()
+
+    update_record(store, TOKENS.of(), device_id, added)
+    return token
 
 
 def end_tokens(store: Store, device_id: str) -> None:
     """No token of a device is good any more."""
-    store.drop_record(_SHELF, device_id)
+    store.drop_record(TOKENS.of(), device_id)
 
 
 def device_of(store: Store, token: str, now: int) -> str:
     """The device of a token; empty where it is none, or not good any more."""
     first, _, rest = token.partition(".")
     device_id = rest.rpartition(".")[0]
-    if first != _FIRST or len(token) > LONGEST or not token.isascii() or not _is_device_id(device_id):
+    if first != _FIRST or len(token) > LONGEST or not token.isascii() or not is_device_id(device_id):
         return ""
     hashed = _hash(token)
-    is_known = [compare_digest(known, hashed) for known, _ in _good(store.record(_SHELF, device_id), now)]
+    is_known = [compare_digest(known, hashed) for known, _ in _good(store.record(TOKENS.of(), device_id), now)]
     return device_id if any(is_known) else ""
 
 
 def named_device(token: str) -> str:
     """The device that a token names, good or not; empty where it is none."""
     device_id = token.partition(".")[2].rpartition(".")[0]
-    return device_id if token.startswith(f"{_FIRST}.") and _is_device_id(device_id) else ""
+    return device_id if token.startswith(f"{_FIRST}.") and is_device_id(device_id) else ""
 
 
 def _good(body: str | None, now: int) -> list[tuple[str, int]]:
@@ -73,13 +71,6 @@ def _sooner(until: int, at: int) -> int:
 
 def _hash(token: str) -> str:
     return sha256(token.encode()).hexdigest()
-
-
-def _is_device_id(text: str) -> bool:
-    try:
-        return bool(check_device_id(text))
-    except Refused:
-        return False
 
 
 # limits

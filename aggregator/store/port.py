@@ -253,14 +253,6 @@ def all_devices(store: Store) -> Iterator[Device]:
         after = page[-1].device_id
 
 
-def all_lives(store: Store) -> Iterator[Live]:
-    """Every live state of a store, once, a page at a time."""
-    after = ""
-    while page := store.lives(after):
-        yield from page
-        after = page[-1].device_id
-
-
 MAX_SHELF, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8; as much as DynamoDB takes, and less
 INDEX = "find "  # collections that begin so are the search's own
 

@@ -1,10 +1,15 @@
-"""Mark the exchange of a meter by hand, or say that there was none; what that changes is computed again.
+"""The actions of staff on a device: look, note, rebuild, mark an exchange, take the diagnostic bundle.
 
-What the staff can do to a device. Each is written down in the audit first, with the reason, and only then done.
+Each action writes an audit entry with its reason first, and acts then. A refused action writes none, because the
+household reads the entries. The web and the command line call these functions; nothing else acts for staff.
 
-What is refused is not written down: the home would read of something that nobody did.
+| action | details of its entry |
+|---|---|
+| `look-up`, `note`, `export` | none; the reason of a note is its text |
+| `rebuild` | `from`, `to`: local days, each only where it was given |
+| `exchange` | `at`: ISO instant in UTC; `is`: EXCHANGED, NOT_EXCHANGED or TAKEN_BACK |
 
-Nothing here asks whether somebody may: that is for whoever calls. Nor is the waterfall drained: a worker does that.
+The caller checks who may act. The waterfall is not drained here; a worker does that.
 """
 
 from dataclasses import replace
@@ -12,7 +17,7 @@ from functools import partial
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import HALF_HOUR, Window, block_start, iso_utc
+from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
 from aggregator.core.registers import (
     CHANNELS,
     ExchangeOverride,
@@ -22,50 +27,92 @@ from aggregator.core.registers import (
     register_of,
 )
 from aggregator.store.port import Store
-from aggregator.support.audit import Who, append
+from aggregator.support.audit import GRANT_HOURS, Entry, Who, append, grant
 from aggregator.support.bundle import bundle, zipped
-from aggregator.support.notes import Note, check_note, put_note
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
 from aggregator.waterfall.recompute_window import RecomputeWindow
 
-MOST = 20  # exchange_overrides of a device
+EXCHANGED, NOT_EXCHANGED, TAKEN_BACK = "exchanged", "not exchanged", "taken back"
+MOST = 20  # marked instants of a device
 _NEAR = 8  # blocks with data on each side of a mark
 
 
-def mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Device:
-    """Say that the meter was exchanged at `at` (UTC seconds), or that it was not; drain the waterfall after it.
+def look_up(store: Store, who: Who, device_id: str, reason: str, now: int) -> Entry:
+    """Let somebody see a device for GRANT_HOURS. Raises ConfigurationError without a reason."""
+    entry = append(store, who, "look-up", device_id, reason, now)
+    grant(store, who.user_id, device_id, now + GRANT_HOURS * HOUR)
+    return entry
 
-    Saying it again changes nothing. Raises ConfigurationError where the readings of that time have expired, where a
-    register went down, which no meter's does by itself, or where there are too many exchange_overrides.
+
+def add_note(store: Store, who: Who, device: Device, text: str, now: int) -> Entry:
+    """Add a note to a device's audit. Raises ConfigurationError for a text that is no reason."""
+    return append(store, who, "note", device.device_id, text, now)
+
+
+def rebuild(
+    store: Store, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
+) -> int:
+    """Compute local days of a device again, both included, None for no bound; returns how many.
+
+    Raises ConfigurationError without a reason.
     """
-    return _put(store, device, check_mark(store, device, at, is_exchange=is_exchange), at)
+    days = {"from": first_day, "to": last_day}
+    append(store, who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
+    return verify.rebuild(store, device, first_day, last_day)
 
 
-def unmark(store: Store, device: Device, at: int) -> Device:
-    """Take back what was said about `at`; the readings decide again. Raises ConfigurationError where nothing was."""
-    return _put(store, device, check_unmark(store, device, at), at)
+def mark_exchange(
+    store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
+) -> Device:
+    """Say that the meter was exchanged at `at` (UTC seconds), or that it was not.
+
+    Saying it again changes no document. Raises ConfigurationError where the readings of that time have expired, where
+    a register that went down is said to have run on, or where MOST instants are marked.
+    """
+    overrides = _marked(store, device, at, is_exchange=is_exchange)
+    _append_exchange(store, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
+    return _put(store, device, overrides, at)
 
 
-def check_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
-    """What `mark` would leave marked. Raises ConfigurationError as it does, so that nothing refused is written down."""
-    exchange_overrides = parse_overrides(device.exchange_overrides)
+def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
+    """Take back the mark at `at` (UTC seconds); the readings decide again.
+
+    Raises ConfigurationError where nothing is marked, or where the readings of that time have expired.
+    """
+    overrides = _unmarked(store, device, at)
+    _append_exchange(store, who, device, at, reason, now, TAKEN_BACK)
+    return _put(store, device, overrides, at)
+
+
+def export_bundle(store: Store, who: Who, device: Device, reason: str, now: int) -> bytes:
+    """Return the diagnostic bundle of a device as a ZIP file. Raises ConfigurationError without a reason."""
+    append(store, who, "export", device.device_id, reason, now)
+    return zipped(bundle(store, device, now), now)
+
+
+# exchanges
+
+
+def _append_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int, said: str) -> None:
+    append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": said})
+
+
+def _marked(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
     if not is_exchange:
         _check_runs_on(store, device, at)
-    changed = (*(one for one in exchange_overrides if one.at != at), ExchangeOverride(at, is_exchange))
+    others = (one for one in parse_overrides(device.exchange_overrides) if one.at != at)
+    changed = (*others, ExchangeOverride(at, is_exchange))
     if len(changed) > MOST:
-        raise ConfigurationError(
-            f"{device.device_id} has {MOST} exchange_overrides of exchanges already; take one away first"
-        )
+        raise ConfigurationError(f"{device.device_id} has {MOST} marked instants already; take one back first")
     _check_is_kept(store, device, at)
     return changed
 
 
-def check_unmark(store: Store, device: Device, at: int) -> ExchangeOverrides:
-    """What `unmark` would leave marked. Raises ConfigurationError as it does."""
-    exchange_overrides = parse_overrides(device.exchange_overrides)
-    left = tuple(one for one in exchange_overrides if one.at != at)
-    if len(left) == len(exchange_overrides):
+def _unmarked(store: Store, device: Device, at: int) -> ExchangeOverrides:
+    overrides = parse_overrides(device.exchange_overrides)
+    left = tuple(one for one in overrides if one.at != at)
+    if len(left) == len(overrides):
         raise ConfigurationError(f"nothing is marked at {iso_utc(at)} of {device.device_id}")
     _check_is_kept(store, device, at)
     return left
@@ -111,45 +158,3 @@ def _check_runs_on(store: Store, device: Device, at: int) -> None:
                 f"{channel} went down from {earlier[-1]} to {later[0]} Wh at {iso_utc(at)}: no meter runs backwards,"
                 " so it was exchanged, or what it showed then was wrong"
             )
-
-
-# actions
-
-
-def add_note(store: Store, who: Who, device: Device, text: str, reason: str, now: int) -> Note:
-    """Add a note about a device. Raises ConfigurationError for a text or a reason that cannot be one."""
-    text = check_note(text)
-    entry = append(store, who, "note", device.device_id, reason, now)
-    return put_note(store, device.device_id, entry.key, who, text, entry.at)
-
-
-def rebuild(
-    store: Store, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
-) -> int:
-    """Compute days of a device again, both included; returns how many."""
-    days = {"from": first_day or "", "to": last_day or ""}
-    append(store, who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
-    return verify.rebuild(store, device, first_day, last_day)
-
-
-def mark_exchange(
-    store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
-) -> Device:
-    """Say that the meter was exchanged at `at` (UTC seconds), or that it was not. Raises ConfigurationError."""
-    check_mark(store, device, at, is_exchange=is_exchange)
-    details = {"at": iso_utc(at), "is": "exchanged" if is_exchange else "not exchanged"}
-    append(store, who, "exchange", device.device_id, reason, now, details)
-    return mark(store, device, at, is_exchange=is_exchange)
-
-
-def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
-    """Take back what was said about `at`. Raises ConfigurationError where nothing was."""
-    check_unmark(store, device, at)
-    append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": "taken back"})
-    return unmark(store, device, at)
-
-
-def export_bundle(store: Store, who: Who, device: Device, reason: str, now: int) -> bytes:
-    """The diagnostic bundle of a device as a ZIP file."""
-    append(store, who, "export", device.device_id, reason, now)
-    return zipped(bundle(store, device, now), now)

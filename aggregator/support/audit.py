@@ -25,6 +25,7 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import HOUR
+from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
 from aggregator.store.port import LAST_KEY, Store
 from aggregator.support.audit_entry import ACTIONS as ACTIONS
 from aggregator.support.audit_entry import FIRST, check_reason, decode, encode, key_of
@@ -32,10 +33,10 @@ from aggregator.support.audit_entry import Action as Action
 from aggregator.support.audit_entry import Entry as Entry
 from aggregator.support.audit_entry import Who as Who
 
-GRANT_HOURS = 8  # a look-up lasts a shift
+GRANT_HOURS = AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
 TRIES = 50  # of an entry against others that are written at the same time
 _PAGE = 1000
-_LEDGER, _DAYS, _HEAD = "audit", "audit/days", "audit/head"
+_LEDGER, _DAYS, _HEAD = AUDIT.of(), AUDIT_DAYS.of(), AUDIT_HEAD.of()
 
 
 class Seen(NamedTuple):
@@ -69,6 +70,9 @@ def append(
 ) -> Entry:
     """Write down what somebody does, before it is done; durable on return. Call it outside of rounds.
 
+    The loop is its own, because it compares and sets the next free number: a writer that loses completes the winner's
+    entry and tries the number after it. `update_record` tries the same key again.
+
     Raises ConfigurationError where no reason is given, StoreAway where others leave no turn.
     """
     reason = check_reason(reason)
@@ -83,12 +87,9 @@ def append(
     raise StoreAway(f"others wrote to the audit {TRIES} times meanwhile; try again")
 
 
-def look_up(store: Store, who: Who, device_id: str, reason: str, now: int) -> Entry:
-    """Write down that somebody looks up a device, then let them see it for GRANT_HOURS."""
-    entry = append(store, who, "look-up", device_id, reason, now)
-    until = now + GRANT_HOURS * HOUR
-    store.put_record(_grants(who.user_id), device_id, str(until), expires=until)
-    return entry
+def grant(store: Store, user_id: str, device_id: str, until: int) -> None:
+    """Let somebody see a device until an instant (UTC seconds)."""
+    store.put_record(_grants(user_id), device_id, str(until), expires=until)
 
 
 def granted(store: Store, user_id: str, device_id: str, now: int) -> bool:
@@ -233,12 +234,12 @@ def _copies(entry: Entry) -> list[str]:
 
 
 def _of_device(device_id: str) -> str:
-    return f"audit/device/{device_id}"
+    return AUDIT_OF_DEVICE.of(device_id)
 
 
 def _of_person(person: str) -> str:
-    return f"audit/person/{person.lower()}"
+    return AUDIT_OF_PERSON.of(person.lower())
 
 
 def _grants(user_id: str) -> str:
-    return f"audit/grants/{user_id}"
+    return AUDIT_GRANTS.of(user_id)

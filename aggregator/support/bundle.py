@@ -1,7 +1,7 @@
-"""The diagnostic bundle of one device: what somebody needs to find a fault, and nothing about people.
+"""The diagnostic bundle of one device: a ZIP file for whoever finds its fault.
 
-No household, name, address or postcode, no account, no note and no audit, no other device; the meter point is masked,
-also in what was refused. Instants are UTC seconds, energies Wh.
+It holds nothing about people: no household, name, postcode, e-mail address or account, no audit entry or note. Meter
+points are masked, also in refused messages. It holds nothing of another device.
 """
 
 import io
@@ -25,11 +25,12 @@ from aggregator.store.port import Store
 from aggregator.store.search import masked
 from aggregator.support.diagnostics import STRIP_DAYS, Diagnostics, diagnose
 
-READINGS_S = 2 * DAY_S  # of readings that are in it
+FORMAT = 2  # raised when a file or a field changes its meaning
+READINGS_S = 2 * DAY_S  # length of the readings in it
 _METER_POINT = re.compile(r'("(?:mpan|mprn|mpxn|meter_point)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[0-9]+)', re.IGNORECASE)
-_NOT_EVIDENCE = {"device", "refusals", "known", "last_readings", "backlog"}  # in files of their own, or of others
+_IN_OTHER_FILES = {"device", "refusals", "known"}
 
-Bundle = Mapping[str, object]  # name of a file -> what is in it, as JSON; a list is a line each
+Bundle = Mapping[str, object]  # file name -> its content as JSON; a list becomes one line for each item
 
 
 def bundle(store: Store, device: Device, now: int) -> Bundle:
@@ -40,6 +41,8 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
     readings = store.readings(device.device_id, block_start(now - READINGS_S), FOR_EVER)
     return {
         "about.json": {
+            "format": FORMAT,
+            "units": "instants in UTC seconds, energy in Wh, power in W",
             "device_id": device.device_id,
             "made_at": iso_utc(now),
             "wattfall": version("wattfall"),
@@ -49,9 +52,7 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
         "evidence.json": _evidence(found),
         "status.json": {
             "known": plain(found.known),
-            "hours": [
-                plain(one) for one in device_status.signal_hours(store, device.device_id, now - STRIP_DAYS * DAY_S, now)
-            ],
+            "hours": plain(device_status.signal_hours(store, device.device_id, now - STRIP_DAYS * DAY_S, now)),
         },
         "refused.json": _refused(found.refusals, device),
         "days.jsonl": [as_json(document) for document in documents],
@@ -100,8 +101,7 @@ def _registered(device: Device) -> dict[str, object]:
 
 
 def _evidence(found: Diagnostics) -> dict[str, object]:
-    said = {one.name: plain(getattr(found, one.name)) for one in fields(found) if one.name not in _NOT_EVIDENCE}
-    return said | {"live": plain(found.live)}
+    return {one.name: plain(getattr(found, one.name)) for one in fields(found) if one.name not in _IN_OTHER_FILES}
 
 
 def _refused(found: Refusals, device: Device) -> object:

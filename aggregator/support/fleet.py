@@ -6,7 +6,6 @@ Between two pages other work goes on: it takes a few minutes rather than getting
 | collection | key | body |
 |---|---|---|
 | `fleet` | `summary` | all counts |
-| `fleet/hours` | UTC hour | the same, the last of each hour, for KEPT_DAYS |
 | `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | MOST_LISTED devices |
 """
 
@@ -15,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of, iso_utc
+from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
+from aggregator.store.collections import FLEET, FLEET_DEVICES
 from aggregator.store.port import Backlog, Store, carried
 from aggregator.waterfall.pricing import PRICES
 
@@ -35,7 +35,6 @@ MOST_LISTED = 500  # devices behind a count; the count is of all
 MOST_WAITING = 5000  # dirty keys of a level
 MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
 OTHERS = "others"
-KEPT_DAYS = RECORD_DAYS
 
 
 @dataclass(slots=True)
@@ -68,14 +67,8 @@ class Summary:
 
 def summary(store: Store) -> Summary | None:
     """What the last census found; None before the first has ended."""
-    body = store.record("fleet", "summary")
+    body = store.record(FLEET.of(), "summary")
     return Summary(**orjson.loads(body)) if body else None
-
-
-def history(store: Store, first: int, last: int) -> list[Summary]:
-    """The last census of each hour from one instant to another (UTC seconds), oldest first."""
-    records = store.records("fleet/hours", _hour(first), _hour(last), limit=KEPT_DAYS * 24)
-    return [Summary(**orjson.loads(record.body)) for record in records]
 
 
 def devices_behind(store: Store, kind: str, name: str) -> list[str]:
@@ -83,7 +76,7 @@ def devices_behind(store: Store, kind: str, name: str) -> list[str]:
 
     `waterfall` and `waiting` are those with changes that are not in the charts yet, who waits longest first.
     """
-    body = store.record("fleet/devices", f"{kind}/{name}")
+    body = store.record(FLEET_DEVICES.of(), f"{kind}/{name}")
     return list(orjson.loads(body)) if body else []
 
 
@@ -176,13 +169,8 @@ def _keep(
     lists |= {f"firmware/{name}": group.devices for name, group in firmwares.items()}
     lists["refused/today"] = list(refused.devices)[:MOST_LISTED]
     lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
-    body = orjson.dumps(asdict(found)).decode()
     with store.transaction():  # on SQLite one write to the disk
         for key, devices in lists.items():
-            store.put_record("fleet/devices", key, orjson.dumps(devices).decode(), expires=now + DAY_S)
-        store.put_record("fleet/hours", _hour(now), body, expires=now + KEPT_DAYS * DAY_S)
-        store.put_record("fleet", "summary", body)
-
-
-def _hour(at: int) -> str:
-    return iso_utc(at)[:13]
+            text, expires = orjson.dumps(devices).decode(), FLEET_DEVICES.expires(now)
+            store.put_record(FLEET_DEVICES.of(), key, text, expires=expires)
+        store.put_record(FLEET.of(), "summary", orjson.dumps(asdict(found)).decode())

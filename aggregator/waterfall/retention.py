@@ -22,8 +22,9 @@ from typing import NamedTuple
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Slot, Window, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Slot, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchored_run, parse_overrides, register_of
+from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store, all_devices
 
 
@@ -159,7 +160,7 @@ def _settled(points: Register, device: Device) -> int:
 
 # backfill log
 
-KEPT_DAYS = RECORD_DAYS + 1  # the support desk looks back RECORD_DAYS, from within a day
+KEPT_DAYS = BACKFILLED.days
 
 
 def log_backfill(store: Store, device: Device, halves: Sequence[ComputedHalfHour], now: int) -> None:
@@ -169,14 +170,14 @@ def log_backfill(store: Store, device: Device, halves: Sequence[ComputedHalfHour
         document = store.document("day", device.device_id, day)
         is_over = partial(_has_following, store, device.device_id, day)
         for half in _filled(document, list(group), is_over) if document else ():
-            expires = half.slot.end + KEPT_DAYS * DAY_S
-            store.put_record(_collection(device.device_id), _key(half.slot.start), str(half.slot.end), expires=expires)
+            key, end = _key(half.slot.start), half.slot.end
+            store.put_record(BACKFILLED.of(device.device_id), key, str(end), expires=BACKFILLED.expires(end))
 
 
 def backfilled(store: Store, device_id: str, first: int, last: int) -> list[Window]:
     """Spans of half hours that were filled later, from one instant to another (UTC seconds), in order."""
     spans: list[Window] = []
-    for record in store.records(_collection(device_id), _key(first), _key(last)):
+    for record in store.records(BACKFILLED.of(device_id), _key(first), _key(last)):
         start, end = int(record.key), int(record.body)
         if spans and spans[-1].end == start:
             start = spans.pop().start
@@ -199,10 +200,6 @@ def _filled(
         is_past = half.slot.name < last or less_s > MAX_GAP_S  # the half hour that goes on is measured more and more
         if more_s > MAX_GAP_S and (is_past or is_over()):
             yield half
-
-
-def _collection(device_id: str) -> str:
-    return f"filled/{device_id}"
 
 
 def _key(at: int) -> str:

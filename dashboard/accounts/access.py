@@ -6,8 +6,7 @@ same reads lead to the same answer.
 """
 
 from aggregator.core.documents import Device
-from aggregator.core.errors import Refused
-from aggregator.core.readings import check_device_id
+from aggregator.core.readings import is_device_id
 from aggregator.store.port import Store
 from aggregator.support import audit
 from dashboard.accounts.sessions import signed_in
@@ -21,7 +20,7 @@ def viewer() -> User | None:
 
 def visible_device(store: Store, viewer: User | None, device_id: str, now: int) -> Device | None:
     """A device if the viewer may see it at `now` (UTC seconds)."""
-    if viewer is None or viewer.is_disabled or not _is_device_id(device_id):
+    if viewer is None or viewer.is_disabled or not is_device_id(device_id):
         return None
     device = store.device(device_id)
     if viewer.role == HOUSEHOLD:
@@ -51,10 +50,3 @@ def is_staff(viewer: User | None) -> bool:
 
 def _is_own(viewer: User, device: Device | None) -> bool:
     return device is not None and bool(viewer.household) and device.household == viewer.household
-
-
-def _is_device_id(text: str) -> bool:
-    try:
-        return bool(check_device_id(text))
-    except Refused:
-        return False

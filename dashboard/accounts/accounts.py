@@ -19,18 +19,18 @@ that does not exist is counted like one that does: what is answered tells nobody
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 
 import orjson
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import DAY_S
+from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, update_record
 from aggregator.store.port import Store
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_email, check_name, user_from_text
 
-USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED = "users", "emails", "identities", "invitations", "invited"
-INVITATION_S = 7 * DAY_S
+INVITATION_S = INVITATIONS.lifetime_s
 PAGE = 500
 
 
@@ -49,13 +49,13 @@ class Accounts:
 
     def user(self, user_id: str) -> User | None:
         """A user by id, or None."""
-        body = self._store.record(USERS, user_id)
+        body = self._store.record(USERS.of(), user_id)
         return user_from_text(body) if body else None
 
     def find(self, email: str) -> User | None:
         """A user by address, or None."""
         try:
-            user_id = self._store.record(EMAILS, check_email(email))
+            user_id = self._store.record(EMAILS.of(), check_email(email))
         except ConfigurationError:
             return None
         return self.user(user_id) if user_id else None
@@ -63,7 +63,7 @@ class Accounts:
     def everybody(self) -> Iterator[User]:
         """Every user, in the order of their ids."""
         after = ""
-        while page := self._store.records(USERS, first=after, limit=PAGE):
+        while page := self._store.records(USERS.of(), first=after, limit=PAGE):
             yield from (user_from_text(record.body) for record in page if record.key != after)
             if len(page) < PAGE:
                 return
@@ -72,20 +72,25 @@ class Accounts:
     def add(self, email: str, role: str = HOUSEHOLD, household: str = "", name: str = "") -> User:
         """A new user, who cannot sign in before accepting an invitation. Raises ConfigurationError."""
         user = User(secrets.token_hex(8), check_email(email), check_name(name), role, household)
-        self._store.put_record(USERS, user.user_id, user.to_text())
-        if not self._store.put_record(EMAILS, user.email, user.user_id, was=None):
-            self._store.drop_record(USERS, user.user_id)
+        self._store.put_record(USERS.of(), user.user_id, user.to_text())
+        if not self._store.put_record(EMAILS.of(), user.email, user.user_id, was=None):
+            self._store.drop_record(USERS.of(), user.user_id)
             raise ConfigurationError(f"there is an account of {user.email} already; `wattfall user list` shows it")
         return user
 
     def change(self, user: User, how: Callable[[User], User]) -> User | None:
-        """Change an account as it is now; None where it has gone. What `how` leaves as it was is not written."""
-        while body := self._store.record(USERS, user.user_id):
-            stored = user_from_text(body)
-            changed = how(stored)
-            if changed == stored or self._store.put_record(USERS, user.user_id, changed.to_text(), was=body):
-                return changed
-        return None
+        """Change an account as it is now; None where it has gone. What `how` leaves as it was is not written.
+
+        Raises StoreAway where others keep changing it.
+        """
+
+        def changed(body: str | None) -> str | None:
+            stored = user_from_text(body) if body else None
+            made = how(stored) if stored else None
+            return made.to_text() if made and made != stored else None
+
+        body = update_record(self._store, USERS.of(), user.user_id, changed).body
+        return user_from_text(body) if body else None
 
     def disable(self, user: User) -> User | None:
         """Let somebody in no more; every session ends."""
@@ -131,18 +136,18 @@ class Accounts:
         """
         token, until = secrets.token_urlsafe(32), self._clock() + INVITATION_S
         body = orjson.dumps({"user": user.user_id, "session_epoch": user.session_epoch, "until": until}).decode()
-        self._store.put_record(INVITATIONS, token_hash(token), body, expires=until)
-        self._store.put_record(INVITED, user.user_id, token_hash(token), expires=until)
+        self._store.put_record(INVITATIONS.of(), token_hash(token), body, expires=until)
+        self._store.put_record(INVITED.of(), user.user_id, token_hash(token), expires=until)
         return token
 
     def invited(self, token: str) -> User | None:
         """Who holds an invitation that can still be used."""
-        body = self._store.record(INVITATIONS, token_hash(token))
+        body = self._store.record(INVITATIONS.of(), token_hash(token))
         sent = orjson.loads(body) if body else {}
         user = self.user(sent["user"]) if sent and self._clock() < sent["until"] else None
         if not user or user.session_epoch != sent["session_epoch"] or user.is_disabled:
             return None
-        newest = self._store.record(INVITED, user.user_id)  # none was noted by a former version
+        newest = self._store.record(INVITED.of(), user.user_id)  # none was noted by a former version
         return user if newest in (None, token_hash(token)) else None
 
     def accept(self, token: str, password: str) -> User | None:
@@ -150,7 +155,7 @@ class Accounts:
         user = self.invited(token)
         changed = self.set_password(user, password) if user else None
         if changed:
-            self._store.drop_record(INVITATIONS, token_hash(token))
+            self._store.drop_record(INVITATIONS.of(), token_hash(token))
         return changed
 
     def _refreshed(self, user: User, password: str) -> User:
@@ -163,7 +168,6 @@ class Accounts:
 
 # throttle
 
-SHELF = "attempts"
 NETWORK = 64  # bits; who has one IPv6 address usually has all of such a network
 
 
@@ -182,7 +186,7 @@ class Limit:
         return 0 if over < 0 else min(self.first_s << min(over, 20), self.longest_s)
 
 
-ACCOUNT = Limit(free=5, first_s=30, longest_s=900, forgotten_s=24 * 3600)
+ACCOUNT = Limit(free=5, first_s=30, longest_s=900, forgotten_s=ATTEMPTS.lifetime_s)
 ADDRESS = Limit(free=30, first_s=30, longest_s=900, forgotten_s=3600)  # an office or a mobile network shares one
 
 
@@ -200,30 +204,41 @@ class Throttle:
 
     def forgive(self, account: str, address: str) -> None:
         """It was the right password: the account's attempts are forgotten, and this one of the address."""
-        self._store.drop_record(SHELF, _account_key(account))
+        self._store.drop_record(ATTEMPTS.of(), _account_key(account))
         self._give_back(_address_key(address))
 
     def _count(self, key: str, limit: Limit) -> int:
-        while True:
-            body, now = self._store.record(SHELF, key), self._clock()
-            attempts, at = orjson.loads(body) if body else (0, now)
-            if now >= at + limit.forgotten_s:
-                attempts = 0
-            wait = at + limit.wait_s(attempts) - now if attempts else 0
-            if wait > 0:
-                return int(wait)
-            if self._put(key, attempts + 1, now, body, limit):
-                return 0
+        """Count an attempt under a key, if it is not too early; the seconds that it is too early."""
+        now = self._clock()
+        expires, count = now + limit.forgotten_s, partial(_counted, now=now, limit=limit)
+        return _early_s(update_record(self._store, ATTEMPTS.of(), key, count, expires=expires).was, now, limit)
 
     def _give_back(self, key: str) -> None:
-        body = self._store.record(SHELF, key)
-        if body:
-            attempts, at = orjson.loads(body)
-            self._put(key, attempts - 1, at, body, ADDRESS)  # overtaken by another attempt, it stays counted
+        expires = self._clock() + ADDRESS.forgotten_s
+        update_record(self._store, ATTEMPTS.of(), key, _given_back, expires=expires, may_be_lost=True)
 
-    def _put(self, key: str, attempts: int, at: int, was: str | None, limit: Limit) -> bool:
-        body = orjson.dumps([attempts, at]).decode()
-        return self._store.put_record(SHELF, key, body, was=was, expires=at + limit.forgotten_s)
+
+def _attempts(body: str | None, now: int, limit: Limit) -> tuple[int, int]:
+    """How many attempts count still, and when the last one was (UTC seconds)."""
+    attempts, at = orjson.loads(body) if body else (0, now)
+    return (0 if now >= at + limit.forgotten_s else attempts), at
+
+
+def _early_s(body: str | None, now: int, limit: Limit) -> int:
+    attempts, at = _attempts(body, now, limit)
+    return max(at + limit.wait_s(attempts) - now, 0) if attempts else 0
+
+
+def _counted(body: str | None, now: int, limit: Limit) -> str | None:
+    attempts, _ = _attempts(body, now, limit)
+    return None if _early_s(body, now, limit) else orjson.dumps([attempts + 1, now]).decode()
+
+
+def _given_back(body: str | None) -> str | None:
+    if body is None:
+        return None
+    attempts, at = orjson.loads(body)
+    return orjson.dumps([attempts - 1, at]).decode()
 
 
 def _account_key(account: str) -> str:

@@ -17,8 +17,9 @@ from werkzeug.wrappers import Response as Answer
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.settings import Settings
+from aggregator.store.collections import EMAILS, IDENTITIES, USERS
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import EMAILS, IDENTITIES, USERS, Accounts, token_hash
+from dashboard.accounts.accounts import Accounts, token_hash
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, LONGEST_NAME, SUPPORT, User, check_email
 
 T = TypeVar("T")
@@ -155,7 +156,7 @@ def role_of(claims: Mapping[str, Any], path: str) -> str | None:
 
 def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
     """The account of somebody a provider vouches for, made where there is none; None where it is disabled."""
-    user_id = store.record(IDENTITIES, token_hash(person.identity))
+    user_id = store.record(IDENTITIES.of(), token_hash(person.identity))
     user = accounts.user(user_id) if user_id else _invited(store, accounts, person) or _made(store, accounts, person)
     if user is None or user.is_disabled:
         return None
@@ -167,7 +168,7 @@ def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
     found = accounts.find(person.email) if person.email else None
     if found is None or found.identity or found.password_hash or found.is_disabled:
         return None
-    if not store.put_record(IDENTITIES, token_hash(person.identity), found.user_id, was=None):
+    if not store.put_record(IDENTITIES.of(), token_hash(person.identity), found.user_id, was=None):
         return None
     # Its invitation is void from here on, or somebody else could still set a password with it.
     return accounts.change(
@@ -177,12 +178,12 @@ def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
 
 def _made(store: Store, accounts: Accounts, person: Person) -> User | None:
     user = User(secrets.token_hex(8), name=person.name, role=person.role, identity=person.identity)
-    if person.email and store.put_record(EMAILS, person.email, user.user_id, was=None):
+    if person.email and store.put_record(EMAILS.of(), person.email, user.user_id, was=None):
         user = replace(user, email=person.email)
-    store.put_record(USERS, user.user_id, user.to_text())
-    if store.put_record(IDENTITIES, token_hash(person.identity), user.user_id, was=None):
+    store.put_record(USERS.of(), user.user_id, user.to_text())
+    if store.put_record(IDENTITIES.of(), token_hash(person.identity), user.user_id, was=None):
         return user
     # Signed in twice at once: the other was first. This one has claimed nothing that the other needs but the address.
-    store.drop_record(USERS, user.user_id)
-    first = store.record(IDENTITIES, token_hash(person.identity))
+    store.drop_record(USERS.of(), user.user_id)
+    first = store.record(IDENTITIES.of(), token_hash(person.identity))
     return accounts.user(first) if first else None

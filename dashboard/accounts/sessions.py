@@ -18,11 +18,11 @@ from itsdangerous import URLSafeTimedSerializer
 
 from aggregator.core.periods import DAY_S
 from aggregator.settings import Settings
+from aggregator.store.collections import SESSIONS
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import token_hash
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 
-SHELF = "sessions"
 HOUR_S = 3600
 
 
@@ -40,7 +40,7 @@ class Lifetime:
 
 
 _STAFF = Lifetime(2 * HOUR_S, 12 * HOUR_S)
-LIFETIMES = {HOUSEHOLD: Lifetime(30 * DAY_S, 180 * DAY_S), SUPPORT: _STAFF, ADMIN: _STAFF}
+LIFETIMES = {HOUSEHOLD: Lifetime(30 * DAY_S, SESSIONS.lifetime_s), SUPPORT: _STAFF, ADMIN: _STAFF}
 
 
 class Sessions:
@@ -63,7 +63,7 @@ class Sessions:
 
     def user_of(self, token: str) -> User | None:
         """Whose session it is, or None when it is over."""
-        body = self._store.record(SHELF, token_hash(token))
+        body = self._store.record(SESSIONS.of(), token_hash(token))
         if body is None:
             return None
         kept, now = orjson.loads(body), self._clock()
@@ -79,12 +79,12 @@ class Sessions:
 
     def end(self, token: str) -> None:
         """Sign out."""
-        self._store.drop_record(SHELF, token_hash(token))
+        self._store.drop_record(SESSIONS.of(), token_hash(token))
 
     def _put(self, key: str, user: User, kept: dict[str, object], was: str | None = None) -> None:
         life = LIFETIMES[user.role]
         expires = min(int(str(kept["seen"])) + life.idle_s, int(str(kept["began"])) + life.longest_s)
-        self._store.put_record(SHELF, key, orjson.dumps(kept).decode(), was=was, expires=expires)
+        self._store.put_record(SESSIONS.of(), key, orjson.dumps(kept).decode(), was=was, expires=expires)
 
 
 class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types

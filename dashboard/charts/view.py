@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 from pendulum import DateTime
 
 from aggregator.core import periods
-from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import LOWEST, Slot
-from aggregator.core.readings import check_device_id
+from aggregator.core.readings import is_device_id
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
@@ -42,7 +42,7 @@ class View:
         segments = [unquote(segment) for segment in path.split("/") if segment]
         if not segments:
             return cls()
-        if segments[0] != "d" or len(segments) < 2 or not _is_device_id(segments[1]):
+        if segments[0] != "d" or len(segments) < 2 or not is_device_id(segments[1]):
             return cls("lost")
         level, period = (*segments[2:4], "", "")[:2]
         if level not in periods.LEVELS:
@@ -113,13 +113,6 @@ def _with_query(view: View, search: object) -> View:
         compare=compare if compare in words.LEVEL_WORDS[view.level].comparisons else "",
         has_charge=first.get("charge") != "no",
     )
-
-
-def _is_device_id(text: str) -> bool:
-    try:
-        return bool(check_device_id(text))
-    except Refused:
-        return False
 
 
 def _exists(level: str, period: str) -> bool:

@@ -21,9 +21,9 @@ from aggregator.demo.feed import check_is_demo, expected, fill, mark_as_demo
 from aggregator.demo.simulator import Household, households
 from aggregator.settings import sqlite_url
 from aggregator.store import Store, open_store
+from aggregator.store.collections import USERS
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import settle_once
-from dashboard.accounts.accounts import USERS
 from dashboard.server import check_port
 
 PATIENCE_S = 30  # for the web process to answer, and for a process to end
@@ -83,7 +83,7 @@ def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: St
     with closing(open_store(url)) as store:
         check_is_demo(store, homes)
         is_new = not store.devices(limit=1)
-        if not store.records(USERS, limit=1):  # where nobody has an account, nobody's door is opened
+        if not store.records(USERS.of(), limit=1):  # where nobody has an account, nobody's door is opened
             mark_as_demo(store)
         length = expected(homes, demo.days) if is_new else None
         with click.progressbar(length=length or 1, label="History", file=sys.stderr) as bar:

@@ -18,13 +18,13 @@ from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
 from aggregator.core.periods import block_start
 from aggregator.intake import device_status, tokens
 from aggregator.intake.formats import FORMATS, Format, read_whole
+from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, Origin, TooLarge, Unread, inflated
 from aggregator.intake.ingest import Outcome, Received, keep_refused, show_live, take_in
 from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
 PATH = "/ingest"
-BLOCK = "application/vnd.wattfall.block"
 MOST_NAMED = 100  # items whose refusal is told
 RETRY_S = 5
 _TYPES = {BLOCK: "block"}

@@ -106,12 +106,6 @@ def is_ours(request: Request, url: str = "") -> bool:
     return bool(origin) and origin in (request.host, urlsplit(url).netloc)  # the host is empty where it cannot be one
 
 
-def is_small(request: Request) -> bool:
-    """Whether the body is within measure; from here on no more of it is read than that."""
-    request.max_content_length = MOST_BYTES
-    return (request.content_length or 0) <= MOST_BYTES
-
-
 # request guard
 
 PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # and what lies beneath

@@ -21,7 +21,8 @@ from aggregator.intake.device_status import keep
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store.port import Store
-from aggregator.support.audit import Who, look_up
+from aggregator.support.actions import look_up
+from aggregator.support.audit import Who
 from aggregator.support.diagnostics import STRIP_DAYS
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain

@@ -22,7 +22,7 @@ from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.edge.edge import Edge, TrafficReport
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, SendResult, Sent, ServerAnswer
+from aggregator.intake.edge.ingest_client import JSON, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content
 from aggregator.intake.ingest import Outcome, Received, take_in
@@ -108,7 +108,7 @@ def web() -> None:
     """`wattfall ingest-server` with one process, and a worker that settles the charts beside it."""
     for name, content_type, bodies in (
         ("HTTP, one reading a request", JSON, _singles),
-        ("HTTP, a half hour a request", BLOCK, _blocks),
+        ("HTTP, a half hour a request", canonical.BLOCK, _blocks),
     ):
         with tempfile.TemporaryDirectory() as folder, _served(folder) as (port, tokens, store, process):
             messages = list(bodies())
@@ -193,7 +193,7 @@ class _Server:
         """Kept."""
         self.sent.messages += 1
         self.sent.size += len(body) + HEAD
-        assert (content_type == BLOCK) != is_live
+        assert (content_type == canonical.BLOCK) != is_live
         return ServerAnswer(SendResult.KEPT)
 
 
@@ -206,7 +206,7 @@ def edge(days: int = 30) -> None:
         first = NOW - days * DAY_S
         clock, server = [float(first)], _Server()
         store = open_store(f"sqlite:///{folder}/edge.db")
-        running = Edge(store, server, 60, lambda: clock[0])
+        running = Edge(store, server, 60, lambda: clock[0], lambda: clock[0])
         report, minute = TrafficReport(running, server.sent), list[Reading]()
         before, began = _memory_mb(), time.perf_counter()
         for reading in readings_of("cad-1", first, days * DAY_S // TICK_S):

@@ -24,7 +24,6 @@ from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import Item, item_size, read_units
 from aggregator.store.dynamodb.tables import create_tables, delete_tables, read_url
-from aggregator.store.port import all_lives
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from tests.contract.conftest import endpoint
 from tests.contract.dynamo_clients import Answer, Passing
@@ -170,7 +169,6 @@ def look(store: Store, count: int, queries: int, reckoning: Reckoning | None = N
     common = ["road 1", "1 oak", "cad hh"]
     row("two of the commonest words", lambda text: store.find_devices(text, SHOWN), common, reckoning)
     row("devices of a household", store.household_devices, [one.household for one in devices], reckoning)
-    row("all live states", lambda _: [*all_lives(store)], [None], reckoning)
     row("a device put that is there", store.put_device, devices[:100], None)
 
 

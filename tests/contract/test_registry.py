@@ -11,7 +11,6 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.store.port import all_lives
 from tests.contract.conftest import Another
 
 ACACIA = Device("cad-0042", household="h1", name="12 Acacia Road", serial="GEO-1944Z", meter_point="1012345678901")
@@ -158,4 +157,4 @@ def test_live_states_are_listed_page_by_page_each_once_and_always_in_the_same_or
         paged += page
         after = page[-1].device_id
     assert sorted(paged) == sorted(states)
-    assert paged == [*all_lives(either)] == [*either.lives()]
+    assert paged == [*either.lives()]

@@ -16,8 +16,7 @@ from aggregator.intake import device_status, refusals
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.support import audit, fleet, notes
-from aggregator.support.actions import mark, unmark
+from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Who
 from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
@@ -46,9 +45,9 @@ def numbers(found: list[audit.Entry]) -> list[int]:
 
 
 def test_the_audit_is_found_by_device_person_and_day_and_is_whole(store: Store) -> None:
-    audit.look_up(store, ANNA, "a", "customer called", NOW)
+    actions.look_up(store, ANNA, "a", "customer called", NOW)
     audit.append(store, BEN, "rebuild", "a", "hole in Tuesday", NOW + 86_400, {"from": "2026-11-17"})
-    audit.look_up(store, ANNA, "b", "customer called", NOW + 86_400)
+    actions.look_up(store, ANNA, "b", "customer called", NOW + 86_400)
 
     assert numbers(audit.entries(store)) == [3, 2, 1]
     assert numbers(audit.entries(store, device_id="a")) == [2, 1]
@@ -66,12 +65,6 @@ def test_several_who_write_at_once_make_one_chain(store: Store) -> None:
         list(pool.map(lambda n: audit.append(store, ANNA, "note", f"d{n % 2}", "because", NOW), range(9)))
     assert numbers(audit.entries(store)) == [*range(9, 0, -1)]
     assert list(audit.check(store)) == []
-
-
-def test_notes_come_newest_first(store: Store) -> None:
-    for number in (1, 2, 3):
-        notes.put_note(store, "a", f"{number:012d}", ANNA, f"note {number}", NOW)
-    assert [note.text for note in notes.notes(store, "a", limit=2)] == ["note 3", "note 2"]
 
 
 def test_what_was_refused_is_counted_and_kept(store: Store) -> None:
@@ -127,14 +120,14 @@ def test_marks_of_exchanges_last_and_are_computed_with(store: Store) -> None:
     drain(store)
     device = store.device("a")
     assert device
-    marked = mark(store, device, START + 1800, is_exchange=True)
+    marked = actions.mark_exchange(store, ANNA, device, START + 1800, "new meter", NOW, is_exchange=True)
     drain(store)
     assert store.device("a") == marked
     told = diagnose(store, marked, NOW)
     assert [(step.kind, step.at) for step in told.steps] == [("exchange", START + 1800)]
     assert {level.is_right for level in told.levels} == {True}
 
-    unmark(store, marked, START + 1800)
+    actions.unmark_exchange(store, ANNA, marked, START + 1800, "wrong home", NOW)
     drain(store)
     assert store.device("a") == device
     assert diagnose(store, device, NOW).steps == []

@@ -9,8 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from aggregator.settings import load
+from aggregator.store.collections import USERS
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import USERS, Accounts
+from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import Sessions
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User
 from dashboard.app import POLL_MS, create_app
@@ -72,7 +73,7 @@ def dashboard(
 
 def member(store: Store) -> User:
     """The account of MEMBER."""
-    store.put_record(USERS, MEMBER.user_id, MEMBER.to_text())
+    store.put_record(USERS.of(), MEMBER.user_id, MEMBER.to_text())
     return MEMBER
 
 

@@ -9,7 +9,7 @@ import pytest
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
-from aggregator.support import audit
+from aggregator.support import actions
 from aggregator.support.audit import Who
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.household.slots import PAGE, PAGE_WRITTEN
@@ -247,7 +247,7 @@ def test_the_desk_sees_the_customers_page_marked_as_such_and_changes_nothing_the
     ask = ask_of(furnished, user=desk)
     assert ask("/d/cad-1")["response"]["household"]["hidden"] is True
     now = int(time.time())
-    audit.look_up(furnished, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
+    actions.look_up(furnished, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
     shown = ask("/d/cad-1")["response"]
     assert (shown["household"]["hidden"], shown["visiting"]["hidden"]) == (False, False)
     assert "/desk/device/cad-1" in json.dumps(shown["visiting"])

@@ -20,7 +20,7 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.periods import HALF_HOUR
 from aggregator.settings import load
 from aggregator.store.port import Store
-from aggregator.support import audit
+from aggregator.support import actions, audit
 from aggregator.support.audit import Who
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
@@ -167,13 +167,13 @@ def moved_out(home: Home) -> FlaskClient:
 
 def of_the_desk_without_a_look_up(home: Home) -> FlaskClient:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
-    audit.look_up(home.store, who(desk), "cad-own", "the customer called", Clock().at)
+    actions.look_up(home.store, who(desk), "cad-own", "the customer called", Clock().at)
     return browser(home.app.server, home.store, desk)
 
 
 def of_the_desk_after_their_look_up(home: Home) -> FlaskClient:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
-    audit.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at - audit.GRANT_HOURS * 3600)
+    actions.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at - audit.GRANT_HOURS * 3600)
     return browser(home.app.server, home.store, desk)
 
 
@@ -360,7 +360,7 @@ def test_there_is_no_desk_for_who_does_not_work_there(home: Home, come: Callable
 
 def test_the_desk_sees_a_home_that_it_has_looked_up_and_changes_nothing(home: Home) -> None:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
-    audit.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at)
+    actions.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at)
     client = browser(home.app.server, home.store, desk)
     for one in tries(home.app):
         if one.kind == OWN and "tariff" not in one.what:

@@ -22,7 +22,7 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, HOUR, day_of, iso_utc
 from aggregator.core.readings import Reading, sender_of
 from aggregator.core.status import Status
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, IngestClient, SendResult, Sent, ServerAnswer
+from aggregator.intake.edge.ingest_client import JSON, IngestClient, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Unread
 from aggregator.intake.ingest import Outcome, Received, take_in
@@ -158,7 +158,9 @@ class Edge:
             self._leave(change, str(error), now + REFUSED_S)
             return
         answer = (
-            self.client.send(canonical.encode_block(readings), BLOCK) if readings else ServerAnswer(SendResult.KEPT)
+            self.client.send(canonical.encode_block(readings), canonical.BLOCK)
+            if readings
+            else ServerAnswer(SendResult.KEPT)
         )
         self._heed(answer, now)
         if answer.result is SendResult.KEPT:

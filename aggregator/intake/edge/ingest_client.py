@@ -18,7 +18,6 @@ from aggregator.settings import HERE
 TIMEOUT_S = 20
 LONGEST_WAIT_S = 3600
 LONGEST_ANSWER = 65_536  # bytes
-BLOCK = "application/vnd.wattfall.block"
 JSON = "application/json"
 FRAME = 120  # bytes that TCP, IP and TLS add to a message and its answer, on a connection that is kept
 

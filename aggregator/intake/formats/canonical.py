@@ -137,6 +137,7 @@ def _source(item: _Item) -> bytes:
 
 # block
 
+BLOCK = "application/vnd.wattfall.block"  # the content type of a block over HTTP
 LONGEST = 32_768  # bytes; more than a reading each second takes
 _LONGEST_BODY = 65_536  # bytes when inflated
 _LONGEST_HEAD = 80

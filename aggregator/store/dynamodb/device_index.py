@@ -136,6 +136,10 @@ class Index:
         return [devices[device_id] for device_id in device_ids if device_id in devices]
 
     def _set_right(self, item: Item, mark: str) -> None:
+        """Write the terms that are unsure; again until nobody has changed the device meanwhile. Raises StoreAway.
+
+        The loop is its own: it compares the device's item and sets many others, none of which is a record.
+        """
         device_id = item["d"]["S"]
         for number in range(TRIES):
             wanted, unsure = _terms(item), _noted(item)

@@ -1,10 +1,11 @@
-"""What the desk can do for a device: a note, days computed again, an exchange of the meter, a diagnostic bundle.
+"""The forms of the staff's actions: note, rebuild, exchange, bundle; `aggregator.support.actions` acts and audits.
 
-Each has a page that says what will happen and asks why. The audit has it before it is done.
+Each form says what will happen and asks why.
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, make_response, redirect, request
@@ -13,15 +14,13 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import DAY_S, RECORD_DAYS
+from aggregator.core.periods import RECORD_DAYS
 from aggregator.core.registers import parse_overrides
-from aggregator.intake import device_status
-from aggregator.support import actions, audit
-from aggregator.support.audit import Action
+from aggregator.support import actions
 from aggregator.support.audit_entry import LONGEST_REASON
+from aggregator.support.bundle import file_name
 from aggregator.support.diagnostics import diagnose
-from aggregator.waterfall import verify
-from dashboard.pages.support import bundle, data_quality, support_words
+from dashboard.pages.support import data_quality, support_words
 from dashboard.pages.support.search_results import device_url, search_result
 from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, day_of_text, staff, who
 from dashboard.text.language import Language, text
@@ -35,36 +34,27 @@ STILL_TO_COME = text("This day is still to come.")
 NOT_A_TIME = text("Write the day and the time, like 2026-11-17 14:02.")
 CANNOT = text("This cannot be done: {fault}")
 Faults = dict[str, str]  # control -> what is wrong with it
+FormView = Callable[[SupportDesk, Device], Answer]
 
 
 def add_routes(page: Blueprint, desk: SupportDesk) -> None:
     """Add the addresses to the desk's."""
-
-    def route(
-        name: str,
-        show: Callable[[SupportDesk, Device], Response],
-        act: Callable[[SupportDesk, Device], Response | Answer],
-    ) -> None:
-        def shown(device_id: str) -> Response | Answer:
-            device = desk.device(device_id)
-            return show(desk, device) if device else redirect(device_url(device_id), 303)
-
-        def acted(device_id: str) -> Response | Answer:
-            device = desk.device(device_id)
-            return act(desk, device) if device else redirect(device_url(device_id), 303)
-
+    views: dict[str, tuple[FormView, FormView]] = {
+        "note": (_note_form, _note),
+        "rebuild": (_rebuild_form, _rebuild),
+        "exchange": (_exchange_form, _exchange),
+        "bundle": (_bundle_form, _bundle),
+    }
+    for name, (form, act) in views.items():
         address = f"/desk/device/<device_id>/{name}"
-        page.add_url_rule(address, name, shown, methods=["GET"])
-        page.add_url_rule(address, f"{name}-done", acted, methods=["POST"])
-
-    route("note", _note_form, _note)
-    route("rebuild", _rebuild_form, _rebuild)
-    route("exchange", _exchange_form, _exchange)
-    route("bundle", _bundle_form, _bundle)
+        page.add_url_rule(address, name, partial(_answer, desk, form), methods=["GET"])
+        page.add_url_rule(address, f"{name}-done", partial(_answer, desk, act), methods=["POST"])
 
 
-def _write_down(desk: SupportDesk, device: Device, action: Action, reason: str, **details: str) -> None:
-    audit.append(desk.store, who(staff()), action, device.device_id, reason, clock(), details)
+def _answer(desk: SupportDesk, view: FormView, device_id: str) -> Answer:
+    """A view of a device; the question why to whoever has not looked it up."""
+    device = desk.device(device_id)
+    return view(desk, device) if device else redirect(device_url(device_id), 303)
 
 
 def _done(device: Device, what: str) -> Answer:
@@ -87,15 +77,15 @@ def _reason(lang: Language) -> tuple[Answered, Faults]:
 # a note
 
 
-def _note_form(_: SupportDesk, device: Device) -> Response:
-    return _page("desk_note.html", device, longest=LONGEST_REASON)
+def _note_form(_: SupportDesk, device: Device, wrong: Faults | None = None, **context: object) -> Response:
+    return _page("support_note.html", device, wrong, longest=LONGEST_REASON, **context)
 
 
-def _note(desk: SupportDesk, device: Device) -> Response | Answer:
+def _note(desk: SupportDesk, device: Device) -> Answer:
     given, wrong = _reason(requested())
     if wrong:
-        return _page("desk_note.html", device, wrong, given=given, longest=LONGEST_REASON)
-    _write_down(desk, device, "note", given.reason)
+        return _note_form(desk, device, wrong, given=given)
+    actions.add_note(desk.store, who(staff()), device, given.reason, clock())
     return _done(device, "note")
 
 
@@ -103,24 +93,26 @@ def _note(desk: SupportDesk, device: Device) -> Response | Answer:
 
 
 def _rebuild_form(desk: SupportDesk, device: Device) -> Response:
-    today = periods.day_of(desk.data.now(), device.timezone)
+    today = _today(desk, device)
     first = day_of_text(request.args.get("first", "")) or today
     last = day_of_text(request.args.get("last", "")) or first
-    return _page("desk_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
+    return _page("support_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
 
 
-def _rebuild(desk: SupportDesk, device: Device) -> Response | Answer:
-    lang, today = requested(), periods.day_of(desk.data.now(), device.timezone)
+def _rebuild(desk: SupportDesk, device: Device) -> Answer:
+    lang, today = requested(), _today(desk, device)
     given, wrong = _reason(lang)
     first, last = request.form.get("first", "")[:10], request.form.get("last", "")[:10]
     wrong |= days_faults(first, last, today, lang)
     if wrong:
-        return _page(
-            "desk_rebuild.html", device, wrong, given=given, first=first, last=last, today=today, most=MOST_DAYS
-        )
-    _write_down(desk, device, "rebuild", given.reason, first=first, last=last)
-    computed = verify.rebuild(desk.store, device, first, last)
+        days = {"first": first, "last": last, "today": today}
+        return _page("support_rebuild.html", device, wrong, given=given, most=MOST_DAYS, **days)
+    computed = actions.rebuild(desk.store, who(staff()), device, first, last, given.reason, clock())
     return _done(device, "rebuild" if computed else "nothing")
+
+
+def _today(desk: SupportDesk, device: Device) -> str:
+    return periods.day_of(desk.data.now(), device.timezone)
 
 
 def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
@@ -139,8 +131,8 @@ def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
 
 
 def _exchange_form(desk: SupportDesk, device: Device) -> Response:
-    at = request.args.get("at", "")
-    typed = _typed_time(int(at), device.timezone) if at.isascii() and at.isdigit() and len(at) < 11 else ""
+    at = _seconds(request.args.get("at", ""))
+    typed = "" if at is None else periods.local(at, device.timezone).format("YYYY-MM-DDTHH:mm:ss")
     return _exchange_page(desk, device, {}, typed=typed)
 
 
@@ -152,7 +144,7 @@ def _exchange_page(desk: SupportDesk, device: Device, wrong: Faults, **context: 
     ]
     context = {"typed": "", "kind": "exchange", **context}
     return _page(
-        "desk_exchange.html",
+        "support_exchange.html",
         device,
         wrong,
         marked=marked[::-1],
@@ -163,12 +155,12 @@ def _exchange_page(desk: SupportDesk, device: Device, wrong: Faults, **context: 
     )
 
 
-def _exchange(desk: SupportDesk, device: Device) -> Response | Answer:
+def _exchange(desk: SupportDesk, device: Device) -> Answer:
     lang, form = requested(), request.form
     given, wrong = _reason(lang)
     kind, undone = form.get("kind", "exchange"), form.get("undo", "")
     typed = form.get("time", "")[:25]
-    at = int(undone) if undone.isascii() and undone.isdigit() and len(undone) < 11 else _instant(typed, device.timezone)
+    at = _seconds(undone) if undone else _instant(typed, device.timezone)
     if at is None:
         wrong["time"] = lang.say(NOT_A_TIME)
     elif not undone and at > desk.data.now():
@@ -182,26 +174,21 @@ def _exchange(desk: SupportDesk, device: Device) -> Response | Answer:
 
 
 def _change_marks(desk: SupportDesk, device: Device, at: int, kind: str, reason: str) -> str:
-    """Mark an exchange, that there was none, or undo either; what is wrong with that, empty where nothing is."""
-    said = {"undo": "undone", "none": "no exchange"}.get(kind, "exchange")
+    """Mark an exchange, or `none`, or `undo` the mark; return the fault, empty where it is done."""
     try:
         if kind == "undo":
-            actions.check_unmark(desk.store, device, at)
+            actions.unmark_exchange(desk.store, who(staff()), device, at, reason, clock())
         else:
-            actions.check_mark(desk.store, device, at, is_exchange=kind != "none")
-        # Written down before it is done, but not where it is refused: the home reads it.
-        _write_down(desk, device, "exchange", reason, at=periods.iso_local(at, device.timezone), said=said)
-        if kind == "undo":
-            actions.unmark(desk.store, device, at)
-        else:
-            actions.mark(desk.store, device, at, is_exchange=kind != "none")
+            is_exchange = kind != "none"
+            actions.mark_exchange(desk.store, who(staff()), device, at, reason, clock(), is_exchange=is_exchange)
     except ConfigurationError as fault:
         return str(fault)
     return ""
 
 
-def _typed_time(at: int, zone: str) -> str:
-    return periods.local(at, zone).format("YYYY-MM-DDTHH:mm:ss")
+def _seconds(text: str) -> int | None:
+    """UTC seconds in an address or a form; None where they are none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
 
 
 def _instant(typed: str, zone: str) -> int | None:
@@ -219,19 +206,16 @@ def _instant(typed: str, zone: str) -> int | None:
 
 
 def _bundle_form(_: SupportDesk, device: Device) -> Response:
-    return _page("desk_bundle.html", device)
+    return _page("support_bundle.html", device)
 
 
 def _bundle(desk: SupportDesk, device: Device) -> Response:
     given, wrong = _reason(requested())
     if wrong:
-        return _page("desk_bundle.html", device, wrong, given=given)
-    _write_down(desk, device, "export", given.reason)
-    now = desk.data.now()
-    known = diagnose(desk.store, device, now)
-    signals = device_status.signal_hours(desk.store, device.device_id, now - device_status.KEPT_DAYS * DAY_S, now)
-    answer = make_response(bundle.bundle(known, signals))
-    answer.mimetype = "application/json"
-    answer.headers["Content-Disposition"] = f'attachment; filename="{bundle.file_name(known)}"'
+        return _page("support_bundle.html", device, wrong, given=given)
+    now = clock()
+    answer = make_response(actions.export_bundle(desk.store, who(staff()), device, given.reason, now))
+    answer.mimetype = "application/zip"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(device, now)}"'
     answer.headers["Cache-Control"] = "no-store, private"
     return answer

@@ -3,13 +3,14 @@
 Who looked at what: for staff over all devices, for a household over its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.support import audit
+from aggregator.support import actions, audit
 from aggregator.support.audit import Entry, Seen
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
@@ -29,8 +30,12 @@ ACTIONS = {
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
 }
-# The audit keeps these words of dashboard/pages/support/action_pages.py in English, whoever is to read them.
-SAID = {"exchange": text("exchange"), "no exchange": text("no exchange"), "undone": text("undone")}
+SAID = {
+    actions.EXCHANGED: text("exchange"),
+    actions.NOT_EXCHANGED: text("no exchange"),
+    actions.TAKEN_BACK: text("undone"),
+}
+FROM_DAY, TO_DAY = text("from {day}"), text("up to {day}")
 BY = {SUPPORT: text("Support desk"), ADMIN: text("Manages accounts"), HOUSEHOLD: text("Household")}
 
 
@@ -57,15 +62,15 @@ class SeenRow(NamedTuple):
     reason: str
 
 
-def row(entry: Entry, now: int, zone: str, lang: Language) -> AuditRow:
-    """An entry at the time of a zone."""
+def row(entry: Entry, now: int, zone: str, device_zone: str, lang: Language) -> AuditRow:
+    """An entry at the time of a zone; its details are at the device's time."""
     who = entry.who
     return AuditRow(
         support_words.instant(entry.at, now, zone, lang),
         who.name or who.email or who.user_id,
         who.email or who.user_id,
         action_said(entry.action, lang),
-        details_said(entry.details, lang),
+        details_said(entry, now, device_zone, lang),
         entry.device_id,
         device_url(entry.device_id) if entry.device_id else "",
         support_words.reason_label(entry.reason, lang),
@@ -85,15 +90,23 @@ def action_said(action: str, lang: Language) -> str:
     return lang.say(ACTIONS[action]) if action in ACTIONS else action
 
 
-def details_said(details: Mapping[str, str], lang: Language) -> str:
-    """What it was done to: days, or whatever else is written there."""
-    first, last = details.get("first", ""), details.get("last", "")
+def details_said(entry: Entry, now: int, zone: str, lang: Language) -> str:
+    """The details that `aggregator.support.actions` writes, at the time of a zone; others as they stand."""
+    details = entry.details
+    if details.get("is") in SAID and details.get("at"):
+        at = int(datetime.fromisoformat(details["at"]).timestamp())
+        return f"{support_words.with_zone(at, now, zone, lang)} · {lang.say(SAID[details['is']])}"
+    if entry.action == "rebuild":
+        return _days_said(details.get("from", ""), details.get("to", ""), lang)
+    return " · ".join(details.values())
+
+
+def _days_said(first: str, last: str, lang: Language) -> str:
     if first and last:
-        days = dict.fromkeys(support_words.short_day(day, lang) for day in (first, last))
-        return " – ".join(days)
-    said = details.get("said", "")
-    values = {**details, "said": lang.say(SAID[said])} if said in SAID else details
-    return " · ".join(values.values())
+        return " – ".join(dict.fromkeys(support_words.short_day(day, lang) for day in (first, last)))
+    if first or last:
+        return lang.say(FROM_DAY if first else TO_DAY, day=support_words.short_day(first or last, lang))
+    return ""
 
 
 # audit pages
@@ -123,10 +136,13 @@ def _audit(desk: SupportDesk) -> Response:
     days = {name: day_asked(name) for name in ("first", "last")}
     found = _entries(desk, wanted, days, page * PAGE + 1)
     shown = found[(page - 1) * PAGE : page * PAGE]
+    zones = _zones(desk, shown)
     return render(
-        "desk_audit.html",
+        "support_audit.html",
         typed="",
-        rows=[row(entry, now, support_words.UTC, lang) for entry in shown],
+        rows=[
+            row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in shown
+        ],
         wanted=wanted | days,
         query={name: value for name, value in (wanted | days).items() if value},
         page=page,
@@ -148,6 +164,12 @@ def _entries(desk: SupportDesk, wanted: dict[str, str], days: dict[str, str], li
         )
     except ConfigurationError:
         return []
+
+
+def _zones(desk: SupportDesk, entries: Sequence[Entry]) -> dict[str, str]:
+    """The time zones of the devices whose entries hold an instant, by device id."""
+    devices = (desk.store.device(one) for one in {entry.device_id for entry in entries if "at" in entry.details})
+    return {device.device_id: device.timezone for device in devices if device}
 
 
 def _who_looked(desk: SupportDesk) -> Response:

@@ -9,7 +9,7 @@ from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake import device_status
 from aggregator.store.port import Store
-from aggregator.support import audit, fleet
+from aggregator.support import actions, audit, fleet
 from aggregator.support.diagnostics import diagnose
 from dashboard.accounts import access
 from dashboard.accounts.users import User
@@ -93,7 +93,7 @@ def _start(desk: SupportDesk) -> Response:
     typed = request.args.get("q", "")
     summary = fleet.summary(desk.store)
     return render(
-        "desk_start.html",
+        "support_start.html",
         typed=typed,
         hits=_hits(desk, typed, PAGE) if typed.strip() else None,
         most=PAGE,
@@ -116,7 +116,7 @@ def _listed(desk: SupportDesk, group: str) -> Response:
     now = desk.data.now()
     summary = fleet.summary(desk.store)
     return render(
-        "desk_list.html",
+        "support_list.html",
         typed="",
         heading=list_title(group, name, lang),
         hits=[search_result(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
@@ -153,14 +153,14 @@ def _look_up(desk: SupportDesk, device_id: str) -> Response | Answer:
     given = answered(request.form)
     if given.fault:
         return _reason_form(device, given, 422)
-    audit.look_up(desk.store, who(user), device_id, given.reason, clock())
+    actions.look_up(desk.store, who(user), device_id, given.reason, clock())
     return redirect(device_url(device_id), 303)
 
 
 def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
     """The question that comes before a device."""
     return render(
-        "desk_look_up.html",
+        "support_look_up.html",
         code,
         typed="",
         hit=search_result(device),
@@ -178,7 +178,7 @@ def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
     known, entries = diagnose(desk.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return render(
-        "desk_device.html",
+        "support_device.html",
         typed="",
         kept_days=device_status.KEPT_DAYS,
         device=device,
@@ -192,7 +192,7 @@ def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
         zone_said=support_words.zone_said(now, zone, lang),
         reason=support_words.reason_label(mine.reason, lang) if mine else "",
         until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
-        history=[audit_view.row(entry, clock(), zone, lang) for entry in entries],
+        history=[audit_view.row(entry, clock(), zone, zone, lang) for entry in entries],
         history_size=HISTORY,
         chart=View("household", device.device_id).to_url(),
         done=request.args.get("done", ""),

@@ -35,6 +35,13 @@ def to_the_second(at: int, now: int, zone: str, lang: Language) -> str:
     return instant(at, now, zone, lang).replace(local.format("HH:mm"), local.format("HH:mm:ss"), 1)
 
 
+def with_zone(at: int, now: int, zone: str, lang: Language) -> str:
+    """`14:02:07 on Tuesday 17 November (GMT)`: the zone always, for a page whose times are of another one."""
+    local = periods.local(at, zone)
+    said = since(at, now, zone, lang).replace(local.format("HH:mm"), local.format("HH:mm:ss"), 1)
+    return lang.say("{time} ({zone})", time=said, zone=zone_name(local))
+
+
 def span(window: Window, now: int, zone: str, lang: Language) -> tuple[str, str]:
     """The beginning and the end of a span; the end without its date where both are of one day."""
     begin, end = instant(window.start, now, zone, lang), instant(window.end, now, zone, lang)

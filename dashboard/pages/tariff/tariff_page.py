@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-from flask import Blueprint, Flask, Response, make_response, redirect, render_template, request
+from flask import Blueprint, Flask, Response, make_response, redirect, request
 from jinja2 import StrictUndefined
-from markupsafe import Markup
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
@@ -28,9 +26,9 @@ from dashboard.pages.tariff.tariff_fields import Fields, TooMuch, after, fields_
 from dashboard.pages.tariff.tariff_form import FormFault, check
 from dashboard.pages.tariff.tariff_preview import DAY, currency_of_zone, preview
 from dashboard.text.language import Language, text
-from dashboard.web import request_guard, responses
+from dashboard.web import request_guard
 from dashboard.web.cached_reads import CachedReads
-from dashboard.web.responses import HEAD, requested
+from dashboard.web.responses import render, requested
 
 OK = 200
 NO_TARIFF = sha256(b"").hexdigest()[:16]  # the mark of a device without one
@@ -83,7 +81,7 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
 
     @page.post("/tariff")
     def act(device_id: str) -> Response:
-        sent = _sent()
+        sent = request.form.to_dict()
         try:
             return _act(TariffRequest(store, _device(data, device_id), data.now(), requested()), sent)
         except StoreAway:
@@ -119,19 +117,6 @@ def _device(data: CachedReads, device_id: str) -> Device:
     if not may_edit(viewer(), device):
         raise Stop(403, text("You cannot change this tariff"), text("It can be changed by the household itself."))
     return device
-
-
-def _sent() -> Mapping[str, str]:
-    """What a form sends. Raises Stop for one that is not ours, or too large."""
-    heading = text("Nothing has been changed")
-    if not request_guard.is_ours(request):
-        raise Stop(403, heading, request_guard.FOREIGN)
-    try:
-        if request_guard.is_small(request):
-            return request.form.to_dict()
-    except RequestEntityTooLarge:
-        pass
-    raise Stop(413, heading, request_guard.TOO_MUCH)
 
 
 def _act(asked: TariffRequest, sent: Mapping[str, str]) -> Response:
@@ -252,22 +237,14 @@ def _known(asked: TariffRequest, fields: Fields) -> dict[str, str]:
 def _page(template: str, asked: TariffRequest, status: int, **context: object) -> Response:
     device = asked.device
     chart = View("household", device.device_id).to_url()
-    return _render(template, asked.language, status, home=device.name or device.device_id, chart=chart, **context)
+    return render(template, status, home=device.name or device.device_id, chart=chart, **context)
 
 
 def _words(stop: Stop) -> Response:
     """A page of words instead of the form."""
     language = requested()
     sentence = language.say(stop.sentence, **stop.values)
-    return _render("words.html", language, stop.status, heading=language.say(stop.heading), sentence=sentence)
-
-
-def _render(template: str, language: Language, status: int, **context: object) -> Response:
-    head = Markup(responses.fingerprinted(HEAD))  # noqa: S704 - our own constant
-    page = render_template(
-        template, lang=language, say=language.say, count=language.count, head=head, asset=responses.url, **context
-    )
-    return make_response(page, status)
+    return render("words.html", stop.status, heading=language.say(stop.heading), sentence=sentence)
 
 
 def _mark(device: Device) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -26,6 +27,7 @@ from aggregator.intake.refusals import (
     refused_on,
 )
 from aggregator.store import Store, open_store
+from aggregator.store.collections import REFUSED_DAYS
 
 NOW = int(time.time())  # records expire by the store's own clock
 TODAY = day_of(NOW, "UTC")
@@ -113,7 +115,7 @@ def test_of_a_device_that_sends_nothing_else_only_one_message_a_minute_is_kept(s
 
 
 def test_a_flood_of_devices_keeps_a_bounded_number_of_messages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "ALL_A_DAY", 20 * refusals.SHARDS)
+    monkeypatch.setattr(refusals, "ALL_A_DAY", 20 * REFUSED_DAYS.shards)
     owners = [f"home-{number}" for number in range(900)]
     for owner in owners:
         store.put_device(Device(owner))
@@ -125,13 +127,13 @@ def test_a_flood_of_devices_keeps_a_bounded_number_of_messages(store: Store, mon
     kept = sum(len(refused(store, owner).messages) for owner in owners)
     assert total.reasons == {"not_a_number": 2700}
     assert total.device_count == 900
-    assert len(total.devices) == refusals._DEVICES // refusals.SHARDS * refusals.SHARDS
-    assert 0 < kept <= 20 * refusals.SHARDS
+    assert len(total.devices) == refusals._DEVICES // REFUSED_DAYS.shards * REFUSED_DAYS.shards
+    assert 0 < kept <= 20 * REFUSED_DAYS.shards
 
 
 def test_one_device_that_floods_leaves_room_for_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "ALL_A_DAY", 40 * refusals.SHARDS)
-    monkeypatch.setattr(refusals, "SHARDS", 1)
+    monkeypatch.setattr(refusals, "ALL_A_DAY", 40 * REFUSED_DAYS.shards)
+    monkeypatch.setattr(refusals, "REFUSED_DAYS", replace(REFUSED_DAYS, shards=1))
     for _ in range(30):
         take_in(store, *[line(power_w="x")] * 50)
     take_in(store, line("cad-2", power_w="x"))

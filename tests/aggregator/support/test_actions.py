@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -15,15 +16,14 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import day_of, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.core.status import Status
+from aggregator.core.status import Counters, Status
 from aggregator.intake import device_status
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.support import actions, audit
 from aggregator.support.audit import Who
-from aggregator.support.bundle import bundle, zipped
+from aggregator.support.bundle import bundle, file_name, zipped
 from aggregator.support.fleet import take_census
-from aggregator.support.notes import notes
 from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
@@ -79,23 +79,23 @@ def wattfall(*arguments: str) -> Result:
 # actions
 
 
-def test_a_note_is_kept_and_written_down(store: Store) -> None:
-    actions.add_note(store, ANNA, home(store), "  Router was off.\r\nAsked to restart. ", "customer called", NOW)
-    actions.add_note(store, ANNA, home(store), "Works.", "called back", NOW)
-
-    assert notes(store, "cad-1") == [
-        (NOW, "u-1", "support, Anna K.", "Works."),
-        (NOW, "u-1", "support, Anna K.", "Router was off.\nAsked to restart."),
-    ]
-    assert audited(store) == [("note", "called back", {}), ("note", "customer called", {})]
-    assert notes(store, "neighbour") == []
+def test_a_note_is_an_audit_entry_whose_reason_is_its_text(store: Store) -> None:
+    actions.add_note(store, ANNA, home(store), "  Router was off.\r\nAsked to restart. ", NOW)
+    assert audited(store) == [("note", "Router was off. Asked to restart.", {})]
+    assert audit.entries(store, device_id="neighbour") == []
 
 
-@pytest.mark.parametrize("text", ["", "   \n", "x" * 2001, "a\x00b", "a\x1b[31mb"])
-def test_what_is_no_note_is_not_kept_nor_written_down(store: Store, text: str) -> None:
-    with pytest.raises(ConfigurationError, match="a note has 1 to 2000 characters"):
-        actions.add_note(store, ANNA, home(store), text, "customer called", NOW)
-    assert audited(store) == []
+def test_a_look_up_grants_the_device_and_is_written_down(store: Store) -> None:
+    actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    assert audit.granted(store, ANNA.user_id, "cad-1", NOW)
+    assert audited(store) == [("look-up", "customer called", {})]
+
+
+def test_only_the_actions_and_the_account_commands_write_audit_entries() -> None:
+    root = Path(audit.__file__).parents[2]
+    paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
+    writers = {path.name for path in paths if re.search(r"import .*\bappend\b|audit\.append\(", path.read_text())}
+    assert writers == {"actions.py", "user.py"}
 
 
 def test_a_rebuild_mends_the_days_and_is_written_down(store: Store) -> None:
@@ -124,7 +124,7 @@ def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -
         actions.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
     full = replace(home(store), exchange_overrides=" ".join(f"{START + at}+" for at in range(actions.MOST)))
     store.put_device(full)
-    with pytest.raises(ConfigurationError, match="exchange_overrides of exchanges already"):
+    with pytest.raises(ConfigurationError, match="has 20 marked instants already"):
         actions.mark_exchange(store, ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
     assert audited(store) == []
     assert home(store) == full
@@ -133,6 +133,10 @@ def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -
 @pytest.mark.parametrize("reason", ["", "x"])
 def test_nothing_is_done_without_a_reason(store: Store, reason: str) -> None:
     device = home(store)
+    with pytest.raises(ConfigurationError):
+        actions.look_up(store, ANNA, "cad-1", reason, NOW)
+    with pytest.raises(ConfigurationError):
+        actions.add_note(store, ANNA, device, reason, NOW)
     with pytest.raises(ConfigurationError):
         actions.rebuild(store, ANNA, device, None, None, reason, NOW)
     with pytest.raises(ConfigurationError):
@@ -149,8 +153,8 @@ def test_nothing_is_done_without_a_reason(store: Store, reason: str) -> None:
 def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) -> None:
     bad = b'{"device_id": "cad-1", "at": 1, "mpan": "1100000000123", "x": {"MPRN" : 7700000009876}, "m": 1100000000123}'
     ingest_lines(store, [bad], 1, NOW, "Europe/London", Outcome(), lambda *_: None)
-    actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", "customer called", NOW)
-    audit.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", NOW)
+    actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
     device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
 
     content = actions.export_bundle(store, ANNA, home(store), "for the makers", NOW)
@@ -166,17 +170,39 @@ def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) ->
 
 
 def test_a_bundle_holds_what_it_takes_to_find_a_fault(store: Store) -> None:
+    counters = Counters(NOW - 8, 1_204, None, None)
+    device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", True, counters)], NOW)
     files = bundle(store, home(store), NOW)
     with zipfile.ZipFile(io.BytesIO(zipped(files, NOW))) as archive:
         assert archive.testzip() is None
         lines = archive.read("readings.jsonl").decode().splitlines()
         evidence = json.loads(archive.read("evidence.json"))
+        status = json.loads(archive.read("status.json"))
+        about = json.loads(archive.read("about.json"))
         days = [json.loads(line) for line in archive.read("days.jsonl").decode().splitlines()]
     assert len(lines) == 12
     assert json.loads(lines[0])["import_wh"] == 1000
     assert evidence["judgement"]["state"] == "sending"
+    assert evidence["backlog"] == {"waiting": 0, "since": None}
+    assert {"levels", "aside", "gaps", "steps", "closures", "counted", "hours", "strip"} < set(evidence)
+    assert status["known"]["status"]["counters"]["day_wh"] == 1_204
+    assert (about["format"], about["made_at"]) == (2, iso_utc(NOW))
     assert {day["device_id"] for day in days} == {"cad-1"}
     assert zipped(files, NOW) == zipped(bundle(store, home(store), NOW), NOW)
+
+
+def test_a_device_silent_for_days_has_its_last_readings_in_the_bundle(store: Store) -> None:
+    files = bundle(store, home(store), NOW + 5 * 86_400)
+    assert files["readings.jsonl"] == []
+    evidence = files["evidence.json"]
+    assert isinstance(evidence, dict)
+    assert evidence["last_readings"][0]["import_wh"] == 2100
+
+
+def test_a_bundle_can_be_saved_everywhere() -> None:
+    name = file_name(replace(HOME, device_id="70:B3:D5:1F"), NOW)
+    assert name == f"wattfall-70-B3-D5-1F-{day_of(NOW, 'UTC')}.zip"
+    assert re.fullmatch(r"[\w.-]+", name)
 
 
 def test_a_device_that_never_sent_has_a_bundle_too(store: Store) -> None:
@@ -190,7 +216,7 @@ def test_a_device_that_never_sent_has_a_bundle_too(store: Store) -> None:
 
 
 def test_the_audit_is_listed_the_oldest_first_and_checked(store: Store) -> None:
-    audit.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
     actions.rebuild(store, ANNA, home(store), None, None, "hole in Tuesday", NOW)
     listed = wattfall("audit")
     assert listed.stdout.splitlines() == [
@@ -251,6 +277,18 @@ def test_an_exchange_is_marked_from_the_command_line(store: Store) -> None:
     assert [entry.who.role for entry in audit.entries(store)] == ["operator"] * 3
 
 
+def test_a_rebuild_from_the_command_line_leaves_an_audit_entry(store: Store) -> None:
+    assert wattfall("rebuild", "cad-1").exit_code == 0
+    day = day_of(START, "Europe/London")
+    assert wattfall("rebuild", "cad-1", "--from", day, "--to", day, "--reason", "a hole").exit_code == 0
+    assert audited(store) == [
+        ("rebuild", "a hole", {"from": day, "to": day}),
+        ("rebuild", "rebuild from the command line", {}),
+    ]
+    assert [entry.who.role for entry in audit.entries(store)] == ["operator"] * 2
+    assert wattfall("audit").stdout.splitlines()[1].endswith(f"\trebuild\tcad-1\ta hole\tfrom={day} to={day}")
+
+
 def test_a_bundle_is_written_to_a_file(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "cad-1.zip"
     written = wattfall("bundle", "cad-1", str(target), "--reason", "for the makers")
@@ -271,11 +309,15 @@ def test_a_bundle_is_written_to_a_file(store: Store, tmp_path: Path) -> None:
         ("exchange", "cad-1", "2026-11-23T10:00:00Z", "--undo", "--reason", "because"),
         ("bundle", "cad-1", "/nowhere/at/all.zip", "--reason", "because"),
         ("bundle", "cad-1"),
+        ("rebuild", "nobody"),
+        ("rebuild", "cad-1", "--from", "yesterday"),
+        ("rebuild", "cad-1", "--reason", ""),
     ],
 )
 def test_a_fault_is_one_line_with_exit_code_2(store: Store, arguments: tuple[str, ...]) -> None:
     assert store
     result = wattfall(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
+    assert [one for one in audited(store) if one[0] != "export"] == []
     assert result.stderr.startswith("wattfall: ")
     assert result.stderr.count("\n") == 1

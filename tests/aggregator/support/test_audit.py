@@ -16,6 +16,7 @@ from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support import audit
+from aggregator.support.actions import look_up
 from aggregator.support.audit import (
     GRANT_HOURS,
     Entry,
@@ -24,7 +25,6 @@ from aggregator.support.audit import (
     check,
     entries,
     granted,
-    look_up,
     seen_by_staff,
     withdraw,
 )

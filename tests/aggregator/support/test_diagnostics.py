@@ -15,7 +15,8 @@ from aggregator.intake import device_status
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
-from aggregator.support.actions import mark
+from aggregator.support.actions import mark_exchange
+from aggregator.support.audit import Who
 from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Diagnostics, diagnose
 from aggregator.waterfall.verify import rebuild
 from aggregator.waterfall.worker import drain
@@ -293,7 +294,7 @@ def test_a_marked_exchange_is_told_and_the_sum_still_holds(store: Store) -> None
     send(store, steady())
     device = store.device("cad-1")
     assert device
-    mark(store, device, NOW - DAY, is_exchange=True)
+    mark_exchange(store, Who("u-1", "", "support"), device, NOW - DAY, "new meter", NOW, is_exchange=True)
     drain(store)
     told = found(store)
     assert [(one.kind, one.at - NOW + DAY < 60) for one in told.steps] == [("exchange", True)]

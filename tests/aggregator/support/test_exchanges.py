@@ -14,7 +14,9 @@ from aggregator.core.readings import Reading
 from aggregator.core.registers import ExchangeOverride, overridden_between, overrides_text, parse_overrides
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.support.actions import MOST, mark, unmark
+from aggregator.support import actions
+from aggregator.support.actions import MOST
+from aggregator.support.audit import Who
 from aggregator.waterfall import verify
 from aggregator.waterfall.retention import expire
 from aggregator.waterfall.worker import drain
@@ -24,6 +26,7 @@ from tests.aggregator.invariants.stores import Documents, check_levels_sum, docu
 from tests.copies import fresh_store
 
 START = 1_774_742_400  # 2026-03-29T00:00:00Z, the night in which London's clocks go forward
+ANNA = Who("u-1", "anna@example.com", "support", "Anna Kay")
 MARKS = st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=3)
 
 
@@ -41,6 +44,14 @@ def home(store: Store) -> Device:
 
 def readings(*whs: int, step: int = 600, start: int = START) -> list[Reading]:
     return [Reading(HOME, start + number * step, None, wh, None) for number, wh in enumerate(whs)]
+
+
+def mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Device:
+    return actions.mark_exchange(store, ANNA, device, at, "the engineer called", NOW, is_exchange=is_exchange)
+
+
+def unmark(store: Store, device: Device, at: int) -> Device:
+    return actions.unmark_exchange(store, ANNA, device, at, "the wrong home", NOW)
 
 
 def say(store: Store, at: int, *, is_exchange: bool) -> None:
@@ -156,7 +167,7 @@ def test_there_are_only_so_many_marks_and_only_what_is_marked_can_be_taken_back(
     take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
     for number in range(MOST):
         mark(store, home(store), START + number, is_exchange=True)
-    with pytest.raises(ConfigurationError, match="20 exchange_overrides"):
+    with pytest.raises(ConfigurationError, match="20 marked instants"):
         mark(store, home(store), START + MOST, is_exchange=True)
     mark(store, home(store), START, is_exchange=False)
     with pytest.raises(ConfigurationError, match="nothing is marked"):

@@ -21,7 +21,6 @@ from aggregator.support.fleet import (
     OTHERS,
     census,
     devices_behind,
-    history,
     summary,
     take_census,
 )
@@ -170,13 +169,6 @@ def test_a_census_goes_on_a_page_at_a_time_and_is_seen_only_when_it_has_ended(st
     for _ in going:
         pass
     assert summary(store)
-
-
-def test_the_last_census_of_each_hour_stays(store: Store) -> None:
-    hour = NOW // 3600 * 3600
-    for at in (hour - 3600, hour, hour + 60):
-        take_census(store, at, None)
-    assert [found.at for found in history(store, hour - 7200, hour + 60)] == [hour - 3600, hour + 60]
 
 
 class Rounds(threading.Event):

@@ -7,7 +7,7 @@ from argon2 import PasswordHasher
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import INVITATION_S, USERS, Accounts
+from dashboard.accounts.accounts import INVITATION_S, Accounts
 from dashboard.accounts.users import SUPPORT, Passwords, User
 from tests.dashboard.people import PASSWORD, QUICK, Clock, accounts_on, somebody
 
@@ -202,7 +202,7 @@ def test_the_store_holds_neither_passwords_nor_invitations(store: Store) -> None
     user = somebody(store)
     token = accounts.invite(user)
     held = [
-        record for collection in (USERS, "invitations", "invited", "emails") for record in store.records(collection)
+        record for collection in ("users", "invitations", "invited", "emails") for record in store.records(collection)
     ]
     assert len(held) == 4
     assert not [record for record in held if token in repr(record) or PASSWORD in repr(record)]

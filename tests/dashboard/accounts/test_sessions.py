@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from aggregator.store.collections import SESSIONS
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.sessions import LIFETIMES, SHELF, Sessions
+from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from tests.dashboard.people import Clock, accounts_on, somebody
 
@@ -86,11 +87,11 @@ def test_a_poll_writes_nothing(store: Store) -> None:
     clock = Clock()
     sessions = sessions_on(store, clock)
     token = sessions.begin(somebody(store))
-    before = store.records(SHELF)
+    before = store.records(SESSIONS.of())
     for _ in range(3):
         clock.at += 10
         assert sessions.user_of(token)
-    assert store.records(SHELF) == before
+    assert store.records(SESSIONS.of()) == before
 
 
 def test_a_session_that_is_ended_while_it_is_used_stays_ended(store: Store) -> None:
@@ -105,12 +106,12 @@ def test_a_session_that_is_ended_while_it_is_used_stays_ended(store: Store) -> N
     token = Sessions(store, accounts.user, clock).begin(user)
     clock.at += LIFETIMES[HOUSEHOLD].step_s
     Sessions(store, find, clock).user_of(token)  # type: ignore[arg-type]
-    assert store.records(SHELF) == []
+    assert store.records(SESSIONS.of()) == []
 
 
 def test_the_store_does_not_hold_what_the_cookie_holds(store: Store) -> None:
     token = sessions_on(store, Clock()).begin(somebody(store))
-    assert token not in repr(store.records(SHELF))
+    assert token not in repr(store.records(SESSIONS.of()))
 
 
 def test_what_is_no_session_is_nobody(store: Store) -> None:

@@ -2,8 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from aggregator.store.collections import ATTEMPTS
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import ACCOUNT, ADDRESS, SHELF, Throttle
+from dashboard.accounts.accounts import ACCOUNT, ADDRESS, Throttle
 from tests.dashboard.people import Clock
 
 HERE = "192.0.2.7"
@@ -90,5 +91,5 @@ def test_a_hundred_at_once_do_not_slip_through(throttle: Throttle) -> None:
 
 def test_the_store_holds_no_addresses_of_accounts(store: Store, throttle: Throttle) -> None:
     throttle.attempt("ann@example.org", HERE)
-    assert len(store.records(SHELF)) == 2
-    assert "ann" not in repr(store.records(SHELF))
+    assert len(store.records(ATTEMPTS.of())) == 2
+    assert "ann" not in repr(store.records(ATTEMPTS.of()))

@@ -21,7 +21,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.edge.edge import ALONE
-from aggregator.intake.edge.ingest_client import BLOCK, JSON, LONGEST_WAIT_S, HttpIngestClient, SendResult
+from aggregator.intake.edge.ingest_client import JSON, LONGEST_WAIT_S, HttpIngestClient, SendResult
 from aggregator.intake.formats import canonical
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.store.port import Store
@@ -66,7 +66,7 @@ def half_hour() -> list[Reading]:
 def test_a_half_hour_of_180_readings_is_at_most_1200_bytes_on_the_wire_its_answer_included(
     uplink: HttpIngestClient, store: Store
 ) -> None:
-    assert uplink.send(canonical.encode_block(half_hour()), BLOCK).result is SendResult.KEPT
+    assert uplink.send(canonical.encode_block(half_hour()), canonical.BLOCK).result is SendResult.KEPT
     assert store.readings("cad-1", NOW, NOW) == half_hour()
     assert 500 < uplink.sent.size <= 1200
 
@@ -79,7 +79,7 @@ def test_a_reading_by_itself_is_as_large_as_the_report_has_it(uplink: HttpIngest
 
 
 def test_each_answer_is_what_it_means_for_the_sender(uplink: HttpIngestClient, store: Store, address: str) -> None:
-    assert uplink.send(b"cad-1 5\n", BLOCK).result is SendResult.REFUSED
+    assert uplink.send(b"cad-1 5\n", canonical.BLOCK).result is SendResult.REFUSED
     assert uplink.send(bytes(2_000_000), JSON).result is SendResult.REFUSED
     for _ in range(300):
         answer = uplink.send(b"", JSON)
@@ -147,7 +147,7 @@ def test_what_answers_in_the_servers_place_means_later(status: int, headers: dic
 
 def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpIngestClient) -> None:
     ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
-    assert uplink.send(canonical.encode_block([ahead]), BLOCK).result is SendResult.EARLY
+    assert uplink.send(canonical.encode_block([ahead]), canonical.BLOCK).result is SendResult.EARLY
 
 
 def test_a_server_out_of_reach_is_for_later(store: Store) -> None:

@@ -26,7 +26,7 @@ from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.app import create_app
 from dashboard.server import create_ingest_server
-from dashboard.web.ingest_endpoint import BLOCK, IngestEndpoint
+from dashboard.web.ingest_endpoint import IngestEndpoint
 from tests.dashboard.people import SECRET, browser, somebody
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR  # the store forgets by the real time
@@ -156,15 +156,20 @@ def test_an_encoding_or_a_format_that_is_not_known_is_named(post: Post) -> None:
 
 def test_a_block_is_its_readings_and_tells_that_the_device_is_an_edge(post: Post, store: Store) -> None:
     readings = [Reading("cad-1", NOW + second, second, 1000 + second, 0) for second in range(0, HALF_HOUR, 10)]
-    status, said = answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": BLOCK}))
+    status, said = answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": canonical.BLOCK}))
     assert (status, said["accepted"], said["watched"]) == (202, 60, False)
     assert store.readings("cad-1", NOW, NOW) == readings[:60]
     assert device_status.note_look(store, "cad-1", int(time.time()))
-    assert answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": BLOCK}))[1]["watched"] is True
+    assert (
+        answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": canonical.BLOCK}))[1]["watched"] is True
+    )
 
 
 def test_a_block_of_another_device_is_refused(post: Post) -> None:
-    assert post(canonical.encode_block([Reading("cad-2", NOW, 1, 2, 3)]), **{"Content-Type": BLOCK}).status_code == 400
+    assert (
+        post(canonical.encode_block([Reading("cad-2", NOW, 1, 2, 3)]), **{"Content-Type": canonical.BLOCK}).status_code
+        == 400
+    )
 
 
 def test_a_reading_that_is_only_to_be_seen_is_live_and_nothing_else(post: Post, store: Store) -> None:

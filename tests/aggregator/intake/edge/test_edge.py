@@ -28,7 +28,7 @@ from aggregator.intake.edge.edge import (
     TrafficReport,
     due,
 )
-from aggregator.intake.edge.ingest_client import BLOCK, SendResult, Sent, ServerAnswer
+from aggregator.intake.edge.ingest_client import SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
 from aggregator.intake.ingest import Received, ingest, show_live, take_in
@@ -56,7 +56,7 @@ class Server:
         self.sent.append((body, content_type, is_live))
         if self.answers:
             return self.answers.pop(0)
-        parse = canonical.parse_block if content_type == BLOCK else canonical.parse_canonical
+        parse = canonical.parse_block if content_type == canonical.BLOCK else canonical.parse_canonical
         content = parse(body, Origin(self.device_id, self.now))
         if is_live:
             show_live(self.store, content, self.now, "UTC")
@@ -68,7 +68,9 @@ class Server:
     def blocks(self) -> list[list[Reading]]:
         origin = Origin(self.device_id, self.now)
         return [
-            canonical.parse_block(body, origin).readings for body, content_type, _ in self.sent if content_type == BLOCK
+            canonical.parse_block(body, origin).readings
+            for body, content_type, _ in self.sent
+            if content_type == canonical.BLOCK
         ]
 
     @property

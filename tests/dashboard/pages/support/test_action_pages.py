@@ -1,17 +1,23 @@
 """What the desk does for a device that somebody has looked up."""
 
+import io
+import json
+import re
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
-import orjson
 import pytest
+from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
-from aggregator.core.periods import DAY_S, day_of, local
+from aggregator.core.periods import DAY_S, day_of, iso_utc, local
 from aggregator.store.port import Store
 from aggregator.support import actions, audit
 from aggregator.waterfall.worker import drain
+from dashboard.commands.main import main
 from tests.dashboard.people import Clock
-from tests.dashboard.support_desks import FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
+from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def test_days_are_computed_again_and_written_down(desk: FlaskClient, store: Stor
     assert answer.headers["Location"] == f"{PAGE}?done=rebuild"
     assert store.document("day", "cad-1", day) == before
     entry = audit.entries(store, device_id="cad-1")[0]
-    assert (entry.action, entry.details) == ("rebuild", {"first": day, "last": day})
+    assert (entry.action, entry.details) == ("rebuild", {"from": day, "to": day})
 
 
 def test_days_without_readings_are_not_said_to_be_rebuilt(desk: FlaskClient) -> None:
@@ -95,7 +101,8 @@ def test_an_exchange_is_marked_and_undone(desk: FlaskClient, store: Store, clock
     unmarked = store.device("cad-1")
     assert unmarked
     assert unmarked.exchange_overrides == ""
-    assert [entry.details["said"] for entry in audit.entries(store, device_id="cad-1")[:2]] == ["undone", "exchange"]
+    details = [entry.details for entry in audit.entries(store, device_id="cad-1")[:2]]
+    assert details == [{"at": iso_utc(at), "is": "taken back"}, {"at": iso_utc(at), "is": "exchanged"}]
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-11-17T14:02:00Z", "0001-01-01T00:00", "2026-13-01T00:00"])
@@ -130,17 +137,17 @@ def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient,
     store.put_device(full)
     answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
     assert answer.status_code == 422
-    assert "exchange_overrides of exchanges already" in answer.text
+    assert "has 20 marked instants already" in answer.text
     assert store.device("cad-1") == full
     assert audited_actions(store) == ["look-up"]
 
 
-def test_a_bundle_is_a_file_and_written_down(desk: FlaskClient, store: Store) -> None:
+def test_a_bundle_is_a_zip_file_and_written_down(desk: FlaskClient, store: Store) -> None:
     answer = post(desk, f"{PAGE}/bundle", reason="for the manufacturer")
-    assert answer.mimetype == "application/json"
-    assert answer.headers["Content-Disposition"].startswith('attachment; filename="wattfall-cad-1-')
+    assert answer.mimetype == "application/zip"
+    assert re.search(r'attachment; filename="wattfall-cad-1-[\d-]+\.zip"', answer.headers["Content-Disposition"])
     assert "no-store" in answer.headers["Cache-Control"]
-    assert orjson.loads(answer.data)["device"]["device_id"] == "cad-1"
+    assert json.loads(unzipped(answer.data)["device.json"])["device_id"] == "cad-1"
     assert audited_actions(store) == ["export", "look-up"]
 
 
@@ -150,3 +157,52 @@ def test_no_action_goes_without_a_reason(desk: FlaskClient, store: Store, name: 
     assert answer.status_code == 422
     assert "Say in a few words why" in answer.text
     assert audited_actions(store) == ["look-up"]
+
+
+# the web and the command line
+
+
+def unzipped(content: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def wattfall(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"])
+
+
+def test_each_action_leaves_the_same_entry_from_the_web_and_the_command_line(
+    desk: FlaskClient, store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    sent(store, clock())
+    at, day = clock() - 3600, day_of(clock(), "Europe/London")
+    post(desk, f"{PAGE}/rebuild", first=day, last=day, reason="a hole")
+    post(desk, f"{PAGE}/exchange", kind="none", time=local_time(at), reason="it ran on")
+    post(desk, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
+    post(desk, f"{PAGE}/bundle", reason="for the makers")
+    web = [(one.action, one.reason, one.details) for one in audit.entries(store, device_id="cad-1", limit=4)]
+
+    wattfall(tmp_path, "rebuild", "cad-1", "--from", day, "--to", day, "--reason", "a hole")
+    wattfall(tmp_path, "exchange", "cad-1", iso_utc(at), "--not", "--reason", "it ran on")
+    wattfall(tmp_path, "exchange", "cad-1", iso_utc(at), "--undo", "--reason", "a mistake")
+    wattfall(tmp_path, "bundle", "cad-1", str(tmp_path / "cad-1.zip"), "--reason", "for the makers")
+    found = audit.entries(store, device_id="cad-1", limit=4)
+    assert [(one.action, one.reason, one.details) for one in found] == web
+    assert {one.who.role for one in found} == {"operator"}
+
+
+def test_the_web_and_the_command_line_make_one_bundle_without_people(
+    desk: FlaskClient, store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    sent(store, clock())
+    path = tmp_path / "cad-1.zip"
+    wattfall(tmp_path, "bundle", "cad-1", str(path), "--reason", "for the makers")
+    web, written = unzipped(post(desk, f"{PAGE}/bundle", reason="for the makers").data), unzipped(path.read_bytes())
+
+    assert list(web) == list(written)
+    for name in ("device.json", "refused.json", "days.jsonl", "readings.jsonl"):
+        assert web[name] == written[name]
+    for text in (*web.values(), *written.values()):
+        for secret in (DEVICE.household, DEVICE.name, DEVICE.postcode, DEVICE.meter_point, "pat@", "Pat", "cad-2"):
+            assert secret not in text
+    assert DEVICE.meter_point[-4:] in web["device.json"]

@@ -1,15 +1,21 @@
 """Who looked at what, as the desk sees it and as a household does."""
 
+import re
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 
+from aggregator.core.periods import iso_utc, local
 from aggregator.store.port import Store
 from aggregator.support import audit
 from dashboard.accounts.users import SUPPORT
+from dashboard.commands.main import main
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, somebody
-from tests.dashboard.support_desks import look_up, post, server_on, staff_on
+from tests.dashboard.support_desks import PAGE, look_up, post, sent, server_on, staff_on
 
 
 @pytest.fixture
@@ -61,6 +67,29 @@ def test_a_long_audit_has_pages(desk: FlaskClient, store: Store, clock: Clock) -
     assert Page(first).having(rel="next")[0]["href"] == "?device=cad-1&page=2"
     assert "note 2<" in second
     assert "note 3<" not in second
+
+
+def test_an_entry_from_the_command_line_is_german_to_a_german_reader(
+    desk: FlaskClient, store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    sent(store, clock())
+    look_up(desk)
+    at = clock() - 3600
+    arguments = [
+        "exchange",
+        "cad-1",
+        iso_utc(at),
+        "--reason",
+        "ticket 4711",
+        "--store",
+        f"sqlite:///{tmp_path}/homes.db",
+    ]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    clock_said = local(at, "Europe/London").format("HH:mm:ss")
+    for address in (PAGE, "/desk/audit"):
+        page = Page(desk.get(address, headers={"Accept-Language": "de"}).text).words
+        assert re.search(rf"{clock_said} \((GMT|BST)\) · Zählertausch", page)
+        assert "exchanged" not in page
 
 
 # what a household is told

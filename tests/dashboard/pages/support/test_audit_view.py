@@ -1,5 +1,6 @@
 import pytest
 
+from aggregator.support import actions
 from aggregator.support.audit import ACTIONS, Entry, Seen, Who
 from dashboard.pages.support import audit_view
 from dashboard.text.language import ENGLISH, languages
@@ -8,12 +9,14 @@ from tests.dashboard.homes import LONDON, NOW, instant
 PAT = Who("u1", "pat@desk.example", "support", "Pat Murray")
 
 
-def entry(action: str = "look-up", who: Who = PAT, device_id: str = "cad-1", **details: str) -> Entry:
-    return Entry(7, NOW - 60, who, action, device_id, "ticket 4711", details, "")
+def entry(
+    action: str = "look-up", who: Who = PAT, device_id: str = "cad-1", details: dict[str, str] | None = None
+) -> Entry:
+    return Entry(7, NOW - 60, who, action, device_id, "ticket 4711", details or {}, "")
 
 
 def test_an_entry_says_who_did_what_when_and_why() -> None:
-    assert audit_view.row(entry(), NOW, LONDON, ENGLISH) == (
+    assert audit_view.row(entry(), NOW, LONDON, LONDON, ENGLISH) == (
         "14:19",
         "Pat Murray",
         "pat@desk.example",
@@ -27,12 +30,12 @@ def test_an_entry_says_who_did_what_when_and_why() -> None:
 
 def test_somebody_without_a_name_goes_by_address_or_id() -> None:
     nameless = Who("u1", "pat@desk.example", "support")
-    assert audit_view.row(entry(who=nameless), NOW, LONDON, ENGLISH).who == "pat@desk.example"
-    assert audit_view.row(entry(who=Who("u1", "", "support")), NOW, LONDON, ENGLISH)[1:3] == ("u1", "u1")
+    assert audit_view.row(entry(who=nameless), NOW, LONDON, LONDON, ENGLISH).who == "pat@desk.example"
+    assert audit_view.row(entry(who=Who("u1", "", "support")), NOW, LONDON, LONDON, ENGLISH)[1:3] == ("u1", "u1")
 
 
 def test_an_entry_about_no_device_leads_to_none() -> None:
-    row = audit_view.row(entry("account", device_id=""), NOW, LONDON, ENGLISH)
+    row = audit_view.row(entry("account", device_id=""), NOW, LONDON, LONDON, ENGLISH)
     assert (row.device_id, row.device_url) == ("", "")
 
 
@@ -41,30 +44,33 @@ def test_every_action_has_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("details", "said"),
+    ("action", "details", "said"),
     [
-        ({}, ""),
-        ({"first": "2026-11-17", "last": "2026-11-17"}, "Tue 17 Nov"),
-        ({"first": "2026-11-17", "last": "2026-11-19"}, "Tue 17 Nov – Thu 19 Nov"),
-        ({"at": "2026-11-17T14:02:00+00:00", "said": "exchange"}, "2026-11-17T14:02:00+00:00 · exchange"),
+        ("rebuild", {}, ""),
+        ("rebuild", {"from": "2026-11-17", "to": "2026-11-17"}, "Tue 17 Nov"),
+        ("rebuild", {"from": "2026-11-17", "to": "2026-11-19"}, "Tue 17 Nov – Thu 19 Nov"),
+        ("rebuild", {"from": "2026-11-17"}, "from Tue 17 Nov"),
+        ("rebuild", {"to": "2026-11-19"}, "up to Thu 19 Nov"),
+        ("exchange", {"at": "2026-11-23T14:02:05Z", "is": actions.EXCHANGED}, "14:02:05 (GMT) · exchange"),
+        ("account", {"user": "kim", "role": "household"}, "kim · household"),
     ],
 )
-def test_what_an_action_was_about_is_said(details: dict[str, str], said: str) -> None:
-    assert audit_view.details_said(details, ENGLISH) == said
+def test_what_an_action_was_about_is_said(action: str, details: dict[str, str], said: str) -> None:
+    assert audit_view.details_said(entry(action, details=details), NOW, LONDON, ENGLISH) == said
 
 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("exchange", "Zählertausch"),
-        ("no exchange", "kein Zählertausch"),
-        ("undone", "zurückgenommen"),
-        ("else", "else"),
+        (actions.EXCHANGED, "Zählertausch"),
+        (actions.NOT_EXCHANGED, "kein Zählertausch"),
+        (actions.TAKEN_BACK, "zurückgenommen"),
     ],
 )
-def test_what_was_said_of_an_exchange_is_in_the_language_of_the_reader(written: str, said: str) -> None:
-    details = {"at": "2026-11-17T14:02:00+00:00", "said": written}
-    assert audit_view.details_said(details, languages()["de"]) == f"2026-11-17T14:02:00+00:00 · {said}"
+def test_details_are_in_the_readers_language_and_the_devices_time(written: str, said: str) -> None:
+    exchange = entry("exchange", details={"at": "2026-07-17T14:02:05Z", "is": written})
+    german = audit_view.details_said(exchange, NOW, LONDON, languages()["de"])
+    assert german == f"Freitag, 17. Juli, 15:02:05 (BST) · {said}"
 
 
 def test_a_home_reads_role_and_short_name_in_its_own_time() -> None:

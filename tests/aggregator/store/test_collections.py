@@ -1,0 +1,245 @@
+"""The table of collections: every name comes from it, and it tells who is to be found where."""
+
+import ast
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.core.errors import StoreAway
+from aggregator.core.periods import DAY_S
+from aggregator.store import collections
+from aggregator.store.collections import (
+    AUDIT_GRANTS,
+    AUDIT_OF_PERSON,
+    COLLECTIONS,
+    EMAILS,
+    FEW_TRIES,
+    REFUSED_DAYS,
+    REFUSED_MESSAGES,
+    SIGNAL,
+    STATUS,
+    TOKENS,
+    TRIES,
+    USERS,
+    Collection,
+    Place,
+    Update,
+    about,
+    about_person,
+    mentioning,
+    row_of,
+    update_record,
+)
+from aggregator.store.port import check_record
+from aggregator.store.sqlite.sqlite_store import SqliteStore
+
+ROOT = Path(__file__).parents[3]
+TABLE = ROOT / "aggregator/store/collections.py"
+SAMPLES = {"device": "cad-1", "user": "u-1", "person": "ann@example.org", "shard": "07", "day": "2026-11-23", "": None}
+RECORDS = ("record", "records", "put_record", "drop_record", "update_record")
+
+
+def concrete(row: Collection) -> str:
+    return row.of(SAMPLES[row.part])
+
+
+# the table
+
+
+def test_a_name_has_its_variable_part_filled_in() -> None:
+    assert (TOKENS.of(), SIGNAL.of("cad-1")) == ("tokens", "signal/cad-1")
+    assert REFUSED_MESSAGES.of("cad-1") == "refused/cad-1/messages"
+    assert REFUSED_DAYS.of("2026-11-23") == "refused/days/2026-11-23"
+    assert STATUS.of(STATUS.shard_of("cad-1")) == "status/15"
+
+
+@pytest.mark.parametrize("row", COLLECTIONS, ids=lambda row: row.name)
+def test_a_name_leads_back_to_its_row_alone(row: Collection) -> None:
+    check_record(concrete(row), "key")
+    assert [one for one in COLLECTIONS if one.matches(concrete(row))] == [row]
+    assert row_of(concrete(row)) is row
+    assert row.meaning
+
+
+@pytest.mark.parametrize(
+    "name", ["", "token", "tokens/", "signal", "signal/a/b", "refused/days/soon", "status/7", "find ca"]
+)
+def test_a_name_that_no_row_explains_has_none(name: str) -> None:
+    assert row_of(name) is None
+
+
+def test_the_table_has_every_row() -> None:
+    assert set(COLLECTIONS) == {one for one in vars(collections).values() if isinstance(one, Collection)}
+
+
+def test_a_name_without_its_variable_part_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="signal"):
+        SIGNAL.of()
+    with pytest.raises(ValueError, match="tokens"):
+        TOKENS.of("cad-1")
+
+
+def test_a_lifetime_gives_days_and_an_expiry() -> None:
+    assert (SIGNAL.days, SIGNAL.expires(1_000)) == (36, 1_000 + 36 * DAY_S)
+    assert (USERS.days, USERS.expires(1_000)) == (0, 0)
+
+
+# who is found where
+
+
+def test_the_table_tells_where_a_device_is() -> None:
+    found = {(place.collection, place.key) for place in about("cad-1")}
+    assert found == {
+        ("status/15", "cad-1"),
+        ("signal/cad-1", ""),
+        ("edges", "cad-1"),
+        ("watched", "cad-1"),
+        ("refused", "cad-1"),
+        ("refused/cad-1", ""),
+        ("refused/cad-1/messages", ""),
+        ("tokens", "cad-1"),
+        ("filled/cad-1", ""),
+        ("audit/device/cad-1", ""),
+    }
+
+
+def test_the_table_tells_where_a_person_is() -> None:
+    found = about_person("u-1", "ann@Éxample.org")
+    assert found == [
+        Place(AUDIT_OF_PERSON, "audit/person/u-1"),
+        Place(AUDIT_OF_PERSON, "audit/person/ann@éxample.org"),
+        Place(AUDIT_GRANTS, "audit/grants/u-1"),
+        Place(USERS, "users", "u-1"),
+        Place(EMAILS, "emails", "ann@Éxample.org"),
+        Place(row_of("invited") or USERS, "invited", "u-1"),
+    ]
+    assert {place.row for place in about_person("u-1")} == {place.row for place in found} - {EMAILS}
+
+
+def test_who_is_not_found_by_name_or_key_is_found_by_a_search() -> None:
+    placed = {"device": {place.row for place in about("d")}, "person": {place.row for place in about_person("u", "e")}}
+    for owner in ("device", "person"):
+        owned = {row for row in COLLECTIONS if row.owner == owner}
+        assert owned <= placed[owner] | set(mentioning(owner)), owner
+        assert not placed[owner] & set(mentioning(owner)), owner
+
+
+# names in the code
+
+
+def calls(tree: ast.Module) -> Iterator[ast.expr]:
+    """The collection that each call for records names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in RECORDS and node.args:
+                yield node.args[1 if name == "update_record" else 0]
+
+
+def assigned(tree: ast.Module) -> dict[str, ast.expr]:
+    """What is assigned to each single name, at the top of a module or inside of functions."""
+    pairs = [(node.targets, node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    return {target.id: value for targets, value in pairs for target in targets if isinstance(target, ast.Name)}
+
+
+def literal(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant | ast.JoinedStr | ast.Starred | ast.BinOp)
+
+
+def pattern(node: ast.AST) -> str:
+    """A text, or an f-string with `{}` for each part of it that varies."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(one.value) if isinstance(one, ast.Constant) else "{}" for one in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def test_no_module_writes_the_name_of_a_collection() -> None:
+    families = {re.sub(r"\{\w+\}", "{}", row.name) for row in COLLECTIONS if "/" in row.name}
+    found, asked = [], 0
+    for path in (one for package in ("aggregator", "dashboard") for one in (ROOT / package).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        names, collections_asked = assigned(tree), list(calls(tree))
+        asked += len(collections_asked)
+        found += [
+            f"{path.name}:{one.lineno}"
+            for one in collections_asked
+            if literal(one) or (isinstance(one, ast.Name) and literal(names.get(one.id)))
+        ]
+        if path != TABLE:
+            found += [f"{path.name}: {text}" for text in map(pattern, ast.walk(tree)) if text in families]
+    assert found == []
+    assert asked > 50
+
+
+# changing a record
+
+
+class Contended(SqliteStore):
+    """A store on which somebody else is faster, so many times."""
+
+    losses = 0
+
+    def put_record(self, *place: Any, **more: Any) -> bool:  # noqa: ANN401 - handed on
+        if self.losses:
+            self.losses -= 1
+            collection, key = place[:2]
+            super().put_record(collection, key, str(int(self.record(collection, key) or 0) + 10))
+        return super().put_record(*place, **more)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Contended]:
+    monkeypatch.setattr(collections, "_LONGEST_S", 0.0)
+    made = Contended(str(tmp_path / "records.db"))
+    yield made
+    made.close()
+
+
+def add(body: str | None) -> str:
+    return str(int(body or 0) + 1)
+
+
+def test_a_change_is_made_of_the_record_as_it_is_now(store: Contended) -> None:
+    assert update_record(store, "counts", "a", add) == Update(None, "1")
+    assert update_record(store, "counts", "a", add) == Update("1", "2")
+    store.losses = TRIES - 1
+    last = 2 + 10 * (TRIES - 1)
+    assert update_record(store, "counts", "a", add) == Update(str(last), str(last + 1))
+    assert store.record("counts", "a") == str(last + 1)
+
+
+@pytest.mark.parametrize("same", [lambda _: None, lambda body: body])
+def test_a_change_that_changes_nothing_writes_nothing(store: Contended, same: Any) -> None:  # noqa: ANN401 - a lambda
+    assert update_record(store, "counts", "a", same) == Update(None, None)
+    update_record(store, "counts", "a", add)
+    store.losses = 1
+    assert update_record(store, "counts", "a", same) == Update("1", "1")
+    assert store.losses == 1
+
+
+def test_a_change_that_loses_each_time_says_so_or_is_given_up(store: Contended) -> None:
+    store.losses = TRIES
+    with pytest.raises(StoreAway, match="a of counts"):
+        update_record(store, "counts", "a", add)
+    assert (store.losses, store.record("counts", "a")) == (0, str(10 * TRIES))
+    store.losses = FEW_TRIES + 1
+    given_up = update_record(store, "counts", "a", add, may_be_lost=True)
+    assert (store.losses, given_up.was) == (1, given_up.body)
+
+
+def test_a_changed_record_expires(store: Contended) -> None:
+    update_record(store, "counts", "a", add, expires=int(time.time()) - 1)
+    assert store.record("counts", "a") is None
+
+
+def test_many_who_change_at_once_lose_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "busy.db"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: update_record(store, "counts", "a", add), range(200)))
+    assert store.record("counts", "a") == "200"
+    store.close()

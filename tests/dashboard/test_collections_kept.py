@@ -1,0 +1,112 @@
+"""A store in which everything has happened once: the table explains each collection in it, and names no other."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused
+from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
+from aggregator.core.readings import Reading
+from aggregator.core.status import Status
+from aggregator.demo.feed import mark_as_demo
+from aggregator.intake.device_status import keep, note_edge, note_look
+from aggregator.intake.ingest import ingest
+from aggregator.intake.refusals import Batch, keep_refusals
+from aggregator.intake.tokens import new_token
+from aggregator.store import Store, open_store
+from aggregator.store.collections import COLLECTIONS, FOR_EVER, Owner, about, about_person, mentioning, row_of
+from aggregator.support import actions
+from aggregator.support.audit import Who
+from aggregator.support.fleet import take_census
+from aggregator.waterfall.worker import drain
+from dashboard.accounts.accounts import Throttle
+from dashboard.accounts.oidc import Person, user_of
+from dashboard.accounts.sessions import Sessions
+from dashboard.accounts.users import SUPPORT, User
+from tests.dashboard.people import accounts_on, somebody
+
+Row = tuple[str, str, int, str]  # collection, key, expiry, body
+NOW = int(time.time())
+DEVICE, ANNA = "cad-furnished", "anna@example.org"
+
+
+def sent(store: Store) -> None:
+    """A day's readings, then those of an hour that was missing."""
+    store.put_device(Device(DEVICE))
+    since = NOW // HALF_HOUR * HALF_HOUR - DAY_S
+    readings = [Reading(DEVICE, at, 500, 1_000_000 + (at - since) // 10, None, None) for at in range(since, NOW, 60)]
+    late = [one for one in readings if since + 4 * HOUR < one.at < since + 5 * HOUR]
+    for part in ([one for one in readings if one not in late], late):
+        ingest(store, part, NOW, "UTC")
+        drain(store)
+    keep(store, [Status(DEVICE, NOW - 60, -61, 180, "v2.0.2", "IHD-02", True)], NOW)
+    note_edge(store, DEVICE, NOW)
+    note_look(store, DEVICE, NOW)
+    batch = Batch()
+    batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
+    keep_refusals(store, batch, NOW)
+    new_token(store, DEVICE, NOW)
+
+
+def signed_in(store: Store) -> User:
+    """Somebody of the staff, by an invitation and by a provider."""
+    anna, accounts = somebody(store, ANNA, SUPPORT), accounts_on(store)
+    accounts.invite(anna)
+    user_of(store, accounts, Person("https://id.example.org 1", SUPPORT, "ben@example.org"))
+    Throttle(store, lambda: NOW).attempt(ANNA, "192.0.2.7")
+    Sessions(store, accounts.user, lambda: NOW).begin(anna)
+    return anna
+
+
+@pytest.fixture(scope="module")
+def anna_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[User, list[Row]]:
+    """Somebody, and all records of the store."""
+    path = Path(tmp_path_factory.mktemp("furnished")) / "all.db"
+    store = open_store(f"sqlite:///{path}")
+    sent(store)
+    anna = signed_in(store)
+    who = Who(anna.user_id, anna.email, SUPPORT, "Anna")
+    actions.look_up(store, who, DEVICE, "the customer called", NOW)
+    take_census(store, NOW, store.backlog())
+    mark_as_demo(store)
+    store.close()
+    with sqlite3.connect(path) as database:
+        return anna, database.execute("SELECT shelf, key, expires, body FROM records").fetchall()
+
+
+def test_each_collection_in_the_store_has_a_row_and_each_row_a_collection(
+    anna_and_rows: tuple[User, list[Row]],
+) -> None:
+    rows = anna_and_rows[1]
+    assert [name for name, *_ in rows if row_of(name) is None] == []
+    assert [row.name for row in COLLECTIONS if row not in {row_of(name) for name, *_ in rows}] == []
+
+
+def test_a_record_lives_as_long_as_its_row_says(anna_and_rows: tuple[User, list[Row]]) -> None:
+    for name, key, expires, _ in anna_and_rows[1]:
+        row = row_of(name)
+        assert row
+        assert bool(expires) is (row.lifetime_s != FOR_EVER), name
+        assert expires <= row.expires(int(time.time())), (name, key)
+
+
+def test_a_search_by_the_table_finds_every_record_that_names_somebody(
+    anna_and_rows: tuple[User, list[Row]],
+) -> None:
+    anna, rows = anna_and_rows
+    asked: list[tuple[Owner, tuple[str, ...], list[tuple[str, str]]]] = [
+        ("device", (DEVICE,), [place[1:] for place in about(DEVICE)]),
+        ("person", (anna.user_id, ANNA), [place[1:] for place in about_person(anna.user_id, ANNA)]),
+    ]
+    for owner, names, places in asked:
+        naming = [(name, key) for name, key, _, body in rows if any(one in f"{name} {key} {body}" for one in names)]
+        missed = [
+            (name, key)
+            for name, key in naming
+            if (name, key) not in places and (name, "") not in places and row_of(name) not in mentioning(owner)
+        ]
+        assert missed == [], owner
+        assert [place for place in places if place[0] not in {name for name, _ in naming}] == []
