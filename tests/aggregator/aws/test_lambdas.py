@@ -12,6 +12,7 @@ from aggregator.aws import lambdas
 from aggregator.aws.lambdas import Answer, DeadLetter, Functions, bundles, level_steps
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -101,8 +102,7 @@ def as_message(reading: Reading) -> dict[str, object]:
 
 
 def documents(store: SqliteStore, device_id: str = "cad-1") -> list[Document | None]:
-    levels = ("day", "month", "year")
-    return [store.document(level, device_id, period) for level in levels for period in store.periods(level, device_id)]
+    return [store.document(level, device_id, period) for level in LEVELS for period in store.periods(level, device_id)]
 
 
 def by_the_worker(tmp_path: Path, sent: Sequence[Reading]) -> list[Document | None]:
