@@ -16,7 +16,7 @@ from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
 Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 3
+VERSION = 4
 BUSY_S = 30  # how long a call waits for another process's write
 TABLES = {"day": "days", "month": "months", "year": "years"}
 _SCHEMA = f"""
@@ -50,7 +50,8 @@ CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
 _SINCE_VERSION_3 = "".join(
     f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in TABLES.values()
 )
-_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3)  # by each version to the one before
+_SINCE_VERSION_4 = "ALTER TABLE live ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';\n"
+_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # by each version to the one before
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",

@@ -77,7 +77,8 @@ def test_power_that_a_device_does_not_report_is_said_and_is_not_zero() -> None:
 
 
 def test_a_silent_device_shows_its_last_power_as_last_known_and_no_cost_of_it() -> None:
-    last = Live("cad-1", instant("2026-11-23T14:02:00+00:00"), 0, 433, None, None, None)
+    came = instant("2026-11-23T14:02:00+00:00")
+    last = Live("cad-1", came - 300, came, 433, None, None, None)
     slots = hero(last, Home(LONDON, rate=Rate(25 * PENCE, 0), currency="GBP"))
     assert (slots["power-number.children"], slots["power-badge.children"]) == ("433", "last known")
     assert slots["power-note.children"] == "No reading since 14:02, the device may be offline"
