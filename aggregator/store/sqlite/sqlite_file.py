@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -193,6 +194,6 @@ class SqliteFile:
         """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
         try:
             return read(*values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             key = ", ".join(map(str, values[:-1])) or "a row"
             raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error

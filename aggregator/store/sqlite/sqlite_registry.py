@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from struct import Struct
 
 import orjson
 
@@ -14,8 +15,7 @@ from aggregator.store.sqlite.sqlite_file import SqliteFile
 
 _PAGE = 500  # terms read at once
 _PRESENT = "(expires = 0 OR expires > ?)"
-_DIGITS = 10  # of an instant in `live.arrivals`, hexadecimal
-_ARRIVAL = 2 * _DIGITS  # characters of an arrival: both of its instants
+_ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
 
 
 class SqliteRegistry(SqliteFile):
@@ -110,7 +110,7 @@ class SqliteRegistry(SqliteFile):
 
         All arrivals are as long as each other, so that the write cuts off the oldest without a read.
         """
-        last = -_ARRIVAL * (REMEMBERED + 1)  # characters of `arrivals` that stay
+        last = -2 * _ARRIVAL.size * (REMEMBERED + 1)  # characters of `arrivals` that stay
         with self.transaction():
             self._many(
                 "INSERT INTO live (device_id, at, body, arrivals) VALUES (?, ?, ?, ?) ON CONFLICT (device_id)"
@@ -171,16 +171,12 @@ def _device_body(device: Device) -> bytes:
 def _live(row: tuple[str, bytes]) -> Live:
     """A live state of its arrivals and its body; the last of the stored arrivals is its own."""
     arrivals, body = row
-    starts = range(0, len(arrivals) - _ARRIVAL, _ARRIVAL)
-    before = [
-        Arrival(int(arrivals[start : start + _DIGITS], 16), int(arrivals[start + _DIGITS : start + _ARRIVAL], 16))
-        for start in starts
-    ]
-    return Live(*orjson.loads(body), arrivals=tuple(before))
+    before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
+    return Live._make([*orjson.loads(body), tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before)))])
 
 
 def _arrival(state: Live) -> str:
-    return f"{state.at:0{_DIGITS}x}{state.received_at:0{_DIGITS}x}"
+    return _ARRIVAL.pack(state.at, state.received_at).hex()
 
 
 def _device(body: bytes) -> Device:

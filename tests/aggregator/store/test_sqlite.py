@@ -62,12 +62,16 @@ def test_processes_that_create_the_same_file_at_once_all_get_it(tmp_path: Path) 
     store.close()
 
 
-@pytest.mark.parametrize("table", ["days", "months", "years", "live", "devices", "readings"])
-def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [(table, "body") for table in ("days", "months", "years", "live", "devices", "readings")] + [("live", "arrivals")],
+)
+def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: str, column: str) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
+    store.put_live([Live("d", NOW + 60, NOW, 1, 2, 3, None)])
     with sqlite3.connect(path) as database:
-        database.execute(f"UPDATE {table} SET body = substr(body, 1, length(body) - 3)")
+        database.execute(f"UPDATE {table} SET {column} = substr({column}, 1, length({column}) - 4)")
     database.close()
     with pytest.raises(StoreUnusable, match=r"wattfall\.db is damaged") as damage:
         read_everything(store)
