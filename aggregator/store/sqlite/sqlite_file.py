@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
 Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 3
+VERSION = 4
 BUSY_S = 30  # how long a call waits for another process's write
 TABLES = {"day": "days", "month": "months", "year": "years"}
 _SCHEMA = f"""
@@ -50,7 +51,8 @@ CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
 _SINCE_VERSION_3 = "".join(
     f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in TABLES.values()
 )
-_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3)  # by each version to the one before
+_SINCE_VERSION_4 = "ALTER TABLE live ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';\n"
+_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # by each version to the one before
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
@@ -192,6 +194,6 @@ class SqliteFile:
         """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
         try:
             return read(*values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             key = ", ".join(map(str, values[:-1])) or "a row"
             raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error
