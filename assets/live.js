@@ -54,13 +54,29 @@
     window.wattfall = Object.assign(window.wattfall ?? {}, { poll: ask });
     window.addEventListener("popstate", () => window.setTimeout(ask));
 
+    const MINUTE = 60; // seconds
+    const HOUR = 60 * MINUTE;
+
+    // As the server says it; null where it counts in days, which stay as they are.
+    const duration = (seconds) => {
+        if (seconds < MINUTE) {
+            return `${seconds} s`;
+        }
+        const minutes = Math.floor(seconds / MINUTE) % 60;
+        const hours = Math.floor(seconds / HOUR);
+        if (hours >= 48) {
+            return null;
+        }
+        return [hours && `${hours} h`, minutes && `${minutes} min`].filter(Boolean).join(" ");
+    };
+
     const tick = () => {
         const passed = Math.floor((Date.now() - heard) / SECOND);
         for (const stamp of document.querySelectorAll("time[data-age]")) {
             const seconds = Math.max(0, Number(stamp.dataset.age) + passed); // a meter's clock may run ahead
-            const duration = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min`;
-            const text = main().dataset.ago.replace("{}", duration);
-            if (stamp.firstChild && stamp.firstChild.nodeValue !== text) {
+            const said = duration(seconds);
+            const text = said && main().dataset.ago.replace("{}", said);
+            if (text && stamp.firstChild && stamp.firstChild.nodeValue !== text) {
                 stamp.firstChild.nodeValue = text;
             }
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from aggregator.core.documents import Device, Live, Part
+from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, Part
 from aggregator.core.periods import DAY_S, HALF_HOUR, RETENTION_DAYS
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb import document_items, items
@@ -100,7 +100,9 @@ def is_table(row: CostRow) -> bool:
 
 def live_size() -> int:
     """A live state."""
-    return item_size(items.pack_live(Live(_DEVICE, 1_790_000_000, 1_790_000_001, 431, 12_345_678, None, None)))
+    at = 1_790_000_011
+    before = (Arrival(at, at + 1),) * REMEMBERED
+    return item_size(items.pack_live(Live(_DEVICE, at, at + 1, 431, 12_345_678, None, None, before)))
 
 
 def device_size() -> int:

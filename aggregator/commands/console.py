@@ -25,6 +25,7 @@ from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
+from aggregator.support.device_state import device_state, rhythm_s
 from aggregator.support.fleet import Summary
 
 
@@ -112,9 +113,10 @@ def _comparison_row(name: str, cost: Cost, currency: str) -> tuple[str, ...]:
     return (name, *(_money(amount, currency) for amount in amounts), _kwh(cost.unpriced_wh))
 
 
-def live_table(live: Live, timezone: str) -> str:
-    """A live state, one figure a line."""
+def live_table(live: Live, timezone: str, now: int) -> str:
+    """A live state, one figure a line, and whether the device sends at `now` (UTC seconds)."""
     rows = [
+        ("state", f"{device_state(live, now)}, expected every {rhythm_s(live)} s"),
         ("reading", periods.local(live.at, timezone).to_datetime_string() + f" {timezone}"),
         ("received", f"{live.received_at - live.at} s later"),
         ("power", _or_unknown(live.power_w, "W")),

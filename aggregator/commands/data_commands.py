@@ -32,6 +32,7 @@ from aggregator.intake.ingest import Outcome, chunks, ingest_lines
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store.port import all_devices
+from aggregator.support.device_state import device_state
 from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
 
@@ -174,7 +175,9 @@ def show(
         live = store.live(device_id)
         if live is None:
             raise ConfigurationError(f"{device_id} has not sent a reading yet")
-        click.echo(json.dumps(live_json(live)) if is_json else console.live_table(live, device.timezone))
+        now = int(time.time())
+        as_told = live_json(live) | {"state": device_state(live, now)}
+        click.echo(json.dumps(as_told) if is_json else console.live_table(live, device.timezone, now))
         return
     wanted = (
         periods.check_period(level, period) if period else periods.period_of(level, int(time.time()), device.timezone)

@@ -75,8 +75,22 @@ class Document:
         return add(part for name, part in self.parts.items() if name[0] == letter or name == WHOLE_DAY)
 
 
+class Arrival(NamedTuple):
+    """A reading that was the newest of its device when it came in."""
+
+    at: int  # UTC seconds, by the meter's clock
+    received_at: int  # UTC seconds, by ours
+
+
+REMEMBERED = 8  # arrivals before the newest one
+
+
 class Live(NamedTuple):
-    """The newest reading of a device, and when it came in."""
+    """The newest reading of a device, when it came in, and the arrivals before it, from which its rhythm is known.
+
+    A store adds to `arrivals` in the write itself. A reading that is older than the newest one, or as old, is no
+    arrival; the readings of one message, or of one batch, are one arrival.
+    """
 
     device_id: str
     at: int  # UTC seconds, by the meter's clock
@@ -85,6 +99,7 @@ class Live(NamedTuple):
     import_wh: int | None
     export_wh: int | None
     meter_id: str | None
+    arrivals: tuple[Arrival, ...] = ()  # before this one, oldest first, REMEMBERED at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +201,9 @@ def as_json(document: Document) -> dict[str, object]:
 
 
 def live_json(live: Live) -> dict[str, object]:
-    """A live state as others read it, its instants as ISO times in UTC."""
-    return live._asdict() | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)}
+    """A live state as others read it, its instants as ISO times in UTC; without the arrivals before it."""
+    told = {name: value for name, value in live._asdict().items() if name != "arrivals"}
+    return told | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)}
 
 
 def coverage(part: Part, seconds: int) -> float:

@@ -109,7 +109,11 @@ class Store(Protocol):
         """The newest reading of a device, or None."""
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite live states, each only by a newer instant."""
+        """Overwrite live states, each only by a newer instant. One state a device.
+
+        The store keeps `arrivals` itself: the overwritten state becomes the last of them. `arrivals` of `states` are
+        ignored.
+        """
 
     def lives(self, after: str = "", limit: int = 1000) -> Sequence[Live]:
         """Live states in an order of the store's own, those after the device `after`; empty at the end."""

@@ -1,7 +1,7 @@
 """Is a device sending? Its state, with the reason and since when, and how much came in each hour and day. Pure.
 
-A device is judged against its own interval, the median between its last readings, by when its readings came in: the
-clock of a meter may be minutes behind.
+`device_state` answers for the household, the desk, the fleet and the command line. It measures a device against its
+own rhythm, which is that of its arrivals, and by our clock: the clock of a meter may be minutes behind.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from statistics import median_low
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.documents import Document, Live
+from aggregator.core.documents import Arrival, Document, Live
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import Reading
 
@@ -18,8 +18,9 @@ State = Literal["sending", "late", "silent", "never"]
 Reason = Literal["on_time", "overdue", "nothing_comes", "only_refused", "only_statuses", "not_joined", "clock_behind"]
 
 LEARNT_FROM = 60  # intervals; the last ones
-USUAL_S = 10  # taken for granted of a device with fewer than two readings
-LATE_AFTER = 3  # intervals
+USUAL_S = 10  # taken for granted of a device with fewer than two arrivals, or readings
+LONGEST_STEP_S = 2 * HOUR  # a step of the rhythm counts no more
+LATE_AFTER = 3  # times the rhythm
 SILENT_AFTER = 6
 LATE_S, SILENT_S = 60, 600  # at least
 CLOCK_S = 600  # a reading that is so old when it comes in shows a clock that is behind
@@ -31,7 +32,7 @@ class Judgement(NamedTuple):
     state: State
     reason: Reason | None  # None where nothing is known
     since: int | None  # UTC seconds; None for longer than is known
-    interval_s: int  # the usual one between its readings
+    interval_s: int  # its rhythm
 
 
 class Heard(NamedTuple):
@@ -65,19 +66,43 @@ def usual_interval(ats: Sequence[int]) -> int:
     return max(median_low(steps), 1) if steps else USUAL_S
 
 
-def judge(live: Live | None, interval_s: int, began: int | None, heard: Heard, now: int) -> Judgement:
-    """The state of a device; `began` is when it last began to send without a gap, None for longer than is known."""
+def rhythm_s(live: Live) -> int:
+    """The rhythm of a device: the median step between its last arrivals, in seconds; USUAL_S before the second one.
+
+    A step is the time between two arrivals, or between their readings where that is longer: a device that was offline
+    sends its half hours in a burst, and still sends a half hour at a time. A step counts LONGEST_STEP_S at most.
+    """
+    arrivals = (*live.arrivals, Arrival(live.at, live.received_at))
+    steps = [
+        min(max(later.received_at - earlier.received_at, later.at - earlier.at), LONGEST_STEP_S)
+        for earlier, later in pairwise(arrivals)
+    ]
+    return max(median_low(steps), 1) if steps else USUAL_S
+
+
+def device_state(live: Live | None, now: int) -> State:
+    """The one answer to whether a device sends, by the time since its newest reading came in (`now` in UTC seconds)."""
+    if live is None:
+        return "never"
+    age, rhythm = now - live.received_at, rhythm_s(live)
+    if age <= max(LATE_AFTER * rhythm, LATE_S):
+        return "sending"
+    return "late" if age <= max(SILENT_AFTER * rhythm, SILENT_S) else "silent"
+
+
+def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
+    """The state with its reason; `began` is when it last began to send without a gap, None for longer than is known."""
+    state = device_state(live, now)
     if live is None:
         reason = _instead(0, heard)
-        return Judgement("never", None if reason == "nothing_comes" else reason, None, interval_s)
-    age = now - live.received_at
-    if age <= max(LATE_AFTER * interval_s, LATE_S):
+        return Judgement(state, None if reason == "nothing_comes" else reason, None, USUAL_S)
+    rhythm = rhythm_s(live)
+    if state == "sending":
         is_behind = live.received_at - live.at > CLOCK_S
-        return Judgement("sending", "clock_behind" if is_behind else "on_time", began, interval_s)
-    state: State = "late" if age <= max(SILENT_AFTER * interval_s, SILENT_S) else "silent"
+        return Judgement(state, "clock_behind" if is_behind else "on_time", began, rhythm)
     reason = _instead(live.received_at, heard)
     is_merely_late = state == "late" and reason == "nothing_comes"
-    return Judgement(state, "overdue" if is_merely_late else reason, live.received_at, interval_s)
+    return Judgement(state, "overdue" if is_merely_late else reason, live.received_at, rhythm)
 
 
 def _instead(since: int, heard: Heard) -> Reason:

@@ -143,7 +143,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
         device,
         now,
         live,
-        judge(live, interval, next((gap.end for gap in gaps if gap.kind != "open"), None), heard, now),
+        judge(live, next((gap.end for gap in gaps if gap.kind != "open"), None), heard, now),
         by_hour(read.readings, interval, RECENT_DAYS * 24, now),
         coverage_strip(_days(now, STRIP_DAYS, device.timezone), read.documents, device.timezone, now),
         known,

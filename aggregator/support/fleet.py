@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
+from aggregator.core.documents import Live
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.collections import FLEET, FLEET_DEVICES
 from aggregator.store.port import Backlog, Store, carried
+from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import PRICES
 
-SINCE = {  # seconds since the last reading came in: at most
-    "sending": 120,
-    "late": 600,
+SILENT = {  # seconds since the last reading of a silent device came in: at most
     "silent_10_minutes": HOUR,
     "silent_1_hour": DAY_S,
     "silent_1_day": 7 * DAY_S,
@@ -30,7 +30,7 @@ SINCE = {  # seconds since the last reading came in: at most
     "silent_30_days": 2**40,
 }
 NEVER = "never"
-STATES = (*SINCE, NEVER)
+STATES = ("sending", "late", *SILENT, NEVER)
 MOST_LISTED = 500  # devices behind a count; the count is of all
 MOST_WAITING = 5000  # dirty keys of a level
 MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
@@ -111,11 +111,16 @@ def _by_state(store: Store, now: int, states: Mapping[str, _Group], heard: set[s
     after = ""
     while page := store.lives(after):
         for live in page:
-            age = now - live.received_at
-            states[next(state for state, most in SINCE.items() if age <= most)].add(live.device_id)
+            states[_counted_as(live, now)].add(live.device_id)
         heard.update(live.device_id for live in page)
         after = page[-1].device_id
         yield
+
+
+def _counted_as(live: Live, now: int) -> str:
+    """One of STATES: that of `device_state`, and of a silent device also for how long."""
+    state, age = device_state(live, now), now - live.received_at
+    return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
 
 
 def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]:

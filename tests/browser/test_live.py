@@ -110,6 +110,17 @@ def test_the_number_and_its_age_follow_the_readings(living: Living, visit: Open)
     expect(page.locator("#power-number")).to_have_text("987")
 
 
+def test_the_age_of_a_half_hourly_device_ticks_in_hours_as_the_server_says_it(living: Living, visit: Open) -> None:
+    for age in (3965 + 3600, 3965 + 1800, 3965):
+        living.send("cad-new", 300, living.now() - age)
+    page = visit("/d/cad-new", living.address)
+    expect(page.locator("#hero")).to_have_attribute("data-state", "sending")
+    age_said = page.locator("#power-age")
+    expect(age_said).to_have_text("1 h 6 min ago")
+    age_said.evaluate("stamp => { stamp.firstChild.nodeValue = '' }")  # the browser writes it again
+    expect(age_said).to_have_text("1 h 6 min ago")
+
+
 def test_the_last_hour_grows_without_being_drawn_anew(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     line = page.locator(".above .line")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.core.documents import Device, Document, Live, Part
+from aggregator.core.documents import REMEMBERED, Arrival, Device, Document, Live, Part
 from aggregator.core.money import Cost
 from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Written
@@ -72,7 +73,38 @@ def test_live_state_is_overwritten_only_by_a_newer_one(store: Store) -> None:
     assert store.live(HOME) is None
     for state in (old, new, old, new._replace(power_w=9)):
         store.put_live([state])
-    assert store.live(HOME) == new
+    assert store.live(HOME) == new._replace(arrivals=(Arrival(10, 12),))
+
+
+def arrived(number: int) -> Live:
+    """A live state whose registers are known now and then."""
+    return Live(HOME, START + 10 * number, START + 10 * number + 2, number, number if number % 3 else None, None, None)
+
+
+def times(*numbers: int) -> tuple[Arrival, ...]:
+    return tuple(Arrival(*arrived(number)[1:3]) for number in numbers)
+
+
+def test_a_live_state_remembers_the_arrivals_before_it_in_order(store: Store) -> None:
+    for number in range(REMEMBERED + 4):
+        store.put_live([arrived(number), arrived(number)._replace(device_id=OTHER)])
+        expected = arrived(number)._replace(arrivals=times(*range(max(0, number - REMEMBERED), number)))
+        assert store.live(HOME) == expected
+    assert sorted(store.lives()) == sorted([expected, expected._replace(device_id=OTHER)])
+
+
+def test_a_reading_that_is_repeated_or_older_is_no_arrival(store: Store) -> None:
+    for number in (1, 1, 3, 2, 3, 1, 4):
+        store.put_live([arrived(number)])
+    assert store.live(HOME) == arrived(4)._replace(arrivals=times(1, 3))
+
+
+def test_the_readings_of_one_batch_are_one_arrival(store: Store) -> None:
+    for first in (START, START + 60):
+        ingest(store, [reading(first + after) for after in range(0, 60, 10)], first + 61, "UTC")
+    live = store.live(HOME)
+    assert live
+    assert (live.at, live.received_at, live.arrivals) == (START + 110, START + 121, (Arrival(START + 50, START + 61),))
 
 
 # readings

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import REMEMBERED, Device, Live
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
@@ -144,6 +144,25 @@ def test_of_two_who_rename_a_device_at_once_the_last_can_be_found(another: Anoth
 
 
 # live states
+
+
+def test_two_writers_leave_the_arrivals_in_order(another: Another) -> None:
+    stores, ready = [another() for _ in range(2)], threading.Barrier(2)
+    sent = [Live("cad-1", 1000 + 10 * number, 1003 + 10 * number, number, None, None, None) for number in range(20)]
+
+    def send(writer: int) -> None:
+        ready.wait()
+        for state in sent[writer::2]:
+            stores[writer].put_live([state])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(send, range(2)))
+    live = stores[0].live("cad-1")
+    assert live
+    assert live._replace(arrivals=()) == sent[-1]
+    assert list(live.arrivals) == sorted({*live.arrivals})
+    assert {*live.arrivals} < {(state.at, state.received_at) for state in sent[:-1]}
+    assert len(live.arrivals) == REMEMBERED  # each writer alone makes ten
 
 
 def test_live_states_are_listed_page_by_page_each_once_and_always_in_the_same_order(either: Store) -> None:

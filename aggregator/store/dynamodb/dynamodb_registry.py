@@ -184,21 +184,13 @@ class DynamoRegistry:
         return [intact(items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite live states, each only by a newer instant."""
+        """Overwrite live states, each only by a newer instant, and keep the arrivals before it. One state a device."""
         self._view.is_consistent = True
         self._rounds.side_by_side(self._put_live, [(state,) for state in states])
 
     def _put_live(self, state: Live) -> None:
-        item = items.pack_live(state)
         with suppress(ConditionFailed):  # what is there is as new
-            self._client.call(
-                "put_item",
-                TableName=f"{self._prefix}-live",
-                Item=item,
-                ConditionExpression="attribute_not_exists(d) OR #t < :t",
-                ExpressionAttributeNames={"#t": "t"},
-                ExpressionAttributeValues={":t": item["t"]},
-            )
+            self._client.call("update_item", TableName=f"{self._prefix}-live", **items.live_update(state))
 
     # records
 

@@ -7,7 +7,7 @@
 | `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `t` | about 400 | 1 |
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
-| `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter | about 50 | 1 |
+| `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 180 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `l..` labels, `f` and `o` (see `index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or what was put aside | see `leases` | about 200 | 1 |
 | `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` which write | its body's | 1 a KB |
@@ -33,7 +33,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import REMEMBERED, Arrival, Device, Live
 from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.store.port import READINGS
@@ -205,11 +205,50 @@ def _code(value: int | None, packed: bytes) -> int:
 # live state and registry
 
 
+_NO_ARRIVAL = number(0)  # before the first one
+
+
 def pack_live(live: Live) -> Item:
-    """The item of a live state."""
+    """The item of a live state. Its arrivals are counted back: `t1` and `r1` are the last one before it."""
+    item = {"d": text(live.device_id)} | {name: value for name, value in _newest(live).items() if value}
+    for back, (at, received_at) in enumerate(reversed(live.arrivals), 1):
+        item |= {f"t{back}": number(at), f"r{back}": number(received_at)}
+    return item
+
+
+def live_update(live: Live) -> dict[str, Any]:
+    """The arguments of `update_item` that overwrite an older live state, which becomes the last arrival before it.
+
+    Each arrival moves back by one in the write itself, so nobody has to read before. A failed condition means that
+    the stored state is as new.
+    """
+    newest = _newest(live)
+    known = [name for name, value in newest.items() if value]
+    unknown = [name for name, value in newest.items() if not value]
+    moved = [
+        f"#{name}{back} = if_not_exists(#{name}{back - 1 or ''}, :none)"
+        for back in range(REMEMBERED, 0, -1)
+        for name in "tr"
+    ]
+    expression = "SET " + ", ".join([*moved, *(f"#{name} = :{name}" for name in known)])
+    if unknown:
+        expression += " REMOVE " + ", ".join(f"#{name}" for name in unknown)
+    names = [*newest, *(f"{name}{back}" for back in range(1, REMEMBERED + 1) for name in "tr")]
+    return {
+        "Key": {"d": text(live.device_id)},
+        "UpdateExpression": expression,
+        "ConditionExpression": "attribute_not_exists(d) OR #t < :t",
+        "ExpressionAttributeNames": {f"#{name}": name for name in names},
+        "ExpressionAttributeValues": {":none": _NO_ARRIVAL}
+        | {f":{name}": value for name, value in newest.items() if value},
+    }
+
+
+def _newest(live: Live) -> dict[str, Value | None]:
+    """The attributes of the newest reading; None where a value is unknown."""
     numbers = {"t": live.at, "r": live.received_at, "p": live.power_w, "i": live.import_wh, "e": live.export_wh}
-    item = {"d": text(live.device_id), **{name: number(value) for name, value in numbers.items() if value is not None}}
-    return item | ({"m": text(live.meter_id)} if live.meter_id is not None else {})
+    found = {name: None if value is None else number(value) for name, value in numbers.items()}
+    return found | {"m": None if live.meter_id is None else text(live.meter_id)}
 
 
 def unpack_live(item: Item) -> Live:
@@ -218,7 +257,13 @@ def unpack_live(item: Item) -> Live:
     meter = item["m"]["S"] if "m" in item else None
     assert at is not None
     assert received_at is not None
-    return Live(item["d"]["S"], at, received_at, power, imported, exported, meter)
+    return Live(item["d"]["S"], at, received_at, power, imported, exported, meter, _arrivals(item))
+
+
+def _arrivals(item: Item) -> tuple[Arrival, ...]:
+    """The arrivals before the newest one; none where a former version wrote the item."""
+    backwards = [name for back in range(REMEMBERED, 0, -1) if item.get(name := f"t{back}", _NO_ARRIVAL) != _NO_ARRIVAL]
+    return tuple(Arrival(int(item[name]["N"]), int(item[f"r{name[1:]}"]["N"])) for name in backwards)
 
 
 def unpack_device(item: Item) -> Device:

@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from aggregator.core.periods import LEVELS
 Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 3
+VERSION = 4
 BUSY_S = 30  # how long a call waits for another process's write
 _FIRST_TABLES = ("days", "months", "years")  # of documents, since version 1; see `_add_levels` for others
 _SCHEMA = f"""
@@ -55,7 +56,8 @@ _LEVEL_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, body BLOB NOT NULL,
     changed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device_id, period)) WITHOUT ROWID
 """
-_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3)  # by each version to the one before
+_SINCE_VERSION_4 = "ALTER TABLE live ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';\n"
+_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # by each version to the one before
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
@@ -205,6 +207,6 @@ class SqliteFile:
         """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
         try:
             return read(*values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             key = ", ".join(map(str, values[:-1])) or "a row"
             raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error

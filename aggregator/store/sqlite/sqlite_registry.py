@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from struct import Struct
 
 import orjson
 
-from aggregator.core.documents import Device, Live, check_labels
+from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, check_labels
 from aggregator.core.errors import Damaged
 from aggregator.store import search
 from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
@@ -14,6 +15,7 @@ from aggregator.store.sqlite.sqlite_file import SqliteFile
 
 _PAGE = 500  # terms read at once
 _PRESENT = "(expires = 0 OR expires > ?)"
+_ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
 
 
 class SqliteRegistry(SqliteFile):
@@ -95,21 +97,26 @@ class SqliteRegistry(SqliteFile):
 
     def live(self, device_id: str) -> Live | None:
         """The newest reading of a device, or None."""
-        row = self._one("SELECT body FROM live WHERE device_id = ?", device_id)
-        return self._intact(_live, row[0]) if row else None
+        row = self._one("SELECT arrivals, body FROM live WHERE device_id = ?", device_id)
+        return self._intact(_live, row) if row else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
         """Live states in the order of their devices, those after `after`."""
-        rows = self._all("SELECT body FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
-        return [self._intact(_live, body) for (body,) in rows]
+        query = "SELECT arrivals, body FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
+        return [self._intact(_live, row) for row in self._all(query, after, limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite live states, each only by a newer instant."""
+        """Overwrite live states, each only by a newer instant, and append it to the arrivals. One state a device.
+
+        All arrivals are as long as each other, so that the write cuts off the oldest without a read.
+        """
+        last = -2 * _ARRIVAL.size * (REMEMBERED + 1)  # characters of `arrivals` that stay
         with self.transaction():
             self._many(
-                "INSERT INTO live VALUES (?, ?, ?) ON CONFLICT (device_id)"
-                " DO UPDATE SET at = excluded.at, body = excluded.body WHERE excluded.at > live.at",
-                [(state.device_id, state.at, orjson.dumps([*state])) for state in states],
+                "INSERT INTO live (device_id, at, body, arrivals) VALUES (?, ?, ?, ?) ON CONFLICT (device_id)"
+                " DO UPDATE SET at = excluded.at, body = excluded.body,"
+                " arrivals = substr(live.arrivals || excluded.arrivals, ?) WHERE excluded.at > live.at",
+                [(state.device_id, state.at, orjson.dumps(state[:7]), _arrival(state), last) for state in states],
             )
 
     # records
@@ -161,8 +168,15 @@ def _device_body(device: Device) -> bytes:
     return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
 
 
-def _live(body: bytes) -> Live:
-    return Live._make(orjson.loads(body))
+def _live(row: tuple[str, bytes]) -> Live:
+    """A live state of its arrivals and its body; the last of the stored arrivals is its own."""
+    arrivals, body = row
+    before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
+    return Live._make([*orjson.loads(body), tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before)))])
+
+
+def _arrival(state: Live) -> str:
+    return _ARRIVAL.pack(state.at, state.received_at).hex()
 
 
 def _device(body: bytes) -> Device:

@@ -4,7 +4,7 @@ The last hour of power as assets/hour.js draws it: all of it at first, afterward
 
 How good the signal between a device and its meter is, by what the device says of it. Pure.
 
-How a device is doing, by its newest reading. Pure.
+How many devices send, are late or are silent. Pure.
 """
 
 from collections import Counter
@@ -23,6 +23,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KnownStatus
+from aggregator.support.device_state import State, device_state
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import USUAL, UsageProfile
 from dashboard.pages.household.slots import Slots
@@ -98,26 +99,17 @@ def signal_label(known: KnownStatus | None, now: int, lang: Language) -> str:
 
 # states
 
-LATE_S, SILENT_S = 60, 600
-_ROLL_CALL = {
-    "fresh": text("{count} sending"),
+_ROLL_CALL: Mapping[State, str] = {
+    "sending": text("{count} sending"),
     "late": text("{count} late"),
     "silent": text("{count} silent"),
-    "none": text("{count} waiting for a first reading"),
+    "never": text("{count} waiting for a first reading"),
 }
-
-
-def freshness(live: Live | None, now: int) -> str:
-    """`none`, `fresh`, `late` or `silent`."""
-    if live is None:
-        return "none"
-    age = now - live.at
-    return "fresh" if age < LATE_S else "late" if age < SILENT_S else "silent"
 
 
 def roll_call(states: Iterable[Live | None], now: int, lang: Language) -> str:
     """`3 sending · 1 late`: how many devices are how."""
-    counts = Counter(freshness(live, now) for live in states)
+    counts = Counter(device_state(live, now) for live in states)
     return " · ".join(lang.say(words, count=counts[state]) for state, words in _ROLL_CALL.items() if counts[state])
 
 
@@ -171,7 +163,7 @@ class Home:
 def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     """What the tile says."""
     habits = home.habits
-    state = freshness(live, now)
+    state = device_state(live, now)
     watts = live.power_w if live else None
     shown = None if watts is None else words.power(watts, lang)
     age, note = age_and_note(live, now, home.zone, lang)
@@ -218,11 +210,11 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
 
 def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tuple[str, str]:
     """The age, which assets/live.js counts on between polls, and what follows it."""
-    state = freshness(live, now)
+    state = device_state(live, now)
     if live is None:
         return "", lang.say("Waiting for the first reading")
     if state == "silent":
-        return "", lang.say("No reading since {time}", time=words.since(live.at, now, zone, lang))
+        return "", lang.say("No reading since {time}", time=words.since(live.received_at, now, zone, lang))
     return words.ago(now - live.at, lang), lang.say(" · late") if state == "late" else ""
 
 
@@ -231,7 +223,7 @@ def badge(live: Live | None, habits: UsageProfile, now: int, lang: Language) -> 
     word = _LEVELS.get(habits.level(live.power_w if live else None), "")
     if not word:
         return ""
-    return lang.say("last known") if freshness(live, now) == "silent" else lang.say(word)
+    return lang.say("last known") if device_state(live, now) == "silent" else lang.say(word)
 
 
 def dot() -> Component:

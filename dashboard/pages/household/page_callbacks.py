@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Live
+from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
@@ -61,7 +62,7 @@ def _going_on(data: CachedReads, device: Device, level: str, period: str, other:
     """A present period and the fair part of another: up to the newest reading, where none has come for long."""
     now, zone, live = data.now(), device.timezone, data.live(device)
     window = periods.window(level, period, zone)
-    until = max(window.start, live.at) if live and live_tile.freshness(live, now) == "silent" else now
+    until = max(window.start, live.at) if live and device_state(live, now) == "silent" else now
     wanted = usage_profile.chain_of(level, other, until, zone)
     chain = {one: data.document(device, one, name) for one, name in wanted.items()}
     fair = usage_profile.so_far(chain, level, until, zone)
@@ -113,7 +114,7 @@ def _card(device: Device, live: Live | None, habits: UsageProfile, today: str, n
         ],
         href=View("household", device.device_id).to_url(),
         className="tile",
-        **attributes(data_state=live_tile.freshness(live, now), data_level=habits.level(watts)),
+        **attributes(data_state=device_state(live, now), data_level=habits.level(watts)),
     )
 
 

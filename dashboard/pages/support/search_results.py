@@ -24,7 +24,7 @@ from dashboard.text.words import ago, duration, energy
 
 STATE_NAMES: Mapping[str, str] = {
     "sending": text("Sending"),
-    "late": text("Late, up to 10 min"),
+    "late": text("Late"),
     "silent_10_minutes": text("10 min to 1 h"),
     "silent_1_hour": text("1 h to 1 day"),
     "silent_1_day": text("1 to 7 days"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.documents import Document, Live, Part
+from aggregator.core.documents import REMEMBERED, Arrival, Document, Live, Part
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
 from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
 from aggregator.store.dynamodb import document_items, items
@@ -85,12 +85,18 @@ def test_a_full_half_hour_fits_into_two_write_units() -> None:
     assert items.item_size(block(readings)) < 2 * items.WRITE_UNIT
 
 
-@given(POWERS, REGISTERS, REGISTERS, st.none() | st.just("m"))
+INSTANTS = st.integers(START - 10_000, START)
+ARRIVALS = st.lists(st.builds(Arrival, INSTANTS, INSTANTS), max_size=REMEMBERED)
+
+
+@given(POWERS, REGISTERS, REGISTERS, st.none() | st.just("m"), ARRIVALS)
 def test_a_live_state_comes_back_as_it_was(
-    power: int | None, imported: int | None, exported: int | None, meter: str | None
+    power: int | None, imported: int | None, exported: int | None, meter: str | None, arrivals: list[Arrival]
 ) -> None:
-    live = Live("home", START, START + 3, power, imported, exported, meter)
-    assert items.unpack_live(items.pack_live(live)) == live
+    live = Live("home", START, START + 3, power, imported, exported, meter, tuple(arrivals))
+    item = items.pack_live(live)
+    assert items.unpack_live(item) == live
+    assert items.item_size(item) < items.WRITE_UNIT // 4
 
 
 def test_an_item_without_parts_is_no_document() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import Arrival, Device, Live
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
@@ -63,12 +63,16 @@ def test_processes_that_create_the_same_file_at_once_all_get_it(tmp_path: Path) 
     store.close()
 
 
-@pytest.mark.parametrize("table", ["days", "months", "years", "live", "devices", "readings"])
-def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [(table, "body") for table in ("days", "months", "years", "live", "devices", "readings")] + [("live", "arrivals")],
+)
+def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: str, column: str) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
+    store.put_live([Live("d", NOW + 60, NOW, 1, 2, 3, None)])
     with sqlite3.connect(path) as database:
-        database.execute(f"UPDATE {table} SET body = substr(body, 1, length(body) - 3)")
+        database.execute(f"UPDATE {table} SET {column} = substr({column}, 1, length({column}) - 4)")
     database.close()
     with pytest.raises(StoreUnusable, match=r"wattfall\.db is damaged") as damage:
         read_everything(store)
@@ -97,16 +101,18 @@ def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
 DOCUMENTS = ("days", "months", "years")
 SINCE_2 = ("DROP TABLE device_terms", "DROP TABLE records")
 SINCE_3 = tuple(f"ALTER TABLE {table} DROP COLUMN changed" for table in DOCUMENTS)
+SINCE_4 = ("ALTER TABLE live DROP COLUMN arrivals",)
+LATER = {1: (*SINCE_4, *SINCE_3, *SINCE_2), 2: (*SINCE_4, *SINCE_3), 3: SINCE_4}
 
 
 def of_a_former_version(path: Path, version: int = 1) -> list[str]:
-    """A file of format 1 or 2 with a device `d` and others; returns all that is in it, as SQL."""
+    """A file of format 1, 2 or 3 with a device `d` and others; returns all that is in it, as SQL."""
     store = filled(path)
     ingest(store, [Reading(f"home-{number}", NOW, 1, 2, 3) for number in range(3)], NOW, "UTC")
     drain(store)
     store.close()
     with sqlite3.connect(path) as database:
-        for statement in (*SINCE_3, *(SINCE_2 if version == 1 else ()), f"PRAGMA user_version = {version}"):
+        for statement in (*LATER[version], f"PRAGMA user_version = {version}"):
             database.execute(statement)
         content = [*database.iterdump()]
     database.close()
@@ -117,7 +123,7 @@ def without_instants(path: Path) -> set[str]:
     """All that is in a file, as SQL, but for when documents changed: that it says of none of them."""
     with sqlite3.connect(path) as database:
         assert [database.execute(f"SELECT max(changed) FROM {table}").fetchone() for table in DOCUMENTS] == [(0,)] * 3
-        for statement in ("BEGIN", *SINCE_3):
+        for statement in ("BEGIN", *LATER[2]):
             database.execute(statement)
         content = {*database.iterdump()}
         database.rollback()
@@ -136,13 +142,26 @@ def test_a_file_of_a_former_version_goes_on_working_and_its_devices_can_be_found
         read_everything(store)
         store.close()
     with sqlite3.connect(path) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+        assert database.execute("PRAGMA user_version").fetchone() == (4,)
     database.close()
     assert set(before) <= without_instants(path)
     store = SqliteStore(str(path))
     assert store.put_record("notes", "a", "1", was=None)
     assert ingest(store, [Reading("home-9", NOW, 1, 2, 3)], NOW, "UTC") == (1, 0)
     assert store.find_devices("home 9", 9) == ["home-9"]
+    store.close()
+
+
+def test_a_live_state_of_a_former_version_is_read_without_arrivals_and_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    of_a_former_version(path, 3)
+    store = SqliteStore(str(path))
+    was = store.live("home-1")
+    assert was == Live("home-1", NOW, NOW, 1, 2, 3, None)
+    for later in (10, 20):
+        store.put_live([was._replace(at=NOW + later, received_at=NOW + later + 1)])
+    newest = store.live("home-1")
+    assert newest == was._replace(at=NOW + 20, received_at=NOW + 21, arrivals=(Arrival(NOW + 10, NOW + 11),))
     store.close()
 
 
@@ -229,7 +248,7 @@ def test_a_sweep_removes_the_records_that_have_expired(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 4")
+    change(path, "PRAGMA user_version = 5")
 
 
 def of_another_program(path: Path) -> None:
@@ -275,7 +294,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 4, this one knows 3); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 5, this one knows 4); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; restore it from a backup"
 CLOSED = "cannot be opened; check that its folder exists and is writable"

@@ -49,6 +49,15 @@ def send(store: Store, readings: list[Reading], received: int = NOW) -> None:
     drain(store)
 
 
+def send_in_rhythm(store: Store, readings: list[Reading]) -> None:
+    """Send the last readings one by one, so that the newest one arrives at NOW; those before them at once."""
+    delay = NOW - readings[-1].at
+    ingest(store, readings[:-9], readings[-10].at + delay, ZONE)
+    for reading in readings[-9:]:
+        ingest(store, [reading], reading.at + delay, ZONE)
+    drain(store)
+
+
 def found(store: Store, now: int = NOW) -> Diagnostics:
     device = store.device("cad-1")
     assert device
@@ -59,7 +68,7 @@ def found(store: Store, now: int = NOW) -> Diagnostics:
 
 
 def test_a_device_that_sends_is_told_with_its_own_interval(store: Store) -> None:
-    send(store, steady())
+    send_in_rhythm(store, steady())
     assert found(store).judgement == ("sending", "on_time", None, 60)
     assert found(store, NOW + 180).judgement.state == "sending"
     assert found(store, NOW + 181).judgement == ("late", "overdue", NOW, 60)
@@ -67,7 +76,7 @@ def test_a_device_that_sends_is_told_with_its_own_interval(store: Store) -> None
 
 
 def test_a_device_that_sends_half_hours_is_not_late_for_an_hour(store: Store) -> None:
-    send(store, steady(step=1800))
+    send_in_rhythm(store, steady(step=1800))
     assert found(store, NOW + 5400).judgement.state == "sending"
     assert found(store, NOW + 5401).judgement.state == "late"
     assert found(store, NOW + 6 * 1800 + 1).judgement.state == "silent"
@@ -95,7 +104,7 @@ def test_a_device_that_went_on_after_a_gap_sends_since_then(store: Store) -> Non
 
 
 def test_a_silence_in_which_all_is_refused_says_where_to_look(store: Store) -> None:
-    send(store, steady(), NOW)
+    send_in_rhythm(store, steady())
     ingest_lines(store, [b'{"device_id": "cad-1", "at": 7}'], 1, NOW + 1200, ZONE, Outcome(), lambda *_: None)
     assert found(store, NOW + 1200).judgement == ("silent", "only_refused", NOW, 60)
 
@@ -104,7 +113,7 @@ def test_a_silence_in_which_all_is_refused_says_where_to_look(store: Store) -> N
     ("joined", "reason"), [(True, "only_statuses"), (False, "not_joined"), (None, "only_statuses")]
 )
 def test_a_device_that_only_speaks_of_itself_has_lost_its_meter(store: Store, joined: bool | None, reason: str) -> None:
-    send(store, steady())
+    send_in_rhythm(store, steady())
     device_status.keep(store, [Status("cad-1", NOW + 1000, -88, 20, "v1", None, joined)], NOW + 1000)
     told = found(store, NOW + 1200)
     assert told.judgement == ("silent", reason, NOW, 60)

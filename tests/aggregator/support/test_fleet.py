@@ -51,7 +51,7 @@ def test_before_the_first_census_nothing_is_known(store: Store) -> None:
 
 
 def test_devices_are_counted_by_how_long_they_have_been_silent(store: Store) -> None:
-    ages = [0, 120, 121, 600, 601, 3601, 86_401, 7 * 86_400 + 1, 30 * 86_400 + 1]
+    ages = [0, 60, 61, 600, 601, 3601, 86_401, 7 * 86_400 + 1, 30 * 86_400 + 1]
     for number, age in enumerate(ages):
         heard(store, f"d{number}", age)
     store.put_device(Device("unheard"))

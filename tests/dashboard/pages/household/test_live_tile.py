@@ -1,6 +1,6 @@
 import pytest
 
-from aggregator.core.documents import Live
+from aggregator.core.documents import Arrival, Live
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.pages.household import live_tile
@@ -77,12 +77,27 @@ def test_power_that_a_device_does_not_report_is_said_and_is_not_zero() -> None:
 
 
 def test_a_silent_device_shows_its_last_power_as_last_known_and_no_cost_of_it() -> None:
-    last = Live("cad-1", instant("2026-11-23T14:02:00+00:00"), 0, 433, None, None, None)
+    came = instant("2026-11-23T14:02:00+00:00")
+    last = Live("cad-1", came - 300, came, 433, None, None, None)
     slots = hero(last, Home(LONDON, rate=Rate(25 * PENCE, 0), currency="GBP"))
     assert (slots["power-number.children"], slots["power-badge.children"]) == ("433", "last known")
     assert slots["power-note.children"] == "No reading since 14:02, the device may be offline"
     assert slots["power-cost.children"] == slots["power-direction.children"] == ""
     assert slots["power-age.data-age"] is None
+
+
+@pytest.mark.parametrize(("rhythm", "age"), [(10, 60), (300, 200), (300, 900), (1800, 1200), (1800, 5400)])
+def test_a_device_that_keeps_its_rhythm_is_neither_late_nor_perhaps_offline(rhythm: int, age: int) -> None:
+    before = tuple(Arrival(NOW - age - rhythm * back, NOW - age - rhythm * back) for back in (3, 2, 1))
+    slots = hero(live("cad-1", 433, age)._replace(arrivals=before))
+    assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
+    assert (slots["power-badge.children"], slots["power-age.data-age"]) == ("low", age)
+
+
+def test_a_reading_that_came_in_just_now_is_not_late_by_the_clock_of_its_meter() -> None:
+    slots = hero(Live("cad-1", NOW - 1500, NOW - 2, 433, None, None, None))
+    assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
+    assert slots["power-age.children"] == "25 min ago"
 
 
 def test_a_late_reading_is_called_late_and_its_age_can_tick() -> None:

@@ -1,0 +1,96 @@
+"""Whether a device sends, by the rhythm of its arrivals."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.documents import REMEMBERED, Arrival, Live
+from aggregator.core.periods import HOUR
+from aggregator.support.device_state import State, device_state, rhythm_s
+
+NOW = 1_795_443_600
+MIXED_S = (10, 60, 10, 60, 1800, 10, 60, 10)  # of a device that somebody begins and ceases to look at
+
+
+def heard(steps: Iterable[int], age: int, behind: int = 2) -> Live:
+    """A device that arrived at these steps, last `age` seconds ago, with a clock that is behind."""
+    came = [NOW - age]
+    for step in reversed([*steps]):
+        came.insert(0, came[0] - step)
+    before = tuple(Arrival(at - behind, at) for at in came[:-1])
+    return Live("cad-1", came[-1] - behind, came[-1], 612, None, None, None, before[-REMEMBERED:])
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "last_sending", "last_late"),
+    [
+        pytest.param(10, 60, 600, id="10 s"),
+        pytest.param(60, 180, 600, id="60 s"),
+        pytest.param(300, 900, 1800, id="5 min"),
+        pytest.param(1800, 5400, 10_800, id="gas, half-hourly"),
+        pytest.param(2 * HOUR, 6 * HOUR, 12 * HOUR, id="2 h"),
+        pytest.param(24 * HOUR, 6 * HOUR, 12 * HOUR, id="a step counts 2 h at most"),
+    ],
+)
+def test_a_device_sends_while_it_keeps_its_rhythm(rhythm: int, last_sending: int, last_late: int) -> None:
+    told: dict[int, State] = {
+        0: "sending",
+        rhythm if rhythm <= 2 * HOUR else 0: "sending",
+        last_sending: "sending",
+        last_sending + 1: "late",
+        last_late: "late",
+        last_late + 1: "silent",
+        40 * 24 * HOUR: "silent",
+    }
+    assert {age: device_state(heard([rhythm] * REMEMBERED, age), NOW) for age in told} == told
+
+
+def test_a_device_without_a_reading_has_never_sent() -> None:
+    assert device_state(None, NOW) == "never"
+
+
+def test_before_the_second_arrival_ten_seconds_are_taken_for_granted() -> None:
+    assert rhythm_s(heard([], 0)) == 10
+    assert rhythm_s(heard([300], 0)) == 300
+    assert [device_state(heard([], age), NOW) for age in (60, 61, 600, 601)] == ["sending", "late", "late", "silent"]
+
+
+def test_the_rhythm_is_the_median_step() -> None:
+    assert rhythm_s(heard(MIXED_S, 0)) == 10
+    assert rhythm_s(heard([300, 300, 4000, 290, 310], 0)) == 300
+    assert rhythm_s(heard([10, 10, 60, 60, 60], 0)) == 60
+
+
+def test_edge_blocks_keep_a_rhythm_of_half_hours_with_their_jitter() -> None:
+    blocks = [1800 + jitter for jitter in (-200, 100, 0, -30, 250, 30, -100, 0)]
+    assert rhythm_s(heard(blocks, 0)) == 1800
+    assert device_state(heard(blocks, 2100), NOW) == "sending"
+
+
+def test_edge_blocks_that_catch_up_in_a_burst_are_still_half_hours() -> None:
+    before = tuple(Arrival(NOW - 1800 * back, NOW - back) for back in range(REMEMBERED, 0, -1))
+    live = Live("cad-1", NOW, NOW, 612, None, None, None, before)
+    assert rhythm_s(live) == 1800
+    assert device_state(live, NOW + 1800) == "sending"
+
+
+def test_the_clock_of_a_meter_changes_nothing() -> None:
+    for behind in (-HOUR, 0, 75, HOUR, 30 * 24 * HOUR):
+        assert device_state(heard([10] * 8, 20, behind), NOW) == "sending"
+        assert device_state(heard([10] * 8, 601, behind), NOW) == "silent"
+
+
+@given(st.lists(st.integers(1, 10 * HOUR), max_size=REMEMBERED), st.integers(0, 10 * HOUR), st.integers(0, HOUR))
+def test_a_device_only_gets_later_while_nothing_comes(steps: list[int], age: int, more: int) -> None:
+    order: list[State] = ["sending", "late", "silent"]
+    earlier, later = (order.index(device_state(heard(steps, one), NOW)) for one in (age, age + more))
+    assert earlier <= later
+
+
+@given(st.lists(st.integers(1, 2 * HOUR), min_size=1, max_size=REMEMBERED))
+def test_a_device_sends_when_its_next_reading_is_due(steps: list[int]) -> None:
+    live = heard(steps, 0)
+    assert min(steps) <= rhythm_s(live) <= max(steps)
+    assert device_state(live, NOW + rhythm_s(live)) == "sending"
