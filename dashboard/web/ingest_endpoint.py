@@ -1,8 +1,8 @@
-"""`POST /ingest`: readings over HTTP, each device with a token of its own.
+"""`POST /ingest`: readings over HTTP; each device has its own token.
 
-The answer says what became of each item: 202 when what was good is durable, 400 where nothing was, 401 without a good
-token, 413 for too much at once, 429 for too much in too short a time, 503 while the store is away. The same again does
-no harm. `watched` says whether somebody is looking, for those that send their power only then.
+The answer gives the result of each item. Status: 202 good items are durable, 400 no item is good, 401 bad token, 413
+body too large, 429 too many requests, 503 the store is unreachable. Repeating a request is harmless. `watched` in the
+answer is true while the device has a viewer; an edge sends its live power only then.
 """
 
 import logging
@@ -25,14 +25,14 @@ from aggregator.store.port import Store
 
 PATH = "/ingest"
 BLOCK = "application/vnd.wattfall.block"
-MOST_NAMED = 100  # items whose refusal is told
+MOST_NAMED = 100  # refused items that the answer names
 RETRY_S = 5
 _TYPES = {BLOCK: "block"}
 log = logging.getLogger(__name__)
 
 
 class IngestFault(Exception):
-    """A request that is answered with this status, and why."""
+    """A refused request: its status, and the reason."""
 
     def __init__(self, status: int, reason: str, detail: str, **headers: str) -> None:
         super().__init__(detail)
@@ -43,7 +43,7 @@ class IngestFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IngestEndpoint:
-    """What requests are taken in with."""
+    """The collaborators of the endpoint."""
 
     store: Store
     default_zone: str
@@ -51,7 +51,7 @@ class IngestEndpoint:
     limits: Limits = field(default_factory=Limits)
 
     def take_in(self) -> Response:
-        """The answer to the request at hand."""
+        """Return the answer to the current request."""
         now = self.clock()
         device_id = self._sender(int(now))
         try:
@@ -79,14 +79,14 @@ class IngestEndpoint:
         return device_id
 
     def _body(self, device_id: str, now: float) -> bytes:
-        """The body, which is not read before it is known to be within measure."""
+        """Return the body; check its length before reading it."""
         size = request.content_length or 0
         wait = self.limits.take(device_id, min(size, LARGEST), now)
         if wait:
             raise IngestFault(
                 429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)}
             )
-        request.max_content_length = LARGEST + 1  # one that does not say how long it is is cut off there
+        request.max_content_length = LARGEST + 1  # a body of undeclared length is cut off there
         body = request.get_data(cache=False) if size <= LARGEST else b""
         if max(size, len(body)) > LARGEST:
             raise TooLarge(f"more than {LARGEST} bytes")
@@ -115,7 +115,7 @@ class IngestEndpoint:
 
 
 def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
-    """Add the address to a server."""
+    """Add `POST /ingest` to a server."""
     api = Blueprint("ingest", __name__)
 
     @api.post(PATH)
@@ -138,7 +138,7 @@ def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
     @api.errorhandler(StoreAway)
     @api.errorhandler(StoreUnusable)
     def away(error: Exception) -> Response:
-        log.warning("not taken in: %s", error)
+        log.warning("readings not taken in: %s", error)
         return _json({"reason": "store_away", "detail": "try again"}, 503, {"Retry-After": str(RETRY_S)})
 
     server.register_blueprint(api)

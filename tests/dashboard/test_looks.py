@@ -36,7 +36,7 @@ def test_of_a_device_that_sends_anyway_nothing_is_kept_and_it_is_not_asked_about
     counted = Counted(store)
     data = data_on(cast(Store, counted))
     for _ in range(50):
-        data.look(device)
+        data.note_look(device)
     assert counted.asked["put_record"] == 0
     assert counted.asked["record"] <= 1
     assert not device_status.is_watched(store, "cad-1")
@@ -49,5 +49,5 @@ def test_many_viewers_of_an_edge_are_one_note(store: Store) -> None:
     counted = Counted(store)
     data = data_on(cast(Store, counted))
     for _ in range(50):
-        data.look(device)
+        data.note_look(device)
     assert counted.asked["put_record"] == 1

@@ -276,8 +276,8 @@ def test_a_cache_that_is_away_is_said_once_left_alone_for_a_while_and_asked_agai
         kept.set("key", "kept", 9)
         assert kept.get("key") == "kept"
     assert [record.message for record in caplog.records] == [
-        "the cache is away, reading from the store: nobody listens",
-        "the cache is back",
+        "the cache is unreachable, reading from the store: nobody listens",
+        "the cache is reachable again",
     ]
 
 
@@ -366,7 +366,7 @@ def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
     with running_redis(port, tmp_path):
         assert [reads(), reads()] == [1, 0]
     said = [record.message.partition(",")[0] for record in caplog.records if record.name == "dashboard.web.cache"]
-    assert said == ["the cache is away", "the cache is back"] * 2
+    assert said == ["the cache is unreachable", "the cache is reachable again"] * 2
 
 
 def test_a_full_memory_lets_the_oldest_go_and_keeps_to_its_weight() -> None:

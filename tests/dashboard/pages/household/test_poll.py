@@ -18,7 +18,7 @@ from dashboard.pages.household.page_callbacks import show_live, tile_slots
 from dashboard.pages.household.slots import LIVE, LIVE_WRITTEN, Slots
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import Cache
-from dashboard.web.cached_reads import HABITS_S, CachedReads
+from dashboard.web.cached_reads import USAGE_S, CachedReads
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.answers import named, scattered
@@ -245,7 +245,7 @@ def test_habits_are_worked_out_once_an_hour(home: Store) -> None:
     page = Page(home)
     page.poll()
     assert page.store.asked["documents"] == 1
-    page.poll(after=HABITS_S - 1)
+    page.poll(after=USAGE_S - 1)
     assert page.store.asked["documents"] == 0
     page.poll(after=2)
     assert page.store.asked["documents"] == 1
