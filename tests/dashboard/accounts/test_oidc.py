@@ -230,7 +230,7 @@ def test_who_says_no_at_the_provider_is_told_so_in_our_words(client: FlaskClient
 def test_nobody_writes_lines_of_their_own_into_the_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     forged = {"error": "access_denied", "error_description": "\n2026-11-23 10:00 signed in: admin\x1b[2J" + "x" * 5000}
     client.get("/sign-in/provider/return", query_string=forged)
-    (message,) = [record.message for record in caplog.records if "not signed in" in record.message]
+    (message,) = [record.message for record in caplog.records if "sign-in at the provider" in record.message]
     assert "access_denied" in message
     assert message.isprintable()
     assert len(message) < 400

@@ -84,7 +84,7 @@ def test_every_kind_of_gap_and_every_reason_has_words() -> None:
 
 
 def test_a_reason_of_a_later_version_is_shown_as_it_is() -> None:
-    assert data_quality.reason_said("from_the_moon", ENGLISH) == "from_the_moon"
+    assert data_quality.reason_words("from_the_moon", ENGLISH) == "from_the_moon"
 
 
 def steps(*found: RegisterStep, exchange_overrides: str = "") -> list[data_quality.StepRow]:

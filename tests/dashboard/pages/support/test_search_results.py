@@ -96,8 +96,8 @@ def test_a_fleet_without_devices_is_shown_as_such() -> None:
 
 
 def test_a_list_says_where_in_it_one_is_and_where_it_ends() -> None:
-    assert search_results.listed_said(120, 51, 100, ENGLISH) == "51 to 100 of 120"
-    assert "no more than these are listed" in search_results.listed_said(MOST_LISTED, 1, 50, ENGLISH)
+    assert search_results.listed_words(120, 51, 100, ENGLISH) == "51 to 100 of 120"
+    assert "no more than these are listed" in search_results.listed_words(MOST_LISTED, 1, 50, ENGLISH)
 
 
 @pytest.mark.parametrize(
