@@ -67,13 +67,13 @@ def test_without_a_public_address_the_link_is_of_this_machine(url: str) -> None:
 
 def test_staff_has_no_household(url: str) -> None:
     assert said(url, "add", "a@b.org", "--role", "support")[0] == "a@b.org\tsupport\t-\tinvited"
-    assert "sees no household" in fault(url, "add", "c@b.org", "--role", "admin", "--household", "acacia")
-    assert "sees no household" in fault(url, "set", "a@b.org", "--household", "acacia")
+    assert "has no household" in fault(url, "add", "c@b.org", "--role", "admin", "--household", "acacia")
+    assert "has no household" in fault(url, "set", "a@b.org", "--household", "acacia")
     assert said(url, "set", "a@b.org", "--role", "household", "--household", "acacia")[0].split("\t")[1:3] == [
         "household",
         "acacia",
     ]
-    assert "sees no household" in fault(url, "set", "a@b.org", "--role", "support")
+    assert "has no household" in fault(url, "set", "a@b.org", "--role", "support")
 
 
 def test_the_list_as_json_holds_no_secret(url: str) -> None:
