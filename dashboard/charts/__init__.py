@@ -1,4 +1,4 @@
 """Documents as figures, tables and sentences. Pure: `now` is an argument.
 
-May import text and `aggregator.core`. Begin with `chart.py`.
+May import text and `aggregator.core`. Begin with `chart_model.py`.
 """

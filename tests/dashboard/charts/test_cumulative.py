@@ -29,9 +29,9 @@ def documents(months: Months) -> list[Document]:
     ]
 
 
-def year(mine: Months, other: Months, fair: Part = EMPTY, period: str = "2026", now: int = NOW) -> Cumulative:
+def year(mine: Months, other: Months, comparable: Part = EMPTY, period: str = "2026", now: int = NOW) -> Cumulative:
     view = View("household", "cad-1", "year", period)
-    return cumulative.running_total(view, documents(mine), documents(other), fair, now, LONDON, Measure())
+    return cumulative.running_total(view, documents(mine), documents(other), comparable, now, LONDON, Measure())
 
 
 def days(first: int, last: int, wh: int = 1000) -> dict[int, int]:
@@ -68,7 +68,7 @@ def test_a_month_without_data_breaks_the_line_and_adds_nothing() -> None:
 
 
 def test_the_year_before_counts_up_to_the_same_date_and_time_of_day() -> None:
-    chart = year(spring("2026", 960), spring("2025", 1000, until=31), fair=Part(400, None))
+    chart = year(spring("2026", 960), spring("2025", 1000, until=31), comparable=Part(400, None))
     assert chart.against is not None
     assert (chart.against.mine, chart.against.other) == (64 * 960, 63_000 + 400)
     assert cumulative.cumulative_sentences(chart, ENGLISH) == [
@@ -90,7 +90,7 @@ def test_the_leap_day_is_nobodys_gap() -> None:
 
 
 def test_a_year_that_is_known_in_part_is_compared_over_the_days_of_both() -> None:
-    chart = year(spring("2026", 900), {"2025-03": days(1, 31)}, fair=Part(900, None))
+    chart = year(spring("2026", 900), {"2025-03": days(1, 31)}, comparable=Part(900, None))
     assert chart.against is not None
     assert (chart.against.days, chart.against.mine, chart.against.other) == (5, 4500, 4900)
     assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == (

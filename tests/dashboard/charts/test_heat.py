@@ -161,7 +161,10 @@ def test_the_sentence_names_the_busiest_hours_and_the_nights_share(store: Store)
         return measured(600 if 17 <= at % 86_400 // 3600 < 21 else 100)
 
     chart = month(store, "2026-11", evening)
-    assert grids.habits(chart, ENGLISH) == "Mostly between 17:00 and 21:00 (55 %) · nights, 00:00–06:00, take 14 %"
+    assert (
+        grids.busiest_hours_words(chart, ENGLISH)
+        == "Mostly between 17:00 and 21:00 (55 %) · nights, 00:00–06:00, take 14 %"
+    )
 
 
 def test_in_money_the_dearest_hours_are_named_and_what_the_nights_cost(store: Store) -> None:
@@ -169,23 +172,23 @@ def test_in_money_the_dearest_hours_are_named_and_what_the_nights_cost(store: St
         return measured(600 if 17 <= at % 86_400 // 3600 < 21 else 100)
 
     chart = month(store, "2026-11", evening, tariff=homes.NIGHT, measure=Measure("GBP"))
-    said = grids.habits(chart, ENGLISH)
+    said = grids.busiest_hours_words(chart, ENGLISH)
     assert said == "Dearest between 17:00 and 21:00 (59 %) · nights, 00:00–06:00, cost 6 %"
 
 
 def test_busy_hours_may_lie_around_midnight(store: Store) -> None:
     late = month(store, "2026-11", lambda at: measured(600 if at % 86_400 // 3600 in (22, 23, 0, 1) else 100))
-    assert grids.habits(late, ENGLISH).startswith("Mostly between 22:00 and 02:00 (55 %)")
+    assert grids.busiest_hours_words(late, ENGLISH).startswith("Mostly between 22:00 and 02:00 (55 %)")
 
 
 def test_a_home_without_habits_is_said_to_use_evenly(store: Store) -> None:
-    assert grids.habits(month(store, "2026-11"), ENGLISH).startswith("Spread evenly over the day")
+    assert grids.busiest_hours_words(month(store, "2026-11"), ENGLISH).startswith("Spread evenly over the day")
 
 
 def test_a_first_day_is_no_habit_yet(store: Store) -> None:
-    assert grids.habits(month(store, "2026-11", first="2026-11-23"), ENGLISH) == ""
+    assert grids.busiest_hours_words(month(store, "2026-11", first="2026-11-23"), ENGLISH) == ""
 
 
 def test_a_gap_does_not_make_an_hour_a_quiet_one(store: Store) -> None:
     gap = homes.outage("2026-11-03T17:00:00+00:00", "2026-11-20T21:00:00+00:00", "2026-11-03T17:00:00+00:00")
-    assert grids.habits(month(store, "2026-11", gap), ENGLISH).startswith("Mostly between 17:00 and 21:00")
+    assert grids.busiest_hours_words(month(store, "2026-11", gap), ENGLISH).startswith("Mostly between 17:00 and 21:00")

@@ -159,8 +159,8 @@ def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, mont
         return
     held_by, device = pictures.HELD_BY[by], Device("cad-1", LONDON)
     found = [
-        [one.period for one in pictures.complete([], device, held_by, first, last)]
-        for first, last in pictures.stretches(level, period, by)
+        [one.period for one in pictures.with_missing([], device, held_by, first, last)]
+        for first, last in pictures.document_ranges(level, period, by)
     ]
     assert max(map(len, found)) <= 31
     whole = [one for stretch in found for one in stretch]
@@ -171,7 +171,7 @@ def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, mont
 
 def test_periods_without_a_document_are_filled_in() -> None:
     known = document("month", "2026-02", {"d01": HOUR}, "Asia/Kathmandu")
-    found = list(pictures.complete([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
+    found = list(pictures.with_missing([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
     assert [(one.period, one.timezone, len(one.parts)) for one in found] == [
         ("2026-01", LONDON, 0),
         ("2026-02", "Asia/Kathmandu", 1),
