@@ -45,7 +45,7 @@ def create_app(
         assets_folder=str(responses.folder()),
         assets_ignore=r"\.(css|js)$",  # the page loads the joined files
         use_pages=False,
-        index_string=responses.fingerprinted(INDEX),
+        index_string=responses.with_fingerprints(INDEX),
         health_endpoint="health",
         on_error=show_alert,
     )

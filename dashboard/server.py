@@ -55,7 +55,7 @@ def warm(app: Dash) -> None:
     """
     client = app.server.test_client()
     with app.server.test_request_context():
-        page: str = app.index()  # type: ignore[no-untyped-call] # the page itself is for whoever is signed in
+        page: str = app.index()  # type: ignore[no-untyped-call] # the page itself needs a session
     for link in _LINKS.findall(page):
         client.get(link, headers={"Accept-Encoding": "br"}, buffered=True)
 

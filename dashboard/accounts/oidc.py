@@ -91,7 +91,7 @@ class Provider:
 
     def leave(self) -> Answer:
         """Return the redirect to the provider. Raises ProviderAway."""
-        answer: Answer = self._asked(lambda: self._app.authorize_redirect(self._client.url + RETURN))
+        answer: Answer = self._call(lambda: self._app.authorize_redirect(self._client.url + RETURN))
         return answer
 
     def returned(self) -> Person:
@@ -100,16 +100,16 @@ class Provider:
             "iss": {"essential": True, "value": self._client.issuer},
             "aud": {"essential": True, "value": self._client.client_id},
         }
-        answer = self._asked(lambda: self._app.authorize_access_token(claims_options=options, leeway=LEEWAY_S))
+        answer = self._call(lambda: self._app.authorize_access_token(claims_options=options, leeway=LEEWAY_S))
         claims = answer.get("userinfo")
         if not claims:
             raise Unfit("no identity in the answer")
         return person_of(claims, self._client)
 
-    def _asked(self, question: Callable[[], T]) -> T:
+    def _call(self, request_provider: Callable[[], T]) -> T:
         try:
             self._check_metadata(self._app.load_server_metadata())
-            return question()
+            return request_provider()
         except (AuthlibBaseError, JoseError) as error:
             raise Unfit(str(error)) from error
         except (RequestException, ValueError, KeyError, RuntimeError) as error:
@@ -157,7 +157,11 @@ def role_of(claims: Mapping[str, Any], path: str) -> str | None:
 def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
     """Return the account of a person, and create a missing one; None if it is disabled."""
     user_id = store.record(IDENTITIES, token_hash(person.identity))
-    user = accounts.user(user_id) if user_id else _invited(store, accounts, person) or _made(store, accounts, person)
+    user = (
+        accounts.user(user_id)
+        if user_id
+        else _invited(store, accounts, person) or _new_account(store, accounts, person)
+    )
     if user is None or user.is_disabled:
         return None
     return accounts.change(user, lambda one: replace(one, role=person.role, name=person.name or one.name))
@@ -176,7 +180,7 @@ def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
     )
 
 
-def _made(store: Store, accounts: Accounts, person: Person) -> User | None:
+def _new_account(store: Store, accounts: Accounts, person: Person) -> User | None:
     user = User(secrets.token_hex(8), name=person.name, role=person.role, identity=person.identity)
     if person.email and store.put_record(EMAILS, person.email, user.user_id, was=None):
         user = replace(user, email=person.email)

@@ -138,13 +138,13 @@ def _cell_words(chart: HeatMap, cell: Cell, lang: Language) -> str:
 
 def _runs(chart: HeatMap, cell: Cell, lang: Language) -> list[str]:
     """Return each run of a repeated hour: `0.42 kWh BST · 0.40 kWh GMT`."""
-    said = []
+    lines = []
     for zone, seconds, part in cell.runs:
         amounts = sentences.amounts(chart.measure, part, lang)
         length = "" if seconds == 3600 else f" ({words.duration(seconds, lang)})"
         if amounts:
-            said.append(f"{lang.say(' and ').join(amounts)} {zone}{length}")
-    return said
+            lines.append(f"{lang.say(' and ').join(amounts)} {zone}{length}")
+    return lines
 
 
 def _hour(hour: int) -> str:

@@ -118,7 +118,7 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
     """
     store = opened(settings, store_url)
     accounts = _accounts(store)
-    user = _known(accounts, email)
+    user = _require_user(accounts, email)
     if user.is_disabled:
         raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
     _write_down(store, "invite", email)
@@ -163,7 +163,7 @@ def _change(
 ) -> None:
     store = opened(settings, store_url)
     accounts = _accounts(store)
-    user = _known(accounts, email)
+    user = _require_user(accounts, email)
     _write_down(store, command, email, **details)
     changed = change(accounts, user)
     if changed is None:
@@ -177,7 +177,7 @@ def _write_down(store: Store, command: str, account: str, **details: str) -> Non
     append(store, operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
 
 
-def _known(accounts: Accounts, who: str) -> User:
+def _require_user(accounts: Accounts, who: str) -> User:
     user = accounts.find(who) or accounts.user(who)
     if user is None:
         raise ConfigurationError(f"there is no account of {shown(who)}; `wattfall user list` shows those there are")

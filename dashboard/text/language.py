@@ -136,7 +136,7 @@ def catalogue(code: str) -> NullTranslations:
 
 
 @lru_cache(maxsize=1024)
-def chosen(accept_language: str) -> Language:
+def preferred_language(accept_language: str) -> Language:
     """Return the best language for an Accept-Language header; English if none matches."""
     wanted = parse_accept_header(accept_language[:200], LanguageAccept)
     known = languages()

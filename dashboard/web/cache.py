@@ -47,22 +47,22 @@ class Cache:
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever was set
         """Return the cached value, or None."""
-        return self._ask(lambda: self._backend.get(key))
+        return self._ask_backend(lambda: self._backend.get(key))
 
     def set(self, key: str, value: object, seconds: int) -> None:
         """Cache a value for `seconds`."""
-        self._ask(lambda: self._backend.set(key, value, timeout=seconds))
+        self._ask_backend(lambda: self._backend.set(key, value, timeout=seconds))
 
-    def read(self, key: str, read: Callable[[], T], seconds: Callable[[T], int]) -> T:
-        """Return the cached value, or call `read` and cache its result for `seconds(result)`.
+    def fetch(self, key: str, load: Callable[[], T], seconds: Callable[[T], int]) -> T:
+        """Return the cached value, or call `load` and cache its result for `seconds(result)`.
 
-        Concurrent callers of one key share one call of `read`, its result and its error.
+        Concurrent callers of one key share one call of `load`, its result and its error.
         """
         held = self.get(key)
-        return cast(tuple[T], held)[0] if held else self._once(key, lambda: self._fetch(key, read, seconds))
+        return cast(tuple[T], held)[0] if held else self._once(key, lambda: self._load(key, load, seconds))
 
-    def _fetch(self, key: str, read: Callable[[], T], seconds: Callable[[T], int]) -> T:
-        found = read()
+    def _load(self, key: str, load: Callable[[], T], seconds: Callable[[T], int]) -> T:
+        found = load()
         self.set(key, (found,), seconds(found))  # in a tuple: None is a value too
         return found
 
@@ -82,7 +82,7 @@ class Cache:
                 del self._running[key]
         return cast(T, mine.result())
 
-    def _ask(self, question: Callable[[], object]) -> object:
+    def _ask_backend(self, question: Callable[[], object]) -> object:
         if self._away_until and self._clock() < self._away_until:
             return None
         try:

@@ -47,7 +47,7 @@ class CachedReads:
 
     def live(self, device: Device) -> Live | None:
         """Return the newest reading, or None."""
-        return self._cache.read(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
+        return self._cache.fetch(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
 
     def note_look(self, device: Device) -> None:
         """Note a viewer of a device; an edge sends live power only for these."""
@@ -56,12 +56,12 @@ class CachedReads:
             return device_status.note_look(self._store, device.device_id, int(time.time()))
 
         with suppress(StoreAway):  # the page works without the note
-            self._cache.read(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
+            self._cache.fetch(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
 
     def known_status(self, device: Device) -> KnownStatus | None:
         """Return the facts that the device reported about itself, or None."""
         key = _key("known", device)
-        return self._cache.read(
+        return self._cache.fetch(
             key, lambda: device_status.known_status(self._store, device.device_id), lambda _: GAPS_S
         )
 
@@ -69,7 +69,7 @@ class CachedReads:
         """Return the readings of the half hours from that of `first` to that of `last`, by time."""
         blocks = periods.block_start(first), periods.block_start(last)
         key = _key("readings", device, *blocks)
-        return self._cache.read(key, lambda: self._store.readings(device.device_id, *blocks), lambda _: LIVE_S)
+        return self._cache.fetch(key, lambda: self._store.readings(device.device_id, *blocks), lambda _: LIVE_S)
 
     def usage_profile(self, device: Device) -> UsageProfile:
         """Return the usual power levels of this home."""
@@ -80,7 +80,7 @@ class CachedReads:
             return usage_profile_of(self._store.documents("day", device.device_id, first, today), self.now())
 
         key = _key("usage", device, device.timezone)
-        return self._cache.read(key, compute, lambda found: USAGE_S if found.is_own else GAPS_S)
+        return self._cache.fetch(key, compute, lambda found: USAGE_S if found.is_own else GAPS_S)
 
     def document(self, device: Device, level: str, period: str) -> Document | None:
         """Return one chart, or None. Costs at most one read of the store."""
@@ -95,14 +95,14 @@ class CachedReads:
             return self._closed_s(CLOSED_S if is_whole else GAPS_S, terms)
 
         key = _key("document", device, terms, level, period)
-        return self._cache.read(key, lambda: self._store.document(level, device.device_id, period), seconds)
+        return self._cache.fetch(key, lambda: self._store.document(level, device.device_id, period), seconds)
 
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Return the charts from `first` to `last`, both included. Costs at most one query of the store."""
         terms = self._terms(device)
         is_over = periods.window(level, last, device.timezone).end <= self.now()
         key = _key("documents", device, terms, level, first, last)
-        return self._cache.read(
+        return self._cache.fetch(
             key,
             lambda: self._store.documents(level, device.device_id, first, last),
             lambda found: self._closed_s(GAPS_S, terms) if found and is_over else OPEN_S,
@@ -117,7 +117,7 @@ class CachedReads:
         tariff = tariff_of(device)
         if tariff is None:
             return ()
-        series = self._cache.read(
+        series = self._cache.fetch(
             _key("prices", device, self._terms(device), day),
             lambda: series_of(self._store, device, tariff, day, device.timezone),
             lambda _: GAPS_S,
@@ -136,7 +136,7 @@ class CachedReads:
             place = (at - periods.day_start(day, device.timezone)) // periods.HALF_HOUR
             return self.rates(device, day)[place]
 
-        return self._cache.read(_key("rate", device, self._terms(device), at), look_up, lambda _: GAPS_S)
+        return self._cache.fetch(_key("rate", device, self._terms(device), at), look_up, lambda _: GAPS_S)
 
     def has_prices(self, device: Device, day: str) -> bool:
         """Whether half-hourly prices apply to a day's import, and some of them are known."""
@@ -149,7 +149,7 @@ class CachedReads:
     def extent(self, device: Device, level: str) -> tuple[str, str] | None:
         """Return the first and the last period with data, or None."""
         key = _key("extent", device, level)
-        return self._cache.read(key, lambda: self._store.extent(level, device.device_id), lambda _: OPEN_S)
+        return self._cache.fetch(key, lambda: self._store.extent(level, device.device_id), lambda _: OPEN_S)
 
     def _terms(self, device: Device) -> tuple[int, int]:
         """Return a number for the time zone and tariff, and the UTC seconds of their first sight here.

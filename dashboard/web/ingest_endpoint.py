@@ -59,8 +59,8 @@ class IngestEndpoint:
         except Refused as why:
             keep_refused(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             raise
-        content = self._content(device_id, body, int(now))
-        outcome = self._kept(device_id, content, int(now))
+        content = self._parse(device_id, body, int(now))
+        outcome = self._keep(device_id, content, int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
         answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
@@ -91,12 +91,12 @@ class IngestEndpoint:
         if max(size, len(body)) > LARGEST:
             raise TooLarge(f"more than {LARGEST} bytes")
         if len(body) < size:
-            raise Refused("wrong_format", f"{len(body)} bytes of {size} have come")
+            raise Refused("wrong_format", f"received {len(body)} of {size} bytes")
         whole = inflated(body, request.headers.get("Content-Encoding", "").strip().lower())
         self.limits.charge(device_id, len(whole) - size, 0)
         return whole
 
-    def _content(self, device_id: str, body: bytes, now: int) -> Content:
+    def _parse(self, device_id: str, body: bytes, now: int) -> Content:
         one = _format()
         device = self.store.device(device_id) if one.is_local else None
         origin = Origin(device_id, now, device.timezone if device else self.default_zone, request.args.get("part", ""))
@@ -104,7 +104,7 @@ class IngestEndpoint:
         self.limits.charge(device_id, 0, len({(one.device_id, block_start(one.at)) for one in content.readings}))
         return content
 
-    def _kept(self, device_id: str, content: Content, now: int) -> Outcome:
+    def _keep(self, device_id: str, content: Content, now: int) -> Outcome:
         if "live" in request.args:
             shown_live = show_live(self.store, content, now, self.default_zone)
             shown_live.reasons.update(keep_refused(self.store, [Received(device_id, content)], now))

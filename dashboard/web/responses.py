@@ -23,7 +23,7 @@ import brotli
 from flask import Flask, Response, has_request_context, make_response, render_template, request
 from markupsafe import Markup
 
-from dashboard.text.language import ENGLISH, Language, chosen
+from dashboard.text.language import ENGLISH, Language, preferred_language
 
 JOINED = ("page.css", "page.js")  # two requests instead of nineteen
 # Files of pages without Dash, and those that assets/library.js loads with the first chart.
@@ -38,7 +38,7 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "assets"
 
 
-def joined(name: str) -> str:
+def joined_content(name: str) -> str:
     """Return the content of one of `JOINED`."""
     return "\n".join(part.read_text() for part in _parts(name))
 
@@ -55,7 +55,7 @@ def is_current(address: str) -> bool:
     return bool(is_asset) and stamp == _stamp(name)
 
 
-def fingerprinted(html: str) -> str:
+def with_fingerprints(html: str) -> str:
     """Return the page with a fingerprint in each link to an asset."""
     return _LINK.sub(lambda link: url(link[1]), html)
 
@@ -64,7 +64,7 @@ def serve(server: Flask) -> None:
     """Add the addresses of the joined files. A rule without a variable precedes the rule of all assets."""
 
     def answer(name: str) -> Response:
-        response = Response(joined(name), mimetype="text/css" if name.endswith(".css") else "text/javascript")
+        response = Response(joined_content(name), mimetype="text/css" if name.endswith(".css") else "text/javascript")
         response.add_etag()
         return response
 
@@ -192,7 +192,7 @@ _pack_once = lru_cache(maxsize=64)(_pack)
 def render(template: str, status: int = 200, **context: object) -> Response:
     """Return a rendered template in the reader's language; browsers keep no copy."""
     lang = requested()
-    head = Markup(fingerprinted(HEAD))  # noqa: S704 - our own constant
+    head = Markup(with_fingerprints(HEAD))  # noqa: S704 - our own constant
     page = render_template(template, lang=lang, say=lang.say, count=lang.count, head=head, asset=url, **context)
     answer = make_response(page, status)
     answer.headers["Cache-Control"] = "no-store, private"
@@ -219,4 +219,4 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
 
 def requested() -> Language:
     """Return the language of the current request; English outside of one."""
-    return chosen(request.headers.get("Accept-Language", "")) if has_request_context() else ENGLISH
+    return preferred_language(request.headers.get("Accept-Language", "")) if has_request_context() else ENGLISH

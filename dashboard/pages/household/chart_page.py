@@ -185,7 +185,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,
-        **(_drawn(chart, lang) if is_drawn else _nothing(chart, extent, lang)),
+        **(_figure_slots(chart, lang) if is_drawn else _empty_slots(chart, extent, lang)),
     }
 
 
@@ -233,7 +233,7 @@ def _figure() -> Component:
     return html.Figure([caption, legend, html.Div(plot, className="plot")], id="figure", hidden=True)
 
 
-def _drawn(chart: Chart, lang: Language) -> Slots:
+def _figure_slots(chart: Chart, lang: Language) -> Slots:
     total, remarks = sentences.total(chart, lang), sentences.remarks(chart, lang)
     return {
         "total.children": total,
@@ -270,7 +270,7 @@ def _legend(chart: Chart, lang: Language) -> list[Component]:
     return [html.Li(word, className=name) for name, (word, is_shown) in shown.items() if is_shown]
 
 
-def _nothing(chart: Chart, extent: tuple[str, str] | None, lang: Language) -> Slots:
+def _empty_slots(chart: Chart, extent: tuple[str, str] | None, lang: Language) -> Slots:
     heading, sentence = sentences.nothing(chart, extent[0] if extent else None, lang)
     ways = [_way_back(chart, extent, lang)] if extent else []
     return {"nothing.children": [html.H2(heading), html.P(sentence), *ways]}

@@ -17,7 +17,7 @@ from dashboard.accounts.access import viewer
 from dashboard.charts import pictures, sentences
 from dashboard.charts.view import View
 from dashboard.pages.household import chart_page
-from dashboard.text.language import chosen
+from dashboard.text.language import preferred_language
 from dashboard.web.cached_reads import CachedReads
 
 RETRY_S = 5
@@ -57,7 +57,7 @@ def add_routes(server: Flask, data: CachedReads) -> None:
     @downloads.get("/<level>/<period>/picture.json")
     def picture(device_id: str, level: str, period: str) -> Response:
         device, view = _parse_address(data, device_id, level, period)
-        lang = chosen(request.headers.get("Accept-Language", ""))
+        lang = preferred_language(request.headers.get("Accept-Language", ""))
         chart, extent = chart_page.load_chart(data, device, view, lang)
         is_drawn = chart.prices or not chart.is_empty
         nothing = "" if is_drawn else sentences.nothing(chart, extent[0] if extent else None, lang)[0]

@@ -146,7 +146,7 @@ def _answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
     wrong = [closure for closure in diagnostics.closures if not closure.is_exact]
     if not (diagnostics.last_readings or diagnostics.gaps or diagnostics.refusals.days):
         return Verdict("unknown", lang.say("Not known"), lang.say("There are no readings to look at."))
-    found = [
+    faults = [
         lang.count("{number} gap in 7 days", "{number} gaps in 7 days", len(recent)) if recent else "",
         lang.count("{number} message refused today", "{number} messages refused today", refused.total())
         if refused
@@ -156,11 +156,11 @@ def _answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
         else "",
         lang.say("the charts do not add up to the register") if wrong else "",
     ]
-    said = " · ".join(filter(None, found))
+    summary = " · ".join(filter(None, faults))
     if wrong:
-        return Verdict("bad", lang.say("No"), said)
-    if said:
-        return Verdict("warn", lang.say("With faults"), said)
+        return Verdict("bad", lang.say("No"), summary)
+    if summary:
+        return Verdict("warn", lang.say("With faults"), summary)
     return Verdict("good", lang.say("Yes"), lang.say("No gap in 7 days, nothing refused today, no strange step."))
 
 
@@ -193,8 +193,14 @@ def _step_row(
         )
     else:
         what = lang.say("Not decided yet: {channel} went from {before} to {after}.", **values)
-    said = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
-    mark = "" if said is None else lang.say("marked as an exchange") if said else lang.say("marked as no exchange")
+    is_exchange = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
+    mark = (
+        ""
+        if is_exchange is None
+        else lang.say("marked as an exchange")
+        if is_exchange
+        else lang.say("marked as no exchange")
+    )
     return StepRow(step.at, support_words.to_the_second(step.at, now, zone, lang), what, mark)
 
 
@@ -251,8 +257,8 @@ def _message(message: Message, now: int, zone: str, lang: Language) -> RefusedMe
     return RefusedMessage(
         support_words.to_the_second(message.at, now, zone, lang),
         reason_words(message.reason, lang),
-        support_words.shown(message.detail),
-        support_words.shown(message.payload),
+        support_words.visible(message.detail),
+        support_words.visible(message.payload),
         support_words.pretty(message.payload),
     )
 

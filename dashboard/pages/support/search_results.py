@@ -132,8 +132,8 @@ def _from_devices(number: int, lang: Language) -> str:
 def _waiting(summary: Summary, lang: Language) -> Count:
     number = summary.waiting_devices
     is_more = number >= MOST_LISTED or (summary.waiting is not None and summary.waiting > MOST_WAITING)
-    said = lang.count("of {number} device", "of {number} devices", number)
-    name = lang.say("{devices} or more", devices=said) if is_more else said
+    label = lang.count("of {number} device", "of {number} devices", number)
+    name = lang.say("{devices} or more", devices=label) if is_more else label
     return Count(name, lang.number(number), f"/desk/fleet/{WAITING}", _share(number, summary))
 
 
@@ -142,9 +142,9 @@ def _share(number: int, summary: Summary) -> float:
 
 
 def _firmware(name: str, number: int, summary: Summary, lang: Language) -> Count:
-    said = lang.say("others") if name == OTHERS else name
+    label = lang.say("others") if name == OTHERS else name
     url = f"/desk/fleet/{FIRMWARE}?name={quote(name, safe='')}"
-    return Count(said, lang.number(number), url, _share(number, summary))
+    return Count(label, lang.number(number), url, _share(number, summary))
 
 
 def _most(refused: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -179,8 +179,8 @@ def list_title(group: str, name: str, lang: Language) -> str:
 
 def listed_words(total: int, first: int, last: int, lang: Language) -> str:
     """Return the range of the listed devices; a list has a maximum length."""
-    shown = lang.say("{first} to {last} of {total}", first=first, last=last, total=lang.number(total))
-    return lang.say("{shown}; no more than these are listed", shown=shown) if total >= MOST_LISTED else shown
+    listed = lang.say("{first} to {last} of {total}", first=first, last=last, total=lang.number(total))
+    return lang.say("{shown}; no more than these are listed", shown=listed) if total >= MOST_LISTED else listed
 
 
 # The meter's counters
@@ -214,10 +214,10 @@ class CountersView:
 def counters(diagnostics: Diagnostics, lang: Language) -> CountersView:
     """Return the meter's own counters as the page shows them."""
     now, zone = diagnostics.now, diagnostics.device.timezone
-    told = diagnostics.known.status.counters if diagnostics.known else None
-    if told is None:
+    sent = diagnostics.known.status.counters if diagnostics.known else None
+    if sent is None:
         return CountersView(lang.say("This device sends none."), [])
-    time = support_words.to_the_second(told.at, now, zone, lang)
+    time = support_words.to_the_second(sent.at, now, zone, lang)
     if not diagnostics.counted:
         return CountersView(lang.say("It last sent them at {time}, too long ago to be compared.", time=time), [])
     sentence = lang.say(
@@ -243,8 +243,8 @@ def compared(counted: Counted, zone: str, lang: Language) -> str:
         return lang.say("the same")
     if abs(more_wh) <= NEAR_WH:
         return lang.say("the same but for {amount}", amount=amount)
-    said = lang.say("{amount} more", amount=amount) if more_wh > 0 else lang.say("{amount} less", amount=amount)
-    return f"{said}; {_why(counted, zone, lang)}"
+    difference = lang.say("{amount} more", amount=amount) if more_wh > 0 else lang.say("{amount} less", amount=amount)
+    return f"{difference}; {_why(counted, zone, lang)}"
 
 
 def _why(counted: Counted, zone: str, lang: Language) -> str:

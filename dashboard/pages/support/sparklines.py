@@ -75,7 +75,7 @@ def hours_sparkline(hours: Sequence[Hour], now: int, zone: str, lang: Language) 
         _hour_bar(place * wide, drawn, hour, f"{_day_and_clock(start, lang)}–{_clock(end)}", lang)
         for place, (hour, start, end) in enumerate(zip(hours, starts, ends, strict=True))
     ]
-    return Sparkline(_hours_said(hours, now, zone, lang), bars, list(_hour_ticks(starts, wide, lang)))
+    return Sparkline(_hours_words(hours, now, zone, lang), bars, list(_hour_ticks(starts, wide, lang)))
 
 
 def _hour_bar(x: float, wide: float, hour: Hour, time: str, lang: Language) -> Bar:
@@ -99,7 +99,7 @@ def _clock(at: DateTime) -> str:
     return f"{at.hour:02d}:{at.minute:02d}"
 
 
-def _hours_said(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> str:
+def _hours_words(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> str:
     came = lang.say(
         "{readings} of {expected} readings",
         readings=lang.number(sum(hour.readings for hour in hours)),

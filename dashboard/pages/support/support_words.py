@@ -19,11 +19,11 @@ SHORT_DAY, TINY_DAY = text("EEE d MMM"), text("EEE d")
 
 def instant(at: int, now: int, zone: str, lang: Language) -> str:
     """Return `14:02` or `14:02 on Tuesday 17 November`; with the zone if the clocks have changed since."""
-    said = since(at, now, zone, lang)
+    time = since(at, now, zone, lang)
     then, today = periods.local(at, zone), periods.local(now, zone)
     if then.utcoffset() == today.utcoffset():
-        return said
-    return lang.say("{time} ({zone})", time=said, zone=zone_name(then))
+        return time
+    return lang.say("{time} ({zone})", time=time, zone=zone_name(then))
 
 
 def to_the_second(at: int, now: int, zone: str, lang: Language) -> str:
@@ -76,7 +76,7 @@ def home_name(device: Device) -> str:
 LONGEST_PRETTY = 16_384  # characters; 2 KB of brackets would indent to a megabyte
 
 
-def shown(payload: str) -> str:
+def visible(payload: str) -> str:
     """Return a payload unchanged but for invisible characters, which become escapes; line ends stay."""
     return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in payload)
 
@@ -87,7 +87,7 @@ def pretty(payload: str) -> str:
         set_out = orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return ""
-    return shown(set_out) if len(set_out) <= LONGEST_PRETTY else ""
+    return visible(set_out) if len(set_out) <= LONGEST_PRETTY else ""
 
 
 def _escaped(letter: str) -> str:

@@ -86,22 +86,22 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
 
     @page.post("/tariff")
     def act(device_id: str) -> Response:
-        sent = _sent()
+        sent = _sent_form()
         try:
             return _act(TariffRequest(store, _device(data, device_id), data.now(), requested()), sent)
         except StoreAway:
             tariff_request = TariffRequest(store, Device(device_id), data.now(), requested())
-            answer = _form(tariff_request, _typed(sent), sent.get("made-against", ""), notice=AWAY, status=503)
+            answer = _form(tariff_request, _typed_fields(sent), sent.get("made-against", ""), notice=AWAY, status=503)
             answer.headers["Retry-After"] = str(RETRY_S)
             return answer
 
     @page.errorhandler(Stop)
     def stopped(stop: Stop) -> Response:
-        return _words(stop)
+        return _error_page(stop)
 
     @page.errorhandler(StoreAway)
     def away(_: StoreAway) -> Response:
-        answer = _words(Stop(503, AWAY_TITLE, text("Try again in a few seconds.")))
+        answer = _error_page(Stop(503, AWAY_TITLE, text("Try again in a few seconds.")))
         answer.headers["Retry-After"] = str(RETRY_S)
         return answer
 
@@ -124,7 +124,7 @@ def _device(data: CachedReads, device_id: str) -> Device:
     return device
 
 
-def _sent() -> Mapping[str, str]:
+def _sent_form() -> Mapping[str, str]:
     """Return the fields of a sent form. Raises Stop for a foreign or too large one."""
     heading = text("Nothing has been changed")
     if not request_guard.is_ours(request):
@@ -142,7 +142,7 @@ def _act(tariff_request: TariffRequest, sent: Mapping[str, str]) -> Response:
     action, mark = sent.get("action", ""), sent.get("made-against", "")
     if action == "confirm":
         return _confirm(tariff_request, _canonical(sent), mark)
-    fields = _typed(sent)
+    fields = _typed_fields(sent)
     if action == "edit":
         return _form(tariff_request, fields, mark)
     if action != "check":
@@ -198,7 +198,7 @@ def _fields(tariff_request: TariffRequest, tariff: Tariff | None) -> Fields:
     return first_fields(extent[0] if extent else tariff_request.today, currency)
 
 
-def _typed(sent: Mapping[str, str]) -> Fields:
+def _typed_fields(sent: Mapping[str, str]) -> Fields:
     """Return the form that the form itself or the preview sent. Raises Stop."""
     try:
         tariff = _canonical(sent) if "tariff" in sent else None
@@ -238,7 +238,7 @@ def _form(
         made_against=mark,
         has_tariff=mark != NO_TARIFF,
         first_day=_first_day(tariff_request) if status == OK else "",
-        known=_known(tariff_request, fields) if status == OK else {},
+        known=_known_prices(tariff_request, fields) if status == OK else {},
     )
 
 
@@ -247,7 +247,7 @@ def _first_day(tariff_request: TariffRequest) -> str:
     return tariff_request.language.date(date.fromisoformat(extent[0]), DAY) if extent else ""
 
 
-def _known(tariff_request: TariffRequest, fields: Fields) -> dict[str, str]:
+def _known_prices(tariff_request: TariffRequest, fields: Fields) -> dict[str, str]:
     """Return the count of known half-hourly prices of the last year by direction; empty if no version needs them."""
     kinds = {pricing.kind for version in fields.versions for pricing in (version.imported, version.exported)}
     if HALF_HOURLY not in kinds:
@@ -268,7 +268,7 @@ def _page(template: str, tariff_request: TariffRequest, status: int, **context: 
     )
 
 
-def _words(stop: Stop) -> Response:
+def _error_page(stop: Stop) -> Response:
     """Return an error page instead of the form."""
     language = requested()
     sentence = language.say(stop.sentence, **stop.values)
@@ -276,7 +276,7 @@ def _words(stop: Stop) -> Response:
 
 
 def _render(template: str, language: Language, status: int, **context: object) -> Response:
-    head = Markup(responses.fingerprinted(HEAD))  # noqa: S704 - our own constant
+    head = Markup(responses.with_fingerprints(HEAD))  # noqa: S704 - our own constant
     page = render_template(
         template, lang=language, say=language.say, count=language.count, head=head, asset=responses.url, **context
     )

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from dashboard.text.language import ENGLISH, chosen, languages
+from dashboard.text.language import ENGLISH, languages, preferred_language
 
 GERMAN = languages()["de"]
 POUND = 10**13
@@ -23,7 +23,7 @@ POUND = 10**13
     ],
 )
 def test_the_browser_chooses_the_language(header: str, code: str) -> None:
-    assert chosen(header).code in (code, "de" if "nonsense" in header else code)
+    assert preferred_language(header).code in (code, "de" if "nonsense" in header else code)
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:

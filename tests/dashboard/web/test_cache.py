@@ -227,7 +227,7 @@ def test_many_viewers_of_a_device_share_one_read() -> None:
         return "chart"
 
     answers: list[str] = []
-    viewers = [Thread(target=lambda: answers.append(kept.read("key", read, lambda _: 9))) for _ in range(8)]
+    viewers = [Thread(target=lambda: answers.append(kept.fetch("key", read, lambda _: 9))) for _ in range(8)]
     viewers[0].start()
     assert begun.wait(10)
     for viewer in viewers[1:]:
@@ -247,8 +247,8 @@ def test_a_failed_read_is_not_cached() -> None:
         raise StoreAway("the store is busy")
 
     with pytest.raises(StoreAway):
-        kept.read("key", fail, lambda _: 9)
-    assert kept.read("key", lambda: "chart", lambda _: 9) == "chart"
+        kept.fetch("key", fail, lambda _: 9)
+    assert kept.fetch("key", lambda: "chart", lambda _: 9) == "chart"
 
 
 # An unreachable cache
@@ -262,7 +262,7 @@ def test_an_unreachable_cache_is_logged_once_and_retried_after_a_pause(
     ledger.fault = ConnectionRefusedError("nobody listens")
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            assert kept.read("key", lambda: "from the store", lambda _: 9) == "from the store"
+            assert kept.fetch("key", lambda: "from the store", lambda _: 9) == "from the store"
         assert ledger.asked == 1
         now[0] += REDIS_PAUSE_S
         assert kept.get("key") is None

@@ -69,7 +69,7 @@ def test_a_changed_part_changes_the_joined_files_address(tmp_path: Path, monkeyp
     for name in ("a.css", "b.css", "desk.css", "c.js"):
         (tmp_path / name).write_text(name)
     kept = responses.url("page.css")
-    assert responses.joined("page.css") == "a.css\nb.css"
+    assert responses.joined_content("page.css") == "a.css\nb.css"
     os.utime(tmp_path / "desk.css", (1, 1))
     assert responses.url("page.css") == kept
     os.utime(tmp_path / "b.css", (1, 1))

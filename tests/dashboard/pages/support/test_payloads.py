@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, shown
+from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, visible
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, shown
     ],
 )
 def test_invisible_characters_are_shown_as_escapes(payload: str, seen: str) -> None:
-    assert shown(payload) == seen
+    assert visible(payload) == seen
 
 
 @given(st.text())
 def test_every_payload_is_shown_in_visible_characters(payload: str) -> None:
-    assert all(letter.isprintable() or letter == "\n" for letter in shown(payload) + pretty(payload))
+    assert all(letter.isprintable() or letter == "\n" for letter in visible(payload) + pretty(payload))
 
 
 def test_json_is_indented() -> None:
