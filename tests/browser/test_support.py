@@ -27,7 +27,7 @@ def furnish_with_people(store: Store) -> None:
 
 
 @pytest.fixture
-def desk(copy: Copy) -> Iterator[tuple[Store, str]]:
+def support(copy: Copy) -> Iterator[tuple[Store, str]]:
     """A store with staff and a household, and its server's address."""
     store = copy(furnish_with_people)
     with served(dashboard(store).server) as address:
@@ -35,13 +35,13 @@ def desk(copy: Copy) -> Iterator[tuple[Store, str]]:
 
 
 @pytest.fixture
-def sign_in(chromium: Browser, desk: tuple[Store, str]) -> Iterator[SignIn]:
+def sign_in(chromium: Browser, support: tuple[Store, str]) -> Iterator[SignIn]:
     """Sign a user in, in a separate browser; at the end every console must be empty."""
     said: list[str] = []
     contexts = []
 
     def signed_in(email: str, viewport: ViewportSize = DESK, scheme: Scheme = "light") -> Page:
-        context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", base_url=desk[1])
+        context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", base_url=support[1])
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
@@ -78,8 +78,8 @@ def section(page: Page, name: str) -> str:
     return page.get_by_role("region", name=name).inner_text()
 
 
-def test_support_solves_the_case_of_a_gap_on_tuesday(pat: Page, sign_in: SignIn, desk: tuple[Store, str]) -> None:
-    page, store = pat, desk[0]
+def test_support_solves_the_case_of_a_gap_on_tuesday(pat: Page, sign_in: SignIn, support: tuple[Store, str]) -> None:
+    page, store = pat, support[0]
     page.goto("/desk")
     page.get_by_role("combobox").press_sequentially("5678")
     page.get_by_role("option", name=re.compile("12 Acacia Road")).click()
@@ -189,9 +189,9 @@ def test_a_search_after_sign_out_leads_to_the_sign_in_page(pat: Page) -> None:
     expect(pat).to_have_url(re.compile(r"/sign-in\?next=/desk$"))
 
 
-def test_support_works_without_scripts(chromium: Browser, desk: tuple[Store, str], pat: Page) -> None:
+def test_support_works_without_scripts(chromium: Browser, support: tuple[Store, str], pat: Page) -> None:
     plain = chromium.new_context(
-        java_script_enabled=False, base_url=desk[1], storage_state=pat.context.storage_state(), locale="en-GB"
+        java_script_enabled=False, base_url=support[1], storage_state=pat.context.storage_state(), locale="en-GB"
     )
     page = plain.new_page()
     page.goto("/desk")
