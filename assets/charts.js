@@ -1,12 +1,12 @@
-// The server's figures (data-figure) are drawn as soon as plotly is there; of the next one only what is different.
+// Draws the server's figures (data-figure) once plotly is loaded; of the next figure it draws only the differences.
 //
-// As a component of Dash a graph would first be drawn empty, axes and all, which takes as long as a chart.
+// A Dash graph would first draw an empty plot with its axes, which takes as long as a chart.
 (() => {
     "use strict";
 
     const STILL = { displayModeBar: false, staticPlot: true, responsive: true };
 
-    // Plotly listens to the window alone; on paper, the place of a chart has another size in the same window.
+    // Plotly listens to the window only; on paper a chart has another size in the same window.
     const fit = ({ target }) => {
         const drawn = target._fullLayout;
         const isShown = drawn && target.offsetWidth > 0;

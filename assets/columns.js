@@ -1,4 +1,4 @@
-// What the server says of a chart's columns (data-cells) and tables (data-rows) becomes links, cards and rows here.
+// Builds links, cards and rows from the server's JSON of a chart's columns (data-cells) and tables (data-rows).
 (() => {
     "use strict";
 
@@ -47,7 +47,7 @@
         return made;
     };
 
-    // Whoever stood on a column stands on it again, as long as the chart is of the same period.
+    // The focus stays on its column while the chart shows the same period.
     const periods = new WeakMap();
     const build = (place) => {
         const shown = JSON.parse(place.dataset.cells);
@@ -83,7 +83,7 @@
         place.replaceChildren(table);
     };
 
-    // A table that nobody has opened is not built.
+    // A closed table is built when it opens.
     const show = (place) => {
         if (place.closest("details")?.open) {
             tabulate(place);

@@ -1,15 +1,15 @@
-// The desk's little scripts: devices appear while somebody types, and a button copies a message.
+// Scripts of the support pages: search results while typing, and a button that copies a message.
 (() => {
     "use strict";
 
-    const PAUSE_MS = 40; // in which nothing more is typed
+    const PAUSE_MS = 40; // ms of pause before a search
     const UNAUTHORIZED = 401;
     const field = document.getElementById("find");
 
     const element = (tag, className, text) => {
         const made = document.createElement(tag);
         made.className = className;
-        made.textContent = text; // never as HTML: names are other people's words
+        made.textContent = text; // never as HTML: names are foreign text
         return made;
     };
 
@@ -67,7 +67,7 @@
             return made;
         };
         const show = (answer) => {
-            const kept = urls[active]; // whoever has chosen already keeps it
+            const kept = urls[active]; // a chosen suggestion stays
             urls = answer.found.map((device) => device.url);
             list.replaceChildren(...answer.found.map(option));
             list.scrollTop = 0;
@@ -94,14 +94,14 @@
             try {
                 const answer = await fetch(`/desk/search.json?q=${encodeURIComponent(typed)}`, { signal: own.signal });
                 if (answer.status === UNAUTHORIZED) {
-                    window.location.reload(); // to where one signs in
+                    window.location.reload(); // to the sign-in page
                 }
                 const found = answer.ok ? await answer.json() : null;
                 if (found && own === asked && document.activeElement === field) {
                     show(found);
                 }
             } catch {
-                close(); // overtaken by what was typed next, or the server is away: Enter still asks it for a page
+                close(); // a newer search overtook this one, or the store is unreachable; Enter still works
             }
         };
 

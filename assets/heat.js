@@ -1,5 +1,5 @@
-// The heat map under a month: the server says what its cells are (data-grid), here they become a table.
-// One stop of the Tab key; the arrow keys walk, Enter opens the day. One card follows the cell that is looked at.
+// The heat map under a month: builds a table from the server's JSON of cells (data-grid).
+// It is one stop of the Tab key; the arrow keys move, Enter opens the day. One card follows the active cell.
 (() => {
     "use strict";
 
@@ -33,7 +33,7 @@
         return row;
     };
 
-    const grids = new WeakMap(); // the place of a grid -> what it shows
+    const grids = new WeakMap(); // the place of a grid -> its content
     const cells = (place) => [...place.querySelectorAll("[role='gridcell']")];
 
     const build = (place) => {
@@ -59,7 +59,7 @@
         return { at, days, day: at % days, hour: Math.floor(at / days) };
     };
 
-    // The card stands beside its cell, on the side where there is room.
+    // The card stands beside its cell, on the side with room.
     const show = (place, cell) => {
         const card = place.querySelector(".card");
         const { days, day, hour } = position(place, cell);
@@ -113,7 +113,7 @@
         }
     };
 
-    // A finger is wider than a cell: the first touch shows its card, the second opens the day.
+    // A finger is wider than a cell: the first tap shows the card, the second opens the day.
     let wasShown = null;
     document.addEventListener("pointerdown", (event) => {
         const { cell } = looked(event);

@@ -1,22 +1,22 @@
-// The last hour of power: a small drawing that grows by each reading and slides with the time.
+// The last hour of power: a small drawing that grows with each reading and slides with time.
 (() => {
     "use strict";
 
     const SPAN = 3600; // seconds
-    const GAP = 300; // seconds; over a longer one no line is drawn
-    const LEAST = 100; // W from the bottom to the top of the drawing, so that a resting home is not a mountain range
-    const HEAD = 20; // px above, for what is written at the highest point
+    const GAP = 300; // seconds; a longer pause breaks the line
+    const LEAST = 100; // least range of the drawing, W, so that a resting home looks flat
+    const HEAD = 20; // px above, for the label of the highest point
     const FOOT = { import: 3, export: 18 }; // px below
-    const NEAR = 64; // px in which two labels would lie on each other
+    const NEAR = 64; // px; closer labels would overlap
     const SVG = "http://www.w3.org/2000/svg";
 
     let device = null;
     let newest = 0;
     let points = []; // [UTC seconds, W], by time
     let zone = "UTC";
-    let ahead = 0; // seconds by which the server's clock is ahead of the browser's
-    let origin = 0; // the instant at x = 0: what is drawn stays where it is, and all of it slides
-    let chosen = null; // the point that is read out
+    let ahead = 0; // seconds that the server's clock is ahead of the browser's
+    let origin = 0; // the instant at x = 0; the drawing stays and slides as a whole
+    let chosen = null; // the point in the readout
     let parts = null;
 
     const box = () => document.getElementById("hour-graph");
@@ -79,7 +79,7 @@
         }
     };
 
-    // The first number that a browser formats by itself takes it longer than the drawing.
+    // The browser's first number format takes longer than the drawing.
     const power = (watts) => {
         const size = Math.abs(watts);
         return size < 1000 ? `${size} W` : `${(size / 1000).toFixed(2).replace(".", box().dataset.point)} kW`;
@@ -93,7 +93,7 @@
         try {
             return moment.toLocaleTimeString(document.documentElement.lang, { ...how, timeZone: zone });
         } catch {
-            return moment.toLocaleTimeString(document.documentElement.lang, how); // a zone that this browser does not know
+            return moment.toLocaleTimeString(document.documentElement.lang, how); // this browser does not know the zone
         }
     };
 
@@ -133,7 +133,7 @@
         const edges = runs().map((run) => [run[0], run.at(-1)].map(([at]) => to.x(at).toFixed(1)));
         return outline(to).map((steps, place) => `M${edges[place][0]},${zero}L${steps.join("L")}L${edges[place][1]},${zero}Z`).join("");
     };
-    // One reading alone is a point: a line of no length, with round ends.
+    // A single reading is a point: a line of no length with round ends.
     const line = (to) => outline(to).map((steps) => `M${steps[0]}L${(steps.length > 1 ? steps.slice(1) : steps).join("L")}`).join("");
 
     const peaks = (to) => {
@@ -195,7 +195,7 @@
             return;
         }
         const from = rightEdge() - SPAN;
-        // The one before the hour stays, so that the line comes in from the edge.
+        // The last point before the hour stays, so that the line enters from the edge.
         points = points.filter((point, place) => point[0] >= from || points[place + 1]?.[0] >= from);
         box().classList.toggle("is-empty", !points.length);
         summarize();
@@ -224,7 +224,7 @@
         read(to);
     };
 
-    // What the server tells: all of the last hour, or what is new in it. Returns what is held now, for the next poll.
+    // Takes the server's data: the whole last hour, or its news. Returns the present state for the next poll.
     const absorb = (news) => {
         if (!news || (!news.whole && news.device !== device)) {
             return news ? null : window.dash_clientside.no_update;
@@ -241,7 +241,7 @@
     };
     window.dash_clientside = Object.assign({}, window.dash_clientside, { hour: { absorb } });
 
-    // Reading out: the point nearest to the pointer, or along the points with the arrow keys.
+    // Readout: the point nearest to the pointer, or the arrow keys along the points.
     const choose = (point) => {
         chosen = point;
         if (parts && points.length) {
@@ -284,6 +284,6 @@
         }
     });
 
-    // Time goes on also where no reading comes.
+    // Time passes without readings too.
     window.setInterval(() => document.hidden || draw(), 10_000);
 })();

@@ -1,12 +1,12 @@
-// Through time by keys and by swiping: both click the links that are there, so that what leads nowhere stays so.
+// Keys and swipes through time: both click the present links, so that a disabled link stays disabled.
 (() => {
     "use strict";
 
     const ARROWS = { ArrowLeft: "previous", ArrowRight: "next" };
-    // Letters count only while the focus is in the chart's panel: who speaks to the computer sets none off unawares.
+    // Letters need the focus in the chart's panel, so that speech input triggers none by accident.
     const LETTERS = { t: "current", d: "to-day", m: "to-month", y: "to-year" };
     const KEYS = { ...ARROWS, ...LETTERS };
-    // Whoever is in one of these needs the keys for it.
+    // These elements need the keys themselves.
     const OWN = "input, select, textarea, [contenteditable], details[open] > :not(summary), .column, [role='grid'], [role='dialog']";
 
     const follow = (id) => {
@@ -26,7 +26,7 @@
         }
     });
 
-    // Where the links are shown, they say their keys.
+    // Visible links name their keys.
     const label = () => {
         for (const [key, id] of Object.entries(KEYS)) {
             const link = document.getElementById(id);
@@ -37,7 +37,7 @@
     };
     new MutationObserver(label).observe(document.documentElement, { subtree: true, childList: true });
 
-    // A swipe is well sideways and quick; anything else scrolls or touches a column.
+    // A swipe is mostly sideways and quick; other moves scroll or touch a column.
     const FAR = 56; // px
     const QUICK = 800; // ms
     let start = null;

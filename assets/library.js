@@ -1,5 +1,5 @@
-// The charts' library is fetched beside everything else, and runs once somebody asks for `window.Plotly`: a promise
-// until it is there. Dash's own bundle of it, four times the size, is never asked for.
+// Fetches the chart library in parallel and runs it when a script reads `window.Plotly`, a promise until then. Dash's
+// own bundle, four times the size, is never requested.
 (() => {
     "use strict";
 

@@ -1,29 +1,29 @@
-// Polls that come when a reading is due and rest in a hidden tab, ages that tick in between, numbers that roll.
+// Polls when a reading is due, pauses in a hidden tab, ticks ages in between, and rolls numbers.
 (() => {
     "use strict";
 
     const SECOND = 1000;
     const EVERY = 10 * SECOND; // between readings
-    const MARGIN = SECOND; // a reading takes a moment to come in
+    const MARGIN = SECOND; // ms; a reading needs a moment to arrive
     const SOONEST = 2 * SECOND;
-    const REFRESHES = 3; // polls between one refresh of the whole page and the next
-    const LOST = 3; // polls without an answer
+    const REFRESHES = 3; // polls between two refreshes of the whole page
+    const LOST = 3; // unanswered polls
     const BEAT = SECOND / 4;
-    const ASLEEP = 5 * SECOND; // beats further apart mean that the browser slept
+    const ASLEEP = 5 * SECOND; // larger distances between beats mean that the browser slept
     const ROLL_MS = 180;
     const setProps = (id, props) => window.dash_clientside.set_props(id, props);
     const main = () => document.getElementById("main");
     const period = () => Number(main()?.dataset.poll) || EVERY;
 
-    let answer = null; // the newest: the server's clock, and the poll to which it belongs
+    let answer = null; // the newest: the server's clock, and its poll
     let heard = Date.now();
-    let due = Infinity; // Dash asks by itself at first
+    let due = Infinity; // Dash sends the first poll itself
     let asked = 0;
-    let patience = 0; // until when it is too early to call the server unreachable
+    let patience = 0; // before this time the server does not count as unreachable
     let polls = 0;
     let beaten = Date.now();
 
-    // The server says how old a reading was when it answered; from there the age counts on.
+    // The server sends the age of a reading at its answer; the age counts on from there.
     const age = () => Number(document.querySelector(".hero time[data-age]")?.dataset.age ?? NaN) * SECOND;
 
     const listen = () => {
@@ -50,7 +50,7 @@
         }
     };
 
-    // Another device is asked for at once, whether a link leads to it or the way back (which Dash has to hear of first).
+    // Another device is polled at once, after a link or the back button (Dash must learn of the latter first).
     window.wattfall = Object.assign(window.wattfall ?? {}, { poll: ask });
     window.addEventListener("popstate", () => window.setTimeout(ask));
 
@@ -92,7 +92,7 @@
         }
     };
 
-    // After a rest everything is asked for at once, and what has been missed meanwhile is nobody's fault.
+    // After a pause everything is requested at once; missed polls during the pause are no fault.
     const wake = () => {
         const now = Date.now();
         if (document.hidden || answer === null || now - asked < SECOND) {
@@ -105,7 +105,7 @@
         ask();
     };
 
-    // A new number comes up from a little below; the first one is just there.
+    // A new number rolls up from below; the first one just appears.
     const roll = new MutationObserver((changes) => {
         const number = document.getElementById("power-number");
         const isFirst = changes.some((change) => change.type === "childList" && !change.removedNodes.length);
@@ -130,7 +130,7 @@
         follow();
         listen();
         if (due === Infinity && main()) {
-            due = Date.now() + period(); // what Dash asks for may be without an answer, too
+            due = Date.now() + period(); // Dash's own requests may stay unanswered too
         }
         if (document.hidden) {
             return;
@@ -146,7 +146,7 @@
         }
     }, BEAT);
 
-    // Nobody looks at a hidden tab: no polls; and one at once when it is looked at again.
+    // A hidden tab does not poll; it polls at once when shown.
     document.addEventListener("visibilitychange", wake);
     window.addEventListener("online", wake);
     window.addEventListener("pageshow", (event) => event.persisted && wake());

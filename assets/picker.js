@@ -1,6 +1,6 @@
-// The calendar behind the arrow beside the heading. #picker says what there is to choose from: data-level,
-// data-period, data-first and data-last (nothing lies outside them), data-path, and its words. Periods are text,
-// `2026-11-23`, `2026-11`, `2026`, so that they compare as they stand; dates are UTC, so that no zone moves them.
+// The calendar behind the arrow beside the heading. #picker holds its data: data-level, data-period, data-first and
+// data-last (the range of choice), data-path, and its words. Periods are text (`2026-11-23`, `2026-11`, `2026`), so
+// they compare as they are. Dates are UTC, so that no zone shifts them.
 (() => {
     "use strict";
 
@@ -15,7 +15,7 @@
     const spoken = (period, options) =>
         new Intl.DateTimeFormat(document.documentElement.lang, { timeZone: "UTC", ...options }).format(date(period));
 
-    // By months, a date keeps its day as far as the other month has it.
+    // A step by months keeps the day if the other month has it.
     const shift = (period, level, days, months) => {
         const moment = date(period);
         if (level === "day" && days) {
@@ -35,7 +35,7 @@
         return made;
     };
 
-    // What a page of the calendar is, by level: its name, its rows of periods, and the steps of its keys in days or months.
+    // A page of the calendar by level: its name, its rows of periods, and the steps of its keys in days or months.
     const weeks = (shown, firstWeekday) => {
         const first = date(`${shown.slice(0, 7)}-01`);
         const before = (first.getUTCDay() + 6 - firstWeekday) % 7;
@@ -137,7 +137,7 @@
         return made;
     };
 
-    // Draws the page on which a period lies; the focus goes to it, or stays on the button that turned the page.
+    // Draws the page of a period. The focus goes to the period, or stays on the button that turned the page.
     const draw = (calendar, wanted, turned) => {
         const { level, firstWeekday } = picker().dataset;
         const page = PAGES[level];
@@ -196,7 +196,7 @@
                 open();
             }
         } else if (!calendar) {
-            // What was drawn anew during this click is in the page no more.
+            // An element that this click replaced is no longer in the page.
             if (isOpen() && target.isConnected) {
                 close(false);
             }
@@ -210,7 +210,7 @@
         }
     });
 
-    // Where the arrow keys lead from a period.
+    // Returns the target of an arrow key.
     const walk = (key, period, level, isShift) => {
         const { wide, step, page } = PAGES[level];
         const by = (count) => shift(period, level, (step.days ?? 0) * count, (step.months ?? 0) * count);
@@ -258,7 +258,7 @@
         }
     });
 
-    // The button is made once; its words follow the level.
+    // The button is made once; its words depend on the level.
     const refresh = () => {
         const place = picker();
         if (!place?.dataset.level) {

@@ -1,8 +1,8 @@
-// The chart as a picture: its figure comes from the server, the browser draws it and keeps it as a file.
+// The chart as a picture: the server sends its figure; the browser draws and saves it.
 (() => {
     "use strict";
 
-    const FINENESS = 2; // pixels of the picture for each of the figure's
+    const FINENESS = 2; // pixels of the picture per pixel of the figure
 
     const fileName = (address) => {
         const [, , device, , period] = new URL(address, window.location.href).pathname.split("/").map(decodeURIComponent);
@@ -12,7 +12,7 @@
     const draw = async (address) => {
         const answer = await fetch(address);
         if (!answer.ok) {
-            // One line that says what is wrong and how to mend it.
+            // One line with the fault and the fix.
             window.dash_clientside.set_props("alert", { children: await answer.text() });
             return;
         }

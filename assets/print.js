@@ -1,8 +1,8 @@
-// What paper needs and a screen does not: tables open, charts as wide as the page, where this is from and when.
+// Prepares a print: opens tables, widens charts to the page, adds origin and date.
 (() => {
     "use strict";
 
-    const WIDTH = 680; // px; A4 and Letter, upright, with 15 mm at the sides. print.css makes the same room
+    const WIDTH = 680; // px; A4 and Letter, upright, with side margins of 15 mm; print.css has the same width
     const HEIGHTS = { "#figure": 250, "#running": 200 };
 
     let opened = [];

@@ -1,4 +1,4 @@
-// What has just been done on another page, as the end of the address says: a word above the chart, until one goes on.
+// Confirms an action of another page, named in the address's fragment, above the chart until the next step.
 (() => {
     "use strict";
 
@@ -17,7 +17,7 @@
         } else if (place?.hidden && document.getElementById("household")?.hidden === false) {
             place.hidden = false;
             place.textContent = place.dataset[said];
-            // Reloaded, or kept as a bookmark, it is said no more. Dash has to hear of it, or it would put it back.
+            // A reload or bookmark must not repeat it. Dash must learn of the change, or it would restore the fragment.
             history.replaceState(history.state, "", path);
             window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
         }

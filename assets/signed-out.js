@@ -1,4 +1,4 @@
-// When the server says that nobody is signed in any more: no energy stays on the screen, only the way back in.
+// After the server reports the end of the session: hides all energy and shows the way to sign in.
 (() => {
     "use strict";
 
@@ -12,7 +12,7 @@
         document.title = "Wattfall";
         const notice = document.getElementById("signed-out");
         if (!notice) {
-            window.location.reload(); // not even the frame of the page has come
+            window.location.reload(); // the frame of the page is missing too
             return;
         }
         const [heading, sentence, link] = ["h1", "p", "a"].map((name) => document.createElement(name));
@@ -29,7 +29,7 @@
 
     window.fetch = async (...request) => {
         if (isOver) {
-            return new Promise(() => {}); // nobody waits for it, and nothing more is asked
+            return new Promise(() => {}); // stops all requests
         }
         const answer = await ask(...request);
         const isOurs = new URL(answer.url, window.location.href).origin === window.location.origin;

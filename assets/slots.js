@@ -1,4 +1,4 @@
-// What the server says of the page's places (data-written) is written there, before the next frame.
+// Writes the server's values (data-written) to their places before the next frame.
 (() => {
     "use strict";
 
@@ -6,7 +6,7 @@
         const attribute = name === "className" ? "class" : name;
         const written = value === true ? "" : String(value);
         if (name === "style") {
-            place.style.cssText = ""; // what was said before and is not any more
+            place.style.cssText = ""; // values of the answer before that this one lacks
             Object.assign(place.style, value);
         } else if (value === null || value === false) {
             place.removeAttribute(attribute);
@@ -15,7 +15,7 @@
         }
     };
 
-    // A part is a text, or an element with its properties as Dash names them.
+    // A part is a text, or an element with properties in Dash's names.
     const parts = (children) => [children].flat(Infinity).filter((part) => part !== null && part !== undefined);
     const build = (part) => {
         if (typeof part !== "object") {
@@ -30,7 +30,7 @@
         return made;
     };
 
-    const filled = new WeakMap(); // what a place was last filled with
+    const filled = new WeakMap(); // the last content of each place
     const fill = (place, children) => {
         const content = JSON.stringify(children);
         if (filled.get(place) !== content) {
@@ -47,7 +47,7 @@
             const [id, name] = slot.split(".");
             const place = document.getElementById(id);
             if (!place) {
-                continue; // a page from before an update of the server has not all of today's
+                continue; // a page from before an update of the server may lack a place
             }
             if (name === "children") {
                 fill(place, value);

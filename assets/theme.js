@@ -1,4 +1,4 @@
-// As the system has it, light, or dark: kept in this browser, and put on the page by its head before it is drawn.
+// The scheme of the system, light, or dark: stored in this browser; the page's head applies it before the first paint.
 (() => {
     "use strict";
 
@@ -29,7 +29,7 @@
             try {
                 window.localStorage.setItem("theme", root.dataset.theme);
             } catch {
-                // A browser that keeps nothing forgets this, too.
+                // A browser without storage forgets it.
             }
             label();
         }

@@ -1,10 +1,10 @@
-// The little that has to happen in the browser: links without a reload, keys, menus.
+// The page's own scripts: links without a reload, keys, menus.
 (() => {
     "use strict";
 
     const setProps = (id, props) => window.dash_clientside.set_props(id, props);
 
-    // A finger is wider than a column: the first touch shows its card, the card opens it.
+    // A finger is wider than a column: the first tap shows the card, and the card links on.
     let touch = null;
     document.addEventListener("pointerdown", (event) => {
         const column = event.target.closest(".column");
@@ -18,7 +18,7 @@
         return true;
     };
 
-    // The columns are one stop of the Tab key; the arrow keys walk along them.
+    // The columns are one stop of the Tab key; the arrow keys move along them.
     const STEPS = { ArrowLeft: (at) => at - 1, ArrowRight: (at) => at + 1, Home: () => 0, End: () => -1 };
     document.addEventListener("keydown", (event) => {
         const column = event.target.closest?.(".column");
@@ -29,8 +29,8 @@
         }
     });
 
-    // A link of this site changes the address only; dcc.Link would also scroll to the top at each step in time.
-    // Links to what is not of this page, a form or a file, are left to the browser.
+    // A link of this site only changes the address; dcc.Link would also scroll to the top at each step in time.
+    // The browser handles links to forms, files and other pages.
     const go = (address) => {
         const target = new URL(address, window.location.href);
         const isOther = window.wattfall.device(target.pathname) !== window.wattfall.device(window.location.pathname);
@@ -53,8 +53,8 @@
         }
     });
 
-    // A list is built anew when it changes. Whoever is just pressing one of its links clicks the one that took its place;
-    // the browser makes no click of a press and a release on two elements.
+    // A changed list is rebuilt. A press on an old link then clicks its replacement, because the browser makes no click
+    // of a press and a release on two elements.
     let pressed = null;
     document.addEventListener("pointerdown", (event) => {
         pressed = event.target.closest("a[href]");
@@ -67,7 +67,7 @@
         pressed = null;
     });
 
-    // And whoever stood on one of its links stays there.
+    // The focus stays on its link.
     const LISTS = "#home a, #columns a, #table a, #more a";
     let focused = null;
     document.addEventListener("focusin", (event) => {
@@ -82,7 +82,7 @@
     };
     new MutationObserver(refocus).observe(document.documentElement, { childList: true, subtree: true });
 
-    // A menu closes when something was chosen, at a click elsewhere, and at Escape.
+    // A menu closes after a choice, at a click elsewhere, and at Escape.
     const close = (menu) => {
         menu.open = false;
     };

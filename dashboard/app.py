@@ -1,4 +1,4 @@
-"""The factory of the web app: everything is put together here, and nothing happens on import."""
+"""The factory of the web app. It puts everything together; an import does nothing."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from dashboard.pages.account import account_page
 from dashboard.pages.household import downloads, slots
 from dashboard.pages.household.page import INDEX, layout
 from dashboard.pages.household.page_callbacks import show_live, show_page
-from dashboard.pages.support import support_pages as desk
+from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
 from dashboard.web import ingest_endpoint, responses
@@ -25,10 +25,10 @@ from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, requested, secure
 
-POLL_MS = 10_000  # a reading comes every 10 s
+POLL_MS = 10_000  # readings come every 10 s
 
-# Scripts of Dash that nothing here needs: tables, and all of ECMAScript for browsers of 2015, of which Dash's own
-# scripts still use one piece (assets/regenerator-runtime-*.js).
+# Scripts of Dash that this app does not need: tables, and polyfills for browsers of 2015. Dash's own scripts need one
+# piece of the polyfills (assets/regenerator-runtime-*.js).
 _UNUSED = re.compile(r'<script src="[^"]*/(?:dash_table/bundle|deps/polyfill@)[^"]*"></script>\n?')
 
 log = logging.getLogger(__name__)
@@ -37,17 +37,17 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, store: Store, clock: Callable[[], int] = lambda: int(time.time()), poll_ms: int = POLL_MS
 ) -> Dash:
-    """The app of one installation. `clock` gives UTC seconds. Raises ConfigurationError, see `auth_setup.check`."""
+    """Return the app of an installation. `clock` gives UTC seconds. Raises ConfigurationError if sign-in is unsafe."""
     app = _App(
         "dashboard",
         title="Wattfall",
         update_title="",
         assets_folder=str(responses.folder()),
-        assets_ignore=r"\.(css|js)$",  # the page has them joined
+        assets_ignore=r"\.(css|js)$",  # the page loads the joined files
         use_pages=False,
-        index_string=responses.fingerprinted(INDEX),
+        index_string=responses.with_fingerprints(INDEX),
         health_endpoint="health",
-        on_error=tell,
+        on_error=show_alert,
     )
     app.layout = lambda: layout(poll_ms, requested())
     account_page.install(app.server, settings, store, Passwords())
@@ -55,26 +55,26 @@ def create_app(
     add_callbacks(app, data)
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
-    desk.add_routes(app.server, data, store)
+    support_pages.add_routes(app.server, data, store)
     ingest_endpoint.add_routes(app.server, ingest_endpoint.IngestEndpoint(store, settings.timezone))
     responses.serve(app.server)
-    compress(app.server)  # after the headers: the last to be registered is the first to run
+    compress(app.server)  # after the headers: hooks run last to first
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
     return app
 
 
 class _App(Dash):
-    """Dash, with a page in the reader's language."""
+    """Dash with a page in the reader's language."""
 
     def interpolate_index(self, **parts: str) -> str:  # type: ignore[override] # handed on as it comes
-        """The page, which says in which language it is."""
+        """Return the page with its language in `lang`."""
         parts["scripts"] = _UNUSED.sub("", parts["scripts"])
         page: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
         return page.replace('lang="en-GB"', f'lang="{requested().code}"', 1)
 
 
 def add_callbacks(app: Dash, data: CachedReads) -> None:
-    """The callbacks: the page at each address and now and then, the power every few seconds."""
+    """Add the callbacks: the page at each address and refresh, the power every few seconds."""
 
     @app.callback(
         slots.outputs(slots.PAGE),
@@ -94,12 +94,12 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
     )
 
 
-def tell(error: Exception) -> None:
-    """Say in one alert that an answer failed; everything on the screen stays."""
+def show_alert(error: Exception) -> None:
+    """Show one alert about a failed answer; all other content stays."""
     if isinstance(error, StoreAway):
-        log.warning("the store is away: %s", error)
+        log.warning("the store is unreachable: %s", error)
         sentence = text("The data is out of reach for the moment. What you see is from before; trying again.")
     else:
-        log.error("a page could not be built", exc_info=error)
+        log.error("could not build a page", exc_info=error)
         sentence = text("This page could not be brought up to date. The fault has been logged; trying again.")
     set_props("alert", {"children": [html.P(requested().say(sentence))]})

@@ -1,4 +1,4 @@
-"""The web process: gunicorn, started from Python so that one command serves every platform it runs on."""
+"""The web process: gunicorn, started from Python, so that one command works on every platform."""
 
 import re
 import socket
@@ -17,20 +17,20 @@ from dashboard.app import create_app
 from dashboard.web import ingest_endpoint
 from dashboard.web.cache import check_cache
 
-THREADS = 8  # a request is a read of a document or two; threads hide the little waiting there is
-# Every worker with a socket of its own: then the kernel deals the connections out, one worker cannot take them all.
-# Elsewhere than on Linux the option exists, but the last socket gets everything.
+THREADS = 8  # a request reads a document or two; threads hide the short waits
+# Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
+# but there the last socket gets every connection.
 SHARED_OUT = sys.platform == "linux"
 _LINKS = re.compile(r'(?:src|href)="(/[^"]+)"')
 
 
 def check_port(port: int, host: str = "127.0.0.1") -> None:
-    """Raise ConfigurationError when something listens on the port already, or nothing may."""
+    """Raise ConfigurationError if the port is in use or not permitted."""
     reserve_port(port, host).close()
 
 
 def reserve_port(port: int, host: str) -> socket.socket:
-    """A socket that keeps the port from everybody but our own workers. Raises ConfigurationError when it is taken."""
+    """Return a socket that reserves the port for our workers. Raises ConfigurationError if it is taken."""
     with closing(socket.socket()) as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise ConfigurationError(f"port {port} is in use; choose another with --port")
@@ -42,20 +42,20 @@ def reserve_port(port: int, host: str) -> socket.socket:
         reserved.close()
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}; choose another") from error
     if SHARED_OUT:
-        # Bound alone, shared from here on: the workers may join, and a second Wattfall fails where this one passed.
+        # Bind without sharing, then share: our workers can join, and a second Wattfall fails here.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return reserved
 
 
 def warm(app: Dash) -> None:
-    """Ask for the page and all that it names.
+    """Request the page and every file that it names.
 
-    Dash serves a script only after the same process has served a page that names it, and a file is compressed once.
+    A Dash process serves a script only after it has served a page that names it. It also compresses each file once.
     """
     client = app.server.test_client()
     with app.server.test_request_context():
-        page: str = app.index()  # type: ignore[no-untyped-call] # the page itself is for whoever is signed in
+        page: str = app.index()  # type: ignore[no-untyped-call] # the page itself needs a session
     for link in _LINKS.findall(page):
         client.get(link, headers={"Accept-Encoding": "br"}, buffered=True)
 
@@ -71,12 +71,12 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """The WSGI app of one worker process."""
+        """Return the WSGI app of one worker process."""
         return self._build()
 
 
 def serve_web(settings: Settings, host: str) -> None:
-    """Serve the dashboard until stopped. Raises ConfigurationError when it cannot."""
+    """Serve the dashboard until stopped. Raises ConfigurationError if it cannot start."""
     check_cache(settings.cache)
 
     def build() -> Flask:
@@ -89,7 +89,7 @@ def serve_web(settings: Settings, host: str) -> None:
 
 
 def serve_ingest(settings: Settings, host: str) -> None:
-    """Serve `POST /ingest` alone until stopped. Raises ConfigurationError when it cannot."""
+    """Serve `POST /ingest` alone until stopped. Raises ConfigurationError if it cannot start."""
 
     def build() -> Flask:
         return create_ingest_server(open_store(settings.store), settings.timezone)
@@ -100,7 +100,7 @@ def serve_ingest(settings: Settings, host: str) -> None:
 def create_ingest_server(
     store: Store, default_zone: str, endpoint: ingest_endpoint.IngestEndpoint | None = None
 ) -> Flask:
-    """A server that takes in readings, and says that it is well."""
+    """Return a server with `POST /ingest` and `/health` only."""
     server = Flask("ingest", static_folder=None)
     ingest_endpoint.add_routes(server, endpoint or ingest_endpoint.IngestEndpoint(store, default_zone))
     server.add_url_rule("/health", "health", lambda: "OK")
@@ -108,7 +108,7 @@ def create_ingest_server(
 
 
 def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str) -> None:
-    """Serve what each worker process builds for itself, with a store of its own."""
+    """Serve the app that `build` returns; each worker process builds its own, with its own store."""
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
         "workers": settings.web_workers,
@@ -116,7 +116,7 @@ def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str)
         "threads": THREADS,
         "loglevel": "warning",
         "reuse_port": SHARED_OUT,
-        "control_socket_disable": True,  # a file in the user's home that two Wattfalls would fight for
+        "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it
         "proc_name": name,
     }
     with reserve_port(settings.port, host) as reserved:

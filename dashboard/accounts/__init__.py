@@ -1,4 +1,4 @@
-"""Who is signed in, and who may see what: accounts, passwords, sessions, OpenID Connect, throttling.
+"""Sign-in and access: accounts, passwords, sessions, OpenID Connect, throttling.
 
-May import `aggregator` and text. Begin with `access.py`, the one place that decides.
+May import `aggregator` and text. Begin with `access.py`; it alone decides who may see which device.
 """

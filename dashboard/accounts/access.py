@@ -1,8 +1,7 @@
-"""Who may see which device: the one place that decides. Every read of the dashboard passes through it.
+"""Access: who may see which device. This module alone decides; every read of the dashboard asks it.
 
-A household sees its own devices; the support desk sees one that somebody there has looked up, with a reason, for some
-hours; whoever manages the accounts sees no energy at all. A device that may not be seen is as if there were none: the
-same reads lead to the same answer.
+A household sees its own devices. Support sees a device for some hours after a look-up with a reason. An account
+manager sees no energy. An unauthorized device looks like a missing one: the same reads give the same answer.
 """
 
 from aggregator.core.documents import Device
@@ -14,12 +13,12 @@ from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
 
 
 def viewer() -> User | None:
-    """Who asks, in the request at hand; None without a session."""
+    """Return the signed-in user of the current request; None without a session."""
     return signed_in()
 
 
 def visible_device(store: Store, viewer: User | None, device_id: str, now: int) -> Device | None:
-    """A device if the viewer may see it at `now` (UTC seconds)."""
+    """Return a device if the viewer may see it at `now` (UTC seconds), else None."""
     if viewer is None or viewer.is_disabled or not is_device_id(device_id):
         return None
     device = store.device(device_id)
@@ -31,7 +30,7 @@ def visible_device(store: Store, viewer: User | None, device_id: str, now: int) 
 
 
 def visible_devices(store: Store, viewer: User | None, limit: int) -> list[Device]:
-    """The first devices of a household, by id; staff looks up one at a time."""
+    """Return the first devices of a household, by id; empty for staff, who look up one at a time."""
     if viewer is None or viewer.is_disabled or viewer.role != HOUSEHOLD or not viewer.household:
         return []
     found = (store.device(device_id) for device_id in store.household_devices(viewer.household)[:limit])
@@ -39,12 +38,12 @@ def visible_devices(store: Store, viewer: User | None, limit: int) -> list[Devic
 
 
 def may_edit(viewer: User | None, device: Device) -> bool:
-    """Whether a viewer may change what a household decides for itself, such as its tariff."""
+    """Whether a viewer may change a household's own settings, such as its tariff."""
     return viewer is not None and not viewer.is_disabled and viewer.role == HOUSEHOLD and _is_own(viewer, device)
 
 
 def is_staff(viewer: User | None) -> bool:
-    """Whether a viewer works at the support desk."""
+    """Whether a viewer works in support."""
     return viewer is not None and not viewer.is_disabled and viewer.role == SUPPORT
 
 

@@ -1,19 +1,18 @@
-"""Accounts, as the store keeps them on five collections.
+"""Accounts in five collections of the store, and the throttle of sign-in attempts.
 
 | collection | key | a record is |
 |---|---|---|
 | `users` | user id | a user |
-| `emails` | address | the id of its user, so that an address belongs to one |
-| `identities` | hash of issuer and subject | the same for identity providers |
-| `invitations` | hash of a token | the user and the session_epoch in which it was sent, and until when it can be used |
-| `invited` | user id | the hash of the token of the newest, which ends those before it |
+| `emails` | address | the id of its user; an address belongs to one user |
+| `identities` | hash of issuer and subject | the id of its user |
+| `invitations` | hash of a token | the user, the session_epoch of the invitation, and its expiry |
+| `invited` | user id | the hash of the newest token; older ones are void |
 
-An account is changed by comparing and setting, so that of two changes at once neither is lost.
+Changes compare and set, so that two concurrent changes both survive.
 
-How often somebody may try to sign in: by account and by address, counted in the store for all web processes.
-
-An attempt is counted before its password is looked at, so that a hundred at once do not slip through, and an account
-that does not exist is counted like one that does: what is answered tells nobody which there are.
+The throttle counts attempts by account and by address, in the store, for all web processes. It counts an attempt
+before checking its password, so that a hundred concurrent ones cannot slip through. It treats unknown accounts like
+known ones, so that an answer never reveals an account.
 """
 
 import secrets
@@ -35,12 +34,12 @@ PAGE = 500
 
 
 def token_hash(secret: str) -> str:
-    """The key under which something is kept that only its owner may know."""
+    """Return the store's key of a secret that only its owner may know."""
     return sha256(secret.encode()).hexdigest()
 
 
 class Accounts:
-    """The people who may sign in. `clock` gives UTC seconds."""
+    """The accounts. `clock` gives UTC seconds."""
 
     def __init__(self, store: Store, passwords: Passwords, clock: Callable[[], int]) -> None:
         self._store = store
@@ -48,12 +47,12 @@ class Accounts:
         self._clock = clock
 
     def user(self, user_id: str) -> User | None:
-        """A user by id, or None."""
+        """Return a user by id, or None."""
         body = self._store.record(USERS.of(), user_id)
         return user_from_text(body) if body else None
 
     def find(self, email: str) -> User | None:
-        """A user by address, or None."""
+        """Return a user by e-mail address, or None."""
         try:
             user_id = self._store.record(EMAILS.of(), check_email(email))
         except ConfigurationError:
@@ -61,7 +60,7 @@ class Accounts:
         return self.user(user_id) if user_id else None
 
     def everybody(self) -> Iterator[User]:
-        """Every user, in the order of their ids."""
+        """Yield every user in the order of ids."""
         after = ""
         while page := self._store.records(USERS.of(), first=after, limit=PAGE):
             yield from (user_from_text(record.body) for record in page if record.key != after)
@@ -70,7 +69,7 @@ class Accounts:
             after = page[-1].key
 
     def add(self, email: str, role: str = HOUSEHOLD, household: str = "", name: str = "") -> User:
-        """A new user, who cannot sign in before accepting an invitation. Raises ConfigurationError."""
+        """Add a user, who can sign in after accepting an invitation. Raises ConfigurationError."""
         user = User(secrets.token_hex(8), check_email(email), check_name(name), role, household)
         self._store.put_record(USERS.of(), user.user_id, user.to_text())
         if not self._store.put_record(EMAILS.of(), user.email, user.user_id, was=None):
@@ -79,9 +78,9 @@ class Accounts:
         return user
 
     def change(self, user: User, how: Callable[[User], User]) -> User | None:
-        """Change an account as it is now; None where it has gone. What `how` leaves as it was is not written.
+        """Apply `how` to the stored account and return it; None if it is gone. An equal account is not stored again.
 
-        Raises StoreAway where others keep changing it.
+        Raises StoreAway while other writers keep changing it.
         """
 
         def changed(body: str | None) -> str | None:
@@ -93,21 +92,21 @@ class Accounts:
         return user_from_text(body) if body else None
 
     def disable(self, user: User) -> User | None:
-        """Let somebody in no more; every session ends."""
+        """Disable an account and end its sessions."""
         return self.change(user, lambda one: replace(one, is_disabled=True, session_epoch=one.session_epoch + 1))
 
     def enable(self, user: User) -> User | None:
-        """Let somebody in again."""
+        """Enable an account again."""
         return self.change(user, lambda one: replace(one, is_disabled=False))
 
     def end_sessions(self, user: User) -> User | None:
-        """Sign somebody out everywhere."""
+        """End every session of a user."""
         return self.change(user, lambda one: replace(one, session_epoch=one.session_epoch + 1))
 
-    # passwords and invitations
+    # Passwords and invitations
 
     def check(self, email: str, password: str) -> User | None:
-        """Whose e-mail address and password these are; None as slowly for an unknown address. Raises Busy."""
+        """Return the user of an e-mail address and password, or None; an unknown address takes as long. Raises Busy."""
         user = self.find(email)
         is_right = self._passwords.is_right(password, user.password_hash if user else "")
         if not user or not is_right or user.is_disabled:
@@ -119,7 +118,7 @@ class Accounts:
         return self._passwords.is_right(password, user.password_hash)
 
     def set_password(self, user: User, password: str) -> User | None:
-        """Give somebody a new password, and sign out whoever had the old one; None when overtaken. Raises Busy."""
+        """Set a new password and end all sessions; None if another change came first. Raises Busy."""
         fresh = self._passwords.hashed(password)
 
         def set_once(one: User) -> User:
@@ -130,9 +129,9 @@ class Accounts:
         return changed if changed and changed.password_hash == fresh else None
 
     def invite(self, user: User) -> str:
-        """The token of a new invitation to set a password; it can be used once, in the next seven days.
+        """Return the token of a new invitation; it works once, within seven days.
 
-        Those before it cannot be used any more: one may have gone astray, or to somebody else.
+        Older invitations become void, because one may have reached the wrong person.
         """
         token, until = secrets.token_urlsafe(32), self._clock() + INVITATION_S
         body = orjson.dumps({"user": user.user_id, "session_epoch": user.session_epoch, "until": until}).decode()
@@ -141,17 +140,17 @@ class Accounts:
         return token
 
     def invited(self, token: str) -> User | None:
-        """Who holds an invitation that can still be used."""
+        """Return the user of a valid invitation, or None."""
         body = self._store.record(INVITATIONS.of(), token_hash(token))
         sent = orjson.loads(body) if body else {}
         user = self.user(sent["user"]) if sent and self._clock() < sent["until"] else None
         if not user or user.session_epoch != sent["session_epoch"] or user.is_disabled:
             return None
-        newest = self._store.record(INVITED.of(), user.user_id)  # none was noted by a former version
+        newest = self._store.record(INVITED.of(), user.user_id)  # older versions stored none
         return user if newest in (None, token_hash(token)) else None
 
     def accept(self, token: str, password: str) -> User | None:
-        """Set the password of whoever holds an invitation; None where it cannot be used any more. Raises Busy."""
+        """Set the password of an invited user; None if the invitation is void. Raises Busy."""
         user = self.invited(token)
         changed = self.set_password(user, password) if user else None
         if changed:
@@ -166,14 +165,14 @@ class Accounts:
         return user
 
 
-# throttle
+# Throttle
 
-NETWORK = 64  # bits; who has one IPv6 address usually has all of such a network
+NETWORK = 64  # bits; the owner of one IPv6 address usually has its whole /64 network
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many attempts are free, and how long one more takes; the wait doubles with each, up to the longest."""
+    """The number of free attempts, and the wait after them. The wait doubles with each attempt, up to the longest."""
 
     free: int
     first_s: int
@@ -181,34 +180,35 @@ class Limit:
     forgotten_s: int  # after the last attempt
 
     def wait_s(self, attempts: int) -> int:
-        """How long after so many attempts the next may come."""
+        """Return the wait after `attempts` attempts, in seconds."""
         over = attempts - self.free
         return 0 if over < 0 else min(self.first_s << min(over, 20), self.longest_s)
 
 
 ACCOUNT = Limit(free=5, first_s=30, longest_s=900, forgotten_s=ATTEMPTS.lifetime_s)
-ADDRESS = Limit(free=30, first_s=30, longest_s=900, forgotten_s=3600)  # an office or a mobile network shares one
+# Many people share the address of an office or a mobile network.
+ADDRESS = Limit(free=30, first_s=30, longest_s=900, forgotten_s=3600)
 
 
 class Throttle:
-    """The attempts of late. `clock` gives UTC seconds."""
+    """Recent sign-in attempts. `clock` gives UTC seconds."""
 
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self._store = store
         self._clock = clock
 
     def attempt(self, account: str, address: str) -> int:
-        """Count an attempt; how many seconds to wait where it comes too early, and then it is not to be looked at."""
+        """Count an attempt and return the seconds to wait; 0 allows the check of the password."""
         wait = self._count(_address_key(address), ADDRESS)
         return wait or self._count(_account_key(account), ACCOUNT)
 
     def forgive(self, account: str, address: str) -> None:
-        """It was the right password: the account's attempts are forgotten, and this one of the address."""
+        """Forget the account's attempts, and this one of the address, after a right password."""
         self._store.drop_record(ATTEMPTS.of(), _account_key(account))
         self._give_back(_address_key(address))
 
     def _count(self, key: str, limit: Limit) -> int:
-        """Count an attempt under a key, if it is not too early; the seconds that it is too early."""
+        """Count an attempt under a key; return the seconds by which it comes too early, else 0."""
         now = self._clock()
         expires, count = now + limit.forgotten_s, partial(_counted, now=now, limit=limit)
         return _early_s(update_record(self._store, ATTEMPTS.of(), key, count, expires=expires).was, now, limit)
@@ -219,7 +219,7 @@ class Throttle:
 
 
 def _attempts(body: str | None, now: int, limit: Limit) -> tuple[int, int]:
-    """How many attempts count still, and when the last one was (UTC seconds)."""
+    """Return the number of attempts that still count, and the instant of the last one (UTC seconds)."""
     attempts, at = orjson.loads(body) if body else (0, now)
     return (0 if now >= at + limit.forgotten_s else attempts), at
 
@@ -246,7 +246,7 @@ def _account_key(account: str) -> str:
 
 
 def _address_key(address: str) -> str:
-    """An address, or the network of one that is IPv6. What is no address at all counts as one."""
+    """Return an IPv4 address, or the network of an IPv6 address. Invalid text counts as an address."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,7 +1,8 @@
-"""Signing in with an OpenID Connect provider, by the authorization code flow with PKCE, state and nonce.
+"""Sign-in at an OpenID Connect provider, by the authorization code flow with PKCE, state and nonce.
 
-The provider says who somebody is by issuer and subject, and one of its claims says as what. An e-mail address makes no
-account ours: only one that the provider has verified, and only an account that was added and never used.
+Issuer and subject identify a person, and a claim gives the role. An e-mail address links a person to an existing
+account
+only if the provider has verified it and nobody has used the account yet.
 """
 
 import secrets
@@ -26,22 +27,22 @@ T = TypeVar("T")
 
 RETURN = "/sign-in/provider/return"
 TIMEOUT_S = 10
-LEEWAY_S = 60  # between their clock and ours
-# Signed with a key that only the provider has: no "none", and nothing that whoever knows our secret could sign.
+LEEWAY_S = 60  # clock difference between the provider and us
+# Asymmetric signatures only: no "none", and no HMAC, which everybody with our client secret could forge.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 
 
 class Unfit(Exception):
-    """The provider's answer cannot be used: forged, out of date, or somebody without a role here."""
+    """The provider's answer is unusable: forged, expired, or without a role for this app."""
 
 
 class ProviderAway(Exception):
-    """The provider is out of reach for the moment, or answers nonsense."""
+    """The provider is unreachable or answers nonsense."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom a provider vouches for."""
+    """A person as the provider describes them."""
 
     identity: str  # issuer and subject
     role: str
@@ -51,7 +52,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What the provider knows us by."""
+    """The app as the provider knows it."""
 
     issuer: str
     client_id: str
@@ -61,7 +62,7 @@ class Client:
 
 
 def client_of(settings: Settings) -> Client | None:
-    """The client of an installation; None where none is configured. Raises ConfigurationError for half of one."""
+    """Return the configured client, or None. Raises ConfigurationError for an incomplete configuration."""
     if not settings.oidc_issuer:
         return None
     for variable, value in (("WATTFALL_OIDC_CLIENT", settings.oidc_client), ("WATTFALL_URL", settings.url)):
@@ -90,33 +91,33 @@ class Provider:
         )
 
     def leave(self) -> Answer:
-        """The way to the provider. Raises ProviderAway."""
-        answer: Answer = self._asked(lambda: self._app.authorize_redirect(self._client.url + RETURN))
+        """Return the redirect to the provider. Raises ProviderAway."""
+        answer: Answer = self._call(lambda: self._app.authorize_redirect(self._client.url + RETURN))
         return answer
 
     def returned(self) -> Person:
-        """Whom the request at hand, which comes back from the provider, is of. Raises Unfit, ProviderAway."""
+        """Return the person of the current request, which the provider redirected here. Raises Unfit, ProviderAway."""
         options = {
             "iss": {"essential": True, "value": self._client.issuer},
             "aud": {"essential": True, "value": self._client.client_id},
         }
-        answer = self._asked(lambda: self._app.authorize_access_token(claims_options=options, leeway=LEEWAY_S))
+        answer = self._call(lambda: self._app.authorize_access_token(claims_options=options, leeway=LEEWAY_S))
         claims = answer.get("userinfo")
         if not claims:
             raise Unfit("no identity in the answer")
         return person_of(claims, self._client)
 
-    def _asked(self, question: Callable[[], T]) -> T:
+    def _call(self, request_provider: Callable[[], T]) -> T:
         try:
             self._check_metadata(self._app.load_server_metadata())
-            return question()
+            return request_provider()
         except (AuthlibBaseError, JoseError) as error:
             raise Unfit(str(error)) from error
         except (RequestException, ValueError, KeyError, RuntimeError) as error:
             raise ProviderAway(str(error)) from error
 
     def _check_metadata(self, metadata: dict[str, Any]) -> None:
-        """Their own description, held against what we were told. Raises ProviderAway."""
+        """Compare the provider's metadata with the settings. Raises ProviderAway."""
         if metadata.get("issuer") != self._client.issuer:
             self._app.server_metadata.pop("_loaded_at", None)
             raise ProviderAway(f"it calls itself {str(metadata.get('issuer'))[:200]!r}")
@@ -125,13 +126,13 @@ class Provider:
 
 
 def person_of(claims: Mapping[str, Any], client: Client) -> Person:
-    """The person of checked claims. Raises Unfit where no role is among them."""
+    """Return the person of verified claims. Raises Unfit without a role."""
     subject = claims["sub"]
     role = role_of(claims, client.role_claim)
     if role is None or not isinstance(subject, str) or not subject:
         raise Unfit(f"no role in the claim {client.role_claim!r}")
     email = ""
-    if claims.get("email_verified") in (True, "true"):  # Cognito writes it as text
+    if claims.get("email_verified") in (True, "true"):  # Cognito sends text
         try:
             email = check_email(str(claims.get("email", "")))
         except ConfigurationError:
@@ -141,9 +142,9 @@ def person_of(claims: Mapping[str, Any], client: Client) -> Person:
 
 
 def role_of(claims: Mapping[str, Any], path: str) -> str | None:
-    """The role in a claim, or in one inside others (`realm_access.roles`): a word or a list of them.
+    """Return the role in a claim; the claim may be nested (`realm_access.roles`), and hold a word or a list.
 
-    Of several, the one that staff works with.
+    Of several roles the one of staff counts.
     """
     found: Any = claims.get(path)
     if found is None:
@@ -155,35 +156,39 @@ def role_of(claims: Mapping[str, Any], path: str) -> str | None:
 
 
 def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
-    """The account of somebody a provider vouches for, made where there is none; None where it is disabled."""
+    """Return the account of a person, and create a missing one; None if it is disabled."""
     user_id = store.record(IDENTITIES.of(), token_hash(person.identity))
-    user = accounts.user(user_id) if user_id else _invited(store, accounts, person) or _made(store, accounts, person)
+    user = (
+        accounts.user(user_id)
+        if user_id
+        else _invited(store, accounts, person) or _new_account(store, accounts, person)
+    )
     if user is None or user.is_disabled:
         return None
     return accounts.change(user, lambda one: replace(one, role=person.role, name=person.name or one.name))
 
 
 def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
-    """An account that waits for this e-mail address, and that nobody has ever used."""
+    """Return an unused account that was added for this e-mail address, or None."""
     found = accounts.find(person.email) if person.email else None
     if found is None or found.identity or found.password_hash or found.is_disabled:
         return None
     if not store.put_record(IDENTITIES.of(), token_hash(person.identity), found.user_id, was=None):
         return None
-    # Its invitation is void from here on, or somebody else could still set a password with it.
+    # The invitation becomes void; otherwise its holder could still set a password.
     return accounts.change(
         found, lambda one: replace(one, identity=person.identity, session_epoch=one.session_epoch + 1)
     )
 
 
-def _made(store: Store, accounts: Accounts, person: Person) -> User | None:
+def _new_account(store: Store, accounts: Accounts, person: Person) -> User | None:
     user = User(secrets.token_hex(8), name=person.name, role=person.role, identity=person.identity)
     if person.email and store.put_record(EMAILS.of(), person.email, user.user_id, was=None):
         user = replace(user, email=person.email)
     store.put_record(USERS.of(), user.user_id, user.to_text())
     if store.put_record(IDENTITIES.of(), token_hash(person.identity), user.user_id, was=None):
         return user
-    # Signed in twice at once: the other was first. This one has claimed nothing that the other needs but the address.
+    # Two concurrent sign-ins: the other came first and needs only the address that this one claimed.
     store.drop_record(USERS.of(), user.user_id)
     first = store.record(IDENTITIES.of(), token_hash(person.identity))
     return accounts.user(first) if first else None

@@ -1,8 +1,7 @@
-"""Sessions: kept in the store under the hash of a random token, so that whatever ends one ends it at once.
+"""Sessions in the store, keyed by the hash of a random token, so that a session can end at once.
 
-The browser has the token in a cookie that Flask signs. A session is of one session_epoch of its user; `Accounts` begins
-another when somebody is disabled, takes a new password or signs out everywhere, and all sessions of the one before are
-over.
+The browser holds the token in a cookie that Flask signs. A session belongs to one session_epoch of its user. `Accounts`
+starts a new epoch when a user is disabled, gets a new password or signs out everywhere; older sessions end then.
 """
 
 import secrets
@@ -28,14 +27,14 @@ HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """When a session ends by itself, in seconds."""
+    """The limits of a session, in seconds."""
 
     idle_s: int  # without a request; an open page asks every few seconds
     longest_s: int
 
     @property
     def step_s(self) -> int:
-        """How precisely it is kept when a session was last used: not every poll is written down."""
+        """The precision of `seen`, in seconds; not every poll writes it."""
         return self.idle_s // 24
 
 
@@ -44,7 +43,7 @@ LIFETIMES = {HOUSEHOLD: Lifetime(30 * DAY_S, SESSIONS.lifetime_s), SUPPORT: _STA
 
 
 class Sessions:
-    """Who is signed in. `user` finds a user by id; `clock` gives UTC seconds."""
+    """The sessions. `user` finds a user by id; `clock` gives UTC seconds."""
 
     def __init__(self, store: Store, user: Callable[[str], User | None], clock: Callable[[], int]) -> None:
         self._store = store
@@ -52,7 +51,7 @@ class Sessions:
         self._clock = clock
 
     def begin(self, user: User) -> str:
-        """The token of a new session."""
+        """Start a session and return its token."""
         token, now = secrets.token_urlsafe(32), self._clock()
         self._put(
             token_hash(token),
@@ -62,7 +61,7 @@ class Sessions:
         return token
 
     def user_of(self, token: str) -> User | None:
-        """Whose session it is, or None when it is over."""
+        """Return the user of a session, or None after its end."""
         body = self._store.record(SESSIONS.of(), token_hash(token))
         if body is None:
             return None
@@ -74,11 +73,11 @@ class Sessions:
         if now >= kept["seen"] + life.idle_s or now >= kept["began"] + life.longest_s:
             return None
         if now >= kept["seen"] + life.step_s:
-            self._put(token_hash(token), user, kept | {"seen": now}, was=body)  # not once it was ended meanwhile
+            self._put(token_hash(token), user, kept | {"seen": now}, was=body)  # not if it ended meanwhile
         return user
 
     def end(self, token: str) -> None:
-        """Sign out."""
+        """End a session."""
         self._store.drop_record(SESSIONS.of(), token_hash(token))
 
     def _put(self, key: str, user: User, kept: dict[str, object], was: str | None = None) -> None:
@@ -88,19 +87,19 @@ class Sessions:
 
 
 class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types
-    """A user in a session, as Flask-Login asks for it."""
+    """The user of a session in the form that Flask-Login needs."""
 
     def __init__(self, user: User, token: str) -> None:
         self.user = user
         self._token = token
 
     def get_id(self) -> str:
-        """What the cookie holds of it."""
+        """Return the token for the cookie."""
         return self._token
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """Cookies that came by https go by nothing else, also where nobody has said what our address is."""
+    """Session cookies. A cookie set over https is Secure, even if no public address is configured."""
 
     _serializer: URLSafeTimedSerializer | None = None
 
@@ -108,13 +107,13 @@ class _Cookies(SecureCookieSessionInterface):
         return super().get_cookie_secure(app) or request.is_secure
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        """What signs and checks a cookie, made once: Flask would make one for every poll."""
+        """Return the serializer that signs and checks cookies, made once; Flask makes one a poll."""
         self._serializer = self._serializer or super().get_signing_serializer(app)
         return self._serializer
 
 
 def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
-    """Let a server know who is signed in. The secret of the settings signs the cookies."""
+    """Add sign-in to a server. The secret of the settings signs the cookies."""
     is_https = settings.url.startswith("https://")
     server.secret_key = settings.secret
     server.session_interface = _Cookies()
@@ -123,12 +122,12 @@ def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
         SESSION_COOKIE_SECURE=is_https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_REFRESH_EACH_REQUEST=False,  # the store knows when a session ends, and a poll is to be small
+        SESSION_REFRESH_EACH_REQUEST=False,  # the store holds the expiry, and a poll should be small
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=LIFETIMES[HOUSEHOLD].longest_s),
     )
     manager = LoginManager()
-    manager.session_protection = None  # phones change their address all day
-    # Not by init_app, which looks for a cookie that remembers, and lets every file vary with the session.
+    manager.session_protection = None  # a phone's address changes all day
+    # Not by init_app: it looks for a remember-me cookie, and makes every file vary by session.
     server.login_manager = manager  # type: ignore[attr-defined]
 
     @manager.user_loader  # type: ignore[untyped-decorator]
@@ -138,16 +137,16 @@ def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
 
 
 def sign_in(sessions: Sessions, user: User) -> None:
-    """Begin a session for whoever asks; nothing of what the browser brought lives on, in it or beside it."""
+    """Start a new session for the current request; drop all earlier state of the browser's cookie."""
     if current_user.is_authenticated:
         sessions.end(current_user.get_id())
     session.clear()
-    session.permanent = user.role == HOUSEHOLD  # staff is signed out when the browser closes
+    session.permanent = user.role == HOUSEHOLD  # staff sessions end with the browser
     login_user(Visitor(user, sessions.begin(user)))
 
 
 def sign_out(sessions: Sessions) -> None:
-    """End the session of whoever asks."""
+    """End the session of the current request."""
     if current_user.is_authenticated:
         sessions.end(current_user.get_id())
     logout_user()
@@ -155,6 +154,6 @@ def sign_out(sessions: Sessions) -> None:
 
 
 def signed_in() -> User | None:
-    """Who asks, in the request at hand; None without a session, or without a request."""
-    visitor = current_user._get_current_object()  # once: each look through the proxy asks again
+    """Return the user of the current request; None without a session or a request."""
+    visitor = current_user._get_current_object()  # once: each access of the proxy loads the user again
     return visitor.user if isinstance(visitor, Visitor) else None

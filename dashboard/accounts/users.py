@@ -1,6 +1,6 @@
-"""A person with an account; what an e-mail address and a password may be. Pure.
+"""A user; the rules for e-mail addresses and passwords; password hashing.
 
-Passwords as the store keeps them: hashed with argon2id, by the parameters that RFC 9106 recommends.
+Everything but `Passwords` is pure. It hashes with argon2id and the parameters that RFC 9106 recommends.
 """
 
 import re
@@ -21,8 +21,8 @@ from dashboard.text.language import text
 HOUSEHOLD, SUPPORT, ADMIN = ROLES = ("household", "support", "admin")
 LONGEST_EMAIL = 254
 LONGEST_NAME = 80
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256  # characters; hashing a longer one would cost us, not whoever sends it
-FEWEST_CHARACTERS = 5  # different ones
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256  # characters; hashing a longer one would cost us, not the sender
+FEWEST_CHARACTERS = 5  # distinct characters
 _COMMON = """
     000000000000 111111111111 112233445566 123123123123 1234567890ab 123456789012 1234567890123 12345678901234
     123456781234 1234567890qw 123qwe123qwe 1q2w3e4r5t6y 1q2w3e4r5t6y7u8i 1qaz2wsx3edc 1qaz2wsx3edc4rfv 987654321098
@@ -39,32 +39,30 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may sign in."""
+    """A person with an account."""
 
     user_id: str
-    email: str = ""  # as `check_email` leaves it; empty where an identity provider vouched for none
+    email: str = ""  # as `check_email` returns it; empty if the identity provider verified none
     name: str = ""
     role: str = HOUSEHOLD
-    household: str = ""  # whose devices a person of role `household` sees; none while it is empty
+    household: str = ""  # a person of role `household` sees its devices; none if empty
     is_disabled: bool = False
-    session_epoch: int = (
-        0  # counts on at whatever ends every session; sessions and invitations of an earlier one are void
-    )
+    session_epoch: int = 0  # increases when all sessions end; sessions and invitations of an earlier one are void
     identity: str = ""  # issuer and subject at an OpenID Connect provider
     password_hash: str = field(default="", repr=False)
 
     @property
     def called(self) -> str:
-        """What to call somebody."""
+        """The display name."""
         return self.name or self.email
 
     def to_text(self) -> str:
-        """The JSON that the store keeps."""
+        """Return the stored JSON text."""
         return orjson.dumps(self).decode()
 
 
 def user_from_text(body: str) -> User:
-    """The user of a JSON text. Raises Damaged."""
+    """Return the user of a JSON text. Raises Damaged."""
     try:
         return User(**orjson.loads(body))
     except (ValueError, TypeError) as error:
@@ -72,9 +70,9 @@ def user_from_text(body: str) -> User:
 
 
 def check_email(address: str) -> str:
-    """An address in the one way in which it is kept. Raises ConfigurationError for what is none.
+    """Return an address in its one stored form. Raises ConfigurationError for an invalid one.
 
-    Characters that look like others, and become them in some normal form, could pass for somebody else's address.
+    Lookalike characters are refused: normalized, they could pass for another person's address.
     """
     trimmed = address.strip()
     is_plain = trimmed.isprintable() and normalize("NFKC", trimmed) == trimmed and len(trimmed) <= LONGEST_EMAIL
@@ -84,7 +82,7 @@ def check_email(address: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """A name that can be shown on one line. Raises ConfigurationError."""
+    """Return a name that fits on one line. Raises ConfigurationError."""
     trimmed = name.strip()
     if len(trimmed) > LONGEST_NAME or not trimmed.isprintable():
         raise ConfigurationError(f"{shown(name)} is no name; it has up to {LONGEST_NAME} printable characters")
@@ -92,12 +90,12 @@ def check_name(name: str) -> str:
 
 
 def plain_password(password: str) -> str:
-    """A password as it is hashed, however a keyboard composes its characters; empty when it is too long for one."""
+    """Return a password normalized for hashing, independent of the keyboard; empty if it is too long."""
     return normalize("NFKC", password) if len(password) <= LONGEST_PASSWORD else ""
 
 
 def password_fault(password: str, email: str) -> str:
-    """What is wrong with a new password, as a sentence to be said; empty for a good one."""
+    """Return the fault of a new password, as a sentence to translate; empty for a good one."""
     plain = plain_password(password)
     if len(password) > LONGEST_PASSWORD:
         return text("This is too long. Take at most 256 characters.")
@@ -111,31 +109,31 @@ def password_fault(password: str, email: str) -> str:
     return ""
 
 
-# passwords
+# Passwords
 
-AT_ONCE = 2  # each takes 64 MiB and a core for a moment; the pages of everybody else wait meanwhile
+AT_ONCE = 2  # each hash takes 64 MiB and a core for a moment; all pages wait meanwhile
 PATIENCE_S = 2
-NOBODY = "the password of nobody"  # hashed to compare with where there is no account; what it is does not matter
+NOBODY = "the password of nobody"  # compared with if there is no account; its content is irrelevant
 
 
 class Busy(Exception):
-    """More people are signing in than can be served; the same request may go through later."""
+    """Too many people sign in at once; the same request may succeed later."""
 
 
 class Passwords:
-    """Hashes passwords, and tells whether one is right."""
+    """Hash and check passwords."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def hashed(self, password: str) -> str:
-        """What is kept of a password. Raises Busy."""
+        """Return the hash of a password. Raises Busy."""
         with self._turn():
             return self._hasher.hash(plain_password(password))
 
     def is_right(self, password: str, password_hash: str) -> bool:
-        """Whether a password is that of a hash. Without a hash it takes as long, and is wrong. Raises Busy."""
+        """Whether a password matches a hash. Without a hash it takes as long and returns False. Raises Busy."""
         with self._turn():
             try:
                 self._hasher.verify(password_hash or self._of_nobody, plain_password(password))
@@ -144,7 +142,7 @@ class Passwords:
         return bool(password_hash and plain_password(password))
 
     def is_dated(self, password_hash: str) -> bool:
-        """Whether a hash is of weaker parameters than those of today."""
+        """Whether a hash has weaker parameters than today's."""
         return self._hasher.check_needs_rehash(password_hash)
 
     @cached_property

@@ -1,9 +1,7 @@
-"""A year's running total by day, beside that of the year before. Pure; `now` comes in.
+"""The running total of a year by day, beside the year before: values, figure and words. Pure.
 
-Days are matched by their date. They are drawn in the frame of a leap year, over which a shorter February is spread, so
-that every other date stands at one place in every year.
-
-The running total of a year, drawn and in words. Pure.
+Days are matched by date. The frame of the figure is a leap year, over which a shorter February is stretched, so that
+each other date has one place in every year.
 """
 
 import calendar
@@ -26,7 +24,7 @@ from dashboard.text.language import Language, text
 
 LEVEL = "year"  # the running total follows the calendar of a whole year
 LEAP_DAY = "02-29"
-MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days, in the frame in which every year is drawn
+MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of a leap year, the frame of every year
 STARTS = (0, *accumulate(MONTHS))
 FRAME = STARTS[-1]
 
@@ -35,10 +33,10 @@ Days = Mapping[str, Part]  # the days of a year with data, by date: `11-23`
 
 @dataclass(frozen=True, slots=True)
 class RunningTotal:
-    """The running total over days without a gap between them."""
+    """The running total over consecutive days."""
 
-    places: tuple[float, ...]  # where days end, up to FRAME; the first is where the run begins
-    totals: tuple[int, ...]  # Wh or units by then
+    places: tuple[float, ...]  # ends of days, up to FRAME; the first is the start of the run
+    totals: tuple[int, ...]  # Wh or units up to each place
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Against:
     mine: int
     other: int
     days: int
-    is_whole: bool  # no day is left out that one of the two has
+    is_whole: bool  # whether the days cover all data of both years
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,8 @@ class Cumulative:
     is_over: bool
     until: str  # the last day with data or today: `2026-11-23`
     mine: tuple[RunningTotal, ...]
-    other: tuple[RunningTotal, ...]  # none where nothing is known of the year before
-    months: tuple[tuple[str, int | None, int | None], ...]  # `11`, and what it came to this year and last
+    other: tuple[RunningTotal, ...]  # empty without data in the year before
+    months: tuple[tuple[str, int | None, int | None], ...]  # `11`, and its total this year and last
     against: Against | None
 
     @property
@@ -74,22 +72,22 @@ def running_total(
     view: View,
     documents: Iterable[Document],
     others: Iterable[Document],
-    fair: Part,
+    comparable: Part,
     now: int,
     zone: str,
     measure: Measure,
 ) -> Cumulative:
-    """The running totals of a year's view with a written-out period, from the months of it and of the year before.
+    """Return the running totals of a year's view, whose period is set. `documents` and `others` are month documents.
 
-    `fair` is what today's date came to a year ago by this time of the day.
+    `comparable` is the total of today's date a year ago, up to this time of the day.
     """
     mine, other = _days(documents), _days(others)
     today = periods.period_of("day", now, zone)
     is_over = today[:4] > view.period
     last = max(mine, default="01-01") if is_over else today[5:]
     so_far = {day: part for day, part in other.items() if is_over or day < last}
-    if not is_over and not fair.is_empty:
-        so_far[last] = fair
+    if not is_over and not comparable.is_empty:
+        so_far[last] = comparable
     return Cumulative(
         view,
         measure,
@@ -103,7 +101,7 @@ def running_total(
 
 
 def place(day: date, share: float = 1) -> float:
-    """Where a date, or a share of it, ends in the frame."""
+    """Return the position of a date's end, or of a share of the day, in the frame."""
     stretch = MONTHS[day.month - 1] / calendar.monthrange(day.year, day.month)[1]
     return STARTS[day.month - 1] + (day.day - 1 + share) * stretch
 
@@ -118,7 +116,7 @@ def _days(documents: Iterable[Document]) -> dict[str, Part]:
 
 
 def _runs(year: str, days: Days, measure: Measure) -> Iterator[RunningTotal]:
-    """A new run begins after every gap: what is not known is not drawn as nothing."""
+    """Yield the runs; a new one begins after every gap, because unknown is not zero."""
     total, before = 0, 0
     places, totals = list[float](), list[int]()
     for name, part in sorted(days.items()):
@@ -144,7 +142,7 @@ def _months(mine: Days, other: Days, measure: Measure) -> Iterator[tuple[str, in
 
 
 def _against(mine: Days, other: Days, measure: Measure) -> Against | None:
-    """Over the days that both years have, but for 29 February; None without any."""
+    """Compare the days that both years have, without 29 February; None without common days."""
     common = (mine.keys() & other.keys()) - {LEAP_DAY}
     is_whole = common == (mine.keys() | other.keys()) - {LEAP_DAY}
     amounts = [_sum(days, days if is_whole else common, measure) for days in (mine, other)]
@@ -157,15 +155,15 @@ def _sum(days: Days, wanted: Iterable[str], measure: Measure) -> int | None:
     return measure.net(add([days.get(day, EMPTY) for day in wanted]))
 
 
-# cumulative figure
+# The figure and its words
 
 _DATE = text("d MMMM y")
 _MONTH, _SHORT_MONTH = "LLLL", "LLL"
-_CLOSE = 0.06  # of the height: names nearer than this would overlap
+_CLOSE = 0.06  # of the height; closer names would overlap
 
 
 def cumulative_figure(chart: Cumulative, lang: Language) -> Figure:
-    """The year as a strong line, the year before as a thin neutral one, both named where they end."""
+    """Return the figure: this year as a strong line, the year before as a thin neutral one, named at their ends."""
     amounts = [chart.measure.drawn(total) or 0.0 for run in (*chart.mine, *chart.other) for total in run.totals]
     low, high = min(0.0, *amounts), max(0.0, *amounts) or 1.0
     steps = axis_steps(low, high)
@@ -175,7 +173,9 @@ def cumulative_figure(chart: Cumulative, lang: Language) -> Figure:
         "xaxis": {
             "range": [0, FRAME],
             "tickvals": [(start + end) / 2 for start, end in pairwise(STARTS)],
-            "ticktext": [words.written("month", f"2000-{month:02d}", _SHORT_MONTH, lang) for month in range(1, 13)],
+            "ticktext": [
+                words.format_period("month", f"2000-{month:02d}", _SHORT_MONTH, lang) for month in range(1, 13)
+            ],
             "showticklabels": True,
             "tickangle": 0,
         },
@@ -187,7 +187,7 @@ def cumulative_figure(chart: Cumulative, lang: Language) -> Figure:
 
 
 def cumulative_sentences(chart: Cumulative, lang: Language) -> list[str]:
-    """What it came to, and how that compares with the year before."""
+    """Return the total, and the comparison with the year before."""
     if not chart.mine:
         return []
     amount = chart.measure.said(chart.mine[-1].totals[-1], lang)
@@ -195,7 +195,7 @@ def cumulative_sentences(chart: Cumulative, lang: Language) -> list[str]:
 
 
 def cumulative_table(chart: Cumulative, lang: Language) -> str:
-    """The same by month: this year, the year before, the difference of months that are over (see numbers.py)."""
+    """Return the table by month: this year, the year before, and the difference of closed months."""
     unit = chart.measure.unit(lang)
     return grids.number_table(
         lang.say("{year} and the year before, by month", year=chart.view.period),
@@ -210,7 +210,7 @@ def _row(chart: Cumulative, month: str, mine: int | None, other: int | None, lan
     gap = None if mine is None or other is None or goes_on else mine - other
     sign = "+" if gap and gap > 0 else ""
     cells = [_amount(chart, mine, lang), _amount(chart, other, lang), sign * bool(gap) + _amount(chart, gap, lang)]
-    return words.written("month", period, _MONTH, lang), chart.view.to("month", period).to_url(), cells
+    return words.format_period("month", period, _MONTH, lang), chart.view.to("month", period).to_url(), cells
 
 
 def _amount(chart: Cumulative, amount: int | None, lang: Language) -> str:
@@ -235,13 +235,13 @@ def _compared(chart: Cumulative, lang: Language) -> str:
             mine=mine,
             other=other,
         )
-    day = words.written("day", f"{chart.previous}{chart.until[4:]}", _DATE, lang) if not chart.is_over else ""
+    day = words.format_period("day", f"{chart.previous}{chart.until[4:]}", _DATE, lang) if not chart.is_over else ""
     name = lang.say("by {day}", day=day) if day else chart.previous
     return f"{difference(chart.measure, against.mine, against.other, name, lang)} ({other})"
 
 
 def _lines(chart: Cumulative, runs: Sequence[RunningTotal], colour: str, width: float) -> list[Trace]:
-    """The runs of one year, and dots across what is not known between them."""
+    """Return the runs of one year, with dotted lines across the unknown."""
     drawn = []
     for before, after in pairwise(runs):
         places, totals = [before.places[-1], after.places[0]], [before.totals[-1], after.totals[0]]
@@ -260,7 +260,7 @@ def _unit(chart: Cumulative, lang: Language) -> dict[str, Any]:
 
 
 def _names(chart: Cumulative, span: float) -> list[dict[str, Any]]:
-    """The year at the end of each line; one above and one below where they end side by side."""
+    """Return the year at the end of each line; one above and one below if the ends are close."""
     ends = [
         (run.places[-1], chart.measure.drawn(run.totals[-1]) or 0.0, name)
         for runs, name in ((chart.other, chart.previous), (chart.mine, chart.view.period))

@@ -1,10 +1,10 @@
-"""A chart as a plotly figure: bars by position, never by time (plotly.js drops the offsets of time zones).
+"""A chart as a plotly figure, with bars by position. Not by time: plotly.js drops the offsets of time zones.
 
-The figure is only drawn: hovering, clicking and the names under the axis belong to the links that lie over it (see
-`columns.py`). Its colours are those of the light scheme; assets/style.css turns each into the one of the reader's.
+The figure is a drawing only. Hover, click and the names under the axis belong to the columns over it (`grids.py`). Its
+colours are those of the light scheme; assets/style.css maps each to the reader's scheme.
 
-It is in plotly.js's own form, plain dicts (https://plotly.com/javascript/reference/): graph objects would check every
-value anew at each build, a third of what a page takes. The tests have them check it.
+Figures are plain dicts in plotly.js's form (https://plotly.com/javascript/reference/). Graph objects check every value
+at each build, which took a third of a page; the tests let them check instead.
 """
 
 import math
@@ -24,11 +24,11 @@ IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"
 OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
 CLEAR = "rgba(0,0,0,0)"
 MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
-HEADROOM = 1.14  # above the tallest bar, for its label
+HEADROOM = 1.14  # space above the tallest bar for its label
 MOST_TICKS = 5
-NARROW = 20  # columns: those of a day or a month
+NARROW = 20  # columns of a day or a month, which are narrow
 EDGE_SHIFT = 8  # px
-ROUNDING = 1e-9  # 0.6 / 0.2 is a little less than 3
+ROUNDING = 1e-9  # 0.6 / 0.2 is slightly below 3
 
 Figure = dict[str, Any]  # `data`, a list of traces, and `layout`
 Trace = dict[str, Any]
@@ -50,9 +50,9 @@ TEMPLATE = {
 
 
 def figure(chart: Chart, lang: Language) -> Figure:
-    """Import above the axis, export below; estimated hatched, gaps as faint dotted bands.
+    """Return a chart's figure: import above the axis, export below; estimated hatched, gaps as faint dotted bands.
 
-    The period compared with is an outline behind the bars; the price of a day is a thin stepped line.
+    The compared period is an outline behind the bars; the price of a day is a thin stepped line.
     """
     scale = scale_of(chart)
     steps = axis_steps(scale.low, scale.high)
@@ -77,7 +77,7 @@ def figure(chart: Chart, lang: Language) -> Figure:
 
 
 def to_json(figure: Figure) -> str:
-    """A figure as assets/charts.js draws it."""
+    """Return a figure as JSON for assets/charts.js."""
     return orjson.dumps(figure).decode()
 
 
@@ -87,20 +87,20 @@ class Scale:
 
     low: float
     high: float
-    price: float = 1.0  # the currency per kWh that lies as high as one unit of the bars
+    price: float = 1.0  # currency per kWh at the height of one unit of the bars
 
     def range(self, factor: float = 1.0) -> list[float]:
-        """The ends of an axis on which one unit is `factor`."""
+        """Return the ends of an axis on which one unit is `factor`."""
         return [self.low * HEADROOM * factor, self.high * HEADROOM * factor]
 
 
 def scale_of(chart: Chart) -> Scale:
-    """The scale that holds all that a chart draws; a chart of nothing still has one."""
+    """Return the scale for all content of a chart; an empty chart has one too."""
     stacks = [_stack(chart.measure, part) for column in chart.columns for part in (column.part, column.other)]
     high = max((up for up, _ in stacks), default=0.0)
     low = min((down for _, down in stacks), default=0.0)
     tallest = max(high, -low) or 1.0
-    prices = [price for price in map(price_drawn, chart.prices) if price is not None]
+    prices = [price for price in map(price_per_kwh, chart.prices) if price is not None]
     if chart.is_empty and prices:
         return Scale(min(0.0, *prices), max(0.0, *prices))
     if not prices:
@@ -111,7 +111,7 @@ def scale_of(chart: Chart) -> Scale:
 
 
 def axis_steps(low: float, high: float) -> list[float]:
-    """Round values from `low` to `high`, few enough to read, zero among them."""
+    """Return a few round values from `low` to `high`, with zero among them."""
     span = (high - low) or 1.0
     size = 10 ** math.floor(math.log10(span / MOST_TICKS))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10, 20) if span / (size * factor) <= MOST_TICKS)
@@ -119,13 +119,13 @@ def axis_steps(low: float, high: float) -> list[float]:
     return [round(number * step, 9) for number in range(first, last + 1)]
 
 
-def price_drawn(rate: int | None) -> float | None:
-    """A rate in units per Wh as the currency per kWh."""
+def price_per_kwh(rate: int | None) -> float | None:
+    """Return a rate in units per Wh as currency per kWh."""
     return None if rate is None else float(Decimal(rate).scaleb(3 - UNIT_PLACES))
 
 
 def _stack(measure: Measure, part: Part) -> tuple[float, float]:
-    """How far the bars of a part reach up and down."""
+    """Return the upper and lower end of a part's bars."""
     values = [measure.up(part), measure.charge(part), -(measure.down(part) or 0)]
     drawn = [measure.drawn(value) or 0.0 for value in values]
     return sum(value for value in drawn if value > 0), sum(value for value in drawn if value < 0)
@@ -157,7 +157,7 @@ def _bars(chart: Chart, lang: Language) -> list[Trace]:
 
 
 def _others(chart: Chart) -> list[Trace]:
-    """The compared period: an outline, on an axis of its own so that nothing is stacked upon it."""
+    """Return the compared period: an outline on its own axis, so that bars do not stack on it."""
     if chart.other is None:
         return []
     measure, others = chart.measure, [column.other for column in chart.columns]
@@ -179,10 +179,10 @@ def _others(chart: Chart) -> list[Trace]:
 
 
 def _prices(chart: Chart) -> list[Trace]:
-    """What a kWh costs at each half hour."""
+    """Return the price of a kWh at each half hour."""
     if not chart.prices:
         return []
-    values = [price_drawn(rate) for rate in chart.prices]
+    values = [price_per_kwh(rate) for rate in chart.prices]
     places = [number / 2 - 0.5 for number in range(len(values) + 1)]
     line = {"color": PRICE, "width": 1.5, "shape": "hv"}
     steps = {"x": places, "y": [*values, values[-1]], "line": line}
@@ -190,7 +190,7 @@ def _prices(chart: Chart) -> list[Trace]:
 
 
 def _missing(chart: Chart, scale: Scale) -> list[Trace]:
-    """A dotted band over what is missing; where only a part is, above the bar of what is known."""
+    """Return dotted bands over missing time; in a partial column the band starts above the bar."""
     columns = chart.columns
     places = [place for place, column in enumerate(columns) if column.is_gap or column.is_partial]
     if not places:
@@ -203,7 +203,7 @@ def _missing(chart: Chart, scale: Scale) -> list[Trace]:
 
 
 def _height(column: Column, measure: Measure, scale: Scale) -> float:
-    """Where the bar of a column ends, as a share of the height of the plot."""
+    """Return the end of a column's bar as a share of the plot's height."""
     top, _ = _stack(measure, column.part)
     low, high = scale.range()
     return (top - low) / (high - low)
@@ -226,7 +226,7 @@ def _negative(amount: int | None) -> int | None:
 
 
 def _tick(step: float, chart: Chart, lang: Language) -> str:
-    """A step of the axis; the direction of energy is in the words, so its sign is dropped."""
+    """Return the label of an axis step, without sign; words give the direction of energy."""
     if chart.is_empty:
         return lang.price(round(Decimal(f"{step:.9f}").scaleb(UNIT_PLACES)), chart.currency)
     text = Decimal(f"{abs(step):.9f}").normalize()
@@ -235,7 +235,7 @@ def _tick(step: float, chart: Chart, lang: Language) -> str:
 
 def _unit(chart: Chart, lang: Language) -> dict[str, Any]:
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
-    text = "" if chart.is_empty else chart.measure.unit(lang)  # beside prices each step says it
+    text = "" if chart.is_empty else chart.measure.unit(lang)  # beside prices each step carries the unit
     return {"text": text, "showarrow": False, "xshift": -5, **place}
 
 
@@ -249,14 +249,14 @@ def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
 
 
 def _inward(place: int, count: int) -> dict[str, Any]:
-    """Where the label of an outermost narrow bar begins or ends, which else leaves the plot on a phone."""
+    """Return the shift that keeps the label of an outermost narrow bar inside the plot on a phone."""
     if count < NARROW or 0 < place < count - 1:
         return {}
     return {"xanchor": "right", "xshift": EDGE_SHIFT} if place else {"xanchor": "left", "xshift": -EDGE_SHIFT}
 
 
 def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, Any]]:
-    """The highest and the lowest price, once each, beside the line."""
+    """Return labels for the highest and the lowest price beside the line."""
     known = [(rate, place) for place, rate in enumerate(chart.prices) if rate is not None]
     if not known:
         return []
@@ -264,9 +264,9 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
     return [
         {
             "x": _middle(chart.prices, place),
-            "y": (price_drawn(rate) or 0) / scale.price,
+            "y": (price_per_kwh(rate) or 0) / scale.price,
             "text": lang.price(rate * 1000, chart.currency),
-            "yshift": -9 if 0 <= rate < max(known)[0] else 9,  # above zero the lowest has room below
+            "yshift": -9 if 0 <= rate < max(known)[0] else 9,  # above zero there is room below the lowest
             "showarrow": False,
             "font": font,
         }
@@ -275,7 +275,7 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
 
 
 def _middle(prices: Sequence[int | None], place: int) -> float:
-    """The middle of the run of equal prices to which a half hour belongs, in columns."""
+    """Return the middle of the run of equal prices around a half hour, in columns."""
     first = last = place
     while first and prices[first - 1] == prices[place]:
         first -= 1
@@ -285,7 +285,7 @@ def _middle(prices: Sequence[int | None], place: int) -> float:
 
 
 def _shift_line(chart: Chart) -> list[dict[str, Any]]:
-    """Where the clocks changed: the same hour twice, or one that never was."""
+    """Return the line of a clock change: the repeated or the skipped hour."""
     if chart.shift_at is None:
         return []
     edge = chart.shift_at - 0.5

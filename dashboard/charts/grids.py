@@ -1,13 +1,11 @@
-"""A heat map in words, and as the small JSON of which the browser builds its table (assets/heat.js). Pure.
+"""Heat map, columns and tables as small JSON, from which the browser builds them. Pure.
 
-744 cells are too many to be components of Dash, each of which the browser mounts, watches and keeps on its own.
+As components of Dash they would take longer than the drawing: Dash mounts and watches each of 744 cells.
 
-The columns that lie over a figure: each a target as tall as the chart, a link where there is a chart below it.
-
-They go out as small JSON, of which assets/columns.js builds them: as components of Dash they would take the browser
-longer than the drawing. They are one stop of the Tab key; the arrow keys walk along them (assets/wattfall.js).
-
-Tables of numbers, as the small JSON of which the browser builds them once they are opened. Pure.
+- Heat map: cells with classes and words (assets/heat.js), and the sentence about the busiest hours.
+- Columns: targets over a figure, as tall as the chart (assets/columns.js). They are one stop of the Tab key; the arrow
+  keys move along them (assets/wattfall.js). A column links to the chart below it.
+- Tables: the numbers of a chart, built when opened.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,16 +24,18 @@ from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
-SPAN = 4  # hours that stand for the busiest time of a day
+SPAN = 4  # hours in the busiest time of a day
 NIGHT = range(6)
-EVEN = 1.2  # times their share by the clock: from here on the busiest hours are worth a word
-_EVERY = 3  # hours between those that are named beside the grid
+EVEN = 1.2  # times their share of the clock, from which the busiest hours are worth a sentence
+_EVERY = 3  # every third hour is named beside the grid
 
 
 def heat_grid(chart: HeatMap, lang: Language) -> str:
-    """JSON of `hours` (name, tick), `days` (name, tick, whether a week begins, address) and `rows` of cells, and words.
+    """Return JSON of the heat map and its words.
 
-    A cell is its classes and its words; a day without an address has nothing to open.
+    `hours` have name and tick; `days` have name, tick, start of a week and address; `rows` hold cells. A cell has its
+    classes
+    and words. A day without an address cannot be opened.
     """
     content = {
         "caption": lang.say(
@@ -46,15 +46,15 @@ def heat_grid(chart: HeatMap, lang: Language) -> str:
         "hours": [[_hour(hour), f"{hour:02d}" if hour % _EVERY == 0 else ""] for hour in range(HOURS)],
         "days": [_day(chart, place, lang) for place in range(len(chart.days))],
         "rows": [
-            [[_look(chart, column[hour]), _said(chart, column[hour], lang)] for column in chart.columns]
+            [[_look(chart, column[hour]), _cell_words(chart, column[hour], lang)] for column in chart.columns]
             for hour in range(HOURS)
         ],
     }
     return orjson.dumps(content).decode()
 
 
-def habits(chart: HeatMap, lang: Language) -> str:
-    """When this home uses most: `Mostly between 17:00 and 21:00 (34 %) · nights, 00:00–06:00, take 22 %`."""
+def busiest_hours_words(chart: HeatMap, lang: Language) -> str:
+    """Return the busiest hours: `Mostly between 17:00 and 21:00 (34 %) · nights, 00:00–06:00, take 22 %`."""
     is_money = bool(chart.measure.currency)
     said = []
     if found := heat.busiest(chart, span=SPAN):
@@ -82,7 +82,7 @@ def _span(wording: str, found: tuple[int, float], lang: Language) -> str:
 
 
 def legend(chart: HeatMap, lang: Language) -> list[Component]:
-    """The ends of the scale, and the marks that occur."""
+    """Return the ends of the scale, and the marks in use."""
     taken, given = (text("cost"), text("earned")) if chart.measure.currency else (text("imported"), text("exported"))
     end = str(chart.measure.said(chart.largest, lang))
     scales = [_scale(lang.say(taken), "ramp", end, lang)]
@@ -113,7 +113,7 @@ def _day(chart: HeatMap, place: int, lang: Language) -> list[object]:
 
 
 def _look(chart: HeatMap, cell: Cell) -> str:
-    """The classes of a cell: `i0`..`i12` taken, `e1`..`e12` given; `q` estimated, `p` partial, `g` gap, `n` never."""
+    """Return a cell's classes: `i0`-`i12` import, `e1`-`e12` export, `q` estimated, `p` partial, `g` gap, `n` never."""
     if cell.when in (FUTURE, BEFORE):
         return ""
     if cell.when == NEVER:
@@ -125,8 +125,8 @@ def _look(chart: HeatMap, cell: Cell) -> str:
     return f"{'e' if gives else 'i'}{min(step, STEPS)}{marks}"
 
 
-def _said(chart: HeatMap, cell: Cell, lang: Language) -> str:
-    """A cell in words; the names of its hour and day stand beside and above it."""
+def _cell_words(chart: HeatMap, cell: Cell, lang: Language) -> str:
+    """Return a cell in words, without its hour and day."""
     if cell.when == NEVER:
         return lang.say("no such hour: the clocks went forward")
     if cell.when == FUTURE:
@@ -139,14 +139,14 @@ def _said(chart: HeatMap, cell: Cell, lang: Language) -> str:
 
 
 def _runs(chart: HeatMap, cell: Cell, lang: Language) -> list[str]:
-    """An hour that came twice, each time by itself: `0.42 kWh BST · 0.40 kWh GMT`."""
-    said = []
+    """Return each run of a repeated hour: `0.42 kWh BST · 0.40 kWh GMT`."""
+    lines = []
     for zone, seconds, part in cell.runs:
         amounts = sentences.amounts(chart.measure, part, lang)
         length = "" if seconds == 3600 else f" ({words.duration(seconds, lang)})"
         if amounts:
-            said.append(f"{lang.say(' and ').join(amounts)} {zone}{length}")
-    return said
+            lines.append(f"{lang.say(' and ').join(amounts)} {zone}{length}")
+    return lines
 
 
 def _hour(hour: int) -> str:
@@ -161,16 +161,17 @@ def _percent(share: float, lang: Language) -> str:
     return f"{lang.number(round(share * 100))} %"
 
 
-# columns
+# Columns
 
 EDGES = {side: f"{MARGIN[side[0]]}px" for side in ("left", "right", "top", "bottom")}
 
 
 def column_cells(chart: Chart, lang: Language) -> str:
-    """JSON of the words `open` and `missing`, the `period`, and `cells`: one a column, over the plot within EDGES.
+    """Return JSON of the columns over a plot: the words `open` and `missing`, the `period`, and `cells`.
 
     A cell has its `name`, the `tick` and the `note` under the axis, its classes (`look`, and `side` of its card), the
-    lines that are `said` of it, where it leads (`href`), and over how many columns a gap begins with it (`gap`).
+    lines
+    of its card (`said`), its link (`href`), and the number of columns in the gap that begins there (`gap`).
     """
     runs = _gap_runs(chart)
     content = {
@@ -199,7 +200,7 @@ def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
 
 
 def _gap_runs(chart: Chart) -> dict[int, int]:
-    """How many gaps in a row begin at a position."""
+    """Return the length of the gap that begins at each position."""
     runs: dict[int, int] = {}
     for is_gap, run in groupby(range(len(chart.columns)), key=lambda position: chart.columns[position].is_gap):
         if is_gap:
@@ -209,23 +210,23 @@ def _gap_runs(chart: Chart) -> dict[int, int]:
 
 
 def _side(position: int, count: int) -> str:
-    """The card opens towards the middle, so that no screen cuts it off; in the middle a phone has it above."""
+    """Return the side on which the card opens: towards the middle of the screen, or above in the middle of a phone."""
     middle = " middle" if count <= position * 3 < 2 * count else ""
     return ("opens-right" if position * 2 < count else "opens-left") + middle
 
 
-# numbers
+# Tables
 
-Row = tuple[str, str | None, Sequence[str]]  # its name, where that leads, and its numbers
+Row = tuple[str, str | None, Sequence[str]]  # its name, its link, and its numbers
 
 
 def number_table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """A table for assets/columns.js: JSON of `caption`, `heads` and `rows`."""
+    """Return JSON of a table for assets/columns.js: `caption`, `heads` and `rows`."""
     return orjson.dumps({"caption": caption, "heads": heads, "rows": list(rows)}).decode()
 
 
 def of_chart(chart: Chart, lang: Language) -> str:
-    """The numbers of a chart, to be read exactly: energy, and what it costs where that is known."""
+    """Return the table of a chart with exact numbers: energy, and cost where known."""
     fields = _fields(chart, lang)
     rows = (
         (column.label.name, column.below.to_url() if column.below else None, [show(column) for show in fields.values()])
@@ -236,7 +237,7 @@ def of_chart(chart: Chart, lang: Language) -> str:
 
 
 def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
-    """The columns of the table: what stands at the top of each, and what it says of one part."""
+    """Return the columns of a table: each heading, and the function that formats a part."""
     fields: dict[str, Callable[[Column], str]] = {
         lang.say("Imported, kWh"): lambda column: _exact(column.part.import_wh, lang)
     }

@@ -1,7 +1,7 @@
-"""A month as days by hours of the clock on the wall: which hour of which day used how much. Pure; `now` comes in.
+"""The heat map of a month: its days by the 24 hours of the wall clock. Pure; `now` is an argument.
 
-Where the clocks change, an hour of the wall may come twice, for half an hour more, or not at all: its cell holds
-whatever lay under that hour of the wall, and is compared with the others by what it came to in an hour's time.
+A clock change repeats an hour of the wall clock, repeats half of one, or skips one. A cell holds all energy under its
+hour. Comparisons use its energy per 3600 s.
 """
 
 import math
@@ -28,24 +28,24 @@ class Cell:
 
     when: str  # never, future, before (the device's first reading), now or past
     part: Part = EMPTY
-    seconds: int = HOUR  # how long this hour of the wall lasted: 7200 where it came twice
-    missing_s: int = 0  # of the time gone by, whole minutes
-    runs: tuple[tuple[str, int, Part], ...] = ()  # where the clocks changed: zone, seconds, energy of each time it came
+    seconds: int = HOUR  # length of this hour of the wall clock; 7200 if repeated
+    missing_s: int = 0  # of the past time, whole minutes
+    runs: tuple[tuple[str, int, Part], ...] = ()  # on a clock change: zone, seconds and energy of each run
 
     @property
     def is_gap(self) -> bool:
-        """No data where there should be some."""
+        """Whether no data exists where some should."""
         return self.part.is_empty and self.missing_s > 0
 
     @property
     def is_partial(self) -> bool:
-        """So much is missing that its colour alone would mislead."""
+        """Whether missing time makes the colour misleading."""
         known_s = self.part.covered_s + self.part.estimated_s
         return not self.is_gap and self.missing_s > MISLEADING * (known_s + self.missing_s)
 
     @property
     def is_estimated(self) -> bool:
-        """More than a little of it was spread over an outage."""
+        """Whether a notable share is estimated."""
         return self.part.estimated_s > MISLEADING * self.seconds
 
 
@@ -60,24 +60,25 @@ class HeatMap:
 
     @cached_property
     def largest(self) -> int:
-        """The most that any cell takes or gives in an hour's time: the end of the scale."""
+        """The largest import or export of a cell per 3600 s; the end of the scale."""
         return max((amount for _, amount in self._flows()), default=0)
 
     @property
     def has_export(self) -> bool:
-        """Whether some hour gave more than it took."""
+        """Whether an hour had net export."""
         return any(gives and amount for gives, amount in self._flows())
 
     def step(self, cell: Cell) -> tuple[bool, int]:
-        """Whether a cell gives rather than takes, and its step of colour from 0 to STEPS.
+        """Whether a cell exports, and its colour step from 0 to STEPS.
 
-        By the square root of the amount: a single night of charging a car leaves the rest of the month its colours.
+        The step follows the square root of the amount, so that one night of car charging leaves colours to the other
+        hours.
         """
         gives, amount = flow(self.measure, cell)
         return gives, math.ceil(STEPS * math.sqrt(amount / self.largest)) if amount else 0
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell, day after day."""
+        """Yield every cell, day after day."""
         return (cell for column in self.columns for cell in column)
 
     def _flows(self) -> Iterator[tuple[bool, int]]:
@@ -87,7 +88,7 @@ class HeatMap:
 def heat_map(
     view: View, documents: Iterable[Document], zone: str, now: int, first_day: str | None, measure: Measure
 ) -> HeatMap:
-    """The heat map of a month's view with a written-out period; `first_day` is that of the first reading."""
+    """Return the heat map of a month's view, whose period is set; `first_day` is that of the first reading."""
     found: Mapping[str, Document] = {document.period: document for document in documents}
     days = tuple(periods.children(view.level, view.period).values())
     columns = tuple(_column(day, found.get(day), zone, now, first_day) for day in days)
@@ -95,7 +96,7 @@ def heat_map(
 
 
 def flow(measure: Measure, cell: Cell) -> tuple[bool, int]:
-    """Whether a cell gives more than it takes, and how much of it in an hour's time. A negative price gives."""
+    """Return whether a cell exports, and its net amount per 3600 s. A negative price counts as export."""
     up, down = measure.up(cell.part) or 0, measure.down(cell.part) or 0
     taken, given = max(0, up), down + max(0, -up)
     amount = max(taken, given)
@@ -103,9 +104,9 @@ def flow(measure: Measure, cell: Cell) -> tuple[bool, int]:
 
 
 def busiest(heat: HeatMap, *, gives: bool = False, span: int = 4) -> tuple[int, float] | None:
-    """The hour at which the `span` hours begin in which most is taken (or given), and their share of the day.
+    """Return the first of the `span` busiest hours of an average day, and their share of it.
 
-    Of an average day, so that a gap counts for nothing. None with less than two days' worth of hours.
+    An average leaves gaps out. None with less than two days' worth of hours.
     """
     means = profile(heat, gives=gives)
     total = sum(means)
@@ -117,13 +118,13 @@ def busiest(heat: HeatMap, *, gives: bool = False, span: int = 4) -> tuple[int, 
 
 
 def share_of(heat: HeatMap, hours: range) -> float:
-    """How much of an average day is taken in some of its hours."""
+    """Return the share of some hours in an average day."""
     means = profile(heat)
     return sum(means[hour] for hour in hours) / (sum(means) or 1)
 
 
 def profile(heat: HeatMap, *, gives: bool = False) -> list[float]:
-    """What is taken (or given) in each hour of an average day; nothing where fewer than two days know the hour."""
+    """Return the import (or export) of each hour of an average day; empty if fewer than two days know the hour."""
     means = []
     for hour in range(HOURS):
         known = [cell for column in heat.columns if _is_known(cell := column[hour])]
@@ -142,7 +143,7 @@ def _is_known(cell: Cell) -> bool:
 
 
 def _column(day: str, document: Document | None, zone: str, now: int, first_day: str | None) -> tuple[Cell, ...]:
-    """The 24 cells of a day."""
+    """Return the 24 cells of a day."""
     zone = document.timezone if document else zone
     hours = periods.slots("day", day, zone)
     is_plain = len(hours) == HOURS and hours[-1].end - hours[0].start == HOURS * HOUR
@@ -155,7 +156,7 @@ def _column(day: str, document: Document | None, zone: str, now: int, first_day:
 
 
 def _by_the_wall(day: str, zone: str) -> list[list[Slot]]:
-    """The half hours of a day under the hour of the wall clock at which each begins."""
+    """Return the half hours of a day by their hour of the wall clock."""
     rows: list[list[Slot]] = [[] for _ in range(HOURS)]
     for half in periods.half_hours(day, zone):
         rows[periods.local(half.start, zone).hour].append(half)
@@ -176,7 +177,7 @@ def _cell(slots: Sequence[Slot], document: Document | None, zone: str, now: int,
 
 
 def _runs(slots: Sequence[Slot], document: Document | None, zone: str) -> Iterator[tuple[str, int, Part]]:
-    """An hour of the wall, taken apart where the clocks changed within it."""
+    """Yield the runs of an hour of the wall clock around a clock change."""
     for name, run in groupby(slots, key=lambda slot: words.zone_name(periods.local(slot.start, zone))):
         halves = list(run)
         energy = add(document.part(half.name) for half in halves) if document else EMPTY
@@ -184,7 +185,7 @@ def _runs(slots: Sequence[Slot], document: Document | None, zone: str) -> Iterat
 
 
 def _unborn(cell: Cell, since_begun: int) -> Cell:
-    """On the day on which a device began, nobody can say when in its first hour that was."""
+    """Return a cell of the day on which the device began; nothing is missing up to the first hour with data."""
     if cell.when in (FUTURE, NEVER) or since_begun > 0:
         return cell
     return Cell(BEFORE if since_begun < 0 else cell.when, cell.part, cell.seconds, 0, cell.runs)

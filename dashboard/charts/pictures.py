@@ -1,10 +1,10 @@
-"""A chart as a picture to take away: the figure with all that the page says around it, in light colours on white. Pure.
+"""Downloads of a chart: a picture of it, and its documents as rows of a table. Pure.
 
-The page's own figure has no names under its axis and no legend, as those are links and words beside it.
+The picture is the page's figure with the words around it, in light colours on white. On the page the names under the
+axis and the legend are HTML, so the picture draws them itself.
 
-Documents as the rows of a table: every interval in order, its times with their offset, its figures exact. Pure.
-
-Cells are text. An empty one is no data, never zero. Half hours and hours have no standing charge: it is the day's.
+Rows hold every interval in order, with UTC offsets and exact figures. Cells are text; an empty cell is no data, never
+zero. Half hours and hours have no standing charge, which belongs to the day.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,12 +22,12 @@ from dashboard.charts import figures, sentences
 from dashboard.charts.chart_model import Chart
 from dashboard.text.language import Language
 
-WIDTH, HEIGHT = 1600, 900  # px; assets/picture.js draws each of them twice as fine
+WIDTH, HEIGHT = 1600, 900  # px; assets/picture.js draws at twice the resolution
 WHITE, INK = "#ffffff", "#0f2029"
 BEHIND_WORDS = "rgba(255, 255, 255, 0.85)"
 EDGE = 48  # px around everything
 MARGIN = {"l": 104, "r": EDGE, "t": 236, "b": 104}
-COARSER = 1.7  # than on the page: hatching, dots and lines, which are to be seen at a glance
+COARSER = 1.7  # times the page's hatching, dots and lines, so that they stay visible
 _FAMILY = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 _SIZE = 20
 _STRONG, _QUIET = {"color": INK, "weight": 600}, {"color": figures.TEXT}
@@ -35,7 +35,7 @@ _LINE_CHARACTERS, _LINES = 150, 2  # of the remarks
 
 
 def picture(chart: Chart, lang: Language, nothing: str = "") -> go.Figure:
-    """The figure of a chart as it can stand alone; `nothing` is what to say in the place of bars."""
+    """Return the figure of a chart with its heading and legend; `nothing` replaces the bars of an empty chart."""
     drawn = go.Figure(figures.figure(chart, lang))
     drawn.for_each_trace(_coarsen)
     drawn.for_each_annotation(_lift)
@@ -78,14 +78,14 @@ def _coarsen(trace: go.Bar | go.Scatter) -> None:
 
 
 def _lift(annotation: go.layout.Annotation) -> None:
-    """Words beside a bar or a line are larger here, keep off it, and can be read over another one."""
+    """Enlarge the labels of bars and lines, move them away, and keep them readable over others."""
     if annotation.yshift:
         annotation.yshift *= COARSER
         annotation.bgcolor = BEHIND_WORDS
 
 
 def _name(drawn: go.Figure, lang: Language) -> None:
-    """The legend's words for what is drawn on the axes over the bars' own; one entry for two sides of one thing."""
+    """Add the legend's names of the other axes; the two sides of one period share one entry."""
     words = {"y2": lang.say("data missing"), "y4": lang.say("price of a kWh")}
     seen = set()
     for trace in drawn.data:
@@ -96,7 +96,7 @@ def _name(drawn: go.Figure, lang: Language) -> None:
 
 
 def _heading(chart: Chart, lang: Language) -> list[dict[str, Any]]:
-    """The device, the period, its total and what else is to be said, from the top down."""
+    """Return the device, the period, its total and the remarks, from the top down."""
     remarks = "" if chart.is_empty else " · ".join(sentences.remarks(chart, lang))
     lines = [
         _line(EDGE, chart.view.device_id, _SIZE),
@@ -108,7 +108,7 @@ def _heading(chart: Chart, lang: Language) -> list[dict[str, Any]]:
 
 
 def _line(top: int, text: str, size: int, font: Mapping[str, object] = _QUIET) -> dict[str, Any]:
-    """Words `top` px under the upper edge, on at most two lines."""
+    """Return words `top` px below the upper edge, on at most two lines."""
     lines = wrap(text, _LINE_CHARACTERS, max_lines=_LINES, placeholder=" …")
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "top"}
     return {
@@ -132,7 +132,7 @@ def _middle(nothing: str) -> dict[str, Any]:
     return {**place, "text": escape(nothing, quote=False), "showarrow": False, "font": {"size": 26}}
 
 
-# rows
+# Rows
 
 HALF_HOURS, HOURS = "half-hour", "hour"  # intervals of the lowest level; the others are named like their levels
 _WITHIN_A_DAY = (HALF_HOURS, HOURS)  # which have no standing charge
@@ -156,7 +156,7 @@ def held_by(level: str, by: str) -> str:
 
 
 def header(by: str, *, is_priced: bool) -> list[str]:
-    """The names of the columns."""
+    """Return the names of the columns."""
     energy = ["start", "end", "import_kwh", "export_kwh", "estimated_kwh", "coverage"]
     if not is_priced:
         return energy
@@ -164,8 +164,8 @@ def header(by: str, *, is_priced: bool) -> list[str]:
     return [*energy, "import_cost", "export_earnings", *charge, "unpriced_kwh", "currency"]
 
 
-def stretches(level: str, period: str, by: str) -> Iterator[tuple[str, str]]:
-    """The documents to read for a period cut by `by`: first and last, a month of days or a year of months at a time."""
+def document_ranges(level: str, period: str, by: str) -> Iterator[tuple[str, str]]:
+    """Yield the first and last document of each read: a month of days or a year of months at a time."""
     holder = held_by(level, by)
     if holder == level:
         yield period, period
@@ -175,11 +175,11 @@ def stretches(level: str, period: str, by: str) -> Iterator[tuple[str, str]]:
         yield inside[0], inside[-1]
         return
     for one in inside:
-        yield from stretches(child, one, by)
+        yield from document_ranges(child, one, by)
 
 
-def complete(found: Iterable[Document], device: Device, level: str, first: str, last: str) -> Iterator[Document]:
-    """A document for every period from `first` to `last`: those found, and ones without data between them."""
+def with_missing(found: Iterable[Document], device: Device, level: str, first: str, last: str) -> Iterator[Document]:
+    """Yield a document for every period from `first` to `last`; missing ones are empty."""
     known = {document.period: document for document in found}
     period = first
     while period <= last:
@@ -188,7 +188,7 @@ def complete(found: Iterable[Document], device: Device, level: str, first: str, 
 
 
 def rows(document: Document, by: str, now: int, *, is_priced: bool) -> Iterator[list[str]]:
-    """The intervals of one document that have begun at `now` (UTC seconds), with the columns of `header`."""
+    """Yield the past intervals of a document at `now` (UTC seconds), with the columns of `header`."""
     for slot in _slots(document, by):
         if slot.start > now:
             return

@@ -1,11 +1,10 @@
-"""What is usual in one home: when its power is low or high for it, and what is always on. Pure.
+"""The usual power of a home: its levels and its base load. Also a period compared up to the same moment. Pure.
 
-Judged by half hours that were measured, for at least nine tenths of their time and with nothing estimated. A half
-hour's mean evens out what a kettle does in a minute, and a week of them has every weekday once.
+The profile uses half hours with at least nine tenths measured and nothing estimated. A half hour's mean smooths a
+kettle,
+and a week has every weekday once.
 
-One period against another, fairly: of a period that is not over, the other counts only up to the same moment. Pure.
-
-Hours are matched by their position in the day, days by their date, months by their name.
+A comparison matches hours by their position in the day, days by date, and months by name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,41 +21,41 @@ from aggregator.core.money import Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 
 DAYS = 8  # the week before, and today so far
-MEASURED = 0.9  # the share of a half hour from which on its mean stands for it
+MEASURED = 0.9  # the share of a half hour that its mean needs
 LOW_SHARE, HIGH_SHARE = 0.40, 0.85
-ENOUGH = DAY_S // HALF_HOUR  # half hours, before they say anything about habits
-BASE_S = 2 * DAY_S  # how far back the base load looks
+ENOUGH = DAY_S // HALF_HOUR  # half hours needed for levels
+BASE_S = 2 * DAY_S  # range of the base load
 BASE_ENOUGH = DAY_S // 2 // HALF_HOUR
 NIGHT_ENOUGH = 6  # half hours
-LOWEST = 10  # one in so many half hours is the base load's
+LOWEST = 10  # one tenth of the half hours gives the base load
 NIGHT = (23, 5)  # o'clock, local
 
 
 class HalfHourProfile(NamedTuple):
-    """A half hour that was measured well."""
+    """A well-measured half hour."""
 
     start: int  # UTC seconds
-    import_w: int  # mean over the time measured
-    export_w: int  # likewise
+    import_w: int  # mean over the measured time
+    export_w: int  # mean over the measured time
     hour: int  # on the wall clock at its start
 
 
 @dataclass(frozen=True, slots=True)
 class UsageProfile:
-    """The powers, W, from which on a home's import is medium and high for it, and what is always on."""
+    """The import of a home, W, from which it counts as medium and high, and its base load."""
 
-    medium_w: int = 500  # as on an in-home display, while the home's own are not known
+    medium_w: int = 500  # like an in-home display, while the home's own levels are unknown
     high_w: int = 2000
     is_own: bool = False
     base_w: int | None = None  # None until half a day is measured
 
     @property
     def end_w(self) -> int:
-        """Where a scale of three equal thirds ends."""
+        """The end of a scale of three equal thirds."""
         return 5 * self.high_w
 
     def level(self, power_w: int | None) -> str:
-        """`low`, `medium`, `high`, `exporting`, or `unknown`."""
+        """Return `low`, `medium`, `high`, `exporting` or `unknown`."""
         if power_w is None:
             return "unknown"
         if power_w < 0:
@@ -64,7 +63,7 @@ class UsageProfile:
         return "low" if power_w < self.medium_w else "medium" if power_w < self.high_w else "high"
 
     def place(self, power_w: int) -> float:
-        """Percent along the scale: each level has a third of it."""
+        """Return the place on the scale in percent; each level has a third of it."""
         watts = abs(power_w)
         edges = (0, self.medium_w, self.high_w, self.end_w)
         for third, (least, most) in enumerate(pairwise(edges)):
@@ -77,7 +76,7 @@ USUAL = UsageProfile()
 
 
 def usage_profile_of(documents: Sequence[Document], now: int) -> UsageProfile:
-    """The habits of a home by its last DAYS day charts."""
+    """Return the usage profile of a home from its last DAYS day charts."""
     halves = list(measured(documents))
     base_w = always_on([half for half in halves if half.start >= now - BASE_S])
     levels = _levels([half.import_w for half in halves if half.import_w > half.export_w])
@@ -85,24 +84,25 @@ def usage_profile_of(documents: Sequence[Document], now: int) -> UsageProfile:
 
 
 def measured(documents: Iterable[Document]) -> Iterator[HalfHourProfile]:
-    """The well-measured half hours of day charts."""
+    """Yield the well-measured half hours of day charts."""
     for day in documents:
         zone = ZoneInfo(day.timezone)
         for name, start, end in periods.half_hours(day.period, day.timezone):
             part = day.part(name)
             if part.import_wh is None or part.estimated_s or part.covered_s < MEASURED * (end - start):
                 continue
-            hour = datetime.fromtimestamp(start, zone).hour  # a fiftieth of the time of pendulum's, 400 times a home
+            hour = datetime.fromtimestamp(start, zone).hour  # pendulum takes 50 times as long, 400 times a home
             yield HalfHourProfile(
                 start, _mean_w(part.import_wh, part.covered_s), _mean_w(part.export_wh or 0, part.covered_s), hour
             )
 
 
 def always_on(halves: Sequence[HalfHourProfile]) -> int | None:
-    """The base load, W: the mean of the lowest tenth; None where too little is measured.
+    """Return the base load, W: the mean of the lowest tenth; None with too few half hours.
 
-    The lowest alone would be the one half hour in which the fridge rested. Where a home exports, the sun hides by day
-    what runs, so there only the hours from 23 to 5 o'clock count: dark from autumn to spring, and almost dark in June.
+    The lowest half hour alone would be the one in which the fridge rested. With panels the sun hides consumption by
+    day, so
+    only the hours from 23 to 5 o'clock count: dark from autumn to spring, and almost dark in June.
     """
     if len(halves) < BASE_ENOUGH:
         return None
@@ -116,11 +116,13 @@ def always_on(halves: Sequence[HalfHourProfile]) -> int | None:
 
 
 def _levels(powers: list[int]) -> tuple[int, int] | None:
-    """The powers from which on import is medium and high; None while a day of half hours is not known.
+    """Return the powers from which on import is medium and high; None with less than a day of half hours.
 
-    Low is what two fifths of the half hours stay below: nights, and days out. High is what one in seven exceeds, about
-    three and a half hours a day: cooking, washing, charging. Half hours of export say nothing about import and are left
-    out before. A home in which little happens is not alarmed by a lamp: high is at least twice medium.
+    Two fifths of the half hours are low: nights, and days out. One in seven is high, about three and a half hours a
+    day:
+    cooking, washing, charging. Half hours with export say nothing about import; the caller leaves them out. High is at
+    least
+    twice medium, so that a lamp does not alarm a quiet home.
     """
     if len(powers) < ENOUGH:
         return None
@@ -130,7 +132,7 @@ def _levels(powers: list[int]) -> tuple[int, int] | None:
 
 
 def _round(power_w: int) -> int:
-    """To 50 W, from 1 kW on to 100 W: a threshold that can be said."""
+    """Round to 50 W, above 1 kW to 100 W."""
     step = 50 if power_w < 1000 else 100
     return (power_w + step // 2) // step * step
 
@@ -139,15 +141,15 @@ def _mean_w(wh: int, seconds: int) -> int:
     return (wh * HOUR + seconds // 2) // seconds
 
 
-# comparable so far
+# Comparison up to the same moment
 
-Chain = Mapping[str, Document | None]  # of one period: its document, and of what is going on in it the finer ones
+Chain = Mapping[str, Document | None]  # a period's document, and within it the open document of each finer level
 
 
 def chain_of(level: str, other: str, now: int, zone: str) -> dict[str, str]:
-    """The documents of `other` that `so_far` asks for: their periods by level.
+    """Return the documents of `other` that `so_far` needs: periods by level.
 
-    Where `other` has no such day (30 February), its level alone is asked for.
+    If `other` has no such day (30 February), only its own level.
     """
     wanted = {level: other}
     for coarser, finer in pairwise(periods.lineage(level)):
@@ -160,7 +162,7 @@ def chain_of(level: str, other: str, now: int, zone: str) -> dict[str, str]:
 
 
 def so_far(chain: Chain, level: str, now: int, zone: str) -> Part:
-    """What `chain`'s period came to by the moment that corresponds to `now` in the present one."""
+    """Return the total of `chain`'s period up to the moment that corresponds to `now`."""
     document = chain.get(level)
     if document is None:
         return EMPTY
@@ -174,7 +176,7 @@ def so_far(chain: Chain, level: str, now: int, zone: str) -> Part:
 
 
 def _by(day: Document, elapsed_s: int) -> Part:
-    """The half hours of a day up to so many seconds after its midnight, the last one in proportion."""
+    """Return the total of a day's half hours up to `elapsed_s` after midnight; the last one counts in proportion."""
     start = periods.day_start(day.period, day.timezone)
     parts = []
     for half in periods.half_hours(day.period, day.timezone):

@@ -1,4 +1,4 @@
-"""The commands that have a screen: `web`, `demo`, `user`, and the `wattfall` command itself.
+"""The `wattfall` command, and its subcommands with a screen: `web`, `demo`, `user`.
 
 May import every room. Begin with `main.py`.
 """

@@ -1,6 +1,6 @@
-"""The demo: history with a progress bar, then worker, simulator and web as processes of their own, ended together.
+"""The demo: load a history, then run worker, simulator and web as separate processes, and end them together.
 
-On DynamoDB an emulator takes the place of the file, and the template's functions in it that of the worker.
+With --dynamodb an emulator of AWS replaces the file, and its Lambda functions replace the worker.
 """
 
 import os
@@ -26,15 +26,15 @@ from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import settle_once
 from dashboard.server import check_port
 
-PATIENCE_S = 30  # for the web process to answer, and for a process to end
-SETTLE_S = 120  # for the functions in the emulator to carry the history to the charts
+PATIENCE_S = 30  # seconds for the web process to answer, and for a process to end
+SETTLE_S = 120  # seconds for the emulator's functions to bring the history to the charts
 PREFIX = "wattfall-demo"
 Stopped = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What is shown, and where."""
+    """The settings of a demo."""
 
     port: int
     count: int  # households
@@ -48,12 +48,12 @@ class Demo:
 
     @property
     def options(self) -> list[str]:
-        """The same households for `wattfall simulate`."""
+        """The options of `wattfall simulate` for the same households."""
         return ["--households", str(self.count), "--days", str(self.days), "--seed", str(self.seed)]
 
 
 def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
-    """Everything in one go, until `stopped` says so. Raises ConfigurationError when a part of it ends by itself."""
+    """Run the whole demo until `stopped()`. Raises ConfigurationError if one of its processes ends."""
     check_port(demo.port)
     url = sqlite_url(data.resolve() / "wattfall.db")
     prepare(url, demo, lambda store: _drain(store, stopped), stopped)
@@ -61,8 +61,8 @@ def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
 
 
 def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
-    """The same on the template, deployed into an emulator that ends with the demo."""
-    from aggregator.aws.deployment import deploy  # boto3 takes a while to load
+    """Run the demo on the deployed template, in an emulator that ends with the demo."""
+    from aggregator.aws.deployment import deploy  # boto3 imports slowly
 
     check_port(demo.port)
     check_installed()
@@ -78,12 +78,12 @@ def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
 
 
 def prepare(url: str, demo: Demo, settle: Callable[[Store], object], stopped: Stopped) -> None:
-    """Fill the store with the households' history, with every chart settled; once stopped, the rest is for later."""
+    """Load the households' history into the store and settle every chart. Stops early; the next start continues."""
     homes, now = demo.homes, int(time.time())
     with closing(open_store(url)) as store:
         check_is_demo(store, homes)
         is_new = not store.devices(limit=1)
-        if not store.records(USERS.of(), limit=1):  # where nobody has an account, nobody's door is opened
+        if not store.records(USERS.of(), limit=1):  # a store with accounts must not let in visitors
             mark_as_demo(store)
         length = expected(homes, demo.days) if is_new else None
         with click.progressbar(length=length or 1, label="History", file=sys.stderr) as bar:
@@ -101,14 +101,14 @@ def _drain(store: Store, stopped: Stopped) -> None:
 
 
 def _wait_until_settled(url: str, homes: Sequence[Household], stopped: Stopped) -> None:
-    """Wait for the functions; after SETTLE_S the charts are shown as they are."""
+    """Wait for the functions, at most SETTLE_S; the demo then starts anyway."""
     deadline, waiting = time.monotonic() + SETTLE_S, list(homes)
     while waiting and not stopped() and time.monotonic() < deadline:
         time.sleep(0.5)
-        with closing(open_store(url)) as store:  # a new one: it sees the charts as others do
+        with closing(open_store(url)) as store:  # a new one reads the charts as other processes do
             waiting = [home for home in waiting if not _is_settled(store, home)]
     if waiting and not stopped():
-        click.echo(f"\nThe charts of {len(waiting)} households have not settled in {SETTLE_S} s", err=True)
+        click.echo(f"\nThe charts of {len(waiting)} households did not settle in {SETTLE_S} s", err=True)
 
 
 def _is_settled(store: Store, home: Household) -> bool:
@@ -134,7 +134,7 @@ def _run(url: str, demo: Demo, commands: list[list[str]], remark: str, stopped: 
 
 def _start(environ: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "dashboard.commands.main", *arguments]
-    # A session of its own: Ctrl-C reaches the demo alone, which then ends its parts in order.
+    # Its own session: Ctrl-C reaches the demo alone, which then ends its processes in order.
     return subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 - our own command
 
 

@@ -1,4 +1,4 @@
-"""The `wattfall` command: aggregator's commands, and those that have a screen."""
+"""The `wattfall` command: the commands of `aggregator`, and those with a screen."""
 
 import os
 import secrets
@@ -21,7 +21,7 @@ from dashboard.commands.user import user_group
 
 
 class _Commands(click.Group):
-    """A group whose errors are one line, naming the fault and the mend, with exit code 2."""
+    """A group that prints an error on one line, with its fix, and exits with code 2."""
 
     def main(self, args: Sequence[str] | None = None, **_: object) -> None:  # type: ignore[override]
         try:
@@ -53,11 +53,11 @@ def main(context: click.Context) -> None:
 
 
 def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a command that listens."""
+    """Add the options of a listening command."""
     host = click.option(
-        "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from other machines."
+        "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 admits other machines."
     )
-    return click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")(host(command))
+    return click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")(host(command))
 
 
 for command in (*data_commands.COMMANDS, user_group):
@@ -74,7 +74,7 @@ def web(settings: Settings, port: int | None, host: str, store_url: str | None) 
     from dashboard.server import serve_web
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    with closing(opened(chosen, None)) as store:  # a store that cannot be used is said once, not by every worker
+    with closing(opened(chosen, None)) as store:  # report an unusable store once, not by every worker
         if not chosen.secret and is_demo(store):
             chosen = replace(chosen, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
     check(chosen)
@@ -86,29 +86,27 @@ def web(settings: Settings, port: int | None, host: str, store_url: str | None) 
 @with_store
 @click.pass_obj
 def ingest_server(settings: Settings, port: int | None, host: str, store_url: str | None) -> None:
-    """Serve POST /ingest alone, where readings are to have processes of their own; `web` has it too."""
+    """Serve POST /ingest alone, in processes of its own; `web` serves it too."""
     from dashboard.server import serve_ingest
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    opened(chosen, None).close()  # a store that cannot be used is said once, not by every worker
+    opened(chosen, None).close()  # report an unusable store once, not by every worker
     serve_ingest(chosen, host)
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen [PORT, 8050].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")
 @click.option(
-    "--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many homes."
+    "--households", "count", type=click.IntRange(1, 1000), default=4, show_default=True, help="Number of homes."
 )
-@click.option("--days", type=click.IntRange(1, 1000), help="Of history [400; 40 on DynamoDB].")
+@click.option("--days", type=click.IntRange(1, 1000), help="Days of history [400; 40 on DynamoDB].")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the demo keeps its data [demo/ in the user's data folder].",
+    help="Folder of the demo's data [demo/ in the user's data folder].",
 )
-@click.option("--seed", default=1, show_default=True, help="Another number, other homes.")
-@click.option(
-    "--dynamodb", "is_dynamodb", is_flag=True, help="On an emulator of AWS, with the template deployed in it."
-)
+@click.option("--seed", default=1, show_default=True, help="Number that selects the homes.")
+@click.option("--dynamodb", "is_dynamodb", is_flag=True, help="Run on an emulator of AWS with the deployed template.")
 @click.pass_obj
 def demo(
     settings: Settings,
@@ -119,7 +117,7 @@ def demo(
     seed: int,
     is_dynamodb: bool,
 ) -> None:
-    """Run everything with simulated households; started again on the same data it continues."""
+    """Run everything with simulated households; a restart on the same data continues."""
     from dashboard.commands.demo import Demo, run_demo, run_dynamodb_demo
 
     chosen, stopped = (
@@ -127,7 +125,7 @@ def demo(
         until_stopped(),
     )
     if is_dynamodb and data:
-        raise click.UsageError("--data is for the demo without --dynamodb: the emulator keeps nothing")
+        raise click.UsageError("--data cannot be used with --dynamodb: the emulator keeps no data")
     if is_dynamodb:
         run_dynamodb_demo(chosen, stopped.is_set)
     else:

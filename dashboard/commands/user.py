@@ -1,4 +1,4 @@
-"""`wattfall user`: who may sign in. A password is set by its owner alone, through an invitation."""
+"""`wattfall user`: the people who may sign in. Only the owner sets a password, through an invitation."""
 
 import json
 import time
@@ -22,18 +22,20 @@ Change = Callable[[Accounts, User], User | None]
 
 @click.group("user")
 def user_group() -> None:
-    """The people who may sign in."""
+    """Manage the people who may sign in."""
 
 
 @user_group.command("add")
 @click.argument("email", metavar="EMAIL")
 @click.option("--role", type=click.Choice(ROLES), default=HOUSEHOLD, show_default=True)
-@click.option("--household", default="", help="Whose devices they see; `wattfall device set` ties devices to one.")
-@click.option("--name", default="", help="What to call them.")
+@click.option(
+    "--household", default="", help="Household whose devices the user sees; `wattfall device set` assigns devices."
+)
+@click.option("--name", default="", help="Display name.")
 @with_store
 @click.pass_obj
 def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
-    """Add somebody, and print the link by which they set their password; it works once, for seven days."""
+    """Add a user, and print the link to set a password; the link works once, for seven days."""
     store = opened(settings, store_url)
     accounts, household = _accounts(store), check_household(household, role)
     _write_down(store, "add", email, role=role, household=household)
@@ -43,11 +45,11 @@ def add(settings: Settings, email: str, role: str, household: str, name: str, st
 
 
 @user_group.command("list")
-@click.option("--json", "is_json", is_flag=True, help="As JSON, one object a line.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, one object a line.")
 @with_store
 @click.pass_obj
 def list_users(settings: Settings, is_json: bool, store_url: str | None) -> None:
-    """List everybody, one a line."""
+    """List all users, one a line."""
     for user in _accounts(opened(settings, store_url)).everybody():
         click.echo(json.dumps(as_json(user)) if is_json else user_line(user))
 
@@ -55,8 +57,8 @@ def list_users(settings: Settings, is_json: bool, store_url: str | None) -> None
 @user_group.command("set")
 @click.argument("email", metavar="EMAIL")
 @click.option("--role", type=click.Choice(ROLES))
-@click.option("--household", help="Empty for none.")
-@click.option("--name")
+@click.option("--household", help="New household; empty for none.")
+@click.option("--name", help="New display name.")
 @with_store
 @click.pass_obj
 def set_user(
@@ -67,7 +69,7 @@ def set_user(
     name: str | None,
     store_url: str | None,
 ) -> None:
-    """Change what somebody is; it holds from their next click on."""
+    """Change a user; the change applies from the next click."""
 
     def changed(user: User) -> User:
         new = replace(user, role=role or user.role, name=user.name if name is None else check_name(name))
@@ -83,7 +85,7 @@ def set_user(
 @with_store
 @click.pass_obj
 def disable(settings: Settings, email: str, store_url: str | None) -> None:
-    """Let somebody in no more; every session of theirs ends at once."""
+    """Disable a user; all their sessions end at once."""
     _change(settings, "disable", email, store_url, Accounts.disable)
 
 
@@ -92,7 +94,7 @@ def disable(settings: Settings, email: str, store_url: str | None) -> None:
 @with_store
 @click.pass_obj
 def enable(settings: Settings, email: str, store_url: str | None) -> None:
-    """Let somebody in again."""
+    """Enable a disabled user."""
     _change(settings, "enable", email, store_url, Accounts.enable)
 
 
@@ -101,7 +103,7 @@ def enable(settings: Settings, email: str, store_url: str | None) -> None:
 @with_store
 @click.pass_obj
 def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
-    """End every session of somebody's; invitations that are still open, too."""
+    """End all sessions of a user, and void their open invitations."""
     _change(settings, "sign-out", email, store_url, Accounts.end_sessions)
 
 
@@ -110,13 +112,13 @@ def sign_out(settings: Settings, email: str, store_url: str | None) -> None:
 @with_store
 @click.pass_obj
 def invite(settings: Settings, email: str, store_url: str | None) -> None:
-    """Print a new link by which somebody sets a password, the first or another; it works once, for seven days.
+    """Print a new link to set a first or another password; the link works once, for seven days.
 
-    Links printed before it for the same account work no more.
+    Older links of the same account stop working.
     """
     store = opened(settings, store_url)
     accounts = _accounts(store)
-    user = _known(accounts, email)
+    user = _require_user(accounts, email)
     if user.is_disabled:
         raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
     _write_down(store, "invite", email)
@@ -124,23 +126,23 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
 
 
 def check_household(household: str, role: str) -> str:
-    """A household's id as it can be kept. Raises ConfigurationError."""
+    """Return a valid household id. Raises ConfigurationError."""
     if household and role != HOUSEHOLD:
-        raise ConfigurationError(f"the role {role} sees no household of its own; leave --household out, or name ''")
+        raise ConfigurationError(f"the role {role} has no household; omit --household or pass ''")
     if len(household) > LABELS["household"] or not household.isprintable() or household != household.strip():
         most = LABELS["household"]
-        raise ConfigurationError(f"{shown(household)} is no household; it has up to {most} printable characters")
+        raise ConfigurationError(f"{shown(household)} is no household id; use up to {most} printable characters")
     return household
 
 
 def user_line(user: User) -> str:
-    """Somebody on one line: who, as what, since when not any more."""
+    """Return a user on one line: address, role, household, state, name."""
     state = "disabled" if user.is_disabled else "invited" if not user.password_hash and not user.identity else "active"
     return "\t".join([user.email or user.user_id, user.role, user.household or "-", state, user.name]).rstrip()
 
 
 def as_json(user: User) -> dict[str, object]:
-    """Somebody without what is secret."""
+    """Return a user without secrets."""
     return {
         "id": user.user_id,
         "email": user.email or None,
@@ -161,11 +163,11 @@ def _change(
 ) -> None:
     store = opened(settings, store_url)
     accounts = _accounts(store)
-    user = _known(accounts, email)
+    user = _require_user(accounts, email)
     _write_down(store, command, email, **details)
     changed = change(accounts, user)
     if changed is None:
-        raise ConfigurationError(f"the account of {email} has just gone")
+        raise ConfigurationError(f"the account of {email} was deleted meanwhile")
     click.echo(user_line(changed))
 
 
@@ -175,7 +177,7 @@ def _write_down(store: Store, command: str, account: str, **details: str) -> Non
     append(store, operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
 
 
-def _known(accounts: Accounts, who: str) -> User:
+def _require_user(accounts: Accounts, who: str) -> User:
     user = accounts.find(who) or accounts.user(who)
     if user is None:
         raise ConfigurationError(f"there is no account of {shown(who)}; `wattfall user list` shows those there are")

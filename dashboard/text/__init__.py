@@ -1,4 +1,4 @@
-"""Languages, and words, numbers and dates in them. Pure.
+"""Languages; words, numbers and dates in them. Pure.
 
 Imports nothing of `dashboard`; of `aggregator` only core. Begin with `language.py`.
 """

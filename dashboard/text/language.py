@@ -1,9 +1,8 @@
-"""A language: its sentences, and numbers, money and dates as its readers write them. Pure.
+"""Languages: sentences, numbers, money and dates in each. Pure.
 
-Sentences are looked up by their English wording, as gettext does. A sentence that is kept in a table before it is
-looked up is marked with `text`; tests/dashboard/text/test_languages.py finds every one and asks each catalogue for it.
-
-The languages there are, and which of them a reader's browser asks for. Each has a catalogue in catalogues/.
+The English sentence is the key of its translation, as in gettext. `text` marks a sentence that a table keeps before it
+is translated; tests/dashboard/text/test_languages.py finds each marked sentence and requires it in every catalogue.
+`chosen` picks the language for a browser. The catalogues are in catalogues/.
 """
 
 from collections.abc import Callable
@@ -27,17 +26,17 @@ from aggregator.core.money import UNIT_PLACES
 
 T = TypeVar("T", bound=Callable[..., str])
 
-MINOR = {"GBP": "p", "EUR": "ct"}  # hundredths, in which small prices are spoken of
+MINOR = {"GBP": "p", "EUR": "ct"}  # names of the hundredths, for small prices
 _cached: Callable[[T], T] = lru_cache(maxsize=8192)  # type: ignore[assignment]
 
 
 def text(sentence: str) -> str:
-    """The sentence itself, marked to be translated where it is said."""
+    """Return the sentence unchanged; marks it for translation."""
     return sentence
 
 
 class Language:
-    """One language as the screens use it."""
+    """One language of the pages."""
 
     def __init__(self, code: str, catalogue: NullTranslations) -> None:
         self.code = code  # BCP 47, for the page's lang attribute
@@ -49,32 +48,32 @@ class Language:
 
     @property
     def first_weekday(self) -> int:
-        """The day on which a week begins, 0 is Monday."""
+        """The first day of a week; 0 is Monday."""
         return int(self.locale.first_week_day)
 
     def say(self, sentence: str, /, **values: object) -> str:
-        """A sentence with its values filled in."""
+        """Return the translated sentence with its values filled in."""
         return self._catalogue.gettext(sentence).format(**values)
 
     def count(self, one: str, many: str, number: int, /, **values: object) -> str:
-        """The sentence for a number of things; `{number}` stands for it."""
+        """Return the translated singular or plural; `{number}` stands for the number."""
         form = self._catalogue.ngettext(one, many, number)
         return form.format(number=self.number(number), **values)
 
     def number(self, value: int | Decimal, places: int = 0) -> str:
-        """A number rounded half to even, with its thousands grouped."""
+        """Return a number rounded half to even, with grouped thousands."""
         return _number(Decimal(value), places, self.locale)
 
     def money(self, units: int, currency: str) -> str:
-        """An amount in units of 10^-13: `£2.31`."""
+        """Return an amount, given in units of 10^-13: `£2.31`."""
         return _money(units, currency, self.locale)
 
     def round_money(self, units: int, currency: str) -> str:
-        """An amount that is a guess, without hundredths: `£64`."""
+        """Return an estimated amount without hundredths: `£64`."""
         return _money(units, currency, self.locale, is_round=True)
 
     def price(self, units: int, currency: str) -> str:
-        """A small amount in its hundredths where people speak of them so: `24.5 p`, else as money."""
+        """Return a small amount in hundredths: `24.5 p`. Large amounts and other currencies are as `money`."""
         minor = MINOR.get(currency)
         if minor is None or abs(units) >= 10**UNIT_PLACES:
             return self.money(units, currency)
@@ -82,11 +81,11 @@ class Language:
         return f"{_number(value, 1, self.locale).removesuffix(_number(Decimal(0), 1, self.locale)[1:])} {minor}"
 
     def symbol(self, currency: str) -> str:
-        """What the currency is called beside a number: `£`."""
+        """Return the symbol of a currency: `£`."""
         return str(get_currency_symbol(currency, locale=self.locale))
 
     def date(self, day: date, pattern: str) -> str:
-        """A date in a CLDR pattern, which each language orders in its own way."""
+        """Return a date in a CLDR pattern; each language translates the pattern."""
         return _date(date(day.year, day.month, day.day), self._catalogue.gettext(pattern), self.locale)
 
 
@@ -115,7 +114,7 @@ def _date(day: date, pattern: str, locale: Locale) -> str:
     return str(format_date(day, pattern, locale=locale))
 
 
-# languages
+# The languages
 
 CATALOGUES = ("de",)
 ENGLISH = Language("en-GB", NullTranslations())
@@ -123,12 +122,12 @@ ENGLISH = Language("en-GB", NullTranslations())
 
 @lru_cache(maxsize=1)
 def languages() -> dict[str, Language]:
-    """Every language by the first part of its code."""
+    """Return every language by its code."""
     return {"en": ENGLISH, **{code: Language(code, catalogue(code)) for code in CATALOGUES}}
 
 
 def catalogue(code: str) -> NullTranslations:
-    """The sentences of one language, from its PO file."""
+    """Return the translations of one language, from its PO file."""
     compiled = BytesIO()
     with (files("dashboard.text") / "catalogues" / f"{code}.po").open("rb") as source:
         write_mo(compiled, read_po(source, locale=code))
@@ -137,8 +136,8 @@ def catalogue(code: str) -> NullTranslations:
 
 
 @lru_cache(maxsize=1024)
-def chosen(accept_language: str) -> Language:
-    """The best language for an Accept-Language header; English where it asks for none that there is."""
+def preferred_language(accept_language: str) -> Language:
+    """Return the best language for an Accept-Language header; English if none matches."""
     wanted = parse_accept_header(accept_language[:200], LanguageAccept)
     known = languages()
     return known[wanted.best_match(known, default="en") or "en"]

@@ -1,8 +1,8 @@
-"""Numbers, times and periods as people read them, in their language; units with a space. Pure.
+"""Numbers, times and periods for readers, in their language; units follow a space. Pure.
 
 The words of each level: a row for each of `periods.LEVELS`.
 
-HTML attributes with hyphens, which Python cannot spell as keywords.
+Also `attributes`: HTML attributes with hyphens, which Python keywords cannot spell.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ WEEKDAY_AND_DATE = text("EEEE d MMMM")
 
 
 class Amount(NamedTuple):
-    """A number and its unit, apart so that they can be drawn apart."""
+    """A number and its unit, separate so that a page can style them separately."""
 
     number: str
     unit: str
@@ -31,13 +31,13 @@ class Amount(NamedTuple):
 
 
 def power(power_w: int, lang: Language) -> Amount:
-    """W below 1 kW, else kW with two decimals. The direction is said beside it, so the sign is dropped."""
+    """Return W below 1 kW, else kW with two decimals. Drops the sign; the page names the direction."""
     watts = abs(power_w)
     return Amount(str(watts), "W") if watts < 1000 else Amount(lang.number(Decimal(watts) / 1000, 2), "kW")
 
 
 def energy(wh: int, lang: Language) -> Amount:
-    """As many decimals as the size deserves; a few Wh stay Wh rather than become 0.00 kWh."""
+    """Return kWh with two decimals or fewer, by size; below 10 Wh in Wh, never 0.00 kWh."""
     if 0 < abs(wh) < 10:
         return Amount(lang.number(wh), "Wh")
     decimals = 0 if not wh or abs(wh) >= 99_950 else 1 if abs(wh) >= 9_995 else 2
@@ -45,7 +45,7 @@ def energy(wh: int, lang: Language) -> Amount:
 
 
 def duration(seconds: int, lang: Language) -> str:
-    """`2 h 10 min`; at most two units, rounded down."""
+    """Return `2 h 10 min`: at most two units, rounded down."""
     if seconds < MINUTE:
         return f"{seconds} s"
     if seconds < periods.HOUR:
@@ -57,12 +57,12 @@ def duration(seconds: int, lang: Language) -> str:
 
 
 def ago(seconds: int, lang: Language) -> str:
-    """How long since; assets/wattfall.js says the same while it ticks."""
+    """Return the age; assets/wattfall.js writes the same while it ticks."""
     return lang.say("{duration} ago", duration=duration(max(0, seconds), lang))
 
 
 def since(at: int, now: int, zone: str, lang: Language) -> str:
-    """The local time of an instant, with the date unless it is today."""
+    """Return the local time of an instant, with its date unless that is today."""
     local = periods.local(at, zone)
     clock = local.format("HH:mm")
     if periods.day_of(at, zone) == periods.day_of(now, zone):
@@ -73,28 +73,28 @@ def since(at: int, now: int, zone: str, lang: Language) -> str:
 
 
 def period_name(level: str, period: str, lang: Language) -> str:
-    """`Monday 23 November 2026`, `November 2026`, `2026`."""
-    return written(level, period, LEVEL_WORDS[level].name, lang)
+    """Return `Monday 23 November 2026`, `November 2026` or `2026`."""
+    return format_period(level, period, LEVEL_WORDS[level].name, lang)
 
 
-def written(level: str, period: str, pattern: str, lang: Language) -> str:
-    """A period in one of CLDR's date patterns."""
+def format_period(level: str, period: str, pattern: str, lang: Language) -> str:
+    """Return a period in a CLDR date pattern."""
     return lang.date(moment(level, period), pattern)
 
 
 def moment(level: str, period: str) -> date:
-    """The calendar date on which a period begins."""
+    """Return the first calendar date of a period."""
     return date.fromisoformat(periods.LEVELS[level].first_day(period))
 
 
 def percent(part: int, whole: int, lang: Language) -> str:
-    """How much `part` is of `whole`, in whole percent and never 0: `12 %`, `under 1 %`."""
+    """Return the share of `part` in `whole`, in whole percent and never 0: `12 %`, `under 1 %`."""
     share = abs(part) * 100 / abs(whole)
     return lang.say("under 1 %") if share < 1 else f"{lang.number(round(share))} %"
 
 
 def zone_name(at: DateTime) -> str:
-    """`BST`, or `UTC+10:30` where the zone has no letters of its own."""
+    """Return `BST`, or `UTC+10:30` if the zone has no letters."""
     name = at.tzname() or ""
     return name if name[:1].isalpha() else f"UTC{at.format('Z').replace(':00', '')}"
 
@@ -103,7 +103,7 @@ def _two(large: str, small: int, unit: str) -> str:
     return large + (f" {small} {unit}" if small else "")
 
 
-# levels
+# Levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +226,9 @@ def column_words(level: str) -> ColumnWords:
     return (LEVEL_WORDS[child].columns if child else HOURS) or HOURS
 
 
-# attributes
+# HTML attributes
 
 
 def attributes(**named: object) -> dict[str, Any]:
-    """`aria_label` as `aria-label`, `data_state` as `data-state`, to be handed on with `**`."""
+    """Return keyword arguments with hyphens: `aria_label` as `aria-label`."""
     return {name.replace("_", "-"): value for name, value in named.items()}

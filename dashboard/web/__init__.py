@@ -1,4 +1,4 @@
-"""What every page shares of HTTP: guards, headers, static files, compression, the cache, templates, `POST /ingest`.
+"""The shared HTTP layer: guards, headers, static files, compression, cache, templates, `POST /ingest`.
 
 May import accounts and text. Begin with `request_guard.py`.
 """

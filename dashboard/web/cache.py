@@ -1,6 +1,7 @@
-"""What has been read, kept for a moment: in this process, or in a Redis that several web processes share.
+"""A short-lived cache of store reads: in this process, or in a Redis that several web processes share.
 
-What a Redis holds is unpickled, so it is trusted like the store: one of our own, that nobody else writes to.
+Values from Redis are unpickled, so that Redis must be as trusted as the store: ours alone, and nobody else writes to
+it.
 """
 
 import logging
@@ -20,16 +21,16 @@ from flask_caching.backends.base import BaseCache
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
 
-MOST_WEIGHT = 400_000  # of one process, about 100 MB: 5,000 charts of a day, or 50,000 live states
-REDIS_TIMEOUT_S = 0.25  # an answer that takes longer costs more than it spares
-REDIS_PAUSE_S = 5  # how long a Redis that is away is left alone
+MOST_WEIGHT = 400_000  # weight units of one process, about 100 MB: 5,000 day charts, or 50,000 live states
+REDIS_TIMEOUT_S = 0.25  # a slower answer costs more than it saves
+REDIS_PAUSE_S = 5  # pause before an unreachable Redis is asked again
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class Cache:
-    """Answers by key. A cache that is away holds nothing, and says so once."""
+    """Values by key. While the backend is unreachable the cache is empty; it logs that once."""
 
     def __init__(
         self,
@@ -38,31 +39,31 @@ class Cache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
-        self._faults = faults  # those that mean that the cache is away
+        self._faults = faults  # errors that mean an unreachable backend
         self._clock = clock
         self._away_until: float | None = None
         self._running: dict[str, Future[Any]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever was set
-        """What is held under a key, or None."""
-        return self._ask(lambda: self._backend.get(key))
+        """Return the cached value, or None."""
+        return self._ask_backend(lambda: self._backend.get(key))
 
     def set(self, key: str, value: object, seconds: int) -> None:
-        """Hold a value for some seconds."""
-        self._ask(lambda: self._backend.set(key, value, timeout=seconds))
+        """Cache a value for `seconds`."""
+        self._ask_backend(lambda: self._backend.set(key, value, timeout=seconds))
 
-    def read(self, key: str, read: Callable[[], T], seconds: Callable[[T], int]) -> T:
-        """What is held, or else what `read` brings, held for as long as `seconds` makes of it.
+    def fetch(self, key: str, load: Callable[[], T], seconds: Callable[[T], int]) -> T:
+        """Return the cached value, or call `load` and cache its result for `seconds(result)`.
 
-        However many ask for a key at once, one of them reads, and all get its answer or its error.
+        Concurrent callers of one key share one call of `load`, its result and its error.
         """
         held = self.get(key)
-        return cast(tuple[T], held)[0] if held else self._once(key, lambda: self._fetch(key, read, seconds))
+        return cast(tuple[T], held)[0] if held else self._once(key, lambda: self._load(key, load, seconds))
 
-    def _fetch(self, key: str, read: Callable[[], T], seconds: Callable[[T], int]) -> T:
-        found = read()
-        self.set(key, (found,), seconds(found))  # in a tuple: None is an answer too
+    def _load(self, key: str, load: Callable[[], T], seconds: Callable[[T], int]) -> T:
+        found = load()
+        self.set(key, (found,), seconds(found))  # in a tuple: None is a value too
         return found
 
     def _once(self, key: str, work: Callable[[], T]) -> T:
@@ -74,34 +75,35 @@ class Cache:
         assert mine
         try:
             mine.set_result(work())
-        except BaseException as error:  # handed on to everybody who waits for it, this caller included
+        except BaseException as error:  # every waiting caller gets the error, this one included
             mine.set_exception(error)
         finally:
             with self._lock:
                 del self._running[key]
         return cast(T, mine.result())
 
-    def _ask(self, question: Callable[[], object]) -> object:
+    def _ask_backend(self, question: Callable[[], object]) -> object:
         if self._away_until and self._clock() < self._away_until:
             return None
         try:
             answer = question()
         except self._faults as error:
             if self._away_until is None:
-                log.warning("the cache is away, reading from the store: %s", error)
+                log.warning("the cache is unreachable, reading from the store: %s", error)
             self._away_until = self._clock() + REDIS_PAUSE_S
             return None
         if self._away_until is not None:
             self._away_until = None
-            log.warning("the cache is back")
+            log.warning("the cache is reachable again")
         return answer
 
 
 class MemoryCache(SimpleCache):
-    """flask-caching's cache in the process, without pickling: what is kept never changes.
+    """flask-caching's in-process cache without pickling; cached values must be immutable.
 
-    What it holds is weighed, as a month of charts takes a thousand times what a number does; when that is too much, the
-    oldest goes. SimpleCache would sort everything it holds at each new key, and with 10,000 viewers do little else.
+    Entries are weighed, because a month of charts takes a thousand times as much memory as a number. Above the limit
+    the
+    oldest entry is dropped. SimpleCache sorts all entries at each new key, which 10,000 viewers would feel.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as it comes
@@ -110,17 +112,17 @@ class MemoryCache(SimpleCache):
         self._weight = 0
 
     class serializer:  # noqa: N801 - cachelib's name
-        """Values as they are."""
+        """Store values unchanged."""
 
         @staticmethod
         def dumps(value: T) -> T:
-            """The value."""
+            """Return the value."""
             return value
 
         loads = dumps
 
     def set(self, key: str, value: object, timeout: Any = None) -> bool | None:  # noqa: ANN401 - cachelib's
-        """Hold a value, for `timeout` seconds at most."""
+        """Cache a value for at most `timeout` seconds."""
         with self._lock:
             self._forget(key)
             self._weights[key] = weigh(value)
@@ -138,14 +140,14 @@ class MemoryCache(SimpleCache):
 
 
 def weigh(value: object) -> int:
-    """How much a value takes of a cache: about a quarter of a KB each."""
+    """Return the weight of a value in the cache; one unit is about a quarter of a KB."""
     if isinstance(value, Document):
         return 1 + len(value.parts)
     return sum(map(weigh, value)) if isinstance(value, tuple | list) and value else 1
 
 
 def check_cache(url: str) -> None:
-    """Raise ConfigurationError when a cache cannot be opened; one that is only away comes back."""
+    """Raise ConfigurationError if a cache can never be opened; an unreachable one may come back."""
     if not url:
         return
     if not url.startswith(("redis://", "rediss://")):
@@ -161,7 +163,7 @@ def check_cache(url: str) -> None:
 
 
 def open_cache(server: Flask, url: str) -> Cache:
-    """The cache of one process, or its door to the Redis of several."""
+    """Return the cache of this process, or a client of the Redis that several processes share."""
     if not url:
         options = {"CACHE_TYPE": f"{__name__}.MemoryCache", "CACHE_THRESHOLD": MOST_WEIGHT}
         return Cache(FlaskCache(server, config=options).cache)
@@ -172,11 +174,11 @@ def open_cache(server: Flask, url: str) -> Cache:
     options = {
         "CACHE_TYPE": "RedisCache",
         "CACHE_REDIS_URL": url,
-        "CACHE_KEY_PREFIX": f"wattfall {version('wattfall')} ",  # another version reads nothing of this one's
+        "CACHE_KEY_PREFIX": f"wattfall {version('wattfall')} ",  # another version never reads these entries
         "CACHE_OPTIONS": {
             "socket_timeout": REDIS_TIMEOUT_S,
             "socket_connect_timeout": REDIS_TIMEOUT_S,
-            "retry": Retry(NoBackoff(), 1),  # once: a connection may have been closed while nobody used it
+            "retry": Retry(NoBackoff(), 1),  # once: an idle connection may have been closed
         },
     }
     return Cache(FlaskCache(server, config=options).cache, (RedisError, OSError))

@@ -1,8 +1,8 @@
-"""`POST /ingest`: readings over HTTP, each device with a token of its own.
+"""`POST /ingest`: readings over HTTP; each device has its own token.
 
-The answer says what became of each item: 202 when what was good is durable, 400 where nothing was, 401 without a good
-token, 413 for too much at once, 429 for too much in too short a time, 503 while the store is away. The same again does
-no harm. `watched` says whether somebody is looking, for those that send their power only then.
+The answer gives the result of each item. Status: 202 good items are durable, 400 no item is good, 401 bad token, 413
+body too large, 429 too many requests, 503 the store is unreachable. Repeating a request is harmless. `watched` in the
+answer is true while the device has a viewer; an edge sends its live power only then.
 """
 
 import logging
@@ -25,14 +25,14 @@ from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
 PATH = "/ingest"
-MOST_NAMED = 100  # items whose refusal is told
+MOST_NAMED = 100  # refused items that the answer names
 RETRY_S = 5
 _TYPES = {BLOCK: "block"}
 log = logging.getLogger(__name__)
 
 
 class IngestFault(Exception):
-    """A request that is answered with this status, and why."""
+    """A refused request: its status, and the reason."""
 
     def __init__(self, status: int, reason: str, detail: str, **headers: str) -> None:
         super().__init__(detail)
@@ -43,7 +43,7 @@ class IngestFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IngestEndpoint:
-    """What requests are taken in with."""
+    """The collaborators of the endpoint."""
 
     store: Store
     default_zone: str
@@ -51,7 +51,7 @@ class IngestEndpoint:
     limits: Limits = field(default_factory=Limits)
 
     def take_in(self) -> Response:
-        """The answer to the request at hand."""
+        """Return the answer to the current request."""
         now = self.clock()
         device_id = self._sender(int(now))
         try:
@@ -59,8 +59,8 @@ class IngestEndpoint:
         except Refused as why:
             keep_refused(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             raise
-        content = self._content(device_id, body, int(now))
-        outcome = self._kept(device_id, content, int(now))
+        content = self._parse(device_id, body, int(now))
+        outcome = self._keep(device_id, content, int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
         answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
@@ -79,24 +79,24 @@ class IngestEndpoint:
         return device_id
 
     def _body(self, device_id: str, now: float) -> bytes:
-        """The body, which is not read before it is known to be within measure."""
+        """Return the body; check its length before reading it."""
         size = request.content_length or 0
         wait = self.limits.take(device_id, min(size, LARGEST), now)
         if wait:
             raise IngestFault(
                 429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)}
             )
-        request.max_content_length = LARGEST + 1  # one that does not say how long it is is cut off there
+        request.max_content_length = LARGEST + 1  # a body of undeclared length is cut off there
         body = request.get_data(cache=False) if size <= LARGEST else b""
         if max(size, len(body)) > LARGEST:
             raise TooLarge(f"more than {LARGEST} bytes")
         if len(body) < size:
-            raise Refused("wrong_format", f"{len(body)} bytes of {size} have come")
+            raise Refused("wrong_format", f"received {len(body)} of {size} bytes")
         whole = inflated(body, request.headers.get("Content-Encoding", "").strip().lower())
         self.limits.charge(device_id, len(whole) - size, 0)
         return whole
 
-    def _content(self, device_id: str, body: bytes, now: int) -> Content:
+    def _parse(self, device_id: str, body: bytes, now: int) -> Content:
         one = _format()
         device = self.store.device(device_id) if one.is_local else None
         origin = Origin(device_id, now, device.timezone if device else self.default_zone, request.args.get("part", ""))
@@ -104,7 +104,7 @@ class IngestEndpoint:
         self.limits.charge(device_id, 0, len({(one.device_id, block_start(one.at)) for one in content.readings}))
         return content
 
-    def _kept(self, device_id: str, content: Content, now: int) -> Outcome:
+    def _keep(self, device_id: str, content: Content, now: int) -> Outcome:
         if "live" in request.args:
             shown_live = show_live(self.store, content, now, self.default_zone)
             shown_live.reasons.update(keep_refused(self.store, [Received(device_id, content)], now))
@@ -115,7 +115,7 @@ class IngestEndpoint:
 
 
 def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
-    """Add the address to a server."""
+    """Add `POST /ingest` to a server."""
     api = Blueprint("ingest", __name__)
 
     @api.post(PATH)
@@ -138,7 +138,7 @@ def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
     @api.errorhandler(StoreAway)
     @api.errorhandler(StoreUnusable)
     def away(error: Exception) -> Response:
-        log.warning("not taken in: %s", error)
+        log.warning("readings not taken in: %s", error)
         return _json({"reason": "store_away", "detail": "try again"}, 503, {"Retry-After": str(RETRY_S)})
 
     server.register_blueprint(api)

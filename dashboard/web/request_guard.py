@@ -1,17 +1,13 @@
-"""The gate before every address: nothing is answered to whoever is signed out, but for the few addresses named here.
+"""The guard before every address: it admits signed-in users, and everybody to the few public addresses.
 
-What a page may then show of which device, `access` decides; this is the second lock, not the first.
+This is the second lock. The first is `accounts/access.py`, which decides which device a user may see.
 
-Where somebody goes on after signing in: an address of this site, whatever the link said. Pure.
-
-Whether a form was meant by whoever sent it: it comes from a page of this site, and knows that page's token.
-
-The token lives as long as the session, that of somebody who is still signed out included: the form to sign in has one,
-or another site could sign its visitors in here under an account of its own.
-
-What is taken from a form: only from our own pages, and not without measure.
-
-What is said when something goes wrong: that, and no word about the inside.
+The module also holds:
+- `safe_redirect`: the address after sign-in, always one of this site.
+- CSRF tokens: a form must come from a page of this site and carry its session's token. A signed-out session has a token
+  too; otherwise another site could sign its visitors in here under its own account.
+- Form limits: the origin and the size of a body.
+- Error pages: they tell the user what to do, and nothing about the inside.
 """
 
 import logging
@@ -34,24 +30,24 @@ from dashboard.web import ingest_endpoint
 from dashboard.web.responses import notice
 
 LONGEST = 1024
-# One slash, and then no second, which a browser takes for another site, as it does a backslash; spaces and control
-# characters it leaves out, so that what seems harmless with them is not without.
+# One slash and then no second one: browsers take `//` and `/\` for another site. Browsers also drop spaces and control
+# characters, so an address with these may hide a second slash.
 _OWN = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
 def safe_redirect(address: object) -> str:
-    """An address of this site as it is; the start page instead of anything else."""
+    """Return `address` if it is one of this site, else the start page."""
     is_own = isinstance(address, str) and len(address) <= LONGEST and _OWN.fullmatch(address)
     return str(address) if is_own and not str(address).startswith(("/sign-", "/_")) else "/"
 
 
 def sign_in_url(address: str) -> str:
-    """Where to sign in, to go on at an address."""
+    """Return the address of the sign-in page that leads on to `address`."""
     wanted = safe_redirect(address)
     return "/sign-in" if wanted == "/" else f"/sign-in?next={quote(wanted, safe='/')}"
 
 
-# csrf
+# CSRF tokens
 
 FIELD = "csrf"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -59,12 +55,12 @@ FORMS = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data
 
 
 def install_csrf(server: Flask) -> None:
-    """Let templates put the token into their forms, by `csrf()`."""
+    """Give templates `csrf()`, which returns the token."""
     server.jinja_env.globals[FIELD] = token
 
 
 def token() -> str:
-    """The token of the session at hand."""
+    """Return the token of the current session."""
     held = session.get(FIELD)
     if not isinstance(held, str):
         held = session[FIELD] = secrets.token_urlsafe(24)
@@ -72,29 +68,29 @@ def token() -> str:
 
 
 def is_form(request: Request) -> bool:
-    """Whether a request could be sent by a form of any site; others need leave, which no other site has."""
+    """Whether a form of any site could send this request. Other types need CORS permission, which no site has."""
     return request.method not in SAFE and request.mimetype in FORMS
 
 
 def knows_token(request: Request) -> bool:
-    """Whether a form brings the token of its session."""
+    """Whether a form carries the token of its session."""
     held, sent = session.get(FIELD), request.form.get(FIELD, "")
     return isinstance(held, str) and compare_digest(held.encode(), sent.encode())
 
 
-# form guard
+# Form limits
 
-MOST_BYTES = 256 * 1024  # what the longest form can hold
+MOST_BYTES = 256 * 1024  # bytes of the longest form
 FOREIGN = text("This was not sent from a page of Wattfall, so nothing has been changed. Open the page and try again.")
 TOO_MUCH = text("This is more than Wattfall takes at once, so nothing has been changed.")
 
 
 def is_ours(request: Request, url: str = "") -> bool:
-    """Whether a page of this site sent the form: by the browser's own word, or else by the origin that it names.
+    """Whether a page of this site sent the form, by Sec-Fetch-Site or else by Origin.
 
-    `url` is the public address, for a proxy that calls us by another name.
-
-    Browsers leave Sec-Fetch-Site out where there is no https; a request with neither comes from no form.
+    `url` is the public address; behind a proxy the host differs. Browsers send no Sec-Fetch-Site without https. A
+    request
+    with neither header comes from no form.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -103,18 +99,18 @@ def is_ours(request: Request, url: str = "") -> bool:
         origin = urlsplit(request.headers.get("Origin", "")).netloc
     except ValueError:  # such as http://[
         return False
-    return bool(origin) and origin in (request.host, urlsplit(url).netloc)  # the host is empty where it cannot be one
+    return bool(origin) and origin in (request.host, urlsplit(url).netloc)  # a malformed origin has no netloc
 
 
-# request guard
+# The guard
 
-PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # and what lies beneath
+PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # these and their subpaths
 PUBLIC_PAGES = frozenset({"/health", "/sign-in", "/_favicon.ico"})
-FILES = ("/assets/", "/_dash-component-suites/")  # the same for everybody
-SAME_FOR_ALL = frozenset({"/health", "/_favicon.ico"})  # likewise
+FILES = ("/assets/", "/_dash-component-suites/")  # the same for every user
+SAME_FOR_ALL = frozenset({"/health", "/_favicon.ico"})  # the same for every user
 CALLBACKS = "/_dash-update-component"
-# Endpoints that wait for a store that is away: Dash's page holds no data, and its callbacks and a form that was typed
-# say themselves what is wrong, beside what is on the screen.
+# Endpoints that answer even while the store is unreachable: Dash's page holds no data, and callbacks and the tariff
+# form show the fault themselves beside the present content.
 PATIENT = frozenset({CALLBACKS, "/", "/<path:path>", "/_dash-layout", "/_dash-dependencies", "tariff.act"})
 DATA = (".json", ".csv")
 STALE = text("This page was open for too long, or you have signed in or out meanwhile. Open it again and try again.")
@@ -123,26 +119,26 @@ SIGNED_OUT = "You are signed out; sign in and try again\n"
 
 
 def install(server: Flask, url: str) -> None:
-    """Put the gate before every address. `url` is the public address, empty when there is none."""
+    """Put the guard before every address. `url` is the public address, empty if there is none."""
     server.jinja_env.undefined = StrictUndefined
     install_csrf(server)
 
     @server.before_request
     def pass_or_stop() -> Response | Answer | None:
         if (request.path in SAME_FOR_ALL or request.path.startswith(FILES)) and request.method in SAFE:
-            return None  # no session is looked up, and none is begun
+            return None  # needs no session
         if request.path == ingest_endpoint.PATH and request.method == "POST":
-            return None  # a device's token opens it, which no browser sends by itself
+            return None  # the device's token protects it; no browser sends that by itself
         return _foreign(url) or _signed_out()
 
 
 def is_public(path: str) -> bool:
-    """Whether an address is answered to whoever asks."""
+    """Whether everybody may see an address."""
     return path in PUBLIC_PAGES or path.startswith(PUBLIC)
 
 
 def _foreign(url: str) -> Response | None:
-    """The answer to what was not sent from a page of ours."""
+    """Return the refusal of a request that no page of ours sent, else None."""
     if request.method in SAFE:
         return None
     if not is_ours(request, url):
@@ -159,7 +155,7 @@ def _refusal(sentence: str) -> Response:
 
 
 def _signed_out() -> Response | Answer | None:
-    """The answer to whoever is signed out, where that matters."""
+    """Return the answer to a signed-out user, or None if the address needs no session."""
     if is_public(request.path):
         return None
     try:
@@ -170,7 +166,7 @@ def _signed_out() -> Response | Answer | None:
             return None
         raise
     if _is_page(request):
-        wanted = request.full_path.rstrip("?") if request.method in SAFE else "/"  # a form cannot be opened
+        wanted = request.full_path.rstrip("?") if request.method in SAFE else "/"  # a POST address cannot be opened
         return redirect(sign_in_url(wanted), 303)
     answer = make_response(SIGNED_OUT, 401)
     answer.mimetype = "text/plain"
@@ -179,11 +175,11 @@ def _signed_out() -> Response | Answer | None:
 
 
 def _is_page(request: Request) -> bool:
-    """Whether a person would look at the answer, not a program."""
+    """Whether the answer is for a person, not a program."""
     return not request.path.startswith("/_") and not request.path.endswith(DATA)
 
 
-# error pages
+# Error pages
 
 RETRY_S = 5
 AWAY = (text("The data is out of reach for the moment"), text("Try again in a few seconds."))
@@ -202,7 +198,7 @@ log = logging.getLogger(__name__)
 
 
 def install_error_pages(server: Flask) -> None:
-    """Answer every error with a page of ours, and take no more from anybody than a page can send."""
+    """Answer every error with a page of ours, and limit the size of every body."""
     server.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     server.template_folder = "web/templates"
 
@@ -212,12 +208,12 @@ def install_error_pages(server: Flask) -> None:
 
     @server.errorhandler(DependencyException)
     def unknown(_: DependencyException) -> Response:
-        return _answer(404)  # a script that Dash does not have; to Dash a fault
+        return _answer(404)  # an unknown script of Dash; Dash raises a fault for it
 
     @server.errorhandler(StoreAway)
     @server.errorhandler(Busy)
     def away(error: Exception) -> Response:
-        log.warning("not answered: %s", error)
+        log.warning("request not answered: %s", error)
         answer = _answer(503)
         answer.headers["Retry-After"] = str(RETRY_S)
         return answer

@@ -1,16 +1,13 @@
-"""Where the stylesheet and its companions are, their addresses, and the two files that the page has joined of them.
+"""Responses: the files of assets/, headers, compression, and templates.
 
-What every response tells the browser: what the page may load and do, and how long a copy may be kept.
+- Assets: `url` adds a fingerprint to an address; `JOINED` names two files that are joined from many.
+- Headers: the content security policy, and the lifetime of a copy in the browser.
+- Compression: Brotli or gzip. Immutable files are compressed once a process, other answers each time. Flask-Compress
+  keeps no compressed file, and needs 30 ms a visit for the chart library alone.
+- Templates: `render` and `notice` write the pages without Dash: sign-in, account, tariff, support, errors.
 
-Answers in Brotli or gzip: what never changes is compressed once a process, anything else as it goes.
-
-Flask-Compress keeps no compressed files, and the charts' library alone takes it 30 ms a visit.
-
-From the length of a compressed answer that mixes a secret with what the request brought, the secret can be guessed
-(BREACH). So a page that may repeat a form or a query is sent as it is; callbacks answer JSON posts only, which no other
-site can send in a visitor's name.
-
-Pages that the server writes whole, without Dash: signing in, accounts, and words where something went wrong.
+BREACH: the compressed length of an answer can reveal a secret beside echoed input. So a page that may echo a form or a
+query is not compressed. Callbacks accept JSON posts only, which no other site can send for a visitor.
 """
 
 import gzip
@@ -26,48 +23,48 @@ import brotli
 from flask import Flask, Response, has_request_context, make_response, render_template, request
 from markupsafe import Markup
 
-from dashboard.text.language import ENGLISH, Language, chosen
+from dashboard.text.language import ENGLISH, Language, preferred_language
 
-JOINED = ("page.css", "page.js")  # a request each instead of six and thirteen
-# Of pages that are not Dash's, and what comes by itself when the first chart is mounted (assets/library.js).
+JOINED = ("page.css", "page.js")  # two requests instead of nineteen
+# Files of pages without Dash, and those that assets/library.js loads with the first chart.
 _APART = ("access.", "desk.", "forms.", "plotly-")
-_NAME = r"[\w.-]{1,100}"  # a file in the folder itself, with a name that every file system takes
+_NAME = r"[\w.-]{1,100}"  # a file directly in the folder; every file system accepts the name
 _LINK = re.compile(rf'(?<=")/assets/({_NAME})(?=")')
 
 
 def folder() -> Path:
-    """Beside the packages in a checkout, inside this one when installed."""
+    """Return the folder of the assets: beside the packages in a checkout, inside this one when installed."""
     packaged = Path(__file__).parents[1] / "assets"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "assets"
 
 
-def joined(name: str) -> str:
-    """The content of one of `JOINED`."""
+def joined_content(name: str) -> str:
+    """Return the content of one of `JOINED`."""
     return "\n".join(part.read_text() for part in _parts(name))
 
 
 def url(name: str) -> str:
-    """The address of an asset as it is now, written as Dash writes it: another content, another address."""
+    """Return the address of an asset with its fingerprint, in Dash's format. New content gets a new address."""
     return f"/assets/{name}?m={_stamp(name)}"
 
 
 def is_current(address: str) -> bool:
-    """Whether an address with a query is that of an asset as it is now."""
+    """Whether an address carries the present fingerprint of an asset."""
     name, _, stamp = address.removeprefix("/assets/").partition("?m=")
     is_asset = name in JOINED or (re.fullmatch(_NAME, name) and (folder() / name).is_file())
     return bool(is_asset) and stamp == _stamp(name)
 
 
-def fingerprinted(html: str) -> str:
-    """A page whose links to assets name their present content."""
+def with_fingerprints(html: str) -> str:
+    """Return the page with a fingerprint in each link to an asset."""
     return _LINK.sub(lambda link: url(link[1]), html)
 
 
 def serve(server: Flask) -> None:
-    """Answer to the addresses of the joined files; a rule without a variable goes before that of all assets."""
+    """Add the addresses of the joined files. A rule without a variable precedes the rule of all assets."""
 
     def answer(name: str) -> Response:
-        response = Response(joined(name), mimetype="text/css" if name.endswith(".css") else "text/javascript")
+        response = Response(joined_content(name), mimetype="text/css" if name.endswith(".css") else "text/javascript")
         response.add_etag()
         return response
 
@@ -86,7 +83,7 @@ def _stamp(name: str) -> str:
     return f"{crc32(repr([(part.name, part.stat().st_mtime) for part in _parts(name)]).encode()):08x}"
 
 
-# headers
+# Headers
 
 FOREVER = "public, max-age=31536000, immutable"
 _PAGE = {
@@ -103,19 +100,19 @@ _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def hashes(html: str) -> list[str]:
-    """The inline scripts of a page, as a content security policy names them."""
+    """Return the hash of each inline script of a page, as a content security policy lists them."""
     return [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in _INLINE.findall(html)]
 
 
 def secure(server: Flask, script_hashes: Sequence[str]) -> None:
-    """Add the headers to every response; the hashes are those of the page's inline scripts."""
+    """Add the headers to every response. `script_hashes` are those of the page's inline scripts."""
     page = {**_PAGE, "Content-Security-Policy": _POLICY.format(" ".join(script_hashes))}
 
     @server.after_request
     def add(response: Response) -> Response:
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
-        # What is not a page obeys no policy, and a poll is to be small.
+        # Only documents obey a policy, and a poll should be small.
         if response.mimetype in ("text/html", "image/svg+xml"):
             for name, value in page.items():
                 headers.setdefault(name, value)
@@ -124,23 +121,23 @@ def secure(server: Flask, script_hashes: Sequence[str]) -> None:
 
 
 def _copies(response: Response) -> str:
-    """A file whose address changes with its content stays; other files and the page are asked for; data is private."""
+    """Return Cache-Control: forever for fingerprinted files, revalidated other files and page, no copy of data."""
     path = request.path
     if path.startswith(("/assets/", "/_dash-component-suites/")):
-        # Dash gives an age to what it has fingerprinted.
+        # Dash sets max-age on files that it has fingerprinted.
         is_lasting = response.cache_control.max_age or is_current(request.full_path)
         return FOREVER if is_lasting and response.status_code == 200 else "no-cache"
     is_same_for_all = response.mimetype == "text/html" and not response.cache_control.no_store
     return "no-cache" if is_same_for_all else "no-store"
 
 
-# compression
+# Compression
 
-SMALLEST = 1000  # bytes; what fits into one packet is not worth the time
-# Brotli's best costs a second and a half for the charts' library, and saves a tenth.
+SMALLEST = 1000  # bytes; an answer in one packet gains nothing
+# Brotli's best level needs 1.5 s for the chart library and saves a tenth.
 _WAYS: Mapping[str, Callable[[bytes], bytes]] = {
     "br": lambda body: brotli.compress(body, quality=5),
-    "gzip": lambda body: gzip.compress(body, 6, mtime=0),  # browsers ask for br over TLS and on localhost only
+    "gzip": lambda body: gzip.compress(body, 6, mtime=0),  # browsers accept br over TLS and on localhost only
 }
 _TYPES = {
     *("text/html", "text/css", "text/javascript", "application/javascript"),
@@ -149,7 +146,7 @@ _TYPES = {
 
 
 def compress(server: Flask) -> None:
-    """Compress every answer that gains by it."""
+    """Compress each answer that gains by it."""
 
     @server.after_request
     def add(response: Response) -> Response:
@@ -165,14 +162,14 @@ def _is_worth_it(response: Response) -> bool:
     if (response.content_length or SMALLEST) < SMALLEST or response.mimetype not in _TYPES:
         return False
     repeats = response.mimetype == "text/html" and (request.method != "GET" or request.query_string)
-    is_stream = response.is_streamed and not response.direct_passthrough  # a file is passed through
+    is_stream = response.is_streamed and not response.direct_passthrough  # files are passed through
     return response.status_code == 200 and not repeats and not is_stream
 
 
 def _encode(response: Response, way: str) -> None:
     etag, _ = response.get_etag()
     if etag:
-        response.set_etag(etag, weak=True)  # the same content, other bytes
+        response.set_etag(etag, weak=True)  # same content, different bytes
         response.make_conditional(request)
     if response.status_code != 304:
         response.direct_passthrough = False
@@ -185,17 +182,17 @@ def _pack(way: str, body: bytes) -> bytes:
     return _WAYS[way](body)
 
 
-# By content: an address can be written in many ways, and nobody shall fill the memory with them.
+# Keyed by content, not address: one file has many addresses, which could fill the memory.
 _pack_once = lru_cache(maxsize=64)(_pack)
 
 
-# render
+# Templates
 
 
 def render(template: str, status: int = 200, **context: object) -> Response:
-    """A page of a template, in the reader's language; no copy of it is kept anywhere."""
+    """Return a rendered template in the reader's language; browsers keep no copy."""
     lang = requested()
-    head = Markup(fingerprinted(HEAD))  # noqa: S704 - our own constant
+    head = Markup(with_fingerprints(HEAD))  # noqa: S704 - our own constant
     page = render_template(template, lang=lang, say=lang.say, count=lang.count, head=head, asset=url, **context)
     answer = make_response(page, status)
     answer.headers["Cache-Control"] = "no-store, private"
@@ -203,11 +200,11 @@ def render(template: str, status: int = 200, **context: object) -> Response:
 
 
 def notice(status: int, heading: str, sentence: str, link: str = "/", label: str = "") -> Response:
-    """A heading, a sentence and a way on; each is said in the reader's language."""
+    """Return a page with a heading, a sentence and a link; all are translated."""
     return render("notice.html", status, heading=heading, sentence=sentence, link=link, label=label)
 
 
-# Before the first paint, so that no page flashes in the other scheme.
+# Runs before the first paint, so that no page flashes in the other colour scheme.
 THEME_SCRIPT = 'try { document.documentElement.dataset.theme = localStorage.getItem("theme") || ""; } catch {}'
 
 
@@ -221,5 +218,5 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
 
 
 def requested() -> Language:
-    """The language of whoever asks, in the request at hand."""
-    return chosen(request.headers.get("Accept-Language", "")) if has_request_context() else ENGLISH
+    """Return the language of the current request; English outside of one."""
+    return preferred_language(request.headers.get("Accept-Language", "")) if has_request_context() else ENGLISH

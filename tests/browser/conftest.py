@@ -23,16 +23,16 @@ ARGS = (
 )
 DESK = ViewportSize(width=1440, height=900)
 PHONE = ViewportSize(width=390, height=844)
-PATIENCE_MS = 10_000  # with what is to come
+PATIENCE_MS = 10_000  # for future content
 QUICK_MS = 200  # between polls, where a test waits for some
 
-SESSIONS: dict[str, str] = {}  # address of a server -> the cookie of somebody who lives in its homes
+SESSIONS: dict[str, str] = {}  # server address -> the cookie of a resident of its homes
 Open = Callable[..., Page]
 Scheme = Literal["light", "dark"]
 
 
 def serve(store: Store, poll_ms: int = POLL_MS, clock: Callable[[], int] = lambda: homes.NOW) -> Iterator[str]:
-    """The address of a threaded server on a free port, while it runs."""
+    """Run a threaded server on a free port and yield its address."""
     app = dashboard(store, clock, poll_ms)
     with served(app.server) as address:
         SESSIONS[address] = cookie_of(app.server, store, member(store))
@@ -47,7 +47,7 @@ def store(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def empty_home(copy: Copy) -> Iterator[tuple[Store, str]]:
-    """A store without a device, and the address of a server of its own that is asked often."""
+    """A store without a device, and the address of its own server with frequent polls."""
     store = copy(nothing)
     for address in serve(store, QUICK_MS):
         yield store, address
@@ -59,20 +59,22 @@ def address(store: Store) -> Iterator[str]:
 
 
 def sign_in(context: BrowserContext, address: str) -> None:
-    """Give a browser the session of somebody who lives in the homes of a server; it has one for all ports."""
+    """Give a browser the session of a resident of a server's homes; one session for all ports."""
     name, _, value = SESSIONS[address].partition("=")
     context.add_cookies([{"name": name, "value": value, "url": address}])
 
 
 def is_of_the_page(text: str) -> bool:
-    """Whether the console says something of the page. Chromium fetches the icons of the manifest late, and complains
-    where the page is left meanwhile; that they are what they claim to be is held by tests/dashboard/web/test_weight.py.
+    """Whether a console message is about the page.
+
+    Chromium fetches the manifest's icons late, and complains if the page is left meanwhile;
+    tests/dashboard/web/test_weight.py checks the icons.
     """
     return not text.startswith("Error while trying to use the following icon from the Manifest")
 
 
 class Screen:
-    """One page for all tests, so that Chromium compiles plotly once; it keeps what is said."""
+    """One page for all tests, so that Chromium compiles plotly once; it keeps the console messages."""
 
     def __init__(self, context: BrowserContext) -> None:
         self._home = "about:"
@@ -92,7 +94,7 @@ class Screen:
             self._said.append(sent.url)
 
     def open(self, address: str, viewport: ViewportSize, color_scheme: Scheme, ready: str = "h1") -> Page:
-        """Load a document anew; nothing of the one before is left but the browser's cache."""
+        """Load a document anew; only the browser's cache remains of the one before."""
         self._home = address[: address.index("/", len("http://"))]
         self._page.set_viewport_size(viewport)
         self._page.emulate_media(color_scheme=color_scheme)
@@ -102,8 +104,9 @@ class Screen:
         return self._page
 
     def leave(self) -> list[str]:
-        """What was said since the last time; from here on the page asks nothing of any server. It leaves by itself, so
-        that Chromium keeps its process for the next one, with all that is compiled there.
+        """Return the console messages since the last call, and stop all requests of the page.
+
+        The page navigates by itself, so that Chromium keeps its process with all compiled code.
         """
         self._page.evaluate("() => location.replace('about:blank')")
         self._page.wait_for_url("about:blank")
@@ -113,7 +116,7 @@ class Screen:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests; its contexts are readers who know nothing of each other."""
+    """One browser for all tests; each context is a separate reader."""
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
@@ -122,7 +125,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def reader(chromium: Browser, locale: str) -> BrowserContext:
-    """Somebody who has chosen a language."""
+    """A reader with a chosen language."""
     return chromium.new_context(viewport=DESK, has_touch=True, locale=locale)
 
 
@@ -135,7 +138,7 @@ def screen(chromium: Browser) -> Iterator[Screen]:
 
 @pytest.fixture
 def visit(screen: Screen, address: str) -> Iterator[Open]:
-    """Open a path of the dashboard; at the end of the test the console must be empty and no request gone elsewhere."""
+    """Open a path of the dashboard; at the end the console must be empty and no request may leave the server."""
 
     def opened(
         path: str, at: str = address, viewport: ViewportSize = DESK, color_scheme: Scheme = "light", ready: str = "h1"
@@ -147,12 +150,12 @@ def visit(screen: Screen, address: str) -> Iterator[Open]:
 
 
 def bars(page: Page) -> int:
-    """How many bars of import are drawn, once they are."""
+    """Return the number of import bars, once drawn."""
     page.wait_for_selector(".graph .barlayer .point")
     return page.locator(".graph .barlayer .point path:not([d='M0,0Z'])").count()
 
 
 def settled(page: Page) -> None:
-    """Wait until nothing on the page is still to come."""
+    """Wait until all content of the page has arrived."""
     page.wait_for_selector("h1:visible")
     expect(page.locator("[data-dash-is-loading]")).to_have_count(0)

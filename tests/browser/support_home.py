@@ -1,4 +1,4 @@
-"""A home whose Tuesday has a hole, and one that is silent, for the desk to look at."""
+"""Two homes for the support tests: one with a gap on Tuesday, one silent."""
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
@@ -23,13 +23,13 @@ HOME = Device(
 )
 QUIET = Device("cad-quiet", name="4 Harbour View", meter_point="2200099990001")
 TUESDAY, HOLE = "2026-11-17", (instant("2026-11-17T08:15:00+00:00"), instant("2026-11-17T13:10:00+00:00"))
-LOST = ("h18", "s36", "s37")  # of the chart, though the readings are there
+LOST = ("h18", "s36", "s37")  # of the chart, though the readings exist
 HOSTILE = b'{"device_id":"cad-tuesday","at":"<script>alert(1)</script>\x07"}'
 STEP_S = 60
 
 
 def furnish(store: Store) -> None:
-    """A week at a reading a minute, without some hours of Tuesday; and a home that is silent."""
+    """Write a week of readings each minute without some hours of Tuesday, and a silent home."""
     for device in (HOME, QUIET):
         store.put_device(device)
     ats = range(NOW // STEP_S * STEP_S - 8 * DAY_S, NOW, STEP_S)

@@ -1,4 +1,4 @@
-"""WCAG 2.2 AA: what axe-core finds on every page and state, and what it cannot see."""
+"""WCAG 2.2 AA: axe-core on every page and state, and the rules that axe-core cannot check."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ AXE = f"""async () => {{
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A page as somebody may have it before them, and how to come there."""
+    """A page in a state, and the way to reach it."""
 
     path: str
     reach: Callable[[Page], None] = lambda _: None
@@ -76,7 +76,7 @@ STATES = {
 
 
 def violations(page: Page) -> dict[str, object]:
-    """What axe-core objects to, by size of the window and scheme: each of both once; neither depends on the other."""
+    """Return axe-core's findings by window size and scheme; sizes and schemes are tested independently."""
     found = {}
     page.evaluate(AXE_SCRIPT)
     schemes: tuple[tuple[ViewportSize, Scheme], ...] = ((DESK, "light"), (PHONE, "dark"))
@@ -89,7 +89,7 @@ def violations(page: Page) -> dict[str, object]:
 
 @pytest.fixture
 def calm(visit: Open) -> Open:
-    """Pages on which nothing moves, so that no colour is measured on its way to another."""
+    """Pages without animation, so that no colour is measured in transition."""
 
     def opened(path: str, **how: object) -> Page:
         page = visit(path, **how)
@@ -147,7 +147,7 @@ STOPS = [
 
 
 def stops(page: Page, many: int) -> list[dict[str, object]]:
-    """Where the next presses of the Tab key lead."""
+    """Return the next stops of the Tab key."""
     found = []
     for _ in range(many):
         page.keyboard.press("Tab")
@@ -156,9 +156,7 @@ def stops(page: Page, many: int) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE, NARROW], ids=["desk", "phone", "zoomed"])
-def test_the_tab_key_leads_through_the_page_in_the_order_of_reading_and_every_stop_is_seen(
-    calm: Open, size: ViewportSize
-) -> None:
+def test_the_tab_key_follows_reading_order_with_visible_stops(calm: Open, size: ViewportSize) -> None:
     page = calm("/d/cad-1", viewport=size)
     bars(page)
     page.locator(".brand").focus()
@@ -173,7 +171,7 @@ BEYOND = """() => [...document.querySelectorAll("h1, h2, figcaption, li, .facts 
 
 
 @pytest.mark.parametrize("path", ["/", "/d/cad-1?unit=money&compare=week", "/d/cad-1/month", "/d/cad-1/year"])
-def test_at_four_times_the_size_everything_is_there_without_scrolling_sideways(calm: Open, path: str) -> None:
+def test_a_400_percent_zoom_needs_no_sideways_scrolling(calm: Open, path: str) -> None:
     page = calm(path, viewport=NARROW)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
@@ -186,7 +184,7 @@ CUT_OFF = """() => [...document.querySelectorAll(".tile *, .panel :is(h1, h2, p,
     .map((one) => one.outerHTML)"""
 
 
-def test_wider_spaces_between_letters_words_and_lines_cut_nothing_off(calm: Open) -> None:
+def test_wider_text_spacing_cuts_nothing_off(calm: Open) -> None:
     page = calm("/d/cad-1/month?unit=money&compare=previous", viewport=PHONE)
     bars(page)
     page.add_style_tag(
@@ -206,8 +204,8 @@ TOO_SMALL = """() => [...document.querySelectorAll("a, button, summary, input, s
 @pytest.mark.parametrize(
     "path", ["/", "/d/cad-1/day/2026-11-22?unit=money", "/d/cad-1/month", "/d/cad-solar/year", "/d/cad-1/tariff"]
 )
-def test_whatever_is_touched_is_large_enough(calm: Open, path: str) -> None:
-    """But for columns and cells, beside which the table has the same links: WCAG 2.5.8 calls these equivalent."""
+def test_every_touch_target_is_large_enough(calm: Open, path: str) -> None:
+    """Columns and cells are exempt: the table has the same links (WCAG 2.5.8, equivalent)."""
     page = calm(path, viewport=PHONE)
     settled(page)
     for summary in page.locator(".numbers summary:visible").all():
@@ -215,7 +213,7 @@ def test_whatever_is_touched_is_large_enough(calm: Open, path: str) -> None:
     assert page.evaluate(TOO_SMALL) == []
 
 
-def test_nothing_moves_where_motion_is_not_wanted(calm: Open) -> None:
+def test_reduced_motion_stops_all_animation(calm: Open) -> None:
     page = calm("/d/cad-1/day/2026-11-22")
     bars(page)
     page.evaluate("wattfall.go('/d/cad-1/day/2026-11-21')")
@@ -243,7 +241,7 @@ COLOURS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_with_the_few_colours_of_a_high_contrast_mode_all_marks_are_still_seen(calm: Open, scheme: str) -> None:
+def test_all_marks_stay_visible_in_high_contrast_mode(calm: Open, scheme: str) -> None:
     page = calm("/d/cad-solar/month/2026-11", color_scheme=scheme)
     page.wait_for_selector(".last-hour .line[d]", state="attached")
     bars(page)
@@ -255,7 +253,7 @@ def test_with_the_few_colours_of_a_high_contrast_mode_all_marks_are_still_seen(c
 
 
 @pytest.mark.parametrize("level", ["day", "month", "year"])
-def test_each_chart_is_summed_up_in_words_and_has_a_table(calm: Open, level: str) -> None:
+def test_each_chart_has_a_summary_and_a_table(calm: Open, level: str) -> None:
     page = calm(f"/d/cad-1/{level}")
     bars(page)
     expect(page.get_by_role("img", name=re.compile("^Bar chart, .*2026: .*kWh"))).to_be_visible()

@@ -1,4 +1,4 @@
-"""What comes and goes by itself: the first reading, a tab that is not looked at, a store that is away for a while."""
+"""Changes without a click: the first reading, a hidden tab, an unreachable store."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.dashboard import homes
 
 
 class Faraway:
-    """A store that can be away."""
+    """A store that can become unreachable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -44,9 +44,7 @@ def faraway(copy: Copy) -> Iterator[tuple[Faraway, str]]:
         yield store, address
 
 
-def test_a_store_that_is_away_is_said_once_the_chart_stays_and_all_is_well_when_it_is_back(
-    faraway: tuple[Faraway, str], visit: Open
-) -> None:
+def test_the_page_survives_and_reports_a_store_outage(faraway: tuple[Faraway, str], visit: Open) -> None:
     store, address = faraway
     page = visit("/d/cad-1", at=address)
     drawn, total = bars(page), page.locator("#total").inner_text()
@@ -65,7 +63,7 @@ def test_a_store_that_is_away_is_said_once_the_chart_stays_and_all_is_well_when_
     expect(page.locator(".alert p")).to_have_count(0)
 
 
-def test_a_page_opened_while_the_store_is_away_fills_itself_later(faraway: tuple[Faraway, str], visit: Open) -> None:
+def test_a_page_opened_during_a_store_outage_loads_later(faraway: tuple[Faraway, str], visit: Open) -> None:
     store, address = faraway
     visit("/d/cad-1", at=address)
     store.is_away = True
@@ -91,7 +89,7 @@ def test_the_first_reading_appears_by_itself(empty_home: tuple[Store, str], visi
 
 
 def hide(page: Page, is_hidden: bool) -> None:
-    """Pretend that the tab was left or is looked at again."""
+    """Pretend that the tab was hidden or shown."""
     page.evaluate(
         "is => { Object.defineProperty(document, 'hidden', {value: is, configurable: true});"
         "document.dispatchEvent(new Event('visibilitychange')); }",
@@ -99,9 +97,7 @@ def hide(page: Page, is_hidden: bool) -> None:
     )
 
 
-def test_a_hidden_tab_rests_and_asks_at_once_when_it_is_looked_at_again(
-    empty_home: tuple[Store, str], visit: Open
-) -> None:
+def test_a_hidden_tab_rests_and_polls_at_once_when_shown(empty_home: tuple[Store, str], visit: Open) -> None:
     page = visit("/", at=empty_home[1])
     asked: list[str] = []
     hide(page, True)

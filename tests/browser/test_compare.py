@@ -1,4 +1,4 @@
-"""The other ways to look at a period: beside another one, in money, with and without the standing charge."""
+"""Other views of a period: beside another one, in money, with and without the standing charge."""
 
 import re
 
@@ -10,7 +10,7 @@ OUTLINES = ".graph .barlayer .point path[style*='stroke: rgb(107, 125, 134)']"
 
 
 def choose(page: Page, name: str) -> None:
-    """Compare with one of the periods of the menu."""
+    """Choose a comparison in the menu."""
     page.locator("#compare summary").click()
     page.locator("#compare").get_by_role("link", name=name).click()
 
@@ -19,7 +19,7 @@ def total(page: Page) -> str:
     return page.locator("#total").inner_text()
 
 
-def test_a_compared_day_is_outlined_named_and_the_difference_is_said(visit: Open) -> None:
+def test_a_compared_day_is_outlined_with_the_difference(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22")
     bars(page)
     assert page.locator(OUTLINES).count() == 0
@@ -35,13 +35,13 @@ def test_a_compared_day_is_outlined_named_and_the_difference_is_said(visit: Open
     assert page.url.endswith("/d/cad-1/day/2026-11-22")
 
 
-def test_a_day_that_goes_on_is_compared_with_the_same_hours_only(visit: Open) -> None:
+def test_an_open_day_is_compared_with_the_same_hours(visit: Open) -> None:
     page = visit("/d/cad-1?compare=week")
     expect(page.locator("#remarks")).to_contain_text("than Monday 16 November by the same time")
     assert page.locator(OUTLINES).count() == 24
 
 
-def test_the_chosen_comparison_stays_on_the_way_through_time(visit: Open) -> None:
+def test_navigation_in_time_keeps_the_comparison(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-11")
     choose(page, "the month before")
     expect(page.locator("#legend .other")).to_have_text("October")
@@ -54,14 +54,14 @@ def test_the_chosen_comparison_stays_on_the_way_through_time(visit: Open) -> Non
     assert page.url.endswith("/d/cad-1/month/2026-10?compare=previous")
 
 
-def test_a_comparison_that_a_level_does_not_have_is_left_behind(visit: Open) -> None:
+def test_a_comparison_unknown_to_a_level_is_dropped(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22?compare=week")
     page.get_by_role("link", name="Month", exact=True).click()
     expect(page.get_by_role("heading", name="November 2026", exact=True)).to_be_visible()
     assert page.url.endswith("/d/cad-1/month/2026-11")
 
 
-def test_the_menu_is_opened_used_and_closed_by_keyboard(visit: Open) -> None:
+def test_the_menu_works_by_keyboard(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22")
     summary, menu = page.locator("#compare summary"), page.locator("#compare ul")
     summary.focus()
@@ -80,7 +80,7 @@ def test_the_menu_is_opened_used_and_closed_by_keyboard(visit: Open) -> None:
     expect(page.locator("#compare summary")).to_be_focused()
 
 
-def test_a_menu_closes_at_a_click_elsewhere(visit: Open) -> None:
+def test_a_click_elsewhere_closes_the_menu(visit: Open) -> None:
     page = visit("/d/cad-1/month", viewport=PHONE)
     page.locator("#downloads summary").click()
     menu = page.locator("#downloads ul")
@@ -108,7 +108,7 @@ def test_every_number_turns_into_money_and_back(visit: Open) -> None:
     assert page.url.endswith("/d/cad-1/day/2026-11-05")
 
 
-def test_the_standing_charge_can_be_left_out_and_counted_again(visit: Open) -> None:
+def test_the_standing_charge_can_be_excluded_and_included(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10?unit=money")
     charge = page.locator("#charge")
     expect(charge).to_have_text("without standing charge")

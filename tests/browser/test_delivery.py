@@ -1,4 +1,4 @@
-"""What a real browser asks for until it shows a chart."""
+"""The requests of a real browser up to the first chart."""
 
 import json
 
@@ -10,7 +10,7 @@ LIMIT = 850_000  # bytes
 ASKED = """() => performance.getEntriesByType("resource").map((entry) => [entry.name, entry.encodedBodySize])"""
 
 
-def test_the_first_chart_needs_the_small_bundle_of_plotly_alone_and_weighs_at_most_850_kb(visit: Open) -> None:
+def test_the_first_chart_loads_at_most_850_kb(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     page.wait_for_selector(".barlayer path")
     asked: list[tuple[str, int]] = page.evaluate(ASKED)
@@ -19,9 +19,7 @@ def test_the_first_chart_needs_the_small_bundle_of_plotly_alone_and_weighs_at_mo
     assert 300_000 < sum(size for _, size in asked) < LIMIT
 
 
-def test_the_numbers_do_not_wait_for_what_draws_and_nothing_moves_when_it_comes(
-    chromium: Browser, address: str
-) -> None:
+def test_numbers_appear_before_the_chart_library_without_a_shift(chromium: Browser, address: str) -> None:
     context = reader(chromium, "en-GB")
     held: list[Route] = []
     context.route("**/plotly-basic*", lambda route: held.append(route))
@@ -38,7 +36,7 @@ def test_the_numbers_do_not_wait_for_what_draws_and_nothing_moves_when_it_comes(
     context.close()
 
 
-def test_the_page_is_asked_for_once_before_the_scripts_of_dash_are_here(chromium: Browser, address: str) -> None:
+def test_the_page_is_requested_once_before_dashs_scripts_load(chromium: Browser, address: str) -> None:
     context = reader(chromium, "en-GB")
     asked: list[str] = []
     held: list[Route] = []
@@ -58,9 +56,9 @@ def test_the_page_is_asked_for_once_before_the_scripts_of_dash_are_here(chromium
     context.close()
 
 
-def test_a_library_that_did_not_come_is_asked_for_again(chromium: Browser, address: str) -> None:
+def test_a_failed_chart_library_is_requested_again(chromium: Browser, address: str) -> None:
     context = reader(chromium, "en-GB")
-    context.route("**/plotly-basic*", lambda route: route.abort(), times=2)  # ahead, and when it is needed
+    context.route("**/plotly-basic*", lambda route: route.abort(), times=2)  # the preload, and the load on demand
     screen = Screen(context)
     page = screen.open(f"{address}/d/cad-1/day/2026-11-22", DESK, "light")
     assert bars(page) == 24
@@ -68,6 +66,6 @@ def test_a_library_that_did_not_come_is_asked_for_again(chromium: Browser, addre
     context.close()
 
 
-def test_what_is_fetched_ahead_is_run_on_a_page_without_a_chart_too(visit: Open) -> None:
+def test_the_preloaded_library_runs_on_pages_without_a_chart(visit: Open) -> None:
     page = visit("/", ready="#home a")
     page.wait_for_function("() => Object.getOwnPropertyDescriptor(window, 'Plotly').value")

@@ -1,4 +1,4 @@
-"""The whole dashboard for a reader whose browser is set to German."""
+"""The whole dashboard for a reader with a German browser."""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_a_german_browser_shows_german_words_numbers_and_dates(besuche: Open) ->
     expect(page.get_by_role("grid", name="Stunden nach Tagen, November 2026")).to_be_visible()
 
 
-def test_the_calendar_speaks_german_and_its_weeks_begin_on_monday(besuche: Open) -> None:
+def test_the_german_calendar_starts_its_weeks_on_monday(besuche: Open) -> None:
     page = besuche("/d/cad-1/day/2026-11-22")
     bars(page)
     page.get_by_role("button", name="Tag wählen").click()
@@ -67,17 +67,17 @@ def test_the_calendar_speaks_german_and_its_weeks_begin_on_monday(besuche: Open)
     expect(page.get_by_role("heading", name="Samstag, 21. November 2026")).to_be_visible()
 
 
-def test_the_tariff_is_asked_for_in_german(besuche: Open) -> None:
+def test_the_tariff_form_is_german(besuche: Open) -> None:
     page = besuche("/d/cad-1/tariff")
     expect(page.get_by_label("Grundpreis").first).to_have_value("53,1")
 
 
-def test_no_word_is_too_long_for_a_phone(besuche: Open) -> None:
+def test_every_word_fits_on_a_phone(besuche: Open) -> None:
     for path in PATHS:
         page = besuche(path)
         settled(page)
         for viewport in (PHONE, SMALLEST):
             page.set_viewport_size(viewport)
-            # a function, read once: a bare expression is evaluated at each frame, which the page's policy forbids
+            # a function, read once: a bare expression is evaluated at each frame, which the policy forbids
             page.wait_for_function("() => innerWidth === document.documentElement.scrollWidth")
             assert page.evaluate(CUT_OFF) == [], path

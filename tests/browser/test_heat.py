@@ -18,7 +18,7 @@ def middle(found: Locator) -> float:
     return box["x"] + box["width"] / 2
 
 
-def test_a_month_has_its_days_by_hours_under_it_and_other_levels_do_not(visit: Open) -> None:
+def test_only_a_month_has_a_heat_map(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     expect(page.get_by_role("grid", name="Hours by days, October 2026").get_by_role("gridcell")).to_have_count(24 * 31)
     expect(page.locator("#more-words")).to_contain_text("Mostly between 18:00 and 22:00")
@@ -31,7 +31,7 @@ def test_a_month_has_its_days_by_hours_under_it_and_other_levels_do_not(visit: O
     ).to_be_visible()
 
 
-def test_a_month_without_data_has_nothing_under_it(visit: Open) -> None:
+def test_a_month_without_data_has_no_heat_map(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     expect(page.locator("#more")).to_be_visible()
     page.evaluate("window.wattfall.go('/d/cad-1/month/2025-09')")
@@ -46,7 +46,7 @@ def test_each_day_stands_under_its_bar(visit: Open, viewport: ViewportSize) -> N
         assert middle(cell(page, day, 12)) == pytest.approx(middle(page.locator(".column").nth(day - 1)), abs=1)
 
 
-def test_the_grid_is_one_stop_of_the_tab_key_and_the_arrow_keys_walk_in_it(visit: Open) -> None:
+def test_the_grid_is_one_tab_stop_with_arrow_keys(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     expect(page.locator("#heat [tabindex='0']")).to_have_count(1)
     page.locator("#heat [tabindex='0']").focus()
@@ -59,7 +59,7 @@ def test_the_grid_is_one_stop_of_the_tab_key_and_the_arrow_keys_walk_in_it(visit
     expect(page.get_by_role("heading", name="Friday 30 October 2026")).to_be_visible()
 
 
-def test_a_click_on_a_cell_or_on_a_days_name_opens_the_day(visit: Open) -> None:
+def test_clicking_a_cell_or_a_days_name_opens_the_day(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10?unit=money")
     cell(page, 25, 1).hover()
     expect(page.locator("#heat .card")).to_contain_text(re.compile("£.* BST · £.* GMT"))
@@ -70,7 +70,7 @@ def test_a_click_on_a_cell_or_on_a_days_name_opens_the_day(visit: Open) -> None:
     expect(page.get_by_role("heading", name="Saturday 10 October 2026")).to_be_visible()
 
 
-def test_a_finger_reads_a_cell_first_and_opens_its_day_second(visit: Open) -> None:
+def test_a_first_tap_reads_a_cell_and_a_second_opens_it(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10", viewport=PHONE)
     cell(page, 12, 8).tap()
     expect(page.locator("#heat .card.shown")).to_contain_text("Monday 12 October, 08:00–09:00")
@@ -91,7 +91,7 @@ def test_a_cell_keeps_the_focus_when_the_numbers_change(visit: Open) -> None:
     expect(cell(page, 12, 8)).to_be_focused()
 
 
-def test_what_is_estimated_missing_and_to_come_looks_and_reads_its_own_way(visit: Open) -> None:
+def test_estimated_missing_and_future_cells_differ(visit: Open) -> None:
     page = visit("/d/cad-patchy/month")
     expect(cell(page, 23, 3)).to_have_attribute("aria-label", "0.60 kWh · 1 h estimated")
     expect(cell(page, 23, 7)).to_have_attribute("aria-label", "no data")
@@ -105,7 +105,7 @@ def test_what_is_estimated_missing_and_to_come_looks_and_reads_its_own_way(visit
     ]
 
 
-def test_a_year_runs_beside_the_one_before(visit: Open) -> None:
+def test_a_year_has_a_running_total_beside_the_last(visit: Open) -> None:
     page = visit("/d/cad-1/year")
     expect(page.locator("#more-words")).to_contain_text("41 days known of both")
     expect(page.locator("#running-picture .scatterlayer .trace")).to_have_count(2)

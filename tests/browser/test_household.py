@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import PHONE, Open, bars
 
 
-def test_from_the_devices_to_a_day_and_down_from_a_month_and_back(visit: Open) -> None:
+def test_links_lead_from_devices_to_a_day_and_back(visit: Open) -> None:
     page = visit("/")
     page.get_by_role("link", name=re.compile("cad-1")).click()
     expect(page.get_by_role("heading", name="Monday 23 November 2026")).to_be_visible()
@@ -40,7 +40,7 @@ def test_previous_next_and_today_walk_through_time(visit: Open) -> None:
     assert page.url.endswith("/d/cad-1/year")
 
 
-def test_a_reload_a_bookmark_and_a_shared_address_show_the_same(visit: Open) -> None:
+def test_the_address_restores_the_same_page(visit: Open) -> None:
     path = "/d/cad-solar/month/2026-07?unit=money&compare=previous&charge=no"
     page = visit(path)
     expect(page.locator("#total")).to_contain_text("£")
@@ -51,7 +51,7 @@ def test_a_reload_a_bookmark_and_a_shared_address_show_the_same(visit: Open) -> 
     assert page.url.endswith(path)
 
 
-def test_a_whole_column_is_the_target_however_short_its_bar(visit: Open) -> None:
+def test_the_whole_column_is_the_click_target(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-11")
     page.wait_for_selector(".graph .barlayer .point")
     plot = page.locator(".columns").bounding_box()
@@ -92,7 +92,7 @@ def test_a_day_of_25_hours_has_two_of_one_hour(visit: Open) -> None:
     expect(page.get_by_role("rowheader", name="01:00–02:00 GMT")).to_be_visible()
 
 
-def test_a_silent_device_is_dimmed_and_says_since_when(visit: Open) -> None:
+def test_a_silent_device_is_dimmed_with_its_last_time(visit: Open) -> None:
     page = visit("/d/cad-silent")
     expect(page.locator(".hero")).to_contain_text("No reading since 11:30, the device may be offline")
     expect(page.locator(".hero")).to_contain_text("last known")
@@ -109,7 +109,7 @@ def test_an_outage_is_hatched_and_named(visit: Open) -> None:
     expect(page.locator(".gap")).to_have_text(["no data"])
 
 
-def test_a_step_in_time_keeps_the_drawing_the_focus_and_the_place_on_the_page(visit: Open) -> None:
+def test_a_step_in_time_keeps_drawing_focus_and_scroll(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22", viewport=PHONE)
     bars(page)
     page.locator("#numbers summary").click()
@@ -147,11 +147,11 @@ def test_everything_is_reached_by_keyboard(visit: Open) -> None:
         ("/d/cad-new", "Nothing to draw yet"),
     ],
 )
-def test_where_there_is_nothing_there_are_words(visit: Open, path: str, words: str) -> None:
+def test_an_empty_period_is_explained(visit: Open, path: str, words: str) -> None:
     expect(visit(path).get_by_role("heading", name=words)).to_be_visible()
 
 
-def test_tomorrow_has_its_prices_before_it_has_any_energy(visit: Open) -> None:
+def test_tomorrow_shows_its_prices(visit: Open) -> None:
     page = visit("/d/cad-agile")
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_role("heading", name="Tuesday 24 November 2026")).to_be_visible()
@@ -164,7 +164,7 @@ def test_tomorrow_has_its_prices_before_it_has_any_energy(visit: Open) -> None:
     expect(page.get_by_role("link", name="Next")).to_have_attribute("aria-disabled", "true")
 
 
-def test_a_device_without_a_tariff_shows_energy_alone_and_where_to_add_one(visit: Open) -> None:
+def test_a_device_without_a_tariff_links_to_the_form(visit: Open) -> None:
     page = visit("/d/cad-patchy/month?unit=money")
     expect(page.locator("#total")).to_contain_text("kWh")
     expect(page.locator("#units")).to_be_hidden()

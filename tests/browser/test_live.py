@@ -1,4 +1,4 @@
-"""What goes on by itself while somebody looks: the age, the polls, the last hour."""
+"""Live updates: the age, the polls, the last hour."""
 
 import re
 import time
@@ -37,7 +37,7 @@ HIDE = """isHidden => {
 
 
 class Clock:
-    """Time that goes on from NOW."""
+    """A running clock that starts at NOW."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -47,7 +47,7 @@ class Clock:
 
 
 class Living:
-    """Homes that send, and the address of a server that shows them."""
+    """Sending homes, and the address of their server."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -56,7 +56,7 @@ class Living:
         self._newest: dict[str, int] = {}
 
     def send(self, device_id: str, power_w: int, at: int | None = None) -> None:
-        """A reading of now, or of another moment."""
+        """Send a reading of now, or of another moment."""
         moment = max(self.now(), self._newest.get(device_id, 0) + 1) if at is None else at
         self._newest[device_id] = moment
         block = (device_id, moment - moment % 1800)
@@ -65,7 +65,7 @@ class Living:
 
 
 def an_hour(store: Store) -> None:
-    """Three homes that have sent every minute, and one that has not begun."""
+    """Write three homes with a reading each minute, and one that has not begun."""
     home = Living(store)
     with store.transaction():
         homes.fill(store, Device(HOME, tariff=homes.NIGHT), "2026-11-14", NOW)
@@ -88,7 +88,7 @@ def living(copy: Copy) -> Iterator[Living]:
 
 
 def asked_by(page: Page) -> list[str]:
-    """What is asked of the callbacks from now on: `poll` or `page`."""
+    """Return the future requests to a callback: `poll` or `page`."""
     asked: list[str] = []
 
     def note(body: str | None) -> None:
@@ -121,7 +121,7 @@ def test_the_age_of_a_half_hourly_device_ticks_in_hours_as_the_server_says_it(li
     expect(age_said).to_have_text("1 h 6 min ago")
 
 
-def test_the_last_hour_grows_without_being_drawn_anew(living: Living, visit: Open) -> None:
+def test_the_last_hour_grows_without_a_redraw(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     line = page.locator(".above .line")
     expect(page.locator("#hour-graph svg")).to_have_count(1)
@@ -143,11 +143,11 @@ PLACED = """async () => {
 }"""
 
 
-def test_of_a_marker_that_was_hidden_nothing_is_left_once_it_has_a_place(living: Living, visit: Open) -> None:
+def test_a_placed_marker_keeps_no_hidden_style(living: Living, visit: Open) -> None:
     assert visit(f"/d/{HOME}", living.address).evaluate(PLACED) == "transform: translateX(30%);"
 
 
-def test_the_last_hour_is_said_in_words(living: Living, visit: Open) -> None:
+def test_the_last_hour_has_a_summary(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     graph = page.get_by_role("img", name="Power in the last hour: between 148 W and 3.14 kW")
     expect(graph).to_be_visible()
@@ -181,7 +181,7 @@ def test_a_point_of_the_last_hour_can_be_read_out(living: Living, visit: Open) -
     expect(readout).to_be_empty()
 
 
-def test_another_home_has_an_hour_of_its_own(living: Living, visit: Open) -> None:
+def test_another_home_shows_its_own_last_hour(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     page.wait_for_selector(DRAWN, state="attached")
     page.evaluate(f"wattfall.go('/d/{SUNNY}')")
@@ -199,7 +199,7 @@ def test_a_page_asks_once_when_it_opens(visit: Open, address: str) -> None:
     assert sorted(asked) == ["page", "poll"]
 
 
-def test_a_hidden_tab_rests_and_asks_at_once_when_it_is_looked_at(living: Living, visit: Open) -> None:
+def test_a_hidden_tab_rests_and_polls_at_once_when_shown(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     expect(page.locator("#power-number")).not_to_be_empty()
     page.evaluate(HIDE, True)
@@ -207,7 +207,7 @@ def test_a_hidden_tab_rests_and_asks_at_once_when_it_is_looked_at(living: Living
     asked = asked_by(page)
     page.wait_for_timeout(5 * QUICK_MS)
     assert asked == []
-    page.evaluate("document.getElementById('main').dataset.poll = 60000")  # the next one is not due for a minute
+    page.evaluate("document.getElementById('main').dataset.poll = 60000")  # the next poll is due in a minute
     living.send(HOME, 777)
     page.evaluate(HIDE, False)
     expect(page.locator("#power-number")).to_have_text("777")
@@ -226,7 +226,7 @@ def test_readings_missed_while_the_tab_was_hidden_are_drawn(living: Living, visi
     expect(page.locator("#power-number")).to_have_text("900")
 
 
-def test_a_server_that_cannot_be_reached_is_said_and_the_page_recovers(living: Living, screen: Screen) -> None:
+def test_the_page_reports_an_unreachable_server_and_recovers(living: Living, screen: Screen) -> None:
     page = screen.open(f"{living.address}/d/{HOME}", PHONE, "light")
     expect(page.locator("#power-number")).not_to_be_empty()
     banner = page.get_by_text("Wattfall cannot be reached. What you see is from")
@@ -253,7 +253,7 @@ def test_nothing_moves_while_the_page_polls(living: Living, visit: Open) -> None
         expect(page.locator("#power-number")).to_have_text(str(watts))
     assert asked.count("poll") >= 3
     assert page.evaluate("window.shifts") == []
-    for watts, shown in ((12_345, "12.3"), (-640, "640"), (8, "8")):  # the unit moves with its number, and only that
+    for watts, shown in ((12_345, "12.3"), (-640, "640"), (8, "8")):  # only the unit moves, with its number
         living.send(HOME, watts)
         expect(page.locator("#power-number")).to_contain_text(shown)
     assert page.evaluate(PLACES) == before

@@ -1,4 +1,4 @@
-"""The page on a phone: everything within its width, under a thumb, and to be read before it is opened."""
+"""The page on a phone: everything fits its width, is large enough to touch, and can be read before it is opened."""
 
 from playwright.sync_api import ViewportSize, expect
 
@@ -22,7 +22,7 @@ def test_the_smallest_phone_still_has_the_whole_navigation(visit: Open) -> None:
     assert following["x"] + following["width"] <= 320
 
 
-def test_a_first_tap_on_a_phone_shows_the_card_and_a_second_goes_down_to_the_day(visit: Open) -> None:
+def test_a_first_tap_shows_the_card_and_a_second_opens_it(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-11", viewport=PHONE)
     bars(page)
     column = page.locator(".column").nth(9)
@@ -36,7 +36,7 @@ def test_a_first_tap_on_a_phone_shows_the_card_and_a_second_goes_down_to_the_day
     assert round(navigation["y"] + navigation["height"]) == 844
 
 
-def test_a_wide_screen_names_every_column_and_a_phone_only_some(visit: Open) -> None:
+def test_a_phone_names_only_some_columns(visit: Open) -> None:
     shown = []
     for viewport in (DESK, PHONE):
         page = visit("/d/cad-1/month/2026-11", viewport=viewport)

@@ -17,7 +17,7 @@ SWIPE = """([from, to, down]) => {
 
 
 def written(weekday: str, date: str) -> re.Pattern[str]:
-    """A date as the browser writes it: some releases have a comma after the weekday."""
+    """Return a date in the browser's format: some releases put a comma after the weekday."""
     return re.compile(f"^{weekday},? {date}$")
 
 
@@ -28,7 +28,7 @@ def opened(page: Page, label: str) -> Page:
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE])
-def test_a_day_is_chosen_from_a_calendar_that_no_edge_cuts_off(visit: Open, viewport: ViewportSize) -> None:
+def test_a_day_is_chosen_from_a_fully_visible_calendar(visit: Open, viewport: ViewportSize) -> None:
     page = opened(visit("/d/cad-1?unit=money", viewport=viewport), "Choose a day")
     box = page.get_by_role("dialog").bounding_box()
     assert box is not None
@@ -42,7 +42,7 @@ def test_a_day_is_chosen_from_a_calendar_that_no_edge_cuts_off(visit: Open, view
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_the_calendar_knows_where_data_begins_and_ends(visit: Open) -> None:
+def test_the_calendar_covers_the_range_of_the_data(visit: Open) -> None:
     page = opened(visit("/d/cad-solar/day/2026-06-10"), "Choose a day")
     expect(page.get_by_role("gridcell", name=written("Tuesday", "2 June 2026"))).to_have_attribute(
         "aria-disabled", "true"
@@ -57,7 +57,7 @@ def test_the_calendar_knows_where_data_begins_and_ends(visit: Open) -> None:
     expect(page.get_by_role("gridcell", name=written("Wednesday", "3 June 2026"))).to_be_focused()
 
 
-def test_the_keys_of_a_calendar_walk_through_days_weeks_and_months(visit: Open) -> None:
+def test_calendar_keys_move_by_day_week_and_month(visit: Open) -> None:
     page = opened(visit("/d/cad-1/day/2026-10-31"), "Choose a day")
     for key, name in {
         "ArrowLeft": "Friday 30 October 2026",
@@ -74,7 +74,7 @@ def test_the_keys_of_a_calendar_walk_through_days_weeks_and_months(visit: Open) 
     expect(page.get_by_role("heading", name="Saturday 3 October 2026")).to_be_visible()
 
 
-def test_escape_closes_the_calendar_and_the_focus_returns(visit: Open) -> None:
+def test_escape_closes_the_calendar_and_returns_the_focus(visit: Open) -> None:
     page = opened(visit("/d/cad-1"), "Choose a day")
     page.keyboard.press("Tab")
     page.keyboard.press("Shift+Tab")
@@ -96,7 +96,7 @@ def test_months_and_years_are_chosen_in_the_same_way(visit: Open) -> None:
     expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
 
 
-def test_the_heading_leads_up_and_is_heard_in_full(visit: Open) -> None:
+def test_the_heading_links_up_and_is_read_in_full(visit: Open) -> None:
     page = visit("/d/cad-solar/day/2026-10-07?unit=money")
     crumbs = page.get_by_role("navigation", name="Breadcrumb")
     expect(page.get_by_role("heading", name="Wednesday 7 October 2026")).to_be_visible()
@@ -107,7 +107,7 @@ def test_the_heading_leads_up_and_is_heard_in_full(visit: Open) -> None:
     expect(page.locator("#crumbs")).to_be_hidden()
 
 
-def test_a_link_that_is_built_anew_between_press_and_release_still_leads_on(visit: Open) -> None:
+def test_a_link_rebuilt_during_a_click_still_works(visit: Open) -> None:
     page = visit("/d/cad-solar/day/2026-10-07")
     page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="2026").hover()
     page.mouse.down()
@@ -118,7 +118,7 @@ def test_a_link_that_is_built_anew_between_press_and_release_still_leads_on(visi
     expect(page).to_have_url(re.compile(r"/year/2026$"))
 
 
-def test_arrow_keys_walk_through_time_and_letters_count_in_the_panel_only(visit: Open) -> None:
+def test_arrow_keys_move_in_time_and_letters_need_the_panel(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22")
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_role("heading", name="Saturday 21 November 2026")).to_be_visible()
@@ -142,7 +142,7 @@ def test_arrow_keys_on_the_columns_do_not_leave_the_day(visit: Open) -> None:
     assert page.url.endswith("/month/2026-10")
 
 
-def test_a_swipe_over_the_chart_goes_back_and_on_and_scrolling_does_not(visit: Open) -> None:
+def test_a_swipe_moves_in_time_and_scrolling_does_not(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22", viewport=PHONE)
     page.evaluate(SWIPE, [60, 260, 10])
     expect(page.get_by_role("heading", name="Saturday 21 November 2026")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Light and dark: as the system has it or as chosen, everywhere on the page, and from its first moment on."""
+"""The light and dark schemes: chosen by the system or the user, on the whole page, from the first paint on."""
 
 from playwright.sync_api import Page, expect
 
@@ -31,7 +31,7 @@ def test_the_dark_scheme_reaches_into_the_chart(visit: Open) -> None:
     assert all(light != dark for light, dark in zip(*colours, strict=True))
 
 
-def test_the_scheme_can_be_chosen_and_is_kept(empty_home: tuple[Store, str], visit: Open) -> None:
+def test_a_chosen_scheme_is_kept(empty_home: tuple[Store, str], visit: Open) -> None:
     page = visit("/", at=empty_home[1])
     page.get_by_role("button", name="Light or dark: as the system").click()
     page.get_by_role("button", name="Light or dark: light").click()
@@ -46,7 +46,7 @@ def test_the_scheme_can_be_chosen_and_is_kept(empty_home: tuple[Store, str], vis
     assert page.evaluate(PAGE_COLOUR) == DARK
 
 
-def test_a_chosen_scheme_is_there_before_anything_is_painted(empty_home: tuple[Store, str], visit: Open) -> None:
+def test_a_chosen_scheme_applies_before_the_first_paint(empty_home: tuple[Store, str], visit: Open) -> None:
     address = empty_home[1]
     visit("/", at=address).evaluate("localStorage.setItem('theme', 'dark')")
     page: Page = visit("/", at=address).context.new_page()

@@ -1,4 +1,4 @@
-"""Coming in, looking and leaving, as a person does it."""
+"""Sign-in, a look and sign-out, as a person does it."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def place(store: Store) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def stranger(chromium: Browser) -> Iterator[BrowserContext]:
-    """Somebody who has not signed in."""
+    """A visitor without a session."""
     context = chromium.new_context(viewport=PHONE, locale="en-GB")
     yield context
     context.close()
@@ -52,13 +52,13 @@ def violations(page: Page) -> object:
     return page.evaluate(AXE)
 
 
-def test_a_link_to_a_chart_leads_through_the_door_and_to_the_chart(page: Page, place: str) -> None:
+def test_a_link_leads_through_sign_in_to_its_chart(page: Page, place: str) -> None:
     come_in(page, f"{place}/d/cad-1/month/2026-10?unit=money")
     expect(page.get_by_role("heading", name="October 2026")).to_be_visible()
     assert page.url == f"{place}/d/cad-1/month/2026-10?unit=money"
 
 
-def test_a_wrong_password_is_told_and_the_address_kept(page: Page, place: str) -> None:
+def test_a_wrong_password_keeps_the_typed_address(page: Page, place: str) -> None:
     page.goto(f"{place}/sign-in")
     page.get_by_label("E-mail address").fill(EMAIL)
     page.get_by_label("Password").fill("not this one")
@@ -68,9 +68,7 @@ def test_a_wrong_password_is_told_and_the_address_kept(page: Page, place: str) -
     assert violations(page) == []
 
 
-def test_who_is_signed_out_elsewhere_sees_no_energy_any_more_and_the_way_back(
-    page: Page, place: str, store: Store
-) -> None:
+def test_a_session_ended_elsewhere_hides_energy_and_links_to_sign_in(page: Page, place: str, store: Store) -> None:
     come_in(page, f"{place}/d/cad-1/day/2026-11-22")
     expect(page.locator("#power-number")).to_have_text("612")
     user = accounts_on(store).find(EMAIL)
@@ -85,7 +83,7 @@ def test_who_is_signed_out_elsewhere_sees_no_energy_any_more_and_the_way_back(
     assert page.url.endswith("/sign-in?next=%2Fd%2Fcad-1%2Fday%2F2026-11-22")
 
 
-def test_the_way_out_is_on_every_page_and_the_way_back_shows_nothing(page: Page, place: str) -> None:
+def test_the_back_button_shows_nothing_after_sign_out(page: Page, place: str) -> None:
     come_in(page, f"{place}/d/cad-1")
     page.get_by_role("link", name="Your account").click()
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
@@ -99,7 +97,7 @@ def test_the_way_out_is_on_every_page_and_the_way_back_shows_nothing(page: Page,
     expect(page.get_by_label("Password")).to_be_visible()
 
 
-def test_an_invitation_is_taken_by_keyboard(page: Page, place: str, store: Store) -> None:
+def test_an_invitation_is_accepted_by_keyboard(page: Page, place: str, store: Store) -> None:
     accounts = accounts_on(store)
     token = accounts.invite(accounts.add(f"guest-{id(page)}@example.org", household=homes.HOUSEHOLD))
     page.goto(f"{place}/invitation/{token}")

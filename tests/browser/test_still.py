@@ -1,4 +1,4 @@
-"""Nothing jumps: not while a page fills itself, and not while it goes on."""
+"""Layout stability: nothing jumps while a page loads or polls."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from aggregator.store.port import Store
 from tests.browser.conftest import DESK, PHONE, QUICK_MS, Open, bars, serve
 from tests.dashboard import homes
 
-MOST = 0.02  # the sum of layout shifts; 0.1 is what Google calls good
+MOST = 0.02  # the sum of layout shifts; Google calls 0.1 good
 WATCH = """() => {
     window.shifts = [];
     const place = ({ node }) => node?.id || node?.className || node?.parentNode?.id || node?.nodeName;
@@ -26,7 +26,7 @@ WATCH = """() => {
 
 
 def shifts(page: Page) -> list[list[object]]:
-    """What has moved since the page was opened: by how much, and which parts."""
+    """Return the layout shifts since the page opened: their sizes and their elements."""
     page.evaluate(WATCH)
     page.wait_for_timeout(100)
     found: list[list[object]] = page.evaluate("window.shifts")
@@ -35,7 +35,7 @@ def shifts(page: Page) -> list[list[object]]:
 
 @pytest.fixture(scope="module")
 def polled(store: Store) -> Iterator[str]:
-    """The address of a server of the same homes whose pages ask often."""
+    """The address of a server with the same homes and frequent polls."""
     yield from serve(store, QUICK_MS)
 
 
@@ -44,9 +44,7 @@ def polled(store: Store) -> Iterator[str]:
     "path",
     ["/", "/d/cad-1?compare=week", "/d/cad-solar/month?unit=money", "/d/cad-1/year", "/d/cad-silent", "/d/cad-new"],
 )
-def test_nothing_jumps_while_a_page_fills_itself_and_polls(
-    polled: str, visit: Open, path: str, size: ViewportSize
-) -> None:
+def test_nothing_jumps_while_a_page_loads_and_polls(polled: str, visit: Open, path: str, size: ViewportSize) -> None:
     page = visit(path, at=polled, viewport=size, ready="h1:visible")
     if "cad" in path and "new" not in path:
         bars(page)
@@ -57,7 +55,7 @@ def test_nothing_jumps_while_a_page_fills_itself_and_polls(
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of homes alike but for the age of their newest reading."""
+    """The address of a server whose homes differ only in the age of their newest reading."""
     opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('states')}/homes.db")
     for name, age in (("fresh", 4), ("late", 540), ("silent", 4000)):
         homes.fill(opened, Device(name), "2026-11-16", homes.NOW)
@@ -68,9 +66,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_a_device_that_becomes_late_and_silent_moves_nothing_and_tells_its_signal_while_it_sends(
-    states: str, visit: Open, size: ViewportSize
-) -> None:
+def test_a_device_becoming_late_and_silent_moves_nothing(states: str, visit: Open, size: ViewportSize) -> None:
     heights = []
     for name in ("fresh", "late", "silent"):
         page = visit(f"/d/{name}", at=states, viewport=size, ready="h1:visible")

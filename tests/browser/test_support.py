@@ -1,4 +1,4 @@
-"""The support desk in a real browser: the case of a customer who says that there is a hole in Tuesday."""
+"""Support in a real browser: a customer reports a gap on Tuesday."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,21 +27,21 @@ def furnish_with_people(store: Store) -> None:
 
 
 @pytest.fixture
-def desk(copy: Copy) -> Iterator[tuple[Store, str]]:
-    """A store with a desk and a household, and the address of its server."""
+def support(copy: Copy) -> Iterator[tuple[Store, str]]:
+    """A store with staff and a household, and its server's address."""
     store = copy(furnish_with_people)
     with served(dashboard(store).server) as address:
         yield store, address
 
 
 @pytest.fixture
-def sign_in(chromium: Browser, desk: tuple[Store, str]) -> Iterator[SignIn]:
-    """Sign somebody in, in a browser of their own; at the end nothing must have been said on any console."""
+def sign_in(chromium: Browser, support: tuple[Store, str]) -> Iterator[SignIn]:
+    """Sign a user in, in a separate browser; at the end every console must be empty."""
     said: list[str] = []
     contexts = []
 
     def signed_in(email: str, viewport: ViewportSize = DESK, scheme: Scheme = "light") -> Page:
-        context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", base_url=desk[1])
+        context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", base_url=support[1])
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
@@ -57,7 +57,7 @@ def sign_in(chromium: Browser, desk: tuple[Store, str]) -> Iterator[SignIn]:
     yield signed_in
     for context in contexts:
         context.close()
-    assert [line for line in said if not re.search("status of (401|422)", line)] == []  # which the browser remarks on
+    assert [line for line in said if not re.search("status of (401|422)", line)] == []  # the browser reports these
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def pat(sign_in: SignIn) -> Page:
 
 
 def look_up(page: Page, device_id: str = HOME.device_id) -> None:
-    """See a device, with a reason."""
+    """Open a device with a reason."""
     page.goto(f"/desk/device/{device_id}")
     page.get_by_label("In your words, or the number of the ticket").fill(TICKET)
     page.get_by_role("button", name="Look up the device").click()
@@ -74,12 +74,12 @@ def look_up(page: Page, device_id: str = HOME.device_id) -> None:
 
 
 def section(page: Page, name: str) -> str:
-    """The text of one of the questions and its answer."""
+    """Return the text of one question and its answer."""
     return page.get_by_role("region", name=name).inner_text()
 
 
-def test_a_customer_says_that_there_is_a_hole_in_tuesday(pat: Page, sign_in: SignIn, desk: tuple[Store, str]) -> None:
-    page, store = pat, desk[0]
+def test_support_solves_the_case_of_a_gap_on_tuesday(pat: Page, sign_in: SignIn, support: tuple[Store, str]) -> None:
+    page, store = pat, support[0]
     page.goto("/desk")
     page.get_by_role("combobox").press_sequentially("5678")
     page.get_by_role("option", name=re.compile("12 Acacia Road")).click()
@@ -119,7 +119,7 @@ def test_a_customer_says_that_there_is_a_hole_in_tuesday(pat: Page, sign_in: Sig
     expect(ann.get_by_text("Support desk, Pat").first).to_be_visible()
 
 
-def test_the_same_with_the_keyboard_alone(pat: Page) -> None:
+def test_the_case_is_solved_by_keyboard_alone(pat: Page) -> None:
     page = pat
     page.goto("/desk")
     page.keyboard.press("/")
@@ -156,7 +156,7 @@ NAME_OF_FOCUSED = """() => {
 
 
 def tab_to(page: Page, name: str, most: int = 60) -> None:
-    """Press the Tab key until something of that name has the focus."""
+    """Press the Tab key until an element with that name has the focus."""
     for _ in range(most):
         page.keyboard.press("Tab")
         if page.evaluate(NAME_OF_FOCUSED) == name:
@@ -164,7 +164,7 @@ def tab_to(page: Page, name: str, most: int = 60) -> None:
     raise AssertionError(f"the Tab key does not lead to {name}")
 
 
-def test_a_search_finds_as_one_types_and_says_so_and_escape_closes_it(pat: Page) -> None:
+def test_a_search_updates_while_typing_and_escape_closes_it(pat: Page) -> None:
     page = pat
     page.goto("/desk")
     field, options = page.get_by_role("combobox"), page.get_by_role("option")
@@ -182,16 +182,16 @@ def test_a_search_finds_as_one_types_and_says_so_and_escape_closes_it(pat: Page)
     expect(page.locator(".nothing")).to_be_visible()
 
 
-def test_who_is_signed_out_meanwhile_is_led_to_where_one_signs_in(pat: Page) -> None:
+def test_a_search_after_sign_out_leads_to_the_sign_in_page(pat: Page) -> None:
     pat.goto("/desk")
     pat.context.clear_cookies()
     pat.get_by_role("combobox").press_sequentially("2200")
     expect(pat).to_have_url(re.compile(r"/sign-in\?next=/desk$"))
 
 
-def test_without_scripts_the_desk_works_too(chromium: Browser, desk: tuple[Store, str], pat: Page) -> None:
+def test_support_works_without_scripts(chromium: Browser, support: tuple[Store, str], pat: Page) -> None:
     plain = chromium.new_context(
-        java_script_enabled=False, base_url=desk[1], storage_state=pat.context.storage_state(), locale="en-GB"
+        java_script_enabled=False, base_url=support[1], storage_state=pat.context.storage_state(), locale="en-GB"
     )
     page = plain.new_page()
     page.goto("/desk")
@@ -205,7 +205,7 @@ def test_without_scripts_the_desk_works_too(chromium: Browser, desk: tuple[Store
     plain.close()
 
 
-def test_a_refused_message_is_copied_as_it_came_and_never_run(pat: Page) -> None:
+def test_a_refused_message_is_copied_raw_and_never_run(pat: Page) -> None:
     pat.context.grant_permissions(["clipboard-read", "clipboard-write"])
     look_up(pat)
     pat.get_by_text("The last message").click()
@@ -229,7 +229,7 @@ PAGES = {
 }
 
 
-def test_axe_finds_nothing_on_any_page_of_the_desk(pat: Page) -> None:
+def test_axe_finds_nothing_on_any_support_page(pat: Page) -> None:
     look_up(pat)
     found = {}
     for name, path in PAGES.items():
@@ -240,7 +240,7 @@ def test_axe_finds_nothing_on_any_page_of_the_desk(pat: Page) -> None:
     assert {name: what for name, what in found.items() if what} == {}
 
 
-def test_axe_finds_nothing_while_somebody_searches_nor_where_a_form_has_faults(pat: Page) -> None:
+def test_axe_finds_nothing_during_a_search_or_form_fault(pat: Page) -> None:
     pat.goto("/desk")
     pat.get_by_role("combobox").press_sequentially("2200")
     expect(pat.get_by_role("option")).to_have_count(2)
@@ -253,7 +253,7 @@ def test_axe_finds_nothing_while_somebody_searches_nor_where_a_form_has_faults(p
     assert violations(pat) == {}
 
 
-def test_axe_finds_nothing_on_what_a_household_is_told(pat: Page, sign_in: SignIn) -> None:
+def test_axe_finds_nothing_on_the_households_audit_page(pat: Page, sign_in: SignIn) -> None:
     look_up(pat)
     ann = sign_in("ann@example.org")
     ann.goto("/who-looked")
@@ -264,7 +264,7 @@ def test_axe_finds_nothing_on_what_a_household_is_told(pat: Page, sign_in: SignI
 NARROW = ViewportSize(width=320, height=640)
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen_or_too_small_to_touch(sign_in: SignIn) -> None:
+def test_support_pages_fit_a_phone(sign_in: SignIn) -> None:
     page = sign_in("pat@desk.example", PHONE)
     look_up(page)
     wide, clipped, small = {}, {}, {}

@@ -14,7 +14,7 @@ def menu(page: Page) -> None:
 
 
 def on_paper(page: Page) -> None:
-    """What the browser does before it prints, without the dialogue."""
+    """Do the browser's work before a print, without the dialogue."""
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
 
@@ -24,7 +24,7 @@ def on_screen(page: Page) -> None:
     page.emulate_media(media="screen")
 
 
-def test_a_picture_is_a_large_png_with_a_name(visit: Open, tmp_path: Path) -> None:
+def test_a_picture_is_a_large_named_png(visit: Open, tmp_path: Path) -> None:
     page = visit("/d/cad-solar/month/2026-11", color_scheme="dark")
     menu(page)
     with page.expect_download() as download:
@@ -37,7 +37,7 @@ def test_a_picture_is_a_large_png_with_a_name(visit: Open, tmp_path: Path) -> No
     assert page.url.endswith("/d/cad-solar/month/2026-11")
 
 
-def test_a_table_comes_as_a_file_and_the_page_stays(visit: Open) -> None:
+def test_a_table_downloads_without_leaving_the_page(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     menu(page)
     with page.expect_download() as download:
@@ -48,7 +48,7 @@ def test_a_table_comes_as_a_file_and_the_page_stays(visit: Open) -> None:
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE])
-def test_paper_has_the_chart_its_numbers_and_where_they_are_from_and_no_controls(visit: Open, viewport: object) -> None:
+def test_a_print_has_chart_numbers_and_origin_without_controls(visit: Open, viewport: object) -> None:
     page = visit("/d/cad-1/month/2026-10", viewport=viewport, color_scheme="dark")
     page.wait_for_selector(".graph .barlayer .point")
     on_paper(page)

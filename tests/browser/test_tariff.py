@@ -1,4 +1,4 @@
-"""The household's tariff in a real browser; each test has a home of its own, as tariffs change what all see."""
+"""The household's tariff in a real browser; each test has its own home, because tariffs change every chart."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def import_cost(store: Store) -> int | None:
     return document.total.cost.import_cost
 
 
-def test_a_first_tariff_is_seen_confirmed_and_prices_the_past(home: tuple[Store, str], visit: Open) -> None:
+def test_a_confirmed_first_tariff_prices_the_past(home: tuple[Store, str], visit: Open) -> None:
     store, address = home
     page = visit("/d/cad-1/tariff", address)
     page.get_by_label("Price", exact=True).first.fill("20")
@@ -59,9 +59,7 @@ def test_a_first_tariff_is_seen_confirmed_and_prices_the_past(home: tuple[Store,
     expect(page.locator("figcaption")).to_contain_text(cost, timeout=20_000)
 
 
-def test_with_the_keyboard_alone_faults_are_met_mended_and_the_tariff_changed(
-    home: tuple[Store, str], visit: Open
-) -> None:
+def test_the_tariff_is_corrected_and_changed_by_keyboard(home: tuple[Store, str], visit: Open) -> None:
     store, address = home
     page = visit("/d/cad-1/tariff", address)
     page.get_by_label("Price", exact=True).first.focus()
@@ -86,9 +84,7 @@ def test_with_the_keyboard_alone_faults_are_met_mended_and_the_tariff_changed(
     assert import_cost(store)
 
 
-def test_times_of_day_are_built_without_losing_anything_and_the_new_row_is_gone_on_with(
-    home: tuple[Store, str], visit: Open
-) -> None:
+def test_adding_rows_loses_nothing_and_focuses_the_new_row(home: tuple[Store, str], visit: Open) -> None:
     page = visit("/d/cad-1/tariff", home[1])
     rows = page.locator("#v0-import-0-rate")
     expect(rows).to_be_hidden()
@@ -109,9 +105,7 @@ def test_times_of_day_are_built_without_losing_anything_and_the_new_row_is_gone_
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-def test_nothing_of_the_form_is_cut_off_or_too_small_to_touch(
-    home: tuple[Store, str], visit: Open, viewport: object, scheme: object
-) -> None:
+def test_the_form_fits_a_phone(home: tuple[Store, str], visit: Open, viewport: object, scheme: object) -> None:
     page = visit("/d/cad-1/tariff", home[1], viewport=viewport, color_scheme=scheme)
     page.get_by_label("By time of day").first.check()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -125,7 +119,7 @@ def test_nothing_of_the_form_is_cut_off_or_too_small_to_touch(
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Press Tab until the button of a name has the focus."""
+    """Press Tab until the named button has the focus."""
     button = page.get_by_role("button", name=name)
     for _ in range(40):
         page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""What the callbacks answer, read as the browser reads it."""
+"""The answers of the callbacks, read like a browser does."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def scattered(content: Mapping[str, Any], carrier: str) -> Mapping[str, Any]:
-    """An answer with what is sent together put where assets/slots.js writes it."""
+    """Return an answer with its joined values in the places where assets/slots.js writes them."""
     name, _, prop = carrier.partition(".")
     response = dict(content.get("response", {}))
     for slot, value in json.loads(response.pop(name, {prop: "{}"})[prop]).items():
@@ -16,5 +16,5 @@ def scattered(content: Mapping[str, Any], carrier: str) -> Mapping[str, Any]:
 
 
 def named(slot: str) -> dict[str, object]:
-    """A slot as Dash writes it."""
+    """Return a slot in Dash's format."""
     return dict(zip(("id", "property"), slot.split("."), strict=True))

@@ -1,4 +1,4 @@
-"""Another web process: reads a chart of cad-1 with the cache at an address, and prints its import."""
+"""Another web process: reads a chart of cad-1 through the cache at an address, and prints its import."""
 
 import sys
 

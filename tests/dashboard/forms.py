@@ -1,10 +1,10 @@
-"""A page of the server as its browser would read it: the form that it would send, and the words on it."""
+"""A page of the server as a browser reads it: its form and its words."""
 
 from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """One page: `sent` is what its form holds, `words` its text, `tags` every element with its attributes."""
+    """One page: `sent` is the content of its form, `words` its text, `tags` every element with its attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self._text).split())
 
     def having(self, **attributes: str) -> list[dict[str, str]]:
-        """The elements with these attributes; `_` stands for `-`."""
+        """Return the elements with these attributes; `_` stands for `-`."""
         wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
         return [found for _, found in self.tags if wanted.items() <= found.items()]
 
@@ -30,7 +30,7 @@ class Page(HTMLParser):
         if tag == "select":
             self._select = name
         elif tag == "option" and (self._select not in self.sent or "selected" in attributes):
-            self.sent[self._select] = value  # the first, where none is selected
+            self.sent[self._select] = value  # the first, if none is selected
         elif tag == "input" and (attributes.get("type") != "radio" or "checked" in attributes):
             self.sent[name] = value
 

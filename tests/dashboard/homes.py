@@ -1,4 +1,4 @@
-"""Homes with a known history, written as the waterfall would write it."""
+"""Homes with a known history, stored in the waterfall's form."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -17,28 +17,28 @@ from aggregator.waterfall.pricing import currency_of, priced, tariff_to_text
 LONDON = "Europe/London"
 NOW = int(datetime(2026, 11, 23, 14, 20, 4, tzinfo=UTC).timestamp())  # a Monday
 FIRST_DAY = "2025-10-14"
-HOUSEHOLD = "acacia"  # to which they belong
+HOUSEHOLD = "acacia"  # the household of all homes
 
-Energy = Callable[[int], Part]  # the start of a half hour -> what it holds
+Energy = Callable[[int], Part]  # start of a half hour -> its energy
 
 
 def instant(text: str) -> int:
-    """UTC seconds of an ISO time."""
+    """Return the UTC seconds of an ISO time."""
     return int(datetime.fromisoformat(text).timestamp())
 
 
 def live(device_id: str, power_w: int | None, age: int = 4, now: int = NOW) -> Live:
-    """A newest reading of some age."""
+    """Return a live state of a given age."""
     return Live(device_id, now - age, now - age, power_w, 1_234_567, 0, None)
 
 
 def measured(import_wh: int, export_wh: int | None = None) -> Part:
-    """A half hour without a gap."""
+    """Return a half hour without a gap."""
     return Part(import_wh, export_wh, covered_s=HALF_HOUR)
 
 
 def curve(at: int) -> Part:
-    """A family's half hour: a base load, a morning, an evening, and days that differ."""
+    """Return a family's half hour: a base load, a morning, an evening, and days that differ."""
     hour, day = at % 86_400 / 3600, at // 86_400
     peaks = 260 * math.exp(-((hour - 7.4) ** 2) / 1.6) + 420 * math.exp(-((hour - 18.7) ** 2) / 5)
     season = 1 + 0.35 * math.cos((day - 20_468) / 365 * 2 * math.pi)
@@ -46,7 +46,7 @@ def curve(at: int) -> Part:
 
 
 def sunny(at: int) -> Part:
-    """The same family with panels on the roof."""
+    """Return the same family's half hour with panels on the roof."""
     used = curve(at).import_wh or 0
     hour = at % 86_400 / 3600
     made = int(900 * math.exp(-((hour - 12.3) ** 2) / 5) * (0.5 + at // 86_400 * 53 % 10 / 10)) if 8 < hour < 17 else 0
@@ -54,7 +54,7 @@ def sunny(at: int) -> Part:
 
 
 def fill(store: Store, device: Device, first: str, until: int, energy: Energy = curve) -> None:
-    """Write a device's days from `first` up to an instant, and the months and years above them."""
+    """Write a device's days from `first` up to an instant, with their months and years."""
     device = replace(device, household=device.household or HOUSEHOLD)
     store.put_device(device)
     day, last = first, periods.day_of(until, device.timezone)
@@ -67,7 +67,7 @@ def fill(store: Store, device: Device, first: str, until: int, energy: Energy = 
 
 
 def fill_day(store: Store, device: Device, day: str, until: int, energy: Energy) -> None:
-    """Write one day's half hours and hours."""
+    """Write the half hours and hours of one day."""
     zone = device.timezone
     halves = {half.name: energy(half.start) for half in periods.half_hours(day, zone) if half.start < until}
     known = {name: part for name, part in halves.items() if part != EMPTY}
@@ -79,7 +79,7 @@ def fill_day(store: Store, device: Device, day: str, until: int, energy: Energy)
 
 
 def carry(store: Store, device: Device, level: str, below: Iterable[str]) -> None:
-    """Write the documents of a level from the ones below."""
+    """Write the documents of a level from the level below."""
     child = periods.LEVELS[level].child
     for period in below:
         document = store.document(child, device.device_id, period)
@@ -90,7 +90,7 @@ def carry(store: Store, device: Device, level: str, below: Iterable[str]) -> Non
 
 
 def outage(start: str, end: str, estimated_until: str) -> Energy:
-    """The curve with a gap: estimated at first, then nothing."""
+    """Return the curve with a gap: estimated at first, then empty."""
     first, middle, last = instant(start), instant(estimated_until), instant(end)
 
     def energy(at: int) -> Part:
@@ -102,7 +102,7 @@ def outage(start: str, end: str, estimated_until: str) -> Energy:
 
 
 def tariff(imported: object, exported: object = None, currency: str = "GBP") -> str:
-    """A tariff of one version, as the registry keeps it."""
+    """Return the stored text of a tariff with one version."""
     version = {"from": "2020-01-01", "standing_charge": "0.5310", "import": imported, "export": exported}
     return tariff_to_text(tariff_from_json({"currency": currency, "versions": [version]}))
 
@@ -118,7 +118,7 @@ HALF_HOURLY = tariff("half-hourly")
 
 
 def half_hourly_prices(first: str, days: int) -> Series:
-    """Prices that are dear in the evening and negative on some nights."""
+    """Return prices that are high in the evening and negative on some nights."""
     start = instant(f"{first}T00:00:00+00:00")
     prices = {}
     for at in range(start, start + days * periods.DAY_S, HALF_HOUR):
@@ -129,7 +129,7 @@ def half_hourly_prices(first: str, days: int) -> Series:
 
 
 def furnish(store: Store, household: str = HOUSEHOLD) -> None:
-    """The homes of the browser tests: one of each kind, all of one household."""
+    """Write the homes of the browser tests: one of each kind, all of one household."""
     fill(store, Device("cad-1", tariff=NIGHT), FIRST_DAY, NOW)
     fill(store, Device("cad-solar", tariff=SOLAR), "2026-06-03", NOW, sunny)
     agile = Device("cad-agile", tariff=HALF_HOURLY)
@@ -155,6 +155,6 @@ def furnish(store: Store, household: str = HOUSEHOLD) -> None:
 
 
 def furnish_one(store: Store, device: Device, first: str, energy: Energy = curve, power_w: int = 612) -> None:
-    """One home with a short history."""
+    """Write one home with a short history."""
     fill(store, device, first, NOW, energy)
     store.put_live([live(device.device_id, power_w)])

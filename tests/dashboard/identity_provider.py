@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider, for tests: real HTTP, real signatures, and lies when told."""
+"""A small OpenID Connect provider for tests: real HTTP, real signatures, and false claims on request."""
 
 import time
 from base64 import urlsafe_b64encode
@@ -22,7 +22,7 @@ Claims = dict[str, Any]
 
 
 class IdentityProvider:
-    """Vouches for whoever asks, as `claims` says. `lie` changes the claims of a token, `sign` makes it of them."""
+    """Vouches for everybody with `claims`. `lie` changes a token's claims; `sign` makes the token."""
 
     def __init__(self) -> None:
         self.issuer = ""

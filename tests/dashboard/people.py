@@ -1,4 +1,4 @@
-"""People for tests: accounts with quick passwords, and browsers that are signed in as them."""
+"""People for tests: accounts with fast password hashes, and signed-in browsers."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class Clock:
-    """UTC seconds that move when told. They begin now, as the store forgets by the real time."""
+    """A settable clock in UTC seconds. It starts now, because the store expires records by the real time."""
 
     def __init__(self) -> None:
         self.at = int(time.time())
@@ -38,7 +38,7 @@ def accounts_on(store: Store, clock: Clock | None = None) -> Accounts:
 
 
 def somebody(store: Store, email: str = "ann@example.org", role: str = HOUSEHOLD, household: str = "") -> User:
-    """An account with PASSWORD."""
+    """Return an account with PASSWORD."""
     accounts = accounts_on(store)
     user = accounts.set_password(accounts.add(email, role, household, email.partition("@")[0].title()), PASSWORD)
     assert user
@@ -46,7 +46,7 @@ def somebody(store: Store, email: str = "ann@example.org", role: str = HOUSEHOLD
 
 
 def browser(server: Flask, store: Store, user: User | None = None) -> FlaskClient:
-    """A browser of its own on a server, signed in as somebody; it says where its posts come from, as browsers do."""
+    """Return a separate browser, signed in as a user; it sends Origin like a real one."""
     client = server.test_client()
     client.environ_base["HTTP_ORIGIN"] = "http://localhost"
     if user:
@@ -57,33 +57,33 @@ def browser(server: Flask, store: Store, user: User | None = None) -> FlaskClien
 
 
 def token_in(page: str) -> str:
-    """The token in the form of a page."""
+    """Return the token in a page's form."""
     return Page(page).sent["csrf"]
 
 
-MEMBER = User("member", name="Ann", household=homes.HOUSEHOLD)  # of the household of all homes in the tests
+MEMBER = User("member", name="Ann", household=homes.HOUSEHOLD)  # of the household of all test homes
 
 
 def dashboard(
     store: Store, clock: Callable[[], int] = lambda: homes.NOW, poll_ms: int = POLL_MS, **environ: str
 ) -> Dash:
-    """The app on a store."""
+    """Return the app on a store."""
     return create_app(load({"WATTFALL_SECRET": SECRET, **environ}), store, clock, poll_ms)
 
 
 def member(store: Store) -> User:
-    """The account of MEMBER."""
+    """Return the account of MEMBER."""
     store.put_record(USERS.of(), MEMBER.user_id, MEMBER.to_text())
     return MEMBER
 
 
 def at_home(store: Store, app: Dash | None = None) -> FlaskClient:
-    """The browser of somebody who lives in the homes of a store."""
+    """Return the browser of a resident of a store's homes."""
     return browser((app or dashboard(store)).server, store, member(store))
 
 
 def cookie_of(server: Flask, store: Store, user: User) -> str:
-    """The cookie of a session that has just begun."""
+    """Return the cookie of a new session."""
     name = server.config["SESSION_COOKIE_NAME"]
     cookie = browser(server, store, user).get_cookie(name)
     assert cookie

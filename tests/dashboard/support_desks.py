@@ -1,4 +1,4 @@
-"""For tests of the desk: evidence of a device that is well, and a server with two homes and somebody who looks."""
+"""Helpers for support tests: diagnostics of a healthy device, and a server with two homes and a staff member."""
 
 from dataclasses import replace
 from typing import Any
@@ -63,7 +63,7 @@ def evidence(**different: Any) -> Diagnostics:  # noqa: ANN401 - any of its fiel
     return replace(WELL, **different)
 
 
-# a server with a desk
+# A server with support pages
 
 OTHER = replace(DEVICE, device_id="cad-2", household="hh-2", name="4 Harbour View", meter_point="2200099990001")
 PAGE = "/desk/device/cad-1"
@@ -71,7 +71,7 @@ FORMS = ("note", "rebuild", "exchange", "bundle")
 
 
 def server_on(store: Store, clock: Clock) -> Flask:
-    """A server with two homes."""
+    """Return a server with two homes."""
     store.put_device(DEVICE)
     store.put_device(OTHER)
     made: Flask = create_app(load({"WATTFALL_SECRET": SECRET}), store, clock).server
@@ -79,12 +79,12 @@ def server_on(store: Store, clock: Clock) -> Flask:
 
 
 def staff_on(server: Flask, store: Store, email: str = "pat@desk.example") -> FlaskClient:
-    """The browser of somebody of the support desk."""
+    """Return the browser of a staff member."""
     return browser(server, store, somebody(store, email, SUPPORT))
 
 
 def sent(store: Store, now: int, hours: int = 3, device_id: str = "cad-1") -> None:
-    """Readings every 10 s up to now."""
+    """Return readings every 10 s up to now."""
     first = now - hours * 3600
     readings = [Reading(device_id, at, 360, (at - first) // 10, None, None) for at in range(first, now, 10)]
     ingest(store, readings, now, "Europe/London")

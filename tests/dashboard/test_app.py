@@ -22,7 +22,7 @@ Ask = Callable[..., Mapping[str, Any]]
 
 
 def ask_of(store: Store, language: str = "en-GB", user: User | None = None) -> Ask:
-    """Ask for the page at an address, as a browser does: of somebody who lives there, or of `user`."""
+    """Request the page at an address like a browser: as a resident, or as `user`."""
     client = browser(dashboard(store).server, store, user) if user else at_home(store)
 
     def ask(address: object, version: object = "") -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ def ask(furnished: Store) -> Ask:
 
 
 def text(content: Mapping[str, Any], component: str = "") -> str:
-    """What a component is sent, or everything."""
+    """Return the value sent to a component, or all values."""
     response = content["response"]
     return json.dumps(response[component] if component else response, ensure_ascii=False)
 
@@ -60,10 +60,10 @@ def text(content: Mapping[str, Any], component: str = "") -> str:
 def test_the_start_page_shows_a_card_a_device(ask: Ask) -> None:
     home = text(ask("/"), "home")
     assert all(f"/d/{name}" in home for name in ("cad-1", "cad-solar", "cad-silent", "cad-new"))
-    assert home.count(" today") == 6  # the energy of each but the new one
+    assert home.count(" today") == 6  # the energy of each device but the new one
 
 
-def test_the_first_visit_says_what_happens_next(store: Store) -> None:
+def test_the_first_visit_explains_the_next_steps(store: Store) -> None:
     home = text(ask_of(store)("/"), "home")
     assert "Your first reading has not arrived yet" in home
     assert "wattfall ingest" in home
@@ -80,7 +80,7 @@ def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("level", ["day", "month", "year"])
-def test_every_level_leads_to_the_current_period_by_an_address_that_stays_current(ask: Ask, level: str) -> None:
+def test_every_level_links_to_the_current_period(ask: Ask, level: str) -> None:
     shown = ask(f"/d/cad-1/{level}")["response"]
     assert shown["current"]["href"] == f"/d/cad-1{'' if level == 'day' else '/' + level}"
     assert shown["current-wide"]["children"] == LEVEL_WORDS[level].current
@@ -95,26 +95,24 @@ def test_every_level_leads_to_the_current_period_by_an_address_that_stays_curren
         ("/d/cad-1/day/2026-02-07", "/d/cad-1/day/2026-02-07", "/d/cad-1/month/2026-02", "/d/cad-1/year/2026"),
     ],
 )
-def test_the_levels_keep_the_time_that_is_looked_at(
-    ask: Ask, path: str, to_day: str, to_month: str, to_year: str
-) -> None:
+def test_the_levels_keep_the_viewed_time(ask: Ask, path: str, to_day: str, to_month: str, to_year: str) -> None:
     shown = ask(path)["response"]
     assert [shown[f"to-{level}"]["href"] for level in ("day", "month", "year")] == [to_day, to_month, to_year]
 
 
-def test_a_month_leads_down_to_its_days_and_a_year_to_its_months(ask: Ask) -> None:
+def test_months_link_to_days_and_years_to_months(ask: Ask) -> None:
     month, year = (ask(f"/d/cad-1/{period}")["response"]["columns"] for period in ("month/2026-11", "year/2026"))
     assert '"href":"/d/cad-1/day/2026-11-05"' in month["data-cells"]
     assert '"href":"/d/cad-1/month/2026-02"' in year["data-cells"]
 
 
-def test_there_is_no_way_before_the_first_or_after_the_current_period(ask: Ask) -> None:
+def test_navigation_ends_at_the_first_and_the_current_period(ask: Ask) -> None:
     nowhere = {"href": None, "aria-current": None, "aria-disabled": "true"}
     assert ask(f"/d/cad-1/day/{homes.FIRST_DAY}")["response"]["previous"] == nowhere
     assert ask("/d/cad-1")["response"]["next"] == nowhere
 
 
-def test_a_period_without_data_has_words_and_a_way_back(ask: Ask) -> None:
+def test_a_period_without_data_explains_itself_and_links_back(ask: Ask) -> None:
     before = text(ask("/d/cad-1/day/2024-01-01"), "nothing")
     assert "Before the first reading" in before
     assert "Go to Tuesday 14 October 2025" in before
@@ -124,7 +122,7 @@ def test_a_period_without_data_has_words_and_a_way_back(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/d/nobody", "/d/nobody/day/2026-11-23"])
-def test_an_unknown_device_is_a_calm_page(ask: Ask, path: str) -> None:
+def test_an_unknown_device_gets_a_page_not_an_error(ask: Ask, path: str) -> None:
     assert "This device is not known here" in text(ask(path))
 
 
@@ -153,7 +151,7 @@ def test_a_hostile_address_is_a_page_and_no_error(ask: Ask, path: object) -> Non
 
 
 def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
-    """The names of all components of a layout."""
+    """Return the ids of all components of a layout."""
     if isinstance(part, list):
         return set().union(*map(ids_in, part))
     if not isinstance(part, dict):
@@ -174,12 +172,12 @@ def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
         "/d/cad-new",
     ],
 )
-def test_everything_that_is_sent_has_its_place_on_the_page(furnished: Store, ask: Ask, address: str) -> None:
+def test_every_sent_slot_exists_on_the_page(furnished: Store, ask: Ask, address: str) -> None:
     layout = json.loads(at_home(furnished).get("/_dash-layout").data)
     assert ask(address)["response"].keys() - ids_in(layout) == {"document"}
 
 
-def test_a_chart_that_is_on_the_screen_is_not_sent_again(ask: Ask) -> None:
+def test_an_unchanged_chart_is_not_sent_again(ask: Ask) -> None:
     version = ask("/d/cad-1")["response"]["household"]["data-version"]
     again = ask("/d/cad-1", version)["response"]
     assert "picture" not in again
@@ -188,7 +186,7 @@ def test_a_chart_that_is_on_the_screen_is_not_sent_again(ask: Ask) -> None:
     assert "picture" in ask("/d/cad-1?compare=week", version)["response"]
 
 
-def test_every_way_of_looking_is_kept_on_the_way_through_time(ask: Ask) -> None:
+def test_navigation_in_time_keeps_the_view_options(ask: Ask) -> None:
     shown = ask("/d/cad-1/month/2026-10?unit=money&compare=year&charge=no")["response"]
     ways = "?unit=money&compare=year&charge=no"
     assert shown["previous"]["href"] == f"/d/cad-1/month/2026-09{ways}"
@@ -211,7 +209,7 @@ def test_the_switch_between_energy_and_money_is_a_link(ask: Ask) -> None:
     assert money["total"]["children"].startswith("£")
 
 
-def test_the_standing_charge_can_be_left_out_and_put_back(ask: Ask) -> None:
+def test_the_standing_charge_can_be_excluded_and_included(ask: Ask) -> None:
     whole = ask("/d/cad-1/month/2026-10?unit=money")["response"]
     assert whole["charge"]["children"] == "without standing charge"
     bare = ask(whole["charge"]["href"])["response"]
@@ -224,7 +222,7 @@ def test_the_standing_charge_can_be_left_out_and_put_back(ask: Ask) -> None:
     assert amounts[0] - amounts[1] == pytest.approx(31 * 0.5310, abs=0.011)
 
 
-def test_without_a_tariff_there_is_no_money_and_nothing_is_broken(ask: Ask) -> None:
+def test_a_page_without_a_tariff_shows_energy_only(ask: Ask) -> None:
     shown = ask("/d/cad-patchy?unit=money")["response"]
     assert shown["units"]["hidden"] is True
     assert shown["charge"]["hidden"] is True
@@ -233,7 +231,7 @@ def test_without_a_tariff_there_is_no_money_and_nothing_is_broken(ask: Ask) -> N
     assert "£" not in json.dumps(shown, ensure_ascii=False)
 
 
-def test_tomorrow_is_reached_once_its_prices_are_known(ask: Ask) -> None:
+def test_tomorrow_is_linked_once_its_prices_are_known(ask: Ask) -> None:
     assert ask("/d/cad-agile")["response"]["next"]["href"] == "/d/cad-agile/day/2026-11-24"
     tomorrow = ask("/d/cad-agile/day/2026-11-24")["response"]
     assert (tomorrow["figure"]["hidden"], tomorrow["nothing"]["hidden"]) == (False, True)
@@ -242,7 +240,7 @@ def test_tomorrow_is_reached_once_its_prices_are_known(ask: Ask) -> None:
     assert ask("/d/cad-1")["response"]["next"]["href"] is None
 
 
-def test_the_desk_sees_the_customers_page_marked_as_such_and_changes_nothing_there(furnished: Store) -> None:
+def test_support_sees_a_customers_page_marked_and_read_only(furnished: Store) -> None:
     desk = somebody(furnished, "des@example.org", SUPPORT)
     ask = ask_of(furnished, user=desk)
     assert ask("/d/cad-1")["response"]["household"]["hidden"] is True
@@ -255,13 +253,13 @@ def test_the_desk_sees_the_customers_page_marked_as_such_and_changes_nothing_the
     assert ask("/")["response"]["visiting"]["hidden"] is True
 
 
-def test_a_household_on_its_own_page_is_not_told_that_it_visits(ask: Ask) -> None:
+def test_a_households_own_page_has_no_support_mark(ask: Ask) -> None:
     shown = ask("/d/cad-1")["response"]
     assert shown["visiting"] == {"hidden": True}
     assert shown["tariff"]["href"] == "/d/cad-1/tariff"
 
 
-def test_a_comparison_overlays_the_other_period_and_says_the_difference(ask: Ask) -> None:
+def test_a_comparison_overlays_the_other_period_with_the_difference(ask: Ask) -> None:
     shown = ask("/d/cad-1/month/2026-11?compare=previous")["response"]
     assert "than October by the same time" in shown["remarks"]["children"]
     assert "October" in json.dumps(shown["legend"])
@@ -275,7 +273,7 @@ def test_a_german_browser_gets_a_german_page(furnished: Store) -> None:
     assert shown["to-day"]["href"] == "/d/cad-1?unit=money"
 
 
-def test_the_page_says_in_which_language_it_is(store: Store) -> None:
+def test_the_page_declares_its_language(store: Store) -> None:
     client = at_home(store)
     pages = [client.get("/", headers={"Accept-Language": language}).text for language in ("de", "en-US")]
     assert ['<html lang="de">' in pages[0], '<html lang="en-GB">' in pages[1]] == [True, True]
@@ -284,7 +282,7 @@ def test_the_page_says_in_which_language_it_is(store: Store) -> None:
 
 
 class CountingStore:
-    """A store that counts what is asked of it, and can be away."""
+    """A store that counts its reads and can become unreachable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -323,7 +321,7 @@ def test_a_chart_is_one_read_of_one_document(furnished: Store) -> None:
     assert counting.asked - before == {"device": 1}
 
 
-def test_access_is_asked_at_every_read_and_never_cached(furnished: Store) -> None:
+def test_access_is_checked_at_every_read_and_never_cached(furnished: Store) -> None:
     counting = CountingStore(furnished)
     ask = ask_of(counting)
     for _ in range(3):
@@ -331,7 +329,7 @@ def test_access_is_asked_at_every_read_and_never_cached(furnished: Store) -> Non
     assert counting.asked["device"] == 3
 
 
-def test_a_store_that_is_away_is_one_alert_and_the_page_stays(furnished: Store) -> None:
+def test_an_unreachable_store_shows_one_alert_and_keeps_the_page(furnished: Store) -> None:
     counting = CountingStore(furnished)
     ask = ask_of(counting)
     counting.is_away = True
@@ -348,7 +346,7 @@ def test_two_apps_in_one_process_both_answer(furnished: Store) -> None:
     assert "cad-1" in text(second("/"), "home")
 
 
-def test_the_page_takes_nothing_from_elsewhere(store: Store) -> None:
+def test_the_page_loads_nothing_from_other_sites(store: Store) -> None:
     answer = at_home(store).get("/")
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
@@ -359,7 +357,7 @@ def test_the_page_takes_nothing_from_elsewhere(store: Store) -> None:
     assert 'href="http' not in answer.text
 
 
-def test_health_answers_and_private_data_is_not_kept(store: Store) -> None:
+def test_health_answers_and_private_data_is_not_cached(store: Store) -> None:
     client = at_home(store)
     assert client.get("/health").status_code == 200
     assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"

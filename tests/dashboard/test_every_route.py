@@ -1,6 +1,6 @@
-"""Every address and every callback of the running app, tried by everybody who should see nothing of a home.
+"""Access to every route and callback of the running app, tried by everybody who may not see a home.
 
-A new one fails here until it is classified, and then until it keeps to its class.
+A new route fails here until it is classified, and then until it obeys its class.
 """
 
 import json
@@ -30,10 +30,10 @@ from dashboard.web import request_guard
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on, browser, somebody, token_in
 
-PUBLIC = "public"  # for everybody
-SIGNED_IN = "signed in"  # for whoever is signed in; the same for all, or about themselves
-OWN = "own"  # about one home, and for those who may see it
-DESK = "desk"  # for the support desk, which finds every home by its labels, and sees energy after a look-up only
+PUBLIC = "public"  # everybody
+SIGNED_IN = "signed in"  # signed-in users; the same for all, or about themselves
+OWN = "own"  # the viewers of one home
+DESK = "desk"  # support: finds every home by its labels, and sees energy only after a look-up
 ROUTES = {
     "GET /assets/<path:filename>": PUBLIC,
     "GET /assets/page.css": PUBLIC,
@@ -46,7 +46,7 @@ ROUTES = {
     "POST /sign-in/demo": PUBLIC,
     "GET /invitation/<token>": PUBLIC,
     "POST /invitation/<token>": PUBLIC,
-    "POST /ingest": PUBLIC,  # it answers to a device's token, which nobody here has, and says nothing of a home
+    "POST /ingest": PUBLIC,  # needs a device's token, which nobody here has, and reveals nothing of a home
     "GET /static/<path:filename>": SIGNED_IN,
     "GET /": SIGNED_IN,
     "GET /<path:path>": SIGNED_IN,
@@ -85,13 +85,13 @@ CALLBACKS = {  # by their inputs
     "url.pathname url.search refresh.data": OWN,
     "tick.data": OWN,
 }
-STAMP = re.compile(r"\?m=[\d.]+")  # of an asset: when it was written, which may look like a figure
-IN_THE_BROWSER = {"hour.data"}  # inputs of callbacks that never come to the server
+STAMP = re.compile(r"\?m=[\d.]+")  # an asset's time stamp, which may look like a figure
+IN_THE_BROWSER = {"hour.data"}  # inputs of callbacks that run in the browser only
 
-THEIRS, GHOST = "cad-their", "cad-ghost"  # a home of others, and one that does not exist; equally long
+THEIRS, GHOST = "cad-their", "cad-ghost"  # another household's home, and a missing one; equally long
 DAY = "2026-11-22"
 NAME = "Villa Geheimnis"
-POWER_W, HALF_HOUR_WH = 31_337, 7_331  # always
+POWER_W, HALF_HOUR_WH = 31_337, 7_331  # constant
 ENERGY = ("31337", "31,337", "31.3", "7331", "7,331", "7.33", "14.66", "351.8", "166.3", "0.4711", "47.1")
 LABELS = ("willow", NAME)
 
@@ -104,7 +104,7 @@ class Home(NamedTuple):
 
 @pytest.fixture
 def home(store: Store) -> Home:
-    """An app on two homes of two households; everything about the one is recognised."""
+    """An app on two homes of two households; every fact about one of them is recognizable."""
     homes.furnish_one(store, Device("cad-own", household="acacia"), DAY)
     device = Device(
         THEIRS,
@@ -122,7 +122,7 @@ def home(store: Store) -> Home:
     return Home(app, store, somebody(store, "owner@example.org", household="willow"))
 
 
-# who comes
+# Visitors
 
 
 def signed_out(home: Home) -> FlaskClient:
@@ -198,7 +198,7 @@ OUTSIDERS: list[Callable[[Home], FlaskClient]] = [
 ]
 
 
-# what they try
+# Their requests
 
 
 class Try(NamedTuple):
@@ -210,7 +210,7 @@ class Try(NamedTuple):
 
 
 def tries(app: Dash) -> Iterator[Try]:
-    """Every request that the app knows; those that end a session come last."""
+    """Return every request that the app knows, those that end a session last."""
     for rule in sorted(app.server.url_map.iter_rules(), key=lambda rule: "sign-out" in rule.rule):
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             name = f"{method} {rule.rule}"
@@ -246,7 +246,7 @@ def named(slot: Mapping[str, Any]) -> str:
 
 
 def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, str], TestResponse]:
-    """A callback with a forged payload: whatever it takes is about the device."""
+    """A callback with a forged payload; every value is about the device."""
 
     def ask(client: FlaskClient, device_id: str) -> TestResponse:
         forged = {"pathname": f"/d/{device_id}", "search": f"?unit=money&device_id={device_id}"}
@@ -268,7 +268,7 @@ def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, s
 
 
 def told(answer: TestResponse) -> str:
-    """All that an answer says: its text, as it is and unescaped, and its headers."""
+    """Return everything in an answer: its text, raw and unescaped, and its headers."""
     content = STAMP.sub("", answer.get_data().decode(errors="replace"))
     plain = json.dumps(json.loads(content), ensure_ascii=False) if answer.is_json else content
     return f"{answer.status} {answer.headers} {content} {plain}"
@@ -286,7 +286,7 @@ def test_every_address_and_every_callback_is_classified(home: Home) -> None:
     assert inputs == CALLBACKS.keys() | IN_THE_BROWSER
 
 
-def test_whoever_lives_there_sees_their_home_by_every_way_there_is(home: Home) -> None:
+def test_residents_see_their_home_through_every_route(home: Home) -> None:
     for one in tries(home.app):
         client = browser(home.app.server, home.store, home.owner)
         answer = one.ask(client, THEIRS)
@@ -294,7 +294,7 @@ def test_whoever_lives_there_sees_their_home_by_every_way_there_is(home: Home) -
 
 
 @pytest.mark.parametrize("come", STRANGERS + OUTSIDERS)
-def test_nobody_else_sees_a_byte_of_it(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+def test_nobody_else_sees_a_byte_of_a_home(home: Home, come: Callable[[Home], FlaskClient]) -> None:
     client = come(home)
     for one in tries(home.app):
         found = traces(one.ask(client, THEIRS))
@@ -303,7 +303,7 @@ def test_nobody_else_sees_a_byte_of_it(home: Home, come: Callable[[Home], FlaskC
 
 
 @pytest.mark.parametrize("come", STRANGERS)
-def test_a_home_of_others_is_as_if_there_were_none(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+def test_an_unauthorized_home_looks_like_a_missing_one(home: Home, come: Callable[[Home], FlaskClient]) -> None:
     client = come(home)
     for one in tries(home.app):
         if one.kind == OWN or (one.kind == DESK and come not in OF_THE_DESK):
@@ -314,7 +314,7 @@ def test_a_home_of_others_is_as_if_there_were_none(home: Home, come: Callable[[H
 
 
 @pytest.mark.parametrize("come", OUTSIDERS)
-def test_who_is_signed_out_gets_no_further_than_the_door(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+def test_a_signed_out_user_reaches_public_routes_only(home: Home, come: Callable[[Home], FlaskClient]) -> None:
     client = come(home)
     for one in tries(home.app):
         answer = one.ask(client, THEIRS)
@@ -325,7 +325,7 @@ def test_who_is_signed_out_gets_no_further_than_the_door(home: Home, come: Calla
 
 
 @pytest.mark.parametrize("come", STRANGERS + OUTSIDERS)
-def test_nobody_else_changes_it(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+def test_nobody_else_changes_a_home(home: Home, come: Callable[[Home], FlaskClient]) -> None:
     before = home.store.device(THEIRS)
     client = come(home)
     for one in tries(home.app):
@@ -336,7 +336,7 @@ def test_nobody_else_changes_it(home: Home, come: Callable[[Home], FlaskClient])
     assert home.store.device(THEIRS) == before
 
 
-def test_whoever_lives_there_changes_it(home: Home) -> None:
+def test_residents_change_their_home(home: Home) -> None:
     drop_tariff(home, browser(home.app.server, home.store, home.owner))
     device = home.store.device(THEIRS)
     assert device
@@ -346,19 +346,19 @@ def test_whoever_lives_there_changes_it(home: Home) -> None:
 def drop_tariff(home: Home, client: FlaskClient) -> TestResponse:
     device = home.store.device(THEIRS)
     assert device
-    mark = sha256(device.tariff.encode()).hexdigest()[:16]  # as the form has it
+    mark = sha256(device.tariff.encode()).hexdigest()[:16]  # as in the form
     token = token_in(client.get("/account", follow_redirects=True).text)
     fields = {"csrf": token, "action": "confirm", "tariff": "", "made-against": mark}
     return client.post(f"/d/{THEIRS}/tariff", data=fields)
 
 
 @pytest.mark.parametrize("come", [of_another_household, of_no_household, who_manages_accounts])
-def test_there_is_no_desk_for_who_does_not_work_there(home: Home, come: Callable[[Home], FlaskClient]) -> None:
+def test_only_staff_reach_the_support_pages(home: Home, come: Callable[[Home], FlaskClient]) -> None:
     client = come(home)
     assert {one.ask(client, THEIRS).status_code for one in tries(home.app) if one.kind == DESK} == {404}
 
 
-def test_the_desk_sees_a_home_that_it_has_looked_up_and_changes_nothing(home: Home) -> None:
+def test_support_sees_a_looked_up_home_and_changes_nothing(home: Home) -> None:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
     actions.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at)
     client = browser(home.app.server, home.store, desk)
@@ -368,7 +368,7 @@ def test_the_desk_sees_a_home_that_it_has_looked_up_and_changes_nothing(home: Ho
     assert client.get(f"/d/{THEIRS}/tariff").status_code == 403
 
 
-def test_what_one_household_has_just_seen_another_does_not_get_from_the_cache(home: Home) -> None:
+def test_the_cache_leaks_nothing_between_households(home: Home) -> None:
     owner = browser(home.app.server, home.store, home.owner)
     stranger = of_another_household(home)
     for one in tries(home.app):

@@ -1,4 +1,4 @@
-"""A device that sends half hours is told when somebody who may see it looks; all others cost next to nothing."""
+"""Looks: an edge learns of its viewers; other devices cost almost nothing."""
 
 import time
 from typing import cast
@@ -22,7 +22,7 @@ def data_on(store: Store) -> CachedReads:
     return CachedReads(store, open_cache(server, ""), lambda: int(time.time()))
 
 
-def test_a_look_of_the_household_is_known_and_one_of_a_stranger_is_not(store: Store) -> None:
+def test_only_an_authorized_viewer_counts_as_a_look(store: Store) -> None:
     for device_id, household in (("cad-1", MEMBER.household), ("cad-2", "others")):
         store.put_device(Device(device_id, household=household))
         device_status.note_edge(store, device_id, int(time.time()))
@@ -30,24 +30,24 @@ def test_a_look_of_the_household_is_known_and_one_of_a_stranger_is_not(store: St
     assert [device_status.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
 
 
-def test_of_a_device_that_sends_anyway_nothing_is_kept_and_it_is_not_asked_about_again(store: Store) -> None:
+def test_looks_at_a_live_device_are_neither_stored_nor_repeated(store: Store) -> None:
     device = Device("cad-1", household=MEMBER.household)
     store.put_device(device)
     counted = Counted(store)
     data = data_on(cast(Store, counted))
     for _ in range(50):
-        data.look(device)
+        data.note_look(device)
     assert counted.asked["put_record"] == 0
     assert counted.asked["record"] <= 1
     assert not device_status.is_watched(store, "cad-1")
 
 
-def test_many_viewers_of_an_edge_are_one_note(store: Store) -> None:
+def test_many_viewers_of_an_edge_share_one_note(store: Store) -> None:
     device = Device("cad-1", household=MEMBER.household)
     store.put_device(device)
     device_status.note_edge(store, "cad-1", int(time.time()))
     counted = Counted(store)
     data = data_on(cast(Store, counted))
     for _ in range(50):
-        data.look(device)
+        data.note_look(device)
     assert counted.asked["put_record"] == 1

@@ -1,4 +1,4 @@
-"""The web process: how it starts, how its workers share the work, and how it says why it cannot start."""
+"""The web process: its start, its workers, and its errors at the start."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from tests.dashboard.people import SECRET, at_home, dashboard
 from tests.servers import free_port
 
 ELSEWHERE = "10.9.9.9"  # no address of this machine
-PATIENCE_S = 60  # with a process, on a machine that is busy
+PATIENCE_S = 60  # for a process on a busy machine
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def command(folder: Path, port: int) -> "subprocess.Popen[str]":
 def refused(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """What `wattfall web` says where it cannot start, on one line with exit code 2."""
+    """Return the one line of a `wattfall web` that fails to start with exit code 2."""
     monkeypatch.setattr(server._Server, "run", lambda _: pytest.fail("it has started"))
 
     def said(*arguments: str, **environ: str) -> str:
@@ -98,12 +98,12 @@ def get(port: int, path: str) -> bytes:
 
 
 def listening(port: int) -> list[str]:
-    """The sockets that listen on a port, by inode."""
+    """Return the listening sockets of a port, by inode."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"]
 
 
-# ports
+# Ports
 
 
 def test_a_port_in_use_is_refused(port: int) -> None:
@@ -115,12 +115,12 @@ def test_a_port_in_use_is_refused(port: int) -> None:
         check_port(port)
 
 
-def test_a_port_in_use_is_refused_even_if_its_owner_would_share_it(port: int) -> None:
+def test_a_shared_port_in_use_is_refused(port: int) -> None:
     with closing(socket.create_server(("127.0.0.1", port), reuse_port=True)), pytest.raises(ConfigurationError):
         check_port(port)
 
 
-def test_a_reserved_port_is_open_to_our_own_workers_and_to_no_second_wattfall(port: int) -> None:
+def test_a_reserved_port_admits_only_our_workers(port: int) -> None:
     with reserve_port(port, "127.0.0.1"):
         with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}"):
             reserve_port(port, "127.0.0.1")
@@ -130,37 +130,37 @@ def test_a_reserved_port_is_open_to_our_own_workers_and_to_no_second_wattfall(po
     reserve_port(port, "127.0.0.1").close()
 
 
-def test_an_address_of_another_machine_is_one_line(port: int, refused: Callable[..., str]) -> None:
+def test_a_foreign_address_gets_one_line(port: int, refused: Callable[..., str]) -> None:
     assert f"cannot listen on {ELSEWHERE}:{port}: " in refused("--host", ELSEWHERE)
 
 
-# caches
+# Caches
 
 
 @pytest.mark.parametrize("url", ["nonsense", "memcached://localhost", "redis//localhost"])
-def test_a_cache_that_is_none_is_one_line(refused: Callable[..., str], url: str) -> None:
+def test_an_invalid_cache_url_gets_one_line(refused: Callable[..., str], url: str) -> None:
     said = refused(WATTFALL_CACHE=url)
     assert said == "wattfall: WATTFALL_CACHE is not a redis:// URL; try one like redis://localhost:6379\n"
 
 
 @pytest.mark.parametrize("url", ["redis://localhost:many", "redis://localhost/?socket_timeout=soon"])
-def test_a_cache_that_cannot_be_read_names_the_variable(url: str) -> None:
+def test_a_malformed_cache_url_names_the_variable(url: str) -> None:
     with pytest.raises(ConfigurationError, match="WATTFALL_CACHE cannot be read: "):
         check_cache(url)
 
 
 @pytest.mark.parametrize("url", ["", "redis://localhost:6379", "redis://localhost/2", "rediss://:secret@cache:1"])
-def test_a_cache_may_be_away_at_the_start(url: str) -> None:
+def test_the_server_starts_without_its_cache(url: str) -> None:
     check_cache(url)
 
 
-# workers
+# Workers
 
 
-def test_each_worker_has_a_socket_of_its_own_and_serves_every_script(web: int) -> None:
+def test_each_worker_has_its_own_socket_and_serves_every_script(web: int) -> None:
     scripts = re.findall(r'src="(/[^"]+)"', get(web, "/").decode())
     assert len(listening(web)) == 2
-    for _ in range(8):  # whichever worker the kernel chooses
+    for _ in range(8):  # the kernel chooses any worker
         assert get(web, scripts[-1])
 
 
@@ -174,7 +174,7 @@ def test_a_second_wattfall_on_the_same_port_is_refused(tmp_path: Path, web: int)
     assert get(web, "/health") == b"OK"
 
 
-def test_it_ends_without_a_word_and_can_be_started_again_at_once(tmp_path: Path, port: int) -> None:
+def test_the_server_ends_silently_and_restarts_at_once(tmp_path: Path, port: int) -> None:
     for _ in range(2):
         with running(tmp_path, port) as process:
             get(port, "/")
@@ -182,7 +182,7 @@ def test_it_ends_without_a_word_and_can_be_started_again_at_once(tmp_path: Path,
         assert listening(port) == []
 
 
-def test_a_worker_serves_what_a_page_of_another_worker_names(store: Store) -> None:
+def test_a_worker_serves_the_files_of_another_workers_page(store: Store) -> None:
     page = at_home(store).get("/").text
     other = dashboard(store)
     warm(other)

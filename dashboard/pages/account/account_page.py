@@ -1,6 +1,6 @@
-"""One's own account: who is signed in, a new password, signing out; and the invitation that sets the first password.
+"""The account page: the signed-in user, a new password, sign-out. Also the page of an invitation.
 
-Everything between a visitor and the pages: sessions, the gate, signing in and out, and words for what goes wrong.
+`install` connects sign-in with a server: sessions, the request guard, the sign-in pages and the error pages.
 """
 
 import time
@@ -30,11 +30,11 @@ OVER = text("This invitation cannot be used any more")
 OVER_SENTENCE = text("It has been used, or it is too old. Ask whoever sent it for a new one.")
 NOT_THE_SAME = text("This is not the same as the first. Type it twice alike.")
 NOT_THE_OLD = text("This is not your present password.")
-Faults = dict[str, str]  # control -> what is wrong with it
+Faults = dict[str, str]  # control -> its fault
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
-    """Add the addresses to a server."""
+    """Add the routes to a server."""
     page = Blueprint("account", __name__)
 
     @page.get("/account")
@@ -70,13 +70,13 @@ def add_routes(server: Flask, services: AuthServices) -> None:
 
 def _me() -> User:
     user = signed_in()
-    assert user, "the gate lets nobody else in"
+    assert user, "the guard admits only signed-in users"
     return user
 
 
 def _account(user: User, faults: Faults | None = None, status: int = 200) -> Response:
     role = requested().say(ROLES[user.role])
-    is_demo = user.user_id.startswith(PREFIX)  # whoever visits is the same; nobody shall sign out all of them
+    is_demo = user.user_id.startswith(PREFIX)  # visitors share the account; one must not sign out all others
     done = request.args.get("done") == "password"
     return render("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
 
@@ -93,13 +93,13 @@ def _change_password(services: AuthServices, user: User) -> Response | Answer:
         return _account(user, faults, 422)
     changed = services.accounts.set_password(user, request.form["password"])
     if changed is None:
-        return redirect("/account", 303)  # overtaken: signed out, or let in no more
-    sign_in(services.sessions, changed)  # everybody else who was signed in as them is not any more
+        return redirect("/account", 303)  # another change came first: signed out or disabled
+    sign_in(services.sessions, changed)  # all other sessions of the user have ended
     return redirect("/account?done=password", 303)
 
 
 def _faults(user: User) -> Faults:
-    """What is wrong with the new password of a form."""
+    """Return the faults of the new password in a form."""
     lang, password = requested(), request.form.get("password", "")
     fault = password_fault(password, user.email)
     if fault:
@@ -129,7 +129,7 @@ def _over() -> Response:
     return notice(404, OVER, OVER_SENTENCE, "/sign-in", text("Sign in"))
 
 
-# auth setup
+# Setup of sign-in
 
 
 def install(
@@ -139,9 +139,9 @@ def install(
     passwords: Passwords,
     clock: Callable[[], int] = lambda: int(time.time()),
 ) -> None:
-    """Put it on a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
+    """Add sign-in to a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
     check(settings)
-    services = _doors(settings, store, passwords, clock)
+    services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
         server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
     if settings.url.startswith("https://"):
@@ -161,13 +161,13 @@ def _insist_on_https(server: Flask) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Raise ConfigurationError where nobody could sign in safely."""
+    """Raise ConfigurationError if the settings allow no safe sign-in."""
     if not settings.secret:
         raise ConfigurationError(f"WATTFALL_SECRET is not set, and signs the cookies; {MAKE_ONE}")
     client_of(settings)
 
 
-def _doors(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> AuthServices:
+def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> AuthServices:
     accounts = Accounts(store, passwords, clock)
 
     def user(user_id: str) -> User | None:

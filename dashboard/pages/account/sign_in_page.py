@@ -1,8 +1,7 @@
-"""Signing in: with a password, at an identity provider, or as a visitor of the demo.
+"""Sign-in: with a password, at an identity provider, or as a visitor of the demo.
 
-Visitors of the demo: whoever comes is one of its households, or its support desk, without a password.
-
-Their accounts are made up and nowhere stored: they are gone the moment the store is not the demo's any more.
+A visitor of the demo chooses a household or support, without a password. Demo users are never stored, so they vanish
+with the demo's store.
 """
 
 import logging
@@ -22,9 +21,9 @@ from dashboard.web.request_guard import safe_redirect, sign_in_url
 from dashboard.web.responses import notice, render, requested
 
 PREFIX = "demo/"
-DESK = "support"
+SUPPORT_CHOICE = "support"
 MOST_HOMES = 8
-# What there is to see in a home, by the first word of its household.
+# The content of a home, by the first word of its household's id.
 KINDS = {
     "family": text("a family"),
     "solar": text("solar panels"),
@@ -36,7 +35,7 @@ KINDS = {
 
 
 def choices(store: Store) -> list[tuple[str, str, str]]:
-    """The households to choose from, each with its name and its kind; empty where the store is not the demo's."""
+    """Return the demo's households, each as id, name and kind; empty for a store that is not the demo's."""
     if not is_demo(store):
         return []
     return [
@@ -47,24 +46,24 @@ def choices(store: Store) -> list[tuple[str, str, str]]:
 
 
 def demo_user(store: Store, choice: str) -> User | None:
-    """Who a visitor is by a choice; None where there is no such choice, or the store is not the demo's."""
+    """Return the user of a visitor's choice; None for an unknown choice, or a store that is not the demo's."""
     if not is_demo(store):
         return None
-    if choice == DESK:
-        return User(PREFIX + DESK, "desk@demo.invalid", "Demo Desk", SUPPORT)
+    if choice == SUPPORT_CHOICE:
+        return User(PREFIX + SUPPORT_CHOICE, "desk@demo.invalid", "Demo Desk", SUPPORT)
     homes = store.household_devices(choice) if choice else []
     home = store.device(homes[0]) if homes else None
     return User(PREFIX + choice, name=home.name, household=choice) if home else None
 
 
 def user_of(store: Store, user_id: str) -> User | None:
-    """The made-up user of a session."""
+    """Return the demo user of a session, or None."""
     return demo_user(store, user_id.removeprefix(PREFIX)) if user_id.startswith(PREFIX) else None
 
 
-# sign in page
+# The sign-in page
 
-ONWARD = "onward"
+REDIRECT_KEY = "onward"
 WRONG = text("The e-mail address and the password do not belong together. Check both and try again.")
 NOT_LET_IN = text("You have not been signed in")
 NO_ROLE = text(
@@ -78,7 +77,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AuthServices:
-    """All that signing in needs."""
+    """The collaborators of sign-in."""
 
     store: Store
     accounts: Accounts
@@ -88,7 +87,7 @@ class AuthServices:
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
-    """Add the addresses to a server."""
+    """Add the routes to a server."""
     page = Blueprint("sign-in", __name__, url_prefix="/sign-in")
 
     @page.get("")
@@ -107,23 +106,23 @@ def add_routes(server: Flask, services: AuthServices) -> None:
             abort(404)
         return _welcome(services, user, request.form.get("next"))
 
-    _register_provider(page, services)
+    _add_provider_routes(page, services)
     server.register_blueprint(page)
 
 
-def _register_provider(page: Blueprint, services: AuthServices) -> None:
+def _add_provider_routes(page: Blueprint, services: AuthServices) -> None:
     provider = services.provider
     if provider is None:
         return
 
     @page.get("/provider")
     def leave() -> Response | Answer:
-        session[ONWARD] = safe_redirect(request.args.get("next"))
+        session[REDIRECT_KEY] = safe_redirect(request.args.get("next"))
         return provider.leave()
 
     @page.get("/provider/return")
     def returned() -> Response | Answer:
-        wanted = session.get(ONWARD)
+        wanted = session.get(REDIRECT_KEY)
         user = oidc.user_of(services.store, services.accounts, provider.returned())
         if user is None:
             raise oidc.Unfit("the account is disabled")
@@ -131,14 +130,16 @@ def _register_provider(page: Blueprint, services: AuthServices) -> None:
 
     @page.errorhandler(oidc.Unfit)
     def unfit(error: oidc.Unfit) -> Response:
-        log.warning("not signed in by the provider: %.300r", error)  # some of it stood in the address: no line ends
-        return notice(403, NOT_LET_IN, NO_ROLE, sign_in_url(safe_redirect(session.get(ONWARD))), text("Try again"))
+        log.warning("sign-in at the provider failed: %.300r", error)  # repr: the text may hold line ends
+        return notice(
+            403, NOT_LET_IN, NO_ROLE, sign_in_url(safe_redirect(session.get(REDIRECT_KEY))), text("Try again")
+        )
 
     @page.errorhandler(oidc.ProviderAway)
     def away(error: oidc.ProviderAway) -> Response:
-        log.warning("the identity provider is away: %.300r", error)
+        log.warning("the identity provider is unreachable: %.300r", error)
         return notice(
-            503, NOT_LET_IN, PROVIDER_AWAY, sign_in_url(safe_redirect(session.get(ONWARD))), text("Try again")
+            503, NOT_LET_IN, PROVIDER_AWAY, sign_in_url(safe_redirect(session.get(REDIRECT_KEY))), text("Try again")
         )
 
 
@@ -157,7 +158,7 @@ def _check(services: AuthServices, email: str, password: str) -> Response | Answ
 
 
 def too_soon(wait_s: int) -> str:
-    """When to try again, in words."""
+    """Return the sentence with the time of the next attempt."""
     minutes = -(-wait_s // 60)
     return requested().count(
         "There were too many attempts. Try again in {number} minute.",

@@ -1,6 +1,6 @@
-"""The household page: tiles above, one chart below.
+"""The page of one device: tiles, the chart, and a section under the chart.
 
-The section under the chart: the hours of a month, the running total of a year.
+The section shows the hours of a month, or the running total of a year.
 """
 
 from dash import html
@@ -22,11 +22,11 @@ from dashboard.text.language import Language
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
-More = HeatMap | Cumulative | None
+Below = HeatMap | Cumulative | None
 
 
 def below_layout(lang: Language) -> Component:
-    """The section without its numbers."""
+    """Return the section under the chart, without its numbers."""
     head = html.Div([html.H2(id="more-title"), html.P(id="more-words")])
     return html.Section(
         html.Div([head, html.Ul(id="more-legend", className="legend"), _heat(), _running(lang)], className="beneath"),
@@ -37,8 +37,8 @@ def below_layout(lang: Language) -> Component:
     )
 
 
-def load_below(data: CachedReads, device: Device, chart: Chart) -> More:
-    """Under a chart of days their hours, under that of a year its running total; None where the chart is empty."""
+def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
+    """Load the hours under a chart of days, the running total under a year; None under others and an empty one."""
     view, row = chart.view, periods.LEVELS[chart.view.level]
     zone, now = device.timezone, data.now()
     if not chart.is_empty and row.child == LOWEST:
@@ -55,17 +55,17 @@ def load_below(data: CachedReads, device: Device, chart: Chart) -> More:
     return cumulative.running_total(view, mine, other, _a_year_ago(data, device), now, zone, chart.measure)
 
 
-def slots(more: More, lang: Language) -> Slots:
-    """The values of the section."""
-    if isinstance(more, HeatMap):
-        return _hours(more, lang)
-    if isinstance(more, Cumulative):
-        return _total(more, lang)
+def slots(below: Below, lang: Language) -> Slots:
+    """Return the values of the section under the chart."""
+    if isinstance(below, HeatMap):
+        return _hours(below, lang)
+    if isinstance(below, Cumulative):
+        return _total(below, lang)
     return {"more.hidden": True}
 
 
 def _a_year_ago(data: CachedReads, device: Device) -> Part:
-    """What today's date came to a year ago by this time of the day."""
+    """Return the total of today's date a year ago, up to this time of the day."""
     now, zone = data.now(), device.timezone
     wanted = usage_profile.chain_of("year", periods.shift("year", periods.period_of("year", now, zone), -1), now, zone)
     day = data.document(device, "day", wanted["day"]) if "day" in wanted else None
@@ -88,39 +88,39 @@ def _running(lang: Language) -> Component:
     )
 
 
-def _hours(more: HeatMap, lang: Language) -> Slots:
+def _hours(below: HeatMap, lang: Language) -> Slots:
     return {
         "more.hidden": False,
         "more-title.children": lang.say("Hour by hour"),
-        "more-words.children": grids.habits(more, lang),
-        "more-legend.children": grids.legend(more, lang),
+        "more-words.children": grids.busiest_hours_words(below, lang),
+        "more-legend.children": grids.legend(below, lang),
         "heat.hidden": False,
-        "heat.data-grid": grids.heat_grid(more, lang),
+        "heat.data-grid": grids.heat_grid(below, lang),
         "running.hidden": True,
     }
 
 
-def _total(more: Cumulative, lang: Language) -> Slots:
-    said = " · ".join(cumulative.cumulative_sentences(more, lang))
-    title = lang.say("Running total of the bill") if more.measure.currency else lang.say("Running total of import")
+def _total(below: Cumulative, lang: Language) -> Slots:
+    summary = " · ".join(cumulative.cumulative_sentences(below, lang))
+    title = lang.say("Running total of the bill") if below.measure.currency else lang.say("Running total of import")
     return {
-        "more.hidden": not more.mine,
+        "more.hidden": not below.mine,
         "more-title.children": title,
-        "more-words.children": said,
+        "more-words.children": summary,
         "more-legend.children": [],
         "heat.hidden": True,
         "running.hidden": False,
-        "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(more, lang)),
-        "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=said),
-        "running-table.data-rows": cumulative.cumulative_table(more, lang),
+        "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(below, lang)),
+        "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
+        "running-table.data-rows": cumulative.cumulative_table(below, lang),
     }
 
 
-# chart page
+# The chart
 
 
 def layout(lang: Language) -> Component:
-    """The page without its numbers."""
+    """Return the page without its numbers."""
     panel = [
         html.Div([navigation.layout(lang), navigation.tools(lang)], className="ways"),
         navigation.crumbs_layout(lang),
@@ -133,7 +133,7 @@ def layout(lang: Language) -> Component:
     ]
     return html.Div(
         [
-            _said(lang),
+            _confirmation(lang),
             html.Div(tiles.layout(lang), className="tiles"),
             html.Section(panel, className="panel"),
             below_layout(lang),
@@ -143,8 +143,8 @@ def layout(lang: Language) -> Component:
     )
 
 
-def _said(lang: Language) -> Component:
-    """Where assets/said.js says what has just been done on another page."""
+def _confirmation(lang: Language) -> Component:
+    """Return the place where assets/said.js confirms an action of another page."""
     sentences = attributes(
         data_tariff_changed=lang.say("The tariff has been changed. Every chart has its new costs within seconds."),
         data_tariff_gone=lang.say("There is no tariff any more. Every chart is without costs within seconds."),
@@ -153,7 +153,7 @@ def _said(lang: Language) -> Component:
 
 
 def load_chart(data: CachedReads, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
-    """The chart of a view, and the first and last period of its level that have data."""
+    """Load the chart of a view, and the first and last period of its level with data."""
     now = data.now()
     view = view.at(now, device.timezone)
     extent = data.extent(device, view.level)
@@ -172,9 +172,9 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
 
 
 def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: int, zone: str, lang: Language) -> Slots:
-    """The chart with its title, its navigation and its numbers; words where there is nothing to draw.
+    """Return the chart with its title, navigation and numbers, or words for an empty chart.
 
-    `last` is the last period for which there is something to show.
+    `last` is the last period that the navigation offers.
     """
     view = chart.view
     first = extent[0] if extent else None
@@ -187,12 +187,12 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,
-        **(_drawn(chart, lang) if is_drawn else _nothing(chart, extent, lang)),
+        **(_figure_slots(chart, lang) if is_drawn else _empty_slots(chart, extent, lang)),
     }
 
 
 def last_period(data: CachedReads, device: Device, level: str) -> str:
-    """The last period to look at: the current one, or tomorrow once its prices are known."""
+    """Return the last period of the navigation: the current one, or tomorrow once its prices are known."""
     now, zone = data.now(), device.timezone
     current = periods.period_of(level, now, zone)
     if level != LOWEST:
@@ -202,7 +202,7 @@ def last_period(data: CachedReads, device: Device, level: str) -> str:
 
 
 def _prices(data: CachedReads, device: Device, view: View, extent: tuple[str, str] | None) -> list[int | None]:
-    """What a Wh costs at each half hour of a day that there is something to say of."""
+    """Return the price of a Wh at each half hour of a day; empty outside the days with content."""
     first = extent[0] if extent else periods.period_of("day", data.now(), device.timezone)
     if view.level != LOWEST or not first <= view.period <= last_period(data, device, LOWEST):
         return []
@@ -210,7 +210,7 @@ def _prices(data: CachedReads, device: Device, view: View, extent: tuple[str, st
 
 
 def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Other | None:
-    """The period that a view with a written-out period is compared with."""
+    """Load the compared period of a view whose period is set."""
     period = view.compared
     if not period:
         return None
@@ -225,7 +225,7 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
 
 
 def _figure() -> Component:
-    # What is hovered and clicked lies over the graph: see columns.py.
+    # Hover and click belong to the columns over the graph, see grids.column_cells.
     caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
     plot = [
         html.Div(id="picture", role="img", className="graph"),
@@ -235,7 +235,7 @@ def _figure() -> Component:
     return html.Figure([caption, legend, html.Div(plot, className="plot")], id="figure", hidden=True)
 
 
-def _drawn(chart: Chart, lang: Language) -> Slots:
+def _figure_slots(chart: Chart, lang: Language) -> Slots:
     total, remarks = sentences.total(chart, lang), sentences.remarks(chart, lang)
     return {
         "total.children": total,
@@ -252,12 +252,12 @@ def _drawn(chart: Chart, lang: Language) -> Slots:
 
 
 def _facts(chart: Chart, lang: Language) -> list[Component]:
-    """The figures of a whole period, each with its name."""
+    """Return the figures of a whole period with their names."""
     return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in sentences.facts(chart, lang)]
 
 
 def _legend(chart: Chart, lang: Language) -> list[Component]:
-    """What the colours mean, only where more than plain import is drawn."""
+    """Return the legend; empty if the chart shows plain import only."""
     total, is_money = chart.total, bool(chart.measure.currency)
     charge = is_money and chart.view.level != LOWEST and chart.measure.charge(total)
     shown = {
@@ -272,14 +272,14 @@ def _legend(chart: Chart, lang: Language) -> list[Component]:
     return [html.Li(word, className=name) for name, (word, is_shown) in shown.items() if is_shown]
 
 
-def _nothing(chart: Chart, extent: tuple[str, str] | None, lang: Language) -> Slots:
+def _empty_slots(chart: Chart, extent: tuple[str, str] | None, lang: Language) -> Slots:
     heading, sentence = sentences.nothing(chart, extent[0] if extent else None, lang)
     ways = [_way_back(chart, extent, lang)] if extent else []
     return {"nothing.children": [html.H2(heading), html.P(sentence), *ways]}
 
 
 def _way_back(chart: Chart, extent: tuple[str, str], lang: Language) -> Component:
-    """The nearest period with data, in the direction in which there is some."""
+    """Return a link to the nearest period with data."""
     level, period = chart.view.level, chart.view.period
     nearest = extent[0] if period < extent[0] else extent[1]
     name = words.period_name(level, nearest, lang)

@@ -1,4 +1,4 @@
-"""What can be taken away: tables, documents, live states and pictures, under the access rule of the page itself."""
+"""Downloads: tables, documents, live states and pictures, under the same access rule as the page."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from dashboard.accounts.access import viewer
 from dashboard.charts import pictures, sentences
 from dashboard.charts.view import View
 from dashboard.pages.household import chart_page
-from dashboard.text.language import chosen
+from dashboard.text.language import preferred_language
 from dashboard.web.cached_reads import CachedReads
 
 RETRY_S = 5
@@ -26,7 +26,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class DownloadFault(Exception):
-    """A request that cannot be answered: its status, and one line that names the fault and the mend."""
+    """A refused download: its status, and one line with the fault and the fix."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -35,28 +35,28 @@ class DownloadFault(Exception):
 
 
 def add_routes(server: Flask, data: CachedReads) -> None:
-    """Add the addresses to a server."""
+    """Add the routes to a server."""
     downloads = Blueprint("downloads", __name__, url_prefix="/d/<device_id>")
 
     @downloads.get("/<level>/<period>.csv")
     def table(device_id: str, level: str, period: str) -> Response:
-        device, view = _asked(data, device_id, level, period)
+        device, view = _parse_address(data, device_id, level, period)
         by = _interval(request.args.get("by", pictures.shown_by(view.level)), view.level)
         chunks = _table(data, device, view, by)
-        begun = list(islice(chunks, 2))  # a store that is away is found out before the answer begins
+        begun = list(islice(chunks, 2))  # an unreachable store must fail before the answer begins
         name = f'attachment; filename="{_file_name(view, by)}"'
         return Response(chain(begun, chunks), mimetype="text/csv", headers={"Content-Disposition": name})
 
     @downloads.get("/<level>/<period>.json")
     def document(device_id: str, level: str, period: str) -> Response:
-        device, view = _asked(data, device_id, level, period)
+        device, view = _parse_address(data, device_id, level, period)
         empty = Document(view.level, device.device_id, view.period, device.timezone, {})
         return _json(as_json(data.document(device, view.level, view.period) or empty))
 
     @downloads.get("/<level>/<period>/picture.json")
     def picture(device_id: str, level: str, period: str) -> Response:
-        device, view = _asked(data, device_id, level, period)
-        lang = chosen(request.headers.get("Accept-Language", ""))
+        device, view = _parse_address(data, device_id, level, period)
+        lang = preferred_language(request.headers.get("Accept-Language", ""))
         chart, extent = chart_page.load_chart(data, device, view, lang)
         is_drawn = chart.prices or not chart.is_empty
         nothing = "" if is_drawn else sentences.nothing(chart, extent[0] if extent else None, lang)[0]
@@ -82,8 +82,8 @@ def add_routes(server: Flask, data: CachedReads) -> None:
     server.register_blueprint(downloads)
 
 
-def _asked(data: CachedReads, device_id: str, level: str, period: str) -> tuple[Device, View]:
-    """The device and the period of an address. Raises Fault where the page would fall back to another period."""
+def _parse_address(data: CachedReads, device_id: str, level: str, period: str) -> tuple[Device, View]:
+    """Return the device and the view of an address. Raises DownloadFault for an invalid level or period."""
     view = _view(device_id, level, period, search=request.query_string.decode("ascii", "replace"))
     device = _device(data, view, device_id)
     if view.level != level:
@@ -115,19 +115,19 @@ def _interval(by: str, level: str) -> str:
 
 
 def _table(data: CachedReads, device: Device, view: View, by: str) -> Iterator[str]:
-    """CSV in chunks: the header, then a month of days or a year of months at a time; nothing of what is to come."""
+    """Yield CSV in chunks: the header, then a month of days or a year of months at a time; skips the future."""
     held_by, now, is_priced = pictures.held_by(view.level, by), data.now(), bool(device.tariff)
     yield _csv([pictures.header(by, is_priced=is_priced)])
-    for first, last in pictures.stretches(view.level, view.period, by):
+    for first, last in pictures.document_ranges(view.level, view.period, by):
         if periods.window(held_by, first, device.timezone).start > now:
             return
         found = data.stored(device, held_by, first, last)
-        whole = pictures.complete(found, device, held_by, first, last)
+        whole = pictures.with_missing(found, device, held_by, first, last)
         yield _csv(row for one in whole for row in pictures.rows(one, by, now, is_priced=is_priced))
 
 
 def _csv(table: Iterable[Sequence[str]]) -> str:
-    """Rows as RFC 4180 has them; cells are numbers, times and currency codes, so that none can be a formula."""
+    """Return rows in RFC 4180 form. Cells are numbers, times and currency codes, so none can be a formula."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(table)
     return text.getvalue()

@@ -1,6 +1,6 @@
-"""The ways through time, and the ways to look at it: levels, periods, units, comparisons, downloads.
+"""Navigation: levels, periods, units, comparisons and downloads; the heading as a breadcrumb. Pure.
 
-The heading of a chart as a breadcrumb: `2026 › November › Monday 23`, each part but the last a way up. Pure.
+The breadcrumb is `2026 › November › Monday 23`; each part but the last links to a longer period.
 """
 
 from dash import html
@@ -17,7 +17,7 @@ from dashboard.text.words import attributes
 
 
 def layout(lang: Language) -> Component:
-    """The links through time; where they lead is filled in."""
+    """Return the links through time, without their targets."""
     tabs = [
         html.A(lang.say(words.LEVEL_WORDS[level].tab), id=f"to-{level}", className="tab") for level in periods.LEVELS
     ]
@@ -35,7 +35,7 @@ def layout(lang: Language) -> Component:
 
 
 def units(lang: Language) -> Component:
-    """The switch between energy and money."""
+    """Return the switch between energy and money."""
     return html.Nav(
         [html.A("kWh", id="unit-energy", className="tab"), html.A(id="unit-money", className="tab")],
         id="units",
@@ -46,7 +46,7 @@ def units(lang: Language) -> Component:
 
 
 def tools(lang: Language) -> Component:
-    """What can be done with the chart: price it, count the standing charge or not, compare it, take it away."""
+    """Return the tools of a chart: standing charge, tariff, comparison, download."""
     compare = html.Summary([lang.say("Compare"), html.Span(id="compared", className="wide")])
     return html.Div(
         [
@@ -60,7 +60,7 @@ def tools(lang: Language) -> Component:
 
 
 def links(view: View, first: str | None, last: str | None, now: int, zone: str, lang: Language) -> Slots:
-    """Where the links lead from a view with a written-out period; there is something from `first` to `last`."""
+    """Return the targets of the links from a view whose period is set; data exists from `first` to `last`."""
     level = view.level
     current = periods.period_of(level, now, zone)
     end = max(current, last or current)
@@ -86,7 +86,7 @@ def links(view: View, first: str | None, last: str | None, now: int, zone: str, 
 
 
 def ways(chart: Chart, lang: Language) -> Slots:
-    """The other ways to look at a chart: in money, with the standing charge, beside another period, elsewhere."""
+    """Return the other forms of a chart: money, standing charge, comparison, downloads."""
     view, is_money = chart.view, bool(chart.measure.currency)
     charge = text("with standing charge") if not view.has_charge else text("without standing charge")
     tariff = text("Tariff") if chart.currency else text("Add your tariff")
@@ -106,10 +106,10 @@ def ways(chart: Chart, lang: Language) -> Slots:
 
 
 def other_name(view: View, period: str, lang: Language) -> str:
-    """What the compared period is called beside the chart's own: `Monday 16 November`, `October`, `2025`."""
+    """Return the name of the compared period: `Monday 16 November`, `October`, `2025`."""
     mine, other = (words.moment(view.level, one).year for one in (view.period, period))
     if mine == other:
-        return words.written(view.level, period, words.LEVEL_WORDS[view.level].name_in_year, lang)
+        return words.format_period(view.level, period, words.LEVEL_WORDS[view.level].name_in_year, lang)
     return words.period_name(view.level, period, lang)
 
 
@@ -150,18 +150,18 @@ def _csv(level: str) -> dict[str, str]:
 
 
 def _across(view: View, level: str, now: int, zone: str) -> View:
-    """The same time at another level; from a longer period the current part of it, else its first."""
+    """Return the same time at another level: within a longer period the current part, else the first."""
     is_shorter = periods.position(level) < periods.position(view.level)
     if is_shorter and periods.period_of(view.level, now, zone) == view.period:
         return view.to(level)
     return view.to(level, periods.containing(level, view.level, view.period))
 
 
-# crumbs
+# The breadcrumb
 
 
 def crumbs_layout(lang: Language) -> Component:
-    """The row of the heading: the ways up, the name of the period, and a way to choose another."""
+    """Return the heading row: the breadcrumb, the name of the period, and the picker."""
     choices = attributes(
         **{f"data_label_{level}": lang.say(words.LEVEL_WORDS[level].choose) for level in periods.LEVELS},
         data_earlier=lang.say("Earlier"),
@@ -182,7 +182,7 @@ def crumbs_layout(lang: Language) -> Component:
 
 
 def crumb_slots(view: View, name: str, lang: Language) -> Slots:
-    """The ways up from a view with a written-out period, and the heading, which those who hear it hear in full."""
+    """Return the breadcrumb of a view whose period is set, and the heading; a screen reader reads the full name."""
     above = list(periods.LEVELS)[: periods.position(view.level) : -1]
     ways = [html.Li(_way(view, level, lang)) for level in above]
     return {"crumbs.hidden": not ways, "crumbs.children": html.Ol(ways), "heading.children": _heading(view, name, lang)}
@@ -191,14 +191,14 @@ def crumb_slots(view: View, name: str, lang: Language) -> Slots:
 def _way(view: View, level: str, lang: Language) -> Component:
     period = periods.containing(level, view.level, view.period)
     return html.A(
-        words.written(level, period, words.LEVEL_WORDS[level].above, lang), href=view.to(level, period).to_url()
+        words.format_period(level, period, words.LEVEL_WORDS[level].above, lang), href=view.to(level, period).to_url()
     )
 
 
 def _heading(view: View, name: str, lang: Language) -> list[str | Component]:
-    """The name of a period, of which the ways up beside it say the rest; all of it where that is not at its end."""
+    """Return the name of a period; the part that the breadcrumb repeats is marked if it ends the name."""
     pattern = words.LEVEL_WORDS[view.level].rest
-    begins = words.written(view.level, view.period, pattern, lang) if pattern else ""
+    begins = words.format_period(view.level, view.period, pattern, lang) if pattern else ""
     own, found, after = name.partition(f" {begins}") if begins else (name, "", "")
     rest = found + after
     if not own or not rest:

@@ -1,4 +1,4 @@
-"""The page around everything: its head, its frame, and the places that the callbacks fill."""
+"""The frame of every page: its head, its header, and the places that the callbacks fill."""
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -9,8 +9,8 @@ from dashboard.text.words import attributes
 from dashboard.web import responses
 from dashboard.web.responses import HEAD
 
-# Dash asks for the layout, what its callbacks are, and the content of the page once all its scripts have run; by then
-# they are here. And while it waits for an answer, the library that draws the charts (assets/library.js) can run.
+# After its scripts have run, Dash asks for the layout, the callbacks and the content of the page. This script asks
+# earlier, so the answers are there by then. While it waits, the chart library (assets/library.js) can run.
 EARLY_SCRIPT = """{
     const ask = window.fetch;
     const here = () => location.pathname + location.search;
@@ -34,7 +34,7 @@ EARLY_SCRIPT = """{
         }
         return answer || ask(address, ...how);
     };
-}""".replace("QUESTION", slots.question())
+}""".replace("QUESTION", slots.first_request())
 PLOTLY = "/assets/plotly-basic-4.1.1.min.js"
 INDEX = f"""<!DOCTYPE html>
 <html lang="en-GB">
@@ -58,7 +58,7 @@ INDEX = f"""<!DOCTYPE html>
 
 
 def layout(poll_ms: int, lang: Language) -> Component:
-    """What every page has; the callbacks fill it."""
+    """Return the frame; the callbacks fill it."""
     return html.Div(
         [
             dcc.Location(id="url", refresh=False),
@@ -127,7 +127,7 @@ def _account(lang: Language) -> Component:
 
 
 def _signed_out(lang: Language) -> Component:
-    """Where assets/signed-out.js says that the server knows nobody here any more."""
+    """Return the place where assets/signed-out.js reports the end of the session."""
     return html.Div(
         id="signed-out",
         className="panel words",

@@ -1,10 +1,7 @@
-"""What the page shows at one address.
+"""The page callbacks: they load the data of an address and return the values of its slots.
 
-The tiles of a household, as of now: what they ask of the data.
-
-The start page: a card a device, or what to do when there is none.
-
-Words for an address that leads nowhere.
+Sections: the tiles of one device; the start page with a card for each device; the page of an unknown address; the two
+callbacks `show_page` and `show_live`.
 """
 
 from urllib.parse import quote
@@ -31,9 +28,9 @@ from dashboard.web.cached_reads import CachedReads
 
 
 def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
-    """The power of a device as of now, and what is new in its last hour to a browser that says what it has."""
+    """Return a device's power now, and the part of its last hour that the browser lacks. `known` is the browser's."""
     now, live = data.now(), data.live(device)
-    home = live_tile.Home(device.timezone, data.habits(device), data.rate(device), currency_of(device))
+    home = live_tile.Home(device.timezone, data.usage_profile(device), data.rate(device), currency_of(device))
     held = live_tile.newest_held(known, device.device_id)
     first = live_tile.since(held, live, now)
     readings = [] if first is None else data.readings(device, first, now)
@@ -43,47 +40,52 @@ def live_slots(data: CachedReads, device: Device, known: object, lang: Language)
 
 
 def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) -> Slots:
-    """The other tiles of a device as of now."""
+    """Return the other tiles of a device as of now."""
     now, zone = data.now(), device.timezone
     today, this_month = (periods.period_of(level, now, zone) for level in ("day", "month"))
-    habits = data.habits(device)
-    day = _going_on(data, device, "day", today, periods.shift("day", today, -words.WEEK), view.unit == MONEY)
-    month = _going_on(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
+    usage = data.usage_profile(device)
+    day = _open_period(data, device, "day", today, periods.shift("day", today, -words.WEEK), view.unit == MONEY)
+    month = _open_period(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
-        **live_tile.relative(habits, lang),
-        "power-signal.children": live_tile.signal_label(data.known(device), now, lang),
+        **live_tile.relative(usage, lang),
+        "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         **tiles.today(day, today, zone, lang),
-        **tiles.base(habits.base_w, data.rates(device, today), day.currency, lang),
+        **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
         **tiles.month(month, this_month, lang),
     }
 
 
-def _going_on(data: CachedReads, device: Device, level: str, period: str, other: str, is_money: bool) -> tiles.Period:
-    """A present period and the fair part of another: up to the newest reading, where none has come for long."""
+def _open_period(
+    data: CachedReads, device: Device, level: str, period: str, other: str, is_money: bool
+) -> tiles.Period:
+    """Return an open period and the comparable part of another.
+
+    Both end at the newest reading if the device is silent, else now.
+    """
     now, zone, live = data.now(), device.timezone, data.live(device)
     window = periods.window(level, period, zone)
     until = max(window.start, live.at) if live and device_state(live, now) == "silent" else now
     wanted = usage_profile.chain_of(level, other, until, zone)
     chain = {one: data.document(device, one, name) for one, name in wanted.items()}
-    fair = usage_profile.so_far(chain, level, until, zone)
-    return tiles.Period(window, until, data.document(device, level, period), fair, currency_of(device), is_money)
+    comparable = usage_profile.so_far(chain, level, until, zone)
+    return tiles.Period(window, until, data.document(device, level, period), comparable, currency_of(device), is_money)
 
 
-# home
+# The start page
 
 MOST_CARDS = 50
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
 def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Component:
-    """The devices that the viewer may see, as of now."""
+    """Return a card for each device that the viewer may see; a welcome without devices."""
     devices = data.devices(viewer, MOST_CARDS)
     if not devices:
-        return _first_visit(lang)
+        return _first_staff_note(lang)
     now = data.now()
     lives = [data.live(device) for device in devices]
     cards = [
-        html.Li(_card(device, live, data.habits(device), _today(data, device, now, lang), now, lang))
+        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now, lang), now, lang))
         for device, live in zip(devices, lives, strict=True)
     ]
     counts = html.P(live_tile.roll_call(lives, now, lang), className="roll-call")
@@ -92,16 +94,16 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
 
 
 def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
-    """The energy of the day so far; empty when none is known."""
+    """Return the day's energy so far; empty if unknown."""
     document = data.document(device, "day", periods.period_of("day", now, device.timezone))
     imported = document.total.import_wh if document else None
     return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
 
 
-def _card(device: Device, live: Live | None, habits: UsageProfile, today: str, now: int, lang: Language) -> Component:
+def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
     watts = live.power_w if live else None
     age, note = live_tile.age_and_note(live, now, device.timezone, lang)
-    badge = live_tile.badge(live, habits, now, lang)
+    badge = live_tile.badge(live, usage, now, lang)
     stamp = [html.Time(age, **attributes(data_age=now - live.at))] if live and age else []
     return html.A(
         [
@@ -114,7 +116,7 @@ def _card(device: Device, live: Live | None, habits: UsageProfile, today: str, n
         ],
         href=View("household", device.device_id).to_url(),
         className="tile",
-        **attributes(data_state=device_state(live, now), data_level=habits.level(watts)),
+        **attributes(data_state=device_state(live, now), data_level=usage.level(watts)),
     )
 
 
@@ -125,7 +127,7 @@ def _amount(live: Live | None, lang: Language) -> list[Component]:
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
 
-def _first_visit(lang: Language) -> Component:
+def _first_staff_note(lang: Language) -> Component:
     return html.Div(
         [
             html.H1(lang.say("Your first reading has not arrived yet")),
@@ -139,11 +141,11 @@ def _first_visit(lang: Language) -> Component:
     )
 
 
-# not found
+# The page of an unknown address
 
 
 def not_found_content(view: View, lang: Language) -> Component:
-    """Why there is nothing here, and the way back."""
+    """Return the reason, and a link to all devices."""
     heading = lang.say("There is no page at this address")
     sentence = lang.say("The link may be old, or cut short.")
     if view.page == "household":
@@ -158,32 +160,32 @@ def not_found_content(view: View, lang: Language) -> Component:
     )
 
 
-# page callbacks
+# The callbacks
 
 
 def show_page(data: CachedReads, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
-    """The values of the page for a viewer who sees the chart of `version`: an equal one is not sent again."""
+    """Return the values of a page. A chart equal to `version`, the viewer's present one, is not sent again."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device:
         found = _household(data, device, view, version, lang)
-        return {"alert.children": [], **found, **_visit(viewer, device, lang)}
+        return {"alert.children": [], **found, **_staff_note(viewer, device, lang)}
     if view.page == "home":
-        return {"alert.children": [], **_words("", home_content(data, viewer, lang))}
-    return {"alert.children": [], **_words(lang.say("Not found"), not_found_content(view, lang))}
+        return {"alert.children": [], **_without_device("", home_content(data, viewer, lang))}
+    return {"alert.children": [], **_without_device(lang.say("Not found"), not_found_content(view, lang))}
 
 
 def show_live(data: CachedReads, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
-    """The values that change every few seconds, for a browser that asks by `tick` and says what it has."""
+    """Return the values that change every few seconds. `tick` numbers the poll; `known` is the browser's data."""
     served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
         return served
-    data.look(device)
+    data.note_look(device)
     return served | dict(live_slots(data, device, known, lang))
 
 
-def _words(title: str, content: object) -> Slots:
-    """A page that is not of one device."""
+def _without_device(title: str, content: object) -> Slots:
+    """Return the values of a page without a device."""
     return {
         "document.title": title,
         "place.children": "",
@@ -198,16 +200,16 @@ def _words(title: str, content: object) -> Slots:
     }
 
 
-def _visit(viewer: User | None, device: Device, lang: Language) -> Slots:
-    """Of a page that is somebody else's: that it is, and nothing to change in it."""
+def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
+    """Return the note for staff on a household's page; it also removes the link to the tariff."""
     if may_edit(viewer, device):
         return {"visiting.hidden": True}
-    desk = f"/desk/device/{quote(device.device_id)}"
-    said = [
+    support_url = f"/desk/device/{quote(device.device_id)}"
+    note = [
         html.Span(lang.say("You see this as support, as the customer does; nothing can be changed here.")),
-        html.A(lang.say("Back to the desk"), href=desk, **attributes(data_full="")),
+        html.A(lang.say("Back to the desk"), href=support_url, **attributes(data_full="")),
     ]
-    return {"visiting.hidden": False, "visiting.children": said, "tariff.children": "", "tariff.href": None}
+    return {"visiting.hidden": False, "visiting.children": note, "tariff.children": "", "tariff.href": None}
 
 
 def _household(data: CachedReads, device: Device, view: View, version: object, lang: Language) -> Slots:
@@ -215,14 +217,14 @@ def _household(data: CachedReads, device: Device, view: View, version: object, l
     chart, extent = chart_page.load_chart(data, device, view, lang)
     last = chart_page.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
-    beneath = chart_page.load_below(data, device, chart)
-    newest = f"{crc32(repr((chart, beneath, extent, last, lang.code)).encode()):08x}"
+    below = chart_page.load_below(data, device, chart)
+    newest = f"{crc32(repr((chart, below, extent, last, lang.code)).encode()):08x}"
     if newest == version:
         return tiles
     return {
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
-        **chart_page.slots(beneath, lang),
+        **chart_page.slots(below, lang),
         "household.data-version": newest,
         "place.children": html.A(device.name or device.device_id, href=View("household", device.device_id).to_url()),
         "home.hidden": True,

@@ -1,11 +1,10 @@
-"""The places of the page that change: values by `component.property`.
+"""Slots: the changing places of the page, as values by `component.property`.
 
-LIVE is asked for every few seconds, by every viewer; PAGE on each address, and now and then.
+LIVE is polled every few seconds by every viewer; PAGE at each address and refresh.
 
-Dash 4.4 goes once through all components of the page for every output of a callback and for every component that it
-builds, about 1 ms each: a third of what a change of period took. So the words, addresses, lists and figures go as one
-value, which assets/slots.js writes where they belong. What stays the same is not touched, nor what a person was doing
-there: the focus, an open table.
+Dash 4.4 walks all components of the page for every output of a callback and for every component that it builds. That
+took about 1 ms each, a third of a change of period. So words, addresses, lists and figures go as one value, and
+assets/slots.js writes them to their places. It leaves equal values alone, and so keeps the focus and open tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +23,8 @@ PAGE_STATE = ("household.data-version",)
 PAGE = (PAGE_WRITTEN, "alert.children", "household.data-version")
 
 
-def question() -> str:
-    """What Dash asks the callback of PAGE when a page is opened, in JSON, but for the values of its inputs."""
+def first_request() -> str:
+    """Return Dash's first request to the PAGE callback as JSON, without the values of its inputs."""
     content = {
         "output": f"..{'...'.join(PAGE)}..",
         "outputs": _named(PAGE),
@@ -41,29 +40,32 @@ def _named(order: Sequence[str]) -> list[dict[str, str]]:
 
 
 def pairs(order: Sequence[str]) -> list[tuple[str, str]]:
-    """Slots as Dash takes them: the component and its property."""
+    """Return slots as Dash's pairs of component and property."""
     return [(name, prop) for name, _, prop in (slot.partition(".") for slot in order)]
 
 
 def outputs(order: Sequence[str]) -> list[Output]:
-    """The outputs of a callback."""
+    """Return the outputs of a callback."""
     return [Output(name, prop) for name, prop in pairs(order)]
 
 
 def in_order(slots: Slots, order: Sequence[str]) -> list[Any]:
-    """The values for the outputs, of which the first takes all that is not of another; the rest stays as it is."""
-    written = {slot: value for slot, value in slots.items() if slot not in order}
-    return [orjson.dumps(written, _plain).decode(), *(slots.get(slot, no_update) for slot in order[1:])]
+    """Return one value per output; `no_update` where a slot is unchanged.
+
+    The first output gets all slots that have no output of their own, as JSON.
+    """
+    others = {slot: value for slot, value in slots.items() if slot not in order}
+    return [orjson.dumps(others, _plain).decode(), *(slots.get(slot, no_update) for slot in order[1:])]
 
 
 def _plain(part: Component) -> dict[str, Any]:
-    """A component as assets/slots.js builds it."""
+    """Return a component in the form that assets/slots.js builds."""
     content: dict[str, Any] = part.to_plotly_json()  # type: ignore[no-untyped-call]
     return {"type": content["type"].lower(), "props": content["props"]}
 
 
 def link(name: str, href: str | None, current: str | None = None) -> Slots:
-    """Where a link leads; nowhere without an address."""
+    """Return the slots of a link; it is disabled without an address."""
     return {
         f"{name}.href": href,
         f"{name}.aria-current": current,

@@ -1,6 +1,6 @@
-"""The tiles: what it is now, how today is, what is always on, how the month goes. Pure.
+"""The tiles: today, the base load, this month. Pure.
 
-Each keeps its lines, so nothing jumps.
+Each tile keeps its number of lines, so that nothing jumps.
 """
 
 from dataclasses import dataclass, replace
@@ -22,53 +22,53 @@ from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 
 NO_ENERGY = text("no data yet")
-KNOWN = 0.9  # the share of a time from which on what is known of it stands for all of it
-DAYS_FOR_COURSE = 3  # complete ones, before they say where a month is going
+KNOWN = 0.9  # the share of a time that must be known to stand for all of it
+DAYS_FOR_COURSE = 3  # complete days before a forecast of the month
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A period that goes on, and what it is compared with."""
+    """An open period, and its comparison."""
 
     window: periods.Window
-    until: int  # UTC seconds; up to when readings have come in
+    until: int  # UTC seconds of the newest readings
     document: Document | None
-    fair: Part  # what the other period came to by the same time
+    comparable: Part  # total of the other period up to the same time
     currency: str  # of the device's tariff; empty without one
     is_money: bool  # whether money is the large number
 
     @property
     def total(self) -> Part:
-        """What is known of it."""
+        """The known total."""
         return self.document.total if self.document else EMPTY
 
     @property
     def measure(self) -> Measure:
-        """What the large number is of."""
+        """The measure of the large number."""
         return Measure(self.currency if self.is_money else "")
 
     @property
     def is_balance(self) -> bool:
-        """Whether the large number is what is left after earnings."""
-        return self.is_money and bool(self.total.cost.export_earnings or self.fair.cost.export_earnings)
+        """Whether the large number is cost minus earnings."""
+        return self.is_money and bool(self.total.cost.export_earnings or self.comparable.cost.export_earnings)
 
     @property
     def other_measure(self) -> Measure | None:
-        """What the small number is of; None without a tariff."""
+        """The measure of the small number; None without a tariff."""
         return replace(self.measure, currency="" if self.is_money else self.currency) if self.currency else None
 
 
 def layout(lang: Language) -> list[Component]:
-    """The tiles without their numbers."""
+    """Return the tiles without their numbers."""
     names = {"today": lang.say("Today"), "base": lang.say("Always on"), "month": lang.say("This month")}
-    # On a phone these scroll sideways, by keyboard too.
+    # On a phone these scroll sideways, also by keyboard.
     scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
     small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
     return [live_tile.tile(lang), small]
 
 
 def tile(name: str, label: str) -> Component:
-    """A small tile."""
+    """Return a small tile."""
     children = [
         html.H2(label, className="label"),
         html.P(live_tile.amount(name), className="amount"),
@@ -79,31 +79,31 @@ def tile(name: str, label: str) -> Component:
 
 
 def today(day: Period, date: str, zone: str, lang: Language) -> Slots:
-    """The day so far, against the same time of the same weekday last week."""
-    monday = lang.say("last {weekday}", weekday=words.written("day", date, "EEEE", lang))
+    """Return the day so far, against the same time of the same weekday last week."""
+    monday = lang.say("last {weekday}", weekday=words.format_period("day", date, "EEEE", lang))
     compared = against(day, monday, lang)
     clock = periods.local(day.until, zone).format("HH:mm")
-    said = lang.say("{difference} by {time}", difference=compared, time=clock)
-    written = words.written("day", date, words.WEEKDAY_AND_DATE, lang)
-    return _energy("today", day, [arrowed(day, said) if compared else html.Span(written)], lang)
+    sentence = lang.say("{difference} by {time}", difference=compared, time=clock)
+    date_name = words.format_period("day", date, words.WEEKDAY_AND_DATE, lang)
+    return _energy("today", day, [arrowed(day, sentence) if compared else html.Span(date_name)], lang)
 
 
 def month(so_far: Period, name: str, lang: Language) -> Slots:
-    """The month so far, against the same days of the one before, and where it is going."""
-    before = words.written("month", periods.shift("month", name, -1), "LLLL", lang)
+    """Return the month so far, against the same days of the month before, and its forecast."""
+    before = words.format_period("month", periods.shift("month", name, -1), "LLLL", lang)
     compared = against(so_far, before, lang)
-    said = lang.say("{difference} by the same day", difference=compared)
-    note = [arrowed(so_far, said)] if compared else []
+    sentence = lang.say("{difference} by the same day", difference=compared)
+    note = [arrowed(so_far, sentence)] if compared else []
     course = on_course(so_far)
     if course is not None:
         measure = so_far.measure
         amount = lang.round_money(course, measure.currency) if measure.currency else _round_energy(course, lang)
         note.append(html.Span(lang.say("on course for {amount}", amount=amount)))
-    return _energy("month", so_far, note or [html.Span(words.written("month", name, "LLLL", lang))], lang)
+    return _energy("month", so_far, note or [html.Span(words.format_period("month", name, "LLLL", lang))], lang)
 
 
 def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Language) -> Slots:
-    """The base load, and what it comes to in a day at the day's prices."""
+    """Return the base load, and its energy or cost in a day at the day's prices."""
     if base_w is None:
         return {
             **live_tile.power_label("base", None, lang.say("not known yet")),
@@ -122,19 +122,19 @@ def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Langu
 
 
 def against(period: Period, name: str, lang: Language) -> str:
-    """The difference to the other period; nothing where too little is known of either."""
+    """Return the difference to the other period; empty if too little is known of either."""
     elapsed_s = period.until - period.window.start
     mine, other = _both(period)
-    if mine is None or other is None or min(_known_s(period.total), _known_s(period.fair)) < KNOWN * elapsed_s:
+    if mine is None or other is None or min(_known_s(period.total), _known_s(period.comparable)) < KNOWN * elapsed_s:
         return ""
-    if period.is_balance and mine != other:  # a share of what is left of two large sums says nothing
+    if period.is_balance and mine != other:  # a percentage of the small difference of two large sums misleads
         sentence = text("{amount} more than {other}") if mine > other else text("{amount} less than {other}")
         return lang.say(sentence, amount=period.measure.said(abs(mine - other), lang), other=name)
     return sentences.difference(period.measure, mine, other, name, lang)
 
 
 def arrowed(period: Period, sentence: str) -> Component:
-    """A sentence of a difference, behind an arrow that says the same."""
+    """Return the sentence of a difference with an arrow."""
     mine, other = _both(period)
     if mine is None or other is None or mine == other:
         return html.Span(sentence)
@@ -143,9 +143,9 @@ def arrowed(period: Period, sentence: str) -> Component:
 
 
 def on_course(so_far: Period) -> int | None:
-    """What the month will come to if the rest of it is like its complete days: Wh or units; None while these are few.
+    """Forecast the month's total, in Wh or units, from its complete days; None with too few of them.
 
-    The standing charge of a day is owed from its first reading on, so of the day at hand it is in already.
+    A day owes its standing charge from its first reading on, so the total already holds that of today.
     """
     if so_far.document is None:
         return None
@@ -168,25 +168,25 @@ def _energy(name: str, period: Period, note: list[Component], lang: Language) ->
     amount = measure.net(total)
     return {
         **live_tile.power_label(name, None if amount is None else measure.said(amount, lang), lang.say(NO_ENERGY)),
-        f"{name}-also.children": [html.Span(said) for said in _also(period, lang)],
+        f"{name}-also.children": [html.Span(line) for line in _also(period, lang)],
         f"{name}-note.children": note,
     }
 
 
 def _also(period: Period, lang: Language) -> list[str]:
-    """The period in the other unit, and what the large number leaves out."""
+    """Return the period in the other unit, and the energy that the large number leaves out."""
     total, other = period.total, period.other_measure
     amount = other.net(total) if other else None
-    said = [] if other is None or amount is None else [str(other.said(amount, lang))]
+    lines = [] if other is None or amount is None else [str(other.said(amount, lang))]
     if total.cost.unpriced_wh and period.currency:
-        said.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
+        lines.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
     elif total.export_wh:
-        said.append(lang.say("{amount} exported", amount=words.energy(total.export_wh, lang)))
-    return said
+        lines.append(lang.say("{amount} exported", amount=words.energy(total.export_wh, lang)))
+    return lines
 
 
 def _both(period: Period) -> tuple[int | None, int | None]:
-    return period.measure.net(period.total), period.measure.net(period.fair)
+    return period.measure.net(period.total), period.measure.net(period.comparable)
 
 
 def _known_s(part: Part) -> int:

@@ -1,4 +1,4 @@
-"""Is the data right: gaps, refused messages, glitches and exchanges, registers against charts; in words. Pure."""
+"""Data quality in words: gaps, refused messages, glitches, exchanges, registers against charts. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -69,12 +69,12 @@ class GapRow(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """A register that stepped, and what that was taken for."""
+    """A step of a register, and its classification."""
 
     at: int  # UTC seconds
     time: str
     what: str
-    mark: str  # what somebody has said about it; empty where nobody has
+    mark: str  # the exchange override; empty without one
 
 
 class ClosureRow(NamedTuple):
@@ -85,7 +85,7 @@ class ClosureRow(NamedTuple):
 
 
 class RefusedMessage(NamedTuple):
-    """A refused message: when, why, and what it was."""
+    """A refused message: its time, the reason, its content."""
 
     time: str
     reason: str
@@ -95,7 +95,7 @@ class RefusedMessage(NamedTuple):
 
 
 class ReadingRow(NamedTuple):
-    """A reading as it was taken in."""
+    """A stored reading."""
 
     time: str
     power: str
@@ -106,7 +106,7 @@ class ReadingRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DataQuality:
-    """Whether the data is right."""
+    """The quality of a device's data."""
 
     answer: Verdict
     gaps: Sequence[GapRow]
@@ -118,52 +118,54 @@ class DataQuality:
     readings: Sequence[ReadingRow]
 
 
-def data_quality(evidence: Diagnostics, lang: Language) -> DataQuality:
-    """What is wrong with a device's data, and what is not."""
-    now, zone = evidence.now, evidence.device.timezone
-    exchange_overrides = parse_overrides(evidence.device.exchange_overrides)
-    today, all_days = _refused_counts(evidence.refusals, now)
+def data_quality(diagnostics: Diagnostics, lang: Language) -> DataQuality:
+    """Return the quality of a device's data as the page shows it."""
+    now, zone = diagnostics.now, diagnostics.device.timezone
+    exchange_overrides = parse_overrides(diagnostics.device.exchange_overrides)
+    today, all_days = _refused_counts(diagnostics.refusals, now)
     return DataQuality(
-        _answer(evidence, lang),
-        [gap_row(gap, now, zone, lang) for gap in evidence.gaps],
-        [_step_row(step, exchange_overrides, now, zone, lang) for step in evidence.steps],
-        [_closure_row(closure, now, zone, lang) for closure in evidence.closures],
-        refused_said(today, all_days, lang),
+        _answer(diagnostics, lang),
+        [gap_row(gap, now, zone, lang) for gap in diagnostics.gaps],
+        [_step_row(step, exchange_overrides, now, zone, lang) for step in diagnostics.steps],
+        [_closure_row(closure, now, zone, lang) for closure in diagnostics.closures],
+        refused_words(today, all_days, lang),
         [
-            (reason_said(reason, lang), lang.number(today[reason]), lang.number(count))
+            (reason_words(reason, lang), lang.number(today[reason]), lang.number(count))
             for reason, count in all_days.most_common()
         ],
-        [_message(message, now, zone, lang) for message in evidence.refusals.messages],
-        [_reading_row(reading, now, zone, lang) for reading in evidence.last_readings],
+        [_message(message, now, zone, lang) for message in diagnostics.refusals.messages],
+        [_reading_row(reading, now, zone, lang) for reading in diagnostics.last_readings],
     )
 
 
-def _answer(evidence: Diagnostics, lang: Language) -> Verdict:
-    """The worst of what there is, and how much of it."""
-    since = evidence.now - RECENT_DAYS * DAY_S
-    recent = [gap for gap in evidence.gaps if gap.end > since and gap.kind != "filled"]
-    refused, _ = _refused_counts(evidence.refusals, evidence.now)
-    wrong = [closure for closure in evidence.closures if not closure.is_exact]
-    if not (evidence.last_readings or evidence.gaps or evidence.refusals.days):
+def _answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
+    """Return the worst finding and its size."""
+    since = diagnostics.now - RECENT_DAYS * DAY_S
+    recent = [gap for gap in diagnostics.gaps if gap.end > since and gap.kind != "filled"]
+    refused, _ = _refused_counts(diagnostics.refusals, diagnostics.now)
+    wrong = [closure for closure in diagnostics.closures if not closure.is_exact]
+    if not (diagnostics.last_readings or diagnostics.gaps or diagnostics.refusals.days):
         return Verdict("unknown", lang.say("Not known"), lang.say("There are no readings to look at."))
-    found = [
+    faults = [
         lang.count("{number} gap in 7 days", "{number} gaps in 7 days", len(recent)) if recent else "",
         lang.count("{number} message refused today", "{number} messages refused today", refused.total())
         if refused
         else "",
-        lang.count("{number} strange step", "{number} strange steps", len(evidence.steps)) if evidence.steps else "",
+        lang.count("{number} strange step", "{number} strange steps", len(diagnostics.steps))
+        if diagnostics.steps
+        else "",
         lang.say("the charts do not add up to the register") if wrong else "",
     ]
-    said = " · ".join(filter(None, found))
+    summary = " · ".join(filter(None, faults))
     if wrong:
-        return Verdict("bad", lang.say("No"), said)
-    if said:
-        return Verdict("warn", lang.say("With faults"), said)
+        return Verdict("bad", lang.say("No"), summary)
+    if summary:
+        return Verdict("warn", lang.say("With faults"), summary)
     return Verdict("good", lang.say("Yes"), lang.say("No gap in 7 days, nothing refused today, no strange step."))
 
 
 def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
-    """A gap from when to when, how long, and what became of it."""
+    """Return a gap with its start, end, length and treatment."""
     start, end = support_words.span(Window(gap.start, gap.end), now, zone, lang)
     first, last = periods.day_of(gap.start, zone), periods.day_of(gap.end - 1, zone)
     is_open = gap.kind == "open"
@@ -191,8 +193,14 @@ def _step_row(
         )
     else:
         what = lang.say("Not decided yet: {channel} went from {before} to {after}.", **values)
-    said = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
-    mark = "" if said is None else lang.say("marked as an exchange") if said else lang.say("marked as no exchange")
+    is_exchange = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
+    mark = (
+        ""
+        if is_exchange is None
+        else lang.say("marked as an exchange")
+        if is_exchange
+        else lang.say("marked as no exchange")
+    )
     return StepRow(step.at, support_words.to_the_second(step.at, now, zone, lang), what, mark)
 
 
@@ -218,16 +226,16 @@ def _closure_row(closure: Closure, now: int, zone: str, lang: Language) -> Closu
     )
 
 
-# what was refused
+# Refused messages
 
 
-def reason_said(reason: str, lang: Language) -> str:
-    """Why something was refused, in words."""
+def reason_words(reason: str, lang: Language) -> str:
+    """Return a reason of refusal in words."""
     return lang.say(REASONS[reason]) if reason in REASONS else reason
 
 
-def refused_said(today: Counter[str], all_days: Counter[str], lang: Language) -> str:
-    """How much was refused."""
+def refused_words(today: Counter[str], all_days: Counter[str], lang: Language) -> str:
+    """Return the number of refused messages in words."""
     if not all_days:
         return lang.say("Nothing was refused in the last {days} days.", days=RECORD_DAYS)
     return lang.say(
@@ -239,7 +247,7 @@ def refused_said(today: Counter[str], all_days: Counter[str], lang: Language) ->
 
 
 def _refused_counts(refusals: Refusals, now: int) -> tuple[Counter[str], Counter[str]]:
-    """By reason: of the UTC day at hand, and of all days."""
+    """Return the counts by reason: of the current UTC day, and of all days."""
     all_days = Counter[str]()
     for counts in refusals.days.values():
         all_days.update(counts)
@@ -249,9 +257,9 @@ def _refused_counts(refusals: Refusals, now: int) -> tuple[Counter[str], Counter
 def _message(message: Message, now: int, zone: str, lang: Language) -> RefusedMessage:
     return RefusedMessage(
         support_words.to_the_second(message.at, now, zone, lang),
-        reason_said(message.reason, lang),
-        support_words.shown(message.detail),
-        support_words.shown(message.payload),
+        reason_words(message.reason, lang),
+        support_words.visible(message.detail),
+        support_words.visible(message.payload),
         support_words.pretty(message.payload),
     )
 

@@ -1,8 +1,6 @@
-"""What a search found, and the fleet in numbers, as the desk shows them. Pure.
+"""Search results, the fleet in numbers, and the meter's own counters beside the charts; all for support. Pure.
 
-The meter's own counters beside the charts, in words. Pure.
-
-A difference is no fault of anybody: energy comes from the register alone, and meters count days in ways of their own.
+A difference between counters and charts is no fault: charts use the register alone, and meters count days differently.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,7 @@ from aggregator.support.anomalies import Counted, Span
 from aggregator.support.diagnostics import Diagnostics
 from aggregator.support.fleet import MOST_LISTED, MOST_WAITING, OTHERS, STATES, Summary
 from dashboard.pages.support import support_words
-from dashboard.pages.support.data_quality import reason_said
+from dashboard.pages.support.data_quality import reason_words
 from dashboard.pages.support.health_view import Tone
 from dashboard.text.language import Language, text
 from dashboard.text.words import ago, duration, energy
@@ -37,18 +35,18 @@ REFUSED, FIRMWARE, ALL_SILENT, WAITING = "refused", "firmware", "silent", "waiti
 LAG_WARN_S, LAG_BAD_S = 60, 600
 
 
-class Found(NamedTuple):
-    """A device in a list: what tells it from others, and no more."""
+class SearchResult(NamedTuple):
+    """A device in a list, with the details that identify it."""
 
     url: str
     name: str
     device_id: str
-    details: Sequence[str]  # serial, meter point (masked), household, postcode; without what is empty
-    heard: str = ""  # how long since its last reading; empty where that is not told
+    details: Sequence[str]  # serial, meter point (masked), household, postcode; only the known ones
+    heard: str = ""  # age of the last reading; empty if not shown
 
 
 class Count(NamedTuple):
-    """A number of devices, and where they are listed."""
+    """A number of devices, and the address of their list."""
 
     name: str
     number: str
@@ -63,7 +61,7 @@ class Fleet:
     devices: int
     sending: Count
     late: Count
-    silent: Count  # all of them
+    silent: Count  # all silent devices
     silences: Sequence[Count]
     never: Count
     firmwares: Sequence[Count]
@@ -72,28 +70,28 @@ class Fleet:
     reasons: Sequence[tuple[str, str]]
     lag: str
     lag_tone: Tone
-    waiting: Count  # devices with changes that are not in the charts yet
+    waiting: Count  # devices with changes that the charts lack
 
 
 def device_url(device_id: str) -> str:
-    """Where the desk shows a device."""
+    """Return the address of a device's support page."""
     return f"/desk/device/{quote(device_id)}"
 
 
 def search_result(
     device: Device, live: Live | None = None, now: int | None = None, lang: Language | None = None
-) -> Found:
-    """A device as a list shows it."""
+) -> SearchResult:
+    """Return a device as a list shows it."""
     details = [device.serial, masked(device.meter_point), device.household, device.postcode]
     heard = ""
     if lang and now is not None:
         heard = ago(now - live.received_at, lang) if live else lang.say("never")
     name = device.name or device.device_id
-    return Found(device_url(device.device_id), name, device.device_id, [one for one in details if one], heard)
+    return SearchResult(device_url(device.device_id), name, device.device_id, [one for one in details if one], heard)
 
 
 def fleet_view(summary: Summary, lang: Language) -> Fleet:
-    """What a census found."""
+    """Return a census as the page shows it."""
 
     def count(state: str) -> Count:
         number = summary.states.get(state, 0)
@@ -115,7 +113,7 @@ def fleet_view(summary: Summary, lang: Language) -> Fleet:
             f"/desk/fleet/{REFUSED}",
             0.0,
         ),
-        [(reason_said(reason, lang), lang.number(number)) for reason, number in _most(summary.refused)],
+        [(reason_words(reason, lang), lang.number(number)) for reason, number in _most(summary.refused)],
         lag,
         tone,
         _waiting(summary, lang),
@@ -134,8 +132,8 @@ def _from_devices(number: int, lang: Language) -> str:
 def _waiting(summary: Summary, lang: Language) -> Count:
     number = summary.waiting_devices
     is_more = number >= MOST_LISTED or (summary.waiting is not None and summary.waiting > MOST_WAITING)
-    said = lang.count("of {number} device", "of {number} devices", number)
-    name = lang.say("{devices} or more", devices=said) if is_more else said
+    label = lang.count("of {number} device", "of {number} devices", number)
+    name = lang.say("{devices} or more", devices=label) if is_more else label
     return Count(name, lang.number(number), f"/desk/fleet/{WAITING}", _share(number, summary))
 
 
@@ -144,9 +142,9 @@ def _share(number: int, summary: Summary) -> float:
 
 
 def _firmware(name: str, number: int, summary: Summary, lang: Language) -> Count:
-    said = lang.say("others") if name == OTHERS else name
+    label = lang.say("others") if name == OTHERS else name
     url = f"/desk/fleet/{FIRMWARE}?name={quote(name, safe='')}"
-    return Count(said, lang.number(number), url, _share(number, summary))
+    return Count(label, lang.number(number), url, _share(number, summary))
 
 
 def _most(refused: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -154,7 +152,7 @@ def _most(refused: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _lag(summary: Summary, lang: Language) -> tuple[str, Tone]:
-    """How long the oldest change has waited for its way into the charts."""
+    """Return the age of the oldest change that the charts lack."""
     if summary.waiting is None:
         return lang.say("not known"), "unknown"
     if summary.waiting_since is None:
@@ -165,7 +163,7 @@ def _lag(summary: Summary, lang: Language) -> tuple[str, Tone]:
 
 
 def list_title(group: str, name: str, lang: Language) -> str:
-    """What the devices of a list have in common."""
+    """Return the title of a group's list."""
     if group == FIRMWARE:
         return lang.say("Devices with firmware {firmware}", firmware=lang.say("others") if name == OTHERS else name)
     if group == REFUSED:
@@ -179,16 +177,16 @@ def list_title(group: str, name: str, lang: Language) -> str:
     return lang.say("Devices: {state}", state=lang.say(STATE_NAMES[group]))
 
 
-def listed_said(total: int, first: int, last: int, lang: Language) -> str:
-    """Which of the devices are on the page; a list ends at some length."""
-    shown = lang.say("{first} to {last} of {total}", first=first, last=last, total=lang.number(total))
-    return lang.say("{shown}; no more than these are listed", shown=shown) if total >= MOST_LISTED else shown
+def listed_words(total: int, first: int, last: int, lang: Language) -> str:
+    """Return the range of the listed devices; a list has a maximum length."""
+    listed = lang.say("{first} to {last} of {total}", first=first, last=last, total=lang.number(total))
+    return lang.say("{shown}; no more than these are listed", shown=listed) if total >= MOST_LISTED else listed
 
 
-# counters view
+# The meter's counters
 
-NEAR_WH = 50  # a meter's midnight may be a minute off ours, in which a kettle draws so much
-LACKS_S = 300  # what a chart may lack of its time without a word
+NEAR_WH = 50  # a meter's midnight may be a minute off; a kettle uses this much in that time
+LACKS_S = 300  # gaps of a chart up to this length go unmentioned
 NAMES: Mapping[Span, str] = {
     "day": text("Day"),
     "week": text("Week, since Monday"),
@@ -207,27 +205,27 @@ class CountedRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CountersView:
-    """The counters that a device sends, or that it sends none."""
+    """The counters of a device; it may send none."""
 
     sentence: str
     rows: Sequence[CountedRow]
 
 
-def counters(evidence: Diagnostics, lang: Language) -> CountersView:
-    """What the meter has counted itself."""
-    now, zone = evidence.now, evidence.device.timezone
-    told = evidence.known.status.counters if evidence.known else None
-    if told is None:
+def counters(diagnostics: Diagnostics, lang: Language) -> CountersView:
+    """Return the meter's own counters as the page shows them."""
+    now, zone = diagnostics.now, diagnostics.device.timezone
+    sent = diagnostics.known.status.counters if diagnostics.known else None
+    if sent is None:
         return CountersView(lang.say("This device sends none."), [])
-    time = support_words.to_the_second(told.at, now, zone, lang)
-    if not evidence.counted:
+    time = support_words.to_the_second(sent.at, now, zone, lang)
+    if not diagnostics.counted:
         return CountersView(lang.say("It last sent them at {time}, too long ago to be compared.", time=time), [])
     sentence = lang.say(
         "Import as the meter counted it itself, up to {time}. Only for comparison: the charts follow the register,"
         " and some meters begin these counters anew at midnight UTC.",
         time=time,
     )
-    return CountersView(sentence, [_row(one, zone, lang) for one in evidence.counted])
+    return CountersView(sentence, [_row(one, zone, lang) for one in diagnostics.counted])
 
 
 def _row(counted: Counted, zone: str, lang: Language) -> CountedRow:
@@ -236,7 +234,7 @@ def _row(counted: Counted, zone: str, lang: Language) -> CountedRow:
 
 
 def compared(counted: Counted, zone: str, lang: Language) -> str:
-    """How a counter differs from the charts, and what may be behind that."""
+    """Return the difference between a counter and the charts, and its likely reason."""
     if counted.charts_wh is None:
         return lang.say("there is no chart to compare it with")
     more_wh = counted.meter_wh - counted.charts_wh
@@ -245,8 +243,8 @@ def compared(counted: Counted, zone: str, lang: Language) -> str:
         return lang.say("the same")
     if abs(more_wh) <= NEAR_WH:
         return lang.say("the same but for {amount}", amount=amount)
-    said = lang.say("{amount} more", amount=amount) if more_wh > 0 else lang.say("{amount} less", amount=amount)
-    return f"{said}; {_why(counted, zone, lang)}"
+    difference = lang.say("{amount} more", amount=amount) if more_wh > 0 else lang.say("{amount} less", amount=amount)
+    return f"{difference}; {_why(counted, zone, lang)}"
 
 
 def _why(counted: Counted, zone: str, lang: Language) -> str:

@@ -1,6 +1,6 @@
-"""Strips: many small bars or a line in little room, each with a summary in words. Pure.
+"""Sparklines: many small bars or a line in little space, each with a summary in words. Pure.
 
-Everything is measured in percent of the room there is, bars from its bottom left.
+All lengths are percent of the space; bars start at its bottom left.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from dashboard.pages.support import support_words
 from dashboard.text.language import Language, text
 
 FULL = 100.0  # percent
-LEAST = 4.0  # of the height: a bar that is there is seen
-AIR, MOST_WITH_AIR = 0.18, 60  # of a bar's width, left free beside it where there are no more than so many
-WHOLE = 0.95  # of what is expected: no clock keeps time so well that it is always all
+LEAST = 4.0  # percent of the height; keeps a small bar visible
+AIR, MOST_WITH_AIR = 0.18, 60  # gap as a share of a bar's width, up to this number of bars
+WHOLE = 0.95  # share of the expected readings; no clock is exact enough for all of them
 DAY_WHOLE = 0.995
 NOTHING = 1e-6  # of a day, a tenth of a second
-LAST_TICK = 93.0  # a label further right would be cut off
-BREAK_S = 3 * HOUR  # between two points of a line: longer is a gap in it
+LAST_TICK = 93.0  # percent; a label further right would be cut off
+BREAK_S = 3 * HOUR  # between two points; a longer pause breaks the line
 RSSI_RANGE, LQI_RANGE = (-100, -30), (0, 255)
 
 Kind = Literal["whole", "some", "none", "measured", "estimated", "missing"]
@@ -42,7 +42,7 @@ class Bar(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A label under a strip, by how far from the left it begins."""
+    """A label under a sparkline; `left` is its start."""
 
     left: float  # percent
     label: str
@@ -50,7 +50,7 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """Bars, what is written under them, and the same in words."""
+    """Bars with their labels and a summary."""
 
     summary: str
     bars: Sequence[Bar]
@@ -66,7 +66,7 @@ class Line:
 
 
 def hours_sparkline(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> Sparkline:
-    """How many readings came in each hour, of those that were expected."""
+    """Return the received readings of each hour against the expected ones."""
     wide = FULL / len(hours)
     drawn = wide * (1 - AIR) if len(hours) <= MOST_WITH_AIR else wide
     starts = [periods.local(hour.start, zone) for hour in hours]
@@ -75,7 +75,7 @@ def hours_sparkline(hours: Sequence[Hour], now: int, zone: str, lang: Language) 
         _hour_bar(place * wide, drawn, hour, f"{_day_and_clock(start, lang)}–{_clock(end)}", lang)
         for place, (hour, start, end) in enumerate(zip(hours, starts, ends, strict=True))
     ]
-    return Sparkline(_hours_said(hours, now, zone, lang), bars, list(_hour_ticks(starts, wide, lang)))
+    return Sparkline(_hours_words(hours, now, zone, lang), bars, list(_hour_ticks(starts, wide, lang)))
 
 
 def _hour_bar(x: float, wide: float, hour: Hour, time: str, lang: Language) -> Bar:
@@ -99,7 +99,7 @@ def _clock(at: DateTime) -> str:
     return f"{at.hour:02d}:{at.minute:02d}"
 
 
-def _hours_said(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> str:
+def _hours_words(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> str:
     came = lang.say(
         "{readings} of {expected} readings",
         readings=lang.number(sum(hour.readings for hour in hours)),
@@ -119,7 +119,7 @@ def _hours_said(hours: Sequence[Hour], now: int, zone: str, lang: Language) -> s
 
 
 def _hour_ticks(starts: Sequence[DateTime], wide: float, lang: Language) -> Iterator[Tick]:
-    """The days, where there are many hours; else every sixth hour."""
+    """Yield the days for many hours, else every sixth hour."""
     is_long = len(starts) > MOST_WITH_AIR
     for place, start in enumerate(starts):
         left = place * wide
@@ -128,7 +128,7 @@ def _hour_ticks(starts: Sequence[DateTime], wide: float, lang: Language) -> Iter
 
 
 def coverage(days: Sequence[Covered], lang: Language) -> Sparkline:
-    """What is measured, estimated and missing of each day."""
+    """Return the measured, estimated and missing share of each day."""
     wide = FULL / len(days)
     bars = [bar for place, day in enumerate(days) for bar in _day_bars(place * wide, wide, day, lang)]
     ticks = [
@@ -136,11 +136,11 @@ def coverage(days: Sequence[Covered], lang: Language) -> Sparkline:
         for place, day in enumerate(days)
         if place % 7 == 0 and place * wide <= LAST_TICK
     ]
-    return Sparkline(_days_said(days, lang), bars, ticks)
+    return Sparkline(_coverage_words(days, lang), bars, ticks)
 
 
 def _day_bars(x: float, wide: float, day: Covered, lang: Language) -> Iterator[Bar]:
-    """Measured below, estimated above it, and what is missing at the top."""
+    """Yield the measured bar, the estimated one above it, and the missing one at the top."""
     title, bottom = f"{support_words.short_day(day.day, lang)}: {shares(day, lang)}", 0.0
     for kind, part in _parts(day).items():
         yield Bar(x, bottom, wide * (1 - AIR), part * FULL, kind, title)
@@ -148,7 +148,7 @@ def _day_bars(x: float, wide: float, day: Covered, lang: Language) -> Iterator[B
 
 
 def _parts(day: Covered) -> dict[Kind, float]:
-    """The shares of a day that there are."""
+    """Return the shares of a day above NOTHING."""
     parts: dict[Kind, float] = {"measured": day.measured, "estimated": day.estimated, "missing": day.missing}
     return {kind: part for kind, part in parts.items() if part > NOTHING}
 
@@ -161,13 +161,13 @@ _SHARES: Mapping[Kind, str] = {
 
 
 def shares(day: Covered, lang: Language) -> str:
-    """`79 % measured, 21 % estimated`."""
+    """Return `79 % measured, 21 % estimated`."""
     parts = _parts(day).items()
     return ", ".join(lang.say(_SHARES[kind], share=support_words.share(part, lang)) for kind, part in parts)
 
 
-def _days_said(days: Sequence[Covered], lang: Language) -> str:
-    """How many days are whole, of those since the first that has any data, and the one that has least."""
+def _coverage_words(days: Sequence[Covered], lang: Language) -> str:
+    """Return the number of complete days since the first with data, and the worst day."""
     known = list(dropwhile(lambda day: day.missing > 1 - NOTHING, days))
     if not known:
         return lang.say("No data on any day.")
@@ -191,17 +191,17 @@ def _days_said(days: Sequence[Covered], lang: Language) -> str:
     )
 
 
-# the signal
+# The signal
 
 
 def rssi_line(signals: Sequence[Signal], span: Window, lang: Language) -> Line | None:
-    """The signal strength over time; None where nothing is known of it."""
+    """Return the signal strength over time; None without data."""
     points = [(one.at, one.rssi_dbm) for one in signals if one.rssi_dbm is not None]
     return _line(points, span, RSSI_RANGE, text("from {least} to {most} dBm"), lang)
 
 
 def lqi_line(signals: Sequence[Signal], span: Window, lang: Language) -> Line | None:
-    """The link quality over time, 0 to 255; None where nothing is known of it."""
+    """Return the link quality over time, 0 to 255; None without data."""
     points = [(one.at, one.lqi) for one in signals if one.lqi is not None]
     return _line(points, span, LQI_RANGE, text("from {least} to {most} of 255"), lang)
 
@@ -217,7 +217,7 @@ def _line(
 
 
 def _pieces(points: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
-    """Points without a gap between them; one alone is drawn as a short line of its own."""
+    """Yield runs of points without a gap; a single point becomes a short line."""
     begin = 0
     for place, ((before, _), (after, _)) in enumerate(pairwise(points), 1):
         if after - before > BREAK_S:

@@ -1,4 +1,4 @@
-"""The addresses of the support desk under /desk: search, fleet, and the page of a device."""
+"""The pages of support under /desk: search, fleet, and one device."""
 
 from functools import partial
 
@@ -21,106 +21,106 @@ from dashboard.pages.support.search_results import (
     REFUSED,
     SILENT,
     WAITING,
-    Found,
+    SearchResult,
     device_url,
     fleet_view,
     list_title,
-    listed_said,
+    listed_words,
     search_result,
 )
 from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, page_asked, staff, who
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import render, requested
 
-SHOWN = 12  # devices that a search shows while somebody types; who finds more types on
+SHOWN = 12  # devices in a search while the user types
 LONGEST_NAME = 64  # characters of a firmware
-PAGE = 50  # devices on a page of a list, and of a search
-HISTORY = 30  # entries of the audit on a device's page
+PAGE = 50  # devices on a page of a list or search
+HISTORY = 30  # audit entries on a device's page
 NOTHING_YET = Answered("", "", "", "")
 
 
 def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
-    """Add the addresses to a server."""
+    """Add the routes to a server."""
     page = Blueprint("desk", __name__)
-    desk = SupportDesk(store, data)
+    support = SupportDesk(store, data)
 
     @page.get("/desk")
     def start() -> Response:
-        return _start(desk)
+        return _start(support)
 
     @page.get("/desk/search.json")
     def search() -> Response:
         staff()
-        hits = _hits(desk, request.args.get("q", ""), SHOWN)
+        hits = _hits(support, request.args.get("q", ""), SHOWN)
         said = requested().count("{number} device found", "{number} devices found", len(hits))
         return jsonify(said=said, found=[hit._asdict() for hit in hits])
 
     @page.get("/desk/fleet/<group>")
     def listed(group: str) -> Response:
-        return _listed(desk, group)
+        return _listed(support, group)
 
     @page.get("/desk/device/<device_id>")
     def device(device_id: str) -> Response:
-        return _device(desk, device_id)
+        return _device(support, device_id)
 
     @page.post("/desk/device/<device_id>")
     def look_up(device_id: str) -> Response | Answer:
-        return _look_up(desk, device_id)
+        return _look_up(support, device_id)
 
     @page.post("/desk/device/<device_id>/leave")
     def leave(device_id: str) -> Answer:
-        desk.registered(device_id)
-        audit.withdraw(desk.store, staff().user_id, device_id)
+        support.registered(device_id)
+        audit.withdraw(support.store, staff().user_id, device_id)
         return redirect("/desk", 303)
 
     @page.before_app_request
-    def lead_to_the_desk() -> Answer | None:
-        """Staff has no devices of its own, so that the start page has nothing for it."""
+    def redirect_staff() -> Answer | None:
+        """Redirect staff from the start page, which is empty for them."""
         is_start = request.path == "/" and request.method == "GET"
         return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
 
-    action_pages.add_routes(page, desk)
-    audit_view.add_routes(page, desk)
+    action_pages.add_routes(page, support)
+    audit_view.add_routes(page, support)
     server.register_blueprint(page)
 
 
-# search and fleet
+# Search and fleet
 
 
-def _start(desk: SupportDesk) -> Response:
+def _start(support: SupportDesk) -> Response:
     staff()
     lang, now = requested(), clock()
     typed = request.args.get("q", "")
-    summary = fleet.summary(desk.store)
+    summary = fleet.summary(support.store)
     return render(
         "support_start.html",
         typed=typed,
-        hits=_hits(desk, typed, PAGE) if typed.strip() else None,
+        hits=_hits(support, typed, PAGE) if typed.strip() else None,
         most=PAGE,
         fleet=fleet_view(summary, lang) if summary else None,
         taken=support_words.to_the_second(summary.at, now, support_words.UTC, lang) if summary else "",
     )
 
 
-def _hits(desk: SupportDesk, typed: str, most: int) -> list[Found]:
-    devices = (desk.store.device(device_id) for device_id in desk.store.find_devices(typed, most))
+def _hits(support: SupportDesk, typed: str, most: int) -> list[SearchResult]:
+    devices = (support.store.device(device_id) for device_id in support.store.find_devices(typed, most))
     return [search_result(device) for device in devices if device]
 
 
-def _listed(desk: SupportDesk, group: str) -> Response:
+def _listed(support: SupportDesk, group: str) -> Response:
     staff()
     lang, page, name = requested(), page_asked(), request.args.get("name", "")[:LONGEST_NAME]
-    ids = [one for kind, key in _counts(group, name) for one in fleet.devices_behind(desk.store, kind, key)]
+    ids = [one for kind, key in _counts(group, name) for one in fleet.devices_behind(support.store, kind, key)]
     first = (page - 1) * PAGE
-    devices = (desk.store.device(device_id) for device_id in ids[first : first + PAGE])
-    now = desk.data.now()
-    summary = fleet.summary(desk.store)
+    devices = (support.store.device(device_id) for device_id in ids[first : first + PAGE])
+    now = support.data.now()
+    summary = fleet.summary(support.store)
     return render(
         "support_list.html",
         typed="",
         heading=list_title(group, name, lang),
-        hits=[search_result(device, desk.store.live(device.device_id), now, lang) for device in devices if device],
-        said=listed_said(len(ids), first + 1, min(first + PAGE, len(ids)), lang),
+        hits=[search_result(device, support.store.live(device.device_id), now, lang) for device in devices if device],
+        said=listed_words(len(ids), first + 1, min(first + PAGE, len(ids)), lang),
         taken=support_words.to_the_second(summary.at, clock(), support_words.UTC, lang) if summary else "",
         page=page,
         is_last=first + PAGE >= len(ids),
@@ -129,7 +129,7 @@ def _listed(desk: SupportDesk, group: str) -> Response:
 
 
 def _counts(group: str, name: str) -> list[tuple[str, str]]:
-    """The counts of the census of which a group consists. Aborts where it is none."""
+    """Return the census counts of a group. Aborts for an unknown group."""
     counts = {
         **{state: [("state", state)] for state in fleet.STATES},
         ALL_SILENT: [("state", state) for state in SILENT],
@@ -140,25 +140,27 @@ def _counts(group: str, name: str) -> list[tuple[str, str]]:
     return counts[group] if group in counts else abort(404)
 
 
-# a device
+# One device
 
 
-def _device(desk: SupportDesk, device_id: str) -> Response:
-    device = desk.device(device_id)
-    return _evidence(desk, device, staff()) if device else _reason_form(desk.registered(device_id), NOTHING_YET)
+def _device(support: SupportDesk, device_id: str) -> Response:
+    device = support.device(device_id)
+    return (
+        _device_page(support, device, staff()) if device else _reason_form(support.registered(device_id), NOTHING_YET)
+    )
 
 
-def _look_up(desk: SupportDesk, device_id: str) -> Response | Answer:
-    device, user = desk.registered(device_id), staff()
+def _look_up(support: SupportDesk, device_id: str) -> Response | Answer:
+    device, user = support.registered(device_id), staff()
     given = answered(request.form)
     if given.fault:
         return _reason_form(device, given, 422)
-    actions.look_up(desk.store, who(user), device_id, given.reason, clock())
+    actions.look_up(support.store, who(user), device_id, given.reason, clock())
     return redirect(device_url(device_id), 303)
 
 
 def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
-    """The question that comes before a device."""
+    """Return the form that asks for a reason before a device is shown."""
     return render(
         "support_look_up.html",
         code,
@@ -170,12 +172,12 @@ def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
     )
 
 
-def _evidence(desk: SupportDesk, device: Device, user: User) -> Response:
-    lang, zone, now = requested(), device.timezone, desk.data.now()
+def _device_page(support: SupportDesk, device: Device, user: User) -> Response:
+    lang, zone, now = requested(), device.timezone, support.data.now()
     since = now - device_status.KEPT_DAYS * DAY_S
-    signals = desk.store.begin(partial(device_status.signal_hours, desk.store, device.device_id, since, now))
-    history = desk.store.begin(partial(audit.entries, desk.store, device_id=device.device_id, limit=HISTORY))
-    known, entries = diagnose(desk.store, device, now), history()
+    signals = support.store.begin(partial(device_status.signal_hours, support.store, device.device_id, since, now))
+    history = support.store.begin(partial(audit.entries, support.store, device_id=device.device_id, limit=HISTORY))
+    known, entries = diagnose(support.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return render(
         "support_device.html",

@@ -1,11 +1,8 @@
-"""Instants, spans and shares as the desk says them: in the device's own time, with its zone where in doubt. Pure.
+"""Words of the support pages: times in the device's zone, foreign payloads, and reasons of a look-up. Pure.
 
-What somebody else has sent, so that it can be looked at without harm: as it came, and set out. Pure.
-
-Characters that cannot be seen, or that change how others are drawn, are written as escapes. What is a page's own
-business, `<` and `&`, is the template's to escape.
-
-Why somebody looks: the reasons the desk suggests, kept in English and said in the reader's language. Pure.
+Times carry their zone where the clocks have changed. Payloads show invisible characters, and those that change the
+display of others, as escapes; the template escapes `<` and `&`. Suggested reasons are stored in English and translated
+for each reader.
 """
 
 import orjson
@@ -14,23 +11,23 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.periods import Window
 from dashboard.text.language import Language, text
-from dashboard.text.words import WEEKDAY_AND_DATE, duration, since, written, zone_name
+from dashboard.text.words import WEEKDAY_AND_DATE, duration, format_period, since, zone_name
 
 UTC = "UTC"
 SHORT_DAY, TINY_DAY = text("EEE d MMM"), text("EEE d")
 
 
 def instant(at: int, now: int, zone: str, lang: Language) -> str:
-    """`14:02`, `14:02 on Tuesday 17 November`; with the zone where the clocks have changed since."""
-    said = since(at, now, zone, lang)
+    """Return `14:02` or `14:02 on Tuesday 17 November`; with the zone if the clocks have changed since."""
+    time = since(at, now, zone, lang)
     then, today = periods.local(at, zone), periods.local(now, zone)
     if then.utcoffset() == today.utcoffset():
-        return said
-    return lang.say("{time} ({zone})", time=said, zone=zone_name(then))
+        return time
+    return lang.say("{time} ({zone})", time=time, zone=zone_name(then))
 
 
 def to_the_second(at: int, now: int, zone: str, lang: Language) -> str:
-    """The same, with seconds, for what came just now."""
+    """Like `instant`, with seconds, for recent events."""
     local = periods.local(at, zone)
     return instant(at, now, zone, lang).replace(local.format("HH:mm"), local.format("HH:mm:ss"), 1)
 
@@ -43,61 +40,61 @@ def with_zone(at: int, now: int, zone: str, lang: Language) -> str:
 
 
 def span(window: Window, now: int, zone: str, lang: Language) -> tuple[str, str]:
-    """The beginning and the end of a span; the end without its date where both are of one day."""
+    """Return the start and end of a span; the end without its date if both are on one day."""
     begin, end = instant(window.start, now, zone, lang), instant(window.end, now, zone, lang)
     is_one_day = periods.day_of(window.start, zone) == periods.day_of(window.end, zone)
     return begin, periods.local(window.end, zone).format("HH:mm") if is_one_day else end
 
 
 def short_day(day: str, lang: Language) -> str:
-    """`Tue 17 Nov`."""
-    return written("day", day, SHORT_DAY, lang)
+    """Return `Tue 17 Nov`."""
+    return format_period("day", day, SHORT_DAY, lang)
 
 
 def long_day(day: str, lang: Language) -> str:
-    """`Tuesday 17 November`."""
-    return written("day", day, WEEKDAY_AND_DATE, lang)
+    """Return `Tuesday 17 November`."""
+    return format_period("day", day, WEEKDAY_AND_DATE, lang)
 
 
 def share(part: float, lang: Language) -> str:
-    """A share in whole percent, but 100 % only for all of it, and 0 % only for none."""
+    """Return a share in whole percent; 100 % means all and 0 % means none."""
     percent = 100 if part >= 1 else 0 if part <= 0 else min(max(round(part * 100), 1), 99)
     return f"{lang.number(percent)} %"
 
 
 def every(interval_s: int, lang: Language) -> str:
-    """`every 10 s`."""
+    """Return `every 10 s`."""
     return lang.say("every {duration}", duration=duration(interval_s, lang))
 
 
 def zone_said(now: int, zone: str, lang: Language) -> str:
-    """Whose clock all times on a page are."""
+    """Return the name of the clock behind all times of a page."""
     name = zone_name(periods.local(now, zone))
     return lang.say("All times are those of {zone}, now {letters}.", zone=zone.replace("_", " "), letters=name)
 
 
 def home_name(device: Device) -> str:
-    """What to call a device's home: by its name, or else by its id."""
+    """Return the name of a device's home, or else its id."""
     return device.name or device.device_id
 
 
-# payloads
+# Payloads
 
-LONGEST_PRETTY = 16_384  # characters; two kilobytes of brackets set out would be a megabyte
+LONGEST_PRETTY = 16_384  # characters; 2 KB of brackets would indent to a megabyte
 
 
-def shown(payload: str) -> str:
-    """A payload as it came, every character of it visible; line ends stay."""
+def visible(payload: str) -> str:
+    """Return a payload unchanged but for invisible characters, which become escapes; line ends stay."""
     return "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in payload)
 
 
 def pretty(payload: str) -> str:
-    """A payload set out over lines if it is JSON; empty if it is not, or would be too long."""
+    """Return indented JSON; empty if the payload is no JSON or too long."""
     try:
         set_out = orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return ""
-    return shown(set_out) if len(set_out) <= LONGEST_PRETTY else ""
+    return visible(set_out) if len(set_out) <= LONGEST_PRETTY else ""
 
 
 def _escaped(letter: str) -> str:
@@ -105,7 +102,7 @@ def _escaped(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-# reasons
+# Reasons
 
 SUGGESTIONS = (
     text("The customer reports missing data"),
@@ -118,11 +115,11 @@ _AND = ": "
 
 
 def whole(suggested: str, typed: str) -> str:
-    """A suggestion with more words, or either, as it is written down."""
+    """Return the stored reason: a suggestion, more words, or both."""
     return _AND.join(filter(None, (suggested, typed.strip())))
 
 
 def reason_label(reason: str, lang: Language) -> str:
-    """A reason as it was written down; what the desk had suggested in the language of who reads it."""
+    """Return a stored reason; a suggestion is translated."""
     suggested, _, typed = reason.partition(_AND)
     return whole(lang.say(suggested), typed) if suggested in SUGGESTIONS else reason

@@ -1,7 +1,7 @@
-"""What stands in the tariff's form, as text: from a tariff, from what a browser sends, and after a button. Pure.
+"""The fields of the tariff form as text: from a tariff, from a browser, and after a button. Pure.
 
-A control is named by its place: `v0-from` is the first day of the version at the top, `v0-import` how its import is
-priced, `v0-import-2-rate` the rate of the third row of its times.
+A control's name is its place: `v0-from` is the first day of the top version, `v0-import` the kind of its import prices,
+`v0-import-2-rate` the rate of the third row of its times.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,13 +20,13 @@ MOST_VERSIONS = 50
 MOST_ROWS = 20
 NONE, WINDOWS = "none", "windows"
 KINDS = {"import": (FLAT, WINDOWS, HALF_HOURLY), "export": (NONE, FLAT, WINDOWS, HALF_HOURLY)}
-_NIGHT_ENDS = 14  # half hours since midnight: where the two times of a new form meet
+_NIGHT_ENDS = 14  # half hours since midnight at which the two rows of a new form meet
 
 T = TypeVar("T")
 
 
 class TooMuch(WattfallError):
-    """More than the form can hold."""
+    """The content exceeds the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RateRow:
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """How one direction is priced. What the other kinds would need stays, so that nothing typed is lost."""
+    """The pricing of one direction. It keeps the fields of the other kinds, so that no typed text is lost."""
 
     kind: str  # one of KINDS
     rate: str = ""
@@ -63,15 +63,15 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The whole form; the newest version comes first."""
+    """The whole form, newest version first."""
 
     currency: str
-    written_in: str  # the currency whose units stood beside the numbers when they were typed
+    written_in: str  # the currency of the units beside the numbers when they were typed
     versions: tuple[Version, ...]
 
 
 def fields_of(tariff: Tariff, language: Language) -> Fields:
-    """The form of a tariff. Raises TooMuch for one that no form can hold."""
+    """Return the form of a tariff. Raises TooMuch."""
     rates = [one for version in tariff.versions for one in (version.import_rates, version.export_rates) if one]
     if len(tariff.versions) > MOST_VERSIONS or any(len(one) > MOST_ROWS for one in rates if not isinstance(one, str)):
         raise TooMuch("the tariff is longer than the form")
@@ -80,18 +80,18 @@ def fields_of(tariff: Tariff, language: Language) -> Fields:
 
 
 def first_fields(day: str, currency: str) -> Fields:
-    """The form of a household that has no tariff yet."""
+    """Return the form of a household without a tariff."""
     return Fields(currency, currency, (Version(day),))
 
 
 def sent_fields(form: Mapping[str, str]) -> Fields:
-    """The form as a browser sends it. Raises TooMuch."""
+    """Return the form that a browser sent. Raises TooMuch."""
     versions = tuple(_sent_version(form, f"v{number}") for number in _numbers(form, "v{}-from", MOST_VERSIONS))
     return Fields(form.get("currency", ""), form.get("written-in", ""), versions)
 
 
 def after(fields: Fields, action: str) -> Fields:
-    """The form after one of its buttons: `add`, `remove-0`, `add-0-import`, `remove-0-import-2`; else as it was."""
+    """Return the form after a button: `add`, `remove-0`, `add-0-import`, `remove-0-import-2`; else unchanged."""
     verb, _, place = action.partition("-")
     if action == "add" and len(fields.versions) < MOST_VERSIONS:
         return replace(fields, versions=(_next(fields.versions), *fields.versions))
@@ -112,22 +112,22 @@ def in_hundredths(currency: str) -> bool:
 
 
 def number_text(value: Decimal, language: Language) -> str:
-    """A number as it is typed: exactly, without grouping, with the language's decimal sign."""
+    """Return the exact number with the language's decimal sign, without grouping."""
     return f"{value:f}".replace(".", str(get_decimal_symbol(locale=language.locale)))
 
 
 def money_typed(amount: Decimal, currency: str, language: Language) -> str:
-    """An amount of a currency as it is typed, in its hundredths where people think in them."""
+    """Return an amount as typed: in hundredths where `in_hundredths`, else in the currency."""
     return number_text(_times_hundred(amount) if in_hundredths(currency) else amount, language)
 
 
 def without(items: tuple[T, ...], position: int) -> tuple[T, ...]:
-    """The items but one."""
+    """Return the items without the one at `position`."""
     return items[:position] + items[position + 1 :]
 
 
 def _times_hundred(value: Decimal) -> Decimal:
-    """Exactly, whatever the decimal context, without trailing zeros."""
+    """Return the exact product in any decimal context, without trailing zeros."""
     return Decimal(plain(scaled(value, RATE_PLACES, "a number"), RATE_PLACES - 2, 0))
 
 
@@ -180,7 +180,7 @@ def _sent_pricing(form: Mapping[str, str], place: str, default: str) -> Pricing:
 
 
 def _numbers(form: Mapping[str, str], name: str, most: int) -> Iterator[int]:
-    """0, 1, 2 ... as long as the form has a control of that number."""
+    """Yield 0, 1, 2 ... while the form has a control with that number."""
     number = 0
     while name.format(number) in form:
         if number == most:
@@ -190,7 +190,7 @@ def _numbers(form: Mapping[str, str], name: str, most: int) -> Iterator[int]:
 
 
 def _next(versions: tuple[Version, ...]) -> Version:
-    """New prices begin as the newest ones, which is how most of them differ least."""
+    """New prices start as a copy of the newest ones, which usually differ least."""
     return replace(versions[0], valid_from="") if versions else Version()
 
 

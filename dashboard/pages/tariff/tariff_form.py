@@ -1,7 +1,7 @@
-"""The tariff's form checked: a tariff, or what is wrong with it, all at once and in the household's words. Pure.
+"""The check of the tariff form: it returns a tariff, or every fault in the household's words. Pure.
 
-The checks are those of `aggregator.tariffs.tariff`, which speaks to authors of JSON and stops at the first fault. What
-passes here is handed to it all the same, so it has the last word.
+`aggregator.tariffs.tariff` makes the same checks for authors of JSON, but stops at the first fault. It also checks each
+form that passes here, so it has the last word.
 """
 
 import re
@@ -34,7 +34,7 @@ from dashboard.text.language import Language, text
 
 _NUMBER = re.compile(r"[+-]?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})", re.ASCII)
 _CLOCK = {clock(half): half for half in range(HALVES + 1)}
-_UNITS = ("p", "ct", "c", "%")  # which people type after a number
+_UNITS = ("p", "ct", "c", "%")  # units that people type after a number
 _LONGEST_NAME = 40
 _EVERY_DAY = frozenset(DAYS["all"])
 _OVERLAPS = {
@@ -50,21 +50,21 @@ _HOLES = {
 
 
 class FormFault(NamedTuple):
-    """What is wrong, and the control at which it can be mended."""
+    """A fault, and the control that can correct it."""
 
     control: str
     sentence: str
 
 
 class Checked(NamedTuple):
-    """A form without faults is a tariff; one without versions is none."""
+    """The result of a check. A form without faults gives a tariff; a form without versions gives None."""
 
     tariff: Tariff | None
     faults: list[FormFault]
 
 
 def check(fields: Fields, language: Language) -> Checked:
-    """The tariff that a form means, or all its faults in the order of the controls."""
+    """Return the tariff of a form, or all its faults in the order of the controls."""
     checker = _Checker(fields, language)
     versions = checker.versions()
     if checker.faults or not versions:
@@ -77,7 +77,7 @@ def check(fields: Fields, language: Language) -> Checked:
 
 
 class _Checker:
-    """Walks a form; where something is wrong it notes a fault, and what it returns there is not used."""
+    """Walks a form and collects the faults; the value returned for a faulty field is not used."""
 
     def __init__(self, fields: Fields, language: Language) -> None:
         self._fields, self._language = fields, language
@@ -88,7 +88,7 @@ class _Checker:
         self.faults.append(FormFault(control, self._language.say(sentence, **values)))
 
     def versions(self) -> list[dict[str, object]]:
-        """The JSON form of every version."""
+        """Return the JSON form of every version."""
         self._currency()
         return [self._version(version, f"v{number}") for number, version in enumerate(self._fields.versions)]
 
@@ -122,8 +122,8 @@ class _Checker:
             self._fault(control, text("“{typed}” is not a date between 1970 and 2199."), typed=typed[:20])
             return ""
         if sum(version.valid_from == day for version in self._fields.versions) > 1:
-            written = self._language.date(date.fromisoformat(day), DAY)
-            self._fault(control, text("Two price lists begin on {day}. Give one of them another day."), day=written)
+            day_name = self._language.date(date.fromisoformat(day), DAY)
+            self._fault(control, text("Two price lists begin on {day}. Give one of them another day."), day=day_name)
         return day
 
     def _pricing(self, pricing: Pricing, place: str) -> object:
@@ -154,17 +154,17 @@ class _Checker:
         return content | ({"name": row.name} if row.name else {})
 
     def _price(self, typed: str, control: str) -> Decimal:
-        """An amount of the currency, typed in its hundredths where people think in them."""
+        """Return an amount of the currency, typed in hundredths where `in_hundredths`."""
         shift = 2 if self._is_minor else 0
         return self._number(typed, control, RATE_PLACES - shift, (-MOST * 10**shift, MOST * 10**shift)).scaleb(-shift)
 
     def _vat(self, version: Version, control: str) -> Decimal:
-        """A share, typed in per cent."""
-        is_idle = version.vat_included and _read(version.vat, self._language) is None  # nothing hangs on it
+        """Return the VAT share, typed in per cent."""
+        is_idle = version.vat_included and _parse_number(version.vat, self._language) is None  # no price depends on it
         return self._number("0" if is_idle else version.vat, control, VAT_PLACES - 2, (0, 100)).scaleb(-2)
 
     def _number(self, typed: str, control: str, places: int, bounds: tuple[int, int]) -> Decimal:
-        found = _read(typed, self._language)
+        found = _parse_number(typed, self._language)
         wrong = _wrong(typed, found, places, bounds, self._language)
         if wrong:
             self._fault(control, wrong[0], **wrong[1])
@@ -174,7 +174,7 @@ class _Checker:
 def _wrong(
     typed: str, found: Decimal | None, places: int, bounds: tuple[int, int], language: Language
 ) -> tuple[str, dict[str, object]] | None:
-    """What is wrong with a number: the sentence and its values."""
+    """Return the fault of a number: the sentence and its values."""
     least, most = bounds
     if not typed:
         return text("Enter a number; 0 if it costs and earns nothing."), {}
@@ -191,7 +191,7 @@ def _wrong(
 
 
 def week_faults(windows: Sequence[RateWindow]) -> Iterator[tuple[int, str, dict[str, object]]]:
-    """Every hole and overlap of a week: the row at which to mend it, the sentence for it and its values."""
+    """Yield every hole and overlap of a week: the row to correct, the sentence and its values."""
     spans: dict[tuple[tuple[int, ...], int, int], set[str]] = defaultdict(set)
     for kind in DAYS["all"]:
         owners = _owners(windows, kind)
@@ -208,21 +208,21 @@ def week_faults(windows: Sequence[RateWindow]) -> Iterator[tuple[int, str, dict[
 
 
 def _owners(windows: Sequence[RateWindow], kind: str) -> list[tuple[int, ...]]:
-    """The rows that hold at each half hour of the clock."""
+    """Return the rows that hold at each half hour of the clock."""
     holds = [set(window.halves) if kind in DAYS[window.days] else set() for window in windows]
     return [tuple(number for number, halves in enumerate(holds) if half in halves) for half in range(HALVES)]
 
 
 def _window(row: RateRow) -> RateWindow | None:
-    """The times of a row; None where there are none."""
+    """Return the times of a row; None if it has none."""
     start, end = _CLOCK.get(row.start, HALVES), _CLOCK.get(row.end, -1) or HALVES
     if start == HALVES or end in (-1, start) or row.days not in DAYS:
         return None
     return RateWindow(row.name, start, end, Decimal(0), row.days)
 
 
-def _read(typed: str, language: Language) -> Decimal | None:
-    """A number as people type it: with the language's decimal sign, perhaps with its unit."""
+def _parse_number(typed: str, language: Language) -> Decimal | None:
+    """Parse a typed number with the language's decimal sign and an optional unit; None if invalid."""
     bare = "".join(typed.split()).replace("−", "-")
     bare = next((bare.removesuffix(unit) for unit in _UNITS if bare.endswith(unit)), bare)
     if get_decimal_symbol(locale=language.locale) == "," and "." not in bare:

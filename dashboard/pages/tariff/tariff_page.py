@@ -1,7 +1,8 @@
-"""The tariff's page: the form, what a change of it would change of the past, and the change itself.
+"""The tariff page: the form, the preview of a change, and the change.
 
-Nothing is kept between requests: what is typed travels in the form, a checked tariff as its JSON text. `made-against`
-is the mark of the tariff from which somebody began, so that nobody overwrites what another has changed meanwhile.
+The server keeps nothing between requests: the form carries the typed text, or the checked tariff as JSON.
+`made-against`
+is the fingerprint of the tariff at the start of the edit, so that nobody overwrites a concurrent change.
 """
 
 from collections.abc import Mapping
@@ -31,8 +32,8 @@ from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import render, requested
 
 OK = 200
-NO_TARIFF = sha256(b"").hexdigest()[:16]  # the mark of a device without one
-PAST_S, COMING_S = 366 * DAY_S, 7 * DAY_S  # of the half-hourly prices that are counted
+NO_TARIFF = sha256(b"").hexdigest()[:16]  # the fingerprint of a device without a tariff
+PAST_S, COMING_S = 366 * DAY_S, 7 * DAY_S  # the range of the half-hourly prices in the count
 RETRY_S = 5
 AWAY = text("The data is out of reach for the moment. Nothing you typed is lost; try again in a few seconds.")
 OVERTAKEN = text(
@@ -44,7 +45,7 @@ AWAY_TITLE = text("The data is out of reach for the moment")
 
 
 class Stop(Exception):
-    """A request that ends with words: its status, a heading and a sentence."""
+    """A request that ends with an error page: its status, a heading and a sentence."""
 
     def __init__(self, status: int, heading: str, sentence: str, **values: object) -> None:
         super().__init__(sentence)
@@ -53,7 +54,7 @@ class Stop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TariffRequest:
-    """One request, its device found and allowed."""
+    """One authorized request for a device."""
 
     store: Store
     device: Device
@@ -67,15 +68,17 @@ class TariffRequest:
 
 
 def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
-    """Add the page's address to a server."""
+    """Add the tariff page to a server."""
     server.jinja_env.undefined = StrictUndefined
     page = Blueprint("tariff", __name__, url_prefix="/d/<device_id>")
 
     @page.get("/tariff")
     def form(device_id: str) -> Response:
-        asked = TariffRequest(store, _device(data, device_id), data.now(), requested())
+        tariff_request = TariffRequest(store, _device(data, device_id), data.now(), requested())
         try:
-            return _form(asked, _fields(asked, tariff_of(asked.device)), _mark(asked.device))
+            return _form(
+                tariff_request, _fields(tariff_request, tariff_of(tariff_request.device)), _mark(tariff_request.device)
+            )
         except TooMuch:
             raise Stop(OK, text("This tariff is too long for a form"), TOO_LONG) from None
 
@@ -85,18 +88,18 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
         try:
             return _act(TariffRequest(store, _device(data, device_id), data.now(), requested()), sent)
         except StoreAway:
-            asked = TariffRequest(store, Device(device_id), data.now(), requested())
-            answer = _form(asked, _typed(sent), sent.get("made-against", ""), notice=AWAY, status=503)
+            tariff_request = TariffRequest(store, Device(device_id), data.now(), requested())
+            answer = _form(tariff_request, _typed_fields(sent), sent.get("made-against", ""), notice=AWAY, status=503)
             answer.headers["Retry-After"] = str(RETRY_S)
             return answer
 
     @page.errorhandler(Stop)
     def stopped(stop: Stop) -> Response:
-        return _words(stop)
+        return _error_page(stop)
 
     @page.errorhandler(StoreAway)
     def away(_: StoreAway) -> Response:
-        answer = _words(Stop(503, AWAY_TITLE, text("Try again in a few seconds.")))
+        answer = _error_page(Stop(503, AWAY_TITLE, text("Try again in a few seconds.")))
         answer.headers["Retry-After"] = str(RETRY_S)
         return answer
 
@@ -109,7 +112,7 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
 
 
 def _device(data: CachedReads, device_id: str) -> Device:
-    """The device of an address. Raises Stop where it is not known, or not the viewer's to change."""
+    """Return the device of an address. Raises Stop if it is unknown, or the viewer may not change it."""
     device = data.device(viewer(), device_id) if View.from_url(f"/d/{device_id}").device_id == device_id else None
     if device is None:
         sentence = text("There is no device called {device} here that you may see. Check how its name is spelt.")
@@ -119,63 +122,69 @@ def _device(data: CachedReads, device_id: str) -> Device:
     return device
 
 
-def _act(asked: TariffRequest, sent: Mapping[str, str]) -> Response:
-    """What a button of the form or of the preview does."""
+def _act(tariff_request: TariffRequest, sent: Mapping[str, str]) -> Response:
+    """Answer a button of the form or of the preview."""
     action, mark = sent.get("action", ""), sent.get("made-against", "")
     if action == "confirm":
-        return _confirm(asked, _canonical(sent), mark)
-    fields = _typed(sent)
+        return _confirm(tariff_request, _canonical(sent), mark)
+    fields = _typed_fields(sent)
     if action == "edit":
-        return _form(asked, fields, mark)
+        return _form(tariff_request, fields, mark)
     if action != "check":
         changed = after(fields, action)
-        return _form(asked, changed, mark, touched=tariff_view.touched_by(action, changed))
-    tariff, faults = check(fields, asked.language)
+        return _form(tariff_request, changed, mark, touched=tariff_view.touched_by(action, changed))
+    tariff, faults = check(fields, tariff_request.language)
     if faults:
-        return _form(asked, fields, mark, faults=faults)
-    if mark != _mark(asked.device):
-        return _overtaken(asked, fields)
-    found = preview(asked.store, asked.device, tariff)
-    context = tariff_view.preview_context(found, tariff_of(asked.device), tariff, asked.language)
+        return _form(tariff_request, fields, mark, faults=faults)
+    if mark != _mark(tariff_request.device):
+        return _overtaken(tariff_request, fields)
+    found = preview(tariff_request.store, tariff_request.device, tariff)
+    context = tariff_view.preview_context(found, tariff_of(tariff_request.device), tariff, tariff_request.language)
     canonical = tariff_to_text(tariff) if tariff else ""
     return _page(
-        "tariff_preview.html", asked, OK, **context, canonical=canonical, currency=fields.currency, made_against=mark
+        "tariff_preview.html",
+        tariff_request,
+        OK,
+        **context,
+        canonical=canonical,
+        currency=fields.currency,
+        made_against=mark,
     )
 
 
-def _confirm(asked: TariffRequest, tariff: Tariff | None, mark: str) -> Response:
-    """Change the tariff, unless somebody else has meanwhile."""
-    with asked.store.transaction():
-        device = asked.store.device(asked.device.device_id)
-        # Sent twice, by a double click or after a cut connection, it is done again to the end.
+def _confirm(tariff_request: TariffRequest, tariff: Tariff | None, mark: str) -> Response:
+    """Change the tariff, unless another change came first."""
+    with tariff_request.store.transaction():
+        device = tariff_request.store.device(tariff_request.device.device_id)
+        # A repeated request (double click, cut connection) runs to the end again.
         is_free = device is not None and (_mark(device) == mark or tariff_of(device) == tariff)
         if device and is_free:
-            change_tariff(asked.store, device, tariff)
+            change_tariff(tariff_request.store, device, tariff)
     if not is_free:
-        return _overtaken(asked, _fields(asked, tariff))
-    chart = View("household", asked.device.device_id, "month", unit=MONEY if tariff else ENERGY)
-    said = "tariff-changed" if tariff else "tariff-gone"  # which assets/said.js says above the chart
+        return _overtaken(tariff_request, _fields(tariff_request, tariff))
+    chart = View("household", tariff_request.device.device_id, "month", unit=MONEY if tariff else ENERGY)
+    said = "tariff-changed" if tariff else "tariff-gone"  # assets/said.js shows this above the chart
     return make_response(redirect(f"{chart.to_url()}#{said}", 303))
 
 
-def _overtaken(asked: TariffRequest, fields: Fields) -> Response:
-    """The form as typed, and the tariff that somebody else has set meanwhile; whoever goes on now replaces that."""
-    device = asked.store.device(asked.device.device_id) or asked.device
-    lines = tariff_view.tariff_lines(tariff_of(device), asked.language)
-    return _form(asked, fields, _mark(device), notice=OVERTAKEN, theirs=lines, status=409)
+def _overtaken(tariff_request: TariffRequest, fields: Fields) -> Response:
+    """Return the typed form and the tariff of a concurrent change; the next step may replace that tariff."""
+    device = tariff_request.store.device(tariff_request.device.device_id) or tariff_request.device
+    lines = tariff_view.tariff_lines(tariff_of(device), tariff_request.language)
+    return _form(tariff_request, fields, _mark(device), notice=OVERTAKEN, theirs=lines, status=409)
 
 
-def _fields(asked: TariffRequest, tariff: Tariff | None) -> Fields:
-    """The form of a tariff; without one, of prices for all of the past. Raises TooMuch."""
+def _fields(tariff_request: TariffRequest, tariff: Tariff | None) -> Fields:
+    """Return the form of a tariff; without one, an empty form from the first day with data. Raises TooMuch."""
     if tariff:
-        return fields_of(tariff, asked.language)
-    extent = asked.store.extent("day", asked.device.device_id)
-    currency = currency_of_zone(asked.device.timezone, date.fromisoformat(asked.today))
-    return first_fields(extent[0] if extent else asked.today, currency)
+        return fields_of(tariff, tariff_request.language)
+    extent = tariff_request.store.extent("day", tariff_request.device.device_id)
+    currency = currency_of_zone(tariff_request.device.timezone, date.fromisoformat(tariff_request.today))
+    return first_fields(extent[0] if extent else tariff_request.today, currency)
 
 
-def _typed(sent: Mapping[str, str]) -> Fields:
-    """The form as it was sent, by the form itself or by the preview. Raises Stop."""
+def _typed_fields(sent: Mapping[str, str]) -> Fields:
+    """Return the form that the form itself or the preview sent. Raises Stop."""
     try:
         tariff = _canonical(sent) if "tariff" in sent else None
         return fields_of(tariff, requested()) if tariff else sent_fields(sent)
@@ -184,7 +193,7 @@ def _typed(sent: Mapping[str, str]) -> Fields:
 
 
 def _canonical(sent: Mapping[str, str]) -> Tariff | None:
-    """The checked tariff that the preview hands on, checked again; None where there shall be none. Raises Stop."""
+    """Return the tariff that the preview sent, checked again; None for no tariff. Raises Stop."""
     try:
         return tariff_from_text(sent["tariff"]) if sent.get("tariff") else None
     except ConfigurationError:
@@ -192,7 +201,7 @@ def _canonical(sent: Mapping[str, str]) -> Tariff | None:
 
 
 def _form(
-    asked: TariffRequest,
+    tariff_request: TariffRequest,
     fields: Fields,
     mark: str,
     *,
@@ -202,51 +211,53 @@ def _form(
     touched: str = "",
     status: int = 200,
 ) -> Response:
-    """The form. `theirs` is the tariff that somebody else has set meanwhile, in lines."""
-    language = asked.language
+    """Return the page of the form. `theirs` is the tariff of a concurrent change, as lines."""
+    language = tariff_request.language
     return _page(
         "tariff.html",
-        asked,
+        tariff_request,
         status,
         **tariff_view.form_context(fields, faults or [], touched, language),
         notice=language.say(notice) if notice else "",
         theirs=theirs or [],
         made_against=mark,
         has_tariff=mark != NO_TARIFF,
-        first_day=_first_day(asked) if status == OK else "",
-        known=_known(asked, fields) if status == OK else {},
+        first_day=_first_day(tariff_request) if status == OK else "",
+        known=_known_prices(tariff_request, fields) if status == OK else {},
     )
 
 
-def _first_day(asked: TariffRequest) -> str:
-    extent = asked.store.extent("day", asked.device.device_id)
-    return asked.language.date(date.fromisoformat(extent[0]), DAY) if extent else ""
+def _first_day(tariff_request: TariffRequest) -> str:
+    extent = tariff_request.store.extent("day", tariff_request.device.device_id)
+    return tariff_request.language.date(date.fromisoformat(extent[0]), DAY) if extent else ""
 
 
-def _known(asked: TariffRequest, fields: Fields) -> dict[str, str]:
-    """For each direction how many half-hourly prices of the last year are known, if some version goes by them."""
+def _known_prices(tariff_request: TariffRequest, fields: Fields) -> dict[str, str]:
+    """Return the count of known half-hourly prices of the last year by direction; empty if no version needs them."""
     kinds = {pricing.kind for version in fields.versions for pricing in (version.imported, version.exported)}
     if HALF_HOURLY not in kinds:
         return {}
-    series = asked.store.prices(asked.device.device_id, asked.now - PAST_S, asked.now + COMING_S)
-    zone, language = asked.device.timezone, asked.language
+    series = tariff_request.store.prices(
+        tariff_request.device.device_id, tariff_request.now - PAST_S, tariff_request.now + COMING_S
+    )
+    zone, language = tariff_request.device.timezone, tariff_request.language
     directions = {"import": series.import_prices, "export": series.export_prices}
     return {name: tariff_view.known_words(prices, zone, language) for name, prices in directions.items()}
 
 
-def _page(template: str, asked: TariffRequest, status: int, **context: object) -> Response:
-    device = asked.device
+def _page(template: str, tariff_request: TariffRequest, status: int, **context: object) -> Response:
+    device = tariff_request.device
     chart = View("household", device.device_id).to_url()
     return render(template, status, home=device.name or device.device_id, chart=chart, **context)
 
 
-def _words(stop: Stop) -> Response:
-    """A page of words instead of the form."""
+def _error_page(stop: Stop) -> Response:
+    """Return an error page instead of the form."""
     language = requested()
     sentence = language.say(stop.sentence, **stop.values)
     return render("words.html", stop.status, heading=language.say(stop.heading), sentence=sentence)
 
 
 def _mark(device: Device) -> str:
-    """A short mark of the tariff that a device has."""
+    """Return a short fingerprint of a device's tariff."""
     return sha256(device.tariff.encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""What another tariff would change of the past: which days, and what they cost before and after.
+"""The preview of a tariff change: the affected days, and their cost before and after. Also tariffs in words.
 
-A tariff in words: its units, what a version costs, spans of days. Pure.
+The second half is pure: units, the prices of a version, spans of days.
 """
 
 from collections import defaultdict
@@ -23,38 +23,38 @@ from aggregator.waterfall.pricing import tariff_of
 from dashboard.pages.tariff.tariff_fields import money_typed
 from dashboard.text.language import MINOR, Language, text
 
-YEARS = 5  # of the past whose cost is compared; older days change too, but are not read
+YEARS = 5  # years of the past in the comparison; a change affects older days too
 
 Span = tuple[str, str]  # local days, first and last included
 
 
 @dataclass(frozen=True, slots=True)
 class TariffChange:
-    """The cost of some days on the tariff that there is, and on the new one."""
+    """The cost of some days on the present and on the new tariff."""
 
     before: Cost = NOTHING
     after: Cost = NOTHING
 
     @property
     def difference(self) -> int | None:
-        """What is to pay more, in units; None where one of them is not known, or not of all the energy."""
+        """The increase in units; None if one cost is unknown or lacks some energy."""
         before, after = self.before.whole, self.after.whole
         return None if before is None or after is None else after - before
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What changes. Without spans nothing of the past does."""
+    """The effects of a change. Without spans the past stays as it is."""
 
     spans: list[Span] = field(default_factory=list)  # of the days since the first with data
     day_count: int = 0  # of all spans
-    since: str = ""  # the first day whose cost is compared, where some are older
+    since: str = ""  # the first day of the cost comparison, if older days change too
     months: dict[str, TariffChange] = field(default_factory=dict)
     total: TariffChange = TariffChange()
 
 
 def preview(store: Store, device: Device, new: Tariff | None) -> Preview:
-    """What `new` would change of a device's past."""
+    """Return the effects of the tariff `new` on a device's past."""
     extent, old = store.extent("day", device.device_id), tariff_of(device)
     if extent is None:
         return Preview()
@@ -74,7 +74,7 @@ def preview(store: Store, device: Device, new: Tariff | None) -> Preview:
 def _history(
     store: Store, device: Device, spans: list[Span], tariffs: tuple[Tariff | None, ...], oldest: str
 ) -> Iterator[tuple[Document, Series]]:
-    """The days of the spans with the half-hourly prices that they need, a year at a time."""
+    """Yield the days of the spans with their half-hourly prices, reading a year at a time."""
     pieces = [piece for span in spans for piece in _by_year((max(span[0], oldest), span[1]))]
     for _, group in groupby(pieces, key=lambda piece: piece[0][:4]):
         year = list(group)
@@ -93,7 +93,7 @@ def _series(store: Store, device: Device, tariffs: tuple[Tariff | None, ...], fi
 
 
 def _is_half_hourly(tariff: Tariff | None, first: str, last: str) -> bool:
-    """Whether some day from `first` to `last` goes by half-hourly prices."""
+    """Whether a version between `first` and `last` has half-hourly prices."""
     if tariff is None:
         return False
     begun = tariff.version_on(first)
@@ -116,54 +116,54 @@ def _sum(changes: list[TariffChange]) -> TariffChange:
 
 
 def _length(span: Span) -> int:
-    """Days; by the calendar, which is the same in every zone."""
+    """Return the number of days; a calendar day counts the same in every zone."""
     start, end = (periods.day_start(day, "UTC") for day in span)
     return (end - start) // periods.DAY_S + 1
 
 
-# tariff words
+# Tariffs in words
 
 DAY = text("d MMMM y")
 MONTH = text("MMMM y")
 FALLBACK = "EUR"
-USUAL = ("GBP", "EUR")  # before all others in the list of currencies
+USUAL = ("GBP", "EUR")  # first in the list of currencies
 _ENERGY = {"GBP": text("pence per kWh"), "EUR": text("cents per kWh")}
 _CHARGE = {"GBP": text("pence a day"), "EUR": text("cents a day")}
 
 
 def unit_of_energy(currency: str, language: Language) -> str:
-    """What the price of a kWh is typed in: `pence per kWh`."""
+    """Return the unit of a typed energy price: `pence per kWh`."""
     sentence = _ENERGY.get(currency)
     return language.say(sentence) if sentence else language.say("{currency} per kWh", currency=currency)
 
 
 def unit_of_charge(currency: str, language: Language) -> str:
-    """What the standing charge is typed in: `pence a day`."""
+    """Return the unit of a typed standing charge: `pence a day`."""
     sentence = _CHARGE.get(currency)
     return language.say(sentence) if sentence else language.say("{currency} a day", currency=currency)
 
 
 def currencies(language: Language) -> list[tuple[str, str]]:
-    """Every currency's code and name; the usual ones, then the others by name."""
+    """Return every currency's code and name: the usual ones, then the others by name."""
     names = {code: f"{get_currency_name(code, locale=language.locale)} ({code})" for code in CURRENCIES}
     others = sorted((code for code in CURRENCIES if code not in USUAL), key=names.__getitem__)
     return [(code, names[code]) for code in (*USUAL, *others)]
 
 
 def currency_of_zone(zone: str, on: date) -> str:
-    """What people pay with where a time zone is."""
+    """Return the currency of a time zone on a day."""
     territory = get_global("zone_territories").get(zone)
     found = get_territory_currencies(territory, on) if territory else []
     return found[0] if found and found[0] in CURRENCIES else FALLBACK
 
 
 def price_words(amount: Decimal, currency: str, language: Language) -> str:
-    """An exact small amount: `24.5 p`."""
+    """Return an exact small amount: `24.5 p`."""
     return f"{money_typed(amount, currency, language).replace('-', '−')} {MINOR.get(currency, currency)}"
 
 
 def version_words(version: TariffVersion, currency: str, language: Language) -> str:
-    """What a version costs, in a line."""
+    """Return the prices of a version in one line."""
     imported = _rates_words(version.import_rates, currency, language)
     words = [imported]
     if version.standing_charge:
@@ -177,7 +177,7 @@ def version_words(version: TariffVersion, currency: str, language: Language) -> 
 
 
 def span_words(first: str, last: str, language: Language) -> str:
-    """A span of days, both included: `1 April 2026 to 23 November 2026, 237 days`."""
+    """Return a span of days, both included: `1 April 2026 to 23 November 2026, 237 days`."""
     days = (date.fromisoformat(first), date.fromisoformat(last))
     count = language.count("{number} day", "{number} days", (days[1] - days[0]).days + 1)
     start, end = (language.date(day, DAY) for day in days)
@@ -187,19 +187,19 @@ def span_words(first: str, last: str, language: Language) -> str:
 
 
 def month_words(month: str, language: Language) -> str:
-    """`November 2026`."""
+    """Return `November 2026`."""
     return language.date(date.fromisoformat(f"{month}-01"), MONTH)
 
 
 def odd_rate(tariff: Tariff) -> Decimal | None:
-    """A price that looks like a slip: pounds typed as pence, or pence as pounds. Only of currencies in hundredths."""
+    """Whether a price looks like a slip, such as pounds typed as pence. Only for currencies in hundredths."""
     if tariff.currency not in MINOR:
         return None
     rates = (rate for version in tariff.versions for rate in _numbers(version.import_rates))
     return next((rate for rate in rates if 0 < abs(rate) < _LEAST or abs(rate) > _MOST), None)
 
 
-_LEAST, _MOST = Decimal("0.01"), Decimal(3)  # of a pound or a euro per kWh; what people pay lies between
+_LEAST, _MOST = Decimal("0.01"), Decimal(3)  # of a pound or a euro per kWh; usual prices lie between
 
 
 def _numbers(rates: Rates) -> Sequence[Decimal]:

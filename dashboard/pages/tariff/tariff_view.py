@@ -1,4 +1,4 @@
-"""What the templates of the tariff's pages show, put together of values and sentences. Pure."""
+"""The template values of the tariff pages, built of values and sentences. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -35,8 +35,8 @@ from dashboard.pages.tariff.tariff_preview import (
 from dashboard.text.language import Language, text
 
 Context = dict[str, object]
-MOST_SPANS = 6  # that are named one by one
-OPEN_MONTHS = 13  # a table of more is folded
+MOST_SPANS = 6  # spans that the page names one by one
+OPEN_MONTHS = 13  # a longer table is folded
 LEGENDS = {
     "import": text("What you pay for electricity"),
     "export": text("What you are paid for electricity that you export"),
@@ -53,7 +53,7 @@ assert DAY_LABELS.keys() == DAYS.keys()
 
 
 def form_context(fields: Fields, faults: Sequence[FormFault], touched: str, language: Language) -> Context:
-    """The form, with faults at their controls; `touched` is the control that gets the focus."""
+    """Return the values of the form, with faults at their controls; `touched` is the control to focus."""
     say = language.say
     return {
         "fields": fields,
@@ -77,7 +77,7 @@ def form_context(fields: Fields, faults: Sequence[FormFault], touched: str, lang
 
 
 def touched_by(action: str, fields: Fields) -> str:
-    """The control to go on with after a button."""
+    """Return the control to focus after a button."""
     verb, number, direction = (*action.split("-"), "", "")[:3]
     if action == "add":
         return "v0-from"
@@ -89,7 +89,7 @@ def touched_by(action: str, fields: Fields) -> str:
 
 
 def preview_context(found: Preview, old: Tariff | None, new: Tariff | None, language: Language) -> Context:
-    """What a change of tariff would change."""
+    """Return the values of the preview of a change."""
     currencies_ = (old.currency if old else "", new.currency if new else "")
     count = len(found.spans)
     return {
@@ -112,7 +112,7 @@ def preview_context(found: Preview, old: Tariff | None, new: Tariff | None, lang
 
 
 def tariff_lines(tariff: Tariff | None, language: Language) -> list[tuple[str, str]]:
-    """Each version of a tariff, the newest first: since when, and what it costs."""
+    """Return the start and the prices of each version, newest first."""
     versions = reversed(tariff.versions) if tariff else ()
     return [
         (
@@ -124,7 +124,7 @@ def tariff_lines(tariff: Tariff | None, language: Language) -> list[tuple[str, s
 
 
 def known_words(starts: Mapping[int, object], zone: str, language: Language) -> str:
-    """How many half-hourly prices of the last year are known, by the UTC seconds of their starts."""
+    """Return the count of known half-hourly prices of the last year. `prices` are by UTC seconds of their start."""
     if not starts:
         return language.say("No half-hourly price is known yet; until there are some, this energy has no cost.")
     end = periods.local(max(starts) + periods.HALF_HOUR, zone)
@@ -146,7 +146,7 @@ def _title(version: Version, language: Language) -> str:
 
 
 def _summary(version: Version, currency: str, language: Language) -> str:
-    """What a version costs as far as it is typed, in a line."""
+    """Return the prices of a version in one line, as far as typed."""
     words = [_pricing_summary(version.imported, currency, language)]
     if version.standing_charge:
         words.append(f"{version.standing_charge[:20]} {unit_of_charge(currency, language)}")
@@ -164,14 +164,14 @@ def _pricing_summary(pricing: Pricing, currency: str, language: Language) -> str
 
 
 def _fault_line(fault: FormFault, fields: Fields, language: Language) -> str:
-    """A fault as it is told away from its control: with the version, the direction and the row that it is about."""
+    """Return a fault for the list above the form: with its version, direction and row."""
     place, *names = fault.control.split("-")
     where = []
     if place[1:].isdigit() and len(fields.versions) > 1:
         where.append(_title(fields.versions[int(place[1:])], language))
     if names and names[0] in LEGENDS:
         where.append(language.say(LEGENDS[names[0]]))
-        if names[1].isdigit() and names[2] != "from":  # of what is wrong between rows, the sentence names them
+        if names[1].isdigit() and names[2] != "from":  # a fault between rows names them in its sentence
             where.append(language.say("Row {number}", number=int(names[1]) + 1))
     elif names and names[0] in NAMES:
         where.append(language.say(NAMES[names[0]]))
@@ -226,7 +226,7 @@ def _difference(change: TariffChange, currency: str, language: Language) -> str:
 
 
 def _unpriced(change: TariffChange, language: Language) -> str:
-    """The energy that has no price, on either tariff; empty where all has one on both."""
+    """Return the energy without a price on either tariff; empty if all has one on both."""
     before, after = change.before.unpriced_wh, change.after.unpriced_wh
     if not before and not after:
         return ""

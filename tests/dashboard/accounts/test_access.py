@@ -40,7 +40,7 @@ def test_a_household_sees_its_own_devices(homes: Store) -> None:
     assert visible_devices(homes, ANN, 10) == [HOME]
 
 
-def test_several_people_see_the_several_devices_of_their_household(homes: Store) -> None:
+def test_each_member_sees_every_device_of_the_household(homes: Store) -> None:
     homes.put_device(replace(OTHER, household="acacia"))
     for user in (ANN, User("u9", "bob@example.org", role=HOUSEHOLD, household="acacia")):
         assert seen(homes, user) == ["cad-1", "cad-2"]
@@ -62,12 +62,12 @@ def test_several_people_see_the_several_devices_of_their_household(homes: Store)
         replace(DESK, household="acacia"),
     ],
 )
-def test_nobody_else_sees_any(homes: Store, viewer: User | None) -> None:
+def test_other_households_and_managers_see_no_device(homes: Store, viewer: User | None) -> None:
     assert seen(homes, viewer) == []
     assert visible_devices(homes, viewer, 10) == []
 
 
-def test_the_desk_sees_what_it_has_looked_up_for_some_hours(homes: Store) -> None:
+def test_support_sees_a_looked_up_device_for_some_hours(homes: Store) -> None:
     look_up(homes, DESK, "cad-2")
     assert seen(homes, DESK) == ["cad-2"]
     assert seen(homes, replace(DESK, user_id="u8")) == []
@@ -77,25 +77,25 @@ def test_the_desk_sees_what_it_has_looked_up_for_some_hours(homes: Store) -> Non
     assert seen(homes, DESK, NOW + audit.GRANT_HOURS * 3600) == []
 
 
-def test_a_look_up_of_a_device_that_does_not_exist_shows_nothing(homes: Store) -> None:
+def test_a_look_up_of_a_missing_device_shows_nothing(homes: Store) -> None:
     look_up(homes, DESK, "cad-4")
     assert seen(homes, DESK) == []
 
 
-def test_only_a_household_edits_and_only_its_own(homes: Store) -> None:
+def test_only_a_household_edits_its_own_device(homes: Store) -> None:
     look_up(homes, DESK, "cad-1")
     viewers = (ANN, DESK, ADMINISTRATOR, None, replace(ANN, is_disabled=True), replace(ANN, household=""))
     assert [may_edit(viewer, HOME) for viewer in viewers] == [True, *[False] * 5]
     assert [may_edit(ANN, device) for device in (OTHER, UNTIED)] == [False, False]
 
 
-def test_the_desk_is_staff() -> None:
+def test_support_counts_as_staff() -> None:
     viewers = (ANN, DESK, ADMINISTRATOR, None, replace(DESK, is_disabled=True))
     assert [is_staff(viewer) for viewer in viewers] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("viewer", [ANN, DESK, ADMINISTRATOR, None])
-def test_a_device_of_others_takes_the_same_reads_as_one_that_does_not_exist(homes: Store, viewer: User | None) -> None:
+def test_unauthorized_and_missing_devices_take_the_same_reads(homes: Store, viewer: User | None) -> None:
     asked: list[Counter[str]] = []
     for device_id in ("cad-2", "cad-4"):
         counting = Counting(homes)
@@ -105,7 +105,7 @@ def test_a_device_of_others_takes_the_same_reads_as_one_that_does_not_exist(home
 
 
 class Counting:
-    """A store that counts what it is asked."""
+    """A store that counts its reads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -13,7 +13,7 @@ from tests.dashboard.people import PASSWORD, QUICK, Clock, accounts_on, somebody
 
 
 class CountingHasher(PasswordHasher):
-    """Counts how many hashes are worked out."""
+    """Counts the computed hashes."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -38,7 +38,7 @@ def test_an_address_belongs_to_one_account(store: Store) -> None:
     assert len(list(accounts.everybody())) == 1
 
 
-def test_of_two_who_add_an_address_at_once_one_wins(store: Store) -> None:
+def test_concurrent_additions_of_an_address_have_one_winner(store: Store) -> None:
     accounts = accounts_on(store)
 
     def add(_: int) -> bool:
@@ -60,14 +60,14 @@ def test_everybody_is_listed_over_several_pages(store: Store, monkeypatch: pytes
     assert [user.user_id for user in accounts.everybody()] == sorted(added)
 
 
-def test_the_right_password_is_known_and_another_is_not(store: Store) -> None:
+def test_only_the_right_password_is_accepted(store: Store) -> None:
     user = somebody(store)
     accounts = accounts_on(store)
     assert accounts.check("ANN@example.org ", PASSWORD) == user
     assert accounts.check("ann@example.org", PASSWORD + "!") is None
 
 
-def test_no_password_is_right_where_none_has_been_set(store: Store) -> None:
+def test_an_account_without_a_password_accepts_none(store: Store) -> None:
     accounts = accounts_on(store)
     accounts.add("ann@example.org")
     assert [accounts.check("ann@example.org", one) for one in ("", PASSWORD, "the password of nobody")] == [None] * 3
@@ -83,7 +83,7 @@ def test_an_unknown_account_costs_as_much_as_a_known_one(store: Store, email: st
     assert hasher.verified == 1
 
 
-def test_a_password_that_is_too_long_is_not_hashed_as_it_is(store: Store) -> None:
+def test_too_long_a_password_is_not_hashed(store: Store) -> None:
     somebody(store)
     seen: list[object] = []
 
@@ -96,13 +96,13 @@ def test_a_password_that_is_too_long_is_not_hashed_as_it_is(store: Store) -> Non
     assert seen == [""]
 
 
-def test_a_password_can_be_composed_in_two_ways(store: Store) -> None:
+def test_both_compositions_of_a_password_match(store: Store) -> None:
     accounts = accounts_on(store)
     accounts.set_password(accounts.add("ann@example.org"), "Uebergro\u0308ßentra\u0308ger")
     assert accounts.check("ann@example.org", "Uebergrößenträger")
 
 
-def test_a_disabled_account_is_not_let_in_until_it_is_enabled(store: Store) -> None:
+def test_a_disabled_account_signs_in_only_after_enabling(store: Store) -> None:
     accounts, user = accounts_on(store), somebody(store)
     accounts.disable(user)
     assert accounts.check("ann@example.org", PASSWORD) is None
@@ -135,7 +135,7 @@ def test_two_changes_at_once_are_both_kept(store: Store) -> None:
     assert (now.name, now.role) == ("Ann Smith", SUPPORT)
 
 
-# invitations
+# Invitations
 
 
 def test_an_invitation_sets_a_password_once(store: Store) -> None:
@@ -158,7 +158,7 @@ def test_a_new_invitation_ends_those_before_it(store: Store) -> None:
     assert accounts.accept(second, PASSWORD)
 
 
-def test_an_invitation_of_a_former_version_can_be_used_until_there_is_a_new_one(store: Store) -> None:
+def test_an_older_versions_invitation_works_until_the_next_one(store: Store) -> None:
     accounts = accounts_on(store)
     user = accounts.add("ann@example.org")
     former = accounts.invite(user)
@@ -168,7 +168,7 @@ def test_an_invitation_of_a_former_version_can_be_used_until_there_is_a_new_one(
     assert accounts.invited(former) is None
 
 
-def test_of_two_who_use_an_invitation_at_once_one_wins(store: Store) -> None:
+def test_concurrent_uses_of_an_invitation_have_one_winner(store: Store) -> None:
     accounts = accounts_on(store)
     token = accounts.invite(accounts.add("ann@example.org"))
     with ThreadPoolExecutor(4) as pool:
@@ -176,7 +176,7 @@ def test_of_two_who_use_an_invitation_at_once_one_wins(store: Store) -> None:
     assert len([user for user in used if user]) == 1
 
 
-def test_an_invitation_is_good_for_seven_days(store: Store) -> None:
+def test_an_invitation_works_for_seven_days(store: Store) -> None:
     clock = Clock()
     accounts = accounts_on(store, clock)
     token = accounts.invite(accounts.add("ann@example.org"))
@@ -208,11 +208,11 @@ def test_the_store_holds_neither_passwords_nor_invitations(store: Store) -> None
     assert not [record for record in held if token in repr(record) or PASSWORD in repr(record)]
 
 
-def test_what_is_no_invitation_invites_nobody(store: Store) -> None:
+def test_an_unknown_token_invites_nobody(store: Store) -> None:
     assert [accounts_on(store).invited(token) for token in ("", "x", "../../etc/passwd")] == [None] * 3
 
 
-def test_passwords_take_turns() -> None:
+def test_concurrent_hashes_all_succeed() -> None:
     passwords = Passwords(QUICK)
     kept = passwords.hashed(PASSWORD)
     with ThreadPoolExecutor(8) as pool:

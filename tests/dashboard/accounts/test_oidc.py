@@ -49,7 +49,7 @@ def client(server: Flask, store: Store) -> FlaskClient:
 
 
 def walk(client: FlaskClient, wanted: str = "/account") -> TestResponse:
-    """To the provider and back, as a browser goes; the last answer."""
+    """Go to the provider and back like a browser; return the last answer."""
     leave = client.get("/sign-in/provider", query_string={"next": wanted})
     if leave.status_code != 302:
         return leave
@@ -61,7 +61,7 @@ def is_signed_in(client: FlaskClient) -> bool:
     return client.get("/account").status_code == 200
 
 
-def test_somebody_whom_the_provider_knows_gets_an_account_and_goes_on(client: FlaskClient, store: Store) -> None:
+def test_a_person_of_the_provider_gets_an_account(client: FlaskClient, store: Store) -> None:
     answer = walk(client, "/account?x=1")
     assert (answer.status_code, answer.location) == (303, "/account?x=1")
     assert is_signed_in(client)
@@ -69,7 +69,7 @@ def test_somebody_whom_the_provider_knows_gets_an_account_and_goes_on(client: Fl
     assert (user.name, user.role, user.email, user.household) == ("Ann", "household", "", "")
 
 
-def test_the_same_subject_is_the_same_account_whatever_its_address(
+def test_the_same_subject_keeps_its_account_across_addresses(
     client: FlaskClient, store: Store, provider: IdentityProvider
 ) -> None:
     walk(client)
@@ -82,7 +82,7 @@ def test_the_same_subject_is_the_same_account_whatever_its_address(
     assert len(list(accounts_on(store).everybody())) == 2
 
 
-def test_an_unverified_address_is_nobodys(client: FlaskClient, store: Store, provider: IdentityProvider) -> None:
+def test_an_unverified_address_links_no_account(client: FlaskClient, store: Store, provider: IdentityProvider) -> None:
     waiting = accounts_on(store).add("ann@example.org", household="acacia")
     provider.claims["email_verified"] = False
     walk(client)
@@ -91,7 +91,7 @@ def test_an_unverified_address_is_nobodys(client: FlaskClient, store: Store, pro
 
 
 @pytest.mark.parametrize("verified", [True, "true"])
-def test_a_verified_address_finds_the_account_that_waits_for_it(
+def test_a_verified_address_links_the_unused_account(
     client: FlaskClient, store: Store, provider: IdentityProvider, verified: object
 ) -> None:
     accounts = accounts_on(store)
@@ -104,7 +104,7 @@ def test_a_verified_address_finds_the_account_that_waits_for_it(
     assert accounts.invited(invitation) is None
 
 
-def test_an_account_with_a_password_is_not_taken_over_by_its_address(
+def test_an_address_cannot_take_over_a_used_account(
     client: FlaskClient, store: Store, provider: IdentityProvider
 ) -> None:
     owner = somebody(store, "ann@example.org", household="acacia")
@@ -114,7 +114,7 @@ def test_an_account_with_a_password_is_not_taken_over_by_its_address(
     assert [user.household for user in accounts_on(store).everybody() if user != owner] == [""]
 
 
-def test_a_disabled_account_is_not_let_in(client: FlaskClient, store: Store) -> None:
+def test_a_disabled_account_cannot_sign_in(client: FlaskClient, store: Store) -> None:
     walk(client)
     accounts = accounts_on(store)
     Accounts.disable(accounts, next(accounts.everybody()))
@@ -123,7 +123,7 @@ def test_a_disabled_account_is_not_let_in(client: FlaskClient, store: Store) -> 
 
 
 @pytest.mark.parametrize("role", [None, "", "root", ["users"], {"support": True}, 1])
-def test_without_a_role_there_is_no_account(
+def test_a_person_without_a_role_gets_no_account(
     client: FlaskClient, store: Store, provider: IdentityProvider, role: object
 ) -> None:
     provider.claims["role"] = role
@@ -142,7 +142,7 @@ def test_without_a_role_there_is_no_account(
         ({"a": "b"}, "a.b.c", None),
     ],
 )
-def test_a_role_is_found_where_providers_put_it(claims: dict[str, object], path: str, role: str | None) -> None:
+def test_a_role_is_found_in_each_providers_claim(claims: dict[str, object], path: str, role: str | None) -> None:
     assert role_of(claims, path) == role
 
 
@@ -163,7 +163,9 @@ LIES: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_token_that_lies_is_refused(client: FlaskClient, store: Store, provider: IdentityProvider, lie: str) -> None:
+def test_a_token_with_false_claims_is_refused(
+    client: FlaskClient, store: Store, provider: IdentityProvider, lie: str
+) -> None:
     def tell(claims: dict[str, object]) -> None:
         claims.update(LIES[lie])
         for name in [name for name, value in claims.items() if value is None]:
@@ -176,7 +178,7 @@ def test_a_token_that_lies_is_refused(client: FlaskClient, store: Store, provide
 
 
 def forged(claims: dict[str, object]) -> str:
-    """The claims of somebody else under the signature of an honest token."""
+    """Return another person's claims under the signature of an honest token."""
     head, body, signature = identity_provider.signed(claims).split(".")
     changed = json.loads(base64.urlsafe_b64decode(body + "==")) | {"role": "admin"}
     return f"{head}.{base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip('=')}.{signature}"
@@ -205,7 +207,7 @@ def test_a_token_without_the_providers_signature_is_refused(
     assert list(accounts_on(store).everybody()) == []
 
 
-def test_an_answer_to_a_question_that_this_browser_has_not_asked_is_refused(server: Flask, store: Store) -> None:
+def test_an_answer_without_a_pending_request_is_refused(server: Flask, store: Store) -> None:
     leave = browser(server, store).get("/sign-in/provider")
     back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
     victim = browser(server, store)
@@ -213,30 +215,30 @@ def test_an_answer_to_a_question_that_this_browser_has_not_asked_is_refused(serv
     assert not is_signed_in(victim)
 
 
-def test_an_answer_is_good_for_once(client: FlaskClient) -> None:
+def test_an_answer_works_once(client: FlaskClient) -> None:
     leave = client.get("/sign-in/provider")
     back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"].removeprefix(HERE)
     assert client.get(back).status_code == 303
     assert client.get(back).status_code == 403
 
 
-def test_who_says_no_at_the_provider_is_told_so_in_our_words(client: FlaskClient) -> None:
+def test_a_refusal_at_the_provider_gets_our_own_page(client: FlaskClient) -> None:
     answer = client.get("/sign-in/provider/return?error=access_denied&error_description=<script>alert(1)</script>")
     assert answer.status_code == 403
     assert "You have not been signed in" in answer.text
     assert "alert(1)" not in answer.text
 
 
-def test_nobody_writes_lines_of_their_own_into_the_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_provider_text_cannot_forge_log_lines(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     forged = {"error": "access_denied", "error_description": "\n2026-11-23 10:00 signed in: admin\x1b[2J" + "x" * 5000}
     client.get("/sign-in/provider/return", query_string=forged)
-    (message,) = [record.message for record in caplog.records if "not signed in" in record.message]
+    (message,) = [record.message for record in caplog.records if "sign-in at the provider" in record.message]
     assert "access_denied" in message
     assert message.isprintable()
     assert len(message) < 400
 
 
-def test_a_provider_that_is_away_says_nothing_of_the_inside(client: FlaskClient, provider: IdentityProvider) -> None:
+def test_an_unreachable_provider_reveals_nothing_internal(client: FlaskClient, provider: IdentityProvider) -> None:
     provider.is_broken = True
     answer = walk(client)
     assert answer.status_code == 503
@@ -246,7 +248,7 @@ def test_a_provider_that_is_away_says_nothing_of_the_inside(client: FlaskClient,
     assert walk(client).status_code == 303
 
 
-def test_a_provider_by_another_name_is_not_ours(client: FlaskClient, provider: IdentityProvider) -> None:
+def test_a_provider_with_another_issuer_is_refused(client: FlaskClient, provider: IdentityProvider) -> None:
     provider.said_issuer = "https://evil.example"
     assert walk(client).status_code == 503
     provider.said_issuer = None
@@ -254,7 +256,7 @@ def test_a_provider_by_another_name_is_not_ours(client: FlaskClient, provider: I
 
 
 @pytest.mark.parametrize("missing", ["WATTFALL_OIDC_CLIENT", "WATTFALL_URL"])
-def test_half_a_configuration_is_named(store: Store, missing: str) -> None:
+def test_an_incomplete_configuration_names_the_variable(store: Store, missing: str) -> None:
     environ = {
         "WATTFALL_SECRET": SECRET,
         "WATTFALL_URL": HERE,

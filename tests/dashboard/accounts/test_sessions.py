@@ -14,7 +14,7 @@ def sessions_on(store: Store, clock: Clock) -> Sessions:
     return Sessions(store, accounts_on(store, clock).user, clock)
 
 
-def test_a_session_is_of_its_user_until_it_is_ended(store: Store) -> None:
+def test_a_session_belongs_to_its_user_until_its_end(store: Store) -> None:
     sessions, user = sessions_on(store, Clock()), somebody(store)
     token, other = sessions.begin(user), sessions.begin(user)
     assert token != other
@@ -33,7 +33,7 @@ def test_every_session_ends_at_once(store: Store, end: object) -> None:
     assert [sessions.user_of(token) for token in tokens] == [None, None]
 
 
-def test_an_account_that_is_enabled_again_does_not_bring_its_sessions_back(store: Store) -> None:
+def test_enabling_an_account_restores_no_session(store: Store) -> None:
     sessions, user, accounts = sessions_on(store, Clock()), somebody(store), accounts_on(store)
     token = sessions.begin(user)
     accounts.disable(user)
@@ -48,7 +48,7 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(store: Store) -> None:
     assert sessions.user_of(token) is None
 
 
-def test_another_role_holds_at_once(store: Store) -> None:
+def test_a_new_role_applies_at_once(store: Store) -> None:
     sessions, user = sessions_on(store, Clock()), somebody(store, role=SUPPORT)
     token = sessions.begin(user)
     accounts_on(store).change(user, lambda one: replace(one, role=HOUSEHOLD))
@@ -58,7 +58,7 @@ def test_another_role_holds_at_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("role", [HOUSEHOLD, SUPPORT, ADMIN])
-def test_a_session_ends_when_nobody_uses_it(store: Store, role: str) -> None:
+def test_an_idle_session_ends(store: Store, role: str) -> None:
     clock = Clock()
     sessions = sessions_on(store, clock)
     token = sessions.begin(somebody(store, role=role))
@@ -71,7 +71,7 @@ def test_a_session_ends_when_nobody_uses_it(store: Store, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", [HOUSEHOLD, SUPPORT, ADMIN])
-def test_a_session_ends_one_day_however_much_it_is_used(store: Store, role: str) -> None:
+def test_a_session_ends_after_its_maximum_age(store: Store, role: str) -> None:
     clock, life = Clock(), LIFETIMES[role]
     sessions, began = sessions_on(store, clock), clock.at
     token = sessions.begin(somebody(store, role=role))
@@ -94,7 +94,7 @@ def test_a_poll_writes_nothing(store: Store) -> None:
     assert store.records(SESSIONS.of()) == before
 
 
-def test_a_session_that_is_ended_while_it_is_used_stays_ended(store: Store) -> None:
+def test_a_session_ended_during_a_request_stays_ended(store: Store) -> None:
     clock = Clock()
     accounts, user = accounts_on(store, clock), somebody(store)
     token = ""
@@ -109,11 +109,11 @@ def test_a_session_that_is_ended_while_it_is_used_stays_ended(store: Store) -> N
     assert store.records(SESSIONS.of()) == []
 
 
-def test_the_store_does_not_hold_what_the_cookie_holds(store: Store) -> None:
+def test_the_store_holds_no_session_token(store: Store) -> None:
     token = sessions_on(store, Clock()).begin(somebody(store))
     assert token not in repr(store.records(SESSIONS.of()))
 
 
-def test_what_is_no_session_is_nobody(store: Store) -> None:
+def test_an_invalid_token_has_no_user(store: Store) -> None:
     sessions = sessions_on(store, Clock())
     assert [sessions.user_of(token) for token in ("", "x", "a" * 5000, "../users")] == [None] * 4

@@ -35,7 +35,7 @@ def test_a_few_wrong_passwords_are_free_then_each_waits_longer(throttle: Throttl
     assert later == [30, 60, 120, 240, 480, 900, 900, 900]
 
 
-def test_who_waits_is_not_punished_for_asking_again(throttle: Throttle, clock: Clock) -> None:
+def test_attempts_during_the_wait_do_not_lengthen_it(throttle: Throttle, clock: Clock) -> None:
     for number in range(ACCOUNT.free):
         throttle.attempt("ann@example.org", elsewhere(number))
     assert [throttle.attempt("ann@example.org", elsewhere(number)) for number in range(20, 25)] == [30] * 5
@@ -59,17 +59,17 @@ def test_a_network_of_ipv6_counts_as_one_address(throttle: Throttle) -> None:
     assert throttle.attempt("bob@example.org", "::ffff:192.0.2.1") == 0
 
 
-def test_an_account_counts_however_its_address_is_typed(throttle: Throttle) -> None:
+def test_attempts_count_for_every_spelling_of_an_address(throttle: Throttle) -> None:
     typed = ["ann@example.org", "Ann@example.org", " ann@example.org", "ANN@EXAMPLE.ORG", "ann@example.org\t"]
     for number, email in enumerate(typed):
         assert throttle.attempt(email, elsewhere(number)) == 0
     assert throttle.attempt("aNN@example.org", HERE) == 30
 
 
-def test_the_right_password_makes_good_for_the_account_but_not_for_the_address(throttle: Throttle) -> None:
+def test_a_right_password_resets_the_account_but_not_the_address(throttle: Throttle) -> None:
     for number in range(ADDRESS.free - 1):
         throttle.attempt(f"p{number}@example.org", HERE)
-    for _ in range(3):  # an attacker with an account of their own
+    for _ in range(3):  # an attacker with an own account
         assert throttle.attempt("own@example.org", HERE) == 0
         throttle.forgive("own@example.org", HERE)
     assert throttle.attempt("ann@example.org", HERE) == 0
@@ -83,7 +83,7 @@ def test_attempts_are_forgotten_after_a_while(throttle: Throttle, clock: Clock) 
     assert [throttle.attempt("ann@example.org", elsewhere(number)) for number in range(ACCOUNT.free)] == [0] * 5
 
 
-def test_a_hundred_at_once_do_not_slip_through(throttle: Throttle) -> None:
+def test_a_hundred_concurrent_attempts_are_throttled(throttle: Throttle) -> None:
     with ThreadPoolExecutor(8) as pool:
         waits = list(pool.map(lambda number: throttle.attempt("ann@example.org", elsewhere(number)), range(40)))
     assert waits.count(0) == ACCOUNT.free

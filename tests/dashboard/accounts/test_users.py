@@ -12,14 +12,14 @@ from dashboard.accounts.users import (
 )
 
 
-def test_a_user_survives_its_text() -> None:
+def test_a_user_survives_serialization() -> None:
     user = User(
         "u1", "ann@example.org", "Ann", "support", "", is_disabled=True, session_epoch=3, password_hash="$argon2id$x"
     )
     assert user_from_text(user.to_text()) == user
 
 
-def test_a_damaged_account_says_so_and_not_what_was_in_it() -> None:
+def test_a_damaged_account_reveals_no_content() -> None:
     with pytest.raises(Damaged) as caught:
         user_from_text('{"password_hash": "$argon2id$secret", "what": 1}')
     assert "secret" not in str(caught.value)
@@ -30,7 +30,7 @@ def test_a_password_hash_is_in_no_repr() -> None:
 
 
 @pytest.mark.parametrize("typed", ["Ann@Example.ORG", "  ann@example.org ", "ANN@EXAMPLE.ORG\n"])
-def test_an_address_is_one_however_it_is_typed(typed: str) -> None:
+def test_an_address_has_one_stored_form(typed: str) -> None:
     assert check_email(typed) == "ann@example.org"
 
 
@@ -39,21 +39,21 @@ def test_an_address_is_one_however_it_is_typed(typed: str) -> None:
     [
         *("", "ann", "@example.org", "ann@", "ann@@example.org", "ann@example..org", "ann smith@example.org"),
         *("ann@example.org\r\nBcc: eve@example.org", "ann\x00@example.org", "a" * 250 + "@b.org", "ann@.org"),
-        "\u212aevin@example.org",  # a sign for kelvin, which becomes a K
+        "\u212aevin@example.org",  # the kelvin sign, which normalizes to a K
         "ann@ｅxample.org",
     ],
 )
-def test_what_is_no_address_or_passes_for_another_is_refused(typed: str) -> None:
+def test_invalid_and_lookalike_addresses_are_refused(typed: str) -> None:
     with pytest.raises(ConfigurationError, match="is not an e-mail address"):
         check_email(typed)
 
 
-def test_letters_that_are_not_english_stay_apart() -> None:
+def test_non_english_letters_stay_distinct() -> None:
     assert check_email("straße@example.org") != check_email("strasse@example.org")
 
 
 @pytest.mark.parametrize("name", ["a\r\nb", "a" * 81, "a\u202eb"])
-def test_a_name_that_cannot_be_shown_on_one_line_is_refused(name: str) -> None:
+def test_a_multi_line_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="is no name"):
         check_name(name)
 
@@ -74,7 +74,7 @@ def test_a_bad_password_is_refused_with_the_reason(password: str, word: str) -> 
 
 
 @pytest.mark.parametrize("password", ["correct battery horse staple", "Übergrößenträger", "x" * 250 + "abcdef"])
-def test_a_good_password_is_taken(password: str) -> None:
+def test_a_good_password_is_accepted(password: str) -> None:
     assert password_fault(password, "ann@example.org") == ""
 
 

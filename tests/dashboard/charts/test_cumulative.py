@@ -29,9 +29,9 @@ def documents(months: Months) -> list[Document]:
     ]
 
 
-def year(mine: Months, other: Months, fair: Part = EMPTY, period: str = "2026", now: int = NOW) -> Cumulative:
+def year(mine: Months, other: Months, comparable: Part = EMPTY, period: str = "2026", now: int = NOW) -> Cumulative:
     view = View("household", "cad-1", "year", period)
-    return cumulative.running_total(view, documents(mine), documents(other), fair, now, LONDON, Measure())
+    return cumulative.running_total(view, documents(mine), documents(other), comparable, now, LONDON, Measure())
 
 
 def days(first: int, last: int, wh: int = 1000) -> dict[int, int]:
@@ -49,9 +49,7 @@ def test_the_running_total_rises_by_each_day() -> None:
 
 
 @pytest.mark.parametrize(("name", "last"), [("2026", 28), ("2028", 29)])
-def test_a_date_stands_at_one_place_in_every_year_and_march_follows_february_without_a_gap(
-    name: str, last: int
-) -> None:
+def test_each_date_has_one_place_in_every_year(name: str, last: int) -> None:
     mine = {f"{name}-02": days(27, last), f"{name}-03": {1: 1000}, f"{name}-12": {31: 1000}}
     first, second = year(mine, {}, period=name).mine
     assert first.places[-1] == pytest.approx(61)
@@ -67,8 +65,8 @@ def test_a_month_without_data_breaks_the_line_and_adds_nothing() -> None:
     assert [trace["line"].get("dash") for trace in drawn] == ["dot", None, None]
 
 
-def test_the_year_before_counts_up_to_the_same_date_and_time_of_day() -> None:
-    chart = year(spring("2026", 960), spring("2025", 1000, until=31), fair=Part(400, None))
+def test_the_year_before_counts_up_to_the_same_moment() -> None:
+    chart = year(spring("2026", 960), spring("2025", 1000, until=31), comparable=Part(400, None))
     assert chart.against is not None
     assert (chart.against.mine, chart.against.other) == (64 * 960, 63_000 + 400)
     assert cumulative.cumulative_sentences(chart, ENGLISH) == [
@@ -77,20 +75,20 @@ def test_the_year_before_counts_up_to_the_same_date_and_time_of_day() -> None:
     ]
 
 
-def test_a_year_that_is_over_is_set_beside_the_whole_of_the_one_before() -> None:
+def test_a_closed_year_is_compared_with_the_whole_year_before() -> None:
     chart = year(spring("2025", 1100, until=31), spring("2024", 1000, until=31), period="2025")
     assert cumulative.cumulative_sentences(chart, ENGLISH) == ["99.0 kWh", "10 % more than 2024 (90.0 kWh)"]
 
 
-def test_the_leap_day_is_nobodys_gap() -> None:
+def test_the_leap_day_is_no_gap_in_other_years() -> None:
     leap = spring("2024", 1000) | {"2024-02": days(1, 29)}
     chart = year(leap, spring("2023", 1000), period="2024")
     assert chart.against is not None
     assert (chart.against.is_whole, chart.against.mine, chart.against.other) == (True, 65_000, 64_000)
 
 
-def test_a_year_that_is_known_in_part_is_compared_over_the_days_of_both() -> None:
-    chart = year(spring("2026", 900), {"2025-03": days(1, 31)}, fair=Part(900, None))
+def test_a_partial_year_is_compared_over_common_days() -> None:
+    chart = year(spring("2026", 900), {"2025-03": days(1, 31)}, comparable=Part(900, None))
     assert chart.against is not None
     assert (chart.against.days, chart.against.mine, chart.against.other) == (5, 4500, 4900)
     assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == (
@@ -98,7 +96,7 @@ def test_a_year_that_is_known_in_part_is_compared_over_the_days_of_both() -> Non
     )
 
 
-def test_without_a_year_before_it_stands_alone_and_says_so() -> None:
+def test_a_first_year_has_no_comparison() -> None:
     chart = year(spring("2026"), {})
     assert chart.against is None
     assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == "nothing is known of 2025"
@@ -108,13 +106,13 @@ def test_without_a_year_before_it_stands_alone_and_says_so() -> None:
     ]
 
 
-def test_both_lines_are_named_at_their_ends_one_below_the_other_where_they_meet() -> None:
+def test_both_lines_are_named_without_overlap() -> None:
     chart = year(spring("2026"), spring("2025", 1001))
     notes = go.Figure(cumulative.cumulative_figure(chart, ENGLISH)).layout.annotations
     assert [(note["text"], note["yanchor"]) for note in notes[1:]] == [("2026", "top"), ("2025", "bottom")]
 
 
-def test_the_table_has_the_months_and_the_difference_of_those_that_are_over() -> None:
+def test_the_table_compares_closed_months() -> None:
     chart = year(spring("2026", 900), spring("2025"))
     rows = [numbers for _, _, numbers in json.loads(cumulative.cumulative_table(chart, ENGLISH))["rows"]]
     assert rows == [["27.9", "31.0", "−3.1"], ["25.2", "28.0", "−2.8"], ["4.5", "5.0", "–"]]

@@ -31,7 +31,7 @@ def chart(
 
 
 def figure(drawn: Chart) -> go.Figure:
-    """As plotly.py reads it, which knows every property and what it may be."""
+    """Return the figure as plotly.py parses it, which checks every property and value."""
     return go.Figure(figures.figure(drawn, ENGLISH))
 
 
@@ -69,7 +69,7 @@ def test_estimated_energy_is_hatched_on_top_of_what_was_measured() -> None:
     assert found["Imported, estimated"].marker.pattern.fgcolor == IMPORT
 
 
-def test_a_gap_is_a_dotted_band_with_words_and_never_a_zero() -> None:
+def test_a_gap_is_a_dotted_band_never_a_zero() -> None:
     parts = {name: part for name, part in hours(500).items() if name not in ("h03", "h04")}
     drawn = chart("2026-11-22", parts)
     found = traces(drawn)
@@ -78,10 +78,10 @@ def test_a_gap_is_a_dotted_band_with_words_and_never_a_zero() -> None:
     assert found["Data missing"].marker.pattern.shape == "."
     cells = json.loads(grids.column_cells(drawn, ENGLISH))["cells"]
     assert [cell.get("said") for cell in cells[3:5]] == [["no data"], ["no data"]]
-    assert [cell.get("gap") for cell in cells[2:6]] == [None, 2, None, None]  # said once over both
+    assert [cell.get("gap") for cell in cells[2:6]] == [None, 2, None, None]  # one label over both
 
 
-def test_what_is_missing_of_a_column_is_dotted_above_its_bar() -> None:
+def test_missing_time_is_dotted_above_its_bar() -> None:
     found = traces(chart("2026-11-22", {**hours(500), "h03": Part(250, 0, covered_s=1800)}))
     assert found["Imported"].y[3] == 0.25
     band = found["Data missing"]
@@ -142,7 +142,7 @@ PENNY = POUND // 100
 
 
 def priced(import_wh: int, pence: int, earned_pence: int = 0, charge_pence: int | None = None) -> Part:
-    """A measured part with what it costs and earns."""
+    """Return a measured part with its cost and earnings."""
     charge = None if charge_pence is None else charge_pence * PENNY
     cost = Cost(pence * PENNY, earned_pence * PENNY, charge)
     return Part(import_wh, 100 if earned_pence else None, covered_s=86_400, cost=cost)
@@ -153,7 +153,7 @@ def money(period: str, parts: dict[str, Part], level: str = "month", has_charge:
     return chart(period, parts, level, view, currency="GBP")
 
 
-def test_money_stands_above_the_axis_its_standing_charge_on_top_and_earnings_below() -> None:
+def test_money_stacks_the_standing_charge_above_and_earnings_below() -> None:
     found = traces(money("2026-10", {"d01": priced(9000, 250, 40, 53)}))
     drawn = [found[name].y[0] for name in ("Imported", "Standing charge", "Exported")]
     assert drawn == [2.5, 0.53, -0.4]
@@ -183,7 +183,7 @@ def test_the_label_of_an_outermost_narrow_bar_stays_inside(day: str, anchor: str
     assert label.xanchor == anchor
 
 
-def test_the_compared_period_is_an_outline_on_an_axis_of_its_own() -> None:
+def test_the_compared_period_is_an_outline_on_its_own_axis() -> None:
     other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, hours(900)), EMPTY)
     drawn = chart("2026-11-22", hours(500), other=other)
     outline = traces(drawn)["Sunday 15 November"]
@@ -195,7 +195,7 @@ def test_the_compared_period_is_an_outline_on_an_axis_of_its_own() -> None:
 RATES = [8 * PENNY // 1000] * 14 + [30 * PENNY // 1000] * 34
 
 
-def test_prices_are_a_stepped_line_over_the_half_hours_with_its_ends_labelled() -> None:
+def test_prices_are_a_stepped_line_with_labelled_extremes() -> None:
     drawn = chart("2026-11-22", hours(500), currency="GBP", prices=RATES)
     line = figure(drawn).data[-1]
     assert line.line.shape == "hv"
@@ -215,7 +215,7 @@ def test_an_unknown_price_breaks_the_line() -> None:
     assert line.connectgaps is False
 
 
-def test_prices_and_bars_share_one_zero_also_where_prices_are_negative() -> None:
+def test_prices_and_bars_share_one_zero() -> None:
     drawn = figure(chart("2026-11-22", hours(500), currency="GBP", prices=[-4 * PENNY // 1000, *RATES[1:]]))
     bars, prices = drawn.layout.yaxis.range, drawn.layout.yaxis4.range
     assert bars[0] < 0
@@ -223,7 +223,7 @@ def test_prices_and_bars_share_one_zero_also_where_prices_are_negative() -> None
     assert prices[1] == pytest.approx(0.3 * HEADROOM)
 
 
-def test_tomorrow_is_drawn_by_its_prices_alone() -> None:
+def test_tomorrow_shows_prices_only() -> None:
     drawn = chart("2026-11-24", {}, currency="GBP", prices=RATES)
     steps = figure(drawn).layout.yaxis.ticktext
     assert steps == ("0 p", "10 p", "20 p", "30 p")

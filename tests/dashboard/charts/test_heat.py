@@ -32,7 +32,7 @@ def month(
     tariff: str = "",
     measure: Measure | None = None,
 ) -> HeatMap:
-    """The heat map of a month in a home that is filled just for it."""
+    """Return the heat map of a month in a freshly filled home."""
     device = Device("cad-1", zone, tariff=tariff)
     homes.fill(store, device, first or f"{period}-01", until, energy)
     documents = store.documents("day", "cad-1", f"{period}-01", f"{period}-31")
@@ -46,7 +46,7 @@ def shown(chart: HeatMap) -> dict[str, Any]:
 
 
 def cell(chart: HeatMap, day: int, hour: int) -> list[str]:
-    """The look and the words of a cell."""
+    """Return the classes and the words of a cell."""
     found: list[str] = shown(chart)["rows"][hour][day - 1]
     return found
 
@@ -59,7 +59,7 @@ def test_each_hour_of_a_day_stands_in_its_row(store: Store) -> None:
     assert sum(one.part.import_wh or 0 for one in chart.columns[4]) == day.total.import_wh
 
 
-def test_the_hour_that_comes_twice_is_the_mean_of_both_and_says_both(store: Store) -> None:
+def test_a_repeated_hour_shows_both_runs_and_their_mean(store: Store) -> None:
     twice = instant("2026-10-25T00:00:00+00:00")
     chart = month(store, "2026-10", lambda at: measured(300 if twice <= at < twice + 3600 else 100))
     found = chart.columns[24][1]
@@ -68,14 +68,14 @@ def test_the_hour_that_comes_twice_is_the_mean_of_both_and_says_both(store: Stor
     assert cell(chart, 25, 1)[1] == "0.60 kWh BST · 0.20 kWh GMT"
 
 
-def test_the_hour_that_the_clocks_skip_is_no_such_hour(store: Store) -> None:
+def test_a_skipped_hour_is_marked_never(store: Store) -> None:
     chart = month(store, "2026-03")
     assert [one.when for one in chart.columns[28][:3]] == [PAST, NEVER, PAST]
     assert cell(chart, 29, 1) == ["n", "no such hour: the clocks went forward"]
     assert cell(chart, 29, 2) == cell(chart, 28, 2)
 
 
-def test_half_an_hour_more_on_lord_howe_is_told_apart_and_half_an_hour_less_is_no_quiet_hour(store: Store) -> None:
+def test_lord_howes_half_hour_shifts_are_compared_per_hour(store: Store) -> None:
     autumn = month(store, "2026-04", zone="Australia/Lord_Howe")
     assert autumn.columns[4][1].seconds == 5400
     assert cell(autumn, 5, 1)[1] == "0.20 kWh UTC+11 · 0.10 kWh UTC+10:30 (30 min)"
@@ -89,7 +89,7 @@ def test_half_an_hour_more_on_lord_howe_is_told_apart_and_half_an_hour_less_is_n
 @pytest.mark.parametrize(
     "zone", ["Europe/London", "Australia/Lord_Howe", "Pacific/Chatham", "America/St_Johns", "Asia/Beirut"]
 )
-def test_no_energy_is_lost_between_the_rows_of_any_time_zone(store: Store, zone: str) -> None:
+def test_no_time_zone_loses_energy_between_rows(store: Store, zone: str) -> None:
     for period in ("2026-03", "2026-04", "2026-09", "2026-10", "2026-11"):
         chart = month(store, period, homes.curve, zone)
         whole = store.document("month", "cad-1", period)
@@ -97,7 +97,7 @@ def test_no_energy_is_lost_between_the_rows_of_any_time_zone(store: Store, zone:
         assert sum(one.part.import_wh or 0 for one in chart.cells()) == whole.total.import_wh
 
 
-def test_what_is_to_come_is_empty_and_what_goes_on_is_not_missing(store: Store) -> None:
+def test_future_hours_are_empty_and_the_current_one_not_missing(store: Store) -> None:
     chart = month(store, "2026-11")
     assert [one.when for one in chart.columns[22][13:16]] == [PAST, NOW, FUTURE]
     assert cell(chart, 23, 15) == ["", "still to come"]
@@ -106,7 +106,7 @@ def test_what_is_to_come_is_empty_and_what_goes_on_is_not_missing(store: Store) 
     assert shown(chart)["days"][23][3] == ""
 
 
-def test_an_outage_is_hatched_where_it_is_estimated_and_dotted_where_nothing_is_known(store: Store) -> None:
+def test_an_outage_is_hatched_if_estimated_else_dotted(store: Store) -> None:
     gap = homes.outage("2026-11-20T02:00:00+00:00", "2026-11-20T10:00:00+00:00", "2026-11-20T06:00:00+00:00")
     chart = month(store, "2026-11", gap)
     assert cell(chart, 20, 3)[0].endswith(" q")
@@ -114,7 +114,7 @@ def test_an_outage_is_hatched_where_it_is_estimated_and_dotted_where_nothing_is_
     assert cell(chart, 20, 7) == ["g", "no data"]
 
 
-def test_an_hour_that_is_half_known_says_so(store: Store) -> None:
+def test_a_half_known_hour_is_marked_partial(store: Store) -> None:
     lost = instant("2026-11-20T07:30:00+00:00")
     chart = month(store, "2026-11", lambda at: EMPTY if at == lost else measured(100))
     assert cell(chart, 20, 7)[0].endswith(" p")
@@ -139,7 +139,7 @@ def test_one_night_of_charging_leaves_the_other_hours_their_colours(store: Store
     assert chart.step(Cell(PAST, measured(0))) == (False, 0)
 
 
-def test_an_hour_that_gives_more_than_it_takes_is_of_the_other_hue(store: Store) -> None:
+def test_an_hour_of_net_export_has_the_other_hue(store: Store) -> None:
     chart = month(store, "2026-07", homes.sunny)
     assert cell(chart, 5, 12)[0].startswith("e")
     assert cell(chart, 5, 22)[0].startswith("i")
@@ -147,7 +147,7 @@ def test_an_hour_that_gives_more_than_it_takes_is_of_the_other_hue(store: Store)
     assert len(grids.legend(chart, ENGLISH)) == 2
 
 
-def test_money_follows_the_prices_and_a_negative_one_gives(store: Store) -> None:
+def test_a_negative_price_counts_as_export(store: Store) -> None:
     chart = month(store, "2026-11", tariff=homes.NIGHT, measure=Measure("GBP"))
     assert cell(chart, 5, 3)[1] == "£0.02"
     assert cell(chart, 5, 12)[1] == "£0.06"
@@ -161,31 +161,34 @@ def test_the_sentence_names_the_busiest_hours_and_the_nights_share(store: Store)
         return measured(600 if 17 <= at % 86_400 // 3600 < 21 else 100)
 
     chart = month(store, "2026-11", evening)
-    assert grids.habits(chart, ENGLISH) == "Mostly between 17:00 and 21:00 (55 %) · nights, 00:00–06:00, take 14 %"
+    assert (
+        grids.busiest_hours_words(chart, ENGLISH)
+        == "Mostly between 17:00 and 21:00 (55 %) · nights, 00:00–06:00, take 14 %"
+    )
 
 
-def test_in_money_the_dearest_hours_are_named_and_what_the_nights_cost(store: Store) -> None:
+def test_in_money_the_dearest_hours_and_nights_are_named(store: Store) -> None:
     def evening(at: int) -> Part:
         return measured(600 if 17 <= at % 86_400 // 3600 < 21 else 100)
 
     chart = month(store, "2026-11", evening, tariff=homes.NIGHT, measure=Measure("GBP"))
-    said = grids.habits(chart, ENGLISH)
+    said = grids.busiest_hours_words(chart, ENGLISH)
     assert said == "Dearest between 17:00 and 21:00 (59 %) · nights, 00:00–06:00, cost 6 %"
 
 
-def test_busy_hours_may_lie_around_midnight(store: Store) -> None:
+def test_busiest_hours_may_span_midnight(store: Store) -> None:
     late = month(store, "2026-11", lambda at: measured(600 if at % 86_400 // 3600 in (22, 23, 0, 1) else 100))
-    assert grids.habits(late, ENGLISH).startswith("Mostly between 22:00 and 02:00 (55 %)")
+    assert grids.busiest_hours_words(late, ENGLISH).startswith("Mostly between 22:00 and 02:00 (55 %)")
 
 
-def test_a_home_without_habits_is_said_to_use_evenly(store: Store) -> None:
-    assert grids.habits(month(store, "2026-11"), ENGLISH).startswith("Spread evenly over the day")
+def test_an_even_home_is_described_as_even(store: Store) -> None:
+    assert grids.busiest_hours_words(month(store, "2026-11"), ENGLISH).startswith("Spread evenly over the day")
 
 
-def test_a_first_day_is_no_habit_yet(store: Store) -> None:
-    assert grids.habits(month(store, "2026-11", first="2026-11-23"), ENGLISH) == ""
+def test_one_day_gives_no_busiest_hours(store: Store) -> None:
+    assert grids.busiest_hours_words(month(store, "2026-11", first="2026-11-23"), ENGLISH) == ""
 
 
-def test_a_gap_does_not_make_an_hour_a_quiet_one(store: Store) -> None:
+def test_a_gap_does_not_lower_an_hours_average(store: Store) -> None:
     gap = homes.outage("2026-11-03T17:00:00+00:00", "2026-11-20T21:00:00+00:00", "2026-11-03T17:00:00+00:00")
-    assert grids.habits(month(store, "2026-11", gap), ENGLISH).startswith("Mostly between 17:00 and 21:00")
+    assert grids.busiest_hours_words(month(store, "2026-11", gap), ENGLISH).startswith("Mostly between 17:00 and 21:00")

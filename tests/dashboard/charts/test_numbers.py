@@ -14,7 +14,7 @@ DAY = Part(9000, None, covered_s=86_400, cost=Cost(2 * POUND, None, POUND // 2))
 
 
 def table(parts: dict[str, Part], currency: str = "", other: Other | None = None) -> dict[str, Any]:
-    """The table of July 2026."""
+    """Return the table of July 2026."""
     view = View("household", "cad-1", "month", "2026-07")
     document = Document("month", "cad-1", "2026-07", LONDON, parts)
     chart = chart_model.chart_of(view, document, LONDON, NOW, "2020-01", ENGLISH, currency, other)
@@ -22,7 +22,7 @@ def table(parts: dict[str, Part], currency: str = "", other: Other | None = None
     return content
 
 
-def test_the_numbers_of_a_chart_are_exact_and_each_leads_where_its_column_does() -> None:
+def test_a_charts_numbers_are_exact_and_link_like_its_columns() -> None:
     shown = table({f"d{day:02d}": DAY for day in range(1, 32)})
     assert shown["caption"] == "Numbers of July 2026"
     assert shown["heads"] == ["Imported, kWh"]
@@ -30,21 +30,21 @@ def test_the_numbers_of_a_chart_are_exact_and_each_leads_where_its_column_does()
     assert len(shown["rows"]) == 31
 
 
-def test_export_and_money_have_columns_where_there_are_some() -> None:
+def test_export_and_money_get_columns_only_with_data() -> None:
     sunny = DAY._replace(export_wh=100, cost=Cost(2 * POUND, POUND // 10, POUND // 2))
     shown = table({f"d{day:02d}": sunny for day in range(1, 32)}, "GBP")
     assert shown["heads"] == ["Imported, kWh", "Exported, kWh", "Cost", "Earned"]
     assert shown["rows"][0][2] == ["9.000", "0.100", "£2.50", "£0.10"]
 
 
-def test_what_is_not_known_is_a_dash_and_its_reason_a_remark() -> None:
+def test_an_unknown_number_is_a_dash_with_a_remark() -> None:
     shown = table({f"d{day:02d}": DAY for day in range(2, 32)})
     assert shown["heads"] == ["Imported, kWh", "Remarks"]
     assert shown["rows"][0][2] == ["–", "no data"]
     assert shown["rows"][1][2] == ["9.000", ""]
 
 
-def test_the_compared_period_stands_beside() -> None:
+def test_the_table_has_a_column_for_the_compared_period() -> None:
     document = Document("month", "cad-1", "2026-06", LONDON, {"d01": DAY._replace(import_wh=1234)})
     shown = table({f"d{day:02d}": DAY for day in range(1, 32)}, other=Other("2026-06", "June", document, DAY))
     assert shown["heads"] == ["Imported, kWh", "June, kWh"]

@@ -31,7 +31,7 @@ def legend(drawn: go.Figure) -> list[str]:
     return [trace.name for trace in drawn.data if trace.showlegend] if drawn.layout.showlegend else []
 
 
-def test_a_picture_says_whose_it_is_of_when_and_how_much() -> None:
+def test_a_picture_names_device_period_and_total() -> None:
     said = texts(picture(chart(DAY), ENGLISH))
     for words in ("cad-1", "Sunday 22 November 2026", "12.0 kWh", "kWh", "Wattfall"):
         assert words in said
@@ -45,13 +45,13 @@ def test_every_column_has_its_name_under_it() -> None:
     assert axis.ticktext[:4] == ("00<br>", "01<br>BST", "01<br>GMT", "02<br>")
 
 
-def test_a_picture_is_in_light_colours_on_white_whatever_the_screen() -> None:
+def test_a_picture_has_light_colours_on_white() -> None:
     layout = picture(chart(DAY), ENGLISH).layout
     assert (layout.paper_bgcolor, layout.plot_bgcolor) == ("#ffffff", "#ffffff")
     assert "inherit" not in layout.font.family
 
 
-def test_one_kind_of_bar_needs_no_legend_and_several_have_one() -> None:
+def test_only_several_kinds_of_bar_have_a_legend() -> None:
     assert legend(picture(chart(DAY), ENGLISH)) == []
     odd = {
         **DAY,
@@ -77,7 +77,7 @@ def test_the_line_of_prices_is_named() -> None:
     assert "Price of a kWh" in legend(drawn)
 
 
-def test_where_there_is_nothing_it_says_so_and_has_no_scale() -> None:
+def test_an_empty_picture_has_words_and_no_scale() -> None:
     drawn = picture(chart({}), ENGLISH, "No data")
     assert not drawn.layout.yaxis.visible
     assert texts(drawn) == ["No data", "cad-1", "Sunday 22 November 2026", "Wattfall"]
@@ -89,7 +89,7 @@ def test_the_page_and_the_picture_draw_the_same_bars(period: str) -> None:
     page, taken = go.Figure(figures.figure(shown, ENGLISH)), picture(shown, ENGLISH)
     assert [trace.y for trace in taken.data] == [trace.y for trace in page.data]
     assert taken.layout.yaxis.range == page.layout.yaxis.range
-    assert page.layout.paper_bgcolor is None  # what the page is drawn from is left as it was
+    assert page.layout.paper_bgcolor is None  # the page's figure stays unchanged
 
 
 def test_words_are_never_read_as_markup() -> None:

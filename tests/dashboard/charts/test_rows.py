@@ -23,7 +23,7 @@ def document(level: str, period: str, parts: Mapping[str, Part], zone: str = LON
 
 
 def table(one: Document, by: str, now: int = FOR_EVER, *, is_priced: bool = False) -> list[dict[str, str]]:
-    """The rows by their columns' names."""
+    """Return the rows by their column names."""
     names = pictures.header(by, is_priced=is_priced)
     return [dict(zip(names, row, strict=True)) for row in pictures.rows(one, by, now, is_priced=is_priced)]
 
@@ -32,7 +32,7 @@ def spans(found: list[dict[str, str]]) -> list[timedelta]:
     return [datetime.fromisoformat(row["end"]) - datetime.fromisoformat(row["start"]) for row in found]
 
 
-def test_energy_is_exact_kwh_with_what_was_estimated_and_how_much_was_measured() -> None:
+def test_energy_is_exact_kwh_with_estimate_and_coverage() -> None:
     assert table(document("day", "2026-11-22", {"h07": HOUR}), "hour")[7] == {
         "start": "2026-11-22T07:00:00+00:00",
         "end": "2026-11-22T08:00:00+00:00",
@@ -43,7 +43,7 @@ def test_energy_is_exact_kwh_with_what_was_estimated_and_how_much_was_measured()
     }
 
 
-def test_what_is_not_known_is_empty_and_what_is_nothing_is_zero() -> None:
+def test_unknown_is_empty_and_nothing_is_zero() -> None:
     found = table(document("day", "2026-11-22", {"h00": Part(0, None, covered_s=3600)}), "hour")
     assert list(found[0].values())[2:] == ["0.000", "", "0.000", "1.0000"]
     assert list(found[1].values())[2:] == ["", "", "", "0.0000"]
@@ -58,7 +58,7 @@ def test_what_is_not_known_is_empty_and_what_is_nothing_is_zero() -> None:
         ("2026-10-04", "Australia/Lord_Howe", 24, 47, timedelta(minutes=30)),  # 23.5 hours
     ],
 )
-def test_a_day_has_the_rows_that_its_clock_gives_it(
+def test_a_days_rows_follow_its_clock_changes(
     day: str, zone: str, hours: int, half_hours: int, last: timedelta
 ) -> None:
     empty = document("day", day, {}, zone)
@@ -68,7 +68,7 @@ def test_a_day_has_the_rows_that_its_clock_gives_it(
     assert set(spans(by_half_hour)) == {timedelta(minutes=30)}
 
 
-def test_the_hour_that_comes_twice_is_told_by_its_offset() -> None:
+def test_a_repeated_hour_is_told_apart_by_its_offset() -> None:
     starts = [row["start"] for row in table(document("day", AUTUMN, {}), "hour")]
     assert starts[1:3] == ["2026-10-25T01:00:00+01:00", "2026-10-25T01:00:00+00:00"]
 
@@ -79,7 +79,7 @@ def test_a_date_that_a_zone_skipped_has_no_row() -> None:
     assert len(found) == 30
 
 
-def test_what_has_begun_is_there_and_what_is_to_come_is_not() -> None:
+def test_only_begun_intervals_have_rows() -> None:
     open_day = document("day", "2026-11-23", {"h14": HOUR})
     assert table(open_day, "hour", NOW)[-1]["start"] == "2026-11-23T14:00:00+00:00"
     assert len(table(open_day, "half-hour", NOW)) == 29
@@ -91,7 +91,7 @@ def test_what_has_begun_is_there_and_what_is_to_come_is_not() -> None:
 COST = Cost(643_125 * 10**6, -5, 531 * 10**10, 3, 4, 10**13, 0)
 
 
-def test_money_is_exact_and_earnings_stand_apart() -> None:
+def test_money_is_exact_with_separate_earnings() -> None:
     month = document("month", "2026-11", {"d01": HOUR._replace(cost=COST)}, currency="GBP")
     assert list(table(month, "day", is_priced=True)[0].items())[6:] == [
         ("import_cost", "0.0643125"),
@@ -110,7 +110,7 @@ def test_a_part_of_a_day_has_no_standing_charge() -> None:
     assert list(day[0].values())[6:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
 
 
-def test_without_a_price_there_is_no_cost_and_not_a_cost_of_nothing() -> None:
+def test_unpriced_energy_has_an_empty_cost() -> None:
     unpriced = HOUR._replace(cost=Cost(None, None, None, 1234, 56))
     found = table(document("day", "2026-11-22", {"h00": unpriced, "h01": HOUR}), "hour", is_priced=True)
     assert list(found[0].values())[6:] == ["", "", "1.290", ""]
@@ -156,14 +156,14 @@ def test_the_rows_of_a_day_add_up_to_it(day: Document) -> None:
     st.sampled_from(sorted(pictures.intervals("year"))),
     st.sampled_from(list(LEVELS)),
 )
-def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, month: int, by: str, level: str) -> None:
+def test_document_ranges_cover_a_period_in_short_pieces(year: int, month: int, by: str, level: str) -> None:
     period = {"day": f"{year}-{month:02d}-28", "month": f"{year}-{month:02d}", "year": f"{year}"}[level]
     if by not in pictures.intervals(level):
         return
     held_by, device = pictures.held_by(level, by), Device("cad-1", LONDON)
     found = [
-        [one.period for one in pictures.complete([], device, held_by, first, last)]
-        for first, last in pictures.stretches(level, period, by)
+        [one.period for one in pictures.with_missing([], device, held_by, first, last)]
+        for first, last in pictures.document_ranges(level, period, by)
     ]
     assert max(map(len, found)) <= 31
     whole = [one for stretch in found for one in stretch]
@@ -174,7 +174,7 @@ def test_stretches_cover_a_period_without_a_gap_and_none_is_long(year: int, mont
 
 def test_periods_without_a_document_are_filled_in() -> None:
     known = document("month", "2026-02", {"d01": HOUR}, "Asia/Kathmandu")
-    found = list(pictures.complete([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
+    found = list(pictures.with_missing([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
     assert [(one.period, one.timezone, len(one.parts)) for one in found] == [
         ("2026-01", LONDON, 0),
         ("2026-02", "Asia/Kathmandu", 1),
@@ -190,6 +190,6 @@ def test_periods_without_a_document_are_filled_in() -> None:
         ("year", ["half-hour", "hour", "day", "month"]),
     ],
 )
-def test_a_period_can_be_cut_as_its_chart_is_or_finer(level: str, expected: list[str]) -> None:
+def test_a_period_has_its_charts_interval_or_finer_ones(level: str, expected: list[str]) -> None:
     assert pictures.intervals(level) == expected
     assert pictures.shown_by(level) == expected[-1]

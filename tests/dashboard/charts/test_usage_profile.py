@@ -11,7 +11,7 @@ DAY = "2026-11-22"
 
 
 def charts(energy: Energy, days: int = 8, until: int = NOW) -> list[Document]:
-    """The last day charts of a home, today's up to now."""
+    """Return the last day charts of a home, today's up to now."""
     today = periods.day_of(until, LONDON)
     return [chart(periods.shift("day", today, -back), energy, until) for back in reversed(range(days))]
 
@@ -22,7 +22,7 @@ def chart(day: str, energy: Energy, until: int = NOW) -> Document:
 
 
 def a_day_of(*powers: int, export_w: int = 0) -> list[HalfHourProfile]:
-    """Half hours of these powers, over and over until there is a day of them."""
+    """Return a day of half hours that repeat these powers."""
     start = instant("2026-11-22T00:00:00+00:00")
     return [
         HalfHourProfile(start + place * HALF_HOUR, powers[place % len(powers)], export_w, place // 2)
@@ -34,7 +34,7 @@ def a_day_of(*powers: int, export_w: int = 0) -> list[HalfHourProfile]:
     ("watts", "level"),
     [(None, "unknown"), (-1, "exporting"), (0, "low"), (499, "low"), (500, "medium"), (2000, "high")],
 )
-def test_until_a_home_is_known_the_levels_are_those_of_an_in_home_display(watts: int | None, level: str) -> None:
+def test_unknown_homes_use_the_levels_of_an_in_home_display(watts: int | None, level: str) -> None:
     assert usage_profile_of([], NOW) == USUAL
     assert USUAL.level(watts) == level
 
@@ -46,7 +46,7 @@ def test_each_level_has_a_third_of_the_scale(watts: int, percent: float) -> None
     assert USUAL.place(watts) == pytest.approx(percent)
 
 
-def test_the_same_power_is_high_in_a_small_flat_and_low_in_a_heated_house() -> None:
+def test_the_same_power_is_high_in_a_flat_and_low_elsewhere() -> None:
     flat = usage_profile_of(charts(lambda _: half_hour(60)), NOW)
     house = usage_profile_of(charts(lambda at: half_hour(1000 + at // HALF_HOUR % 10 * 300)), NOW)
     assert flat.is_own
@@ -54,7 +54,7 @@ def test_the_same_power_is_high_in_a_small_flat_and_low_in_a_heated_house() -> N
     assert (flat.level(900), house.level(900)) == ("high", "low")
 
 
-def test_two_fifths_of_the_half_hours_are_low_and_one_in_seven_is_high() -> None:
+def test_two_fifths_of_half_hours_are_low_one_seventh_high() -> None:
     halves = list(measured(charts(curve)))
     habits = usage_profile_of(charts(curve), NOW)
     levels = [habits.level(half.import_w) for half in halves]
@@ -62,17 +62,17 @@ def test_two_fifths_of_the_half_hours_are_low_and_one_in_seven_is_high() -> None
     assert levels.count("high") / len(levels) == pytest.approx(0.15, abs=0.05)
 
 
-def test_a_lamp_is_not_high_where_nearly_nothing_happens() -> None:
+def test_a_lamp_is_not_high_in_a_quiet_home() -> None:
     assert usage_profile_of(charts(lambda _: half_hour(10)), NOW) == UsageProfile(100, 200, is_own=True, base_w=20)
 
 
-def test_less_than_a_day_of_half_hours_says_nothing_about_habits() -> None:
+def test_less_than_a_day_of_half_hours_gives_no_levels() -> None:
     noon = instant("2026-11-23T12:00:00+00:00")
     assert not usage_profile_of(charts(curve, days=1, until=noon), noon).is_own
     assert usage_profile_of(charts(curve, days=3, until=noon), noon).is_own
 
 
-def test_estimated_and_half_measured_time_is_no_habit() -> None:
+def test_estimated_and_half_measured_half_hours_do_not_count() -> None:
     def energy(at: int) -> Part:
         hour = at % DAY_S // 3600
         if hour < 8:
@@ -82,7 +82,7 @@ def test_estimated_and_half_measured_time_is_no_habit() -> None:
     assert [half.import_w for half in measured([chart(DAY, energy)])] == [200] * 8
 
 
-def test_export_is_no_habit_of_import() -> None:
+def test_half_hours_with_export_do_not_count() -> None:
     def energy(at: int) -> Part:
         return half_hour(0, 800) if 8 <= at % DAY_S // 3600 < 18 else half_hour(400, 0)
 
@@ -102,19 +102,19 @@ def test_always_on_needs_half_a_day() -> None:
     assert always_on(a_day_of(150)[:24]) == 150
 
 
-def test_the_sun_does_not_hide_what_is_always_on() -> None:
+def test_the_base_load_of_a_home_with_panels_uses_nights() -> None:
     def energy(at: int) -> Part:
         return half_hour(0, 800) if 8 <= at % DAY_S // 3600 < 18 else half_hour(90, 0)
 
     assert usage_profile_of(charts(energy), NOW).base_w == 180
 
 
-def test_a_home_with_panels_needs_a_night_for_it() -> None:
+def test_a_home_with_panels_needs_a_night_for_its_base_load() -> None:
     noon = [half for half in a_day_of(0, export_w=700) if 5 <= half.hour < 23]
     assert len(noon) == 36
     assert always_on(noon) is None
 
 
-def test_what_ran_a_week_ago_is_not_always_on() -> None:
+def test_the_base_load_ignores_last_week() -> None:
     heated_until = instant("2026-11-20T00:00:00+00:00")
     assert usage_profile_of(charts(lambda at: half_hour(500 if at < heated_until else 70)), NOW).base_w == 140

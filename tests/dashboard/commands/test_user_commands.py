@@ -34,7 +34,7 @@ def fault(url: str, *arguments: str) -> str:
     return str(result.exception) if result.exit_code == 1 else result.output
 
 
-def test_who_is_added_gets_a_link_that_sets_a_password(url: str) -> None:
+def test_a_new_user_gets_a_link_to_set_a_password(url: str) -> None:
     line, link = said(
         url, "add", "Ann@Example.org", "--household", "acacia", "--name", "Ann", WATTFALL_URL="https://e.org"
     )
@@ -46,7 +46,7 @@ def test_who_is_added_gets_a_link_that_sets_a_password(url: str) -> None:
     assert said(url, "list") == ["ann@example.org\thousehold\tacacia\tactive\tAnn"]
 
 
-def test_what_is_done_to_accounts_is_in_the_audit(url: str) -> None:
+def test_every_account_command_is_audited(url: str) -> None:
     said(url, "add", "ann@example.org", "--household", "acacia")
     said(url, "set", "ann@example.org", "--role", "support", "--household", "")
     said(url, "disable", "ann@example.org")
@@ -61,19 +61,19 @@ def test_what_is_done_to_accounts_is_in_the_audit(url: str) -> None:
     ]
 
 
-def test_without_a_public_address_the_link_is_of_this_machine(url: str) -> None:
+def test_the_link_uses_localhost_without_a_public_address(url: str) -> None:
     assert said(url, "add", "a@b.org", PORT="8123")[1].startswith("http://localhost:8123/invitation/")
 
 
 def test_staff_has_no_household(url: str) -> None:
     assert said(url, "add", "a@b.org", "--role", "support")[0] == "a@b.org\tsupport\t-\tinvited"
-    assert "sees no household" in fault(url, "add", "c@b.org", "--role", "admin", "--household", "acacia")
-    assert "sees no household" in fault(url, "set", "a@b.org", "--household", "acacia")
+    assert "has no household" in fault(url, "add", "c@b.org", "--role", "admin", "--household", "acacia")
+    assert "has no household" in fault(url, "set", "a@b.org", "--household", "acacia")
     assert said(url, "set", "a@b.org", "--role", "household", "--household", "acacia")[0].split("\t")[1:3] == [
         "household",
         "acacia",
     ]
-    assert "sees no household" in fault(url, "set", "a@b.org", "--role", "support")
+    assert "has no household" in fault(url, "set", "a@b.org", "--role", "support")
 
 
 def test_the_list_as_json_holds_no_secret(url: str) -> None:
@@ -90,7 +90,7 @@ def test_the_list_as_json_holds_no_secret(url: str) -> None:
     }
 
 
-def test_disabling_signing_out_and_enabling_reach_the_sessions(url: str) -> None:
+def test_disabling_and_signing_out_end_sessions(url: str) -> None:
     said(url, "add", "a@b.org")
     store = open_store(url)
     accounts = accounts_on(store)
@@ -106,7 +106,7 @@ def test_disabling_signing_out_and_enabling_reach_the_sessions(url: str) -> None
         assert user.is_disabled != is_in_after
 
 
-def test_a_new_invitation_is_for_whoever_may_come_in(url: str) -> None:
+def test_a_disabled_user_gets_no_invitation(url: str) -> None:
     said(url, "add", "a@b.org")
     assert "/invitation/" in said(url, "invite", "a@b.org")[0]
     said(url, "disable", "a@b.org")
@@ -114,7 +114,7 @@ def test_a_new_invitation_is_for_whoever_may_come_in(url: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["disable", "enable", "invite", "sign-out", "set"])
-def test_somebody_unknown_is_named(url: str, command: str) -> None:
+def test_an_unknown_user_is_named(url: str, command: str) -> None:
     assert "no account of 'nobody@b.org'; `wattfall user list`" in fault(url, command, "nobody@b.org")
 
 
@@ -128,6 +128,6 @@ def test_somebody_unknown_is_named(url: str, command: str) -> None:
         (["a@b.org", "--role", "root"], "'root' is not one of"),
     ],
 )
-def test_what_cannot_be_kept_is_refused(url: str, arguments: list[str], word: str) -> None:
+def test_invalid_fields_are_refused(url: str, arguments: list[str], word: str) -> None:
     assert word in fault(url, "add", *arguments)
     assert said(url, "list") == []

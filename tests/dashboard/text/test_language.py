@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from dashboard.text.language import ENGLISH, chosen, languages
+from dashboard.text.language import ENGLISH, languages, preferred_language
 
 GERMAN = languages()["de"]
 POUND = 10**13
@@ -23,7 +23,7 @@ POUND = 10**13
     ],
 )
 def test_the_browser_chooses_the_language(header: str, code: str) -> None:
-    assert chosen(header).code in (code, "de" if "nonsense" in header else code)
+    assert preferred_language(header).code in (code, "de" if "nonsense" in header else code)
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
@@ -33,14 +33,14 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
     assert ENGLISH.number(Decimal("-0.001"), 2) == "0.00"
 
 
-def test_money_is_rounded_half_to_even_and_stands_where_its_readers_look_for_it() -> None:
+def test_money_is_rounded_half_to_even_in_each_languages_format() -> None:
     assert ENGLISH.money(2_315 * POUND // 1000, "GBP") == "£2.32"
     assert ENGLISH.money(2_325 * POUND // 1000, "GBP") == "£2.32"
     assert GERMAN.money(123_450 * POUND // 100, "EUR") == "1.234,50\u00a0€"
     assert ENGLISH.money(-POUND, "GBP") == "−£1.00"
 
 
-def test_money_without_hundredths_shows_none() -> None:
+def test_money_without_hundredths_shows_no_decimals() -> None:
     assert ENGLISH.money(1_234 * POUND, "JPY").endswith("1,234")
 
 
@@ -48,11 +48,11 @@ def test_money_without_hundredths_shows_none() -> None:
     ("units", "currency", "said"),
     [(POUND * 245 // 1000, "GBP", "24.5 p"), (POUND * 15 // 100, "GBP", "15 p"), (-POUND * 4 // 100, "GBP", "−4 p")],
 )
-def test_a_small_price_is_told_in_hundredths(units: int, currency: str, said: str) -> None:
+def test_a_small_price_is_in_hundredths(units: int, currency: str, said: str) -> None:
     assert ENGLISH.price(units, currency) == said
 
 
-def test_a_price_of_a_currency_without_spoken_hundredths_is_money() -> None:
+def test_a_currency_without_named_hundredths_formats_prices_as_money() -> None:
     assert ENGLISH.price(POUND * 245 // 1000, "CHF") == ENGLISH.money(POUND * 245 // 1000, "CHF")
     assert ENGLISH.price(2 * POUND, "GBP") == "£2.00"
     assert GERMAN.price(POUND * 245 // 1000, "EUR") == "24,5 ct"
@@ -63,7 +63,7 @@ def test_dates_are_ordered_by_each_language() -> None:
     assert GERMAN.date(date(2026, 11, 3), "EEEE d MMMM y") == "Dienstag, 3. November 2026"
 
 
-def test_things_are_counted_by_the_rules_of_the_language() -> None:
+def test_plurals_follow_the_language() -> None:
     assert ENGLISH.count("{number} day", "{number} days", 1) == "1 day"
     assert ENGLISH.count("{number} day", "{number} days", 1_000) == "1,000 days"
 

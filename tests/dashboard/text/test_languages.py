@@ -1,4 +1,4 @@
-"""Every sentence of the screens is found in the code, and each catalogue has it, with the same values filled in."""
+"""Every catalogue translates every sentence in the code, with the same placeholders."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ Sentence = str | tuple[str, ...]
 
 
 def said() -> dict[Sentence, str]:
-    """Each sentence of the code, and where it stands."""
+    """Return each sentence in the code with its place."""
     options = {"**/templates/**.html": {"silent": "false"}}
     found = extract_from_dir(str(DASHBOARD), METHODS, options, keywords=KEYWORDS)
     return {sentence: f"{name}:{line}" for name, line, sentence, *_ in found if sentence}
@@ -41,13 +41,13 @@ def forms(sentence: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def pairs(code: str) -> Iterator[tuple[str, str]]:
-    """Each English sentence beside its translation."""
+    """Return each English sentence with its translation."""
     for message in catalogue(code):
         if message.id:
             yield from zip(forms(message.id), forms(message.string), strict=True)
 
 
-def test_the_code_says_something() -> None:
+def test_the_code_has_translatable_sentences() -> None:
     assert len(said()) > 100
     assert ("{number} day", "{number} days") in said()
 

@@ -28,7 +28,7 @@ def test_power_is_watts_below_a_kilowatt(power_w: int, text: str) -> None:
         (3_062_400, "3,062 kWh"),
     ],
 )
-def test_energy_has_the_decimals_its_size_deserves(wh: int, text: str) -> None:
+def test_energy_has_decimals_by_its_size(wh: int, text: str) -> None:
     assert str(words.energy(wh, ENGLISH)) == text
 
 
@@ -81,7 +81,7 @@ def test_a_zone_without_letters_is_named_by_its_offset() -> None:
 @pytest.mark.parametrize(
     ("part", "whole", "text"), [(12, 100, "12 %"), (-12, 100, "12 %"), (4, 1000, "under 1 %"), (300, 200, "150 %")]
 )
-def test_a_share_is_whole_percent_and_never_nothing(part: int, whole: int, text: str) -> None:
+def test_a_share_is_whole_percent_and_never_zero(part: int, whole: int, text: str) -> None:
     assert words.percent(part, whole, ENGLISH) == text
 
 

@@ -1,4 +1,4 @@
-"""How long an answer stays, who shares it, and what becomes of it when the cache goes away."""
+"""The cache: lifetimes of answers, sharing between viewers and processes, and outages."""
 
 import logging
 import subprocess
@@ -42,7 +42,7 @@ class Clock:
 
 
 class Ledger(BaseCache):
-    """A cache that keeps everything, and for how long it should have."""
+    """A cache that keeps everything and records the lifetimes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Ledger(BaseCache):
 
 
 class Counting:
-    """A store that counts what is asked of it."""
+    """A store that counts its reads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -97,7 +97,7 @@ def data(furnished: Store, clock: Clock, ledger: Ledger) -> CachedReads:
 
 
 def known(data: CachedReads, device_id: str, clock: Clock) -> Device:
-    """A device whose tariff stands for long."""
+    """A device with an old tariff."""
     device = data.device(MEMBER, device_id)
     assert device
     data.document(device, "year", "2026")
@@ -106,12 +106,12 @@ def known(data: CachedReads, device_id: str, clock: Clock) -> Device:
 
 
 def stays(ledger: Ledger, kind: str, *rest: object) -> int:
-    """For how long the one answer of a kind that was kept last stays, seconds."""
+    """Return the lifetime of the last cached answer of a kind, seconds."""
     keys = [key for key in ledger.seconds if key.startswith(f"('{kind}'") and all(repr(part) in key for part in rest)]
     return ledger.seconds[keys[-1]]
 
 
-# how long
+# Lifetimes
 
 
 def test_the_live_state_is_a_second_old_at_most(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
@@ -120,7 +120,7 @@ def test_the_live_state_is_a_second_old_at_most(data: CachedReads, clock: Clock,
 
 
 @pytest.mark.parametrize(("level", "period"), [("day", "2026-11-23"), ("month", "2026-11"), ("year", "2026")])
-def test_a_period_that_goes_on_is_younger_than_a_poll(
+def test_an_open_period_is_cached_for_less_than_a_poll(
     data: CachedReads, clock: Clock, ledger: Ledger, level: str, period: str
 ) -> None:
     assert data.document(known(data, "cad-1", clock), level, period)
@@ -128,26 +128,26 @@ def test_a_period_that_goes_on_is_younger_than_a_poll(
 
 
 @pytest.mark.parametrize(("level", "period"), [("day", "2026-11-22"), ("month", "2026-10")])
-def test_a_whole_period_that_is_over_stays_for_long(
+def test_a_complete_closed_period_is_cached_for_long(
     data: CachedReads, clock: Clock, ledger: Ledger, level: str, period: str
 ) -> None:
     assert data.document(known(data, "cad-1", clock), level, period)
     assert stays(ledger, "document", level, period) == CLOSED_S >= 3600
 
 
-def test_a_period_with_gaps_may_still_be_filled(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
+def test_a_closed_period_with_gaps_is_cached_briefly(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = known(data, "cad-patchy", clock)
     clock.at += periods.DAY_S
     assert data.document(device, "day", "2026-11-23")
     assert stays(ledger, "document", "2026-11-23") == GAPS_S
 
 
-def test_a_period_without_data_may_get_some_at_any_time(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
+def test_a_missing_period_is_cached_briefly(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     assert data.document(known(data, "cad-1", clock), "day", "2024-05-05") is None
     assert stays(ledger, "document", "2024-05-05") == OPEN_S
 
 
-def test_many_periods_at_once_stay_as_long_as_the_last_of_them(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
+def test_a_range_is_cached_as_long_as_its_last_period(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = known(data, "cad-1", clock)
     assert len(data.documents(device, "day", "2026-11-01", "2026-11-30")) == 23
     assert stays(ledger, "documents", "2026-11-30") == OPEN_S
@@ -155,7 +155,7 @@ def test_many_periods_at_once_stay_as_long_as_the_last_of_them(data: CachedReads
     assert stays(ledger, "documents", "2026-10-31") == GAPS_S
 
 
-def test_a_new_tariff_forgets_every_chart_at_once(furnished: Store, clock: Clock, ledger: Ledger) -> None:
+def test_a_new_tariff_invalidates_every_chart(furnished: Store, clock: Clock, ledger: Ledger) -> None:
     counting = Counting(furnished)
     data = CachedReads(counting, Cache(ledger), clock)  # type: ignore[arg-type] # it answers what the store answers
     device = known(data, "cad-1", clock)
@@ -164,9 +164,7 @@ def test_a_new_tariff_forgets_every_chart_at_once(furnished: Store, clock: Clock
     assert counting.asked["document"] == 1 + 3  # the year of `known`, and each state of the device once
 
 
-def test_a_chart_stays_no_longer_than_its_tariff_stands_already(
-    data: CachedReads, clock: Clock, ledger: Ledger
-) -> None:
+def test_a_chart_is_cached_no_longer_than_its_tariffs_age(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = replace(known(data, "cad-1", clock), tariff="{}")
     data.document(device, "month", "2026-10")
     assert stays(ledger, "document", "2026-10") == OPEN_S  # the worker may not have priced it yet
@@ -178,9 +176,7 @@ def test_a_chart_stays_no_longer_than_its_tariff_stands_already(
     assert stays(ledger, "document", "2026-08") == CLOSED_S
 
 
-def test_a_tariff_that_is_taken_back_brings_back_no_chart_of_before(
-    data: CachedReads, clock: Clock, ledger: Ledger
-) -> None:
+def test_a_restored_tariff_restores_no_old_chart(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = known(data, "cad-1", clock)
     for one in (device, replace(device, tariff="{}"), device):
         clock.at += 1
@@ -188,10 +184,10 @@ def test_a_tariff_that_is_taken_back_brings_back_no_chart_of_before(
     assert sum("2026-11-22" in key for key in ledger.held) == 3
 
 
-# who
+# Sharing
 
 
-def test_a_cached_chart_is_not_shown_to_whom_the_device_is_gone(furnished: Store) -> None:
+def test_a_cached_chart_is_hidden_after_access_ends(furnished: Store) -> None:
 
     class Registry(Counting):
         is_known = True
@@ -208,7 +204,7 @@ def test_a_cached_chart_is_not_shown_to_whom_the_device_is_gone(furnished: Store
     assert registry.asked["document"] == 1
 
 
-def test_no_devices_name_reaches_what_is_kept_of_another(store: Store, clock: Clock) -> None:
+def test_no_device_id_reaches_anothers_cache_entry(store: Store, clock: Clock) -> None:
     cache = open_cache(Flask("one"), "")
     data = CachedReads(store, cache, clock)
     for name in ("a", "a 2026", "a', '2026", "A"):
@@ -221,7 +217,7 @@ def test_no_devices_name_reaches_what_is_kept_of_another(store: Store, clock: Cl
             assert live.device_id == name
 
 
-def test_many_viewers_of_one_device_are_one_read() -> None:
+def test_many_viewers_of_a_device_share_one_read() -> None:
     kept, begun, released, reads = Cache(Ledger()), Event(), Event(), Counter[str]()
 
     def read() -> str:
@@ -231,12 +227,12 @@ def test_many_viewers_of_one_device_are_one_read() -> None:
         return "chart"
 
     answers: list[str] = []
-    viewers = [Thread(target=lambda: answers.append(kept.read("key", read, lambda _: 9))) for _ in range(8)]
+    viewers = [Thread(target=lambda: answers.append(kept.fetch("key", read, lambda _: 9))) for _ in range(8)]
     viewers[0].start()
     assert begun.wait(10)
     for viewer in viewers[1:]:
         viewer.start()
-    time.sleep(0.1)  # all of them ask while the first one reads
+    time.sleep(0.1)  # all others ask during the first read
     released.set()
     for viewer in viewers:
         viewer.join()
@@ -244,21 +240,21 @@ def test_many_viewers_of_one_device_are_one_read() -> None:
     assert reads["all"] == 1
 
 
-def test_a_read_that_fails_is_not_kept() -> None:
+def test_a_failed_read_is_not_cached() -> None:
     kept = Cache(Ledger())
 
     def fail() -> str:
         raise StoreAway("the store is busy")
 
     with pytest.raises(StoreAway):
-        kept.read("key", fail, lambda _: 9)
-    assert kept.read("key", lambda: "chart", lambda _: 9) == "chart"
+        kept.fetch("key", fail, lambda _: 9)
+    assert kept.fetch("key", lambda: "chart", lambda _: 9) == "chart"
 
 
-# a cache that is away
+# An unreachable cache
 
 
-def test_a_cache_that_is_away_is_said_once_left_alone_for_a_while_and_asked_again(
+def test_an_unreachable_cache_is_logged_once_and_retried_after_a_pause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ledger, now = Ledger(), [1000.0]
@@ -266,7 +262,7 @@ def test_a_cache_that_is_away_is_said_once_left_alone_for_a_while_and_asked_agai
     ledger.fault = ConnectionRefusedError("nobody listens")
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            assert kept.read("key", lambda: "from the store", lambda _: 9) == "from the store"
+            assert kept.fetch("key", lambda: "from the store", lambda _: 9) == "from the store"
         assert ledger.asked == 1
         now[0] += REDIS_PAUSE_S
         assert kept.get("key") is None
@@ -276,12 +272,12 @@ def test_a_cache_that_is_away_is_said_once_left_alone_for_a_while_and_asked_agai
         kept.set("key", "kept", 9)
         assert kept.get("key") == "kept"
     assert [record.message for record in caplog.records] == [
-        "the cache is away, reading from the store: nobody listens",
-        "the cache is back",
+        "the cache is unreachable, reading from the store: nobody listens",
+        "the cache is reachable again",
     ]
 
 
-def test_a_fault_of_our_own_is_not_taken_for_an_absence() -> None:
+def test_a_programming_error_does_not_count_as_an_unreachable_cache() -> None:
     ledger = Ledger()
     ledger.fault = KeyError("a bug")
     with pytest.raises(KeyError):
@@ -293,7 +289,7 @@ def test_a_fault_of_our_own_is_not_taken_for_an_absence() -> None:
 
 @contextmanager
 def running_redis(port: int, folder: Path) -> Iterator[None]:
-    """A Redis of our own, which forgets everything when it ends."""
+    """A Redis of our own that forgets everything at its end."""
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -321,7 +317,7 @@ def port() -> int:
 
 
 def documents_of(store: Store, url: str) -> tuple[Document | None, Counter[str]]:
-    """A chart as a process with that cache reads it, and what it asked the store."""
+    """Return a chart as a process with that cache reads it, and its reads of the store."""
     counting = Counting(store)
     data = CachedReads(counting, open_cache(Flask("one"), url), lambda: homes.NOW)  # type: ignore[arg-type]
     device = data.device(MEMBER, "cad-1")
@@ -330,7 +326,7 @@ def documents_of(store: Store, url: str) -> tuple[Document | None, Counter[str]]
     return data.document(device, "day", "2026-11-22"), counting.asked
 
 
-def test_what_one_process_has_read_another_does_not_read_again(furnished: Store, port: int, tmp_path: Path) -> None:
+def test_processes_share_cached_reads(furnished: Store, port: int, tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{port}"
     with running_redis(port, tmp_path):
         arguments = ["-m", "tests.dashboard.cache_reader", f"sqlite:///{tmp_path}/homes.db", url]
@@ -342,11 +338,11 @@ def test_what_one_process_has_read_another_does_not_read_again(furnished: Store,
     assert document
     assert int(other.stdout) == document.total.import_wh
     assert asked["document"] == 0
-    assert asked["device"] == 1  # access is asked in each process, every time
+    assert asked["device"] == 1  # each process checks access every time
     assert {key.split("(")[0] for key in keys} == {f"wattfall {version('wattfall')} "}
 
 
-def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
+def test_pages_survive_a_redis_outage_and_use_it_again_afterwards(
     furnished: Store, port: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dashboard.web.cache.REDIS_PAUSE_S", 0)
@@ -359,17 +355,17 @@ def test_a_redis_that_goes_away_fails_no_page_and_is_used_again_when_it_is_back(
         assert client.get("/d/cad-1/day/2026-11-22.json").get_json()["import_wh"]
         return counting.asked["document"]
 
-    assert [reads(), reads()] == [1, 1]  # it is not there yet
+    assert [reads(), reads()] == [1, 1]  # the chart does not exist yet
     with running_redis(port, tmp_path):
         assert [reads(), reads()] == [1, 0]
     assert [reads(), reads()] == [1, 1]
     with running_redis(port, tmp_path):
         assert [reads(), reads()] == [1, 0]
     said = [record.message.partition(",")[0] for record in caplog.records if record.name == "dashboard.web.cache"]
-    assert said == ["the cache is away", "the cache is back"] * 2
+    assert said == ["the cache is unreachable", "the cache is reachable again"] * 2
 
 
-def test_a_full_memory_lets_the_oldest_go_and_keeps_to_its_weight() -> None:
+def test_a_full_cache_drops_its_oldest_entries() -> None:
     memory = MemoryCache(threshold=3)
     for key in "abcde":
         memory.set(key, (key,), 60)
@@ -379,7 +375,7 @@ def test_a_full_memory_lets_the_oldest_go_and_keeps_to_its_weight() -> None:
     assert [memory.get(key) for key in "cdef"] == [("again",), None, ("e",), ("f",)]
 
 
-def test_a_chart_weighs_as_much_as_it_has_parts() -> None:
+def test_a_charts_weight_is_its_number_of_parts() -> None:
     day = Document(
         "day", "cad-1", "2026-11-22", homes.LONDON, {f"s{half:02d}": homes.measured(9) for half in range(48)}
     )
@@ -388,7 +384,7 @@ def test_a_chart_weighs_as_much_as_it_has_parts() -> None:
     assert (weigh(None), weigh((None,)), weigh(())) == (1, 1, 1)
 
 
-def test_what_is_kept_in_memory_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_in_memory_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = MemoryCache(threshold=100)
     memory.set("a", (1,), 10)
     later = time.time() + 11

@@ -1,4 +1,4 @@
-"""The edge against the real address, over a real connection: what goes over the wire, and what each answer means."""
+"""The edge against the real endpoint over a real connection: bytes on the wire, and the meaning of each answer."""
 
 import gzip
 import os
@@ -29,12 +29,12 @@ from dashboard.server import create_ingest_server
 from dashboard.web.ingest_endpoint import IngestEndpoint
 from tests.aggregator.intake.formats.messages import TELEGRAM, sealed
 
-NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the beginning of a half hour that is over
+NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the start of a past half hour
 
 
 @pytest.fixture
 def address(store: Store) -> Iterator[str]:
-    """`wattfall ingest-server`'s app on a free port, where it is always the same time."""
+    """The address of `wattfall ingest-server`'s app on a free port, with a fixed clock."""
     store.put_device(Device("cad-1"))
     endpoint = IngestEndpoint(store, "UTC", lambda: NOW + HALF_HOUR)
     server = make_server("127.0.0.1", 0, create_ingest_server(store, "UTC", endpoint), threaded=True)
@@ -54,7 +54,7 @@ def uplink(address: str, store: Store) -> Iterator[HttpIngestClient]:
 
 
 def half_hour() -> list[Reading]:
-    """180 readings of a home with a noisy power and a register that follows it, as the simulator's homes have it."""
+    """Return 180 readings with a noisy power and a matching register, as in the simulator's homes."""
     chance, watt_seconds, found = Random(1), 4_120_317 * 3600, []
     for at in range(NOW, NOW + HALF_HOUR, 10):
         power = int(chance.lognormvariate(5.8, 1.0))
@@ -63,22 +63,20 @@ def half_hour() -> list[Reading]:
     return found
 
 
-def test_a_half_hour_of_180_readings_is_at_most_1200_bytes_on_the_wire_its_answer_included(
-    uplink: HttpIngestClient, store: Store
-) -> None:
+def test_180_readings_and_their_answer_take_at_most_1200_bytes(uplink: HttpIngestClient, store: Store) -> None:
     assert uplink.send(canonical.encode_block(half_hour()), canonical.BLOCK).result is SendResult.KEPT
     assert store.readings("cad-1", NOW, NOW) == half_hour()
     assert 500 < uplink.sent.size <= 1200
 
 
-def test_a_reading_by_itself_is_as_large_as_the_report_has_it(uplink: HttpIngestClient) -> None:
+def test_a_single_reading_has_the_size_in_the_report(uplink: HttpIngestClient) -> None:
     for reading in half_hour()[:20]:
         item = reading._asdict() | {"at": iso_utc(reading.at)}
         assert uplink.send(orjson.dumps(item), JSON).result is SendResult.KEPT
     assert uplink.sent.size / 20 == pytest.approx(ALONE, rel=0.1)
 
 
-def test_each_answer_is_what_it_means_for_the_sender(uplink: HttpIngestClient, store: Store, address: str) -> None:
+def test_each_status_maps_to_a_send_result(uplink: HttpIngestClient, store: Store, address: str) -> None:
     assert uplink.send(b"cad-1 5\n", canonical.BLOCK).result is SendResult.REFUSED
     assert uplink.send(bytes(2_000_000), JSON).result is SendResult.REFUSED
     for _ in range(300):
@@ -95,7 +93,7 @@ PORTAL = b"<html>Accept the terms</html>"
 
 
 class Nonsense(BaseHTTPRequestHandler):
-    """Something in between that answers in Wattfall's place."""
+    """A middle box that answers instead of Wattfall."""
 
     protocol_version = "HTTP/1.1"
     status, headers_more, body = 200, {}, PORTAL  # type: ignore[var-annotated]
@@ -106,11 +104,11 @@ class Nonsense(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(self.body)), **self.headers_more}.items():
             self.send_header(name, value)
         self.end_headers()
-        with suppress(OSError):  # nobody may want all of it
+        with suppress(OSError):  # the client may close early
             self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.mark.parametrize(
@@ -130,7 +128,7 @@ class Nonsense(BaseHTTPRequestHandler):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_answers_in_the_servers_place_means_later(status: int, headers: dict[str, str], body: bytes) -> None:
+def test_a_foreign_answer_means_later(status: int, headers: dict[str, str], body: bytes) -> None:
     handler = type("Handler", (Nonsense,), {"status": status, "headers_more": headers, "body": body})
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -145,33 +143,33 @@ def test_what_answers_in_the_servers_place_means_later(status: int, headers: dic
     server.server_close()
 
 
-def test_a_half_hour_that_lies_in_the_servers_future_is_early(uplink: HttpIngestClient) -> None:
+def test_a_half_hour_in_the_servers_future_is_early(uplink: HttpIngestClient) -> None:
     ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
     assert uplink.send(canonical.encode_block([ahead]), canonical.BLOCK).result is SendResult.EARLY
 
 
-def test_a_server_out_of_reach_is_for_later(store: Store) -> None:
+def test_an_unreachable_server_means_later(store: Store) -> None:
     uplink = HttpIngestClient("http://127.0.0.1:9", new_token(store, "cad-1", NOW))
     assert uplink.send(b"", JSON).result is SendResult.LATER
 
 
 @pytest.mark.parametrize("url", ["", "energy.example.org", "http://energy.example.org", "https://", "ftp://x"])
-def test_a_token_goes_over_https_only(url: str, store: Store) -> None:
+def test_a_token_is_sent_over_https_only(url: str, store: Store) -> None:
     with pytest.raises(ConfigurationError, match="https"):
         HttpIngestClient(url, new_token(store, "cad-1", NOW))
 
 
-def test_without_a_token_it_says_where_to_get_one() -> None:
+def test_a_missing_token_names_the_command_to_make_one() -> None:
     with pytest.raises(ConfigurationError, match="wattfall device token"):
         HttpIngestClient("https://energy.example.org", "")
 
 
-def test_a_token_is_in_no_text(uplink: HttpIngestClient) -> None:
+def test_a_token_is_in_no_repr(uplink: HttpIngestClient) -> None:
     assert uplink.token not in repr(uplink)
 
 
-def test_the_command_keeps_sends_and_says_what_it_saved(address: str, store: Store, tmp_path: Path) -> None:
-    first = NOW - 3 * HOUR  # all of it is over, and due
+def test_the_command_stores_sends_and_reports_its_savings(address: str, store: Store, tmp_path: Path) -> None:
+    first = NOW - 3 * HOUR  # all of it is past, and due
     lines = b"".join(
         orjson.dumps({"at": iso_utc(at), "power_w": 300, "import_wh": at // 12}) + b"\n"
         for at in range(first, first + 2 * HALF_HOUR, 10)
@@ -199,7 +197,7 @@ def test_the_command_keeps_sends_and_says_what_it_saved(address: str, store: Sto
     assert b"0 readings kept; sent 0 half hours" in again.stdout
 
 
-def test_telegrams_on_standard_input_are_taken_whole(address: str, store: Store, tmp_path: Path) -> None:
+def test_telegrams_on_standard_input_are_read_whole(address: str, store: Store, tmp_path: Path) -> None:
     environ = {**os.environ, "WATTFALL_TOKEN": new_token(store, "cad-1", NOW)}
     command = [
         sys.executable,
@@ -230,7 +228,7 @@ def test_telegrams_on_standard_input_are_taken_whole(address: str, store: Store,
         (["--to", "https://x/"], b"WATTFALL_TOKEN"),
     ],
 )
-def test_wrong_options_are_one_line_that_names_the_mend(tmp_path: Path, options: list[str], mend: bytes) -> None:
+def test_a_wrong_option_gets_one_line_with_the_fix(tmp_path: Path, options: list[str], mend: bytes) -> None:
     command = [
         sys.executable,
         "-m",

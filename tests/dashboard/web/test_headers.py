@@ -1,4 +1,4 @@
-"""What a browser may keep, and what a page may load."""
+"""The lifetime of copies in the browser, and the content security policy."""
 
 import os
 import re
@@ -28,15 +28,15 @@ def links(client: FlaskClient) -> list[str]:
     return re.findall(r'(?:src|href)="(/[^"]+)"', client.get("/").text)
 
 
-def test_all_that_the_page_names_is_kept_for_ever(client: FlaskClient) -> None:
+def test_every_file_of_the_page_is_cached_for_ever(client: FlaskClient) -> None:
     named = links(client)
     assert {"/assets/page.css", "/assets/page.js"} <= {link.partition("?")[0] for link in named}
     kept = {link: client.get(link, buffered=True).headers["Cache-Control"] for link in named}
     assert kept == dict.fromkeys(named, FOREVER)
 
 
-def test_a_file_whose_name_dash_does_not_change_is_asked_for_and_not_sent_again(client: FlaskClient) -> None:
-    links(client)  # Dash has it only once a page was asked for
+def test_a_file_without_fingerprint_is_revalidated(client: FlaskClient) -> None:
+    links(client)  # Dash serves it only after a request of the page
     for accepted in ("br", "gzip", ""):
         answer = client.get(CHUNK, headers={"Accept-Encoding": accepted})
         assert answer.headers["Cache-Control"] == "no-cache"
@@ -48,7 +48,7 @@ def test_a_file_whose_name_dash_does_not_change_is_asked_for_and_not_sent_again(
     "address",
     [
         "/assets/style.css",
-        "/assets/style.css?m=1",  # a process that is behind is asked for the file of one that is ahead
+        "/assets/style.css?m=1",  # an older process may get requests for files of a newer one
         "/assets/style.css?m=",
         "/assets/missing.css?m=1",
         "/assets/page.css",
@@ -60,27 +60,23 @@ def test_a_file_whose_name_dash_does_not_change_is_asked_for_and_not_sent_again(
         "/assets/%00.css?m=1",
     ],
 )
-def test_a_file_under_an_address_that_does_not_name_its_content_is_asked_for_again(
-    client: FlaskClient, address: str
-) -> None:
+def test_an_outdated_fingerprint_is_not_cached(client: FlaskClient, address: str) -> None:
     assert client.get(address, buffered=True).headers["Cache-Control"] == "no-cache"
 
 
-def test_the_joined_files_have_another_address_when_a_part_of_them_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_part_changes_the_joined_files_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "folder", lambda: tmp_path)
     for name in ("a.css", "b.css", "desk.css", "c.js"):
         (tmp_path / name).write_text(name)
     kept = responses.url("page.css")
-    assert responses.joined("page.css") == "a.css\nb.css"
+    assert responses.joined_content("page.css") == "a.css\nb.css"
     os.utime(tmp_path / "desk.css", (1, 1))
     assert responses.url("page.css") == kept
     os.utime(tmp_path / "b.css", (1, 1))
     assert responses.url("page.css") != kept
 
 
-def test_an_asset_that_changes_has_another_address(client: FlaskClient) -> None:
+def test_a_changed_asset_has_a_new_address(client: FlaskClient) -> None:
     kept = [responses.url(name) for name in ("page.css", "page.js", "logo.svg")]
     assert set(kept) <= set(links(client))
     assert all(responses.is_current(address) for address in kept)
@@ -88,26 +84,26 @@ def test_an_asset_that_changes_has_another_address(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("address", ["/", "/d/cad-1/month/2026-11"])
-def test_a_page_is_asked_for_at_every_visit(client: FlaskClient, address: str) -> None:
+def test_a_page_is_revalidated_at_every_visit(client: FlaskClient, address: str) -> None:
     assert client.get(address, buffered=True).headers["Cache-Control"] == "no-cache"
 
 
 @pytest.mark.parametrize("address", ["/_dash-layout", "/_dash-dependencies", "/health", "/d/cad-1/live.json"])
-def test_data_is_not_kept_and_carries_no_more_headers_than_it_needs(client: FlaskClient, address: str) -> None:
+def test_data_is_not_cached_and_has_few_headers(client: FlaskClient, address: str) -> None:
     answer = client.get(address, buffered=True)
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Content-Security-Policy" not in answer.headers
 
 
-def test_a_page_of_somebodys_own_is_not_kept_at_all() -> None:
+def test_a_personal_page_is_not_stored() -> None:
     server = Flask("own")
     server.add_url_rule("/", "own", lambda: Response("yours", headers={"Cache-Control": "no-store, private"}))
     secure(server, [])
     assert server.test_client().get("/").headers["Cache-Control"] == "no-store"
 
 
-def test_every_inline_script_of_the_page_is_named_by_the_policy_and_no_other(client: FlaskClient) -> None:
+def test_the_policy_names_exactly_the_inline_scripts(client: FlaskClient) -> None:
     answer = client.get("/")
     policy = answer.headers["Content-Security-Policy"]
     inline = re.findall(r"<script(?![^>]*src=)(?![^>]*application/json)[^>]*>(.*?)</script>", answer.text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Readings over HTTP: each device with its token, each item with what became of it, nothing lost, nothing doubled."""
+"""Readings over HTTP: one token a device, one result an item, no loss and no duplicate."""
 
 import gzip
 import io
@@ -29,7 +29,7 @@ from dashboard.server import create_ingest_server
 from dashboard.web.ingest_endpoint import IngestEndpoint
 from tests.dashboard.people import SECRET, browser, somebody
 
-NOW = int(time.time()) // HALF_HOUR * HALF_HOUR  # the store forgets by the real time
+NOW = int(time.time()) // HALF_HOUR * HALF_HOUR  # the store expires records by the real time
 Post = Callable[..., TestResponse]
 
 
@@ -39,7 +39,7 @@ def item(at: int = NOW, **fields: object) -> dict[str, object]:
 
 @pytest.fixture(params=["web", "ingest-server"])
 def client(request: pytest.FixtureRequest, store: Store) -> FlaskClient:
-    """The address as each of the two commands serves it."""
+    """A client of the address, once for each of the two commands."""
     store.put_device(Device("cad-1", "Europe/Berlin"))
     if request.param == "ingest-server":
         return create_ingest_server(store, "UTC").test_client()
@@ -65,14 +65,14 @@ def answer(response: TestResponse) -> tuple[int, Any]:
     return response.status_code, response.json
 
 
-def test_a_reading_is_durable_when_it_is_accepted_and_the_same_again_is_no_change(post: Post, store: Store) -> None:
+def test_an_accepted_reading_is_durable_and_a_repeat_changes_nothing(post: Post, store: Store) -> None:
     expected = {"accepted": 1, "unchanged": 0, "rejected": 0, "reasons": {}, "refused": [], "watched": False}
     assert answer(post(item())) == (202, expected)
     assert store.readings("cad-1", NOW, NOW) == [Reading("cad-1", NOW, 5, 1000, None)]
     assert answer(post(item())) == (202, {**expected, "accepted": 0, "unchanged": 1})
 
 
-def test_an_array_lines_and_gzip_are_taken(post: Post, store: Store) -> None:
+def test_arrays_lines_and_gzip_are_accepted(post: Post, store: Store) -> None:
     lines = b"\n".join(orjson.dumps(item(NOW + second)) for second in (1, 2))
     assert post([item(NOW + 3), item(NOW + 4)]).status_code == 202
     assert post(lines, **{"Content-Type": "application/x-ndjson"}).status_code == 202
@@ -80,7 +80,7 @@ def test_an_array_lines_and_gzip_are_taken(post: Post, store: Store) -> None:
     assert [reading.at - NOW for reading in store.readings("cad-1", NOW, NOW)] == [1, 2, 3, 4, 5]
 
 
-def test_each_refused_item_is_named_and_kept_and_the_others_are_taken(post: Post, store: Store) -> None:
+def test_refused_items_are_named_and_quarantined_and_others_accepted(post: Post, store: Store) -> None:
     status, said = answer(post([item(), item(power_w="much"), {**item(), "device_id": "cad-2"}]))
     assert (status, said["accepted"], said["rejected"]) == (202, 1, 2)
     assert [(one["item"], one["reason"]) for one in said["refused"]] == [(1, "not_a_number"), (2, "bad_device_id")]
@@ -93,47 +93,47 @@ def test_each_refused_item_is_named_and_kept_and_the_others_are_taken(post: Post
     [b"{cut", b"\xff\xfe", b"[1, 2]", b"{}", b"[" * 100_000, b'{"power_w": ' + b"9" * 100_000],
     ids=["cut", "no text", "numbers", "empty", "deep", "many digits"],
 )
-def test_where_nothing_can_be_used_the_answer_is_400_with_the_reasons(post: Post, body: bytes) -> None:
+def test_a_body_without_a_good_item_gets_400_with_reasons(post: Post, body: bytes) -> None:
     status, said = answer(post(body))
     assert status == 400
     assert said["accepted"] == 0
     assert all(one["reason"] for one in said["refused"])
 
 
-def test_nothing_at_all_is_nothing_to_complain_about(post: Post) -> None:
+def test_an_empty_body_is_accepted(post: Post) -> None:
     assert post(b"").status_code == 202
 
 
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "Bearer x", "Basic Y2FkLTE6eA==", "Bearer wattfall.cad-1.x", "Bearer \xff"]
 )
-def test_without_a_good_token_nothing_is_read(client: FlaskClient, token: str, authorization: str) -> None:
+def test_a_bad_token_gets_401(client: FlaskClient, token: str, authorization: str) -> None:
     response = client.post("/ingest", data=orjson.dumps(item()), headers={"Authorization": authorization})
     assert (response.status_code, response.json and response.json["reason"]) == (401, "no_token")
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
     assert token.encode() not in response.data
 
 
-def test_an_ended_token_and_one_of_another_device_are_as_none(post: Post, store: Store) -> None:
+def test_revoked_and_foreign_tokens_are_bad_tokens(post: Post, store: Store) -> None:
     assert post({**item(), "device_id": "cad-1"}, bearer=new_token(store, "cad-9", NOW)).status_code == 400
     end_tokens(store, "cad-1")
     assert post(item()).status_code == 401
     assert store.live("cad-1") is None
 
 
-def test_somebody_who_is_signed_in_cannot_send_by_that(store: Store) -> None:
+def test_a_signed_in_session_cannot_send_readings(store: Store) -> None:
     server = create_app(load({"WATTFALL_SECRET": SECRET}), store).server
     client = browser(server, store, somebody(store))
     assert client.post("/ingest", json=item()).status_code == 401
 
 
-def test_too_much_at_once_is_413_however_it_is_packed_and_is_counted(post: Post, store: Store) -> None:
+def test_too_large_a_body_gets_413_in_any_encoding(post: Post, store: Store) -> None:
     assert post(bytes(LARGEST + 1)).status_code == 413
     assert post(gzip.compress(bytes(10 * LARGEST)), **{"Content-Encoding": "gzip"}).status_code == 413
     assert [message.reason for message in refused(store, "cad-1").messages] == ["message_too_long"] * 2
 
 
-def test_a_body_that_does_not_say_how_long_it_is_is_not_read_to_its_end(client: FlaskClient, token: str) -> None:
+def test_a_body_of_undeclared_length_is_cut_off(client: FlaskClient, token: str) -> None:
     body, headers = io.BytesIO(bytes(20 * LARGEST)), {"Authorization": f"Bearer {token}"}
     environ = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
     response = client.post("/ingest", input_stream=body, headers=headers, environ_overrides=environ)
@@ -141,7 +141,7 @@ def test_a_body_that_does_not_say_how_long_it_is_is_not_read_to_its_end(client: 
     assert body.tell() <= 2 * LARGEST
 
 
-def test_a_flood_is_429_with_the_time_to_wait_and_others_are_not_kept_waiting(post: Post, store: Store) -> None:
+def test_a_flood_gets_429_with_the_wait_and_slows_nobody_else(post: Post, store: Store) -> None:
     codes = [post(item()).status_code for _ in range(int(FULL) + 5)]
     assert codes[0] == 202
     assert codes[-1] == 429
@@ -149,12 +149,12 @@ def test_a_flood_is_429_with_the_time_to_wait_and_others_are_not_kept_waiting(po
     assert post(item(), bearer=new_token(store, "cad-2", NOW)).status_code == 202
 
 
-def test_an_encoding_or_a_format_that_is_not_known_is_named(post: Post) -> None:
+def test_an_unknown_encoding_or_format_is_named(post: Post) -> None:
     assert answer(post(b"x", **{"Content-Encoding": "br"}))[1]["reason"] == "wrong_format"
     assert "dsmr" in answer(post(b"x", "/ingest?format=xml"))[1]["detail"]
 
 
-def test_a_block_is_its_readings_and_tells_that_the_device_is_an_edge(post: Post, store: Store) -> None:
+def test_a_block_stores_its_readings_and_marks_an_edge(post: Post, store: Store) -> None:
     readings = [Reading("cad-1", NOW + second, second, 1000 + second, 0) for second in range(0, HALF_HOUR, 10)]
     status, said = answer(post(canonical.encode_block(readings[:60]), **{"Content-Type": canonical.BLOCK}))
     assert (status, said["accepted"], said["watched"]) == (202, 60, False)
@@ -172,7 +172,7 @@ def test_a_block_of_another_device_is_refused(post: Post) -> None:
     )
 
 
-def test_a_reading_that_is_only_to_be_seen_is_live_and_nothing_else(post: Post, store: Store) -> None:
+def test_a_live_only_reading_is_not_stored_as_evidence(post: Post, store: Store) -> None:
     status, _ = answer(post([item(NOW + 1, power_w=7), item(NOW, power_w=6), item(lqi=96), 5], "/ingest?live"))
     live, said = store.live("cad-1"), known_status(store, "cad-1")
     assert status == 202
@@ -184,16 +184,14 @@ def test_a_reading_that_is_only_to_be_seen_is_live_and_nothing_else(post: Post, 
     assert [message.reason for message in refused(store, "cad-1").messages] == ["not_an_object"]
 
 
-def test_a_vendors_own_message_is_taken_in_the_devices_time_zone(post: Post, store: Store) -> None:
+def test_a_vendors_message_is_read_in_the_devices_time_zone(post: Post, store: Store) -> None:
     local = iso_utc(NOW + 3600)[:-1]  # Berlin is at least an hour ahead
     body = {"Time": local, "ENERGY": {"Total": 12.5, "Power": 300}}
     assert post(body, "/ingest?format=tasmota").status_code == 202
     assert [reading.import_wh for reading in store.readings("cad-1", NOW - HALF_HOUR * 4, NOW)] == [12_500]
 
 
-def test_a_store_that_is_away_is_503_and_the_message_is_to_come_again(
-    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_store_gets_503_and_a_retry(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise StoreAway("busy")
 
@@ -204,7 +202,7 @@ def test_a_store_that_is_away_is_503_and_the_message_is_to_come_again(
     assert b"busy" not in response.data
 
 
-def test_the_allowances_are_of_a_clock_that_goes_on(store: Store) -> None:
+def test_rate_limits_refill_as_time_passes(store: Store) -> None:
     store.put_device(Device("cad-1"))
     now = [float(NOW)]
     server = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: now[0]))
@@ -224,25 +222,25 @@ def test_the_allowances_are_of_a_clock_that_goes_on(store: Store) -> None:
     ],
     ids=["deep", "surrogates", "no text"],
 )
-def test_what_a_gateway_reports_can_break_nothing(post: Post, store: Store, body: bytes) -> None:
+def test_no_gateway_report_breaks_the_endpoint(post: Post, store: Store, body: bytes) -> None:
     assert post(body).status_code == 400
     assert len(refused(store, "cad-1").messages) == 1
 
 
-def test_one_message_costs_a_bounded_time_and_the_next_ones_wait(post: Post) -> None:
+def test_a_message_costs_bounded_time_and_the_next_ones_wait(post: Post) -> None:
     lines = gzip.compress(b'{"\n' * 300_000)
     codes = [post(lines, **{"Content-Encoding": "gzip"}).status_code for _ in range(40)]
     assert codes[0] == 400
     assert codes[-1] == 429
 
 
-def test_readings_of_very_many_half_hours_are_not_taken_at_once(post: Post, store: Store) -> None:
+def test_readings_of_too_many_half_hours_are_refused(post: Post, store: Store) -> None:
     assert post([item(NOW - HALF_HOUR * back) for back in range(MOST_HALF_HOURS + 1)]).status_code == 400
     assert store.live("cad-1") is None
     assert post([item(NOW - HALF_HOUR * back) for back in range(MOST_HALF_HOURS)]).status_code == 202
 
 
-def test_a_device_has_a_few_second_meters_and_no_more(post: Post, store: Store) -> None:
+def test_a_device_has_a_limited_number_of_extra_meters(post: Post, store: Store) -> None:
     names = ["gas", *map(str, range(200)), "x", "GAS"]
     post([{**item(), "device_id": f"cad-1~{name}"} for name in names])
     assert [device.device_id for device in store.devices()] == [
@@ -252,7 +250,7 @@ def test_a_device_has_a_few_second_meters_and_no_more(post: Post, store: Store) 
     ]
 
 
-def test_a_body_that_is_cut_off_is_refused(client: FlaskClient, token: str) -> None:
+def test_a_truncated_body_is_refused(client: FlaskClient, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     environ = {"CONTENT_LENGTH": "5000"}
     lines = b"\n".join(orjson.dumps(item(NOW + second)) for second in range(3))

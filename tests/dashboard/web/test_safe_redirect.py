@@ -17,27 +17,27 @@ EVIL = [
 
 
 @pytest.mark.parametrize("address", EVIL)
-def test_what_is_no_page_of_this_site_leads_to_the_start_page(address: object) -> None:
+def test_a_foreign_address_becomes_the_start_page(address: object) -> None:
     assert safe_redirect(address) == "/"
 
 
 @pytest.mark.parametrize(
     "address", ["/", "/d/cad-1", "/d/cad-1/month/2026-11?unit=money&compare=year", "/%2f%2fevil.example", "/account"]
 )
-def test_a_page_of_this_site_is_kept(address: str) -> None:
+def test_an_address_of_this_site_is_kept(address: str) -> None:
     assert safe_redirect(address) == address
 
 
 @given(st.text(alphabet="/\\:.%?#@ \t\r\nhtpsevil\x00", max_size=20))
-def test_whatever_is_asked_for_stays_on_this_site(address: str) -> None:
-    """A browser takes backslashes for slashes, and leaves control characters and spaces at the ends out."""
+def test_every_redirect_stays_on_this_site(address: str) -> None:
+    """A browser treats backslashes as slashes, and drops control characters and outer spaces."""
     found = safe_redirect(address)
     as_browsers_read = "".join(letter for letter in found if letter > " ").replace("\\", "/")
     assert (urlsplit(as_browsers_read).scheme, urlsplit(as_browsers_read).netloc) == ("", "")
     assert as_browsers_read.startswith("/")
 
 
-def test_the_way_to_sign_in_knows_where_to_go_on() -> None:
+def test_the_sign_in_address_carries_the_next_page() -> None:
     address = "/d/cad-1/month?unit=money&x=%0a"
     url = sign_in_url(address)
     assert parse_qs(urlsplit(url).query)["next"] == [address]

@@ -1,4 +1,4 @@
-"""What `wattfall web` asks for before it serves anybody."""
+"""The requirements of `wattfall web` before it serves anybody."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Said = Callable[..., str]
 
 @pytest.fixture
 def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Said:
-    """The one line of a web process that does not start."""
+    """Return the one line of a web process that fails to start."""
     for name in [name for name in os.environ if name.startswith("WATTFALL_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(server, "_serve", lambda *_: pytest.fail("it has started"))
@@ -40,12 +40,12 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     return said
 
 
-def test_a_real_store_is_not_served_without_a_secret(said: Said) -> None:
+def test_a_real_store_needs_a_secret(said: Said) -> None:
     line = said()
     assert line.startswith("wattfall: WATTFALL_SECRET is not set, and signs the cookies; make one with `python3 -c ")
 
 
-def test_a_short_secret_is_refused_and_not_repeated(said: Said) -> None:
+def test_a_short_secret_is_refused_and_not_echoed(said: Said) -> None:
     line = said(WATTFALL_SECRET="hunter2-hunter2")
     assert "WATTFALL_SECRET: it is shorter than 32 characters" in line
     assert "hunter2" not in line
@@ -63,13 +63,13 @@ def test_a_short_secret_is_refused_and_not_repeated(said: Said) -> None:
         ("WATTFALL_PROXIES", "many"),
     ],
 )
-def test_an_address_that_is_not_safe_is_refused_by_name(variable: str, value: str) -> None:
+def test_an_unsafe_address_is_refused_by_its_setting(variable: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{variable}: "):
         load({variable: value})
 
 
 @pytest.mark.parametrize("url", ["https://energy.example.org", "http://localhost:8050", "http://127.0.0.1:8050"])
-def test_a_safe_address_is_taken(url: str) -> None:
+def test_a_safe_address_is_accepted(url: str) -> None:
     assert load({"WATTFALL_URL": f"{url}/"}).url == url
 
 
@@ -81,7 +81,7 @@ def test_secrets_are_in_no_repr() -> None:
 
 
 @pytest.mark.parametrize("real", ["cad-1", "demo", "demo:1", "zulu", "0", "Demo-1"])
-def test_a_store_is_a_demo_while_it_is_marked_and_all_its_homes_are_made_up(store: Store, real: str) -> None:
+def test_a_demo_store_is_marked_and_holds_only_simulated_homes(store: Store, real: str) -> None:
     store.put_device(Device("demo-1"))
     assert not is_demo(store)
     mark_as_demo(store)
@@ -90,7 +90,7 @@ def test_a_store_is_a_demo_while_it_is_marked_and_all_its_homes_are_made_up(stor
     assert not is_demo(store)
 
 
-def test_a_demo_without_a_secret_gets_a_new_one_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_without_a_secret_gets_one_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/demo.db"
     demo = open_store(url)
     mark_as_demo(demo)

@@ -1,4 +1,4 @@
-"""What goes over the wire until a chart is seen, and what makes the page an app that can be installed."""
+"""The bytes on the wire up to the first chart, and the installable app."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def links(client: FlaskClient) -> list[str]:
 
 
 def chart(client: FlaskClient) -> dict[str, object]:
-    """The request of the callback that draws the chart."""
+    """Request the callback that draws the chart."""
     callbacks = client.get("/_dash-dependencies").get_json()
     (asked,) = (one for one in callbacks if "page.data-written" in one["output"])
     outputs = [
@@ -55,14 +55,14 @@ def test_the_first_chart_weighs_at_most_850_kb(client: FlaskClient) -> None:
     assert sum(len(answer.data) for answer in answers) < LIMIT
 
 
-def test_no_other_bundle_of_plotly_is_asked_for(client: FlaskClient) -> None:
+def test_the_page_requests_one_plotly_bundle_only(client: FlaskClient) -> None:
     named = links(client)
     assert [link for link in named if "package_data/plotly" in link] == []
     (bundle,) = (link for link in named if "plotly-basic" in link)
     assert f'data-plotly="{bundle}"' in client.get("/").text
 
 
-def test_a_file_that_every_page_needs_comes_in_one_request(client: FlaskClient) -> None:
+def test_common_files_come_in_one_request(client: FlaskClient) -> None:
     named = [link.partition("?")[0].removeprefix("/assets/") for link in links(client) if link.startswith("/assets/")]
     assert sorted(name for name in named if name.endswith((".css", ".js")) and "plotly" not in name) == [
         "page.css",
@@ -70,15 +70,15 @@ def test_a_file_that_every_page_needs_comes_in_one_request(client: FlaskClient) 
     ]
 
 
-def test_what_dash_brings_for_old_browsers_and_for_tables_is_left_out(client: FlaskClient) -> None:
+def test_dashs_polyfills_and_tables_are_left_out(client: FlaskClient) -> None:
     page = client.get("/").text
     assert "deps/polyfill" not in page
     assert "dash_table/bundle" not in page
-    assert page.index("/assets/page.js") < page.index("dash_renderer")  # which needs the one piece that is kept
+    assert page.index("/assets/page.js") < page.index("dash_renderer")  # needs the one remaining piece
     assert "regeneratorRuntime = runtime" in client.get("/assets/page.js", buffered=True).text
 
 
-def test_the_bundle_of_plotly_is_the_one_that_plotly_py_writes_for() -> None:
+def test_the_plotly_bundle_matches_the_version_of_plotly_py() -> None:
     (bundle,) = responses.folder().glob("plotly-*.js")
     version = get_plotlyjs_version()
     assert bundle.name == f"plotly-basic-{version}.min.js"
@@ -97,7 +97,9 @@ def test_the_bundle_of_plotly_is_the_one_that_plotly_py_writes_for() -> None:
         ("zstd", None),
     ],
 )
-def test_a_file_comes_as_the_browser_can_read_it(client: FlaskClient, offered: str, chosen: str | None) -> None:
+def test_a_file_comes_in_an_encoding_that_the_browser_accepts(
+    client: FlaskClient, offered: str, chosen: str | None
+) -> None:
     answer = client.get("/assets/style.css", headers={"Accept-Encoding": offered}, buffered=True)
     unpack = {"br": brotli.decompress, "gzip": gzip.decompress}.get(chosen or "", bytes)
     assert answer.headers.get("Content-Encoding") == chosen
@@ -106,7 +108,7 @@ def test_a_file_comes_as_the_browser_can_read_it(client: FlaskClient, offered: s
     assert int(answer.headers["Content-Length"]) == len(answer.data)
 
 
-def test_a_file_that_the_browser_has_already_is_not_sent_again(client: FlaskClient) -> None:
+def test_an_unchanged_file_is_not_sent_again(client: FlaskClient) -> None:
     held = client.get("/assets/style.css", headers=BROWSER, buffered=True).headers["ETag"]
     assert client.get("/assets/style.css", headers={**BROWSER, "If-None-Match": held}, buffered=True).status_code == 304
 
@@ -128,17 +130,17 @@ def test_a_page_is_compressed() -> None:
 
 
 @pytest.mark.parametrize("address", ["/short", "/fault", "/picture", "/table"])
-def test_what_gains_nothing_or_comes_bit_by_bit_is_sent_as_it_is(address: str) -> None:
+def test_answers_without_gain_are_not_compressed(address: str) -> None:
     assert "Content-Encoding" not in small_server().get(address, headers=BROWSER).headers
 
 
-def test_no_length_tells_what_a_page_with_a_strangers_words_holds() -> None:
+def test_a_page_that_may_echo_input_is_not_compressed() -> None:
     client = small_server()
     assert "Content-Encoding" not in client.get("/page?q=guess", headers=BROWSER).headers
     assert "Content-Encoding" not in client.post("/page", headers=BROWSER).headers
 
 
-def test_a_file_is_compressed_once_however_its_address_is_written(client: FlaskClient) -> None:
+def test_a_file_is_compressed_once_for_all_its_addresses(client: FlaskClient) -> None:
     from dashboard.web.responses import _pack_once
 
     script = next(link for link in links(client) if "react-dom" in link)
@@ -149,7 +151,7 @@ def test_a_file_is_compressed_once_however_its_address_is_written(client: FlaskC
 
 
 def size_of(picture: Path) -> tuple[int, int]:
-    """Width and height of a PNG, by its header."""
+    """Return width and height of a PNG from its header."""
     head = picture.read_bytes()[:24]
     assert head.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", head[16:])
@@ -168,7 +170,7 @@ def test_the_page_can_be_installed(client: FlaskClient) -> None:
     }
 
 
-def test_every_icon_has_the_size_that_it_claims() -> None:
+def test_every_icon_has_its_declared_size() -> None:
     manifest = json.loads((responses.folder() / "manifest.webmanifest").read_text())
     pictures = [icon for icon in manifest["icons"] if icon["type"] == "image/png"]
     assert len(pictures) == 3

@@ -1,4 +1,4 @@
-"""Signing in and out as browsers do it, forms and cookies and all."""
+"""Sign-in and sign-out like browsers do it, with forms and cookies."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -65,10 +65,10 @@ def cookie_of(answer: TestResponse) -> str:
     return answer.headers["Set-Cookie"]
 
 
-# in and out
+# Sign-in and sign-out
 
 
-def test_the_right_password_leads_in(client: FlaskClient, store: Store) -> None:
+def test_the_right_password_signs_in(client: FlaskClient, store: Store) -> None:
     somebody(store)
     answer = sign_in(client, wanted="/d/cad-1?unit=money")
     assert (answer.status_code, answer.location) == (303, "/d/cad-1?unit=money")
@@ -76,7 +76,7 @@ def test_the_right_password_leads_in(client: FlaskClient, store: Store) -> None:
     assert "ann@example.org" in client.get("/account").text
 
 
-def test_a_page_leads_to_signing_in_and_back(client: FlaskClient, store: Store) -> None:
+def test_a_page_redirects_to_sign_in_and_back(client: FlaskClient, store: Store) -> None:
     somebody(store)
     away = client.get("/d/cad-1/?unit=money&compare=year")
     assert (away.status_code, away.location) == (303, "/sign-in?next=/d/cad-1/%3Funit%3Dmoney%26compare%3Dyear")
@@ -84,14 +84,14 @@ def test_a_page_leads_to_signing_in_and_back(client: FlaskClient, store: Store) 
     assert sign_in(client, wanted=wanted).location == "/d/cad-1/?unit=money&compare=year"
 
 
-def test_who_is_signed_in_need_not_do_it_again(client: FlaskClient, store: Store) -> None:
+def test_a_signed_in_user_skips_the_form(client: FlaskClient, store: Store) -> None:
     somebody(store)
     sign_in(client)
     answer = client.get("/sign-in?next=/d/cad-1")
     assert (answer.status_code, answer.location) == (303, "/d/cad-1")
 
 
-def test_signing_out_ends_the_session_for_whoever_has_its_cookie(
+def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(
     server: Flask, client: FlaskClient, store: Store
 ) -> None:
     somebody(store)
@@ -113,7 +113,7 @@ def test_signing_out_everywhere_ends_every_session(server: Flask, store: Store) 
     assert (is_signed_in(phone), is_signed_in(desk)) == (False, False)
 
 
-def test_signing_out_on_one_device_leaves_the_others_in(server: Flask, store: Store) -> None:
+def test_signing_out_keeps_the_sessions_of_other_browsers(server: Flask, store: Store) -> None:
     somebody(store)
     phone, desk = browser(server, store), browser(server, store)
     sign_in(phone)
@@ -122,7 +122,7 @@ def test_signing_out_on_one_device_leaves_the_others_in(server: Flask, store: St
     assert is_signed_in(desk)
 
 
-def test_a_disabled_account_is_out_at_the_next_click(client: FlaskClient, store: Store) -> None:
+def test_a_disabled_account_is_signed_out_at_the_next_click(client: FlaskClient, store: Store) -> None:
     user = somebody(store)
     sign_in(client)
     Accounts.disable(accounts_on(store), user)
@@ -130,7 +130,7 @@ def test_a_disabled_account_is_out_at_the_next_click(client: FlaskClient, store:
     assert sign_in(client).status_code == 403
 
 
-def test_signed_out_a_program_is_told_so_and_a_person_led_on(client: FlaskClient) -> None:
+def test_signed_out_programs_get_401_and_people_a_redirect(client: FlaskClient) -> None:
     for address in ("/_dash-layout", "/_dash-dependencies", "/d/cad-1/day/2026-11-22.csv", "/d/cad-1/live.json"):
         answer = client.get(address)
         assert (answer.status_code, answer.mimetype) == (401, "text/plain"), address
@@ -138,11 +138,11 @@ def test_signed_out_a_program_is_told_so_and_a_person_led_on(client: FlaskClient
     assert client.post("/_dash-update-component", json={}).status_code == 401
 
 
-def test_a_form_sent_too_late_leads_to_signing_in(client: FlaskClient) -> None:
+def test_a_form_after_the_sessions_end_redirects_to_sign_in(client: FlaskClient) -> None:
     assert submit(client, "/account/password", "/sign-in").location == "/sign-in"
 
 
-# what a wrong password tells
+# Wrong passwords
 
 
 def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(client: FlaskClient, store: Store) -> None:
@@ -163,9 +163,7 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(client: Fla
     assert "do not belong together" in told.pop()
 
 
-def test_too_many_attempts_are_told_when_to_try_again_also_for_an_account_that_does_not_exist(
-    server: Flask, store: Store
-) -> None:
+def test_too_many_attempts_get_the_wait_even_for_unknown_accounts(server: Flask, store: Store) -> None:
     somebody(store)
     for email in (EMAIL, "nobody@example.org"):
         client = browser(server, store)
@@ -176,7 +174,7 @@ def test_too_many_attempts_are_told_when_to_try_again_also_for_an_account_that_d
     assert sign_in(browser(server, store)).status_code == 429
 
 
-def test_the_throttle_believes_a_proxy_only_where_there_is_one(store: Store) -> None:
+def test_the_throttle_trusts_forwarded_addresses_only_behind_a_proxy(store: Store) -> None:
     somebody(store)
 
     def statuses(server: Flask) -> set[int]:
@@ -193,16 +191,16 @@ def test_the_throttle_believes_a_proxy_only_where_there_is_one(store: Store) -> 
     assert statuses(server_on(store)) == {403, 429}
 
 
-# cookies
+# Cookies
 
 
-def test_signing_in_begins_a_new_session_whatever_the_browser_brought(server: Flask, store: Store) -> None:
+def test_signing_in_always_starts_a_new_session(server: Flask, store: Store) -> None:
     somebody(store)
     somebody(store, "eve@example.org")
     eve, ann = browser(server, store), browser(server, store)
     planted = cookie_of(sign_in(eve, email="eve@example.org")).partition(";")[0]
     ann.set_cookie(*planted.split("=", 1))
-    submit(ann, "/sign-out")  # or the planted session would go on
+    submit(ann, "/sign-out")  # otherwise the planted session would continue
     before = token_in(ann.get("/sign-in").text)
     sign_in(ann)
     assert not is_signed_in(eve)
@@ -210,7 +208,7 @@ def test_signing_in_begins_a_new_session_whatever_the_browser_brought(server: Fl
     assert "eve@" not in ann.get("/account").text
 
 
-def test_signing_in_again_ends_the_session_that_it_takes_the_place_of(server: Flask, store: Store) -> None:
+def test_signing_in_again_ends_the_previous_session(server: Flask, store: Store) -> None:
     somebody(store)
     ann, thief = browser(server, store), browser(server, store)
     stolen = cookie_of(sign_in(ann)).partition(";")[0]
@@ -222,7 +220,7 @@ def test_signing_in_again_ends_the_session_that_it_takes_the_place_of(server: Fl
     assert not is_signed_in(thief)
 
 
-def test_a_session_planted_before_signing_in_knows_nothing_after_it(server: Flask, store: Store) -> None:
+def test_a_planted_session_gains_nothing_by_a_sign_in(server: Flask, store: Store) -> None:
     somebody(store)
     eve, ann = browser(server, store), browser(server, store)
     planted = cookie_of(eve.get("/sign-in")).partition(";")[0]
@@ -246,15 +244,13 @@ def test_the_cookie_is_for_this_site_and_no_script(store: Store, url: str, name:
 
 
 @pytest.mark.parametrize(("scheme", "is_secure"), [("http", False), ("https", True)])
-def test_behind_a_proxy_that_speaks_https_the_cookie_goes_by_nothing_else(
-    store: Store, scheme: str, is_secure: bool
-) -> None:
+def test_a_cookie_set_over_https_is_secure(store: Store, scheme: str, is_secure: bool) -> None:
     client = browser(server_on(store, WATTFALL_PROXIES="1"), store)
     answer = client.get("/sign-in", headers={"X-Forwarded-Proto": scheme})
     assert ("Secure" in cookie_of(answer)) == is_secure
 
 
-def test_staff_is_signed_out_when_the_browser_closes_and_a_household_is_not(server: Flask, store: Store) -> None:
+def test_only_staff_sessions_end_with_the_browser(server: Flask, store: Store) -> None:
     lasting = []
     for role in ("household", SUPPORT, ADMIN):
         somebody(store, f"{role}@example.org", role)
@@ -262,7 +258,7 @@ def test_staff_is_signed_out_when_the_browser_closes_and_a_household_is_not(serv
     assert lasting == [True, False, False]
 
 
-def test_a_cookie_that_we_have_not_signed_is_nothing(server: Flask, store: Store) -> None:
+def test_a_cookie_with_a_wrong_signature_is_ignored(server: Flask, store: Store) -> None:
     user = somebody(store)
     other = Flask("dashboard")
     account_page.install(other, load({"WATTFALL_SECRET": "another" * 8}), store, Passwords(QUICK))
@@ -274,14 +270,14 @@ def test_a_cookie_that_we_have_not_signed_is_nothing(server: Flask, store: Store
     assert not is_signed_in(victim)
 
 
-def test_a_page_for_somebody_is_kept_nowhere_and_a_poll_sets_no_cookie(client: FlaskClient, store: Store) -> None:
+def test_personal_pages_are_not_stored_and_polls_set_no_cookie(client: FlaskClient, store: Store) -> None:
     somebody(store)
     sign_in(client)
     assert client.get("/account").headers["Cache-Control"] == "no-store, private"
     assert "Set-Cookie" not in client.get("/d/cad-1").headers
 
 
-# forms of others
+# Foreign forms
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ü", "x" * 5000])
@@ -297,7 +293,7 @@ def test_a_form_without_the_token_changes_nothing(client: FlaskClient, store: St
     assert is_signed_in(client) == (address != "/sign-in")
 
 
-def test_the_token_of_another_session_is_worth_nothing(server: Flask, store: Store) -> None:
+def test_another_sessions_token_is_refused(server: Flask, store: Store) -> None:
     somebody(store)
     somebody(store, "eve@example.org")
     eve, ann = browser(server, store), browser(server, store)
@@ -307,7 +303,7 @@ def test_the_token_of_another_session_is_worth_nothing(server: Flask, store: Sto
     assert is_signed_in(ann)
 
 
-def test_the_token_of_before_signing_in_is_worth_nothing_after_it(client: FlaskClient, store: Store) -> None:
+def test_a_token_from_before_the_sign_in_is_refused(client: FlaskClient, store: Store) -> None:
     somebody(store)
     before = token_in(client.get("/sign-in").text)
     sign_in(client)
@@ -330,7 +326,7 @@ def test_the_token_of_before_signing_in_is_worth_nothing_after_it(client: FlaskC
     ],
 )
 @pytest.mark.parametrize("address", ["/sign-in", "/_dash-update-component", "/nothing/there"])
-def test_what_another_site_sends_is_not_taken_even_with_the_token(
+def test_a_foreign_form_is_refused_even_with_a_token(
     client: FlaskClient, store: Store, address: str, headers: dict[str, str]
 ) -> None:
     somebody(store)
@@ -341,7 +337,7 @@ def test_what_another_site_sends_is_not_taken_even_with_the_token(
 
 
 @pytest.mark.parametrize("path", ["/\\evil.example/x", "/\t/evil.example"])
-def test_a_refusal_leads_to_no_other_site(client: FlaskClient, path: str) -> None:
+def test_a_refusal_links_to_no_other_site(client: FlaskClient, path: str) -> None:
     answer = client.post("/", environ_overrides={"PATH_INFO": path}, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
     assert "Nothing has been changed" in answer.text
@@ -349,12 +345,12 @@ def test_a_refusal_leads_to_no_other_site(client: FlaskClient, path: str) -> Non
 
 
 @pytest.mark.parametrize("address", ["/healthy", "/health/", "/health/d/cad-1", "/_favicon.icon"])
-def test_an_address_that_only_begins_like_a_public_one_is_none(client: FlaskClient, address: str) -> None:
+def test_a_lookalike_of_a_public_address_needs_a_session(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 401 or answer.location.startswith("/sign-in")
 
 
-def test_behind_a_proxy_the_public_address_is_ours_too(store: Store) -> None:
+def test_the_public_address_counts_as_ours_behind_a_proxy(store: Store) -> None:
     somebody(store)
     client = browser(server_on(store, WATTFALL_URL="http://localhost:9000"), store)
     token = token_in(client.get("/sign-in").text)
@@ -363,11 +359,11 @@ def test_behind_a_proxy_the_public_address_is_ours_too(store: Store) -> None:
     assert client.post("/sign-in", data=fields, headers={"Origin": "http://localhost:9001"}).status_code == 403
 
 
-# addresses and headers
+# Addresses and headers
 
 
 @pytest.mark.parametrize("address", [one for one in EVIL if isinstance(one, str)])
-def test_after_signing_in_nobody_is_led_to_another_site(client: FlaskClient, store: Store, address: str) -> None:
+def test_sign_in_redirects_to_no_other_site(client: FlaskClient, store: Store, address: str) -> None:
     somebody(store)
     shown = Page(client.get(f"/sign-in?next={quote(address)}").text)
     assert shown.sent["next"] == "/"
@@ -377,7 +373,7 @@ def test_after_signing_in_nobody_is_led_to_another_site(client: FlaskClient, sto
 
 
 @pytest.mark.parametrize("address", ["/d/a%0d%0aSet-Cookie:%20x=y", "/%2f%2fevil.example", "/d/%5cevil"])
-def test_line_ends_in_an_address_stay_in_it(client: FlaskClient, address: str) -> None:
+def test_line_ends_in_an_address_forge_no_header(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 303
     assert answer.location.startswith("/sign-in")
@@ -385,13 +381,13 @@ def test_line_ends_in_an_address_stay_in_it(client: FlaskClient, address: str) -
     assert "x=y" not in answer.headers.get("Set-Cookie", "")
 
 
-def test_what_was_typed_comes_back_as_text(client: FlaskClient) -> None:
+def test_typed_text_comes_back_escaped(client: FlaskClient) -> None:
     answer = sign_in(client, "wrong", '"><script>alert(1)</script>')
     assert "<script>alert" not in answer.text
     assert Page(answer.text).sent["email"] == '"><script>alert(1)</script>'
 
 
-# passwords
+# Passwords
 
 
 def test_a_new_password_ends_every_other_session_and_keeps_this_one(server: Flask, store: Store) -> None:
@@ -417,7 +413,7 @@ def test_a_new_password_ends_every_other_session_and_keeps_this_one(server: Flas
         ({}, 403, "not your present password"),
     ],
 )
-def test_a_password_is_not_changed_by_a_form_with_a_fault(
+def test_a_faulty_form_changes_no_password(
     client: FlaskClient, store: Store, fields: dict[str, str], status: int, sentence: str
 ) -> None:
     somebody(store)
@@ -429,17 +425,17 @@ def test_a_password_is_not_changed_by_a_form_with_a_fault(
     assert accounts_on(store).check(EMAIL, PASSWORD)
 
 
-def test_whoever_holds_a_session_cannot_guess_the_password_for_long(client: FlaskClient, store: Store) -> None:
+def test_guesses_of_the_old_password_are_throttled(client: FlaskClient, store: Store) -> None:
     somebody(store)
     sign_in(client)
     answers = [submit(client, "/account/password", old="wrong").status_code for _ in range(ACCOUNT.free + 1)]
     assert answers == [403] * ACCOUNT.free + [429]
 
 
-# invitations
+# Invitations
 
 
-def test_an_invitation_leads_in_and_is_over(client: FlaskClient, store: Store) -> None:
+def test_an_invitation_signs_in_once(client: FlaskClient, store: Store) -> None:
     accounts = accounts_on(store)
     address = f"/invitation/{accounts.invite(accounts.add(EMAIL))}"
     shown = client.get(address)
@@ -452,7 +448,7 @@ def test_an_invitation_leads_in_and_is_over(client: FlaskClient, store: Store) -
     assert "cannot be used any more" in client.get(address).text
 
 
-def test_an_invitation_that_never_was_is_like_one_that_is_over(client: FlaskClient, store: Store) -> None:
+def test_unknown_and_expired_invitations_look_alike(client: FlaskClient, store: Store) -> None:
     accounts = accounts_on(store)
     used = accounts.invite(accounts.add(EMAIL))
     accounts.accept(used, PASSWORD)
@@ -461,18 +457,18 @@ def test_an_invitation_that_never_was_is_like_one_that_is_over(client: FlaskClie
     assert len({page.text for page in pages}) == 1
 
 
-# the demo
+# The demo
 
 
 @pytest.mark.parametrize("choice", ["acacia", "support", "nobody", ""])
-def test_on_a_real_store_nobody_visits(client: FlaskClient, store: Store, choice: str) -> None:
+def test_a_real_store_admits_no_visitor(client: FlaskClient, store: Store, choice: str) -> None:
     store.put_device(Device("demo-1", household="acacia"))
     assert submit(client, "/sign-in/demo", "/sign-in", choice=choice).status_code == 404
     assert "/sign-in/demo" not in client.get("/sign-in").text
     assert not is_signed_in(client)
 
 
-def test_in_the_demo_a_visitor_is_a_household_or_the_desk(server: Flask, store: Store) -> None:
+def test_a_demo_visitor_is_a_household_or_support(server: Flask, store: Store) -> None:
     mark_as_demo(store)
     store.put_device(Device("demo-1", household="acacia", name="12 Acacia Road"))
     family, desk, stranger = (browser(server, store) for _ in range(3))
@@ -484,9 +480,7 @@ def test_in_the_demo_a_visitor_is_a_household_or_the_desk(server: Flask, store: 
     assert submit(stranger, "/sign-in/demo", "/sign-in", choice="willow").status_code == 404
 
 
-def test_visitors_are_out_the_moment_the_store_holds_a_device_that_is_not_made_up(
-    client: FlaskClient, store: Store
-) -> None:
+def test_visitors_are_signed_out_once_a_real_device_arrives(client: FlaskClient, store: Store) -> None:
     mark_as_demo(store)
     store.put_device(Device("demo-1", household="acacia"))
     submit(client, "/sign-in/demo", "/sign-in", choice="support")
@@ -496,20 +490,20 @@ def test_visitors_are_out_the_moment_the_store_holds_a_device_that_is_not_made_u
     assert submit(client, "/sign-in/demo", "/sign-in", choice="support").status_code == 404
 
 
-def test_a_demo_has_accounts_too(client: FlaskClient, store: Store) -> None:
+def test_a_demo_supports_accounts(client: FlaskClient, store: Store) -> None:
     mark_as_demo(store)
     somebody(store)
     assert sign_in(client).status_code == 303
 
 
-# what goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(
     ("method", "address", "status"),
     [("get", "/fault", 500), ("get", "/nothing", 404), ("delete", "/sign-in", 405), ("get", "/_nothing", 404)],
 )
-def test_an_error_says_nothing_of_the_inside(
+def test_an_error_page_reveals_nothing_internal(
     server: Flask, store: Store, method: str, address: str, status: int
 ) -> None:
     client = browser(server, store, somebody(store))
@@ -522,7 +516,7 @@ def test_an_error_says_nothing_of_the_inside(
         assert word.lower() not in answer.text.lower().replace("/dashboard", "", 0)
 
 
-def test_too_large_a_form_is_refused_before_it_is_read(client: FlaskClient) -> None:
+def test_too_large_a_form_is_refused_unread(client: FlaskClient) -> None:
     token = token_in(client.get("/sign-in").text)
     answer = client.post("/sign-in", data={"csrf": token, "email": "x" * 300_000})
     assert answer.status_code == 413
@@ -535,7 +529,7 @@ def test_a_form_of_too_many_fields_is_refused(client: FlaskClient) -> None:
     assert answer.status_code in (403, 413)
 
 
-def test_a_store_that_is_away_is_a_page_that_says_so(
+def test_an_unreachable_store_gets_an_error_page(
     client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     somebody(store)
@@ -550,12 +544,12 @@ def test_a_store_that_is_away_is_a_page_that_says_so(
     assert "/secret/path" not in answer.text
 
 
-def test_without_a_secret_nothing_is_served(store: Store) -> None:
+def test_the_server_needs_a_secret(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="WATTFALL_SECRET is not set"):
         account_page.install(Flask("dashboard"), load({}), store, Passwords(QUICK))
 
 
-def test_a_hundred_who_sign_in_at_once_are_served_or_told_to_come_back(server: Flask, store: Store) -> None:
+def test_a_hundred_concurrent_sign_ins_succeed_or_get_a_retry(server: Flask, store: Store) -> None:
     somebody(store)
 
     def come(_: int) -> int:

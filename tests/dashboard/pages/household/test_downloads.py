@@ -32,12 +32,12 @@ Get = Callable[[str], TestResponse]
 
 
 class Watched:
-    """A store that notes the ranges asked of it, and can go away."""
+    """A store that records the requested ranges, and can become unreachable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.ranges: list[tuple[str, str, str]] = []
-        self.answers = 1000  # until it is away
+        self.answers = 1000  # until it becomes unreachable
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         self.ranges.append((level, first, last))
@@ -79,7 +79,7 @@ def kwh(found: list[dict[str, str]]) -> Decimal:
 
 
 def line(answer: TestResponse) -> str:
-    """The one line that a refusal is."""
+    """Return the one line of a refusal."""
     assert answer.mimetype == "text/plain"
     (only,) = answer.text.splitlines()
     return only
@@ -102,7 +102,7 @@ def line(answer: TestResponse) -> str:
         ("year/2027.csv", 0, "wattfall-cad-1-2027.csv"),
     ],
 )
-def test_every_interval_is_a_row_and_the_file_says_what_it_is(get: Get, path: str, count: int, name: str) -> None:
+def test_every_interval_is_a_row_under_a_header(get: Get, path: str, count: int, name: str) -> None:
     answer = get(f"/d/cad-1/{path}")
     assert len(table(answer)) == count
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
@@ -111,7 +111,7 @@ def test_every_interval_is_a_row_and_the_file_says_what_it_is(get: Get, path: st
 
 
 @pytest.mark.parametrize("path", ["day/2026-11-22", "month/2026-11", "year/2026"])
-def test_however_it_is_cut_it_is_the_same_energy_as_the_chart(get: Get, store: Store, path: str) -> None:
+def test_every_interval_length_sums_to_the_chart(get: Get, store: Store, path: str) -> None:
     level, period = path.split("/")
     document = store.document(level, "cad-1", period)
     assert document is not None
@@ -119,21 +119,21 @@ def test_however_it_is_cut_it_is_the_same_energy_as_the_chart(get: Get, store: S
     assert sums == {Decimal(document.total.import_wh or 0) / 1000}
 
 
-def test_rows_follow_each_other_without_a_gap_or_a_repetition(get: Get) -> None:
+def test_rows_have_no_gap_and_no_repetition(get: Get) -> None:
     found = table(get("/d/cad-1/year/2026.csv?by=half-hour"))
     ends = [row["end"] for row in found]
     assert [row["start"] for row in found[1:]] == ends[:-1]
     assert found[-1]["start"] == "2026-11-23T14:00:00+00:00"
 
 
-def test_a_day_of_24_and_a_half_hours_ends_with_half_an_hour(get: Get, store: Store) -> None:
+def test_a_day_of_24_5_hours_ends_with_half_an_hour(get: Get, store: Store) -> None:
     homes.fill(store, Device("howe", "Australia/Lord_Howe"), "2026-04-04", homes.instant("2026-04-06T00:00:00+00:00"))
     found = table(get("/d/howe/day/2026-04-05.csv"))
     assert len(found) == 25
     assert (found[-1]["start"], found[-1]["end"]) == ("2026-04-05T23:30:00+10:30", "2026-04-06T00:00:00+10:30")
 
 
-def test_an_outage_is_empty_where_nothing_is_known_and_marked_where_it_was_spread(get: Get, store: Store) -> None:
+def test_an_outage_has_empty_and_estimated_cells(get: Get, store: Store) -> None:
     gap = homes.outage("2026-11-22T02:00:00+00:00", "2026-11-22T10:00:00+00:00", "2026-11-22T06:00:00+00:00")
     homes.fill(store, Device("patchy"), "2026-11-22", NOW, gap)
     found = table(get("/d/patchy/day/2026-11-22.csv"))
@@ -143,7 +143,7 @@ def test_an_outage_is_empty_where_nothing_is_known_and_marked_where_it_was_sprea
     assert figures[6] == ["", "", "0.0000"]
 
 
-def test_money_adds_up_and_only_whole_days_have_their_standing_charge(get: Get, store: Store) -> None:
+def test_money_sums_up_and_only_days_have_standing_charges(get: Get, store: Store) -> None:
     change_tariff(store, Device("cad-1", household=homes.HOUSEHOLD), TARIFF)
     drain(store)
     by_day = table(get("/d/cad-1/month/2026-11.csv"))
@@ -155,14 +155,14 @@ def test_money_adds_up_and_only_whole_days_have_their_standing_charge(get: Get, 
     assert "standing_charge" not in by_half_hour[0]
 
 
-def test_a_device_whose_name_has_colons_is_found_and_its_file_has_none(get: Get, store: Store) -> None:
+def test_a_device_id_with_colons_gets_a_safe_file_name(get: Get, store: Store) -> None:
     homes.fill(store, Device("70:b3:d5"), "2026-11-22", NOW)
     answer = get("/d/70%3Ab3%3Ad5/day/2026-11-22.csv")
     assert 'filename="wattfall-70-b3-d5-2026-11-22.csv"' in answer.headers["Content-Disposition"]
     assert table(answer) == table(get("/d/70:b3:d5/day/2026-11-22.csv"))
 
 
-def test_a_year_of_half_hours_is_read_as_it_is_sent_a_month_at_a_time(get: Get, watched: Watched) -> None:
+def test_a_year_of_half_hours_is_streamed_by_the_month(get: Get, watched: Watched) -> None:
     chunks = get("/d/cad-1/year/2025.csv?by=half-hour").iter_encoded()
     assert next(chunks).startswith(b"start,end,")
     assert watched.ranges == [("day", "2025-01-01", "2025-01-31")]
@@ -172,21 +172,21 @@ def test_a_year_of_half_hours_is_read_as_it_is_sent_a_month_at_a_time(get: Get, 
     assert [first for _, first, _ in watched.ranges] == [f"2025-{month:02d}-01" for month in range(1, 13)]
 
 
-def test_what_is_to_come_is_not_read(get: Get, watched: Watched) -> None:
+def test_the_future_is_not_read(get: Get, watched: Watched) -> None:
     get("/d/cad-1/year/2026.csv?by=hour").get_data()
     assert watched.ranges[-1] == ("day", "2026-11-01", "2026-11-30")
     get("/d/cad-1/year/2100.csv?by=hour").get_data()
     assert len(watched.ranges) == 11
 
 
-def test_a_store_that_goes_away_breaks_the_file_off_rather_than_ending_it(get: Get, watched: Watched) -> None:
+def test_a_store_failure_aborts_the_download(get: Get, watched: Watched) -> None:
     watched.answers = 3
     chunks = get("/d/cad-1/year/2025.csv?by=half-hour").iter_encoded()
     with pytest.raises(StoreAway):
         b"".join(chunks)
 
 
-def test_a_store_that_is_away_is_said_before_anything_is_sent(get: Get, watched: Watched) -> None:
+def test_an_unreachable_store_fails_before_the_download_begins(get: Get, watched: Watched) -> None:
     watched.answers = 0
     answer = get("/d/cad-1/day/2026-11-22.csv")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -196,7 +196,7 @@ def test_a_store_that_is_away_is_said_before_anything_is_sent(get: Get, watched:
 # JSON
 
 
-def test_a_document_is_json_with_its_times_in_the_zone_of_the_home(get: Get) -> None:
+def test_a_documents_json_has_times_in_the_homes_zone(get: Get) -> None:
     answer = get("/d/cad-1/day/2026-10-25.json")
     content = json.loads(answer.data)
     assert answer.mimetype == "application/json"
@@ -210,7 +210,7 @@ def test_a_period_without_data_is_a_document_without_data(get: Get) -> None:
     assert (content["import_wh"], content["coverage"], len(content["parts"])) == (None, 0, 29)
 
 
-def test_a_device_that_has_sent_nothing_says_so(get: Get) -> None:
+def test_a_device_without_a_reading_gets_404(get: Get) -> None:
     answer = get("/d/cad-1/live.json")
     assert answer.status_code == 404
     assert "no reading yet" in line(answer)
@@ -225,7 +225,7 @@ def test_the_live_state_is_json_in_utc(get: Get, store: Store) -> None:
 # Pictures
 
 
-def test_a_picture_is_the_figure_of_the_chart_as_the_page_shows_it(get: Get, store: Store) -> None:
+def test_a_picture_shows_the_pages_figure(get: Get, store: Store) -> None:
     change_tariff(store, Device("cad-1", household=homes.HOUSEHOLD), TARIFF)
     drain(store)
     answer = get("/d/cad-1/month/2026-11/picture.json?unit=money&compare=previous")
@@ -245,11 +245,11 @@ def test_a_picture_speaks_the_language_of_the_reader(watched: Watched) -> None:
     assert "Sonntag, 22. November 2026" in german.text
 
 
-# Who may have it, and what makes no sense
+# Access, and invalid addresses
 
 
 @pytest.mark.parametrize("file", ["day/2026-11-22.csv", "day/2026-11-22.json", "live.json"])
-def test_no_copy_is_kept_on_the_way(get: Get, store: Store, file: str) -> None:
+def test_downloads_are_not_cached(get: Get, store: Store, file: str) -> None:
     store.put_live([homes.live("cad-1", 612)])
     assert "no-store" in get(f"/d/cad-1/{file}").headers["Cache-Control"]
     assert "no-store" in get(f"/d/nobody/{file}").headers["Cache-Control"]
@@ -258,7 +258,7 @@ def test_no_copy_is_kept_on_the_way(get: Get, store: Store, file: str) -> None:
 @pytest.mark.parametrize(
     "file", ["day/2026-11-22.csv", "month/2026-11.json", "year/2026/picture.json", "live.json", "week/1.csv"]
 )
-def test_a_device_that_may_not_be_seen_is_as_one_that_is_not_there(get: Get, store: Store, file: str) -> None:
+def test_an_unauthorized_device_looks_like_a_missing_one(get: Get, store: Store, file: str) -> None:
     store.put_device(Device("cad-1", household="willow"))
     store.put_live([homes.live("cad-1", 612)])
     hidden, absent = get(f"/d/cad-1/{file}"), get(f"/d/nobody/{file}")
@@ -285,7 +285,7 @@ def test_a_device_that_may_not_be_seen_is_as_one_that_is_not_there(get: Get, sto
         (f"day/{'9' * 600}.csv", 404, "check the address"),
     ],
 )
-def test_what_makes_no_sense_is_one_line_with_the_mend(get: Get, path: str, status: int, mend: str) -> None:
+def test_an_invalid_address_gets_one_line_with_the_fix(get: Get, path: str, status: int, mend: str) -> None:
     answer = get(f"/d/cad-1/{path}")
     assert answer.status_code == status
     assert mend in line(answer)
@@ -293,11 +293,11 @@ def test_what_makes_no_sense_is_one_line_with_the_mend(get: Get, path: str, stat
 
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
-FORMULAS = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
+FORMULAS = "=+-@\t\r"  # a spreadsheet reads these as the start of a formula
 
 
 @pytest.mark.parametrize("name", ["=cmd|'/c calc'!A1", "+1+cmd", "-2+3", "@SUM(A1:A9)", '",=1+1'])
-def test_no_cell_of_a_table_is_a_formula_whatever_a_home_is_called(get: Get, store: Store, name: str) -> None:
+def test_no_cell_is_a_formula_for_any_home_name(get: Get, store: Store, name: str) -> None:
     tariff = homes.tariff([{"name": name, "from": "00:00", "to": "24:00", "rate": "-0.2450"}], "-0.15")
     hostile = Device("cad-x", name=name, serial=name, meter_point=name, postcode=name[:16], tariff=tariff)
     homes.fill(store, hostile, "2026-11-20", NOW, homes.sunny)
@@ -312,13 +312,13 @@ def test_no_cell_of_a_table_is_a_formula_whatever_a_home_is_called(get: Get, sto
 
 
 @pytest.mark.parametrize("device_id", ["=cmd|'/c calc'!A1", "+1", "-1", "@x", "a,b", 'a"b', "a\tb", "a\r\nb", ""])
-def test_no_device_can_be_called_like_a_formula(device_id: str) -> None:
+def test_no_device_id_looks_like_a_formula(device_id: str) -> None:
     with pytest.raises(Refused):
         check_device_id(device_id)
 
 
 @pytest.mark.parametrize("device_id", ["..", "%2e%2e", "a%0D%0Ab", "a%22b", "%3Dcmd()", "x" * 600, "-rf"])
-def test_a_hostile_name_is_a_device_that_is_not_there(get: Get, device_id: str) -> None:
+def test_a_hostile_device_id_is_not_found(get: Get, device_id: str) -> None:
     answer = get(f"/d/{device_id}/day/2026-11-22.csv")
     assert answer.status_code == 404
     assert "check the address" in line(answer)

@@ -17,22 +17,22 @@ def data(store: Store) -> CachedReads:
 
 
 def shown(data: CachedReads) -> str:
-    """The start page, with all that is in it."""
+    """Return the start page with all its content."""
     return repr(page_callbacks.home_content(data, MEMBER, ENGLISH))
 
 
-def test_without_a_device_the_page_says_how_to_begin(data: CachedReads) -> None:
+def test_a_page_without_devices_explains_the_start(data: CachedReads) -> None:
     assert "Your first reading has not arrived yet" in shown(data)
 
 
-def test_a_card_has_the_power_its_level_and_the_energy_of_the_day(data: CachedReads, store: Store) -> None:
+def test_a_card_shows_power_level_and_the_days_energy(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-1"), "2026-11-23", NOW, lambda _: measured(100))
     store.put_live([homes.live("cad-1", 612)])
     page = shown(data)
     assert all(f"'{text}'" in page for text in ("612", "medium", "2.90 kWh today", "4 s ago", "1 sending"))
 
 
-def test_a_card_judges_power_as_the_page_of_the_device_does(data: CachedReads, store: Store) -> None:
+def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-flat"), "2026-11-21", NOW, lambda _: measured(30))
     homes.fill(store, Device("cad-house"), "2026-11-21", NOW, lambda _: measured(900))
     store.put_live([homes.live("cad-flat", 612), homes.live("cad-house", 612)])
@@ -42,7 +42,7 @@ def test_a_card_judges_power_as_the_page_of_the_device_does(data: CachedReads, s
     assert "'medium'" not in page
 
 
-def test_a_silent_device_says_since_when_and_has_no_age_that_ticks(data: CachedReads, store: Store) -> None:
+def test_a_silent_device_shows_its_last_time_without_a_ticking_age(data: CachedReads, store: Store) -> None:
     store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
     store.put_live([homes.live("cad-1", 433, age=3600)])
     page = shown(data)

@@ -1,4 +1,4 @@
-"""The answer that every open page asks for every ten seconds: what is in it, how large it is, what it reads."""
+"""The poll of every open page, every ten seconds: its content, its size, its reads."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ from dashboard.pages.household.page_callbacks import show_live, tile_slots
 from dashboard.pages.household.slots import LIVE, LIVE_WRITTEN, Slots
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import Cache
-from dashboard.web.cached_reads import HABITS_S, CachedReads
+from dashboard.web.cached_reads import USAGE_S, CachedReads
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.answers import named, scattered
@@ -31,7 +31,7 @@ TICK = 1_795_443_604_123
 
 
 class Counted:
-    """A store that counts what is asked of it."""
+    """A store that counts its reads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class Counted:
 
 
 class Expiring(BaseCache):
-    """A cache whose time is the test's."""
+    """A cache with the test's clock."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Expiring(BaseCache):
         return True
 
 
-def test_the_signal_comes_with_the_tiles_is_read_once_a_minute_and_is_in_no_poll(store: Store) -> None:
+def test_the_signal_is_read_once_a_minute_and_never_polled(store: Store) -> None:
     homes.furnish(store)
     device_status.keep(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
     page = Page(store)
@@ -75,7 +75,7 @@ def test_the_signal_comes_with_the_tiles_is_read_once_a_minute_and_is_in_no_poll
 
 
 class Page:
-    """An open page, which remembers what it was told of the last hour as assets/hour.js does."""
+    """An open page that keeps the last hour like assets/hour.js."""
 
     def __init__(self, store: Store, at: int = NOW) -> None:
         self.store = Counted(store)
@@ -98,13 +98,13 @@ class Page:
         return tile_slots(self._data, device, View("household", "cad-1"), ENGLISH)
 
     def points(self, device: str = "cad-1", after: int = 0) -> list[tuple[int, int]] | None:
-        """What a poll tells of the last hour."""
+        """Return the points of the last hour in a poll's answer."""
         told = self.poll(device, after).get("hour.data")
         return told and told["points"]
 
 
 def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
-    """The bytes of an answer, and the answer."""
+    """Return the bytes of an answer, and the answer."""
     state = {"url.pathname": f"/d/{device}", "known.data": known}
     answer = at_home(store).post(
         "/_dash-update-component",
@@ -121,7 +121,7 @@ def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, 
 
 
 def send(store: Store, device_id: str, at: int, power_w: int) -> None:
-    """A reading, as ingest keeps it."""
+    """Store a reading like ingest does."""
     block = (device_id, at - at % 1800)
     store.write_readings({block: {at: Reading(device_id, at, power_w, None, None)}}, at)
     store.put_live([Live(device_id, at, at, power_w, None, None, None)])
@@ -154,19 +154,19 @@ def test_a_poll_is_below_a_kilobyte(home: Store, device: str) -> None:
     assert 100 < size < MOST_BYTES
 
 
-def test_everything_that_a_poll_sends_has_its_place_on_the_page(home: Store) -> None:
+def test_every_polled_slot_exists_on_the_page(home: Store) -> None:
     layout = at_home(home).get("/_dash-layout").text
     for device in NEWEST:
         _, answer = answer_to(home, device, None)
         assert [name for name in answer if f'"id":"{name}"' not in layout] == []
 
 
-def test_an_answer_says_to_which_poll_it_belongs(home: Store) -> None:
+def test_an_answer_names_its_poll(home: Store) -> None:
     _, answer = answer_to(home, "cad-1", None)
     assert answer["main"]["data-served"] == f"{NOW} {TICK}"
 
 
-def test_the_first_answer_has_the_last_hour_and_the_next_only_what_is_new(home: Store) -> None:
+def test_the_first_answer_has_the_last_hour_later_ones_news(home: Store) -> None:
     page = Page(home)
     assert len(page.points() or []) == 181  # with the newest
     assert page.points() is None
@@ -174,7 +174,7 @@ def test_the_first_answer_has_the_last_hour_and_the_next_only_what_is_new(home: 
     assert page.points(after=10) == [(NOW + 9, 612)]
 
 
-def test_a_poll_reads_a_device_and_its_newest_reading_and_nothing_else(home: Store) -> None:
+def test_a_poll_reads_the_device_and_its_live_state_only(home: Store) -> None:
     page = Page(home)
     page.poll()
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_a_poll_reads_a_device_and_its_newest_reading_and_nothing_else(home: Sto
         assert page.store.asked == {"device": 1, "live": 1}
 
 
-def test_viewers_of_one_device_share_its_reads(home: Store) -> None:
+def test_viewers_of_a_device_share_its_reads(home: Store) -> None:
     page = Page(home)
     page.poll()
     page.known = None  # another browser
@@ -191,7 +191,7 @@ def test_viewers_of_one_device_share_its_reads(home: Store) -> None:
     assert page.store.asked == {"device": 1}
 
 
-def test_after_an_absence_the_missed_readings_come(home: Store) -> None:
+def test_a_returning_browser_gets_the_missed_readings(home: Store) -> None:
     page = Page(home)
     page.poll()
     for seconds in range(9, 300, 10):
@@ -209,7 +209,7 @@ def test_another_device_brings_its_own_hour(home: Store) -> None:
     assert (told["device"], told["whole"], told["points"]) == ("cad-solar", True, [(NOW - 4, -1240)])
 
 
-def test_a_device_that_reports_no_power_is_not_read_again_and_again(home: Store) -> None:
+def test_a_device_without_power_is_not_reread_at_each_poll(home: Store) -> None:
     page = Page(home)
     page.poll("cad-lord-howe")
     page.poll("cad-lord-howe", after=10)
@@ -231,7 +231,7 @@ def test_a_new_tariff_is_charged_at_the_next_poll(home: Store) -> None:
     assert page.poll(after=10)["power-cost.children"] == "24.5 p an hour at this power"
 
 
-def test_a_half_hour_that_begins_at_a_quarter_past_has_its_own_price(home: Store) -> None:
+def test_half_hours_at_a_quarter_past_have_their_own_price(home: Store) -> None:
     home.put_device(
         Device("cad-himalaya", "Asia/Kathmandu", tariff=homes.NIGHT, household=homes.HOUSEHOLD)
     )  # UTC+05:45
@@ -241,17 +241,17 @@ def test_a_half_hour_that_begins_at_a_quarter_past_has_its_own_price(home: Store
     assert page.poll("cad-himalaya", after=15)["power-cost.children"] == "28.9 p an hour at this power"
 
 
-def test_habits_are_worked_out_once_an_hour(home: Store) -> None:
+def test_the_usage_profile_is_computed_once_an_hour(home: Store) -> None:
     page = Page(home)
     page.poll()
     assert page.store.asked["documents"] == 1
-    page.poll(after=HABITS_S - 1)
+    page.poll(after=USAGE_S - 1)
     assert page.store.asked["documents"] == 0
     page.poll(after=2)
     assert page.store.asked["documents"] == 1
 
 
-def test_a_new_home_is_known_as_soon_as_its_first_day_is_over(home: Store) -> None:
+def test_a_new_home_has_its_own_levels_after_one_day(home: Store) -> None:
     device = Device("cad-fresh")
     homes.fill(home, device, "2026-11-22", instant("2026-11-22T22:00:00+00:00"))
     page = Page(home, instant("2026-11-22T22:00:00+00:00"))
@@ -263,5 +263,5 @@ def test_a_new_home_is_known_as_soon_as_its_first_day_is_over(home: Store) -> No
     assert page.poll("cad-fresh")["power-badge.children"] == "high"
 
 
-def test_an_hour_is_that_of_the_home(home: Store) -> None:
+def test_hours_are_in_the_homes_time_zone(home: Store) -> None:
     assert Page(home).poll()["hour.data"]["zone"] == LONDON

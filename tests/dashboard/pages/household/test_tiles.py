@@ -11,7 +11,7 @@ from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW
 
 TODAY, MONTH = "2026-11-23", "2026-11"
-POUND, PENCE = 10**13, 10**8  # in units; and a penny for a kWh, in units per Wh
+POUND, PENCE = 10**13, 10**8  # in units; and a penny per kWh, in units per Wh
 BY_NOW_S = NOW - periods.day_start(TODAY, LONDON)
 
 
@@ -35,12 +35,12 @@ def month(parts: dict[str, Part], fair: Part = EMPTY, currency: str = "", is_mon
 
 
 def days(count: int, one: Part) -> dict[str, Part]:
-    """The first days of a month, all the same."""
+    """Return the first days of a month, all alike."""
     return {f"d{number:02d}": one for number in range(1, count + 1)}
 
 
 def said(children: object) -> str:
-    """The text of a component, as it is read."""
+    """Return the visible text of a component."""
     if isinstance(children, str):
         return children
     inner = children if isinstance(children, list) else getattr(children, "children", "")
@@ -55,18 +55,18 @@ def also(slots: Slots, name: str) -> str:
     return said(slots[f"{name}-also.children"])
 
 
-def test_today_is_set_against_the_same_time_last_week() -> None:
+def test_today_is_compared_with_the_same_time_last_week() -> None:
     assert note(day(part(8800), part(10_000)), "today") == "▼| 12 % less than last Monday by 14:20"
     assert note(day(part(11_200), part(10_000)), "today") == "▲| 12 % more than last Monday by 14:20"
     assert note(day(part(10_000), part(10_000)), "today") == "the same as last Monday by 14:20"
 
 
 @pytest.mark.parametrize("fair", [EMPTY, part(5000, known_s=BY_NOW_S // 2)])
-def test_a_day_is_not_set_against_one_with_holes(fair: Part) -> None:
+def test_a_day_is_not_compared_with_a_day_with_gaps(fair: Part) -> None:
     assert note(day(part(8800), fair), "today") == "Monday 23 November"
 
 
-def test_energy_comes_with_what_it_costs_and_the_other_way_round() -> None:
+def test_energy_shows_its_cost_and_cost_its_energy() -> None:
     cost = Cost(2 * POUND, None, POUND // 2)
     slots = day(part(8400, cost), currency="GBP")
     assert (slots["today-number.children"], also(slots, "today")) == ("8.40", "£2.50")
@@ -74,23 +74,23 @@ def test_energy_comes_with_what_it_costs_and_the_other_way_round() -> None:
     assert (slots["today-number.children"], also(slots, "today")) == ("£2.50", "8.40 kWh")
 
 
-def test_what_is_exported_and_what_has_no_price_is_said() -> None:
+def test_exported_and_unpriced_energy_are_shown() -> None:
     assert also(day(part(100, export_wh=1830)), "today") == "1.83 kWh exported"
     unpriced = Cost(POUND, None, None, unpriced_import_wh=1200)
     assert also(day(part(8400, unpriced), currency="GBP"), "today") == "£1.00|1.20 kWh without a price"
 
 
-def test_what_is_left_after_earnings_is_compared_as_an_amount_and_not_in_percent() -> None:
+def test_a_balance_is_compared_as_an_amount_not_in_percent() -> None:
     mine, other = part(900, Cost(2 * POUND, POUND)), part(900, Cost(2 * POUND, 2 * POUND - 1))
     assert note(day(mine, other, "GBP", is_money=True), "today") == "▲| £1.00 more than last Monday by 14:20"
 
 
-def test_energy_that_is_unknown_is_not_zero() -> None:
+def test_unknown_energy_is_not_zero() -> None:
     assert day(None)["today-without.children"] == "no data yet"
     assert day(part(0))["today-number.children"] == "0"
 
 
-def test_a_month_is_on_course_by_its_complete_days() -> None:
+def test_a_months_forecast_uses_its_complete_days() -> None:
     slots = month(days(22, part(8000, known_s=DAY_S)) | {"d23": part(5000)})
     rest_s = periods.window("month", MONTH, LONDON).end - NOW
     assert (
@@ -100,41 +100,41 @@ def test_a_month_is_on_course_by_its_complete_days() -> None:
     )
 
 
-def test_the_standing_charge_of_a_day_is_counted_once_in_what_a_month_comes_to() -> None:
+def test_a_months_forecast_counts_each_standing_charge_once() -> None:
     one = part(8000, Cost(0, None, POUND), known_s=DAY_S)
     course = tiles.on_course(period("month", days(23, one), currency="GBP", is_money=True))
     assert course == 30 * POUND
 
 
-def test_two_days_do_not_say_where_a_month_is_going() -> None:
+def test_two_days_are_too_few_for_a_forecast() -> None:
     assert note(month(days(2, part(8000, known_s=DAY_S))), "month") == "November"
     assert note(month(days(5, part(8000, known_s=DAY_S // 2))), "month") == "November"
 
 
-def test_a_month_is_set_against_the_same_days_of_the_one_before() -> None:
+def test_a_month_is_compared_with_the_same_days_of_the_last() -> None:
     parts = days(22, part(8000, known_s=DAY_S)) | {"d23": part(5000)}
     fair = add([part(200_000, known_s=22 * DAY_S + BY_NOW_S)])
     assert note(month(parts, fair), "month") == "▼| 10 % less than October by the same day|on course for 240 kWh"
 
 
-def test_money_on_course_has_no_pennies() -> None:
+def test_a_forecast_of_money_has_no_hundredths() -> None:
     one = part(8000, Cost(2 * POUND + POUND // 3, None, None), known_s=DAY_S)
     assert note(month(days(22, one), currency="GBP", is_money=True), "month").endswith("on course for £69")
 
 
-def test_what_is_always_on_costs_what_the_day_costs() -> None:
+def test_the_base_loads_cost_uses_the_days_prices() -> None:
     night, peak = Rate(10 * PENCE, 0), Rate(40 * PENCE, 0)
     slots = tiles.base(148, (night,) * 24 + (peak,) * 24, "GBP", ENGLISH)
     assert (slots["base-number.children"], slots["base-unit.children"]) == ("148", " W")
     assert slots["base-also.children"] == "£0.89 a day"
 
 
-def test_without_a_price_what_is_always_on_is_energy() -> None:
+def test_the_base_load_without_a_price_is_energy() -> None:
     assert tiles.base(148, (), "", ENGLISH)["base-also.children"] == "3.55 kWh a day"
     assert tiles.base(148, (Rate(None, None),) * 48, "GBP", ENGLISH)["base-also.children"] == "3.55 kWh a day"
 
 
-def test_what_is_always_on_is_not_guessed() -> None:
+def test_an_unknown_base_load_is_not_guessed() -> None:
     slots = tiles.base(None, (), "", ENGLISH)
     assert (slots["base-number.children"], slots["base-without.children"]) == ("", "not known yet")
     assert note(slots, "base") == "needs half a day of readings"

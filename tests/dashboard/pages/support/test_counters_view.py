@@ -53,15 +53,15 @@ def told(*rows: Counted) -> Diagnostics:
         (one(20_000, unknown_s=300), "11.0 kWh more; meters begin these counters in ways of their own"),
     ],
 )
-def test_a_difference_is_told_with_what_may_be_behind_it(counter: Counted, said: str) -> None:
+def test_a_difference_comes_with_its_likely_reason(counter: Counted, said: str) -> None:
     assert search_results.compared(counter, LONDON, ENGLISH) == said
 
 
-def test_where_both_midnights_are_one_nothing_is_said_of_utc() -> None:
+def test_utc_goes_unmentioned_if_both_midnights_coincide() -> None:
     assert "UTC" not in search_results.compared(one(8_000, 9_000, 8_000), LONDON, ENGLISH)
 
 
-def test_each_counter_is_a_row_and_the_time_of_all_is_told_once() -> None:
+def test_each_counter_is_a_row_with_one_common_time() -> None:
     view = search_results.counters(told(one(), one(1_204, None, None)._replace(span="week")), ENGLISH)
     assert view.sentence.startswith("Import as the meter counted it itself, up to 14:20:00.")
     assert view.rows == [
@@ -70,11 +70,11 @@ def test_each_counter_is_a_row_and_the_time_of_all_is_told_once() -> None:
     ]
 
 
-def test_a_device_without_counters_sends_none() -> None:
+def test_missing_counters_are_mentioned() -> None:
     assert search_results.counters(WELL, ENGLISH) == search_results.CountersView("This device sends none.", [])
     assert search_results.counters(evidence(known=None), ENGLISH).rows == []
 
 
-def test_counters_of_long_ago_are_not_compared() -> None:
+def test_old_counters_are_not_compared() -> None:
     view = search_results.counters(told(), ENGLISH)
     assert view.sentence == "It last sent them at 14:20:00, too long ago to be compared."

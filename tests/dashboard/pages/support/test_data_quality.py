@@ -19,27 +19,27 @@ def answer(**different: object) -> Verdict:
     return data_quality.data_quality(evidence(**{"last_readings": [READING], **different}), ENGLISH).answer
 
 
-def test_data_without_a_fault_is_right() -> None:
+def test_faultless_data_is_good() -> None:
     assert answer()[:2] == ("good", "Yes")
 
 
-def test_each_fault_of_the_last_days_is_counted() -> None:
+def test_recent_faults_are_counted() -> None:
     step = RegisterStep(NOW - DAY_S, "import_wh", "glitch", 1_275_178, 17)
     refused = Refusals({"2026-11-23": {"bad_time": 3}}, [])
     said = answer(gaps=[TUESDAY], steps=[step], refusals=refused)
     assert said == ("warn", "With faults", "1 gap in 7 days · 3 messages refused today · 1 strange step")
 
 
-def test_a_gap_of_weeks_ago_is_listed_but_not_counted() -> None:
+def test_an_old_gap_is_listed_but_not_counted() -> None:
     old = Gap(NOW - 20 * DAY_S, NOW - 20 * DAY_S + HOUR, "missing")
     assert answer(gaps=[old]).tone == "good"
 
 
-def test_a_gap_that_was_filled_is_no_fault_any_more() -> None:
+def test_a_filled_gap_is_no_fault() -> None:
     assert answer(gaps=[TUESDAY._replace(kind="filled")]).tone == "good"
 
 
-def test_charts_that_do_not_add_up_to_the_register_are_wrong() -> None:
+def test_charts_that_differ_from_the_register_are_wrong() -> None:
     closure = Closure("import_wh", Window(NOW - DAY_S, NOW), 5_000, 4_990)
     assert answer(closures=[closure])[:2] == ("bad", "No")
 
@@ -48,7 +48,7 @@ def test_a_device_without_readings_is_not_judged() -> None:
     assert answer(last_readings=[]).tone == "unknown"
 
 
-def test_a_gap_says_from_when_to_when_how_long_and_what_became_of_it() -> None:
+def test_a_gap_has_start_end_length_and_treatment() -> None:
     row = data_quality.gap_row(TUESDAY, NOW, LONDON, ENGLISH)
     assert row[:3] == ("08:13 on Tuesday 17 November", "13:10", "4 h 56 min")
     assert row.became.startswith("not filled; its energy is spread")
@@ -67,13 +67,13 @@ def test_a_gap_that_ends_at_midnight_touches_one_day() -> None:
     assert data_quality.gap_row(gap, NOW, LONDON, ENGLISH).last_day == "2026-11-17"
 
 
-def test_a_gap_in_the_hour_that_comes_twice_names_the_zone() -> None:
+def test_a_gap_in_a_repeated_hour_names_the_zone() -> None:
     gap = Gap(instant("2026-10-25T00:30:00+00:00"), instant("2026-10-25T01:45:00+00:00"), "missing")
     row = data_quality.gap_row(gap, NOW, LONDON, ENGLISH)
     assert (row.start, row.end, row.length) == ("01:30 on Sunday 25 October (BST)", "01:45", "1 h 15 min")
 
 
-def test_a_gap_that_goes_on_has_no_end() -> None:
+def test_an_open_gap_has_no_end() -> None:
     row = data_quality.gap_row(Gap(NOW - HOUR, NOW, "open"), NOW, LONDON, ENGLISH)
     assert (row.end, row.is_open, row.became) == ("", True, "goes on")
 
@@ -83,8 +83,8 @@ def test_every_kind_of_gap_and_every_reason_has_words() -> None:
     assert set(data_quality.REASONS) == set(REASONS)
 
 
-def test_a_reason_of_a_later_version_is_shown_as_it_is() -> None:
-    assert data_quality.reason_said("from_the_moon", ENGLISH) == "from_the_moon"
+def test_an_unknown_reason_is_shown_unchanged() -> None:
+    assert data_quality.reason_words("from_the_moon", ENGLISH) == "from_the_moon"
 
 
 def steps(*found: RegisterStep, exchange_overrides: str = "") -> list[data_quality.StepRow]:
@@ -92,7 +92,7 @@ def steps(*found: RegisterStep, exchange_overrides: str = "") -> list[data_quali
     return list(data_quality.data_quality(evidence(steps=list(found), device=device), ENGLISH).steps)
 
 
-def test_steps_of_a_register_are_told_with_what_they_were_taken_for() -> None:
+def test_register_steps_show_their_classification() -> None:
     at = NOW - DAY_S
     found = steps(
         RegisterStep(at, "import_wh", "glitch", 1_275_178, 17, 2),
@@ -107,7 +107,7 @@ def test_steps_of_a_register_are_told_with_what_they_were_taken_for() -> None:
     assert found[0].time == "14:20:04 on Sunday 22 November"
 
 
-def test_what_somebody_has_said_about_a_step_stands_beside_it() -> None:
+def test_an_exchange_override_is_shown_beside_its_step() -> None:
     at = NOW - DAY_S
     assert (
         steps(RegisterStep(at, "import_wh", "exchange", 9, 1), exchange_overrides=f"{at}+")[0].mark
@@ -140,7 +140,7 @@ def test_refused_messages_are_counted_by_reason_today_and_in_all() -> None:
     assert found.by_reason == [("not JSON, or cut off", "0", "1,200"), ("no usable time", "2", "3")]
 
 
-def test_a_refused_message_is_shown_set_out_and_as_it_came() -> None:
+def test_a_refused_message_is_shown_indented_and_raw() -> None:
     message = Message(0, NOW - 60, "not_a_number", "power_w is '<b>'", '{"power_w":"<b>\x07"}')
     broken = Message(1, NOW, "malformed_json", "cut", '{"power_w":')
     cut, whole = data_quality.data_quality(evidence(refusals=Refusals({}, [broken, message])), ENGLISH).messages
@@ -149,6 +149,6 @@ def test_a_refused_message_is_shown_set_out_and_as_it_came() -> None:
     assert whole.time == "14:19:04"
 
 
-def test_the_last_readings_are_told_and_unknown_is_not_zero() -> None:
+def test_last_readings_show_unknown_fields_as_unknown() -> None:
     (row,) = data_quality.data_quality(evidence(last_readings=[READING]), ENGLISH).readings
     assert row == ("14:20:00", "612 W", "1,234,567 Wh", "–", "19M0001")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, shown
+from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, visible
 
 
 @pytest.mark.parametrize(
@@ -17,16 +17,16 @@ from dashboard.pages.support.support_words import LONGEST_PRETTY, pretty, shown
         ("Zähler £", "Zähler £"),
     ],
 )
-def test_what_cannot_be_seen_is_shown_as_an_escape(payload: str, seen: str) -> None:
-    assert shown(payload) == seen
+def test_invisible_characters_are_shown_as_escapes(payload: str, seen: str) -> None:
+    assert visible(payload) == seen
 
 
 @given(st.text())
-def test_whatever_was_sent_is_shown_in_characters_that_can_be_seen(payload: str) -> None:
-    assert all(letter.isprintable() or letter == "\n" for letter in shown(payload) + pretty(payload))
+def test_every_payload_is_shown_in_visible_characters(payload: str) -> None:
+    assert all(letter.isprintable() or letter == "\n" for letter in visible(payload) + pretty(payload))
 
 
-def test_json_is_set_out() -> None:
+def test_json_is_indented() -> None:
     assert pretty('{"device_id":"cad-1","power_w":[1,2]}').splitlines() == [
         "{",
         '  "device_id": "cad-1",',
@@ -39,12 +39,12 @@ def test_json_is_set_out() -> None:
 
 
 @pytest.mark.parametrize("payload", ["", '{"device_id":"cad-1","at":"2026-11-2', "nonsense", '{"a": NaN}', '"\ud800"'])
-def test_what_is_not_json_is_not_set_out(payload: str) -> None:
+def test_other_text_is_not_indented(payload: str) -> None:
     assert pretty(payload) == ""
 
 
 @pytest.mark.parametrize("payload", ["[" * 1024 + "]" * 1024, "[" * 250 + "]" * 250, '{"a":' * 400 + "1" + "}" * 400])
-def test_brackets_without_end_are_not_set_out_without_end(payload: str) -> None:
+def test_long_brackets_are_not_indented(payload: str) -> None:
     assert len(pretty(payload)) <= LONGEST_PRETTY
 
 

@@ -14,7 +14,7 @@ def test_a_reason_is_a_suggestion_more_words_or_both(suggested: str, typed: str,
     assert support_words.whole(suggested, typed) == kept
 
 
-def test_what_the_desk_suggests_is_read_in_each_language_and_own_words_as_they_were_written() -> None:
+def test_suggestions_are_translated_and_own_words_unchanged() -> None:
     german = languages()["de"]
     assert (
         support_words.reason_label(f"{MISSING}: Dienstag: ab 8 Uhr", german)

@@ -22,7 +22,7 @@ SUMMARY = Summary(
 )
 
 
-def test_a_list_tells_devices_apart_without_the_whole_meter_point() -> None:
+def test_a_list_identifies_devices_with_masked_meter_points() -> None:
     one = search_results.search_result(DEVICE)
     assert (one.url, one.name, one.device_id) == ("/desk/device/cad-1", "12 Acacia Road", "cad-1")
     assert one.details == ["WF123", "•••• •••• 5678", "hh-1", "SW1A 1AA"]
@@ -34,13 +34,13 @@ def test_a_device_without_labels_goes_by_its_id() -> None:
     assert (one.name, one.details, one.url) == ("cad:9", [], "/desk/device/cad%3A9")
 
 
-def test_a_list_says_how_long_ago_a_device_was_heard() -> None:
+def test_a_list_shows_the_age_of_the_last_reading() -> None:
     live = Live("cad-1", NOW - 7200, NOW - 7200, 1, None, None, None)
     assert search_results.search_result(DEVICE, live, NOW, ENGLISH).heard == "2 h ago"
     assert search_results.search_result(DEVICE, None, NOW, ENGLISH).heard == "never"
 
 
-def test_the_fleet_is_counted_by_state_and_each_number_leads_to_its_devices() -> None:
+def test_fleet_counts_by_state_link_to_their_devices() -> None:
     fleet = search_results.fleet_view(SUMMARY, ENGLISH)
     assert (fleet.sending.number, fleet.sending.url) == ("98,812", "/desk/fleet/sending")
     assert (fleet.late.number, fleet.never.number, fleet.silent.number) == ("340", "700", "148")
@@ -52,7 +52,7 @@ def test_the_fleet_is_counted_by_state_and_each_number_leads_to_its_devices() ->
     assert fleet.reasons == [("not JSON, or cut off", "1,200"), ("no usable time", "3")]
 
 
-def test_a_firmware_may_be_called_whatever_it_likes() -> None:
+def test_any_firmware_name_is_linked_safely() -> None:
     plain, odd, others = search_results.fleet_view(SUMMARY, ENGLISH).firmwares
     assert (plain.name, plain.number, plain.share) == ("v2.0.2", "80,000", 80.0)
     assert odd.url == "/desk/fleet/firmware?name=a%2Fb%3Fc%26d"
@@ -84,7 +84,7 @@ def test_the_waterfall_is_as_late_as_its_oldest_change(
     ("waiting", "devices", "said"),
     [(1, 1, "of 1 device"), (700, 41, "of 41 devices"), (9_000, 41, "of 41 devices or more"), (0, 0, "of 0 devices")],
 )
-def test_the_lag_leads_to_the_devices_behind_it(waiting: int, devices: int, said: str) -> None:
+def test_the_lag_links_to_its_devices(waiting: int, devices: int, said: str) -> None:
     summary = replace(SUMMARY, waiting=waiting, waiting_since=NOW - 90, waiting_devices=devices)
     count = search_results.fleet_view(summary, ENGLISH).waiting
     assert (count.name, count.url) == (said, "/desk/fleet/waiting")
@@ -95,9 +95,9 @@ def test_a_fleet_without_devices_is_shown_as_such() -> None:
     assert (empty.devices, empty.sending.number, empty.sending.share, empty.silences) == (0, "0", 0.0, [])
 
 
-def test_a_list_says_where_in_it_one_is_and_where_it_ends() -> None:
-    assert search_results.listed_said(120, 51, 100, ENGLISH) == "51 to 100 of 120"
-    assert "no more than these are listed" in search_results.listed_said(MOST_LISTED, 1, 50, ENGLISH)
+def test_a_list_shows_its_range_and_end() -> None:
+    assert search_results.listed_words(120, 51, 100, ENGLISH) == "51 to 100 of 120"
+    assert "no more than these are listed" in search_results.listed_words(MOST_LISTED, 1, 50, ENGLISH)
 
 
 @pytest.mark.parametrize(
@@ -111,5 +111,5 @@ def test_a_list_says_where_in_it_one_is_and_where_it_ends() -> None:
         ("waiting", "", "Devices with changes that are not in the charts yet, who waits longest first"),
     ],
 )
-def test_a_list_says_what_its_devices_have_in_common(group: str, name: str, title: str) -> None:
+def test_a_lists_title_names_its_group(group: str, name: str, title: str) -> None:
     assert search_results.list_title(group, name, ENGLISH) == title

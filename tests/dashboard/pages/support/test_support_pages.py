@@ -1,4 +1,4 @@
-"""The desk's pages as browsers of different people get them."""
+"""The support pages in the browsers of different people."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def server(store: Store, clock: Clock) -> Flask:
 
 
 @pytest.fixture
-def desk(server: Flask, store: Store) -> FlaskClient:
+def staff(server: Flask, store: Store) -> FlaskClient:
     return staff_on(server, store)
 
 
@@ -43,7 +43,7 @@ def home(server: Flask, store: Store) -> FlaskClient:
     return browser(server, store, somebody(store, household="hh-1"))
 
 
-# who sees what
+# Access
 
 
 ADDRESSES = [
@@ -58,7 +58,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("role", [HOUSEHOLD, ADMIN])
-def test_for_everybody_else_there_is_no_desk(server: Flask, store: Store, role: str, address: str) -> None:
+def test_only_staff_see_the_support_pages(server: Flask, store: Store, role: str, address: str) -> None:
     client = browser(server, store, somebody(store, "ann@example.org", role, "hh-1" if role == HOUSEHOLD else ""))
     answer = client.get(address)
     assert answer.status_code == 404
@@ -66,66 +66,66 @@ def test_for_everybody_else_there_is_no_desk(server: Flask, store: Store, role: 
 
 
 @pytest.mark.parametrize("name", ["", "/leave", *(f"/{form}" for form in FORMS)])
-def test_nobody_else_can_do_anything_at_the_desk(home: FlaskClient, store: Store, name: str) -> None:
+def test_only_staff_can_act_on_devices(home: FlaskClient, store: Store, name: str) -> None:
     token = token_in(home.get("/account").text)
     answer = home.post(PAGE + name, data={"csrf": token, "reason": "because", "suggested": ""})
     assert answer.status_code == 404
     assert audited_actions(store) == []
 
 
-def test_staff_begins_at_the_desk_and_nobody_else_does(desk: FlaskClient, home: FlaskClient) -> None:
-    assert desk.get("/").headers["Location"] == "/desk"
+def test_only_staff_start_at_the_support_page(staff: FlaskClient, home: FlaskClient) -> None:
+    assert staff.get("/").headers["Location"] == "/desk"
     assert home.get("/").status_code == 200
 
 
-def test_a_device_is_seen_only_after_saying_why(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_device_needs_a_reason_first(staff: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock())
-    asked = desk.get(PAGE)
+    asked = staff.get(PAGE)
     assert "Why do you look?" in asked.text
     assert "Is it sending?" not in asked.text
     assert DEVICE.meter_point not in asked.text
-    answer = look_up(desk)
+    answer = look_up(staff)
     assert (answer.status_code, answer.headers["Location"]) == (303, PAGE)
-    seen = desk.get(PAGE).text
+    seen = staff.get(PAGE).text
     assert "Is it sending?" in seen
     assert DEVICE.meter_point in seen
     (entry,) = audit.entries(store, device_id="cad-1")
     assert (entry.action, entry.reason, entry.who.email) == ("look-up", "ticket 4711", "pat@desk.example")
 
 
-def test_looking_at_one_device_opens_no_other(desk: FlaskClient) -> None:
-    look_up(desk)
-    assert "Why do you look?" in desk.get("/desk/device/cad-2").text
+def test_a_look_up_opens_one_device_only(staff: FlaskClient) -> None:
+    look_up(staff)
+    assert "Why do you look?" in staff.get("/desk/device/cad-2").text
 
 
-def test_one_of_the_desk_looking_opens_nothing_for_another(desk: FlaskClient, server: Flask, store: Store) -> None:
-    look_up(desk)
+def test_a_look_up_opens_a_device_for_one_person_only(staff: FlaskClient, server: Flask, store: Store) -> None:
+    look_up(staff)
     other = staff_on(server, store, "kim@desk.example")
     assert "Why do you look?" in other.get(PAGE).text
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x", "y" * 501])
-def test_without_a_reason_nothing_is_seen_and_nothing_written(desk: FlaskClient, store: Store, reason: str) -> None:
-    answer = look_up(desk, reason)
+def test_a_missing_reason_shows_nothing_and_audits_nothing(staff: FlaskClient, store: Store, reason: str) -> None:
+    answer = look_up(staff, reason)
     assert answer.status_code == 422
     assert Page(answer.text).having(id="reason")[0]["aria-invalid"] == "true"
     assert audited_actions(store) == []
 
 
-def test_a_suggested_reason_is_enough_and_more_words_are_added(desk: FlaskClient, store: Store) -> None:
-    post(desk, PAGE, suggested="The customer reports missing data", reason="")
-    leave(desk)
-    post(desk, PAGE, suggested="The customer reports missing data", reason="Tuesday")
+def test_a_suggested_reason_suffices_and_takes_more_words(staff: FlaskClient, store: Store) -> None:
+    post(staff, PAGE, suggested="The customer reports missing data", reason="")
+    leave(staff)
+    post(staff, PAGE, suggested="The customer reports missing data", reason="Tuesday")
     reasons = [entry.reason for entry in audit.entries(store, device_id="cad-1")]
     assert reasons == ["The customer reports missing data: Tuesday", "The customer reports missing data"]
 
 
-def test_a_suggested_reason_is_read_in_the_language_of_who_reads_it(desk: FlaskClient, store: Store) -> None:
+def test_a_suggested_reason_is_in_the_readers_language(staff: FlaskClient, store: Store) -> None:
     form = {"suggested": "The customer reports missing data", "reason": "Dienstag"}
-    desk.post(PAGE, data={"csrf": token_in(desk.get(PAGE).text), **form}, headers={"Accept-Language": "de"})
+    staff.post(PAGE, data={"csrf": token_in(staff.get(PAGE).text), **form}, headers={"Accept-Language": "de"})
     (entry,) = audit.entries(store, device_id="cad-1")
     assert entry.reason == "The customer reports missing data: Dienstag"
-    read = [desk.get(PAGE, headers={"Accept-Language": code}).text for code in ("de", "en")]
+    read = [staff.get(PAGE, headers={"Accept-Language": code}).text for code in ("de", "en")]
     assert "Der Kunde meldet fehlende Daten: Dienstag" in read[0]
     assert "The customer reports missing data: Dienstag" in read[1]
 
@@ -134,33 +134,33 @@ def leave(client: FlaskClient) -> TestResponse:
     return client.post(f"{PAGE}/leave", data={"csrf": token_in(client.get(PAGE).text)})
 
 
-def test_whoever_is_done_sees_nothing_more(desk: FlaskClient) -> None:
-    look_up(desk)
-    assert leave(desk).headers["Location"] == "/desk"
-    assert "Why do you look?" in desk.get(PAGE).text
+def test_leaving_a_device_ends_access(staff: FlaskClient) -> None:
+    look_up(staff)
+    assert leave(staff).headers["Location"] == "/desk"
+    assert "Why do you look?" in staff.get(PAGE).text
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_nothing_is_done_to_a_device_that_was_not_looked_up(desk: FlaskClient, store: Store, name: str) -> None:
-    assert desk.get(f"{PAGE}/{name}").headers["Location"] == PAGE
-    answer = desk.post(f"{PAGE}/{name}", data={"csrf": token_in(desk.get(PAGE).text), "reason": "because"})
+def test_actions_need_a_look_up_first(staff: FlaskClient, store: Store, name: str) -> None:
+    assert staff.get(f"{PAGE}/{name}").headers["Location"] == PAGE
+    answer = staff.post(f"{PAGE}/{name}", data={"csrf": token_in(staff.get(PAGE).text), "reason": "because"})
     assert (answer.status_code, answer.headers["Location"]) == (303, PAGE)
     assert audited_actions(store) == []
 
 
 @pytest.mark.parametrize("name", ["", "/leave", *(f"/{form}" for form in FORMS)])
-def test_a_form_without_its_token_does_nothing(desk: FlaskClient, store: Store, name: str) -> None:
-    look_up(desk)
-    assert desk.post(PAGE + name, data={"reason": "because", "suggested": ""}).status_code == 403
+def test_a_form_without_its_token_does_nothing(staff: FlaskClient, store: Store, name: str) -> None:
+    look_up(staff)
+    assert staff.post(PAGE + name, data={"reason": "because", "suggested": ""}).status_code == 403
     assert audited_actions(store) == ["look-up"]
 
 
 @pytest.mark.parametrize("device_id", ["nobody", "a" * 65, "cad-1%00", "%F0%9F%92%A1", ".."])
-def test_a_device_that_is_not_there_is_not_there(desk: FlaskClient, device_id: str) -> None:
-    assert desk.get(f"/desk/device/{device_id}").status_code == 404
+def test_a_missing_device_is_404(staff: FlaskClient, device_id: str) -> None:
+    assert staff.get(f"/desk/device/{device_id}").status_code == 404
 
 
-# search and fleet
+# Search and fleet
 
 
 def found(client: FlaskClient, typed: str) -> list[dict[str, object]]:
@@ -168,86 +168,84 @@ def found(client: FlaskClient, typed: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("typed", ["cad-1", "WF123", "5678", "220001", "acacia", "12 Acacia Road", "hh-1", "sw1a 1aa"])
-def test_a_device_is_found_by_whatever_people_know_of_it(desk: FlaskClient, typed: str) -> None:
-    assert "cad-1" in [one["device_id"] for one in found(desk, typed)]
+def test_search_finds_a_device_by_each_label(staff: FlaskClient, typed: str) -> None:
+    assert "cad-1" in [one["device_id"] for one in found(staff, typed)]
 
 
-def test_what_is_found_is_found_without_scripts_too_and_meter_points_are_masked(desk: FlaskClient) -> None:
-    page = desk.get("/desk", query_string={"q": "5678"})
+def test_search_works_without_scripts_and_masks_meter_points(staff: FlaskClient) -> None:
+    page = staff.get("/desk", query_string={"q": "5678"})
     assert Page(page.text).having(href=PAGE)
     assert "•••• •••• 5678" in page.text
-    assert DEVICE.meter_point not in page.text + desk.get("/desk/search.json?q=5678").text
+    assert DEVICE.meter_point not in page.text + staff.get("/desk/search.json?q=5678").text
 
 
 @pytest.mark.parametrize("typed", ["", " ", "x", "<b>", "'; DROP", "\x00\x00", "%", "ß" * 300])
-def test_a_search_for_nothing_finds_nothing_and_breaks_nothing(desk: FlaskClient, typed: str) -> None:
-    assert found(desk, typed) == []
-    page = desk.get("/desk", query_string={"q": typed})
+def test_an_empty_search_finds_nothing(staff: FlaskClient, typed: str) -> None:
+    assert found(staff, typed) == []
+    page = staff.get("/desk", query_string={"q": typed})
     assert page.status_code == 200
     assert "<b>" not in page.text
 
 
-def test_before_the_first_census_the_desk_says_so(desk: FlaskClient) -> None:
-    assert "The devices have not been counted yet" in desk.get("/desk").text
+def test_the_page_explains_a_missing_census(staff: FlaskClient) -> None:
+    assert "The devices have not been counted yet" in staff.get("/desk").text
 
 
-def test_each_number_of_the_fleet_leads_to_its_devices(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_each_fleet_number_links_to_its_devices(staff: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock())
     take_census(store, clock(), store.backlog())
-    page = Page(desk.get("/desk").text)
+    page = Page(staff.get("/desk").text)
     links = [one["href"] for one in page.having() if one.get("href", "").startswith("/desk/fleet/")]
     assert {"/desk/fleet/sending", "/desk/fleet/late", "/desk/fleet/never", "/desk/fleet/refused"} <= set(links)
-    assert Page(desk.get("/desk/fleet/sending").text).having(href=PAGE)
-    assert Page(desk.get("/desk/fleet/never").text).having(href="/desk/device/cad-2")
+    assert Page(staff.get("/desk/fleet/sending").text).having(href=PAGE)
+    assert Page(staff.get("/desk/fleet/never").text).having(href="/desk/device/cad-2")
 
 
-def test_the_lag_of_the_waterfall_leads_to_the_devices_behind_it(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_the_waterfalls_lag_links_to_its_devices(staff: FlaskClient, store: Store, clock: Clock) -> None:
     take_census(store, clock(), store.backlog())
-    assert not Page(desk.get("/desk").text).having(href="/desk/fleet/waiting")
+    assert not Page(staff.get("/desk").text).having(href="/desk/fleet/waiting")
     for device_id in ("cad-2", "cad-1"):
         store.mark("day", device_id, ["2026-11-23"])
     take_census(store, clock(), store.backlog())
-    assert Page(desk.get("/desk").text).having(href="/desk/fleet/waiting")
-    listed = desk.get("/desk/fleet/waiting").text
+    assert Page(staff.get("/desk").text).having(href="/desk/fleet/waiting")
+    listed = staff.get("/desk/fleet/waiting").text
     assert 0 < listed.index("/desk/device/cad-2") < listed.index("/desk/device/cad-1")
 
 
 @pytest.mark.parametrize("group", ["nonsense", "state", ".."])
-def test_a_group_that_is_none_is_not_there(desk: FlaskClient, group: str) -> None:
-    assert desk.get(f"/desk/fleet/{group}").status_code == 404
+def test_an_unknown_group_is_404(staff: FlaskClient, group: str) -> None:
+    assert staff.get(f"/desk/fleet/{group}").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["", "v1", "x" * 5000, "\x00", "ﷺ" * 64])
-def test_a_firmware_that_nobody_runs_has_no_devices(desk: FlaskClient, name: str) -> None:
-    answer = desk.get("/desk/fleet/firmware", query_string={"name": name})
+def test_an_unused_firmware_has_no_devices(staff: FlaskClient, name: str) -> None:
+    answer = staff.get("/desk/fleet/firmware", query_string={"name": name})
     assert answer.status_code == 200
     assert "No device, when they were last counted." in answer.text
 
 
-def test_a_long_list_has_pages(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_long_list_has_pages(staff: FlaskClient, store: Store, clock: Clock) -> None:
     for number in range(60):
         store.put_device(Device(f"new-{number:02d}"))
     take_census(store, clock(), None)
-    first, second = (desk.get(f"/desk/fleet/never?page={page}").text for page in (1, 2))
+    first, second = (staff.get(f"/desk/fleet/never?page={page}").text for page in (1, 2))
     assert Page(first).having(rel="next")[0]["href"] == "?page=2"
     assert "51 to 62 of 62" in second
     assert not Page(second).having(rel="next")
-    assert desk.get("/desk/fleet/never?page=99").status_code == 200
+    assert staff.get("/desk/fleet/never?page=99").status_code == 200
 
 
-# the device's page
+# The device page
 
 
 @pytest.fixture
-def seen(desk: FlaskClient) -> Callable[[], str]:
-    """The page of a device that has been looked up."""
-    look_up(desk)
-    return lambda: desk.get(PAGE).text
+def seen(staff: FlaskClient) -> Callable[[], str]:
+    """Return the page of a looked-up device."""
+    look_up(staff)
+    return lambda: staff.get(PAGE).text
 
 
-def test_the_questions_are_answered_in_the_order_in_which_they_are_asked(
-    seen: Callable[[], str], store: Store, clock: Clock
-) -> None:
+def test_the_page_answers_in_the_order_of_the_questions(seen: Callable[[], str], store: Store, clock: Clock) -> None:
     sent(store, clock())
     text = seen()
     questions = (
@@ -262,9 +260,7 @@ def test_the_questions_are_answered_in_the_order_in_which_they_are_asked(
     assert places == sorted(places)
 
 
-def test_the_page_sets_the_meters_own_counters_beside_the_charts(
-    seen: Callable[[], str], store: Store, clock: Clock
-) -> None:
+def test_the_page_shows_meter_counters_beside_the_charts(seen: Callable[[], str], store: Store, clock: Clock) -> None:
     sent(store, clock())
     assert "This device sends none." in Page(seen()).words
     charts = store.document("day", "cad-1", period_of("day", clock() - 10, "Europe/London"))
@@ -280,14 +276,14 @@ def test_the_page_says_when_each_chart_last_changed(seen: Callable[[], str], sto
     assert Page(seen()).words.count("changed ") == 3
 
 
-def test_a_device_that_never_sent_has_a_page_that_says_so(seen: Callable[[], str]) -> None:
+def test_a_device_that_never_sent_has_a_page(seen: Callable[[], str]) -> None:
     words = Page(seen()).words
     assert "Never heard" in words
     assert "No reading has ever come from this device." in words
     assert "This device has said nothing about itself." in words
 
 
-def test_a_hostile_payload_is_text_and_nothing_else(seen: Callable[[], str], store: Store, clock: Clock) -> None:
+def test_a_hostile_payload_is_escaped(seen: Callable[[], str], store: Store, clock: Clock) -> None:
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("malformed_json", "<img src=x onerror=alert(1)>"), clock())
     refusals.keep_refusals(store, batch, clock())
@@ -300,18 +296,18 @@ def test_a_hostile_payload_is_text_and_nothing_else(seen: Callable[[], str], sto
     assert "\\x1b[31m" in Page(text).words
 
 
-def test_the_page_leads_to_what_the_customer_sees(seen: Callable[[], str]) -> None:
+def test_the_page_links_to_the_customers_page(seen: Callable[[], str]) -> None:
     assert Page(seen()).having(href="/d/cad-1")
 
 
 @pytest.mark.parametrize("done", ["rebuild", "note", "nonsense", "<b>"])
-def test_only_what_was_done_is_said_to_be_done(desk: FlaskClient, seen: Callable[[], str], done: str) -> None:
+def test_only_completed_actions_are_confirmed(staff: FlaskClient, seen: Callable[[], str], done: str) -> None:
     seen()
-    page = desk.get(PAGE, query_string={"done": done})
+    page = staff.get(PAGE, query_string={"done": done})
     assert bool(Page(page.text).having(class_="remark")) == (done in ("rebuild", "note"))
     assert "<b>" not in page.text
 
 
 @pytest.mark.parametrize("address", ["/desk", PAGE, "/desk/audit", "/desk/search.json?q=cad"])
-def test_no_copy_of_the_desk_is_kept(desk: FlaskClient, address: str) -> None:
-    assert "no-store" in desk.get(address).headers["Cache-Control"]
+def test_support_pages_are_not_stored(staff: FlaskClient, address: str) -> None:
+    assert "no-store" in staff.get(address).headers["Cache-Control"]

@@ -84,11 +84,11 @@ def tariffs(draw: st.DrawFn) -> Tariff:
 
 
 @given(tariffs(), st.sampled_from([ENGLISH, GERMAN]))
-def test_a_tariff_goes_through_the_form_and_stays_exactly_itself(one: Tariff, language: Language) -> None:
+def test_a_tariff_survives_the_form_exactly(one: Tariff, language: Language) -> None:
     assert check(fields_of(one, language), language) == (one, [])
 
 
-def test_prices_are_typed_in_pence_and_cents_and_elsewhere_in_the_currency() -> None:
+def test_prices_are_typed_in_pence_cents_or_the_currency() -> None:
     for currency, rate in (("GBP", "0.245"), ("EUR", "0.245"), ("SEK", "24.5")):
         version = tariff(fields(FLAT, currency=currency)).versions[0]
         assert (
@@ -112,7 +112,7 @@ def test_prices_are_typed_in_pence_and_cents_and_elsewhere_in_the_currency() -> 
         ("24,5 ct", GERMAN, "0.245"),
     ],
 )
-def test_a_number_is_read_as_people_write_it(typed: str, language: Language, rate: str) -> None:
+def test_numbers_are_parsed_in_every_usual_spelling(typed: str, language: Language, rate: str) -> None:
     found = tariff(fields(replace(FLAT, imported=Pricing("flat", typed))), language)
     assert found.versions[0].import_rates[0].rate == Decimal(rate)  # type: ignore[union-attr]
 
@@ -131,15 +131,15 @@ def test_a_number_is_read_as_people_write_it(typed: str, language: Language, rat
         ("8.12345", ENGLISH, "This may have 4 decimal places."),
     ],
 )
-def test_what_is_no_price_is_said_in_words(typed: str, language: Language, sentence: str) -> None:
+def test_an_invalid_price_is_explained(typed: str, language: Language, sentence: str) -> None:
     assert faults(fields(replace(FLAT, imported=Pricing("flat", typed))), language) == {"v0-import-rate": sentence}
 
 
-def test_a_standing_charge_left_empty_is_none() -> None:
+def test_an_empty_standing_charge_is_zero() -> None:
     assert tariff(fields(replace(FLAT, standing_charge=""))).versions[0].standing_charge == 0
 
 
-def test_every_fault_is_told_at_once_at_its_own_control() -> None:
+def test_all_faults_are_reported_at_once_by_control() -> None:
     version = Version("2026-02-30", Pricing("flat", "x"), Pricing("flat", ""), "1.2345678", "101", vat_included=False)
     assert faults(fields(version, currency="XXX")).keys() == {
         "currency",
@@ -151,7 +151,7 @@ def test_every_fault_is_told_at_once_at_its_own_control() -> None:
     }
 
 
-def test_what_is_not_chosen_is_not_checked() -> None:
+def test_unselected_fields_are_not_checked() -> None:
     idle = Pricing("flat", "24.5", rows=(RateRow(rate="nonsense"),))
     version = Version("2026-04-01", idle, Pricing("none", "nonsense"), vat="nonsense")
     assert tariff(fields(version)).versions[0].export_rates is None
@@ -192,11 +192,11 @@ def test_what_is_not_chosen_is_not_checked() -> None:
         ),
     ],
 )
-def test_times_that_overlap_or_leave_a_hole_are_named(rows: list[RateRow], control: str, sentence: str) -> None:
+def test_overlaps_and_holes_are_named(rows: list[RateRow], control: str, sentence: str) -> None:
     assert faults(windows(*rows)) == {control: sentence}
 
 
-def test_all_holes_and_overlaps_of_a_week_are_told_together() -> None:
+def test_all_holes_and_overlaps_of_a_week_are_reported() -> None:
     form = windows(RateRow("", "00:30", "06:30", "all", "8"), RateRow("", "05:30", "00:30", "weekdays", "28"))
     assert [fault.sentence for fault in check(form, ENGLISH).faults] == [
         "Rows 1 and 2 both hold from 05:30 to 06:30, Monday to Friday.",
@@ -217,7 +217,7 @@ def test_a_name_is_short_and_on_one_line(name: str) -> None:
     assert faults(form) == {"v0-import-0-name": "A name has at most 40 letters, all on one line."}
 
 
-def test_two_versions_on_one_day_are_told_at_both() -> None:
+def test_two_versions_on_one_day_are_faults_of_both() -> None:
     sentence = "Two price lists begin on 1 April 2026. Give one of them another day."
     assert faults(fields(FLAT, FLAT)) == {"v0-from": sentence, "v1-from": sentence}
 
@@ -227,14 +227,14 @@ def test_a_version_needs_a_first_day(typed: str, sentence: str) -> None:
     assert faults(fields(replace(FLAT, valid_from=typed)))["v0-from"].startswith(sentence)
 
 
-def test_another_unit_than_the_one_that_stood_there_asks_to_look_again() -> None:
+def test_a_changed_unit_asks_for_another_check() -> None:
     form = Fields("SEK", "GBP", (FLAT,))
     assert faults(form) == {"currency": "Prices are now in SEK per kWh. Check each of them, then go on."}
     assert faults(replace(form, written_in="SEK")) == {}
     assert faults(replace(form, currency="EUR")) == {}  # pence and cents are typed alike
 
 
-def test_what_only_the_tariff_itself_refuses_is_told_too() -> None:
+def test_faults_found_by_the_tariff_parser_are_reported() -> None:
     unknown = replace(FLAT, imported=Pricing("windows", rows=(RateRow("\u2028", "00:00", "24:00", "all", "8"),)))
     assert list(faults(fields(unknown))) == ["v0-import-0-name"]
     blank = replace(FLAT, imported=Pricing("windows", rows=(RateRow(" ", "00:00", "24:00", "all", "8"),)))
@@ -264,12 +264,12 @@ def test_a_version_and_a_row_can_be_added_and_removed() -> None:
     "action",
     ["", "remove", "remove-2", "remove-x", "remove--1", "add-9-import", "add-0-heat", "remove-0-import-7", "sort-0"],
 )
-def test_a_button_that_there_is_not_does_nothing(action: str) -> None:
+def test_an_unknown_button_does_nothing(action: str) -> None:
     form = fields(FLAT)
     assert after(form, action) == form
 
 
-def test_the_last_row_stays_and_there_is_an_end_to_adding() -> None:
+def test_the_last_row_stays_and_rows_are_limited() -> None:
     single = windows(NIGHT_AND_DAY[0])
     assert after(single, "remove-0-import-0") == single
     full = windows(*NIGHT_AND_DAY * (MOST_ROWS // 2))
@@ -278,7 +278,7 @@ def test_the_last_row_stays_and_there_is_an_end_to_adding() -> None:
     assert after(many, "add") == many
 
 
-def test_more_than_the_form_holds_is_too_much() -> None:
+def test_too_many_versions_or_rows_are_refused() -> None:
     versions = {f"v{number}-from": "" for number in range(MOST_VERSIONS + 1)}
     with pytest.raises(TooMuch):
         sent_fields(versions)
@@ -287,7 +287,7 @@ def test_more_than_the_form_holds_is_too_much() -> None:
         sent_fields({"v0-from": "", **rows})
 
 
-def test_what_a_browser_leaves_out_or_makes_up_is_taken_calmly() -> None:
+def test_missing_and_invented_fields_are_tolerated() -> None:
     form = sent_fields({"v0-from": " 2026-04-01 ", "v0-import": "stolen", "v2-from": "2026-01-01"})
     assert [version.valid_from for version in form.versions] == ["2026-04-01"]
     assert form.versions[0].imported.kind == "flat"

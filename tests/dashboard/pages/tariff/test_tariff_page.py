@@ -31,13 +31,13 @@ NIGHT = [
 
 
 class Household:
-    """Somebody at the tariff's page, who can be cut off from the store."""
+    """A resident at the tariff page; the store can become unreachable."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.is_away = False
         self._client = at_home(self)
-        del self._client.environ_base["HTTP_ORIGIN"]  # each test says where it comes from
+        del self._client.environ_base["HTTP_ORIGIN"]  # each test sets its own origin
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the store as it is
         if self.is_away:
@@ -78,7 +78,7 @@ def household(copy: Copy) -> Household:
     return Household(copy(since_october))
 
 
-def test_a_household_without_a_tariff_is_asked_for_one(household: Household) -> None:
+def test_a_household_without_a_tariff_gets_an_empty_form(household: Household) -> None:
     page = Page(household.get().text)
     assert "What does your electricity cost?" in page.words
     assert "Every day since 1 October 2026 will be priced" in page.words
@@ -86,7 +86,7 @@ def test_a_household_without_a_tariff_is_asked_for_one(household: Household) -> 
     assert (page.sent["currency"], page.sent["v0-import-rate"]) == ("GBP", "")
 
 
-def test_a_home_is_asked_in_the_money_of_its_country(household: Household) -> None:
+def test_a_new_form_has_the_currency_of_the_home(household: Household) -> None:
     household.store.put_device(Device("berlin", "Europe/Berlin", household=homes.HOUSEHOLD))
     household.store.put_device(Device("nowhere", "UTC", household=homes.HOUSEHOLD))
     found = [household.form(f"/d/{name}/tariff")["currency"] for name in ("cad-1", "berlin", "nowhere")]
@@ -101,7 +101,7 @@ def test_a_new_device_without_a_reading_may_have_a_tariff(household: Household) 
     assert "Nothing in the past changes." in Page(preview.text).words
 
 
-def test_what_the_past_would_cost_is_shown_before_anything_changes(household: Household) -> None:
+def test_the_preview_shows_costs_before_the_change(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.2", "standing_charge": "0.5"})
     before = household.tariff()
     preview = household.post(household.form() | {"v0-from": "2026-11-01"}, "check")
@@ -117,7 +117,7 @@ def test_what_the_past_would_cost_is_shown_before_anything_changes(household: Ho
     assert "£23.00 more" in words
 
 
-def test_energy_without_a_price_is_counted_before_and_after(household: Household) -> None:
+def test_unpriced_energy_is_shown_before_and_after(household: Household) -> None:
     words = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text).words
     assert "no price" in words
     assert "kWh that have no price now will have one." in words
@@ -156,7 +156,7 @@ def test_the_same_tariff_again_has_nothing_to_confirm(household: Household) -> N
     assert preview.having(value="confirm") == []
 
 
-def test_many_spans_are_told_as_one_sentence(household: Household) -> None:
+def test_many_spans_are_summarized_in_one_sentence(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.2"})
     weekend = {"days": "weekends", "rate": "0.1"}
     household_form = household.form()
@@ -166,7 +166,7 @@ def test_many_spans_are_told_as_one_sentence(household: Household) -> None:
     assert "16 days between 3 October 2026 and 22 November 2026" in Page(household.post(sent, "check").text).words
 
 
-def test_faults_are_told_at_their_controls_and_together_at_the_top(household: Household) -> None:
+def test_faults_appear_at_their_controls_and_at_the_top(household: Household) -> None:
     form = household.form() | {"v0-import-rate": "eight", "v0-from": ""}
     page = Page(household.post(form, "check").text)
     assert "2 things to mend before going on" in page.words
@@ -182,7 +182,7 @@ def test_faults_are_told_at_their_controls_and_together_at_the_top(household: Ho
     assert household.tariff() is None
 
 
-def test_a_fault_in_an_older_version_opens_it(household: Household) -> None:
+def test_a_fault_in_an_older_version_unfolds_it(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.2"}, {"from": "2026-11-01", "import": "0.3"})
     closed = Page(household.get().text)
     assert ["open" in found for found in closed.having(class_="version")] == [True, False]
@@ -191,7 +191,7 @@ def test_a_fault_in_an_older_version_opens_it(household: Household) -> None:
     assert "From 1 October 2026, What you pay for electricity: “x” is not a number." in page.words
 
 
-def test_every_control_has_a_label_and_an_id_of_its_own(household: Household) -> None:
+def test_every_control_has_a_label_and_a_unique_id(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": NIGHT}, {"from": "2026-11-01", "import": "half-hourly"})
     page = Page(household.get().text)
     ids = [found["id"] for _, found in page.tags if "id" in found]
@@ -220,7 +220,7 @@ def test_buttons_change_the_form_and_lose_nothing(household: Household) -> None:
     assert removed.sent == less.sent
 
 
-def test_a_tariff_can_be_taken_away_again(household: Household) -> None:
+def test_a_tariff_can_be_removed(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.2"})
     empty = Page(household.post(household.form(), "remove-0").text)
     preview = Page(household.post(empty.sent, "check").text)
@@ -231,7 +231,7 @@ def test_a_tariff_can_be_taken_away_again(household: Household) -> None:
     assert household.tariff() is None
 
 
-def test_from_the_preview_one_gets_back_to_the_form_as_it_was(household: Household) -> None:
+def test_the_preview_leads_back_to_the_unchanged_form(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.2"})
     form = household.form() | {"v0-import-rate": "24.5", "v0-export": "flat", "v0-export-rate": "15"}
     preview = Page(household.post(form, "check").text)
@@ -240,7 +240,7 @@ def test_from_the_preview_one_gets_back_to_the_form_as_it_was(household: Househo
     assert {name: back.sent[name] for name in chosen} == {name: form[name] for name in chosen}
 
 
-def test_what_somebody_else_changed_meanwhile_is_not_overwritten(household: Household) -> None:
+def test_a_concurrent_change_is_not_overwritten(household: Household) -> None:
     form = household.form() | {"v0-import-rate": "24.5"}
     preview = Page(household.post(form, "check").text)
     household.tariff_is({"from": "2026-10-01", "import": "0.3"})
@@ -257,21 +257,21 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(household: Hous
     assert household.post(again.sent, "confirm").status_code == 303
 
 
-def test_a_double_click_confirms_once_and_comes_to_the_same(household: Household) -> None:
+def test_a_double_click_confirms_once(household: Household) -> None:
     preview = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text)
     assert [household.post(preview.sent, "confirm").status_code for _ in range(2)] == [303, 303]
 
 
-def test_a_confirmation_that_was_cut_off_is_carried_to_its_end(household: Household) -> None:
+def test_an_interrupted_confirmation_is_completed_by_a_repeat(household: Household) -> None:
     preview = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text)
     device = household.store.device("cad-1")
     assert device
-    household.store.put_device(replace(device, tariff=preview.sent["tariff"]))  # and no day was marked
+    household.store.put_device(replace(device, tariff=preview.sent["tariff"]))  # and no day was marked dirty
     assert household.post(preview.sent, "confirm").status_code == 303
     assert len(household.store.changes("prices", 100)) == 54
 
 
-def test_a_tariff_that_no_form_can_hold_is_left_to_the_command(household: Household) -> None:
+def test_too_long_a_tariff_refers_to_the_command(household: Household) -> None:
     household.tariff_is(*({"from": f"{1970 + number}-01-01", "import": "0.2"} for number in range(51)))
     assert "wattfall tariff set" in Page(household.get().text).words
     halves = [f"{half // 2:02d}:{half % 2 * 30:02d}" for half in range(22)]
@@ -293,12 +293,12 @@ def test_half_hourly_prices_are_counted(household: Household) -> None:
     assert "no price" in preview.words
 
 
-def test_a_price_that_looks_like_a_slip_is_asked_about(household: Household) -> None:
+def test_an_unusual_price_is_questioned(household: Household) -> None:
     words = Page(household.post(household.form() | {"v0-import-rate": "0.245"}, "check").text).words
     assert "0.245 p per kWh is an unusual price. Is it really in pence per kWh?" in words
 
 
-def test_the_page_speaks_german_and_reads_its_numbers(household: Household) -> None:
+def test_the_german_page_reads_german_numbers(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.245"}, currency="EUR")
     page = Page(household.get(language="de-DE,de;q=0.9").text)
     assert page.having(lang="de")
@@ -321,7 +321,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize("action", ["add", "confirm"])
-def test_nothing_is_taken_from_another_site(household: Household, headers: dict[str, str], action: str) -> None:
+def test_forms_of_other_sites_are_refused(household: Household, headers: dict[str, str], action: str) -> None:
     preview = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text)
     answer = household.post(preview.sent, action, headers)
     assert answer.status_code == 403
@@ -329,32 +329,32 @@ def test_nothing_is_taken_from_another_site(household: Household, headers: dict[
     assert household.tariff() is None
 
 
-def test_where_a_browser_says_no_site_its_origin_decides(household: Household) -> None:
+def test_the_origin_decides_without_sec_fetch_site(household: Household) -> None:
     assert household.post(household.form(), "add", {"Origin": "http://localhost"}).status_code == 200
 
 
 @pytest.mark.parametrize("sent", [{"name": "x" * MOST_BYTES}, {f"v{number}-from": "" for number in range(51)}])
-def test_more_than_a_form_holds_is_refused_in_words(household: Household, sent: dict[str, str]) -> None:
+def test_too_large_a_form_is_refused_in_words(household: Household, sent: dict[str, str]) -> None:
     answer = household.post(household.form() | sent, "check")
     assert answer.status_code == 413
     assert "more than Wattfall takes at once" in Page(answer.text).words
 
 
 @pytest.mark.parametrize("tariff", ["{", "[]", '{"currency": "GBP", "versions": [{"from": "x", "import": 1}]}'])
-def test_a_confirmation_that_is_no_tariff_changes_nothing(household: Household, tariff: str) -> None:
+def test_an_invalid_confirmation_changes_nothing(household: Household, tariff: str) -> None:
     answer = household.post(household.form() | {"tariff": tariff}, "confirm")
     assert answer.status_code == 400
     assert household.tariff() is None
 
 
 @pytest.mark.parametrize("path", ["/d/unknown/tariff", "/d/%20/tariff", f"/d/{'x' * 600}/tariff"])
-def test_an_unknown_device_has_a_calm_page(household: Household, path: str) -> None:
+def test_an_unknown_device_gets_a_page_in_words(household: Household, path: str) -> None:
     for answer in (household.get(path), household.post(household.form(), "check", path=path)):
         assert answer.status_code == 404
         assert "This device is not known here" in Page(answer.text).words
 
 
-def test_while_the_store_is_away_nothing_typed_is_lost(household: Household) -> None:
+def test_typed_text_survives_an_unreachable_store(household: Household) -> None:
     form = household.form() | {"v0-import-rate": "24.5"}
     preview = Page(household.post(form, "check").text)
     household.is_away = True
@@ -374,7 +374,7 @@ def test_while_the_store_is_away_nothing_typed_is_lost(household: Household) -> 
     assert household.post(page.sent, "check").status_code == 200
 
 
-def test_what_somebody_types_is_shown_as_text(household: Household) -> None:
+def test_typed_markup_is_escaped(household: Household) -> None:
     evil = '"><script>alert(1)</script>'
     answer = household.post(household.form() | {"v0-import-rate": evil, "v0-from": evil, "currency": evil}, "check")
     assert "<script>alert" not in answer.text
@@ -382,11 +382,9 @@ def test_what_somebody_types_is_shown_as_text(household: Household) -> None:
 
 
 @pytest.mark.parametrize("sent", [{}, {"v0-import-rate": "24.5"}, {"v0-import-rate": "x"}])
-def test_no_copy_of_the_page_is_kept_and_the_policy_of_the_dashboard_holds(
-    household: Household, sent: dict[str, str]
-) -> None:
+def test_the_page_is_not_stored_and_obeys_the_policy(household: Household, sent: dict[str, str]) -> None:
     for answer in (household.get(), household.post(household.form() | sent, "check")):
         assert answer.headers["Cache-Control"] == "no-store"
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
         assert " style=" not in answer.text
-        assert answer.text.count("<script>") == 1  # of the theme, known to the policy
+        assert answer.text.count("<script>") == 1  # the theme's, known to the policy

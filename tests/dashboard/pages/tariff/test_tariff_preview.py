@@ -23,7 +23,7 @@ def home(store: Store, old: Tariff | None, first: str = "2026-10-30") -> Device:
     return device
 
 
-def test_the_costs_are_those_of_the_bills(store: Store) -> None:
+def test_the_previews_costs_equal_the_bills(store: Store) -> None:
     old, new = tariff("0.2"), tariff("0.3", "2026-11-10", export="0.1")
     device = home(store, old)
     days = store.documents("day", "cad-1", "2026-10-30", "2026-11-23")
@@ -33,10 +33,10 @@ def test_the_costs_are_those_of_the_bills(store: Store) -> None:
     assert found.day_count == 25
     assert (found.total.before, found.total.after) == (costs["old"], costs["new"])
     assert sorted(found.months) == ["2026-10", "2026-11"]
-    assert found.total.difference is None  # of the days before the new tariff nothing is known
+    assert found.total.difference is None  # costs before the new tariff are unknown
 
 
-def test_only_days_that_change_are_counted(store: Store) -> None:
+def test_only_changed_days_are_counted(store: Store) -> None:
     weekends = [{"days": "weekdays", "rate": "0.2"}, {"days": "weekends", "rate": "0.1"}]
     found = preview(store, home(store, tariff("0.2")), tariff(weekends))
     assert found.spans[0] == ("2026-10-31", "2026-11-01")
@@ -44,7 +44,7 @@ def test_only_days_that_change_are_counted(store: Store) -> None:
     assert found.total.before.standing_charge == 8 * 5 * 10**12
 
 
-def test_a_first_tariff_prices_what_had_no_price(store: Store) -> None:
+def test_a_first_tariff_prices_the_past(store: Store) -> None:
     found = preview(store, home(store, None), tariff("0.2"))
     assert found.total.before.to_pay is None
     assert found.total.before.unpriced_import_wh > 0
@@ -57,7 +57,7 @@ def test_two_currencies_are_two_costs(store: Store) -> None:
     assert found.day_count == 25
 
 
-def test_half_hourly_prices_are_read_for_the_days_that_go_by_them(store: Store) -> None:
+def test_half_hourly_prices_are_read_only_for_their_days(store: Store) -> None:
     device = home(store, tariff("0.2"))
     start = homes.instant("2026-10-30T00:00:00+01:00")
     add_prices(store, device, Series({at: Decimal("0.3") for at in range(start, NOW, 1800)}))
@@ -66,7 +66,7 @@ def test_half_hourly_prices_are_read_for_the_days_that_go_by_them(store: Store) 
     assert found.total.after.import_cost == found.total.before.import_cost * 3 // 2  # type: ignore[operator]
 
 
-def test_where_no_day_goes_by_the_half_hour_no_price_is_read(store: Store) -> None:
+def test_no_price_is_read_without_a_half_hourly_day(store: Store) -> None:
     device = home(store, tariff("0.2"))
     later = tariff_from_json(
         {
@@ -95,14 +95,14 @@ def long_ago(store: Store) -> Device:
     return device
 
 
-def test_of_a_long_past_the_last_years_are_compared_and_it_says_so(store: Store, long_ago: Device) -> None:
+def test_a_long_past_is_compared_for_the_last_years_only(store: Store, long_ago: Device) -> None:
     found = preview(store, long_ago, tariff("0.3"))
     assert found.spans == [("2019-05-01", "2026-11-23")]
     assert found.since == "2021-11-01"
     assert sorted(found.months) == ["2026-10", "2026-11"]
 
 
-def test_a_past_that_ends_before_them_still_changes(store: Store, long_ago: Device) -> None:
+def test_a_past_older_than_the_comparison_still_changes(store: Store, long_ago: Device) -> None:
     ended = tariff_from_json(
         {
             "currency": "GBP",
