@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_data_path
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import check_timezone
+from aggregator.core.periods import RETENTION_DAYS, check_timezone
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ SETTINGS = (
     Setting(
         "WATTFALL_STORE", "store", "", str, "where documents live; empty is a SQLite file in the user's data folder"
     ),
-    Setting("WATTFALL_RETENTION_DAYS", "retention_days", "35", _from(2, 3650), "how long readings are kept"),
+    Setting(
+        "WATTFALL_RETENTION_DAYS", "retention_days", str(RETENTION_DAYS), _from(2, 3650), "how long readings are kept"
+    ),
     Setting("WATTFALL_TIMEZONE", "timezone", "Europe/London", check_timezone, "of a device that registers itself"),
     Setting("WATTFALL_CACHE", "cache", "", str, "a redis:// URL shared by several web processes; empty is one each"),
     Setting("PORT", "port", "8050", _from(1, 65535), "where the web process listens"),

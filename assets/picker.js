@@ -268,6 +268,10 @@
             place.append(element("button", { type: "button", className: "pick" }, { "aria-haspopup": "dialog", "aria-expanded": "false" }));
         }
         const { level } = place.dataset;
+        place.hidden = !(level in PAGES); // a level without a calendar has its links alone
+        if (place.hidden) {
+            return;
+        }
         const label = place.dataset[`label${level[0].toUpperCase()}${level.slice(1)}`];
         const button = place.querySelector(".pick");
         if (button.title !== label) {

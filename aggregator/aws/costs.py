@@ -10,7 +10,7 @@ from math import ceil
 from typing import NamedTuple
 
 from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, Part
-from aggregator.core.periods import DAY_S, HALF_HOUR
+from aggregator.core.periods import DAY_S, HALF_HOUR, RETENTION_DAYS
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.items import Item, item_size, number, read_units, text, write_units
@@ -32,7 +32,6 @@ PRICES = {  # dollars
 MONTH_S = 30 * DAY_S
 WATERFALL_WINDOW_S = 60  # the template's defaults
 HIGHER_WINDOW_S = 300
-RETENTION_DAYS = 35
 BATCH = 10_000  # records; Lambda takes no more at once, so a window is whole only while a shard has fewer
 SHARD_RATE = 1000  # write units a second of one shard of a table's stream
 MEMORY_GB = 0.5

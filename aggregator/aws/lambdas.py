@@ -4,7 +4,7 @@
 |---|---|---|
 | `live` | one reading, by an IoT rule | overwrites the live state, if the reading is newer |
 | `ingest` | a batch of the coalescing stream (Kinesis) | readings into their half hours |
-| `days`, `months`, `years` | a batch of change records of the level below | the worker's step, `waterfall.carry` |
+| a level's: `days`, `months`, ... | change records of the level below | the worker's step, `levels.propagate` |
 | `fleet` | the clock, every few minutes | counts the fleet for the support desk |
 
 A batch is taken a device at a time. Where the store fails, the answer is the first sequence number that is not done,
@@ -33,6 +33,7 @@ import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
+from aggregator.core.periods import LEVELS
 from aggregator.core.readings import check_owner, parse
 from aggregator.intake import refusals
 from aggregator.intake.formats import canonical
@@ -41,10 +42,11 @@ from aggregator.intake.ingest import ingest as take_in
 from aggregator.intake.ingest import keep_statuses, live_state
 from aggregator.settings import load
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.items import TABLE_OF, changed_key
+from aggregator.store.dynamodb.items import changed_key, table_of
 from aggregator.store.port import Change
 from aggregator.support.fleet import take_census
-from aggregator.waterfall.levels import LEVELS, Level, propagate
+from aggregator.waterfall.levels import Step, propagate, steps
+from aggregator.waterfall.pricing import PRICES
 
 SECONDS = 20  # for any one call
 
@@ -102,7 +104,6 @@ def bundles(lines: Iterable[str]) -> Iterator[str]:
 
 Record = Mapping[str, Any]  # as Lambda hands it over
 Answer = dict[str, list[dict[str, str]]]  # the records that have to come again
-DAYS, MONTHS, YEARS = (level for level in LEVELS if level.child in TABLE_OF)  # those that a table's stream drives
 log = logging.getLogger("wattfall.lambdas")
 
 
@@ -115,7 +116,7 @@ class Item(NamedTuple):
     letter: DeadLetter  # to put aside if it never succeeds
 
 
-Step = Callable[[Sequence[Item]], None]
+TakeIn = Callable[[Sequence[Item]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +154,12 @@ class Functions:
                 batch.add(unread.payload, unread.why, now, owner)
             items.append(Item(source["sequenceNumber"], owner, content, letter))
 
-        def step(group: Sequence[Item]) -> None:
+        def take(group: Sequence[Item]) -> None:
             contents = [item.content for item in group]
             take_in(self.store, [reading for one in contents for reading in one.readings], now, self.timezone)
             keep_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
 
-        answer = self._answer(items, step, letters)
+        answer = self._answer(items, take, letters)
         self._keep_refused(batch, now)
         return answer
 
@@ -173,26 +174,26 @@ class Functions:
         """Count the fleet; how late the waterfall is, the alarms know."""
         take_census(self.store, int(self.clock()), None)
 
-    def carry(self, level: Level, event: Record) -> Answer:
+    def carry(self, step: Step, event: Record) -> Answer:
         """A batch of change records of the level below."""
-        changes = [(record, change_of(level, record)) for record in event["Records"]]
-        items = [_item(level, record, change) for record, change in changes if change]
+        changes = [(record, change_of(step, record)) for record in event["Records"]]
+        items = [_item(step, record, change) for record, change in changes if change]
 
-        def step(group: Sequence[Item]) -> None:
+        def take(group: Sequence[Item]) -> None:
             with self.store.transaction():
-                propagate(self.store, level, [item.content for item in group])
+                propagate(self.store, step, [item.content for item in group])
 
-        return self._answer(items, step, [])
+        return self._answer(items, take, [])
 
-    def _answer(self, items: Sequence[Item], step: Step, letters: list[DeadLetter]) -> Answer:
-        """Take each device's items through the step, up to the first failure of the store."""
+    def _answer(self, items: Sequence[Item], take: TakeIn, letters: list[DeadLetter]) -> Answer:
+        """Take each device's items through `take`, up to the first failure of the store."""
         owners: dict[str, list[Item]] = {}
         for item in items:
             owners.setdefault(item.owner, []).append(item)
         failures = []
         for group in owners.values():
             try:
-                letters += _take(group, step)
+                letters += _take(group, take)
             except (StoreAway, StoreUnusable) as error:
                 log.warning("%s; to be tried again from %s", error, group[0].sequence)
                 failures = [{"itemIdentifier": group[0].sequence}]
@@ -208,21 +209,21 @@ def _content(payload: bytes, now: int) -> Content:
         return Content(refused=[Unread(why, payload)])
 
 
-def change_of(level: Level, record: Record) -> Change | None:
-    """The key of a level's child that a change record says is dirty; None if there is nothing to carry on."""
-    key = changed_key(TABLE_OF[level.child], record)
-    return Change(0, level.child, *key) if key else None
+def change_of(step: Step, record: Record) -> Change | None:
+    """The key of a step's feed that a change record says is dirty; None if there is nothing to carry on."""
+    key = changed_key(table_of(step.feed), record)
+    return Change(0, step.feed, *key) if key else None
 
 
-def _item(level: Level, record: Record, change: Change) -> Item:
-    letter = DeadLetter(level.name, "", f"{change.table} {change.device_id} {change.key}")
+def _item(step: Step, record: Record, change: Change) -> Item:
+    letter = DeadLetter(step.level, "", f"{change.table} {change.device_id} {change.key}")
     return Item(record["dynamodb"]["SequenceNumber"], change.device_id, change, letter)
 
 
-def _take(group: Sequence[Item], step: Step) -> list[DeadLetter]:
-    """The step for a group; where it breaks, for ever smaller parts of it, to find those at fault."""
+def _take(group: Sequence[Item], take: TakeIn) -> list[DeadLetter]:
+    """`take` for a group; where it breaks, for ever smaller parts of it, to find those at fault."""
     try:
-        step(group)
+        take(group)
     except (StoreAway, StoreUnusable):
         raise
     except Exception as error:  # whatever one record brings about must not stop the others
@@ -230,7 +231,7 @@ def _take(group: Sequence[Item], step: Step) -> list[DeadLetter]:
             log.exception("%s is put aside", group[0].letter.payload[:200])
             return [group[0].letter._replace(reason=repr(error))]
         middle = len(group) // 2
-        return _take(group[:middle], step) + _take(group[middle:], step)
+        return _take(group[:middle], take) + _take(group[middle:], take)
     return []
 
 
@@ -252,19 +253,17 @@ def ingest(event: Record, _context: object) -> Answer:
     return _functions().ingest(event)
 
 
-def days(event: Record, _context: object) -> Answer:
-    """The handler of `days`."""
-    return _functions().carry(DAYS, event)
+def level_steps() -> dict[str, Step]:
+    """The steps that the stream of a table drives, by the name of their function: the table that they write."""
+    return {LEVELS[step.level].table: step for step in steps() if step.feed != PRICES}
 
 
-def months(event: Record, _context: object) -> Answer:
-    """The handler of `months`."""
-    return _functions().carry(MONTHS, event)
-
-
-def years(event: Record, _context: object) -> Answer:
-    """The handler of `years`."""
-    return _functions().carry(YEARS, event)
+def __getattr__(name: str) -> Callable[[Record, object], Answer]:
+    """The handler of a level: `days`, `months`, `years`. Python asks here for a name that the module does not have."""
+    step = level_steps().get(name)
+    if step is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return lambda event, _context: _functions().carry(step, event)
 
 
 def fleet(_event: Record, _context: object) -> None:

@@ -82,7 +82,7 @@ def log_to_stderr() -> None:
 
 # text tables
 
-_NAMES = {"day": "HH:mm", "month": "ddd D", "year": "MMM"}
+_NAMES = {"": "HH:mm", "day": "ddd D", "month": "MMM"}  # of a part: an hour, or a period of the level's child
 
 
 def document_table(document: Document) -> str:
@@ -142,13 +142,10 @@ def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:
 
 def _name(document: Document, slot: Slot) -> str:
     start = periods.local(slot.start, document.timezone)
-    name = start.format(_NAMES[document.level])
-    is_odd_day = document.level == "day" and len(_hours(document)) != 24
+    row = periods.LEVELS[document.level]
+    name = start.format(_NAMES.get(row.child, "YYYY-MM-DD"))
+    is_odd_day = row.has_hours and len(periods.slots(row.name, document.period, document.timezone)) != 24
     return f"{name} {start.format('Z')}" if is_odd_day else name
-
-
-def _hours(document: Document) -> tuple[Slot, ...]:
-    return periods.slots("day", document.period, document.timezone)
 
 
 def _kwh(wh: int | None) -> str:

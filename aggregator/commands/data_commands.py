@@ -168,7 +168,7 @@ def _name_refused(number: int, refused: Refused) -> None:
 def show(
     settings: Settings, level: str, device_id: str, period: str | None, is_json: bool, store_url: str | None
 ) -> None:
-    """Show one document: the live state, or a day, month or year (by default the present one)."""
+    """Show one document: the live state, or a period of a level (by default the present one)."""
     store = opened(settings, store_url)
     device = known(store, device_id)
     if level == "live":

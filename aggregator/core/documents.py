@@ -54,9 +54,9 @@ _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # 
 class Document:
     """One chart of one device. `parts` holds only the parts with data, by name."""
 
-    level: str  # day, month or year
+    level: str  # a name in periods.LEVELS
     device_id: str
-    period: str  # 2026-11-23, 2026-11 or 2026
+    period: str  # 2026-11-23, 2026-11, 2026, as the level writes it
     timezone: str
     parts: Mapping[str, Part]
     currency: str = ""  # ISO 4217; empty where nothing is priced
@@ -71,7 +71,7 @@ class Document:
     @property
     def total(self) -> Part:
         """The whole period: the sum of its chart's parts."""
-        letter = periods.PART_LETTER[self.level]
+        letter = periods.LEVELS[self.level].letter
         return add(part for name, part in self.parts.items() if name[0] == letter or name == WHOLE_DAY)
 
 
@@ -195,7 +195,7 @@ def as_json(document: Document) -> dict[str, object]:
         **_energies(document.total, sum(slot.end - slot.start for slot in slots)),
         "parts": [_slot_json(document, slot) for slot in slots],
     }
-    if document.level == "day":
+    if periods.LEVELS[document.level].has_hours:
         content["half_hours"] = [_slot_json(document, slot) for slot in periods.half_hours(document.period, zone)]
     return content
 

@@ -4,12 +4,15 @@ Instants are whole UTC seconds since 1970, windows are half-open `(start, end)` 
 strings: a day `2026-11-23`, a month `2026-11`, a year `2026`. Local days may have any length: 23 and 25 hours
 where the clocks change, 23.5 and 24.5 on Lord Howe Island, none at all where a zone skipped a date.
 Parts are named by their position since local midnight (`h00`, `s00`), by day (`d01`) and by month (`m01`).
+
+`LEVELS` is the table of the waterfall's levels. Whatever speaks of levels walks it: a new level is a row here and its
+words in the dashboard (`LevelWords`).
 """
 
 import calendar
-import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
@@ -24,14 +27,57 @@ HOUR = 3600
 DAY_S = 86_400  # seconds of a UTC day; a local day may have more or fewer
 FOR_EVER = 2**40  # UTC seconds; later than any instant
 FIRST_DAY, LAST_DAY = "1970-01-01", "2199-12-31"  # the days that can be asked for
-LEVELS = ("day", "month", "year")  # coarsest last
-PART_LETTER = {"day": "h", "month": "d", "year": "m"}  # of the parts that a level's chart shows
+RETENTION_DAYS = 35  # of readings, unless WATTFALL_RETENTION_DAYS says otherwise; documents are kept for ever
+RECORD_DAYS = 35  # of the support desk's records: states, refusals, censuses, backfilled half hours
 
-_FORMATS = {
-    "day": re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"),
-    "month": re.compile(r"([0-9]{4})-([0-9]{2})"),
-    "year": re.compile(r"([0-9]{4})"),
-}
+
+def _shift_day(day: str, by: int) -> str:
+    return date.fromordinal(date.fromisoformat(day).toordinal() + by).isoformat()
+
+
+def _shift_month(month: str, by: int) -> str:
+    months = int(month[:4]) * 12 + int(month[5:7]) - 1 + by
+    return f"{months // 12:04d}-{months % 12 + 1:02d}"
+
+
+def _shift_year(year: str, by: int) -> str:
+    return f"{int(year) + by:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the waterfall: how its periods are written, of which parts they are made, where they are stored.
+
+    Its periods sort by time as text, and so do the names of its parts. Days are local dates as text.
+    """
+
+    name: str  # in addresses and commands
+    table: str  # of its documents, in both stores
+    child: str  # the level whose totals are its parts; empty for the lowest, which is made from readings
+    letter: str  # with which the names of its chart's parts begin
+    of_day: Callable[[str], str]  # the period that contains a day
+    first_day: Callable[[str], str]  # of a period; ValueError or no such day where there is no such period
+    shift: Callable[[str, int], str]  # the period so many steps later
+    part_of: Callable[[str], str] = lambda child: child[-2:]  # after the letter: the part that a child's period is
+
+    @property
+    def has_hours(self) -> bool:
+        """Its parts are hours and half hours, and no periods of another level."""
+        return not self.child
+
+    @property
+    def example(self) -> str:
+        """How its periods are written."""
+        return self.of_day("2026-11-23")
+
+
+_ROWS = (  # finest first
+    Level("day", "days", "", "h", lambda day: day, lambda day: day, _shift_day),
+    Level("month", "months", "day", "d", lambda day: day[:7], lambda month: f"{month}-01", _shift_month),
+    Level("year", "years", "month", "m", lambda day: day[:4], lambda year: f"{year}-01-01", _shift_year),
+)
+LEVELS: dict[str, Level] = {level.name: level for level in _ROWS}
+LOWEST = _ROWS[0].name
 
 
 class Window(NamedTuple):
@@ -63,15 +109,15 @@ def check_timezone(name: str) -> str:
 
 def check_period(level: str, period: str) -> str:
     """`period` if it is written as a period of `level` and exists; raises ConfigurationError otherwise."""
-    match = _FORMATS[level].fullmatch(period)
+    row = LEVELS[level]
     try:
-        if match and 1970 <= int(match[1]) <= 2199:
-            pendulum.date(*(int(number) for number in (*match.groups(), "1", "1")[:3]))
+        first = row.first_day(period)
+        is_day = date.fromisoformat(first).isoformat() == first  # and not another way to write it
+        if is_day and FIRST_DAY <= first <= LAST_DAY and row.of_day(first) == period:
             return period
     except ValueError:
         pass
-    example = {"day": "2026-11-23", "month": "2026-11", "year": "2026"}[level]
-    raise ConfigurationError(f"{period!r} is not a {level}; write it like {example}")
+    raise ConfigurationError(f"{period!r} is not a {level}; write it like {row.example}")
 
 
 # Pendulum reads a zone's file again whenever nobody holds the zone.
@@ -116,40 +162,70 @@ def day_of(at: int, zone: str) -> str:
 
 
 def period_of(level: str, at: int, zone: str) -> str:
-    """The day, month or year to which an instant belongs."""
-    return containing(level, day_of(at, zone))
+    """The period of `level` to which an instant belongs."""
+    return LEVELS[level].of_day(day_of(at, zone))
 
 
-def containing(level: str, period: str) -> str:
-    """The period of `level` that contains (or is) the finer or equal `period`."""
-    return period[: {"day": 10, "month": 7, "year": 4}[level]]
+def containing(level: str, of: str, period: str) -> str:
+    """The period of `level` that contains the first day of `period`, which is a period of the level `of`.
+
+    At a coarser level the period around it, at a finer one its first part.
+    """
+    return LEVELS[level].of_day(LEVELS[of].first_day(period))
+
+
+def position(level: str) -> int:
+    """The place of a level in the table, finest first."""
+    return tuple(LEVELS).index(level)
+
+
+def carried_levels() -> tuple[str, ...]:
+    """The levels from which another is made, finest first."""
+    children = {row.child for row in LEVELS.values()}
+    return tuple(level for level in LEVELS if level in children)
+
+
+def lineage(level: str) -> list[str]:
+    """A level, the child from which it is made, and so on down to the lowest."""
+    chain = [level]
+    while child := LEVELS[chain[-1]].child:
+        chain.append(child)
+    return chain
 
 
 def shift(level: str, period: str, by: int) -> str:
     """The period `by` steps later (earlier when negative)."""
-    if level == "year":
-        return f"{int(period) + by:04d}"
-    if level == "month":
-        months = int(period[:4]) * 12 + int(period[5:7]) - 1 + by
-        return f"{months // 12:04d}-{months % 12 + 1:02d}"
-    return pendulum.date(int(period[:4]), int(period[5:7]), int(period[8:])).add(days=by).isoformat()
+    return LEVELS[level].shift(period, by)
 
 
 def window(level: str, period: str, zone: str) -> Window:
     """The span of time that a period covers in a time zone."""
-    first = period + {"day": "", "month": "-01", "year": "-01-01"}[level]
-    after = shift(level, period, 1) + first[len(period) :]
-    return Window(day_start(first, zone), day_start(after, zone))
+    row = LEVELS[level]
+    return Window(
+        day_start(row.first_day(period), zone),
+        day_start(row.first_day(row.shift(period, 1)), zone),
+    )
+
+
+@lru_cache(maxsize=4096)
+def children(level: str, period: str) -> Mapping[str, str]:
+    """The child's periods in a period of a level that has a child: by the name of the part that each is, in order."""
+    row = LEVELS[level]
+    child, end = LEVELS[row.child], row.first_day(row.shift(period, 1))
+    one, found = child.of_day(row.first_day(period)), {}
+    while child.first_day(one) < end:
+        found[part_in(level, one)] = one
+        one = child.shift(one, 1)
+    return found
 
 
 @lru_cache(maxsize=4096)
 def slots(level: str, period: str, zone: str) -> tuple[Slot, ...]:
     """The parts of a chart: the hours of a day, the days of a month, the months of a year."""
-    if level == "day":
-        return tuple(_cut("h", window("day", period, zone), HOUR))
-    below, count = ("day", days_in(period)) if level == "month" else ("month", 12)
-    names = [f"{number:02d}" for number in range(1, count + 1)]
-    return tuple(Slot(PART_LETTER[level] + name, *window(below, f"{period}-{name}", zone)) for name in names)
+    row = LEVELS[level]
+    if row.has_hours:
+        return tuple(_cut(row.letter, window(level, period, zone), HOUR))
+    return tuple(Slot(name, *window(row.child, one, zone)) for name, one in children(level, period).items())
 
 
 @lru_cache(maxsize=4096)
@@ -190,10 +266,11 @@ def hour_of_half(name: str) -> str:
 
 
 def part_in(level: str, period: str) -> str:
-    """The name that a period has as a part of the next coarser level: `2026-11-05` is `d05` of its month."""
-    return PART_LETTER[level] + period[-2:]
+    """The name of the part that a period of the child is: `2026-11-05` is `d05` of its month."""
+    row = LEVELS[level]
+    return row.letter + row.part_of(period)
 
 
-def period_below(period: str, part: str) -> str:
-    """The period that a part of a month or a year stands for: `d05` of `2026-11` is `2026-11-05`."""
-    return f"{period}-{part[1:]}"
+def period_below(level: str, period: str, part: str) -> str:
+    """The period of the child that a part stands for: `d05` of the month `2026-11` is `2026-11-05`."""
+    return children(level, period)[part]

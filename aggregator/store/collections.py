@@ -16,12 +16,12 @@ from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S, HOUR
+from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
 from aggregator.store.port import Store
 
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # seconds of a lifetime without an end, as `put_record` has it
-KEPT_DAYS = 35  # the support desk looks back so far; records of a UTC day stay for one day more
+KEPT_DAYS = RECORD_DAYS  # the support desk looks back so far; records of a UTC day stay for one day more
 
 # The variable part of a name, and what it looks like. `person` is a user id or an e-mail address in lower case.
 _PARTS = {"device": r"[\w.:~-]+", "user": ".*", "person": ".*", "shard": r"\d\d", "day": r"\d{4}-\d\d-\d\d"}

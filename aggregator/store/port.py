@@ -11,17 +11,18 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Live, Part
 from aggregator.core.errors import ConfigurationError, shown
+from aggregator.core.periods import LEVELS, carried_levels
 from aggregator.core.readings import Reading
 from aggregator.tariffs.rates import Series
 
 Answer = TypeVar("Answer")
 
 Blocks = Mapping[tuple[str, int], Mapping[int, Reading]]  # (device, start of the UTC half hour) -> instant -> reading
-CARRIED = ("readings", "day", "month")  # tables from which another is made, so that each write leaves a change record
+READINGS = "readings"  # the feed of the evidence; the other feeds are those of the levels
 
 
 class Change(NamedTuple):
-    """A dirty key: `table` is readings, prices, day or month; `key` a block's start (as text) or a period."""
+    """A dirty key: `table` is readings, prices or a level; `key` is a block's start (as text) or a period."""
 
     sequence: int
     table: str
@@ -236,6 +237,16 @@ class Store(Protocol):
 
     def backlog(self) -> Backlog:
         """How much is waiting."""
+
+
+def carried() -> tuple[str, ...]:
+    """The feeds from which documents are made, so that each write leaves a change record; see `Change.table`."""
+    return (READINGS, *carried_levels())
+
+
+def is_carried(level: str) -> bool:
+    """Whether another level is made from this one."""
+    return any(row.child == level for row in LEVELS.values())
 
 
 def all_devices(store: Store) -> Iterator[Device]:

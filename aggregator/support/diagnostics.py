@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start, day_of
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
@@ -47,7 +47,7 @@ from aggregator.waterfall.levels import half_hours
 from aggregator.waterfall.retention import backfilled
 
 RECENT_DAYS = 7
-STRIP_DAYS = 35
+STRIP_DAYS = RECORD_DAYS
 MOST_GAPS = 50  # that are told, the newest
 MOST_SPARSE = 40  # stretches of sparse half hours whose readings are looked at
 LAST_READINGS = 20
@@ -56,7 +56,7 @@ LAST_READINGS = 20
 class LevelState(NamedTuple):
     """How far a level of charts is: seconds of known time that the newest readings tell and its document lacks."""
 
-    level: str  # day, month or year
+    level: str  # a name in periods.LEVELS
     period: str
     behind_s: int
     is_right: bool  # whether what it has is what is computed anew
@@ -115,14 +115,14 @@ class _Read:
     refused: Refusals
     readings: list[Reading]  # of RECENT_DAYS and a little before
     documents: Mapping[str, Document]  # days
-    present: Mapping[str, Document | None]  # the month and the year at hand, by their periods
+    present: Mapping[str, Document | None]  # of the levels above the days, those at hand, by their periods
     retention_cutoff: int
     later: Sequence[Window]  # spans of STRIP_DAYS that were filled later
     backlog: Backlog
     aside: Sequence[str]
 
     def document(self, level: str, period: str) -> Document | None:
-        """A month or a year."""
+        """A document of a level above the days."""
         is_here = period in self.present
         return self.present[period] if is_here else self.store.document(level, self.device.device_id, period)
 
@@ -169,10 +169,13 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     refused = store.begin(partial(refusals.refused, store, device_id))
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
-    month, year = (
-        store.begin(partial(store.document, level, device_id, periods.containing(level, today)))
-        for level in ("month", "year")
-    )
+    present = {
+        (period := periods.containing(level.name, "day", today)): store.begin(
+            partial(store.document, level.name, device_id, period)
+        )
+        for level in periods.LEVELS.values()
+        if level.child
+    }
     retention_cutoff = store.begin(partial(store.retention_cutoff, device_id))
     later = store.begin(partial(backfilled, store, device_id, since, now))
     aside = store.begin(partial(store.aside, device_id))
@@ -185,7 +188,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
         refused(),
         readings(),
         {one.period: one for one in documents()},
-        {today[:7]: month(), today[:4]: year()},
+        {period: answer() for period, answer in present.items()},
         retention_cutoff(),
         later(),
         store.backlog(),
@@ -281,13 +284,14 @@ def _levels(read: _Read) -> list[LevelState]:
     document = read.documents.get(day)
     parts = [document.part(slot.name) for slot in periods.half_hours(day, zone)] if document else []
     levels = [_level("day", day, document, add(parts), child)]
-    total = document.total if document else EMPTY
-    for level in ("month", "year"):
-        period = periods.containing(level, day)
-        name = periods.part_in(level, periods.containing(periods.LEVELS[periods.LEVELS.index(level) - 1], day))
-        stored = read.document(level, period)
-        levels.append(_level(level, period, stored, stored.part(name) if stored else EMPTY, total))
-        total = stored.total if stored else EMPTY
+    totals = {"day": document.total if document else EMPTY}
+    for level in (row for row in periods.LEVELS.values() if row.child):
+        period = level.of_day(day)
+        name = periods.part_in(level.name, periods.containing(level.child, "day", day))
+        stored = read.document(level.name, period)
+        part = stored.part(name) if stored else EMPTY
+        levels.append(_level(level.name, period, stored, part, totals[level.child]))
+        totals[level.name] = stored.total if stored else EMPTY
     return levels
 
 

@@ -18,7 +18,7 @@ from aggregator.core.documents import Live
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.collections import FLEET, FLEET_DEVICES
-from aggregator.store.port import CARRIED, Backlog, Store
+from aggregator.store.port import Backlog, Store, carried
 from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import PRICES
 
@@ -103,7 +103,7 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
 
 def _waiting(store: Store) -> list[str]:
     """The devices of the oldest dirty keys, the oldest first."""
-    changes = sorted(change for table in (*CARRIED, PRICES) for change in store.changes(table, MOST_WAITING))
+    changes = sorted(change for table in (*carried(), PRICES) for change in store.changes(table, MOST_WAITING))
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 

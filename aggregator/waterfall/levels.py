@@ -7,10 +7,10 @@ parts that it owns. Running it again, or running it for nothing, changes nothing
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 from operator import attrgetter
+from typing import NamedTuple
 
 from aggregator.core import energy, periods
 from aggregator.core.documents import EMPTY, Device, Part
@@ -18,57 +18,59 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.core.readings import Reading
 from aggregator.core.registers import parse_overrides
-from aggregator.store.port import Change, Store
+from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.pricing import PRICES, currency_of, priced
 from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retention import ComputedHalfHour, hollow_gaps, log_backfill, retained_parts
 
 log = logging.getLogger("wattfall.waterfall")
-READINGS = "readings"
 APART = 8  # blocks; changes nearer than this are computed in one go
 TOGETHER = 480  # blocks; as many as are computed in one go
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A table of the waterfall, and the table whose changes it carries."""
+class Step(NamedTuple):
+    """A step of the waterfall: the level that it writes, and the feed whose changes it carries."""
 
-    name: str
-    child: str
-
-
-LEVELS = (Level("day", READINGS), Level("day", PRICES), Level("month", "day"), Level("year", "month"))
+    level: str
+    feed: str  # readings, prices, or the level's child
 
 
-def propagate(store: Store, level: Level, changes: Iterable[Change]) -> None:
-    """Bring the documents of a level up to date with the children that changed.
+def steps() -> tuple[Step, ...]:
+    """One step for each row of `periods.LEVELS`, and one for prices, in the order in which a change takes them."""
+    rows = periods.LEVELS.values()
+    evidence = [Step(row.name, feed) for row in rows if row.has_hours for feed in (READINGS, PRICES)]
+    return (*evidence, *(Step(row.name, row.child) for row in rows if row.child))
+
+
+def propagate(store: Store, step: Step, changes: Iterable[Change]) -> None:
+    """Bring the documents of a step's level up to date with the children that changed.
 
     What a damaged row makes impossible is put aside, so that one device's damage does not stop the others.
     """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
         keys = sorted({change.key for change in group})
-        store.step(partial(_propagate_device, store, level, device_id, keys))
+        store.step(partial(_propagate_device, store, step, device_id, keys))
 
 
-def _propagate_device(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+def _propagate_device(store: Store, step: Step, device_id: str, keys: Sequence[str]) -> None:
     try:
-        _propagate_keys(store, level, device_id, keys)
+        _propagate_keys(store, step, device_id, keys)
     except Damaged as error:
         log.error("put aside: %s", error)
-        store.quarantine(level.child, device_id, keys, str(error))
+        store.quarantine(step.feed, device_id, keys, str(error))
 
 
-def _propagate_keys(store: Store, level: Level, device_id: str, keys: Sequence[str]) -> None:
+def _propagate_keys(store: Store, step: Step, device_id: str, keys: Sequence[str]) -> None:
     device = store.device(device_id) or Device(device_id)
-    if level.child == READINGS:
+    if step.feed == READINGS:
         for first, last in clusters(sorted(map(int, keys))):
             _propagate_readings(store, device, first, last)
-    elif level.child == PRICES:
+    elif step.feed == PRICES:
         for key in keys:
             reprice(store, device, key)
     else:
         for key in keys:
-            _propagate_document(store, level, device, key)
+            _propagate_document(store, step, device, key)
 
 
 def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -80,15 +82,15 @@ def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
             first = following
 
 
-def _propagate_document(store: Store, level: Level, device: Device, period: str) -> None:
-    child = store.document(level.child, device.device_id, period)
+def _propagate_document(store: Store, step: Step, device: Device, period: str) -> None:
+    child = store.document(step.feed, device.device_id, period)
     total = child.total if child else EMPTY
     store.merge_parts(
-        level.name,
+        step.level,
         device.device_id,
-        periods.containing(level.name, period),
+        periods.containing(step.level, step.feed, period),
         child.timezone if child else device.timezone,
-        {periods.part_in(level.name, period): None if total.is_empty else total},
+        {periods.part_in(step.level, period): None if total.is_empty else total},
         child.currency if child else currency_of(device),
     )
 

@@ -1,31 +1,32 @@
 """Check stored documents against a fresh computation, and make them anew: rebuild, or move to another time zone.
 
-Days are checked against the readings that are still there, months against days, years against months.
+Days are checked against the readings that are still there, every other level against its child.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import attrgetter
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.periods import FOR_EVER, Window
 from aggregator.store.port import Store
-from aggregator.waterfall.levels import LEVELS, half_hours, recompute
+from aggregator.waterfall.levels import half_hours, recompute, steps
 from aggregator.waterfall.pricing import priced
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
     """One line for each part of a device's documents that is not what it should be."""
-    waiting = [store.changes(level.child, 1) for level in LEVELS]
+    waiting = [store.changes(step.feed, 1) for step in steps()]
     if any(waiting):
         yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
     yield from (f"{device.device_id}: put aside: {line}" for line in store.aside(device.device_id))
     yield from _wrong_days(store, device)
-    for child, level in pairwise(periods.LEVELS):
-        yield from _wrong_totals(store, device, level, child)
+    for level in periods.LEVELS.values():
+        if level.child:
+            yield from _wrong_totals(store, device, level.name, level.child)
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:
@@ -65,7 +66,7 @@ def _wrong_totals(store: Store, device: Device, level: str, child: str) -> Itera
     for period in store.periods(child, device.device_id):
         document = store.document(child, device.device_id, period)
         if document:
-            parent = expected.setdefault(periods.containing(level, period), {})
+            parent = expected.setdefault(periods.containing(level, child, period), {})
             parent[periods.part_in(level, period)] = document.total
     for period in sorted({*expected, *store.periods(level, device.device_id)}):
         document = store.document(level, device.device_id, period)
@@ -106,18 +107,21 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
             store.step(partial(recompute, store, device, span))
     with store.transaction():  # also where the days come out as they were: what was made from them may be wrong
         store.mark("day", device.device_id, known)
-        store.mark("month", device.device_id, store.periods("month", device.device_id))
+        for level in periods.carried_levels()[1:]:
+            store.mark(level, device.device_id, store.periods(level, device.device_id))
     if not first_day and not last_day:
         store.clear_aside(device.device_id)
     return len(computable)
 
 
 def _known_days(store: Store, device: Device) -> list[str]:
-    """Days with a document, days with readings, and days that are part of a month."""
+    """Days with a document, days with readings, and days that are part of a document made from days."""
     days = set(store.periods("day", device.device_id))
-    for month in store.periods("month", device.device_id):
-        document = store.document("month", device.device_id, month)
-        days |= {periods.period_below(month, part) for part in (document.parts if document else ())}
+    for level in (row.name for row in periods.LEVELS.values() if row.child == "day"):
+        for period in store.periods(level, device.device_id):
+            document = store.document(level, device.device_id, period)
+            parts = document.parts if document else {}
+            days |= {day for name, day in periods.children(level, period).items() if name in parts}
     at = -1
     while starts := store.block_starts(device.device_id, at, 1000):
         days |= {periods.day_of(start, device.timezone) for start in starts}

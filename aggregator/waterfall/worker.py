@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.store.port import Store
-from aggregator.waterfall.levels import LEVELS, propagate
+from aggregator.waterfall.levels import propagate, steps
 from aggregator.waterfall.retention import sweep
 
 BATCH = 1440  # change records; as many as one round takes from each level
@@ -24,12 +24,14 @@ log = logging.getLogger("wattfall.worker")
 
 
 def settle_once(store: Store) -> int:
-    """One round: each level's dirty children carried on, once each. Returns how many; 0 means settled."""
-    count = 0
-    for level in LEVELS:
+    """One round: each feed's dirty keys carried on, once each. Returns how many; 0 means settled."""
+    count, every = 0, steps()
+    for feed in dict.fromkeys(step.feed for step in every):
         with store.transaction():
-            changes = store.changes(level.child, BATCH)
-            propagate(store, level, changes)
+            changes = store.changes(feed, BATCH)
+            for step in every:
+                if step.feed == feed:  # of a month both the year and a quarter may be made
+                    propagate(store, step, changes)
             store.settle(changes)
         count += len(changes)
     return count

@@ -205,8 +205,8 @@ def chart_of(
     columns = tuple(_columns(view, document, zone, now, first, lang, other))
     span = periods.window(view.level, view.period, zone)
     when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
-    is_day = view.level == "day"
-    whole = [document.part(WHOLE_DAY)] if document and is_day else []
+    has_hours = periods.LEVELS[view.level].has_hours
+    whole = [document.part(WHOLE_DAY)] if document and has_hours else []
     return Chart(
         view,
         words.period_name(view.level, view.period, lang),
@@ -215,8 +215,8 @@ def chart_of(
         measure_of(view, currency),
         currency,
         add([*(column.part for column in columns), *whole]),
-        span.end - span.start - 24 * HOUR if is_day else 0,
-        _shift_at(periods.slots("day", view.period, zone), zone) if is_day else None,
+        span.end - span.start - 24 * HOUR if has_hours else 0,
+        _shift_at(periods.slots(view.level, view.period, zone), zone) if has_hours else None,
         other,
         tuple(prices) if len(set(prices)) > 1 else (),
     )
@@ -226,7 +226,7 @@ def _columns(
     view: View, document: Document | None, zone: str, now: int, first: str | None, lang: Language, other: Other | None
 ) -> list[Column]:
     slots = periods.slots(view.level, view.period, zone)
-    names = labels(view, slots, zone, lang)
+    names, has_hours = labels(view, slots, zone, lang), periods.LEVELS[view.level].has_hours
     parts = [document.part(slot.name) if document else EMPTY for slot in slots]
     unborn = _unborn(parts, view.period, first)
     compared = other.document if other else None
@@ -236,7 +236,7 @@ def _columns(
         # Nobody can say when in its first column a device began.
         missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, now)
         below = _below(view, slot, when)
-        halves = _halves(document, slot) if document and view.level == "day" and not part.is_empty else ()
+        halves = _halves(document, slot) if document and has_hours and not part.is_empty else ()
         same = compared.part(slot.name) if compared else EMPTY
         columns.append(Column(names[position], when, part, missing, below, halves, same))
     return columns
@@ -264,10 +264,10 @@ def _missing(slot: Slot, part: Part, now: int) -> int:
 
 
 def _below(view: View, slot: Slot, when: str) -> View | None:
-    if view.level == "day" or when in (FUTURE, BEFORE):
+    child = periods.LEVELS[view.level].child
+    if not child or when in (FUTURE, BEFORE):
         return None
-    below = periods.LEVELS[periods.LEVELS.index(view.level) - 1]
-    return view.to(below, periods.period_below(view.period, slot.name))
+    return view.to(child, periods.period_below(view.level, view.period, slot.name))
 
 
 def _halves(document: Document, slot: Slot) -> tuple[tuple[str, Part], ...]:

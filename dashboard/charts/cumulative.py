@@ -22,6 +22,7 @@ from dashboard.charts.view import View
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
+LEVEL = "year"  # the running total follows the calendar of a whole year
 LEAP_DAY = "02-29"
 MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of a leap year, the frame of every year
 STARTS = (0, *accumulate(MONTHS))

@@ -38,7 +38,9 @@ def heat_grid(chart: HeatMap, lang: Language) -> str:
     and words. A day without an address cannot be opened.
     """
     content = {
-        "caption": lang.say("Hours by days, {period}", period=words.period_name("month", chart.view.period, lang)),
+        "caption": lang.say(
+            "Hours by days, {period}", period=words.period_name(chart.view.level, chart.view.period, lang)
+        ),
         "corner": lang.say("Hour"),
         "open": lang.say("Open ›"),
         "hours": [[_hour(hour), f"{hour:02d}" if hour % _EVERY == 0 else ""] for hour in range(HOURS)],

@@ -90,7 +90,7 @@ def heat_map(
 ) -> HeatMap:
     """Return the heat map of a month's view, whose period is set; `first_day` is that of the first reading."""
     found: Mapping[str, Document] = {document.period: document for document in documents}
-    days = tuple(f"{view.period}-{number:02d}" for number in range(1, periods.days_in(view.period) + 1))
+    days = tuple(periods.children(view.level, view.period).values())
     columns = tuple(_column(day, found.get(day), zone, now, first_day) for day in days)
     return HeatMap(view, measure, days, columns)
 

@@ -134,16 +134,25 @@ def _middle(nothing: str) -> dict[str, Any]:
 
 # Rows
 
-HELD_BY = {"half-hour": "day", "hour": "day", "day": "month", "month": "year"}  # interval -> level of its documents
-SHOWN_BY = {"day": "hour", "month": "day", "year": "month"}  # level -> interval of its chart
-
-_CHARGED = ("day", "month")
+HALF_HOURS, HOURS = "half-hour", "hour"  # intervals of the lowest level; the others are named like their levels
+_WITHIN_A_DAY = (HALF_HOURS, HOURS)  # which have no standing charge
 _KWH_PLACES = 3  # Wh are whole
 
 
 def intervals(level: str) -> list[str]:
-    """Return the intervals of a level's table, finest first."""
-    return [by for by, held_by in HELD_BY.items() if periods.LEVELS.index(held_by) <= periods.LEVELS.index(level)]
+    """Into what a period of `level` can be cut, finest first."""
+    return [*_WITHIN_A_DAY, *reversed(periods.lineage(level)[1:])]
+
+
+def shown_by(level: str) -> str:
+    """The interval of a level's chart."""
+    return periods.LEVELS[level].child or HOURS
+
+
+def held_by(level: str, by: str) -> str:
+    """The level whose documents hold the intervals of a period of `level`: itself, or one from which it is made."""
+    lineage = periods.lineage(level)
+    return lineage[-1] if by == HALF_HOURS else next(one for one in lineage if shown_by(one) == by)
 
 
 def header(by: str, *, is_priced: bool) -> list[str]:
@@ -151,21 +160,22 @@ def header(by: str, *, is_priced: bool) -> list[str]:
     energy = ["start", "end", "import_kwh", "export_kwh", "estimated_kwh", "coverage"]
     if not is_priced:
         return energy
-    charge = ["standing_charge"] if by in _CHARGED else []
+    charge = [] if by in _WITHIN_A_DAY else ["standing_charge"]
     return [*energy, "import_cost", "export_earnings", *charge, "unpriced_kwh", "currency"]
 
 
 def document_ranges(level: str, period: str, by: str) -> Iterator[tuple[str, str]]:
     """Yield the first and last document of each read: a month of days or a year of months at a time."""
-    held_by = HELD_BY[by]
-    if held_by == level:
+    holder = held_by(level, by)
+    if holder == level:
         yield period, period
-    elif (level, held_by) == ("year", "day"):
-        for month in range(1, 13):
-            yield from document_ranges("month", f"{period}-{month:02d}", by)
-    else:
-        count = 12 if level == "year" else periods.days_in(period)
-        yield f"{period}-01", f"{period}-{count:02d}"
+        return
+    child, inside = periods.LEVELS[level].child, tuple(periods.children(level, period).values())
+    if child == holder:
+        yield inside[0], inside[-1]
+        return
+    for one in inside:
+        yield from document_ranges(child, one, by)
 
 
 def with_missing(found: Iterable[Document], device: Device, level: str, first: str, last: str) -> Iterator[Document]:
@@ -190,7 +200,7 @@ def rows(document: Document, by: str, now: int, *, is_priced: bool) -> Iterator[
 
 def _slots(document: Document, by: str) -> Iterator[Slot]:
     period, zone = document.period, document.timezone
-    found = periods.half_hours(period, zone) if by == "half-hour" else periods.slots(document.level, period, zone)
+    found = periods.half_hours(period, zone) if by == HALF_HOURS else periods.slots(document.level, period, zone)
     return (slot for slot in found if slot.end > slot.start)  # Samoa had no 30 December 2011
 
 
@@ -201,7 +211,7 @@ def _energy(part: Part) -> list[str]:
 
 def _money(part: Part, by: str, currency: str) -> list[str]:
     cost = part.cost
-    charge = [_amount(cost.standing_charge)] if by in _CHARGED else []
+    charge = [] if by in _WITHIN_A_DAY else [_amount(cost.standing_charge)]
     unpriced = None if cost == NOTHING else cost.unpriced_wh
     return [_amount(cost.import_cost), _amount(cost.export_earnings), *charge, _kwh(unpriced), currency]
 

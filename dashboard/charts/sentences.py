@@ -9,38 +9,6 @@ from dashboard.text.language import Language, text
 
 COMPARABLE = 0.9  # the share of the time that must be known of both for a comparison to say something
 WH = 1000  # of a kWh
-CURRENT = {  # wide and narrow
-    "day": (text("Today"), text("Today")),
-    "month": (text("This month"), text("Now")),
-    "year": (text("This year"), text("Now")),
-}
-_MOST = {"day": text("busiest {column}"), "month": text("most on {column}"), "year": text("most in {column}")}
-_MOST_OF_TWO = {
-    "day": text("most imported {column}"),
-    "month": text("most imported on {column}"),
-    "year": text("most imported in {column}"),
-}
-_DEAREST = {
-    "day": text("dearest {column}"),
-    "month": text("dearest on {column}"),
-    "year": text("dearest in {column}"),
-}
-_MEAN = {"day": text("{amount} an hour"), "month": text("{amount} a day"), "year": text("{amount} a month")}
-_BEGAN = {
-    "day": text("first reading after {column}"),
-    "month": text("first reading on {column}"),
-    "year": text("first reading in {column}"),
-}
-_TO_COME = {
-    "day": text("This day is still to come"),
-    "month": text("This month is still to come"),
-    "year": text("This year is still to come"),
-}
-_BEGIN = {
-    "day": text("The readings of this device begin on {period}."),
-    "month": text("The readings of this device begin in {period}."),
-    "year": text("The readings of this device begin in {period}."),
-}
 
 
 def total(chart: Chart, lang: Language) -> str:
@@ -84,7 +52,7 @@ def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
     measure, said = chart.measure, []
     if chart.average is not None:
         amount = measure.said(chart.average, lang)
-        said.append((lang.say("Average"), lang.say(_MEAN[chart.view.level], amount=amount)))
+        said.append((lang.say("Average"), lang.say(words.column_words(chart.view.level).mean, amount=amount)))
     for name, place in ((lang.say("Highest"), chart.peak), (lang.say("Lowest"), chart.lowest)):
         if place is not None:
             column = chart.columns[place]
@@ -129,13 +97,14 @@ def notes(part: Part, missing_s: int, lang: Language) -> list[str]:
 def nothing(chart: Chart, first: str | None, lang: Language) -> tuple[str, str]:
     """A heading and a sentence for a chart without data."""
     level = chart.view.level
+    said = words.LEVEL_WORDS[level]
     if first is None:
         return lang.say("Nothing to draw yet"), lang.say("The chart begins with the first reading.")
     if chart.when == FUTURE:
-        return lang.say(_TO_COME[level]), lang.say("There is nothing to show yet.")
+        return lang.say(said.to_come), lang.say("There is nothing to show yet.")
     if chart.when == BEFORE:
         began = words.period_name(level, first, lang)
-        return lang.say("Before the first reading"), lang.say(_BEGIN[level], period=began)
+        return lang.say("Before the first reading"), lang.say(said.begin, period=began)
     if not chart.columns:
         return (
             lang.say("A day that never was"),
@@ -249,14 +218,16 @@ def _began(chart: Chart, lang: Language) -> list[str]:
     if chart.began is None:
         return []
     name = chart.columns[chart.began].label.name
-    return [lang.say(_BEGAN[chart.view.level], column=name.partition("–")[0])]
+    return [lang.say(words.column_words(chart.view.level).began, column=name.partition("–")[0])]
 
 
 def _peak(chart: Chart, lang: Language) -> list[str]:
     if chart.peak is None:
         return []
-    said = _DEAREST if chart.measure.currency else _MOST_OF_TWO if chart.total.export_wh else _MOST
-    return [lang.say(said[chart.view.level], column=chart.columns[chart.peak].label.name)]
+    columns = words.column_words(chart.view.level)
+    of_energy = columns.most_of_two if chart.total.export_wh else columns.most
+    said = columns.dearest if chart.measure.currency else of_energy
+    return [lang.say(said, column=chart.columns[chart.peak].label.name)]
 
 
 def _shift(seconds: int, lang: Language) -> list[str]:

@@ -152,12 +152,12 @@ def chain_of(level: str, other: str, now: int, zone: str) -> dict[str, str]:
     If `other` has no such day (30 February), only its own level.
     """
     wanted = {level: other}
-    for finer in reversed(periods.LEVELS[: periods.LEVELS.index(level)]):
-        position = periods.period_of(finer, now, zone)[len(other) :]
-        other = other + position
-        if finer == "day" and int(other[-2:]) > periods.days_in(other[:7]):
+    for coarser, finer in pairwise(periods.lineage(level)):
+        name = periods.part_in(coarser, periods.period_of(finer, now, zone))
+        found = periods.children(coarser, other).get(name)
+        if found is None:
             break
-        wanted[finer] = other
+        wanted[finer] = other = found
     return wanted
 
 
@@ -166,10 +166,10 @@ def so_far(chain: Chain, level: str, now: int, zone: str) -> Part:
     document = chain.get(level)
     if document is None:
         return EMPTY
-    if level == "day":
+    finer = periods.LEVELS[level].child
+    if not finer:
         day = periods.period_of("day", now, zone)
         return _by(document, now - periods.day_start(day, zone))
-    finer = periods.LEVELS[periods.LEVELS.index(level) - 1]
     going_on = periods.part_in(level, periods.period_of(finer, now, zone))
     before = [part for name, part in document.parts.items() if name < going_on]
     return add([*before, so_far(chain, finer, now, zone)])

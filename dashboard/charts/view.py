@@ -5,13 +5,14 @@ What the columns of a chart are called, in full and under the axis. Pure.
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from pendulum import DateTime
 
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
-from aggregator.core.periods import Slot
+from aggregator.core.periods import LOWEST, Slot
 from aggregator.core.readings import is_device_id
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -19,12 +20,6 @@ from dashboard.text.language import Language, text
 LONGEST_PATH = 512
 YEARS = range(2000, 2200)
 ENERGY, MONEY = "energy", "money"
-COMPARISONS = {  # what a period of each level can be compared with
-    "day": ("week", "previous", "year"),
-    "month": ("previous", "year"),
-    "year": ("previous",),
-}
-WEEK, YEAR_OF_WEEKS = 7, 364  # days; a year ago by weekday
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,7 @@ class View:
 
     page: str = "home"
     device_id: str = ""
-    level: str = "day"
+    level: str = LOWEST
     period: str = ""  # empty: whichever is current
     unit: str = ENERGY  # or money
     compare: str = ""  # week, previous, year; empty: with nothing
@@ -51,7 +46,7 @@ class View:
             return cls("lost")
         level, period = (*segments[2:4], "", "")[:2]
         if level not in periods.LEVELS:
-            level, period = "day", ""
+            level, period = LOWEST, ""
         found = cls("household", segments[1], level, period if _exists(level, period) else "")
         return _with_query(found, search)
 
@@ -64,10 +59,15 @@ class View:
     @property
     def path(self) -> str:
         """The address without its query."""
-        steps = ["/d", quote(self.device_id, safe=":")]
-        if self.period or self.level != "day":
+        steps = [self.device_path]
+        if self.period or self.level != LOWEST:
             steps.append(self.level)
         return "/".join([*steps, self.period] if self.period else steps)
+
+    @property
+    def device_path(self) -> str:
+        """The address of the device, with which those of its periods and pages begin."""
+        return f"/d/{quote(self.device_id, safe=':')}"
 
     @property
     def query(self) -> str:
@@ -83,7 +83,7 @@ class View:
 
     def to(self, level: str, period: str = "") -> "View":
         """The same device, shown in the same way, in another period; the current one when none is given."""
-        compare = self.compare if self.compare in COMPARISONS[level] else ""
+        compare = self.compare if self.compare in words.LEVEL_WORDS[level].comparisons else ""
         return replace(self, level=level, period=period, compare=compare)
 
     def shown(self, **changes: object) -> "View":
@@ -95,10 +95,7 @@ class View:
         """The period with which this one is compared; empty with none. The period must be written out."""
         if not self.compare:
             return ""
-        if self.level == "day":
-            days = {"week": WEEK, "previous": 1, "year": YEAR_OF_WEEKS}[self.compare]
-            return periods.shift("day", self.period, -days)
-        return periods.shift(self.level, self.period, -12 if (self.level, self.compare) == ("month", "year") else -1)
+        return periods.shift(self.level, self.period, -words.LEVEL_WORDS[self.level].comparisons[self.compare].back)
 
 
 def _with_query(view: View, search: object) -> View:
@@ -113,14 +110,14 @@ def _with_query(view: View, search: object) -> View:
     return replace(
         view,
         unit=MONEY if first.get("unit") == MONEY else ENERGY,
-        compare=compare if compare in COMPARISONS[view.level] else "",
+        compare=compare if compare in words.LEVEL_WORDS[view.level].comparisons else "",
         has_charge=first.get("charge") != "no",
     )
 
 
 def _exists(level: str, period: str) -> bool:
     try:
-        return period.isascii() and int(periods.check_period(level, period)[:4]) in YEARS
+        return period.isascii() and words.moment(level, periods.check_period(level, period)).year in YEARS
     except ConfigurationError:
         return False
 
@@ -140,12 +137,11 @@ class Label:
 
 def labels(view: View, slots: tuple[Slot, ...], zone: str, lang: Language) -> list[Label]:
     """One label a column of a view with a written-out period."""
-    if view.level == "day":
+    child = periods.LEVELS[view.level].child
+    if not child:
         return _hours(slots, zone)
-    below = {"month": "day", "year": "month"}[view.level]
-    moments = [words.moment(below, periods.period_below(view.period, slot.name)) for slot in slots]
-    name = _day if below == "day" else _month
-    return [name(moment, lang) for moment in moments]
+    name = {"day": _day, "month": _month}.get(child, partial(_other, words.LEVEL_WORDS[child].name_in_year))
+    return [name(words.moment(child, one), lang) for one in periods.children(view.level, view.period).values()]
 
 
 def _day(moment: date, lang: Language) -> Label:
@@ -156,6 +152,11 @@ def _day(moment: date, lang: Language) -> Label:
 
 def _month(moment: date, lang: Language) -> Label:
     return Label(lang.date(moment, "LLLL"), lang.date(moment, "LLL"), is_major=moment.month % 2 == 1)
+
+
+def _other(pattern: str, moment: date, lang: Language) -> Label:
+    name = lang.date(moment, pattern)
+    return Label(name, name)
 
 
 def _hours(slots: tuple[Slot, ...], zone: str) -> list[Label]:

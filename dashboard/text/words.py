@@ -1,21 +1,23 @@
 """Numbers, times and periods for readers, in their language; units follow a space. Pure.
 
+The words of each level: a row for each of `periods.LEVELS`.
+
 Also `attributes`: HTML attributes with hyphens, which Python keywords cannot spell.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pendulum import DateTime, from_format
+from pendulum import DateTime
 
 from aggregator.core import periods
 from dashboard.text.language import Language, text
 
 MINUTE = 60  # seconds
 WEEKDAY_AND_DATE = text("EEEE d MMMM")
-_NAMES = {"day": text("EEEE d MMMM y"), "month": text("MMMM y"), "year": "y"}
-_FORMATS = {"day": "YYYY-MM-DD", "month": "YYYY-MM", "year": "YYYY"}
 
 
 class Amount(NamedTuple):
@@ -72,7 +74,7 @@ def since(at: int, now: int, zone: str, lang: Language) -> str:
 
 def period_name(level: str, period: str, lang: Language) -> str:
     """Return `Monday 23 November 2026`, `November 2026` or `2026`."""
-    return format_period(level, period, _NAMES[level], lang)
+    return format_period(level, period, LEVEL_WORDS[level].name, lang)
 
 
 def format_period(level: str, period: str, pattern: str, lang: Language) -> str:
@@ -82,7 +84,7 @@ def format_period(level: str, period: str, pattern: str, lang: Language) -> str:
 
 def moment(level: str, period: str) -> date:
     """Return the first calendar date of a period."""
-    return from_format(period, _FORMATS[level]).date()
+    return date.fromisoformat(periods.LEVELS[level].first_day(period))
 
 
 def percent(part: int, whole: int, lang: Language) -> str:
@@ -99,6 +101,129 @@ def zone_name(at: DateTime) -> str:
 
 def _two(large: str, small: int, unit: str) -> str:
     return large + (f" {small} {unit}" if small else "")
+
+
+# Levels
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnWords:
+    """What is said of a chart by its columns: hours, or the periods of one level. `{column}` is the name of one."""
+
+    csv: str  # a file with a row for each
+    most: str
+    most_of_two: str  # where there is import and export
+    dearest: str
+    mean: str
+    began: str  # the first with a reading
+
+
+class Comparison(NamedTuple):
+    """An earlier period of the same level: how many periods before, and its name."""
+
+    back: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LevelWords:
+    """The words of one level. Patterns are CLDR's, for the first day of a period."""
+
+    tab: str
+    current: str  # the way to the present period
+    current_narrow: str
+    choose: str
+    to_come: str
+    begin: str  # where readings begin later
+    name: str  # pattern: `Monday 23 November 2026`
+    name_in_year: str  # pattern: the same beside a period of the same year
+    above: str  # pattern: as a way up, `November`
+    rest: str  # pattern: with which a name goes on after what the ways up do not say, `November`; empty: with nothing
+    comparisons: Mapping[str, Comparison]  # by the word in an address
+    columns: ColumnWords | None = None  # of the chart that is made from these periods; None where there is none
+
+
+HOURS = ColumnWords(
+    csv=text("CSV, hours"),
+    most=text("busiest {column}"),
+    most_of_two=text("most imported {column}"),
+    dearest=text("dearest {column}"),
+    mean=text("{amount} an hour"),
+    began=text("first reading after {column}"),
+)
+_DAYS = ColumnWords(
+    csv=text("CSV, days"),
+    most=text("most on {column}"),
+    most_of_two=text("most imported on {column}"),
+    dearest=text("dearest on {column}"),
+    mean=text("{amount} a day"),
+    began=text("first reading on {column}"),
+)
+_MONTHS = ColumnWords(
+    csv=text("CSV, months"),
+    most=text("most in {column}"),
+    most_of_two=text("most imported in {column}"),
+    dearest=text("dearest in {column}"),
+    mean=text("{amount} a month"),
+    began=text("first reading in {column}"),
+)
+WEEK, YEAR_OF_WEEKS = 7, 364  # days; a year ago by weekday
+LEVEL_WORDS = {
+    "day": LevelWords(
+        tab=text("Day"),
+        current=text("Today"),
+        current_narrow=text("Today"),
+        choose=text("Choose a day"),
+        to_come=text("This day is still to come"),
+        begin=text("The readings of this device begin on {period}."),
+        name=text("EEEE d MMMM y"),
+        name_in_year=WEEKDAY_AND_DATE,
+        above=WEEKDAY_AND_DATE,
+        rest="MMMM",
+        comparisons={
+            "week": Comparison(WEEK, text("last week")),
+            "previous": Comparison(1, text("the day before")),
+            "year": Comparison(YEAR_OF_WEEKS, text("a year ago")),
+        },
+        columns=_DAYS,
+    ),
+    "month": LevelWords(
+        tab=text("Month"),
+        current=text("This month"),
+        current_narrow=text("Now"),
+        choose=text("Choose a month"),
+        to_come=text("This month is still to come"),
+        begin=text("The readings of this device begin in {period}."),
+        name=text("MMMM y"),
+        name_in_year="LLLL",
+        above="LLLL",
+        rest="y",
+        comparisons={
+            "previous": Comparison(1, text("the month before")),
+            "year": Comparison(12, text("a year ago")),
+        },
+        columns=_MONTHS,
+    ),
+    "year": LevelWords(
+        tab=text("Year"),
+        current=text("This year"),
+        current_narrow=text("Now"),
+        choose=text("Choose a year"),
+        to_come=text("This year is still to come"),
+        begin=text("The readings of this device begin in {period}."),
+        name="y",
+        name_in_year="y",
+        above="y",
+        rest="",
+        comparisons={"previous": Comparison(1, text("the year before"))},
+    ),
+}
+
+
+def column_words(level: str) -> ColumnWords:
+    """The words for the columns of a level's chart."""
+    child = periods.LEVELS[level].child
+    return (LEVEL_WORDS[child].columns if child else HOURS) or HOURS
 
 
 # HTML attributes

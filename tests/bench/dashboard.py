@@ -61,7 +61,7 @@ def fill(url: str, count: int, now: int) -> str:
     """Homes with the charts of today, this month and this year, and one with a past; the cookie of who sees them."""
     store = open_store(url)
     homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
-    spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in ("day", "month", "year")]
+    spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in periods.LEVELS]
     charts = [(level, period, store.document(level, "cad-0", period)) for level, period in spans]
     with store.transaction():
         for number in range(1, count):

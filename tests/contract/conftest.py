@@ -13,7 +13,8 @@ from aggregator.aws.deployment import emulator
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.tables import TABLES, create_tables, delete_tables, table_request
+from aggregator.store.dynamodb.tables import create_tables, delete_tables, table_request
+from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 ENDPOINT = "WATTFALL_TEST_DYNAMODB_ENDPOINT"
@@ -64,7 +65,7 @@ def tables(client: AwsDynamoClient) -> Tables:
             yield prefix
             list(delete_tables(client, prefix))
             return
-        for table in TABLES:  # the emulator has them at once, and is thrown away as a whole
+        for table in all_tables():  # the emulator has them at once, and is thrown away as a whole
             client.call("create_table", **table_request(prefix, table))
         yield prefix
 

@@ -10,18 +10,18 @@ import pytest
 from aggregator.aws import lambdas
 from aggregator.aws.costs import CostRow, Plan, rows
 from aggregator.aws.deployment import emulator
-from aggregator.aws.lambdas import DAYS, MONTHS, YEARS
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.dynamodb.tables import TABLES, table_request
+from aggregator.store.dynamodb.tables import table_request, tables
 from aggregator.store.port import Change
-from aggregator.waterfall.levels import Level, propagate
+from aggregator.waterfall.levels import Step, propagate
 
 PREFIX, ZONE, DEVICE = "wattfall-costs", "Europe/London", "cad-0123456789ab"
 MINUTES = 60
+DAYS, MONTHS, YEARS = lambdas.level_steps().values()
 PLAN = Plan(1, 10, 60)
 WRITES = {"put_item", "update_item", "delete_item", "batch_write_item"}
 
@@ -48,7 +48,7 @@ def client() -> Iterator[CountingClient]:
     with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in endpoint.environ.items():
             patch.setenv(name, value)
-        for table in TABLES:
+        for table in tables():
             lambdas.client("dynamodb", **endpoint.options).create_table(**table_request(PREFIX, table))
         client = CountingClient(endpoint.region)
         _an_hour_by_the_minute(client, DynamoStore(client, PREFIX))
@@ -76,10 +76,10 @@ def _take(client: CountingClient, store: DynamoStore, readings: list[Reading], s
     _carry(client, store, DAYS, sorted({str(one.at - one.at % 1800) for one in readings}), step)
 
 
-def _carry(client: CountingClient, store: DynamoStore, level: Level, keys: list[str], step: str = "") -> None:
-    client.step = step or f"{level.name}s"
+def _carry(client: CountingClient, store: DynamoStore, level: Step, keys: list[str], step: str = "") -> None:
+    client.step = step or f"{level.level}s"
     with store.transaction():
-        propagate(store, level, [Change(0, level.child, DEVICE, key) for key in keys])
+        propagate(store, level, [Change(0, level.feed, DEVICE, key) for key in keys])
 
 
 def reckoned(step: str) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store.dynamodb.checkpoints import LEASE_S
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.waterfall.levels import LEVELS, propagate
+from aggregator.waterfall.levels import propagate, steps
 from aggregator.waterfall.worker import drain, settle_once
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
@@ -121,7 +121,7 @@ def test_two_workers_started_by_mistake_do_no_harm(client: AwsDynamoClient, tabl
                 changes = first.changes("readings", 100)
                 settle_once(second)
                 threads = [
-                    threading.Thread(target=propagate, args=(first, LEVELS[0], changes)),
+                    threading.Thread(target=propagate, args=(first, steps()[0], changes)),
                     threading.Thread(target=settle_once, args=(second,)),
                 ]
                 for thread in threads:

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, Functions
+from aggregator.aws.lambdas import Answer, Functions, level_steps
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.waterfall.levels import Level
+from aggregator.store.dynamodb.items import table_of
+from aggregator.waterfall.levels import Step
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.contract.conftest import KEEP, Tables
@@ -24,7 +25,6 @@ from tests.contract.dynamo_clients import Counting, Failing
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
 Handler = Callable[[Mapping[str, Any]], Answer]
-TABLES = {"readings": "readings", "day": "days", "month": "months"}
 SMALL = [
     Reading(HOME, NOW - 7200 + after, None, wh, None)
     for after, wh in ((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))
@@ -80,7 +80,7 @@ class Stack:
         self.functions = Functions(self.store, zone, self.letters.extend, clock=lambda: NOW)
         chance = Random(seed)
         self.mapped = [
-            (level, Mapped(mapped_by or client, prefix, TABLES[level.child], chance)) for level in (DAYS, MONTHS, YEARS)
+            (step, Mapped(mapped_by or client, prefix, table_of(step.feed), chance)) for step in level_steps().values()
         ]
 
     def ingest(self, batch: Sequence[Reading]) -> None:
@@ -91,11 +91,11 @@ class Stack:
 
     def settle(self) -> None:
         """Until no stream has anything new."""
-        while sum(mapped.run(self._handler(level)) for level, mapped in self.mapped):
+        while sum(mapped.run(self._handler(step)) for step, mapped in self.mapped):
             pass
 
-    def _handler(self, level: Level) -> Handler:
-        return lambda event: self.functions.carry(level, event)
+    def _handler(self, step: Step) -> Handler:
+        return lambda event: self.functions.carry(step, event)
 
 
 def _lines(readings: Sequence[Reading]) -> bytes:

@@ -25,7 +25,6 @@ from aggregator.waterfall.worker import drain
 
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"
-LEVELS = ("day", "month", "year")
 PATIENCE_S = 60
 RECORDS = 500  # in one call to Kinesis
 
@@ -107,7 +106,7 @@ def documents(store: Store, devices: Iterable[str]) -> list[Document | None]:
     return [
         store.document(level, device_id, period)
         for device_id in devices
-        for level in LEVELS
+        for level in periods.LEVELS
         for period in store.periods(level, device_id)
     ]
 

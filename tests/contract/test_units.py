@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.core.periods import HOUR
+from aggregator.core.periods import HOUR, LEVELS
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
@@ -50,7 +50,7 @@ def test_any_chart_is_half_a_read_unit(client: AwsDynamoClient, tables: Tables) 
         measure(client, prefix, CASES["5 min batches"], SOLAR)
         metered = Metered(client)
         reader = DynamoStore(metered, prefix)
-        for level in ("day", "month", "year"):
+        for level in LEVELS:
             _, newest = reader.extent(level, HOME) or ("", "")
             metered.reads.clear()
             document = reader.document(level, HOME, newest)

@@ -80,12 +80,12 @@ def fill_day(store: Store, device: Device, day: str, until: int, energy: Energy)
 
 def carry(store: Store, device: Device, level: str, below: Iterable[str]) -> None:
     """Write the documents of a level from the level below."""
-    child = periods.LEVELS[periods.LEVELS.index(level) - 1]
+    child = periods.LEVELS[level].child
     for period in below:
         document = store.document(child, device.device_id, period)
         assert document is not None
         part = {periods.part_in(level, period): document.total}
-        above = periods.containing(level, period)
+        above = periods.containing(level, child, period)
         store.merge_parts(level, device.device_id, above, device.timezone, part, document.currency)
 
 

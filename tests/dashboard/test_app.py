@@ -12,8 +12,8 @@ from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Who
 from dashboard.accounts.users import SUPPORT, User
-from dashboard.charts.sentences import CURRENT
 from dashboard.pages.household.slots import PAGE, PAGE_WRITTEN
+from dashboard.text.words import LEVEL_WORDS
 from tests.dashboard import homes
 from tests.dashboard.answers import named, scattered
 from tests.dashboard.people import at_home, browser, dashboard, somebody
@@ -83,7 +83,7 @@ def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
 def test_every_level_links_to_the_current_period(ask: Ask, level: str) -> None:
     shown = ask(f"/d/cad-1/{level}")["response"]
     assert shown["current"]["href"] == f"/d/cad-1{'' if level == 'day' else '/' + level}"
-    assert shown["current-wide"]["children"] == CURRENT[level][0]
+    assert shown["current-wide"]["children"] == LEVEL_WORDS[level].current
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,7 @@ from aggregator.intake.edge.ingest_client import JSON, IngestClient, SendResult,
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Unread
 from aggregator.intake.ingest import Outcome, Received, take_in
-from aggregator.store.port import Change, Store
-from aggregator.waterfall.levels import READINGS
+from aggregator.store.port import READINGS, Change, Store
 
 JITTER_S = 300  # within which a device's own time lies
 PACE_S = 1.0  # between blocks

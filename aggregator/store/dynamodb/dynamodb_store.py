@@ -14,7 +14,7 @@ from typing import Any
 
 from aggregator.core.documents import Document, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S
+from aggregator.core.periods import DAY_S, RETENTION_DAYS
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
@@ -22,11 +22,11 @@ from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
 from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
-from aggregator.store.dynamodb.items import TABLE_OF
+from aggregator.store.dynamodb.items import table_of
 from aggregator.store.dynamodb.read_view import intact, write_block
 from aggregator.store.dynamodb.streams import Follower
 from aggregator.store.dynamodb.tables import read_url
-from aggregator.store.port import CARRIED, Backlog, Blocks, Change, Written
+from aggregator.store.port import Backlog, Blocks, Change, Written, is_carried
 from aggregator.tariffs.rates import Series
 
 
@@ -43,7 +43,7 @@ class DynamoStore(DynamoRegistry):
         self,
         client: DynamoClient,
         prefix: str,
-        retention_days: int = 35,
+        retention_days: int = RETENTION_DAYS,
         pace_s: int = 300,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -129,7 +129,7 @@ class DynamoStore(DynamoRegistry):
 
     def document(self, level: str, device_id: str, period: str) -> Document | None:
         """One chart, or None."""
-        item = self._view.item(Get(TABLE_OF[level], device_id, period))
+        item = self._view.item(Get(table_of(level), device_id, period))
         return intact(partial(document_items.unpack_document, level), item) if item else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
@@ -137,7 +137,7 @@ class DynamoStore(DynamoRegistry):
         if first > last:  # which DynamoDB calls an error
             return []
         is_consistent = self._view.is_consistent
-        found = self._reader.between(TABLE_OF[level], device_id, first, last, is_consistent=is_consistent)
+        found = self._reader.between(table_of(level), device_id, first, last, is_consistent=is_consistent)
         documents = (intact(partial(document_items.unpack_document, level), item) for item in found)
         return [document for document in documents if document]
 
@@ -147,14 +147,14 @@ class DynamoStore(DynamoRegistry):
             period
             for is_onwards in (True, False)
             for period in self._reader.periods(
-                TABLE_OF[level], device_id, is_consistent=self._view.is_consistent, is_onwards=is_onwards, limit=1
+                table_of(level), device_id, is_consistent=self._view.is_consistent, is_onwards=is_onwards, limit=1
             )
         ]
         return (ends[0], ends[1]) if ends else None
 
     def periods(self, level: str, device_id: str) -> list[str]:
         """All periods with a document, in order."""
-        return list(self._reader.periods(TABLE_OF[level], device_id, is_consistent=self._view.is_consistent))
+        return list(self._reader.periods(table_of(level), device_id, is_consistent=self._view.is_consistent))
 
     def merge_parts(
         self,
@@ -167,7 +167,7 @@ class DynamoStore(DynamoRegistry):
     ) -> bool:
         """Replace the named parts of a document (None removes one). True when that changed anything."""
         self._view.is_consistent = True
-        read = Get(TABLE_OF[level], device_id, period)
+        read = Get(table_of(level), device_id, period)
         for _ in range(TRIES):
             request = merge_request(self._view.item(read), timezone, currency, parts, int(self._clock()))
             if request is None:
@@ -186,7 +186,7 @@ class DynamoStore(DynamoRegistry):
                 continue
             if self._rounds.step:
                 self._rounds.step.forget(read)
-            if level in CARRIED:
+            if is_carried(level):
                 self._feed.add(level, device_id, period)
             return True
         raise StoreAway(f"{device_id} {period} was changed by others {TRIES} times in a row")

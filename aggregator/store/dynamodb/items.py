@@ -34,8 +34,9 @@ from itertools import chain
 from typing import Any
 
 from aggregator.core.documents import REMEMBERED, Arrival, Device, Live
-from aggregator.core.periods import DAY_S
+from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Reading
+from aggregator.store.port import READINGS
 
 Value = dict[str, Any]  # {"S": text} | {"N": digits} | {"B": bytes} | {"SS": texts}
 Item = dict[str, Value]
@@ -89,11 +90,19 @@ _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
-TABLE_OF = {"readings": "readings", "day": "days", "month": "months", "year": "years"}  # by level
-RANGE_KEY = {"readings": "b", "days": "p", "months": "p", "years": "p"}  # by table
 
 
 # keys
+
+
+def table_of(feed: str) -> str:
+    """The table of a level, or of the readings."""
+    return READINGS if feed == READINGS else LEVELS[feed].table
+
+
+def range_key(table: str) -> str:
+    """The range key of the table of readings, or of a level's."""
+    return "b" if table == READINGS else "p"
 
 
 def document_key(device_id: str, period: str) -> Item:
@@ -287,5 +296,5 @@ def changed_key(table: str, record: Mapping[str, Any]) -> tuple[str, str] | None
     )
     if old is not None and old == new:
         return None
-    (key,) = change["Keys"][RANGE_KEY[table]].values()
+    (key,) = change["Keys"][range_key(table)].values()
     return change["Keys"]["d"]["S"], key

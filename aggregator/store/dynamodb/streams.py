@@ -19,8 +19,8 @@ from typing import Any
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.checkpoints import LEASE_S, Dirty, Leases
 from aggregator.store.dynamodb.dynamo_client import DynamoClient, IteratorExpired, RecordsTrimmed
-from aggregator.store.dynamodb.items import RANGE_KEY, TABLE_OF, Item
-from aggregator.store.port import CARRIED, Backlog, Change
+from aggregator.store.dynamodb.items import Item, range_key, table_of
+from aggregator.store.port import READINGS, Backlog, Change, carried
 
 SAVE_S = 30  # between two checkpoints of a shard; after a kill, what was carried on since the last is read again
 DESCRIBE_S = 30  # between looks for new shards
@@ -56,7 +56,7 @@ class Stream:
         self, client: DynamoClient, prefix: str, level: str, leases: Leases, clock: Callable[[], float]
     ) -> None:
         self._client, self._prefix, self._clock = client, prefix, clock
-        self._leases, self._table = leases, TABLE_OF[level]
+        self._leases, self._table = leases, table_of(level)
         self._arn = ""
         self._shards: dict[str, Shard] = {}
         self._describe_at = self._note_at = 0.0
@@ -229,18 +229,18 @@ class Stream:
 
     def _scanned(self) -> Iterator[tuple[str, str, int]]:
         """The next page of all the keys of the table."""
-        range_key = RANGE_KEY[self._table]
+        key_name = range_key(self._table)
         answer = self._client.call(
             "scan",
             TableName=f"{self._prefix}-{self._table}",
-            ProjectionExpression=f"d, {range_key}",
+            ProjectionExpression=f"d, {key_name}",
             Limit=SCAN_PAGE,
             **self._scan or {},
         )
         last = answer.get("LastEvaluatedKey")
         self._scan = {"ExclusiveStartKey": last} if last else None
         for item in answer["Items"]:
-            (key,) = item[range_key].values()
+            (key,) = item[key_name].values()
             yield item["d"]["S"], key, int(self._clock())
 
 
@@ -248,11 +248,11 @@ class Follower:
     """The feed of all levels, from the streams of their tables."""
 
     def __init__(self, client: DynamoClient, prefix: str, pace_s: float, clock: Callable[[], float]) -> None:
-        """`pace_s` is how often months and years are carried on; nothing is called yet."""
+        """`pace_s` is how often the levels above the days are carried on; nothing is called yet."""
         self._clock = clock
         leases = Leases(client, f"{prefix}-checkpoints", clock, token_hex(8))
-        self._streams = {level: Stream(client, prefix, level, leases, clock) for level in CARRIED}
-        self._every = {"readings": min(POLL_S, pace_s), "day": pace_s, "month": pace_s}
+        self._streams = {level: Stream(client, prefix, level, leases, clock) for level in carried()}
+        self._every = dict.fromkeys(self._streams, pace_s) | {READINGS: min(POLL_S, pace_s)}
         self._due = dict.fromkeys(self._streams, 0.0)
         self._dirty = Dirty(clock)
 

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.periods import LEVELS, RETENTION_DAYS
 from aggregator.store.dynamodb.device_index import Index
 from aggregator.store.dynamodb.dynamo_client import DynamoClient, TableMissing
 from aggregator.store.dynamodb.read_view import Reader
+from aggregator.store.port import is_carried
 
 
 class Table(NamedTuple):
@@ -29,17 +31,17 @@ class Table(NamedTuple):
     expires: str | None = None  # the TTL attribute
 
 
-TABLES = (
-    Table("live", "d"),
-    Table("readings", "d", "b", "N", has_stream=True, expires="x"),
-    Table("days", "d", "p", has_stream=True),
-    Table("months", "d", "p", has_stream=True),
-    Table("years", "d", "p"),
-    Table("devices", "d"),
-    Table("prices", "d", "p"),
-    Table("checkpoints", "s"),
-    Table("records", "k", "s", expires="x"),
-)
+def tables() -> tuple[Table, ...]:
+    """The tables of a store, among them one for each level."""
+    return (
+        Table("live", "d"),
+        Table("readings", "d", "b", "N", has_stream=True, expires="x"),
+        *(Table(level.table, "d", "p", has_stream=is_carried(level.name)) for level in LEVELS.values()),
+        Table("devices", "d"),
+        Table("prices", "d", "p"),
+        Table("checkpoints", "s"),
+        Table("records", "k", "s", expires="x"),
+    )
 
 
 def table_request(prefix: str, table: Table) -> dict[str, Any]:
@@ -66,10 +68,10 @@ PAUSE_S = 1.0
 
 def create_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
     """Create the tables that are missing; yields the names of those that are made, when they are ready."""
-    missing = [table for table in TABLES if _described(client, prefix, table) is None]
+    missing = [table for table in tables() if _described(client, prefix, table) is None]
     for table in missing:
         client.call("create_table", **table_request(prefix, table))
-    for table in TABLES:
+    for table in tables():
         _wait(client, prefix, table, "ACTIVE")
         _set_expiry(client, prefix, table)
         if table in missing:
@@ -84,7 +86,7 @@ def index_devices(client: DynamoClient, prefix: str) -> int:
 def describe_tables(client: DynamoClient, prefix: str) -> Iterator[tuple[str, str]]:
     """Each table's name, and what there is to say about it. Raises StoreUnusable when one is missing."""
     missing = []
-    for table in TABLES:
+    for table in tables():
         name = f"{prefix}-{table.name}"
         description = _described(client, prefix, table)
         yield name, _summary(description) if description else "missing"
@@ -98,7 +100,7 @@ def describe_tables(client: DynamoClient, prefix: str) -> Iterator[tuple[str, st
 
 def delete_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
     """Remove the tables with all that is in them; yields the names of those that are gone."""
-    present = [table for table in TABLES if _described(client, prefix, table) is not None]
+    present = [table for table in tables() if _described(client, prefix, table) is not None]
     for table in present:
         client.call("delete_table", TableName=f"{prefix}-{table.name}")
     for table in present:
@@ -143,7 +145,7 @@ def _wait(client: DynamoClient, prefix: str, table: Table, status: str | None) -
 # address
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-_NUMBERS = {"retention": ("35", 2, 36_500), "pace": ("300", 0, 86_400)}  # default, least, most
+_NUMBERS = {"retention": (str(RETENTION_DAYS), 2, 36_500), "pace": ("300", 0, 86_400)}  # default, least, most
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ def read_url(url: str) -> Address:
     is_plain = not query and not parts.path.strip("/") and region != ""
     if parts.scheme != "dynamodb" or not is_plain or not _PREFIX.fullmatch(parts.netloc):
         raise ConfigurationError(
-            f"{url!r} is not a DynamoDB store; write it like dynamodb://wattfall?region=eu-west-2&retention=35&pace=300"
+            f"{url!r} is not a DynamoDB store; write it like"
+            f" dynamodb://wattfall?region=eu-west-2&retention={RETENTION_DAYS}&pace=300"
         )
     return Address(parts.netloc, region, retention, pace)
 

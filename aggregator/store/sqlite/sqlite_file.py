@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
+from aggregator.core.periods import LEVELS
 
 Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 4
 BUSY_S = 30  # how long a call waits for another process's write
-TABLES = {"day": "days", "month": "months", "year": "years"}
+_FIRST_TABLES = ("days", "months", "years")  # of documents, since version 1; see `_add_levels` for others
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
@@ -33,7 +34,7 @@ CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, 
         f'''CREATE TABLE {table} (device_id TEXT, period TEXT, body BLOB NOT NULL,
     PRIMARY KEY (device_id, period)) WITHOUT ROWID;
 '''
-        for table in TABLES.values()
+        for table in _FIRST_TABLES
     )
 }
 CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL, body BLOB,
@@ -49,8 +50,12 @@ CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT 
 CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
 """
 _SINCE_VERSION_3 = "".join(
-    f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in TABLES.values()
+    f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in _FIRST_TABLES
 )
+_LEVEL_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, body BLOB NOT NULL,
+    changed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device_id, period)) WITHOUT ROWID
+"""
 _SINCE_VERSION_4 = "ALTER TABLE live ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';\n"
 _ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # by each version to the one before
 _MENDS = {
@@ -136,6 +141,7 @@ class SqliteFile:
             with self.transaction():
                 self._upgrade()
         self._write_ahead()
+        self._add_levels()
 
     def _version(self) -> int:
         """The format of the file; 0 where it is not (or not yet) ours."""
@@ -159,6 +165,13 @@ class SqliteFile:
         self._run(f"PRAGMA user_version = {VERSION}")
         if before < 2:
             self._index_devices()
+
+    def _add_levels(self) -> None:
+        """Make the tables of levels that the file does not have yet."""
+        present = {name for (name,) in self._all("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for level in LEVELS.values():
+            if level.table not in present:
+                self._run(_LEVEL_TABLE.format(table=level.table))
 
     def _index_devices(self) -> None:
         """Make what devices are found by, which version 1 did not have."""

@@ -21,9 +21,9 @@ from decimal import Decimal
 from aggregator.core.blocks import pack, unpack
 from aggregator.core.documents import Document, Part, decode, encode
 from aggregator.core.errors import Damaged
+from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
-from aggregator.store.port import CARRIED, Backlog, Blocks, Change, Written
-from aggregator.store.sqlite.sqlite_file import TABLES
+from aggregator.store.port import Backlog, Blocks, Change, Written, is_carried
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
@@ -110,17 +110,17 @@ class SqliteStore(SqliteRegistry):
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
         where = "WHERE device_id = ? AND period BETWEEN ? AND ? ORDER BY period"
-        rows = self._all(f"SELECT period, {_DOCUMENT} FROM {TABLES[level]} {where}", device_id, first, last)  # noqa: S608 - constants
+        rows = self._all(f"SELECT period, {_DOCUMENT} FROM {LEVELS[level].table} {where}", device_id, first, last)  # noqa: S608 - constants
         return [self._intact(decode, level, device_id, *row) for row in rows]
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """The first and the last period with a document, or None."""
-        row = self._one(f"SELECT min(period), max(period) FROM {TABLES[level]} WHERE device_id = ?", device_id)  # noqa: S608 - a constant
+        row = self._one(f"SELECT min(period), max(period) FROM {LEVELS[level].table} WHERE device_id = ?", device_id)  # noqa: S608 - a constant
         return (row[0], row[1]) if row and row[0] else None
 
     def periods(self, level: str, device_id: str) -> list[str]:
         """All periods with a document, in order."""
-        rows = self._all(f"SELECT period FROM {TABLES[level]} WHERE device_id = ? ORDER BY period", device_id)  # noqa: S608 - a constant
+        rows = self._all(f"SELECT period FROM {LEVELS[level].table} WHERE device_id = ? ORDER BY period", device_id)  # noqa: S608 - a constant
         return [period for (period,) in rows]
 
     def merge_parts(
@@ -143,10 +143,10 @@ class SqliteStore(SqliteRegistry):
                 return False
             if replaced:
                 row = (device_id, period, replaced, int(self._clock()))
-                self._run(f"INSERT OR REPLACE INTO {TABLES[level]} VALUES (?, ?, ?, ?)", *row)  # noqa: S608 - a constant
+                self._run(f"INSERT OR REPLACE INTO {LEVELS[level].table} VALUES (?, ?, ?, ?)", *row)  # noqa: S608 - a constant
             else:
-                self._run(f"DELETE FROM {TABLES[level]} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
-            if level in CARRIED:
+                self._run(f"DELETE FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
+            if is_carried(level):
                 self._mark([(level, device_id, period)])
         return True
 
@@ -220,7 +220,7 @@ class SqliteStore(SqliteRegistry):
 
     def _document(self, level: str, device_id: str, period: str) -> tuple[int | None, bytes] | None:
         """When a document last changed, and its body."""
-        query = f"SELECT {_DOCUMENT} FROM {TABLES[level]} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
+        query = f"SELECT {_DOCUMENT} FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
         row: tuple[int | None, bytes] | None = self._one(query, device_id, period)
         return row
 

@@ -8,6 +8,7 @@ from dash.development.base_component import Component
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.periods import LOWEST
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
@@ -37,15 +38,16 @@ def below_layout(lang: Language) -> Component:
 
 
 def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
-    """Load the content under a chart; None under a day's chart and under an empty one."""
-    view = chart.view
-    if chart.is_empty or view.level == "day":
-        return None
+    """Load the hours under a chart of days, the running total under a year; None under others and an empty one."""
+    view, row = chart.view, periods.LEVELS[chart.view.level]
     zone, now = device.timezone, data.now()
-    if view.level == "month":
-        days = data.documents(device, "day", f"{view.period}-01", f"{view.period}-{periods.days_in(view.period)}")
-        extent = data.extent(device, "day")
-        return heat.heat_map(view, days, zone, now, extent[0] if extent else None, chart.measure)
+    if not chart.is_empty and row.child == LOWEST:
+        days = tuple(periods.children(view.level, view.period).values())
+        extent = data.extent(device, LOWEST)
+        documents = data.documents(device, LOWEST, days[0], days[-1])
+        return heat.heat_map(view, documents, zone, now, extent[0] if extent else None, chart.measure)
+    if chart.is_empty or view.level != cumulative.LEVEL:
+        return None
     mine, other = (
         data.documents(device, "month", f"{year}-01", f"{year}-12")
         for year in (view.period, periods.shift("year", view.period, -1))
@@ -193,16 +195,16 @@ def last_period(data: CachedReads, device: Device, level: str) -> str:
     """Return the last period of the navigation: the current one, or tomorrow once its prices are known."""
     now, zone = data.now(), device.timezone
     current = periods.period_of(level, now, zone)
-    if level != "day":
+    if level != LOWEST:
         return current
-    tomorrow = periods.shift("day", current, 1)
+    tomorrow = periods.shift(LOWEST, current, 1)
     return tomorrow if data.has_prices(device, tomorrow) else current
 
 
 def _prices(data: CachedReads, device: Device, view: View, extent: tuple[str, str] | None) -> list[int | None]:
     """Return the price of a Wh at each half hour of a day; empty outside the days with content."""
     first = extent[0] if extent else periods.period_of("day", data.now(), device.timezone)
-    if view.level != "day" or not first <= view.period <= last_period(data, device, "day"):
+    if view.level != LOWEST or not first <= view.period <= last_period(data, device, LOWEST):
         return []
     return [rate.import_rate for rate in data.rates(device, view.period)]
 
@@ -257,7 +259,7 @@ def _facts(chart: Chart, lang: Language) -> list[Component]:
 def _legend(chart: Chart, lang: Language) -> list[Component]:
     """Return the legend; empty if the chart shows plain import only."""
     total, is_money = chart.total, bool(chart.measure.currency)
-    charge = is_money and chart.view.level != "day" and chart.measure.charge(total)
+    charge = is_money and chart.view.level != LOWEST and chart.measure.charge(total)
     shown = {
         "imported": (lang.say("imported"), total.export_wh or charge),
         "exported": (lang.say("exported"), total.export_wh),

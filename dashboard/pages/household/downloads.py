@@ -22,7 +22,6 @@ from dashboard.web.cached_reads import CachedReads
 
 RETRY_S = 5
 UNKNOWN = "There is no device here by this name that you may see; check the address"
-_EXAMPLES = {"day": "2026-11-23", "month": "2026-11", "year": "2026"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -42,7 +41,7 @@ def add_routes(server: Flask, data: CachedReads) -> None:
     @downloads.get("/<level>/<period>.csv")
     def table(device_id: str, level: str, period: str) -> Response:
         device, view = _parse_address(data, device_id, level, period)
-        by = _interval(request.args.get("by", pictures.SHOWN_BY[view.level]), view.level)
+        by = _interval(request.args.get("by", pictures.shown_by(view.level)), view.level)
         chunks = _table(data, device, view, by)
         begun = list(islice(chunks, 2))  # an unreachable store must fail before the answer begins
         name = f'attachment; filename="{_file_name(view, by)}"'
@@ -88,9 +87,11 @@ def _parse_address(data: CachedReads, device_id: str, level: str, period: str) -
     view = _view(device_id, level, period, search=request.query_string.decode("ascii", "replace"))
     device = _device(data, view, device_id)
     if view.level != level:
-        raise DownloadFault(404, f"{shown(level)} is no level; write day, month or year")
+        *others, last = periods.LEVELS
+        raise DownloadFault(404, f"{shown(level)} is no level; write {', '.join(others)} or {last}")
     if view.period != period:
-        raise DownloadFault(404, f"{shown(period)} is no {level} that can be shown; write it like {_EXAMPLES[level]}")
+        example = periods.LEVELS[level].example
+        raise DownloadFault(404, f"{shown(period)} is no {level} that can be shown; write it like {example}")
     return device, view
 
 
@@ -115,7 +116,7 @@ def _interval(by: str, level: str) -> str:
 
 def _table(data: CachedReads, device: Device, view: View, by: str) -> Iterator[str]:
     """Yield CSV in chunks: the header, then a month of days or a year of months at a time; skips the future."""
-    held_by, now, is_priced = pictures.HELD_BY[by], data.now(), bool(device.tariff)
+    held_by, now, is_priced = pictures.held_by(view.level, by), data.now(), bool(device.tariff)
     yield _csv([pictures.header(by, is_priced=is_priced)])
     for first, last in pictures.document_ranges(view.level, view.period, by):
         if periods.window(held_by, first, device.timezone).start > now:
@@ -133,7 +134,7 @@ def _csv(table: Iterable[Sequence[str]]) -> str:
 
 
 def _file_name(view: View, by: str) -> str:
-    finer = [] if by == pictures.SHOWN_BY[view.level] else [by]
+    finer = [] if by == pictures.shown_by(view.level) else [by]
     return "-".join(["wattfall", _UNSAFE.sub("-", view.device_id), view.period, *finer]) + ".csv"
 
 

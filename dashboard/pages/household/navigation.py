@@ -7,35 +7,20 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from dashboard.charts import sentences
+from dashboard.charts import pictures
 from dashboard.charts.chart_model import Chart
-from dashboard.charts.view import COMPARISONS, ENERGY, MONEY, View
+from dashboard.charts.view import ENERGY, MONEY, View
 from dashboard.pages.household.slots import Slots, link
 from dashboard.text import words
 from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 
-_TABS = {"day": text("Day"), "month": text("Month"), "year": text("Year")}
-_COMPARISONS = {
-    ("day", "week"): text("last week"),
-    ("day", "previous"): text("the day before"),
-    ("day", "year"): text("a year ago"),
-    ("month", "previous"): text("the month before"),
-    ("month", "year"): text("a year ago"),
-    ("year", "previous"): text("the year before"),
-}
-_CSV = {
-    "half-hour": text("CSV, half hours"),
-    "hour": text("CSV, hours"),
-    "day": text("CSV, days"),
-    "month": text("CSV, months"),
-}
-_ROWS = {"day": ("hour", "half-hour"), "month": ("day", "hour", "half-hour"), "year": ("month", "day", "half-hour")}
-
 
 def layout(lang: Language) -> Component:
     """Return the links through time, without their targets."""
-    tabs = [html.A(lang.say(name), id=f"to-{level}", className="tab") for level, name in _TABS.items()]
+    tabs = [
+        html.A(lang.say(words.LEVEL_WORDS[level].tab), id=f"to-{level}", className="tab") for level in periods.LEVELS
+    ]
     current = [html.Span(id="current-wide", className="wide"), html.Span(id="current-narrow", className="narrow")]
     steps = [
         html.A(id="previous", className="step", role="link", **attributes(aria_label=lang.say("Previous"))),
@@ -81,10 +66,10 @@ def links(view: View, first: str | None, last: str | None, now: int, zone: str, 
     end = max(current, last or current)
     back = view.to(level, periods.shift(level, view.period, -1)) if view.period > (first or current) else None
     on = view.to(level, periods.shift(level, view.period, 1)) if view.period < end else None
-    wide, narrow = sentences.CURRENT[level]
+    said = words.LEVEL_WORDS[level]
     slots: dict[str, object] = {
-        "current-wide.children": lang.say(wide),
-        "current-narrow.children": lang.say(narrow),
+        "current-wide.children": lang.say(said.current),
+        "current-narrow.children": lang.say(said.current_narrow),
         **link("current", view.to(level).to_url(), "date" if view.period == current else None),
         **link("previous", back.to_url() if back else None),
         **link("next", on.to_url() if on else None),
@@ -92,9 +77,9 @@ def links(view: View, first: str | None, last: str | None, now: int, zone: str, 
         "picker.data-period": view.period,
         "picker.data-first": first or current,
         "picker.data-last": end,
-        "picker.data-path": view.to("year").path.removesuffix("/year"),
+        "picker.data-path": view.device_path,
     }
-    for other in _TABS:
+    for other in periods.LEVELS:
         target = _across(view, other, now, zone).to_url()
         slots |= link(f"to-{other}", target, "page" if other == level else None)
     return slots
@@ -115,23 +100,23 @@ def ways(chart: Chart, lang: Language) -> Slots:
         "charge.href": view.shown(has_charge=not view.has_charge).to_url(),
         **_compare(view, lang),
         "files.children": _downloads(view, lang),
-        "tariff.href": f"{view.to('day').path}/tariff",
+        "tariff.href": f"{view.device_path}/tariff",
         "tariff.children": lang.say(tariff),
     }
 
 
 def other_name(view: View, period: str, lang: Language) -> str:
     """Return the name of the compared period: `Monday 16 November`, `October`, `2025`."""
-    same_year = view.period[:4] == period[:4]
-    if view.level == "day" and same_year:
-        return words.format_period("day", period, words.WEEKDAY_AND_DATE, lang)
-    if view.level == "month" and same_year:
-        return words.format_period("month", period, "LLLL", lang)
+    mine, other = (words.moment(view.level, one).year for one in (view.period, period))
+    if mine == other:
+        return words.format_period(view.level, period, words.LEVEL_WORDS[view.level].name_in_year, lang)
     return words.period_name(view.level, period, lang)
 
 
 def _compare(view: View, lang: Language) -> Slots:
-    names = {"": text("nothing")} | {key: _COMPARISONS[view.level, key] for key in COMPARISONS[view.level]}
+    names = {"": text("nothing")} | {
+        key: comparison.name for key, comparison in words.LEVEL_WORDS[view.level].comparisons.items()
+    }
     choices = [
         html.Li(
             html.A(
@@ -150,7 +135,7 @@ def _downloads(view: View, lang: Language) -> list[Component]:
     path = view.path
     file, picture, printer = attributes(data_full=""), attributes(data_picture=""), attributes(data_print="")
     choices = [
-        *(html.A(lang.say(_CSV[by]), href=f"{path}.csv?by={by}", **file) for by in _ROWS[view.level]),
+        *(html.A(lang.say(name), href=f"{path}.csv?by={by}", **file) for by, name in _csv(view.level).items()),
         html.A(lang.say("Picture (PNG)"), href=f"{path}/picture.json{view.query}", **picture),
         html.A("JSON", href=f"{path}.json", **file),
         html.Button(lang.say("Print"), type="button", **printer),
@@ -158,27 +143,27 @@ def _downloads(view: View, lang: Language) -> list[Component]:
     return [html.Li(choice) for choice in choices]
 
 
+def _csv(level: str) -> dict[str, str]:
+    """The tables that are offered, by interval, and their names: the two coarsest intervals, and half hours."""
+    offered = {pictures.shown_by(one): words.column_words(one).csv for one in periods.lineage(level)[:2]}
+    return offered | {pictures.HALF_HOURS: text("CSV, half hours")}
+
+
 def _across(view: View, level: str, now: int, zone: str) -> View:
     """Return the same time at another level: within a longer period the current part, else the first."""
-    current = periods.period_of(level, now, zone)
-    if len(view.period) >= len(current):
-        return view.to(level, periods.containing(level, view.period))
-    if current.startswith(view.period):
+    is_shorter = periods.position(level) < periods.position(view.level)
+    if is_shorter and periods.period_of(view.level, now, zone) == view.period:
         return view.to(level)
-    return view.to(level, (view.period + "-01-01")[: len(current)])
+    return view.to(level, periods.containing(level, view.level, view.period))
 
 
 # The breadcrumb
-
-_CRUMBS = {"month": "LLLL", "year": "y"}
 
 
 def crumbs_layout(lang: Language) -> Component:
     """Return the heading row: the breadcrumb, the name of the period, and the picker."""
     choices = attributes(
-        data_label_day=lang.say("Choose a day"),
-        data_label_month=lang.say("Choose a month"),
-        data_label_year=lang.say("Choose a year"),
+        **{f"data_label_{level}": lang.say(words.LEVEL_WORDS[level].choose) for level in periods.LEVELS},
         data_earlier=lang.say("Earlier"),
         data_later=lang.say("Later"),
         data_earlier_year=lang.say("A year earlier"),
@@ -198,26 +183,24 @@ def crumbs_layout(lang: Language) -> Component:
 
 def crumb_slots(view: View, name: str, lang: Language) -> Slots:
     """Return the breadcrumb of a view whose period is set, and the heading; a screen reader reads the full name."""
-    above = periods.LEVELS[: periods.LEVELS.index(view.level) : -1]
+    above = list(periods.LEVELS)[: periods.position(view.level) : -1]
     ways = [html.Li(_way(view, level, lang)) for level in above]
     return {"crumbs.hidden": not ways, "crumbs.children": html.Ol(ways), "heading.children": _heading(view, name, lang)}
 
 
 def _way(view: View, level: str, lang: Language) -> Component:
-    period = periods.containing(level, view.period)
-    return html.A(words.format_period(level, period, _CRUMBS[level], lang), href=view.to(level, period).to_url())
+    period = periods.containing(level, view.level, view.period)
+    return html.A(
+        words.format_period(level, period, words.LEVEL_WORDS[level].above, lang), href=view.to(level, period).to_url()
+    )
 
 
 def _heading(view: View, name: str, lang: Language) -> list[str | Component]:
     """Return the name of a period; the part that the breadcrumb repeats is marked if it ends the name."""
-    own, rest = name, ""
-    if view.level == "day":
-        month = words.format_period("day", view.period, "MMMM", lang)
-        own, found, after = name.partition(f" {month}")
-        rest = found + after
-    elif view.level == "month":
-        own, found, after = name.partition(f" {view.period[:4]}")
-        rest = found + after
+    pattern = words.LEVEL_WORDS[view.level].rest
+    begins = words.format_period(view.level, view.period, pattern, lang) if pattern else ""
+    own, found, after = name.partition(f" {begins}") if begins else (name, "", "")
+    rest = found + after
     if not own or not rest:
         return [name]
     return [own, html.Span(rest, className="rest")]

@@ -18,7 +18,7 @@ from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
 from dashboard.charts import usage_profile
 from dashboard.charts.usage_profile import UsageProfile
-from dashboard.charts.view import MONEY, WEEK, View
+from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, live_tile, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
@@ -44,7 +44,7 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
     now, zone = data.now(), device.timezone
     today, this_month = (periods.period_of(level, now, zone) for level in ("day", "month"))
     usage = data.usage_profile(device)
-    day = _open_period(data, device, "day", today, periods.shift("day", today, -WEEK), view.unit == MONEY)
+    day = _open_period(data, device, "day", today, periods.shift("day", today, -words.WEEK), view.unit == MONEY)
     month = _open_period(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
         **live_tile.relative(usage, lang),

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import RECORD_DAYS
 from aggregator.core.registers import parse_overrides
 from aggregator.support import actions
 from aggregator.support.audit_entry import LONGEST_REASON
@@ -25,10 +26,10 @@ from dashboard.pages.support.support_request import Answered, SupportDesk, answe
 from dashboard.text.language import Language, text
 from dashboard.web.responses import render, requested
 
-MOST_DAYS = 35  # computed at once while somebody waits: half a second on SQLite
+MOST_DAYS = RECORD_DAYS  # computed at once while somebody waits: half a second on SQLite
 NOT_A_DAY = text("Write both days like 2026-11-17.")
 WRONG_ORDER = text("The first day comes after the last.")
-TOO_MANY = text("These are more than 35 days. Take fewer, or ask whoever runs Wattfall for `wattfall rebuild`.")
+TOO_MANY = text("These are more than {days} days. Take fewer, or ask whoever runs Wattfall for `wattfall rebuild`.")
 STILL_TO_COME = text("This day is still to come.")
 NOT_A_TIME = text("Write the day and the time, like 2026-11-17 14:02.")
 CANNOT = text("This cannot be done: {fault}")
@@ -123,7 +124,7 @@ def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
         return {"last": lang.say(STILL_TO_COME)}
     if first > last:
         return {"first": lang.say(WRONG_ORDER)}
-    return {"first": lang.say(TOO_MANY)} if periods.shift("day", first, MOST_DAYS - 1) < last else {}
+    return {"first": lang.say(TOO_MANY, days=MOST_DAYS)} if periods.shift("day", first, MOST_DAYS - 1) < last else {}
 
 
 # an exchange of the meter

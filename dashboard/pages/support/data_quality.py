@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.periods import DAY_S, Window
+from aggregator.core.periods import DAY_S, RECORD_DAYS, Window
 from aggregator.core.readings import Reading
 from aggregator.core.registers import ExchangeOverride, parse_overrides
 from aggregator.intake.refusals import Message, Refusals
@@ -237,9 +237,10 @@ def reason_words(reason: str, lang: Language) -> str:
 def refused_words(today: Counter[str], all_days: Counter[str], lang: Language) -> str:
     """Return the number of refused messages in words."""
     if not all_days:
-        return lang.say("Nothing was refused in the last 35 days.")
+        return lang.say("Nothing was refused in the last {days} days.", days=RECORD_DAYS)
     return lang.say(
-        "{today} today, {all} in the last 35 days",
+        "{today} today, {all} in the last {days} days",
+        days=RECORD_DAYS,
         today=lang.number(today.total()),
         all=lang.number(all_days.total()),
     )

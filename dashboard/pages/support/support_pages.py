@@ -182,6 +182,7 @@ def _device_page(support: SupportDesk, device: Device, user: User) -> Response:
     return render(
         "support_device.html",
         typed="",
+        kept_days=device_status.KEPT_DAYS,
         device=device,
         hit=search_result(device),
         sending=health_view.sending(known, lang),

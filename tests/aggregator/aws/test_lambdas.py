@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from aggregator.aws import lambdas
-from aggregator.aws.lambdas import DAYS, MONTHS, YEARS, Answer, DeadLetter, Functions, bundles
+from aggregator.aws.lambdas import Answer, DeadLetter, Functions, bundles, level_steps
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -20,7 +21,8 @@ from aggregator.waterfall.worker import drain
 MIDNIGHT = 1_795_392_000  # 2026-11-23T00:00:00Z
 NOW = MIDNIGHT + 86_400
 ZONE = "Europe/London"
-LEVELS = (DAYS, MONTHS, YEARS)
+STEPS = tuple(level_steps().values())
+DAYS = STEPS[0]
 KEYS = {"readings": "b", "day": "p", "month": "p"}
 
 
@@ -50,10 +52,10 @@ class Stack:
     def carry_all(self) -> list[dict[str, Any]]:
         """Every level's change records to the next, as event source mappings would; returns the records."""
         records = []
-        for level in LEVELS:
-            changes = self.store.changes(level.child, 10_000)
-            batch = [record(level.child, change.device_id, change.key, n) for n, change in enumerate(changes)]
-            assert failed(self.functions.carry(level, {"Records": batch})) == []
+        for step in STEPS:
+            changes = self.store.changes(step.feed, 10_000)
+            batch = [record(step.feed, change.device_id, change.key, n) for n, change in enumerate(changes)]
+            assert failed(self.functions.carry(step, {"Records": batch})) == []
             self.store.settle(changes)
             records += batch
         return records
@@ -100,8 +102,7 @@ def as_message(reading: Reading) -> dict[str, object]:
 
 
 def documents(store: SqliteStore, device_id: str = "cad-1") -> list[Document | None]:
-    levels = ("day", "month", "year")
-    return [store.document(level, device_id, period) for level in levels for period in store.periods(level, device_id)]
+    return [store.document(level, device_id, period) for level in LEVELS for period in store.periods(level, device_id)]
 
 
 def by_the_worker(tmp_path: Path, sent: Sequence[Reading]) -> list[Document | None]:
@@ -232,10 +233,10 @@ def test_records_that_come_again_change_nothing(stack: Stack) -> None:
     stack.ingest(*map(line, readings()))
     records = stack.carry_all()
     before = documents(stack.store)
-    for level, table in zip(LEVELS, ("readings", "day", "month"), strict=True):
+    for step, table in zip(STEPS, ("readings", "day", "month"), strict=True):
         again = [one for one in records if KEYS[table] in one["dynamodb"]["Keys"] and _is_of(one, table)]
         assert again
-        stack.functions.carry(level, {"Records": again * 2})
+        stack.functions.carry(step, {"Records": again * 2})
     assert documents(stack.store) == before
     assert [stack.store.changes(table, 10) for table in KEYS] == [[], [], []]
 
@@ -262,12 +263,12 @@ def test_whatever_fails_once_and_however_batches_are_cut_the_charts_come_out_the
 
 def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
     """As a mapping does it: from the first failure on, again; each attempt fails at a random write or not at all."""
-    for level in LEVELS:
-        changes = stack.store.changes(level.child, 10_000)
-        batch = [record(level.child, change.device_id, change.key, n) for n, change in enumerate(changes)]
+    for step in STEPS:
+        changes = stack.store.changes(step.feed, 10_000)
+        batch = [record(step.feed, change.device_id, change.key, n) for n, change in enumerate(changes)]
         while batch:
             with failing(stack, lambda *_: StoreAway("away") if chance.random() < 0.4 else None):
-                again = failed(stack.functions.carry(level, {"Records": batch}))
+                again = failed(stack.functions.carry(step, {"Records": batch}))
             first = [n for n, one in enumerate(batch) if one["dynamodb"]["SequenceNumber"] in again]
             batch = batch[first[0] :] if first else []
         stack.store.settle(changes)

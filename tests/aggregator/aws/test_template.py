@@ -9,15 +9,21 @@ from cfnlint.api import lint  # type: ignore[import-untyped]
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
 
 from aggregator.aws import costs, deployment, lambdas
+from aggregator.core import periods
 from aggregator.store.dynamodb import items, tables
 
-FUNCTIONS = {"LiveFunction", "IngestFunction", "DaysFunction", "MonthsFunction", "YearsFunction", "FleetFunction"}
-STREAMS = {
-    "IngestFunction": "Incoming",
-    "DaysFunction": "Readings",
-    "MonthsFunction": "Days",
-    "YearsFunction": "Months",
-}
+
+def level_streams() -> dict[str, str]:
+    """The function that each level wants, and the table whose stream drives it, as the template names them."""
+    return {
+        f"{name.capitalize()}Function": items.table_of(step.feed).capitalize()
+        for name, step in lambdas.level_steps().items()
+    }
+
+
+LEVEL_STREAMS = level_streams()
+FUNCTIONS = {"LiveFunction", "IngestFunction", *LEVEL_STREAMS, "FleetFunction"}
+STREAMS = {"IngestFunction": "Incoming", **LEVEL_STREAMS}
 INNER = re.compile(r"\$\{(?P<resource>[A-Za-z]+)\.Arn\}/(stream|aws/lambda)/\*")
 Resource = dict[str, Any]
 
@@ -134,7 +140,7 @@ def test_a_device_may_only_write_under_its_own_name() -> None:
             assert "*" not in resource["Fn::Sub"]
 
 
-@pytest.mark.parametrize("table", tables.TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", tables.tables(), ids=lambda table: table.name)
 def test_tables_are_as_the_store_wants_them_and_outlive_the_stack(table: tables.Table) -> None:
     made = translated()[table.name.capitalize()]
     properties, wanted = made["Properties"], tables.table_request("PREFIX", table)
@@ -150,10 +156,7 @@ def test_tables_are_as_the_store_wants_them_and_outlive_the_stack(table: tables.
 
 
 def test_every_level_has_a_function_on_the_stream_of_the_level_below() -> None:
-    below = {
-        level.name: items.TABLE_OF[level.child].capitalize() for level in (lambdas.DAYS, lambdas.MONTHS, lambdas.YEARS)
-    }
-    assert below == {level: STREAMS[f"{level.capitalize()}sFunction"] for level in below}
+    assert of_type("AWS::Lambda::Function").keys() == FUNCTIONS
     for name, function in of_type("AWS::Lambda::Function").items():
         module, handler = function["Handler"].rsplit(".", 1)
         assert module == lambdas.__name__
@@ -179,9 +182,7 @@ def test_alarms_watch_lateness_failures_throttling_and_what_was_put_aside() -> N
     alarms = of_type("AWS::CloudWatch::Alarm")
     assert alarms.pop("PutAsideAlarm")["Namespace"] == "Wattfall"
     assert {one["LogGroupName"]["Ref"] for one in of_type("AWS::Logs::MetricFilter").values()} == {
-        "DaysLog",
-        "MonthsLog",
-        "YearsLog",
+        function.replace("Function", "Log") for function in LEVEL_STREAMS
     }
     watched = {(alarm["MetricName"], str(alarm["Dimensions"][0]["Value"])) for alarm in alarms.values()}
     for function in STREAMS:
@@ -189,7 +190,7 @@ def test_alarms_watch_lateness_failures_throttling_and_what_was_put_aside() -> N
     for function in FUNCTIONS:
         assert ("Errors", str({"Ref": function})) in watched
         assert ("Throttles", str({"Ref": function})) in watched
-    for table in ("Live", "Readings", "Days", "Months", "Years"):
+    for table in ("Live", "Readings", *(level.table.capitalize() for level in periods.LEVELS.values())):
         assert ("WriteThrottleEvents", str({"Ref": table})) in watched
     assert ("ApproximateNumberOfMessagesVisible", str({"Fn::GetAtt": ["DeadLetters", "QueueName"]})) in watched
 
@@ -201,4 +202,4 @@ def test_what_the_package_and_the_costs_assume_is_so() -> None:
     assert function["MemorySize"] == costs.MEMORY_GB * 1024
     assert default("WaterfallWindow") == costs.WATERFALL_WINDOW_S
     assert default("HigherWindow") == costs.HIGHER_WINDOW_S
-    assert default("RetentionDays") == costs.RETENTION_DAYS
+    assert default("RetentionDays") == periods.RETENTION_DAYS

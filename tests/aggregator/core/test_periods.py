@@ -1,6 +1,6 @@
 """The key functions: every zone's days in one piece, and the odd ones by name."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import Level
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
 INSTANTS = st.integers(946_684_800, 2_208_988_800)  # 2000 to 2040
@@ -158,3 +159,33 @@ def test_a_period_that_is_none_is_refused_with_an_example(level: str, text: str)
 def test_a_zone_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="not an IANA time zone"):
         periods.check_timezone(name)
+
+
+def week_of(day: date) -> str:
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+WEEK = Level(
+    "week",
+    "weeks",
+    "day",
+    "d",
+    of_day=lambda day: week_of(date.fromisoformat(day)),
+    first_day=lambda week: date.fromisoformat(f"{week}-1").isoformat(),
+    shift=lambda week, by: week_of(date.fromisoformat(f"{week}-1") + timedelta(weeks=by)),
+    part_of=lambda day: str(date.fromisoformat(day).isoweekday()),
+)
+
+
+def test_a_week_is_a_row_though_its_days_are_of_two_years(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(periods.LEVELS, "week", WEEK)
+    days = periods.children("week", "2026-W53")
+    assert [*days] == ["d1", "d2", "d3", "d4", "d5", "d6", "d7"]
+    assert (days["d1"], days["d7"]) == ("2026-12-28", "2027-01-03")
+    assert {periods.containing("week", "day", day) for day in days.values()} == {"2026-W53"}
+    assert periods.part_in("week", "2027-01-03") == "d7"
+    assert periods.shift("week", "2026-W53", 1) == "2027-W01"
+    assert periods.window("week", "2026-W53", "UTC").end == periods.day_start("2027-01-04", "UTC")
+    with pytest.raises(ConfigurationError, match="write it like 2026-W48"):
+        periods.check_period("week", "2025-W53")

@@ -8,7 +8,7 @@ from aggregator.core.documents import Part, add
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
-from aggregator.waterfall.levels import LEVELS
+from aggregator.waterfall.levels import steps
 from aggregator.waterfall.retention import expire
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import HOME, NOW, Series
@@ -42,7 +42,7 @@ def documents(store: Store) -> Documents:
 
 def waiting(store: Store) -> int:
     """Change records that somebody will carry on."""
-    return sum(len(store.changes(level.child, 1000)) for level in LEVELS)
+    return sum(len(store.changes(feed, 1000)) for feed in {step.feed for step in steps()})
 
 
 def outcome(series: Series) -> Documents:
@@ -54,7 +54,7 @@ def outcome(series: Series) -> Documents:
 
 def total(found: Documents, level: str = "year") -> Part:
     """All that the documents of a level show in their charts."""
-    letter = periods.PART_LETTER[level]
+    letter = periods.LEVELS[level].letter
     return add(
         part
         for (name, _), (_, parts) in found.items()
@@ -89,14 +89,15 @@ def check_levels_sum(found: Documents) -> None:
     """Half hours make up hours, hours the day, days the month, months the year: field by field."""
     sums: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
     for (level, period), (_, parts) in found.items():
-        chart = add(part for name, part in parts.items() if name[0] == periods.PART_LETTER[level])
+        chart = add(part for name, part in parts.items() if name[0] == periods.LEVELS[level].letter)
         if level == "day":
             for name, part in parts.items():
                 if name[0] == "s":
                     sums["day", period, f"h{int(name[1:]) // 2:02d}"].append(part)
-            sums["month", period[:7], f"d{period[8:]}"].append(chart)
-        elif level == "month":
-            sums["year", period[:4], f"m{period[5:]}"].append(chart)
+        for parent in periods.LEVELS.values():
+            if parent.child == level:
+                above = periods.containing(parent.name, level, period)
+                sums[parent.name, above, periods.part_in(parent.name, period)].append(chart)
     expected = {key: add(parts) for key, parts in sums.items()}
     stored = {
         (level, period, name): part

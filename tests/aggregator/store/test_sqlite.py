@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from aggregator.core.documents import Arrival, Device, Live
 from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
@@ -37,7 +38,7 @@ def filled(path: Path) -> SqliteStore:
 
 
 def read_everything(store: SqliteStore) -> None:
-    for level in ("day", "month", "year"):
+    for level in LEVELS:
         for period in store.periods(level, "d"):
             store.document(level, "d", period)
     store.live("d")

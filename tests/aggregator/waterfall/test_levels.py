@@ -17,7 +17,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.port import Change
-from aggregator.waterfall.levels import APART, LEVELS, TOGETHER, Level, clusters, propagate
+from aggregator.waterfall.levels import APART, TOGETHER, Step, clusters, propagate, steps
 from aggregator.waterfall.verify import differences, rezone
 from aggregator.waterfall.worker import drain, settle_once
 from dashboard.web.cache import open_cache
@@ -82,9 +82,9 @@ def test_a_step_repeated_replaces_and_never_adds(store: Store) -> None:
     send(store, history("d", 24))
     drain(store)
     before = [found(store, "day", "2026-10-01"), found(store, "month", "2026-10"), found(store, "year", "2026")]
-    for level in LEVELS:
+    for step in steps():
         for _ in range(3):
-            propagate(store, level, [Change(0, level.child, "d", DIRTY[level.child])] * 2)
+            propagate(store, step, [Change(0, step.feed, "d", DIRTY[step.feed])] * 2)
     assert store.backlog() == (0, None)
     assert before == [found(store, one.level, one.period) for one in before]
 
@@ -100,9 +100,9 @@ def test_a_smaller_total_replaces_a_larger_one(store: Store) -> None:
 def test_a_step_for_nothing_changes_nothing(store: Store) -> None:
     send(store, history("d", 2))
     drain(store)
-    for level in LEVELS:
-        key = {**DIRTY, "readings": "1000000800", "day": "2001-09-09", "month": "2001-09"}[level.child]
-        propagate(store, level, [Change(0, level.child, "d", key), Change(0, level.child, "nobody", key)])
+    for step in steps():
+        key = {**DIRTY, "readings": "1000000800", "day": "2001-09-09", "month": "2001-09"}[step.feed]
+        propagate(store, step, [Change(0, step.feed, "d", key), Change(0, step.feed, "nobody", key)])
     assert store.backlog() == (0, None)
     assert store.extent("year", "d") == ("2026", "2026")
     assert store.extent("year", "nobody") is None
@@ -213,14 +213,14 @@ def test_what_was_put_aside_is_a_difference_that_verify_names(store: Store, tmp_
 
 
 @pytest.mark.parametrize("table", ["days", "months", "years"])
-@pytest.mark.parametrize("level", LEVELS)
-def test_a_damaged_document_stops_its_own_device_only(store: Store, tmp_path: Path, table: str, level: Level) -> None:
+@pytest.mark.parametrize("step", steps())
+def test_a_damaged_document_stops_its_own_device_only(store: Store, tmp_path: Path, table: str, step: Step) -> None:
     for device_id in ("a", "b"):
         send(store, history(device_id, 2))
     drain(store)
     damage(tmp_path / "wattfall.db", table, "a")
     for device_id in ("a", "b"):
-        store.mark(level.child, device_id, [DIRTY[level.child]])
+        store.mark(step.feed, device_id, [DIRTY[step.feed]])
         send(store, history(device_id, 2, wh=11))
     drain(store)
     assert store.aside("a") != []

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from aggregator.core.documents import Document
+from aggregator.core.periods import LEVELS
 from aggregator.store import open_store
 from dashboard.commands.main import main
 
@@ -80,11 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
 
 def documents(path: Path) -> list[Document | None]:
     with closing(open_store(f"sqlite:///{path}")) as store:
-        return [
-            store.document(level, "uci", period)
-            for level in ("day", "month", "year")
-            for period in store.periods(level, "uci")
-        ]
+        return [store.document(level, "uci", period) for level in LEVELS for period in store.periods(level, "uci")]
 
 
 def test_day_totals_equal_the_recordings_own_sums(whole: Path, readings: list[tuple[str, int, int]]) -> None:

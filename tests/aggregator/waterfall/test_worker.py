@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from aggregator.core.errors import StoreAway, StoreUnusable, WattfallError
-from aggregator.core.periods import FOR_EVER
+from aggregator.core.periods import FOR_EVER, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
@@ -227,11 +227,11 @@ def test_readings_are_swept_at_the_start_and_each_hour(store: Store) -> None:
 def test_the_workers_sweep_leaves_the_charts_alone(store: Store) -> None:
     send(store, days_ago=KEPT_DAYS + 3)
     drain(store)
-    before = [store.document(level, "d", store.periods(level, "d")[0]) for level in ("day", "month", "year")]
+    before = [store.document(level, "d", store.periods(level, "d")[0]) for level in LEVELS]
     stop = Pauses(3)
     run_worker(store, KEPT_DAYS, stop, stop.clock)
     assert len(store.readings("d", 0, FOR_EVER)) < 13
-    assert before == [store.document(level, "d", store.periods(level, "d")[0]) for level in ("day", "month", "year")]
+    assert before == [store.document(level, "d", store.periods(level, "d")[0]) for level in LEVELS]
 
 
 def test_history_that_came_in_today_is_kept_for_a_day(store: Store) -> None:

@@ -103,10 +103,8 @@ def test_money_is_exact_with_separate_earnings() -> None:
 
 
 def test_a_part_of_a_day_has_no_standing_charge() -> None:
-    assert [by for by in pictures.HELD_BY if "standing_charge" in pictures.header(by, is_priced=True)] == [
-        "day",
-        "month",
-    ]
+    charged = [by for by in pictures.intervals("year") if "standing_charge" in pictures.header(by, is_priced=True)]
+    assert charged == ["day", "month"]
     whole = {"h00": HOUR._replace(cost=COST), "d00": Part(None, None, cost=Cost(None, None, 10**12))}
     day = table(document("day", "2026-11-22", whole, currency="JPY"), "hour", is_priced=True)
     assert list(day[0].values())[6:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
@@ -152,12 +150,17 @@ def test_the_rows_of_a_day_add_up_to_it(day: Document) -> None:
         assert (sum(known) if known else None) == (None if cost is None else Decimal(money_text(cost)))
 
 
-@given(st.integers(2000, 2199), st.integers(1, 12), st.sampled_from(sorted(pictures.HELD_BY)), st.sampled_from(LEVELS))
+@given(
+    st.integers(2000, 2199),
+    st.integers(1, 12),
+    st.sampled_from(sorted(pictures.intervals("year"))),
+    st.sampled_from(list(LEVELS)),
+)
 def test_document_ranges_cover_a_period_in_short_pieces(year: int, month: int, by: str, level: str) -> None:
     period = {"day": f"{year}-{month:02d}-28", "month": f"{year}-{month:02d}", "year": f"{year}"}[level]
     if by not in pictures.intervals(level):
         return
-    held_by, device = pictures.HELD_BY[by], Device("cad-1", LONDON)
+    held_by, device = pictures.held_by(level, by), Device("cad-1", LONDON)
     found = [
         [one.period for one in pictures.with_missing([], device, held_by, first, last)]
         for first, last in pictures.document_ranges(level, period, by)
@@ -189,4 +192,4 @@ def test_periods_without_a_document_are_filled_in() -> None:
 )
 def test_a_period_has_its_charts_interval_or_finer_ones(level: str, expected: list[str]) -> None:
     assert pictures.intervals(level) == expected
-    assert pictures.SHOWN_BY[level] == expected[-1]
+    assert pictures.shown_by(level) == expected[-1]

@@ -11,6 +11,7 @@ from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from aggregator.core.periods import RECORD_DAYS
 from dashboard.text.language import CATALOGUES
 
 DASHBOARD = Path(__file__).parents[3] / "dashboard"
@@ -74,3 +75,7 @@ def test_a_translation_keeps_the_spaces_and_signs_at_its_ends(code: str) -> None
         return sentence.startswith(" "), sentence.endswith(" "), bool(re.search(r"[.!?]$", sentence))
 
     assert [pair for pair in pairs(code) if ends(pair[0]) != ends(pair[1])] == []
+
+
+def test_no_sentence_says_by_itself_how_long_records_are_kept() -> None:
+    assert [sentence for sentence in said() if re.search(rf"\b{RECORD_DAYS}\b", str(sentence))] == []

@@ -1,6 +1,6 @@
 import pytest
 
-from aggregator.core.periods import local
+from aggregator.core.periods import LEVELS, local
 from dashboard.text import words
 from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant
@@ -83,3 +83,8 @@ def test_a_zone_without_letters_is_named_by_its_offset() -> None:
 )
 def test_a_share_is_whole_percent_and_never_zero(part: int, whole: int, text: str) -> None:
     assert words.percent(part, whole, ENGLISH) == text
+
+
+def test_every_level_has_its_words_and_every_part_a_name() -> None:
+    assert words.LEVEL_WORDS.keys() == LEVELS.keys()
+    assert all(words.LEVEL_WORDS[row.child].columns for row in LEVELS.values() if row.child)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
-from aggregator.core.periods import HALF_HOUR, HOUR
+from aggregator.core.periods import HALF_HOUR, HOUR, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters, Status
 from aggregator.intake.device_status import known_status
@@ -146,7 +146,7 @@ def test_the_documents_are_those_of_the_readings_one_by_one(
     for reading in readings(last=last):
         ingest(other, [reading], server.now, "UTC")
         drain(other)
-    for level in ("day", "month", "year"):
+    for level in LEVELS:
         periods = other.periods(level, "cad-1")
         assert periods == server.store.periods(level, "cad-1")
         for period in periods:
