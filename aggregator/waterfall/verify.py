@@ -1,6 +1,7 @@
-"""Check stored documents against a fresh computation, and make them anew: rebuild, or move to another time zone.
+"""Verify stored documents against a fresh computation; rebuild them, or move them to another time zone.
 
-Days are checked against the readings that are still there, months against days, years against months.
+Days are compared with the remaining readings, months with days, years with months. Days whose readings have expired
+are kept.
 """
 
 from collections.abc import Iterator
@@ -18,11 +19,11 @@ from aggregator.waterfall.pricing import priced
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
-    """One line for each part of a device's documents that is not what it should be."""
+    """Yield one line for each wrong part of a device's documents."""
     waiting = [store.changes(level.child, 1) for level in LEVELS]
     if any(waiting):
         yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
-    yield from (f"{device.device_id}: put aside: {line}" for line in store.aside(device.device_id))
+    yield from (f"{device.device_id}: quarantined: {line}" for line in store.aside(device.device_id))
     yield from _wrong_days(store, device)
     for child, level in pairwise(periods.LEVELS):
         yield from _wrong_totals(store, device, level, child)
@@ -93,27 +94,27 @@ def _shown(part: Part | None) -> str:
 
 
 def rebuild(store: Store, device: Device, first_day: str | None, last_day: str | None) -> int:
-    """Compute the days from `first_day` to `last_day` again from the readings; drain the waterfall after it.
+    """Recompute the days from `first_day` to `last_day` from the readings; the caller drains the waterfall afterwards.
 
-    Where readings have expired nothing is lost: what they made stays. Returns how many days were computed.
+    Days whose readings have expired stay as they are. Return the number of days recomputed.
     """
-    known = [day for day in _known_days(store, device) if (first_day or day) <= day <= (last_day or day)]
-    spans = [periods.window("day", day, device.timezone) for day in known]
+    days = [day for day in _all_days(store, device) if (first_day or day) <= day <= (last_day or day)]
+    spans = [periods.window("day", day, device.timezone) for day in days]
     retention_cutoff = store.retention_cutoff(device.device_id)
     computable = [span for span in spans if span.end > retention_cutoff]
     for span in computable:
         with store.transaction():
             store.step(partial(recompute, store, device, span))
-    with store.transaction():  # also where the days come out as they were: what was made from them may be wrong
-        store.mark("day", device.device_id, known)
+    with store.transaction():  # unchanged days too: their months and years may be wrong
+        store.mark("day", device.device_id, days)
         store.mark("month", device.device_id, store.periods("month", device.device_id))
     if not first_day and not last_day:
         store.clear_aside(device.device_id)
     return len(computable)
 
 
-def _known_days(store: Store, device: Device) -> list[str]:
-    """Days with a document, days with readings, and days that are part of a month."""
+def _all_days(store: Store, device: Device) -> list[str]:
+    """Return the days with a document, with readings, or with a part in a month."""
     days = set(store.periods("day", device.device_id))
     for month in store.periods("month", device.device_id):
         document = store.document("month", device.device_id, month)
@@ -127,7 +128,7 @@ def _known_days(store: Store, device: Device) -> list[str]:
 
 
 def rezone(store: Store, device: Device, timezone: str) -> None:
-    """Give a device another time zone: its days are cut anew from the readings, where they have not expired."""
+    """Move a device to another time zone; recompute its days from the readings that have not expired."""
     retention_cutoff = store.retention_cutoff(device.device_id)
     moved = replace(device, timezone=timezone)
     with store.transaction():

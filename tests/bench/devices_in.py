@@ -29,7 +29,7 @@ from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import Broker, MqttFeed, Subscriber, broker_of
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.waterfall.worker import drain, settle_once, take_what_waits
+from aggregator.waterfall.worker import drain, settle_once, take_waiting
 from tests.aggregator.intake.brokers import Publisher, broker_in, free_port
 
 DEVICES, TICKS, REQUESTS = 100, 180, 3000
@@ -72,7 +72,7 @@ def mqtt() -> None:
             feed = MqttFeed(_Few(subscriber, batch) if batch else subscriber, _keep(store), lambda _: "UTC")  # type: ignore[arg-type]
             taken, began, used = 0, time.perf_counter(), time.process_time()
             while taken < count:
-                taken += take_what_waits(feed.take_in, 0.25)
+                taken += take_waiting(feed.take_in, 0.25)
                 settle_once(store)
             drain(store)
             _say(f"MQTT, {name}", count, "messages", time.perf_counter() - began, time.process_time() - used)
