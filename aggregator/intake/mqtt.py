@@ -25,7 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aggregator.core.errors import ConfigurationError, Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
-from aggregator.intake.formats import of_topic, read_whole
+from aggregator.intake.formats import parse_topic, read_whole
 from aggregator.intake.formats.message import LONGEST, Content, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
 from aggregator.intake.refusals import UNKNOWN
@@ -237,7 +237,7 @@ class MqttFeed:
 
     def _received(self, message: "Arrived", now: int) -> Received:
         try:
-            one, device_id, part = of_topic(message.topic, self.format_name)
+            one, device_id, part = parse_topic(message.topic, self.format_name)
         except Refused as why:  # whatever device it names within, that is not who sent it
             return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
         try:
