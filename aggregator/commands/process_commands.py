@@ -130,7 +130,7 @@ def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: 
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt import MqttFeed
 
-            feed = MqttFeed(subscriber, edge.keep, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
+            feed = MqttFeed(subscriber, edge.accept, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
             run_edge(edge, report, feed.take_in, stop)
 
 
@@ -144,7 +144,7 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
             else:
                 is_over = take_in(LOOK_S) is None
             edge.send()
-            report.go_on(time.time())
+            report.roll_over(time.time())
             pause = LOOK_S
         except (StoreAway, StoreUnusable) as error:
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -153,7 +153,7 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
             continue
         if is_over and edge.is_idle:
             break
-    click.echo(report.said(time.time()))
+    click.echo(report.finish_report(time.time()))
 
 
 class Lines:
@@ -178,7 +178,7 @@ class Lines:
             self._held = messages
         device_id = self._edge.client.device_id
         origin = Origin(device_id, int(time.time()), self._zone, lag_s=LAG_S)
-        self._edge.keep([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
+        self._edge.accept([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
         count, self._held = len(self._held), []
         return count
 
@@ -217,10 +217,10 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
 def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
     from aggregator.intake.mqtt import MqttFeed  # paho takes a while to load
 
-    def keep(messages: Sequence[Received]) -> Outcome:
+    def store_messages(messages: Sequence[Received]) -> Outcome:
         return take_in(store, messages, int(time.time()), settings.timezone)
 
-    return MqttFeed(subscriber, keep, zone_in(store, settings.timezone), format_name)
+    return MqttFeed(subscriber, store_messages, zone_in(store, settings.timezone), format_name)
 
 
 @click.command()

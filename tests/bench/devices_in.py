@@ -213,11 +213,11 @@ def edge(days: int = 30) -> None:
             minute.append(reading)
             if len(minute) == 6:
                 clock[0] = float(reading.at)
-                running.keep([Received("cad-1", Content(minute))])
+                running.accept([Received("cad-1", Content(minute))])
                 running.send()
                 minute = []
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
-        print(report.said(clock[0]))
+        print(report.finish_report(clock[0]))
         print(
             f"the edge over {days} days: {before} MB at the start, {_memory_mb()} MB at most, file {size / 1e6:.1f} MB,"
         )

@@ -204,7 +204,7 @@ def test_a_source_that_breaks_on_a_message_stops_nothing(
             raise RecursionError("too deep")
         return canonical.parse_canonical(payload, origin)
 
-    monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(read=broken))
+    monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(parse=broken))
     for figure in (3, 4):
         publisher.publish("home/cad-1", b'{"at": "2026-11-18T10:00:00Z", "power_w": %d}' % figure)
     feed = feed_into(store, subscriber, "json")
@@ -304,7 +304,7 @@ def test_over_tls_only_a_broker_that_proves_who_it_is_is_spoken_to(tmp_path: Pat
         doubting.close()
         del doubting
         gc.collect()
-        with pytest.raises(ConfigurationError, match="no file of certificates"):
+        with pytest.raises(ConfigurationError, match="is not a certificate file"):
             Subscriber(address, ["#"], ca_file=str(key_file))
 
 

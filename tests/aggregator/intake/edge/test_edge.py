@@ -21,9 +21,9 @@ from aggregator.intake.edge.edge import (
     JITTER_S,
     KEPT_S,
     LONGEST_PAUSE_S,
-    LOOKED_AT_S,
     PACE_S,
     REFUSED_S,
+    WATCHED_S,
     Edge,
     TrafficReport,
     due,
@@ -113,7 +113,7 @@ def readings(first: int = START, last: int = START + HALF_HOUR, device_id: str =
 
 
 def given_to(edge: Edge, *of: Reading, statuses: tuple[Status, ...] = ()) -> None:
-    edge.keep([Received("cad-1", Content(list(of), list(statuses)))])
+    edge.accept([Received("cad-1", Content(list(of), list(statuses)))])
 
 
 def run(edge: Edge, clock: Clock, seconds: float, step: float = 1.0) -> None:
@@ -280,7 +280,7 @@ def test_the_newest_reading_is_shown_now_and_then_and_every_ten_seconds_while_so
     assert minutes(5) == 5
     server.is_watched = True
     minutes(1)
-    assert minutes(5) == 5 * 60 / LOOKED_AT_S
+    assert minutes(5) == 5 * 60 / WATCHED_S
     server.is_watched = False
     minutes(1)
     assert minutes(5) == 5
@@ -300,7 +300,7 @@ def test_what_devices_say_about_themselves_and_what_was_refused_is_told(
 ) -> None:
     status = Status("cad-1", START, -71, 96, "v2", None, True, Counters(START, 1204, None, 0))
     given_to(edge, statuses=(status,))
-    edge.keep([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
+    edge.accept([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
     run(edge, clock, 5)
     said = known_status(server.store, "cad-1")
     assert said
@@ -360,15 +360,15 @@ def test_whatever_happens_everything_kept_arrives_once_it_can(
 def test_a_day_is_told_in_bytes_and_writes_against_each_reading_by_itself(edge: Edge, clock: Clock) -> None:
     sent = Sent()
     report = TrafficReport(edge, sent)
-    report.go_on(clock.at)
+    report.roll_over(clock.at)
     given_to(edge, *readings())
     clock.at = OVER
     run(edge, clock, 1)
     sent.messages, sent.size = 2, 1500
-    said = report.said(clock.at)
+    said = report.finish_report(clock.at)
     assert (
         "180 readings kept; sent 1 half hours and 1 times the newest reading in 2 messages, 1,500 bytes, 3 writes"
         in said
     )
     assert f"180 messages, {180 * ALONE:,} bytes, 360 writes" in said
-    assert "0 readings kept; sent 0 half hours" in report.said(clock.at)
+    assert "0 readings kept; sent 0 half hours" in report.finish_report(clock.at)
