@@ -219,7 +219,7 @@ def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "day", "nobody"], "there is no device 'nobody'; `wattfall device list` shows those there are"),
+        (["show", "day", "nobody"], "there is no device 'nobody'; `wattfall device list` lists the devices"),
         (["verify", "nobody"], "there is no device 'nobody'"),
         (["rebuild", "nobody"], "there is no device 'nobody'"),
         (["device", "set", "../etc"], "device_id is '../etc'"),

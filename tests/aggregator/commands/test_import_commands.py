@@ -173,7 +173,7 @@ def test_power_per_minute_is_held_between_rows(tmp_path: Path) -> None:
         ("time,kWh\n2026-02-01,2\n", ["--format", "octopus"], "use --format csv for other files"),
         ("{", ["--format", "octopus"], "the file begins like JSON but is invalid"),
         ("", [], "the file is empty"),
-        ("time,kWh\n", ["--format", "dsmr", "--interval", "1h"], "--columns and --interval are for --format csv"),
+        ("time,kWh\n", ["--format", "dsmr", "--interval", "1h"], "--columns and --interval need --format csv"),
         ("time,kWh\n", ["--format", "excel"], "'excel' is not one of"),
     ],
 )
@@ -241,7 +241,7 @@ def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> Non
         _, errors = process.communicate()
 
     assert process.returncode == 130
-    assert "stopped; import the file again, and it goes on from there" in errors
+    assert "stopped; import the file again to resume" in errors
     with closing(open_store(url)) as store:
         assert store.backlog().waiting == 0
     outcome = last_line(wattfall(*command[3:], "--store", url, "--dry-run"))

@@ -165,7 +165,7 @@ def test_compare_shows_no_total_for_unpriced_energy(tmp_path: Path) -> None:
         (["tariff", "set", "nobody"], "{}", "there is no device 'nobody'"),
         (["tariff", "set", "cad-1"], "{", "the tariff is not JSON"),
         (["tariff", "set", "cad-1"], '{"currency": "GBP", "versions": []}', "versions is []"),
-        (["tariff", "show", "cad-1"], "", "cad-1 has no tariff; give it one with `wattfall tariff set`"),
+        (["tariff", "show", "cad-1"], "", "cad-1 has no tariff; set one with `wattfall tariff set`"),
         (["tariff", "import", "cad-1"], "start,price\nsoon,1\n", "row 2"),
         (["tariff", "compare", "cad-1", "/nowhere.json"], "", "/nowhere.json cannot be read"),
         (["reprice", "nobody"], "", "there is no device 'nobody'"),
