@@ -16,7 +16,7 @@ from tests.copies import fresh_store
 
 @settings(max_examples=60)
 @given(clean(kinds=("i",)))
-def test_local_days_are_local(series: Series) -> None:
+def test_local_day_energy_is_between_local_midnights(series: Series) -> None:
     """Each day's energy is the register at one local midnight less the register at the one before."""
     found = outcome(series)
     known = [(reading.at, reading.import_wh or 0) for reading in series.readings]

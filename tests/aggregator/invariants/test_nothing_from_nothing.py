@@ -14,7 +14,7 @@ from tests.aggregator.invariants.stores import half_hours, outcome
 
 @settings(max_examples=60)
 @given(messy())
-def test_nothing_from_nothing_outside_what_was_read(series: Series) -> None:
+def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
     """A half hour that no interval between two readings touches, and no power was held in, does not exist."""
     found = outcome(series)
     touched = set()
@@ -37,7 +37,7 @@ def test_nothing_from_nothing_one_reading_makes_no_document(start: tuple[str, in
 
 @settings(max_examples=60)
 @given(clean(kinds=("p",)))
-def test_nothing_from_nothing_power_is_held_five_minutes_and_no_longer(series: Series) -> None:
+def test_nothing_from_nothing_power_is_held_at_most_five_minutes(series: Series) -> None:
     held: dict[tuple[str, int], int] = defaultdict(int)
     watt_seconds: dict[tuple[str, int], int] = defaultdict(int)
     for one, other in pairwise(series.readings):
