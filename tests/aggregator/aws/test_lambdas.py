@@ -25,7 +25,7 @@ KEYS = {"readings": "b", "day": "p", "month": "p"}
 
 
 class Failing(SqliteStore):
-    """A store whose writes of documents fail when it is told so."""
+    """A store whose document writes fail on demand."""
 
     fails: Callable[[str, str], Exception | None] = staticmethod(lambda *_: None)
 
@@ -37,7 +37,7 @@ class Failing(SqliteStore):
 
 
 class Stack:
-    """The functions on a store, and what they have put aside."""
+    """The functions on a store, and their dead letters."""
 
     def __init__(self, store: Failing) -> None:
         self.store, self.letters = store, list[DeadLetter]()
@@ -48,7 +48,7 @@ class Stack:
         return failed(answer)
 
     def carry_all(self) -> list[dict[str, Any]]:
-        """Every level's change records to the next, as event source mappings would; returns the records."""
+        """Propagate every level's change records like event source mappings; return the records."""
         records = []
         for level in LEVELS:
             changes = self.store.changes(level.child, 10_000)
@@ -245,9 +245,7 @@ def _is_of(one: dict[str, Any], table: str) -> bool:
     return len(key) == {"readings": 10, "day": 10, "month": 7}[table] and (table == "readings") == key.isdigit()
 
 
-def test_any_single_failures_and_batching_give_the_same_documents(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_any_single_failures_and_batching_give_the_same_documents(stack: Stack, tmp_path: Path) -> None:
     sent, chance = readings(), random.Random(7)
     payloads = list(map(line, sent)) * 2
     chance.shuffle(payloads)
@@ -261,7 +259,7 @@ def test_any_single_failures_and_batching_give_the_same_documents(
 
 
 def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
-    """As a mapping does it: from the first failure on, again; each attempt fails at a random write or not at all."""
+    """Retry from the first failure like an event source mapping; each attempt fails at a random write or not at all."""
     for level in LEVELS:
         changes = stack.store.changes(level.child, 10_000)
         batch = [record(level.child, change.device_id, change.key, n) for n, change in enumerate(changes)]

@@ -19,7 +19,7 @@ print(*sorted(before))
 
 
 def loaded() -> tuple[set[str], set[str]]:
-    """What a function has imported when it has done everything once, and what it imports at first."""
+    """Return a function's imports after all its work, and at its start."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     everything, at_first = done.stdout.splitlines()
     return set(everything.split()), set(at_first.split())

@@ -1,4 +1,4 @@
-"""What the support desk wants to know is kept on AWS as well, and stops no batch."""
+"""On AWS, statuses, refusals and the census are recorded for the support desk and stop no batch."""
 
 import base64
 import time
@@ -22,7 +22,7 @@ TODAY = day_of(NOW, "UTC")
 
 
 class Away(SqliteStore):
-    """A store that keeps no records for a while."""
+    """A store that fails to write records for a while."""
 
     is_away = False
 
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Away]:
 
 
 def arrive(store: Away, *payloads: bytes) -> tuple[list[Any], list[DeadLetter]]:
-    """What the function answers to messages of one device, and what it puts aside."""
+    """Return the function's answer to messages of one device, and its dead letters."""
     letters: list[DeadLetter] = []
     records = [
         {

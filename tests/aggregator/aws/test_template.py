@@ -46,7 +46,7 @@ def template() -> dict[str, Any]:
 
 @cache
 def translated() -> dict[str, Resource]:
-    """The resources that AWS makes of it."""
+    """The resources after the SAM transform."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
         whole = yaml.load(deployment.TEMPLATE.read_text().replace("function.zip", "s3://code/function.zip"), Loader)
@@ -90,7 +90,7 @@ def test_no_role_has_a_wildcard() -> None:
 
 
 def _is_of_the_stack(resource: Resource) -> bool:
-    """A resource of ours itself, or what is inside of one."""
+    """Whether a value names a resource of the stack, or its contents."""
     if "Fn::GetAtt" in resource:
         return resource["Fn::GetAtt"][0] in translated()
     inner = INNER.fullmatch(resource["Fn::Sub"])

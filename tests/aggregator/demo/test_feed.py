@@ -1,4 +1,4 @@
-"""The simulator's way into a store: a history without a hole, however often it stops and starts."""
+"""The demo feed: a history without holes over any number of restarts."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ STEADY, FLAKY = HOMES[0], HOMES[3]
 
 
 class Ticks(threading.Event):
-    """Time that passes only while somebody waits, and ends after a number of waits."""
+    """A clock that advances only during waits, and ends after a number of waits."""
 
     def __init__(self, now: float, waits: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Ticks(threading.Event):
 
 
 class NotingStore:
-    """A store that notes what became of the readings that were sent."""
+    """A store that records the results of written readings."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -159,7 +159,7 @@ def test_a_flaky_homes_gaps_are_estimated_without_energy_loss(store: Store) -> N
 
 def test_a_store_with_real_devices_is_refused(store: Store) -> None:
     ingest(store, [Reading("cad-1", NOW, 5, None, None)], NOW, "UTC")
-    with pytest.raises(ConfigurationError, match="the store holds cad-1, which is no demo household; name another"):
+    with pytest.raises(ConfigurationError, match="the store holds cad-1, which is not a demo household; name another"):
         check_is_demo(store, HOMES)
 
 

@@ -1,4 +1,4 @@
-"""The demo's devices have something to say to the support desk."""
+"""The demo's devices send statuses and faults for the support desk."""
 
 import time
 from pathlib import Path

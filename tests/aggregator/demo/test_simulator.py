@@ -1,4 +1,4 @@
-"""The demo's households: they look like households, and their registers are the integral of their power."""
+"""The demo's households: plausible loads, and registers that are the integral of power."""
 
 import os
 import subprocess
@@ -107,7 +107,7 @@ class TestTable:
 class TestRegisters:
     @pytest.mark.parametrize("household", [FAMILY, SOLAR, BERLIN], ids=lambda h: h.device_id)
     def test_the_register_is_the_integral_of_the_power(self, household: Household) -> None:
-        """Nothing is lost over a day: what ticks add up to differs from the registers by less than one Wh."""
+        """Over a day the sum of ticks differs from the registers by less than one Wh."""
         start = midnight("2024-04-20")
         day = ticks(household, start, start + DAY)
         taken = given = 0

@@ -1,4 +1,4 @@
-"""What a device may send, and what a body may hold."""
+"""Rate limits of devices, and size limits of request bodies."""
 
 import gzip
 

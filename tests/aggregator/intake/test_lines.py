@@ -1,4 +1,4 @@
-"""Lines from files and pipes as they come: with byte order marks, carriage returns, without ends, without end."""
+"""Lines from files and pipes: byte order marks, carriage returns, missing ends, endless streams."""
 
 import io
 import os
@@ -19,7 +19,7 @@ NOW = 1_790_000_000
 
 
 class Source(io.RawIOBase):
-    """A file that hands out its pieces one after the other, for streams too long to hold."""
+    """A file that yields its pieces one by one, for streams larger than memory."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

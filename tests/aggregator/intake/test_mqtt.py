@@ -1,4 +1,4 @@
-"""Messages over a real broker: what was kept is acknowledged and does not come again, what was not comes again."""
+"""Messages over a real broker: stored messages are acknowledged, others are redelivered."""
 
 import gc
 import sqlite3
@@ -67,7 +67,7 @@ def publisher(broker: MosquittoBroker) -> Iterator[Publisher]:
 
 
 def subscribed(broker: MosquittoBroker, topics: Sequence[str] = ("#",)) -> Subscriber:
-    """A subscriber whose session the broker has."""
+    """A subscriber with a session at the broker."""
     opened = Subscriber(broker_of(broker.url), topics)
     until(lambda: opened.is_subscribed)
     return opened
@@ -87,7 +87,7 @@ def feed_into(store: Store, subscriber: Subscriber, format_name: str = "") -> Mq
 
 
 def taken(feed: MqttFeed, count: int) -> None:
-    """Take in until so many messages have come."""
+    """Take in until this many messages have arrived."""
     found = 0
     deadline = time.monotonic() + PATIENCE_S
     while found < count:
@@ -226,8 +226,8 @@ def test_a_damaged_device_stops_no_other(
     assert feed.total.reasons == {"our_fault": 1}
 
 
-def test_refusals_are_recorded_only_under_the_sender(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
-    store.put_device(Device("cad-2"))
+def test_refusals_are_recorded_only_under_the_sender(store: Store, subscriber: Subscriber, publisher: Publisher) ->
+None: store.put_device(Device("cad-2"))
     publisher.publish("wattfall/evil/other", b'{"device_id": "cad-2"}')
     publisher.publish(TOPIC, b'{"device_id": "cad-2", "cut')
     taken(feed_into(store, subscriber), 2)
@@ -268,7 +268,7 @@ def test_a_wrong_password_is_reported_not_retried(tmp_path: Path) -> None:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine that vouches for itself, and its key."""
+    """A self-signed certificate for this machine, and its key."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
@@ -334,8 +334,8 @@ def test_an_invalid_topic_filter_is_refused(topics: list[str]) -> None:
         check_filters(topics)
 
 
-def test_the_worker_receives_propagates_and_stops(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) -> None:
-    url = f"sqlite:///{tmp_path}/worker.db"
+def test_the_worker_receives_propagates_and_stops(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) ->
+None: url = f"sqlite:///{tmp_path}/worker.db"
     store = open_store(url)
     options = ["--store", url, "--mqtt", broker.url, "--topic", "wattfall/#"]
     worker = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What was refused is kept so that somebody can see why, and no flood of it does harm."""
+"""Refusals are recorded with their reasons, and a flood of them does no harm."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a device says about itself is kept beside its readings, and gets in no reading's way."""
+"""Device statuses are stored beside readings and do not affect them."""
 
 import time
 from collections.abc import Iterator

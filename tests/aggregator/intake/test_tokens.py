@@ -1,4 +1,4 @@
-"""Tokens of devices: good for one device, replaced without an interruption, and nowhere to be read again."""
+"""Device tokens: valid for one device, replaced without interruption, and stored only as hashes."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Invariant 1: energy is neither lost nor made, to the Wh, at every level."""
+"""Invariant 1: no level loses or adds energy, to the Wh."""
 
 import pytest
 from hypothesis import given, settings

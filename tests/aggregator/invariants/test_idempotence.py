@@ -1,4 +1,4 @@
-"""Invariant 2: what comes again changes nothing, and dies out."""
+"""Invariant 2: repeated evidence and change records change nothing."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ from tests.copies import fresh_store
 
 
 def compute_first_again(store: Store, count: int) -> None:
-    """Say of the first blocks of readings that they have changed, though they have not."""
+    """Mark the first blocks of readings dirty without a change."""
     store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, count)])
     drain(store)
 
@@ -66,7 +66,7 @@ def test_idempotence_with_expired_readings(series: Series, data: st.DataObject) 
 
 
 def test_idempotence_with_a_rare_register_and_expired_readings() -> None:
-    """Import every minute, export once a day: what the sweep leaves must still give what was computed."""
+    """Import every minute, export once a day: the readings left by the sweep give the same documents."""
     readings = [
         reading._replace(export_wh=reading.export_wh if n % 1440 == 100 else None)
         for n, reading in enumerate(every(60, 1440 * 4))

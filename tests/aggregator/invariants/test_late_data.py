@@ -1,4 +1,4 @@
-"""Invariant 5: late data counts, history can be filled in, and what has expired stays as it was."""
+"""Invariant 5: late data counts, history can be filled in, and expired parts stay unchanged."""
 
 from collections.abc import Callable, Sequence
 
@@ -74,10 +74,8 @@ def test_late_data_beyond_retention_makes_no_part_worse(series: Series, data: st
 
 @settings(max_examples=100)
 @given(clean(kinds=("i", "ie")), st.data())
-def test_repeated_readings_damage_no_expired_part(
-    series: Series, data: st.DataObject
-) -> None:
-    """Whichever of the expired readings come again, nothing that was known of their time is another energy now."""
+def test_repeated_readings_damage_no_expired_part(series: Series, data: st.DataObject) -> None:
+    """Any expired readings may come again; the known energy of their time stays the same."""
     retention_cutoff = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
     again = data.draw(st.lists(st.sampled_from(series.readings), min_size=1, max_size=6), label="imported again")
     with fresh_store() as store:
@@ -93,7 +91,7 @@ def test_repeated_readings_damage_no_expired_part(
 def test_late_history_before_expired_readings_is_filled_in(
     series: Series, data: st.DataObject, deliver: Callable[[Sequence[Reading]], list[list[Reading]]]
 ) -> None:
-    """A device in use for long; then its older history is imported, in any order, while a worker runs."""
+    """A device is in use for long; then older history is imported in any order while a worker runs."""
     cut = data.draw(st.integers(1, len(series.readings)), label="history ends before")
     history, live = series.readings[:cut], series.readings[cut:]
     with fresh_store() as store:
@@ -123,7 +121,7 @@ def test_late_import_only_data_leaves_expired_export_unchanged() -> None:
 
 
 def test_late_older_history_leaves_an_expired_outage_unchanged() -> None:
-    """An outage of 10 h was spread over its own time; older history changes nothing."""
+    """A 10 h outage was spread over its time; older history changes nothing."""
     at = utc("2026-03-02T00:00")
     live = [Reading(HOME, at + n * 60, None, 10**6 + n * 50, None) for n in range(60 * 48) if not 600 < n < 1200]
     history = [Reading(HOME, at - 10 * DAY + n * HALF_HOUR, None, n, None) for n in range(48)]

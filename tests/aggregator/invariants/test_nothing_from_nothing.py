@@ -1,4 +1,4 @@
-"""Invariant 4: what nobody measured is in no document."""
+"""Invariant 4: unmeasured energy is in no document."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -15,7 +15,7 @@ from tests.aggregator.invariants.stores import half_hours, outcome
 @settings(max_examples=60)
 @given(messy())
 def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
-    """A half hour that no interval between two readings touches, and no power was held in, does not exist."""
+    """A half hour without a step between readings and without held power does not exist."""
     found = outcome(series)
     touched = set()
     for one, other in pairwise(series.readings):

@@ -1,4 +1,4 @@
-"""Invariant 3: in whatever order and pieces readings come, the documents are the same."""
+"""Invariant 3: any order and batching of readings gives the same documents."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""The edge keeps what it is given through power cuts and outages, and sends each half hour once."""
+"""The edge stores readings through power cuts and outages, and sends each half hour once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ KEPT = ServerAnswer(SendResult.KEPT)
 
 @dataclass
 class Server:
-    """A server in the place of the one over HTTP: real intake into a real store, and failures on demand."""
+    """A stand-in for the HTTP server: real ingest into a real store, and failures on demand."""
 
     store: Store
     device_id: str = "cad-1"
@@ -159,9 +159,7 @@ def test_devices_of_a_fleet_send_with_their_own_jitter() -> None:
     assert max(times.count(second) for second in set(times)) < 20
 
 
-def test_only_a_new_late_reading_resends_its_half_hour(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_only_a_new_late_reading_resends_its_half_hour(edge: Edge, server: Server, clock: Clock) -> None:
     (late,) = readings(START + 50, START + 60)
     given_to(edge, *(reading for reading in readings() if reading != late))
     clock.at = OVER
@@ -186,9 +184,7 @@ def test_a_power_cut_loses_no_stored_reading(edge: Edge, server: Server, clock: 
     again.close()
 
 
-def test_failed_sends_are_stored_and_retried_with_growing_pauses(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_failed_sends_are_stored_and_retried_with_growing_pauses(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
     server.answers = [ServerAnswer(SendResult.LATER, why="down")] * 1000
@@ -267,9 +263,7 @@ def test_a_clock_jump_does_not_stop_sending(spool: Store, server: Server) -> Non
     assert server.blocks[-1] == readings()
 
 
-def test_live_readings_go_every_ten_seconds_with_a_viewer(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_live_readings_go_every_ten_seconds_with_a_viewer(edge: Edge, server: Server, clock: Clock) -> None:
     def minutes(count: int) -> int:
         before = len(server.lives)
         for _ in range(6 * count):
@@ -295,9 +289,7 @@ def test_a_live_reading_is_sent_once(edge: Edge, server: Server, clock: Clock) -
     assert len(server.lives) == 1
 
 
-def test_statuses_and_refusals_are_sent(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_statuses_and_refusals_are_sent(edge: Edge, server: Server, clock: Clock) -> None:
     status = Status("cad-1", START, -71, 96, "v2", None, True, Counters(START, 1204, None, 0))
     given_to(edge, statuses=(status,))
     edge.accept([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
