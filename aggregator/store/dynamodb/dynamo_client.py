@@ -40,7 +40,7 @@ _AWAY = {
     "TransactionConflictException",
 }
 _MENDS = {
-    "AccessDeniedException": "these credentials lack a permission; give them the rights of the template's roles",
+    "AccessDeniedException": "these credentials may not do that; give them the rights of the template's roles",
     "ExpiredToken": "the credentials have expired; sign in again",
     "ExpiredTokenException": "the credentials have expired; sign in again",
     "IncompleteSignature": "the credentials are incomplete; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -153,7 +153,7 @@ class AwsDynamoClient:
             )
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _AWAY or status >= 500:
-            return StoreAway(f"DynamoDB in {self._where} is throttling requests ({code})")
+            return StoreAway(f"DynamoDB in {self._where} is too busy at the moment ({code})")
         return StoreUnusable(f"DynamoDB in {self._where}: {_MENDS.get(code, f'{code}: {message}')}")
 
     def _translated(self, error: Exception) -> Exception:

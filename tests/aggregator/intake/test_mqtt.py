@@ -99,9 +99,7 @@ def reading(second: int) -> bytes:
     return orjson.dumps({"at": iso_utc(NOW + second), "power_w": second, "import_wh": 1000 + second})
 
 
-def test_published_messages_are_stored_by_topic(
-    store: Store, subscriber: Subscriber, publisher: Publisher
-) -> None:
+def test_published_messages_are_stored_by_topic(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
     publisher.publish("glow/0123456789AB/SENSOR/electricitymeter", orjson.dumps(GLOW))
     publisher.publish(TOPIC, reading(1), qos=0)
     feed = feed_into(store, subscriber)
@@ -226,17 +224,17 @@ def test_a_damaged_device_stops_no_other(
     assert feed.total.reasons == {"our_fault": 1}
 
 
-def test_refusals_are_recorded_only_under_the_sender(store: Store, subscriber: Subscriber, publisher: Publisher) ->
-None: store.put_device(Device("cad-2"))
+def test_refusals_are_recorded_only_under_the_sender(
+    store: Store, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    store.put_device(Device("cad-2"))
     publisher.publish("wattfall/evil/other", b'{"device_id": "cad-2"}')
     publisher.publish(TOPIC, b'{"device_id": "cad-2", "cut')
     taken(feed_into(store, subscriber), 2)
     assert refused(store, "cad-2").days == {}
 
 
-def test_a_restarted_broker_is_reconnected(
-    store: Store, broker: MosquittoBroker, subscriber: Subscriber
-) -> None:
+def test_a_restarted_broker_is_reconnected(store: Store, broker: MosquittoBroker, subscriber: Subscriber) -> None:
     broker.stop()
     until(lambda: not subscriber.is_subscribed)
     broker.start()
@@ -334,8 +332,8 @@ def test_an_invalid_topic_filter_is_refused(topics: list[str]) -> None:
         check_filters(topics)
 
 
-def test_the_worker_receives_propagates_and_stops(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) ->
-None: url = f"sqlite:///{tmp_path}/worker.db"
+def test_the_worker_receives_and_propagates(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) -> None:
+    url = f"sqlite:///{tmp_path}/worker.db"
     store = open_store(url)
     options = ["--store", url, "--mqtt", broker.url, "--topic", "wattfall/#"]
     worker = subprocess.Popen(

@@ -35,7 +35,7 @@ TOPICS = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_published_message_reaches_the_store(tmp_path: Path, name: str) -> None:
     one = SAMPLES[name]
-    expected = one.read(one.payload, one.origin)
+    expected = one.parse(one.payload, one.origin)
     content = round_trip(
         tmp_path, TOPICS[name], one.payload, one.origin.zone, "dsmr" if name.startswith("DSMR") else ""
     )
@@ -45,7 +45,7 @@ def test_a_published_message_reaches_the_store(tmp_path: Path, name: str) -> Non
 
 def test_a_published_edge_block_reaches_the_store(tmp_path: Path) -> None:
     one = SAMPLES["Shelly EM"]
-    readings = [reading for reading in one.read(one.payload, one.origin).readings if reading.device_id == SHELLY]
+    readings = [reading for reading in one.parse(one.payload, one.origin).readings if reading.device_id == SHELLY]
     content = round_trip(tmp_path, f"wattfall/{SHELLY}/block", canonical.encode_block(readings), "UTC", "")
     assert content.readings == readings
 
