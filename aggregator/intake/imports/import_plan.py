@@ -37,7 +37,7 @@ class Stored:
         self.forget()
 
     def forget(self) -> None:
-        """Look again: something was written."""
+        """Drop cached data after a write."""
         self._readings: dict[int, Reading] = {}
         self._ats: list[int] = []
         self._span = Window(0, 0)
@@ -89,7 +89,7 @@ class ChartedEnergy:
         self.forget()
 
     def forget(self) -> None:
-        """Look again: something was written."""
+        """Drop cached data after a write."""
         self.day = Window(0, 0)  # the last day fetched
         self._slots: tuple[Slot, ...] = ()
         self._document: Document | None = None
@@ -127,7 +127,7 @@ class HistoryPlan:
         self._compared = _Compared()
 
     def forget(self) -> None:
-        """Look again: what was planned is written."""
+        """Drop cached data after planned readings were written."""
         self._stored.forget()
         self._charts.forget()
 
@@ -219,7 +219,7 @@ class ReadingsPlan:
         self._stored = Stored(store, device.device_id)
 
     def forget(self) -> None:
-        """Look again: what was planned is written."""
+        """Drop cached data after planned readings were written."""
         self._stored.forget()
 
     def plan(self, reading: Reading) -> Planned:

@@ -197,7 +197,7 @@ class Dirty:
             return [Change(sequence, table, device_id, key) for (device_id, key), (sequence, _) in found]
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """These have been carried on; what became dirty again meanwhile stays."""
+        """Settle propagated keys; keys made dirty again meanwhile stay."""
         with self._lock:
             for sequence, table, device_id, key in changes:
                 if self._tables[table].get((device_id, key), (0, 0))[0] == sequence:

@@ -507,7 +507,7 @@ def test_each_half_hour_has_the_local_clock_rate_of_its_start(
 
 
 @given(moments, plans(), st.integers())
-def test_the_cost_of_a_day_is_the_exact_sum_of_its_half_hours(
+def test_a_days_cost_is_the_exact_sum_of_its_half_hours(
     moment: tuple[str, str], plan: tuple[Tariff, dict[tuple[str, int], Fraction]], seed: int
 ) -> None:
     (zone, day), (history, expected) = moment, plan
