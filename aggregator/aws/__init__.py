@@ -1,4 +1,4 @@
-"""The deployment on AWS: Lambda handlers, their template, the package, the costs, and an emulator for tests.
+"""The deployment on AWS: Lambda handlers, template, package, costs, and an emulator for demos and tests.
 
-May import support, waterfall, intake, store and core. Begin with `lambdas.py` beside `template.yaml`.
+May import support, waterfall, intake, store and core. Begin with `lambdas.py` and `template.yaml`.
 """

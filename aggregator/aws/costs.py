@@ -1,7 +1,7 @@
-"""What the template costs a month on AWS: requests, units and dollars, by step. Pure.
+"""The monthly cost of the template on AWS: requests, units and dollars, by step. Pure.
 
-Sizes are those of the items that the store writes (`store.items`), windows those of the template's defaults. Devices
-send by Basic Ingest, which has no charge for messages.
+Item sizes come from `store.dynamodb.items`, windows from the template's defaults. Devices send by Basic Ingest, without
+a charge for messages. A month has 30 days.
 """
 
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.items import Item, item_size, number, read_units, text, write_units
 
 REGION = "us-east-1"
-PRICES_OF = "2026-10"  # public price lists of AWS; London is about a fifth dearer
+PRICES_OF = "2026-10"  # AWS's public price lists; London is about a fifth dearer
 PRICES = {  # dollars
     "write unit": 0.625e-6,  # DynamoDB on demand, 1 KB
     "read unit": 0.125e-6,  # 4 KB
-    "GB-month": 0.25 + 0.20,  # stored, and backed up to any point in time
-    "rule": 0.15e-6,  # IoT Core: a rule triggered, by 5 KB
-    "action": 0.15e-6,  # and an action of it
-    "minute": 0.08e-6,  # connected
+    "GB-month": 0.25 + 0.20,  # storage and point-in-time recovery
+    "rule": 0.15e-6,  # IoT Core: a triggered rule, per 5 KB
+    "action": 0.15e-6,  # IoT Core: an action of a rule
+    "minute": 0.08e-6,  # IoT Core: connection
     "shard-hour": 0.015,  # Kinesis
     "put unit": 0.014e-6,  # 25 KB
     "invocation": 0.20e-6,  # Lambda
@@ -32,13 +32,13 @@ PRICES = {  # dollars
 MONTH_S = 30 * DAY_S
 WATERFALL_WINDOW_S = 60  # the template's defaults
 HIGHER_WINDOW_S = 300
-BATCH = 10_000  # records; Lambda takes no more at once, so a window is whole only while a shard has fewer
+BATCH = 10_000  # records; Lambda's maximum, so a window is complete only while a shard has fewer
 SHARD_RATE = 1000  # write units a second of one shard of a table's stream
 MEMORY_GB = 0.5
-CALL_S = 0.005  # of a function, for each call to DynamoDB; an assumption
-MESSAGE = 150  # bytes of a reading as JSON; what is batched repeats no device and costs about 90
+CALL_S = 0.005  # function time per call to DynamoDB; an assumption
+MESSAGE = 150  # bytes of a reading as JSON; a batched one omits the device and needs about 90
 BATCHED = 90
-NEAR = 2  # half hours that a step reads before the end of a device's readings
+NEAR = 2  # half hours that a step reads near the end of a device's readings
 ITEM_OVERHEAD = 100  # bytes that AWS adds to each item it stores
 
 _DEVICE = "cad-0123456789ab"
@@ -48,16 +48,16 @@ _PART = Part(412, None, 0, 0, 1800, 0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fleet, and how it sends."""
+    """A fleet and its sending pattern."""
 
     devices: int
     interval_s: int  # between readings
-    window_s: int  # readings of so long are written in one go
-    is_edge: bool = False  # batched by the half hour at the device, without a live state in between
+    window_s: int  # readings of this time are written together
+    is_edge: bool = False  # half-hour batches at the device, without live state in between
 
 
 class CostRow(NamedTuple):
-    """What one step costs at one place, a month."""
+    """The monthly cost of one step at one table or service."""
 
     step: str
     place: str  # a table or a service
@@ -68,7 +68,7 @@ class CostRow(NamedTuple):
 
 
 def rows(plan: Plan) -> list[CostRow]:
-    """Every step, the tables first."""
+    """Return the cost of every step, tables first."""
     batches = _batches(plan)
     live = _table("live", "live", plan, MONTH_S / plan.interval_s, live_size(), device_reads())
     steps = [
@@ -83,7 +83,7 @@ def rows(plan: Plan) -> list[CostRow]:
 
 
 def total(some: Iterable[CostRow], name: str, devices: int = 1) -> CostRow:
-    """The sum of rows, for one device where `devices` says of how many they are; requests differ too much to add up."""
+    """Sum rows, divided by `devices`; requests are not added, since they differ in kind."""
     figures = list(some)
     writes = sum(row.write_units for row in figures) / devices
     reads = sum(row.read_units for row in figures) / devices
@@ -91,45 +91,45 @@ def total(some: Iterable[CostRow], name: str, devices: int = 1) -> CostRow:
 
 
 def is_table(row: CostRow) -> bool:
-    """Whether a row is of DynamoDB."""
+    """Whether a row is a DynamoDB table."""
     return row.write_units > 0 or row.place == "storage"
 
 
-# sizes of full items, bytes
+# Sizes of full items, bytes
 
 
 def live_size() -> int:
-    """A live state."""
+    """Return the size of a live state with all its arrivals."""
     at = 1_790_000_011
     before = (Arrival(at, at + 1),) * REMEMBERED
     return item_size(items.pack_live(Live(_DEVICE, at, at + 1, 431, 12_345_678, None, None, before)))
 
 
 def device_size() -> int:
-    """A device of the registry."""
+    """Return the size of a registry entry."""
     return item_size(
         {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": ["import_wh"]}}
     )
 
 
 def block_size(readings: int) -> int:
-    """A half hour with so many readings."""
+    """Return the size of a half hour with this many readings."""
     key: Item = {"d": text(_DEVICE), "b": number(1_790_001_000), "x": number(1_793_000_000)}
     return item_size(key) + readings * (2 + len(items.pack_reading(_READING, {})))
 
 
 def day_size() -> int:
-    """A day of 24 hours."""
+    """Return the size of a 24-hour day."""
     return _document_size([f"h{hour:02}" for hour in range(24)] + [f"s{half:02}" for half in range(48)], "2026-11-23")
 
 
 def month_size() -> int:
-    """A month of 31 days."""
+    """Return the size of a 31-day month."""
     return _document_size([f"d{day:02}" for day in range(1, 32)], "2026-11")
 
 
 def year_size() -> int:
-    """A year."""
+    """Return the size of a year."""
     return _document_size([f"m{month:02}" for month in range(1, 13)], "2026")
 
 
@@ -138,7 +138,7 @@ def _document_size(parts: list[str], period: str) -> int:
     return item_size(key | {name: {"B": document_items.pack_part(_PART)} for name in parts})
 
 
-# how often, a device and month
+# Frequencies, per device and month
 
 
 def _batches(plan: Plan) -> float:
@@ -153,13 +153,13 @@ def _updates(plan: Plan, window_s: int) -> float:
 
 
 def _table(step: str, table: str, plan: Plan, writes: float, size: int, reads: float) -> CostRow:
-    """A step that writes one item each time, and reads `reads` units for it."""
+    """Return the cost of a step that writes one item and reads `reads` units each time."""
     requests = writes * plan.devices
     return _priced(step, table, requests, requests * write_units(size), requests * reads)
 
 
 def _readings(plan: Plan) -> CostRow:
-    """Half hours, which grow with every batch: each write is of the whole item as it is by then."""
+    """Return the cost of half-hour blocks: each batch is charged as a write of the whole item so far."""
     in_half_hour = max(1, HALF_HOUR // plan.interval_s)
     writes = max(1, round(HALF_HOUR * _batches(plan) / MONTH_S))
     units = sum(write_units(block_size(ceil(in_half_hour * count / writes))) for count in range(1, writes + 1))
@@ -168,12 +168,12 @@ def _readings(plan: Plan) -> CostRow:
 
 
 def device_reads() -> float:
-    """Read units of a look at the registry, by a function that has written before."""
+    """Return the read units of a registry read by a function that has written before."""
     return read_units(device_size(), is_consistent=True)
 
 
 def _twice(size: int) -> float:
-    """Read units of what a step reads as it may be, and when it has written again as it is, to be sure."""
+    """Return the units of an eventually consistent read and the consistent re-read after the write."""
     return read_units(size, is_consistent=False) + read_units(size, is_consistent=True)
 
 
@@ -187,7 +187,7 @@ def _document_reads(child_size: int) -> float:
 
 
 def _storage(plan: Plan) -> CostRow:
-    """What a fleet has stored after a year."""
+    """Return the cost of the storage after a year."""
     half_hours = RETENTION_DAYS * DAY_S / HALF_HOUR * (block_size(HALF_HOUR // plan.interval_s) + ITEM_OVERHEAD)
     documents = 365 * (day_size() + ITEM_OVERHEAD) + 12 * (month_size() + ITEM_OVERHEAD)
     dollars = plan.devices * (half_hours + documents) / 2**30 * PRICES["GB-month"]
@@ -195,7 +195,7 @@ def _storage(plan: Plan) -> CostRow:
 
 
 def _incoming(plan: Plan) -> CostRow:
-    """IoT Core: a rule for every 5 KB, with an action to the stream and one to the live state."""
+    """Return the cost of IoT Core: a rule per 5 KB, with one action to the stream and one to the live state."""
     if plan.is_edge:
         messages, size, actions = MONTH_S / HALF_HOUR, HALF_HOUR // plan.interval_s * BATCHED, 1
     else:
@@ -213,14 +213,14 @@ def _stream(plan: Plan) -> CostRow:
 
 
 def shards(plan: Plan) -> int:
-    """Of the coalescing stream, so that a window's readings fit into a batch."""
+    """Return the shards of the coalescing stream for which a window's readings fit into a batch."""
     if plan.is_edge:
         return max(1, ceil(plan.devices * HALF_HOUR // plan.interval_s * BATCHED / HALF_HOUR / 2**20))
     return max(1, ceil(plan.devices * max(plan.window_s, plan.interval_s) / plan.interval_s / BATCH))
 
 
 def _functions(plan: Plan, steps: Iterable[CostRow]) -> CostRow:
-    """Lambda: an invocation for each reading's live state, and for each shard's window; time for each call."""
+    """Return the cost of Lambda: an invocation per live reading and per shard window, and time per call."""
     invocations, calls = 0.0, 0.0
     for row in steps:
         calls += row.requests * 3

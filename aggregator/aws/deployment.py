@@ -1,16 +1,14 @@
-"""An AWS emulator of this machine's own: ministack, on a free port of the loopback interface, for demos and tests.
+"""Deployment: an AWS emulator for demos and tests, the deployable package, and the stack in the emulator.
 
-It belongs to the extra `emulator`. It runs in a process of its own that ends with ours, however ours ends: it holds
-the reading end of a pipe whose writing end closes with us, and then ends itself and every function it runs. Nothing
-of the caller's AWS configuration reaches it, so what it runs cannot touch a real account.
+**Emulator.** ministack (extra `emulator`) runs in a child process on a free port of the loopback interface. It holds
+the read end of a pipe. When this process ends, in any way, the pipe closes, and the emulator ends itself and its
+functions. It gets nothing of the caller's AWS configuration, so its functions cannot reach a real account.
 
-The deployable package: the functions' code as a zip, and the template beside it.
+**Package.** A zip with `aggregator/` and the libraries that its functions import, at the versions of this installation
+and built for the functions' processor, beside the template; boto3 is in Lambda's runtime. One installation always makes
+the same bytes.
 
-The zip holds what is in `aggregator/` and the few libraries that its functions import, at the versions of this
-installation and built for the functions' processor; boto3 is in Lambda's runtime. The same installation makes the
-same bytes.
-
-The template deployed into an emulator, for the demo and the tests.
+Failures raise ConfigurationError.
 """
 
 import os
@@ -38,31 +36,31 @@ from aggregator.core.errors import ConfigurationError
 HOST = "127.0.0.1"
 REGION = "eu-west-2"
 ACCOUNT = "000000000000"
-KEY = "emulator"  # of the account's root
-PATIENCE_S = 60.0  # for its first answer; it takes 1 s on an idle machine
-END_S = 5.0  # for it to end when asked to, before it is killed
+KEY = "emulator"  # access key of the account's root
+PATIENCE_S = 60.0  # for the first answer; an idle machine takes 1 s
+END_S = 5.0  # between the request to end and SIGKILL
 _NEEDED = ("ministack", "samtranslator")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the emulator answers, and the environment that sends boto3 there."""
+    """The emulator's address, and the environment that points boto3 to it."""
 
     url: str
     region: str
     environ: Mapping[str, str]
-    log: Path  # what it says; gone when it ends
+    log: Path  # its output; deleted when it ends
 
     @property
     def options(self) -> dict[str, str]:
-        """The same for one boto3 client."""
+        """Return the same settings for one boto3 client."""
         keys = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY}
         return {"endpoint_url": self.url, "region_name": self.region, **keys}
 
 
 @contextmanager
 def emulator() -> Iterator[Endpoint]:
-    """A running emulator with nothing in it. Raises ConfigurationError when it cannot be had."""
+    """Run an empty emulator. Raises ConfigurationError where it cannot start."""
     check_installed()
     with TemporaryDirectory(prefix="wattfall-emulator-", ignore_cleanup_errors=True) as folder:
         port = _free_port()
@@ -78,11 +76,11 @@ def emulator() -> Iterator[Endpoint]:
 def check_installed(needed: tuple[str, ...] = _NEEDED) -> None:
     """Raise ConfigurationError unless the extra is installed."""
     if any(find_spec(name) is None for name in needed):
-        raise ConfigurationError("the emulator is not installed; `pip install 'wattfall[emulator]'` brings it")
+        raise ConfigurationError("the emulator is not installed; install it with `pip install 'wattfall[emulator]'`")
 
 
 def clean_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what would lead to a real AWS account."""
+    """Return an environment without settings of a real AWS account."""
     return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
 
 
@@ -107,7 +105,7 @@ def _start(port: int, endpoint: Endpoint, folder: str) -> "subprocess.Popen[byte
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
-        "AUTH": "true",  # functions may do what their roles allow, and no more
+        "AUTH": "true",  # functions have only the rights of their roles
         "LOG_LEVEL": "WARNING",
         "TMPDIR": folder,
         "PYTHONWARNINGS": "ignore",
@@ -133,7 +131,7 @@ def _wait(process: "subprocess.Popen[bytes]", endpoint: Endpoint) -> None:
         except OSError:
             time.sleep(0.05)
     last = endpoint.log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise ConfigurationError(f"the emulator does not answer at {endpoint.url}: {' '.join(last) or 'it says nothing'}")
+    raise ConfigurationError(f"the emulator does not answer at {endpoint.url}: {' '.join(last) or 'no output'}")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -147,11 +145,11 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _end_with_parent() -> None:
-    """Read until the parent's end of the pipe closes, then end this process and all that it started."""
+    """Wait until the parent's end of the pipe closes, then kill this process group."""
     while os.read(0, 1):
         pass
     rmtree(os.environ["TMPDIR"], ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)  # there is nothing to save
+    os.killpg(0, signal.SIGKILL)  # nothing needs saving
 
 
 if __name__ == "__main__":
@@ -160,22 +158,22 @@ if __name__ == "__main__":
     runpy.run_module("ministack", run_name="__main__")
 
 
-# package
+# Package
 
 SOURCE = Path(__file__).parents[1]
 TEMPLATE = SOURCE / "aws" / "template.yaml"
-CODE = "function.zip"  # as the template names it
+CODE = "function.zip"  # name in the template
 LIBRARIES = ("orjson", "pendulum", "platformdirs", "python-dateutil", "six", "tzdata")
-PYTHON = "3.13"  # of the template
+PYTHON = "3.13"  # runtime in the template
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the zip's own beginning of time
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time of a zip
 _USELESS = {"__pycache__", "bin", "tests"}
 
 
 def build(folder: Path, install: Callable[[Path], None] | None = None) -> Path:
-    """The package in a folder: `function.zip` and `template.yaml`. Returns the zip's path.
+    """Build the package in a folder: `function.zip` and `template.yaml`. Return the zip's path.
 
-    `install` puts the libraries into a folder, from the package index unless it is given.
+    `install` puts the libraries into a folder; by default from the package index.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as libraries:
@@ -186,12 +184,12 @@ def build(folder: Path, install: Callable[[Path], None] | None = None) -> Path:
 
 
 def own_files() -> list[tuple[str, Path]]:
-    """Our own source: names in the zip, and where they are."""
+    """Return our own source files: name in the zip, and path."""
     return [(name, path) for name, path in _files(SOURCE, SOURCE.parent) if path.suffix == ".py"]
 
 
 def write_zip(target: Path, files: list[tuple[str, Path]]) -> None:
-    """A zip whose bytes depend on nothing but its files' names and contents."""
+    """Write a zip whose bytes depend only on its files' names and contents."""
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         for name, path in sorted(files):
             entry = ZipInfo(name, _LONG_AGO)
@@ -206,27 +204,26 @@ def _files(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def install_libraries(folder: Path) -> None:
-    """The libraries, for Lambda's processor whatever ours is."""
+    """Install the libraries for Lambda's processor."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(folder)]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON]
     command += [f"--platform={platform}" for platform in PLATFORMS]
     command += [f"{name}=={version(name)}" for name in LIBRARIES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise ConfigurationError(f"pip could not fetch the functions' libraries: {last}")
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise ConfigurationError(f"pip could not install the functions' libraries: {last}")
 
 
-# stack
-
+# Stack
 BUCKET = "wattfall-code"
 STACK_PATIENCE_S = 60
 
 
 def deploy(endpoint: Endpoint, prefix: str) -> dict[str, str]:
-    """Deploy the stack named `prefix`; its outputs by name. Raises ConfigurationError when that fails.
+    """Deploy the stack `prefix` into the emulator; return its outputs by name. Raises ConfigurationError.
 
-    The code goes without its libraries: the emulator runs functions with this installation's.
+    The package omits libraries, since the emulator runs functions with those of this installation.
     """
     with TemporaryDirectory() as folder:
         code = Path(folder) / CODE

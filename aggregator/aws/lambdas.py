@@ -1,23 +1,19 @@
-"""The steps as AWS Lambda functions: `template.yaml` says what calls them, and with how much at a time.
+"""AWS Lambda handlers, their dead letters and clients. `template.yaml` defines their events and batch sizes.
 
-| function | called with | does |
+| function | event | action |
 |---|---|---|
-| `live` | one reading, by an IoT rule | overwrites the live state, if the reading is newer |
-| `ingest` | a batch of the coalescing stream (Kinesis) | readings into their half hours |
-| a level's: `days`, `months`, ... | change records of the level below | the worker's step, `levels.propagate` |
-| `fleet` | the clock, every few minutes | counts the fleet for the support desk |
+| `live` | one reading, from an IoT rule | replaces the live state, if the reading is newer |
+| `ingest` | a batch of the coalescing stream (Kinesis) | merges readings into their half hours |
+| a level's: `days`, `months`, ... | a batch of change records of the level below | runs the worker's step |
+| `fleet` | a schedule, every few minutes | counts the fleet for the support desk |
 
-A batch is taken a device at a time. Where the store fails, the answer is the first sequence number that is not done,
-and nothing after it is tried: Lambda comes again with the rest, and what is done twice changes nothing. What can
-never succeed is put in the dead-letter queue with its payload, and the batch goes on.
+A batch is processed a device at a time. When the store fails, the answer is the first sequence number not done, and
+nothing after it is tried: Lambda retries from there, and repeated records change nothing. A record that can never
+succeed goes to the dead-letter queue with its payload, and the batch continues.
 
-Records that can never succeed, put aside in a queue (SQS) with their payload, so that the rest can go on.
-
-A message of the queue is letters as JSON Lines: `{"function": who gave up, "reason": why, "payload": what}`. The
-payload of `ingest` is the message as it came; that of a level is the key that was dirty, and `wattfall rebuild` does
-what that change would have done.
-
-Clients of those services of AWS that are not the store; for that there is `store/dynamodb/dynamo_client.py`.
+A message of the queue (SQS) holds letters as JSON Lines: `{"function": name, "reason": text, "payload": text}`. The
+payload of `ingest` is the original message. The payload of a level is the dirty key; `wattfall rebuild` does the work
+of that change.
 """
 
 import logging
@@ -48,11 +44,11 @@ from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
 from aggregator.waterfall.pricing import PRICES
 
-SECONDS = 20  # for any one call
+SECONDS = 20  # timeout of a call
 
 
 def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no types
-    """A boto3 client, as the standard AWS chain and variables have it, but for `options`."""
+    """Return a boto3 client from the standard AWS chain and variables, with `options` on top."""
     import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the other client to AWS, opened only where needed
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
 
@@ -60,14 +56,14 @@ def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no 
     return boto3.client(service, config=config, **options)
 
 
-# dead letters
+# Dead letters
 
-BYTES = 250_000  # of a message; a larger letter goes alone
+BYTES = 250_000  # bytes of a message; a larger letter goes alone
 letters_log = logging.getLogger("wattfall.deadletters")
 
 
 class DeadLetter(NamedTuple):
-    """What was put aside."""
+    """A quarantined record."""
 
     function: str
     reason: str
@@ -75,19 +71,19 @@ class DeadLetter(NamedTuple):
 
 
 def quarantine(queue: str, letters: Sequence[DeadLetter]) -> None:
-    """Send letters to the queue of that URL. Raises when that fails: then the batch has to come again."""
+    """Send letters to the queue at a URL. Raises on failure, so that the batch is retried."""
     if not letters:
         return
-    letters_log.error("%d put aside: %s", len(letters), letters[0].reason)
+    letters_log.error("%d quarantined: %s", len(letters), letters[0].reason)
     if not queue:
-        raise ConfigurationError("WATTFALL_DEAD_LETTERS: no queue is named for what has to be put aside")
+        raise ConfigurationError("WATTFALL_DEAD_LETTERS: name the queue for quarantined records")
     sqs = client("sqs")
     for body in bundles(orjson.dumps(letter._asdict()).decode() for letter in letters):
         sqs.send_message(QueueUrl=queue, MessageBody=body)
 
 
 def bundles(lines: Iterable[str]) -> Iterator[str]:
-    """Lines as messages that a queue takes."""
+    """Join lines to messages within the queue's size limit."""
     bundle, size = list[str](), 0
     for line in lines:
         length = len(line.encode()) + 1
@@ -100,20 +96,20 @@ def bundles(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(bundle)
 
 
-# lambdas
+# Handlers
 
-Record = Mapping[str, Any]  # as Lambda hands it over
-Answer = dict[str, list[dict[str, str]]]  # the records that have to come again
+Record = Mapping[str, Any]  # a record of a Lambda event
+Answer = dict[str, list[dict[str, str]]]  # the records to retry
 log = logging.getLogger("wattfall.lambdas")
 
 
 class Item(NamedTuple):
-    """One record of a batch, as its step wants it."""
+    """One record of a batch, prepared for its step."""
 
     sequence: str
-    owner: str  # device; its items are taken together
+    owner: str  # device; its items are processed together
     content: Any  # a Change, or the Content of a message
-    letter: DeadLetter  # to put aside if it never succeeds
+    letter: DeadLetter  # for the quarantine
 
 
 TakeIn = Callable[[Sequence[Item]], None]
@@ -121,15 +117,15 @@ TakeIn = Callable[[Sequence[Item]], None]
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """The functions, with all that they work with."""
+    """The functions with their store, settings and clock."""
 
     store: Store
-    timezone: str  # of a device that registers itself
+    timezone: str  # default zone of a new device
     quarantine: Callable[[Sequence[DeadLetter]], None]
     clock: Callable[[], float] = time.time
 
     def live(self, event: Record) -> None:
-        """One reading, as its rule hands it over. `ingest` gets it too, and reports it if it has to be refused."""
+        """Process one reading from an IoT rule. `ingest` gets it too and reports a refusal."""
         now = int(self.clock())
         try:
             reading = parse(event, now)
@@ -141,7 +137,7 @@ class Functions:
         self.store.put_live([live_state(reading, device, now)])
 
     def ingest(self, event: Record) -> Answer:
-        """A batch of messages, each a record of the coalescing stream."""
+        """Process a batch of messages of the coalescing stream."""
         now, items, letters, batch = int(self.clock()), list[Item](), list[DeadLetter](), refusals.Batch()
         for record in event["Records"]:
             source = record["kinesis"]
@@ -164,18 +160,18 @@ class Functions:
         return answer
 
     def _keep_refused(self, batch: refusals.Batch, now: int) -> None:
-        """For the support desk; the dead letters have it too, so that the batch need not come again for it."""
+        """Record refusals for the support desk; a failure is only logged, since the dead letters hold them too."""
         try:
             refusals.keep_refusals(self.store, batch, now)
         except (StoreAway, StoreUnusable) as error:
-            log.warning("%s; what was refused is only among the dead letters", error)
+            log.warning("%s; the refusals are only in the dead letters", error)
 
     def fleet(self) -> None:
-        """Count the fleet; how late the waterfall is, the alarms know."""
+        """Count the fleet, without the lag of the waterfall, which the alarms watch."""
         take_census(self.store, int(self.clock()), None)
 
     def carry(self, step: Step, event: Record) -> Answer:
-        """A batch of change records of the level below."""
+        """Process a batch of change records of the level below."""
         changes = [(record, change_of(step, record)) for record in event["Records"]]
         items = [_item(step, record, change) for record, change in changes if change]
 
@@ -186,7 +182,7 @@ class Functions:
         return self._answer(items, take, [])
 
     def _answer(self, items: Sequence[Item], take: TakeIn, letters: list[DeadLetter]) -> Answer:
-        """Take each device's items through `take`, up to the first failure of the store."""
+        """Run `take` for each device's items, up to the first failure of the store."""
         owners: dict[str, list[Item]] = {}
         for item in items:
             owners.setdefault(item.owner, []).append(item)
@@ -195,7 +191,7 @@ class Functions:
             try:
                 letters += _take(group, take)
             except (StoreAway, StoreUnusable) as error:
-                log.warning("%s; to be tried again from %s", error, group[0].sequence)
+                log.warning("%s; retry from %s", error, group[0].sequence)
                 failures = [{"itemIdentifier": group[0].sequence}]
                 break
         self.quarantine(letters)
@@ -210,7 +206,7 @@ def _content(payload: bytes, now: int) -> Content:
 
 
 def change_of(step: Step, record: Record) -> Change | None:
-    """The key of a step's feed that a change record says is dirty; None if there is nothing to carry on."""
+    """Return the key of a step's feed that a change record makes dirty, or None."""
     key = changed_key(table_of(step.feed), record)
     return Change(0, step.feed, *key) if key else None
 
@@ -221,14 +217,14 @@ def _item(step: Step, record: Record, change: Change) -> Item:
 
 
 def _take(group: Sequence[Item], take: TakeIn) -> list[DeadLetter]:
-    """`take` for a group; where it breaks, for ever smaller parts of it, to find those at fault."""
+    """Run `take` for a group; after an error, bisect the group to find the faulty items."""
     try:
         take(group)
     except (StoreAway, StoreUnusable):
         raise
-    except Exception as error:  # whatever one record brings about must not stop the others
+    except Exception as error:  # one record must not stop the others
         if len(group) == 1:
-            log.exception("%s is put aside", group[0].letter.payload[:200])
+            log.exception("%s is quarantined", group[0].letter.payload[:200])
             return [group[0].letter._replace(reason=repr(error))]
         middle = len(group) // 2
         return _take(group[:middle], take) + _take(group[middle:], take)
@@ -237,7 +233,7 @@ def _take(group: Sequence[Item], take: TakeIn) -> list[DeadLetter]:
 
 @cache
 def _functions() -> Functions:
-    """Built with the first call and kept for the life of the process."""
+    """Build the functions at the first call and keep them for the life of the process."""
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
     return Functions(open_store(settings.store), settings.timezone, partial(quarantine, queue))

@@ -1,6 +1,6 @@
-"""`wattfall tables`: the tables of a DynamoDB store, for use without the template.
+"""The AWS commands: `tables` (DynamoDB tables without the template), `aws package` and `aws costs`.
 
-The commands for a deployment on AWS: what to deploy, and what it will cost.
+Errors are one line on stderr with exit code 2.
 """
 
 import json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group("tables")
 def tables_group() -> None:
-    """The tables of a DynamoDB store; an AWS deployment has them from its template."""
+    """Manage the tables of a DynamoDB store; an AWS deployment creates them from its template."""
 
 
 def _with_url(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +42,7 @@ def _client(url: str) -> "tuple[AwsDynamoClient, str]":
 @_with_url
 @click.pass_obj
 def create(settings: Settings, url: str | None) -> None:
-    """Make the tables that are missing; those that are there stay as they are, and their devices can be found."""
+    """Create missing tables; existing ones stay, and their devices are added to the search index."""
     from aggregator.store.dynamodb.tables import create_tables, index_devices
 
     client, prefix = _client(url or settings.store)
@@ -52,14 +52,14 @@ def create(settings: Settings, url: str | None) -> None:
         click.echo(f"{name} created")
     click.echo(f"{prefix} in {client.region}: {made} tables created")
     if count := index_devices(client, prefix):
-        click.echo(f"{count} devices of a former version can be found now")
+        click.echo(f"{count} devices of an earlier version added to the search index")
 
 
 @tables_group.command("describe")
 @_with_url
 @click.pass_obj
 def describe(settings: Settings, url: str | None) -> None:
-    """Say what the tables are; exit 1 when one is missing. Counts of items are up to six hours old."""
+    """List the tables; exit 1 when one is missing. Counts of items are up to six hours old."""
     from aggregator.store.dynamodb.tables import describe_tables
 
     for name, summary in describe_tables(*_client(url or settings.store)):
@@ -71,7 +71,7 @@ def describe(settings: Settings, url: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
-    """Remove the tables, with every reading and every chart."""
+    """Delete the tables, with every reading and every chart."""
     from aggregator.store.dynamodb.tables import delete_tables
 
     client, prefix = _client(url or settings.store)
@@ -82,13 +82,13 @@ def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
         click.echo(f"{name} removed")
 
 
-# aws
+# Package and costs
 
 
 @click.command("package")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default="build")
 def package_command(folder: Path) -> None:
-    """Build what is deployed on AWS: the template, and the functions' code beside it."""
+    """Build the AWS package: the template, and the functions' code beside it."""
     code = build(folder)
     template = folder / "template.yaml"
     click.echo(f"{code} ({code.stat().st_size / 1e6:.1f} MB) and {template}; deploy them with")
@@ -97,12 +97,20 @@ def package_command(folder: Path) -> None:
 
 @click.command("costs")
 @click.option("--devices", type=click.IntRange(1, 100_000_000), default=1, show_default=True)
-@click.option("--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Between readings, s.")
-@click.option("--window", type=click.IntRange(0, 1800), default=60, show_default=True, help="Written in one go, s.")
-@click.option("--edge", is_flag=True, help="Half hours batched at the device, with no live state in between.")
+@click.option(
+    "--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Seconds between readings."
+)
+@click.option(
+    "--window",
+    type=click.IntRange(0, 1800),
+    default=60,
+    show_default=True,
+    help="Seconds of readings written together.",
+)
+@click.option("--edge", is_flag=True, help="Half-hour batches from the device, without live state in between.")
 @click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
 def costs_command(devices: int, interval: int, window: int, edge: bool, is_json: bool) -> None:
-    """Reckon what the template costs a month on AWS, by table and step."""
+    """Estimate the monthly cost of the template on AWS, by table and step."""
     plan = Plan(devices, interval, window, edge)
     found = rows(plan)
     sums = [
@@ -121,7 +129,7 @@ def costs_command(devices: int, interval: int, window: int, edge: bool, is_json:
 
 
 def table(found: list[CostRow], sums: list[CostRow]) -> str:
-    """Rows and their sums for people."""
+    """Format rows and their sums as a text table."""
     header = ("step", "at", "requests", "write units", "read units", "dollars")
     top, *lines = aligned([header, *map(_line, (*found, *sums))], texts=2)
     rule = "-" * len(top)

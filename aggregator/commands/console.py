@@ -1,8 +1,7 @@
-"""What the commands share: options, the store and the device that they name, and how a long one is stopped.
+"""Shared by the commands: options, the store, device lookup, stopping, and text tables.
 
-Documents as text tables for people at a terminal. Pure.
-
-What the support desk shows, as text for people at a terminal. Pure.
+The tables are pure: they format documents, devices and support data for a terminal. Wrong options raise
+ConfigurationError.
 """
 
 import logging
@@ -30,12 +29,12 @@ from aggregator.support.fleet import Summary
 
 
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that every command about a store has."""
+    """Add the option `--store`."""
     return click.option("--store", "store_url", metavar="URL", help="Where documents live [WATTFALL_STORE].")(command)
 
 
 def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a command about the days from one to another, both included."""
+    """Add the options `--from` and `--to`, local days, both included."""
     last = click.option("--to", "last_day", metavar="DAY", callback=_day, help="The last day.")
     first = click.option("--from", "first_day", metavar="DAY", callback=_day, help="The first day, like 2026-11-01.")
     return first(last(command))
@@ -46,28 +45,28 @@ def _day(_context: click.Context, _option: click.Parameter, text: str | None) ->
 
 
 def opened(settings: Settings, url: str | None) -> Store:
-    """The store of an option, or of the settings."""
+    """Open the store of an option, or else of the settings."""
     return open_store(url or settings.store)
 
 
 def check_id(device_id: str) -> str:
-    """A device id from the command line; raises ConfigurationError when it cannot be one."""
+    """Return a device id from the command line. Raises ConfigurationError where it is invalid."""
     try:
         return check_device_id(device_id)
     except Refused as refused:
         raise ConfigurationError(refused.detail) from refused
 
 
-def known(store: Store, device_id: str) -> Device:
-    """A device of the registry; raises ConfigurationError where there is none."""
+def find_device(store: Store, device_id: str) -> Device:
+    """Return a device of the registry. Raises ConfigurationError where it is unknown."""
     device = store.device(device_id)
     if device is None:
-        raise ConfigurationError(f"there is no device {device_id!r}; `wattfall device list` shows those there are")
+        raise ConfigurationError(f"there is no device {device_id!r}; `wattfall device list` lists the devices")
     return device
 
 
 def until_stopped() -> threading.Event:
-    """An event that SIGTERM and Ctrl-C set."""
+    """Return an event that SIGTERM and Ctrl-C set."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -75,18 +74,18 @@ def until_stopped() -> threading.Event:
 
 
 def log_to_stderr() -> None:
-    """Long-running commands say what they do, with the time."""
+    """Log to stderr with the time, for long-running commands."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells of every call
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs every call
 
 
-# text tables
+# Text tables
 
-_NAMES = {"": "HH:mm", "day": "ddd D", "month": "MMM"}  # of a part: an hour, or a period of the level's child
+_NAMES = {"": "HH:mm", "day": "ddd D", "month": "MMM"}  # by the level of a part; "" is an hour
 
 
 def document_table(document: Document) -> str:
-    """A chart's parts, one a line, and their total."""
+    """Format a document: one line per part, and the total."""
     slots = periods.slots(document.level, document.period, document.timezone)
     seconds = sum(slot.end - slot.start for slot in slots)
     rows = [_row(_name(document, slot), document.part(slot.name), slot.end - slot.start) for slot in slots]
@@ -101,7 +100,7 @@ def document_table(document: Document) -> str:
 
 
 def comparison_table(days: int, costs: Mapping[str, Cost], currencies: Mapping[str, str]) -> str:
-    """What the same energy costs on several tariffs, cheapest first; last those that do not price all of it."""
+    """Format the cost on several tariffs, cheapest first; tariffs that leave energy unpriced come last."""
     header = ("", "import", "export", "standing charge", "to pay", "unpriced kWh")
     cheapest = sorted(costs, key=lambda name: (costs[name].whole is None, costs[name].whole or 0))
     rows = [_comparison_row(name, costs[name], currencies[name]) for name in cheapest]
@@ -114,7 +113,7 @@ def _comparison_row(name: str, cost: Cost, currency: str) -> tuple[str, ...]:
 
 
 def live_table(live: Live, timezone: str, now: int) -> str:
-    """A live state, one figure a line, and whether the device sends at `now` (UTC seconds)."""
+    """Format a live state at `now` (UTC seconds), one figure per line, with the device's state."""
     rows = [
         ("state", f"{device_state(live, now)}, expected every {rhythm_s(live)} s"),
         ("reading", periods.local(live.at, timezone).to_datetime_string() + f" {timezone}"),
@@ -128,7 +127,7 @@ def live_table(live: Live, timezone: str, now: int) -> str:
 
 
 def device_line(device: Device) -> str:
-    """A device of the registry on one line."""
+    """Format a device on one line."""
     labels = device.labels | ({"meter_point": masked(device.meter_point)} if device.meter_point else {})
     named = [f"{field.replace('_', ' ')} {text}" for field, text in labels.items()]
     return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *named])
@@ -161,17 +160,17 @@ def _or_unknown(value: int | None, unit: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
-    """Rows as lines of columns: the first `texts` to the left, figures to the right."""
+    """Align rows in columns: the first `texts` left, figures right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [str.ljust] * texts + [str.rjust] * (len(widths) - texts)
     return ["  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)) for row in rows]
 
 
-# support tables
+# Support tables
 
 
 def audit_line(entry: Entry) -> str:
-    """An entry of the audit on one line."""
+    """Format an audit entry on one line."""
     who = entry.who.email or entry.who.name or entry.who.user_id
     details = " ".join(f"{name}={value}" for name, value in entry.details.items())
     texts = (iso_utc(entry.at), f"{entry.who.role} {who}", entry.action, entry.device_id or "-", entry.reason, details)
@@ -179,7 +178,7 @@ def audit_line(entry: Entry) -> str:
 
 
 def refused_table(found: Refusals) -> str:
-    """Counts by day and reason, then the last messages."""
+    """Format counts by day and reason, then the last messages."""
     rows = [(day, reason, str(count)) for day, counts in found.days.items() for reason, count in sorted(counts.items())]
     lines = aligned(rows, texts=2) if rows else ["nothing was refused"]
     for message in found.messages:
@@ -189,7 +188,7 @@ def refused_table(found: Refusals) -> str:
 
 
 def fleet_table(found: Summary) -> str:
-    """The counts of a census."""
+    """Format the counts of a census."""
     rows = [(name.replace("_", " "), str(count)) for name, count in found.states.items()]
     rows += [(f"firmware {name}", str(count)) for name, count in found.firmwares.items()]
     rows += [(f"refused today: {name}", str(count)) for name, count in sorted(found.refused.items())]

@@ -1,6 +1,6 @@
-"""The commands that need no screen. Others script against them: what they print and return is a contract.
+"""The data commands: `import`, `ingest`, `show`, `device`, `verify`, `rebuild`.
 
-`wattfall import`: history from files.
+Scripts depend on their output, streams and exit codes: 0 success, 1 nothing accepted or a difference, 2 an error.
 """
 
 import json
@@ -19,7 +19,7 @@ import click
 
 from aggregator.commands import console, process_commands, support_commands, tariff_commands
 from aggregator.commands.aws_commands import costs_command, package_command, tables_group
-from aggregator.commands.console import check_id, known, opened, until_stopped, with_store
+from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
@@ -40,15 +40,17 @@ from aggregator.waterfall.worker import drain
 @click.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "format_name", type=click.Choice(FORMATS), required=True)
-@click.option("--device", "device_id", metavar="DEVICE", required=True, help="Whose history it is; added if it is new.")
-@click.option("--timezone", help="Of local times without an offset [the device's, else WATTFALL_TIMEZONE].")
 @click.option(
-    "--columns", metavar="FIELD=NAME,...", help="Of csv: which column is what, like time=Date,import_kwh=Elec."
+    "--device", "device_id", metavar="DEVICE", required=True, help="The device of this history; added if new."
+)
+@click.option("--timezone", help="Time zone of times without an offset [the device's, else WATTFALL_TIMEZONE].")
+@click.option(
+    "--columns", metavar="FIELD=NAME,...", help="csv: the column of each field, like time=Date,import_kwh=Elec."
 )
 @click.option(
-    "--interval", metavar="LENGTH", help="Of csv: how long a row's interval is, like 30m, where no end says so."
+    "--interval", metavar="LENGTH", help="csv: the length of a row's interval, like 30m, in a file without end times."
 )
-@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Report the result and write nothing.")
 @with_store
 @click.pass_obj
 def import_command(
@@ -63,13 +65,13 @@ def import_command(
     store_url: str | None,
     is_dry: bool,
 ) -> None:
-    """Fill in history from a file: energy of intervals, or registers and power; rows in any order, any number of them.
+    """Import history from a file: interval energy, or registers and power; any number of rows in any order.
 
-    It only adds: what a device has said itself and what is imported already stays as it is, so that importing again
-    changes nothing. The last line of the output counts the rows as JSON; rows that were refused are named on stderr.
+    An import only adds: the device's own readings and earlier imports stay, so importing again changes nothing. The
+    last line of the output counts the rows as JSON; refused rows are named on stderr.
     """
     if format_name != "csv" and (columns or interval):
-        raise click.UsageError("--columns and --interval are for --format csv; the other formats say it themselves")
+        raise click.UsageError("--columns and --interval need --format csv; other formats define them")
     with closing(opened(settings, store_url)) as store, path.open("rb") as stream, _stopping() as stop:
         device = store.device(check_id(device_id))
         zone = periods.check_timezone(timezone or (device.timezone if device else settings.timezone))
@@ -97,7 +99,7 @@ def _say(report: ImportReport, zone: str, *, is_dry: bool) -> None:
 
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that no batch is torn."""
+    """Return an event that Ctrl-C and SIGTERM set, so that a batch is never cut."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield until_stopped()
@@ -109,13 +111,13 @@ def _stopping() -> Iterator[threading.Event]:
 def _bar(stop: threading.Event) -> Bar:
     @contextmanager
     def bar(label: str, length: int) -> Iterator[Progress]:
-        is_hidden = not sys.stderr.isatty()  # a script finds there what was refused, and nothing else
+        is_hidden = not sys.stderr.isatty()  # scripts read only refused rows from stderr
         with click.progressbar(length=max(length, 1), label=label, file=sys.stderr, hidden=is_hidden) as shown:
 
             def progress(more: int) -> None:
                 shown.update(more)
                 if stop.is_set():
-                    click.echo("stopped; import the file again, and it goes on from there", err=True)
+                    click.echo("stopped; import the file again to resume", err=True)
                     raise click.Abort
 
             yield progress
@@ -126,8 +128,7 @@ def _bar(stop: threading.Event) -> Bar:
 IMPORT_COMMANDS = (import_command,)
 
 
-# data
-
+# ingest, show, device, verify, rebuild
 if TYPE_CHECKING:
     pass
 
@@ -139,9 +140,9 @@ LEVELS = click.Choice(["live", *periods.LEVELS])
 @with_store
 @click.pass_obj
 def ingest_command(settings: Settings, source: BinaryIO, store_url: str | None) -> None:
-    """Take in readings as JSON Lines, and carry them to every chart.
+    """Ingest readings as JSON Lines and update every chart.
 
-    The last line of the output counts them as JSON; each line that was refused is named on stderr.
+    The last line of the output counts them as JSON; refused lines are named on stderr.
     """
     store, outcome, number = opened(settings, store_url), Outcome(), 1
     for lines in chunks(source):
@@ -168,9 +169,9 @@ def _name_refused(number: int, refused: Refused) -> None:
 def show(
     settings: Settings, level: str, device_id: str, period: str | None, is_json: bool, store_url: str | None
 ) -> None:
-    """Show one document: the live state, or a period of a level (by default the present one)."""
+    """Show one document: the live state, or a period of a level (default: the current one)."""
     store = opened(settings, store_url)
-    device = known(store, device_id)
+    device = find_device(store, device_id)
     if level == "live":
         live = store.live(device_id)
         if live is None:
@@ -188,15 +189,17 @@ def show(
 
 @click.group()
 def device() -> None:
-    """The registry of devices."""
+    """Manage the registry of devices."""
 
 
 @device.command("set")
 @click.argument("device_id", metavar="DEVICE")
 @click.option("--timezone", help="An IANA time zone, like Europe/London.")
-@click.option("--max-power-w", type=click.IntRange(1, 10_000_000), help="What the home can draw or give at most, W.")
-@click.option("--household", metavar="ID", help="The household that it belongs to; '' for none, here and below.")
-@click.option("--name", help="What its people call the home, like '12 Acacia Road'.")
+@click.option(
+    "--max-power-w", type=click.IntRange(1, 10_000_000), help="The home's maximum power in either direction, W."
+)
+@click.option("--household", metavar="ID", help="The household of the device; '' removes it, here and below.")
+@click.option("--name", help="The household's name for the home, like '12 Acacia Road'.")
 @click.option("--serial", help="The serial number of the device.")
 @click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
 @click.option("--postcode")
@@ -211,7 +214,7 @@ def device_set(
     store_url: str | None,
     **labels: str | None,
 ) -> None:
-    """Add a device, or change it; its charts are made anew where that matters."""
+    """Add or change a device; recompute its charts where the change affects them."""
     store = opened(settings, store_url)
     stored = store.device(check_id(device_id))
     changed = stored or Device(device_id, settings.timezone)
@@ -227,18 +230,18 @@ def device_set(
     elif stored and changed.max_power_w != stored.max_power_w:
         rebuild(store, changed, None, None)
     drain(store)
-    click.echo(console.device_line(known(store, device_id)))
+    click.echo(console.device_line(find_device(store, device_id)))
 
 
 @device.command("token")
 @click.argument("device_id", metavar="DEVICE")
-@click.option("--revoke", is_flag=True, help="End all tokens of the device at once, and make none.")
+@click.option("--revoke", is_flag=True, help="Revoke all tokens of the device at once, and make none.")
 @with_store
 @click.pass_obj
 def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
-    """Print a new token with which a device sends to POST /ingest; it is shown this once. Former ones end in a day."""
+    """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day."""
     store = opened(settings, store_url)
-    known(store, device_id)
+    find_device(store, device_id)
     if revoke:
         end_tokens(store, device_id)
         click.echo(f"{device_id} has no token any more")
@@ -250,7 +253,7 @@ def device_token(settings: Settings, device_id: str, store_url: str | None, *, r
 @with_store
 @click.pass_obj
 def device_list(settings: Settings, store_url: str | None) -> None:
-    """List the devices, one a line."""
+    """List the devices, one per line."""
     for one in all_devices(opened(settings, store_url)):
         click.echo(console.device_line(one))
 
@@ -260,9 +263,9 @@ def device_list(settings: Settings, store_url: str | None) -> None:
 @with_store
 @click.pass_obj
 def verify(settings: Settings, device_id: str | None, store_url: str | None) -> None:
-    """Compute every document again and compare it with what is stored; exit 1 and a list if anything differs."""
+    """Recompute every document and compare it with the stored one; list differences and exit 1 if there are any."""
     store = opened(settings, store_url)
-    devices = [known(store, device_id)] if device_id else list(all_devices(store))
+    devices = [find_device(store, device_id)] if device_id else list(all_devices(store))
     found = 0
     for one in devices:
         for difference in differences(store, one):

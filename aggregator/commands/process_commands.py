@@ -1,6 +1,6 @@
-"""`wattfall edge`: at a home or a gateway, between what reads the meter and Wattfall.
+"""The long-running commands: `edge`, `worker` and `simulate`, and the options for a broker.
 
-The options of the commands that listen to a broker.
+`edge` runs at a home or a gateway, between the meter's reader and Wattfall. Each command runs until SIGTERM or Ctrl-C.
 """
 
 import logging
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
 
 
 def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The option `name` for the broker's address, and those for what is listened to."""
+    """Add the option `name` for the broker's address, and the options for its topics."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         path = click.Path(exists=True, dir_okay=False, path_type=Path)
         for option in (
             click.option(
-                "--ca-file", type=path, help="The certificate of a broker that no public authority vouches for."
+                "--ca-file", type=path, help="Certificate file of a broker without a public certificate authority."
             ),
             click.option(
                 "--format",
                 "format_name",
                 type=click.Choice(list(FORMATS)),
                 callback=lambda _context, _option, name: name or "",
-                help="Of all messages, where topics do not tell; the last word of a topic is the device.",
+                help="Format of all messages, where topics do not name it; the last word of a topic is the device.",
             ),
             click.option(
-                "--topic", "topics", multiple=True, help="What to listen to, like 'glow/+/SENSOR/#'; may be repeated."
+                "--topic", "topics", multiple=True, help="A topic filter, like 'glow/+/SENSOR/#'; may be repeated."
             ),
             click.option(name, "broker_url", metavar="URL", help=help_text),
         ):
@@ -68,7 +68,7 @@ def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Cal
 def subscribed(
     settings: Settings, broker_url: str | None, topics: Sequence[str], ca_file: Path | None, format_name: str
 ) -> "Iterator[Subscriber | None]":
-    """A connection to the broker that the options name; None where they name none."""
+    """Connect to the broker of the options; None without one."""
     if not broker_url:
         if topics or ca_file or format_name:
             raise ConfigurationError(
@@ -85,25 +85,23 @@ def subscribed(
 
 # edge
 
-LOOK_S = 0.5  # between looks at what is to be sent
-LONGEST_PAUSE_S = 60.0  # while the file cannot be used
-LAG_S = 3650 * DAY_S  # a gateway that was without current may not know the time yet; the server judges
-_CHUNKS = 4  # of lines that wait in memory
-TakeIn = Callable[[float], int | None]  # seconds to wait -> how many have come; None once no more can
+LOOK_S = 0.5  # between checks of the send queue
+LONGEST_PAUSE_S = 60.0  # between retries while the file is unusable
+LAG_S = 3650 * DAY_S  # a gateway's clock may be far behind after a power cut; the server checks the times
+_CHUNKS = 4  # chunks of lines in memory
+TakeIn = Callable[[float], int | None]  # seconds to wait -> number taken in; None at the end
 log = logging.getLogger("wattfall.edge")
 
 
 @click.command("edge")
-@with_broker(
-    "--source", "Where readings come from: a broker, like mqtt://localhost/ , or - for lines on standard input."
-)
+@with_broker("--source", "Source of the readings: a broker, like mqtt://localhost/ , or - for lines on standard input.")
 @click.option(
     "--to", "server", metavar="URL", required=True, help="Wattfall, like https://energy.example.org [WATTFALL_TOKEN]."
 )
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where readings are kept until they are sent [edge/ in the user's data folder].",
+    help="Folder for unsent readings [edge/ in the user's data folder].",
 )
 @click.option(
     "--live-every",
@@ -111,11 +109,11 @@ log = logging.getLogger("wattfall.edge")
     type=click.IntRange(10, 3600),
     default=60,
     show_default=True,
-    help="Seconds between readings that are sent by themselves, while nobody is looking.",
+    help="Seconds between live readings without a live viewer.",
 )
 @click.pass_obj
 def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: int, **broker: Any) -> None:  # noqa: ANN401 - options
-    """Keep readings here, and send each half hour at once; runs at the home or a gateway, with WATTFALL_TOKEN."""
+    """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
     log_to_stderr()
     folder = data or user_data_path("wattfall", appauthor=False) / "edge"
     uplink = HttpIngestClient(server, settings.token)
@@ -130,12 +128,12 @@ def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: 
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt import MqttFeed
 
-            feed = MqttFeed(subscriber, edge.keep, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
+            feed = MqttFeed(subscriber, edge.accept, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
             run_edge(edge, report, feed.take_in, stop)
 
 
 def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading.Event) -> None:
-    """Take in and send until stopped, or until no more can come and all that is due has gone."""
+    """Take in and send until stopped, or until the input has ended and everything due is sent."""
     is_over, pause = False, LOOK_S
     while not stop.is_set():
         try:
@@ -144,7 +142,7 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
             else:
                 is_over = take_in(LOOK_S) is None
             edge.send()
-            report.go_on(time.time())
+            report.roll_over(time.time())
             pause = LOOK_S
         except (StoreAway, StoreUnusable) as error:
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -153,21 +151,21 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
             continue
         if is_over and edge.is_idle:
             break
-    click.echo(report.said(time.time()))
+    click.echo(report.finish_report(time.time()))
 
 
 class Lines:
-    """Standard input as messages of the token's device, read beside the sending; what is not kept yet is held."""
+    """Read standard input in a thread as messages of the token's device; hold messages until they are stored."""
 
     def __init__(self, edge: Edge, format_name: str, zone: str) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._edge, self._format, self._zone = edge, FORMATS[format_name], zone
         self._waiting: queue.Queue[list[bytes] | None] = queue.Queue(_CHUNKS)
         self._held: list[bytes] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def take_in(self, wait_s: float) -> int | None:
-        """Keep what has come; how many messages, None after the last. Raises StoreAway, and holds them."""
+        """Store the waiting messages; return their number, None after the last. Raises StoreAway and holds them."""
         if not self._held:
             try:
                 messages = self._waiting.get(timeout=wait_s)
@@ -178,7 +176,7 @@ class Lines:
             self._held = messages
         device_id = self._edge.client.device_id
         origin = Origin(device_id, int(time.time()), self._zone, lag_s=LAG_S)
-        self._edge.keep([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
+        self._edge.accept([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
         count, self._held = len(self._held), []
         return count
 
@@ -198,11 +196,11 @@ COMMANDS = (edge_command,)
 
 
 @click.command()
-@with_broker("--mqtt", "Take in messages of this broker, like mqtts://user@host/ [WATTFALL_MQTT_PASSWORD].")
+@with_broker("--mqtt", "Receive messages from this broker, like mqtts://user@host/ [WATTFALL_MQTT_PASSWORD].")
 @with_store
 @click.pass_obj
 def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
-    """Carry every change of the store to the charts, until stopped; with --mqtt also take in what devices publish."""
+    """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
     log_to_stderr()
     with closing(opened(settings, store_url)) as store, subscribed(settings, **broker) as subscriber:
         run_worker(
@@ -217,10 +215,10 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
 def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
     from aggregator.intake.mqtt import MqttFeed  # paho takes a while to load
 
-    def keep(messages: Sequence[Received]) -> Outcome:
+    def store_messages(messages: Sequence[Received]) -> Outcome:
         return take_in(store, messages, int(time.time()), settings.timezone)
 
-    return MqttFeed(subscriber, keep, zone_in(store, settings.timezone), format_name)
+    return MqttFeed(subscriber, store_messages, zone_in(store, settings.timezone), format_name)
 
 
 @click.command()
@@ -230,7 +228,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
 @with_store
 @click.pass_obj
 def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
-    """Simulate demo households: their history where it is missing, then a reading every 10 s, until stopped."""
+    """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
     log_to_stderr()
     store, homes = opened(settings, store_url), households(count, seed)
     check_is_demo(store, homes)

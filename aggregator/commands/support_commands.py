@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from aggregator.commands import console
-from aggregator.commands.console import known, opened, with_days, with_store
+from aggregator.commands.console import find_device, opened, with_days, with_store
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import REASONS, check_instant
@@ -99,7 +99,7 @@ def refused_command(
     """What was refused of a device: counts by UTC day and reason, last messages. `-` is what names no device."""
     store = opened(settings, store_url)
     if device_id != UNKNOWN:
-        known(store, device_id)
+        find_device(store, device_id)
     found = matching(refused(store, device_id), reasons, contains, first_day or "", last_day or "")
     click.echo(json.dumps(plain(found)) if is_json else console.refused_table(found))
 
@@ -111,7 +111,7 @@ def refused_command(
 def inspect_command(settings: Settings, device_id: str, store_url: str | None) -> None:
     """What is known of a device, as JSON: whether it sends, its signal, its gaps, whether its charts are right."""
     store = opened(settings, store_url)
-    found = plain(diagnose(store, known(store, device_id), int(time.time())))
+    found = plain(diagnose(store, find_device(store, device_id), int(time.time())))
     click.echo(json.dumps({name: value for name, value in found.items() if name != "device"}))
 
 
@@ -143,7 +143,7 @@ def rebuild_command(
 ) -> None:
     """Compute a device's documents again from its readings; what expired readings have made stays."""
     store = opened(settings, store_url)
-    device = known(store, device_id)
+    device = find_device(store, device_id)
     count = actions.rebuild(store, operator(), device, first_day, last_day, reason, int(time.time()))
     drain(store)
     click.echo(f"{device_id}: {count} days computed again")
@@ -164,7 +164,7 @@ def exchange_command(
     if is_not and is_undo:
         raise click.UsageError("--not and --undo do not go together")
     store, now = opened(settings, store_url), int(time.time())
-    device, instant = known(store, device_id), _instant(at, now)
+    device, instant = find_device(store, device_id), _instant(at, now)
     if is_undo:
         changed = actions.unmark_exchange(store, operator(), device, instant, reason, now)
     else:
@@ -191,7 +191,7 @@ def _instant(text: str, now: int) -> int:
 def bundle_command(settings: Settings, device_id: str, target: Path | None, reason: str, store_url: str | None) -> None:
     """Write what is needed to find a device's fault into one ZIP file; it says nothing about people."""
     store, now = opened(settings, store_url), int(time.time())
-    device = known(store, device_id)
+    device = find_device(store, device_id)
     path = target or Path(file_name(device, now))
     content = actions.export_bundle(store, operator(), device, reason, now)
     try:

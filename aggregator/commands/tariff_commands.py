@@ -1,4 +1,7 @@
-"""The commands about money: `wattfall tariff ...` and `wattfall reprice`."""
+"""The tariff commands: `wattfall tariff ...` and `wattfall reprice`.
+
+Errors, including unreadable files, are one line on stderr with exit code 2.
+"""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +11,7 @@ from typing import TextIO
 import click
 
 from aggregator.commands import console
-from aggregator.commands.console import known, opened, with_days, with_store
+from aggregator.commands.console import find_device, opened, with_days, with_store
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import cost_json, money_text
@@ -23,7 +26,7 @@ from aggregator.waterfall.worker import drain
 
 @click.group()
 def tariff() -> None:
-    """What a device's energy costs, from which day on."""
+    """Manage the tariff of a device and its half-hourly prices."""
 
 
 @tariff.command("set")
@@ -32,12 +35,12 @@ def tariff() -> None:
 @with_store
 @click.pass_obj
 def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: str | None) -> None:
-    """Give a device the tariff of a JSON file, and price again the days that it changes.
+    """Set a device's tariff from a JSON file and reprice the days that it changes.
 
-    The shortest is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
+    The shortest tariff is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
     """
     store = opened(settings, store_url)
-    count = change_tariff(store, known(store, device_id), tariff_from_text(_text(source)))
+    count = change_tariff(store, find_device(store, device_id), tariff_from_text(_text(source)))
     drain(store)
     click.echo(f"{device_id}: {count} days priced again")
 
@@ -47,9 +50,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
 @with_store
 @click.pass_obj
 def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> None:
-    """Take a device's tariff away, and its costs with it; half-hourly prices stay."""
+    """Remove a device's tariff and its costs; half-hourly prices stay."""
     store = opened(settings, store_url)
-    count = change_tariff(store, known(store, device_id), None)
+    count = change_tariff(store, find_device(store, device_id), None)
     drain(store)
     click.echo(f"{device_id}: {count} days without a price")
 
@@ -59,20 +62,25 @@ def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> N
 @with_store
 @click.pass_obj
 def tariff_show(settings: Settings, device_id: str, store_url: str | None) -> None:
-    """Show a device's tariff, as the JSON that `set` takes."""
+    """Show a device's tariff as JSON for `set`."""
     store = opened(settings, store_url)
-    found = tariff_of(known(store, device_id))
+    found = tariff_of(find_device(store, device_id))
     if found is None:
-        raise ConfigurationError(f"{device_id} has no tariff; give it one with `wattfall tariff set`")
+        raise ConfigurationError(f"{device_id} has no tariff; set one with `wattfall tariff set`")
     click.echo(json.dumps(tariff_to_json(found), indent=2))
 
 
 @tariff.command("import")
 @click.argument("device_id", metavar="DEVICE")
 @click.argument("source", metavar="[FILE or -]", type=click.File("r"), default="-")
-@click.option("--export", "is_export", is_flag=True, help="What exported energy earns, instead of what import costs.")
-@click.option("--per", type=click.Choice(["1", "100", "1000"]), default="1", help="100 for pence, 1000 for a MWh.")
-@click.option("--without-vat", is_flag=True, help="Prefer the column without VAT, where a file has both.")
+@click.option("--export", "is_export", is_flag=True, help="Export prices instead of import prices.")
+@click.option(
+    "--per",
+    type=click.Choice(["1", "100", "1000"]),
+    default="1",
+    help="Price unit: 100 for pence per kWh, 1000 for currency per MWh.",
+)
+@click.option("--without-vat", is_flag=True, help="Use the column without VAT, where a file has both.")
 @with_store
 @click.pass_obj
 def tariff_import(
@@ -84,9 +92,9 @@ def tariff_import(
     without_vat: bool,
     store_url: str | None,
 ) -> None:
-    """Take in half-hourly prices from CSV or JSON, and price again the days that they touch."""
+    """Import half-hourly prices from CSV or JSON and reprice the days that they touch."""
     store = opened(settings, store_url)
-    device = known(store, device_id)
+    device = find_device(store, device_id)
     found = parse_prices(_text(source), int(per), vat_included=not without_vat)
     series = Series(export_prices=found.prices) if is_export else Series(import_prices=found.prices)
     count = add_prices(store, device, series)
@@ -97,12 +105,12 @@ def tariff_import(
 
 
 def report_lines(report: PriceReport, tariff: Tariff | None) -> Iterable[str]:
-    """What a price file held, for people."""
+    """Format the report of a price file as lines."""
     currency = tariff.currency if tariff else ""
     start, end = map(periods.iso_utc, report.span)
     yield f"{report.rows} rows from {start} to {end}, {report.lowest} to {report.highest} {currency} per kWh".rstrip()
     if report.duplicates:
-        yield f"{report.duplicates} prices were given more than once"
+        yield f"{report.duplicates} prices are duplicates"
     if report.rounded:
         yield f"{report.rounded} prices were rounded to 6 decimal places"
     for hole in report.holes:
@@ -125,9 +133,9 @@ def tariff_compare(
     is_json: bool,
     store_url: str | None,
 ) -> None:
-    """Show what the same energy would have cost on other tariffs, each a JSON file as `set` takes it."""
+    """Compare the cost of the same energy on other tariffs, each a JSON file as for `set`."""
     store = opened(settings, store_url)
-    device = known(store, device_id)
+    device = find_device(store, device_id)
     present = tariff_of(device)
     tariffs = {"present": present} if present else {}
     for path in sources:
@@ -171,9 +179,9 @@ def _read(path: Path) -> Tariff:
 @with_store
 @click.pass_obj
 def reprice(settings: Settings, device_id: str, store_url: str | None) -> None:
-    """Price every day of a device again, from the energy in its day documents."""
+    """Reprice every day of a device from the energy in its day documents."""
     store = opened(settings, store_url)
-    days = store.periods("day", known(store, device_id).device_id)
+    days = store.periods("day", find_device(store, device_id).device_id)
     store.mark(PRICES, device_id, days)
     drain(store)
     click.echo(f"{device_id}: {len(days)} days priced again")

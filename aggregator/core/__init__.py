@@ -1,4 +1,4 @@
-"""The vocabulary: errors, periods, money, readings, blocks, energy, registers, documents. Pure.
+"""Domain values and rules: errors, periods, money, readings, blocks, registers, energy, documents. Pure.
 
-Imports nothing of ours, asks no clock, does no I/O. Begin with `readings.py`, `periods.py` and `energy.py`.
+It imports no other room, reads no clock and does no I/O. Begin with `readings.py`, `periods.py` and `energy.py`.
 """

@@ -1,8 +1,9 @@
 """One UTC half hour of a device's readings, packed: about two bytes a reading.
 
-Each column (offset into the half hour, power, import, export) is its first value and the differences from value to
-value, in the narrowest integers that hold them; a bitmap marks unknown values; everything is deflated together.
-Layout before deflating: a version byte, the count (16 bits), the columns, the meter ids as JSON.
+A block is one deflate stream. Before compression it holds a version byte, the count (16 bits, little endian), four
+columns and the meter ids as JSON. The columns are offset into the half hour (s), power (W), import and export (Wh).
+A column holds its first value and then the differences, in the narrowest integers that fit; a bitmap marks unknown
+values. `unpack` raises ValueError for a damaged block.
 """
 
 import sys
@@ -25,7 +26,7 @@ _ABSENT, _FULL, _PARTIAL = 0, 1, 2
 
 
 def pack(start: int, readings: Sequence[Reading]) -> bytes:
-    """Readings of one device from the half hour at `start` (UTC seconds), in order of time."""
+    """Pack readings of one device from the half hour at `start` (UTC seconds), in order of time."""
     _, ats, *values, meters = zip(*readings, strict=True)
     body = [VERSION.to_bytes(1, "little"), len(readings).to_bytes(2, "little")]
     body.append(_numbers([at - start for at in ats]))
@@ -38,7 +39,7 @@ def pack(start: int, readings: Sequence[Reading]) -> bytes:
 
 
 def unpack(device_id: str, start: int, packed: bytes) -> list[Reading]:
-    """The readings of a block, in order of time. Raises ValueError when it is not one."""
+    """Return the readings of a block, in order of time. Raises ValueError for a damaged block."""
     try:
         return unpack_body(device_id, start, zlib.decompress(packed))
     except (zlib.error, IndexError, TypeError) as error:
@@ -46,7 +47,7 @@ def unpack(device_id: str, start: int, packed: bytes) -> list[Reading]:
 
 
 def unpack_body(device_id: str, start: int, body: bytes) -> list[Reading]:
-    """The readings of an inflated block. Raises ValueError, IndexError or TypeError when it is not one."""
+    """Return the readings of an inflated block. Raises ValueError, IndexError or TypeError for a damaged one."""
     if body[0] != VERSION:
         raise ValueError(f"a block of readings has version {body[0]}, this Wattfall reads {VERSION}")
     count = int.from_bytes(body[1:3], "little")
@@ -86,19 +87,19 @@ def _read_column(body: bytes, position: int, count: int) -> tuple[Sequence[int |
 
 
 def _numbers(values: Sequence[int]) -> bytes:
-    """The first value in 8 bytes, then the differences, each in as many bytes as the largest needs."""
+    """Encode the first value in 8 bytes, then the differences at the width of the largest."""
     steps = list(map(sub, values[1:], values))
     widest = max(max(steps), -min(steps) - 1) if steps else 0
     code = next((code for code, limit in _WIDTHS if widest < limit), "")
     if not code:
-        raise ValueError(f"steps up to {widest} are of no readings")
+        raise ValueError(f"differences up to {widest} do not fit 64 bits")
     return values[0].to_bytes(8, "little", signed=True) + code.encode() + _little(array(code, steps)).tobytes()
 
 
 def _read_numbers(body: bytes, position: int, count: int) -> tuple[list[int], int]:
     first, code = int.from_bytes(body[position : position + 8], "little", signed=True), chr(body[position + 8])
     if code not in _CODES:
-        raise ValueError(f"{code!r} is no width of integers")
+        raise ValueError(f"{code!r} is not an integer width")
     steps = array(code)
     start = position + 9
     end = start + (count - 1) * steps.itemsize

@@ -1,17 +1,16 @@
-"""From readings to the energy of half hours: registers, or power where there is no register.
+"""Energy of half hours from readings: from registers, or from power where there is no register. Pure.
 
-A register is interpolated at each boundary as an integer, so that half hours telescope: any span sums to
-register(end) - register(start), exactly. What lies between two readings is *estimated* where it crosses a boundary
-and took longer than MAX_GAP_S; it spreads evenly over its time. Everything else between two readings is *covered*.
+A register is interpolated at each boundary as an integer Wh. Half hours therefore telescope: any span sums to
+register(end) - register(start), exactly. A gap longer than MAX_GAP_S spreads evenly over its time; where it crosses
+a boundary its energy is *estimated*. All other time between two readings is *covered*.
 
-Import and export are two registers, each judged by itself. A step that a meter of this home cannot have made (down,
-or faster than its maximum power) is decided by what follows, see `segments`.
+Import and export are two independent registers. An impossible step (down, or faster than the home's maximum power)
+is decided by the readings that follow it, see `registers.segments`. An exchange override decides before the readings.
 
-The answer depends on a bounded neighbourhood: once a register has run on for DECIDE_S and two readings, it no longer
-matters what came before (`anchor_before`). The waterfall uses that to recompute no more than a change can touch.
-What people have said about an exchange (`exchange_overrides`) goes before what the readings look like.
+The result depends on a bounded neighbourhood: after a run of DECIDE_S and two readings, earlier readings no longer
+matter (`registers.anchor_before`). The waterfall therefore recomputes only the hours that a change can touch.
 
-Energy from power, where there is no register: a power is held to the next reading, for MAX_GAP_S at most. Pure.
+Without a register, power is held to the next reading, for MAX_GAP_S at most.
 """
 
 from bisect import bisect_left, bisect_right
@@ -34,7 +33,7 @@ from aggregator.core.registers import (
 
 
 class WattSeconds(NamedTuple):
-    """What held power adds to one half hour: energy of both directions, and the seconds for which it is known."""
+    """Held power in one half hour: energy in watt-seconds for each direction, and the seconds covered."""
 
     imported: int
     exported: int
@@ -44,7 +43,10 @@ class WattSeconds(NamedTuple):
 def held_power(
     readings: Sequence[Reading], spans: list[tuple[int, int]], edges: Sequence[int], max_power_w: int
 ) -> dict[int, WattSeconds]:
-    """Power without a register, held to the next reading for at most MAX_GAP_S, by slot."""
+    """Return held power by slot, for the time that no register covers.
+
+    A power is held to the next reading, for MAX_GAP_S at most. `spans` are the times that registers cover.
+    """
     slots: dict[int, WattSeconds] = {}
     if all(map(has_register, readings)):
         return slots
@@ -75,12 +77,12 @@ def has_register(reading: Reading) -> bool:
 
 
 def is_plausible(power_w: int | None, max_power_w: int) -> bool:
-    """Whether a power is known and within what the home can draw or give."""
+    """Whether a power is known and within the home's maximum, in either direction."""
     return power_w is not None and abs(power_w) <= max_power_w
 
 
 def with_power(part: Part, energy: WattSeconds) -> Part:
-    """A part with held power added; that time counts as measured."""
+    """Return the part with held power added; its time counts as measured."""
     return part._replace(
         import_wh=(part.import_wh or 0) + _whole_wh(energy.imported),
         export_wh=(part.export_wh or 0) + _whole_wh(energy.exported),
@@ -89,15 +91,15 @@ def with_power(part: Part, energy: WattSeconds) -> Part:
 
 
 def _whole_wh(watt_seconds: int) -> int:
-    """Whole Wh, the nearest."""
+    """Round to the nearest whole Wh."""
     return (watt_seconds + 1800) // 3600
 
 
-# energy
+# Energy from registers
 
 
 class Share(NamedTuple):
-    """What one register adds to one half hour."""
+    """One register's energy in one half hour."""
 
     wh: int
     estimated_wh: int
@@ -112,10 +114,10 @@ def half_hour_parts(
     unusable: Collection[Window] = (),
     exchange_overrides: ExchangeOverrides = (),
 ) -> list[Part]:
-    """The energy between each two neighbouring `edges`, from readings in order of time, one an instant.
+    """Return one part for each half hour, from readings in order of time, one per instant.
 
-    `edges` are the boundaries of consecutive half hours, UTC seconds; the list returned is one shorter. Nothing is
-    spread over the gaps that are `unusable`.
+    `edges` are the boundaries of consecutive half hours in UTC seconds; the list returned is one shorter. No energy is
+    spread over `unusable` gaps.
     """
     shares: dict[str, list[Share | None]] = {}
     spans: list[tuple[int, int]] = []
@@ -136,7 +138,7 @@ def half_hour_parts(
 def gaps(
     readings: Sequence[Reading], max_power_w: int, exchange_overrides: ExchangeOverrides = ()
 ) -> list[set[Window]]:
-    """The times between two believed readings that are longer than MAX_GAP_S, of each register that has readings."""
+    """Return the gaps of each register with readings: steps between believed readings longer than MAX_GAP_S."""
     registers = [segments(register_of(readings, channel, exchange_overrides), max_power_w) for channel in CHANNELS]
     return [
         {Window(*pair) for piece in pieces for pair in pairwise(piece.ats) if pair[1] - pair[0] > MAX_GAP_S}
@@ -146,7 +148,7 @@ def gaps(
 
 
 def _without(piece: Register, unusable: Collection[Window]) -> Iterator[Register]:
-    """A segment cut at gaps over which nothing may be spread."""
+    """Cut a segment at its unusable gaps."""
     first = 0
     for position, (one, other) in enumerate(pairwise(piece.ats), 1) if unusable else ():
         if (one, other) in unusable:
@@ -167,7 +169,7 @@ def _shares(pieces: Iterable[Register], edges: Sequence[int]) -> list[Share | No
 
 
 def _share(piece: Register, start: int, end: int) -> Share:
-    """A segment's energy in a half hour that it touches: a difference of two interpolated registers."""
+    """Return a segment's energy in a half hour: the difference of two interpolated register values."""
     start, end = max(start, piece.ats[0]), min(end, piece.ats[-1])
     low, _, leaves = interpolated(piece, start)
     high, enters, _ = interpolated(piece, end)
@@ -186,7 +188,7 @@ def _part(imported: Share | None, exported: Share | None) -> Part:
     present = [share for share in (imported, exported) if share is not None and share.span_s]
     if not present:
         return EMPTY
-    main = present[0]  # import, where it is known, decides what counts as measured
+    main = present[0]  # import, where known, decides the measured time
     return Part(
         imported.wh if imported in present and imported else None,
         exported.wh if exported in present and exported else None,

@@ -1,7 +1,7 @@
-"""Every error Wattfall raises on purpose, named by what the caller can do about it; and how one quotes a value.
+"""The errors that Wattfall raises on purpose, named by the caller's remedy, and `shown`, which quotes a value.
 
 WattfallError
-├── Refused             skip: this reading (or message) cannot be used, `reason` says why
+├── Refused             skip: this reading (or message) is unusable; `reason` names the rule that it breaks
 ├── ConfigurationError  fix: a setting, an option or a name is wrong
 ├── StoreUnusable       fix: the store is corrupt, read-only, full, missing or from a newer version
 │   └── Damaged         skip: one row cannot be read; the others can
@@ -12,11 +12,11 @@ from decimal import Decimal
 
 
 class WattfallError(Exception):
-    """One line for people: the fault, and where it helps, the mend."""
+    """An error whose text is one line for people: the fault and, where it helps, the remedy."""
 
 
 class Refused(WattfallError):
-    """A reading that cannot be used; `reason` is one of the short names of `readings.REASONS`."""
+    """A reading cannot be used; `reason` is a key of `readings.REASONS`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -25,11 +25,11 @@ class Refused(WattfallError):
 
 
 class ConfigurationError(WattfallError):
-    """A setting, an option or a name that somebody has to mend."""
+    """A setting, an option or a name is wrong; a person must correct it."""
 
 
 class StoreUnusable(WattfallError):
-    """The store cannot be used until somebody mends it."""
+    """The store cannot be used until a person repairs it."""
 
 
 class Damaged(StoreUnusable):
@@ -37,11 +37,11 @@ class Damaged(StoreUnusable):
 
 
 class StoreAway(WattfallError):
-    """The store is busy or out of reach; the same call may go through later."""
+    """The store is busy or unreachable; the same call may succeed later."""
 
 
 def shown(value: object) -> str:
-    """A value as a message may quote it: short, on one line, numbers as they were written."""
+    """Quote a value for a message: one line, at most 60 characters, numbers as written."""
     try:
         text = "missing" if value is None else str(value) if isinstance(value, Decimal) else repr(value)
     except (ValueError, RecursionError):  # integers of thousands of digits, lists a thousand deep

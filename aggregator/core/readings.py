@@ -1,12 +1,12 @@
-"""A reading: what one message of a device says about one instant, and what makes one valid.
+"""Readings: one message of a device about one instant, and the rules that make it valid. Pure.
 
 The canonical message is a JSON object on one line::
 
     {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431, "import_wh": 1234567, "export_wh": 0}
 
-`at` carries any offset; at least one of power and the two registers is present; `meter_id` is optional; unknown
-keys are ignored. A device that reads a second meter sends it as `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A message that
-breaks a rule is refused as a whole, by one of the names in `REASONS`.
+Power is W, negative when exporting; registers are cumulative Wh. `at` carries any UTC offset. At least one of power
+and the two registers is present. `meter_id` is optional, and unknown keys are ignored. A device with a second meter
+names it `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A message that breaks a rule raises Refused with a key of `REASONS`.
 """
 
 import json
@@ -23,7 +23,7 @@ EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 AHEAD_S = 600  # a device's clock may run this much ahead
 MAX_TIME = 40  # characters of an ISO date and time
 MAX_LINE = 65_536  # bytes; a reading needs about 150
-MAX_POWER = 10_000_000  # W; beyond it no meter's figure can be meant
+MAX_POWER = 10_000_000  # W; no meter shows more
 MAX_REGISTER = 10**12  # Wh; a thousand million kWh
 
 NO_POWER = -8_388_608  # Glow: the meter gave no valid value (-2^23)
@@ -34,39 +34,39 @@ REASONS = {
     "malformed_json": "the line is not JSON",
     "line_too_long": f"the line is longer than {MAX_LINE} bytes",
     "not_an_object": "the line is JSON, but not an object",
-    "bad_device_id": "device_id is missing, not 1 to 64 letters, digits and . _ : -, or not of the device that sent it",
-    "bad_time": "at is missing, or not a date and time",
+    "bad_device_id": "device_id is missing, not 1 to 64 letters, digits and . _ : -, or not the sender's",
+    "bad_time": "at is missing or is not a date and time",
     "no_offset": "at has no UTC offset",
-    "before_2000": "at lies before the year 2000",
-    "in_the_future": "at lies more than 10 minutes ahead of the clock",
+    "before_2000": "at is before the year 2000",
+    "in_the_future": "at is more than 10 minutes ahead of the clock",
     "not_a_number": "a figure is not a number",
     "not_whole": "a figure is not a whole number of W or Wh",
-    "out_of_range": "a figure is larger than any meter's",
+    "out_of_range": "a figure exceeds the range of every meter",
     "negative_register": "a register is below zero",
-    "bad_meter_id": "meter_id is not a text of up to 64 printable characters",
+    "bad_meter_id": "meter_id is not text of up to 64 printable characters",
     "no_values": "neither power nor a register is present",
-    "bad_status": "what the device says about itself is not what it can be",
-    "message_too_long": "the message is longer than any can be",
-    "unknown_topic": "no format that Wattfall reads has this topic",
-    "wrong_format": "the message is not of the format as which it came",
+    "bad_status": "a status value of the device is out of range or of the wrong type",
+    "message_too_long": "the message exceeds the size limit of its format",
+    "unknown_topic": "no supported format uses this topic",
+    "wrong_format": "the message does not match its declared format",
     "bad_checksum": "the checksum of the telegram is wrong",
     "clock_not_set": "the clock of the device was never set",
-    "bad_block": "the block of half an hour cannot be read",
-    "bad_row": "a row of the file lacks what its columns promise",
-    "bad_interval": "the interval of a row is none, or is not of whole minutes up to a day",
-    "ambiguous_time": "a local time came twice when the clocks were put back, and which it is cannot be told",
-    "no_such_time": "a local time was left out when the clocks were put forward",
-    "our_fault": "taking it in failed, by a fault of Wattfall's own",
+    "bad_block": "the half-hour block cannot be decoded",
+    "bad_row": "a row of the file lacks a value that its columns require",
+    "bad_interval": "the interval of a row is empty, or is not whole minutes up to a day",
+    "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
+    "no_such_time": "a local time does not exist, because the clocks went forward",
+    "our_fault": "Wattfall failed to process it, through a fault of its own",
     "contradiction": "another row gives another figure for the same time",
 }
 
-GAS = "~gas"  # ends the id of the gas meter that a device reads beside its own
+GAS = "~gas"  # suffix of the id of a device's gas meter
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~(?:gas|[1-9]))?")
 
 
 class Reading(NamedTuple):
-    """What a device said about one instant. None is unknown, never zero."""
+    """One device's measurements at one instant. None is unknown, never zero."""
 
     device_id: str
     at: int  # UTC seconds
@@ -77,7 +77,7 @@ class Reading(NamedTuple):
 
 
 def parse_line(line: bytes, now: int) -> Reading:
-    """One line of JSON as a Reading; `now` in UTC seconds. Raises Refused."""
+    """Parse one line of JSON; `now` is in UTC seconds. Raises Refused."""
     if len(line) > MAX_LINE:
         raise Refused("line_too_long", f"{len(line)} bytes, at most {MAX_LINE}")
     try:
@@ -88,7 +88,7 @@ def parse_line(line: bytes, now: int) -> Reading:
 
 
 def parse(message: object, now: int) -> Reading:
-    """A decoded message as a Reading; `now` in UTC seconds. Raises Refused."""
+    """Parse a decoded message; `now` is in UTC seconds. Raises Refused."""
     if type(message) is not dict:
         raise Refused("not_an_object", f"got {shown(message)}")
     get = message.get
@@ -109,19 +109,19 @@ def parse(message: object, now: int) -> Reading:
 
 
 def check_device_id(value: object) -> str:
-    """`value` if it can name a device (and stand in a URL and a file name). Raises Refused."""
+    """Return `value` if it is a device id (safe in a URL and a file name). Raises Refused."""
     if type(value) is not str or not is_device_id(value):
         raise Refused("bad_device_id", f"device_id is {shown(value)}")
     return value
 
 
 def sender_of(device_id: str) -> str:
-    """The device that sends a meter's readings: `cad-1` for its second meter `cad-1~gas`, itself for all others."""
+    """Return the device that sends a meter's readings: `cad-1` for its second meter `cad-1~gas`."""
     return device_id.partition("~")[0]
 
 
 def check_owner(owner: str, device_id: str) -> None:
-    """Raise Refused where a device sends as another; `owner` is empty for somebody trusted."""
+    """Raise Refused where a device sends under another's id; `owner` is empty for a trusted sender."""
     if owner and owner not in (device_id, sender_of(device_id)):
         raise Refused("bad_device_id", f"a reading of {device_id} was sent by {owner[:64]!r}")
 
@@ -183,14 +183,14 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:  # noqa: ANN401
 
 
 def check_meter_id(value: object) -> str | None:
-    """`value` if it can name a meter, None where it stands for none. Raises Refused."""
+    """Return `value` if it is a meter id, None for a placeholder. Raises Refused."""
     if type(value) is not str or len(value) > 64 or not value.isprintable():  # a lone surrogate cannot be stored
         raise Refused("bad_meter_id", f"meter_id is {shown(value)}")
     return None if value.strip().lower() in NO_METER else value
 
 
 def _lenient(line: bytes, error: Exception) -> object:
-    """What only Python's own parser reads (NaN, Infinity), so that the refusal can name the figure."""
+    """Parse NaN and Infinity with Python's parser, so that the refusal names the figure."""
     try:
         return json.loads(line.decode())
     except (ValueError, RecursionError):

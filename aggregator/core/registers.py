@@ -1,4 +1,9 @@
-"""The meter's registers: which readings are believed, and where a meter was exchanged. Pure."""
+"""Register readings: segments of believed readings, meter exchanges, anchors, interpolation. Pure.
+
+A `Register` is one channel (import or export) in order of time: UTC seconds, cumulative Wh, meter ids. `segments` drops
+glitches and cuts at exchanges. An *anchor* is a reading that is believed whatever comes before or after it.
+Exchange overrides are stored as text: `1793059200+ 1793145600-` (`+` exchanged, `-` not exchanged).
+"""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -11,7 +16,7 @@ from aggregator.core.readings import Reading
 
 
 class ExchangeOverride(NamedTuple):
-    """What people know about an instant."""
+    """A person's decision whether the meter was exchanged at an instant."""
 
     at: int  # UTC seconds
     is_exchange: bool
@@ -22,48 +27,37 @@ ExchangeOverrides = tuple[ExchangeOverride, ...]
 
 @lru_cache(maxsize=4096)
 def parse_overrides(text: str) -> ExchangeOverrides:
-    """Marks from their text."""
+    """Parse exchange overrides from their stored text."""
     return tuple(ExchangeOverride(int(word[:-1]), word[-1] == "+") for word in text.split())
 
 
 def overrides_text(exchange_overrides: ExchangeOverrides) -> str:
-    """Marks as text, one an instant."""
+    """Return exchange overrides as text, one per instant; the last one of an instant counts."""
     of_instant = dict(exchange_overrides)
     return " ".join(f"{at}{'+' if of_instant[at] else '-'}" for at in sorted(of_instant))
 
 
 def overridden_between(exchange_overrides: ExchangeOverrides, before: int, after: int) -> bool | None:
-    """Whether the meter was exchanged between two readings: True, False, or None where nobody said."""
-    said = [mark.is_exchange for mark in exchange_overrides if before < mark.at <= after]
-    return any(said) if said else None
+    """Whether overrides say that the meter was exchanged between two instants; None without an override."""
+    decisions = [override.is_exchange for override in exchange_overrides if before < override.at <= after]
+    return any(decisions) if decisions else None
 
 
-MAX_GAP_S = 300  # a longer interval is estimated (registers) or missing (power)
-
-
-METER = "interval:"
+MAX_GAP_S = 300  # a longer step is estimated (registers) or missing (power)
+METER = "interval:"  # prefix of the meter ids of synthetic registers, made from imported intervals
 
 
 def is_made(meter_id: str | None) -> bool:
-    """Whether the register of a meter was made here."""
+    """Whether a meter id names a synthetic register, which an import made from intervals."""
     return meter_id is not None and meter_id.startswith(METER)
 
 
-LONGEST_S = 400 * 86_400  # nothing is spread over a longer time: it is a clock that was wrong, or another life
-
-
-DECIDE_S = 300  # how long a strange step is watched before it is believed
-
-
-DECIDE_READINGS = 2  # and by how many readings at least
-
+LONGEST_S = 400 * 86_400  # no energy is spread over more time: a clock was wrong, or the home changed
+DECIDE_S = 300  # an impossible step waits this long for a decision
+DECIDE_READINGS = 2  # and for at least this many readings
 
 CHANNELS = ("import_wh", "export_wh")
-
-
 _VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
-
-
 _AT = attrgetter("at")
 
 
@@ -77,7 +71,7 @@ class Register(NamedTuple):
 
 
 def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: ExchangeOverrides = ()) -> Register:
-    """The readings that have a value for a channel, with what people have said about its meter."""
+    """Return the readings with a value of a channel, with the exchange overrides of its meter."""
     value = _VALUE[channel]
     whs = list(map(value, readings))
     if None in whs:
@@ -87,22 +81,22 @@ def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: E
 
 
 def register_at(piece: Register, at: int) -> int:
-    """The register at an instant within a segment, Wh, rounded down."""
+    """Return the register at an instant within a segment, Wh, rounded down."""
     return interpolated(piece, at)[0]
 
 
 def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
-    """The newest instant at or before `until` of a reading that is believed whatever comes before or after.
+    """Return the instant of the newest anchor at or before `until`, or None.
 
-    That is one that ends an unbroken run of at least DECIDE_S and DECIDE_READINGS: whatever was believed before the
-    run, what follows its first reading has by then decided for it.
+    An anchor ends an unbroken run of at least DECIDE_S and DECIDE_READINGS. Such a run decides for itself, whatever
+    was believed before it.
     """
     run = anchored_run(points, until, max_power_w)
     return run[1] if run else None
 
 
 def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, int] | None:
-    """The instants of the first and the last reading of the shortest run that makes the newest anchor."""
+    """Return the first and last instant of the shortest run that makes the newest anchor."""
     last = bisect_right(points.ats, until) - 1
     while last >= DECIDE_READINGS:
         first = last
@@ -115,7 +109,7 @@ def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, i
 
 
 def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
-    """The oldest instant at or after `since` of such a reading, its run lying wholly within `points`."""
+    """Return the instant of the oldest anchor at or after `since`; its whole run lies within `points`."""
     first = 0
     for last in range(1, len(points.ats)):
         if not _follows(points, last - 1, last, max_power_w):
@@ -130,13 +124,13 @@ def _is_long_enough(points: Register, first: int, last: int) -> bool:
 
 
 def segments(points: Register, max_power_w: int) -> list[Register]:
-    """Runs of one meter's register, without what was dropped and what is still undecided.
+    """Cut a register into segments, one per meter, without dropped and undecided readings.
 
-    The first reading is believed. A reading that cannot follow the last believed one waits for what comes in the
-    next DECIDE_S, and at least the next DECIDE_READINGS: the first of them that fits the old level shows that it was
-    a glitch; if instead all go on from the new level, the meter was exchanged and a new segment starts, with no
-    energy across the seam (at once when the meter's id changed). If neither, it is dropped. A register that an import
-    made runs on with nothing else, so where it begins or ends a segment starts, whatever follows.
+    The first reading is believed. A reading that cannot follow the last believed one waits for the readings of the
+    next DECIDE_S, and for at least DECIDE_READINGS. If one of them fits the old level, the reading was a glitch and is
+    dropped. If all continue from the new level, the meter was exchanged: a new segment starts, without energy across
+    the seam (at once when the meter id changed). Otherwise the reading is dropped. A synthetic register joins no other
+    register: a segment starts where it begins and where it ends.
     """
     if not points.ats:
         return []
@@ -162,7 +156,7 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
 
 
 def _decide(points: Register, good: int, strange: int, max_power_w: int) -> tuple[int, bool] | None:
-    """What to look at next after a strange step, and whether a new segment starts there; None while undecided."""
+    """Return the next position after an impossible step, and whether a segment starts there; None if undecided."""
     ats, meters = points.ats, points.meters
     end = min(max(bisect_right(ats, ats[strange] + DECIDE_S), strange + 1 + DECIDE_READINGS), len(ats))
     for position in range(strange + 1, end):
@@ -192,14 +186,14 @@ def _is_other_meter(points: Register, one: int, other: int) -> bool:
 
 
 def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
-    """Whether one meter can have shown these two values; 1 Wh of the rise may be its own rounding."""
+    """Whether one meter can have shown these two values; 1 Wh of the rise may be rounding."""
     rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
     is_possible = rise >= 0 and seconds <= LONGEST_S and not _is_other_meter(points, one, other)
     return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _overridden(points, one, other) is False)
 
 
 def _overridden(points: Register, one: int, other: int) -> bool | None:
-    """Whether people have said that the meter was exchanged between two readings."""
+    """Whether an override says that the meter was exchanged between two readings."""
     return (
         overridden_between(points.exchange_overrides, points.ats[one], points.ats[other])
         if points.exchange_overrides
@@ -208,7 +202,7 @@ def _overridden(points: Register, one: int, other: int) -> bool | None:
 
 
 def _runs_on(points: Register, max_power_w: int) -> bool:
-    """Every step is a plain one; the common case, without a Python loop."""
+    """Whether every step is possible: the common case, without a Python loop."""
     ats, whs, meters, exchange_overrides = points
     if exchange_overrides and overridden_between(exchange_overrides, ats[0], ats[-1]):
         return False
@@ -223,7 +217,7 @@ def _runs_on(points: Register, max_power_w: int) -> bool:
 
 
 def interpolated(piece: Register, at: int) -> tuple[int, int, int]:
-    """The register at an instant within a segment (rounded down), and the gap around it (`at, at` if none)."""
+    """Return the register at an instant (Wh, rounded down), and the gap around it (`at, at` if none)."""
     ats, whs, *_ = piece
     after = bisect_left(ats, at)
     if ats[after] == at:

@@ -1,4 +1,8 @@
-"""What a device says about itself: signal, firmware, hardware, the meter's own counters. Pure."""
+"""Device status: signal, firmware, hardware and the meter's own counters, and its validation. Pure.
+
+A status is a JSON object with `device_id`, `at` and at least one of `KEYS`: `rssi_dbm` in dBm, `lqi` from 0 to 255,
+counters in Wh. Invalid values raise Refused with the reason `bad_status`.
+"""
 
 from typing import Literal, NamedTuple
 
@@ -6,16 +10,12 @@ from aggregator.core.errors import Refused, shown
 from aggregator.core.readings import MAX_REGISTER, check_device_id, check_instant
 
 COUNTERS = ("meter_day_wh", "meter_week_wh", "meter_month_wh")
-
-
 KEYS = ("rssi_dbm", "lqi", "firmware", "hardware", "joined", *COUNTERS)
-
-
 _LONGEST = 64  # characters of firmware and hardware
 
 
 class Counters(NamedTuple):
-    """What the meter itself says it has counted of import. None is not said."""
+    """The meter's own import counters of this day, week and month. None is absent."""
 
     at: int  # UTC seconds
     day_wh: int | None
@@ -24,7 +24,7 @@ class Counters(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What a device said about itself at one instant. None is not said."""
+    """One device's report about itself at one instant. None is absent."""
 
     device_id: str
     at: int  # UTC seconds
@@ -37,19 +37,19 @@ class Status(NamedTuple):
 
 
 def is_status(message: object) -> bool:
-    """Whether a message that has no figures says something about the device."""
+    """Whether a message without measurements is a status."""
     return isinstance(message, dict) and any(message.get(key) is not None for key in KEYS)
 
 
 def parse_status(message: object, now: int) -> Status:
-    """A decoded message as a Status; `now` in UTC seconds. Raises Refused."""
+    """Parse a decoded message; `now` is in UTC seconds. Raises Refused."""
     if not isinstance(message, dict):
         raise Refused("not_an_object", f"got {shown(message)}")
     joined = message.get("joined")
     if joined is not None and type(joined) is not bool:
         raise Refused("bad_status", f"joined is {shown(joined)}, not true or false")
     at = check_instant(message.get("at"), now)
-    counted = [_number(key, message.get(key), 0, MAX_REGISTER) for key in COUNTERS]
+    figures = [_number(key, message.get(key), 0, MAX_REGISTER) for key in COUNTERS]
     return Status(
         check_device_id(message.get("device_id")),
         at,
@@ -58,7 +58,7 @@ def parse_status(message: object, now: int) -> Status:
         _text("firmware", message.get("firmware")),
         _text("hardware", message.get("hardware")),
         joined,
-        Counters(at, *counted) if any(one is not None for one in counted) else None,
+        Counters(at, *figures) if any(figure is not None for figure in figures) else None,
     )
 
 
@@ -74,25 +74,22 @@ def _text(name: str, value: object) -> str | None:
     if value is None:
         return None
     if type(value) is not str or not 0 < len(value) <= _LONGEST or not value.isprintable():
-        raise Refused("bad_status", f"{name} is {shown(value)}, not a text of up to {_LONGEST} printable characters")
+        raise Refused("bad_status", f"{name} is {shown(value)}, not text of up to {_LONGEST} printable characters")
     return value
 
 
 Strength = Literal["good", "fair", "weak"]
 
 
-# -85 dBm is what IEEE 802.15.4 asks of a receiver at 2.4 GHz: below it messages are lost; 10 dB above it there is room
-# for a door that is shut. LQI goes from 0 to 255 and is no percentage. How it is measured is each maker's own; these
-# limits are those of Schneider Electric's guide to its Zigbee gateways. The figures stand beside the word at the desk.
+# IEEE 802.15.4 requires a receiver at 2.4 GHz to work at -85 dBm: messages are lost below it. 10 dB more leave a margin
+# for a closed door. LQI runs from 0 to 255 and is not a percentage; each vendor measures it differently. The LQI limits
+# come from Schneider Electric's guide to its Zigbee gateways. The support desk shows the figures beside the word.
 WEAK_DBM, FAIR_DBM = -85, -75
 WEAK_LQI, FAIR_LQI = 30, 60
 
 
-WEAK_LQI, FAIR_LQI = 30, 60
-
-
 def signal_strength(status: Status) -> Strength | None:
-    """The worse of both figures; one that is not known counts for nothing, and neither for nothing at all."""
+    """Return the worse rating of RSSI and LQI; an unknown figure does not count. None if both are unknown."""
     if status.rssi_dbm is None and status.lqi is None:
         return None
     rssi = 0 if status.rssi_dbm is None else status.rssi_dbm

@@ -1,4 +1,4 @@
-"""Simulated homes: what their meters count, what they send and what they pay.
+"""Simulated homes: their meters, connections, statuses, tariffs and faults.
 
 May import intake, support, waterfall, store, tariffs and core. Begin with `simulator.py`;
 only `feed.py` writes to a store.

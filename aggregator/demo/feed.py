@@ -1,15 +1,9 @@
-"""The simulator's connection to a store: history first, then live, all through the ordinary ingest path.
+"""Feed the demo into a store through the ordinary ingest path: history, live readings, tariffs, statuses, faults.
 
-What the demo households pay: a flat rate, a cheap night, prices by the half hour, and solar export. Pure.
-
-What the demo's devices say about themselves, once an hour: signal, firmware, hardware. Pure.
-
-Like their readings, a function of the household and the instant alone. The flaky home's device stands too far from its
-meter: its signal is poor, and now and then it loses the meter's network.
-
-What people know the demo's homes by: a name each, and numbers that no real home has. Pure.
-
-Messages of the demo that have to be refused: what devices in the field really send now and then. Pure.
+Tariffs are a flat rate, a cheap night, half-hourly prices and solar export. Once an hour each device reports a status.
+The flaky home's device is too far from its meter: its signal is poor, and it sometimes loses the meter's network. It
+also sends faulty messages as seen in the field. Names and numbers belong to no real home. Statuses, prices and
+faults depend only on the household and the time.
 """
 
 import threading
@@ -47,17 +41,17 @@ _TARIFFS: dict[str, dict[str, object]] = {
     "demo-ev": {"import": _NIGHT, "standing_charge": "0.5310"},
     "demo-flaky": {"import": "half-hourly", "standing_charge": "0.4780"},
 }
-_RISE = "2026-04-01"  # from this day a flat rate is a little higher, so that a history has two versions
+_RISE = "2026-04-01"  # the flat rate rises slightly on this day, so that a history has two versions
 _RISEN = {"import": "0.2570", "standing_charge": "0.5460"}
 
 # Currency per kWh by UTC hour: wind at night, a peak when the country cooks.
 _DAY_SHAPE = (8, 8, 7, 7, 7, 9, 13, 17, 19, 18, 17, 16, 15, 15, 16, 19, 31, 34, 33, 22, 19, 17, 13, 10)
 _WINDY_NIGHT = range(5)  # hours
-_WINDY = 0.2  # of all nights
+_WINDY = 0.2  # share of nights
 
 
 def tariff_of_home(home: Household) -> Tariff:
-    """The tariff of a demo household, valid since its meter was fitted."""
+    """Return the tariff of a demo household, valid since its meter was fitted."""
     name = next((name for name in _TARIFFS if home.device_id.startswith(name)), None)
     versions: list[dict[str, object]] = [{"from": FITTED, **(_TARIFFS[name] if name else _FLAT)}]
     if name is None:
@@ -67,7 +61,7 @@ def tariff_of_home(home: Household) -> Tariff:
 
 
 def prices_of_day(seed: int, day_start: int) -> Series:
-    """The half-hourly import prices of the UTC day that starts at `day_start`; the same for every household."""
+    """Return the half-hourly import prices of the UTC day from `day_start`; the same for every household."""
     chance = Random(f"{seed} {day_start}")  # noqa: S311 - a demo's prices, not a secret
     is_windy = chance.random() < _WINDY
     prices = {}
@@ -80,34 +74,33 @@ def prices_of_day(seed: int, day_start: int) -> Series:
 
 
 def has_half_hourly_prices(tariff: Tariff) -> bool:
-    """Whether a tariff needs a series of prices."""
+    """Whether a tariff needs half-hourly prices."""
     return any(version.import_rates == "half-hourly" for version in tariff.versions)
 
 
 def days_between(start: int, end: int) -> range:
-    """The starts of the UTC days that a span touches (UTC seconds)."""
+    """Return the starts of the UTC days that a span touches (UTC seconds)."""
     return range(start - start % periods.DAY_S, end, periods.DAY_S)
 
 
-# simulated statuses
-
+# Statuses
 HARDWARE = "WF-IHD-02"
-_RELEASE_S = 45 * DAY_S  # between firmwares
+_RELEASE_S = 45 * DAY_S  # between firmware releases
 _FIRST_RELEASE = 1_704_067_200  # 2024-01-01
-_ROLLOUT_DAYS = 20  # over which a firmware reaches the homes
-_LOST = 6  # per cent of a flaky home's hours without the meter's network
+_ROLLOUT_DAYS = 20  # duration of a firmware rollout
+_LOST = 6  # per cent of the flaky home's hours without the meter's network
 
 
 def statuses(household: Household, since: int, until: int) -> Iterator[Status]:
-    """What a household's device says after `since` and up to `until` (UTC seconds), while it has a connection."""
+    """Yield a device's statuses after `since` and up to `until` (UTC seconds), while it is connected."""
     minute = household.noise % 3600 // 10 * 10
     for hour in range(since - since % HOUR, until + 1, HOUR):
         at = hour + minute
         if since < at <= until and not is_cut_off(household, at):
-            yield _said(household, at)
+            yield _status_at(household, at)
 
 
-def _said(household: Household, at: int) -> Status:
+def _status_at(household: Household, at: int) -> Status:
     chance = scattered(household.noise + 2, at // HOUR)
     rssi, lqi = (-88, 38) if household.flaky else (-56 - household.noise % 14, 205 - household.noise % 50)
     release = (at - _FIRST_RELEASE + household.noise % _ROLLOUT_DAYS * DAY_S) // _RELEASE_S
@@ -122,9 +115,9 @@ def _said(household: Household, at: int) -> Status:
     )
 
 
-# simulated labels
+# Labels
 
-PREFIX = "demo-"  # of the devices
+PREFIX = "demo-"  # of device ids
 NAMES = {
     "demo-family": ("{} Acacia Road", "ZZ99 1AC"),
     "demo-solar": ("{} Sunnyside", "ZZ99 2SU"),
@@ -137,7 +130,7 @@ NUMBERS = 60  # houses of a street
 
 
 def labelled(device: Device, home: Household) -> Device:
-    """The device of a demo home, belonging to a household of its own; what somebody has set stays."""
+    """Return the device of a demo home with its household and labels; labels set by a person stay."""
     name, postcode = NAMES[home.archetype]
     return replace(
         device,
@@ -149,9 +142,9 @@ def labelled(device: Device, home: Household) -> Device:
     )
 
 
-# simulated faults
+# Faulty messages
 
-_ONE_IN = 4  # hours of a flaky home
+_ONE_IN = 4  # the flaky home sends one in this many hours
 _FAULTS = (
     '{{"device_id": "{device}", "at": "{at}", "power_w": "n/a", "import_wh": 4120317}}',
     '{{"device_id": "{device}", "at": "{at}", "power_w": [431], "import_wh": 4120317}}',
@@ -163,7 +156,7 @@ _FAULTS = (
 
 
 def faults(household: Household, since: int, until: int) -> Iterator[tuple[int, bytes]]:
-    """What a household's device sends amiss after `since` and up to `until` (UTC seconds), with when it comes in."""
+    """Yield a device's faulty messages after `since` and up to `until` (UTC seconds), with their arrival time."""
     for hour in range(since - since % HOUR, until + 1, HOUR) if household.flaky else ():
         chance = scattered(household.noise + 3, hour // HOUR)
         at = hour + chance % HOUR
@@ -173,11 +166,11 @@ def faults(household: Household, since: int, until: int) -> Iterator[tuple[int, 
             yield at, said.encode()
 
 
-# feed
+# Feed
 
-RECENT_S = 48 * 3600  # so much of the history is at 10 s, what is older at half an hour
+RECENT_S = 48 * 3600  # history within this time is every 10 s, older history half-hourly
 BATCH = 20_000  # readings
-_LAST = PREFIX + "~"  # after every id that begins so
+_LAST = PREFIX + "~"  # sorts after every id with the prefix
 _MARK = "demo"
 
 
@@ -187,17 +180,17 @@ def check_is_demo(store: Store, homes: Sequence[Household]) -> None:
     for device in store.devices(limit=len(own) + 1000):
         if device.device_id not in own and not device.device_id.startswith(PREFIX):
             raise ConfigurationError(
-                f"the store holds {device.device_id}, which is no demo household; name another store for the demo"
+                f"the store holds {device.device_id}, which is not a demo household; name another store for the demo"
             )
 
 
 def mark_as_demo(store: Store) -> None:
-    """Note that a store was made for the demo, so that its visitors need no password."""
+    """Mark a store as demo, so that its visitors need no password."""
     store.put_record(MARKS.of(), _MARK, "{}")
 
 
 def is_demo(store: Store) -> bool:
-    """Whether a store was made for the demo, and holds no device but the simulator's."""
+    """Whether a store is marked as demo and holds only the simulator's devices."""
     if store.record(MARKS.of(), _MARK) is None:
         return False
     first, rest = store.devices(limit=1), store.devices(after=_LAST, limit=1)
@@ -205,7 +198,7 @@ def is_demo(store: Store) -> bool:
 
 
 def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress: Callable[[int], None]) -> None:
-    """Bring every household's readings up to `now`, from `days` ago where it has none. Reports each batch's size."""
+    """Fill every household's readings up to `now`, from `days` ago where it has none. Reports each batch's size."""
     for home in homes:
         newest = store.live(home.device_id)
         since = newest.at if newest else now - days * DAY_S
@@ -232,13 +225,13 @@ def equip(store: Store, home: Household, since: int, now: int) -> None:
 
 
 def send_faults(store: Store, home: Household, since: int, now: int) -> None:
-    """Send what has to be refused, as of when it would have come in."""
+    """Ingest the faulty messages with their arrival times."""
     for at, line in faults(home, since, now):
         ingest_lines(store, [line], 1, at, home.timezone, Outcome(), lambda *_: None)
 
 
 def expected(homes: Sequence[Household], days: int) -> int:
-    """About how many readings `fill` brings into an empty store."""
+    """Return the approximate number of readings that `fill` adds to an empty store."""
     recent = min(RECENT_S, days * DAY_S)
     return len(homes) * (recent // TICK_S + max(days * DAY_S - recent, 0) // HALF_HOUR)
 
@@ -250,7 +243,7 @@ def run_simulator(
     stop: threading.Event,
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Send what the households' devices send after `since` (UTC seconds), every 10 s, until `stop` is set."""
+    """Send the households' readings after `since` (UTC seconds) every 10 s, until `stop` is set."""
     while not stop.wait(TICK_S - clock() % TICK_S):
         now = int(clock())
         for home in homes:

@@ -1,10 +1,8 @@
-"""The demo's households: what they own, and a day of theirs.
+"""The demo's households: their appliances, habits and days. Pure.
 
-A day is a sum of runs: an appliance draws a power for a while. Everything random about a day comes from one
-generator seeded by the household and the date, so a day is the same whenever and wherever it is worked out.
-Only `Random.random()` is used: Python promises its sequence, the other methods may change between versions.
-
-The catalogue of what the demo's households own: how each thing draws power, and when people start it.
+A day is a sum of runs: an appliance draws a power (W) for some seconds. All randomness of a day comes from one
+generator, seeded by household and date, so a day is always the same. Only `Random.random()` is used: Python guarantees
+its sequence, while other methods may change between versions.
 """
 
 import math
@@ -22,7 +20,7 @@ from aggregator.core.periods import DAY_S
 
 
 class Habit(NamedTuple):
-    """When an appliance is started, and how often on average. Hours are those of the clock."""
+    """The times at which an appliance is started, and how often on average. Hours are local clock hours."""
 
     from_h: float
     to_h: float
@@ -32,12 +30,12 @@ class Habit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Appliance:
-    """What is switched on by habit. `cycle` is its phases in order, each of (seconds, W)."""
+    """An appliance started by habit. `cycle` is its phases in order, each (seconds, W)."""
 
     cycle: tuple[tuple[int, int], ...]
     habits: tuple[Habit, ...]
-    spread: float = 0.2  # a run is this share longer or shorter than the cycle
-    winter: float = 0.0  # started this share more often at midwinter, and less at midsummer
+    spread: float = 0.2  # a run is up to this share longer or shorter than the cycle
+    winter: float = 0.0  # this share more starts at midwinter, and fewer at midsummer
 
 
 KETTLE = Appliance(
@@ -103,9 +101,9 @@ LAUNDRY = (WASHING_MACHINE, DISHWASHER, DRYER, VACUUM, IRON)
 LIVING = (TELEVISION, COMPUTER, HAIR_DRYER, BOILER_PUMP)
 
 
-# households
+# Households
 
-CLOCK_CHANGE_S = 2 * 3600  # what people do after this hour of a day follows the changed clock
+CLOCK_CHANGE_S = 2 * 3600  # habits after this hour follow the changed clock
 CLOUD_STEP_S = 300
 LATITUDE = math.radians(52)
 
@@ -124,11 +122,11 @@ class Archetype:
 
     name: str
     appliances: tuple[Appliance, ...]
-    base_w: int = 90  # router, clocks, everything on standby
-    fridge_w: int = 90  # of the compressor
-    lights_w: int = 240  # lamps and screens when everyone is in and it is dark
-    busy: float = 1.0  # how often things are used, against a family of four
-    solar_w: int = 0  # of the panels under a clear midsummer noon
+    base_w: int = 90  # router, clocks and standby
+    fridge_w: int = 90  # compressor
+    lights_w: int = 240  # lamps and screens with everyone at home after dark
+    busy: float = 1.0  # use of appliances relative to a family of four
+    solar_w: int = 0  # panels at a clear midsummer noon
     flaky: bool = False  # its connection loses, repeats and delays readings
     timezone: str = "Europe/London"
 
@@ -142,7 +140,7 @@ class Household:
     timezone: str
     seed: int
     meter_id: str
-    noise: int  # 32 bits of its own, from which everything drawn by instant is scattered
+    noise: int  # 32-bit seed of everything drawn per instant
     busy: float
     flaky: bool
 
@@ -152,14 +150,14 @@ class Day:
     """The circumstances of one local day."""
 
     length_s: int
-    noon_s: int  # when the sun stands highest, by the clock
+    noon_s: int  # solar noon by the clock
     weekend: bool
     away: bool
     winter: float  # 1 at midwinter, -1 at midsummer
     chance: Callable[[], float]  # the next random number from 0 up to 1
 
     def elapsed(self, clock_s: float) -> float:
-        """Seconds since midnight at a time of the clock, which differ where the clock has been changed."""
+        """Return elapsed seconds since midnight at a clock time, which differ on days of a clock change."""
         return clock_s if clock_s < CLOCK_CHANGE_S else clock_s + self.length_s - DAY_S
 
 
@@ -177,7 +175,7 @@ _BY_NAME = {archetype.name: archetype for archetype in ARCHETYPES}
 
 
 def households(count: int, seed: int) -> tuple[Household, ...]:
-    """The first `count` homes of the table; beyond its length they repeat, numbered and with habits of their own."""
+    """Return the first `count` homes; beyond the table they repeat, numbered and with their own habits."""
     if count < 1:
         raise ConfigurationError(f"{count} households cannot be simulated; take at least 1")
     return tuple(
@@ -201,12 +199,12 @@ def _household(archetype: Archetype, number: int, seed: int) -> Household:
 
 
 def generator(household: Household, purpose: str) -> Random:
-    """Random numbers that belong to a household and a purpose, a date for example."""
+    """Return a random generator for a household and a purpose, such as a date."""
     return Random(f"{household.seed}/{household.device_id}/{purpose}")  # noqa: S311 - a demo wants numbers that come again
 
 
 def runs(household: Household, day: str) -> Iterator[ApplianceRun]:
-    """Everything that draws or generates on a local day, in no order; some may run past its end."""
+    """Yield every run of a local day, in no order; some last past its end."""
     home, today = _BY_NAME[household.archetype], _circumstances(household, day)
     yield from _background(home, today)
     yield from _fridge(home, today)
@@ -246,7 +244,7 @@ def _background(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
 
 
 def _fridge(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
-    rest = 2100 + 300 * day.winter  # a warm kitchen makes the compressor work more
+    rest = 2100 + 300 * day.winter  # the compressor works more in a warm kitchen
     at = -rest * day.chance()
     while at < day.length_s:
         at += rest * (0.8 + 0.4 * day.chance())
@@ -256,11 +254,11 @@ def _fridge(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
 
 
 def _lights(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
-    """Lamps and small things: while people are up and in, and more of them while it is dark."""
+    """Yield lamps and small loads: while people are awake and at home, more after dark."""
     up = (7.6 if day.weekend else 6.2) + 0.8 * day.chance()
     out, back = (24.0, 0.0) if day.weekend else (8.2 + day.chance(), 15.5 + 1.5 * day.chance())
     bed = 22.6 + 1.2 * day.chance()
-    sunlit_h = 3.4 - 2.2 * day.winter  # of the half day on each side of noon, less twilight at a window
+    sunlit_h = 3.4 - 2.2 * day.winter  # hours of daylight on each side of noon, without twilight
     clock = up
     while clock < bed:
         hours = 0.15 + 0.5 * day.chance()
@@ -272,7 +270,7 @@ def _lights(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
 
 
 def _sun(home: Archetype, day: Day) -> Iterator[ApplianceRun]:
-    """Minus what the panels give: the sun's height, under clouds that come and go."""
+    """Yield the panels' generation as negative power, from the sun's height and passing clouds."""
     tilt = math.radians(-23.44 * day.winter)
     high, wide = math.sin(LATITUDE) * math.sin(tilt), math.cos(LATITUDE) * math.cos(tilt)
     best = math.cos(LATITUDE - math.radians(23.44))

@@ -1,8 +1,8 @@
-"""Demo readings: what the meters of made-up households say, and what of it reaches the server.
+"""Demo readings: the meters of simulated households, and the readings that reach the server. Pure.
 
-Power and registers at an instant are functions of the seed, the household and the instant alone, so that history,
-the last days and live readings agree, and a restarted demo goes on where it was. Net power is constant over
-`PIECE_S` but for a jitter that cancels out inside each piece: the registers are its integral to the watt-second.
+Power (W) and registers (Wh) at an instant depend only on seed, household and instant. History, recent days and live
+readings therefore agree, and a restarted demo resumes seamlessly. Net power is constant over `PIECE_S`, except for a
+jitter that cancels out inside each piece: the registers are its integral to the watt-second.
 """
 
 from bisect import bisect_right
@@ -18,17 +18,17 @@ from aggregator.demo.households import Household, generator, households, runs
 
 __all__ = ["FITTED", "TICK_S", "Household", "arrivals", "history", "households", "reading"]
 
-FITTED = "2024-01-01"  # the day on which every demo meter was fitted; there is nothing before it
+FITTED = "2024-01-01"  # the day on which every demo meter was fitted; no data is older
 TICK_S = 10
 PIECE_S = 2 * TICK_S
 WH = 3600  # watt-seconds
 
-BURST_S = 60  # after an outage the kept readings come in any order over this time
-LATE_S = 30  # a reading that is held up alone comes this much later
-OUTAGES = 0.2  # a day
-KEPT = 0.7  # the share of short outages whose readings the device keeps, and sends afterwards
+BURST_S = 60  # buffered readings arrive in any order over this time after an outage
+LATE_S = 30  # delay of a single late reading
+OUTAGES = 0.2  # per day
+KEPT = 0.7  # share of short outages whose readings the device buffers and sends afterwards
 KEPT_AT_MOST_S = 2 * 3600
-PER_MILLE = {"lost": 8, "repeated": 16, "late": 24}  # fates of single readings, as bounds of a draw from 0 to 999
+PER_MILLE = {"lost": 8, "repeated": 16, "late": 24}  # single readings, as bounds of a draw from 0 to 999
 
 
 class Registers(NamedTuple):
@@ -44,11 +44,11 @@ class Course(NamedTuple):
     end: int  # of the day, UTC seconds
     starts: list[int]  # of the pieces, UTC seconds, multiples of PIECE_S
     power: list[int]  # W
-    before: list[Registers]  # since the start of the day, up to each piece; the last entry is the whole day
+    before: list[Registers]  # from the start of the day up to each piece; the last entry is the whole day
 
 
 class Outage(NamedTuple):
-    """A span without connection, and whether its readings are sent afterwards. UTC seconds, half-open."""
+    """A half-open span without connection (UTC seconds), and whether its readings are sent afterwards."""
 
     start: int
     end: int
@@ -56,14 +56,14 @@ class Outage(NamedTuple):
 
 
 def reading(household: Household, at: int) -> Reading:
-    """What the household's meter shows at an instant (UTC seconds, not before FITTED)."""
+    """Return the reading of a household's meter at an instant (UTC seconds, not before FITTED)."""
     return next(_readings(household, [at]))
 
 
 def history(household: Household, start: int, end: int, step_s: int) -> Iterator[Reading]:
-    """The readings of every `step_s` seconds with start <= at < end that reach the server sooner or later.
+    """Yield the readings every `step_s` seconds with start <= at < end that reach the server at any time.
 
-    Half-hourly and coarser history has registers only, as suppliers keep it.
+    Half-hourly and coarser history has only registers, like suppliers' data.
     """
     start = max(start, periods.day_start(FITTED, household.timezone))
     instants = (at for at in range(start + -start % step_s, end, step_s) if _arrivals_of(household, at))
@@ -72,7 +72,7 @@ def history(household: Household, start: int, end: int, step_s: int) -> Iterator
 
 
 def arrivals(household: Household, since: int, until: int) -> list[Reading]:
-    """What the server receives after `since` and up to `until`, in order of arrival, of a reading every TICK_S."""
+    """Return the readings that arrive after `since` and up to `until`, in order of arrival, from one every TICK_S."""
     earliest = max(_earliest(household, since, until), periods.day_start(FITTED, household.timezone) - 1)
     ticks = range(earliest + TICK_S - earliest % TICK_S, until + 1, TICK_S)
     received = sorted(
@@ -82,13 +82,13 @@ def arrivals(household: Household, since: int, until: int) -> list[Reading]:
 
 
 def is_cut_off(household: Household, at: int) -> bool:
-    """Whether a household has no connection at an instant."""
+    """Whether a household is offline at an instant."""
     outage = _outage(household, at // DAY_S) if household.flaky else None
     return outage is not None and outage.start <= at < outage.end
 
 
 def _readings(household: Household, instants: Iterable[int]) -> Iterator[Reading]:
-    """What the meter shows at each instant, in the order given; the day is looked up only when it changes."""
+    """Yield the reading of each instant in the given order; the day is looked up only when it changes."""
     start = end = 0
     for at in instants:
         if not start <= at < end:
@@ -136,7 +136,7 @@ def _day(household: Household, day: str) -> tuple[Course, Registers]:
 
 @lru_cache(maxsize=8192)
 def _registers(household: Household, month: str) -> tuple[Registers, ...]:
-    """The registers at the start of each day of a month, and at its end."""
+    """Return the registers at the start of each day of a month, and at its end."""
     first = Registers(household.noise % 20_000 * WH, 0)
     if month > FITTED[:7]:
         first = _registers(household, periods.shift("month", month, -1))[-1]
@@ -165,7 +165,7 @@ def _course(household: Household, day: str) -> Course:
 
 
 def _changes(household: Household, day: str, length_s: int) -> dict[int, int]:
-    """By how many W the net power changes, by seconds since midnight; midnight is always among them."""
+    """Return the changes of net power (W) by seconds since midnight; midnight is always included."""
     changes = {0: 0}
     for start_s, seconds, power_w in runs(household, day):
         start = max(int(start_s) // PIECE_S * PIECE_S, 0)
@@ -178,7 +178,7 @@ def _changes(household: Household, day: str, length_s: int) -> dict[int, int]:
 
 
 def _arrivals_of(household: Household, at: int) -> tuple[int, ...]:
-    """When the reading of an instant reaches the server: never, once or twice."""
+    """Return the arrival times of an instant's reading: none, one or two."""
     if not household.flaky:
         return (at,)
     draw = scattered(household.noise + 1, at // TICK_S)
@@ -194,7 +194,7 @@ def _arrivals_of(household: Household, at: int) -> tuple[int, ...]:
 
 
 def _earliest(household: Household, since: int, until: int) -> int:
-    """An instant before every reading that arrives after `since` and up to `until`."""
+    """Return an instant before every reading that arrives after `since` and up to `until`."""
     if not household.flaky:
         return since
     days = range((since - BURST_S) // DAY_S, until // DAY_S + 1)
@@ -204,7 +204,7 @@ def _earliest(household: Household, since: int, until: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _outage(household: Household, day: int) -> Outage | None:
-    """The outage of a UTC day since 1970, if it has one: from minutes to most of the day, short ones more often."""
+    """Return the outage of a UTC day (days since 1970), if any: minutes to most of the day, mostly short."""
     chance = generator(household, f"outage/{day}").random
     if chance() >= OUTAGES:
         return None

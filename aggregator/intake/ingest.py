@@ -1,15 +1,13 @@
-"""Accept readings: into their half-hour blocks, the live state and the registry, in one durable step.
+"""Ingest readings and messages of any format into the store, in one durable step.
 
-Lines of JSON are taken in chunks: the readings of a chunk are coalesced before they are written, so a block is
-written once a chunk and not once a reading. What is refused is counted by reason, kept (`refusals`) and handed to the
-caller. A line without figures may be what a device says about itself (`status`), which is neither.
+**Readings** go into their half-hour blocks, the live state and the registry. JSON Lines are ingested in chunks: a
+chunk's readings are coalesced, so each block is written once per chunk. Refusals are counted by reason, recorded
+(`refusals`) and passed to the caller. A line without measurements may be a status (`core.status`).
 
-Messages of any format into a store: readings, statuses, and what was refused.
+**Messages** (`Received`) come from MQTT and HTTP with readings, statuses and refusals. Larger batches need fewer
+writes, since the readings of a half hour are written at once.
 
-The ways in (MQTT, HTTP) share it. A message is `Received`; how many come together is up to the way in: the more, the
-fewer writes, since the readings of a half hour are written at once.
-
-Lines from a file or a pipe, in chunks of bounded memory.
+**Lines** of a file or a pipe come in chunks of bounded memory. Errors: StoreAway and StoreUnusable.
 """
 
 import io
@@ -35,14 +33,14 @@ from aggregator.intake import device_status, refusals
 from aggregator.intake.formats.message import Content
 from aggregator.store.port import Store, Written
 
-GAS_POWER_W = 10_000_000  # a gas register moves once in half an hour, by what that half hour took
-Refuse = Callable[[int, Refused], None]  # line number, why
+GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
+Refuse = Callable[[int, Refused], None]  # line number, reason
 _Grouped = dict[tuple[str, int], dict[int, Reading]]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of readings so far."""
+    """Counts of the readings so far."""
 
     accepted: int = 0
     unchanged: int = 0
@@ -51,18 +49,18 @@ class Outcome:
 
     @property
     def rejected(self) -> int:
-        """How many were refused."""
+        """The number of refused readings."""
         return self.reasons.total()
 
     def add(self, other: "Outcome") -> None:
-        """Count what became of others too."""
+        """Add the counts of another outcome."""
         self.accepted += other.accepted
         self.unchanged += other.unchanged
         self.statuses += other.statuses
         self.reasons.update(other.reasons)
 
     def as_json(self) -> dict[str, object]:
-        """The outcome as `wattfall ingest` prints it."""
+        """Return the outcome as `wattfall ingest` prints it."""
         return {
             "accepted": self.accepted,
             "unchanged": self.unchanged,
@@ -73,7 +71,7 @@ class Outcome:
 
 
 def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str) -> Written:
-    """Take in readings; durable on return. A device seen for the first time registers itself in `default_zone`."""
+    """Store readings; durable on return. A new device registers itself in `default_zone`."""
     blocks: _Grouped = defaultdict(dict)
     before = [_add(blocks, reading) for reading in readings]
     written = _write(store, blocks, now, default_zone)
@@ -89,7 +87,7 @@ def ingest_lines(
     outcome: Outcome,
     refuse: Refuse,
 ) -> None:
-    """Take in one chunk of JSON Lines, counting into `outcome`; blank lines are passed over."""
+    """Ingest one chunk of JSON Lines, counting into `outcome`; blank lines are skipped."""
     blocks: _Grouped = defaultdict(dict)
     before, statuses, batch = [0, 0, 0], list[Status](), refusals.Batch()
     for number, line in enumerate(lines, first_number):
@@ -114,7 +112,7 @@ def ingest_lines(
 
 
 def _status(line: bytes, refused: Refused, now: int) -> Status:
-    """What a line says that is no reading, if it is a status. Raises Refused."""
+    """Parse a line that is not a reading as a status. Raises Refused."""
     if refused.reason == "no_values":
         message = orjson.loads(line)
         if status.is_status(message):
@@ -123,7 +121,7 @@ def _status(line: bytes, refused: Refused, now: int) -> Status:
 
 
 def keep_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
-    """Keep what devices say about themselves; one seen for the first time registers itself in `default_zone`."""
+    """Store statuses. A new device registers itself in `default_zone`."""
     own = list(statuses)
     for device_id in sorted({one.device_id for one in own}):
         registered(store, device_id, default_zone)
@@ -134,7 +132,7 @@ _NEW, _REPEATED, _REPLACED = range(3)
 
 
 def _add(blocks: _Grouped, reading: Reading) -> int:
-    """Put a reading in its block, and say what it met there: nothing, itself, or another of the same instant."""
+    """Put a reading in its block; return its result: new, repeated, or another of the same instant."""
     at = reading.at
     block = blocks[reading.device_id, at - at % HALF_HOUR]
     met = block.get(at)
@@ -167,7 +165,7 @@ _POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
 def registered(
     store: Store, device_id: str, default_zone: str, reported: frozenset[str] | set[str] = frozenset()
 ) -> Device:
-    """The registry's entry, made or widened when the device shows something new."""
+    """Return the device's registry entry; create it, or add newly `reported` registers."""
     stored = store.device(device_id)
     device = stored or _new_device(store, device_id, default_zone)
     if not reported <= set(device.registers):
@@ -178,7 +176,7 @@ def registered(
 
 
 def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
-    """A device seen for the first time; a second meter belongs where the device that reads it does."""
+    """Create a new device; a second meter inherits the zone and household of its sender."""
     sender = store.device(sender_of(device_id)) if sender_of(device_id) != device_id else None
     device = Device(device_id, default_zone)
     if sender:
@@ -187,16 +185,16 @@ def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
 
 
 def live_state(reading: Reading, device: Device, now: int) -> Live:
-    """The live state that a reading makes, received at `now` (UTC seconds)."""
+    """Return the live state of a reading received at `now` (UTC seconds)."""
     power = reading.power_w if is_plausible(reading.power_w, device.max_power_w) else None
     return Live(reading.device_id, reading.at, now, power, reading.import_wh, reading.export_wh, reading.meter_id)
 
 
-# received
+# Messages
 
 
 def zone_in(store: Store, default_zone: str) -> Callable[[str], str]:
-    """What tells the time zone of a device."""
+    """Return a function from a device id to its time zone."""
 
     def zone_of(device_id: str) -> str:
         device = store.device(device_id)
@@ -206,14 +204,14 @@ def zone_in(store: Store, default_zone: str) -> Callable[[str], str]:
 
 
 class Received(NamedTuple):
-    """What was in a message, and the device that sent it (empty where that cannot be told)."""
+    """The content of a message, and its sending device (empty where unknown)."""
 
     device_id: str
     content: Content
 
 
 def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
-    """Take in messages; durable on return. Taken in again, they change nothing but the counts of what was refused."""
+    """Store messages; durable on return. Repeated messages change only the counts of refusals."""
     contents = [message.content for message in messages]
     outcome = Outcome()
     written = ingest(store, [reading for one in contents for reading in one.readings], now, default_zone)
@@ -226,7 +224,7 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
 
 
 def keep_refused(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
-    """Keep what was refused of messages; the counts by reason."""
+    """Record the refusals of messages; return counts by reason."""
     reasons, batch = Counter[str](), refusals.Batch()
     for device_id, content in messages:
         for unread in content.refused:
@@ -237,7 +235,7 @@ def keep_refused(store: Store, messages: Sequence[Received], now: int) -> Counte
 
 
 def show_live(store: Store, content: Content, now: int, default_zone: str) -> Outcome:
-    """Bring the live state up to date, and the statuses: the readings come again with their half hour."""
+    """Update the live state and the statuses; the readings come again with their half hour."""
     keep_statuses(store, content.statuses, now, default_zone)
     newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
     with store.transaction():
@@ -246,15 +244,14 @@ def show_live(store: Store, content: Content, now: int, default_zone: str) -> Ou
     return Outcome(accepted=len(content.readings), statuses=len(content.statuses))
 
 
-# lines
-
+# Lines
 CHUNK = 8 << 20  # bytes; about 55,000 readings
-IDLE_S = 0.2  # a pipe that says nothing for so long has its lines handed on
+IDLE_S = 0.2  # a pipe idle for this time yields its lines
 _BOM = b"\xef\xbb\xbf"
 
 
 def chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """The lines of a binary stream, without their ends. Of a line longer than MAX_LINE only its beginning is kept."""
+    """Yield the lines of a binary stream in chunks, without line ends; a line is cut after MAX_LINE."""
     rest, is_first = b"", True
     for data in _pieces(stream):
         lines = (rest + data.removeprefix(_BOM) if is_first else rest + data).split(b"\n")
@@ -272,7 +269,7 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _pipe(stream: BinaryIO) -> int | None:
-    """The descriptor of something that may keep us waiting; None for a file, which does not."""
+    """Return the descriptor of a stream that may block; None for a file."""
     try:
         descriptor = stream.fileno()
     except io.UnsupportedOperation:
@@ -281,7 +278,7 @@ def _pipe(stream: BinaryIO) -> int | None:
 
 
 def _available(descriptor: int) -> bytes:
-    """What a pipe holds, up to CHUNK; waits for the first byte, and IDLE_S for more."""
+    """Return the bytes in a pipe, up to CHUNK; wait for the first byte, and IDLE_S for more."""
     data = os.read(descriptor, CHUNK)
     pieces, size = [data], len(data)
     while data and size < CHUNK and select.select([descriptor], [], [], IDLE_S)[0]:

@@ -1,4 +1,4 @@
-"""What energy costs: tariffs, rates, half-hourly prices, bills. Pure.
+"""Prices of energy: tariffs, rates, half-hourly prices, bills. Pure.
 
 May import core only. Begin with `tariff.py`.
 """

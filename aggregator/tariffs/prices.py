@@ -8,14 +8,14 @@ comma)::
     2026-03-29T01:30:00+01:00,-0.0210
 
 JSON is a list of objects with the same keys, or an object that holds such a list as `results`, `prices` or `rates`.
-Further columns and keys are passed over. The order of the rows does not matter, and the same price twice is one.
+Other columns and keys are ignored. The order of the rows does not matter, and a repeated price counts once.
 
-Times carry an offset and lie on a UTC half hour; `end`, where a file has it, is after `start`, and the price holds
-for each half hour between. Half hours without a price are *holes*: reported, not refused. Anything else that is wrong
-(two prices for one half hour, a time without an offset) refuses the whole file, and the message names each bad row.
-Rows are numbered as a spreadsheet does, so the first below the headers is row 2; the first object of a list is row 1.
+Times carry an offset and lie on a UTC half hour. A price holds for each half hour from `start` to the optional `end`.
+Half hours without a price are *holes*: they are reported, not refused. Any other fault (two prices for one half hour,
+a time without an offset) raises ConfigurationError for the whole file; the message names up to `NAMED` bad rows.
+Rows are numbered as in a spreadsheet: the first row below the headers is row 2; the first object of a list is row 1.
 
-Nothing says whether a price is in pounds or pence: the caller does (`per`), and the report shows the range.
+A file does not say whether its prices are in pounds or pence: the caller does (`per`), and the report shows the range.
 """
 
 import csv
@@ -31,30 +31,30 @@ from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import MOST, number, rounded
 from aggregator.core.periods import HALF_HOUR, Window, iso_utc
 
-# By preference, where a file has several; in comparing, case, blanks, - and _ do not count.
+# In order of preference; comparison ignores case, blanks, - and _.
 STARTS = ("start", "valid_from", "interval_start", "from", "start_time", "time", "timestamp", "datetime", "date_time")
 ENDS = ("end", "valid_to", "interval_end", "to", "end_time")
 PRICES = ("price", "unit_rate", "rate", "value", "price_per_kwh", "unit_price")
 WITH_VAT = ("value_inc_vat", "price_inc_vat", "rate_inc_vat", "unit_rate_inc_vat")
 WITHOUT_VAT = ("value_exc_vat", "price_exc_vat", "rate_exc_vat", "unit_rate_exc_vat")
-LISTS = ("results", "prices", "rates")  # the keys under which JSON may keep its rows
-MOST_HALVES = 7 * 48  # a row may hold for a week
-NAMED = 10  # bad rows that a message names
+LISTS = ("results", "prices", "rates")  # keys of the rows in JSON
+MOST_HALVES = 7 * 48  # a row's price may hold for a week
+NAMED = 10  # a message names this many bad rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP = timedelta(seconds=HALF_HOUR)
 _YEARS = range(2000, 2200)
 
-Row = tuple[int, Mapping[str, object]]  # its number, and its fields by simplified name
+Row = tuple[int, Mapping[str, object]]  # row number, and fields by simplified name
 
 
 @dataclass(frozen=True, slots=True)
 class PriceReport:
-    """What a price file held."""
+    """The content of a price file: counts, span, holes and price range."""
 
     rows: int
-    duplicates: int  # half hours given again, at the same price
-    rounded: int  # prices with more than 6 decimal places (a float's noise), rounded half to even
+    duplicates: int  # half hours repeated at the same price
+    rounded: int  # prices with more than 6 decimal places (float noise), rounded half to even
     span: Window  # from the first half hour to the end of the last, UTC seconds
     holes: tuple[Window, ...]  # within the span, without a price
     lowest: Decimal  # currency per kWh
@@ -63,7 +63,7 @@ class PriceReport:
 
 @dataclass(frozen=True, slots=True)
 class PriceFile:
-    """Prices in currency per kWh by the UTC second at which their half hour starts, in order of time."""
+    """Prices in currency per kWh by the start of their half hour (UTC seconds), in order of time."""
 
     prices: Mapping[int, Decimal]
     report: PriceReport
@@ -73,16 +73,16 @@ class PriceFile:
 class _Entry:
     row: int
     start: int  # UTC seconds
-    halves: int  # half hours for which the price holds
+    halves: int  # half hours of this price
     price: Decimal
     is_rounded: bool
 
 
 def parse_prices(text: str, per: int = 1, vat_included: bool = True) -> PriceFile:
-    """The prices of a file; raises ConfigurationError, and then nothing of it is to be used.
+    """Parse a price file. Raises ConfigurationError for the whole file.
 
-    `per` is how many of the file's units make one of the currency per kWh: 100 for pence per kWh, 1000 for currency
-    per MWh. `vat_included` chooses between columns like `value_inc_vat` and `value_exc_vat`.
+    `per` is the number of the file's units in one unit of currency per kWh: 100 for pence per kWh, 1000 for currency
+    per MWh. `vat_included` chooses columns like `value_inc_vat` over columns like `value_exc_vat`.
     """
     rows = list(_json_rows(text) if text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{") else _csv_rows(text))
     if not rows:
@@ -108,7 +108,7 @@ def _json_rows(text: str) -> Iterator[Row]:
     if type(content) is dict:
         content = next((content[key] for key in LISTS if key in content), None)
     if type(content) is not list:
-        raise ConfigurationError(f"the JSON must be a list of prices, or have one under {', '.join(LISTS)}")
+        raise ConfigurationError(f"the JSON must be a list of prices, or an object with one under {', '.join(LISTS)}")
     for row, item in enumerate(content, 1):
         yield row, {_simple(key): value for key, value in item.items()} if type(item) is dict else {}
 
@@ -148,7 +148,7 @@ def _simple(name: str) -> str:
 
 
 def _find(fields: Mapping[str, object], names: Sequence[str]) -> object:
-    """The first of some fields that is present; None where there is none."""
+    """Return the first present field of `names`, or None."""
     return next((fields[name] for name in map(_simple, names) if name in fields), None)
 
 
@@ -157,14 +157,14 @@ def _entry(row: int, fields: Mapping[str, object], names: Sequence[str], per: in
     halves = _halves(start, fields)
     value = _find(fields, names)
     if value in (None, ""):
-        raise ConfigurationError(f"there is no price; it may be named {', '.join(names)}")
+        raise ConfigurationError(f"the price is missing; its column may be named {', '.join(names)}")
     exact = number(value, "the price", -MOST * per, MOST * per)
     price = rounded(exact, per)
     return _Entry(row, start, halves, price, price * per != exact)
 
 
 def _halves(start: int, fields: Mapping[str, object]) -> int:
-    """For how many half hours a row's price holds."""
+    """Return the number of half hours for which a row's price holds."""
     if not any(_simple(name) in fields for name in ENDS):
         return 1
     end = _find(fields, ENDS)
@@ -175,7 +175,7 @@ def _halves(start: int, fields: Mapping[str, object]) -> int:
 
 
 def _instant(value: object, what: str) -> int:
-    """An ISO time with an offset, on a UTC half hour, as UTC seconds."""
+    """Parse an ISO time with an offset, on a UTC half hour, to UTC seconds."""
     if type(value) is not str:
         raise ConfigurationError(f"{what} is {shown(value)}; it must be a time like 2026-03-29T00:30:00Z")
     try:
@@ -193,7 +193,7 @@ def _instant(value: object, what: str) -> int:
 
 
 def _merged(entries: Sequence[_Entry], faults: list[str]) -> tuple[dict[int, Decimal], int]:
-    """The price of each half hour in order of time, and how many were given again; two different ones are a fault."""
+    """Return prices by half hour in order of time, and the number of duplicates; note contradictions in `faults`."""
     owners: dict[int, _Entry] = {}
     duplicates = 0
     for entry in entries:

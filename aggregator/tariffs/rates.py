@@ -1,16 +1,12 @@
-"""The rate of each half hour of a local day, and the days whose rates differ between two tariffs.
+"""Rates of the half hours of a local day, bills, and the days that a tariff change touches. Pure.
 
-The clock on the wall at a half hour's **start** decides its window, so the repeated hour of an autumn night is priced
-twice and the missing hour of a spring night never. The day to which it belongs decides the tariff's version and
-whether it is a weekend. A half-hourly price is that of the UTC half hour that contains the start (they are the same
-except in zones like +05:45). The standing charge is owed once for each local day, of 23, 24 or 25 hours.
+The local clock at a half hour's **start** decides its window. The repeated hour of an autumn night is therefore priced
+twice, the skipped hour of a spring night never. Its local day decides the tariff version and weekday or weekend. A
+half-hourly price is the price of the UTC half hour that contains the start (in zones like +05:45 the two differ). The
+standing charge is owed once for each local day of 23, 24 or 25 hours.
 
-Rates are exact integers: units of 10^-13 of the currency (see `money`) per Wh, VAT included.
-
-What energy costs: each half hour priced with the rate of its own moment, summed exactly.
-
-Money is integer units of 10^-13 of the currency (see `money`). Energy without a known price is counted apart, in Wh:
-it costs neither nothing nor something. Estimated energy gives estimated cost.
+Money is integer units of 10^-13 of the currency (see `money`); a rate is units per Wh, VAT included. Sums are exact.
+Energy without a known price is counted in Wh, without a cost. Estimated energy gives estimated cost.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -27,12 +23,12 @@ from aggregator.core.money import RATE_PLACES, VAT_PLACES, Cost, add_costs, scal
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.tariffs.tariff import HALVES, Rates, Tariff, TariffVersion, face
 
-ONE: int = 10**VAT_PLACES  # VAT is counted in ten-thousandths
-DAY_TO_UNITS = 1000  # a charge per day in millionths × VAT in ten-thousandths is in units of 10^-10
+ONE: int = 10**VAT_PLACES  # 100 %: VAT is in ten-thousandths
+DAY_TO_UNITS = 1000  # a daily charge in millionths × VAT in ten-thousandths gives 10^-10 of the currency
 
 
 class Rate(NamedTuple):
-    """What a Wh costs and earns at one moment, in units per Wh. None is unknown, never free."""
+    """The import and export rate at one instant, in units per Wh. None is unknown, never free."""
 
     import_rate: int | None  # VAT included
     export_rate: int | None  # 0 where the tariff pays nothing for export
@@ -43,7 +39,7 @@ UNKNOWN = Rate(None, None)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Half-hourly prices, currency per kWh as published, by the UTC second at which each half hour starts."""
+    """Half-hourly prices, currency per kWh as published, by the start of the half hour (UTC seconds)."""
 
     import_prices: Mapping[int, Decimal] = field(default_factory=dict)
     export_prices: Mapping[int, Decimal] = field(default_factory=dict)
@@ -53,7 +49,7 @@ NO_SERIES = Series()
 
 
 def day_rates(tariff: Tariff | None, day: str, zone: str, series: Series = NO_SERIES) -> tuple[Rate, ...]:
-    """The rate of each half hour of a local day, in order."""
+    """Return the rate of each half hour of a local day, in order; UNKNOWN where no version is valid."""
     version = tariff.version_on(day) if tariff else None
     if version is None:
         return (UNKNOWN,) * len(periods.half_hours(day, zone))
@@ -65,15 +61,15 @@ def day_rates(tariff: Tariff | None, day: str, zone: str, series: Series = NO_SE
 
 
 def standing_charge(tariff: Tariff | None, day: str) -> int | None:
-    """What is owed for a local day as such, in units, VAT included; None where no version holds."""
+    """Return the standing charge of a local day, in units, VAT included; None where no version is valid."""
     version = tariff.version_on(day) if tariff else None
     return None if version is None else _standing_charge(version)
 
 
 def affected_days(old: Tariff | None, new: Tariff | None, first_day: str, last_day: str) -> list[tuple[str, str]]:
-    """The spans of local days, first and last included, that the two tariffs price differently.
+    """Return the spans of local days that two tariffs price differently, first and last day included.
 
-    Prices that arrive in a series change days without changing the tariff: see `days_of_prices`.
+    New half-hourly prices also change days, without a change of tariff: see `days_of_prices`.
     """
     spans: list[tuple[str, str]] = []
     start = date.fromisoformat(first_day).toordinal()
@@ -87,7 +83,7 @@ def affected_days(old: Tariff | None, new: Tariff | None, first_day: str, last_d
 
 
 def days_of_prices(starts: Iterable[int], zone: str) -> list[str]:
-    """The local days that half-hourly prices can touch, by the UTC seconds at which their half hours start."""
+    """Return the local days that half-hourly prices can touch; `starts` are UTC seconds."""
     spans: list[Window] = []
     for start in sorted(starts):
         joined = spans.pop().start if spans and spans[-1].end >= start else start
@@ -111,7 +107,7 @@ def _window_rates(version: TariffVersion, day: str, zone: str) -> tuple[Rate, ..
 def _direction(
     rates: Rates | None, factor: int, day: str, zone: str, prices: Mapping[int, Decimal]
 ) -> Iterator[int | None]:
-    """Units per Wh of one direction at each half hour of a day."""
+    """Yield the rate of one direction at each half hour of a day, in units per Wh."""
     if isinstance(rates, str):
         starts = (periods.block_start(slot.start) for slot in periods.half_hours(day, zone))
         found = map(prices.get, starts)
@@ -121,18 +117,18 @@ def _direction(
 
 
 def _with_vat(version: TariffVersion) -> int:
-    """1 + the VAT that is still to be added, in ten-thousandths."""
+    """Return 1 + the VAT that must be added, in ten-thousandths."""
     return ONE + (0 if version.vat_included else scaled(version.vat, VAT_PLACES, "vat"))
 
 
 def _per_wh(rate: Decimal, factor: int) -> int:
-    """A rate in currency per kWh as units per Wh: exact, as 6 and 4 decimal places and the k of kWh make 13."""
+    """Convert currency per kWh to units per Wh, exactly: 6 and 4 decimal places and 10^3 make 10^13."""
     return scaled(rate, RATE_PLACES, "a rate") * factor
 
 
 @lru_cache(maxsize=1024)
 def _face(rates: Rates | None, kind: str, factor: int) -> tuple[int | None, ...]:
-    """Units per Wh at each half hour of the clock, for windows."""
+    """Return the rate of a window tariff at each half hour of the clock, in units per Wh."""
     if rates is None:
         return (0,) * HALVES
     assert not isinstance(rates, str)
@@ -141,9 +137,9 @@ def _face(rates: Rates | None, kind: str, factor: int) -> tuple[int | None, ...]
 
 @lru_cache(maxsize=4096)
 def _clock(day: str, zone: str) -> bytes:
-    """The half hour on the wall clock, 0 to 47, at the start of each half hour of a local day."""
+    """Return the half hour of the local clock, 0 to 47, at the start of each half hour of a local day."""
     slots = periods.half_hours(day, zone)
-    if len(slots) == HALVES:  # so no clock changed; true of every zone and day from 1990 to 2030, and much faster
+    if len(slots) == HALVES:  # no clock change; verified for every zone and day from 1990 to 2030, and much faster
         return bytes(range(HALVES))
     moments = (periods.local(slot.start, zone) for slot in slots)
     return bytes(moment.hour * 2 + moment.minute // 30 for moment in moments)
@@ -154,12 +150,12 @@ def _kind(day: str) -> str:
 
 
 def _terms(tariff: Tariff | None, day: str) -> object:
-    """All that decides the prices of a day, for comparing."""
+    """Return everything that decides the prices of a day, for comparison."""
     if tariff is None:
         return None
     version = tariff.version_on(day)
     if version is None:
-        return tariff.currency, None, None  # energy without a price, which is not the same as without a tariff
+        return tariff.currency, None, None  # unpriced energy differs from no tariff
     rates = [
         (rates, factor) if isinstance(rates, str) else _face(rates, _kind(day), factor)
         for rates, factor in ((version.import_rates, _with_vat(version)), (version.export_rates, ONE))
@@ -167,33 +163,35 @@ def _terms(tariff: Tariff | None, day: str) -> object:
     return tariff.currency, rates, _standing_charge(version)
 
 
-# bills
+# Bills
 
 
 class DayBill(NamedTuple):
-    """One local day: the cost of its half hours by name, where energy is known, and the standing charge."""
+    """The bill of one local day: the cost of each half hour with known energy, by name, and the standing charge."""
 
     half_hours: Mapping[str, Cost]
-    standing_charge: int | None  # units; None where no version of a tariff holds
+    standing_charge: int | None  # units; None where no tariff version is valid
 
     @property
     def total(self) -> Cost:
-        """The whole day."""
+        """The cost of the whole day."""
         return add_costs(self.half_hours.values())._replace(standing_charge=self.standing_charge)
 
 
 def price_day(
     day: str, zone: str, parts: Mapping[str, Part], tariff: Tariff | None, series: Series = NO_SERIES
 ) -> DayBill:
-    """The bill of a day document's half hours; its other parts, the hours, are passed over."""
+    """Price the half hours of a day document; its hours are ignored."""
     rates = day_rates(tariff, day, zone, series)
     named = zip(periods.half_hours(day, zone), rates, strict=True)
     costs = {slot.name: price(part, rate) for slot, rate in named if not (part := parts.get(slot.name, EMPTY)).is_empty}
-    return DayBill(costs, standing_charge(tariff, day) if rates else None)  # Samoa had no 30 December 2011
+    return DayBill(
+        costs, standing_charge(tariff, day) if rates else None
+    )  # a skipped date (Samoa, 2011-12-30) owes nothing
 
 
 def price(part: Part, rate: Rate) -> Cost:
-    """What the energy of one half hour costs, exactly."""
+    """Return the exact cost of one half hour's energy."""
     imported, import_rate, estimated_import_wh = part.import_wh, rate.import_rate, part.estimated_import_wh
     exported, export_rate, estimated_export_wh = part.export_wh, rate.export_rate, part.estimated_export_wh
     return Cost(
@@ -207,7 +205,7 @@ def price(part: Part, rate: Rate) -> Cost:
 
 
 def compare(days: Collection[Document], tariffs: Mapping[str, Tariff], series: Mapping[str, Series]) -> dict[str, Cost]:
-    """What the half hours of some days, each in its own zone, cost on several tariffs, each with its own series."""
+    """Return the cost of day documents, each in its own zone, by tariff name; each tariff has its own series."""
     return {
         name: add_costs(
             price_day(day.period, day.timezone, day.parts, tariff, series.get(name, NO_SERIES)).total for day in days

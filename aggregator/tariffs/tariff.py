@@ -1,33 +1,34 @@
-"""A tariff: the history of what a household pays and is paid, and its JSON form.
+"""Tariffs: the history of a household's rates, and its JSON form. Pure.
 
-The simplest one, a flat rate that includes VAT (a household's price does, by law, in the UK and the EU)::
+The simplest tariff is a flat rate with VAT included (household prices in the UK and the EU include it by law)::
 
     {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450, "standing_charge": 0.5310}]}
 
-Everything that there is::
+All keys::
 
     {"currency": "GBP",                        ISO 4217, one for the whole history
-     "versions": [                             in any order; each holds until the next one begins
+     "versions": [                             in any order; each is valid until the next one begins
        {"from": "2025-10-01",                  the first local day
-        "import": [                            currency per kWh, by the clock on the wall; together a whole week
+        "import": [                            currency per kWh, by the local clock; windows cover the whole week
           {"name": "night", "from": "00:30", "to": "07:30", "rate": 0.0850},
           {"name": "day", "from": "07:30", "to": "00:30", "rate": 0.3012, "days": "weekdays"},
           {"name": "weekend", "from": "07:30", "to": "00:30", "rate": 0.2500, "days": "weekends"}],
         "export": 0.15,                        left out or null: export earns nothing
-        "standing_charge": 0.5310,             currency per day; 0 when left out
-        "vat": 0.05,                           of import and standing charge; export earnings carry none
-        "vat_included": false},                whether rates and charge contain it already; true when left out
+        "standing_charge": 0.5310,             currency per day; default 0
+        "vat": 0.05,                           on import and standing charge, not on export earnings
+        "vat_included": false},                whether rates and charge include VAT; default true
        {"from": "2026-04-01",
-        "import": "half-hourly",               prices by the half hour, imported apart; `export` may be so too
+        "import": "half-hourly",               prices per half hour, imported separately; also for `export`
         "export": "half-hourly"}]}
 
-`import` and `export` are each a rate, a list of windows, or `"half-hourly"`. A window's times are on the half hours;
-`to` not after `from` crosses midnight, and a window without times lasts all day. `days` is `all` (when left out),
-`weekdays` (Monday to Friday) or `weekends`, and is asked of **each moment's own local date**: the hours after
-midnight of a weekday window belong to it on Tuesday and not on Saturday. So do versions: each begins at midnight.
+`import` and `export` are each a rate, a list of windows, or `"half-hourly"`. A window's times lie on half hours. A
+window crosses midnight where `to` is not after `from`, and lasts all day without times. `days` is `all` (default),
+`weekdays` (Monday to Friday) or `weekends`. **Each instant's own local date** decides: the hours after midnight of a
+weekday window apply on Tuesday and not on Saturday. A version begins at local midnight.
 
-Rates, prices and standing charges may be negative (surplus wind; the Dutch tax credit is a negative charge a day).
-Numbers may be written as text, and `tariff_to_json` does so: then no JSON parser can make floats of them.
+Rates, prices and standing charges may be negative (surplus wind; the Dutch tax credit is a negative daily charge).
+Numbers may be text; `tariff_to_json` writes text, so that no JSON parser turns them into floats. A wrong tariff raises
+ConfigurationError with the place of the fault.
 """
 
 import json
@@ -44,10 +45,10 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import VAT_PLACES, amount
 
-HALF_HOURLY: Final = "half-hourly"  # priced by a series that is kept apart
+HALF_HOURLY: Final = "half-hourly"  # priced by a separate series
 DAYS = {"all": ("weekdays", "weekends"), "weekdays": ("weekdays",), "weekends": ("weekends",)}
-HALVES = 48  # half hours on the face of the clock
-FLAT = "flat"  # the name of the one window of a flat rate
+HALVES = 48  # half hours of the clock
+FLAT = "flat"  # the window name of a flat rate
 
 _CODES = """
     AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF
@@ -57,23 +58,23 @@ _CODES = """
     RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX
     USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
-CURRENCIES = frozenset(_CODES.split())  # of ISO 4217
+CURRENCIES = frozenset(_CODES.split())  # ISO 4217
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([03]0)|(24:00)")
 
 
 @dataclass(frozen=True, slots=True)
 class RateWindow:
-    """A rate, and the times at which it holds."""
+    """A rate and its times of the week."""
 
     name: str
-    start: int  # half hours by the wall clock since midnight, 0 to 47
-    end: int  # 1 to 48; at or before start when the window crosses midnight
+    start: int  # half hours since local midnight, 0 to 47
+    end: int  # 1 to 48; at or before start where the window crosses midnight
     rate: Decimal  # currency per kWh, as written: with or without VAT
     days: str = "all"  # a key of DAYS
 
     @property
     def halves(self) -> Sequence[int]:
-        """The half hours of the clock that it covers."""
+        """The half hours of the clock in this window."""
         if self.start < self.end:
             return range(self.start, self.end)
         return [*range(self.end), *range(self.start, HALVES)]
@@ -84,36 +85,36 @@ Rates: TypeAlias = tuple[RateWindow, ...] | Literal["half-hourly"]
 
 @dataclass(frozen=True, slots=True)
 class TariffVersion:
-    """What holds from a local day on, until the next version begins."""
+    """Rates and charges from a local day on, until the next version begins."""
 
     valid_from: str  # a local day, 2026-04-01
     import_rates: Rates
     export_rates: Rates | None = None  # None: export earns nothing
-    standing_charge: Decimal = Decimal(0)  # currency per local day, however long; as written
+    standing_charge: Decimal = Decimal(0)  # currency per local day of any length, as written
     vat: Decimal = Decimal(0)  # a share: 0.05 is 5 %
     vat_included: bool = True  # whether import rates, import prices and standing charge contain VAT
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """A history of versions in order of time, in one currency. Made, and checked, by `tariff_from_json`."""
+    """Versions in order of time, in one currency. `tariff_from_json` makes and checks it."""
 
     currency: str  # ISO 4217
     versions: tuple[TariffVersion, ...]
 
     def version_on(self, day: str) -> TariffVersion | None:
-        """The version that holds on a local day; None before the first."""
+        """Return the version valid on a local day; None before the first."""
         position = bisect_right(self.versions, day, key=attrgetter("valid_from"))
         return self.versions[position - 1] if position else None
 
 
 def flat(rate: Decimal) -> tuple[RateWindow, ...]:
-    """One rate at all times."""
+    """Return the windows of one rate at all times."""
     return (RateWindow(FLAT, 0, HALVES, rate),)
 
 
 def tariff_from_text(text: str) -> Tariff:
-    """A tariff from its JSON text, each number exactly as it is written. Raises ConfigurationError."""
+    """Parse a tariff from JSON text, each number exactly as written. Raises ConfigurationError."""
     try:
         content = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError, InvalidOperation) as error:
@@ -122,7 +123,7 @@ def tariff_from_text(text: str) -> Tariff:
 
 
 def tariff_from_json(content: object) -> Tariff:
-    """A tariff from its JSON form, numbers as int, Decimal or text. Raises ConfigurationError naming the fault."""
+    """Parse a tariff from decoded JSON, numbers as int, Decimal or text. Raises ConfigurationError."""
     fields = _fields(content, "the tariff", ("currency", "versions"))
     currency, rows = fields.get("currency"), fields.get("versions")
     if type(currency) is not str or currency not in CURRENCIES:
@@ -138,7 +139,7 @@ def tariff_from_json(content: object) -> Tariff:
 
 
 def tariff_to_json(tariff: Tariff) -> dict[str, object]:
-    """The JSON form of a tariff, numbers as text: equal tariffs, equal forms."""
+    """Return the JSON form of a tariff, numbers as text; equal tariffs have equal forms."""
     return {"currency": tariff.currency, "versions": [_version_json(version) for version in tariff.versions]}
 
 
@@ -198,12 +199,12 @@ def _window(content: object, where: str) -> RateWindow:
         raise ConfigurationError(f"{where}: days is {shown(days)}; it must be one of {', '.join(DAYS)}")
     name = fields.get("name", f"{clock(start)}-{clock(end)}")
     if type(name) is not str or not name.strip() or not name.isprintable() or len(name) > 40:
-        raise ConfigurationError(f"{where}: name is {shown(name)}; it must be a text of 1 to 40 characters")
+        raise ConfigurationError(f"{where}: name is {shown(name)}; it must be text of 1 to 40 characters")
     return RateWindow(name, start, end, amount(fields.get("rate"), f"{where}: rate"), days)
 
 
 def _time(value: object, what: str) -> int:
-    """A time of day in half hours since midnight."""
+    """Parse a time of day to half hours since midnight."""
     match = _TIME.fullmatch(value) if type(value) is str else None
     if not match:
         raise ConfigurationError(f"{what} is {shown(value)}; it must be a time on the half hour like 07:30")
@@ -211,12 +212,12 @@ def _time(value: object, what: str) -> int:
 
 
 def clock(halves: int) -> str:
-    """A time of day from its half hours since midnight: `07:30`."""
+    """Format half hours since midnight as a time of day: `07:30`."""
     return f"{halves // 2:02d}:{halves % 2 * 30:02d}"
 
 
 def _check_week(windows: Sequence[RateWindow], where: str) -> None:
-    """Every half hour of a weekday and of a weekend day lies in exactly one window."""
+    """Raise ConfigurationError unless exactly one window covers each half hour of a weekday and a weekend day."""
     for kind in DAYS["all"]:
         owners: list[RateWindow | None] = [None] * HALVES
         for window in _on(windows, kind):
@@ -237,7 +238,7 @@ def _on(windows: Sequence[RateWindow], kind: str) -> Iterator[RateWindow]:
 
 
 def face(windows: Sequence[RateWindow], kind: str) -> tuple[Decimal | None, ...]:
-    """The rate at each half hour of the clock, on `weekdays` or on `weekends`; None in a hole."""
+    """Return the rate at each half hour of the clock, on `weekdays` or `weekends`; None in a hole."""
     rates = {half: window.rate for window in _on(windows, kind) for half in window.halves}
     return tuple(map(rates.get, range(HALVES)))
 
@@ -247,12 +248,12 @@ def _fields(content: object, where: str, known: Sequence[str]) -> dict[str, obje
         raise ConfigurationError(f"{where} is {shown(content)}; it must be an object")
     for key in content:
         if key not in known:
-            raise ConfigurationError(f"{where} has an unknown key {shown(key)}; known are {', '.join(known)}")
+            raise ConfigurationError(f"{where} has an unknown key {shown(key)}; the keys are {', '.join(known)}")
     return content
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object of JSON text, in which Python would silently keep the last of two equal keys."""
+    """Build a JSON object; refuse a repeated key, where Python would keep the last value."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
@@ -261,7 +262,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _version_json(version: TariffVersion) -> dict[str, object]:

@@ -1,4 +1,8 @@
-"""Put prices on energy: a device's tariff, and its half-hourly prices in the store, on the half hours of a day."""
+"""Price half hours with a device's tariff and its stored half-hourly prices; mark days when either changes.
+
+Money is in units of `core.money`. Days that a change touches become dirty keys of the table `prices`; the waterfall
+prices them again from the energy in their day documents, without readings.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,27 +16,27 @@ from aggregator.store.port import Store
 from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, days_of_prices, price_day
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
 
-PRICES = "prices"  # the table whose changes are days to be priced again
+PRICES = "prices"  # its change records are days to price again
 
 
 def tariff_to_text(tariff: Tariff) -> str:
-    """A tariff as the registry keeps it."""
+    """Return a tariff as the registry stores it."""
     return json.dumps(tariff_to_json(tariff))
 
 
 def tariff_of(device: Device) -> Tariff | None:
-    """The tariff of a device, or None."""
+    """Return the tariff of a device, or None."""
     return _parsed(device.tariff) if device.tariff else None
 
 
 def currency_of(device: Device) -> str:
-    """The currency in which a device's energy is priced; empty where it is not."""
+    """Return the currency of a device's tariff; empty without a tariff."""
     tariff = tariff_of(device)
     return tariff.currency if tariff else ""
 
 
 def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> dict[str, Part]:
-    """Half hours of a day with what they cost, the hours they make up, and the part of the day as a whole."""
+    """Return the half hours of a day with their cost, their hours, and the part of the whole day."""
     tariff = tariff_of(device)
     if tariff is None:
         parts = {name: part if part.cost is NOTHING else part._replace(cost=NOTHING) for name, part in halves.items()}
@@ -40,14 +44,14 @@ def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[st
     bill = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone))
     parts = {name: part._replace(cost=bill.half_hours.get(name, NOTHING)) for name, part in halves.items()}
     is_whole = len(parts) == len(periods.half_hours(day, zone))
-    if bill.half_hours or is_whole:  # a day without energy owes no standing charge; of others only some hours are here
+    if bill.half_hours or is_whole:  # a day without energy owes no standing charge; a partial update has few hours
         charge = bill.standing_charge if bill.half_hours else None
         parts[WHOLE_DAY] = Part(None, None, cost=Cost(None, None, charge))
     return parts | _hours(parts)
 
 
 def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
-    """The half-hourly prices of a local day, where its tariff goes by them."""
+    """Return the half-hourly prices of a local day, where its tariff uses them."""
     version = tariff.version_on(day)
     if version is None or HALF_HOURLY not in (version.import_rates, version.export_rates):
         return NO_SERIES
@@ -56,9 +60,10 @@ def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str)
 
 
 def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
-    """Replace a device's tariff and mark the days that it prices differently. Returns how many those are.
+    """Replace a device's tariff and mark the days that it prices differently. Return their number.
 
-    The same tariff again marks every day, which finishes what was cut off where marks do not last (on DynamoDB).
+    Setting the same tariff again marks every day. This completes an interrupted change on DynamoDB, where marks are
+    kept in memory.
     """
     text = tariff_to_text(new) if new else ""
     with store.transaction():
@@ -70,7 +75,7 @@ def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
 
 
 def add_prices(store: Store, device: Device, series: Series) -> int:
-    """Keep half-hourly prices and mark the days that they touch. Returns how many those are."""
+    """Store half-hourly prices and mark the days that they touch. Return their number."""
     with store.transaction():
         store.put_prices(device.device_id, series)
         days = _days_with_prices(store, device, {*series.import_prices, *series.export_prices})
@@ -79,7 +84,7 @@ def add_prices(store: Store, device: Device, series: Series) -> int:
 
 
 def _days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[str]:
-    """The days of a device that another tariff prices differently."""
+    """Return the days of a device that the new tariff prices differently."""
     old, days = tariff_of(device), store.periods("day", device.device_id)
     if not days:
         return []
@@ -88,7 +93,7 @@ def _days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[s
 
 
 def _days_with_prices(store: Store, device: Device, starts: Iterable[int]) -> list[str]:
-    """The days of a device that half-hourly prices can touch, by the starts of their half hours."""
+    """Return the days of a device that half-hourly prices can touch, by the starts of their half hours."""
     touched = set(days_of_prices(starts, device.timezone))
     return [day for day in store.periods("day", device.device_id) if day in touched]
 

@@ -1,6 +1,7 @@
-"""Check stored documents against a fresh computation, and make them anew: rebuild, or move to another time zone.
+"""Verify stored documents against a fresh computation; rebuild them, or move them to another time zone.
 
-Days are checked against the readings that are still there, every other level against its child.
+Days are compared with the remaining readings, every other level with its child. Days whose readings have expired
+are kept.
 """
 
 from collections.abc import Iterator
@@ -18,11 +19,11 @@ from aggregator.waterfall.pricing import priced
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
-    """One line for each part of a device's documents that is not what it should be."""
+    """Yield one line for each wrong part of a device's documents."""
     waiting = [store.changes(step.feed, 1) for step in steps()]
     if any(waiting):
         yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
-    yield from (f"{device.device_id}: put aside: {line}" for line in store.aside(device.device_id))
+    yield from (f"{device.device_id}: quarantined: {line}" for line in store.aside(device.device_id))
     yield from _wrong_days(store, device)
     for level in periods.LEVELS.values():
         if level.child:
@@ -94,19 +95,19 @@ def _shown(part: Part | None) -> str:
 
 
 def rebuild(store: Store, device: Device, first_day: str | None, last_day: str | None) -> int:
-    """Compute the days from `first_day` to `last_day` again from the readings; drain the waterfall after it.
+    """Recompute the days from `first_day` to `last_day` from the readings; the caller drains the waterfall afterwards.
 
-    Where readings have expired nothing is lost: what they made stays. Returns how many days were computed.
+    Days whose readings have expired stay as they are. Return the number of days recomputed.
     """
-    known = [day for day in _known_days(store, device) if (first_day or day) <= day <= (last_day or day)]
-    spans = [periods.window("day", day, device.timezone) for day in known]
+    days = [day for day in _all_days(store, device) if (first_day or day) <= day <= (last_day or day)]
+    spans = [periods.window("day", day, device.timezone) for day in days]
     retention_cutoff = store.retention_cutoff(device.device_id)
     computable = [span for span in spans if span.end > retention_cutoff]
     for span in computable:
         with store.transaction():
             store.step(partial(recompute, store, device, span))
-    with store.transaction():  # also where the days come out as they were: what was made from them may be wrong
-        store.mark("day", device.device_id, known)
+    with store.transaction():  # unchanged days too: the documents above them may be wrong
+        store.mark("day", device.device_id, days)
         for level in periods.carried_levels()[1:]:
             store.mark(level, device.device_id, store.periods(level, device.device_id))
     if not first_day and not last_day:
@@ -114,8 +115,8 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
     return len(computable)
 
 
-def _known_days(store: Store, device: Device) -> list[str]:
-    """Days with a document, days with readings, and days that are part of a document made from days."""
+def _all_days(store: Store, device: Device) -> list[str]:
+    """Return the days with a document, with readings, or with a part in a document made from days."""
     days = set(store.periods("day", device.device_id))
     for level in (row.name for row in periods.LEVELS.values() if row.child == "day"):
         for period in store.periods(level, device.device_id):
@@ -131,7 +132,7 @@ def _known_days(store: Store, device: Device) -> list[str]:
 
 
 def rezone(store: Store, device: Device, timezone: str) -> None:
-    """Give a device another time zone: its days are cut anew from the readings, where they have not expired."""
+    """Move a device to another time zone; recompute its days from the readings that have not expired."""
     retention_cutoff = store.retention_cutoff(device.device_id)
     moved = replace(device, timezone=timezone)
     with store.transaction():

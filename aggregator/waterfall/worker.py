@@ -1,4 +1,8 @@
-"""The worker: follows a store's change feed and carries every level to the next until nothing is dirty."""
+"""The worker: it follows a store's change feed and propagates every level to the next until nothing is dirty.
+
+It also takes in messages, sweeps expired readings, reports the lag and runs a census of the fleet. Errors of the store
+are logged and retried with growing pauses.
+"""
 
 import logging
 import threading
@@ -10,21 +14,21 @@ from aggregator.store.port import Store
 from aggregator.waterfall.levels import propagate, steps
 from aggregator.waterfall.retention import sweep
 
-BATCH = 1440  # change records; as many as one round takes from each level
-IDLE_S = 0.25  # between looks at an empty feed
-LONGEST_PAUSE_S = 30.0  # while the store is away
-SWEEP_S = 3600  # between removals of expired readings
-TAKE_S = 1.0  # of new readings between two rounds
+BATCH = 1440  # change records per level and settling pass
+IDLE_S = 0.25  # between polls of an empty feed
+LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
+SWEEP_S = 3600  # between sweeps of expired readings
+TAKE_S = 1.0  # longest intake between two passes
 REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
-CENSUS_SHARE_S = 0.02  # of a round, for the next pages of a census
-TakeIn = Callable[[float], int]  # seconds to wait for messages -> how many have come
-Census = Callable[[int], Iterator[None]]  # now, UTC seconds -> a census, a page at a time
+CENSUS_SHARE_S = 0.02  # per pass, for the next pages of a census
+TakeIn = Callable[[float], int]  # seconds to wait for messages -> number taken in
+Census = Callable[[int], Iterator[None]]  # now (UTC seconds) -> the pages of a census
 log = logging.getLogger("wattfall.worker")
 
 
 def settle_once(store: Store) -> int:
-    """One round: each feed's dirty keys carried on, once each. Returns how many; 0 means settled."""
+    """Propagate each feed's dirty keys once. Return their number; 0 means settled."""
     count, every = 0, steps()
     for feed in dict.fromkeys(step.feed for step in every):
         with store.transaction():
@@ -38,15 +42,15 @@ def settle_once(store: Store) -> int:
 
 
 def drain(store: Store) -> int:
-    """Rounds until nothing is dirty. Returns how many change records were carried on."""
+    """Settle until nothing is dirty. Return the number of change records propagated."""
     total = 0
     while count := settle_once(store):
         total += count
     return total
 
 
-def take_what_waits(take_in: TakeIn, wait_s: float, clock: Callable[[], float] = time.monotonic) -> int:
-    """Take in what has come; while more is there, for up to TAKE_S, since what is carried on together costs less."""
+def take_waiting(take_in: TakeIn, wait_s: float, clock: Callable[[], float] = time.monotonic) -> int:
+    """Take in waiting messages, for up to TAKE_S while more arrive: propagating them together costs less."""
     until, count = clock() + TAKE_S, 0
     more = take_in(wait_s)
     while more:
@@ -63,10 +67,10 @@ def run_worker(
     take_in: TakeIn | None = None,
     census: Census | None = None,
 ) -> None:
-    """Carry changes on until `stop` is set. A store that fails is tried again, ever more slowly.
+    """Propagate changes until `stop` is set; retry a failing store with growing pauses.
 
-    Between rounds `take_in` brings new readings into the store: it waits for them as long as it is told, and returns
-    how many messages it has taken. A `census` of the fleet is taken every CENSUS_S, some pages a round.
+    Between passes `take_in` stores new messages: it waits for at most the given seconds and returns the number taken.
+    A `census` of the fleet runs every CENSUS_S, a few pages per pass.
     """
     pause = IDLE_S
     next_sweep = next_report = next_census = clock()
@@ -76,7 +80,7 @@ def run_worker(
             store.follow()
             settled = settle_once(store)
             if take_in:
-                settled += take_what_waits(take_in, 0 if settled else IDLE_S)
+                settled += take_waiting(take_in, 0 if settled else IDLE_S)
             if clock() >= next_sweep:
                 next_sweep = clock() + SWEEP_S
                 sweep(store, retention_days, int(clock()))
@@ -86,18 +90,18 @@ def run_worker(
             if census and clock() >= next_census:
                 next_census = clock() + CENSUS_S
                 pages = census(int(clock()))
-            _go_on(pages, clock)
+            _continue_census(pages, clock)
             pause = IDLE_S
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
             log.warning("%s; trying again in %g s", error, pause)
         if not settled and (take_in is None or pause > IDLE_S):
             stop.wait(pause)
-    log.info("stopped; every change record not carried on is kept for the next worker")
+    log.info("stopped; the next worker propagates the remaining change records")
 
 
-def _go_on(pages: Iterator[None], clock: Callable[[], float]) -> None:
-    """Some more pages of a census, for as long as readings can wait."""
+def _continue_census(pages: Iterator[None], clock: Callable[[], float]) -> None:
+    """Run the next pages of a census for CENSUS_SHARE_S."""
     until = clock() + CENSUS_SHARE_S
     for _ in pages:
         if clock() >= until:
@@ -105,6 +109,6 @@ def _go_on(pages: Iterator[None], clock: Callable[[], float]) -> None:
 
 
 def report_lag(store: Store, now: int) -> None:
-    """Say how far the charts are behind the readings."""
+    """Log how far the documents lag behind the readings."""
     backlog = store.backlog()
     log.info("%d documents waiting, lag %d s", backlog.waiting, now - backlog.since if backlog.since else 0)

@@ -29,7 +29,7 @@ from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import Broker, MqttFeed, Subscriber, broker_of
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.waterfall.worker import drain, settle_once, take_what_waits
+from aggregator.waterfall.worker import drain, settle_once, take_waiting
 from tests.aggregator.intake.brokers import Publisher, broker_in, free_port
 
 DEVICES, TICKS, REQUESTS = 100, 180, 3000
@@ -72,7 +72,7 @@ def mqtt() -> None:
             feed = MqttFeed(_Few(subscriber, batch) if batch else subscriber, _keep(store), lambda _: "UTC")  # type: ignore[arg-type]
             taken, began, used = 0, time.perf_counter(), time.process_time()
             while taken < count:
-                taken += take_what_waits(feed.take_in, 0.25)
+                taken += take_waiting(feed.take_in, 0.25)
                 settle_once(store)
             drain(store)
             _say(f"MQTT, {name}", count, "messages", time.perf_counter() - began, time.process_time() - used)
@@ -213,11 +213,11 @@ def edge(days: int = 30) -> None:
             minute.append(reading)
             if len(minute) == 6:
                 clock[0] = float(reading.at)
-                running.keep([Received("cad-1", Content(minute))])
+                running.accept([Received("cad-1", Content(minute))])
                 running.send()
                 minute = []
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
-        print(report.said(clock[0]))
+        print(report.finish_report(clock[0]))
         print(
             f"the edge over {days} days: {before} MB at the start, {_memory_mb()} MB at most, file {size / 1e6:.1f} MB,"
         )

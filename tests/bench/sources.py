@@ -59,7 +59,7 @@ def cut() -> float:
 def main() -> None:
     """Print the table."""
     for name, one in samples().items():
-        content = one.read(one.payload, one.origin)
+        content = one.parse(one.payload, one.origin)
         held = f"{len(content.readings)} readings, {len(content.statuses)} statuses"
         print(f"{name:<24} {len(one.payload):>6,} bytes  {held:<26} {throughput(one):>9,.0f}/s")
     print(f"{'DSMR, cutting a stream':<24} {'':>39} {cut():>9,.0f}/s")

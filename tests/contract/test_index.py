@@ -183,7 +183,7 @@ def test_tables_create_adds_what_a_former_version_did_not_have(client: AwsDynamo
         assert made.output.splitlines() == [
             f"{prefix}-records created",
             f"{prefix} in {client.region}: 1 tables created",
-            "1 devices of a former version can be found now",
+            "1 devices of an earlier version added to the search index",
         ]
         assert store.find_devices("cad7", 9) == ["cad-7"]
         assert store.device("cad-7") == Device("cad-7", "UTC", 9, ("import_wh",))

@@ -1,4 +1,4 @@
-"""The edge: keeps readings at the home and sends each half hour as one block.
+"""The edge: store readings at the home and send each half hour as one block.
 
 May import intake, formats, waterfall, store and core. Begin with `edge.py`.
 """

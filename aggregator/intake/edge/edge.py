@@ -1,12 +1,12 @@
-"""The edge: keeps a home's readings where they arise, and sends each half hour once, as one block.
+"""The edge: store a home's readings on site, send each half hour once as one block, and report the traffic.
 
-Readings go into an embedded store, durable at every commit, whose change feed is what is still to be sent: a block that
-was sent is settled, one that a late reading changes becomes dirty again, and a power cut loses nothing. A block goes
-when its half hour is over, and some time of the device's own has passed, so that a fleet does not send in the same
-second. Weeks that could not be sent go in order, PACE_S apart. In between goes the newest reading alone, to be
-seen: every now and then, and every LOOKED_AT_S while somebody is looking.
+Readings go into an embedded store, durable at every commit. Its change feed is the send queue: a sent block is settled,
+and a late reading makes its block dirty again, so a power cut loses nothing. A block is sent after its half hour plus a
+per-device jitter, so that a fleet does not send in the same second. A backlog of weeks goes in order, PACE_S apart.
+Between blocks the edge sends the newest reading alone: every `live_s`, and every WATCHED_S while a viewer is live.
 
-What the edge has sent, in words, against a message for every reading.
+The daily traffic report compares bytes and writes with one message per reading. Errors: StoreAway and StoreUnusable
+from the embedded store; failures of the server are retried.
 """
 
 import logging
@@ -28,22 +28,22 @@ from aggregator.intake.formats.message import Unread
 from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.store.port import READINGS, Change, Store
 
-JITTER_S = 300  # within which a device's own time lies
+JITTER_S = 300  # range of the per-device delay
 PACE_S = 1.0  # between blocks
-LOOK_S = 5.0  # between looks for one, where none is due
-EARLY_S, REFUSED_S = HOUR, 24 * HOUR  # before one that was not taken is tried again
-LOOKED_AT_S = 10
-KEPT_S = 48 * HOUR  # for which what was sent stays, so that a late reading finds its half hour
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 900.0  # while nothing can be sent
-REPORTED = 20  # refused messages that are told of at a time, the last
-_MOST_BLOCKS = 5000  # dirty blocks that are looked at; a hundred days
-_LONGEST_REPORT = 512  # bytes of such a message
+LOOK_S = 5.0  # between checks while no block is due
+EARLY_S, REFUSED_S = HOUR, 24 * HOUR  # before a block that the server did not accept is retried
+WATCHED_S = 10
+KEPT_S = 48 * HOUR  # sent readings stay so long, so that a late reading finds its half hour
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 900.0  # between retries while sending fails
+REPORTED = 20  # newest refused messages in one report
+_MOST_BLOCKS = 5000  # dirty blocks examined at once; a hundred days
+_LONGEST_REPORT = 512  # payload bytes of a reported refusal
 log = logging.getLogger("wattfall.edge")
 
 
 @dataclass(slots=True)
 class Counts:
-    """What was sent since it was last said."""
+    """Counts of sent messages since the last report."""
 
     readings: int = 0
     blocks: int = 0
@@ -52,28 +52,28 @@ class Counts:
 
 @dataclass(slots=True)
 class Edge:
-    """One home's edge. `live_s` is how often the newest reading is shown while nobody is looking."""
+    """One home's edge. `live_s` is the step of live readings without a live viewer, in seconds."""
 
     store: Store
     client: IngestClient
     live_s: int
     clock: Callable[[], float] = time.time
-    pace: Callable[[], float] = time.monotonic  # a clock that nobody sets, for what comes every so often
+    pace: Callable[[], float] = time.monotonic  # a monotonic clock for intervals
     counts: Counts = field(default_factory=Counts)
     _pause_s: float = 0.0
     _quiet_until: float = 0.0  # by `pace`, as are the others
     _next_block: float = 0.0
     _next_live: float = 0.0
     _next_sweep: float = 0.0
-    _not_before: dict[tuple[str, str], float] = field(default_factory=dict)  # half hours that were not taken
-    _newest: dict[str, Reading] = field(default_factory=dict)  # by device, to be shown
-    _shown: dict[str, int] = field(default_factory=dict)  # instants of the newest, shown or to be
-    _said: dict[str, Status] = field(default_factory=dict)  # by device
+    _not_before: dict[tuple[str, str], float] = field(default_factory=dict)  # half hours to retry later
+    _newest: dict[str, Reading] = field(default_factory=dict)  # unsent live readings by device
+    _shown: dict[str, int] = field(default_factory=dict)  # instants of the newest live readings, sent or not
+    _statuses: dict[str, Status] = field(default_factory=dict)  # by device
     _refused: deque[Unread] = field(default_factory=lambda: deque(maxlen=REPORTED))
     _is_watched: bool = False
 
-    def keep(self, messages: Sequence[Received]) -> Outcome:
-        """Keep what has come; durable on return. What is of another device than the token's is left out."""
+    def accept(self, messages: Sequence[Received]) -> Outcome:
+        """Store messages; durable on return. Readings of other devices than the token's are dropped."""
         own = [self._own(message) for message in messages]
         outcome = take_in(self.store, own, int(self.clock()), "UTC")
         self.counts.readings += outcome.accepted
@@ -82,16 +82,16 @@ class Edge:
                 if reading.at > self._shown.get(reading.device_id, 0):
                     self._shown[reading.device_id] = reading.at
                     self._newest[reading.device_id] = reading
-            self._said.update({status.device_id: status for status in content.statuses})
+            self._statuses.update({status.device_id: status for status in content.statuses})
             self._refused.extend(content.refused)
         return outcome
 
     def send(self) -> None:
-        """Send what is due: the newest readings, and one block at most."""
+        """Send everything due: the newest readings, and at most one block."""
         now = self.pace()
         if now < self._quiet_until:
             return
-        if now >= self._next_live and (self._newest or self._said or self._refused):
+        if now >= self._next_live and (self._newest or self._statuses or self._refused):
             self._send_live(now)
         if now >= self._next_block and now >= self._quiet_until:
             self._send_block(now)
@@ -101,7 +101,7 @@ class Edge:
 
     @property
     def waiting(self) -> int:
-        """How many blocks are still to be sent, that of the present half hour included."""
+        """The number of unsent blocks, the current half hour included."""
         return self.store.backlog().waiting
 
     @property
@@ -110,7 +110,7 @@ class Edge:
         return self._due(self.pace()) is None
 
     def _due(self, now: float) -> Change | None:
-        """The first half hour that is over, and that is not left alone for a while."""
+        """Return the first finished half hour that is not waiting for a retry."""
         at = self.clock()
         return next(
             (
@@ -131,10 +131,10 @@ class Edge:
         return message
 
     def _send_live(self, now: float) -> None:
-        """Show the newest readings, and tell what the devices say about themselves and what had to be refused."""
+        """Send the newest readings, the statuses and the refusals."""
         items = [
             *(_reading_item(reading) for reading in self._newest.values()),
-            *(_status_item(status) for status in self._said.values()),
+            *(_status_item(status) for status in self._statuses.values()),
             *(canonical.report(one.why, one.payload[:_LONGEST_REPORT]) for one in self._refused),
         ]
         answer = self.client.send(orjson.dumps(items), JSON, is_live=True)
@@ -142,9 +142,9 @@ class Edge:
         self._heed(answer, now)
         if answer.result in (SendResult.KEPT, SendResult.REFUSED, SendResult.EARLY):
             self._is_watched = answer.is_watched
-            for told in (self._newest, self._said, self._refused):
-                told.clear()
-        self._next_live = now + (min(LOOKED_AT_S, self.live_s) if self._is_watched else self.live_s)
+            for sent in (self._newest, self._statuses, self._refused):
+                sent.clear()
+        self._next_live = now + (min(WATCHED_S, self.live_s) if self._is_watched else self.live_s)
 
     def _send_block(self, now: float) -> None:
         change = self._due(now)
@@ -172,19 +172,21 @@ class Edge:
             self._leave(change, answer.why, now + (EARLY_S if answer.result is SendResult.EARLY else REFUSED_S))
 
     def _leave(self, change: Change, why: str, until: float) -> None:
-        """Let a half hour that is not taken wait, so that the others go; it stays here, and is tried again."""
-        log.error("the half hour of %s from %s is not taken: %s", change.device_id, iso_utc(int(change.key)), why)
+        """Postpone a half hour that the server did not accept, so that others go; it stays stored for a retry."""
+        log.error(
+            "the server did not accept the half hour of %s from %s: %s", change.device_id, iso_utc(int(change.key)), why
+        )
         self._not_before[change.device_id, change.key] = until
 
     def _heed(self, answer: ServerAnswer, now: float) -> None:
-        """After what could not be sent nothing is, for ever longer, and not for as long as others of the fleet."""
+        """After a failure, pause all sending for a growing, per-device time."""
         if answer.result in (SendResult.KEPT, SendResult.REFUSED, SendResult.EARLY):
             self._pause_s = 0.0
             return
         self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         pause = max(self._pause_s, answer.wait_s) * (1 + _share(self.client.device_id, now))
         self._quiet_until = now + pause
-        log.warning("%s; trying again in %.0f s, everything is kept", answer.why, pause)
+        log.warning("%s; trying again in %.0f s, all readings are stored", answer.why, pause)
 
     def _sweep(self, now: int) -> None:
         for device in self.store.devices():
@@ -193,12 +195,12 @@ class Edge:
 
 
 def due(change: Change) -> int:
-    """When a block is to be sent (UTC seconds): after its half hour, at the device's own time."""
+    """Return the time to send a block (UTC seconds): after its half hour, plus the device's jitter."""
     return int(change.key) + HALF_HOUR + int(JITTER_S * _share(change.device_id, 0))
 
 
 def _share(device_id: str, salt: float) -> float:
-    """From 0 to 1, as if by chance, the same for the same."""
+    """Return a pseudo-random number from 0 to 1 that depends only on the arguments."""
     return crc32(f"{device_id}/{salt:.0f}".encode()) / 2**32
 
 
@@ -207,42 +209,42 @@ def _reading_item(reading: Reading) -> dict[str, object]:
 
 
 def _status_item(status: Status) -> dict[str, object]:
-    said = _known(status._asdict())
+    known = _known(status._asdict())
     counters: dict[str, object] = _known(status.counters._asdict()) if status.counters else {}
     own = {f"meter_{name}": wh for name, wh in counters.items() if name != "at"}
-    return {name: value for name, value in said.items() if name != "counters"} | own | {"at": iso_utc(status.at)}
+    return {name: value for name, value in known.items() if name != "counters"} | own | {"at": iso_utc(status.at)}
 
 
 def _known(fields: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-# edge report
+# Traffic report
 
-ALONE = 780  # bytes of a reading that is sent by itself, as `client.size_of` counts, about
-WRITES_A_READING = 2  # of its half hour, and of the live state
+ALONE = 780  # approximate bytes of a reading sent by itself, counted like `ingest_client.size_of`
+WRITES_A_READING = 2  # half hour and live state
 WRITES_A_BLOCK = 2
 
 
 @dataclass(slots=True)
 class TrafficReport:
-    """The report of a day, and at the end of what came after it. Days are UTC."""
+    """Log a report for each UTC day, and at the end for the rest."""
 
     edge: Edge
     sent: Sent
     _day: str = ""
     _before: Sent = field(default_factory=Sent)
 
-    def go_on(self, now: float) -> None:
-        """Log the report of a day that is over."""
+    def roll_over(self, now: float) -> None:
+        """Log the report of a finished day."""
         day = day_of(int(now), "UTC")
         if day != self._day:
             if self._day:
-                log.info("%s", self.said(now))
+                log.info("%s", self.finish_report(now))
             self._day = day
 
-    def said(self, now: float) -> str:
-        """What was sent since the last report, which this ends."""
+    def finish_report(self, now: float) -> str:
+        """Return the report since the last one, and start the next."""
         counts, self.edge.counts = self.edge.counts, Counts()
         size, messages = self.sent.size - self._before.size, self.sent.messages - self._before.messages
         self._before = Sent(self.sent.messages, self.sent.size)
@@ -250,11 +252,11 @@ class TrafficReport:
 
 
 def sentence(day: str, counts: Counts, messages: int, size: int, waiting: int) -> str:
-    """Bytes on the wire and writes of the store, against those of sending each reading by itself."""
+    """Compare bytes on the wire and writes of the store with one message per reading."""
     writes = counts.blocks * WRITES_A_BLOCK + counts.lives
     return (
         f"{day}: {counts.readings:,} readings kept; sent {counts.blocks:,} half hours and {counts.lives:,} times the"
         f" newest reading in {messages:,} messages, {size:,} bytes, {writes:,} writes; {waiting:,} half hours wait."
-        f" Each reading by itself would be {counts.readings:,} messages, {counts.readings * ALONE:,} bytes,"
+        f" One message per reading would be {counts.readings:,} messages, {counts.readings * ALONE:,} bytes,"
         f" {counts.readings * WRITES_A_READING:,} writes"
     )

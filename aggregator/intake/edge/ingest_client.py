@@ -1,4 +1,7 @@
-"""The way from the edge to Wattfall: `POST /ingest` over HTTP, each answer as what it means for the sender."""
+"""The edge's client of `POST /ingest`: send a message over HTTP and map the answer to a SendResult.
+
+Sizes are bytes on the wire. An unreachable server gives `LATER`; wrong options raise ConfigurationError.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -19,40 +22,40 @@ TIMEOUT_S = 20
 LONGEST_WAIT_S = 3600
 LONGEST_ANSWER = 65_536  # bytes
 JSON = "application/json"
-FRAME = 120  # bytes that TCP, IP and TLS add to a message and its answer, on a connection that is kept
+FRAME = 120  # bytes that TCP, IP and TLS add to a message and its answer on an open connection
 
 
 class SendResult(Enum):
-    """What becomes of a message that was sent."""
+    """The result of sending a message."""
 
-    KEPT = auto()  # it is durable there
-    REFUSED = auto()  # this one is not taken
-    EARLY = auto()  # this one is not taken yet: to the server it lies in the future
-    LATER = auto()  # nothing is taken, for a while
-    NO_ENTRY = auto()  # not with this token
+    KEPT = auto()  # the server has stored it durably
+    REFUSED = auto()  # the server refuses this message
+    EARLY = auto()  # this message is in the future by the server's clock; send it again later
+    LATER = auto()  # the server accepts nothing at present
+    NO_ENTRY = auto()  # the server refuses the token
 
 
 class ServerAnswer(NamedTuple):
     """The answer to a message."""
 
     result: SendResult
-    is_watched: bool = False  # somebody is looking at the device
-    wait_s: int = 0  # for which nothing more is to be sent
+    is_watched: bool = False  # the device has a live viewer
+    wait_s: int = 0  # send nothing for this time
     why: str = ""
 
 
 class IngestClient(Protocol):
-    """Something that takes messages."""
+    """A client that delivers messages."""
 
     device_id: str
 
     def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
-        """Send a message, and wait for the answer."""
+        """Send a message and wait for the answer."""
 
 
 @dataclass
 class Sent:
-    """How much was sent, answers included, in bytes."""
+    """Messages and bytes sent, answers included."""
 
     messages: int = 0
     size: int = 0
@@ -60,7 +63,7 @@ class Sent:
 
 @dataclass
 class HttpIngestClient:
-    """Wattfall at an address, with a device's token; one connection is kept."""
+    """A client of one server with a device's token, over one persistent connection."""
 
     url: str
     token: str = field(repr=False)
@@ -72,17 +75,17 @@ class HttpIngestClient:
             raise ConfigurationError(f"{self.url!r} is not like https://energy.example.org (http only on this machine)")
         self.device_id = named_device(self.token)
         if not self.device_id:
-            raise ConfigurationError("WATTFALL_TOKEN is no token; on the server `wattfall device token` makes one")
+            raise ConfigurationError("WATTFALL_TOKEN is not a token; on the server `wattfall device token` makes one")
         self._session = requests.Session()
         self._session.headers.clear()
         self._session.headers.update({"Authorization": f"Bearer {self.token}"})
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._session.close()
 
     def send(self, body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
-        """Send a message, and wait for the answer; a server out of reach is one, too."""
+        """Send a message and wait for the answer; an unreachable server gives `LATER`."""
         url = f"{self.url.rstrip('/')}/ingest{'?live' if is_live else ''}"
         try:
             response = self._session.post(
@@ -93,28 +96,28 @@ class HttpIngestClient:
                 allow_redirects=False,
                 stream=True,
             )
-            said = _read(response)
+            body = _read(response)
         except (requests.RequestException, HTTPError, OSError) as error:
             return ServerAnswer(SendResult.LATER, why=f"{self.url} cannot be reached: {type(error).__name__}")
         self.sent.messages += 1
-        self.sent.size += size_of(response, said)
-        return _answer(response, said)
+        self.sent.size += size_of(response, body)
+        return _answer(response, body)
 
 
 def _read(response: requests.Response) -> bytes:
-    """The beginning of an answer, in the time of one: nothing that Wattfall says is longer."""
-    said, until = b"", time.monotonic() + TIMEOUT_S
-    while len(said) < LONGEST_ANSWER and time.monotonic() < until:
+    """Return the body of an answer, up to LONGEST_ANSWER and TIMEOUT_S; Wattfall's own answers are shorter."""
+    body, until = b"", time.monotonic() + TIMEOUT_S
+    while len(body) < LONGEST_ANSWER and time.monotonic() < until:
         piece = response.raw.read1(LONGEST_ANSWER, decode_content=False)
         if not piece:
-            return said
-        said += piece
-    response.close()  # the rest is not wanted, and the connection no good any more
-    return said
+            return body
+        body += piece
+    response.close()  # discard the rest together with the connection
+    return body
 
 
-def _answer(response: requests.Response, said: bytes) -> ServerAnswer:
-    content, code = _content(said), response.status_code
+def _answer(response: requests.Response, body: bytes) -> ServerAnswer:
+    content, code = _content(body), response.status_code
     reasons = content.get("reasons")
     reason, detail = (str(content.get(key, ""))[:200] for key in ("reason", "detail"))
     why = f"{code} {', '.join(map(str, reasons))[:200] if isinstance(reasons, dict) else reason} {detail}".strip()
@@ -132,22 +135,22 @@ def _answer(response: requests.Response, said: bytes) -> ServerAnswer:
     return ServerAnswer(SendResult.LATER, wait_s=wait_s, why=why)
 
 
-def _content(said: bytes) -> dict[str, Any]:
-    """The answer of Wattfall; empty for that of something else in between."""
+def _content(body: bytes) -> dict[str, Any]:
+    """Decode Wattfall's answer; empty for the answer of a proxy."""
     try:
-        content = orjson.loads(said)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def size_of(response: requests.Response, said: bytes) -> int:
-    """The bytes of a request and its answer, FRAME for what carries them included."""
+def size_of(response: requests.Response, answer: bytes) -> int:
+    """Return the bytes of a request and its answer, FRAME included."""
     request = response.request
     head = f"{request.method} {request.path_url} HTTP/1.1\r\nHost: {urlsplit(request.url or '').netloc}\r\n\r\n"
     body = request.body if isinstance(request.body, bytes) else b""
     asked = len(head) + _headers(request.headers) + len(body)
-    return FRAME + asked + len("HTTP/1.1 202 ACCEPTED\r\n\r\n") + _headers(response.headers) + len(said)
+    return FRAME + asked + len("HTTP/1.1 202 ACCEPTED\r\n\r\n") + _headers(response.headers) + len(answer)
 
 
 def _headers(headers: Any) -> int:  # noqa: ANN401 - of requests

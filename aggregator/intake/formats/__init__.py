@@ -1,7 +1,7 @@
-"""Device formats: one pure module for each, from bytes to readings and statuses.
+"""Device formats: one pure module each, from bytes to readings and statuses.
 
-May import core only. Begin with `FORMATS` below: a new format is one module and one row there.
-A format is told by its name or by the topic that its messages come over.
+May import core only. Begin with `FORMATS` below: a new format is one module and one row. A message's format is named,
+or follows from its MQTT topic.
 """
 
 import re
@@ -10,16 +10,16 @@ from typing import NamedTuple
 from aggregator.core.errors import Refused, shown
 from aggregator.core.readings import check_device_id
 from aggregator.intake.formats import canonical, dsmr, glow, shelly, tasmota
-from aggregator.intake.formats.message import Content, Origin, Read, Unread
+from aggregator.intake.formats.message import Content, Origin, Parse, Unread
 
 
 class Format(NamedTuple):
-    """A format: its name, what reads it, and the topics of its messages, whose `device` is the one that sends."""
+    """A format: name, parser, and topics; the group `device` of a topic is the sender."""
 
     name: str
-    read: Read
-    topics: tuple[str, ...] = ()  # regular expressions; none where others choose the topics
-    is_local: bool = False  # it has times without an offset, for which the device's time zone is needed
+    parse: Parse
+    topics: tuple[str, ...] = ()  # regular expressions; empty where users choose the topics
+    is_local: bool = False  # times without an offset, in the device's time zone
 
 
 _ID = r"(?P<device>[^/]+)"
@@ -47,29 +47,29 @@ _LAST = re.compile(rf"(?:.*/)?{_ID}")
 
 
 class Topic(NamedTuple):
-    """What a topic says of its messages."""
+    """The format, device and part that a topic names."""
 
     format: Format
     device_id: str
     part: str
 
 
-def of_topic(topic: str, named: str = "") -> Topic:
-    """What a topic says; where a format is `named`, another topic's last word is the device. Raises Refused."""
+def parse_topic(topic: str, named: str = "") -> Topic:
+    """Parse a topic; with a `named` format, the last word of any other topic is the device. Raises Refused."""
     for one, pattern in _TOPICS:
         if named in ("", one.name) and (found := pattern.fullmatch(topic)):
             return Topic(one, check_device_id(found["device"]), found.groupdict().get("part") or "")
     found = _LAST.fullmatch(topic) if named else None
     if not found:
-        raise Refused("unknown_topic", f"{shown(topic)} is of no format that is known")
+        raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format")
     return Topic(FORMATS[named], check_device_id(found["device"]), "")
 
 
 def read_whole(one: Format, payload: bytes, origin: Origin) -> Content:
-    """What is in a message; one that cannot be read at all is the only thing refused in it."""
+    """Parse a message; an unreadable message becomes one refused item. Never raises."""
     try:
-        return one.read(payload, origin)
+        return one.parse(payload, origin)
     except Refused as why:
         return Content(refused=[Unread(why, payload)])
-    except Exception as error:  # a source's own fault must not come again with the message for ever
+    except Exception as error:  # a bug in a parser must not redeliver the message forever
         return Content(refused=[Unread(Refused("our_fault", repr(error)[:120]), payload)])

@@ -1,13 +1,11 @@
-"""Canonical JSON: what Wattfall's own devices and gateways send, and programs that were written for it. Pure.
+"""Canonical JSON and half-hour blocks: the formats of Wattfall's own devices, gateways and client programs. Pure.
 
-A message is one item, an array of items, `{"readings": [item, ...]}`, or any of these on lines of their own. An item is
-a reading (see `readings`) or a status (see `status`); one that names no device is of the device that sent it. What a
-gateway had to refuse it reports as `{"refused": reason, "detail": why, "payload": what it was}`.
+A JSON message is one item, an array of items, `{"readings": [item, ...]}`, or any of these on separate lines. An item
+is a reading (see `core.readings`) or a status (see `core.status`); an item without a device id belongs to the sender. A
+gateway reports a refused message as `{"refused": reason, "detail": text, "payload": original message}`.
 
-Half an hour of a device's readings in one message, as `wattfall edge` sends it. Pure.
-
-The message is a line `DEVICE START` (the UTC second at which the half hour begins), and after it the readings, packed
-as `blocks` stores them: some 500 bytes for 180 readings.
+A block message, as `wattfall edge` sends it, holds one half hour of a device: a line `DEVICE START` (UTC seconds of its
+start), then the readings packed as in `core.blocks`, about 500 bytes for 180 readings. Both parsers raise Refused.
 """
 
 import zlib
@@ -34,25 +32,25 @@ from aggregator.core.readings import (
 )
 from aggregator.intake.formats.message import Content, Origin, Unread, decoded
 
-# Of a message: a day has 8,640 readings, and two weeks 672 half hours. Each costs somebody's time.
+# Limits of a message: a day has 8,640 readings, and two weeks have 672 half hours.
 MOST_ITEMS, MOST_REFUSED, MOST_HALF_HOURS = 10_000, 500, 700
-TOPIC_DEVICE = "topic_device"  # the rule of AWS IoT adds the device whose topic a message came over
+TOPIC_DEVICE = "topic_device"  # the AWS IoT rule adds the device of the message's topic
 
 
 class _Item(NamedTuple):
     message: object
-    owner: str  # the device that sent it; empty from somebody trusted
+    owner: str  # the sending device; empty for a trusted sender
     line: bytes
 
 
 def parse_canonical(payload: bytes, origin: Origin) -> Content:
-    """What is in a message, each item taken or refused by itself. Raises Refused for too much at once."""
+    """Parse a message; each item is accepted or refused by itself. Raises Refused for an oversized message."""
     content = Content()
     if payload.count(b"\n") > MOST_ITEMS:
         raise Refused("message_too_long", f"more than {MOST_ITEMS} lines")
     for number, item in enumerate(_items(payload, origin.device_id)):
         if number == MOST_ITEMS or len(content.refused) > MOST_REFUSED:
-            raise Refused("message_too_long", f"more than {MOST_ITEMS} readings, or {MOST_REFUSED} that are none")
+            raise Refused("message_too_long", f"more than {MOST_ITEMS} items, or more than {MOST_REFUSED} refused ones")
         reported = _reported(item.message)
         if reported:
             content.refused.append(reported._replace(item=number))
@@ -67,7 +65,7 @@ def parse_canonical(payload: bytes, origin: Origin) -> Content:
 
 
 def report(why: Refused, payload: bytes) -> dict[str, str]:
-    """The item by which a gateway reports what it had to refuse."""
+    """Return the item with which a gateway reports a refused message."""
     return {"refused": why.reason, "detail": why.detail, "payload": payload.decode(errors="backslashreplace")}
 
 
@@ -80,7 +78,7 @@ def _reported(message: object) -> Unread | None:
 
 
 def _text(value: object) -> str:
-    """A text that can be written down; empty for what is none."""
+    """Return text that UTF-8 can encode; empty for other types."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
@@ -126,7 +124,7 @@ def _add(content: Content, item: _Item, now: int) -> None:
 
 
 def _source(item: _Item) -> bytes:
-    """What to keep of an item that was refused: itself, or the line where it cannot be told apart."""
+    """Return the payload of a refused item: the item as JSON, or else its line."""
     if isinstance(item.message, Refused):
         return item.line
     try:
@@ -135,22 +133,22 @@ def _source(item: _Item) -> bytes:
         return item.line
 
 
-# block
+# Half-hour blocks
 
 BLOCK = "application/vnd.wattfall.block"  # the content type of a block over HTTP
-LONGEST = 32_768  # bytes; more than a reading each second takes
+LONGEST = 32_768  # bytes; one reading per second needs less
 _LONGEST_BODY = 65_536  # bytes when inflated
 _LONGEST_HEAD = 80
 
 
 def encode_block(readings: Sequence[Reading]) -> bytes:
-    """A message of one device's readings of one half hour, in order of time."""
+    """Encode one device's readings of one half hour, in order of time."""
     start = readings[0].at - readings[0].at % HALF_HOUR
     return f"{readings[0].device_id} {start}\n".encode() + blocks.pack(start, readings)
 
 
 def parse_block(payload: bytes, origin: Origin) -> Content:
-    """The readings of a message. Raises Refused for all of it where one of them cannot be."""
+    """Parse a block message. Raises Refused for the whole message where one reading is invalid."""
     if len(payload) > LONGEST:
         raise Refused("message_too_long", f"{len(payload)} bytes, at most {LONGEST}")
     device_id, start = _head(payload)
@@ -167,7 +165,7 @@ def _head(payload: bytes) -> tuple[str, int]:
     head, _, _ = payload[:_LONGEST_HEAD].partition(b"\n")
     device_id, _, start = head.decode(errors="replace").partition(" ")
     if not (start.isascii() and start.isdigit()) or int(start) % HALF_HOUR:
-        raise Refused("bad_block", f"it begins with {shown(head)}, not with a device and a half hour")
+        raise Refused("bad_block", f"it begins with {shown(head)}, not with a device and the start of a half hour")
     return check_device_id(device_id), int(start)
 
 
@@ -175,19 +173,19 @@ def _inflated(payload: bytes) -> bytes:
     inflate = zlib.decompressobj()
     body = inflate.decompress(payload[payload.index(b"\n") + 1 :], _LONGEST_BODY)
     if not inflate.eof or inflate.unused_data:
-        raise ValueError("it is cut off, or goes on after its end")
+        raise ValueError("it is truncated or continues after its end")
     return body
 
 
 def _check(readings: Sequence[Reading], start: int, now: int) -> None:
-    """Raise Refused unless each could have come as a message of its own, and they are in order of time."""
+    """Raise Refused unless each reading is valid by itself and they are in order of time."""
     if start < EARLIEST or readings[-1].at > now + AHEAD_S:
         raise Refused("in_the_future" if start >= EARLIEST else "before_2000", f"the half hour begins at {start}")
     before = start - 1
     for reading in readings:
         _, at, power_w, import_wh, export_wh, meter_id = reading
         if not before < at < start + HALF_HOUR:
-            raise Refused("bad_block", f"a reading at {at} is out of order, or of another half hour")
+            raise Refused("bad_block", f"a reading at {at} is out of order or outside the half hour")
         if power_w is not None and not -MAX_POWER <= power_w <= MAX_POWER:
             raise Refused("out_of_range", f"power_w is {power_w}")
         for register in (import_wh, export_wh):

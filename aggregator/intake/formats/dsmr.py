@@ -1,9 +1,9 @@
-"""DSMR P1: the telegrams of versions 4 and 5, as meters in the Netherlands, Belgium and elsewhere send them. Pure.
+"""DSMR P1: telegrams of versions 4 and 5, from meters in the Netherlands, Belgium and other countries. Pure.
 
-A telegram goes from `/` to `!` and the checksum of both and all between. Earlier versions have neither a checksum nor
-the time of a reading, and are refused. Local time comes with its season, `W` or `S`, and so means one instant; a clock
-that is behind, be it by months, is believed. The register is the total where the meter has one, else the sum of its
-tariffs. Gas is counted in m³, which are no energy.
+A telegram runs from `/` to `!`, followed by the checksum of this text. Earlier versions have neither a checksum nor a
+time and are refused. Local time carries its season, `W` or `S`, so it means one instant; a clock months behind is
+believed. The register is the meter's total, or else the sum of its tariffs. Gas is ignored, since m³ are not energy.
+Figures with units are kW, W, kWh or Wh. `parse_dsmr` raises Refused.
 """
 
 import re
@@ -26,7 +26,7 @@ from aggregator.intake.formats.message import (
 )
 
 LONGEST_TELEGRAM = 16_384  # bytes; one has 800 to 2,000, with the longest text 3,000
-_BETWEEN = b" \t\r\n\0"  # what may lie between telegrams
+_BETWEEN = b" \t\r\n\0"  # allowed between telegrams
 _LINE = re.compile(rb"^(0-0:1\.0\.0|0-0:96\.1\.1|1-0:[12]\.[78]\.[0-4])\(([^()\r\n]{0,64})\)[ \t]*\r?$", re.MULTILINE)
 _CHECKSUM = re.compile(rb"[0-9A-Fa-f]{4}")
 _TIME = re.compile(r"([0-9]{6})([0-9]{6})([WS])")
@@ -34,11 +34,11 @@ _OFFSETS = {"W": "+01:00", "S": "+02:00"}
 _WATTS, _WATT_HOURS = {"kW": 1000, "W": 1}, {"kWh": 1000, "Wh": 1}
 _TARIFFS = (1, 2, 3, 4)
 
-_Objects = dict[str, str]  # by their OBIS code
+_Objects = dict[str, str]  # values by OBIS code
 
 
 def parse_dsmr(payload: bytes, origin: Origin) -> Content:
-    """The reading of one telegram. Raises Refused."""
+    """Parse one telegram. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(_checked(payload))}
     reading = Reading(
@@ -53,10 +53,10 @@ def parse_dsmr(payload: bytes, origin: Origin) -> Content:
 
 
 def telegrams(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut lines, each with its end, into telegrams, in memory that is bounded where the lines are.
+    """Cut lines, with their ends, into telegrams; memory is bounded if lines are.
 
-    What is incomplete or lies between telegrams comes as a piece of its own, for `read` to refuse; of one that is too
-    long comes the beginning.
+    An incomplete telegram, or text between telegrams, is a separate piece, which `parse_dsmr` refuses. A piece that is
+    too long is cut.
     """
     piece, size = list[bytes](), 0
     for line in lines:
@@ -74,7 +74,7 @@ def telegrams(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def crc16(content: bytes) -> int:
-    """The checksum of a telegram: CRC-16/ARC."""
+    """Return the checksum of a telegram: CRC-16/ARC."""
     crc, words = 0, _words()
     for word in struct.unpack(f"<{len(content) // 2}H", content[: len(content) & ~1]):
         crc = words[crc ^ word]
@@ -83,7 +83,7 @@ def crc16(content: bytes) -> int:
 
 @lru_cache
 def _words() -> list[int]:
-    """The checksum after two bytes by what it was, mixed with them: a third of the time that single bytes take."""
+    """Return the checksum table for two bytes at a time: a third of the time of single bytes."""
     words = [0]
     for bit in range(16):
         shifted = _shifted(1 << bit, 16)
@@ -98,16 +98,16 @@ def _shifted(crc: int, bits: int) -> int:
 
 
 def _checked(payload: bytes) -> bytes:
-    """A telegram up to its `!`. Raises Refused where it is not whole."""
+    """Return a telegram up to its `!`. Raises Refused where it is incomplete or damaged."""
     if len(payload) > LONGEST_TELEGRAM:
         raise Refused("message_too_long", f"{len(payload)} bytes, at most {LONGEST_TELEGRAM}")
     content, end, checksum = payload.strip(_BETWEEN).partition(b"!")
     if not content.startswith(b"/") or not end:
-        raise Refused("wrong_format", "it does not go from / to !")
+        raise Refused("wrong_format", "it does not run from / to !")
     if not _CHECKSUM.fullmatch(checksum):
-        raise Refused("wrong_format", f"after ! comes {shown(checksum)}, not a checksum alone")
+        raise Refused("wrong_format", f"after ! it has {shown(checksum)}, not a checksum alone")
     content += end
-    if b"\r" not in content:  # a file that was written as text has lost them
+    if b"\r" not in content:  # a text file has lost them
         content = content.replace(b"\n", b"\r\n")
     if (computed := crc16(content)) != int(checksum, 16):
         raise Refused("bad_checksum", f"it is {computed:04X}, not {checksum.decode()}")
@@ -132,7 +132,7 @@ def _power(objects: _Objects) -> int | None:
 
 
 def _register(objects: _Objects, code: str) -> int | None:
-    """The total of a register, or the sum of its tariffs; a meter with tariffs has the first two."""
+    """Return the total of a register, or the sum of its tariffs; a meter with tariffs has at least the first two."""
     if f"{code}0" in objects:
         return energy_wh(*_figure(objects, f"{code}0", _WATT_HOURS))
     tariffs = [f"{code}{tariff}" for tariff in _TARIFFS if tariff <= 2 or f"{code}{tariff}" in objects]
@@ -140,7 +140,7 @@ def _register(objects: _Objects, code: str) -> int | None:
 
 
 def _figure(objects: _Objects, code: str, units: dict[str, int]) -> tuple[str, int | None]:
-    """A figure, and how many W or Wh its unit is."""
+    """Return a figure and the size of its unit in W or Wh."""
     figure, _, unit = objects.get(code, "").partition("*")
     return figure, units.get(unit)
 

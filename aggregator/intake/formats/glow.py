@@ -1,26 +1,26 @@
-"""Glow local MQTT: what a UK in-home display or stick of Hildebrand publishes for two meters and itself. Pure.
+"""Glow: the two MQTT formats of Hildebrand's UK in-home displays and sticks, local MQTT and hex. Pure.
 
-`SENSOR/electricitymeter` is a reading, and a status with the meter's own counters; `SENSOR/gasmeter` is the same of a
-meter of its own, `ID~gas`, in kWh as the display converts them; `STATE` is a status. `cumulative` is the meter's
-register. The figures of `day`, `week` and `month` are never energy, and prices and meter points are left alone.
+**Local MQTT.** `SENSOR/electricitymeter` gives a reading, and a status with the meter's own counters.
+`SENSOR/gasmeter` gives the same for a second meter, `ID~gas`, in kWh as converted by the display. `STATE` gives a
+status. `cumulative` is the register. `day`, `week` and `month` are counters, never energy; prices and meter points are
+ignored.
 
-The older Glow over `SMART/HILD/ID`: Zigbee attributes of the meters, in hex, all in one message. Pure.
+**Hex.** Older devices publish the Zigbee attributes of all meters over `SMART/HILD/ID` in one message.
 
-| path | what |
+| path | meaning |
 |---|---|
-| `elecMtr.0702.00.00`, `.01` | the registers of import and export |
+| `elecMtr.0702.00.00`, `.01` | registers of import and export |
 | `elecMtr.0702.03.00` | their unit: 00 is kWh, 01 is m³ |
-| `elecMtr.0702.03.01`, `.02` | what to multiply and divide figures by |
+| `elecMtr.0702.03.01`, `.02` | multiplier and divisor of all figures |
 | `elecMtr.0702.04.00` | power, signed |
 | `elecMtr.0702.04.01`, `.30`, `.40` | the meter's own counters of the day, the week, the month |
-| `gasMtr.0702` | the same of the meter `ID~gas`; its register counts m³, as a rule, which are no energy |
+| `gasMtr.0702` | the same for the meter `ID~gas`; its register usually counts m³, not energy |
 | `gasMtr.0702.0C.01`, `.30`, `.40` | its counters, in the unit of `03.12` |
 | `pan` | `rssi`, a signed byte, `lqi`, 0 to 255, and `status` |
-| `gmtime`, `time` | the time, as a number and in hex |
+| `gmtime`, `time` | the time in epoch seconds, as a number and in hex |
 
-All ones are "invalid", and any block may be missing. An `ets` of 2000-01-01 says that a clock was never set. Some
-devices send it all their lives beside a `gmtime` that is right, so it makes only a `gmtime` doubtful that is far from
-the time at which the message came.
+All ones mean "invalid", and any block may be missing. An `ets` of 2000-01-01 means that a clock was never set. Some
+devices always send it beside a correct `gmtime`. It therefore refuses only a `gmtime` far from the time of arrival.
 """
 
 import re
@@ -54,7 +54,7 @@ _WATT_HOURS = {"kwh": 1000, "wh": 1}
 
 
 def parse_glow(payload: bytes, origin: Origin) -> Content:
-    """What is in a message. Raises Refused."""
+    """Parse a message of Glow local MQTT. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))
     kind = _kind(message)
@@ -66,7 +66,7 @@ def parse_glow(payload: bytes, origin: Origin) -> Content:
 
 
 def _kind(message: dict[str, object]) -> str:
-    """The last word of the topic over which such a message comes."""
+    """Return the last word of the topic of such a message."""
     meters = [meter for meter in _METERS if meter in message]
     if len(meters) == 1:
         return meters[0]
@@ -87,7 +87,7 @@ def _state(message: dict[str, object], device_id: str, now: int) -> Content:
         joined(network.get("status")),
     )
     if not any(said is not None for said in status[2:]):
-        raise Refused("bad_status", "nothing that it says of itself can be used")
+        raise Refused("bad_status", "it has no usable status value")
     return Content(statuses=[status])
 
 
@@ -112,15 +112,14 @@ def _at(message: dict[str, object], now: int) -> int:
 
 
 def _unit(block: dict[str, object], units: dict[str, int]) -> int | None:
-    """How many W or Wh its unit is; that of the vendor where it is missing, None where it is another."""
+    """Return a block's unit in W or Wh: the vendor's default where missing, None where unknown."""
     named = block.get("units")
     if named is None:
         return next(iter(units.values()))
     return units.get(named.strip().lower()) if isinstance(named, str) else None
 
 
-# glow hex
-
+# Glow hex
 _NEVER_SET = "2000-01-01"
 _KWH = "00"
 _PERIODS = ("01", "30", "40")
@@ -129,11 +128,11 @@ _DEMAND = re.compile(r"(?:|00|FF)([0-9A-F]{6})")
 _HEX_TIME = 8  # digits; a number of seconds has 10
 
 _Meter = dict[str, object]
-_Scale = tuple[int, int] | None  # multiplier and divisor; None where they, or the unit, are not known
+_Scale = tuple[int, int] | None  # multiplier and divisor; None where they or the unit are unknown
 
 
 def parse_glow_hex(payload: bytes, origin: Origin) -> Content:
-    """What is in a message. Raises Refused."""
+    """Parse a message of hex Zigbee attributes. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))
     if not message.keys() & {"elecMtr", "gasMtr", "pan"}:
@@ -186,13 +185,13 @@ def _status(message: _Meter, device_id: str, at: int, counters: Counters | None)
 
 
 def _hex_at(message: _Meter, origin: Origin) -> int:
-    said, ets = message.get("gmtime"), message.get("ets")
-    is_hex = isinstance(said, str) and len(said) == _HEX_TIME
-    seconds = _number(said) if is_hex else whole(said, 0, 2**40)
+    gmtime, ets = message.get("gmtime"), message.get("ets")
+    is_hex = isinstance(gmtime, str) and len(gmtime) == _HEX_TIME
+    seconds = _number(gmtime) if is_hex else whole(gmtime, 0, 2**40)
     if seconds is None:
         seconds = _number(message.get("time"))
     if isinstance(ets, str) and ets.startswith(_NEVER_SET) and (seconds is None or abs(seconds - origin.now) > DAY_S):
-        raise Refused("clock_not_set", f"ets is {_NEVER_SET}, and gmtime is no better")
+        raise Refused("clock_not_set", f"ets is {_NEVER_SET}, and gmtime is missing or far from the time of arrival")
     return instant_of(seconds, origin.latest)
 
 
@@ -201,13 +200,13 @@ def _number(value: object) -> int | None:
 
 
 def _unsigned(value: object) -> int | None:
-    """An attribute without a sign; None where it is all ones."""
+    """Parse an unsigned attribute; None where it is all ones."""
     found = _number(value)
     return None if found is None or found == 16 ** len(str(value)) - 1 else found
 
 
 def _signed(value: object) -> int | None:
-    """A power of 24 bits, which comes in 6 digits, or in 8: with its sign before it, or with zeros."""
+    """Parse a power of 24 bits: 6 digits, or 8 with sign extension or leading zeros."""
     digits = _DEMAND.fullmatch(value.upper()) if isinstance(value, str) else None
     if not digits:
         return None
@@ -221,7 +220,7 @@ def _signed(value: object) -> int | None:
 
 
 def _scale(meter: _Meter, unit: str = "") -> _Scale:
-    """How figures become kWh, where an attribute says that this is their unit; electricity need not say it."""
+    """Return the factors from figures to kWh, or None; the unit must be kWh, which is electricity's default."""
     formatting = table(meter, "03")
     named = formatting.get(unit) if unit else formatting.get("00", _KWH)
     multiplier, divisor = _unsigned(formatting.get("01")), _unsigned(formatting.get("02"))
@@ -229,7 +228,7 @@ def _scale(meter: _Meter, unit: str = "") -> _Scale:
 
 
 def _scaled(figure: int | None, scale: _Scale) -> int | None:
-    """A figure in W or Wh, rounded."""
+    """Convert a figure to W or Wh, rounded."""
     if figure is None or scale is None:
         return None
     multiplier, divisor = scale

@@ -1,12 +1,11 @@
-"""What every source has in common: where a message comes from, what is in it, and how a vendor's figures are read.
+"""Shared by all formats: the origin and content of a message, vendors' figures, local time, request bodies. Pure.
 
-A source is a function `(payload, origin) -> Content` that raises nothing but Refused, whatever the bytes. Vendors' JSON
-is read with patience, one field at a time: a field that is missing, no number, beyond any meter's bounds, or a sentinel
-is absent, which is never zero, and the others count.
+A parser is a function `(payload, origin) -> Content` that raises only Refused, whatever the bytes. Vendors' JSON is
+parsed field by field. A field is absent, never zero, where it is missing, not a number, out of range or a sentinel;
+the other fields count. Power is W, energy Wh, time UTC seconds.
 
-Local time without an offset, as some devices and most files give it.
-
-The body of a request: inflated within measure, whatever it was told to be. Pure.
+`instants` resolves a local time without an offset, as in some devices and most files. `inflated` decompresses a request
+body within a size limit.
 """
 
 import json
@@ -25,51 +24,51 @@ from aggregator.core.readings import AHEAD_S, EARLIEST, Reading
 from aggregator.core.status import Counters, Status
 
 LONGEST = 262_144  # bytes of a message; a Glow has 700, a DSMR telegram 1,500, half an hour of readings 27,000
-LEAST_W, MOST_W = -50_000, 200_000  # what a home's meter can show; NO_POWER lies far below
-MOST_WH = 10**12  # a thousand million kWh; NO_REGISTER lies far above
-# These devices are younger: a clock that shows an earlier time counts from 1970 or 2000, and was never set.
+LEAST_W, MOST_W = -50_000, 200_000  # the range of a home's meter; NO_POWER is far below
+MOST_WH = 10**12  # a thousand million kWh; NO_REGISTER is far above
+# The devices are newer: an earlier time comes from a clock that started at 1970 or 2000 and was never set.
 CLOCKS_SET = int(datetime(2010, 1, 1, tzinfo=UTC).timestamp())
 _LONGEST_NUMBER = 40  # characters
 _LONGEST_TEXT = 64  # characters
 
 
 class Origin(NamedTuple):
-    """Where a message comes from, and when."""
+    """The sender of a message, and its time of arrival."""
 
-    device_id: str  # the device whose topic or token it came with; empty from somebody trusted, who names it within
-    now: int  # when it came in, UTC seconds
-    zone: str = "UTC"  # the device's time zone, for those that send local time
-    part: str = ""  # what the topic says beyond the device, such as `SENSOR/gasmeter`
-    lag_s: int = 0  # by which the clock of `now` may be behind, where nobody sets it
+    device_id: str  # the device of the topic or token; empty for a trusted sender, who names the device in the message
+    now: int  # time of arrival, UTC seconds
+    zone: str = "UTC"  # the device's time zone, for formats with local time
+    part: str = ""  # the rest of the topic, such as `SENSOR/gasmeter`
+    lag_s: int = 0  # how far the clock of `now` may be behind, where it is not synchronized
 
     @property
     def latest(self) -> int:
-        """What may be now at most, UTC seconds."""
+        """The latest possible present, UTC seconds."""
         return self.now + self.lag_s
 
 
 class Unread(NamedTuple):
-    """A part of a message that cannot be used."""
+    """A refused part of a message."""
 
     why: Refused
-    payload: bytes  # what it was
+    payload: bytes  # its bytes
     item: int = 0  # its place in the message, from 0
 
 
 @dataclass(slots=True)
 class Content:
-    """What is in one message."""
+    """The readings, statuses and refused parts of one message."""
 
     readings: list[Reading] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     refused: list[Unread] = field(default_factory=list)
 
 
-Read = Callable[[bytes, Origin], Content]
+Parse = Callable[[bytes, Origin], Content]
 
 
 def decoded(payload: bytes) -> object:
-    """What is in a message of JSON. Raises Refused."""
+    """Decode a JSON message. Raises Refused."""
     check_size(payload)
     try:
         return orjson.loads(payload)
@@ -78,13 +77,13 @@ def decoded(payload: bytes) -> object:
 
 
 def check_size(payload: bytes) -> None:
-    """Raise Refused for a message that is longer than any can be."""
+    """Raise Refused for a message longer than LONGEST."""
     if len(payload) > LONGEST:
         raise Refused("message_too_long", f"{len(payload)} bytes, at most {LONGEST}")
 
 
 def _lenient(payload: bytes, error: Exception) -> object:
-    """What only Python's own parser reads: NaN, Infinity, integers beyond 64 bits, lone surrogates."""
+    """Parse what only Python's parser accepts: NaN, Infinity, integers beyond 64 bits, lone surrogates."""
     try:
         return json.loads(payload)
     except (ValueError, RecursionError):
@@ -92,14 +91,14 @@ def _lenient(payload: bytes, error: Exception) -> object:
 
 
 def table(value: object, *path: str) -> dict[str, object]:
-    """The object at a path of keys within a decoded message; an empty one where there is none."""
+    """Return the object at a path of keys in a decoded message; an empty one where it is missing."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def number(value: object) -> Decimal | None:
-    """A finite number, also one in quotes; None for anything else."""
+    """Return a finite number, also from text; None for anything else."""
     if not isinstance(value, int | float | str):
         return None
     try:
@@ -113,9 +112,9 @@ def number(value: object) -> Decimal | None:
 
 
 def power_w(value: object, unit: int | None = 1) -> int | None:
-    """A power in W, rounded, from a figure of `unit` W (1000 for kW).
+    """Return a power in W, rounded, from a figure in units of `unit` W (1000 for kW).
 
-    None where the figure is absent, its unit is none of power, or it cannot be a home's.
+    None where the figure is absent, `unit` is None, or the power is out of a home's range.
     """
     found = number(value)
     if found is None or unit is None:
@@ -125,9 +124,9 @@ def power_w(value: object, unit: int | None = 1) -> int | None:
 
 
 def energy_wh(value: object, unit: int | None = 1) -> int | None:
-    """A register or an energy in Wh, rounded, from a figure of `unit` Wh (1000 for kWh).
+    """Return a register or an energy in Wh, rounded, from a figure in units of `unit` Wh (1000 for kWh).
 
-    None where the figure is absent, its unit is none of energy, or it cannot be a home's.
+    None where the figure is absent, `unit` is None, or the energy is out of a home's range.
     """
     found = number(value)
     if found is None or unit is None or found < 0:
@@ -137,30 +136,30 @@ def energy_wh(value: object, unit: int | None = 1) -> int | None:
 
 
 def register_wh(value: object, unit: int | None = 1) -> int | None:
-    """A register that counts what a home takes: as `energy_wh`, but 0 is a passing fault, and so absent."""
+    """Return an import register like `energy_wh`; 0 is a transient fault and therefore absent."""
     return energy_wh(value, unit) or None
 
 
 def summed(figures: Sequence[int | None]) -> int | None:
-    """The sum of the figures of several phases or tariffs; None where one of them is absent, or there are none."""
+    """Sum the figures of phases or tariffs; None where one is absent or there are none."""
     present = [figure for figure in figures if figure is not None]
     return sum(present) if present and len(present) == len(figures) else None
 
 
 def whole(value: object, least: int, most: int) -> int | None:
-    """A whole number from `least` to `most`; None for anything else."""
+    """Return a whole number from `least` to `most`; None for anything else."""
     found = number(value)
     return int(found) if found is not None and found == int(found) and least <= found <= most else None
 
 
 def text(value: object) -> str | None:
-    """The printable text that a device gives as its name or version, cut to what is kept; None for anything else."""
+    """Return a printable name or version, cut to 64 characters; None for anything else."""
     found = value[:_LONGEST_TEXT].strip() if isinstance(value, str) else ""
     return found if found and found.isprintable() else None
 
 
 def instant_of(seconds: object, now: int) -> int:
-    """An instant from epoch seconds as a device counts them. Raises Refused."""
+    """Parse a device's epoch seconds. Raises Refused."""
     found = number(seconds)
     if found is None:
         raise Refused("bad_time", f"the time is {shown(seconds)}")
@@ -168,14 +167,14 @@ def instant_of(seconds: object, now: int) -> int:
 
 
 def check_clock(at: int, now: int) -> int:
-    """An instant (UTC seconds) by a device's clock, if it can be one as of `now`. Raises Refused."""
+    """Return an instant (UTC seconds) of a device's clock that was set and is not ahead of `now`. Raises Refused."""
     if at < CLOCKS_SET:
         raise Refused("clock_not_set", f"the time is {at} seconds since 1970")
     return check_instant_of(at, now)
 
 
 def check_instant_of(at: int, now: int) -> int:
-    """An instant (UTC seconds) that can be one as of `now`. Raises Refused."""
+    """Return an instant (UTC seconds) from 2000 to `now` and its tolerance. Raises Refused."""
     if at < EARLIEST:
         raise Refused("before_2000", f"the time is {at} seconds since 1970")
     if at > now + AHEAD_S:
@@ -184,37 +183,36 @@ def check_instant_of(at: int, now: int) -> int:
 
 
 def joined(value: object) -> bool | None:
-    """Whether the status of a Zigbee network says that the device is in it; None where it says nothing."""
-    said = text(value)
-    return None if said is None else said == "joined"
+    """Whether a Zigbee network status says that the device has joined; None where it is absent."""
+    status = text(value)
+    return None if status is None else status == "joined"
 
 
 def counters_of(at: int, figures: Sequence[int | None]) -> Counters | None:
-    """The meter's own counters of the day, the week and the month; None where there are none."""
+    """Return the meter's own counters of day, week and month; None where all are absent."""
     return Counters(at, *figures) if any(figure is not None for figure in figures) else None
 
 
 def content_of(readings: Iterable[Reading], statuses: Iterable[Status] = ()) -> Content:
-    """What is in a message, less what says nothing. Raises Refused where nothing is left."""
+    """Return the content of a message without empty readings and statuses. Raises Refused where nothing is left."""
     content = Content(
         [reading for reading in readings if any(figure is not None for figure in reading[2:5])],
-        [status for status in statuses if any(said is not None for said in status[2:])],
+        [status for status in statuses if any(value is not None for value in status[2:])],
     )
     if not content.readings and not content.statuses:
-        raise Refused("no_values", "it has no figure that can be used")
+        raise Refused("no_values", "it has no usable figure")
     return content
 
 
-# local time
-
+# Local time
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _SECOND = timedelta(seconds=1)
 
 
 def instants(naive: datetime, zone: str) -> tuple[int, ...]:
-    """The instants (UTC seconds, ascending) that a local time can mean.
+    """Return the instants (UTC seconds, ascending) that a local time can mean.
 
-    There is one, as a rule; none where the clocks were put forward over it, and two where they were put back.
+    Usually there is one; none in the hour skipped in spring, and two in the hour repeated in autumn.
     """
     clock = ZoneInfo(zone)
     before = naive.replace(tzinfo=clock, fold=0).utcoffset()
@@ -228,22 +226,22 @@ def instants(naive: datetime, zone: str) -> tuple[int, ...]:
     return (first,) if before == after else (first, (elapsed - after) // _SECOND)
 
 
-# bodies
+# Request bodies
 
-LARGEST = 1 << 20  # bytes, as it comes and inflated
+LARGEST = 1 << 20  # bytes, compressed and inflated
 ENCODINGS = ("", "identity", "gzip")
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class TooLarge(Refused):
-    """More than one message may hold."""
+    """A body exceeds the size limit of a message."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("message_too_long", detail)
 
 
 def inflated(body: bytes, encoding: str) -> bytes:
-    """A body without its Content-Encoding. Raises Refused where it has not what it was said to have."""
+    """Decompress a body by its Content-Encoding. Raises Refused where the body does not match it."""
     if encoding not in ENCODINGS:
         raise Refused("wrong_format", f"Content-Encoding is {encoding[:40]!r}; Wattfall reads gzip")
     if encoding != "gzip":
@@ -252,9 +250,9 @@ def inflated(body: bytes, encoding: str) -> bytes:
     try:
         found = inflate.decompress(body, LARGEST + 1)
     except zlib.error as error:
-        raise Refused("wrong_format", f"this is no gzip: {error}") from error
+        raise Refused("wrong_format", f"the body is not gzip: {error}") from error
     if len(found) > LARGEST:
-        raise TooLarge(f"inflated it is more than {LARGEST} bytes")
+        raise TooLarge(f"inflated, it exceeds {LARGEST} bytes")
     if not inflate.eof or inflate.unused_data:
-        raise Refused("wrong_format", "the gzip is cut off, or goes on after its end")
+        raise Refused("wrong_format", "the gzip is truncated or continues after its end")
     return found

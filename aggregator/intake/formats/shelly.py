@@ -1,9 +1,9 @@
 """Shelly energy meters: status and notifications of all generations. Pure.
 
-Generation 1 has `emeters`; later ones have components: `em1:N` and `em1data:N` of a clamp, `em:0` and `emdata:0` of
-three phases. Clamp 0 is the device, clamp N a meter of its own, `ID~N`; three `emeters` are the phases of one home.
-Figures are W and Wh. Where a message has no time, or the device does not know it, it is of the moment in which it came:
-a Shelly keeps no message back.
+Generation 1 has `emeters`. Later generations have components: `em1:N` and `em1data:N` for a clamp, `em:0` and
+`emdata:0` for three phases. Clamp 0 is the device, and clamp N is a separate meter, `ID~N`. Three `emeters` are the
+phases of one home. Figures are W and Wh. A message without a valid time gets its time of arrival, since a Shelly delays
+no message. `parse_shelly` raises Refused.
 """
 
 import re
@@ -29,7 +29,7 @@ from aggregator.intake.formats.message import (
 _PHASES = 3
 _STATUS = "status/"
 _COMPONENT = re.compile(r"(em1?(?:data)?):([0-9])")
-_KEYS = {  # of the figures of a component: power, import and export
+_KEYS = {  # the keys of power, import and export in each component
     "em1": ("act_power", None, None),
     "em1data": (None, "total_act_energy", "total_act_ret_energy"),
     "em": ("total_act_power", None, None),
@@ -41,7 +41,7 @@ _Figures = Sequence[object]  # power, import and export
 
 
 def parse_shelly(payload: bytes, origin: Origin) -> Content:
-    """What is in a message; nothing, where it is about something else than a meter. Raises Refused."""
+    """Parse a message; a message without a meter has empty content. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))
     emeters = message.get("emeters")
@@ -59,7 +59,7 @@ def parse_shelly(payload: bytes, origin: Origin) -> Content:
 
 
 def _emeters(emeters: list[object]) -> dict[int, list[_Figures]]:
-    """The meters of generation 1 by channel, each with its phases."""
+    """Return the meters of generation 1 by channel, each with its phases."""
     if not 1 <= len(emeters) <= _PHASES:
         raise Refused("wrong_format", f"it has {len(emeters)} emeters")
     statuses = [table(emeter) for emeter in emeters]
@@ -68,7 +68,7 @@ def _emeters(emeters: list[object]) -> dict[int, list[_Figures]]:
 
 
 def _components(message: dict[str, object], part: str) -> tuple[dict[str, object], object]:
-    """The components of which a message tells, and its time; the message itself, where it seems to be a status."""
+    """Return the components of a message and its time; a full status is its own table of components."""
     if part.startswith(_STATUS):
         return {part.removeprefix(_STATUS): message}, None
     if "method" in message:
@@ -78,7 +78,7 @@ def _components(message: dict[str, object], part: str) -> tuple[dict[str, object
 
 
 def _clamps(components: dict[str, object]) -> dict[int, list[_Figures]]:
-    """The meters of later generations by channel; of each, the power and the registers are components of their own."""
+    """Return the meters of later generations by channel, joined from separate power and register components."""
     meters: dict[int, list[_Figures]] = {}
     for name, status in components.items():
         if match := _COMPONENT.fullmatch(name):
@@ -108,11 +108,11 @@ def _meter_of(device_id: str, channel: int) -> str:
 
 
 def _is_unused(reading: Reading) -> bool:
-    """Whether there is nothing but zeros, as of a clamp that is not connected."""
+    """Whether all figures are zero, as for a disconnected clamp."""
     figures = reading[2:5]
     return 0 in figures and not any(figures)
 
 
 def _at(seconds: object, origin: Origin) -> int:
-    said = number(seconds)
-    return origin.now if said is None or said < CLOCKS_SET else check_instant_of(int(said), origin.latest)
+    sent_at = number(seconds)
+    return origin.now if sent_at is None or sent_at < CLOCKS_SET else check_instant_of(int(sent_at), origin.latest)

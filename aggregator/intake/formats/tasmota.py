@@ -1,8 +1,8 @@
-"""Tasmota: the `ENERGY` of `tele/TOPIC/SENSOR`. Pure.
+"""Tasmota: the `ENERGY` object of `tele/TOPIC/SENSOR`. Pure.
 
-`Total` and `ExportActive` are registers in kWh, `Power` is W, each an array where there are several phases. `Time` is
-local and names no offset: in the hour that comes twice it is the instant nearest to the moment in which the message
-came. For some 20 seconds after a start every figure is 0, and none of them is true.
+`Total` and `ExportActive` are registers in kWh, and `Power` is W; each is an array for several phases. `Time` is local
+without an offset: in the repeated hour it means the instant nearest to the time of arrival. For about 20 seconds after
+a start every figure is 0 and false; such a message is refused. `parse_tasmota` raises Refused.
 """
 
 from datetime import datetime
@@ -29,7 +29,7 @@ _SHORTEST_TIME = len("2026-02-01T08:10:20")
 
 
 def parse_tasmota(payload: bytes, origin: Origin) -> Content:
-    """The reading of a message. Raises Refused."""
+    """Parse a message. Raises Refused."""
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))
     energy = message.get("ENERGY")
@@ -41,7 +41,7 @@ def parse_tasmota(payload: bytes, origin: Origin) -> Content:
     )
     power = power_w(summed([power_w(one) for one in _phases(energy.get("Power"))]))
     if imported == 0 and not power and not exported:
-        raise Refused("no_values", "it has just started: every figure is 0")
+        raise Refused("no_values", "the device has just started: every figure is 0")
     return content_of([Reading(device_id, _at(message.get("Time"), origin), power, register_wh(imported), exported)])
 
 
@@ -61,5 +61,5 @@ def _at(written: object, origin: Origin) -> int:
         return check_clock(check_instant(written, origin.latest), origin.latest)
     meant = instants(local, origin.zone)
     if not meant:
-        raise Refused("no_such_time", f"Time is {shown(written)}, which the clocks of {origin.zone} left out")
+        raise Refused("no_such_time", f"Time is {shown(written)}, which the clocks of {origin.zone} skip")
     return check_clock(min(meant, key=lambda at: abs(at - origin.now)), origin.latest)

@@ -1,11 +1,12 @@
-"""A file of any format as rows of intervals or of readings, line by line, in the order of the file.
+"""Open an import file of any format as rows of intervals or readings, line by line, in file order.
 
-Octopus Energy's consumption: the CSV that its pages give, and the JSON of its API, newest first. Pure.
+Octopus Energy's consumption comes as CSV from its pages or as JSON from its API, newest first::
 
     Consumption (kwh), Estimated Cost Inc. Tax (p), Start, End
     {"results": [{"consumption": 0.063, "interval_start": "2026-02-01T00:00:00Z", "interval_end": "..."}]}
 
-Times have the offset of their moment. Each row is the energy of half an hour; there is no register.
+Its times carry their offset. Each row is the energy of half an hour in kWh, without a register. A file that matches no
+format raises ConfigurationError; a bad row is refused by itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,30 +26,32 @@ from aggregator.intake.imports.row_times import Time, days_after, end_of, in_utc
 from aggregator.intake.imports.rows import FileRow, Layout, energy_uwh, layout_of, row_of
 from aggregator.intake.ingest import chunks
 
-MOST_JSON = 16 << 20  # bytes; the half hours of eight years
+MOST_JSON = 16 << 20  # bytes; eight years of half hours
 HALF_HOUR_S = 1800
 JSON = Layout(",", {"time": 0, "end": 1, "import_kwh": 2}, 0, False, HALF_HOUR_S)
 
 
 def is_json(beginning: bytes) -> bool:
-    """Whether a file is of the API."""
+    """Whether a file begins like JSON of the API."""
     return beginning.lstrip()[:1] in (b"{", b"[")
 
 
 def octopus_layout(lines: Sequence[bytes]) -> Layout:
-    """How the CSV is written, from its first lines. Raises ConfigurationError."""
+    """Return the layout of Octopus' CSV from its first lines. Raises ConfigurationError."""
     layout = layout_of(lines, {})
     if not {"time", "end", "import_kwh"} <= layout.places.keys():
-        raise ConfigurationError("the file has no Consumption (kwh), Start and End; of others say --format csv")
+        raise ConfigurationError(
+            "the file has no columns Consumption (kwh), Start and End; use --format csv for other files"
+        )
     return layout
 
 
 def results_of(content: bytes) -> list[object]:
-    """The results of the API, one page or several in a list. Raises ConfigurationError."""
+    """Return the results of the API, from one page or a list of pages. Raises ConfigurationError."""
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise ConfigurationError(f"the file begins like JSON, but is none: {str(error)[:120]}") from error
+        raise ConfigurationError(f"the file begins like JSON but is invalid: {str(error)[:120]}") from error
     pages = found if isinstance(found, list) else [found]
     rows: list[object] = []
     for page in pages:
@@ -58,7 +61,7 @@ def results_of(content: bytes) -> list[object]:
 
 
 def row_of_result(text: bytes, number: int) -> FileRow:
-    """One result of the API, as JSON, as a row. Raises Refused."""
+    """Parse one JSON result of the API to a row. Raises Refused."""
     result = orjson.loads(text)
     if not isinstance(result, dict):
         raise Refused("not_an_object", f"got {shown(result)}")
@@ -79,36 +82,35 @@ def _time(result: dict[str, object], key: str) -> Time:
     return read_time(text)
 
 
-# import file
-
+# Files of any format
 FORMATS = ("octopus", "dsmr", "csv")
-SAMPLE = 1 << 20  # bytes; the beginning that tells how a file is written
+SAMPLE = 1 << 20  # bytes at the beginning that decide format and layout
 _A_STEP = 1000  # lines between reports of progress
-Progress = Callable[[int], None]  # so much more is done
+Progress = Callable[[int], None]  # bytes or rows done since the last call
 
 
 class ImportOptions(NamedTuple):
-    """What is asked for."""
+    """The options of an import."""
 
     device_id: str
     format: str  # one of FORMATS
-    zone: str  # of local times without an offset
+    zone: str  # the time zone of times without an offset
     columns: Mapping[str, str]
     interval_s: int | None
     now: int  # UTC seconds
 
 
 class Opened(NamedTuple):
-    """What a file holds: rows in the order of the file, as they are sorted."""
+    """An open file: its rows in file order, as tuples for sorting."""
 
     rows: Iterator[Sorted]
     is_intervals: bool
-    step_s: int | None = None  # the commonest time between rows
-    unit: str = "line"  # what the numbers of rows count
+    step_s: int | None = None  # the most common step between rows
+    unit: str = "line"  # the unit that row numbers count
 
 
 def opened_file(stream: BinaryIO, asked: ImportOptions, refuse: Refuse, progress: Progress) -> Opened:
-    """A file, with its format told by its beginning. Raises ConfigurationError where it is of another."""
+    """Open a file; its beginning decides the format. Raises ConfigurationError where the named format differs."""
     if asked.format == "octopus" and _is_json(stream):
         return _json(stream, asked, refuse, progress)
     lines = _lines(stream, progress)
@@ -136,7 +138,7 @@ def _json(stream: BinaryIO, asked: ImportOptions, refuse: Refuse, progress: Prog
     content = stream.read(MOST_JSON + 1)
     if len(content) > MOST_JSON:
         raise ConfigurationError(
-            f"the JSON is larger than {MOST_JSON >> 20} MB; ask the API for shorter periods, a file each"
+            f"the JSON is larger than {MOST_JSON >> 20} MB; request shorter periods from the API, one file each"
         )
     progress(len(content))
     results = ((number, orjson.dumps(result)) for number, result in enumerate(results_of(content), 1))
@@ -160,12 +162,12 @@ def _csv(lines: Iterator[bytes], asked: ImportOptions, refuse: Refuse) -> Opened
 
 
 def _interval_s(layout: Layout, asked: ImportOptions) -> int:
-    """How long an interval is that has no end of its own. Raises ConfigurationError."""
+    """Return the length of an interval without an end column. Raises ConfigurationError."""
     seconds = asked.interval_s or layout.step_s or 0
     if seconds % 60 or not 60 <= seconds <= DAY_S:
         found = f"its rows are {seconds} s apart" if seconds else "there is no second row"
         raise ConfigurationError(
-            f"how long an interval of the file is cannot be told, {found}; say it like --interval 30m"
+            f"the length of the file's intervals is unknown, {found}; name it with --interval, like --interval 30m"
         )
     return seconds
 
@@ -182,7 +184,7 @@ def _read(
 
 
 def _timed(rows: Iterable[FileRow], layout: Layout, asked: ImportOptions, refuse: Refuse) -> Iterator[Sorted]:
-    """Rows with their instants, as they are sorted: the instant, what else tells them apart, the line, the figures."""
+    """Yield rows as sort tuples: the instant, the rest of the key, the line number, the figures."""
     for row, at in in_utc(rows, asked.zone):
         try:
             if isinstance(at, Refused):
@@ -198,7 +200,7 @@ def _timed(rows: Iterable[FileRow], layout: Layout, asked: ImportOptions, refuse
 
 
 def _span(row: FileRow, at: int, layout: Layout, asked: ImportOptions) -> tuple[int, int]:
-    """The start and the end of an interval. Raises Refused."""
+    """Return the start and end of an interval (UTC seconds). Raises Refused."""
     seconds = layout.step_s or 0
     if layout.is_by_end:
         start, end = days_after(at, -1, asked.zone) if seconds == DAY_S else at - seconds, at

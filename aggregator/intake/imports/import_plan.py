@@ -1,7 +1,8 @@
-"""What an import adds to a store. It only adds: what a device has said, and what its charts know, stays as it is.
+"""Plans of an import: the readings that each row adds to a store. Plans only read the store.
 
-An interval fills time of which the charts know nothing; a reading fills an instant that has none. What is known already
-is compared: whether the file says something else. Plans look, and write nothing.
+An import only adds: a device's own readings and known energy of its documents stay unchanged. An interval fills time
+without known energy; a reading fills an instant without a reading. Rows for known time are compared, and differences
+are counted. Energy is Wh, time UTC seconds.
 """
 
 from bisect import bisect_left
@@ -17,38 +18,38 @@ from aggregator.core.registers import is_made
 from aggregator.intake.imports.interval_registers import Beside, Interval, Segment, run_on, segment_of
 from aggregator.store.port import Store
 
-LOOK = 48  # half hours of readings that are looked up at once
-BESIDE_S = 2  # a segment may begin and end a second late and early
+LOOK = 48  # half hours of readings fetched at once
+BESIDE_S = 2  # a segment may begin a second late and end a second early
 
 
 class Planned(NamedTuple):
-    """What becomes of a row: the readings that it adds, or none, where what it says is known."""
+    """The result of a row: the readings that it adds; none where its time is known."""
 
     readings: list[Reading]
-    differs: int = 0  # how many rows say something else than what is known, up to this one
+    differs: int = 0  # rows up to this one that differ from known energy
 
 
 class Stored:
-    """The readings of a device that are in the store, a day at a time."""
+    """A device's stored readings, fetched a day at a time."""
 
     def __init__(self, store: Store, device_id: str) -> None:
         self._store, self._device_id = store, device_id
         self.forget()
 
     def forget(self) -> None:
-        """Look again: something was written."""
+        """Drop cached data after a write."""
         self._readings: dict[int, Reading] = {}
         self._ats: list[int] = []
         self._span = Window(0, 0)
 
     def at(self, at: int) -> Reading | None:
-        """The reading of an instant (UTC seconds)."""
+        """Return the reading of an instant (UTC seconds), or None."""
         if not self._span.start <= at < self._span.end:
             self._look(at)
         return self._readings.get(at)
 
     def between(self, after: int, before: int) -> bool:
-        """Whether there is a reading after one instant and before another."""
+        """Whether a reading lies strictly between two instants."""
         at = after + 1
         while at < before:
             if not self._span.start <= at < self._span.end:
@@ -68,33 +69,33 @@ class Stored:
 
 
 class KnownEnergy(NamedTuple):
-    """What a day document knows of a half hour."""
+    """The energy of a half hour in a day document."""
 
     slot: Slot
     part: Part
-    is_fixed: bool  # the day was made in another time zone, and stays as it is
+    is_fixed: bool  # the day was computed in another time zone and stays unchanged
 
     @property
     def is_nothing(self) -> bool:
-        """It can be filled."""
+        """Whether the half hour has no energy and can be filled."""
         return not self.is_fixed and self.part.import_wh is None and self.part.export_wh is None
 
 
 class ChartedEnergy:
-    """What the day documents of a device know, a day at a time."""
+    """The known energy in a device's day documents, fetched a day at a time."""
 
     def __init__(self, store: Store, device: Device) -> None:
         self._store, self._device = store, device
         self.forget()
 
     def forget(self) -> None:
-        """Look again: something was written."""
-        self.day = Window(0, 0)  # the one looked at last
+        """Drop cached data after a write."""
+        self.day = Window(0, 0)  # the last day fetched
         self._slots: tuple[Slot, ...] = ()
         self._document: Document | None = None
 
     def halves(self, start: int, end: int) -> Iterator[KnownEnergy]:
-        """The half hours of local days that a time touches."""
+        """Yield the half hours of local days that a span touches."""
         while start < end:
             if not self.day.start <= start < self.day.end:
                 self._look(start)
@@ -117,7 +118,7 @@ class ChartedEnergy:
 
 
 class HistoryPlan:
-    """Intervals in order of time, as readings with a register made for them (`history`)."""
+    """Plan intervals in order of time, as readings of a synthetic register (`interval_registers`)."""
 
     def __init__(self, store: Store, device: Device) -> None:
         self._device = device
@@ -126,12 +127,12 @@ class HistoryPlan:
         self._compared = _Compared()
 
     def forget(self) -> None:
-        """Look again: what was planned is written."""
+        """Drop cached data after planned readings were written."""
         self._stored.forget()
         self._charts.forget()
 
     def plan(self, interval: Interval) -> Planned:
-        """What becomes of the next interval. Raises Refused where no home can have used so much."""
+        """Plan the next interval. Raises Refused where its power exceeds the home's maximum."""
         self._check_power(interval)
         halves = list(self._charts.halves(interval.start, interval.end))
         if not self._is_free(interval, halves):
@@ -149,16 +150,16 @@ class HistoryPlan:
             if energy * HOUR > self._device.max_power_w * (seconds - BESIDE_S):
                 raise Refused(
                     "out_of_range",
-                    f"{energy} Wh in {seconds} s is more than this home can draw or give, {self._device.max_power_w} W",
+                    f"{energy} Wh in {seconds} s exceeds this home's maximum power of {self._device.max_power_w} W",
                 )
 
     def _is_free(self, interval: Interval, halves: list[KnownEnergy]) -> bool:
-        """Whether the charts know nothing of the time of an interval, and the device has said nothing in it."""
+        """Whether an interval's time has no known energy and no reading of the device."""
         is_unknown = all(half.is_nothing or self._is_free_after(interval.start, half) for half in halves)
         return is_unknown and not self._stored.between(interval.start, interval.end)
 
     def _is_free_after(self, start: int, half: KnownEnergy) -> bool:
-        """Whether what is known of a half hour was imported, up to `start` and no further."""
+        """Whether a half hour's known energy was imported and ends at `start`."""
         known_s = half.part.covered_s + half.part.estimated_s
         if half.is_fixed or not half.slot.start < start < half.slot.end or known_s > start - half.slot.start:
             return False
@@ -169,15 +170,15 @@ class HistoryPlan:
         return is_continued and not self._stored.between(start, half.slot.end)
 
     def _before(self, interval: Interval) -> Segment | None:
-        """The segment that an interval runs on with: that of the one before it, or of a former import."""
+        """Return the segment that an interval continues: that of the previous interval or of an earlier import."""
         reading = self._stored.at(interval.start)
         segment = segment_of(reading) if reading else self._segment
         return segment if segment and segment.runs_on_with(interval) else None
 
     def _inner(self, interval: Interval, halves: list[KnownEnergy]) -> list[int]:
-        """Where the half hours of an interval meet, if it lies within one hour of its day.
+        """Return the half-hour boundaries inside an interval that lies within one hour of its day.
 
-        So an hour counts as measured, which it is. A longer time is spread over half hours and hours, and marked so.
+        So the hour counts as measured. A longer interval is spread over half hours and hours, and marked estimated.
         """
         midnight = self._charts.day.start
         hour = interval.start - (interval.start - midnight) % HOUR
@@ -186,14 +187,14 @@ class HistoryPlan:
 
 
 class _Compared:
-    """Known intervals in a row against the half hours of the charts, as soon as they fill them."""
+    """Compare consecutive known intervals with the half hours of documents, as soon as they fill them."""
 
     def __init__(self) -> None:
         self._rows: list[Interval] = []
         self._parts: dict[Slot, Part] = {}
 
     def add(self, interval: Interval, halves: list[KnownEnergy]) -> int:
-        """How many intervals, up to this one, say something else than the half hours that they fill."""
+        """Return the number of intervals up to this one that differ from the half hours that they fill."""
         if not self._rows or self._rows[-1].end != interval.start:
             self._rows, self._parts = [], {}
             if interval.start != halves[0].slot.start:
@@ -207,21 +208,21 @@ class _Compared:
             sum(row.import_wh or 0 for row in rows) - sum(part.import_wh or 0 for part in parts),
             sum(row.export_wh or 0 for row in rows) - sum(part.export_wh or 0 for part in parts),
         )
-        # Another file may round the same energy up that this one rounds down.
+        # Two files may round the same energy in different directions.
         return len(rows) if any(abs(difference) > 1 for difference in differences) else 0
 
 
 class ReadingsPlan:
-    """Readings in order of time, as the file has them."""
+    """Plan readings in order of time."""
 
     def __init__(self, store: Store, device: Device) -> None:
         self._stored = Stored(store, device.device_id)
 
     def forget(self) -> None:
-        """Look again: what was planned is written."""
+        """Drop cached data after planned readings were written."""
         self._stored.forget()
 
     def plan(self, reading: Reading) -> Planned:
-        """What becomes of the next reading."""
+        """Plan the next reading."""
         known = self._stored.at(reading.at)
         return Planned([reading] if known is None else [], int(known is not None and known != reading))

@@ -1,9 +1,8 @@
-"""A file into a store: read and sorted, planned against what is there, written in batches, carried to every chart.
+"""Import a file into a store: parse, sort, plan against the stored data, write in batches, propagate; and report.
 
-Each batch is one durable step with its charts made, so that an import can be stopped at any time; once more, it goes on
-where it was. The live state is left alone: what a file says of the past is not a device that sends.
-
-What became of a file: counts, from when to when, holes, energy, and what was refused.
+Each batch is one durable step with its documents updated. An import can therefore stop at any time, and importing the
+same file again resumes it. The live state stays unchanged, since history is not a live device. The report holds counts,
+the span, holes, energy in Wh and refused rows.
 """
 
 from collections import Counter, defaultdict, deque
@@ -34,18 +33,18 @@ from aggregator.intake.refusals import Batch
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
 
-NAMED = 20  # refused rows of a reason that are named; the others are counted
-_A_BATCH = 5  # messages that a batch of refusals keeps
+NAMED = 20  # named refused rows per reason; the others are only counted
+_A_BATCH = 5  # messages in a batch of refusals
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of rows so far."""
+    """Counts of the rows so far, and the refused rows by name."""
 
-    unit: str = "line"  # what the numbers of rows count
+    unit: str = "line"  # the unit that row numbers count
     accepted: int = 0
     known: int = 0
-    differs: int = 0  # of those that are known, what says something else
+    differs: int = 0  # known rows with different energy
     duplicates: int = 0
     readings: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -53,34 +52,34 @@ class ImportReport:
     last: int | None = None
     holes: int = 0
     hole_s: int = 0
-    import_wh: int | None = None  # of the intervals that are taken in
+    import_wh: int | None = None  # energy of the accepted intervals
     export_wh: int | None = None
     named: list[str] = field(default_factory=list)
     _samples: deque[tuple[bytes, Refused]] = field(default_factory=lambda: deque(maxlen=refusals.KEPT))
 
     @property
     def rejected(self) -> int:
-        """How many rows were refused."""
+        """The number of refused rows."""
         return self.reasons.total()
 
     @property
     def rows(self) -> int:
-        """How many rows the file has."""
+        """The number of rows in the file."""
         return self.accepted + self.known + self.duplicates + self.rejected
 
     def refuse(self, number: int, payload: bytes, why: Refused) -> None:
-        """Count a row that cannot be used, and name it if it is among the first of its reason."""
+        """Count a refused row; name it if it is among the first of its reason."""
         self.reasons[why.reason] += 1
         if self.reasons[why.reason] <= NAMED:
             self.named.append(f"{self.unit} {number}: {why}")
         self._samples.append((payload, why))
 
     def repeat(self) -> None:
-        """Count a row that says the same as another."""
+        """Count a duplicate row."""
         self.duplicates += 1
 
     def cover(self, start: int, end: int, longest_gap_s: int) -> None:
-        """The time of the next row; what is further from the one before than the gap may be is a hole."""
+        """Extend the span by the next row; a step longer than `longest_gap_s` is a hole."""
         if self.last is not None and start - self.last > longest_gap_s:
             self.holes += 1
             self.hole_s += start - self.last
@@ -88,7 +87,7 @@ class ImportReport:
         self.last = max(end, self.last or end)
 
     def note(self, planned: Planned) -> list[Reading]:
-        """Count a row, and give back the readings that it adds; where there are none, what it says is known."""
+        """Count a planned row and return the readings that it adds; without any, its time is known."""
         self.readings += len(planned.readings)
         self.differs += planned.differs
         if planned.readings:
@@ -98,14 +97,14 @@ class ImportReport:
         return planned.readings
 
     def add(self, interval: Interval) -> None:
-        """Add the energy of an interval that is taken in."""
+        """Add the energy of an accepted interval."""
         if interval.import_wh is not None:
             self.import_wh = (self.import_wh or 0) + interval.import_wh
         if interval.export_wh is not None:
             self.export_wh = (self.export_wh or 0) + interval.export_wh
 
     def keep_refused(self, store: Store, device_id: str, now: int) -> None:
-        """Keep what was refused, where `wattfall refused` finds it: all counts, the last messages."""
+        """Record refusals for `wattfall refused`: all counts and the last messages."""
         counts = Counter(self.reasons)
         batch = Batch()
         for place, (payload, why) in enumerate(self._samples, 1):
@@ -117,7 +116,7 @@ class ImportReport:
                 refusals.keep_refusals(store, batch, now)
 
     def as_json(self, zone: str) -> dict[str, object]:
-        """The report as `wattfall import` prints it."""
+        """Return the report as `wattfall import` prints it."""
         return {
             "accepted": self.accepted,
             "known": self.known,
@@ -135,7 +134,7 @@ class ImportReport:
         }
 
     def refused_lines(self) -> Iterator[str]:
-        """Each refused row that is named, and how many more there are."""
+        """Yield each named refused row, and the number of others per reason."""
         yield from self.named
         for reason, count in sorted(self.reasons.items()):
             if count > NAMED:
@@ -143,10 +142,10 @@ class ImportReport:
 
 
 def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
-    """The report for people."""
+    """Yield the report as lines for people."""
     would = "would be " if is_dry else ""
     if report.first is None or report.last is None:
-        yield f"{report.rows} rows, none of which can be used"
+        yield f"{report.rows} rows, all unusable"
     else:
         yield f"{report.rows} rows, from {iso_local(report.first, zone)} to {iso_local(report.last, zone)}"
     yield f"{report.accepted} {would}taken in, as {report.readings} readings{_energies(report)}"
@@ -158,26 +157,25 @@ def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
 
 def _energies(report: ImportReport) -> str:
     energies = (("import", report.import_wh), ("export", report.export_wh))
-    said = [f"{wh / 1000:,.3f} kWh of {name}" for name, wh in energies if wh is not None]
-    return f": {' and '.join(said)}" if said else ""
+    known = [f"{wh / 1000:,.3f} kWh of {name}" for name, wh in energies if wh is not None]
+    return f": {' and '.join(known)}" if known else ""
 
 
 def _days(seconds: int) -> str:
     return f"{seconds / 86_400:.1f} days" if seconds >= 86_400 else f"{seconds / 3600:.1f} h"
 
 
-# importing
-
+# Import
 BATCH = 10_000  # readings
 _A_STEP = 1000  # rows between reports of progress
-Bar = Callable[[str, int], AbstractContextManager[Progress]]  # what is done, and how much there is to do
+Bar = Callable[[str, int], AbstractContextManager[Progress]]  # label and amount of work -> progress
 Plan = HistoryPlan | ReadingsPlan
 
 
 def import_file(
     store: Store, device: Device, stream: BinaryIO, size: int, asked: ImportOptions, bar: Bar, *, is_dry: bool
 ) -> ImportReport:
-    """Import a file of `size` bytes into a device, or only say what that would do."""
+    """Import a file of `size` bytes into a device; with `is_dry` only report the result."""
     report = ImportReport()
     with bar("Reading", size) as progress:
         opened = opened_file(stream, asked, report.refuse, progress)
@@ -185,7 +183,7 @@ def import_file(
         rows = SortedRows(opened.rows)
     with closing(rows), bar("Checking" if is_dry else "Importing", rows.count) as progress:
         if not is_dry:
-            drain(store)  # the charts know what a former import has written
+            drain(store)  # documents then include earlier imports
         plan: Plan = HistoryPlan(store, device) if opened.is_intervals else ReadingsPlan(store, device)
         once = unique(_counted(rows, progress), report.refuse, report.repeat)
         longest_gap_s = 0 if opened.is_intervals else max(opened.step_s or 0, MAX_GAP_S)
@@ -207,7 +205,7 @@ def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
 
 
 def _planned(plan: Plan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport) -> Iterator[list[Reading]]:
-    """The readings that each row adds."""
+    """Yield the readings that each row adds."""
     if isinstance(plan, ReadingsPlan):
         for reading in readings_of(rows):
             report.cover(reading.at, reading.at, longest_gap_s)
@@ -237,7 +235,7 @@ def _batches(planned: Iterable[list[Reading]]) -> Iterator[list[Reading]]:
 
 
 def _write(store: Store, device: Device, readings: list[Reading], now: int) -> None:
-    """Write readings, and carry them to every chart."""
+    """Write readings and propagate them to every document."""
     blocks: dict[tuple[str, int], dict[int, Reading]] = defaultdict(dict)
     for reading in readings:
         blocks[device.device_id, block_start(reading.at)][reading.at] = reading

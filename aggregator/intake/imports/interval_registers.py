@@ -1,18 +1,16 @@
-"""Energies of intervals as readings, with a register made for them. Pure.
+"""Synthetic registers for imported intervals; unique rows in order; an external sort for any number of rows.
 
-A run of intervals without a hole is one segment of a register with a meter id of its own, `interval:` and its start. So
-no energy lies across a hole, which stays without data. The register starts at FIRST_WH, so far from any meter's that
-no step between the two can be taken for energy. The intervals of a file, from its first on, add up to the nearest Wh.
-
-A segment has three readings at least, for a register is believed after a strange step only if it runs on (`energy`).
-No reading is put where another is: a segment then begins a second after it, or ends a second before, with all its
+**Registers (pure).** Contiguous intervals form one segment of a synthetic register with its own meter id, `interval:`
+and its start. A hole therefore stays without energy. The register starts at FIRST_WH, far from any real register, so no
+step between the two counts as energy. The intervals of a file add up from its first to the nearest Wh. A segment has at
+least three readings, since a register is believed after an impossible step only if it continues (`core.registers`).
+Where the device has a reading at an end, the segment begins a second later or ends a second earlier, with all its
 energy.
 
-Rows in order of time, each once: what is there twice is counted, what contradicts another row is refused. Pure.
+**Rows (pure).** A row is a sort tuple: its instant (UTC seconds), the rest of its key, its line number, its figures.
+Duplicates are counted; rows that contradict each other are refused.
 
-A row is a tuple as it is sorted: its instant, what else tells it apart, its line, its figures.
-
-Rows in order, however many: sorted pieces on the disk, merged. Memory stays the same from a million rows on.
+**External sort.** `SortedRows` sorts pieces in temporary files and merges them, in constant memory.
 """
 
 import heapq
@@ -33,14 +31,14 @@ MICRO = 1_000_000
 
 
 class Beside(NamedTuple):
-    """Whether readings of others are at the start and at the end of an interval, as seconds to keep away."""
+    """Seconds to keep away from the device's own readings at the start and end of an interval."""
 
     start: bool
     end: bool
 
 
 class Exact(NamedTuple):
-    """The energy of an interval as a file has it, in millionths of a Wh. None is not said."""
+    """The energy of an interval in the file, in millionths of a Wh. None is absent."""
 
     start: int  # UTC seconds
     end: int
@@ -50,7 +48,7 @@ class Exact(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """The energy of an interval in whole Wh. None is not said."""
+    """The energy of an interval in whole Wh. None is absent."""
 
     start: int  # UTC seconds
     end: int
@@ -60,7 +58,7 @@ class Interval(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A register that was made, as it is at the end of its last interval."""
+    """The state of a synthetic register at the end of its last interval."""
 
     meter_id: str
     end: int  # UTC seconds
@@ -68,14 +66,14 @@ class Segment(NamedTuple):
     export_wh: int | None
 
     def runs_on_with(self, interval: Interval) -> bool:
-        """Whether an interval is next, and has energies of the same directions."""
+        """Whether an interval continues this segment, with the same directions."""
         is_same_import = (self.import_wh is None) == (interval.import_wh is None)
         is_same_export = (self.export_wh is None) == (interval.export_wh is None)
         return self.end == interval.start and is_same_import and is_same_export
 
 
 def in_whole_wh(rows: Iterable[Exact]) -> Iterator[Interval]:
-    """Energies in whole Wh. What rounding leaves is carried to the next, so that all up to any one add up."""
+    """Yield energies in whole Wh. The rounding rest is carried to the next interval, so sums stay exact."""
     imported = exported = 0
     for row in rows:
         before = _whole(imported), _whole(exported)
@@ -94,7 +92,7 @@ def _whole(micro: int) -> int:
 
 
 def segment_of(reading: Reading) -> Segment | None:
-    """The segment that a stored reading ends, if its register was made here."""
+    """Return the segment that a stored reading ends, if its register is synthetic."""
     if reading.meter_id is None or not is_made(reading.meter_id):
         return None
     return Segment(reading.meter_id, reading.at, reading.import_wh, reading.export_wh)
@@ -103,10 +101,10 @@ def segment_of(reading: Reading) -> Segment | None:
 def run_on(
     device_id: str, interval: Interval, segment: Segment | None, inner: Sequence[int], beside: Beside
 ) -> tuple[Segment, list[Reading]]:
-    """The readings of an interval, and the segment after it: a new one where there is none to run on.
+    """Return the segment after an interval, and the interval's readings; start a new segment without one to continue.
 
-    There is a reading at each end and at each of the `inner` instants, to which the energy is spread evenly. `beside`
-    says whether there are readings of others at the start and at the end; there are none between.
+    There is a reading at each end and at each of the `inner` instants; the energy spreads evenly. `beside` names the
+    device's own readings at the start and end; there are none in between.
     """
     before = segment or _new_segment(interval)
     if segment is None and not inner:
@@ -127,7 +125,7 @@ def _new_segment(interval: Interval) -> Segment:
 
 
 def _registers(before: Segment, interval: Interval, at: int) -> tuple[int | None, int | None]:
-    """The registers at an instant of the interval that follows a segment, rounded down."""
+    """Return both registers at an instant of the interval after a segment, rounded down."""
     share = at - interval.start, interval.end - interval.start
     return _risen(before.import_wh, interval.import_wh, *share), _risen(before.export_wh, interval.export_wh, *share)
 
@@ -136,16 +134,15 @@ def _risen(register: int | None, energy: int | None, elapsed: int, length: int) 
     return None if register is None or energy is None else register + energy * elapsed // length
 
 
-# import rows
-
+# Unique rows in order
 Row = tuple[Any, ...]
-Refuse = Callable[[int, bytes, Refused], None]  # the line, what it says, and why not
+Refuse = Callable[[int, bytes, Refused], None]  # line number, its bytes, the reason
 
 
 def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) -> Iterator[Row]:
-    """The first of the rows that say the same of an instant; none, where one of them says something else.
+    """Yield one row per key; none where rows of one key contradict each other.
 
-    Which one is right cannot be told, and so it does not depend on the order of the file.
+    The correct one is unknown, so the result does not depend on the order of the file.
     """
     first: Row | None = None
     is_contradicted = False
@@ -158,27 +155,27 @@ def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) ->
             repeated()
         else:
             if not is_contradicted:
-                refuse(*_contradiction(first, f"line {row[2]} says something else of the same time"))
-            refuse(*_contradiction(row, f"line {first[2]} says something else of the same time"))
+                refuse(*_contradiction(first, f"line {row[2]} has other figures for the same time"))
+            refuse(*_contradiction(row, f"line {first[2]} has other figures for the same time"))
             is_contradicted = True
     if first and not is_contradicted:
         yield first
 
 
 def exact_intervals(rows: Iterable[Row], refuse: Refuse) -> Iterator[Exact]:
-    """Rows of intervals, without those that begin before the one before them ends."""
+    """Yield intervals, without those that begin before the previous one ends."""
     before: Exact | None = None
     for row in rows:
         interval = Exact(*row)
         if before and interval.start < before.end:
-            refuse(*_contradiction(row, f"the interval of line {before.line} goes on until {iso_utc(before.end)}"))
+            refuse(*_contradiction(row, f"the interval of line {before.line} lasts until {iso_utc(before.end)}"))
         else:
             yield interval
             before = interval
 
 
 def readings_of(rows: Iterable[Row]) -> Iterator[Reading]:
-    """Rows of instants as readings."""
+    """Convert rows of instants to readings."""
     for at, device_id, _, *said in rows:
         yield Reading(device_id, at, *said)
 
@@ -192,24 +189,26 @@ def _contradiction(row: Row, detail: str) -> tuple[int, bytes, Refused]:
     return line, f"line {line}, {iso_utc(at)}".encode(), Refused("contradiction", detail)
 
 
-PIECE = 100_000  # rows that are sorted in memory
+# External sort
+
+PIECE = 100_000  # rows sorted in memory
 
 
-MERGED = 32  # pieces that are merged into one, so that few files are open
+MERGED = 32  # pieces merged into one, so that few files are open
 
 
 _LINE = 250  # rows in one line of a piece
 
 
-SortRow = tuple[Any, ...]  # text and numbers of 64 bits; no two begin with the same
+SortRow = tuple[Any, ...]  # text and 64-bit numbers; keys are unique
 
 
 class SortedRows:
-    """Rows that were given in any order, to be read in order any number of times."""
+    """Rows in any order, sorted; iterable in order any number of times."""
 
     def __init__(self, rows: Iterable[SortRow], piece: int = PIECE) -> None:
-        """Take in all rows. On the disk they are in the folder for temporary files, without a name."""
-        self._pieces: list[list[IO[bytes]]] = [[]]  # by how often they have been merged
+        """Take in all rows; pieces are unnamed files in the folder for temporary files."""
+        self._pieces: list[list[IO[bytes]]] = [[]]  # by number of merges
         self._rest: list[SortRow] = []
         self.count = 0
         try:
@@ -219,13 +218,13 @@ class SortedRows:
             raise
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for level in self._pieces:
             for file in level:
                 file.close()
 
     def __iter__(self) -> Iterator[SortRow]:
-        """All rows in order."""
+        """Yield all rows in order."""
         return heapq.merge(*map(_read_piece, [file for level in self._pieces for file in level]), self._rest)
 
     def _take(self, rows: Iterator[SortRow], piece: int) -> None:
@@ -237,7 +236,7 @@ class SortedRows:
                 self._rest = some
 
     def _add(self, rows: Iterable[SortRow], level: int) -> None:
-        """Keep a sorted piece; as soon as there are MERGED of its size they become one."""
+        """Store a sorted piece; merge MERGED pieces of one level into one."""
         if level == len(self._pieces):
             self._pieces.append([])
         try:
@@ -245,7 +244,7 @@ class SortedRows:
             _write_piece(rows, self._pieces[level][-1])
         except OSError as error:
             raise ConfigurationError(
-                f"the rows cannot be sorted on the disk: {error.strerror}; TMPDIR names the folder for that"
+                f"the rows cannot be sorted on the disk: {error.strerror}; set TMPDIR to another folder"
             ) from error
         if len(self._pieces[level]) == MERGED:
             self._add(heapq.merge(*map(_read_piece, self._pieces[level])), level + 1)
@@ -264,7 +263,7 @@ def _write_piece(rows: Iterable[SortRow], file: IO[bytes]) -> None:
 def _read_piece(file: IO[bytes]) -> Iterator[SortRow]:
     position = 0
     while True:
-        file.seek(position)  # each reading of a piece has a place of its own
+        file.seek(position)  # each iterator has its own position
         line = file.readline()
         if not line:
             return

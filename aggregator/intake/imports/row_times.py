@@ -1,13 +1,11 @@
-"""The times of a file's rows: how they are written, and how long their intervals are. Pure.
+"""Times of a file's rows: their notation, the length of intervals, local times as instants. Pure.
 
-A time with an offset, or of seconds since 1970, is an instant at once. One without is local, and `local_order` tells
-the instant.
+A time with an offset, or in seconds since 1970, is an instant (UTC seconds). A time without an offset is local;
+`in_utc` resolves it.
 
-Local times without an offset as instants: an hour that comes twice is told by the order of the rows. Pure.
-
-Rows that go up or down in time step back (or on) once where the clocks did: what comes before the step is one pass of
-the hour, what comes after it the other. Where that cannot be told, as in a file that has the hour once, or whose rows
-are in no order, those rows are refused, and no others.
+The order of the rows resolves the repeated hour in autumn. In a file that ascends or descends in time, local times step
+back (or forward) once where the clocks did: the step separates the two passes of the hour. Without a clear step (the
+hour occurs once, or the rows are unordered) only the rows of that hour are refused.
 """
 
 import re
@@ -24,7 +22,7 @@ from aggregator.core.readings import MAX_TIME
 from aggregator.intake.formats.message import instants
 
 Time = int | datetime  # an instant (UTC seconds), or a local time without an offset
-LONGEST_S = 25 * HOUR  # of an interval: a day on which the clocks are put back
+LONGEST_S = 25 * HOUR  # longest interval: the 25-hour day in autumn
 _EPOCH = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?|([0-9]{10})[0-9]{3}")  # 1973 to 2286; seconds or milliseconds
 _DATED = re.compile(
     r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}),?"
@@ -35,7 +33,7 @@ _SECONDS = {"s": 1, "m": 60, "min": 60, "h": HOUR, "d": DAY_S}
 
 
 def read_time(text: str, *, is_month_first: bool = False) -> Time:
-    """A time as files have it: ISO, `24/03/2026 13:30`, `24-03-2026`, seconds since 1970. Raises Refused."""
+    """Parse a time: ISO, `24/03/2026 13:30`, `24-03-2026`, seconds since 1970. Raises Refused."""
     trimmed = text.strip()
     if len(trimmed) <= MAX_TIME:
         if epoch := _EPOCH.fullmatch(trimmed):
@@ -58,27 +56,27 @@ def _local(dated: re.Match[str], is_month_first: bool) -> datetime:
     hours = int(hour or 0)
     if half:
         if not 1 <= hours <= 12:
-            raise ValueError("an hour of twelve")
+            raise ValueError("an hour of a 12-hour clock is not 1 to 12")
         hours = hours % 12 + (12 if half in "Pp" else 0)
     return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(seconds or 0))  # noqa: DTZ001 - local
 
 
 def is_month_first(texts: Iterable[str]) -> bool:
-    """Whether dates like 03/24/2026 show that the month comes first; where nothing shows it, the day does."""
+    """Whether the month comes first, as in 03/24/2026; without such a date, the day does."""
     return any(found and int(found[3]) > 12 >= int(found[1]) for found in map(_DATED.match, texts))
 
 
 def interval_of(text: str) -> int:
-    """The seconds of an interval as an option says it: `30m`, `1h`, `1d`. Raises ConfigurationError."""
+    """Parse an option's interval to seconds: `30m`, `1h`, `1d`. Raises ConfigurationError."""
     found = _LENGTH.fullmatch(text.strip())
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
     if seconds % 60 or not 60 <= seconds <= DAY_S:
-        raise ConfigurationError(f"{text!r} is no interval; write it like 30m, 1h or 1d: whole minutes up to a day")
+        raise ConfigurationError(f"{text!r} is not an interval; write it like 30m, 1h or 1d: whole minutes up to a day")
     return seconds
 
 
 def usual_step(times: Sequence[Time]) -> int | None:
-    """The commonest time between neighbouring rows, in seconds; None where it cannot be told."""
+    """Return the most common step between neighbouring rows, in seconds; None where it is unknown."""
     steps = Counter(_between(one, other) for one, other in pairwise(times) if type(one) is type(other) and one != other)
     return steps.most_common(1)[0][0] if steps else None
 
@@ -92,9 +90,9 @@ def _between(one: Time, other: Time) -> int:
 
 
 def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: str) -> int:
-    """When an interval ends: as its row says by `end`, else `interval_s` after its start. Raises Refused.
+    """Return the end of an interval: `end` of its row, or `interval_s` after its start. Raises Refused.
 
-    `written` is how the row gives its start.
+    `written` is the start in the row's notation.
     """
     if isinstance(end, datetime):
         found = _nearest_end(start, written, end, zone)
@@ -107,16 +105,15 @@ def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: s
 
 
 def days_after(at: int, days: int, zone: str) -> int:
-    """The instant with the same local time some days later (earlier when negative): a local day may have 25 hours."""
+    """Return the instant at the same local time `days` later (earlier if negative); local days may have 25 hours."""
     local = datetime.fromtimestamp(at, ZoneInfo(zone)).replace(tzinfo=None)
     return next(iter(instants(local + timedelta(days=days), zone)), at + days * DAY_S)
 
 
 def _nearest_end(start: int, written: Time, end: datetime, zone: str) -> int:
-    """The first instant after the start that the end's local time can mean.
+    """Return the first instant after the start that the end's local time can mean.
 
-    Of a row that begins within a repeated hour, or that ends within one left out, the clock may run on as if nothing
-    had happened.
+    Where a row begins in a repeated hour or ends in a skipped one, the file's clock may ignore the change.
     """
     ends = [at for at in instants(end, zone) if at > start][:1]
     if isinstance(written, datetime) and end > written and (not ends or len(instants(written, zone)) == 2):
@@ -124,9 +121,9 @@ def _nearest_end(start: int, written: Time, end: datetime, zone: str) -> int:
     return min(ends, default=start)
 
 
-# local order
+# Local times as instants
 
-MOST = 10_000  # rows of one repeated hour; with more of them it cannot be told
+MOST = 10_000  # rows of one repeated hour; more are refused
 
 
 class Timed(Protocol):
@@ -142,7 +139,7 @@ _UP, _DOWN = 1, -1
 
 
 def in_utc(rows: Iterable[Row], zone: str) -> Iterator[tuple[Row, int | Refused]]:
-    """Each row with the instant of its time (UTC seconds), or with why it has none."""
+    """Yield each row with the instant of its time (UTC seconds), or with the reason of its refusal."""
     order, waiting = _Order(), list[Row]()
     for row in rows:
         found = instants(row.time, zone) if isinstance(row.time, datetime) else (row.time,)
@@ -159,14 +156,14 @@ def in_utc(rows: Iterable[Row], zone: str) -> Iterator[tuple[Row, int | Refused]
 
 
 class _Order:
-    """Whether local times have gone up or down so far."""
+    """The direction of the unambiguous local times so far."""
 
     def __init__(self) -> None:
         self.last: datetime | None = None
         self.ways: set[int] = set()
 
     def note(self, time: Time) -> None:
-        """The next time that came once."""
+        """Note the next unambiguous time."""
         if isinstance(time, datetime):
             if self.last is not None and time != self.last:
                 self.ways.add(_way(self.last, time))
@@ -174,7 +171,7 @@ class _Order:
 
 
 def _told(rows: Sequence[Row], order: _Order, after: Time | None, zone: str) -> Iterator[tuple[Row, int | Refused]]:
-    """Rows of a repeated hour, each with the one instant of two that it means, if the order tells."""
+    """Yield rows of a repeated hour with their instant, where the order of rows decides it."""
     times = [row.time for row in rows if isinstance(row.time, datetime)]
     is_second = _passes(times, order, after if isinstance(after, datetime) else None)
     for place, (row, time) in enumerate(zip(rows, times, strict=True)):
@@ -182,7 +179,7 @@ def _told(rows: Sequence[Row], order: _Order, after: Time | None, zone: str) -> 
 
 
 def _passes(times: Sequence[datetime], order: _Order, after: datetime | None) -> list[bool]:
-    """Of each of some repeated times whether it is of the second pass; empty where the order does not tell."""
+    """Return for each repeated time whether it is in the second pass; empty where the order does not decide."""
     around = [time for time in (order.last, *times, after) if time is not None]
     before = 0 if order.last is None else 1
     found = []
@@ -199,5 +196,8 @@ def _way(one: datetime, other: datetime) -> int:
 
 def _refused(time: Time, zone: str) -> Refused:
     if isinstance(time, datetime) and instants(time, zone):
-        return Refused("ambiguous_time", f"{time} came twice in {zone}, and which one it is cannot be told")
-    return Refused("no_such_time", f"{time} did not come in {zone}: the clocks were put forward over it")
+        return Refused(
+            "ambiguous_time",
+            f"{time} occurred twice in {zone}, and the order of the rows does not decide which one it is",
+        )
+    return Refused("no_such_time", f"{time} does not exist in {zone}: the clocks went forward over it")

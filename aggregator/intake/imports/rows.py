@@ -1,12 +1,12 @@
-"""Rows of a CSV file: energy of intervals, or registers and power of instants. Pure.
+"""CSV rows: the columns and layout of a file, and the energy, registers or power in each row. Pure.
 
-The delimiter (comma, semicolon or tab), the columns, the order of day and month and the length of the intervals are
-told by the beginning of the file, if they are not named. Where the delimiter is no comma, a comma is decimal. A figure
-that is empty, `NA` or the like is absent, which is never zero.
+The beginning of the file decides the delimiter (comma, semicolon or tab), the order of day and month, and, unless
+options name them, the columns and the interval. With a semicolon or tab, a comma is decimal. An empty figure, or `NA`
+and the like, is absent, never zero.
 
-Which column of a file is what: as `--columns` says, or by the names that such columns commonly have. Pure.
-
-A row is of an instant, with registers or power, or of an interval, with its energy. A file has rows of one kind.
+Columns are named by `--columns`, or found by their common names. A row describes an instant with registers (Wh) or
+power (W), or an interval with its energy (millionths of a Wh). All rows of a file are of one kind. Layout errors raise
+ConfigurationError; a bad row raises Refused.
 """
 
 import csv
@@ -57,7 +57,7 @@ _TIMES_OF_A_ROW: tuple[tuple[str, ...], ...] = (("date", "clock"), ("time",), ("
 
 
 def named_columns(text: str) -> dict[str, str]:
-    """The columns that `--columns` names, by field: `time=Date,import_kwh=Elec`. Raises ConfigurationError."""
+    """Parse `--columns` to column names by field: `time=Date,import_kwh=Elec`. Raises ConfigurationError."""
     pieces = re.split(rf",(?={_FIELD.pattern})", text, flags=re.IGNORECASE)[::2]
     names: dict[str, str] = {}
     for piece in pieces:
@@ -73,9 +73,9 @@ def named_columns(text: str) -> dict[str, str]:
 
 
 def places_of(header: Sequence[str], named: Mapping[str, str]) -> dict[str, int] | None:
-    """The place of each field in a header, or None where it is not the header of such rows.
+    """Return the position of each field in a header; None where the line is not a header.
 
-    Without names, the commonest are looked for; energies of intervals go before registers and power.
+    Without `named` columns, common names are searched; interval energy takes precedence over registers and power.
     """
     names = [_plain(name) for name in header]
     if named:
@@ -98,7 +98,7 @@ def _of_one_kind(found: Mapping[str, int]) -> dict[str, int] | None:
 
 
 def _is_repeated(field: str, fields: Sequence[str]) -> bool:
-    """The same in a finer unit is there, too."""
+    """Whether the same figure is present in a finer unit."""
     return any(field.endswith(large) and field.removesuffix(large) + small in fields for large, small in _UNITS)
 
 
@@ -111,11 +111,11 @@ def _check(names: Mapping[str, str]) -> None:
     if any(_is_repeated(field, figures) for field in figures):
         raise ConfigurationError("--columns names one figure in two units; one is enough")
     if len({field in ENERGIES for field in figures}) > 1:
-        raise ConfigurationError("--columns names energies of intervals beside registers or power; choose the better")
+        raise ConfigurationError("--columns names both interval energies and registers or power; name only one kind")
 
 
 def _plain(name: str) -> str:
-    """A name as it is compared: lower case, words of letters and digits."""
+    """Return a name in the form for comparison: lower case words of letters and digits."""
     return " ".join(re.findall(r"\w+", name.lower().replace("_", " ")))
 
 
@@ -123,22 +123,21 @@ def _list(fields: Sequence[str]) -> str:
     return ", ".join(fields)
 
 
-# rows
-
-MICRO = 1_000_000  # energies of intervals are exact in millionths of a Wh: what a file writes adds up
-PREAMBLE = 20  # lines; before the header there may be some others
+# Layout and rows
+MICRO = 1_000_000  # interval energy is exact in millionths of a Wh, so sums are exact
+PREAMBLE = 20  # lines allowed before the header
 _DELIMITERS = ";\t,"
 _ABSENT = {"", "-", "?", "na", "n/a", "nan", "null", "none"}
-_NAMES = 12  # columns that an error lists
+_NAMES = 12  # columns listed in an error
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class FileRow(NamedTuple):
-    """What a row says. None is not said, never zero."""
+    """The values of a row. None is absent, never zero."""
 
     line: int
-    text: bytes  # as it is written
-    time: Time  # of an interval its start, or its end where the layout says so
+    text: bytes  # the original line
+    time: Time  # of an interval the start, or the end where the layout says so
     end: Time | None = None
     import_uwh: int | None = None  # energy of the interval, millionths of a Wh
     export_uwh: int | None = None
@@ -148,27 +147,27 @@ class FileRow(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a file is written."""
+    """The notation of a file."""
 
     delimiter: str
-    places: Mapping[str, int]  # of the columns, by field
-    header: int  # the line that names the columns
+    places: Mapping[str, int]  # column positions by field
+    header: int  # line number of the header
     is_month_first: bool
-    step_s: int | None  # the commonest time between rows; None where it cannot be told
+    step_s: int | None  # the most common step between rows; None where unknown
 
     @property
     def is_intervals(self) -> bool:
-        """Rows are of intervals, not of instants."""
+        """Whether rows are intervals, not instants."""
         return not self.places.keys().isdisjoint(ENERGIES)
 
     @property
     def is_by_end(self) -> bool:
-        """A row gives the end of its interval alone."""
+        """Whether a row gives only the end of its interval."""
         return self.places.keys().isdisjoint(("time", "date"))
 
 
 def layout_of(lines: Sequence[bytes], named: Mapping[str, str]) -> Layout:
-    """How a file is written, from its first lines and the columns that are named. Raises ConfigurationError."""
+    """Return the layout of a file from its first lines and the named columns. Raises ConfigurationError."""
     if lines and lines[0].startswith(_UTF_16):
         raise ConfigurationError("the file is in UTF-16; save it as UTF-8")
     headers = [(place, text_of(line)) for place, line in enumerate(lines[:PREAMBLE]) if line.strip()]
@@ -183,7 +182,7 @@ def layout_of(lines: Sequence[bytes], named: Mapping[str, str]) -> Layout:
 
 
 def _with_times(layout: Layout, lines: Sequence[bytes]) -> Layout:
-    """The layout with what the times of the first rows show."""
+    """Return the layout, completed from the times of the first rows."""
     written = [text for line in lines if (text := _time_text(layout, line))]
     layout = layout._replace(is_month_first=is_month_first(written))
     times = []
@@ -205,15 +204,15 @@ def _time_text(layout: Layout, line: bytes) -> str:
 def _unknown_columns(header: str, named: Mapping[str, str]) -> str:
     names = [shown(name.strip()) for name in _cells(header, max(_DELIMITERS, key=header.count))]
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    asked = f", not {' and '.join(map(shown, named.values()))}" if named else ""
+    missing = f", not {' and '.join(map(shown, named.values()))}" if named else ""
     return (
-        f"the file has the columns {', '.join(names[:_NAMES])}{more}{asked};"
-        " say which are which with --columns, like time=Date,import_kwh=Elec"
+        f"the file has the columns {', '.join(names[:_NAMES])}{more}{missing};"
+        " name them with --columns, like time=Date,import_kwh=Elec"
     )
 
 
 def row_of(line: bytes, line_number: int, layout: Layout) -> FileRow:
-    """One line as a row. Raises Refused."""
+    """Parse one line to a row. Raises Refused."""
     if len(line) > MAX_LINE:
         raise Refused("line_too_long", f"more than {MAX_LINE} bytes")
     try:
@@ -234,7 +233,7 @@ def row_of(line: bytes, line_number: int, layout: Layout) -> FileRow:
 
 
 def text_of(line: bytes) -> str:
-    """A line as text: UTF-8, or what Windows wrote before."""
+    """Decode a line as UTF-8, or else as Windows-1252."""
     line = line.rstrip(b"\r\n")
     try:
         return line.decode()
@@ -245,7 +244,7 @@ def text_of(line: bytes) -> str:
 def _cells(text: str, delimiter: str) -> list[str]:
     if '"' not in text:
         return text.split(delimiter)
-    try:  # a reader for each line: a quote that is never closed costs one row, not the rest of the file
+    try:  # one reader per line: an unclosed quote costs one row, not the rest of the file
         return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
     except csv.Error:
         return text.split(delimiter)
@@ -258,7 +257,7 @@ def _time_of(cells: Sequence[str], places: Mapping[str, int]) -> str:
 
 
 def figure(text: str, delimiter: str = ",") -> Decimal | None:
-    """A figure as it is written; None where it is absent. Raises Refused."""
+    """Parse a figure; None where it is absent. Raises Refused."""
     trimmed = text.strip()
     if delimiter != ",":
         trimmed = trimmed.replace(",", ".")
@@ -269,7 +268,7 @@ def figure(text: str, delimiter: str = ",") -> Decimal | None:
 
 
 def energy_uwh(text: str, unit: int, delimiter: str = ",") -> int | None:
-    """The energy of an interval in millionths of a Wh, from a figure of `unit` Wh. Raises Refused."""
+    """Parse the energy of an interval to millionths of a Wh, from a figure in units of `unit` Wh. Raises Refused."""
     found = figure(text, delimiter)
     if found is None:
         return None

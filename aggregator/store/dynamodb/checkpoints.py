@@ -1,16 +1,14 @@
-"""Which worker reads which shard of a stream, and how far it has come: the table `checkpoints`.
+"""The table `checkpoints` (shard leases, stream notes, quarantine), and the dirty keys of a process.
 
 | `s` | attributes |
 |---|---|
-| `TABLE/STREAM/SHARD` | `o` owner, `u` until when (UTC seconds), `q` the last sequence number carried on, `e` done |
-| `aside/DEVICE` | keys that cannot be carried on, each with the reason (see `asides`) |
-| `TABLE` | `a` the ARN of its stream, `t` when it was last followed (UTC seconds) |
+| `TABLE/STREAM/SHARD` | `o` owner, `u` lease end (UTC seconds), `q` last propagated sequence number, `e` finished |
+| `aside/DEVICE` | quarantined keys: one attribute a key, its value the reason |
+| `TABLE` | `a` the ARN of its stream, `t` the time it was last followed (UTC seconds) |
 
-Keys that cannot be carried on, kept with the reason: in `checkpoints`, an item a device, an attribute a key.
-
-The change feed of a process that does not follow the streams: it remembers what it has made dirty itself.
-
-One-shot commands carry their own changes on with it. Whoever follows the streams carries them too, which does no harm.
+`OwnFeed` is the change feed of a process that does not follow the streams, such as a one-shot command: it remembers the
+keys that the process itself has made dirty. The streams propagate them too, which changes nothing. Calls raise
+StoreAway and StoreUnusable.
 """
 
 import threading
@@ -25,17 +23,17 @@ from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClien
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.port import Backlog, Change
 
-LEASE_S = 90  # how long a worker that has died keeps others from its shards
+LEASE_S = 90  # a dead worker blocks its shards for this time
 
 
 class Leases:
-    """The table `checkpoints`, as one worker uses it."""
+    """One worker's leases in the table `checkpoints`."""
 
     def __init__(self, client: DynamoClient, table: str, clock: Callable[[], float], owner: str) -> None:
         self._client, self._table, self._clock, self.owner = client, table, clock, owner
 
     def take(self, name: str) -> Item | None:
-        """Take or renew the lease of a shard: its checkpoint, or None while another worker has it."""
+        """Take or renew the lease of a shard. Return its checkpoint, or None while another worker has it."""
         now = self._clock()
         try:
             answer = self._client.call(
@@ -57,7 +55,7 @@ class Leases:
         return checkpoint
 
     def save(self, name: str, position: str | None, *, is_finished: bool) -> bool:
-        """Note how far a shard is carried on, if it is still ours; a finished one is anybody's."""
+        """Save the position of a shard that this worker still owns; a finished shard has no owner."""
         until = 0 if is_finished else int(self._clock() + LEASE_S)
         values = {":me": items.text(self.owner), ":until": items.number(until)}
         expression = "SET u = :until"
@@ -79,7 +77,7 @@ class Leases:
         return True
 
     def release(self, name: str) -> None:
-        """Let another worker have a shard at once."""
+        """Release a shard to other workers at once."""
         with suppress(ConditionFailed):
             self._client.call(
                 "update_item",
@@ -91,11 +89,11 @@ class Leases:
             )
 
     def forget(self, name: str) -> None:
-        """Remove the checkpoint of a shard that is no more."""
+        """Delete the checkpoint of an expired shard."""
         self._client.call("delete_item", TableName=self._table, Key={"s": items.text(name)})
 
     def seen(self, stream: str) -> Item | None:
-        """The note about a stream, if it has ever been followed."""
+        """Return the note about a stream; None if it was never followed."""
         answer = self._client.call(
             "get_item", TableName=self._table, Key={"s": items.text(stream)}, ConsistentRead=True
         )
@@ -103,22 +101,22 @@ class Leases:
         return note
 
     def note(self, stream: str, arn: str) -> None:
-        """A stream has been followed up to now."""
+        """Note that a stream has been followed up to now."""
         item = {"s": items.text(stream), "a": items.text(arn), "t": items.number(int(self._clock()))}
         self._client.call("put_item", TableName=self._table, Item=item)
 
 
-# quarantine
+# Quarantine
 
 
 class Quarantine:
-    """What was put aside."""
+    """Quarantined keys, with the reasons."""
 
     def __init__(self, client: DynamoClient, table: str) -> None:
         self._client, self._table = client, table
 
     def put(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
-        """Keep keys of a table."""
+        """Quarantine keys of a table."""
         for key in keys:
             self._client.call(
                 "update_item",
@@ -130,12 +128,12 @@ class Quarantine:
             )
 
     def lines(self, device_id: str) -> list[str]:
-        """What was put aside of a device, a line each."""
+        """Return a device's quarantined keys, a line each."""
         answer = self._client.call("get_item", TableName=self._table, Key=_key(device_id), ConsistentRead=True)
         return [f"{name}: {value['S']}" for name, value in sorted(answer.get("Item", {}).items()) if name != "s"]
 
     def clear(self, device_id: str) -> None:
-        """Forget what was put aside of a device."""
+        """Clear a device's quarantine."""
         self._client.call("delete_item", TableName=self._table, Key=_key(device_id))
 
 
@@ -143,35 +141,35 @@ def _key(device_id: str) -> Item:
     return {"s": items.text(f"aside/{device_id}")}
 
 
-# feeds
+# Change feeds
 
-MOST = 500_000  # keys; a process that never carries anything on forgets the oldest, the streams have them
+MOST = 500_000  # keys; a process that never settles forgets the oldest, which the streams still hold
 
 
 class Feed(Protocol):
-    """Dirty keys, and what became of them."""
+    """A change feed of dirty keys."""
 
     def add(self, table: str, device_id: str, key: str) -> None:
-        """A key became dirty, by this process."""
+        """Note that this process has made a key dirty."""
 
     def mark(self, table: str, device_id: str, key: str) -> None:
-        """Make a key dirty by hand."""
+        """Mark a key dirty."""
 
     def changes(self, table: str, limit: int) -> list[Change]:
-        """The oldest dirty keys of a table."""
+        """Return the oldest dirty keys of a table."""
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """These have been carried on."""
+        """Settle propagated keys."""
 
     def backlog(self) -> Backlog:
-        """How much is waiting."""
+        """Return the number and age of dirty keys."""
 
     def close(self) -> None:
-        """Let others go on where this one stopped."""
+        """Release positions to other workers."""
 
 
 class Dirty:
-    """Dirty keys of tables, in the order in which they became so; dirty again is dirty anew. Safe between threads."""
+    """Dirty keys of tables in order; a key made dirty again moves to the end. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -180,7 +178,7 @@ class Dirty:
         self._tables: dict[str, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)  # key -> sequence, since
 
     def add(self, table: str, device_id: str, key: str, since: int | None = None) -> None:
-        """A key became dirty, at `since` (UTC seconds; now, unless given)."""
+        """Note that a key became dirty at `since` (UTC seconds; default now)."""
         with self._lock:
             keys = self._tables[table]
             _, before = keys.pop((device_id, key), (0, since if since is not None else int(self._clock())))
@@ -189,35 +187,35 @@ class Dirty:
                 del keys[next(iter(keys))]
 
     def is_empty(self, table: str) -> bool:
-        """No key of a table is dirty."""
+        """Whether no key of a table is dirty."""
         return not self._tables[table]
 
     def changes(self, table: str, limit: int) -> list[Change]:
-        """The oldest dirty keys of a table."""
+        """Return the oldest dirty keys of a table."""
         with self._lock:
             found = islice(self._tables[table].items(), limit)
             return [Change(sequence, table, device_id, key) for (device_id, key), (sequence, _) in found]
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """These have been carried on; what became dirty again meanwhile stays."""
+        """Settle propagated keys; keys made dirty again meanwhile stay."""
         with self._lock:
             for sequence, table, device_id, key in changes:
                 if self._tables[table].get((device_id, key), (0, 0))[0] == sequence:
                     del self._tables[table][device_id, key]
 
     def backlog(self) -> Backlog:
-        """How much is waiting."""
+        """Return the number and age of dirty keys."""
         with self._lock:
             since = [since for keys in self._tables.values() for _, since in keys.values()]
         return Backlog(len(since), min(since, default=None))
 
 
 class OwnFeed(Dirty):
-    """The feed of what this process itself has made dirty."""
+    """The feed of keys that this process itself has made dirty."""
 
     def mark(self, table: str, device_id: str, key: str) -> None:
-        """Make a key dirty by hand."""
+        """Mark a key dirty."""
         self.add(table, device_id, key)
 
     def close(self) -> None:
-        """Nothing to hand over: it is all in the streams."""
+        """Do nothing: the streams hold every key."""

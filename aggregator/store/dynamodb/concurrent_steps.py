@@ -1,12 +1,11 @@
-"""A step without a transaction: repeated until what it read is still so after it has written.
+"""Optimistic steps in place of transactions, and threads that run them side by side.
 
-Two workers on the same key may interleave: one reads a child, the other reads it later and writes the parent, the
-first then writes what is old. So after its writes a step reads again, consistently, what it had read; what has
-changed meanwhile makes it run again on the newer state. Whoever writes last has then seen that it wrote from what is
-there, and no item needs a version. A write is also conditional on the parts that it replaces, which keeps most such
-writes from happening at all. Pure: what reads is handed in.
+Two workers on one key may interleave: A reads a child, B reads it later and writes the parent, then A writes old
+values. A step therefore reads its inputs again after its writes, consistently, and runs again if they have changed.
+The last writer re-reads its inputs, so items carry no version. Writes are also conditional on the parts that they
+replace, which prevents most such conflicts. `OptimisticStep` is pure: the caller passes in the read function.
 
-Steps that run side by side within a round, and calls that do not depend on each other.
+A step that conflicts TRIES times raises StoreAway.
 """
 
 import threading
@@ -29,7 +28,7 @@ class Get(NamedTuple):
 
 
 class GetBlocks(NamedTuple):
-    """Read at most `most` half hours of readings, from the one that starts at `start`, onwards or backwards."""
+    """Read at most `most` half-hour blocks from `start` (UTC seconds), forward or backward."""
 
     device_id: str
     start: int
@@ -37,7 +36,7 @@ class GetBlocks(NamedTuple):
     is_onwards: bool
 
     def span(self, answer: list[Item]) -> tuple[int, int]:
-        """From when to when `answer` has all blocks, by their starts."""
+        """Return the span of block starts for which `answer` is complete."""
         end = start_of(answer[-1]) if len(answer) == self.most else None
         if self.is_onwards:
             return self.start, FOR_EVER if end is None else end
@@ -45,36 +44,36 @@ class GetBlocks(NamedTuple):
 
 
 Read = Get | GetBlocks
-Fetch = Callable[[Read, bool], list[Item]]  # what to read, and whether consistently
+Fetch = Callable[[Read, bool], list[Item]]  # read, is_consistent -> items
 
 
 class Stale(Exception):
-    """What a step has read is no longer so."""
+    """An input of a step has changed."""
 
 
 class OptimisticStep:
-    """What one step has read: asked again it gets the same answer, and in the end whether that still holds."""
+    """The reads of one step: repeated reads give the same answer; `is_stale` checks them at the end."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._answers: dict[Read, list[Item]] = {}
-        self._is_consistent = False  # the first look may be old, which `is_stale` finds out
+        self._is_consistent = False  # the first read may be outdated; `is_stale` detects it
 
     def ask(self, read: Read) -> list[Item]:
-        """The items, as this step saw them first."""
+        """Return the items as this step read them first."""
         if read not in self._answers:
             self._answers[read] = self._fetch(read, self._is_consistent)
         return self._answers[read]
 
     def find(self, device_id: str, first: int, last: int) -> list[Item] | None:
-        """The blocks that start from `first` to `last`, if this step has them all."""
+        """Return the blocks that start from `first` to `last`, if this step has read them all."""
         for (low, high), blocks in self._known(device_id):
             if low <= first and last <= high:
                 return [item for item in blocks if first <= start_of(item) <= last]
         return None
 
     def nearest(self, device_id: str, at: int, count: int, *, is_onwards: bool) -> list[int] | None:
-        """The starts of `count` blocks after `at` (before it), nearest first, if this step has them."""
+        """Return the starts of `count` blocks after (before) `at`, nearest first, if this step has read them."""
         for (low, high), blocks in self._known(device_id):
             if is_onwards:
                 found = [start for start in starts(blocks) if start > at][:count]
@@ -87,46 +86,46 @@ class OptimisticStep:
         return None
 
     def _known(self, device_id: str) -> Iterator[tuple[tuple[int, int], list[Item]]]:
-        """The spans of which this step has all blocks, in order of time."""
+        """Yield the spans for which this step has read all blocks, in order of time."""
         for read, answer in self._answers.items():
             if isinstance(read, GetBlocks) and read.device_id == device_id:
                 yield read.span(answer), answer if read.is_onwards else answer[::-1]
 
     def forget(self, read: Read) -> None:
-        """It was replaced by this step, on the condition that it was still so."""
+        """Forget an item that this step replaced conditionally."""
         self._answers.pop(read, None)
 
     def restart(self) -> None:
-        """Everything is to be read again, consistently."""
+        """Read everything again, consistently."""
         self._answers.clear()
         self._is_consistent = True
 
     def is_stale(self) -> bool:
-        """Read everything again; what is found is what the next attempt of the step sees."""
+        """Read all inputs again; the next attempt of the step uses the new answers."""
         before, self._is_consistent = self._answers, True
         self._answers = {read: self._fetch(read, True) for read in before}
         return self._answers != before
 
 
 def start_of(item: Item) -> int:
-    """The start of a block, UTC seconds."""
+    """Return the start of a block, UTC seconds."""
     return int(item["b"]["N"])
 
 
 def starts(blocks: list[Item]) -> list[int]:
-    """The starts of blocks."""
+    """Return the starts of blocks, UTC seconds."""
     return [start_of(item) for item in blocks]
 
 
-# concurrent steps
+# Concurrent steps
 
 Answer = TypeVar("Answer")
 
-TRIES = 20  # of a step that keeps finding changed what it read
+TRIES = 20  # attempts of a step whose inputs keep changing
 
 
 class ConcurrentSteps:
-    """The rounds of a store; each thread has its own, and so has each step."""
+    """The transactions of a store: steps inside one run side by side; each thread has its own transaction."""
 
     def __init__(self, fetch: Fetch, width: int) -> None:
         self._fetch = fetch
@@ -134,12 +133,12 @@ class ConcurrentSteps:
         self._local = threading.local()
 
     def close(self) -> None:
-        """End the threads, when their work is done."""
+        """Stop the threads after their work."""
         self._pool.shutdown()
 
     @property
     def step(self) -> OptimisticStep | None:
-        """The step that this thread is in."""
+        """Return the current step of this thread."""
         return getattr(self._local, "step", None)
 
     @property
@@ -148,7 +147,7 @@ class ConcurrentSteps:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Steps inside run side by side; the round ends when all have. Joins the one that is open."""
+        """Run the steps inside side by side and wait for all of them. Joins an open transaction."""
         if self._waiting is not None:
             yield
             return
@@ -161,7 +160,7 @@ class ConcurrentSteps:
             self._local.waiting = None
 
     def join(self) -> None:
-        """Wait for the steps of this round; raises what the first of them raised."""
+        """Wait for the steps of this transaction; raise the error of the first that failed."""
         waiting = self._waiting or []
         wait(waiting)
         for future in waiting:
@@ -169,14 +168,14 @@ class ConcurrentSteps:
         waiting.clear()
 
     def run(self, work: Callable[[], object]) -> None:
-        """Run a step: in a round beside others, else at once."""
+        """Run a step: beside others within a transaction, else at once."""
         if self._waiting is None:
             self._repeat(work)
         else:
             self._waiting.append(self._pool.submit(self._repeat, work))
 
     def side_by_side(self, work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The answers of calls that do not depend on each other; all are made, even when one fails."""
+        """Return the answers of independent calls; all of them run, even when one fails."""
         if len(jobs) < 2:
             return [work(*job) for job in jobs]
         futures = [self._pool.submit(work, *job) for job in jobs]
@@ -184,7 +183,7 @@ class ConcurrentSteps:
         return [future.result() for future in futures]
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Begin a read that no other waits for within it; what is returned waits for its answer."""
+        """Start a read in the background. Return a function that waits for its answer."""
         return self._pool.submit(read).result
 
     def _repeat(self, work: Callable[[], object]) -> None:
@@ -198,6 +197,6 @@ class ConcurrentSteps:
                     continue
                 if not step.is_stale():
                     return
-            raise StoreAway(f"a step found changed what it had read, {TRIES} times in a row")
+            raise StoreAway(f"the inputs of a step changed {TRIES} times in a row")
         finally:
             self._local.step = None

@@ -1,14 +1,14 @@
-"""Documents as items of DynamoDB: each part of a chart is one attribute. Pure.
+"""DynamoDB items of documents and half-hourly prices, and the update requests for documents and devices. Pure.
 
-A part is a list of varints (7 bits a byte, lowest first), zeros at the end left out: import + 1, export + 1 (0 is no
-data), time covered, costs of import and export, seconds estimated, estimated import and export, standing charge,
-import and export without a price, estimated costs of import and export. Energy in Wh; an amount of money in units of
-`money` is 0 for none, or else 1 + 14 * (m, its sign in the lowest bit) + k, where it is m * 10^k, with the largest k.
-The time covered is 0, 1 for half an hour, 2 for an hour, or else the seconds + 2.
+**Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
+trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export, seconds
+estimated, estimated import and export, standing charge, unpriced import and export, estimated costs of import and
+export. Energy is Wh. Money is in units of `core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k
+for the amount m * 10^k with the largest k. Time covered is 0, 1 for half an hour, 2 for an hour, or the seconds + 2.
 
-Half-hourly prices as items of DynamoDB: one a device and UTC day, one attribute a half hour and direction. Pure.
+**Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
 
-The writes that replace parts of a document, on the condition that they are what was read, or a device. Pure.
+**Updates.** A document update replaces parts on the condition that they equal the parts read.
 """
 
 from collections import defaultdict
@@ -25,11 +25,11 @@ from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
 _FIELDS = 13
-_COVERED = (0, 1800, 3600)  # seconds that have a code of their own
+_COVERED = (0, 1800, 3600)  # seconds with a code of their own
 
 
 def pack_part(part: Part) -> bytes:
-    """The value of a part's attribute."""
+    """Encode a part as an attribute value."""
     cost = part.cost
     numbers = (
         0 if part.import_wh is None else part.import_wh + 1,
@@ -50,7 +50,7 @@ def pack_part(part: Part) -> bytes:
 
 
 def unpack_part(value: bytes) -> Part:
-    """A part from its attribute."""
+    """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
     estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *guessed = more
     cost = Cost(
@@ -73,12 +73,12 @@ def unpack_part(value: bytes) -> Part:
 
 
 def unpack_document(level: str, item: Item | None) -> Document | None:
-    """A document from its item; None where there is none, or nothing in it."""
+    """Decode a document; None for a missing item or one without parts."""
     parts = {name: unpack_part(value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
     if not item or not parts:
         return None
     currency = item["c"]["S"] if "c" in item else ""
-    changed_at = int(item["t"]["N"]) if "t" in item else None  # a former version did not know when
+    changed_at = int(item["t"]["N"]) if "t" in item else None  # items of earlier versions have no `t`
     return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency, changed_at)
 
 
@@ -99,7 +99,7 @@ def _money(code: int) -> int | None:
 
 
 def _varint(value: int) -> bytes:
-    # A number that ends in zero bits (128) has no zero byte at its end: the last byte is its highest, never 0.
+    # The last byte holds the highest bits and is never 0, so stripping trailing zeros is safe.
     packed = bytearray()
     while value > 0x7F:
         packed.append(value & 0x7F | 0x80)
@@ -118,19 +118,18 @@ def _varints(packed: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-# price items
-
+# Price items
 _LAST_DAY = "9999-12-31"
 _LATEST = 253_402_300_799  # the last second of that day
 
 
 def span(first: int, last: int) -> tuple[str, str]:
-    """The days of the half hours that start from `first` to `last` (UTC seconds)."""
+    """Return the UTC days of the half hours that start from `first` to `last` (UTC seconds)."""
     return _day(max(first, 0)), _day(last) if last < _LATEST else _LAST_DAY
 
 
 def updates(series: Series) -> Iterator[tuple[str, dict[str, Any]]]:
-    """For each UTC day, what to ask of its item."""
+    """Yield each UTC day with the arguments of its update."""
     days: dict[str, dict[str, Value]] = defaultdict(dict)
     for letter, prices in (("i", series.import_prices), ("e", series.export_prices)):
         for start, price in prices.items():
@@ -146,7 +145,7 @@ def updates(series: Series) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def unpack(days: Iterable[Item], first: int, last: int) -> Series:
-    """The prices of the half hours that start from `first` to `last`, from the items of their days."""
+    """Decode the prices of the half hours that start from `first` to `last`."""
     found: Mapping[str, dict[int, Decimal]] = {"i": {}, "e": {}}
     for item in days:
         midnight = periods.day_start(item["p"]["S"], "UTC")
@@ -161,17 +160,17 @@ def _day(at: int) -> str:
     return periods.local(at, "UTC").to_date_string()
 
 
-# document updates
+# Document updates
 
-Request = tuple[str, dict[str, Any]]  # the operation, and what it is asked
+Request = tuple[str, dict[str, Any]]  # operation and arguments
 
 
 def merge_request(
     stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None], now: int
 ) -> Request | None:
-    """What to call so that `stored` has these parts (None removes one); None when it has them already.
+    """Return the request that gives `stored` these parts (None removes one); None when nothing changes.
 
-    When it changed (`now`, UTC seconds) is written with what changes and never by itself.
+    The time of change (`now`, UTC seconds) is written with a change and never alone.
     """
     before = stored or {}
     wanted: dict[str, Value | None] = {name: part and {"B": pack_part(part)} for name, part in parts.items()}
@@ -195,7 +194,7 @@ def merge_request(
 
 
 def _condition(before: Item, names: list[str]) -> dict[str, Any]:
-    """The attributes are still as they were, or still absent."""
+    """Return the condition that the attributes have not changed since `before`."""
     clauses = [f"#{name} = :was_{name}" if name in before else f"attribute_not_exists(#{name})" for name in names]
     values: dict[str, Value] = {f":was_{name}": before[name] for name in names if name in before}
     request: dict[str, Any] = {
@@ -206,9 +205,9 @@ def _condition(before: Item, names: list[str]) -> dict[str, Any]:
 
 
 def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any]:
-    """What to ask so that a device is as it should be; registers are only ever added.
+    """Return the arguments of a device's update; registers are only added.
 
-    `unsure` are terms of which it will not be known whether they are in the index, see `index`.
+    `unsure` are search terms whose index entries may be missing, see `device_index`.
     """
     labels = {items.LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
     sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}

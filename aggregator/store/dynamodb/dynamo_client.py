@@ -1,9 +1,10 @@
-"""The store's client to AWS (`clients` is the other one). Its errors leave as ours, with what to do about them.
+"""The store's client of DynamoDB and its streams; it translates AWS errors to ours, with a remedy.
 
-Credentials, profiles and endpoints come from the standard AWS chain and variables. Every call is bounded in time and
-tried again with jitter, at a rate that adapts to throttling, before it fails.
+Credentials, profiles and endpoints come from the standard AWS chain and variables. Every call is bounded in time, and
+retried with jitter at a rate that adapts to throttling. Calls raise StoreAway, StoreUnusable, or a signal of this
+module (ConditionFailed, TableMissing, IteratorExpired, RecordsTrimmed).
 
-Many items in one call; DynamoDB may leave some of them for another.
+`write_items` and `read_items` batch many items and repeat those that DynamoDB leaves unprocessed.
 """
 
 import logging
@@ -24,7 +25,7 @@ from aggregator.store.dynamodb.items import Item
 CONNECT_S = 3
 READ_S = 10
 ATTEMPTS = 5
-CONNECTIONS = 16  # at once
+CONNECTIONS = 16  # concurrent
 
 _AWAY = {
     "InternalServerError",
@@ -63,11 +64,11 @@ class ConditionFailed(Exception):
 
 
 class TableMissing(StoreUnusable):
-    """A table, or its stream, is not there."""
+    """A table or its stream does not exist."""
 
 
 class IteratorExpired(Exception):
-    """A place in a shard has to be asked for again."""
+    """A shard iterator has expired and must be requested again."""
 
 
 class RecordsTrimmed(Exception):
@@ -86,17 +87,17 @@ class DynamoClient(Protocol):
 
     @property
     def region(self) -> str:
-        """Where the tables are."""
+        """The AWS region of the tables."""
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
         """One call. Raises StoreAway, StoreUnusable, or one of the signals of this module."""
 
 
 class AwsDynamoClient:
-    """The client to AWS itself, or to what the standard variables name as its endpoint."""
+    """The client of AWS, or of the endpoint in the standard variables."""
 
     def __init__(self, region: str | None, attempts: int = ATTEMPTS) -> None:
-        """Raises StoreUnusable when there is no region, or the profile is wrong."""
+        """Raises StoreUnusable without a region or with a wrong profile."""
         self._config = Config(
             connect_timeout=CONNECT_S,
             read_timeout=READ_S,
@@ -104,7 +105,7 @@ class AwsDynamoClient:
             max_pool_connections=CONNECTIONS,
             user_agent_extra="wattfall",
         )
-        logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found credentials, at each start
+        logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs the source of the credentials at each start
         self._where = region or "the default region"
         try:
             self._session = boto3.session.Session(region_name=region)
@@ -116,7 +117,7 @@ class AwsDynamoClient:
 
     @cached_property
     def _streams(self) -> Any:  # noqa: ANN401 - botocore has no types
-        """The client for streams; an emulator's are where its tables are, unless a variable says otherwise."""
+        """Return the client for streams; an emulator serves them at the endpoint of its tables."""
         client = self._session.client("dynamodbstreams", config=self._config)
         if _is_aws(client) and not _is_aws(self._tables):
             endpoint = self._tables.meta.endpoint_url
@@ -124,7 +125,7 @@ class AwsDynamoClient:
         return client
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._tables.close()
         if "_streams" in self.__dict__:
             self._streams.close()
@@ -145,20 +146,20 @@ class AwsDynamoClient:
         if code in _SIGNALS:
             return _SIGNALS[code](message)
         if code == "ResourceNotFoundException":
-            missing = request.get("TableName") or request.get("StreamArn") or "what was asked for"
+            missing = request.get("TableName") or request.get("StreamArn") or "the resource"
             return TableMissing(
-                f"{missing} does not exist in {self._where}; create it with `wattfall tables create`, or name the"
-                " region and the prefix that it has"
+                f"{missing} does not exist in {self._where}; create it with `wattfall tables create`, or name its"
+                " region and prefix"
             )
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _AWAY or status >= 500:
-            return StoreAway(f"DynamoDB in {self._where} is too busy for the moment ({code})")
+            return StoreAway(f"DynamoDB in {self._where} is too busy at the moment ({code})")
         return StoreUnusable(f"DynamoDB in {self._where}: {_MENDS.get(code, f'{code}: {message}')}")
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, _NO_CREDENTIALS):
             return StoreUnusable(
-                f"AWS credentials cannot be had ({error}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
+                f"AWS credentials are not available ({error}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
             )
         if isinstance(error, botocore.NoRegionError):
             return StoreUnusable("no AWS region is named; write dynamodb://PREFIX?region=eu-west-2")
@@ -175,15 +176,14 @@ def _is_aws(client: Any) -> bool:  # noqa: ANN401 - botocore has no types
     return "amazonaws.com" in host or host.endswith(".aws")
 
 
-# batches
-
+# Batches
 WRITES, READS = 25, 100  # items in one call
 TRIES = 8
-PAUSE_S = 0.05  # doubled each time
+PAUSE_S = 0.05  # doubled for each retry
 
 
 def write_items(client: DynamoClient, table: str, requests: Iterable[dict[str, Any]]) -> None:
-    """Put and delete items, in any order; all of it lasts when this returns. Raises StoreAway."""
+    """Put and delete items in any order; durable on return. Raises StoreAway."""
     for some in _pieces(requests, WRITES):
         left: dict[str, Any] = {table: some}
         for _ in _tries(table):
@@ -193,7 +193,7 @@ def write_items(client: DynamoClient, table: str, requests: Iterable[dict[str, A
 
 
 def read_items(client: DynamoClient, table: str, keys: Iterable[Item], *, is_consistent: bool) -> list[Item]:
-    """The items with these keys that there are, in any order. Raises StoreAway."""
+    """Return the existing items with these keys, in any order. Raises StoreAway."""
     found: list[Item] = []
     for some in _pieces(keys, READS):
         left: dict[str, Any] = {table: {"Keys": some, "ConsistentRead": is_consistent}}
@@ -213,8 +213,8 @@ def _pieces(rows: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _tries(table: str) -> Iterator[None]:
-    """Ever later; ends by raising StoreAway."""
+    """Yield attempts with growing pauses; raise StoreAway after the last."""
     for number in range(TRIES):
         yield
         time.sleep(PAUSE_S * 2**number)
-    raise StoreAway(f"{table} left some of a batch undone {TRIES} times in a row; it is too busy for the moment")
+    raise StoreAway(f"{table} left items of a batch unprocessed {TRIES} times in a row; it is too busy at the moment")

@@ -1,9 +1,8 @@
-"""The store on DynamoDB: the port with conditions and repeated steps in the place of transactions.
+"""The store on DynamoDB: the port with conditional writes and optimistic steps in place of transactions.
 
-What the items look like is in `items`, how steps stay right without transactions in `steps`, the change feed of a
-worker in `streams`, devices and records in `dynamodb_registry`, the calls in `aws`. A chart that is only looked at is
-read with eventual consistency, half a read unit; a store that has written anything reads consistently from then on,
-so it sees its own writes.
+`items` documents the tables, `concurrent_steps` the steps, `streams` the worker's change feed, `dynamodb_registry`
+devices and records, `dynamo_client` the calls. A store that has written nothing reads with eventual consistency, at
+half a read unit; after its first write it reads consistently and so sees its own writes.
 """
 
 import time
@@ -31,7 +30,7 @@ from aggregator.tariffs.rates import Series
 
 
 def open_dynamodb(url: str) -> "DynamoStore":
-    """The store of a URL, see `Address`. Raises ConfigurationError where it is written otherwise."""
+    """Open the store of a URL, see `tables.Address`. Raises ConfigurationError."""
     address = read_url(url)
     return DynamoStore(AwsDynamoClient(address.region), address.prefix, address.retention_days, address.pace_s)
 
@@ -47,31 +46,31 @@ class DynamoStore(DynamoRegistry):
         pace_s: int = 300,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`pace_s` is how often months and years are carried by a worker, which saves most of their writes."""
+        """`pace_s` is the worker's step for months and years in seconds; a long one saves most of their writes."""
         super().__init__(client, prefix, clock)
         self._retention_days, self._pace_s = retention_days, pace_s
         self._feed: Feed = OwnFeed(clock)
         self._quarantine = Quarantine(client, f"{prefix}-checkpoints")
 
     def close(self) -> None:
-        """Let go of leases and connections."""
+        """Release leases and close connections."""
         self._feed.close()
         self._rounds.close()
 
     def follow(self) -> None:
-        """From now on the change feed is the tables' streams, whoever wrote."""
+        """Use the tables' streams as change feed from now on; they hold the changes of all writers."""
         if not isinstance(self._feed, Follower):
             self._feed = Follower(self._client, self._prefix, self._pace_s, self._clock)
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Steps inside run side by side; the round ends when all have."""
+        """Run the steps inside side by side and wait for all of them."""
         return self._rounds.transaction()
 
     def step(self, work: Callable[[], object]) -> None:
-        """Run `work`; again when what it read changed before it had written. In a round, beside other steps."""
+        """Run `work`; repeat it when its inputs changed. Within a transaction it runs beside other steps."""
         self._rounds.run(work)
 
-    # readings
+    # Readings
 
     def write_readings(self, blocks: Blocks, now: int) -> Written:
         """Merge readings into their blocks, many blocks at once; durable on return."""
@@ -89,33 +88,33 @@ class DynamoStore(DynamoRegistry):
         return unchanged
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
-        """The readings of the blocks that start from `first` to `last`, by time."""
+        """Return the readings of the blocks that start from `first` to `last`, by time."""
         blocks = self._view.blocks(device_id, first, last)
         return [reading for item in blocks for reading in intact(items.unpack_block, item)]
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
+        """Return the starts of `count` blocks with data after `at` (`-count` before it), nearest first."""
         return self._view.starts(device_id, at, count)
 
     @property
     def expires_by_itself(self) -> bool:
-        """DynamoDB removes readings that have expired, see `items.expiry`."""
+        """DynamoDB deletes expired readings itself, see `items.expiry`."""
         return True
 
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:  # noqa: ARG002 - the port's
-        """None: they go by themselves."""
+        """Do nothing: DynamoDB deletes them itself."""
         return 0
 
     def retention_cutoff(self, device_id: str) -> int:
-        """Before this instant a half hour cannot be computed any more."""
+        """Return the instant before which half hours cannot be computed any more."""
         item = self._view.item(Get("devices", device_id))
         noted = int(item["h"]["N"]) if item and "h" in item else 0
         return max(noted, int(self._clock()) - self._retention_days * DAY_S)
 
     def put_retention_cutoff(self, device_id: str, at: int) -> None:
-        """Move the retention_cutoff on to `at`; it never moves back."""
+        """Advance the retention cutoff to `at`; it never moves back."""
         self._view.is_consistent = True
-        with suppress(ConditionFailed):  # it is further on
+        with suppress(ConditionFailed):  # it is later already
             self._client.call(
                 "update_item",
                 TableName=f"{self._prefix}-devices",
@@ -125,16 +124,16 @@ class DynamoStore(DynamoRegistry):
                 ExpressionAttributeValues={":h": items.number(at)},
             )
 
-    # documents
+    # Documents
 
     def document(self, level: str, device_id: str, period: str) -> Document | None:
-        """One chart, or None."""
+        """Return one document, or None."""
         item = self._view.item(Get(table_of(level), device_id, period))
         return intact(partial(document_items.unpack_document, level), item) if item else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
-        """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
-        if first > last:  # which DynamoDB calls an error
+        """Return the existing documents of the periods from `first` to `last`, both included, in order."""
+        if first > last:  # DynamoDB refuses such a condition
             return []
         is_consistent = self._view.is_consistent
         found = self._reader.between(table_of(level), device_id, first, last, is_consistent=is_consistent)
@@ -142,7 +141,7 @@ class DynamoStore(DynamoRegistry):
         return [document for document in documents if document]
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
-        """The first and the last period with a document, or None."""
+        """Return the first and the last period with a document, or None."""
         ends = [
             period
             for is_onwards in (True, False)
@@ -153,7 +152,7 @@ class DynamoStore(DynamoRegistry):
         return (ends[0], ends[1]) if ends else None
 
     def periods(self, level: str, device_id: str) -> list[str]:
-        """All periods with a document, in order."""
+        """Return all periods with a document, in order."""
         return list(self._reader.periods(table_of(level), device_id, is_consistent=self._view.is_consistent))
 
     def merge_parts(
@@ -165,7 +164,7 @@ class DynamoStore(DynamoRegistry):
         parts: Mapping[str, Part | None],
         currency: str = "",
     ) -> bool:
-        """Replace the named parts of a document (None removes one). True when that changed anything."""
+        """Replace the named parts of a document (None removes one). Return whether anything changed."""
         self._view.is_consistent = True
         read = Get(table_of(level), device_id, period)
         for _ in range(TRIES):
@@ -189,12 +188,12 @@ class DynamoStore(DynamoRegistry):
             if is_carried(level):
                 self._feed.add(level, device_id, period)
             return True
-        raise StoreAway(f"{device_id} {period} was changed by others {TRIES} times in a row")
+        raise StoreAway(f"other writers changed {device_id} {period} {TRIES} times in a row")
 
-    # half-hourly prices
+    # Half-hourly prices
 
     def prices(self, device_id: str, first: int, last: int) -> Series:
-        """The prices of the UTC half hours that start from `first` to `last`, both included."""
+        """Return the prices of the UTC half hours that start from `first` to `last`, both included."""
         span = document_items.span(first, last)
         days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
         return document_items.unpack(days, first, last)
@@ -209,34 +208,34 @@ class DynamoStore(DynamoRegistry):
         key = items.document_key(device_id, day)
         self._client.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
 
-    # change feed
+    # Change feed
 
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
-        """Make keys dirty by hand; kept in memory until they are carried on."""
+        """Mark keys dirty; they stay in memory until they are settled."""
         for key in keys:
             self._feed.mark(table, device_id, key)
 
     def changes(self, table: str, limit: int) -> list[Change]:
-        """The oldest change records of a table: of the streams, or what this process has changed itself."""
+        """Return the oldest change records of a table, from the streams or from this process."""
         return self._feed.changes(table, limit)
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """Drop change records that have been carried on, once the steps of the round have ended."""
+        """Drop propagated change records, after the steps of the transaction have ended."""
         self._rounds.join()
         self._feed.settle(changes)
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
-        """Keep dirty keys that cannot be carried on, with the reason."""
+        """Quarantine dirty keys that cannot be propagated, with the reason."""
         self._quarantine.put(table, device_id, keys, reason)
 
     def aside(self, device_id: str) -> list[str]:
-        """What was put aside of a device, a line each."""
+        """Return a device's quarantined keys, a line each."""
         return self._quarantine.lines(device_id)
 
     def clear_aside(self, device_id: str) -> None:
-        """Forget what was put aside of a device."""
+        """Clear a device's quarantine."""
         self._quarantine.clear(device_id)
 
     def backlog(self) -> Backlog:
-        """How much is waiting."""
+        """Return the number and age of dirty keys."""
         return self._feed.backlog()

@@ -1,31 +1,30 @@
-"""The items that DynamoDB holds, byte for byte. Pure: no network, no clock.
+"""The format of DynamoDB items, and their sizes in bytes and in write and read units. Pure.
 
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
-| `readings` | `d` device, `b` start of the UTC half hour | one a reading, see below; `x` expiry (TTL), `m..` meter ids | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
+| `readings` | `d` device, `b` start of the UTC half hour | one per reading, see below; `x` expiry (TTL), `m..` meter ids | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
 | `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `t` last change | about 600, 900 with a tariff | 1 |
 | `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `t` | about 400 | 1 |
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 180 | 1 |
-| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `l..` labels, `f` and `o` (see `index`) | about 100 | 1 |
-| `checkpoints` | `s` a shard, a stream or what was put aside | see `leases` | about 200 | 1 |
-| `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` which write | its body's | 1 a KB |
-| `records` | `k` `find ` + how a term begins, `s` term and device | `v` the other terms of the device | about 150 | 1 |
+| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
+| `checkpoints` | `s` a shard, a stream or a quarantine | see `checkpoints` | about 200 | 1 |
+| `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` id of the write | its body's | 1 a KB |
+| `records` | `k` `find ` + beginning of a term, `s` term and device | `v` the other terms of the device | about 150 | 1 |
 
-**A reading** is one attribute, so that writing it twice, or in any order, gives the same item without a read. Its name
-is its offset in the half hour, two digits to the base 62; its value a head byte, then power, import and export, each
-in as few bytes as it needs, then one byte (a second meter with that byte takes another, the 257th in one half hour two
-bytes) for the meter, if it is known. The head says how long each is: `49 * power + 7 * import + export`; power 0 is
-unknown, 1-4 that many bytes; a register 0 is unknown, 1 is a zero, 2-6 are 1-5 bytes. The meter's byte leads to the
-attribute `m` + two hex digits, which holds its id.
+**A reading** is one attribute, so writing it twice or in any order gives the same item without a read. Its name is its
+offset in the half hour, two digits to the base 62. Its value is a head byte; power (W), import and export (Wh), each in
+as few bytes as possible; and one byte for the meter, if known (a second meter with the same byte takes another one, the
+257th in one half hour two bytes). The head gives the lengths: `49 * power + 7 * import + export`. Power 0 is unknown,
+1-4 is the number of bytes; a register 0 is unknown, 1 is zero, 2-6 is 1-5 bytes. The meter's byte names the attribute
+`m` + two hex digits, which holds the meter id.
 
-**A part** is a list of varints, see `parts`; sizes follow AWS's rules, see `values`.
+**A part** is a list of varints, see `document_items`.
 
-The values of DynamoDB's items, and their sizes by AWS's rules. Pure.
-
-Names and texts count in UTF-8 bytes, binary as it is, a number one byte for each two digits and one more. A write unit
-is 1 KB of the whole item, a read unit 4 KB; an eventually consistent read costs half.
+**Sizes** follow AWS's rules. Names and texts count in UTF-8 bytes, binary values in bytes, numbers one byte per two digits
+and one more. A write unit is 1 KB of the whole item, a read unit 4 KB; an eventually consistent read costs half. Damaged
+values raise ValueError.
 """  # noqa: E501 - a table
 
 import zlib
@@ -46,17 +45,17 @@ READ_UNIT = 4096  # bytes
 
 
 def text(value: str) -> Value:
-    """A text attribute."""
+    """Return a text attribute."""
     return {"S": value}
 
 
 def number(value: int) -> Value:
-    """A number attribute."""
+    """Return a number attribute."""
     return {"N": str(value)}
 
 
 def value_size(value: Value) -> int:
-    """The bytes of an attribute's value."""
+    """Return the size of an attribute's value in bytes."""
     ((kind, content),) = value.items()
     if kind == "N":
         digits = str(content)
@@ -67,24 +66,24 @@ def value_size(value: Value) -> int:
 
 
 def item_size(item: Item) -> int:
-    """The bytes of an item."""
+    """Return the size of an item in bytes."""
     return sum(len(name.encode()) + value_size(value) for name, value in item.items())
 
 
 def write_units(size: int) -> int:
-    """The write units of writing an item of `size` bytes: the larger of before and after."""
+    """Return the write units for an item of `size` bytes, the larger of before and after."""
     return max(1, -(-size // WRITE_UNIT))
 
 
 def read_units(size: int, *, is_consistent: bool) -> float:
-    """The read units of reading `size` bytes."""
+    """Return the read units for `size` bytes."""
     return max(1, -(-size // READ_UNIT)) * (1.0 if is_consistent else 0.5)
 
 
-# items
+# Tables
 
-TTL_MARGIN_DAYS = 7  # readings stay so much longer than the retention, to judge those that are still computed from
-LATE_DAYS = 2  # and at least so long after they came in
+TTL_MARGIN_DAYS = 7  # readings stay longer than the retention by this, as anchors of later ones
+LATE_DAYS = 2  # readings stay at least this long after arrival
 
 _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -92,7 +91,7 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
 
 
-# keys
+# Keys
 
 
 def table_of(feed: str) -> str:
@@ -106,39 +105,39 @@ def range_key(table: str) -> str:
 
 
 def document_key(device_id: str, period: str) -> Item:
-    """The key of a document."""
+    """Return the key of a document."""
     return {"d": text(device_id), "p": text(period)}
 
 
 def block_key(device_id: str, start: int) -> Item:
-    """The key of a half hour of readings."""
+    """Return the key of a half-hour block."""
     return {"d": text(device_id), "b": number(start)}
 
 
 def expiry(start: int, now: int, retention_days: int) -> int:
-    """When a half hour of readings may go (UTC seconds): past its retention, but not in the days after it came in.
+    """Return the expiry of a half-hour block (UTC seconds): after its retention, and some days after arrival.
 
-    The second date is for history that comes in late; it is rounded up, so that sending it again the same day
-    changes nothing.
+    The second rule serves late history. Its date is rounded up, so that the same readings sent again on the same day
+    change nothing.
     """
     return max(start + (retention_days + TTL_MARGIN_DAYS) * DAY_S, (now // DAY_S + 1 + LATE_DAYS) * DAY_S)
 
 
-# readings
+# Readings
 
 
 def reading_name(offset: int) -> str:
-    """The attribute of a reading, by its seconds into the half hour."""
+    """Return the attribute name of a reading, from its seconds into the half hour."""
     return _DIGITS[offset // 62] + _DIGITS[offset % 62]
 
 
 def meter_name(tag: int) -> str:
-    """The attribute with the id of the meter that a reading's last byte names."""
+    """Return the attribute name of a meter id, from the last byte of a reading."""
     return f"m{tag:02x}"
 
 
 def meter_tags(meters: Iterable[str], taken: Item) -> dict[str, int]:
-    """A byte for each meter: of its checksum, or the next one where another meter has it in `taken`, the item."""
+    """Return a byte for each meter: from its checksum, or the next one where `taken` has it for another meter."""
     tags: dict[str, int] = {}
     for meter in sorted(meters):
         first = zlib.crc32(meter.encode()) & 0xFF
@@ -151,7 +150,7 @@ def meter_tags(meters: Iterable[str], taken: Item) -> dict[str, int]:
 
 
 def pack_reading(reading: Reading, tags: Mapping[str, int]) -> bytes:
-    """The value of a reading's attribute."""
+    """Encode a reading as an attribute value."""
     power = b"" if reading.power_w is None else _signed(reading.power_w)
     imported, exported = _register(reading.import_wh), _register(reading.export_wh)
     head = 49 * len(power) + 7 * _code(reading.import_wh, imported) + _code(reading.export_wh, exported)
@@ -160,14 +159,14 @@ def pack_reading(reading: Reading, tags: Mapping[str, int]) -> bytes:
 
 
 def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading:
-    """A reading from its attribute, and the item for its meter's id."""
+    """Decode a reading from its attribute; `item` holds its meter id. Raises ValueError."""
     power_size, codes = divmod(value[0], 49)
     import_code, export_code = divmod(codes, 7)
     power_end = 1 + power_size
     import_end = power_end + max(import_code - 1, 0)
     export_end = import_end + max(export_code - 1, 0)
     if value[0] > _MOST or not 0 <= len(value) - export_end <= 2:
-        raise ValueError(f"a reading of {len(value)} bytes begins with {value[0]}")
+        raise ValueError(f"a reading of {len(value)} bytes has the wrong head byte {value[0]}")
     meter = item[meter_name(int.from_bytes(value[export_end:], "little"))]["S"] if len(value) > export_end else None
     return Reading(
         device_id,
@@ -180,7 +179,7 @@ def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading
 
 
 def unpack_block(item: Item) -> list[Reading]:
-    """The readings of a half hour, by time."""
+    """Decode the readings of a block, by time."""
     device_id, start = item["d"]["S"], int(item["b"]["N"])
     offsets = {name: _DIGITS.index(name[0]) * 62 + _DIGITS.index(name[1]) for name in sorted(item) if len(name) == 2}
     return [unpack_reading(device_id, start + offset, item[name]["B"], item) for name, offset in offsets.items()]
@@ -202,14 +201,14 @@ def _code(value: int | None, packed: bytes) -> int:
     return 0 if value is None else len(packed) + 1
 
 
-# live state and registry
+# Live state and registry
 
 
 _NO_ARRIVAL = number(0)  # before the first one
 
 
 def pack_live(live: Live) -> Item:
-    """The item of a live state. Its arrivals are counted back: `t1` and `r1` are the last one before it."""
+    """Encode a live state. Arrivals count back: `t1` and `r1` are the last one before the newest reading."""
     item = {"d": text(live.device_id)} | {name: value for name, value in _newest(live).items() if value}
     for back, (at, received_at) in enumerate(reversed(live.arrivals), 1):
         item |= {f"t{back}": number(at), f"r{back}": number(received_at)}
@@ -217,10 +216,10 @@ def pack_live(live: Live) -> Item:
 
 
 def live_update(live: Live) -> dict[str, Any]:
-    """The arguments of `update_item` that overwrite an older live state, which becomes the last arrival before it.
+    """Return the arguments of `update_item` that replace an older live state and keep its arrival.
 
-    Each arrival moves back by one in the write itself, so nobody has to read before. A failed condition means that
-    the stored state is as new.
+    The write itself moves each arrival back by one, so it needs no read. A failed condition means that the stored
+    state is as new.
     """
     newest = _newest(live)
     known = [name for name, value in newest.items() if value]
@@ -245,14 +244,14 @@ def live_update(live: Live) -> dict[str, Any]:
 
 
 def _newest(live: Live) -> dict[str, Value | None]:
-    """The attributes of the newest reading; None where a value is unknown."""
+    """Return the attributes of the newest reading; None for an unknown value."""
     numbers = {"t": live.at, "r": live.received_at, "p": live.power_w, "i": live.import_wh, "e": live.export_wh}
     found = {name: None if value is None else number(value) for name, value in numbers.items()}
     return found | {"m": None if live.meter_id is None else text(live.meter_id)}
 
 
 def unpack_live(item: Item) -> Live:
-    """A live state from its item."""
+    """Decode a live state."""
     at, received_at, power, imported, exported = (int(item[name]["N"]) if name in item else None for name in "trpie")
     meter = item["m"]["S"] if "m" in item else None
     assert at is not None
@@ -267,7 +266,7 @@ def _arrivals(item: Item) -> tuple[Arrival, ...]:
 
 
 def unpack_device(item: Item) -> Device:
-    """A device from its item."""
+    """Decode a device."""
     registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
     tariff = item["t"]["S"] if "t" in item else ""
     labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
@@ -277,14 +276,13 @@ def unpack_device(item: Item) -> Device:
     )
 
 
-# change records
+# Change records
 
 
 def changed_key(table: str, record: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The device and the key that a change record of `table` makes dirty; None where it makes none.
+    """Return the device and key that a change record of `table` makes dirty; None where it makes none.
 
-    None for what changed nothing but the expiry, and for what the TTL service removed. Takes a record as GetRecords
-    returns it, or as Lambda gets it.
+    A change of the expiry alone and a deletion by TTL make none. The record is as from GetRecords or as Lambda gets it.
     """
     identity = {name.lower(): value for name, value in (record.get("userIdentity") or {}).items()}
     if record["eventName"] == "REMOVE" and identity.get("principalid") == "dynamodb.amazonaws.com":

@@ -1,8 +1,8 @@
-"""Reads of DynamoDB tables: items, half hours of readings, periods.
+"""Reads of DynamoDB tables, directly or through a step; writes of half-hour blocks.
 
-What a store reads: through the step that it is in, or straight from the tables.
-
-Readings into their half hour: one `SET` for all of them gives the same item in any order, however often.
+`Reader` reads items, blocks and periods. `ReadView` reads through the current step, or else from the tables.
+`write_block` merges readings with one `SET`, which gives the same item in any order and any number of times. An
+undecodable item raises Damaged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from aggregator.store.dynamodb.items import Item
 
 
 class Reader:
-    """Reads through one client, of tables with one prefix."""
+    """Reads of the tables with one prefix."""
 
     def __init__(self, client: DynamoClient, prefix: str) -> None:
         self._client, self._prefix = client, prefix
 
     def fetch(self, read: Read, is_consistent: bool) -> list[Item]:
-        """What a read asks for: at most one item, or half hours of readings, nearest first."""
+        """Return the items of a read: at most one item, or blocks, nearest first."""
         if isinstance(read, Get):
             key = {"d": items.text(read.device_id)} | ({"p": items.text(read.period)} if read.period else {})
             table = f"{self._prefix}-{read.table}"
@@ -43,21 +43,21 @@ class Reader:
         )
 
     def span(self, device_id: str, first: int, last: int, *, is_consistent: bool) -> Iterator[Item]:
-        """The blocks that start from `first` to `last`."""
+        """Yield the blocks that start from `first` to `last`."""
         values = {":first": items.number(first), ":last": items.number(last)}
         yield from self._query(
             "readings", device_id, "b BETWEEN :first AND :last", values, ConsistentRead=is_consistent
         )
 
     def between(self, table: str, device_id: str, first: str, last: str, *, is_consistent: bool) -> Iterator[Item]:
-        """The items of a device from one period to another, in order."""
+        """Yield a device's items from one period to another, in order."""
         values = {":first": items.text(first), ":last": items.text(last)}
         return self._query(table, device_id, "p BETWEEN :first AND :last", values, ConsistentRead=is_consistent)
 
     def periods(
         self, table: str, device_id: str, *, is_consistent: bool, is_onwards: bool = True, limit: int | None = None
     ) -> Iterator[str]:
-        """The periods of a device's documents, in order or backwards."""
+        """Yield the periods of a device's documents, forward or backward."""
         found = self._query(
             table,
             device_id,
@@ -71,7 +71,7 @@ class Reader:
         return (item["p"]["S"] for item in found)
 
     def scan(self, table: str, after: Item | None = None, page: int | None = None) -> Iterator[Item]:
-        """Every item of a table, or those after a key; at most `page` are read at once."""
+        """Yield every item of a table, or those after a key; read at most `page` at once."""
         request: dict[str, Any] = {"TableName": f"{self._prefix}-{table}"}
         request |= ({"ExclusiveStartKey": after} if after else {}) | ({"Limit": page} if page else {})
         while True:
@@ -109,28 +109,28 @@ class Reader:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-# read view
+# Read view
 
 Content = TypeVar("Content")
 
-NEAR = 1  # block more than asked for, to know whether there are any
+NEAR = 1  # extra block, to know whether there are more
 
 
 class ReadView:
-    """Reads of one store. Straight reads are eventually consistent until it has written something itself."""
+    """Reads of one store. Direct reads are eventually consistent until the store has written."""
 
     def __init__(self, reader: Reader, rounds: ConcurrentSteps) -> None:
         self._reader, self._rounds = reader, rounds
         self.is_consistent = False
 
     def item(self, read: Get) -> Item | None:
-        """One item, or None."""
+        """Return one item, or None."""
         step = self._rounds.step
         found = step.ask(read) if step else self._reader.fetch(read, self.is_consistent)
         return found[0] if found else None
 
     def blocks(self, device_id: str, first: int, last: int) -> Iterable[Item]:
-        """The half hours of readings that start from `first` to `last`, by time."""
+        """Return the blocks that start from `first` to `last`, by time."""
         step = self._rounds.step
         if step is None:
             return self._reader.span(device_id, first, last, is_consistent=self.is_consistent)
@@ -142,7 +142,7 @@ class ReadView:
         return found
 
     def starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """The starts of `count` half hours with readings after `at` (of `-count` before it), nearest first."""
+        """Return the starts of `count` blocks after `at` (`-count` before it), nearest first."""
         step, is_onwards = self._rounds.step, count > 0
         known = step.nearest(device_id, at, abs(count), is_onwards=is_onwards) if step else None
         if known is not None:
@@ -152,7 +152,7 @@ class ReadView:
 
 
 def intact(unpack: Callable[[Item], Content], item: Item) -> Content:
-    """An item taken apart. Raises Damaged when that cannot be done."""
+    """Decode an item. Raises Damaged where it cannot be decoded."""
     try:
         return unpack(item)
     except (KeyError, ValueError, IndexError) as error:
@@ -160,18 +160,18 @@ def intact(unpack: Callable[[Item], Content], item: Item) -> Content:
         raise Damaged(f"the item {key} cannot be read ({error!r}); restore or delete it") from error
 
 
-# block updates
+# Block updates
 
-AT_ONCE = 200  # readings in one call; DynamoDB takes expressions of 4 KB with 300 operators
-METERS = 20  # different ones in one call; each has a condition
+AT_ONCE = 200  # readings in one call; DynamoDB accepts expressions of 4 KB with 300 operators
+METERS = 20  # meters in one call; each needs a condition
 
 
 def write_block(
     client: DynamoClient, table: str, device_id: str, start: int, readings: Mapping[int, Reading], expires: int
 ) -> int:
-    """Set readings of the half hour at `start` (UTC seconds). Returns how many were there, and the same, before.
+    """Merge readings into the block at `start` (UTC seconds). Return the number that were there before, unchanged.
 
-    DynamoDB says what the attributes were before, which costs nothing; so nothing is read.
+    DynamoDB returns the old attributes free of charge, so no read is needed.
     """
     ordered = [readings[at] for at in sorted(readings)]
     return sum(_write_some(client, table, device_id, start, some, expires) for some in _batches(ordered))
@@ -190,7 +190,7 @@ def _write_some(
         }
         try:
             answer = client.call("update_item", TableName=table, Key=key, **_request(values, tags, expires))
-        except ConditionFailed:  # two meters with one tag: see which are taken
+        except ConditionFailed:  # two meters have one tag: read the taken tags
             stored = client.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
             continue
         before = answer.get("Attributes", {})

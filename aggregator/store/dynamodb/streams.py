@@ -1,13 +1,13 @@
-"""The change feed of a worker: a follower of the tables' streams.
+"""The change feed of a worker: a follower of the tables' DynamoDB streams.
 
-A stream is a forest of shards. A shard is read from where it was left, once its parent is read to the end; a closed
-shard is read to its end and marked as finished. What is read becomes dirty keys, coalesced; when all of them have
-been carried on, and not before, the position goes into the table `checkpoints` (see `leases`).
+A stream is a forest of shards. A shard is read from its checkpoint once its parent is finished; a closed shard is read
+to its end and marked finished. Records become coalesced dirty keys. After all of them are propagated, and not before,
+the position goes into the table `checkpoints`.
 
-A worker reads the shards that it has leased; a second one by its side waits until the lease runs out. Records live for
-24 hours: after a longer absence, and wherever the position was trimmed, every key of the table becomes dirty, a page
-at a time, before the position moves on. The order of records does not matter, nor do repeated ones: they only say
-which keys to look at.
+A worker reads the shards that it has leased; a second worker waits until the lease expires. Records live for 24 hours:
+after a longer absence, or where the position was trimmed, every key of the table becomes dirty, a page at a time,
+before the position advances. Order and repetition of records do not matter: a record only names a dirty key. Calls
+raise StoreAway and StoreUnusable.
 """
 
 import logging
@@ -22,35 +22,35 @@ from aggregator.store.dynamodb.dynamo_client import DynamoClient, IteratorExpire
 from aggregator.store.dynamodb.items import Item, range_key, table_of
 from aggregator.store.port import READINGS, Backlog, Change, carried
 
-SAVE_S = 30  # between two checkpoints of a shard; after a kill, what was carried on since the last is read again
-DESCRIBE_S = 30  # between looks for new shards
-SEEN_S = 600  # between notes that the stream is being followed
-TRIMMED_S = 23 * 3600  # an absence after which records may be gone (they are, after 24 hours)
+SAVE_S = 30  # between checkpoints of a shard; after a kill, later records are read again
+DESCRIBE_S = 30  # between searches for new shards
+SEEN_S = 600  # between notes that the stream is followed
+TRIMMED_S = 23 * 3600  # after this absence records may be gone (they expire after 24 hours)
 POLL_S = 1.0  # between reads of the readings' stream
-PAGES = 20  # of up to 1,000 records, read from a shard in one go
+PAGES = 20  # of up to 1,000 records, read from a shard at once
 SCAN_PAGE = 1000  # keys made dirty at once where records are gone
 log = logging.getLogger("wattfall.streams")
 
 
 @dataclass(slots=True)
 class Shard:
-    """A shard and how far it is read."""
+    """A shard and its read position."""
 
     shard_id: str
     parent: str | None
     is_ours: bool = False
     lease_until: float = 0.0
-    look_again: float = 0.0  # when to try for the lease of another's shard
+    look_again: float = 0.0  # when to request the lease of another worker's shard
     iterator: str | None = None
-    position: str | None = None  # the last sequence number that was read
-    saved: str | None = None  # and the last that the checkpoint has
+    position: str | None = None  # the last sequence number read
+    saved: str | None = None  # the last sequence number in the checkpoint
     saved_at: float = 0.0
     is_drained: bool = False  # closed and read to its end
-    is_finished: bool = False  # and all of it carried on
+    is_finished: bool = False  # and fully propagated
 
 
 class Stream:
-    """One table's stream: its shards, and the keys that its records make dirty."""
+    """One table's stream: its shards and the dirty keys of its records."""
 
     def __init__(
         self, client: DynamoClient, prefix: str, level: str, leases: Leases, clock: Callable[[], float]
@@ -60,10 +60,10 @@ class Stream:
         self._arn = ""
         self._shards: dict[str, Shard] = {}
         self._describe_at = self._note_at = 0.0
-        self._scan: dict[str, Any] | None = None  # where a look at every key goes on, since records were trimmed
+        self._scan: dict[str, Any] | None = None  # position of the scan over all keys after records were trimmed
 
     def poll(self) -> Iterator[tuple[str, str, int]]:
-        """The dirty keys of the records that have come: device, key, since when (UTC seconds)."""
+        """Yield the dirty keys of new records: device, key, time of change (UTC seconds)."""
         now = self._clock()
         if now >= self._describe_at:
             self._describe()
@@ -74,13 +74,13 @@ class Stream:
             yield from self._scanned()
 
     def renew(self) -> None:
-        """Keep the leases that we have."""
+        """Renew this worker's leases."""
         for shard in self._shards.values():
             if shard.is_ours and not shard.is_finished:
                 self._is_ours(shard)
 
     def save(self, *, is_last: bool = False) -> None:
-        """All that was read has been carried on: note it, at once where it matters, else now and then."""
+        """Save the positions after everything read is propagated: at once where needed, else every SAVE_S."""
         if self._scan is not None:
             return
         now = self._clock()
@@ -94,11 +94,11 @@ class Stream:
 
     @property
     def is_behind(self) -> bool:
-        """There is more to look at than the last look has shown."""
+        """Whether more records wait than the last poll returned."""
         return self._scan is not None
 
     def release(self) -> None:
-        """Let another worker have our shards."""
+        """Release the shards to other workers."""
         for shard in self._shards.values():
             if shard.is_ours and not shard.is_finished:
                 self._leases.release(self._name(shard.shard_id))
@@ -112,13 +112,13 @@ class Stream:
         shard.saved, shard.saved_at, shard.lease_until = shard.position, now, now + LEASE_S
         shard.is_finished = shard.is_drained
         if shard.is_finished:
-            self._describe_at = 0.0  # its children are next
+            self._describe_at = 0.0  # read its children next
 
     def _name(self, shard_id: str) -> str:
         return f"{self._table}/{self._arn.rsplit('/', 1)[-1]}/{shard_id}"
 
     def _is_next(self, shard: Shard) -> bool:
-        """Not read to its end, and its parent is (or is no more)."""
+        """Whether the shard is unread to its end and its parent is finished or gone."""
         parent = self._shards.get(shard.parent or "")
         return not shard.is_drained and (parent is None or parent.is_finished)
 
@@ -139,17 +139,17 @@ class Stream:
         return not shard.is_finished
 
     def _start(self, shard: Shard, checkpoint: Item) -> None:
-        """Go on where the shard was left, by whoever."""
+        """Start reading at the checkpoint of any worker."""
         shard.is_ours, shard.iterator, shard.saved_at = True, None, self._clock()
         shard.position = shard.saved = checkpoint["q"]["S"] if "q" in checkpoint else None
         shard.is_drained = shard.is_finished = "e" in checkpoint
         if shard.is_finished:
             self._leases.release(self._name(shard.shard_id))
 
-    # shards
+    # Shards
 
     def _describe(self) -> None:
-        """Look for new shards, and drop those that are no more."""
+        """Find new shards and drop expired ones."""
         table = self._client.call("describe_table", TableName=f"{self._prefix}-{self._table}")["Table"]
         arn = table["LatestStreamArn"]
         if arn != self._arn:
@@ -175,7 +175,7 @@ class Stream:
             request["ExclusiveStartShardId"] = description["LastEvaluatedShardId"]
 
     def _check_absence(self, arn: str, created: float) -> None:
-        """Whether records may be gone that nobody has read."""
+        """Scan all keys if unread records may be gone."""
         note = self._leases.seen(self._table)
         since = int(note["t"]["N"]) if note else created
         if (note and note["a"]["S"] != arn) or self._clock() - since > TRIMMED_S:
@@ -183,13 +183,13 @@ class Stream:
 
     def _trimmed(self, shard: Shard | None) -> None:
         log.warning(
-            "%s: change records were removed before they were read (%s); computing everything from it again",
+            "%s: change records expired before they were read (%s); recomputing everything from this table",
             self._table,
-            shard.shard_id if shard else "nobody followed them for a day",
+            shard.shard_id if shard else "no worker followed them for a day",
         )
         self._scan = {}
 
-    # records
+    # Records
 
     def _read(self, shard: Shard) -> Iterator[tuple[str, str, int]]:
         for _ in range(PAGES):
@@ -206,7 +206,7 @@ class Stream:
                 return
 
     def _page(self, shard: Shard) -> dict[str, Any]:
-        """The next records; an iterator that ran out is asked for again, at the very place."""
+        """Return the next records; request an expired iterator again at the same position."""
         while True:
             try:
                 shard.iterator = shard.iterator or self._iterator(shard)
@@ -228,7 +228,7 @@ class Stream:
         return iterator
 
     def _scanned(self) -> Iterator[tuple[str, str, int]]:
-        """The next page of all the keys of the table."""
+        """Yield the next page of the scan over all keys of the table."""
         key_name = range_key(self._table)
         answer = self._client.call(
             "scan",
@@ -248,7 +248,7 @@ class Follower:
     """The feed of all levels, from the streams of their tables."""
 
     def __init__(self, client: DynamoClient, prefix: str, pace_s: float, clock: Callable[[], float]) -> None:
-        """`pace_s` is how often the levels above the days are carried on; nothing is called yet."""
+        """`pace_s` is the interval of the steps above the days, in seconds. Makes no call yet."""
         self._clock = clock
         leases = Leases(client, f"{prefix}-checkpoints", clock, token_hex(8))
         self._streams = {level: Stream(client, prefix, level, leases, clock) for level in carried()}
@@ -257,14 +257,14 @@ class Follower:
         self._dirty = Dirty(clock)
 
     def add(self, table: str, device_id: str, key: str) -> None:
-        """What this process writes comes back by the stream."""
+        """Do nothing: the stream returns this process's writes."""
 
     def mark(self, table: str, device_id: str, key: str) -> None:
-        """Make a key dirty by hand."""
+        """Mark a key dirty."""
         self._dirty.add(table, device_id, key)
 
     def changes(self, table: str, limit: int) -> list[Change]:
-        """Dirty keys: what is left of the last look at the stream, or else of a new one, when it is due."""
+        """Return dirty keys: the rest of the last poll of the stream, or else those of a new poll, when due."""
         stream = self._streams.get(table)
         if stream:
             stream.renew()
@@ -275,25 +275,25 @@ class Follower:
         return self._dirty.changes(table, limit)
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """These have been carried on."""
+        """Settle propagated keys."""
         settled = list(changes)
         self._dirty.settle(settled)
         for table in {change.table for change in settled}:
             self._save(table)
 
     def _save(self, table: str) -> None:
-        """When nothing is left of what a stream said, note its position; the next look is due some time from now."""
+        """Save a stream's position once its keys are settled, and schedule the next poll."""
         if table in self._streams and self._dirty.is_empty(table):
             stream = self._streams[table]
             stream.save()
             self._due[table] = 0.0 if stream.is_behind else self._clock() + self._every[table]
 
     def backlog(self) -> Backlog:
-        """How much is waiting, of what has been read."""
+        """Return the number and age of dirty keys read so far."""
         return self._dirty.backlog()
 
     def close(self) -> None:
-        """Note positions and let another worker go on at once."""
+        """Save positions and release the shards to other workers."""
         for table, stream in self._streams.items():
             if self._dirty.is_empty(table):
                 stream.save(is_last=True)

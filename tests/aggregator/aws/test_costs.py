@@ -20,7 +20,7 @@ def writes_below_live(plan: Plan) -> float:
     return sum(row.write_units for row in rows(plan) if row.place != "live")
 
 
-def test_the_live_state_is_one_unit_a_reading_and_dearer_than_everything_below_it() -> None:
+def test_the_live_state_costs_most_at_one_unit_a_reading() -> None:
     live = by_step(EVERY_10_S)["live", "live"]
     assert live.write_units == live.requests == READINGS
     assert live.dollars > sum(row.dollars for row in rows(EVERY_10_S) if is_table(row) and row.place != "live")
@@ -29,11 +29,11 @@ def test_the_live_state_is_one_unit_a_reading_and_dearer_than_everything_below_i
 @pytest.mark.parametrize(
     ("plan", "most"), [(EVERY_10_S, 0.60), (Plan(1, 10, 300), 0.20), (Plan(1, 10, 60, is_edge=True), 0.05)]
 )
-def test_write_units_a_reading_stay_within_the_aim(plan: Plan, most: float) -> None:
+def test_write_units_per_reading_stay_within_the_target(plan: Plan, most: float) -> None:
     assert writes_below_live(plan) / READINGS <= most
 
 
-def test_documents_fit_into_one_write_unit_and_a_chart_into_half_a_read_unit() -> None:
+def test_a_document_needs_one_write_unit_and_half_a_read_unit() -> None:
     for size in (costs.live_size(), costs.day_size(), costs.month_size(), costs.year_size()):
         assert write_units(size) == 1
         assert read_units(size, is_consistent=False) == 0.5
@@ -45,7 +45,7 @@ def test_a_half_hour_is_charged_as_it_grows() -> None:
     assert readings.requests < readings.write_units < readings.requests * full
 
 
-def test_a_fleet_costs_as_many_times_more_but_for_the_shards() -> None:
+def test_fleet_cost_is_proportional_except_for_shards() -> None:
     one, many = by_step(EVERY_10_S), by_step(Plan(1000, 10, 60))
     for place in (("live", "live"), ("ingest", "readings"), ("days", "days"), ("kept after a year", "storage")):
         assert many[place].dollars == pytest.approx(1000 * one[place].dollars)
@@ -53,7 +53,7 @@ def test_a_fleet_costs_as_many_times_more_but_for_the_shards() -> None:
     assert shards(Plan(10_000, 10, 60)) == 6
 
 
-def test_what_is_written_less_often_costs_less() -> None:
+def test_a_longer_window_costs_less() -> None:
     bills = [total(rows(plan), "all").dollars for plan in (Plan(1, 10, 10), EVERY_10_S, Plan(1, 10, 300))]
     assert bills == sorted(bills, reverse=True)
     edge = rows(Plan(10_000, 10, 60, is_edge=True))
@@ -66,7 +66,7 @@ def test_dollars_are_units_at_their_price() -> None:
     assert days.dollars == pytest.approx(expected)
 
 
-def test_the_command_prints_a_table_with_the_date_of_its_prices() -> None:
+def test_the_costs_command_prints_a_table_with_its_price_date() -> None:
     result = CliRunner().invoke(costs_command, ["--devices", "1000"])
     assert result.exit_code == 0
     header, *lines = result.output.splitlines()[1:]
@@ -77,13 +77,13 @@ def test_the_command_prints_a_table_with_the_date_of_its_prices() -> None:
     assert len({len(line) for line in (header, *lines[:-1])}) == 1
 
 
-def test_the_command_gives_the_same_figures_as_json() -> None:
+def test_the_costs_command_gives_the_same_figures_as_json() -> None:
     result = CliRunner().invoke(costs_command, ["--edge", "--json"])
     content = json.loads(result.output)
     assert [CostRow(**row) for row in content["rows"]] == rows(Plan(1, 10, 60, is_edge=True))
     assert (content["region"], content["prices_of"]) == (costs.REGION, costs.PRICES_OF)
 
 
-def test_seldom_readings_are_not_written_more_often_than_they_come() -> None:
+def test_rare_readings_are_written_at_most_once_each() -> None:
     assert by_step(Plan(1, 1800, 60))["ingest", "readings"].requests == 30 * 48
     assert by_step(Plan(1, 600, 60))["ingest", "readings"].requests == 30 * 48 * 3

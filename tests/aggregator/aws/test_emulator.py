@@ -28,7 +28,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_it_answers_on_loopback_and_is_gone_afterwards() -> None:
+def test_the_emulator_answers_on_loopback_and_ends() -> None:
     with emulator() as endpoint:
         assert endpoint.url.startswith("http://127.0.0.1:")
         assert answers(endpoint.url)
@@ -36,14 +36,14 @@ def test_it_answers_on_loopback_and_is_gone_afterwards() -> None:
     assert not endpoint.log.parent.exists()
 
 
-def test_two_run_side_by_side() -> None:
+def test_two_emulators_run_side_by_side() -> None:
     with emulator() as one, emulator() as other:
         assert one.url != other.url
         assert answers(one.url)
         assert answers(other.url)
 
 
-def test_it_ends_even_when_its_parent_is_killed() -> None:
+def test_the_emulator_ends_when_its_parent_is_killed() -> None:
     done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL
     url, folder = done.stdout.split()
@@ -54,10 +54,10 @@ def test_it_ends_even_when_its_parent_is_killed() -> None:
     assert not os.path.exists(folder)  # noqa: PTH110
 
 
-def test_it_says_what_to_install() -> None:
+def test_a_missing_emulator_names_the_extra_to_install() -> None:
     with pytest.raises(ConfigurationError, match=r"pip install 'wattfall\[emulator\]'"):
         check_installed(("surely_not_installed",))
 
 
-def test_nothing_of_a_real_account_reaches_it() -> None:
+def test_the_emulator_gets_no_real_account_settings() -> None:
     assert clean_environ({"AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "AKIA", "HOME": "/root"}) == {"HOME": "/root"}

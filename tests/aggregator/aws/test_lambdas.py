@@ -27,7 +27,7 @@ KEYS = {"readings": "b", "day": "p", "month": "p"}
 
 
 class Failing(SqliteStore):
-    """A store whose writes of documents fail when it is told so."""
+    """A store whose document writes fail on demand."""
 
     fails: Callable[[str, str], Exception | None] = staticmethod(lambda *_: None)
 
@@ -39,7 +39,7 @@ class Failing(SqliteStore):
 
 
 class Stack:
-    """The functions on a store, and what they have put aside."""
+    """The functions on a store, and their dead letters."""
 
     def __init__(self, store: Failing) -> None:
         self.store, self.letters = store, list[DeadLetter]()
@@ -50,7 +50,7 @@ class Stack:
         return failed(answer)
 
     def carry_all(self) -> list[dict[str, Any]]:
-        """Every level's change records to the next, as event source mappings would; returns the records."""
+        """Propagate every level's change records like event source mappings; return the records."""
         records = []
         for step in STEPS:
             changes = self.store.changes(step.feed, 10_000)
@@ -112,7 +112,7 @@ def by_the_worker(tmp_path: Path, sent: Sequence[Reading]) -> list[Document | No
     return documents(store)
 
 
-def test_the_functions_make_what_the_worker_makes(stack: Stack, tmp_path: Path) -> None:
+def test_functions_and_worker_make_the_same_documents(stack: Stack, tmp_path: Path) -> None:
     sent = readings()
     assert stack.ingest(*map(line, sent)) == []
     stack.carry_all()
@@ -128,7 +128,7 @@ def test_batches_and_lines_are_messages_too(stack: Stack) -> None:
     assert not stack.letters
 
 
-def test_a_message_that_cannot_be_read_is_put_aside_with_its_payload_and_the_rest_is_taken(stack: Stack) -> None:
+def test_an_unreadable_message_is_quarantined_with_its_payload(stack: Stack) -> None:
     good = readings(count=2)
     assert stack.ingest(b"{nonsense", line(good[0]), b'{"device_id": "cad-1"}', b"\xff", line(good[1])) == []
     assert [letter.payload for letter in stack.letters] == ["{nonsense", '{"device_id": "cad-1"}', "\\xff"]
@@ -145,7 +145,7 @@ def test_a_device_cannot_write_as_another(stack: Stack) -> None:
     assert "was sent by 'cad-2'" in stack.letters[0].reason
 
 
-def test_live_state_comes_at_once_and_only_from_newer_readings(stack: Stack) -> None:
+def test_live_state_is_immediate_and_only_from_newer_readings(stack: Stack) -> None:
     old, new = readings(count=2)
     for reading in (new, old):
         stack.functions.live(as_message(reading) | {"topic_device": "cad-1"})
@@ -164,12 +164,12 @@ def test_an_implausible_power_is_not_shown_live(stack: Stack) -> None:
     assert live.import_wh == 1000
 
 
-def test_a_refused_live_reading_raises_nothing(stack: Stack) -> None:
+def test_a_refused_live_reading_raises_no_error(stack: Stack) -> None:
     stack.functions.live({"device_id": "cad-1", "topic_device": "cad-1"})
     assert stack.letters == []  # `ingest` gets it too, and puts it aside
 
 
-def test_a_store_that_is_away_gets_the_first_record_not_done_again_and_nothing_after_it_is_tried(stack: Stack) -> None:
+def test_a_store_failure_stops_at_the_first_unfinished_record(stack: Stack) -> None:
     for name in ("a", "b", "c"):
         ingest(stack.store, readings(name), NOW, ZONE)
     start = str(MIDNIGHT)
@@ -187,7 +187,7 @@ def test_a_store_that_is_away_gets_the_first_record_not_done_again_and_nothing_a
     assert not stack.letters
 
 
-def test_an_unusable_store_puts_nothing_aside(stack: Stack) -> None:
+def test_an_unusable_store_quarantines_nothing(stack: Stack) -> None:
     ingest(stack.store, readings(), NOW, ZONE)
     batch = {"Records": [record("readings", "cad-1", str(MIDNIGHT), 0)]}
     with failing(stack, lambda *_: StoreUnusable("no rights")):
@@ -195,7 +195,7 @@ def test_an_unusable_store_puts_nothing_aside(stack: Stack) -> None:
     assert not stack.letters
 
 
-def test_a_record_that_can_never_succeed_is_put_aside_alone(stack: Stack) -> None:
+def test_a_hopeless_record_is_quarantined_alone(stack: Stack) -> None:
     for name in ("a", "b", "c"):
         ingest(stack.store, readings(name), NOW, ZONE)
     batch = [record("readings", name, str(MIDNIGHT), n) for n, name in enumerate("abc")]
@@ -206,7 +206,7 @@ def test_a_record_that_can_never_succeed_is_put_aside_alone(stack: Stack) -> Non
     assert stack.store.document("day", "c", "2026-11-23")
 
 
-def test_of_a_device_only_the_record_at_fault_is_put_aside(stack: Stack) -> None:
+def test_only_the_faulty_record_of_a_device_is_quarantined(stack: Stack) -> None:
     ingest(stack.store, readings(), NOW, ZONE)
     batch = [
         record("readings", "cad-1", key, n) for n, key in enumerate((str(MIDNIGHT), "never", str(MIDNIGHT + 3600)))
@@ -218,7 +218,7 @@ def test_of_a_device_only_the_record_at_fault_is_put_aside(stack: Stack) -> None
     assert {"h00", "h01"} <= set(day.parts)
 
 
-def test_records_that_changed_nothing_and_expiries_are_passed_over(stack: Stack) -> None:
+def test_unchanged_records_and_expiries_are_ignored(stack: Stack) -> None:
     ingest(stack.store, readings(), NOW, ZONE)
     image = {"d": {"S": "cad-1"}, "v": {"B": "AAAA"}}
     same = record("readings", "cad-1", str(MIDNIGHT), 0, OldImage=image, NewImage=dict(image))
@@ -229,7 +229,7 @@ def test_records_that_changed_nothing_and_expiries_are_passed_over(stack: Stack)
     assert stack.store.periods("day", "cad-1") == []
 
 
-def test_records_that_come_again_change_nothing(stack: Stack) -> None:
+def test_repeated_records_change_nothing(stack: Stack) -> None:
     stack.ingest(*map(line, readings()))
     records = stack.carry_all()
     before = documents(stack.store)
@@ -246,9 +246,7 @@ def _is_of(one: dict[str, Any], table: str) -> bool:
     return len(key) == {"readings": 10, "day": 10, "month": 7}[table] and (table == "readings") == key.isdigit()
 
 
-def test_whatever_fails_once_and_however_batches_are_cut_the_charts_come_out_the_same(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_any_single_failures_and_batching_give_the_same_documents(stack: Stack, tmp_path: Path) -> None:
     sent, chance = readings(), random.Random(7)
     payloads = list(map(line, sent)) * 2
     chance.shuffle(payloads)
@@ -262,7 +260,7 @@ def test_whatever_fails_once_and_however_batches_are_cut_the_charts_come_out_the
 
 
 def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
-    """As a mapping does it: from the first failure on, again; each attempt fails at a random write or not at all."""
+    """Retry from the first failure like an event source mapping; each attempt fails at a random write or not at all."""
     for step in STEPS:
         changes = stack.store.changes(step.feed, 10_000)
         batch = [record(step.feed, change.device_id, change.key, n) for n, change in enumerate(changes)]
@@ -274,7 +272,7 @@ def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
         stack.store.settle(changes)
 
 
-def test_dead_letters_go_in_messages_that_a_queue_takes() -> None:
+def test_dead_letters_fit_the_queues_message_size() -> None:
     big = "y" * (lambdas.BYTES // 2)
     assert list(bundles(["x", "x", big, big, big * 3, "x"])) == [f"x\nx\n{big}", big, big * 3, "x"]
     assert list(bundles([])) == []

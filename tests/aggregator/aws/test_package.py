@@ -19,13 +19,13 @@ print(*sorted(before))
 
 
 def loaded() -> tuple[set[str], set[str]]:
-    """What a function has imported when it has done everything once, and what it imports at first."""
+    """Return a function's imports after all its work, and at its start."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     everything, at_first = done.stdout.splitlines()
     return set(everything.split()), set(at_first.split())
 
 
-def test_the_code_is_ours_alone_and_the_same_each_time(tmp_path: Path) -> None:
+def test_the_package_is_reproducible_and_holds_only_our_code(tmp_path: Path) -> None:
     names = [name for name, _ in deployment.own_files()]
     assert {"aggregator/aws/lambdas.py", "aggregator/store/dynamodb/dynamodb_store.py"} <= set(names)
     assert all(name.startswith("aggregator/") and name.endswith(".py") for name in names)
@@ -34,7 +34,7 @@ def test_the_code_is_ours_alone_and_the_same_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
 
 
-def test_the_template_lies_beside_the_code_and_names_it(tmp_path: Path) -> None:
+def test_the_template_lies_beside_the_code(tmp_path: Path) -> None:
     def install(folder: Path) -> None:
         (folder / "six.py").write_text("# a library")
         (folder / "bin").mkdir()
@@ -56,13 +56,13 @@ def test_every_library_that_a_function_imports_is_in_the_package() -> None:
     assert libraries - IN_LAMBDA - {"wattfall"} - optional <= set(deployment.LIBRARIES) | {"setuptools"}
 
 
-def test_a_function_starts_without_what_it_may_never_need() -> None:
+def test_a_function_starts_without_optional_imports() -> None:
     _, at_first = loaded()
     slow = {"boto3", "botocore", "click", "dash", "plotly", "flask", "urllib.request", "aggregator.demo.simulator"}
     assert not at_first & slow
 
 
-def test_the_files_of_the_zip_can_be_read_by_all(tmp_path: Path) -> None:
+def test_zip_files_are_world_readable(tmp_path: Path) -> None:
     code = tmp_path / deployment.CODE
     deployment.write_zip(code, deployment.own_files())
     with ZipFile(code) as archive:

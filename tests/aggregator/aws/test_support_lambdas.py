@@ -1,4 +1,4 @@
-"""What the support desk wants to know is kept on AWS as well, and stops no batch."""
+"""On AWS, statuses, refusals and the census are recorded for the support desk and stop no batch."""
 
 import base64
 import time
@@ -22,7 +22,7 @@ TODAY = day_of(NOW, "UTC")
 
 
 class Away(SqliteStore):
-    """A store that keeps no records for a while."""
+    """A store that fails to write records for a while."""
 
     is_away = False
 
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Away]:
 
 
 def arrive(store: Away, *payloads: bytes) -> tuple[list[Any], list[DeadLetter]]:
-    """What the function answers to messages of one device, and what it puts aside."""
+    """Return the function's answer to messages of one device, and its dead letters."""
     letters: list[DeadLetter] = []
     records = [
         {
@@ -61,7 +61,7 @@ def message(device_id: str = "cad-1", **fields: object) -> bytes:
     return orjson.dumps({"device_id": device_id, "at": iso_utc(NOW), "topic_device": "cad-1", **fields})
 
 
-def test_a_status_comes_with_the_readings_and_is_no_dead_letter(store: Away) -> None:
+def test_a_status_is_stored_and_not_a_dead_letter(store: Away) -> None:
     assert arrive(store, message(power_w=5), message(rssi_dbm=-71, lqi=96)) == ([], [])
     known = device_status.known_status(store, "cad-1")
     assert known
@@ -69,7 +69,7 @@ def test_a_status_comes_with_the_readings_and_is_no_dead_letter(store: Away) -> 
     assert store.live("cad-1")
 
 
-def test_a_status_in_anothers_name_is_refused_under_the_topic_it_came_over(store: Away) -> None:
+def test_a_foreign_status_is_refused_under_its_topics_device(store: Away) -> None:
     store.put_device(Device("victim"))
     _, letters = arrive(store, message("victim", lqi=1), message("victim", power_w=1))
     assert len(letters) == 2
@@ -78,14 +78,14 @@ def test_a_status_in_anothers_name_is_refused_under_the_topic_it_came_over(store
     assert refusals.refused(store, "cad-1").days == {TODAY: {"bad_device_id": 2}}
 
 
-def test_what_is_refused_is_kept_beside_what_is_taken_in(store: Away) -> None:
+def test_refusals_are_recorded_beside_accepted_readings(store: Away) -> None:
     batch = orjson.dumps({"readings": [{"device_id": "cad-1", "at": iso_utc(NOW), "power_w": w} for w in (1, "x")]})
     arrive(store, batch, b"{")
     assert refusals.refused(store, "cad-1").days == {TODAY: {"not_a_number": 1, "malformed_json": 1}}
     assert store.live("cad-1")
 
 
-def test_what_was_refused_and_cannot_be_kept_does_not_bring_the_batch_back(store: Away) -> None:
+def test_failing_to_record_refusals_does_not_retry_the_batch(store: Away) -> None:
     store.is_away = True
     failures, letters = arrive(store, message(power_w=5), b"{")
     assert failures == []
@@ -93,7 +93,7 @@ def test_what_was_refused_and_cannot_be_kept_does_not_bring_the_batch_back(store
     assert store.live("cad-1")
 
 
-def test_the_fleet_is_counted_without_a_lag_that_only_the_alarms_know(store: Away) -> None:
+def test_the_fleet_is_counted_without_lag(store: Away) -> None:
     arrive(store, message(power_w=5))
     Functions(store, "UTC", lambda _: None, clock=lambda: NOW).fleet()
     found = fleet.summary(store)

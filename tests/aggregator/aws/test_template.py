@@ -52,7 +52,7 @@ def template() -> dict[str, Any]:
 
 @cache
 def translated() -> dict[str, Resource]:
-    """The resources that AWS makes of it."""
+    """The resources after the SAM transform."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
         whole = yaml.load(deployment.TEMPLATE.read_text().replace("function.zip", "s3://code/function.zip"), Loader)
@@ -82,11 +82,11 @@ def default(parameter: str) -> object:
     return template()["Parameters"][parameter]["Default"]
 
 
-def test_the_linter_has_nothing_to_say() -> None:
+def test_the_template_passes_the_linter() -> None:
     assert lint(deployment.TEMPLATE.read_text()) == []
 
 
-def test_no_role_has_a_wildcard_for_a_resource_or_an_action() -> None:
+def test_no_role_has_a_wildcard() -> None:
     for name, statement in statements():
         assert statement["Effect"] == "Allow"
         for action in listed(statement["Action"]):
@@ -96,14 +96,14 @@ def test_no_role_has_a_wildcard_for_a_resource_or_an_action() -> None:
 
 
 def _is_of_the_stack(resource: Resource) -> bool:
-    """A resource of ours itself, or what is inside of one."""
+    """Whether a value names a resource of the stack, or its contents."""
     if "Fn::GetAtt" in resource:
         return resource["Fn::GetAtt"][0] in translated()
     inner = INNER.fullmatch(resource["Fn::Sub"])
     return inner is not None and inner["resource"] in translated()
 
 
-def test_every_function_has_a_role_of_its_own() -> None:
+def test_every_function_has_its_own_role() -> None:
     functions = of_type("AWS::Lambda::Function")
     roles = [function["Role"]["Fn::GetAtt"][0] for function in functions.values()]
     assert set(functions) == FUNCTIONS
@@ -130,7 +130,7 @@ def test_nothing_is_public() -> None:
         assert permission["SourceArn"]["Fn::GetAtt"][0] in translated()
 
 
-def test_a_device_may_only_write_under_its_own_name() -> None:
+def test_a_device_may_publish_only_under_its_own_name() -> None:
     ((policy),) = of_type("AWS::IoT::Policy").values()
     own = "${!iot:Connection.Thing.ThingName}"
     for statement in policy["PolicyDocument"]["Statement"]:
@@ -141,7 +141,7 @@ def test_a_device_may_only_write_under_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("table", tables.tables(), ids=lambda table: table.name)
-def test_tables_are_as_the_store_wants_them_and_outlive_the_stack(table: tables.Table) -> None:
+def test_tables_match_the_store_and_outlive_the_stack(table: tables.Table) -> None:
     made = translated()[table.name.capitalize()]
     properties, wanted = made["Properties"], tables.table_request("PREFIX", table)
     assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
@@ -164,7 +164,7 @@ def test_every_level_has_a_function_on_the_stream_of_the_level_below() -> None:
         assert f"{handler.capitalize()}Function" == name
 
 
-def test_a_batch_that_fails_is_cut_retried_and_kept_but_not_for_ever() -> None:
+def test_a_failing_batch_is_bisected_retried_and_quarantined() -> None:
     mappings = of_type("AWS::Lambda::EventSourceMapping").values()
     found = {mapping["FunctionName"]["Ref"]: mapping["EventSourceArn"]["Fn::GetAtt"][0] for mapping in mappings}
     assert found == STREAMS
@@ -178,7 +178,7 @@ def test_a_batch_that_fails_is_cut_retried_and_kept_but_not_for_ever() -> None:
     assert template()["Parameters"]["RecordAge"]["MaxValue"] < 86_400, "streams forget after a day"
 
 
-def test_alarms_watch_lateness_failures_throttling_and_what_was_put_aside() -> None:
+def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
     assert alarms.pop("PutAsideAlarm")["Namespace"] == "Wattfall"
     assert {one["LogGroupName"]["Ref"] for one in of_type("AWS::Logs::MetricFilter").values()} == {
@@ -195,7 +195,7 @@ def test_alarms_watch_lateness_failures_throttling_and_what_was_put_aside() -> N
     assert ("ApproximateNumberOfMessagesVisible", str({"Fn::GetAtt": ["DeadLetters", "QueueName"]})) in watched
 
 
-def test_what_the_package_and_the_costs_assume_is_so() -> None:
+def test_the_template_matches_package_and_cost_assumptions() -> None:
     function = template()["Globals"]["Function"]
     assert function["CodeUri"] == deployment.CODE
     assert function["Runtime"] == f"python{deployment.PYTHON}"

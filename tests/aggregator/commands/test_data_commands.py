@@ -1,4 +1,4 @@
-"""The command line is a contract: what it prints, where, and with what exit code."""
+"""The data commands: output, streams and exit codes are a contract."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def last_line(result: Result) -> dict[str, object]:
     return outcome
 
 
-def test_ingest_counts_what_it_took_in_on_the_last_line() -> None:
+def test_ingest_counts_readings_on_the_last_line() -> None:
     text = "\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(5)])
 
     assert last_line(wattfall("ingest", text=text)) == {"accepted": 5, "unchanged": 0, "rejected": 0, "reasons": {}}
@@ -50,7 +50,7 @@ def test_ingest_counts_what_it_took_in_on_the_last_line() -> None:
     assert again.exit_code == 0
 
 
-def test_ingest_names_each_refused_line_and_takes_the_rest() -> None:
+def test_ingest_names_refused_lines_and_accepts_the_rest() -> None:
     good = reading(import_wh=1)
     lines = [good, "{", "[]", reading(import_wh=-5), reading(power_w="x"), "", reading(minutes=1, import_wh=2)]
     result = wattfall("ingest", text="\n".join(lines))
@@ -73,14 +73,14 @@ def test_ingest_names_each_refused_line_and_takes_the_rest() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "{}\n", b"\x00\xff\xfe binary \x80\n"])
-def test_ingest_of_nothing_useful_exits_with_1(text: str | bytes) -> None:
+def test_ingest_without_valid_readings_exits_with_1(text: str | bytes) -> None:
     result = wattfall("ingest", text=text)
 
     assert result.exit_code == 1
     assert last_line(result)["accepted"] == 0
 
 
-def test_a_line_of_two_megabytes_is_one_reason_and_the_rest_is_taken() -> None:
+def test_an_oversized_line_is_one_refusal() -> None:
     result = wattfall(
         "ingest", text=reading(import_wh=1) + "\n" + "x" * 2_000_000 + "\n" + reading(minutes=1, power_w=5)
     )
@@ -94,7 +94,7 @@ def test_an_unknown_device_registers_itself_in_london() -> None:
     assert wattfall("device", "list").stdout == "new-1\tEurope/London\t100000 W\n"
 
 
-def test_show_day_as_json_has_every_hour_and_half_hour_with_its_offset() -> None:
+def test_show_day_json_has_all_hours_and_half_hours_with_offsets() -> None:
     text = "\n".join([reading(minutes=minutes, import_wh=1000 + minutes * 10) for minutes in range(61)])
     wattfall("ingest", text=text)
     day = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
@@ -124,7 +124,7 @@ def test_show_day_as_json_has_every_hour_and_half_hour_with_its_offset() -> None
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-10-25", 25), ("2026-03-29", 23)])
-def test_show_day_when_the_clocks_change_has_the_hours_of_that_day(day: str, hours: int) -> None:
+def test_show_day_has_23_or_25_hours_at_clock_changes(day: str, hours: int) -> None:
     wattfall("device", "set", "cad-1")
     parts = json.loads(wattfall("show", "day", "cad-1", day, "--json").stdout)["parts"]
 
@@ -132,7 +132,7 @@ def test_show_day_when_the_clocks_change_has_the_hours_of_that_day(day: str, hou
     assert len({part["start"] for part in parts}) == hours
 
 
-def test_show_month_and_year_have_a_part_a_day_and_a_month() -> None:
+def test_show_month_has_days_and_show_year_has_months() -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in (0, 4)]))
     month = json.loads(wattfall("show", "month", "cad-1", "2026-06", "--json").stdout)
     year = json.loads(wattfall("show", "year", "cad-1", "2026", "--json").stdout)
@@ -159,7 +159,7 @@ def test_show_prints_a_table_for_people() -> None:
     assert lines[-1].split() == ["total", "6.000", "-", "0.000", "4%"]
 
 
-def test_moving_a_device_to_another_zone_cuts_its_days_anew() -> None:
+def test_rezoning_a_device_recomputes_its_days() -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(0, 1440, 4)]))
     result = wattfall("device", "set", "cad-1", "--timezone", "Asia/Kathmandu")
 
@@ -170,7 +170,7 @@ def test_moving_a_device_to_another_zone_cuts_its_days_anew() -> None:
     assert wattfall("verify").exit_code == 0
 
 
-def test_what_people_know_a_device_by_is_set_kept_and_taken_away() -> None:
+def test_device_labels_are_set_kept_and_removed() -> None:
     labels = ["--household", "h1", "--name", "12 Acacia Road", "--serial", "S-9", "--postcode", "SW1A 1AA"]
     wattfall("device", "set", "cad-1", *labels, "--meter-point", "1012345674321")
     result = wattfall("device", "set", "cad-1", "--serial", "")
@@ -180,7 +180,7 @@ def test_what_people_know_a_device_by_is_set_kept_and_taken_away() -> None:
     assert wattfall("device", "list").stdout == result.stdout
 
 
-def test_a_new_name_computes_nothing_again(url: str) -> None:
+def test_a_new_name_recomputes_nothing(url: str) -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
     with closing(open_store(url)) as store:
         store.merge_parts("day", "cad-1", "2026-06-01", "Europe/London", {"h09": Part(7, None)})
@@ -193,7 +193,7 @@ def test_a_new_name_computes_nothing_again(url: str) -> None:
     assert kept.part("h09") == Part(7, None)
 
 
-def test_a_lower_power_limit_is_applied_to_what_is_stored() -> None:
+def test_a_lower_power_limit_applies_to_stored_readings() -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, power_w=6000) for minutes in range(11)]))
     before = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
     wattfall("device", "set", "cad-1", "--max-power-w", "5000")
@@ -202,7 +202,7 @@ def test_a_lower_power_limit_is_applied_to_what_is_stored() -> None:
     assert (before["import_wh"], after["import_wh"]) == (1000, None)
 
 
-def test_verify_lists_what_differs_and_rebuild_mends_it(url: str) -> None:
+def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
     assert wattfall("verify", "cad-1").stdout == "1 devices, 0 differences\n"
     store = open_store(url)
@@ -219,7 +219,7 @@ def test_verify_lists_what_differs_and_rebuild_mends_it(url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "day", "nobody"], "there is no device 'nobody'; `wattfall device list` shows those there are"),
+        (["show", "day", "nobody"], "there is no device 'nobody'; `wattfall device list` lists the devices"),
         (["verify", "nobody"], "there is no device 'nobody'"),
         (["rebuild", "nobody"], "there is no device 'nobody'"),
         (["device", "set", "../etc"], "device_id is '../etc'"),
@@ -233,7 +233,7 @@ def test_verify_lists_what_differs_and_rebuild_mends_it(url: str) -> None:
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )
-def test_a_fault_is_one_line_on_stderr_with_exit_code_2(arguments: list[str], message: str) -> None:
+def test_an_error_is_one_line_on_stderr_with_exit_code_2(arguments: list[str], message: str) -> None:
     result = wattfall(*arguments)
 
     assert result.exit_code == 2
@@ -242,14 +242,14 @@ def test_a_fault_is_one_line_on_stderr_with_exit_code_2(arguments: list[str], me
     assert result.stderr.count("\n") == 1
 
 
-def test_a_period_that_does_not_exist_is_named() -> None:
+def test_an_invalid_period_is_named() -> None:
     wattfall("device", "set", "cad-1")
     result = wattfall("show", "day", "cad-1", "2026-02-30")
 
     assert (result.exit_code, result.stderr) == (2, "wattfall: '2026-02-30' is not a day; write it like 2026-11-23\n")
 
 
-def test_a_wrong_setting_fails_at_start_with_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_fails_at_start_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATTFALL_RETENTION_DAYS", "soon")
     result = wattfall("device", "list")
 
@@ -257,7 +257,7 @@ def test_a_wrong_setting_fails_at_start_with_the_variables_name(monkeypatch: pyt
     assert result.stderr == "wattfall: WATTFALL_RETENTION_DAYS: 'soon' is not a whole number from 2 to 3650\n"
 
 
-def test_a_file_that_is_no_store_is_one_line(tmp_path: Path) -> None:
+def test_a_file_other_than_a_store_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear all, " * 100)
     result = wattfall("device", "list", "--store", f"sqlite:///{path}")
@@ -266,7 +266,7 @@ def test_a_file_that_is_no_store_is_one_line(tmp_path: Path) -> None:
     assert result.stderr == f"wattfall: {path} is not a Wattfall store; name another file\n"
 
 
-def test_a_pipe_is_taken_in_while_it_is_still_open(tmp_path: Path) -> None:
+def test_an_open_pipe_is_ingested_before_it_closes(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'pipe.db'}"
     environ = os.environ | {"WATTFALL_STORE": url}
     command = [sys.executable, "-m", "dashboard.commands.main"]

@@ -1,4 +1,4 @@
-"""`wattfall import` from the command line: what it prints, where, and with what exit code."""
+"""`wattfall import`: its output, streams and exit codes."""
 
 import gzip
 import json
@@ -47,7 +47,7 @@ def shown(level: str, period: str) -> dict[str, object]:
 
 @pytest.fixture
 def octopus(tmp_path: Path) -> Path:
-    """A day of half hours as Octopus Energy's page gives them, newest first."""
+    """A day of half hours in Octopus Energy's CSV, newest first."""
     first = datetime(2026, 2, 1, tzinfo=UTC)
     lines = ["Consumption (kwh), Estimated Cost Inc. Tax (p), Start, End"]
     for place in range(47, -1, -1):
@@ -58,7 +58,7 @@ def octopus(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_day_of_octopus_is_taken_in_and_counted_on_the_last_line(octopus: Path) -> None:
+def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
     result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home")
     wh = round(sum(Decimal(f"0.{place:03}1") for place in range(48)) * 1000)
 
@@ -85,7 +85,7 @@ def test_a_day_of_octopus_is_taken_in_and_counted_on_the_last_line(octopus: Path
     assert wattfall("verify").exit_code == 0
 
 
-def test_the_same_in_json_of_the_api_is_known(octopus: Path, tmp_path: Path) -> None:
+def test_the_same_day_as_json_is_known(octopus: Path, tmp_path: Path) -> None:
     wattfall("import", str(octopus), "--format", "octopus", "--device", "home")
     rows = [line.split(", ") for line in octopus.read_text().splitlines()[1:]]
     results = [{"consumption": float(kwh), "interval_start": start, "interval_end": end} for kwh, _, start, end in rows]
@@ -98,7 +98,7 @@ def test_the_same_in_json_of_the_api_is_known(octopus: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("column", ["time", "interval end"])
-def test_one_row_is_enough_where_the_interval_is_named(column: str, tmp_path: Path) -> None:
+def test_one_row_suffices_with_a_named_interval(column: str, tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
     path.write_text(f"{column},Elec\n2026-02-01 13:00,2\n")
     field = "end" if "end" in column else "time"
@@ -111,7 +111,7 @@ def test_one_row_is_enough_where_the_interval_is_named(column: str, tmp_path: Pa
     assert [place for place, hour in enumerate(hours) if hour["import_wh"]] == [12 if field == "end" else 13]
 
 
-def test_a_dry_run_makes_no_device(octopus: Path) -> None:
+def test_a_dry_run_creates_no_device(octopus: Path) -> None:
     result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home", "--dry-run")
 
     assert result.exit_code == 0
@@ -126,8 +126,8 @@ def recorded(name: str, tmp_path: Path, lines: int) -> Path:
     return path
 
 
-def test_half_a_year_of_a_home_with_naive_local_hours(tmp_path: Path) -> None:
-    """A real file: a spring day of 23 rows, and in autumn the hour that comes twice merged into one row."""
+def test_half_a_year_of_local_hours_is_imported(tmp_path: Path) -> None:
+    """A real file: a spring day has 23 rows, and the repeated autumn hour is one row."""
     path = recorded("uk_home_hourly.csv", tmp_path, 5000)
     result = wattfall("import", str(path), "--format", "csv", "--device", "home", "--timezone", "Europe/London")
     outcome, autumn = last_line(result), "2021-10-31 01:00:00"
@@ -139,7 +139,8 @@ def test_half_a_year_of_a_home_with_naive_local_hours(tmp_path: Path) -> None:
     assert (outcome["accepted"], outcome["reasons"], outcome["holes"]) == (len(rows) - 1, {"ambiguous_time": 1}, 1)
     assert outcome["import_wh"] == energies.total()
     assert result.stderr.splitlines()[-1] == (
-        f"line 722: ambiguous_time: {autumn} came twice in Europe/London, and which one it is cannot be told"
+        f"line 722: ambiguous_time: {autumn} occurred twice in Europe/London,"
+        " and the order of the rows does not decide which one it is"
     )
     assert {month: shown("month", month)["import_wh"] for month in energies} == energies
     spring = shown("day", "2022-03-27")
@@ -147,7 +148,7 @@ def test_half_a_year_of_a_home_with_naive_local_hours(tmp_path: Path) -> None:
     assert "ambiguous_time  1" in wattfall("refused", "home").stdout
 
 
-def test_days_of_power_each_minute_are_held_from_row_to_row(tmp_path: Path) -> None:
+def test_power_per_minute_is_held_between_rows(tmp_path: Path) -> None:
     path = recorded("uci_household_1min.txt", tmp_path, 3000)
     result = wattfall("import", str(path), "--format", "csv", "--device", "home", "--timezone", "Europe/Paris")
     rows = [line.split(";") for line in path.read_text().splitlines()[1:]]
@@ -162,21 +163,21 @@ def test_days_of_power_each_minute_are_held_from_row_to_row(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        ("a,b\n1,2\n", [], "the file has the columns 'a', 'b'; say which are which with --columns"),
+        ("a,b\n1,2\n", [], "the file has the columns 'a', 'b'; name them with --columns"),
         ("a,b\n1,2\n", ["--columns", "time=a,import_kwh=c"], "not 'a' and 'c'"),
         ("a,b\n1,2\n", ["--columns", "when=a"], "--columns has 'when=a'"),
-        ("time,kWh\n2026-02-01,2\n", [], "there is no second row; say it like --interval 30m"),
-        ("time,kWh\n2026-02-01,2\n", ["--interval", "soon"], "'soon' is no interval; write it like 30m"),
+        ("time,kWh\n2026-02-01,2\n", [], "there is no second row; name it with --interval, like --interval 30m"),
+        ("time,kWh\n2026-02-01,2\n", ["--interval", "soon"], "'soon' is not an interval; write it like 30m"),
         ("time,kWh\n2026-02-01,2\n", ["--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
         ("time,kWh\n2026-02-01,2\n", ["--device", "../etc"], "device_id is '../etc'"),
-        ("time,kWh\n2026-02-01,2\n", ["--format", "octopus"], "of others say --format csv"),
-        ("{", ["--format", "octopus"], "the file begins like JSON, but is none"),
+        ("time,kWh\n2026-02-01,2\n", ["--format", "octopus"], "use --format csv for other files"),
+        ("{", ["--format", "octopus"], "the file begins like JSON but is invalid"),
         ("", [], "the file is empty"),
-        ("time,kWh\n", ["--format", "dsmr", "--interval", "1h"], "--columns and --interval are for --format csv"),
+        ("time,kWh\n", ["--format", "dsmr", "--interval", "1h"], "--columns and --interval need --format csv"),
         ("time,kWh\n", ["--format", "excel"], "'excel' is not one of"),
     ],
 )
-def test_a_fault_is_one_line_on_stderr_with_exit_code_2(
+def test_an_error_is_one_line_on_stderr_with_exit_code_2(
     text: str, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
@@ -190,32 +191,32 @@ def test_a_fault_is_one_line_on_stderr_with_exit_code_2(
     assert wattfall("device", "list").stdout == ""
 
 
-def test_json_that_is_too_large_says_what_to_do(tmp_path: Path) -> None:
+def test_oversized_json_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "octopus.json"
     path.write_text('{"results": [' + " " * (17 << 20) + "]}")
     result = wattfall("import", str(path), "--format", "octopus", "--device", "home")
 
     assert result.exit_code == 2
-    assert "the JSON is larger than 16 MB; ask the API for shorter periods" in result.stderr
+    assert "the JSON is larger than 16 MB; request shorter periods from the API" in result.stderr
 
 
-def test_without_a_device_or_a_file_nothing_is_done(octopus: Path) -> None:
+def test_import_requires_a_device_and_a_file(octopus: Path) -> None:
     assert "Missing option '--device'" in wattfall("import", str(octopus), "--format", "octopus").stderr
     assert "'/nowhere/x.csv' does not exist" in wattfall("import", "/nowhere/x.csv", "--format", "csv").stderr
 
 
-def test_a_file_of_which_nothing_can_be_used_exits_with_1(tmp_path: Path) -> None:
+def test_an_unusable_file_exits_with_1(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
     path.write_text("time,kWh,interval end\nyesterday,1,today\n")
     result = wattfall("import", str(path), "--format", "csv", "--device", "home")
 
     assert result.exit_code == 1
     assert (last_line(result)["accepted"], last_line(result)["reasons"]) == (0, {"bad_time": 1})
-    assert result.stdout.splitlines()[0] == "1 rows, none of which can be used"
+    assert result.stdout.splitlines()[0] == "1 rows, all unusable"
     assert wattfall("device", "list").stdout == ""
 
 
-def test_ctrl_c_ends_it_between_two_batches_and_once_more_it_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> None:
     path, url = tmp_path / "long.csv", f"sqlite:///{tmp_path / 'long.db'}"
     first = datetime(2020, 1, 1, tzinfo=UTC)
     rows = (f"{(first + timedelta(minutes=30 * place)).isoformat()},0.{place % 1000:03}\n" for place in range(40_000))
@@ -240,7 +241,7 @@ def test_ctrl_c_ends_it_between_two_batches_and_once_more_it_goes_on(tmp_path: P
         _, errors = process.communicate()
 
     assert process.returncode == 130
-    assert "stopped; import the file again, and it goes on from there" in errors
+    assert "stopped; import the file again to resume" in errors
     with closing(open_store(url)) as store:
         assert store.backlog().waiting == 0
     outcome = last_line(wattfall(*command[3:], "--store", url, "--dry-run"))

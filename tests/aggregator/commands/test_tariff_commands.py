@@ -1,4 +1,4 @@
-"""The commands about money."""
+"""The tariff commands: their output, streams and exit codes."""
 
 import json
 import os
@@ -33,7 +33,7 @@ ECONOMY_7 = {
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home that draws 1 kWh an hour and gives 20 Wh, for the 25 hours of a day."""
+    """A home with 1 kWh import and 20 Wh export an hour, for a day of 25 hours."""
     monkeypatch.setenv("WATTFALL_STORE", f"sqlite:///{tmp_path / 'money.db'}")
     lines = [
         json.dumps(
@@ -63,7 +63,7 @@ def amounts(content: dict[str, object]) -> list[object]:
     return [content[name] for name in ("currency", "cost", "export_earnings", "standing_charge", "unpriced_wh")]
 
 
-def test_a_night_rate_is_counted_twice_in_the_hour_that_comes_twice() -> None:
+def test_a_night_rate_counts_twice_in_the_repeated_hour() -> None:
     result = wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
 
     assert result.stdout == "cad-1: 1 days priced again\n"
@@ -74,7 +74,7 @@ def test_a_night_rate_is_counted_twice_in_the_hour_that_comes_twice() -> None:
     assert table[-1].split()[-2:] == ["6.26", "GBP"]
 
 
-def test_unset_takes_the_costs_away_and_leaves_the_energy() -> None:
+def test_unset_removes_costs_and_keeps_energy() -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     assert wattfall("tariff", "unset", "cad-1").exit_code == 0
 
@@ -83,7 +83,7 @@ def test_unset_takes_the_costs_away_and_leaves_the_energy() -> None:
     assert wattfall("verify").exit_code == 0
 
 
-def test_show_prints_what_set_takes() -> None:
+def test_show_prints_the_json_that_set_accepts() -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     shown = wattfall("tariff", "show", "cad-1").stdout
     before = day()
@@ -93,7 +93,7 @@ def test_show_prints_what_set_takes() -> None:
     assert day() == before
 
 
-def test_half_hourly_prices_come_from_a_file_in_any_order_with_holes_named() -> None:
+def test_imported_prices_may_be_unordered_and_holes_are_named() -> None:
     tariff = {"currency": "GBP", "versions": [{"from": "2026-01-01", "import": "half-hourly"}]}
     wattfall("tariff", "set", "cad-1", text=json.dumps(tariff))
     rows = [
@@ -106,7 +106,7 @@ def test_half_hourly_prices_come_from_a_file_in_any_order_with_holes_named() -> 
     assert amounts(day()) == ["GBP", "4.80", "0.00", "0.00", 1000]
 
 
-def test_reprice_changes_nothing_where_nothing_is_wrong() -> None:
+def test_reprice_of_correct_days_changes_nothing() -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     before = day()
 
@@ -114,7 +114,7 @@ def test_reprice_changes_nothing_where_nothing_is_wrong() -> None:
     assert day() == before
 
 
-def test_compare_shows_what_other_tariffs_would_have_cost(tmp_path: Path) -> None:
+def test_compare_shows_the_cost_on_other_tariffs(tmp_path: Path) -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     flat = tmp_path / "flat.json"
     flat.write_text('{"currency": "GBP", "versions": [{"from": "2026-01-01", "import": 0.2450}]}')
@@ -126,7 +126,7 @@ def test_compare_shows_what_other_tariffs_would_have_cost(tmp_path: Path) -> Non
     assert table[2].split()[:3] == ["flat", "6.12", "GBP"]  # the cheapest first, rounded half to even
 
 
-def test_compare_prices_each_day_in_the_zone_in_which_it_was_made(tmp_path: Path) -> None:
+def test_compare_prices_each_day_in_its_own_zone(tmp_path: Path) -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     before = json.loads(wattfall("show", "month", "cad-1", "2026-10", "--json").stdout)
     with closing(open_store(os.environ["WATTFALL_STORE"])) as store:
@@ -138,7 +138,7 @@ def test_compare_prices_each_day_in_the_zone_in_which_it_was_made(tmp_path: Path
 
 
 @pytest.mark.parametrize("command", ["set", "import"])
-def test_a_file_that_is_no_text_is_one_line_with_exit_code_2(command: str, tmp_path: Path) -> None:
+def test_a_binary_file_is_one_line_with_exit_code_2(command: str, tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"start,price\xff")
     result = wattfall("tariff", command, "cad-1", str(binary))
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_text_is_one_line_with_exit_code_2(command: str, tmp_p
     assert f"{binary} cannot be read" in result.stderr
 
 
-def test_compare_claims_no_price_for_a_tariff_whose_prices_are_not_known(tmp_path: Path) -> None:
+def test_compare_shows_no_total_for_unpriced_energy(tmp_path: Path) -> None:
     for name, rate in (("flat", 0.2450), ("agile", "half-hourly")):
         tariff = {"currency": "GBP", "versions": [{"from": "2026-01-01", "import": rate}]}
         (tmp_path / f"{name}.json").write_text(json.dumps(tariff))
@@ -165,13 +165,13 @@ def test_compare_claims_no_price_for_a_tariff_whose_prices_are_not_known(tmp_pat
         (["tariff", "set", "nobody"], "{}", "there is no device 'nobody'"),
         (["tariff", "set", "cad-1"], "{", "the tariff is not JSON"),
         (["tariff", "set", "cad-1"], '{"currency": "GBP", "versions": []}', "versions is []"),
-        (["tariff", "show", "cad-1"], "", "cad-1 has no tariff; give it one with `wattfall tariff set`"),
+        (["tariff", "show", "cad-1"], "", "cad-1 has no tariff; set one with `wattfall tariff set`"),
         (["tariff", "import", "cad-1"], "start,price\nsoon,1\n", "row 2"),
         (["tariff", "compare", "cad-1", "/nowhere.json"], "", "/nowhere.json cannot be read"),
         (["reprice", "nobody"], "", "there is no device 'nobody'"),
     ],
 )
-def test_a_fault_is_one_line_with_exit_code_2(arguments: list[str], text: str, message: str) -> None:
+def test_an_error_is_one_line_with_exit_code_2(arguments: list[str], text: str, message: str) -> None:
     result = wattfall(*arguments, text=text)
 
     assert result.exit_code == 2

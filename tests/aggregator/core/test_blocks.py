@@ -1,4 +1,4 @@
-"""A packed half hour comes back as it was, and damage is told."""
+"""Packed half hours: the round trip is exact, and damage raises ValueError."""
 
 import zlib
 
@@ -32,16 +32,16 @@ def blocks(draw: st.DrawFn) -> list[Reading]:
 
 
 @given(blocks())
-def test_readings_come_back_as_they_were(readings: list[Reading]) -> None:
+def test_packed_readings_round_trip(readings: list[Reading]) -> None:
     assert unpack("d", START, pack(START, readings)) == readings
 
 
 @given(blocks())
-def test_the_same_readings_are_the_same_bytes(readings: list[Reading]) -> None:
+def test_equal_readings_pack_to_equal_bytes(readings: list[Reading]) -> None:
     assert pack(START, readings) == pack(START, list(readings))
 
 
-def test_a_half_hour_of_one_a_second_is_small() -> None:
+def test_one_reading_a_second_packs_small() -> None:
     readings = [Reading("d", START + second, 400 + second % 7, 10**9 + second // 9, 0) for second in range(1800)]
     packed = pack(START, readings)
     assert unpack("d", START, packed) == readings
@@ -49,7 +49,7 @@ def test_a_half_hour_of_one_a_second_is_small() -> None:
 
 
 @given(blocks(), st.data())
-def test_damage_inside_the_body_is_a_value_error_or_readings(readings: list[Reading], data: st.DataObject) -> None:
+def test_a_damaged_body_gives_readings_or_value_error(readings: list[Reading], data: st.DataObject) -> None:
     body = bytearray(zlib.decompress(pack(START, readings)))
     for _ in range(data.draw(st.integers(0, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -67,12 +67,12 @@ def test_damage_inside_the_body_is_a_value_error_or_readings(readings: list[Read
 @example(zlib.compress(bytes([VERSION, 255, 255])))
 @example(zlib.compress(bytes([VERSION, 0, 0])))
 @example(zlib.compress(bytes(10_000_000)))
-def test_what_is_no_block_is_a_value_error(data: bytes) -> None:
+def test_bytes_other_than_a_block_raise_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="a block of readings"):
         unpack("d", START, data)
 
 
-def test_a_block_of_a_newer_version_is_told_so() -> None:
+def test_a_newer_block_version_is_named_in_the_error() -> None:
     body = zlib.decompress(pack(START, [Reading("d", START, 1, None, None)]))
     with pytest.raises(ValueError, match="version 9"):
         unpack("d", START, zlib.compress(b"\x09" + body[1:]))

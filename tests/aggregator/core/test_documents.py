@@ -1,4 +1,4 @@
-"""The JSON that others read, and the bytes that the tables hold."""
+"""Documents: their public JSON, their sums and their stored bytes."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -47,7 +47,7 @@ def shown(level: str, period: str, zone: str = LONDON, parts: Mapping[str, Part]
     return as_json(Document(level, "cad-1", period, zone, parts or {}))
 
 
-# the JSON contract
+# The public JSON
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def shown(level: str, period: str, zone: str = LONDON, parts: Mapping[str, Part]
         ("Pacific/Apia", "2011-12-30", 0, 0),  # a date that was skipped
     ],
 )
-def test_a_day_has_its_hours_and_half_hours_end_to_end(zone: str, day: str, hours: int, half_hours: int) -> None:
+def test_a_day_has_contiguous_hours_and_half_hours(zone: str, day: str, hours: int, half_hours: int) -> None:
     content = shown("day", day, zone)
     window = periods.window("day", day, zone)
     assert (len(content["parts"]), len(content["half_hours"])) == (hours, half_hours)
@@ -73,7 +73,7 @@ def test_a_day_has_its_hours_and_half_hours_end_to_end(zone: str, day: str, hour
         assert [edge.timestamp() for edge in (*edges[:1], *edges[-1:])] == [*window][: 2 * bool(hours)]
 
 
-def test_the_hour_that_comes_twice_is_told_by_its_offset() -> None:
+def test_the_repeated_hour_differs_by_its_offset() -> None:
     starts = [part["start"] for part in shown("day", "2026-10-25")["parts"]]
     assert starts[0:4] == [
         "2026-10-25T00:00:00+01:00",
@@ -83,13 +83,13 @@ def test_the_hour_that_comes_twice_is_told_by_its_offset() -> None:
     ]
 
 
-def test_the_hour_that_does_not_exist_is_not_there() -> None:
+def test_a_skipped_hour_has_no_part() -> None:
     parts = shown("day", "2026-03-29")["parts"]
     assert (parts[0]["start"], parts[0]["end"]) == ("2026-03-29T00:00:00+00:00", "2026-03-29T02:00:00+01:00")
     assert parts[1]["start"] == "2026-03-29T02:00:00+01:00"
 
 
-def test_the_last_hour_of_a_day_of_24_and_a_half_is_half_an_hour() -> None:
+def test_a_24_5_hour_day_ends_with_half_an_hour() -> None:
     half = {"import_wh": 7, "export_wh": None, "estimated_wh": 0, "coverage": 1}
     last = shown("day", "2026-04-05", LORD_HOWE, {"h24": Part(7, None, covered_s=1800)})["parts"][24]
     assert last.items() >= half.items()
@@ -105,12 +105,12 @@ def test_a_month_has_its_days_and_a_year_its_months(level: str, period: str, cou
     assert "half_hours" not in content
 
 
-def test_a_document_names_itself() -> None:
+def test_a_document_names_its_device_and_period() -> None:
     names = {"device_id": "cad-1", "level": "month", "period": "2026-02", "timezone": LONDON}
     assert shown("month", "2026-02").items() >= names.items()
 
 
-def test_no_data_is_null_and_coverage_zero_everywhere() -> None:
+def test_missing_data_is_null_with_zero_coverage() -> None:
     content = shown("day", "2026-11-23")
     for place in (content, *content["parts"], *content["half_hours"]):
         assert place.items() >= ENERGIES.items()
@@ -123,28 +123,28 @@ def test_null_is_not_zero() -> None:
     assert parts[2].items() >= {"import_wh": None, "export_wh": 0, "estimated_wh": 0, "coverage": 0}.items()
 
 
-def test_a_day_that_only_cost_something_has_no_energy() -> None:
-    """A standing charge is to be paid for a day without data too."""
+def test_a_day_with_only_a_standing_charge_has_no_energy() -> None:
+    """A day without data still owes the standing charge."""
     charged = Part(None, None, cost=Cost(None, None, 45))
     content = shown("month", "2026-02", parts={"d01": charged})
     assert content.items() >= ENERGIES.items()
     assert content["parts"][0].items() >= ENERGIES.items()
 
 
-def test_totals_are_null_only_when_every_part_is() -> None:
+def test_a_total_is_null_only_without_any_value() -> None:
     one = shown("month", "2026-02", parts={"d07": Part(5, None, covered_s=60)})
     assert one.items() >= {"import_wh": 5, "export_wh": None, "estimated_wh": 0}.items()
     both = shown("month", "2026-02", parts={"d07": Part(5, None, covered_s=60), "d08": Part(None, 0)})
     assert both.items() >= {"import_wh": 5, "export_wh": 0, "estimated_wh": 0}.items()
 
 
-def test_estimated_energy_is_of_both_directions() -> None:
+def test_estimated_energy_counts_both_directions() -> None:
     content = shown("month", "2026-02", parts={"d01": Part(90, 40, 30, 4, 0, 600), "d02": Part(1, 1, 1, 0, 5, 5)})
     assert [part["estimated_wh"] for part in content["parts"][:3]] == [34, 1, None]
     assert content["estimated_wh"] == 35
 
 
-def test_the_total_of_a_day_counts_its_hours_and_not_its_half_hours_again() -> None:
+def test_a_day_total_counts_hours_once() -> None:
     parts = {"h00": HOUR, "s00": Part(250, None, covered_s=1800), "s01": Part(350, None, covered_s=1800)}
     document = Document("day", "cad-1", "2026-11-23", LONDON, parts)
     assert document.total == HOUR
@@ -160,7 +160,7 @@ def test_coverage_never_rounds_up_to_1() -> None:
 
 
 @given(st.integers(1, 366 * 86_400), st.data())
-def test_coverage_is_a_share_and_1_only_for_every_second(seconds: int, data: st.DataObject) -> None:
+def test_coverage_is_1_only_for_every_second(seconds: int, data: st.DataObject) -> None:
     covered = data.draw(st.integers(0, seconds))
     share = coverage(Part(1, None, covered_s=covered), seconds)
     assert 0 <= share <= 1
@@ -168,13 +168,13 @@ def test_coverage_is_a_share_and_1_only_for_every_second(seconds: int, data: st.
     assert (share == 1) == (covered == seconds)
 
 
-def test_a_day_of_25_hours_is_covered_by_25_hours() -> None:
+def test_a_25_hour_day_needs_25_hours_of_coverage() -> None:
     hours = {f"h{number:02d}": HOUR for number in range(25)}
     assert shown("day", "2026-10-25", parts=hours)["coverage"] == 1
     assert shown("day", "2026-10-25", parts={**hours, "h24": HOUR._replace(covered_s=3599)})["coverage"] == 0.9999
 
 
-def test_live_state_is_told_in_utc() -> None:
+def test_live_state_uses_utc() -> None:
     live = Live("cad-1", 1774745990, 1774745992, -431, 5, None, None)
     assert (
         live_json(live).items()
@@ -189,10 +189,10 @@ def test_live_state_is_told_in_utc() -> None:
     )
 
 
-# sums
+# Sums
 
 
-def test_the_sum_of_nothing_is_nothing() -> None:
+def test_an_empty_sum_is_unknown() -> None:
     assert add([]) == add([EMPTY, EMPTY]) == EMPTY
     assert EMPTY.is_empty
     assert not Part(0, None).is_empty
@@ -200,22 +200,22 @@ def test_the_sum_of_nothing_is_nothing() -> None:
 
 
 @given(st.lists(PARTS, max_size=8), st.integers(0, 8))
-def test_a_sum_is_the_same_however_it_is_grouped(parts: list[Part], cut: int) -> None:
+def test_sums_are_associative(parts: list[Part], cut: int) -> None:
     assert add([add(parts[:cut]), add(parts[cut:])]) == add(parts) == add(reversed(parts))
 
 
-# the wire form
+# The stored bytes
 
 
 @given(BODIES, st.sampled_from([LONDON, LORD_HOWE, "UTC"]), st.sampled_from(["", "GBP"]))
-def test_a_document_survives_its_wire_form(parts: dict[str, Part], zone: str, currency: str) -> None:
+def test_a_document_round_trips_through_its_bytes(parts: dict[str, Part], zone: str, currency: str) -> None:
     document = decode("day", "cad-1", "2026-11-23", 7, encode(zone, currency, parts))
     assert document == Document("day", "cad-1", "2026-11-23", zone, parts, currency)
     assert all(type(part) is Part for part in document.parts.values())
 
 
 @given(BODIES, st.randoms(use_true_random=False))
-def test_the_same_content_is_the_same_bytes_in_whatever_order_it_came(parts: dict[str, Part], chance: Any) -> None:  # noqa: ANN401 - hypothesis's Random
+def test_equal_content_gives_equal_bytes_in_any_order(parts: dict[str, Part], chance: Any) -> None:  # noqa: ANN401 - hypothesis's Random
     names = list(parts)
     chance.shuffle(names)
     shuffled = {name: parts[name] for name in names}
@@ -225,6 +225,6 @@ def test_the_same_content_is_the_same_bytes_in_whatever_order_it_came(parts: dic
 
 
 @given(BODIES, BODIES)
-def test_other_content_is_other_bytes(one: dict[str, Part], other: dict[str, Part]) -> None:
+def test_different_content_gives_different_bytes(one: dict[str, Part], other: dict[str, Part]) -> None:
     assert (encode("UTC", "", one) == encode("UTC", "", other)) == (one == other)
     assert len({encode("UTC", "", one), encode("UTC", "GBP", one), encode("Europe/London", "", one)}) == 3

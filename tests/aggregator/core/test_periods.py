@@ -1,4 +1,4 @@
-"""The key functions: every zone's days in one piece, and the odd ones by name."""
+"""Periods: the days of every zone are contiguous; unusual days are named."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -22,7 +22,7 @@ def utc(text: str) -> int:
 
 @st.composite
 def places(draw: st.DrawFn) -> tuple[str, int]:
-    """A zone and an instant, often within a day of a change of its clocks."""
+    """A zone and an instant, often within a day of a clock change."""
     zone, at = draw(st.sampled_from(ZONES)), draw(INSTANTS)
     if draw(st.integers(0, 3)):
         clock = ZoneInfo(zone)
@@ -39,7 +39,7 @@ def places(draw: st.DrawFn) -> tuple[str, int]:
 
 @settings(max_examples=400)
 @given(places())
-def test_an_instant_lies_in_the_window_of_its_period_and_in_no_other(place: tuple[str, int]) -> None:
+def test_an_instant_lies_in_exactly_one_window(place: tuple[str, int]) -> None:
     zone, at = place
     for level in periods.LEVELS:
         period = periods.period_of(level, at, zone)
@@ -53,7 +53,7 @@ def test_an_instant_lies_in_the_window_of_its_period_and_in_no_other(place: tupl
 
 @settings(max_examples=400)
 @given(places())
-def test_the_parts_of_a_period_are_contiguous_and_fill_it(place: tuple[str, int]) -> None:
+def test_the_parts_of_a_period_fill_it_without_gaps(place: tuple[str, int]) -> None:
     zone, at = place
     for level in periods.LEVELS:
         period = periods.period_of(level, at, zone)
@@ -69,7 +69,7 @@ def test_the_parts_of_a_period_are_contiguous_and_fill_it(place: tuple[str, int]
 
 @settings(max_examples=400)
 @given(places())
-def test_an_hour_is_its_half_hours_and_a_day_is_named_by_its_local_date(place: tuple[str, int]) -> None:
+def test_an_hour_contains_its_half_hours(place: tuple[str, int]) -> None:
     zone, at = place
     day = periods.day_of(at, zone)
     hour = periods.hour_window(at, zone)
@@ -105,7 +105,7 @@ def test_an_hour_is_its_half_hours_and_a_day_is_named_by_its_local_date(place: t
         ("America/Caracas", "2007-12-09", 24.5),
     ],
 )
-def test_days_are_as_long_as_they_were(zone: str, day: str, hours: float) -> None:
+def test_unusual_local_days_have_their_historical_length(zone: str, day: str, hours: float) -> None:
     start, end = periods.window("day", day, zone)
     assert (end - start) / 3600 == hours
     assert len(periods.half_hours(day, zone)) == hours * 2
@@ -113,14 +113,14 @@ def test_days_are_as_long_as_they_were(zone: str, day: str, hours: float) -> Non
 
 
 @given(places())
-def test_a_local_time_is_written_as_its_clock_shows_it_and_means_its_instant(place: tuple[str, int]) -> None:
+def test_local_time_text_round_trips_to_its_instant(place: tuple[str, int]) -> None:
     zone, at = place
     text = periods.iso_local(at, zone)
     assert int(datetime.fromisoformat(text).timestamp()) == at
     assert text == periods.local(at, zone).isoformat()
 
 
-def test_half_hours_count_from_a_midnight_at_a_quarter_to() -> None:
+def test_half_hours_count_from_local_midnight_in_quarter_hour_zones() -> None:
     assert periods.half_hours("2026-03-29", "Asia/Kathmandu")[0] == (
         "s00",
         utc("2026-03-28T18:15"),
@@ -129,7 +129,7 @@ def test_half_hours_count_from_a_midnight_at_a_quarter_to() -> None:
     assert periods.block_start(utc("2026-03-28T18:15")) == utc("2026-03-28T18:00")
 
 
-def test_both_hours_of_an_autumn_night_have_their_own_name() -> None:
+def test_both_repeated_autumn_hours_have_their_own_name() -> None:
     slots = periods.slots("day", "2025-10-26", "Europe/London")
     assert [slot.name for slot in slots if periods.local(slot.start, "Europe/London").hour == 1] == ["h01", "h02"]
 
@@ -150,13 +150,13 @@ def test_both_hours_of_an_autumn_night_have_their_own_name() -> None:
         ("year", ""),
     ],
 )
-def test_a_period_that_is_none_is_refused_with_an_example(level: str, text: str) -> None:
+def test_an_invalid_period_is_refused_with_an_example(level: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match="write it like 2026"):
         periods.check_period(level, text)
 
 
 @pytest.mark.parametrize("name", ["", "Mars/Olympus", "../etc/passwd", "europe/london", "London"])
-def test_a_zone_that_is_none_is_refused(name: str) -> None:
+def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="not an IANA time zone"):
         periods.check_timezone(name)
 

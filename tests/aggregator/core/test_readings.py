@@ -1,4 +1,4 @@
-"""What makes a reading valid, and each refusal by name."""
+"""Readings: the rules for a valid message, and the reason of each refusal."""
 
 import json
 from typing import Any
@@ -18,12 +18,12 @@ GOOD: dict[str, Any] = {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "pow
 
 
 def line(**changes: object) -> bytes:
-    """A good message, changed; `...` removes a key."""
+    """A valid message with changes; `...` removes a key."""
     message = {key: value for key, value in {**GOOD, **changes}.items() if value is not ...}
     return json.dumps(message).encode()
 
 
-def test_a_message_becomes_a_reading() -> None:
+def test_a_valid_message_becomes_a_reading() -> None:
     message = line(at="2026-03-29T01:59:50+01:00", import_wh=1234567, export_wh=0, meter_id="E6S-1", colour="green")
     assert parse_line(message, NOW) == Reading("cad-1", 1774745990, 431, 1234567, 0, "E6S-1")
 
@@ -89,7 +89,7 @@ def test_unknown_is_none_and_never_zero() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_message_that_breaks_a_rule_is_refused_by_name(message: bytes, reason: str) -> None:
+def test_a_broken_rule_is_refused_with_its_reason(message: bytes, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         parse_line(message, NOW)
     assert refused.value.reason == reason
@@ -112,7 +112,7 @@ def test_a_clock_may_run_ten_minutes_ahead_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("power", [NO_POWER, float(NO_POWER)])
-def test_the_meters_own_word_for_no_power_is_absent(power: float) -> None:
+def test_the_sentinel_for_no_power_is_absent(power: float) -> None:
     assert parse_line(line(power_w=power, import_wh=5), NOW).power_w is None
     with pytest.raises(Refused, match="no_values"):
         parse_line(line(power_w=power), NOW)
@@ -124,17 +124,17 @@ def test_a_register_of_all_ones_is_absent() -> None:
 
 
 @pytest.mark.parametrize("meter", ["", " ", "---", "Read pending", "READ PENDING", "not available"])
-def test_a_meter_id_not_yet_read_is_absent(meter: str) -> None:
+def test_a_placeholder_meter_id_is_absent(meter: str) -> None:
     assert parse_line(line(meter_id=meter), NOW).meter_id is None
 
 
-def test_whole_floats_are_whole_numbers() -> None:
+def test_whole_floats_become_integers() -> None:
     reading = parse_line(line(power_w=-0.0, import_wh=5.0), NOW)
     assert (reading.power_w, reading.import_wh) == (0, 5)
     assert type(reading.import_wh) is int
 
 
-def test_parts_of_a_second_are_cut_off() -> None:
+def test_fractions_of_a_second_are_cut_off() -> None:
     assert parse_line(line(at="2026-03-29T00:59:50.999Z"), NOW).at == 1774745990
 
 
@@ -148,8 +148,8 @@ FIGURES = st.none() | st.integers(-(10**13), 10**13) | st.floats() | ANYTHING
 
 @given(st.binary())
 @example(b'{"device_id":"d","at":"2026-01-01T00:00:00Z","power_w":' + b"9" * 5000 + b"}")
-@example(b"[" * 1020 + b"]" * 1020)  # which orjson reads, and repr does not write
-def test_any_bytes_are_a_reading_or_refused(data: bytes) -> None:
+@example(b"[" * 1020 + b"]" * 1020)  # orjson parses it, repr cannot print it
+def test_any_bytes_give_a_reading_or_a_refusal(data: bytes) -> None:
     try:
         outcome = type(parse_line(data, NOW)).__name__
     except Refused as refused:
@@ -165,7 +165,7 @@ def test_any_bytes_are_a_reading_or_refused(data: bytes) -> None:
 )
 @example({**GOOD, "meter_id": "\ud800"})
 @example({**GOOD, "at": "2026-03-29\ud80000:59:50Z"})
-def test_whatever_is_accepted_can_be_stored(message: dict[str, object]) -> None:
+def test_every_accepted_reading_can_be_stored(message: dict[str, object]) -> None:
     try:
         reading = parse(message, NOW)
     except Refused:

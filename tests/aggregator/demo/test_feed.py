@@ -1,4 +1,4 @@
-"""The simulator's way into a store: a history without a hole, however often it stops and starts."""
+"""The demo feed: a history without holes over any number of restarts."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ STEADY, FLAKY = HOMES[0], HOMES[3]
 
 
 class Ticks(threading.Event):
-    """Time that passes only while somebody waits, and ends after a number of waits."""
+    """A clock that advances only during waits, and ends after a number of waits."""
 
     def __init__(self, now: float, waits: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Ticks(threading.Event):
 
 
 class NotingStore:
-    """A store that notes what became of the readings that were sent."""
+    """A store that records the results of written readings."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -90,7 +90,7 @@ def test_an_empty_store_is_filled_up_to_now(store: Store) -> None:
     assert device.timezone == STEADY.timezone
 
 
-def test_history_older_than_two_days_is_half_hourly_and_every_half_hour_is_measured(store: Store) -> None:
+def test_older_history_is_half_hourly_and_measured(store: Store) -> None:
     assert fill_up(store, STEADY, NOW, days=5) == pytest.approx(expected([STEADY], 5), abs=2)
     end = NOW - NOW % 1800
     whole = between(store, STEADY, end - 4 * DAY, end)
@@ -98,7 +98,7 @@ def test_history_older_than_two_days_is_half_hourly_and_every_half_hour_is_measu
     assert len(store.readings(STEADY.device_id, 0, NOW - 3 * DAY)) < 2 * 48 + 2
 
 
-def test_what_is_filled_in_is_what_the_meter_says(store: Store) -> None:
+def test_filled_history_equals_the_meter(store: Store) -> None:
     fill_up(store, STEADY, NOW)
     start, end = NOW - NOW % 1800 - 12 * HOUR, NOW - NOW % 1800
     used = (reading(STEADY, end).import_wh or 0) - (reading(STEADY, start).import_wh or 0)
@@ -107,7 +107,7 @@ def test_what_is_filled_in_is_what_the_meter_says(store: Store) -> None:
 
 
 @pytest.mark.parametrize("pause_s", [25, 3 * HOUR, 4 * DAY])
-def test_after_a_pause_it_goes_on_without_a_hole(store: Store, pause_s: int) -> None:
+def test_a_restart_continues_without_a_hole(store: Store, pause_s: int) -> None:
     fill_up(store, STEADY, NOW)
     fill_up(store, STEADY, NOW + pause_s)
     start, end = NOW - NOW % 1800 - 2 * HOUR, NOW + pause_s - (NOW + pause_s) % 1800
@@ -118,13 +118,13 @@ def test_after_a_pause_it_goes_on_without_a_hole(store: Store, pause_s: int) -> 
     assert NOW + pause_s - TICK_S <= live.at <= NOW + pause_s
 
 
-def test_started_twice_at_once_it_brings_nothing_new(store: Store) -> None:
+def test_a_second_start_adds_nothing(store: Store) -> None:
     fill_up(store, STEADY, NOW)
     assert fill_up(store, STEADY, NOW) == 0
     assert store.backlog() == (0, None)
 
 
-def test_the_simulator_goes_on_where_the_history_ended(store: Store) -> None:
+def test_the_simulator_continues_after_the_history(store: Store) -> None:
     fill_up(store, STEADY, NOW)
     ticks, noting = Ticks(NOW, 30), NotingStore(store)
     run_simulator(noting, [STEADY], NOW - 1, ticks, ticks.clock)
@@ -133,14 +133,14 @@ def test_the_simulator_goes_on_where_the_history_ended(store: Store) -> None:
     assert sent == list(range(NOW - 60 + 5, NOW + 300, TICK_S))
 
 
-def test_a_computer_that_slept_sends_what_it_missed(store: Store) -> None:
+def test_a_suspended_computer_sends_missed_readings(store: Store) -> None:
     ticks = Ticks(NOW, 1)
     run_simulator(store, [STEADY], NOW - HOUR, ticks, ticks.clock)
     sent = [one.at for one in store.readings(STEADY.device_id, 0, FOR_EVER)]
     assert sent == list(range(NOW - HOUR + 5, NOW + TICK_S, TICK_S))
 
 
-def test_the_simulator_stops_when_told(store: Store) -> None:
+def test_the_simulator_stops_on_request(store: Store) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=run_simulator, args=(store, [STEADY], NOW, stop))
     thread.start()
@@ -149,7 +149,7 @@ def test_the_simulator_stops_when_told(store: Store) -> None:
     assert not thread.is_alive()
 
 
-def test_a_flaky_home_shows_its_gaps_as_estimated_and_loses_no_energy(store: Store) -> None:
+def test_a_flaky_homes_gaps_are_estimated_without_energy_loss(store: Store) -> None:
     fill_up(store, FLAKY, NOW, days=2)
     sent = store.readings(FLAKY.device_id, 0, FOR_EVER)
     days = [store.document("day", FLAKY.device_id, day) for day in store.periods("day", FLAKY.device_id)]
@@ -159,11 +159,11 @@ def test_a_flaky_home_shows_its_gaps_as_estimated_and_loses_no_energy(store: Sto
 
 def test_a_store_with_real_devices_is_refused(store: Store) -> None:
     ingest(store, [Reading("cad-1", NOW, 5, None, None)], NOW, "UTC")
-    with pytest.raises(ConfigurationError, match="the store holds cad-1, which is no demo household; name another"):
+    with pytest.raises(ConfigurationError, match="the store holds cad-1, which is not a demo household; name another"):
         check_is_demo(store, HOMES)
 
 
-def test_a_store_with_other_demo_households_is_taken(store: Store) -> None:
+def test_a_store_with_other_demo_households_is_accepted(store: Store) -> None:
     check_is_demo(store, HOMES)
     ingest(store, [Reading(home.device_id, NOW, 5, None, None) for home in households(12, 1)], NOW, "UTC")
     check_is_demo(store, HOMES)

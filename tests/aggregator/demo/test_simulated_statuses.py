@@ -1,4 +1,4 @@
-"""The demo's devices have something to say to the support desk."""
+"""The demo's devices send statuses and faults for the support desk."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ HOMES = households(6, 1)
 STEADY, FLAKY = HOMES[0], HOMES[3]
 
 
-def test_each_device_speaks_once_an_hour_the_same_whenever_it_is_asked() -> None:
+def test_each_device_has_one_repeatable_status_an_hour() -> None:
     for home in HOMES[:3]:
         whole = list(feed.statuses(home, NOW - DAY_S, NOW))
         assert len(whole) == 24
@@ -28,7 +28,7 @@ def test_each_device_speaks_once_an_hour_the_same_whenever_it_is_asked() -> None
         assert pieces == whole
 
 
-def test_the_flaky_home_has_a_poor_signal_and_says_nothing_while_it_is_cut_off() -> None:
+def test_the_flaky_home_has_poor_signal_and_is_silent_offline() -> None:
     said = list(feed.statuses(FLAKY, NOW - 35 * DAY_S, NOW))
     good = list(feed.statuses(STEADY, NOW - 35 * DAY_S, NOW))
     assert max(one.rssi_dbm or 0 for one in said) < min(one.rssi_dbm or 0 for one in good)
@@ -46,14 +46,14 @@ def test_every_home_gets_a_new_firmware_now_and_then() -> None:
         assert names == sorted(names, key=str)
 
 
-def test_what_they_say_is_what_a_device_may_say() -> None:
+def test_simulated_statuses_are_valid() -> None:
     for home in HOMES:
         for one in feed.statuses(home, NOW - 3 * DAY_S, NOW):
             message = one._asdict() | {"at": "2026-11-18T10:00:00Z"}
             assert status.parse_status(message, NOW)[2:] == one[2:]
 
 
-def test_a_demo_has_five_weeks_of_it_from_the_start(tmp_path: Path) -> None:
+def test_a_new_demo_has_five_weeks_of_statuses(tmp_path: Path) -> None:
     now = int(time.time())  # records expire by the store's own clock
     store = open_store(f"sqlite:///{tmp_path}/demo.db")
     fill(store, [FLAKY], 40, now, lambda _: None)
@@ -69,7 +69,7 @@ def test_a_demo_has_five_weeks_of_it_from_the_start(tmp_path: Path) -> None:
     store.close()
 
 
-def test_only_the_flaky_home_sends_what_has_to_be_refused_and_all_of_it_is() -> None:
+def test_only_the_flaky_home_sends_faults_and_all_are_refused() -> None:
     for home in HOMES:
         for at, line in faults(home, NOW - 30 * DAY_S, NOW):
             with pytest.raises(Refused):

@@ -1,4 +1,4 @@
-"""The demo's households: they look like households, and their registers are the integral of their power."""
+"""The demo's households: plausible loads, and registers that are the integral of power."""
 
 import os
 import subprocess
@@ -56,7 +56,7 @@ class TestSameSeed:
         start = midnight("2024-03-01")
         assert ticks(again, start, start + HOUR) == ticks(FAMILY, start, start + HOUR)
 
-    def test_another_seed_gives_other_readings_of_the_same_devices(self) -> None:
+    def test_another_seed_changes_readings_not_devices(self) -> None:
         other = households(1, 2)[0]
         start = midnight("2024-03-01")
         assert other.device_id == FAMILY.device_id
@@ -64,7 +64,7 @@ class TestSameSeed:
             r.power_w for r in ticks(FAMILY, start, start + HOUR)
         ]
 
-    def test_a_restarted_process_goes_on_with_the_same_figures(self) -> None:
+    def test_a_restarted_process_continues_the_same_figures(self) -> None:
         code = "from aggregator.demo.simulator import *; print(*[reading(h, 1710000000)[:5] for h in households(3, 1)])"
         shown = subprocess.run(
             [sys.executable, "-c", code],
@@ -85,21 +85,21 @@ class TestSameSeed:
 
 
 class TestTable:
-    def test_the_first_four_are_a_family_one_with_solar_one_with_a_car_and_a_flaky_one(self) -> None:
+    def test_the_first_four_homes_are_family_solar_ev_and_flaky(self) -> None:
         assert [h.device_id for h in households(4, 1)] == ["demo-family", "demo-solar", "demo-ev", "demo-flaky"]
         assert [h.flaky for h in households(4, 1)] == [False, False, False, True]
 
-    def test_beyond_the_table_homes_repeat_with_numbers_and_habits_of_their_own(self) -> None:
+    def test_further_homes_repeat_with_numbers_and_their_own_habits(self) -> None:
         crowd = households(2 * len(ARCHETYPES), 1)
         twin = crowd[len(ARCHETYPES)]
         assert twin.device_id == "demo-family-2"
         assert len({h.device_id for h in crowd}) == len({h.meter_id for h in crowd}) == len(crowd)
         assert energy(twin, "2024-02-01", "2024-02-02") != energy(FAMILY, "2024-02-01", "2024-02-02")
 
-    def test_fewer_homes_are_the_same_homes(self) -> None:
+    def test_a_smaller_count_gives_the_same_first_homes(self) -> None:
         assert households(2, 1) == households(9, 1)[:2]
 
-    def test_no_households_is_a_wrong_setting(self) -> None:
+    def test_zero_households_are_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="0 households"):
             households(0, 1)
 
@@ -107,7 +107,7 @@ class TestTable:
 class TestRegisters:
     @pytest.mark.parametrize("household", [FAMILY, SOLAR, BERLIN], ids=lambda h: h.device_id)
     def test_the_register_is_the_integral_of_the_power(self, household: Household) -> None:
-        """Nothing is lost over a day: what ticks add up to differs from the registers by less than one Wh."""
+        """Over a day the sum of ticks differs from the registers by less than one Wh."""
         start = midnight("2024-04-20")
         day = ticks(household, start, start + DAY)
         taken = given = 0
@@ -127,7 +127,7 @@ class TestRegisters:
         months = list(history(household, midnight("2024-01-30"), midnight("2024-04-05"), HALF_HOUR))
         assert all(a.import_wh <= b.import_wh and a.export_wh <= b.export_wh for a, b in pairwise(months))  # type: ignore[operator]
 
-    def test_power_is_alive_from_tick_to_tick(self) -> None:
+    def test_power_varies_from_tick_to_tick(self) -> None:
         start = midnight("2024-03-05") + 12 * HOUR
         powers = [r.power_w for r in ticks(FAMILY, start, start + HOUR)]
         assert sum(a != b for a, b in pairwise(powers)) > len(powers) / 2
@@ -140,7 +140,7 @@ class TestRegisters:
         start = midnight("2024-06-01")
         assert {r.power_w for r in history(FAMILY, start, start + DAY, HALF_HOUR)} == {None}
 
-    def test_there_is_nothing_before_the_meter_was_fitted(self) -> None:
+    def test_no_reading_precedes_the_meters_fitting(self) -> None:
         fitted = midnight(FITTED)
         assert next(history(FAMILY, fitted - DAY, fitted + DAY, HALF_HOUR)).at == fitted
         assert arrivals(FAMILY, fitted - DAY, fitted - 1) == []
@@ -187,10 +187,10 @@ class TestHabits:
         [(FAMILY, 8, 12), (EV, 15, 25), (FLAT, 4, 8), (FLAKY, 5, 9)],
         ids=lambda value: value.device_id if isinstance(value, Household) else str(value),
     )
-    def test_a_year_is_one_that_a_british_home_might_have(self, household: Household, least: int, most: int) -> None:
+    def test_annual_energy_is_typical_of_a_british_home(self, household: Household, least: int, most: int) -> None:
         assert least * 1000 < energy(household, "2024-01-01", "2025-01-01") / 366 < most * 1000
 
-    def test_a_home_is_never_quite_off_and_never_beyond_its_fuse(self) -> None:
+    def test_power_stays_between_standby_and_fuse(self) -> None:
         start = midnight("2024-02-05")
         powers = sorted(r.power_w or 0 for r in ticks(FAMILY, start, start + 7 * DAY))
         assert 70 < powers[len(powers) // 20] < 250
@@ -200,14 +200,14 @@ class TestHabits:
 
 class TestClockChanges:
     @pytest.mark.parametrize(("day", "hours"), [("2024-03-31", 23), ("2024-10-27", 25)])
-    def test_days_of_23_and_25_hours_are_whole(self, day: str, hours: int) -> None:
+    def test_days_of_23_and_25_hours_are_complete(self, day: str, hours: int) -> None:
         start, end = periods.window("day", day, LONDON)
         readings = ticks(FAMILY, start, end)
         assert len(readings) == hours * 360
         assert min(r.power_w or 0 for r in readings) > 60
         assert abs(sum(r.power_w or 0 for r in readings) * TICK_S / 3600 - imported(FAMILY, start, end)) < 1
 
-    def test_the_sun_and_breakfast_follow_the_clock_after_a_change(self) -> None:
+    def test_sun_and_breakfast_shift_with_the_clock_change(self) -> None:
         change, following = (midnight(day) for day in ("2024-03-31", "2024-04-01"))
         assert exported(SOLAR, change, change + 5 * HOUR) == 0
         assert exported(SOLAR, change + 20 * HOUR, following) == 0
@@ -222,11 +222,11 @@ class TestConnection:
     START = midnight("2024-02-01")
     END = midnight("2024-03-15")  # long enough for several outages of every kind
 
-    def test_a_sound_connection_delivers_every_tick_once_and_at_once(self) -> None:
+    def test_a_good_connection_delivers_every_tick_once_immediately(self) -> None:
         received = arrivals(FAMILY, self.START, self.START + HOUR)
         assert [r.at for r in received] == list(range(self.START + TICK_S, self.START + HOUR + 1, TICK_S))
 
-    def test_a_flaky_connection_loses_some_readings_for_good(self) -> None:
+    def test_a_flaky_connection_loses_some_readings(self) -> None:
         half_hours = [r.at for r in history(FLAKY, self.START, self.END, HALF_HOUR)]
         missing = (self.END - self.START) // HALF_HOUR - len(half_hours)
         assert 20 < missing < 400
@@ -234,7 +234,7 @@ class TestConnection:
         sound = replace(FLAKY, flaky=False)
         assert len(list(history(sound, self.START, self.END, HALF_HOUR))) == missing + len(half_hours)
 
-    def test_what_arrives_is_right_though_late_or_twice(self) -> None:
+    def test_late_and_repeated_arrivals_are_correct(self) -> None:
         sound = replace(FLAKY, flaky=False)
         assert all(r == reading(sound, r.at) for r in arrivals(FLAKY, self.START, self.START + DAY))
 
@@ -243,7 +243,7 @@ class TestConnection:
         assert len(received) > len(set(received))
         assert received != sorted(received)
 
-    def test_after_an_outage_kept_readings_come_late_in_a_burst(self) -> None:
+    def test_buffered_readings_arrive_in_a_burst_after_an_outage(self) -> None:
         received = [r.at for r in arrivals(FLAKY, self.START, self.START + 14 * DAY)]
         newest = accumulate(received, max)
         late = [at for at, latest in zip(received, newest, strict=True) if latest - at > 120]
@@ -255,21 +255,21 @@ class TestConnection:
         gap, last = max((following - at, at) for at, following in pairwise(half_hours))
         assert arrivals(FLAKY, last + HALF_HOUR, last + gap - HALF_HOUR) == []
 
-    def test_live_readings_are_those_that_history_has(self) -> None:
+    def test_live_readings_equal_history(self) -> None:
         end = self.START + 7 * DAY
         received = arrivals(FLAKY, self.START - 1, end + DAY)
         assert sorted({r for r in received if self.START <= r.at < end}) == ticks(FLAKY, self.START, end)
 
     @pytest.mark.parametrize("household", [FAMILY, FLAKY], ids=lambda h: h.device_id)
     @pytest.mark.parametrize("step", [7, 10, 3700])
-    def test_looking_often_finds_what_looking_once_finds(self, household: Household, step: int) -> None:
+    def test_frequent_and_single_polls_find_the_same_arrivals(self, household: Household, step: int) -> None:
         start, end = self.START + 6 * HOUR, self.START + 18 * HOUR if step > 60 else self.START + 7 * HOUR
         looks = [*range(start, end, step), end]
         pieces = [r for since, until in pairwise(looks) for r in arrivals(household, since, until)]
         assert pieces == arrivals(household, start, end)
 
     @pytest.mark.parametrize("household", [FAMILY, FLAKY], ids=lambda h: h.device_id)
-    def test_history_in_two_calls_is_history_in_one(self, household: Household) -> None:
+    def test_history_in_two_calls_equals_one_call(self, household: Household) -> None:
         middle = self.START + 20 * DAY + 13
         parts = [
             *history(household, self.START, middle, HALF_HOUR),

@@ -1,4 +1,4 @@
-"""A real broker for tests: mosquitto from Debian, on a free port of this machine, with what it keeps in a folder."""
+"""A real broker for tests: Debian's mosquitto on a free local port, with its data in a folder."""
 
 import shutil
 import socket
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 @dataclass
 class MosquittoBroker:
-    """A broker that can be stopped and started again; what is queued for a session survives it."""
+    """A broker that can be restarted; queued messages of a session survive."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -69,7 +69,7 @@ def broker_in(folder: Path, more: str = "allow_anonymous true\n") -> Iterator[Mo
 
 
 class Publisher:
-    """Somebody who publishes with QoS 1, and waits until the broker has it."""
+    """A client that publishes with QoS 1 and waits for the broker's acknowledgement."""
 
     def __init__(self, port: int) -> None:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
@@ -80,7 +80,7 @@ class Publisher:
         self._client.publish(topic, payload, qos).wait_for_publish(PATIENCE_S)
 
     def flood(self, messages: Iterable[tuple[str, bytes]]) -> int:
-        """Publish many, and wait until the broker has them all; how many that were."""
+        """Publish many messages, wait for all acknowledgements, and return their number."""
         waiting = [self._client.publish(topic, payload, 1) for topic, payload in messages]
         for one in waiting:
             one.wait_for_publish(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Lines from files and pipes as they come: with byte order marks, carriage returns, without ends, without end."""
+"""Lines from files and pipes: byte order marks, carriage returns, missing ends, endless streams."""
 
 import io
 import os
@@ -19,7 +19,7 @@ NOW = 1_790_000_000
 
 
 class Source(io.RawIOBase):
-    """A file that hands out its pieces one after the other, for streams too long to hold."""
+    """A file that yields its pieces one by one, for streams larger than memory."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -45,22 +45,22 @@ def lines_of(*pieces: bytes) -> list[bytes]:
         (b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n", [b"one", b"\xef\xbb\xbftwo"]),
     ],
 )
-def test_lines_are_counted_as_an_editor_does(data: bytes, lines: list[bytes]) -> None:
+def test_lines_are_numbered_as_in_an_editor(data: bytes, lines: list[bytes]) -> None:
     assert [line for chunk in chunks(io.BytesIO(data)) for line in chunk] == lines
 
 
-def test_a_byte_order_mark_and_carriage_returns_do_no_harm() -> None:
+def test_byte_order_marks_and_carriage_returns_are_ignored() -> None:
     lines = lines_of(b"\xef\xbb\xbf" + GOOD + b"\r\n" + GOOD + b"\r\n")
     assert [parse_line(line, NOW).power_w for line in lines] == [431, 431]
 
 
-def test_a_line_that_is_cut_anywhere_is_put_together() -> None:
+def test_a_line_split_anywhere_is_joined() -> None:
     data = GOOD + b"\n" + GOOD + b"\n"
     for cut in range(1, len(data)):
         assert lines_of(data[:cut], data[cut:]) == [GOOD, GOOD]
 
 
-def test_a_long_line_is_truncated_in_bounded_memory_and_refused() -> None:
+def test_an_oversized_line_is_refused_in_bounded_memory() -> None:
     piece = b"x" * CHUNK
     tracemalloc.start()
     lines = lines_of(GOOD + b"\n", *[piece] * 24, b"\n" + GOOD + b"\n")  # 200 MB
@@ -83,7 +83,7 @@ def test_a_file_is_read_to_its_end_in_chunks(tmp_path: Path) -> None:
     assert len(sizes) > 2
 
 
-def test_a_pipe_hands_on_what_it_has_before_it_is_closed() -> None:
+def test_an_open_pipe_yields_its_lines() -> None:
     reader, writer = os.pipe()
     patience = threading.Timer(5, os.close, [writer])
     patience.start()
@@ -98,6 +98,6 @@ def test_a_pipe_hands_on_what_it_has_before_it_is_closed() -> None:
         assert list(handed) == [[b"four"]]
 
 
-def test_a_device_that_is_no_file_is_empty() -> None:
+def test_a_null_device_is_empty() -> None:
     with Path(os.devnull).open("rb") as stream:
         assert list(chunks(stream)) == []

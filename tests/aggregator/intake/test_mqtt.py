@@ -1,4 +1,4 @@
-"""Messages over a real broker: what was kept is acknowledged and does not come again, what was not comes again."""
+"""Messages over a real broker: stored messages are acknowledged, others are redelivered."""
 
 import gc
 import sqlite3
@@ -67,7 +67,7 @@ def publisher(broker: MosquittoBroker) -> Iterator[Publisher]:
 
 
 def subscribed(broker: MosquittoBroker, topics: Sequence[str] = ("#",)) -> Subscriber:
-    """A subscriber whose session the broker has."""
+    """A subscriber with a session at the broker."""
     opened = Subscriber(broker_of(broker.url), topics)
     until(lambda: opened.is_subscribed)
     return opened
@@ -87,7 +87,7 @@ def feed_into(store: Store, subscriber: Subscriber, format_name: str = "") -> Mq
 
 
 def taken(feed: MqttFeed, count: int) -> None:
-    """Take in until so many messages have come."""
+    """Take in until this many messages have arrived."""
     found = 0
     deadline = time.monotonic() + PATIENCE_S
     while found < count:
@@ -99,9 +99,7 @@ def reading(second: int) -> bytes:
     return orjson.dumps({"at": iso_utc(NOW + second), "power_w": second, "import_wh": 1000 + second})
 
 
-def test_what_devices_publish_comes_into_the_store_by_its_topic(
-    store: Store, subscriber: Subscriber, publisher: Publisher
-) -> None:
+def test_published_messages_are_stored_by_topic(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
     publisher.publish("glow/0123456789AB/SENSOR/electricitymeter", orjson.dumps(GLOW))
     publisher.publish(TOPIC, reading(1), qos=0)
     feed = feed_into(store, subscriber)
@@ -113,7 +111,7 @@ def test_what_devices_publish_comes_into_the_store_by_its_topic(
     assert feed.total.as_json()["accepted"] == 2
 
 
-def test_what_cannot_be_understood_is_counted_and_kept_and_stops_nothing(
+def test_unreadable_messages_are_recorded_and_stop_nothing(
     store: Store, subscriber: Subscriber, publisher: Publisher
 ) -> None:
     publisher.publish(TOPIC, reading(1))
@@ -134,7 +132,7 @@ def test_what_cannot_be_understood_is_counted_and_kept_and_stops_nothing(
     assert unknown == {"unknown_topic": "what/is/this x", "bad_device_id": "wattfall/a b/block "}
 
 
-def test_what_was_kept_does_not_come_again_and_what_was_not_does(
+def test_only_unacknowledged_messages_are_redelivered(
     store: Store, broker: MosquittoBroker, subscriber: Subscriber, publisher: Publisher
 ) -> None:
     publisher.publish(TOPIC, reading(1))
@@ -151,7 +149,7 @@ def test_what_was_kept_does_not_come_again_and_what_was_not_does(
     again.close()
 
 
-def test_what_comes_while_nobody_listens_waits_at_the_broker(
+def test_the_broker_queues_messages_while_disconnected(
     store: Store, broker: MosquittoBroker, subscriber: Subscriber, publisher: Publisher
 ) -> None:
     subscriber.close()
@@ -163,7 +161,7 @@ def test_what_comes_while_nobody_listens_waits_at_the_broker(
     again.close()
 
 
-def test_a_store_that_is_away_loses_nothing(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+def test_an_unreachable_store_loses_no_message(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
     is_away = [True, True, False]
 
     def keep(messages: Sequence[Received]) -> Outcome:
@@ -180,7 +178,7 @@ def test_a_store_that_is_away_loses_nothing(store: Store, subscriber: Subscriber
     assert feed.total.accepted == 1
 
 
-def test_a_message_that_breaks_the_store_is_put_aside_and_the_others_are_kept(
+def test_a_faulty_message_is_quarantined_and_the_others_stored(
     store: Store, subscriber: Subscriber, publisher: Publisher
 ) -> None:
     def keep(messages: Sequence[Received]) -> Outcome:
@@ -196,7 +194,7 @@ def test_a_message_that_breaks_the_store_is_put_aside_and_the_others_are_kept(
     assert [one.reason for one in refused(store, "cad-1").messages] == ["our_fault"]
 
 
-def test_a_source_that_breaks_on_a_message_stops_nothing(
+def test_a_failing_parser_stops_no_other_message(
     store: Store, subscriber: Subscriber, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(payload: bytes, origin: Origin) -> Content:
@@ -204,7 +202,7 @@ def test_a_source_that_breaks_on_a_message_stops_nothing(
             raise RecursionError("too deep")
         return canonical.parse_canonical(payload, origin)
 
-    monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(read=broken))
+    monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(parse=broken))
     for figure in (3, 4):
         publisher.publish("home/cad-1", b'{"at": "2026-11-18T10:00:00Z", "power_w": %d}' % figure)
     feed = feed_into(store, subscriber, "json")
@@ -226,7 +224,9 @@ def test_a_damaged_device_stops_no_other(
     assert feed.total.reasons == {"our_fault": 1}
 
 
-def test_nobody_writes_on_anothers_shelf(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+def test_refusals_are_recorded_only_under_the_sender(
+    store: Store, subscriber: Subscriber, publisher: Publisher
+) -> None:
     store.put_device(Device("cad-2"))
     publisher.publish("wattfall/evil/other", b'{"device_id": "cad-2"}')
     publisher.publish(TOPIC, b'{"device_id": "cad-2", "cut')
@@ -234,9 +234,7 @@ def test_nobody_writes_on_anothers_shelf(store: Store, subscriber: Subscriber, p
     assert refused(store, "cad-2").days == {}
 
 
-def test_a_broker_that_goes_and_comes_back_is_found_again(
-    store: Store, broker: MosquittoBroker, subscriber: Subscriber
-) -> None:
+def test_a_restarted_broker_is_reconnected(store: Store, broker: MosquittoBroker, subscriber: Subscriber) -> None:
     broker.stop()
     until(lambda: not subscriber.is_subscribed)
     broker.start()
@@ -247,13 +245,13 @@ def test_a_broker_that_goes_and_comes_back_is_found_again(
     assert store.live("cad-1")
 
 
-def test_a_format_that_topics_do_not_tell_is_named(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
+def test_a_named_format_parses_other_topics(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
     publisher.publish("home/energy/cad-1", reading(1))
     taken(feed_into(store, subscriber, "json"), 1)
     assert store.live("cad-1")
 
 
-def test_a_wrong_password_is_said_and_not_tried_for_ever(tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported_not_retried(tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "ann", "right"], check=True)
     with broker_in(tmp_path, f"allow_anonymous false\npassword_file {passwords}\n") as broker:
@@ -268,7 +266,7 @@ def test_a_wrong_password_is_said_and_not_tried_for_ever(tmp_path: Path) -> None
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine that vouches for itself, and its key."""
+    """A self-signed certificate for this machine, and its key."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
@@ -291,7 +289,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # paho leaves a failed handshake's socket
-def test_over_tls_only_a_broker_that_proves_who_it_is_is_spoken_to(tmp_path: Path) -> None:
+def test_tls_requires_a_trusted_broker_certificate(tmp_path: Path) -> None:
     certificate_file, key_file = certificate(tmp_path)
     with broker_in(tmp_path, f"allow_anonymous true\ncertfile {certificate_file}\nkeyfile {key_file}\n") as broker:
         address = broker_of(f"mqtts://localhost:{broker.port}/")
@@ -304,7 +302,7 @@ def test_over_tls_only_a_broker_that_proves_who_it_is_is_spoken_to(tmp_path: Pat
         doubting.close()
         del doubting
         gc.collect()
-        with pytest.raises(ConfigurationError, match="no file of certificates"):
+        with pytest.raises(ConfigurationError, match="is not a certificate file"):
             Subscriber(address, ["#"], ca_file=str(key_file))
 
 
@@ -316,25 +314,25 @@ def test_over_tls_only_a_broker_that_proves_who_it_is_is_spoken_to(tmp_path: Pat
         ("mqtt://a%40b@[::1]/", ("::1", 1883, False, "a@b", "wattfall")),
     ],
 )
-def test_an_address_tells_where_and_who(url: str, expected: tuple[object, ...]) -> None:
+def test_a_broker_address_names_host_and_user(url: str, expected: tuple[object, ...]) -> None:
     assert broker_of(url) == expected
 
 
 @pytest.mark.parametrize(
     "url", ["", "localhost", "http://x/", "mqtt://", "mqtt://x:y/", "mqtt://x/?a=b", "mqtt://u:p@x/"]
 )
-def test_another_address_is_refused_with_the_mend(url: str) -> None:
+def test_an_invalid_broker_address_is_refused_with_a_remedy(url: str) -> None:
     with pytest.raises(ConfigurationError):
         broker_of(url)
 
 
 @pytest.mark.parametrize("topics", [[], [""], ["a#"], ["#/a"], ["a+/b"], ["a\0"], ["x" * 2000]])
-def test_what_is_no_topic_filter_is_refused(topics: list[str]) -> None:
+def test_an_invalid_topic_filter_is_refused(topics: list[str]) -> None:
     with pytest.raises(ConfigurationError):
         check_filters(topics)
 
 
-def test_the_worker_listens_carries_on_and_stops(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) -> None:
+def test_the_worker_receives_and_propagates(tmp_path: Path, broker: MosquittoBroker, publisher: Publisher) -> None:
     url = f"sqlite:///{tmp_path}/worker.db"
     store = open_store(url)
     options = ["--store", url, "--mqtt", broker.url, "--topic", "wattfall/#"]
@@ -364,7 +362,7 @@ def test_the_worker_listens_carries_on_and_stops(tmp_path: Path, broker: Mosquit
         (["--mqtt", "mqtt://u:p@localhost/", "--topic", "x"], b"WATTFALL_MQTT_PASSWORD"),
     ],
 )
-def test_wrong_options_are_one_line_that_names_the_mend(tmp_path: Path, options: list[str], mend: bytes) -> None:
+def test_wrong_options_are_one_line_with_a_remedy(tmp_path: Path, options: list[str], mend: bytes) -> None:
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""What was refused is kept so that somebody can see why, and no flood of it does harm."""
+"""Refusals are recorded with their reasons, and a flood of them does no harm."""
 
 import time
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def take_in(store: Store, *lines: bytes, now: int = NOW) -> Outcome:
     return outcome
 
 
-def test_a_refused_line_is_kept_with_its_reason_under_the_device_that_it_names(store: Store) -> None:
+def test_a_refused_line_is_recorded_under_its_device(store: Store) -> None:
     bad = line(power_w="n/a")
     outcome = take_in(store, line(power_w=5), bad, line("cad-2", power_w=6))
 
@@ -64,7 +64,7 @@ def test_a_refused_line_is_kept_with_its_reason_under_the_device_that_it_names(s
     assert refused(store, "cad-2") == refusals.Refusals({}, [])
 
 
-def test_what_is_cut_off_still_names_its_device(store: Store) -> None:
+def test_a_truncated_line_still_names_its_device(store: Store) -> None:
     take_in(store, line(power_w=5)[:-4], b'{"at": "2026', b"\xff\xfe nothing")
 
     assert refused(store, "cad-1").days == {TODAY: {"malformed_json": 1}}
@@ -72,14 +72,14 @@ def test_what_is_cut_off_still_names_its_device(store: Store) -> None:
     assert "\\xff\\xfe nothing" in {message.payload for message in refused(store, UNKNOWN).messages}
 
 
-def test_a_device_that_nobody_knows_gets_no_shelf_of_its_own(store: Store) -> None:
+def test_an_unknown_device_gets_no_own_record(store: Store) -> None:
     take_in(store, line("made-up-1", power_w=True), line("made-up-2", power_w=True))
 
     assert refused(store, "made-up-1").days == {}
     assert refused(store, UNKNOWN).days == {TODAY: {"not_a_number": 2}}
 
 
-def test_counts_go_on_from_batch_to_batch_and_from_day_to_day(store: Store) -> None:
+def test_counts_accumulate_across_batches_and_days(store: Store) -> None:
     for now in (NOW - DAY, NOW - DAY, NOW):
         take_in(store, line(power_w="x"), line(import_wh=-1), now=now)
 
@@ -96,7 +96,7 @@ def test_a_payload_is_cut_at_2_kb(store: Store) -> None:
     assert {len(message.payload) for message in refused(store, "cad-1").messages} == {LONGEST}
 
 
-def test_the_last_messages_stay_and_the_first_go(store: Store) -> None:
+def test_the_newest_messages_are_kept(store: Store) -> None:
     for number in range(KEPT + 5):
         take_in(store, line(power_w="x", n=number), now=NOW - 7200 + number * refusals.PAUSE_S)
 
@@ -104,7 +104,7 @@ def test_the_last_messages_stay_and_the_first_go(store: Store) -> None:
     assert kept == [*range(KEPT + 4, 4, -1)]
 
 
-def test_of_a_device_that_sends_nothing_else_only_one_message_a_minute_is_kept(store: Store) -> None:
+def test_one_refused_message_a_minute_is_kept(store: Store) -> None:
     for number in range(200):
         take_in(store, line(power_w="x", n=number), now=NOW - 200 + number)
 
@@ -114,7 +114,7 @@ def test_of_a_device_that_sends_nothing_else_only_one_message_a_minute_is_kept(s
     assert kept == [199, 139, 79, *range(KEPT - 1, 2, -1)]
 
 
-def test_a_flood_of_devices_keeps_a_bounded_number_of_messages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_of_devices_keeps_bounded_messages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "ALL_A_DAY", 20 * REFUSED_DAYS.shards)
     owners = [f"home-{number}" for number in range(900)]
     for owner in owners:
@@ -131,7 +131,7 @@ def test_a_flood_of_devices_keeps_a_bounded_number_of_messages(store: Store, mon
     assert 0 < kept <= 20 * REFUSED_DAYS.shards
 
 
-def test_one_device_that_floods_leaves_room_for_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flooding_device_leaves_room_for_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "ALL_A_DAY", 40 * REFUSED_DAYS.shards)
     monkeypatch.setattr(refusals, "REFUSED_DAYS", replace(REFUSED_DAYS, shards=1))
     for _ in range(30):
@@ -140,7 +140,7 @@ def test_one_device_that_floods_leaves_room_for_the_others(store: Store, monkeyp
     assert len(refused(store, "cad-2").messages) == 1
 
 
-def test_one_batch_remembers_so_many_devices_and_counts_the_rest(store: Store) -> None:
+def test_a_batch_names_some_devices_and_counts_the_rest(store: Store) -> None:
     batch = Batch()
     for number in range(20_000):
         batch.add(line(f"made-up-{number}", power_w="x"), Refused("not_a_number", "power_w"), NOW)
@@ -151,7 +151,7 @@ def test_one_batch_remembers_so_many_devices_and_counts_the_rest(store: Store) -
     assert not batch.counts
 
 
-def test_the_whole_fleet_is_one_read(store: Store) -> None:
+def test_refusals_of_the_fleet_take_one_read(store: Store) -> None:
     take_in(store, line(power_w="x"), line(power_w="x"), line("cad-2", import_wh=-1), b"{")
 
     total = refused_on(store, TODAY)
@@ -166,7 +166,7 @@ def test_any_bytes_name_a_device_or_none(payload: bytes) -> None:
     assert named_device(b'{"device_id" : "cad-1"' + payload) == "cad-1"
 
 
-def test_what_was_refused_is_searched_by_reason_day_and_words(store: Store) -> None:
+def test_refusals_are_searched_by_reason_day_and_words(store: Store) -> None:
     yesterday = day_of(NOW - 86_400, "UTC")
     take_in(store, line(), line(at="soon"), line(at="soon"), now=NOW - 86_400)
     take_in(store, line(power_w="Two Kilowatts"))

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.bench.soak import soak
 
 
-def test_worker_and_broker_may_be_killed_at_any_time_and_nothing_is_lost_or_counted_twice(tmp_path: Path) -> None:
+def test_killing_worker_and_broker_loses_and_repeats_nothing(tmp_path: Path) -> None:
     result = soak(tmp_path, devices=20, seconds=8, pause=(1, 2.5), seed=4, tick_s=0.1)
     assert result.kills >= 3
     assert result.acknowledged == result.messages > 500

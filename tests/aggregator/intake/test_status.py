@@ -1,4 +1,4 @@
-"""What a device says about itself is kept beside its readings, and gets in no reading's way."""
+"""Device statuses are stored beside readings and do not affect them."""
 
 import time
 from collections.abc import Iterator
@@ -61,11 +61,11 @@ def test_a_status_line_is_neither_a_reading_nor_refused(store: Store) -> None:
     assert (found.received_at, found.firmwares) == (NOW, {"v2.0.2": (NOW, NOW)})
 
 
-def test_without_statuses_the_outcome_is_as_it_always_was() -> None:
+def test_an_outcome_without_statuses_is_unchanged() -> None:
     assert Outcome().as_json() == {"accepted": 0, "unchanged": 0, "rejected": 0, "reasons": {}}
 
 
-def test_a_device_that_says_something_before_its_first_reading_registers_itself(store: Store) -> None:
+def test_a_status_before_any_reading_registers_the_device(store: Store) -> None:
     take_in(store, message(lqi=0))
     device = store.device("cad-1")
     assert device
@@ -73,7 +73,7 @@ def test_a_device_that_says_something_before_its_first_reading_registers_itself(
     assert store.live("cad-1") is None
 
 
-def test_the_meters_own_counters_are_kept_with_their_time_and_do_not_stir_the_rest(store: Store) -> None:
+def test_meter_counters_are_stored_with_their_time(store: Store) -> None:
     take_in(store, message(**SAID, meter_day_wh=1204, meter_month_wh=0))
     keep(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[call-arg, arg-type]
     found = known_status(store, "cad-1")
@@ -85,12 +85,12 @@ def test_the_meters_own_counters_are_kept_with_their_time_and_do_not_stir_the_re
     assert found.status == Status("cad-1", NOW + STEP_S, *SAID.values(), Counters(NOW + STEP_S, 1300, None, 0))  # type: ignore[call-arg, arg-type]
 
 
-def test_counters_alone_are_no_signal_of_their_hour(store: Store) -> None:
+def test_counters_alone_give_no_hourly_signal(store: Store) -> None:
     take_in(store, message(meter_day_wh=1), message(rssi_dbm=-71))
     assert [one.rssi_dbm for one in signal_hours(store, "cad-1", NOW - 3600, NOW)] == [-71]
 
 
-def test_figures_that_are_absent_leave_a_status(store: Store) -> None:
+def test_absent_figures_leave_a_valid_status(store: Store) -> None:
     assert take_in(store, message(power_w=None, import_wh=0xFFFF_FFFF_FFFF, rssi_dbm=-60)).statuses == 1
 
 
@@ -112,7 +112,7 @@ def test_figures_that_are_absent_leave_a_status(store: Store) -> None:
         ("joined", 1),
     ],
 )
-def test_what_cannot_be_so_is_refused_by_name(store: Store, key: str, value: object) -> None:
+def test_impossible_status_values_are_refused_by_name(store: Store, key: str, value: object) -> None:
     with pytest.raises(Refused, match=f"bad_status: {key} is"):
         parse_status(message(**{key: value}), NOW)
     assert take_in(store, message(**{key: value})).reasons == {"bad_status": 1}
@@ -130,7 +130,7 @@ def test_anything_is_a_status_or_refused(value: object) -> None:
     assert outcomes <= {"bad_status", "bad_time", "bad_device_id", "no_offset", "before_2000", "in_the_future"}
 
 
-def test_the_last_word_on_each_key_counts_whatever_comes_first(store: Store) -> None:
+def test_the_latest_value_of_each_key_counts_in_any_order(store: Store) -> None:
     keep(store, [said(NOW, rssi=-80), said(NOW - 600, rssi=-60, firmware="v1")], NOW)
     keep(store, [said(NOW - 1200, firmware="v0", joined=False)], NOW)
 
@@ -140,7 +140,7 @@ def test_the_last_word_on_each_key_counts_whatever_comes_first(store: Store) -> 
     assert list(found.firmwares) == ["v1", "v0"]
 
 
-def test_the_same_again_within_a_minute_is_not_written(store: Store) -> None:
+def test_a_repeated_status_within_a_minute_is_not_written(store: Store) -> None:
     keep(store, [said(NOW, rssi=-70)], NOW)
     before = known_status(store, "cad-1")
     keep(store, [said(NOW + STEP_S - 1, rssi=-70)], NOW + STEP_S)
@@ -149,7 +149,7 @@ def test_the_same_again_within_a_minute_is_not_written(store: Store) -> None:
     assert known_status(store, "cad-1") != before
 
 
-def test_a_firmware_is_known_from_when_it_was_first_seen_until_last(store: Store) -> None:
+def test_a_firmware_records_first_and_last_seen(store: Store) -> None:
     for day, name in enumerate(["v1", "v1", "v2", "v2", "v2"]):
         keep(store, [said(NOW - (10 - day) * DAY, firmware=name)], NOW)
 
@@ -171,7 +171,7 @@ def test_one_status_an_hour_is_kept_in_any_order(store: Store) -> None:
     assert signal_hours(store, "cad-1", NOW - 120 * 60, NOW - 60 * 60) == [(NOW - 100 * 60, -70, None, None)]
 
 
-def test_hours_go_after_35_days(store: Store) -> None:
+def test_hourly_statuses_expire_after_35_days(store: Store) -> None:
     keep(store, [said(NOW - KEPT_DAYS * DAY, rssi=-90), said(NOW - (KEPT_DAYS - 1) * DAY, rssi=-80)], NOW)
     assert [one.rssi_dbm for one in signal_hours(store, "cad-1", 0, NOW)] == [-80]
 

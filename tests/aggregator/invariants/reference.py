@@ -1,5 +1,5 @@
-"""What is expected of a series, by the plainest means (a loop over minutes for a local midnight, a loop over pairs of
-readings for energy), never from the code that is tested.
+"""The expected energy of a series by the simplest means, independent of the tested code: a loop over minutes for a
+local midnight, a loop over pairs of readings for energy.
 """
 
 from collections import defaultdict
@@ -15,14 +15,14 @@ from tests.aggregator.invariants.series import GAP, HALF_HOUR, HOUR, Series, utc
 
 @cache
 def first_instant(day: date, zone: str) -> int:
-    """The first minute that belongs to a local date (or, where the date was skipped, to a later one)."""
+    """Return the first minute of a local date (of the next date, where it was skipped)."""
     start = utc(f"{day}T00:00") - 16 * HOUR
     clock = ZoneInfo(zone)
     return next(at for at in range(start, start + 32 * HOUR, 60) if datetime.fromtimestamp(at, clock).date() >= day)
 
 
 def slot_of(at: int, zone: str) -> tuple[str, int, int, int]:
-    """The local date of an instant, its half hour since midnight, and that one's start and end."""
+    """Return the local date of an instant, its half hour since midnight, and the half hour's start and end."""
     day = datetime.fromtimestamp(at, ZoneInfo(zone)).date()
     if at >= first_instant(day + timedelta(days=1), zone):
         day += timedelta(days=1)
@@ -33,7 +33,7 @@ def slot_of(at: int, zone: str) -> tuple[str, int, int, int]:
 
 
 def pieces(start: int, end: int, zone: str) -> Iterator[tuple[tuple[str, int], int, int]]:
-    """A span of time cut at the half hours of the home."""
+    """Cut a span of time at the home's half hours."""
     while start < end:
         day, number, _, slot_end = slot_of(start, zone)
         yield (day, number), start, min(end, slot_end)
@@ -41,7 +41,7 @@ def pieces(start: int, end: int, zone: str) -> Iterator[tuple[tuple[str, int], i
 
 
 def reference(series: Series) -> dict[tuple[str, int], Part]:
-    """The half hours of one meter that never errs, interval by interval."""
+    """Return the half hours of one faultless meter, interval by interval."""
     energy: dict[tuple[str, int], dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0, 0]))
     spans = []
     for channel in ("import_wh", "export_wh"):

@@ -1,4 +1,4 @@
-"""What a home's device may send, at random: for the invariants of architecture.md, section 3."""
+"""Random series of a home's device, for the invariants of architecture.md, section 4."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ CLOCK_CHANGES = [
 
 
 class Series(NamedTuple):
-    """Readings in order of time, at most one an instant, and the zone of the home."""
+    """Readings in order of time, at most one per instant, and the home's zone."""
 
     zone: str
     readings: list[Reading]
@@ -77,7 +77,7 @@ def starts(draw: st.DrawFn) -> tuple[str, int]:
 
 @st.composite
 def clean(draw: st.DrawFn, kinds: Sequence[str] = (), max_stretches: int = 5) -> Series:
-    """One meter that never errs; with `kinds`, only stretches that send these."""
+    """One faultless meter; with `kinds`, only stretches of these kinds."""
     zone, at = draw(starts())
     readings: list[Reading] = []
     imported, exported = draw(st.sampled_from([(0, 0), (1_234_567, 89), (10**9, 10**6)]))
@@ -105,7 +105,7 @@ def clean(draw: st.DrawFn, kinds: Sequence[str] = (), max_stretches: int = 5) ->
 
 @st.composite
 def messy(draw: st.DrawFn) -> Series:
-    """Anything that is sent: power alone, implausible power, glitches, exchanged meters with and without an id."""
+    """Any series: power alone, implausible power, glitches, exchanged meters with and without an id."""
     series = draw(clean(kinds=("i", "i", "ie", "ip", "p", "p"), max_stretches=5))
     readings = series.readings
     for _ in range(draw(st.integers(0, 2))):
@@ -134,7 +134,7 @@ def messy(draw: st.DrawFn) -> Series:
 
 @st.composite
 def batchings(draw: st.DrawFn) -> Callable[[Sequence[Reading]], list[list[Reading]]]:
-    """A way to deliver readings: in some order, cut into some batches, some of them twice."""
+    """A delivery of readings: in some order, in some batches, some of them twice."""
     order = draw(st.sampled_from(["as they are", "backwards", "shuffled"]))
     size = draw(st.sampled_from([1, 2, 7]))
     seed = draw(st.integers(0, 2**16))
@@ -150,11 +150,11 @@ def batchings(draw: st.DrawFn) -> Callable[[Sequence[Reading]], list[list[Readin
     return deliver
 
 
-# What the properties found first, in a few readings
+# Counterexamples that the properties found first
 
 
 def every(step_s: int, count: int, start: str = "2026-03-02T00:00") -> list[Reading]:
-    """A steady home with a register each way: 200 W in, 100 W out."""
+    """A constant home with two registers: 200 W import, 100 W export."""
     at = utc(start)
     return [
         Reading(HOME, at + n * step_s, None, 10**6 + n * step_s // 18, 10**5 + n * step_s // 36) for n in range(count)

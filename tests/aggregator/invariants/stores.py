@@ -1,4 +1,4 @@
-"""Random series through `ingest` and `drain` on a SQLite file, and what is in it then."""
+"""Random series through `ingest` and `drain` into a SQLite file, and the resulting contents."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Documents = dict[tuple[str, str], tuple[str, dict[str, Part]]]
 
 
 def expire_before(store: Store, before: int) -> None:
-    """Remove all readings of the home that are older, as a sweep does once their retention is over."""
+    """Delete the home's older readings, like a sweep after their retention."""
     device = store.device(HOME)
     if device:
         expire(store, device, before, NOW + 1)
@@ -30,7 +30,7 @@ def take_in(store: Store, readings: Sequence[Reading], zone: str) -> None:
 
 
 def documents(store: Store) -> Documents:
-    """Every document of the home, by level and period."""
+    """Return the home's documents by level and period."""
     found: Documents = {}
     for level in periods.LEVELS:
         for period in store.periods(level, HOME):
@@ -41,19 +41,19 @@ def documents(store: Store) -> Documents:
 
 
 def waiting(store: Store) -> int:
-    """Change records that somebody will carry on."""
+    """Return the number of waiting change records."""
     return sum(len(store.changes(feed, 1000)) for feed in {step.feed for step in steps()})
 
 
 def outcome(series: Series) -> Documents:
-    """The documents when everything comes at once."""
+    """Return the documents of a single delivery."""
     with fresh_store() as store:
         take_in(store, series.readings, series.zone)
         return documents(store)
 
 
 def total(found: Documents, level: str = "year") -> Part:
-    """All that the documents of a level show in their charts."""
+    """Return the sum of the documents of a level."""
     letter = periods.LEVELS[level].letter
     return add(
         part
@@ -65,7 +65,7 @@ def total(found: Documents, level: str = "year") -> Part:
 
 
 def half_hours(found: Documents) -> dict[tuple[str, int], Part]:
-    """The half hours by local date and position."""
+    """Return the half hours by local date and position."""
     return {
         (period, int(name[1:])): part
         for (level, period), (_, parts) in found.items()
@@ -76,7 +76,7 @@ def half_hours(found: Documents) -> dict[tuple[str, int], Part]:
 
 
 def is_better_known(old: Part, new: Part) -> bool:
-    """Whether `new` knows at least as much as `old`: of the time, and of each direction."""
+    """Whether `new` covers at least as much time and as many directions as `old`."""
     return (
         new.covered_s >= old.covered_s
         and new.covered_s + new.estimated_s >= old.covered_s + old.estimated_s
@@ -86,7 +86,7 @@ def is_better_known(old: Part, new: Part) -> bool:
 
 
 def check_levels_sum(found: Documents) -> None:
-    """Half hours make up hours, hours the day, days the month, months the year: field by field."""
+    """Check that half hours sum to hours, hours to days, days to months, months to years, in every field."""
     sums: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
     for (level, period), (_, parts) in found.items():
         chart = add(part for name, part in parts.items() if name[0] == periods.LEVELS[level].letter)

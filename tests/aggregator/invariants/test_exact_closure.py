@@ -1,4 +1,4 @@
-"""Invariant 1: energy is neither lost nor made, to the Wh, at every level."""
+"""Invariant 1: no level loses or adds energy, to the Wh."""
 
 import pytest
 from hypothesis import given, settings
@@ -24,13 +24,13 @@ def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
 
 @settings(max_examples=120)
 @given(clean())
-def test_exact_closure_of_each_half_hour_measured_estimated_and_missing_apart(series: Series) -> None:
+def test_exact_closure_of_each_half_hour(series: Series) -> None:
     assert half_hours(outcome(series)) == reference(series)
 
 
 @settings(max_examples=120)
 @given(messy())
-def test_exact_closure_of_the_levels_survives_whatever_is_sent(series: Series) -> None:
+def test_exact_closure_of_the_levels_for_any_readings(series: Series) -> None:
     found = outcome(series)
     check_levels_sum(found)
     for (day, number), part in half_hours(found).items():
@@ -75,7 +75,7 @@ def test_exact_closure_across_a_meter_exchange(
 
 
 @pytest.mark.parametrize("wrong", [0, 10**11])
-def test_exact_closure_when_two_readings_of_a_half_hourly_history_are_wrong(wrong: int) -> None:
+def test_exact_closure_with_two_wrong_half_hourly_readings(wrong: int) -> None:
     readings = every(HALF_HOUR, 12)
     broken = [reading._replace(import_wh=wrong) if n in (5, 6) else reading for n, reading in enumerate(readings)]
     whole = total(outcome(Series("UTC", broken)))

@@ -1,4 +1,4 @@
-"""Invariant 2: what comes again changes nothing, and dies out."""
+"""Invariant 2: repeated evidence and change records change nothing."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ from tests.copies import fresh_store
 
 
 def compute_first_again(store: Store, count: int) -> None:
-    """Say of the first blocks of readings that they have changed, though they have not."""
+    """Mark the first blocks of readings dirty without a change."""
     store.mark("readings", HOME, [str(start) for start in store.block_starts(HOME, 0, count)])
     drain(store)
 
@@ -44,7 +44,7 @@ def test_idempotence_of_readings_and_change_records(
         assert waiting(store) == 0
 
 
-def test_idempotence_once_settled_nothing_is_waiting() -> None:
+def test_idempotence_settling_leaves_no_change_records() -> None:
     with fresh_store() as store:
         take_in(store, [Reading(HOME, NOW - 3000 + n * 60, 100, n, None) for n in range(9)], "Europe/London")
         assert store.backlog() == (0, None)
@@ -52,7 +52,7 @@ def test_idempotence_once_settled_nothing_is_waiting() -> None:
 
 @settings(max_examples=40)
 @given(clean(), st.data())
-def test_idempotence_after_readings_have_expired(series: Series, data: st.DataObject) -> None:
+def test_idempotence_with_expired_readings(series: Series, data: st.DataObject) -> None:
     retention_cutoff = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
     with fresh_store() as store:
         take_in(store, series.readings, series.zone)
@@ -65,8 +65,8 @@ def test_idempotence_after_readings_have_expired(series: Series, data: st.DataOb
         assert documents(store) == before
 
 
-def test_idempotence_when_one_register_is_rarer_than_the_other_and_readings_have_expired() -> None:
-    """Import every minute, export once a day: what the sweep leaves must still give what was computed."""
+def test_idempotence_with_a_rare_register_and_expired_readings() -> None:
+    """Import every minute, export once a day: the readings left by the sweep give the same documents."""
     readings = [
         reading._replace(export_wh=reading.export_wh if n % 1440 == 100 else None)
         for n, reading in enumerate(every(60, 1440 * 4))
@@ -80,7 +80,7 @@ def test_idempotence_when_one_register_is_rarer_than_the_other_and_readings_have
         assert documents(store) == before
 
 
-def test_idempotence_when_the_newest_reading_left_by_the_sweep_was_a_glitch() -> None:
+def test_idempotence_when_a_sweep_leaves_a_glitch_last() -> None:
     readings = every(HALF_HOUR, 48)
     readings[20] = readings[20]._replace(import_wh=0)
     readings = [reading._replace(import_wh=(reading.import_wh or 0) % 10**6) for reading in readings]
@@ -92,7 +92,7 @@ def test_idempotence_when_the_newest_reading_left_by_the_sweep_was_a_glitch() ->
         assert documents(store) == before
 
 
-def test_idempotence_where_an_outage_begins_in_a_half_hour_whose_first_readings_have_expired() -> None:
+def test_idempotence_of_an_outage_in_a_partly_expired_half_hour() -> None:
     seconds = (-6, -5, 115, 235, 355, 475, 2276)  # the outage ends beyond the retention_cutoff
     readings = [Reading(HOME, utc("2026-03-29T01:00") + after, None, after + 100, None) for after in seconds]
     with fresh_store() as store:

@@ -1,4 +1,4 @@
-"""Invariant 5: late data counts, history can be filled in, and what has expired stays as it was."""
+"""Invariant 5: late data counts, history can be filled in, and expired parts stay unchanged."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ from tests.copies import fresh_store
 
 @settings(max_examples=120)
 @given(clean(kinds=("i", "ie")), st.data())
-def test_late_data_counts_and_changes_exactly_the_parts_it_touches(series: Series, data: st.DataObject) -> None:
+def test_late_data_changes_exactly_the_parts_it_touches(series: Series, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(series.readings) - 1), label="late")
     late = series.readings[position]
     others = [reading for reading in series.readings if reading is not late]
@@ -48,7 +48,7 @@ def test_late_data_counts_and_changes_exactly_the_parts_it_touches(series: Serie
 
 @settings(max_examples=100)
 @given(messy(), st.data())
-def test_late_data_counts_and_beyond_the_retention_no_part_gets_worse(series: Series, data: st.DataObject) -> None:
+def test_late_data_beyond_retention_makes_no_part_worse(series: Series, data: st.DataObject) -> None:
     readings = series.readings
     retention_cutoff = data.draw(st.sampled_from([reading.at for reading in readings])) + 1
     again = data.draw(st.lists(st.sampled_from(readings), min_size=1, max_size=6), label="imported again")
@@ -74,10 +74,8 @@ def test_late_data_counts_and_beyond_the_retention_no_part_gets_worse(series: Se
 
 @settings(max_examples=100)
 @given(clean(kinds=("i", "ie")), st.data())
-def test_late_data_counts_but_the_same_readings_again_damage_no_expired_part(
-    series: Series, data: st.DataObject
-) -> None:
-    """Whichever of the expired readings come again, nothing that was known of their time is another energy now."""
+def test_repeated_readings_damage_no_expired_part(series: Series, data: st.DataObject) -> None:
+    """Any expired readings may come again; the known energy of their time stays the same."""
     retention_cutoff = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1
     again = data.draw(st.lists(st.sampled_from(series.readings), min_size=1, max_size=6), label="imported again")
     with fresh_store() as store:
@@ -90,10 +88,10 @@ def test_late_data_counts_but_the_same_readings_again_damage_no_expired_part(
 
 @settings(max_examples=60)
 @given(clean(kinds=("ie",)), st.data(), batchings())
-def test_late_data_counts_and_history_is_filled_in_before_what_has_expired(
+def test_late_history_before_expired_readings_is_filled_in(
     series: Series, data: st.DataObject, deliver: Callable[[Sequence[Reading]], list[list[Reading]]]
 ) -> None:
-    """A device in use for long; then its older history is imported, in any order, while a worker runs."""
+    """A device is in use for long; then older history is imported in any order while a worker runs."""
     cut = data.draw(st.integers(1, len(series.readings)), label="history ends before")
     history, live = series.readings[:cut], series.readings[cut:]
     with fresh_store() as store:
@@ -112,7 +110,7 @@ def test_late_data_counts_and_history_is_filled_in_before_what_has_expired(
             assert found == wanted
 
 
-def test_late_data_counts_but_an_import_only_file_leaves_expired_export_alone() -> None:
+def test_late_import_only_data_leaves_expired_export_unchanged() -> None:
     readings = every(HALF_HOUR, 48 * 4)
     with fresh_store() as store:
         take_in(store, readings, "UTC")
@@ -122,8 +120,8 @@ def test_late_data_counts_but_an_import_only_file_leaves_expired_export_alone() 
         assert documents(store) == before
 
 
-def test_late_data_counts_but_older_history_leaves_an_expired_outage_alone() -> None:
-    """An outage of 10 h was spread over its own time; older history changes nothing."""
+def test_late_older_history_leaves_an_expired_outage_unchanged() -> None:
+    """A 10 h outage was spread over its time; older history changes nothing."""
     at = utc("2026-03-02T00:00")
     live = [Reading(HOME, at + n * 60, None, 10**6 + n * 50, None) for n in range(60 * 48) if not 600 < n < 1200]
     history = [Reading(HOME, at - 10 * DAY + n * HALF_HOUR, None, n, None) for n in range(48)]
@@ -139,7 +137,7 @@ def test_late_data_counts_but_older_history_leaves_an_expired_outage_alone() -> 
 
 
 @pytest.mark.parametrize("batch", [1, 7, 20])
-def test_late_data_counts_also_when_history_off_the_boundaries_comes_in_pieces(batch: int) -> None:
+def test_late_history_off_boundaries_may_come_in_pieces(batch: int) -> None:
     readings = every(HALF_HOUR, 60, "2026-03-02T00:05")  # each step crosses a boundary, so all of it is estimated
     with fresh_store() as store:
         store.put_device(Device(HOME, "UTC"))

@@ -1,4 +1,4 @@
-"""Invariant 6: days are as long as they were in the zone of the home."""
+"""Invariant 6: local days have their length in the home's zone."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -16,8 +16,8 @@ from tests.copies import fresh_store
 
 @settings(max_examples=60)
 @given(clean(kinds=("i",)))
-def test_local_days_are_local(series: Series) -> None:
-    """Each day's energy is the register at one local midnight less the register at the one before."""
+def test_local_day_energy_is_between_local_midnights(series: Series) -> None:
+    """A day's energy is the register's difference between its two local midnights."""
     found = outcome(series)
     known = [(reading.at, reading.import_wh or 0) for reading in series.readings]
 

@@ -1,4 +1,4 @@
-"""Invariant 4: what nobody measured is in no document."""
+"""Invariant 4: unmeasured energy is in no document."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -14,8 +14,8 @@ from tests.aggregator.invariants.stores import half_hours, outcome
 
 @settings(max_examples=60)
 @given(messy())
-def test_nothing_from_nothing_outside_what_was_read(series: Series) -> None:
-    """A half hour that no interval between two readings touches, and no power was held in, does not exist."""
+def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
+    """A half hour without a step between readings and without held power does not exist."""
     found = outcome(series)
     touched = set()
     for one, other in pairwise(series.readings):
@@ -37,7 +37,7 @@ def test_nothing_from_nothing_one_reading_makes_no_document(start: tuple[str, in
 
 @settings(max_examples=60)
 @given(clean(kinds=("p",)))
-def test_nothing_from_nothing_power_is_held_five_minutes_and_no_longer(series: Series) -> None:
+def test_nothing_from_nothing_power_is_held_at_most_five_minutes(series: Series) -> None:
     held: dict[tuple[str, int], int] = defaultdict(int)
     watt_seconds: dict[tuple[str, int], int] = defaultdict(int)
     for one, other in pairwise(series.readings):

@@ -1,4 +1,4 @@
-"""Invariant 3: in whatever order and pieces readings come, the documents are the same."""
+"""Invariant 3: any order and batching of readings gives the same documents."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,7 +29,7 @@ def test_order_independence_of_any_delivery(
 
 @settings(max_examples=60)
 @given(messy(), batchings(), st.data())
-def test_order_independence_when_the_worker_comes_late_and_records_are_replayed(
+def test_order_independence_with_a_late_worker_and_replayed_records(
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], data: st.DataObject
 ) -> None:
     with fresh_store() as store:
@@ -44,7 +44,7 @@ def test_order_independence_when_the_worker_comes_late_and_records_are_replayed(
         assert documents(store) == outcome(series)
 
 
-def test_order_independence_of_a_register_once_a_day_among_power_readings() -> None:
+def test_order_independence_of_a_daily_register_among_power_readings() -> None:
     start = utc("2026-06-01T00:00")
     readings = [Reading(HOME, start + n * 600, 500, None, None) for n in range(1, 6 * 24 * 2)]
     readings += [Reading(HOME, start + day * DAY + 300, None, 10**6 + 12_000 * day, None) for day in range(3)]
@@ -56,7 +56,7 @@ def test_order_independence_of_a_register_once_a_day_among_power_readings() -> N
         assert documents(store) == outcome(series)
 
 
-def test_order_independence_when_an_implausible_power_lies_between() -> None:
+def test_order_independence_with_implausible_power() -> None:
     at = utc("2026-06-01T00:30")
     readings = [Reading(HOME, at + n * HOUR, power, None, None) for n, power in enumerate([7200, 150_000, 7200])]
     with fresh_store() as store:

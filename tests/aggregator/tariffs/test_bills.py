@@ -1,4 +1,4 @@
-"""Bills worked out by hand, line by line, and what must hold of every bill."""
+"""Bills computed by hand, and the properties of every bill."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -69,7 +69,7 @@ def by_half_hour(bill: DayBill, amount: Callable[[Cost], int | None] = lambda co
 # Bills by hand
 
 
-def test_a_flat_rate() -> None:
+def test_a_flat_rate_prices_every_half_hour() -> None:
     bill = price_day(
         "2026-01-15", LONDON, imports(s00=250, s14=1200, s36=2001), flat("0.2450", standing_charge="0.5310")
     )
@@ -84,7 +84,7 @@ def test_a_flat_rate() -> None:
     assert screen_text(bill.total.to_pay or 0) == "1.38"
 
 
-def test_a_night_rate_on_the_spring_day_of_23_hours() -> None:
+def test_a_night_rate_on_a_23_hour_day() -> None:
     bill = price_day(SPRING, LONDON, every_half_hour(SPRING, 100), tariff(**{"import": [NIGHT, DAY]}))
     costs = by_half_hour(bill)
     assert len(costs) == 46
@@ -96,7 +96,7 @@ def test_a_night_rate_on_the_spring_day_of_23_hours() -> None:
     assert bill.total.import_cost == pounds("1.12608")  # 0.1020 + 1.02408
 
 
-def test_a_night_rate_on_the_autumn_day_of_25_hours() -> None:
+def test_a_night_rate_on_a_25_hour_day() -> None:
     bill = price_day(AUTUMN, LONDON, every_half_hour(AUTUMN, 100), tariff(**{"import": [NIGHT, DAY]}))
     costs = by_half_hour(bill)
     assert len(costs) == 50
@@ -124,7 +124,7 @@ def test_vat_and_standing_charge_on_days_of_23_24_and_25_hours(day: str, import_
     assert total.to_pay == pounds(to_pay)
 
 
-def test_vat_that_is_included_is_not_added_again() -> None:
+def test_included_vat_is_not_added_again() -> None:
     total = price_day("2026-06-01", LONDON, imports(s00=1000), flat("0.245", standing_charge="0.53", vat="0.05")).total
     assert (total.import_cost, total.standing_charge) == (pounds("0.245"), pounds("0.53"))
 
@@ -137,7 +137,7 @@ NEGATIVE_NIGHT = {  # the UTC half hours of a night in British summer time
 }
 
 
-def test_half_hourly_prices_with_negative_ones() -> None:
+def test_negative_half_hourly_prices_lower_the_bill() -> None:
     energy = imports(s00=500, s01=3000, s02=3000, s03=400)
     bill = price_day(
         "2026-07-01", LONDON, energy, tariff(**{"import": "half-hourly"}), Series(import_prices=NEGATIVE_NIGHT)
@@ -153,14 +153,14 @@ def test_half_hourly_prices_with_negative_ones() -> None:
     assert screen_text(bill.total.import_cost or 0) == "-0.13"
 
 
-def test_half_hourly_prices_without_vat_have_it_added() -> None:
+def test_vat_is_added_to_half_hourly_prices() -> None:
     energy = imports(s00=500, s01=3000, s02=3000, s03=400)
     agile = tariff(**{"import": "half-hourly"}, vat="0.05", vat_included=False)
     total = price_day("2026-07-01", LONDON, energy, agile, Series(import_prices=NEGATIVE_NIGHT)).total
     assert total.import_cost == pounds("-0.13524")  # -0.1288 × 1.05
 
 
-def test_a_version_that_begins_at_midnight_inside_a_night_rate() -> None:
+def test_a_new_version_begins_at_midnight_inside_a_night_window() -> None:
     def nights(night: str, day: str) -> list[dict[str, str]]:
         return [{"from": "23:00", "to": "06:00", "rate": night}, {"from": "06:00", "to": "23:00", "rate": day}]
 
@@ -176,7 +176,7 @@ def test_a_version_that_begins_at_midnight_inside_a_night_rate() -> None:
     assert after.total.to_pay == pounds("1.12")  # 0.12 + 0.12 + 0.33 + 0.55
 
 
-def test_the_hours_after_midnight_are_judged_by_their_own_day_of_the_week() -> None:
+def test_hours_after_midnight_use_their_own_weekday() -> None:
     schedule = [
         {"name": "weekday night", "from": "22:00", "to": "06:00", "rate": "0.10", "days": "weekdays"},
         {"name": "weekday", "from": "06:00", "to": "22:00", "rate": "0.30", "days": "weekdays"},
@@ -211,7 +211,7 @@ def test_export_earns_its_own_rate_without_vat() -> None:
     assert bill.total.to_pay == pounds("0.345")
 
 
-def test_export_by_the_half_hour_beside_windows_for_import() -> None:
+def test_half_hourly_export_combines_with_import_windows() -> None:
     outgoing = tariff(**{"import": [NIGHT, DAY], "export": "half-hourly"})
     prices = Series(
         export_prices={utc("2026-06-01T11:00"): Decimal("0.1111"), utc("2026-06-01T11:30"): Decimal("-0.01")}
@@ -223,19 +223,19 @@ def test_export_by_the_half_hour_beside_windows_for_import() -> None:
     assert (total.unpriced_import_wh, total.unpriced_export_wh) == (0, 300)
 
 
-def test_vat_is_added_to_half_hourly_import_and_not_to_half_hourly_export() -> None:
+def test_vat_is_added_to_half_hourly_import_not_export() -> None:
     both = tariff(**{"import": "half-hourly", "export": "half-hourly"}, vat="0.05", vat_included=False)
     prices = Series({utc("2026-01-15T00:00"): Decimal("0.20")}, {utc("2026-01-15T00:00"): Decimal("0.10")})
     total = price_day("2026-01-15", LONDON, {"s00": Part(1000, 1000)}, both, prices).total
     assert total[:2] == (pounds("0.21"), pounds("0.10"))
 
 
-def test_export_without_a_rate_earns_nothing_and_that_is_known() -> None:
+def test_export_without_a_rate_earns_zero() -> None:
     total = price_day("2026-06-01", LONDON, {"s20": Part(100, 400)}, flat("0.20")).total
     assert (total.export_earnings, total.unpriced_wh) == (0, 0)
 
 
-def test_a_day_with_two_hours_unpriced() -> None:
+def test_two_unpriced_hours_are_counted_separately() -> None:
     starts = range(utc("2026-01-15T00:00"), utc("2026-01-16T00:00"), HALF_HOUR)
     missing = range(utc("2026-01-15T16:00"), utc("2026-01-15T18:00"), HALF_HOUR)
     prices = {start: Decimal("0.2") for start in starts if start not in missing}
@@ -265,13 +265,13 @@ def test_estimated_energy_gives_estimated_cost() -> None:
     assert (cost.export_earnings, cost.estimated_export_earnings) == (pounds("0.05"), pounds("0.005"))
 
 
-def test_before_the_first_version_everything_is_unpriced() -> None:
+def test_energy_before_the_first_version_is_unpriced() -> None:
     early = price_day("2024-12-31", LONDON, {"s00": Part(600, 500)}, flat("0.30"))
     assert early == ({"s00": Cost(None, None, None, 600, 500)}, None)
     assert price_day("2024-12-31", LONDON, {"s00": Part(600, 500)}, None) == early
 
 
-def test_no_energy_is_no_cost_and_not_zero() -> None:
+def test_unknown_energy_has_unknown_cost() -> None:
     bill = price_day("2026-01-15", LONDON, {"s00": EMPTY, "h00": Part(5, 5)}, flat("0.30", standing_charge="0.50"))
     assert bill == DayBill({}, pounds("0.50"))
     assert bill.total == NOTHING._replace(standing_charge=pounds("0.50"))
@@ -279,29 +279,29 @@ def test_no_energy_is_no_cost_and_not_zero() -> None:
     assert NOTHING.to_pay is None
 
 
-def test_a_date_that_a_zone_skipped_has_neither_half_hours_nor_standing_charge() -> None:
+def test_a_skipped_date_has_no_standing_charge() -> None:
     assert price_day("2011-12-30", "Pacific/Apia", {}, tariff({"from": "2000-01-01", "import": "0.3"})) == (
         {},
         None,
     )
 
 
-def test_where_half_hours_start_at_a_quarter_the_price_is_that_of_the_utc_half_hour_around_the_start() -> None:
+def test_a_45_minute_zone_uses_the_utc_half_hour_price() -> None:
     prices = {utc("2026-01-14T18:00"): Decimal("0.1"), utc("2026-01-14T18:30"): Decimal("0.2")}
     rates = day_rates(tariff(**{"import": "half-hourly"}), "2026-01-15", "Asia/Kathmandu", Series(prices))
     assert rates[:3] == (Rate(10**9, 0), Rate(2 * 10**9, 0), Rate(None, 0))  # from 18:15, 18:45 and 19:15 UTC
 
 
-def test_a_price_finer_than_a_millionth_is_an_error_and_not_a_rounding() -> None:
+def test_a_price_finer_than_a_millionth_is_refused() -> None:
     fine = Series({utc("2026-01-15T00:00"): Decimal("0.12345678")})
-    with pytest.raises(ConfigurationError, match=r"a rate is 0\.12345678; it may have 6 decimal places"):
+    with pytest.raises(ConfigurationError, match=r"a rate is 0\.12345678; it may have at most 6 decimal places"):
         day_rates(tariff(**{"import": "half-hourly"}), "2026-01-15", LONDON, fine)
 
 
-# Comparing, and what a change touches
+# Comparison, and the days that a change touches
 
 
-def test_the_same_energy_on_several_tariffs() -> None:
+def test_compare_prices_the_same_energy_on_several_tariffs() -> None:
     energy = {SPRING: every_half_hour(SPRING, 100), AUTUMN: every_half_hour(AUTUMN, 100)}
     plans = {
         "flat": flat("0.25", standing_charge="0.50"),
@@ -327,7 +327,7 @@ def test_a_change_touches_the_days_whose_prices_differ() -> None:
     assert affected_days(None, None, "2025-12-30", "2026-01-02") == []
 
 
-def test_a_version_in_the_past_that_a_later_one_ends_touches_only_its_own_days() -> None:
+def test_a_past_version_touches_only_its_own_days() -> None:
     old = tariff({"from": "2026-01-01", "import": "0.25"}, {"from": "2026-04-01", "import": "0.28"})
     new = tariff(
         {"from": "2026-01-01", "import": "0.25"},
@@ -355,19 +355,19 @@ def test_a_changed_weekend_touches_weekends_only() -> None:
         {"import": "half-hourly", "vat": "0.2", "vat_included": False},
     ],
 )
-def test_every_field_that_moves_a_price_counts_as_a_change(change: dict[str, object]) -> None:
+def test_every_price_field_counts_as_a_change(change: dict[str, object]) -> None:
     old = tariff(**({"import": change.get("import", "0.25")}))
     new = tariff(**({"import": "0.25"} | change))
     assert affected_days(old, new, "2026-01-01", "2026-01-31") == [("2026-01-01", "2026-01-31")]
 
 
-def test_another_currency_touches_every_day() -> None:
+def test_a_currency_change_touches_every_day() -> None:
     euros = tariff_from_json({"currency": "EUR", "versions": [{"from": "2025-01-01", "import": "0.25"}]})
     assert affected_days(flat("0.25"), euros, "2026-01-01", "2026-01-31") == [("2026-01-01", "2026-01-31")]
 
 
 @pytest.mark.parametrize("change", [{"vat": "0.05"}, {"import": [{"name": "all day", "rate": "0.250"}]}])
-def test_another_way_of_writing_the_same_prices_touches_nothing(change: dict[str, object]) -> None:
+def test_an_equivalent_notation_touches_no_day(change: dict[str, object]) -> None:
     same = tariff(**({"import": "0.25"} | change))
     assert affected_days(flat("0.25"), same, "2026-01-01", "2026-01-31") == []
 
@@ -381,7 +381,7 @@ def test_prices_touch_the_local_days_of_their_half_hours() -> None:
     assert days_of_prices(apart, LONDON) == ["2026-01-01", "2026-06-01"]
 
 
-# Money as text and on the wire
+# Money as text and as JSON
 
 
 @pytest.mark.parametrize(
@@ -402,18 +402,18 @@ def test_prices_touch_the_local_days_of_their_half_hours() -> None:
         (123_456_789 * 10**13, "123456789.00", "123456789.00"),
     ],
 )
-def test_money_as_text_and_on_the_screen(units: int, exact: str, screen: str) -> None:
+def test_money_is_exact_in_text_and_rounded_on_screen(units: int, exact: str, screen: str) -> None:
     assert money_text(units) == exact
     assert screen_text(units) == screen
     assert pounds(money_text(units)) == units
 
 
-def test_an_amount_finer_than_the_unit_is_an_error() -> None:
+def test_an_amount_finer_than_the_unit_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         pounds("0.00000000000001")
 
 
-def test_a_cost_as_others_read_it() -> None:
+def test_cost_json_gives_exact_decimal_text() -> None:
     cost = Cost(pounds("1.2345"), None, pounds("0.5"), 10, 5)
     assert cost_json(cost) == {
         "cost": "1.2345",
@@ -423,7 +423,7 @@ def test_a_cost_as_others_read_it() -> None:
     }
 
 
-def test_a_year_in_dong_is_more_than_64_bits_and_comes_back() -> None:
+def test_amounts_beyond_64_bits_round_trip() -> None:
     year = {"m01": Part(8_000_000, None, cost=Cost(8_000_000 * 10**13, None, 1))}
     body = documents.encode("Asia/Ho_Chi_Minh", "VND", year)
     assert b'"80000000000000000000"' in body
@@ -459,7 +459,7 @@ def rate_text(number: int) -> str:
 
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[Tariff, dict[tuple[str, int], Fraction]]:
-    """A tariff of windows, and what a kWh costs in it by (kind of day, half hour of the clock), worked out apart."""
+    """A window tariff, and its rate per kWh by (kind of day, half hour of the clock), computed independently."""
     vat, expected, windows = draw(shares), {}, []
     for kind in ("weekdays", "weekends"):
         cuts = sorted(draw(st.sets(st.integers(0, 47), min_size=2, max_size=5)))
@@ -496,7 +496,7 @@ def series(seed: int, day: str, zone: str) -> Series:
 
 
 @given(moments, plans())
-def test_each_half_hour_has_the_rate_of_the_wall_clock_at_its_start(
+def test_each_half_hour_has_the_local_clock_rate_of_its_start(
     moment: tuple[str, str], plan: tuple[Tariff, dict[tuple[str, int], Fraction]]
 ) -> None:
     (zone, day), (history, expected) = moment, plan
@@ -507,7 +507,7 @@ def test_each_half_hour_has_the_rate_of_the_wall_clock_at_its_start(
 
 
 @given(moments, plans(), st.integers())
-def test_the_cost_of_a_day_is_the_exact_sum_of_its_half_hours(
+def test_a_days_cost_is_the_exact_sum_of_its_half_hours(
     moment: tuple[str, str], plan: tuple[Tariff, dict[tuple[str, int], Fraction]], seed: int
 ) -> None:
     (zone, day), (history, expected) = moment, plan
@@ -532,7 +532,7 @@ def by_hour(bill: DayBill) -> list[list[Cost]]:
 
 
 @given(moments, st.integers(), shares)
-def test_every_wh_is_either_priced_or_counted_as_unpriced(moment: tuple[str, str], seed: int, vat: int) -> None:
+def test_every_wh_is_priced_or_counted_as_unpriced(moment: tuple[str, str], seed: int, vat: int) -> None:
     zone, day = moment
     plan = tariff(
         {
@@ -558,7 +558,7 @@ def test_every_wh_is_either_priced_or_counted_as_unpriced(moment: tuple[str, str
 
 
 @given(moments, plans(), st.integers(), st.integers(0, 1000))
-def test_a_multiple_of_the_energy_costs_as_many_times_as_much(
+def test_cost_is_proportional_to_energy(
     moment: tuple[str, str], plan: tuple[Tariff, dict[tuple[str, int], Fraction]], seed: int, times: int
 ) -> None:
     (zone, day), (history, _) = moment, plan
@@ -570,7 +570,7 @@ def test_a_multiple_of_the_energy_costs_as_many_times_as_much(
 
 
 @given(moments, st.integers())
-def test_the_order_of_prices_does_not_matter_and_other_days_have_no_part(moment: tuple[str, str], seed: int) -> None:
+def test_price_order_and_other_days_do_not_matter(moment: tuple[str, str], seed: int) -> None:
     zone, day = moment
     plan, prices = tariff({"from": "2000-01-01", "import": "half-hourly"}), series(seed, day, zone).import_prices
     mixed = list(prices.items())
@@ -584,16 +584,14 @@ counts = st.integers(0, 10**9)
 
 
 @given(st.integers(-(10**30), 10**30))
-def test_the_screen_rounds_as_decimal_does(units: int) -> None:
+def test_screen_text_rounds_like_decimal(units: int) -> None:
     exact = Fraction(units, 10**13)
     assert Fraction(screen_text(units)) == Fraction(round(exact * 100), 100)  # Python rounds fractions half to even
 
 
 @given(moments, st.lists(millionths, min_size=2, max_size=2), st.integers())
 @settings(max_examples=50)
-def test_a_day_that_a_change_does_not_touch_has_the_same_bill(
-    moment: tuple[str, str], numbers: list[int], seed: int
-) -> None:
+def test_an_untouched_day_keeps_its_bill(moment: tuple[str, str], numbers: list[int], seed: int) -> None:
     zone, day = moment
     old, new = (tariff({"from": "2000-01-01", "import": rate_text(number)}) for number in numbers)
     parts = energies(seed, day, zone)

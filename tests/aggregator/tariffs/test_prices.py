@@ -1,4 +1,4 @@
-"""Price files as suppliers publish them, whole or refused."""
+"""Price files as suppliers publish them: parsed whole or refused."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ def refusal(text: str, per: int = 1, vat_included: bool = True) -> str:
     return str(caught.value)
 
 
-# What is read
+# Parsing
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def refusal(text: str, per: int = 1, vat_included: bool = True) -> str:
         ' {"start": "2026-03-29T01:30:00Z", "value_inc_vat": -0.0210}]}',
     ],
 )
-def test_the_same_prices_in_many_shapes(text: str) -> None:
+def test_equal_prices_parse_from_every_file_shape(text: str) -> None:
     found = parse_prices(text)
     assert found.prices == TWO
     assert list(found.prices) == sorted(TWO)
     assert found.report.rows == 2
 
 
-def test_the_answer_of_a_suppliers_api_in_pence() -> None:
+def test_a_supplier_api_in_pence_is_parsed() -> None:
     answer = json.dumps(
         {
             "count": 2,
@@ -87,13 +87,13 @@ def test_the_answer_of_a_suppliers_api_in_pence() -> None:
     assert without_vat == {AT_ONE: Decimal("-0.02"), HALF_PAST: Decimal("0.1606")}
 
 
-def test_prices_with_the_other_vat_only_are_not_taken_for_these() -> None:
+def test_prices_without_vat_are_not_used_as_prices_with_vat() -> None:
     text = "start,value_exc_vat\n2026-03-29T01:00Z,0.17\n"
-    assert refusal(text).startswith("row 2: there is no price; it may be named value_inc_vat, ")
+    assert refusal(text).startswith("row 2: the price is missing; its column may be named value_inc_vat, ")
     assert parse_prices(text, vat_included=False).prices == {AT_ONE: Decimal("0.17")}
 
 
-def test_prices_per_megawatt_hour_of_a_market_that_trades_in_hours() -> None:
+def test_hourly_market_prices_per_mwh_are_parsed() -> None:
     text = "start,end,price\n2026-03-29T00:00Z,2026-03-29T01:00Z,84.37\n2026-03-29T01:00Z,2026-03-29T02:00Z,-3.5\n"
     found = parse_prices(text, per=1000)
     midnight = utc("2026-03-29T00:00")
@@ -102,7 +102,7 @@ def test_prices_per_megawatt_hour_of_a_market_that_trades_in_hours() -> None:
     assert found.report.holes == ()
 
 
-def test_the_noise_of_floats_is_rounded_to_a_millionth_and_counted() -> None:
+def test_float_noise_is_rounded_to_a_millionth_and_counted() -> None:
     found = parse_prices(
         "start,price\n2026-03-29T01:00Z,0.18340000000000001\n2026-03-29T01:30Z,-0.0210\n2026-03-29T02:00Z,0.2000005\n"
     )
@@ -110,7 +110,7 @@ def test_the_noise_of_floats_is_rounded_to_a_millionth_and_counted() -> None:
     assert found.report.rounded == 2
 
 
-# What is reported
+# Report
 
 
 def test_duplicates_and_holes_are_reported() -> None:
@@ -131,7 +131,7 @@ def test_duplicates_and_holes_are_reported() -> None:
     assert (report.lowest, report.highest) == (Decimal("-0.05"), Decimal("0.3"))
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,15 @@ def test_duplicates_and_holes_are_reported() -> None:
         ("1926-03-29T01:00Z,0.1", "is not in the years 2000 to 2199"),
         ("0001-01-01T00:00+14:00,0.1", "the start"),
         (",0.1", "the start is ''; it must be a time"),
-        ("2026-03-29T01:00Z,", "there is no price"),
-        ("2026-03-29T01:00Z", "there is no price"),
+        ("2026-03-29T01:00Z,", "the price is missing"),
+        ("2026-03-29T01:00Z", "the price is missing"),
         ("2026-03-29T01:00Z,free", "the price is 'free'; it must be a decimal number like 0.2450"),
         ("2026-03-29T01:00Z,NaN", "the price is 'NaN'; it must be a decimal number"),
         ('2026-03-29T01:00Z,"0,1834"', "the price is '0,1834'; it must be a decimal number"),
-        ("2026-03-29T01:00Z,1e9", "the price is '1e9'; it must lie between -1000000 and 1000000"),
+        ("2026-03-29T01:00Z,1e9", "the price is '1e9'; it must be between -1000000 and 1000000"),
     ],
 )
-def test_a_bad_row_is_named_and_nothing_is_half_imported(row: str, message: str) -> None:
+def test_a_bad_row_refuses_the_whole_file(row: str, message: str) -> None:
     text = f"start,price\n2026-03-28T01:00Z,0.1\n{row}\n2026-03-28T02:00Z,0.1\n"
     found = refusal(text)
     assert found.startswith("row 3: ")
@@ -163,16 +163,16 @@ def test_a_bad_row_is_named_and_nothing_is_half_imported(row: str, message: str)
 
 
 @pytest.mark.parametrize("end", ["2026-03-29T01:00Z", "2026-03-29T00:30Z", "2026-04-29T01:00Z", "", "soon"])
-def test_an_end_that_is_open_or_absurd_is_refused(end: str) -> None:
+def test_an_open_or_impossible_end_is_refused(end: str) -> None:
     assert refusal(f"start,end,price\n2026-03-29T01:00Z,{end},0.1\n").startswith("row 2: the end ")
 
 
-def test_two_prices_for_one_half_hour_are_refused_with_both_rows() -> None:
+def test_two_prices_for_one_half_hour_name_both_rows() -> None:
     text = "start,price\n2026-03-29T01:00Z,0.1\n2026-03-29T01:30Z,0.2\n2026-03-29T02:00+01:00,0.3\n"
     assert refusal(text) == "row 4: 2026-03-29T01:00:00Z has two prices, 0.1 in row 2 and 0.3 here"
 
 
-def test_every_bad_row_is_named_up_to_ten() -> None:
+def test_up_to_ten_bad_rows_are_named() -> None:
     lines = refusal("start,price\n" + "2026-03-29T01:00Z,?\n" * 12).splitlines()
     assert [line.split(":")[0] for line in lines[:10]] == [f"row {number}" for number in range(2, 12)]
     assert lines[10:] == ["and 2 more"]
@@ -189,14 +189,17 @@ def test_every_bad_row_is_named_up_to_ten() -> None:
         ("[1", "the file is not JSON"),
         ("[" * 100_000, "the file is not JSON"),
         ("[1E+9999999999999999999]", "the file is not JSON"),
-        ('{"detail": "not found"}', "the JSON must be a list of prices, or have one under results, prices, rates"),
+        (
+            '{"detail": "not found"}',
+            "the JSON must be a list of prices, or an object with one under results, ",
+        ),
         ("[1]", "row 1: the start is missing"),
         ('[{"start": "2026-03-29T01:00Z", "price": NaN}]', "row 1: the price is 'NaN'"),
         ('[{"start": "2026-03-29T01:00Z", "price": true}]', "row 1: the price is True"),
         ('[{"start": 1774746000, "price": 1}]', "row 1: the start is 1774746000; it must be a time"),
     ],
 )
-def test_what_is_no_price_file_is_refused_in_words(text: str, message: str) -> None:
+def test_a_file_without_prices_is_refused_with_a_reason(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 
@@ -212,7 +215,7 @@ prices = st.dictionaries(
 
 @given(prices, st.integers(), st.booleans())
 @settings(max_examples=50)
-def test_order_offset_repetition_and_format_do_not_matter(
+def test_order_offset_duplicates_and_format_do_not_matter(
     expected: dict[int, Decimal], seed: int, is_json: bool
 ) -> None:
     random, rows = Random(seed), []
@@ -239,7 +242,7 @@ cells = st.one_of(
 
 
 @given(st.lists(st.lists(cells, max_size=4), max_size=5), st.sampled_from(",;\t"), st.text())
-def test_whatever_text_is_read_or_refused(rows: list[list[str]], delimiter: str, text: str) -> None:
+def test_any_text_is_parsed_or_refused(rows: list[list[str]], delimiter: str, text: str) -> None:
     lines = "\n".join(delimiter.join(row) for row in [["start", "price", "end"], *rows])
     for content in (text, lines, f"[{text}", json.dumps([{"start": row, "price": row} for row in rows])):
         try:

@@ -1,4 +1,4 @@
-"""What a tariff is, what is refused, and that its JSON form comes back as it was."""
+"""Tariffs: parsing, refusals, and the round trip of the JSON form."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def refusal(content: object) -> str:
     return message
 
 
-# Reading
+# Parsing
 
 
 def test_a_flat_tariff_is_one_line() -> None:
@@ -78,12 +78,12 @@ def test_a_flat_tariff_is_one_line() -> None:
     assert tariff_from_text(text) == Tariff("GBP", (expected,))
 
 
-def test_numbers_of_a_text_are_taken_as_written_and_not_as_floats() -> None:
+def test_numbers_in_text_are_exact_not_floats() -> None:
     (found,) = tariff_from_text('{"currency":"GBP","versions":[{"from":"2026-04-01","import":0.100001}]}').versions
     assert found.import_rates == flat(Decimal("0.100001"))
 
 
-def test_the_whole_example_is_read() -> None:
+def test_the_full_example_is_parsed() -> None:
     tariff = tariff_from_json(EVERYTHING)
     old, new = tariff.versions
     assert old.import_rates == (
@@ -96,14 +96,14 @@ def test_the_whole_example_is_read() -> None:
     assert (new.import_rates, new.export_rates) == (HALF_HOURLY, HALF_HOURLY)
 
 
-def test_the_example_of_the_documentation_is_valid() -> None:
-    _, _, example = (aggregator.tariffs.tariff.__doc__ or "").partition("Everything that there is::")
+def test_the_documented_example_is_valid() -> None:
+    _, _, example = (aggregator.tariffs.tariff.__doc__ or "").partition("All keys::")
     example = example[: example.index("}]}") + 3]
     without_remarks = re.sub(r"(?<=\S) {2,}.*", "", example)
     assert tariff_from_text(without_remarks) == tariff_from_json(EVERYTHING)
 
 
-def test_negative_rates_and_standing_charges_are_legitimate() -> None:
+def test_negative_rates_and_standing_charges_are_valid() -> None:
     (found,) = tariff_from_json(version(**{"import": "-0.0210", "standing_charge": "-0.95"})).versions
     assert found.import_rates == flat(Decimal("-0.021"))
     assert found.standing_charge == Decimal("-0.95")
@@ -118,7 +118,7 @@ def test_a_window_without_times_lasts_all_day() -> None:
     )
 
 
-def test_the_version_of_a_day_is_the_last_that_has_begun() -> None:
+def test_a_day_uses_the_last_version_begun() -> None:
     tariff = tariff_from_json(EVERYTHING)
     assert tariff.version_on("2025-09-30") is None
     assert tariff.version_on("2025-10-01") == tariff.versions[0]
@@ -132,7 +132,7 @@ def test_a_window_that_crosses_midnight_covers_both_ends_of_the_clock() -> None:
     assert face(windows, "weekdays") == (Decimal(1),) * 2 + (Decimal(2),) * 44 + (Decimal(1),) * 2
 
 
-# Refusing
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_window_that_crosses_midnight_covers_both_ends_of_the_clock() -> None:
         ({"currency": "GPB", "versions": []}, "currency is 'GPB'; it must be a code of ISO 4217 like GBP"),
         ({"currency": "GBP"}, "versions is missing; it must be a list of at least one"),
         ({"currency": "GBP", "versions": []}, "versions is []; it must be a list of at least one"),
-        ({"currency": "GBP", "rates": 1}, "the tariff has an unknown key 'rates'; known are currency, versions"),
+        ({"currency": "GBP", "rates": 1}, "the tariff has an unknown key 'rates'; the keys are currency, versions"),
         (version(currency="EUR"), "version 1, from 2026-04-01: currency is 'EUR', but the tariff is in GBP"),
         (version(standing=1), "version 1 has an unknown key 'standing'"),
         (version(**{"from": "2026-02-30"}), "version 1: from: '2026-02-30' is not a day; write it like 2026-11-23"),
@@ -156,13 +156,13 @@ def test_a_window_that_crosses_midnight_covers_both_ends_of_the_clock() -> None:
         (version(**{"import": 0.245}), "import is 0.245; it must be a decimal number"),
         (version(**{"import": True}), "import is True; it must be a decimal number"),
         (version(**{"import": Decimal("NaN")}), "import is NaN; it must be a decimal number"),
-        (version(**{"import": "0.2450001"}), "import is 0.2450001; it may have 6 decimal places"),
-        (version(**{"import": Decimal("1E-999999")}), "that is too many decimal places"),
-        (version(**{"import": 1_000_001}), "import is 1000001; it must lie between -1000000 and 1000000"),
-        (version(**{"import": Decimal("1E+999999")}), "it must lie between -1000000 and 1000000"),
-        (version(**{"import": 10**5000}), "import is an unprintable int; it must lie between"),
-        (version(vat="0.05001"), "vat is 0.05001; it may have 4 decimal places"),
-        (version(vat=20), "version 1, from 2026-04-01: vat is 20; it must lie between 0 and 1"),
+        (version(**{"import": "0.2450001"}), "import is 0.2450001; it may have at most 6 decimal places"),
+        (version(**{"import": Decimal("1E-999999")}), "it has too many decimal places"),
+        (version(**{"import": 1_000_001}), "import is 1000001; it must be between -1000000 and 1000000"),
+        (version(**{"import": Decimal("1E+999999")}), "it must be between -1000000 and 1000000"),
+        (version(**{"import": 10**5000}), "import is an unprintable int; it must be between"),
+        (version(vat="0.05001"), "vat is 0.05001; it may have at most 4 decimal places"),
+        (version(vat=20), "version 1, from 2026-04-01: vat is 20; it must be between 0 and 1"),
         (version(vat_included="no"), "vat_included is 'no'; it must be true or false"),
         (version(standing_charge="12p"), "standing_charge is '12p'; it must be a decimal number"),
         (version(export=[DAY]), "export: no window covers weekdays from 00:30 to 07:30"),
@@ -184,16 +184,16 @@ def test_a_window_that_crosses_midnight_covers_both_ends_of_the_clock() -> None:
             version(**{"import": [NIGHT | {"days": "sunday"}]}),
             "days is 'sunday'; it must be one of all, weekdays, week",
         ),
-        (version(**{"import": [NIGHT | {"name": "a\nb"}]}), "name is 'a\\nb'; it must be a text of 1 to 40 characters"),
+        (version(**{"import": [NIGHT | {"name": "a\nb"}]}), "name is 'a\\nb'; it must be text of 1 to 40 characters"),
         (version(**{"import": [{"name": "night"}]}), "import window 1: rate is missing; it must be a decimal number"),
         (version(**{"import": ["night"]}), "import window 1 is 'night'; it must be an object"),
     ],
 )
-def test_a_fault_is_named_with_its_place(content: object, message: str) -> None:
+def test_an_error_names_its_place(content: object, message: str) -> None:
     assert message in refusal(content)
 
 
-def test_two_versions_of_one_day_are_refused() -> None:
+def test_two_versions_from_one_day_are_refused() -> None:
     rows = version()["versions"] + version(**{"import": 1})["versions"]
     assert refusal({"currency": "GBP", "versions": rows}) == "two versions begin on 2026-04-01"
 
@@ -203,13 +203,13 @@ def test_two_versions_of_one_day_are_refused() -> None:
     [
         ("", "the tariff is not JSON"),
         ("[" * 100_000, "the tariff is not JSON"),
-        ('{"currency": NaN}', "NaN is not a number of JSON"),
+        ('{"currency": NaN}', "NaN is not a JSON number"),
         ('{"currency": "GBP", "currency": "EUR"}', "the key 'currency' occurs twice in one object"),
         ('{"currency": 1E+9999999999999999999}', "the tariff is not JSON"),
         (f'{{"currency": {"9" * 5000}}}', "the tariff is not JSON"),
     ],
 )
-def test_text_that_is_not_good_json_is_refused(text: str, message: str) -> None:
+def test_invalid_json_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         tariff_from_text(text)
 
@@ -279,7 +279,7 @@ def table(found: TariffVersion, kind: str) -> object:
 
 
 @given(tariffs)
-def test_the_wire_form_comes_back_as_it_was_also_through_a_parser_that_makes_floats(content: dict[str, Any]) -> None:
+def test_the_json_form_round_trips_through_a_float_parser(content: dict[str, Any]) -> None:
     tariff = tariff_from_json(content)
     wire = tariff_to_json(tariff)
     assert tariff_from_json(orjson.loads(orjson.dumps(wire))) == tariff
@@ -287,7 +287,7 @@ def test_the_wire_form_comes_back_as_it_was_also_through_a_parser_that_makes_flo
     assert tariff_to_json(tariff_from_json(wire)) == wire
 
 
-def test_the_name_of_an_only_window_is_kept() -> None:
+def test_a_single_window_keeps_its_name() -> None:
     tariff = tariff_from_json(version(**{"import": [{"name": "all day", "rate": "0.25"}]}))
     assert tariff_from_json(tariff_to_json(tariff)) == tariff
 
@@ -306,12 +306,12 @@ def test_the_order_of_versions_and_windows_does_not_matter(content: dict[str, An
 
 
 @given(anything)
-def test_whatever_json_holds_is_read_or_refused(content: object) -> None:
+def test_any_json_is_parsed_or_refused(content: object) -> None:
     read_or_refuse(content)
 
 
 @given(tariffs, st.data())
-def test_a_tariff_with_one_thing_changed_is_read_or_refused(content: dict[str, Any], data: st.DataObject) -> None:
+def test_a_mutated_tariff_is_parsed_or_refused(content: dict[str, Any], data: st.DataObject) -> None:
     inner: Any = content
     *path, last = data.draw(st.sampled_from(places(content)))
     for key in path:
@@ -321,7 +321,7 @@ def test_a_tariff_with_one_thing_changed_is_read_or_refused(content: dict[str, A
 
 
 @given(st.one_of(st.text(), anything.map(lambda content: json.dumps(content, default=str))))
-def test_whatever_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         found = tariff_from_text(text)
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""Killed at any moment, nothing that was acknowledged is lost and the waterfall goes on where it was."""
+"""SIGKILL at any time loses no acknowledged reading, and the waterfall resumes."""
 
 import random
 import signal
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def start(*arguments: str, lines: int) -> "tuple[subprocess.Popen[str], str]":
-    """A process, and the first lines that it says: it is at work."""
+    """Start a process and wait for its first lines, which show that it works."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
@@ -40,12 +40,12 @@ def kill(process: "subprocess.Popen[str]") -> str:
 
 
 def acknowledged(output: str) -> int:
-    """The number of the last batch whose acknowledgement came out whole, -1 for none."""
+    """Return the number of the last fully acknowledged batch, -1 for none."""
     whole = [int(line) for line in output.splitlines(keepends=True) if line.endswith("\n")]
     return whole[-1] if whole else -1
 
 
-def test_what_was_acknowledged_survives_sigkill_of_ingester_and_worker(tmp_path: Path) -> None:
+def test_acknowledged_readings_survive_sigkill(tmp_path: Path) -> None:
     url, chance, done = f"sqlite:///{tmp_path / 'crash.db'}", random.Random(3), 0
     worker = start_worker(url)
     for _ in range(KILLS):

@@ -209,7 +209,7 @@ def test_what_was_put_aside_is_a_difference_that_verify_names(store: Store, tmp_
     drain(store)
     device = store.device("b")
     assert device is not None
-    assert "b: put aside: day 2026-10-01: " in next(differences(store, device))
+    assert "b: quarantined: day 2026-10-01: " in next(differences(store, device))
 
 
 @pytest.mark.parametrize("table", ["days", "months", "years"])

@@ -1,4 +1,4 @@
-"""Money in the waterfall: priced as it lands, priced again when a tariff or a price changes, and never the energy."""
+"""Pricing in the waterfall: new energy is priced, a tariff or price change prices again, and energy never changes."""
 
 import random
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ tariffs = st.sampled_from(TARIFFS).map(lambda fields: tariff(fields))
 
 @settings(max_examples=25)
 @given(tariffs, st.none() | tariffs)
-def test_pricing_again_equals_pricing_afresh(new: Tariff, old: Tariff | None) -> None:
+def test_repricing_equals_fresh_pricing(new: Tariff, old: Tariff | None) -> None:
     rows, series = readings(120), prices(120)
     with fresh_store() as store:
         store.put_device(Device(HOME, LONDON, tariff=tariff_to_text(old) if old else ""))
@@ -111,7 +111,7 @@ def test_pricing_again_equals_pricing_afresh(new: Tariff, old: Tariff | None) ->
 
 @settings(max_examples=20)
 @given(tariffs, st.randoms(use_true_random=False))
-def test_the_order_in_which_readings_and_prices_arrive_does_not_matter(new: Tariff, chance: random.Random) -> None:
+def test_the_arrival_order_of_readings_and_prices_does_not_matter(new: Tariff, chance: random.Random) -> None:
     rows, series = readings(96), prices(96)
     arrivals: list[Reading | tuple[int, Decimal]] = [*rows, *series.import_prices.items()]
     chance.shuffle(arrivals)
@@ -158,7 +158,7 @@ def test_a_change_of_tariff_never_changes_energy(one: Tariff, other: Tariff) -> 
     assert energies(priced_afresh(rows, one, series)) == energies(priced_afresh(rows, other, series))
 
 
-def test_a_new_version_prices_again_only_the_days_from_which_it_holds() -> None:
+def test_a_new_version_reprices_only_its_own_days() -> None:
     rows = readings(480)
     with fresh_store() as store:
         take_in(store, rows)
@@ -180,19 +180,19 @@ def test_a_new_version_prices_again_only_the_days_from_which_it_holds() -> None:
     assert count == len(changed)
 
 
-def test_a_change_that_was_cut_off_is_finished_by_the_next_worker(tmp_path: Path) -> None:
+def test_the_next_worker_completes_an_interrupted_tariff_change(tmp_path: Path) -> None:
     url, rows, new = f"sqlite:///{tmp_path / 'cut.db'}", readings(200), tariff(TARIFFS[1])
     store = open_store(url)
     take_in(store, rows)
     change_tariff(store, known(store), new)
-    store.close()  # as if killed right after the tariff was stored
+    store.close()  # as if killed right after storing the tariff
 
     store = open_store(url)
     drain(store)
     assert documents(store) == priced_afresh(rows, new, Series())
 
 
-def test_days_before_the_first_version_are_priced_again_as_afresh() -> None:
+def test_days_before_the_first_version_are_repriced_as_unpriced() -> None:
     rows, pounds = readings(200), tariff(TARIFFS[0], since="2026-03-30")
     euros = replace(pounds, currency="EUR")
     with fresh_store() as store:
@@ -204,7 +204,7 @@ def test_days_before_the_first_version_are_priced_again_as_afresh() -> None:
             assert documents(store) == priced_afresh(rows, new, Series())
 
 
-def test_expired_readings_are_not_needed_to_price_again() -> None:
+def test_repricing_needs_no_readings() -> None:
     rows, new = readings(200), tariff(TARIFFS[1])
     with fresh_store() as store:
         take_in(store, rows)
@@ -215,7 +215,7 @@ def test_expired_readings_are_not_needed_to_price_again() -> None:
         assert documents(store) == priced_afresh(rows, new, Series())
 
 
-def test_missing_prices_leave_energy_counted_and_its_cost_unknown_until_they_arrive() -> None:
+def test_energy_without_prices_has_unknown_cost_until_they_arrive() -> None:
     rows = [Reading(HOME, START + number * HALF_HOUR, None, number * 500, None) for number in range(49)]
     series = {START + number * HALF_HOUR: Decimal("0.20") for number in range(48)}
     late = {start: price for start, price in series.items() if start >= START + 44 * HALF_HOUR}
@@ -246,7 +246,7 @@ def test_estimated_energy_gives_estimated_cost() -> None:
         assert day.total.cost.import_cost == day.total.cost.estimated_import_cost == 3 * 10**12
 
 
-def test_without_a_tariff_there_is_neither_cost_nor_currency() -> None:
+def test_no_tariff_gives_neither_cost_nor_currency() -> None:
     with fresh_store() as store:
         take_in(store, readings(50))
         change_tariff(store, known(store), tariff(TARIFFS[0]))
@@ -259,7 +259,7 @@ def test_without_a_tariff_there_is_neither_cost_nor_currency() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_device_moved_to_another_zone_keeps_its_tariff(share: float) -> None:
+def test_a_rezoned_device_keeps_its_tariff(share: float) -> None:
     from aggregator.waterfall.verify import rezone
 
     rows, series = readings(120), prices(120, share=share)
@@ -275,12 +275,12 @@ def test_a_device_moved_to_another_zone_keeps_its_tariff(share: float) -> None:
         assert known(store) == replace(known(store), tariff=tariff_to_text(tariff(TARIFFS[3])))
 
 
-def test_setting_the_same_tariff_again_finishes_what_was_cut_off() -> None:
+def test_setting_the_same_tariff_completes_an_interrupted_change() -> None:
     rows, new = readings(100), tariff(TARIFFS[1])
     with fresh_store() as store:
         take_in(store, rows)
         change_tariff(store, known(store), new)
-        store.settle(store.changes("prices", 100))  # as if the marks were lost, which they are in memory
+        store.settle(store.changes("prices", 100))  # as if the marks in memory were lost
         change_tariff(store, known(store), new)
         drain(store)
         assert documents(store) == priced_afresh(rows, new, Series())

@@ -1,4 +1,4 @@
-"""A real home's recording goes in at one end and comes out right at the other."""
+"""The recording of a real home gives documents with its own sums."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ ROWS = 37_283
 
 
 def recorded() -> Iterator[tuple[datetime, Decimal]]:
-    """Local minute and mean power in kW, of the rows that are whole."""
+    """Return local minute and mean power in kW of the complete rows."""
     with gzip.open(RECORDING, "rt") as lines:
         next(lines)
         for line in lines:
@@ -73,7 +73,7 @@ def set_up(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
-    """A store that has taken in all of it at once."""
+    """A store that has ingested the whole recording at once."""
     path = set_up(tmp_path_factory.mktemp("recording") / "whole.db")
     assert ingest(path, lines) == {"accepted": ROWS, "unchanged": 0, "rejected": 0, "reasons": {}}
     return path
@@ -84,7 +84,7 @@ def documents(path: Path) -> list[Document | None]:
         return [store.document(level, "uci", period) for level in LEVELS for period in store.periods(level, "uci")]
 
 
-def test_day_totals_equal_the_recordings_own_sums(whole: Path, readings: list[tuple[str, int, int]]) -> None:
+def test_day_totals_equal_the_recordings_sums(whole: Path, readings: list[tuple[str, int, int]]) -> None:
     first: dict[str, int] = {}  # of a day: the register at its first minute
     for at, _, import_wh in readings:
         first.setdefault(at[:10], import_wh)
@@ -99,17 +99,13 @@ def test_day_totals_equal_the_recordings_own_sums(whole: Path, readings: list[tu
     assert sum(document.total.import_wh or 0 for document in year if document) == recorded_wh
 
 
-def test_ingesting_the_recording_again_changes_nothing_and_says_so(
-    whole: Path, tmp_path: Path, lines: list[str]
-) -> None:
-    again = Path(copytree(whole.parent, tmp_path / "again")) / whole.name  # with what SQLite keeps beside it
+def test_ingesting_the_recording_again_reports_no_change(whole: Path, tmp_path: Path, lines: list[str]) -> None:
+    again = Path(copytree(whole.parent, tmp_path / "again")) / whole.name  # with SQLite's companion files
     assert ingest(again, lines) == {"accepted": 0, "unchanged": ROWS, "rejected": 0, "reasons": {}}
     assert documents(again) == documents(whole)
 
 
-def test_shuffled_and_in_twenty_files_the_recording_gives_the_same_documents(
-    whole: Path, tmp_path: Path, lines: list[str]
-) -> None:
+def test_twenty_shuffled_files_give_the_same_documents(whole: Path, tmp_path: Path, lines: list[str]) -> None:
     shuffled = random.Random(7).sample(lines, len(lines))
     pieces = set_up(tmp_path / "pieces.db")
     for piece in range(20):

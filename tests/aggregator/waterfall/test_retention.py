@@ -1,4 +1,4 @@
-"""Readings go when they have served; what they have made stays."""
+"""Retention: expired readings are deleted, and their documents stay."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def oldest(store: Store, device_id: str = "d") -> int:
     return store.readings(device_id, 0, FOR_EVER)[0].at
 
 
-def test_a_sweep_removes_readings_and_leaves_the_charts_alone(store: Store) -> None:
+def test_a_sweep_deletes_readings_and_keeps_documents(store: Store) -> None:
     settle(store, history(), NOW - 2 * DAY)
     before = charts(store)
     removed = sweep(store, KEPT_DAYS, NOW)
@@ -64,14 +64,14 @@ def test_a_second_sweep_finds_nothing_to_do(store: Store) -> None:
     assert sweep(store, KEPT_DAYS, NOW) == 0
 
 
-def test_what_came_in_during_the_last_day_is_not_swept(store: Store) -> None:
+def test_readings_received_in_the_last_day_are_not_swept(store: Store) -> None:
     settle(store, history(), NOW - DAY)
     assert sweep(store, KEPT_DAYS, NOW) == 0
     assert oldest(store) == NOW - 10 * DAY
     assert sweep(store, KEPT_DAYS, NOW + 1) > 0
 
 
-def test_what_was_not_carried_on_is_not_swept(store: Store) -> None:
+def test_readings_not_yet_propagated_are_not_swept(store: Store) -> None:
     ingest(store, history(), NOW - 30 * DAY, "UTC")
     assert sweep(store, KEPT_DAYS, NOW) == 0
     drain(store)
@@ -87,7 +87,7 @@ def test_every_device_is_swept_however_many_there_are(store: Store) -> None:
     assert {len(store.readings(f"d{number:04d}", 0, FOR_EVER)) for number in range(1003)} == {3}
 
 
-def test_a_damaged_block_of_one_device_does_not_keep_the_readings_of_the_others(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_block_does_not_stop_sweeping_other_devices(store: Store, tmp_path: Path) -> None:
     for device_id in ("a", "b", "c"):
         settle(store, history(device_id), NOW - 2 * DAY)
     with sqlite3.connect(tmp_path / "wattfall.db") as database:
@@ -97,8 +97,8 @@ def test_a_damaged_block_of_one_device_does_not_keep_the_readings_of_the_others(
     assert oldest(store, "a") == oldest(store, "c") > NOW - 4 * DAY
 
 
-def test_without_the_readings_before_it_the_next_one_is_judged_the_same(store: Store) -> None:
-    """A glitch right after the cut: the run that is kept before it shows that it is one."""
+def test_a_reading_after_the_cutoff_is_judged_the_same(store: Store) -> None:
+    """A glitch right after the cutoff: the retained run before it identifies it."""
     cut = NOW - KEPT_DAYS * DAY
     settle(store, [one for one in history() if one.at <= cut], cut)
     sweep(store, KEPT_DAYS, NOW)
@@ -108,7 +108,7 @@ def test_without_the_readings_before_it_the_next_one_is_judged_the_same(store: S
     assert charts(store) == before
 
 
-def test_late_readings_before_the_cut_still_count_where_nothing_was(store: Store) -> None:
+def test_late_readings_before_the_cutoff_fill_missing_time(store: Store) -> None:
     settle(store, history(), NOW - 2 * DAY)
     sweep(store, KEPT_DAYS, NOW)
     before = charts(store)

@@ -1,4 +1,4 @@
-"""A message of every format, over a real broker, through the worker's own parts, into the store."""
+"""A message of every format goes over a real broker and through the worker into the store."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,9 +33,9 @@ TOPICS = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_message_comes_from_its_topic_into_the_store(tmp_path: Path, name: str) -> None:
+def test_a_published_message_reaches_the_store(tmp_path: Path, name: str) -> None:
     one = SAMPLES[name]
-    expected = one.read(one.payload, one.origin)
+    expected = one.parse(one.payload, one.origin)
     content = round_trip(
         tmp_path, TOPICS[name], one.payload, one.origin.zone, "dsmr" if name.startswith("DSMR") else ""
     )
@@ -43,15 +43,15 @@ def test_a_message_comes_from_its_topic_into_the_store(tmp_path: Path, name: str
     assert {status.device_id for status in content.statuses} == {status.device_id for status in expected.statuses}
 
 
-def test_a_block_of_the_edge_comes_so_too(tmp_path: Path) -> None:
+def test_a_published_edge_block_reaches_the_store(tmp_path: Path) -> None:
     one = SAMPLES["Shelly EM"]
-    readings = [reading for reading in one.read(one.payload, one.origin).readings if reading.device_id == SHELLY]
+    readings = [reading for reading in one.parse(one.payload, one.origin).readings if reading.device_id == SHELLY]
     content = round_trip(tmp_path, f"wattfall/{SHELLY}/block", canonical.encode_block(readings), "UTC", "")
     assert content.readings == readings
 
 
 def round_trip(folder: Path, topic: str, payload: bytes, zone: str, format_name: str) -> Content:
-    """What the store has of a message that was published."""
+    """Publish a message and return the resulting contents of the store."""
     store = open_store(f"sqlite:///{folder}/round.db")
 
     def keep(messages: Sequence[Received]) -> Outcome:

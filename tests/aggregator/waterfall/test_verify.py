@@ -1,4 +1,4 @@
-"""Stored charts against a fresh computation: every kind of difference is found, named, and mended by a rebuild."""
+"""Verify and rebuild: every kind of difference is found, named and repaired."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +40,7 @@ def found(store: Store) -> list[str]:
 
 
 def falsify(store: Store, level: str, period: str, name: str, part: Part | None) -> None:
-    """Change a document behind the waterfall's back."""
+    """Change a document without the waterfall."""
     store.merge_parts(level, "d", period, "UTC", {name: part})
     for table in ("readings", "day", "month"):
         store.settle(store.changes(table, 1000))
@@ -70,7 +70,7 @@ def test_a_store_that_has_not_settled_says_so(store: Store) -> None:
     ],
 )
 @pytest.mark.parametrize("part", [WRONG, None])
-def test_a_wrong_and_a_missing_part_are_named(
+def test_verify_names_wrong_and_missing_parts(
     store: Store, level: str, period: str, name: str, part: Part | None
 ) -> None:
     document = store.document(level, "d", period)
@@ -83,7 +83,7 @@ def test_a_wrong_and_a_missing_part_are_named(
         assert ("should be no data" not in line) == is_there
 
 
-def test_a_rebuild_mends_what_was_wrong_and_all_above_it(store: Store) -> None:
+def test_a_rebuild_repairs_a_wrong_day_and_its_parents(store: Store) -> None:
     for day in ("2026-10-01", "2026-10-02"):
         falsify(store, "day", day, "s07", WRONG)
     falsify(store, "month", "2026-10", "d02", WRONG)
@@ -93,7 +93,7 @@ def test_a_rebuild_mends_what_was_wrong_and_all_above_it(store: Store) -> None:
     assert found(store) == []
 
 
-def test_what_was_put_aside_is_forgotten_once_a_rebuild_has_carried_it_on(store: Store) -> None:
+def test_a_rebuild_clears_the_quarantine(store: Store) -> None:
     store.quarantine("readings", "d", [str(START)], "damaged, and restored since")
     rebuild(store, device(store), None, None)
     drain(store)
@@ -101,9 +101,7 @@ def test_what_was_put_aside_is_forgotten_once_a_rebuild_has_carried_it_on(store:
 
 
 @pytest.mark.parametrize(("level", "period", "name"), [("month", "2026-10", "d02"), ("year", "2026", "m10")])
-def test_a_rebuild_mends_a_wrong_total_above_days_that_are_right(
-    store: Store, level: str, period: str, name: str
-) -> None:
+def test_a_rebuild_repairs_wrong_totals_above_correct_days(store: Store, level: str, period: str, name: str) -> None:
     falsify(store, level, period, name, WRONG)
     rebuild(store, device(store), None, None)
     drain(store)
@@ -126,7 +124,7 @@ def test_a_rebuild_of_nothing_changes_nothing(store: Store) -> None:
     assert rebuild(store, Device("nobody"), None, None) == 0
 
 
-def test_expired_days_are_neither_doubted_nor_rebuilt(store: Store) -> None:
+def test_expired_days_are_neither_verified_nor_rebuilt(store: Store) -> None:
     before = store.document("day", "d", "2026-10-01")
     sweep(store, 2, START + 4 * DAY)
     assert store.retention_cutoff("d") > START + DAY
@@ -137,7 +135,7 @@ def test_expired_days_are_neither_doubted_nor_rebuilt(store: Store) -> None:
     assert found(store) == []
 
 
-def test_a_device_that_moves_keeps_its_expired_days_as_they_were_cut(store: Store) -> None:
+def test_a_rezoned_device_keeps_its_expired_days(store: Store) -> None:
     before = store.document("day", "d", "2026-10-01")
     sweep(store, 2, START + 4 * DAY)
     rezone(store, device(store), "Asia/Kathmandu")

@@ -1,4 +1,4 @@
-"""The worker: it stops when told, waits for a store that is away, and says how far behind it is."""
+"""The worker: it stops on request, retries an unreachable store and reports its lag."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ from aggregator.waterfall.worker import (
     drain,
     report_lag,
     run_worker,
-    take_what_waits,
+    take_waiting,
 )
 
 NOW = 1_790_812_800
@@ -38,7 +38,7 @@ KEPT_DAYS = 35
 
 
 class Pauses(threading.Event):
-    """Pauses that take no time: notes how long each would have been, moves the clock on, and ends the last."""
+    """Pauses that take no time: record each length, advance the clock, and stop at the last."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Pauses(threading.Event):
 
 
 class TroubledStore:
-    """A store that counts what is asked of it, and fails for a while."""
+    """A store that counts its calls and fails for a while."""
 
     def __init__(self, store: Store, failures: Sequence[WattfallError | None] = ()) -> None:
         self._store = store
@@ -91,10 +91,10 @@ def is_settled(store: Store) -> bool:
     return store.backlog() == (0, None) and store.extent("year", "d") is not None
 
 
-# stopping
+# Stopping
 
 
-def test_the_worker_carries_on_what_is_waiting_and_stops_when_told(store: Store) -> None:
+def test_the_worker_propagates_waiting_changes_and_stops_on_request(store: Store) -> None:
     send(store)
     stop = threading.Event()
     thread = threading.Thread(target=run_worker, args=(store, KEPT_DAYS, stop))
@@ -109,7 +109,7 @@ def test_the_worker_carries_on_what_is_waiting_and_stops_when_told(store: Store)
     assert not thread.is_alive()
 
 
-def test_a_worker_told_before_it_starts_leaves_everything_for_the_next(store: Store) -> None:
+def test_a_worker_stopped_before_start_leaves_all_changes(store: Store) -> None:
     send(store)
     waiting = store.backlog()
     stop = threading.Event()
@@ -121,7 +121,7 @@ def test_a_worker_told_before_it_starts_leaves_everything_for_the_next(store: St
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_process_ends_well_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_worker_process_exits_cleanly_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     environ = os.environ | {"WATTFALL_STORE": f"sqlite:///{tmp_path}/wattfall.db"}
     command = [sys.executable, "-m", "dashboard.commands.main", "worker"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
@@ -130,17 +130,15 @@ def test_a_worker_process_ends_well_on_a_signal(tmp_path: Path, number: signal.S
         process.send_signal(number)
         rest = process.stderr.read()
     assert "0 documents waiting, lag 0 s" in first
-    assert rest.endswith("stopped; every change record not carried on is kept for the next worker\n")
+    assert rest.endswith("stopped; the next worker propagates the remaining change records\n")
     assert "Traceback" not in rest
     assert process.returncode == 0
 
 
-# a store that fails
+# A failing store
 
 
-def test_a_store_that_is_away_is_tried_again_with_growing_pauses(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unreachable_store_is_retried_with_growing_pauses(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     send(store)
     stop = Pauses(12)
     with caplog.at_level(logging.WARNING):
@@ -152,14 +150,14 @@ def test_a_store_that_is_away_is_tried_again_with_growing_pauses(
 
 
 @pytest.mark.parametrize("failure", [StoreAway("busy"), StoreUnusable("full")])
-def test_after_a_good_round_the_pauses_are_short_again(store: Store, failure: WattfallError) -> None:
+def test_a_successful_pass_resets_the_pauses(store: Store, failure: WattfallError) -> None:
     stop = Pauses(6)
     troubled = TroubledStore(store, [failure, failure, None, failure, failure, None])
     run_worker(troubled, KEPT_DAYS, stop, stop.clock)
     assert stop.seen == [0.5, 1, IDLE_S, 0.5, 1, IDLE_S]
 
 
-def test_a_bug_is_not_taken_for_a_store_that_is_away(store: Store) -> None:
+def test_a_bug_is_not_retried_as_a_store_failure(store: Store) -> None:
     class Buggy(TroubledStore):
         def settle(self, changes: object) -> None:  # noqa: ARG002
             raise TypeError("a bug")
@@ -169,8 +167,8 @@ def test_a_bug_is_not_taken_for_a_store_that_is_away(store: Store) -> None:
         run_worker(Buggy(store), KEPT_DAYS, stop, stop.clock)
 
 
-def test_a_failure_in_the_middle_of_a_round_undoes_the_round(store: Store) -> None:
-    """The documents are written, the change records not dropped: both or none."""
+def test_a_failing_pass_is_rolled_back(store: Store) -> None:
+    """Documents and change records are written together or not at all."""
 
     class Failing(TroubledStore):
         def settle(self, changes: object) -> None:  # noqa: ARG002
@@ -184,10 +182,10 @@ def test_a_failure_in_the_middle_of_a_round_undoes_the_round(store: Store) -> No
     assert store.periods("day", "d") == []
 
 
-# reports and sweeps
+# Reports and sweeps
 
 
-def test_the_lag_is_how_long_the_oldest_change_waits(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_lag_is_the_age_of_the_oldest_change(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     send(store)
     since = store.backlog().since
     assert since is not None
@@ -198,7 +196,7 @@ def test_the_lag_is_how_long_the_oldest_change_waits(store: Store, caplog: pytes
     assert caplog.messages == ["5 documents waiting, lag 7 s", "0 documents waiting, lag 0 s"]
 
 
-def test_a_key_that_is_dirtied_again_waits_since_the_first_time(store: Store, tmp_path: Path) -> None:
+def test_a_key_dirtied_again_keeps_its_first_time(store: Store, tmp_path: Path) -> None:
     send(store)
     with sqlite3.connect(tmp_path / "wattfall.db") as database:  # as if an hour had passed
         database.execute("UPDATE changes SET since = since - 3600 WHERE key = ?", (str(NOW),))
@@ -215,8 +213,8 @@ def test_the_lag_is_reported_each_minute(store: Store, caplog: pytest.LogCapture
     assert [line for line in caplog.messages if "lag" in line] == ["0 documents waiting, lag 0 s"] * 3
 
 
-def test_readings_are_swept_at_the_start_and_each_hour(store: Store) -> None:
-    """The pauses of a store that is away make the hours pass."""
+def test_readings_are_swept_at_start_and_each_hour(store: Store) -> None:
+    """The retry pauses advance the clock by hours."""
     hour = [None, *[StoreAway("away")] * int(SWEEP_S / LONGEST_PAUSE_S + 6)]
     stop = Pauses(len(hour) * 2 + 9)
     troubled = TroubledStore(store, hour * 2)
@@ -224,7 +222,7 @@ def test_readings_are_swept_at_the_start_and_each_hour(store: Store) -> None:
     assert troubled.calls["expires_by_itself"] == 3
 
 
-def test_the_workers_sweep_leaves_the_charts_alone(store: Store) -> None:
+def test_the_workers_sweep_leaves_documents_unchanged(store: Store) -> None:
     send(store, days_ago=KEPT_DAYS + 3)
     drain(store)
     before = [store.document(level, "d", store.periods(level, "d")[0]) for level in LEVELS]
@@ -234,7 +232,7 @@ def test_the_workers_sweep_leaves_the_charts_alone(store: Store) -> None:
     assert before == [store.document(level, "d", store.periods(level, "d")[0]) for level in LEVELS]
 
 
-def test_history_that_came_in_today_is_kept_for_a_day(store: Store) -> None:
+def test_history_received_today_is_kept_for_a_day(store: Store) -> None:
     old = [Reading("d", NOW - 400 * DAY + 600 * n, None, 10 * n, None) for n in range(13)]
     ingest(store, old, NOW - 3600, "UTC")
     stop = Pauses(3)
@@ -242,7 +240,7 @@ def test_history_that_came_in_today_is_kept_for_a_day(store: Store) -> None:
     assert store.readings("d", 0, FOR_EVER) == old
 
 
-def test_what_waits_is_taken_in_before_the_next_round_but_not_for_ever() -> None:
+def test_waiting_messages_are_taken_in_for_a_bounded_time() -> None:
     waiting, asked, now = [3, 3, 1, 0], [], [0.0]
 
     def some(wait_s: float) -> int:
@@ -253,6 +251,6 @@ def test_what_waits_is_taken_in_before_the_next_round_but_not_for_ever() -> None
         now[0] += 0.3
         return 500
 
-    assert take_what_waits(some, 0.25) == 7
+    assert take_waiting(some, 0.25) == 7
     assert asked == [0.25, 0, 0, 0]
-    assert take_what_waits(endless, 0, lambda: now[0]) == 2000
+    assert take_waiting(endless, 0, lambda: now[0]) == 2000

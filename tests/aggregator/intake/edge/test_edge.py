@@ -1,4 +1,4 @@
-"""The edge keeps what it is given through power cuts and outages, and sends each half hour once."""
+"""The edge stores readings through power cuts and outages, and sends each half hour once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ from aggregator.intake.edge.edge import (
     JITTER_S,
     KEPT_S,
     LONGEST_PAUSE_S,
-    LOOKED_AT_S,
     PACE_S,
     REFUSED_S,
+    WATCHED_S,
     Edge,
     TrafficReport,
     due,
@@ -43,7 +43,7 @@ KEPT = ServerAnswer(SendResult.KEPT)
 
 @dataclass
 class Server:
-    """A server in the place of the one over HTTP: real intake into a real store, and failures on demand."""
+    """A stand-in for the HTTP server: real ingest into a real store, and failures on demand."""
 
     store: Store
     device_id: str = "cad-1"
@@ -115,7 +115,7 @@ def readings(first: int = START, last: int = START + HALF_HOUR, device_id: str =
 
 
 def given_to(edge: Edge, *of: Reading, statuses: tuple[Status, ...] = ()) -> None:
-    edge.keep([Received("cad-1", Content(list(of), list(statuses)))])
+    edge.accept([Received("cad-1", Content(list(of), list(statuses)))])
 
 
 def run(edge: Edge, clock: Clock, seconds: float, step: float = 1.0) -> None:
@@ -125,7 +125,7 @@ def run(edge: Edge, clock: Clock, seconds: float, step: float = 1.0) -> None:
         clock.at += step
 
 
-def test_a_half_hour_is_one_block_once_it_is_over(edge: Edge, server: Server, clock: Clock) -> None:
+def test_a_finished_half_hour_is_sent_as_one_block(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     run(edge, clock, HALF_HOUR)
     assert server.blocks == []
@@ -135,7 +135,7 @@ def test_a_half_hour_is_one_block_once_it_is_over(edge: Edge, server: Server, cl
     assert len(server.blocks) == 1
 
 
-def test_the_documents_are_those_of_the_readings_one_by_one(
+def test_block_documents_equal_those_of_single_readings(
     edge: Edge, server: Server, clock: Clock, tmp_path: Path
 ) -> None:
     last = START + HALF_HOUR + 60
@@ -154,16 +154,14 @@ def test_the_documents_are_those_of_the_readings_one_by_one(
     other.close()
 
 
-def test_devices_of_a_fleet_send_at_times_of_their_own() -> None:
+def test_devices_of_a_fleet_send_with_their_own_jitter() -> None:
     times = [due(Change(0, "readings", f"cad-{number}", str(START))) - START - HALF_HOUR for number in range(1000)]
     assert min(times) < JITTER_S * 0.05
     assert max(times) > JITTER_S * 0.95
     assert max(times.count(second) for second in set(times)) < 20
 
 
-def test_a_late_reading_sends_its_half_hour_again_and_the_same_reading_does_not(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_only_a_new_late_reading_resends_its_half_hour(edge: Edge, server: Server, clock: Clock) -> None:
     (late,) = readings(START + 50, START + 60)
     given_to(edge, *(reading for reading in readings() if reading != late))
     clock.at = OVER
@@ -178,7 +176,7 @@ def test_a_late_reading_sends_its_half_hour_again_and_the_same_reading_does_not(
     assert server.store.readings("cad-1", START, START) == readings()
 
 
-def test_a_power_cut_loses_nothing_that_was_kept(edge: Edge, server: Server, clock: Clock, tmp_path: Path) -> None:
+def test_a_power_cut_loses_no_stored_reading(edge: Edge, server: Server, clock: Clock, tmp_path: Path) -> None:
     given_to(edge, *readings())
     # Whoever opens the file now has what a cut would leave: nothing was closed.
     again = open_store(f"sqlite:///{tmp_path}/edge.db")
@@ -188,9 +186,7 @@ def test_a_power_cut_loses_nothing_that_was_kept(edge: Edge, server: Server, clo
     again.close()
 
 
-def test_while_nothing_can_be_sent_everything_is_kept_and_tried_ever_more_rarely(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_failed_sends_are_stored_and_retried_with_growing_pauses(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
     server.answers = [ServerAnswer(SendResult.LATER, why="down")] * 1000
@@ -203,7 +199,7 @@ def test_while_nothing_can_be_sent_everything_is_kept_and_tried_ever_more_rarely
     assert edge.waiting == 0
 
 
-def test_a_server_that_names_a_time_is_left_alone_for_it(edge: Edge, server: Server, clock: Clock) -> None:
+def test_the_edge_respects_the_servers_retry_time(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
     server.answers = [ServerAnswer(SendResult.LATER, wait_s=3000)]
@@ -211,7 +207,7 @@ def test_a_server_that_names_a_time_is_left_alone_for_it(edge: Edge, server: Ser
     assert len(server.sent) == 1
 
 
-def test_without_entry_nothing_is_lost(edge: Edge, server: Server, clock: Clock) -> None:
+def test_a_refused_token_loses_no_reading(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
     server.answers = [ServerAnswer(SendResult.NO_ENTRY, why="401")] * 3
@@ -219,7 +215,7 @@ def test_without_entry_nothing_is_lost(edge: Edge, server: Server, clock: Clock)
     assert server.blocks[-1] == readings()
 
 
-def test_weeks_offline_are_caught_up_in_order_and_without_a_spike(edge: Edge, server: Server, clock: Clock) -> None:
+def test_weeks_offline_are_sent_in_order_at_a_bounded_rate(edge: Edge, server: Server, clock: Clock) -> None:
     two_weeks = START + 14 * 24 * HOUR
     given_to(edge, *(Reading("cad-1", at, 5, at // 100, 0) for at in range(START, two_weeks, 600)))
     clock.at = two_weeks + HALF_HOUR + JITTER_S
@@ -237,7 +233,7 @@ def test_weeks_offline_are_caught_up_in_order_and_without_a_spike(edge: Edge, se
 
 
 @pytest.mark.parametrize(("result", "wait_s"), [(SendResult.REFUSED, REFUSED_S), (SendResult.EARLY, EARLY_S)])
-def test_a_block_that_is_not_taken_stays_and_is_tried_again_and_the_others_go(
+def test_a_refused_block_is_retried_without_blocking_others(
     edge: Edge, server: Server, clock: Clock, result: SendResult, wait_s: float
 ) -> None:
     given_to(edge, *readings(last=START + 2 * HALF_HOUR))
@@ -253,7 +249,7 @@ def test_a_block_that_is_not_taken_stays_and_is_tried_again_and_the_others_go(
     assert edge.waiting == 0
 
 
-def test_a_clock_that_jumps_stops_nothing(spool: Store, server: Server) -> None:
+def test_a_clock_jump_does_not_stop_sending(spool: Store, server: Server) -> None:
     wall, ticks = Clock(START), Clock(0)
     edge = Edge(spool, server, 60, wall, ticks)
     given_to(edge, *readings())
@@ -269,9 +265,7 @@ def test_a_clock_that_jumps_stops_nothing(spool: Store, server: Server) -> None:
     assert server.blocks[-1] == readings()
 
 
-def test_the_newest_reading_is_shown_now_and_then_and_every_ten_seconds_while_somebody_looks(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_live_readings_go_every_ten_seconds_with_a_viewer(edge: Edge, server: Server, clock: Clock) -> None:
     def minutes(count: int) -> int:
         before = len(server.lives)
         for _ in range(6 * count):
@@ -282,7 +276,7 @@ def test_the_newest_reading_is_shown_now_and_then_and_every_ten_seconds_while_so
     assert minutes(5) == 5
     server.is_watched = True
     minutes(1)
-    assert minutes(5) == 5 * 60 / LOOKED_AT_S
+    assert minutes(5) == 5 * 60 / WATCHED_S
     server.is_watched = False
     minutes(1)
     assert minutes(5) == 5
@@ -291,18 +285,16 @@ def test_the_newest_reading_is_shown_now_and_then_and_every_ten_seconds_while_so
     assert live.at > clock.at - 70
 
 
-def test_a_reading_is_shown_once(edge: Edge, server: Server, clock: Clock) -> None:
+def test_a_live_reading_is_sent_once(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings(last=START + 10))
     run(edge, clock, 300)
     assert len(server.lives) == 1
 
 
-def test_what_devices_say_about_themselves_and_what_was_refused_is_told(
-    edge: Edge, server: Server, clock: Clock
-) -> None:
+def test_statuses_and_refusals_are_sent(edge: Edge, server: Server, clock: Clock) -> None:
     status = Status("cad-1", START, -71, 96, "v2", None, True, Counters(START, 1204, None, 0))
     given_to(edge, statuses=(status,))
-    edge.keep([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
+    edge.accept([Received("cad-1", Content(refused=[Unread(Refused("no_values", "none"), b"\x00raw")]))])
     run(edge, clock, 5)
     said = known_status(server.store, "cad-1")
     assert said
@@ -310,14 +302,14 @@ def test_what_devices_say_about_themselves_and_what_was_refused_is_told(
     assert [item.get("refused") for item in server.lives[0]] == [None, "no_values"]
 
 
-def test_a_second_meter_goes_with_its_device_and_a_stranger_stays_out(edge: Edge, server: Server, clock: Clock) -> None:
+def test_a_second_meter_is_sent_but_other_devices_are_not(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings(device_id="cad-1~gas"), *readings(device_id="cad-2"))
     clock.at = OVER + JITTER_S
     run(edge, clock, 10)
     assert server.blocks == [readings(device_id="cad-1~gas")]
 
 
-def test_what_was_sent_goes_after_two_days_and_what_was_not_stays(edge: Edge, server: Server, clock: Clock) -> None:
+def test_sent_readings_expire_after_two_days_unsent_ones_stay(edge: Edge, server: Server, clock: Clock) -> None:
     given_to(edge, *readings())
     clock.at = OVER
     run(edge, clock, 5)
@@ -330,7 +322,7 @@ def test_what_was_sent_goes_after_two_days_and_what_was_not_stays(edge: Edge, se
 
 @given(st.lists(st.tuples(st.sampled_from(["keep", "send", "cut", "down"]), st.integers(0, 200)), max_size=40))
 @settings(max_examples=30)
-def test_whatever_happens_everything_kept_arrives_once_it_can(
+def test_every_stored_reading_arrives_after_any_failures(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     folder = tmp_path_factory.mktemp("edge")
@@ -359,18 +351,18 @@ def test_whatever_happens_everything_kept_arrives_once_it_can(
     server.store.close()
 
 
-def test_a_day_is_told_in_bytes_and_writes_against_each_reading_by_itself(edge: Edge, clock: Clock) -> None:
+def test_the_daily_report_compares_bytes_and_writes(edge: Edge, clock: Clock) -> None:
     sent = Sent()
     report = TrafficReport(edge, sent)
-    report.go_on(clock.at)
+    report.roll_over(clock.at)
     given_to(edge, *readings())
     clock.at = OVER
     run(edge, clock, 1)
     sent.messages, sent.size = 2, 1500
-    said = report.said(clock.at)
+    said = report.finish_report(clock.at)
     assert (
         "180 readings kept; sent 1 half hours and 1 times the newest reading in 2 messages, 1,500 bytes, 3 writes"
         in said
     )
     assert f"180 messages, {180 * ALONE:,} bytes, 360 writes" in said
-    assert "0 readings kept; sent 0 half hours" in report.said(clock.at)
+    assert "0 readings kept; sent 0 half hours" in report.finish_report(clock.at)

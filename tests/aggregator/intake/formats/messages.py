@@ -1,4 +1,4 @@
-"""Messages as devices send them, made up, each as it comes when nothing is wrong; and how to spoil one."""
+"""Synthetic valid messages of each format, and helpers to change one."""
 
 import json
 from copy import deepcopy
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from aggregator.intake.formats import dsmr, glow, shelly, tasmota
-from aggregator.intake.formats.message import Content, Origin, Read
+from aggregator.intake.formats.message import Content, Origin, Parse
 
 
 def utc(text: str) -> int:
@@ -187,13 +187,13 @@ TELEGRAM = r"""/ISK5\2M550T-1012
 
 
 def sealed(telegram: str) -> bytes:
-    """A telegram with the line ends and the checksum of a meter."""
+    """Return a telegram with a meter's line ends and checksum."""
     content = telegram.replace("\n", "\r\n").encode("latin-1")
     return content + f"{bitwise_crc16(content):04X}\r\n".encode()
 
 
 def bitwise_crc16(content: bytes) -> int:
-    """CRC-16/ARC as its definition has it."""
+    """Compute CRC-16/ARC bit by bit, as defined."""
     crc = 0
     for byte in content:
         crc ^= byte
@@ -203,7 +203,7 @@ def bitwise_crc16(content: bytes) -> int:
 
 
 def but(message: dict[str, Any], **changes: object) -> dict[str, Any]:
-    """A message with some keys changed, each by its path, in which `__` stands for a step; `...` takes a key out."""
+    """Return a message with keys changed by path, with `__` between steps; `...` removes a key."""
     changed = deepcopy(message)
     for path, value in changes.items():
         *steps, last = path.split("__")
@@ -218,21 +218,21 @@ def but(message: dict[str, Any], **changes: object) -> dict[str, Any]:
 
 
 def put(message: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """`but` for paths that are no names, such as `elecMtr 0702 00`."""
+    """Like `but`, for paths that are not Python names, such as `elecMtr 0702 00`."""
     return but(message, **{path.replace(" ", "__"): value})
 
 
 class Sample(NamedTuple):
-    """A good message of a format."""
+    """A valid message of a format."""
 
-    read: Read
+    parse: Parse
     payload: bytes
     origin: Origin
 
 
-def sample(read: Read, message: object, device_id: str, part: str = "", zone: str = "UTC") -> Sample:
+def sample(parse: Parse, message: object, device_id: str, part: str = "", zone: str = "UTC") -> Sample:
     payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-    return Sample(read, payload, Origin(device_id, NOW, zone, part))
+    return Sample(parse, payload, Origin(device_id, NOW, zone, part))
 
 
 SAMPLES = {
@@ -252,5 +252,5 @@ SAMPLES = {
 
 
 def read(one: Sample, message: object) -> Content:
-    """What is in a message that comes as a sample does."""
-    return one.read(sample(one.read, message, "").payload, one.origin)
+    """Parse a message with the parser and origin of a sample."""
+    return one.parse(sample(one.parse, message, "").payload, one.origin)

@@ -1,4 +1,4 @@
-"""Whatever the bytes, a source refuses them by name, or takes what could have come as canonical JSON as well."""
+"""Parsers accept or refuse any bytes, and accept only values that canonical JSON also accepts."""
 
 import json
 import time
@@ -14,12 +14,18 @@ from aggregator.core.periods import iso_utc
 from aggregator.core.readings import REASONS, Reading
 from aggregator.core.status import Status
 from aggregator.intake.formats import dsmr, glow, shelly, tasmota
-from aggregator.intake.formats.message import LONGEST, Content, Origin, Read
+from aggregator.intake.formats.message import LONGEST, Content, Origin, Parse
 from tests.aggregator.intake.formats.messages import NOW, SAMPLES, TELEGRAM, Sample, sealed
 
-READS: list[Read] = [dsmr.parse_dsmr, glow.parse_glow, glow.parse_glow_hex, shelly.parse_shelly, tasmota.parse_tasmota]
+PARSERS: list[Parse] = [
+    dsmr.parse_dsmr,
+    glow.parse_glow,
+    glow.parse_glow_hex,
+    shelly.parse_shelly,
+    tasmota.parse_tasmota,
+]
 PARTS = ["", "STATE", "SENSOR/electricitymeter", "SENSOR/gasmeter", "events/rpc", "status/em1:0", "status/emdata:0"]
-JSON = {name: one for name, one in SAMPLES.items() if one.read is not dsmr.parse_dsmr}
+JSON = {name: one for name, one in SAMPLES.items() if one.parse is not dsmr.parse_dsmr}
 LEAVES: list[Any] = [
     *(None, True, False, 0, -1, 1, 0.5, -0.0, 255, 10**12, 2**48 - 1, 2**63, 2**64, 10**30, 10**400, -(10**25)),
     *(1e308, -1e308, 5e-324, float("nan"), float("inf"), -8388.608, 946684800, 4102444800, NOW, NOW * 1000),
@@ -86,9 +92,9 @@ CORPUS: dict[str, bytes] = {
 }
 
 
-def taken(read: Read, payload: bytes, origin: Origin) -> Content | None:
-    """What is in a message, or None where it was refused by name; the test fails on anything else."""
-    content, refused = outcome(read, payload, origin)
+def taken(parse: Parse, payload: bytes, origin: Origin) -> Content | None:
+    """Return the content of a message, or None where it was refused; fail on any other exception."""
+    content, refused = outcome(parse, payload, origin)
     if refused is not None:
         assert refused.reason in REASONS
         assert len(str(refused)) < 500
@@ -101,15 +107,15 @@ def taken(read: Read, payload: bytes, origin: Origin) -> Content | None:
     return content
 
 
-def outcome(read: Read, payload: bytes, origin: Origin) -> tuple[Content, Refused | None]:
+def outcome(parse: Parse, payload: bytes, origin: Origin) -> tuple[Content, Refused | None]:
     try:
-        return read(payload, origin), None
+        return parse(payload, origin), None
     except Refused as refused:
         return Content(), refused
 
 
 def as_canonical(reading: Reading, now: int) -> Reading:
-    """A reading that was written as canonical JSON and read again."""
+    """Return a reading after a round trip through canonical JSON."""
     line = json.dumps(reading._asdict() | {"at": iso_utc(reading.at)}, allow_nan=False)
     return readings.parse_line(line.encode(), now)
 
@@ -122,7 +128,7 @@ def as_canonical_status(said: Status, now: int) -> Status:
 
 
 def paths(message: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The paths of all that is in a message."""
+    """Return the paths of all values in a message."""
     within: list[Any] = []
     if isinstance(message, dict):
         within = list(message.items())
@@ -132,7 +138,7 @@ def paths(message: object, path: tuple[str | int, ...] = ()) -> list[tuple[str |
 
 
 def replaced(message: Any, path: tuple[str | int, ...], value: object) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """A message with another value at a path."""
+    """Return a message with another value at a path."""
     if not path:
         return value
     changed = message.copy()
@@ -142,7 +148,7 @@ def replaced(message: Any, path: tuple[str | int, ...], value: object) -> Any:  
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> tuple[Sample, bytes]:
-    """A sample, and it with up to four values replaced by what does not belong there."""
+    """A sample, and the same with up to four values replaced by wrong ones."""
     sample = JSON[draw(st.sampled_from(sorted(JSON)))]
     message = json.loads(sample.payload)
     for _ in range(draw(st.integers(1, 4))):
@@ -157,7 +163,7 @@ def written(message: object) -> bytes:
 
 @st.composite
 def mangled(draw: st.DrawFn) -> tuple[Sample, bytes]:
-    """A sample, and it with bytes cut out, put in or changed."""
+    """A sample, and the same with bytes removed, inserted or changed."""
     sample = SAMPLES[draw(st.sampled_from(sorted(SAMPLES)))]
     payload = sample.payload
     for _ in range(draw(st.integers(1, 3))):
@@ -169,7 +175,7 @@ def mangled(draw: st.DrawFn) -> tuple[Sample, bytes]:
 
 @st.composite
 def resealed(draw: st.DrawFn) -> bytes:
-    """A telegram of which something was changed before the checksum was made."""
+    """A telegram changed before its checksum was computed."""
     text = TELEGRAM
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(1, len(text) - 1))
@@ -182,62 +188,62 @@ def resealed(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-def test_a_good_message_of_each_format_is_taken(sample: Sample) -> None:
+def test_a_valid_message_of_each_format_is_accepted(sample: Sample) -> None:
     content = taken(*sample)
     assert content is not None
     assert content.readings or content.statuses
 
 
 @settings(max_examples=300)
-@given(st.binary(max_size=300), st.sampled_from(READS), st.sampled_from(PARTS))
-def test_random_bytes_are_refused_by_name(payload: bytes, read: Read, part: str) -> None:
-    assert taken(read, payload, Origin("device-1", NOW, "Europe/Amsterdam", part)) is None
+@given(st.binary(max_size=300), st.sampled_from(PARSERS), st.sampled_from(PARTS))
+def test_random_bytes_are_refused_by_name(payload: bytes, parse: Parse, part: str) -> None:
+    assert taken(parse, payload, Origin("device-1", NOW, "Europe/Amsterdam", part)) is None
 
 
 @settings(max_examples=500)
 @given(spoiled())
-def test_values_that_do_not_belong_there_are_absent_or_refused_by_name(case: tuple[Sample, bytes]) -> None:
+def test_wrong_values_are_absent_or_refused_by_name(case: tuple[Sample, bytes]) -> None:
     sample, payload = case
-    taken(sample.read, payload, sample.origin)
+    taken(sample.parse, payload, sample.origin)
 
 
 @settings(max_examples=250)
-@given(spoiled(), st.sampled_from(READS), st.sampled_from(PARTS))
-def test_messages_of_one_format_are_safe_with_another(case: tuple[Sample, bytes], read: Read, part: str) -> None:
-    taken(read, case[1], Origin("device-1", NOW, "Europe/Amsterdam", part))
+@given(spoiled(), st.sampled_from(PARSERS), st.sampled_from(PARTS))
+def test_messages_of_one_format_are_safe_with_another(case: tuple[Sample, bytes], parse: Parse, part: str) -> None:
+    taken(parse, case[1], Origin("device-1", NOW, "Europe/Amsterdam", part))
 
 
 @settings(max_examples=400)
 @given(mangled())
-def test_messages_that_were_cut_or_mangled_are_read_or_refused_by_name(case: tuple[Sample, bytes]) -> None:
+def test_mangled_messages_are_parsed_or_refused_by_name(case: tuple[Sample, bytes]) -> None:
     sample, payload = case
-    taken(sample.read, payload, sample.origin)
+    taken(sample.parse, payload, sample.origin)
 
 
 @settings(max_examples=300)
 @given(resealed())
-def test_telegrams_with_a_right_checksum_are_read_or_refused_by_name_whatever_they_say(payload: bytes) -> None:
+def test_telegrams_with_correct_checksum_are_parsed_or_refused(payload: bytes) -> None:
     taken(dsmr.parse_dsmr, payload, SAMPLES["DSMR telegram"].origin)
 
 
 @pytest.mark.parametrize("payload", CORPUS.values(), ids=CORPUS)
-def test_what_is_nasty_is_refused_by_name_and_cheaply(payload: bytes) -> None:
-    for read in READS:
+def test_hostile_messages_are_refused_cheaply(payload: bytes) -> None:
+    for parse in PARSERS:
         for part in PARTS:
             began = time.process_time()
-            taken(read, payload, Origin("device-1", NOW, "Europe/Amsterdam", part))
+            taken(parse, payload, Origin("device-1", NOW, "Europe/Amsterdam", part))
             assert time.process_time() - began < 0.25
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: repr(leaf)[:20])
 @pytest.mark.parametrize("sample", JSON.values(), ids=JSON)
-def test_no_value_at_any_place_breaks_a_source(sample: Sample, leaf: object) -> None:
+def test_no_value_at_any_path_breaks_a_parser(sample: Sample, leaf: object) -> None:
     message = json.loads(sample.payload)
     for path in paths(message):
-        taken(sample.read, written(replaced(message, path, leaf)), sample.origin)
+        taken(sample.parse, written(replaced(message, path, leaf)), sample.origin)
 
 
-@pytest.mark.parametrize("read", READS)
-def test_a_message_that_is_too_long_is_refused_before_it_is_looked_at(read: Read) -> None:
+@pytest.mark.parametrize("parse", PARSERS)
+def test_an_oversized_message_is_refused_unparsed(parse: Parse) -> None:
     with pytest.raises(Refused, match="too_long"):
-        read(b'{"ENERGY":{}}' + b" " * LONGEST, Origin("device-1", NOW))
+        parse(b'{"ENERGY":{}}' + b" " * LONGEST, Origin("device-1", NOW))

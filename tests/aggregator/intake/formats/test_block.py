@@ -1,4 +1,4 @@
-"""Half an hour in one message: the same readings at the other end, and nothing else however it was tampered with."""
+"""Half-hour blocks: an exact round trip, and no invalid reading after any tampering."""
 
 import math
 import zlib
@@ -25,7 +25,7 @@ OWN = Origin("cad-1", NOW)
 
 
 def half_hour(seed: int = 1) -> list[Reading]:
-    """180 readings of a home with a noisy power, and a register that follows it."""
+    """180 readings of a home with noisy power and a matching register."""
     chance, watt_seconds, found = Random(seed), 4_120_317 * 3600, []
     for at in range(START, START + HALF_HOUR, 10):
         power = int(chance.lognormvariate(5.8, 1.0))
@@ -46,12 +46,12 @@ some_readings = st.dictionaries(
 
 
 @given(some_readings)
-def test_what_is_written_is_read(readings: list[Reading]) -> None:
+def test_an_encoded_block_round_trips(readings: list[Reading]) -> None:
     assert canonical.parse_block(canonical.encode_block(readings), OWN).readings == readings
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_half_hour_of_180_readings_is_small(seed: int) -> None:
+def test_a_block_of_180_readings_is_small(seed: int) -> None:
     assert len(canonical.encode_block(half_hour(seed))) < 800
 
 
@@ -70,7 +70,7 @@ def packed(*readings: Reading) -> bytes:
     return f"cad-1 {START}\n".encode() + blocks.pack(START, readings)
 
 
-def test_each_reading_obeys_the_rules_of_a_reading_by_itself() -> None:
+def test_each_reading_of_a_block_obeys_the_reading_rules() -> None:
     good = Reading("cad-1", START + 5, 1, 2, 3)
     assert refusal(packed(good._replace(power_w=MAX_POWER + 1))) == "out_of_range"
     assert refusal(packed(good._replace(import_wh=-1))) == "out_of_range"
@@ -104,7 +104,7 @@ def test_each_reading_obeys_the_rules_of_a_reading_by_itself() -> None:
         "cad-1 ١٨٠٠\n".encode(),
     ],
 )
-def test_what_is_no_block_is_named_so(payload: bytes) -> None:
+def test_bytes_other_than_a_block_are_refused_as_bad_block(payload: bytes) -> None:
     assert refusal(payload) == "bad_block"
 
 
@@ -119,12 +119,12 @@ def test_only_whole_numbers_are_figures(code: str, steps: Iterable[Any]) -> None
     assert refusal(f"cad-1 {START}\n".encode() + zlib.compress(body)) == "bad_block"
 
 
-def test_a_long_message_is_not_looked_at() -> None:
+def test_an_oversized_block_is_refused_unparsed() -> None:
     assert refusal(bytes(10_000_000)) == "message_too_long"
 
 
 @given(st.binary(max_size=80), st.integers(0, 3), st.data())
-def test_whatever_was_tampered_with_is_refused_or_still_readings(noise: bytes, count: int, data: st.DataObject) -> None:
+def test_a_tampered_block_is_refused_or_holds_valid_readings(noise: bytes, count: int, data: st.DataObject) -> None:
     body = bytearray(zlib.decompress(canonical.encode_block(half_hour()).split(b"\n", 1)[1]))
     for _ in range(count):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""DSMR P1 telegrams, each quirk by name."""
+"""DSMR P1 telegrams: one test for each quirk."""
 
 from io import BytesIO
 
@@ -24,7 +24,7 @@ def read(payload: bytes, now: int = NOW, device_id: str = "p1-1") -> Reading:
 
 
 def line(old: str, new: str, now: int = NOW) -> Reading:
-    """The reading of the telegram with a line changed, or left out, and the checksum of that."""
+    """Parse the telegram with a line changed or removed, and a matching checksum."""
     return read(spoiled(old, new), now)
 
 
@@ -43,7 +43,7 @@ def test_a_telegram_is_a_reading() -> None:
     assert read(WHOLE) == Reading("p1-1", AT, 612, 9_121_318, 12_004, "E0048000000000017")
 
 
-def test_gas_is_left_out_since_cubic_metres_are_no_energy() -> None:
+def test_gas_in_cubic_metres_is_ignored() -> None:
     assert line("0-1:24.2.1(260201081000W)(01837.102*m3)\n", "") == read(WHOLE)
 
 
@@ -59,7 +59,7 @@ def test_gas_is_left_out_since_cubic_metres_are_no_energy() -> None:
         ("240229235959W", "2024-02-29T22:59:59"),
     ],
 )
-def test_local_time_and_season_are_one_instant_also_when_the_clocks_change(local: str, instant: str) -> None:
+def test_local_time_with_season_is_one_instant(local: str, instant: str) -> None:
     assert line("260201081020W", local, LATER).at == utc(instant)
 
 
@@ -78,7 +78,7 @@ def test_a_clock_that_was_never_set_is_refused() -> None:
 @pytest.mark.parametrize(
     "time", ["261301081020W", "260201081020", "260201081020X", "632525252525W", "", "n/a", "２６0201081020W"]
 )
-def test_a_telegram_whose_time_cannot_be_read_is_refused(time: str) -> None:
+def test_a_telegram_with_an_invalid_time_is_refused(time: str) -> None:
     telegram = TELEGRAM.replace("260201081020W", time).encode("utf-8").replace(b"\n", b"\r\n")
     assert refusal(telegram + f"{bitwise_crc16(telegram):04X}".encode()) == "bad_time"
 
@@ -93,14 +93,14 @@ def test_a_register_is_the_sum_of_its_tariffs() -> None:
 
 
 @pytest.mark.parametrize("tariff", ["1-0:1.8.1(004120.317*kWh)\n", "1-0:1.8.2(005001.001*kWh)\n"])
-def test_a_sum_of_which_a_tariff_is_missing_is_absent_and_the_others_count(tariff: str) -> None:
+def test_a_sum_with_a_missing_tariff_is_absent(tariff: str) -> None:
     assert line(tariff, "")[2:5] == (612, None, 12_004)
 
 
 @pytest.mark.parametrize(
     "figure", ["n/a*kWh", "*kWh", "", "004120.317", "004120.317*m3", "4120317*kW", "-1*kWh", "9e99*kWh"]
 )
-def test_a_tariff_that_cannot_be_read_makes_the_sum_absent(figure: str) -> None:
+def test_an_unreadable_tariff_makes_the_sum_absent(figure: str) -> None:
     assert line("004120.317*kWh", figure)[2:5] == (612, None, 12_004)
 
 
@@ -109,22 +109,22 @@ def test_a_meter_without_tariffs_has_a_total() -> None:
     assert read(sealed(belgian)).import_wh == 4_120_317
 
 
-def test_a_total_beside_tariffs_is_the_register() -> None:
+def test_a_total_takes_precedence_over_tariffs() -> None:
     assert line("1-0:2.8.1(", "1-0:2.8.0(000012.005*kWh)\n1-0:2.8.1(").export_wh == 12_005
 
 
-def test_an_import_of_0_is_absent_and_an_export_of_0_is_true() -> None:
+def test_zero_import_is_absent_but_zero_export_counts() -> None:
     empty = TELEGRAM.replace("004120.317", "000000.000").replace("005001.001", "0").replace("000012.004", "000000.000")
     assert read(sealed(empty))[2:5] == (612, None, 0)
 
 
-def test_power_is_what_is_taken_less_what_is_given() -> None:
+def test_power_is_import_minus_export() -> None:
     exporting = TELEGRAM.replace("1-0:1.7.0(00.612", "1-0:1.7.0(00.000").replace("1-0:2.7.0(00.000", "1-0:2.7.0(02.341")
     assert read(sealed(exporting)).power_w == -2341
     assert line("1-0:1.7.0(00.612", "1-0:1.7.0(00.000").power_w == 0
 
 
-def test_a_power_of_which_a_half_is_missing_is_absent() -> None:
+def test_a_power_with_one_direction_missing_is_absent() -> None:
     assert line("1-0:2.7.0(00.000*kW)\n", "")[2:5] == (None, 9_121_318, 12_004)
     assert line("1-0:1.7.0(00.612*kW)", "1-0:1.7.0(00.612*A)")[2:5] == (None, 9_121_318, 12_004)
 
@@ -135,7 +135,7 @@ def test_figures_may_be_in_wh_and_w() -> None:
 
 
 @pytest.mark.parametrize("written", ["", "n/a", "4", "00", "2D2D2D", "FFFE", "0745", "45", "45" * 33])
-def test_an_equipment_identifier_that_cannot_be_read_is_absent(written: str) -> None:
+def test_an_unreadable_equipment_identifier_is_absent(written: str) -> None:
     assert line("4530303438303030303030303030303137", written).meter_id == ("E" if written == "45" else None)
 
 
@@ -145,53 +145,53 @@ def test_a_telegram_without_any_figure_is_refused() -> None:
     )
 
 
-def test_a_checksum_that_is_wrong_is_refused() -> None:
+def test_a_wrong_checksum_is_refused() -> None:
     assert refusal(WHOLE.replace(b"00.612", b"00.613", 1)) == "bad_checksum"
     assert refusal(WHOLE[:-6] + b"0000\r\n") == "bad_checksum"
 
 
 @given(st.integers(0, len(WHOLE) - 7), st.integers(0, 7))
-def test_a_bit_that_is_flipped_on_the_line_never_gets_through(place: int, bit: int) -> None:
+def test_a_flipped_bit_is_always_refused(place: int, bit: int) -> None:
     flipped = bytearray(WHOLE)
     flipped[place] ^= 1 << bit
     assert refusal(bytes(flipped)) in {"bad_checksum", "wrong_format"}
 
 
-def test_a_telegram_that_is_cut_off_anywhere_is_refused() -> None:
+def test_a_truncated_telegram_is_refused() -> None:
     content = WHOLE.rstrip()
     assert {refusal(content[:length]) for length in range(len(content))} == {"wrong_format"}
     assert {refusal(content[start:]) for start in range(1, len(content))} == {"wrong_format"}
 
 
-def test_a_telegram_of_version_3_without_a_checksum_is_refused() -> None:
+def test_a_version_3_telegram_without_checksum_is_refused() -> None:
     assert refusal(TELEGRAM.encode()) == "wrong_format"
     assert refusal(b"/ISk5\r\n\r\n1-0:1.8.1(00001.001*kWh)\r\n!\r\n") == "wrong_format"
 
 
-def test_two_telegrams_are_not_one() -> None:
+def test_two_telegrams_in_one_message_are_refused() -> None:
     assert refusal(WHOLE + WHOLE) == "wrong_format"
 
 
-def test_a_file_that_lost_its_carriage_returns_keeps_its_checksums() -> None:
+def test_a_telegram_without_carriage_returns_passes_its_checksum() -> None:
     assert read(WHOLE.replace(b"\r\n", b"\n")) == read(WHOLE)
 
 
-def test_the_digits_of_a_checksum_may_be_small_and_blanks_may_be_around() -> None:
+def test_lower_case_checksums_and_blanks_are_accepted() -> None:
     content, end, checksum = WHOLE.partition(b"!")
     assert read(b"\0\r\n" + content + end + checksum.lower() + b"\0\n") == read(WHOLE)
 
 
-def test_a_telegram_that_is_too_long_is_refused() -> None:
+def test_an_oversized_telegram_is_refused() -> None:
     text = "0-0:96.13.0(" + "30" * 8000 + ")\n"
     assert refusal(spoiled("0-0:96.13.0()\n", text)) == "message_too_long"
     assert refusal(b"/" * 10_000_000) == "message_too_long"
 
 
-def test_the_longest_text_that_a_meter_can_show_fits() -> None:
+def test_the_longest_meter_text_fits() -> None:
     assert line("0-0:96.13.0()", f"0-0:96.13.0({'30' * 1024})") == read(WHOLE)
 
 
-def test_a_device_that_has_no_name_is_refused() -> None:
+def test_a_telegram_without_a_device_is_refused() -> None:
     with pytest.raises(Refused, match="bad_device_id"):
         read(WHOLE, device_id="")
 
@@ -202,7 +202,7 @@ def test_the_checksum_is_crc_16_arc() -> None:
 
 
 @given(st.binary(max_size=64))
-def test_the_checksum_by_two_bytes_is_that_by_bits(content: bytes) -> None:
+def test_the_two_byte_checksum_equals_the_bitwise_one(content: bytes) -> None:
     assert dsmr.crc16(content) == bitwise_crc16(content)
 
 
@@ -210,7 +210,7 @@ def cut(stream: bytes) -> list[bytes]:
     return list(dsmr.telegrams(BytesIO(stream)))
 
 
-def test_a_stream_is_cut_into_its_telegrams() -> None:
+def test_a_stream_is_cut_into_telegrams() -> None:
     second = sealed(TELEGRAM.replace("081020W", "081030W"))
     assert cut(WHOLE + second + WHOLE) == [WHOLE, second, WHOLE]
     assert cut(b"\r\n\0" + WHOLE + b"\r\n\r\n" + second) == [b"\0" + WHOLE, second]
@@ -218,13 +218,13 @@ def test_a_stream_is_cut_into_its_telegrams() -> None:
     assert cut(b"") == []
 
 
-def test_what_is_cut_off_in_a_stream_is_a_piece_of_its_own_and_refused() -> None:
+def test_an_incomplete_telegram_in_a_stream_is_refused_alone() -> None:
     tail, head = WHOLE[310:], WHOLE[:310] + b"\r\n"
     assert cut(tail + WHOLE + head + WHOLE + head) == [tail, WHOLE, head, WHOLE, head]
     assert {refusal(piece) for piece in (tail, head)} == {"wrong_format"}
 
 
-def test_a_stream_is_cut_in_bounded_memory_whatever_it_holds() -> None:
+def test_any_stream_is_cut_in_bounded_memory() -> None:
     endless = (b"1-0:1.8.1(004120.317*kWh)\r\n" for _ in range(200_000))
     (piece,) = dsmr.telegrams(endless)
     assert len(piece) <= 2 * dsmr.LONGEST_TELEGRAM
@@ -240,6 +240,6 @@ def test_a_stream_is_cut_in_bounded_memory_whatever_it_holds() -> None:
         st.sampled_from([WHOLE, b"\r\n", b"garbage\r\n", WHOLE[:200], WHOLE[200:], b"!", b"/\n", b"\0"]), max_size=12
     )
 )
-def test_every_telegram_of_a_stream_is_found_whatever_lies_between(pieces: list[bytes]) -> None:
+def test_every_telegram_in_a_noisy_stream_is_found(pieces: list[bytes]) -> None:
     stream = b"".join(piece if piece.endswith(b"\n") else piece + b"\n" for piece in pieces)
     assert sum(piece.count(WHOLE) for piece in cut(stream)) == stream.count(WHOLE)

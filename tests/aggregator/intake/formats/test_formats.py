@@ -1,9 +1,9 @@
-"""Which format a topic's messages have, and of which device they are."""
+"""Formats: a topic names the format and the device of its messages."""
 
 import pytest
 
 from aggregator.core.errors import Refused
-from aggregator.intake.formats import FORMATS, of_topic, read_whole
+from aggregator.intake.formats import FORMATS, parse_topic, read_whole
 from aggregator.intake.formats.message import Origin
 
 
@@ -23,33 +23,33 @@ from aggregator.intake.formats.message import Origin
         ("wattfall/cad-1/block", "block", "cad-1", ""),
     ],
 )
-def test_a_topic_tells_format_and_device(topic: str, name: str, device_id: str, part: str) -> None:
-    found = of_topic(topic)
+def test_a_topic_names_format_and_device(topic: str, name: str, device_id: str, part: str) -> None:
+    found = parse_topic(topic)
     assert (found.format.name, found.device_id, found.part) == (name, device_id, part)
 
 
 @pytest.mark.parametrize(
     "topic", ["", "x", "glow/shed/SENSOR/electricitymeter", "wattfall/cad-1/readings/x", "$SYS/uptime"]
 )
-def test_another_topic_is_refused_by_name(topic: str) -> None:
+def test_an_unknown_topic_is_refused_by_name(topic: str) -> None:
     with pytest.raises(Refused, match="unknown_topic"):
-        of_topic(topic)
+        parse_topic(topic)
 
 
 @pytest.mark.parametrize("device", ["+", "#", "..", "a b", "-x", "%2e", "é", "x" * 65, "\0", "a\nb"])
-def test_a_topic_whose_device_cannot_be_one_is_refused_by_name(device: str) -> None:
+def test_a_topic_with_an_invalid_device_is_refused_by_name(device: str) -> None:
     for topic, named in ((f"wattfall/{device}/readings", ""), (f"p1/{device}", "dsmr")):
         with pytest.raises(Refused, match=r"bad_device_id|unknown_topic"):
-            of_topic(topic, named)
+            parse_topic(topic, named)
 
 
-def test_where_the_format_is_named_the_last_word_of_a_topic_is_the_device() -> None:
-    assert of_topic("cellar/p1/meter-7", "dsmr")[0:2] == (FORMATS["dsmr"], "meter-7")
-    assert of_topic("glow/0123456789AB/STATE", "glow").device_id == "0123456789AB"
+def test_a_named_format_takes_the_topics_last_word_as_device() -> None:
+    assert parse_topic("cellar/p1/meter-7", "dsmr")[0:2] == (FORMATS["dsmr"], "meter-7")
+    assert parse_topic("glow/0123456789AB/STATE", "glow").device_id == "0123456789AB"
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_cannot_be_read_is_all_that_a_message_holds(name: str) -> None:
+def test_an_unreadable_message_is_one_refused_item(name: str) -> None:
     content = read_whole(FORMATS[name], b"\xff nonsense", Origin("cad-1", 1_795_000_000))
     assert (content.readings, content.statuses) == ([], [])
     assert [one.payload for one in content.refused] == [b"\xff nonsense"]

@@ -1,4 +1,4 @@
-"""Glow local MQTT: each quirk that is known from the field, by name."""
+"""Glow local MQTT: one test for each quirk known from the field."""
 
 import json
 
@@ -23,7 +23,7 @@ def read(message: object, part: str = "", device_id: str = GLOW, now: int = NOW)
 
 
 def reading(**changes: object) -> Reading:
-    """The reading of the electricity message, with some of its keys changed."""
+    """Parse the electricity message with some keys changed."""
     (found,) = read(but(ELECTRICITY, **changes)).readings
     return found
 
@@ -40,14 +40,14 @@ def refusal(message: object, part: str = "", device_id: str = GLOW) -> str:
     return refused.value.reason
 
 
-def test_an_electricity_message_is_a_reading_and_the_counters_of_the_meter() -> None:
+def test_an_electricity_message_gives_a_reading_and_counters() -> None:
     content = read(ELECTRICITY, "SENSOR/electricitymeter")
     assert content.readings == [Reading(GLOW, AT, 612, 4_120_317, 12_004, None)]
     counters = Counters(AT, 1204, 40_113, 1204)
     assert content.statuses == [Status(GLOW, AT, None, None, None, None, None, counters)]
 
 
-def test_a_gas_message_is_of_a_meter_of_its_own_and_has_no_power() -> None:
+def test_a_gas_message_is_a_second_meter_without_power() -> None:
     content = read(GAS, "SENSOR/gasmeter")
     assert content.readings == [Reading(f"{GLOW}~gas", AT, None, 20_411_080, None)]
     assert content.statuses == [
@@ -61,7 +61,7 @@ def test_a_state_is_a_status() -> None:
 
 
 @given(st.integers(1, 10**9))
-def test_a_register_of_three_decimals_is_exact_to_the_wh(wh: int) -> None:
+def test_a_three_decimal_register_is_exact_to_the_wh(wh: int) -> None:
     assert reading(**{f"{IMPORT}cumulative": wh / 1000, f"{EXPORT}cumulative": f"{wh / 1000}"})[3:5] == (wh, wh)
 
 
@@ -69,7 +69,7 @@ def test_power_is_negative_when_exporting() -> None:
     assert reading(**{f"{POWER}value": -2.3405}).power_w == -2340
 
 
-def test_counters_of_the_day_the_week_and_the_month_are_never_energy() -> None:
+def test_period_counters_are_never_energy() -> None:
     counted = read(but(ELECTRICITY, **{f"{IMPORT}day": 9.0, f"{IMPORT}week": 9.0, f"{IMPORT}month": 9.0}))
     assert counted.readings == read(ELECTRICITY).readings
     without = read(but(ELECTRICITY, **{f"{IMPORT}day": ..., f"{IMPORT}week": ..., f"{IMPORT}month": ...}))
@@ -82,7 +82,7 @@ def test_counters_alone_are_a_status() -> None:
     assert content.statuses[0].counters == Counters(AT, 17_326, 17_326, 383_157)
 
 
-def test_the_power_that_means_no_valid_value_is_absent_and_the_registers_stay() -> None:
+def test_the_power_sentinel_is_absent_and_registers_stay() -> None:
     assert reading(**{f"{POWER}value": -8388.608})[2:] == (None, 4_120_317, 12_004, None)
     assert reading(**{f"{POWER}value": -8388608, f"{POWER}units": "W"}).power_w is None
 
@@ -106,19 +106,19 @@ def test_prices_of_0_change_nothing() -> None:
     assert read(but(ELECTRICITY, **{f"{IMPORT}price": {"unitrate": 0, "standingcharge": 0}})) == read(ELECTRICITY)
 
 
-def test_a_power_of_0_an_export_of_0_and_a_day_of_0_are_true() -> None:
+def test_zero_power_export_and_day_counter_count() -> None:
     content = read(but(ELECTRICITY, **{f"{POWER}value": 0, f"{EXPORT}cumulative": 0, f"{IMPORT}day": 0}))
     assert content.readings[0][2:5] == (0, 4_120_317, 0)
     assert content.statuses[0].counters == Counters(AT, 0, 40_113, 1204)
 
 
 @pytest.mark.parametrize("mpan", ["read pending", "not available", "EMPTY", "---", "1100000000000", 1100000000000])
-def test_a_meter_point_that_is_not_known_yet_does_not_matter(mpan: object) -> None:
+def test_an_unknown_meter_point_does_not_matter(mpan: object) -> None:
     assert read(but(ELECTRICITY, **{f"{IMPORT}mpan": mpan, f"{IMPORT}supplier": "---"})) == read(ELECTRICITY)
     assert reading(**{f"{IMPORT}mpan": mpan}).meter_id is None
 
 
-def test_fields_that_a_firmware_drops_are_absent() -> None:
+def test_fields_missing_in_a_firmware_are_absent() -> None:
     assert reading(electricitymeter__power=...)[2:5] == (None, 4_120_317, 12_004)
     assert reading(electricitymeter__energy__export=...)[2:5] == (612, 4_120_317, None)
     assert reading(electricitymeter__energy=...)[2:5] == (612, None, None)
@@ -129,16 +129,16 @@ def test_a_gas_meter_of_an_older_firmware_has_power_and_export() -> None:
     assert read(older).readings == [Reading(f"{GLOW}~gas", AT, 0, 20_411_080, 0)]
 
 
-def test_fields_that_a_firmware_adds_are_passed_over() -> None:
+def test_fields_added_by_a_firmware_are_ignored() -> None:
     added = {f"{GAS_METER}dayvol": 5, f"{GAS_METER}dayweekmonthvolunits": "kWh", "gasmeter__new": [1], "new": {}}
     assert read(but(GAS, **added)) == read(GAS)
 
 
-def test_the_same_timestamp_again_is_the_same_again() -> None:
+def test_a_repeated_timestamp_gives_the_same_reading() -> None:
     assert read(ELECTRICITY, now=NOW + 6) == read(ELECTRICITY)
 
 
-def test_a_message_counts_at_the_time_of_the_meter_however_late_it_comes() -> None:
+def test_a_late_message_keeps_the_meters_time() -> None:
     assert read(ELECTRICITY, now=NOW + 900).readings[0].at == AT
 
 
@@ -154,16 +154,16 @@ def test_a_message_counts_at_the_time_of_the_meter_however_late_it_comes() -> No
         ("2000-01-01T00:00:20Z", "clock_not_set"),
     ],
 )
-def test_a_message_whose_time_cannot_be_is_refused(timestamp: object, reason: str) -> None:
+def test_a_message_with_an_impossible_time_is_refused(timestamp: object, reason: str) -> None:
     assert refusal(but(ELECTRICITY, electricitymeter__timestamp=timestamp)) == reason
     assert refusal(but(STATE, timestamp=timestamp)) == reason
 
 
-def test_link_quality_goes_to_255_and_is_no_percentage() -> None:
+def test_link_quality_goes_to_255_not_a_percentage() -> None:
     assert [state(han__lqi=lqi).lqi for lqi in (0, 255, 256, -1, "96", 96.5)] == [0, 255, None, None, 96, None]
 
 
-def test_a_signal_strength_that_cannot_be_is_absent() -> None:
+def test_an_impossible_signal_strength_is_absent() -> None:
     assert [state(han__rssi=rssi).rssi_dbm for rssi in (-128, 20, 21, -129, "n/a")] == [-128, 20, None, None, None]
 
 
@@ -174,14 +174,14 @@ def test_numbers_in_quotes_are_numbers() -> None:
 
 @pytest.mark.parametrize("bad", ["n/a", None, [0.612], {"value": 1}, 1e308, True, "", "1e999", "NaN", -1e99])
 @pytest.mark.parametrize("field", [f"{IMPORT}cumulative", f"{EXPORT}cumulative", f"{POWER}value", f"{IMPORT}day"])
-def test_one_bad_field_does_not_lose_the_others(field: str, bad: object) -> None:
+def test_one_bad_field_leaves_the_others(field: str, bad: object) -> None:
     good, spoiled = read(ELECTRICITY), read(but(ELECTRICITY, **{field: bad}))
     before = [*good.readings[0], *(good.statuses[0].counters or ())]
     after = [*spoiled.readings[0], *(spoiled.statuses[0].counters or ())]
     assert [new for old, new in zip(before, after, strict=True) if new != old] == [None]
 
 
-def test_an_array_where_an_object_belongs_loses_only_what_is_in_it() -> None:
+def test_an_array_in_place_of_an_object_loses_only_itself() -> None:
     assert reading(electricitymeter__energy__import=[1])[2:5] == (612, None, 12_004)
     assert reading(electricitymeter__power=[0.6])[2:5] == (None, 4_120_317, 12_004)
 
@@ -203,7 +203,7 @@ def test_a_register_beyond_any_meter_is_absent(kwh: float, wh: int | None) -> No
     assert reading(**{f"{EXPORT}cumulative": kwh}).export_wh == wh
 
 
-def test_the_register_and_the_power_come_in_the_unit_that_is_named() -> None:
+def test_register_and_power_use_their_named_unit() -> None:
     watts = {f"{POWER}value": 612, f"{POWER}units": "W", f"{IMPORT}cumulative": 4120317, f"{IMPORT}units": "Wh"}
     assert reading(**watts)[2:5] == (612, 4_120_317, 12_004)
     assert reading(**{f"{POWER}units": ..., f"{IMPORT}units": None, f"{EXPORT}units": " KWH"}) == reading()
@@ -221,11 +221,11 @@ def test_a_message_without_any_figure_is_refused() -> None:
 
 
 @pytest.mark.parametrize("message", [{}, [], None, 5, ELECTRICITY | GAS, {"timestamp": "2026-02-01T07:10:20Z"}])
-def test_a_message_of_no_meter_or_of_two_is_refused(message: object) -> None:
+def test_a_message_with_no_meter_or_two_is_refused(message: object) -> None:
     assert refusal(message) == "wrong_format"
 
 
-def test_a_message_that_came_over_the_topic_of_another_is_refused() -> None:
+def test_a_message_over_a_wrong_topic_is_refused() -> None:
     assert refusal(ELECTRICITY, "SENSOR/gasmeter") == "wrong_format"
     assert refusal(GAS, "SENSOR/electricitymeter") == "wrong_format"
     assert refusal(STATE, "SENSOR/gasmeter") == "wrong_format"
@@ -237,19 +237,19 @@ def test_bad_fields_of_a_state_are_absent() -> None:
     assert state(han=[])[2:] == (None, None, "v2.0.2", "GLOW-IHD-02-1v4-SMETS2", None, None)
 
 
-def test_a_version_that_is_too_long_is_cut() -> None:
+def test_an_overlong_version_is_cut() -> None:
     assert state(software=" v" + "9" * 100).firmware == "v" + "9" * 62
 
 
-def test_a_state_that_says_nothing_is_refused() -> None:
+def test_an_empty_state_is_refused() -> None:
     assert refusal({"timestamp": "2026-02-01T07:10:20Z", "han": {}, "software": None}) == "bad_status"
 
 
-def test_a_device_is_called_as_its_topic_calls_it() -> None:
+def test_the_topic_names_the_device() -> None:
     assert read(ELECTRICITY, device_id="a1b2c3d4e5f6").readings[0].device_id == "a1b2c3d4e5f6"
     for device_id in ("", "../etc", "a b", "d" * 65):
         assert refusal(ELECTRICITY, device_id=device_id) == "bad_device_id"
 
 
-def test_a_gas_meter_whose_name_would_be_too_long_is_refused() -> None:
+def test_a_gas_meter_with_an_overlong_id_is_refused() -> None:
     assert refusal(GAS, device_id="d" * 62) == "bad_device_id"

@@ -1,4 +1,4 @@
-"""The older Glow: Zigbee attributes in hex, each quirk by name."""
+"""Glow's Zigbee attributes in hex: one test for each quirk."""
 
 import json
 
@@ -22,7 +22,7 @@ def read(message: object, now: int = NOW, device_id: str = GLOW) -> Content:
 
 
 def reading(path: str, value: object) -> Reading:
-    """The reading of the electricity meter when one attribute is another."""
+    """Parse the electricity reading with one attribute changed."""
     found = read(put(HEX, path, value)).readings[0]
     assert found.device_id == GLOW
     return found
@@ -42,14 +42,14 @@ def refusal(message: object, now: int = NOW) -> str:
     return refused.value.reason
 
 
-def test_a_message_is_a_reading_and_what_the_device_says_of_itself() -> None:
+def test_a_message_gives_a_reading_and_a_status() -> None:
     content = read(HEX)
     assert content.readings == [Reading(GLOW, AT, 612, 4_120_349, 12_004)]
     counters = Counters(AT, 1204, 40_113, 1204)
     assert content.statuses[0] == Status(GLOW, AT, -71, 96, None, "GLOW-IHD-01-1v4-SMETS2", True, counters)
 
 
-def test_gas_is_counted_in_cubic_metres_and_only_its_counters_are_energy() -> None:
+def test_gas_in_cubic_metres_gives_counters_only() -> None:
     content = read(HEX)
     assert [one.device_id for one in content.readings] == [GLOW]
     gas = Status(f"{GLOW}~gas", AT, None, None, None, None, None, Counters(AT, 17_326, 17_326, 383_157))
@@ -57,7 +57,7 @@ def test_gas_is_counted_in_cubic_metres_and_only_its_counters_are_energy() -> No
     assert len(read(put(HEX, "gasMtr 0702 03 12", "01")).statuses) == 1
 
 
-def test_gas_that_is_counted_in_kwh_is_a_reading_of_a_meter_of_its_own() -> None:
+def test_gas_in_kwh_is_a_reading_of_a_second_meter() -> None:
     assert read(put(HEX, "gasMtr 0702 03 00", "00")).readings[1] == Reading(f"{GLOW}~gas", AT, None, 1_837_118, None)
     assert len(read(put(HEX, "gasMtr 0702 03 00", ...)).readings) == 1
 
@@ -81,7 +81,7 @@ def test_power_is_signed_in_6_digits_and_in_8(digits: str, watts: int) -> None:
 
 
 @given(st.integers(-50_000, 200_000))
-def test_power_is_the_same_in_6_digits_and_in_8(watts: int) -> None:
+def test_power_is_equal_in_6_and_8_digits(watts: int) -> None:
     assert power(f"{watts & 0xFFFFFF:06X}") == power(f"{watts & 0xFFFFFFFF:08X}") == watts
 
 
@@ -103,7 +103,7 @@ def test_power_is_the_same_in_6_digits_and_in_8(watts: int) -> None:
         ["000264"],
     ],
 )
-def test_a_power_that_is_none_is_absent_and_the_registers_stay(digits: object) -> None:
+def test_an_invalid_power_is_absent_and_registers_stay(digits: object) -> None:
     assert reading(DEMAND, digits)[2:5] == (None, 4_120_349, 12_004)
 
 
@@ -113,13 +113,13 @@ def test_a_register_of_all_ones_is_absent(ones: str) -> None:
     assert reading(f"{REGISTERS} 01", ones)[2:5] == (612, 4_120_349, None)
 
 
-def test_an_import_of_0_is_absent_and_an_export_of_0_is_true() -> None:
+def test_zero_import_is_absent_but_zero_export_counts() -> None:
     assert reading(f"{REGISTERS} 00", "000000000000").import_wh is None
     assert reading(f"{REGISTERS} 01", "000000000000").export_wh == 0
 
 
 @pytest.mark.parametrize("bad", ["n/a", "", None, 4120317, [], {}, "0x12", "１２", "F" * 13, "-1"])
-def test_one_bad_attribute_does_not_lose_the_others(bad: object) -> None:
+def test_one_bad_attribute_leaves_the_others(bad: object) -> None:
     assert reading(f"{REGISTERS} 00", bad)[2:5] == (612, None, 12_004)
     assert status("elecMtr 0702 04 30", bad).counters == Counters(AT, 1204, None, 1204)
 
@@ -133,14 +133,14 @@ def test_one_bad_attribute_does_not_lose_the_others(bad: object) -> None:
         ("000001", "0007D0", 2_060_175),
     ],
 )
-def test_figures_are_scaled_as_the_meter_says(multiplier: str, divisor: str, import_wh: int) -> None:
+def test_figures_use_the_meters_multiplier_and_divisor(multiplier: str, divisor: str, import_wh: int) -> None:
     message = put(put(HEX, f"{FORMAT} 01", multiplier), f"{FORMAT} 02", divisor)
     assert read(message).readings[0].import_wh == import_wh
 
 
 @pytest.mark.parametrize("scale", ["000000", "00000000", "FFFFFF", "n/a", None, ...])
 @pytest.mark.parametrize("attribute", [f"{FORMAT} 01", f"{FORMAT} 02"])
-def test_without_a_multiplier_and_a_divisor_no_figure_can_be_read(attribute: str, scale: object) -> None:
+def test_figures_without_multiplier_or_divisor_are_absent(attribute: str, scale: object) -> None:
     content = read(put(HEX, attribute, scale))
     assert content.readings == []
     assert content.statuses[0] == Status(GLOW, AT, -71, 96, None, "GLOW-IHD-01-1v4-SMETS2", True, None)
@@ -172,7 +172,7 @@ def test_link_quality_goes_to_255(byte: object, lqi: int | None) -> None:
     assert status("pan lqi", byte).lqi == lqi
 
 
-def test_the_time_is_a_number_in_quotes_or_not_or_in_hex() -> None:
+def test_the_time_is_a_number_text_or_hex() -> None:
     for gmtime in (AT, str(AT), "697EFC5C", ..., None, "n/a"):
         assert read(put(HEX, "gmtime", gmtime)).readings[0].at == AT
     assert read(put(HEX, "gmtime", "69765456")).readings[0].at == utc("2026-01-25T17:35:18")
@@ -184,7 +184,7 @@ def test_a_clock_that_was_never_set_is_refused(gmtime: object) -> None:
     assert refusal(message) == "clock_not_set"
 
 
-def test_an_event_time_that_was_never_set_does_not_lose_a_reading_whose_own_time_is_right() -> None:
+def test_an_unset_event_time_does_not_lose_a_correctly_timed_reading() -> None:
     assert read(put(HEX, "ets", "2000-01-01 00:00:00")).readings == read(HEX).readings
 
 
@@ -198,12 +198,12 @@ def test_an_event_time_that_was_never_set_does_not_lose_a_reading_whose_own_time
         ([], "bad_time"),
     ],
 )
-def test_a_message_whose_time_cannot_be_is_refused(gmtime: object, reason: str) -> None:
+def test_a_message_with_an_impossible_time_is_refused(gmtime: object, reason: str) -> None:
     assert refusal(but(HEX, gmtime=gmtime, time=...)) == reason
 
 
 @pytest.mark.parametrize("message", [{}, [], 7, {"gmtime": AT}])
-def test_a_message_of_something_else_is_refused(message: object) -> None:
+def test_a_message_without_a_meter_is_refused(message: object) -> None:
     assert refusal(message) == "wrong_format"
 
 

@@ -33,9 +33,7 @@ def utc(text: str) -> int:
         ("9999-12-31T23:59:59", "UTC", ["9999-12-31T23:59:59"]),
     ],
 )
-def test_a_local_time_is_once_and_where_the_clocks_change_never_or_twice(
-    local: str, zone: str, expected: list[str]
-) -> None:
+def test_a_local_time_has_none_one_or_two_instants(local: str, zone: str, expected: list[str]) -> None:
     assert instants(datetime.fromisoformat(local), zone) == tuple(map(utc, expected))
 
 
@@ -43,14 +41,14 @@ def test_a_local_time_is_once_and_where_the_clocks_change_never_or_twice(
 @given(st.sampled_from(ZONES), st.integers(946_684_800, 2_208_988_800))
 @example("Europe/London", 1_792_890_000)
 @example("Europe/London", 1_792_893_600)
-def test_an_instant_is_among_those_that_its_local_time_can_mean(zone: str, at: int) -> None:
+def test_a_local_time_includes_its_own_instant(zone: str, at: int) -> None:
     local = datetime.fromtimestamp(at, ZoneInfo(zone)).replace(tzinfo=None)
     assert at in instants(local, zone)
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(ZONES), st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1)))  # noqa: DTZ001 - local
-def test_each_instant_has_the_local_time_and_none_is_left_out(zone: str, local: datetime) -> None:
+def test_all_instants_of_a_local_time_are_found(zone: str, local: datetime) -> None:
     local = local.replace(microsecond=0)
     found = instants(local, zone)
     clock = ZoneInfo(zone)

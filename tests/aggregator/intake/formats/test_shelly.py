@@ -37,12 +37,12 @@ def refusal(message: object, part: str = "", device_id: str = SHELLY) -> str:
 
 
 def emeter(**changes: object) -> Reading:
-    """The reading of the first clamp of generation 1, with some of its keys changed."""
+    """Parse the first clamp of generation 1 with some keys changed."""
     first, second = EMETERS["emeters"]
     return read(but(EMETERS, emeters=[but(first, **changes), second])).readings[0]
 
 
-def test_a_status_of_generation_1_is_a_reading_of_each_clamp_in_wh() -> None:
+def test_a_generation_1_status_gives_a_reading_per_clamp() -> None:
     assert read(EMETERS).readings == [
         Reading(SHELLY, AT, 99, 9189, 77),
         Reading(SECOND, AT, -620, 73, 294),
@@ -53,13 +53,13 @@ def test_three_emeters_are_the_phases_of_one_home() -> None:
     assert read(THREE_PHASES).readings == [Reading(SHELLY, AT, 213, 1_686_297 + 878_906 + 206_151, 428_958 + 4 + 0)]
 
 
-def test_a_sum_of_which_a_phase_is_missing_is_absent_and_the_others_count() -> None:
+def test_a_sum_with_a_missing_phase_is_absent() -> None:
     phases = THREE_PHASES["emeters"]
     without = but(THREE_PHASES, emeters=[*phases[:2], but(phases[2], total="n/a")])
     assert read(without).readings[0][2:5] == (213, None, 428_962)
 
 
-def test_an_emeter_that_is_not_valid_is_absent() -> None:
+def test_an_invalid_emeter_is_absent() -> None:
     phases = THREE_PHASES["emeters"]
     assert refusal(but(THREE_PHASES, emeters=[*phases[:2], but(phases[2], is_valid=False)])) == "no_values"
     first, second = EMETERS["emeters"]
@@ -68,61 +68,61 @@ def test_an_emeter_that_is_not_valid_is_absent() -> None:
     assert emeter(is_valid=...) == emeter()
 
 
-def test_a_register_of_0_is_absent_and_an_export_or_a_power_of_0_is_true() -> None:
+def test_a_zero_import_is_absent_but_zero_export_and_power_count() -> None:
     assert emeter(total=0.0)[2:5] == (99, None, 77)
     assert emeter(total_returned=0.0, power=0.0)[2:5] == (0, 9189, 0)
 
 
-def test_a_clamp_that_is_not_connected_is_no_meter() -> None:
+def test_a_disconnected_clamp_is_ignored() -> None:
     first, zeros = EMETERS["emeters"][0], {"power": 0.0, "is_valid": True, "total": 0.0, "total_returned": 0.0}
     assert [one.device_id for one in read(but(EMETERS, emeters=[first, zeros])).readings] == [SHELLY]
     assert read({"id": 1, "act_power": 0.0}, "status/em1:1") == Content()
 
 
-def test_a_clamp_that_is_idle_but_has_counted_is_a_meter() -> None:
+def test_an_idle_clamp_with_a_register_is_a_meter() -> None:
     idle = {"power": 0.0, "is_valid": True, "total": 7.0, "total_returned": 0.0}
     assert read(but(EMETERS, emeters=[EMETERS["emeters"][0], idle])).readings[1] == Reading(SECOND, AT, 0, 7, 0)
 
 
-def test_the_first_clamp_is_the_device_also_when_it_has_counted_nothing() -> None:
+def test_the_first_clamp_is_the_device_even_at_zero() -> None:
     assert emeter(power=0.0, total=0.0, total_returned=0.0)[2:5] == (0, None, 0)
 
 
 @pytest.mark.parametrize("bad", ["n/a", None, [1], {}, 1e308, True])
-def test_one_bad_field_does_not_lose_the_others(bad: object) -> None:
+def test_one_bad_field_leaves_the_others(bad: object) -> None:
     assert emeter(power=bad)[2:5] == (None, 9189, 77)
     assert emeter(total=bad)[2:5] == (99, None, 77)
     assert emeter(total_returned=bad)[2:5] == (99, 9189, None)
     assert len(read(but(EMETERS, emeters=[EMETERS["emeters"][0], bad])).readings) == 1
 
 
-def test_a_status_of_generation_2_is_a_reading_of_each_clamp_in_wh() -> None:
+def test_a_generation_2_status_gives_a_reading_per_clamp() -> None:
     assert read(CLAMPS).readings == [
         Reading(SHELLY, AT, 951, 31_273, 12),
         Reading(SECOND, AT, -208, 2777, 402_118),
     ]
 
 
-def test_three_phases_of_generation_2_are_one_home() -> None:
+def test_three_generation_2_phases_are_one_home() -> None:
     assert read(TRIPHASE).readings == [Reading(SHELLY, AT, 9, 3_171_001, 5)]
 
 
-def test_power_and_registers_may_come_apart() -> None:
+def test_power_and_registers_may_come_separately() -> None:
     assert read({"em1:0": CLAMPS["em1:0"], "sys": CLAMPS["sys"]}).readings == [Reading(SHELLY, AT, 951, None, None)]
     assert read({"em1data:0": CLAMPS["em1data:0"]}).readings == [Reading(SHELLY, NOW, None, 31_273, 12)]
 
 
-def test_a_notification_is_of_its_own_time() -> None:
+def test_a_notification_keeps_its_own_time() -> None:
     assert read(NOTIFIED, "events/rpc").readings == [Reading(SHELLY, AT, None, 31_273, 12)]
 
 
-def test_a_status_over_a_topic_is_of_the_clamp_in_the_topic_and_of_the_time_at_which_it_came() -> None:
+def test_a_status_topic_names_the_clamp_and_uses_arrival_time() -> None:
     assert read(CLAMPS["em1data:1"], "status/em1data:1").readings == [Reading(SECOND, NOW, None, 2777, 402_118)]
     assert read(TRIPHASE["em:0"], "status/em:0").readings == [Reading(SHELLY, NOW, 9, None, None)]
 
 
 @pytest.mark.parametrize("clock", [0, None, 37, 946_684_900, "n/a", ..., []])
-def test_a_message_of_a_device_whose_clock_is_not_set_is_of_the_time_at_which_it_came(clock: object) -> None:
+def test_an_unset_clock_uses_the_arrival_time(clock: object) -> None:
     assert {one.at for one in read(but(EMETERS, unixtime=clock)).readings} == {NOW}
     assert {one.at for one in read(put(CLAMPS, "sys unixtime", clock)).readings} == {NOW}
     assert {one.at for one in read(put(NOTIFIED, "params ts", clock)).readings} == {NOW}
@@ -133,14 +133,14 @@ def test_a_message_from_the_future_is_refused() -> None:
     assert refusal(but(EMETERS, unixtime=NOW * 1000)) == "in_the_future"
 
 
-def test_a_message_about_something_else_holds_nothing_and_is_not_refused() -> None:
+def test_a_message_about_other_components_is_empty_not_refused() -> None:
     events: list[object] = [{"ts": AT, "switch:0": {"output": True}}, {"events": [{"component": "em1:0"}]}, [], None]
     for params in events:
         assert read({"src": "shellyproem50-1", "method": "NotifyEvent", "params": params}, "events/rpc") == Content()
     assert read({"ssid": "home", "rssi": -50}, "status/wifi") == Content()
 
 
-def test_a_meter_whose_figures_cannot_be_used_is_refused() -> None:
+def test_a_meter_with_unusable_figures_is_refused() -> None:
     assert refusal({"id": 0, "act_power": "n/a"}, "status/em1:0") == "no_values"
     assert refusal({"id": 1, "act_power": None}, "status/em1:1") == "no_values"
     assert refusal([], "status/em1data:0") == "no_values"
@@ -149,10 +149,10 @@ def test_a_meter_whose_figures_cannot_be_used_is_refused() -> None:
 @pytest.mark.parametrize(
     "message", [{}, [], 5, None, {"emeters": {}}, {"emeters": []}, {"emeters": [{}] * 4}, {"em3:0": {}}]
 )
-def test_a_message_of_something_else_is_refused(message: object) -> None:
+def test_a_message_without_a_meter_is_refused(message: object) -> None:
     assert refusal(message) == "wrong_format"
 
 
-def test_a_device_whose_further_meters_would_have_too_long_a_name_is_refused() -> None:
+def test_a_device_with_overlong_meter_ids_is_refused() -> None:
     assert refusal(EMETERS, device_id="d" * 63) == "bad_device_id"
     assert refusal(EMETERS, device_id="") == "bad_device_id"

@@ -41,7 +41,7 @@ def test_time_is_local_to_the_device() -> None:
     assert at("2026-07-01T12:00:00", zone="Asia/Kathmandu") == utc("2026-07-01T06:15:00")
 
 
-def test_time_that_names_its_offset_is_taken_by_it() -> None:
+def test_a_time_with_an_offset_uses_it() -> None:
     assert at("2026-07-01T12:00:00+00:00") == at("2026-07-01T12:00:00Z") == utc("2026-07-01T12:00:00")
 
 
@@ -54,11 +54,11 @@ def test_time_that_names_its_offset_is_taken_by_it() -> None:
         ("2026-10-25T09:00:00", "2026-10-25T01:30:00"),
     ],
 )
-def test_in_the_hour_that_comes_twice_the_time_is_the_one_nearest_to_when_it_came(came: str, meant: str) -> None:
+def test_a_repeated_hour_resolves_to_the_instant_nearest_arrival(came: str, meant: str) -> None:
     assert at("2026-10-25T02:30:00", came) == utc(meant)
 
 
-def test_a_time_that_the_clocks_left_out_is_refused() -> None:
+def test_a_skipped_local_time_is_refused() -> None:
     assert refusal(but(TASMOTA, Time="2026-03-29T02:30:00"), utc("2026-03-29T01:30:00")) == "no_such_time"
 
 
@@ -78,28 +78,28 @@ def test_a_time_that_the_clocks_left_out_is_refused() -> None:
         ("2026-02-01T08:10:\ud800\ud800", "bad_time"),
     ],
 )
-def test_a_message_whose_time_cannot_be_is_refused(time: object, reason: str) -> None:
+def test_a_message_with_an_impossible_time_is_refused(time: object, reason: str) -> None:
     assert refusal(but(TASMOTA, Time=time)) == reason
 
 
-def test_phases_are_summed() -> None:
+def test_phases_are_added_up() -> None:
     phases = reading(Total=[1000.001, 500.5, 0], ExportActive=[12.0, 0.5, 0.0], Power=[200, -31, 4.6])
     assert phases[2:5] == (174, 1_500_501, 12_500)
 
 
 @pytest.mark.parametrize("phases", [[200, None], [200, "n/a"], [], [[200]], [1e308, 1], {"1": 200}, [1] * 9])
-def test_a_sum_of_which_a_phase_is_missing_is_absent_and_the_others_count(phases: object) -> None:
+def test_a_sum_with_a_missing_phase_is_absent(phases: object) -> None:
     assert reading(Power=phases)[2:5] == (None, 2_017_118, 12_500)
     assert reading(Total=phases)[2:5] == (431, None, 12_500)
     assert reading(ExportActive=phases)[2:5] == (431, 2_017_118, None)
 
 
-def test_a_device_that_counts_no_export_has_none() -> None:
+def test_a_device_without_export_counter_has_no_export() -> None:
     assert reading(ExportActive=...).export_wh is None
     assert reading(ExportActive=0).export_wh == 0
 
 
-def test_the_zeros_after_a_start_are_no_reading() -> None:
+def test_zeros_after_a_start_are_refused() -> None:
     zeros = but(
         TASMOTA, ENERGY={"Total": 0.0, "Yesterday": 0, "Today": 0, "ExportActive": 0.0, "Power": 0, "Voltage": 0}
     )
@@ -107,12 +107,12 @@ def test_the_zeros_after_a_start_are_no_reading() -> None:
     assert refusal(but(TASMOTA, ENERGY={"Total": [0, 0, 0], "Power": [0, 0, 0]})) == "no_values"
 
 
-def test_a_total_of_0_is_absent_and_a_power_of_0_beside_a_total_is_true() -> None:
+def test_a_zero_total_is_absent_but_zero_power_counts() -> None:
     assert reading(Total=0)[2:5] == (431, None, 12_500)
     assert reading(Power=0)[2:5] == (0, 2_017_118, 12_500)
 
 
-def test_tariffs_are_parts_of_the_total_and_not_counted_again() -> None:
+def test_tariff_totals_are_not_counted_again() -> None:
     assert reading(TotalTariff=[5, 5]) == reading(TotalTariff=...) == reading()
 
 

@@ -1,4 +1,4 @@
-"""Columns are known by their common names, or as they are named; a fault says what to do."""
+"""Columns: found by common names or named; an error names the remedy."""
 
 import pytest
 
@@ -23,20 +23,20 @@ from aggregator.intake.imports.rows import named_columns, places_of
         ("start,end,power kW", {"time": 0, "power_kw": 2}),
     ],
 )
-def test_common_names_are_known(header: str, places: dict[str, int]) -> None:
+def test_common_column_names_are_recognised(header: str, places: dict[str, int]) -> None:
     assert places_of(header.replace(";", ",").split(","), {}) == places
 
 
-def test_energy_of_intervals_goes_before_registers_and_power() -> None:
+def test_interval_energy_takes_precedence_over_registers_and_power() -> None:
     assert places_of(["time", "register kWh", "power W", "consumption"], {}) == {"time": 0, "import_kwh": 3}
 
 
 @pytest.mark.parametrize("header", ["time,gas_m3", "import_kwh,export_kwh", "a,b", ""])
-def test_without_a_time_or_a_figure_it_is_no_header(header: str) -> None:
+def test_a_header_needs_a_time_and_a_figure(header: str) -> None:
     assert places_of(header.split(","), {}) is None
 
 
-def test_named_columns_go_before_the_common_names() -> None:
+def test_named_columns_take_precedence_over_common_names() -> None:
     named = named_columns("time=When, import_kwh = Consumption (kWh), all day")
 
     assert named == {"time": "When", "import_kwh": "Consumption (kWh), all day"}
@@ -57,10 +57,10 @@ def test_named_columns_go_before_the_common_names() -> None:
         ("time=a", "--columns names no figure; it needs one of import_kwh"),
         ("time=a,import_kwh=b,import_wh=c", "--columns names one figure in two units"),
         ("time=a,power_kw=b,power_w=c", "--columns names one figure in two units"),
-        ("time=a,import_kwh=b,power_w=c", "--columns names energies of intervals beside registers or power"),
+        ("time=a,import_kwh=b,power_w=c", "--columns names both interval energies and registers or power"),
     ],
 )
-def test_columns_that_cannot_be_meant_are_named_with_the_mend(text: str, message: str) -> None:
+def test_impossible_columns_are_refused_with_a_remedy(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         named_columns(text)
     assert message in str(error.value)
@@ -75,5 +75,5 @@ def test_columns_that_cannot_be_meant_are_named_with_the_mend(text: str, message
         "date=d,end=e,import_wh=i",
     ],
 )
-def test_columns_that_make_a_row_are_taken(text: str) -> None:
+def test_valid_column_options_are_accepted(text: str) -> None:
     assert len(named_columns(text)) == text.count("=")

@@ -1,4 +1,4 @@
-"""Rows in order, however many, in memory that does not grow with them."""
+"""External sort: any number of rows, in constant memory."""
 
 import gc
 import tempfile
@@ -22,9 +22,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 50), st.text(max_size=2), FIGURES), max
 
 
 @given(ROWS, st.integers(1, 100))
-def test_rows_come_in_order_whatever_the_size_of_the_pieces(
-    figures: list[tuple[int, str, int | None]], piece: int
-) -> None:
+def test_rows_are_sorted_for_any_piece_size(figures: list[tuple[int, str, int | None]], piece: int) -> None:
     rows: list[SortRow] = [(at, name, number, figure) for number, (at, name, figure) in enumerate(figures)]
     with closing(SortedRows(iter(rows), piece)) as found:
         assert list(found) == sorted(rows)
@@ -32,7 +30,7 @@ def test_rows_come_in_order_whatever_the_size_of_the_pieces(
         assert found.count == len(rows)
 
 
-def test_two_readers_do_not_disturb_each_other() -> None:
+def test_two_iterators_are_independent() -> None:
     with closing(SortedRows([(number, "") for number in range(100)], 10)) as found:
         assert all(one == other for one, other in zip(found, found, strict=True))
 
@@ -43,14 +41,14 @@ def test_pieces_are_merged_before_too_many_files_are_open() -> None:
         assert list(found) == sorted(rows)
 
 
-def test_no_file_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_temporary_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with closing(SortedRows([(number,) for number in range(100)], 10)) as found:
         assert len(list(found)) == 100
         assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_that_break_off_leave_no_file_open() -> None:
+def test_an_interrupted_sort_closes_its_files() -> None:
     def rows() -> Iterator[SortRow]:
         yield (1,)
         yield (2,)
@@ -61,13 +59,13 @@ def test_rows_that_break_off_leave_no_file_open() -> None:
     gc.collect()  # a file that is open warns, and a warning is an error
 
 
-def test_a_disk_without_space_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    with pytest.raises(ConfigurationError, match="cannot be sorted on the disk: No such file or directory; TMPDIR"):
+    with pytest.raises(ConfigurationError, match="cannot be sorted on the disk: No such file or directory; set TMPDIR"):
         SortedRows([(number,) for number in range(100)], 10)
 
 
-def test_memory_does_not_grow_with_the_rows() -> None:
+def test_sort_memory_is_constant() -> None:
     def peak(count: int) -> int:
         tracemalloc.start()
         with closing(SortedRows(shuffled(count), 500)) as found:

@@ -1,4 +1,4 @@
-"""Rows by time, each once."""
+"""Unique rows in order of time."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from aggregator.intake.imports.interval_registers import Exact, Row, exact_inter
 
 
 class Told:
-    """What is told about rows."""
+    """Records the refused and repeated rows."""
 
     def __init__(self) -> None:
         self.duplicates = 0
@@ -23,7 +23,7 @@ class Told:
         self.refused.append((line, why.reason))
 
 
-def test_a_row_that_is_there_twice_counts_once() -> None:
+def test_a_duplicate_row_counts_once() -> None:
     told = Told()
     rows: list[Row] = [(0, 1800, 2, 500, None), (0, 1800, 9, 500, None), (1800, 3600, 3, 500, None)]
 
@@ -31,7 +31,7 @@ def test_a_row_that_is_there_twice_counts_once() -> None:
     assert (told.duplicates, told.refused) == (1, [])
 
 
-def test_rows_that_contradict_each_other_are_all_refused() -> None:
+def test_contradicting_rows_are_all_refused() -> None:
     told = Told()
     rows: list[Row] = [(0, "d", 2, 1), (0, "d", 3, 2), (0, "d", 4, 1), (0, "d", 5, 3), (60, "d", 1, 1)]
 
@@ -40,14 +40,14 @@ def test_rows_that_contradict_each_other_are_all_refused() -> None:
     assert told.duplicates == 1
 
 
-def test_intervals_of_the_same_start_and_other_lengths_contradict_each_other() -> None:
+def test_intervals_of_one_start_and_different_lengths_contradict() -> None:
     told = Told()
 
     assert list(unique([(0, 1800, 2, 5, None), (0, 3600, 3, 5, None)], told.refuse, told.repeat)) == []
     assert len(told.refused) == 2
 
 
-def test_an_interval_that_begins_within_another_is_refused() -> None:
+def test_an_overlapping_interval_is_refused() -> None:
     told = Told()
     rows: list[Row] = [(0, 3600, 2, 5, None), (1800, 3600, 3, 2, None), (3600, 7200, 4, 5, None)]
 
@@ -55,12 +55,12 @@ def test_an_interval_that_begins_within_another_is_refused() -> None:
     assert told.refused == [(3, "contradiction")]
 
 
-def test_rows_of_instants_are_readings() -> None:
+def test_instant_rows_become_readings() -> None:
     assert list(readings_of([(60, "d", 2, 431, None, 5, "m")])) == [Reading("d", 60, 431, None, 5, "m")]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), max_size=20))
-def test_what_is_believed_does_not_depend_on_the_order_of_the_file(figures: list[tuple[int, int]]) -> None:
+def test_the_result_is_independent_of_file_order(figures: list[tuple[int, int]]) -> None:
     def believed(rows: list[tuple[int, int]]) -> tuple[set[tuple[int, int]], int]:
         told = Told()
         ordered = sorted((at, "d", line, figure) for line, (at, figure) in enumerate(rows))

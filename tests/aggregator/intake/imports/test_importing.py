@@ -1,4 +1,4 @@
-"""Files into a store: exact, in any order, as often as one likes, and never at the cost of what a device has said."""
+"""Imports: exact in any order and any number of times, and never over a device's own readings."""
 
 import io
 import tempfile
@@ -75,7 +75,7 @@ def bring(
 
 
 def silent(_label: str, _length: int) -> AbstractContextManager[Callable[[int], None]]:
-    """A progress bar that is not shown."""
+    """A hidden progress bar."""
     return nullcontext(lambda _: None)
 
 
@@ -117,7 +117,7 @@ ZONES = st.sampled_from(["UTC", "Europe/London", "Asia/Kolkata", "Australia/Lord
 
 @settings(max_examples=60, deadline=None)
 @given(ENERGIES, ZONES, st.randoms(use_true_random=False), st.sampled_from([1, 7, 10_000]))
-def test_each_half_hour_has_the_files_energy_in_any_order_and_any_batches(
+def test_half_hours_are_exact_in_any_order_and_batching(
     energies: list[int | None], zone: str, random: Random, batch: int
 ) -> None:
     rows = half_hours_from(AT, energies)
@@ -157,7 +157,7 @@ class Stopped(Exception):
     st.integers(0, 140),
     st.sampled_from([60, 900, 1800, 3600]),
 )
-def test_stopped_and_begun_again_it_comes_to_the_same(energies: list[object], after: int, step: int) -> None:
+def test_a_stopped_import_resumes_to_the_same_result(energies: list[object], after: int, step: int) -> None:
     done = 0
 
     def progress(more: int) -> None:
@@ -184,7 +184,7 @@ def test_stopped_and_begun_again_it_comes_to_the_same(energies: list[object], af
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.decimals(min_value=0, max_value=3, places=6), min_size=2, max_size=200))
-def test_the_whole_closes_to_the_wh_whatever_the_decimals(energies: list[object]) -> None:
+def test_the_total_is_exact_to_the_wh_for_any_decimals(energies: list[object]) -> None:
     rows = [f"{AT + place * HALF_HOUR},{kwh}\n" for place, kwh in enumerate(energies)]
     exact = sum(round(float(str(kwh)) * 10**6) for kwh in energies)
     with new_store() as store:
@@ -196,7 +196,7 @@ def test_the_whole_closes_to_the_wh_whatever_the_decimals(energies: list[object]
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.none() | st.integers(0, 40_000), min_size=1, max_size=80), ZONES)
-def test_an_hour_is_exact_and_measured_and_its_half_hours_share_it(energies: list[int | None], zone: str) -> None:
+def test_an_hourly_row_is_measured_and_split_into_half_hours(energies: list[int | None], zone: str) -> None:
     midnight = periods.day_start(periods.day_of(AT, zone), zone)
     rows = [
         (midnight + place * HOUR, midnight + (place + 1) * HOUR, wh)
@@ -214,7 +214,7 @@ def test_an_hour_is_exact_and_measured_and_its_half_hours_share_it(energies: lis
         assert all((part.covered_s, part.estimated_wh) == (HALF_HOUR, 0) for part in found.values())
 
 
-def test_a_day_is_exact_and_spread_and_marked_as_estimated(store: Store) -> None:
+def test_a_daily_row_is_spread_and_marked_estimated(store: Store) -> None:
     rows = "date,import_kwh\n24/10/2026,4.801\n25/10/2026,5.001\n26/10/2026,0.048\n"
     report = bring(store, rows, "Europe/London")
     days = {day: store.document("day", "d", day) for day in store.periods("day", "d")}
@@ -228,7 +228,7 @@ def test_a_day_is_exact_and_spread_and_marked_as_estimated(store: Store) -> None
     assert is_right(store)
 
 
-def test_quarters_of_an_hour_are_summed_and_minutes_are_too(store: Store) -> None:
+def test_quarter_hours_and_minutes_are_summed(store: Store) -> None:
     quarters = [(AT + place * 900, AT + (place + 1) * 900, 100 + place) for place in range(8)]
     minutes = [(AT + DAY + place * 60, AT + DAY + (place + 1) * 60, place) for place in range(60)]
     bring(store, csv_of([*quarters, *minutes]))
@@ -240,7 +240,7 @@ def test_quarters_of_an_hour_are_summed_and_minutes_are_too(store: Store) -> Non
     }
 
 
-def test_a_file_that_ends_within_a_half_hour_is_continued_by_the_next(store: Store) -> None:
+def test_the_next_file_continues_within_a_half_hour(store: Store) -> None:
     quarters = [(AT + place * 900, AT + (place + 1) * 900, 100) for place in range(6)]
     bring(store, csv_of(quarters[:3]))
     report = bring(store, csv_of(quarters))
@@ -249,7 +249,7 @@ def test_a_file_that_ends_within_a_half_hour_is_continued_by_the_next(store: Sto
     assert [part.import_wh for part in halves(store).values()] == [200, 200, 200]
 
 
-def test_a_file_for_the_time_before_and_one_for_the_time_after_join(store: Store) -> None:
+def test_adjacent_files_join_without_a_hole(store: Store) -> None:
     energies = list(range(100, 112))
     rows = half_hours_from(AT, energies)
     for some in (rows[4:8], rows[8:], rows[:4], rows):
@@ -262,12 +262,12 @@ def test_a_file_for_the_time_before_and_one_for_the_time_after_join(store: Store
     assert is_right(store)
 
 
-# Beside what the device has said
+# The device's own readings
 
 
 @st.composite
 def own_readings(draw: st.DrawFn, shortest_s: int = 400) -> list[Reading]:
-    """What a device sends by itself: some stretches, with a meter or without a name."""
+    """A device's own readings: some stretches, with or without a meter id."""
     at, wh = AT + draw(st.integers(0, 40)) * 900 + draw(st.sampled_from([0, 1, 7, 600, 890])), 1_234_567
     found: list[Reading] = []
     for _ in range(draw(st.integers(0, 3))):
@@ -283,7 +283,7 @@ def own_readings(draw: st.DrawFn, shortest_s: int = 400) -> list[Reading]:
 
 @settings(max_examples=60, deadline=None)
 @given(own_readings(), ENERGIES, st.integers(-20, 20), st.sampled_from(["UTC", "Asia/Kathmandu"]))
-def test_a_device_keeps_every_half_hour_of_its_own(
+def test_an_import_keeps_the_devices_own_half_hours(
     own: list[Reading], energies: list[int | None], first: int, zone: str
 ) -> None:
     rows = half_hours_from(AT + first * HALF_HOUR, energies)
@@ -307,7 +307,7 @@ def test_a_device_keeps_every_half_hour_of_its_own(
         assert documents(store) == settled
 
 
-def test_history_beside_a_devices_own_readings_is_no_exchange_of_its_meter(store: Store) -> None:
+def test_imported_history_is_not_a_meter_exchange(store: Store) -> None:
     own = [Reading("d", AT + 4 * HALF_HOUR + 10 * n, None, 1_234_567 + n, None) for n in range(200)]
     ingest(store, own, NOW, "UTC")
     drain(store)
@@ -318,7 +318,7 @@ def test_history_beside_a_devices_own_readings_is_no_exchange_of_its_meter(store
 
 
 @pytest.mark.parametrize("power_w", [0, 430])
-def test_power_alone_is_kept_too(store: Store, power_w: int) -> None:
+def test_an_import_keeps_power_readings(store: Store, power_w: int) -> None:
     own = [Reading("d", AT + HALF_HOUR + at, power_w, None, None) for at in range(0, HALF_HOUR + 10, 10)]
     ingest(store, own, NOW, "UTC")
     drain(store)
@@ -329,7 +329,7 @@ def test_power_alone_is_kept_too(store: Store, power_w: int) -> None:
     assert [part.import_wh for part in halves(store).values()] == [100, power_w // 2, 100, 100]
 
 
-def test_one_reading_alone_keeps_its_half_hour_and_no_other(store: Store) -> None:
+def test_one_own_reading_protects_only_its_half_hour(store: Store) -> None:
     ingest(store, [Reading("d", AT + HALF_HOUR + 60, None, 5000, None)], NOW, "UTC")
     report = bring(store, csv_of(half_hours_from(AT, [100] * 4)))
 
@@ -337,7 +337,7 @@ def test_one_reading_alone_keeps_its_half_hour_and_no_other(store: Store) -> Non
     assert [start - AT for start in halves(store)] == [0, 2 * HALF_HOUR, 3 * HALF_HOUR]
 
 
-def test_what_is_known_and_said_otherwise_is_counted(store: Store) -> None:
+def test_differing_known_rows_are_counted(store: Store) -> None:
     bring(store, csv_of(half_hours_from(AT, [100, 200, 300])))
     quarters = [(AT + place * 900, AT + (place + 1) * 900, 50 + 20 * (place > 3)) for place in range(6)]
     report = bring(store, csv_of(quarters))
@@ -346,15 +346,15 @@ def test_what_is_known_and_said_otherwise_is_counted(store: Store) -> None:
     assert [part.import_wh for part in halves(store).values()] == [100, 200, 300]
 
 
-def test_more_than_the_home_can_draw_is_refused_and_leaves_a_hole(store: Store) -> None:
+def test_energy_beyond_maximum_power_is_refused_and_leaves_a_hole(store: Store) -> None:
     report = bring(store, csv_of(half_hours_from(AT, [100, 60_000, 100])))
 
     assert (report.accepted, report.reasons, report.holes, report.hole_s) == (2, {"out_of_range": 1}, 1, HALF_HOUR)
-    assert "60000 Wh in 1800 s is more than this home can draw or give, 100000 W" in report.named[0]
+    assert "60000 Wh in 1800 s exceeds this home's maximum power of 100000 W" in report.named[0]
     assert [start - AT for start in halves(store)] == [0, 2 * HALF_HOUR]
 
 
-def test_days_made_in_another_time_zone_stay_as_they_are(store: Store) -> None:
+def test_days_of_another_time_zone_stay_unchanged(store: Store) -> None:
     bring(store, csv_of(half_hours_from(AT, [100] * 4)))
     store.put_device(Device("d", "Europe/London", registers=("import_wh",)))
     before = documents(store)
@@ -371,9 +371,7 @@ def old_rows(count: int = 120) -> list[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("cut", [1, 60, 119])
-def test_history_from_before_the_retention_is_filled_in_also_when_readings_are_swept_between(
-    store: Store, cut: int
-) -> None:
+def test_history_before_the_retention_survives_sweeps_between_batches(store: Store, cut: int) -> None:
     rows = old_rows()
     own = [Reading("d", AT + at, None, 7_000_000 + at // 10, None) for at in range(0, 4 * HOUR, 60)]
     ingest(store, own, NOW, "UTC")
@@ -392,7 +390,7 @@ def test_history_from_before_the_retention_is_filled_in_also_when_readings_are_s
     assert is_right(store)
 
 
-def test_a_sweep_between_two_batches_changes_nothing(store: Store) -> None:
+def test_a_sweep_between_batches_changes_nothing(store: Store) -> None:
     def swept(_: int) -> None:
         sweep(store, 35, NOW + 3 * DAY)
 
@@ -407,7 +405,7 @@ def test_a_sweep_between_two_batches_changes_nothing(store: Store) -> None:
 # Registers and power
 
 
-def test_registers_in_a_file_are_plain_readings(store: Store) -> None:
+def test_file_registers_become_readings(store: Store) -> None:
     rows = [f"{AT + place * 900};4120,{place:03}\n" for place in range(9)]
     report = bring(store, "time;register_kwh\n" + "".join(reversed(rows)) + rows[3])
 
@@ -420,7 +418,7 @@ def test_registers_in_a_file_are_plain_readings(store: Store) -> None:
     assert bring(store, "time;register_kwh\n" + "".join(rows)).known == 9
 
 
-def test_a_reading_of_the_device_itself_is_never_replaced(store: Store) -> None:
+def test_the_devices_own_reading_is_never_replaced(store: Store) -> None:
     own = Reading("d", AT, 431, 4_120_000, None, "m1")
     ingest(store, [own], NOW, "UTC")
     report = bring(store, f"time,register_kwh\n{AT},4120\n{AT + 60},4121\n")
@@ -435,7 +433,7 @@ def telegram(clock: str, wh: int) -> bytes:
     return f"{body}{crc16(body.encode()):04X}\r\n".encode()
 
 
-def test_telegrams_of_a_dsmr_meter_are_plain_readings(store: Store) -> None:
+def test_dsmr_telegrams_become_readings(store: Store) -> None:
     bad = telegram("260701120020", 5).replace(b"KAIFA", b"KAIFB")
     content = telegram("260701120000", 4_120_000) + bad + telegram("260701120010", 4_120_001)
     report = bring(store, content, format_name="dsmr")
@@ -449,10 +447,10 @@ def test_telegrams_of_a_dsmr_meter_are_plain_readings(store: Store) -> None:
     ]
 
 
-# What is said of it
+# The report
 
 
-def test_a_dry_run_says_the_same_and_writes_nothing(store: Store) -> None:
+def test_a_dry_run_reports_the_same_and_writes_nothing(store: Store) -> None:
     ingest(store, [Reading("d", AT + at, None, at, None) for at in range(0, HALF_HOUR, 60)], NOW, "UTC")
     drain(store)
     before = store.readings("d", 0, NOW), documents(store), store.device("d")
@@ -482,7 +480,7 @@ def test_the_report_counts_every_row_once(store: Store) -> None:
     ]
 
 
-def test_the_first_of_many_refused_rows_are_named_and_all_are_counted(store: Store) -> None:
+def test_many_refused_rows_are_counted_and_the_first_named(store: Store) -> None:
     content = csv_of(half_hours_from(AT, [1])) + "yesterday,today,5\n" * 50
     report = bring(store, content)
     named = list(report.refused_lines())
@@ -494,7 +492,7 @@ def test_the_first_of_many_refused_rows_are_named_and_all_are_counted(store: Sto
     assert len(store.records("refused/d/messages")) == 20
 
 
-def test_the_local_clock_of_a_file_is_not_that_of_the_device(store: Store) -> None:
+def test_a_file_may_use_another_zone_than_the_device(store: Store) -> None:
     store.put_device(Device("d", "Europe/London"))
     bring(store, "time,kWh\n2026-07-01 00:00,1\n2026-07-01 00:30,1\n", "Europe/Paris")
 
@@ -505,14 +503,14 @@ def test_the_local_clock_of_a_file_is_not_that_of_the_device(store: Store) -> No
     assert device.timezone == "Europe/London"
 
 
-def test_a_file_of_ends_is_a_file_of_intervals(store: Store) -> None:
+def test_a_file_with_end_times_holds_intervals(store: Store) -> None:
     bring(store, "interval end,kWh\n2026-07-01 00:30,1\n2026-07-01 01:00,2\n")
     first = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp())
 
     assert {start: part.import_wh for start, part in halves(store).items()} == {first: 1000, first + HALF_HOUR: 2000}
 
 
-def test_memory_does_not_grow_with_the_file() -> None:
+def test_import_memory_is_constant() -> None:
     small = patch.multiple(importing, BATCH=200, SortedRows=partial(SortedRows, piece=200))
     sizes = patch.object(aggregator.intake.ingest, "CHUNK", 4096), patch.object(import_file, "SAMPLE", 4096)
     with small, sizes[0], sizes[1], patch.multiple(interval_registers, MERGED=4, _LINE=5):
@@ -521,7 +519,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
 
 
 def peak(count: int) -> int:
-    """The most bytes that an import of so many rows in no order takes."""
+    """Return the peak memory, in bytes, of importing so many unordered rows."""
     random = Random(7)
     places = random.sample(range(count), count)
     rows = (f"{AT - place * 60},0.{random.randrange(1000):03}\n".encode() for place in places)
@@ -537,7 +535,7 @@ def peak(count: int) -> int:
 
 
 class _Lines(io.RawIOBase):
-    """A file that is made while it is read."""
+    """A file generated while it is read."""
 
     def __init__(self, first: bytes, lines: Iterator[bytes]) -> None:
         self._rest, self._lines = first, lines
@@ -555,9 +553,7 @@ class _Lines(io.RawIOBase):
 
 @settings(max_examples=60, deadline=None)
 @given(own_readings(shortest_s=0), ENERGIES, st.integers(-20, 20))
-def test_a_device_keeps_its_half_hours_also_where_it_sent_for_less_than_five_minutes(
-    own: list[Reading], energies: list[int | None], first: int
-) -> None:
+def test_short_own_stretches_keep_their_half_hours(own: list[Reading], energies: list[int | None], first: int) -> None:
     with new_store() as store:
         ingest(store, own, NOW, "UTC")
         drain(store)

@@ -1,4 +1,4 @@
-"""Energies of intervals as a register: exact, in segments that no energy leaves, beside what is there."""
+"""Synthetic registers: exact energy, in segments with no energy across their ends."""
 
 from itertools import pairwise
 
@@ -38,7 +38,7 @@ def run(*intervals: Interval) -> list[Reading]:
     return found
 
 
-def test_a_run_has_a_register_of_its_own_far_from_any_meters() -> None:
+def test_a_segment_has_its_own_distant_register() -> None:
     readings = run(interval(0, 500), interval(1, 40))
 
     assert [(one.at - AT, one.import_wh) for one in readings] == [
@@ -52,13 +52,13 @@ def test_a_run_has_a_register_of_its_own_far_from_any_meters() -> None:
     assert all(is_made(one.meter_id) for one in readings)
 
 
-def test_a_direction_that_the_file_does_not_say_stays_unknown() -> None:
+def test_a_direction_missing_in_the_file_stays_unknown() -> None:
     assert {one.export_wh is None for one in run(interval(0, 5, None))} == {True}
     assert {one.import_wh is None for one in run(interval(0, None, 5))} == {True}
     assert [one.export_wh for one in run(interval(0, 5, 6))] == [FIRST_WH, FIRST_WH + 3, FIRST_WH + 6]
 
 
-def test_an_interval_runs_on_only_without_a_hole_and_in_the_same_directions() -> None:
+def test_a_segment_continues_only_contiguously_in_the_same_directions() -> None:
     segment, _ = run_on("d", interval(), None, [], FREE)
 
     assert segment.runs_on_with(interval(1))
@@ -67,7 +67,7 @@ def test_an_interval_runs_on_only_without_a_hole_and_in_the_same_directions() ->
     assert not segment.runs_on_with(interval(1, None, 5))
 
 
-def test_a_stored_reading_of_a_made_register_is_run_on_with_and_a_meters_is_not() -> None:
+def test_only_a_stored_synthetic_register_is_continued() -> None:
     made = run(interval())[-1]
 
     assert segment_of(made) == Segment("interval:2026-02-01T00:00:00Z", AT + HALF_HOUR, FIRST_WH + 500, None)
@@ -75,7 +75,7 @@ def test_a_stored_reading_of_a_made_register_is_run_on_with_and_a_meters_is_not(
     assert segment_of(Reading("d", AT, None, 5, None, "E0012")) is None
 
 
-def test_readings_of_others_at_the_ends_are_kept_away_from_with_all_the_energy() -> None:
+def test_own_readings_at_the_ends_cost_no_energy() -> None:
     _, readings = run_on("d", interval(), None, [], Beside(start=True, end=True))
 
     assert [(one.at - AT, one.import_wh) for one in readings] == [
@@ -85,7 +85,7 @@ def test_readings_of_others_at_the_ends_are_kept_away_from_with_all_the_energy()
     ]
 
 
-def test_an_hour_is_spread_evenly_over_its_half_hours() -> None:
+def test_an_hour_spreads_evenly_over_its_half_hours() -> None:
     hour = Interval(AT, AT + 2 * HALF_HOUR, 2, 501, None)
     _, readings = run_on("d", hour, None, [AT + HALF_HOUR], FREE)
     parts = half_hour_parts(readings, [AT, AT + HALF_HOUR, AT + 2 * HALF_HOUR], 100_000)
@@ -94,7 +94,7 @@ def test_an_hour_is_spread_evenly_over_its_half_hours() -> None:
 
 
 @pytest.mark.parametrize("first_wh", [0, 1_234_567, 10**9, FIRST_WH - 10**9])
-def test_no_step_between_a_meter_and_a_made_register_is_taken_for_energy(first_wh: int) -> None:
+def test_no_energy_lies_between_real_and_synthetic_registers(first_wh: int) -> None:
     own = [Reading("d", AT + at, None, first_wh + at // 10, None) for at in range(0, 600, 10)]
     later = [reading._replace(at=reading.at + 4 * HALF_HOUR) for reading in own]
     readings = [*own, *run(interval(1), interval(2)), *later]
@@ -107,9 +107,7 @@ ENERGIES = st.lists(st.none() | st.integers(0, 3 * MICRO) | st.just(500_000), mi
 
 
 @given(ENERGIES, ENERGIES)
-def test_intervals_from_the_first_on_add_up_to_the_nearest_wh(
-    imports: list[int | None], exports: list[int | None]
-) -> None:
+def test_intervals_add_up_to_the_nearest_wh(imports: list[int | None], exports: list[int | None]) -> None:
     rows = [
         Exact(place, place + 1, place, imported, exported)
         for place, (imported, exported) in enumerate(zip(imports, exports, strict=False))
@@ -131,7 +129,7 @@ def test_intervals_from_the_first_on_add_up_to_the_nearest_wh(
 
 
 @given(st.lists(st.tuples(st.integers(0, 50_000), st.booleans()), min_size=1, max_size=60))
-def test_each_half_hour_has_its_own_energy_and_a_hole_has_none(rows: list[tuple[int, bool]]) -> None:
+def test_half_hours_keep_their_energy_and_holes_have_none(rows: list[tuple[int, bool]]) -> None:
     kept = {place: wh for place, (wh, is_kept) in enumerate(rows) if is_kept}
     segment, readings = None, list[Reading]()
     for place, wh in kept.items():

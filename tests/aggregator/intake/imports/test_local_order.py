@@ -1,4 +1,4 @@
-"""The hour that comes twice is told by the order of the rows, or refused."""
+"""The order of the rows resolves the repeated hour, or its rows are refused."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -27,21 +27,21 @@ def told(times: Iterable[Time], zone: str = "Europe/London") -> list[int | str]:
 
 
 def clocks(start: datetime, minutes: int, count: int, zone: str = "Europe/London") -> tuple[list[Time], list[int]]:
-    """What local clocks show from an instant on, and the instants."""
+    """Local clock times from an instant on, with their instants."""
     instants = [start + timedelta(minutes=minutes * number) for number in range(count)]
     shown: list[Time] = [at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for at in instants]
     return shown, [int(at.timestamp()) for at in instants]
 
 
 @pytest.mark.parametrize("minutes", [1, 15, 30, 60])
-def test_rows_in_order_tell_both_passes_of_the_hour(minutes: int) -> None:
+def test_ordered_rows_resolve_both_passes_of_the_hour(minutes: int) -> None:
     times, instants = clocks(AUTUMN - timedelta(hours=3), minutes, 8 * 60 // minutes)
 
     assert told(times) == instants
     assert told(times[::-1]) == instants[::-1]
 
 
-def test_a_file_may_begin_or_end_within_the_hour() -> None:
+def test_a_file_may_begin_or_end_in_the_repeated_hour() -> None:
     times, instants = clocks(AUTUMN, 30, 6)
 
     assert told(times) == instants
@@ -57,18 +57,18 @@ def test_a_hole_in_one_pass_does_not_matter() -> None:
     assert told([times[place] for place in kept]) == [instants[place] for place in kept]
 
 
-def test_an_hour_that_is_there_once_cannot_be_told_and_no_other_row_is_lost() -> None:
+def test_a_repeated_hour_present_once_refuses_only_its_rows() -> None:
     times, instants = clocks(AUTUMN - timedelta(hours=2), 60, 8)
     merged = [time for place, time in enumerate(times) if place != 3]
 
     assert told(merged) == [*instants[:2], "ambiguous_time", *instants[4:]]
 
 
-def test_hourly_rows_of_the_hour_alone_cannot_be_told() -> None:
+def test_the_repeated_hour_alone_is_refused() -> None:
     assert told([datetime(2026, 10, 25, 1), datetime(2026, 10, 25, 1)]) == ["ambiguous_time"] * 2  # noqa: DTZ001 - local
 
 
-def test_rows_in_no_order_lose_that_hour_and_no_other() -> None:
+def test_unordered_rows_lose_only_the_repeated_hour() -> None:
     times, instants = clocks(AUTUMN - timedelta(hours=2), 30, 16)
     mixed = [3, 1, *range(4, 8), 0, 2, *range(8, 16)]
 
@@ -77,20 +77,20 @@ def test_rows_in_no_order_lose_that_hour_and_no_other() -> None:
     ]
 
 
-def test_an_hour_left_out_in_spring_does_not_exist() -> None:
+def test_the_skipped_spring_hour_is_refused() -> None:
     times, instants = clocks(SPRING - timedelta(hours=1), 30, 8)
     missing = datetime(2026, 3, 29, 1, 30)  # noqa: DTZ001 - local
 
     assert told([*times[:4], missing, *times[4:]]) == [*instants[:4], "no_such_time", *instants[4:]]
 
 
-def test_so_many_rows_of_one_hour_are_not_waited_for() -> None:
+def test_too_many_rows_of_one_hour_are_refused() -> None:
     times, _ = clocks(AUTUMN, 0, MOST + 2)
 
     assert told(times) == ["ambiguous_time"] * (MOST + 2)
 
 
-def test_instants_are_left_as_they_are() -> None:
+def test_instants_stay_unchanged() -> None:
     assert told([5, 3, 9]) == [5, 3, 9]
 
 
@@ -100,7 +100,7 @@ def test_instants_are_left_as_they_are() -> None:
     st.sampled_from([10, 30, 60]),
     st.booleans(),
 )
-def test_what_a_clock_shows_in_order_is_told_in_every_zone(zone: str, hours: int, minutes: int, is_down: bool) -> None:
+def test_ordered_clock_times_resolve_in_every_zone(zone: str, hours: int, minutes: int, is_down: bool) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
     times, instants = clocks(start, minutes, 8 * 60 // minutes, zone)
     if is_down:

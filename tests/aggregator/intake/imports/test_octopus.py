@@ -31,7 +31,7 @@ def at(text: str) -> int:
         ("Start,End,Consumption (kWh)", '"{start}","{end}","0.0631"'),
     ],
 )
-def test_the_csv_of_the_pages_is_read(header: str, row: str) -> None:
+def test_octopus_csv_is_parsed(header: str, row: str) -> None:
     line = row.format(start="2026-03-29T02:00:00+01:00", end="2026-03-29T02:30:00+01:00")
     layout = octopus_layout([header.encode(), line.encode()])
     found = row_of(line.encode(), 2, layout)
@@ -39,12 +39,12 @@ def test_the_csv_of_the_pages_is_read(header: str, row: str) -> None:
     assert (found.time, found.end, found.import_uwh) == (at("2026-03-29T01:00Z"), at("2026-03-29T01:30Z"), 63_100_000)
 
 
-def test_another_csv_is_sent_to_the_other_format() -> None:
-    with pytest.raises(ConfigurationError, match="of others say --format csv"):
+def test_another_csv_is_refused_with_the_format_option() -> None:
+    with pytest.raises(ConfigurationError, match="use --format csv for other files"):
         octopus_layout([b"time,register_kwh", b"2026-02-01,5"])
 
 
-def test_the_json_of_the_api_is_read() -> None:
+def test_octopus_json_is_parsed() -> None:
     content = json.dumps({"count": 1, "next": None, "results": [RESULT]}).encode()
     (result,) = results_of(content)
     row = row_of_result(json.dumps(result).encode(), 3)
@@ -55,15 +55,15 @@ def test_the_json_of_the_api_is_read() -> None:
     assert row.import_uwh == 63_100_000
 
 
-def test_pages_may_be_in_one_list_and_results_alone() -> None:
+def test_a_list_of_pages_or_results_is_parsed() -> None:
     page = {"results": [RESULT, RESULT]}
 
     assert results_of(json.dumps([page, page]).encode()) == [RESULT] * 4
     assert results_of(json.dumps([RESULT]).encode()) == [RESULT]
 
 
-def test_json_that_is_none_says_so() -> None:
-    with pytest.raises(ConfigurationError, match="begins like JSON, but is none"):
+def test_invalid_json_is_refused_with_a_reason() -> None:
+    with pytest.raises(ConfigurationError, match="begins like JSON but is invalid"):
         results_of(b'{"results": [')
 
 
@@ -81,7 +81,7 @@ def test_json_that_is_none_says_so() -> None:
         ({**RESULT, "consumption": -1}, "out_of_range"),
     ],
 )
-def test_a_result_that_cannot_be_used_is_refused_by_name(result: object, reason: str) -> None:
+def test_an_unusable_result_is_refused_by_name(result: object, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         row_of_result(json.dumps(result).encode(), 1)
     assert refused.value.reason == reason
@@ -91,7 +91,7 @@ SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=
 
 
 @given(st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3)), st.sampled_from([*RESULT]))
-def test_no_value_raises_anything_but_a_named_refusal(value: object, key: str) -> None:
+def test_any_value_gives_a_row_or_a_named_refusal(value: object, key: str) -> None:
     reason = ""
     try:
         row_of_result(json.dumps({**RESULT, key: value}).encode(), 1)

@@ -1,4 +1,4 @@
-"""Times of rows, and how long their intervals are."""
+"""Times of rows, and the length of their intervals."""
 
 from datetime import UTC, datetime
 
@@ -47,7 +47,7 @@ def local(text: str) -> datetime:
         ("1774359000123", 1_774_359_000),
     ],
 )
-def test_times_are_read_as_files_have_them(text: str, time: Time) -> None:
+def test_common_time_notations_are_parsed(text: str, time: Time) -> None:
     assert read_time(text) == time
 
 
@@ -72,14 +72,14 @@ def test_the_month_may_come_first() -> None:
         "12",
     ],
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(Refused) as refused:
         read_time(text)
     assert refused.value.reason == "bad_time"
 
 
 @given(st.text(max_size=60))
-def test_no_text_raises_anything_else(text: str) -> None:
+def test_any_text_is_a_time_or_refused(text: str) -> None:
     reason = ""
     try:
         read_time(text)
@@ -91,17 +91,17 @@ def test_no_text_raises_anything_else(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("30m", 1800), ("1h", 3600), ("15 min", 900), ("1d", 86_400), ("60s", 60)]
 )
-def test_an_interval_is_said_shortly(text: str, seconds: int) -> None:
+def test_an_interval_option_is_parsed(text: str, seconds: int) -> None:
     assert interval_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "30", "90s", "2d", "0m", "-1h", "1w"])
-def test_an_interval_is_of_whole_minutes_up_to_a_day(text: str) -> None:
+def test_an_interval_is_whole_minutes_up_to_a_day(text: str) -> None:
     with pytest.raises(ConfigurationError, match="write it like 30m, 1h or 1d"):
         interval_of(text)
 
 
-def test_the_usual_step_is_the_commonest_whatever_the_direction() -> None:
+def test_the_usual_step_is_the_most_common_in_either_direction() -> None:
     times = [local("2026-02-01T02:00"), local("2026-02-01T01:30"), local("2026-02-01T01:00"), local("2026-01-01T00:30")]
 
     assert usual_step(times) == HALF_HOUR
@@ -123,11 +123,11 @@ def test_the_usual_step_is_the_commonest_whatever_the_direction() -> None:
         ("2026-03-29T00:00", "2026-03-29T00:00", "2026-03-30T00:00", 23 * HOUR),
     ],
 )
-def test_an_interval_between_two_local_times_lasts_what_it_lasted(start: str, at: str, end: str, seconds: int) -> None:
+def test_a_local_interval_has_its_elapsed_length(start: str, at: str, end: str, seconds: int) -> None:
     assert end_of(utc(at), local(start), local(end), 0, "Europe/London") - utc(at) == seconds
 
 
-def test_an_interval_without_an_end_lasts_as_long_as_it_is_said_and_a_day_as_long_as_that_day() -> None:
+def test_an_interval_without_end_lasts_the_named_length() -> None:
     midnight = utc("2026-10-24T23:00")
 
     assert end_of(midnight, midnight, None, HALF_HOUR, "Europe/London") - midnight == HALF_HOUR
@@ -136,7 +136,7 @@ def test_an_interval_without_an_end_lasts_as_long_as_it_is_said_and_a_day_as_lon
 
 
 @pytest.mark.parametrize("end", [-60, 0, 61, 25 * HOUR + 60])
-def test_an_interval_of_no_time_or_of_seconds_or_of_more_than_a_day_is_refused(end: int) -> None:
+def test_an_empty_odd_or_overlong_interval_is_refused(end: int) -> None:
     with pytest.raises(Refused) as refused:
         end_of(utc("2026-02-01"), utc("2026-02-01"), utc("2026-02-01") + end, 0, "UTC")
     assert refused.value.reason == "bad_interval"

@@ -1,4 +1,4 @@
-"""Rows of a CSV file: one bad figure costs one row, absent is never zero, energies are exact."""
+"""CSV rows: a bad figure costs one row, absent is never zero, energy is exact."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -38,7 +38,7 @@ def reason(text: str, layout: Layout = ENERGY) -> str:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_a_file_is_understood_from_its_beginning(delimiter: str) -> None:
+def test_the_beginning_of_a_file_gives_its_layout(delimiter: str) -> None:
     rows = [("time", "import_kwh"), ("2026-02-01 00:00", "0.1"), ("2026-02-01 00:15", "0.2")]
     layout = layout_of([delimiter.join(row).encode() for row in rows], {})
 
@@ -47,13 +47,13 @@ def test_a_file_is_understood_from_its_beginning(delimiter: str) -> None:
     assert not layout.is_by_end
 
 
-def test_lines_before_the_header_are_passed_over() -> None:
+def test_lines_before_the_header_are_skipped() -> None:
     layout = layout_of(lines("My meter;;\n\nMPAN;11000;\nDate;Time;kWh\n03/13/2026;00:00;1\n03/13/2026;01:00;1"), {})
 
     assert (layout.header, layout.is_month_first, layout.step_s) == (4, True, 3600)
 
 
-def test_a_file_with_ends_only_and_one_of_instants_are_told_apart() -> None:
+def test_end_times_and_instants_are_distinguished() -> None:
     assert layout_of(lines("end,kWh\n2026-02-01,1"), {}).is_by_end
     layout = layout_of(lines("time,power_w\n2026-02-01,1\nnonsense,2\nshort"), {})
     assert (layout.is_intervals, layout.is_by_end, layout.step_s) == (False, False, None)
@@ -62,23 +62,21 @@ def test_a_file_with_ends_only_and_one_of_instants_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("a;b;c\n1;2;3", "", "the file has the columns 'a', 'b', 'c'; say which are which with --columns, like time="),
-        ("a,b\n1,2", "time=a,import_kwh=Elec", "the file has the columns 'a', 'b', not 'a' and 'Elec'; say which"),
-        (",".join(f"c{number}" for number in range(15)), "", "'c11' and 3 more; say"),
+        ("a;b;c\n1;2;3", "", "the file has the columns 'a', 'b', 'c'; name them with --columns, like time="),
+        ("a,b\n1,2", "time=a,import_kwh=Elec", "the file has the columns 'a', 'b', not 'a' and 'Elec'; name them"),
+        (",".join(f"c{number}" for number in range(15)), "", "'c11' and 3 more; name them"),
         ("", "", "the file is empty"),
         ("\n \n", "", "the file is empty"),
     ],
 )
-def test_a_file_that_is_not_understood_is_one_line_that_lists_its_columns(
-    text: str, columns: str, message: str
-) -> None:
+def test_an_unknown_layout_is_one_line_with_its_columns(text: str, columns: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         layout_of(lines(text), named_columns(columns) if columns else {})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_in_utf_16_says_what_to_do() -> None:
+def test_a_utf_16_file_is_refused_with_a_remedy() -> None:
     with pytest.raises(ConfigurationError, match="save it as UTF-8"):
         layout_of(["time,kWh".encode("utf-16")], {})
 
@@ -97,12 +95,12 @@ def test_a_row_of_an_instant_has_registers_and_power() -> None:
 
 
 @pytest.mark.parametrize("absent", ["", "NA", "n/a", "?", "-", "null", "NaN"])
-def test_a_figure_that_is_absent_is_not_zero(absent: str) -> None:
+def test_an_absent_figure_is_not_zero(absent: str) -> None:
     assert figures(row_of(f"{AT},{absent},0.5".encode(), 2, ENERGY))[:2] == (None, 500 * MICRO)
     assert reason(f"{AT},{absent},{absent}") == "no_values"
 
 
-def test_figures_that_meters_send_for_none_are_absent() -> None:
+def test_sentinel_figures_are_absent() -> None:
     assert figures(row_of(f"{AT};1;281474976710655;-8388,608".encode(), 2, REGISTERS)) == (None, None, 1000, None, None)
 
 
@@ -124,17 +122,17 @@ def test_figures_that_meters_send_for_none_are_absent() -> None:
         ("x" * (MAX_LINE + 1), ENERGY, "line_too_long"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_refused_by_name(text: str, layout: Layout, expected: str) -> None:
+def test_an_unusable_row_is_refused_by_name(text: str, layout: Layout, expected: str) -> None:
     assert reason(text, layout) == expected
 
 
-def test_what_windows_wrote_is_read() -> None:
+def test_windows_1252_text_is_decoded() -> None:
     header = "Zeit;Verbrauch;Zähler".encode("cp1252")
     assert layout_of([header, b"2026-02-01;1,5;x"], named_columns("time=Zeit,import_kwh=Zähler"))
 
 
 @given(st.binary(max_size=200), st.sampled_from([ENERGY, REGISTERS]))
-def test_no_bytes_raise_anything_but_a_named_refusal(line: bytes, layout: Layout) -> None:
+def test_any_line_gives_a_row_or_a_named_refusal(line: bytes, layout: Layout) -> None:
     named = ""
     try:
         row_of(line, 1, layout)
@@ -144,7 +142,7 @@ def test_no_bytes_raise_anything_but_a_named_refusal(line: bytes, layout: Layout
 
 
 @given(st.lists(st.binary(max_size=60), max_size=30))
-def test_no_beginning_of_a_file_raises_anything_but_what_to_mend(beginning: list[bytes]) -> None:
+def test_any_file_beginning_gives_a_layout_or_configuration_error(beginning: list[bytes]) -> None:
     said = ""
     try:
         layout_of(beginning, {})
