@@ -1,4 +1,4 @@
-"""Domain values and rules: errors, periods, money, readings, blocks, registers, energy, documents. Pure.
+"""Domain values and rules: errors, periods, money, readings, registers, energy, documents. Pure.
 
 It imports no other room, reads no clock and does no I/O. Begin with `readings.py`, `periods.py` and `energy.py`.
 """

@@ -5,7 +5,7 @@ is a reading (see `core.readings`) or a status (see `core.status`); an item with
 gateway reports a refused message as `{"refused": reason, "detail": text, "payload": original message}`.
 
 A block message, as `wattfall edge` sends it, holds one half hour of a device: a line `DEVICE START` (UTC seconds of its
-start), then the readings packed as in `core.blocks`, about 500 bytes for 180 readings. Both parsers raise Refused.
+start), then the readings packed as `readings.pack_block` does, about 500 bytes for 180 readings. Both parsers raise Refused.
 """
 
 import zlib
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
-from aggregator.core import blocks, status
+from aggregator.core import status
 from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import HALF_HOUR, block_start
 from aggregator.core.readings import (
@@ -28,7 +28,9 @@ from aggregator.core.readings import (
     check_device_id,
     check_meter_id,
     check_owner,
+    pack_block,
     parse,
+    unpack_block_body,
 )
 from aggregator.intake.formats.message import Content, Origin, Unread, decoded
 
@@ -144,7 +146,7 @@ _LONGEST_HEAD = 80
 def encode_block(readings: Sequence[Reading]) -> bytes:
     """Encode one device's readings of one half hour, in order of time."""
     start = readings[0].at - readings[0].at % HALF_HOUR
-    return f"{readings[0].device_id} {start}\n".encode() + blocks.pack(start, readings)
+    return f"{readings[0].device_id} {start}\n".encode() + pack_block(start, readings)
 
 
 def parse_block(payload: bytes, origin: Origin) -> Content:
@@ -154,7 +156,7 @@ def parse_block(payload: bytes, origin: Origin) -> Content:
     device_id, start = _head(payload)
     check_owner(origin.device_id, device_id)
     try:
-        readings = blocks.unpack_body(device_id, start, _inflated(payload))
+        readings = unpack_block_body(device_id, start, _inflated(payload))
     except (zlib.error, ValueError, IndexError, TypeError, OverflowError) as error:
         raise Refused("bad_block", str(error)[:120]) from error
     _check(readings, start, origin.now)

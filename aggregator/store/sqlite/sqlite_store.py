@@ -18,11 +18,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
-from aggregator.core.blocks import pack, unpack
 from aggregator.core.documents import Document, Part, decode, encode
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import LEVELS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Reading, pack_block, unpack_block
 from aggregator.store.port import Backlog, Blocks, Change, Written, is_carried
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
@@ -52,7 +51,7 @@ class SqliteStore(SqliteRegistry):
                 accepted += len(readings) - same
                 if same < len(readings):
                     merged = {**stored, **readings}
-                    rows.append((device_id, start, now, pack(start, [merged[at] for at in sorted(merged)])))
+                    rows.append((device_id, start, now, pack_block(start, [merged[at] for at in sorted(merged)])))
             self._database.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", rows)
             self._mark([("readings", device_id, str(start)) for device_id, start, *_ in rows])
         return Written(accepted, unchanged)
@@ -65,7 +64,7 @@ class SqliteStore(SqliteRegistry):
             first,
             last,
         )
-        return [reading for start, body in rows for reading in self._intact(unpack, device_id, start, body)]
+        return [reading for start, body in rows for reading in self._intact(unpack_block, device_id, start, body)]
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
@@ -226,7 +225,7 @@ class SqliteStore(SqliteRegistry):
 
     def _block(self, device_id: str, start: int) -> list[Reading]:
         row = self._one("SELECT body FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-        return self._intact(unpack, device_id, start, row[0]) if row else []
+        return self._intact(unpack_block, device_id, start, row[0]) if row else []
 
     def _block_or_aside(self, device_id: str, start: int) -> list[Reading]:
         """A block; one that is damaged is kept as it is in `aside` and makes way, so that readings still come in."""

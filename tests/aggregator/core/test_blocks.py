@@ -6,8 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aggregator.core.blocks import VERSION, pack, unpack
-from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
+from aggregator.core.readings import MAX_POWER, MAX_REGISTER, VERSION, Reading, pack_block, unpack_block
 
 START = 1_774_746_000
 REGISTERS = st.none() | st.integers(0, MAX_REGISTER)
@@ -33,29 +32,29 @@ def blocks(draw: st.DrawFn) -> list[Reading]:
 
 @given(blocks())
 def test_packed_readings_round_trip(readings: list[Reading]) -> None:
-    assert unpack("d", START, pack(START, readings)) == readings
+    assert unpack_block("d", START, pack_block(START, readings)) == readings
 
 
 @given(blocks())
 def test_equal_readings_pack_to_equal_bytes(readings: list[Reading]) -> None:
-    assert pack(START, readings) == pack(START, list(readings))
+    assert pack_block(START, readings) == pack_block(START, list(readings))
 
 
 def test_one_reading_a_second_packs_small() -> None:
     readings = [Reading("d", START + second, 400 + second % 7, 10**9 + second // 9, 0) for second in range(1800)]
-    packed = pack(START, readings)
-    assert unpack("d", START, packed) == readings
+    packed = pack_block(START, readings)
+    assert unpack_block("d", START, packed) == readings
     assert len(packed) < 1800
 
 
 @given(blocks(), st.data())
 def test_a_damaged_body_gives_readings_or_value_error(readings: list[Reading], data: st.DataObject) -> None:
-    body = bytearray(zlib.decompress(pack(START, readings)))
+    body = bytearray(zlib.decompress(pack_block(START, readings)))
     for _ in range(data.draw(st.integers(0, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     body = body[: data.draw(st.integers(0, len(body)))]
     try:
-        kinds = {type(reading) for reading in unpack("d", START, zlib.compress(bytes(body)))}
+        kinds = {type(reading) for reading in unpack_block("d", START, zlib.compress(bytes(body)))}
     except ValueError:
         kinds = set()
     assert kinds <= {Reading}
@@ -69,10 +68,10 @@ def test_a_damaged_body_gives_readings_or_value_error(readings: list[Reading], d
 @example(zlib.compress(bytes(10_000_000)))
 def test_bytes_other_than_a_block_raise_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="a block of readings"):
-        unpack("d", START, data)
+        unpack_block("d", START, data)
 
 
 def test_a_newer_block_version_is_named_in_the_error() -> None:
-    body = zlib.decompress(pack(START, [Reading("d", START, 1, None, None)]))
+    body = zlib.decompress(pack_block(START, [Reading("d", START, 1, None, None)]))
     with pytest.raises(ValueError, match="version 9"):
-        unpack("d", START, zlib.compress(b"\x09" + body[1:]))
+        unpack_block("d", START, zlib.compress(b"\x09" + body[1:]))

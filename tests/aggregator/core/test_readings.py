@@ -8,10 +8,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aggregator.core.blocks import pack, unpack
 from aggregator.core.errors import Refused
 from aggregator.core.periods import block_start
-from aggregator.core.readings import AHEAD_S, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS, Reading, parse, parse_line
+from aggregator.core.readings import (
+    AHEAD_S,
+    MAX_REGISTER,
+    NO_POWER,
+    NO_REGISTER,
+    REASONS,
+    Reading,
+    pack_block,
+    parse,
+    parse_line,
+    unpack_block,
+)
 
 NOW = 1_790_000_000
 GOOD: dict[str, Any] = {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431}
@@ -170,5 +180,7 @@ def test_every_accepted_reading_can_be_stored(message: dict[str, object]) -> Non
         reading = parse(message, NOW)
     except Refused:
         reading = parse(GOOD, NOW)
-    assert unpack(reading.device_id, block_start(reading.at), pack(block_start(reading.at), [reading])) == [reading]
+    assert unpack_block(reading.device_id, block_start(reading.at), pack_block(block_start(reading.at), [reading])) == [
+        reading
+    ]
     assert orjson.loads(orjson.dumps([*reading])) == [*reading]

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core import blocks
 from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR
-from aggregator.core.readings import MAX_POWER, MAX_REGISTER, NO_REGISTER, Reading, parse
+from aggregator.core.readings import MAX_POWER, MAX_REGISTER, NO_REGISTER, Reading, pack_block, parse
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Origin
 
@@ -67,7 +66,7 @@ def refusal(payload: bytes, now: int = NOW) -> str:
 
 
 def packed(*readings: Reading) -> bytes:
-    return f"cad-1 {START}\n".encode() + blocks.pack(START, readings)
+    return f"cad-1 {START}\n".encode() + pack_block(START, readings)
 
 
 def test_each_reading_of_a_block_obeys_the_reading_rules() -> None:
@@ -84,7 +83,7 @@ def test_each_reading_of_a_block_obeys_the_reading_rules() -> None:
     assert refusal(packed(good, good)) == "bad_block"
     assert refusal(packed(good._replace(at=START + 9), good)) == "bad_block"
     assert refusal(packed(good), now=START - 1000) == "in_the_future"
-    assert refusal(b"cad-1 1800\n" + blocks.pack(1800, [good._replace(at=1805)])) == "before_2000"
+    assert refusal(b"cad-1 1800\n" + pack_block(1800, [good._replace(at=1805)])) == "before_2000"
 
 
 @pytest.mark.parametrize(
@@ -93,11 +92,11 @@ def test_each_reading_of_a_block_obeys_the_reading_rules() -> None:
         b"",
         b"cad-1",
         b"cad-1 \n",
-        f"cad-1 {START + 1}\n".encode() + blocks.pack(START, half_hour()),
+        f"cad-1 {START + 1}\n".encode() + pack_block(START, half_hour()),
         f"cad-1 {START}\n".encode(),
         f"cad-1 {START}\n".encode() + b"not deflated",
-        f"cad-1 {START}\n".encode() + blocks.pack(START, half_hour())[:-9],
-        f"cad-1 {START}\n".encode() + blocks.pack(START, half_hour()) + b"more",
+        f"cad-1 {START}\n".encode() + pack_block(START, half_hour())[:-9],
+        f"cad-1 {START}\n".encode() + pack_block(START, half_hour()) + b"more",
         f"cad-1 {START}\n".encode() + zlib.compress(b""),
         f"cad-1 {START}\n".encode() + zlib.compress(bytes(2_000_000)),
         f"cad-1 {'9' * 60}\n".encode(),
