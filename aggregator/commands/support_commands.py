@@ -16,7 +16,7 @@ from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import REASONS, check_instant
 from aggregator.core.registers import parse_overrides
-from aggregator.intake.refusals import UNKNOWN, matching, refused
+from aggregator.intake.refusals import UNKNOWN, filter_refusals, load_refusals
 from aggregator.settings import Settings
 from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Who
@@ -100,7 +100,7 @@ def refused_command(
     store = opened(settings, store_url)
     if device_id != UNKNOWN:
         find_device(store, device_id)
-    found = matching(refused(store, device_id), reasons, contains, first_day or "", last_day or "")
+    found = filter_refusals(load_refusals(store, device_id), reasons, contains, first_day or "", last_day or "")
     click.echo(json.dumps(plain(found)) if is_json else console.refused_table(found))
 
 

@@ -179,7 +179,7 @@ def position(level: str) -> int:
     return tuple(LEVELS).index(level)
 
 
-def carried_levels() -> tuple[str, ...]:
+def feed_levels() -> tuple[str, ...]:
     """The levels from which another is made, finest first."""
     children = {row.child for row in LEVELS.values()}
     return tuple(level for level in LEVELS if level in children)

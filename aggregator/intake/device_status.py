@@ -41,7 +41,7 @@ from aggregator.store.port import Store
 SHARDS = STATUS.shards  # of the last statuses: one partition would be too hot for a fleet
 STEP_S = 60  # the last status is replaced by one that is newer by so much, or says something else
 _FIRMWARES = 12  # of a device, the last ones
-_SAID = slice(2, 7)  # of a status, all but its counters, which go on all the time
+_COMPARED = slice(2, 7)  # of a status, all but its counters, which go on all the time
 
 
 class Signal(NamedTuple):
@@ -65,7 +65,7 @@ class KnownStatus:
 # keeping
 
 
-def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
+def put_statuses(store: Store, statuses: Iterable[Status], now: int) -> None:
     """Keep statuses, in any number and order."""
     of_device: dict[str, list[Status]] = {}
     for status in statuses:
@@ -74,14 +74,14 @@ def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
         with store.transaction():  # on SQLite one write to the disk
             for device_id, own in of_device.items():
                 own.sort(key=attrgetter("at"))
-                _keep_last(store, device_id, own, now)
-                _keep_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
+                _put_last(store, device_id, own, now)
+                _put_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
 
 
 def known_status(store: Store, device_id: str) -> KnownStatus | None:
     """What is known of a device; None where it has said nothing."""
     body = store.record(STATUS.of(STATUS.shard_of(device_id)), device_id)
-    return _known(device_id, body) if body else None
+    return _parse_known(device_id, body) if body else None
 
 
 def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
@@ -91,17 +91,17 @@ def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Si
     return sorted(one for one in found if first <= one.at <= last)
 
 
-def of_shard(store: Store, shard: int) -> Iterator[KnownStatus]:
+def shard_statuses(store: Store, shard: int) -> Iterator[KnownStatus]:
     """What is known of the devices of a shard, 0 to SHARDS - 1; every device is in one."""
     after = ""
     while page := store.records(STATUS.of(f"{shard:02d}"), after):
-        yield from (_known(record.key, record.body) for record in page)
+        yield from (_parse_known(record.key, record.body) for record in page)
         after = page[-1].key + "\0"
 
 
-def _keep_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
+def _put_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
     def merged(body: str | None) -> str:
-        return _body(_merged(_known(device_id, body) if body else None, statuses, now))
+        return _body(_merged(_parse_known(device_id, body) if body else None, statuses, now))
 
     update_record(store, STATUS.of(STATUS.shard_of(device_id)), device_id, merged, may_be_lost=True)
 
@@ -113,7 +113,7 @@ def _merged(stored: KnownStatus | None, statuses: list[Status], now: int) -> Kno
         if status.at >= said.at:
             said = Status._make(old if new is None else new for old, new in zip(said, status, strict=True))
     firmwares = _firmwares(stored.firmwares if stored else {}, statuses)
-    if stored is None or said.at - stored.status.at >= STEP_S or said[_SAID] != stored.status[_SAID]:
+    if stored is None or said.at - stored.status.at >= STEP_S or said[_COMPARED] != stored.status[_COMPARED]:
         return KnownStatus(said, now, firmwares)
     return KnownStatus(stored.status, stored.received_at, firmwares)
 
@@ -128,7 +128,7 @@ def _firmwares(stored: Mapping[str, tuple[int, int]], statuses: list[Status]) ->
     return dict(sorted(seen.items(), key=lambda one: one[1][::-1], reverse=True)[:_FIRMWARES])
 
 
-def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
+def _put_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
     days: dict[str, list[Status]] = {}
     for status in statuses:
         if (status.rssi_dbm, status.lqi, status.joined) != (None, None, None):
@@ -148,7 +148,7 @@ def _with_hours(body: str | None, statuses: list[Status]) -> str:
     return orjson.dumps(hours, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _known(device_id: str, body: str) -> KnownStatus:
+def _parse_known(device_id: str, body: str) -> KnownStatus:
     (at, rssi, lqi, firmware, hardware, joined, *counted), received_at, firmwares = orjson.loads(body)
     counters = Counters(*counted[0]) if counted and counted[0] else None  # a former version kept none
     said = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)

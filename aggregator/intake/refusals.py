@@ -100,7 +100,7 @@ def named_device(payload: bytes) -> str:
     return found[1].decode() if found else UNKNOWN
 
 
-def keep_refusals(store: Store, batch: Batch, now: int) -> None:
+def put_refusals(store: Store, batch: Batch, now: int) -> None:
     """Keep what was refused, and empty the batch. Nothing is read or written where nothing was refused."""
     if not batch.counts:
         return
@@ -113,16 +113,19 @@ def keep_refusals(store: Store, batch: Batch, now: int) -> None:
     batch.clear()
     with store.transaction():  # on SQLite one write to the disk
         for shard, owners in _by_shard(counts).items():
-            fresh, room = sum(_count(store, owner, counts[owner], now) for owner in owners), _room(store, shard, now)
+            fresh, room = (
+                sum(_count(store, owner, counts[owner], now) for owner in owners),
+                _messages_left(store, shard, now),
+            )
             kept = 0
             for owner in owners:
-                kept += _keep_messages(store, owner, samples[owner][-_A_BATCH:], now) if kept < room else 0
+                kept += _put_messages(store, owner, samples[owner][-_A_BATCH:], now) if kept < room else 0
             change = partial(_added, counts={owner: counts[owner] for owner in owners}, fresh=fresh, kept=kept)
             day, expires = REFUSED_DAYS.of(day_of(now, "UTC")), REFUSED_DAYS.expires(now)
             update_record(store, day, shard, change, expires=expires, may_be_lost=True)
 
 
-def refused(store: Store, device_id: str) -> Refusals:
+def load_refusals(store: Store, device_id: str) -> Refusals:
     """What was refused of a device in the last KEPT_DAYS (of what came without a known device for UNKNOWN)."""
     days = store.records(REFUSED.of(device_id), newest_first=True, limit=KEPT_DAYS + 1)
     records = store.records(REFUSED_MESSAGES.of(device_id), limit=KEPT)
@@ -131,7 +134,7 @@ def refused(store: Store, device_id: str) -> Refusals:
     return Refusals({record.key: orjson.loads(record.body) for record in days}, newest)
 
 
-def matching(found: Refusals, reasons: Collection[str], text: str, first_day: str, last_day: str) -> Refusals:
+def filter_refusals(found: Refusals, reasons: Collection[str], text: str, first_day: str, last_day: str) -> Refusals:
     """What was refused for one of `reasons` (any where there are none), on these UTC days (any where empty).
 
     Of the messages, those that have `text` in their payload or detail, whatever its case.
@@ -155,7 +158,7 @@ def matching(found: Refusals, reasons: Collection[str], text: str, first_day: st
     return Refusals(days, messages)
 
 
-def refused_on(store: Store, day: str) -> Total:
+def load_total(store: Store, day: str) -> Total:
     """What was refused of all devices on a UTC day."""
     records = store.records(REFUSED_DAYS.of(day), limit=REFUSED_DAYS.shards)
     shards = [orjson.loads(record.body) for record in records]
@@ -183,7 +186,7 @@ def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bo
     return update_record(store, REFUSED.of(owner), day, add, expires=expires, may_be_lost=True).was is None
 
 
-def _room(store: Store, shard: str, now: int) -> int:
+def _messages_left(store: Store, shard: str, now: int) -> int:
     """How many more messages of a shard's devices may be kept today."""
     body = store.record(REFUSED_DAYS.of(day_of(now, "UTC")), shard)
     return int(ALL_A_DAY // REFUSED_DAYS.shards - (orjson.loads(body)["kept"] if body else 0))
@@ -205,7 +208,7 @@ def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, kep
     return orjson.dumps(added).decode()
 
 
-def _keep_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
+def _put_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
     """Put a device's messages in its ring, as many as it may keep now; how many that were."""
     body = store.record(REFUSED_STATE.of(), owner)
     number, at, day, today = orjson.loads(body) if body else (0, 0, "", 0)

@@ -70,7 +70,7 @@ def mark_exchange(
     Saying it again changes no document. Raises ConfigurationError where the readings of that time have expired, where
     a register that went down is said to have run on, or where MOST instants are marked.
     """
-    overrides = _marked(store, device, at, is_exchange=is_exchange)
+    overrides = _with_mark(store, device, at, is_exchange=is_exchange)
     _append_exchange(store, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
     return _put(store, device, overrides, at)
 
@@ -80,7 +80,7 @@ def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str
 
     Raises ConfigurationError where nothing is marked, or where the readings of that time have expired.
     """
-    overrides = _unmarked(store, device, at)
+    overrides = _without_mark(store, device, at)
     _append_exchange(store, who, device, at, reason, now, TAKEN_BACK)
     return _put(store, device, overrides, at)
 
@@ -98,27 +98,27 @@ def _append_exchange(store: Store, who: Who, device: Device, at: int, reason: st
     append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": said})
 
 
-def _marked(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
+def _with_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
     if not is_exchange:
         _check_runs_on(store, device, at)
     others = (one for one in parse_overrides(device.exchange_overrides) if one.at != at)
     changed = (*others, ExchangeOverride(at, is_exchange))
     if len(changed) > MOST:
         raise ConfigurationError(f"{device.device_id} has {MOST} marked instants already; take one back first")
-    _check_is_kept(store, device, at)
+    _check_not_expired(store, device, at)
     return changed
 
 
-def _unmarked(store: Store, device: Device, at: int) -> ExchangeOverrides:
+def _without_mark(store: Store, device: Device, at: int) -> ExchangeOverrides:
     overrides = parse_overrides(device.exchange_overrides)
     left = tuple(one for one in overrides if one.at != at)
     if len(left) == len(overrides):
         raise ConfigurationError(f"nothing is marked at {iso_utc(at)} of {device.device_id}")
-    _check_is_kept(store, device, at)
+    _check_not_expired(store, device, at)
     return left
 
 
-def _check_is_kept(store: Store, device: Device, at: int) -> None:
+def _check_not_expired(store: Store, device: Device, at: int) -> None:
     if at < store.retention_cutoff(device.device_id):
         raise ConfigurationError(f"the readings of {iso_utc(at)} have expired; what they have made stays as it is")
 

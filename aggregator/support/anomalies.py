@@ -101,7 +101,7 @@ def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
     return "bridged" if all(part.covered_s >= slot.end - slot.start for slot, part in touched) else "missing"
 
 
-def outside(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
+def subtract_gaps(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
     """What of some spans no gap touches."""
     left = list(spans)
     for gap in gaps:
@@ -134,7 +134,7 @@ class RegisterStep(NamedTuple):
     readings: int = 1  # that were dropped
 
 
-class Judged(NamedTuple):
+class JudgedRegister(NamedTuple):
     """What a register showed, and the segments of it that are believed."""
 
     channel: str
@@ -142,17 +142,19 @@ class Judged(NamedTuple):
     pieces: Sequence[Register]
 
 
-def judged(readings: Sequence[Reading], device: Device) -> list[Judged]:
+def judge_registers(readings: Sequence[Reading], device: Device) -> list[JudgedRegister]:
     """The registers of readings in order of time, those that have a value."""
     registers = [
         (channel, register_of(readings, channel, parse_overrides(device.exchange_overrides))) for channel in CHANNELS
     ]
     return [
-        Judged(channel, points, segments(points, device.max_power_w)) for channel, points in registers if points.ats
+        JudgedRegister(channel, points, segments(points, device.max_power_w))
+        for channel, points in registers
+        if points.ats
     ]
 
 
-def steps_of(registers: Sequence[Judged]) -> list[RegisterStep]:
+def steps_of(registers: Sequence[JudgedRegister]) -> list[RegisterStep]:
     """Every strange step, oldest first; the first reading of each register is believed."""
     found: list[RegisterStep] = []
     for channel, points, pieces in registers:
@@ -196,7 +198,7 @@ Span = Literal["day", "week", "month"]
 SPANS: tuple[Span, ...] = ("day", "week", "month")  # a week begins on Monday
 
 
-class Counted(NamedTuple):
+class CounterComparison(NamedTuple):
     """What a counter says of import so far, and what the charts say of the same time."""
 
     span: Span
@@ -218,10 +220,10 @@ class ChartTotals(NamedTuple):
     zone: str
 
 
-def counted(counters: Counters, charts: ChartTotals) -> list[Counted]:
+def compare_counters(counters: Counters, charts: ChartTotals) -> list[CounterComparison]:
     """The counters that a meter has told."""
     told = zip(SPANS, (counters.day_wh, counters.week_wh, counters.month_wh), strict=True)
-    return [_counted(span, counters.at, wh, charts) for span, wh in told if wh is not None]
+    return [_compare_counter(span, counters.at, wh, charts) for span, wh in told if wh is not None]
 
 
 def first_day(span: Span, at: int, zone: str) -> str:
@@ -232,7 +234,7 @@ def first_day(span: Span, at: int, zone: str) -> str:
     return day if span == "day" else f"{day[:7]}-01"
 
 
-def _counted(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> Counted:
+def _compare_counter(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> CounterComparison:
     days, month, register, zone = charts
     first, today = first_day(span, at, zone), day_of(at, zone)
     start, utc_start = day_start(first, zone), day_start(first_day(span, at, "UTC"), "UTC")
@@ -243,11 +245,11 @@ def _counted(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> Counted
         end = periods.window("day", today, zone).end
     total = add(document.total for document in documents)
     if total.import_wh is None:
-        return Counted(span, at, start, meter_wh, None, utc_start, None, at - start)
+        return CounterComparison(span, at, start, meter_wh, None, utc_start, None, at - start)
     wh = total.import_wh - energy_between(register, Window(at, end))
     utc_wh = wh + _energy(days, Window(utc_start, start)) - _energy(days, Window(start, utc_start))
     unknown_s = max(at - start - total.covered_s - total.estimated_s, 0)
-    return Counted(span, at, start, meter_wh, wh, utc_start, utc_wh, unknown_s)
+    return CounterComparison(span, at, start, meter_wh, wh, utc_start, utc_wh, unknown_s)
 
 
 def _energy(days: Mapping[str, Document], span: Window) -> int:

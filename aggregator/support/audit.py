@@ -77,7 +77,7 @@ def append(
     """
     reason = check_reason(reason)
     for _ in range(TRIES):
-        last = _head(store)
+        last = _complete_head(store)
         entry, body = encode(
             Entry(last.number + 1, max(now, last.at), who, action, device_id, reason, details or {}, last.hash)
         )
@@ -116,7 +116,7 @@ def entries(
     limit: int = _PAGE,
 ) -> list[Entry]:
     """The newest entries, newest first: of a device, of a person (id or e-mail), of UTC days, both included."""
-    _head(store)  # so that the last one is not missing because its writer died
+    _complete_head(store)  # so that the last one is not missing because its writer died
     low, high = _numbers(store, first_day, last_day)
     collection = _of_device(device_id) if device_id else _of_person(person) if person else _LEDGER
     wanted = person.lower() if device_id else ""
@@ -140,16 +140,16 @@ def seen_by_staff(store: Store, device_id: str, limit: int = 100) -> list[Seen]:
 
 def check(store: Store) -> Iterator[str]:
     """A line for each entry that is missing, changed or out of its chain, and for each copy that is not the same."""
-    last, noted = _Head(), _noted(store)
+    last, noted = _Head(), _load_head(store)
     for key, body in _ledger(store):
-        entry = _readable(key, body)
+        entry = _parse(key, body)
         if entry is None:
             yield f"entry {key} cannot be read"
             last = _Head(int(key), 0, "")
             continue
         yield from _faults(entry, last)
         if entry.number <= noted.number:  # those after it get their copies from who comes next
-            yield from _lost_copies(store, entry, body)
+            yield from _missing_copies(store, entry, body)
         last = _Head(entry.number, entry.at, entry.hash)
     if noted.number > last.number:
         yield f"entries after {last.number} missing, up to {noted.number}"
@@ -166,13 +166,13 @@ def _faults(entry: Entry, last: _Head) -> Iterator[str]:
         yield f"entry {entry.number} was changed"
 
 
-def _lost_copies(store: Store, entry: Entry, body: str) -> Iterator[str]:
+def _missing_copies(store: Store, entry: Entry, body: str) -> Iterator[str]:
     for collection in _copies(entry):
         if store.record(collection, entry.key) != body:
             yield f"entry {entry.number} is not the same on {collection}"
 
 
-def _readable(key: str, body: str) -> Entry | None:
+def _parse(key: str, body: str) -> Entry | None:
     try:
         entry = decode(body)
     except (ValueError, TypeError):
@@ -202,17 +202,17 @@ def _numbers(store: Store, first_day: str | None, last_day: str | None) -> tuple
 # the chain
 
 
-def _noted(store: Store) -> _Head:
+def _load_head(store: Store) -> _Head:
     noted = store.record(_HEAD, "head")
     return _Head(*orjson.loads(noted)) if noted else _Head()
 
 
-def _head(store: Store) -> _Head:
+def _complete_head(store: Store) -> _Head:
     """The last entry, after making up what is missing of those that lack something."""
-    last = _noted(store)
+    last = _load_head(store)
     while page := store.records(_LEDGER, key_of(last.number + 1), limit=_PAGE):
         for record in page:
-            entry = _readable(record.key, record.body)
+            entry = _parse(record.key, record.body)
             if entry is None:
                 raise StoreUnusable(f"entry {record.key} of the audit cannot be read; see `wattfall audit --check`")
             _complete(store, entry, record.body)

@@ -48,13 +48,13 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
             "wattfall": version("wattfall"),
             "python": sys.version.split()[0],
         },
-        "device.json": _registered(device),
-        "evidence.json": _evidence(found),
+        "device.json": _device_json(device),
+        "evidence.json": _diagnostics_json(found),
         "status.json": {
             "known": plain(found.known),
             "hours": plain(device_status.signal_hours(store, device.device_id, now - STRIP_DAYS * DAY_S, now)),
         },
-        "refused.json": _refused(found.refusals, device),
+        "refused.json": _refusals_json(found.refusals, device),
         "days.jsonl": [as_json(document) for document in documents],
         "readings.jsonl": [reading._asdict() for reading in readings],
     }
@@ -87,7 +87,7 @@ def _option(name: str) -> int:
     return 0 if name.endswith(".jsonl") else orjson.OPT_INDENT_2
 
 
-def _registered(device: Device) -> dict[str, object]:
+def _device_json(device: Device) -> dict[str, object]:
     return {
         "device_id": device.device_id,
         "serial": device.serial or None,
@@ -100,11 +100,11 @@ def _registered(device: Device) -> dict[str, object]:
     }
 
 
-def _evidence(found: Diagnostics) -> dict[str, object]:
+def _diagnostics_json(found: Diagnostics) -> dict[str, object]:
     return {one.name: plain(getattr(found, one.name)) for one in fields(found) if one.name not in _IN_OTHER_FILES}
 
 
-def _refused(found: Refusals, device: Device) -> object:
+def _refusals_json(found: Refusals, device: Device) -> object:
     return {"days": plain(found.days), "messages": plain(without_meter_points(found.messages, device))}
 
 

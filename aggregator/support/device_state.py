@@ -94,18 +94,18 @@ def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judge
     """The state with its reason; `began` is when it last began to send without a gap, None for longer than is known."""
     state = device_state(live, now)
     if live is None:
-        reason = _instead(0, heard)
+        reason = _reason(0, heard)
         return Judgement(state, None if reason == "nothing_comes" else reason, None, USUAL_S)
     rhythm = rhythm_s(live)
     if state == "sending":
         is_behind = live.received_at - live.at > CLOCK_S
         return Judgement(state, "clock_behind" if is_behind else "on_time", began, rhythm)
-    reason = _instead(live.received_at, heard)
+    reason = _reason(live.received_at, heard)
     is_merely_late = state == "late" and reason == "nothing_comes"
     return Judgement(state, "overdue" if is_merely_late else reason, live.received_at, rhythm)
 
 
-def _instead(since: int, heard: Heard) -> Reason:
+def _reason(since: int, heard: Heard) -> Reason:
     """What came after the last reading, which says where to look."""
     if heard.refused_at is not None and heard.refused_at > since:
         return "only_refused"

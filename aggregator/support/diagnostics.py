@@ -20,18 +20,18 @@ from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import (
     ChartTotals,
-    Counted,
+    CounterComparison,
     Gap,
-    Judged,
+    JudgedRegister,
     RegisterStep,
     energy_between,
     gaps_between,
-    judged,
+    judge_registers,
     kind_of,
-    outside,
     shortest_gap,
     sparse_spans,
     steps_of,
+    subtract_gaps,
 )
 from aggregator.support.device_state import (
     Covered,
@@ -94,7 +94,7 @@ class Diagnostics:
     gaps: Sequence[Gap]  # of STRIP_DAYS, newest first
     steps: Sequence[RegisterStep]  # of RECENT_DAYS, newest first
     closures: Sequence[Closure]  # of RECENT_DAYS
-    counted: Sequence[Counted]  # what the meter itself has counted
+    counted: Sequence[CounterComparison]  # what the meter itself has counted
     refusals: Refusals
     last_readings: Sequence[Reading]  # newest first
     # did it reach the charts?
@@ -133,7 +133,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
     live, known, refused = read.live, read.known, read.refused
     ats = [reading.at for reading in read.readings]
     interval = usual_interval(ats or _last_ats(store, device.device_id))
-    gaps, registers = _gaps(read, interval), judged(read.readings, device)
+    gaps, registers = _gaps(read, interval), judge_registers(read.readings, device)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -150,7 +150,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
         gaps,
         steps_of(registers)[::-1],
         _closures(read, registers),
-        _counted(read, registers),
+        _counters(read, registers),
         refused,
         read.readings[: -LAST_READINGS - 1 : -1],
         _levels(read),
@@ -166,7 +166,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     since = periods.day_start(days[0], device.timezone)
     live = store.begin(partial(store.live, device_id))
     known = store.begin(partial(device_status.known_status, store, device_id))
-    refused = store.begin(partial(refusals.refused, store, device_id))
+    refused = store.begin(partial(refusals.load_refusals, store, device_id))
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
     present = {
@@ -178,7 +178,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     }
     retention_cutoff = store.begin(partial(store.retention_cutoff, device_id))
     later = store.begin(partial(backfilled, store, device_id, since, now))
-    aside = store.begin(partial(store.aside, device_id))
+    aside = store.begin(partial(store.quarantined, device_id))
     return _Read(
         store,
         device,
@@ -225,7 +225,7 @@ def _gaps(read: _Read, interval: int) -> list[Gap]:
         spans |= {gap for gap in gaps_between(ats) if gap.start < span.end and span.start < gap.end}
     newest = sorted(spans, reverse=True)[:MOST_GAPS]
     found = [Gap(*gap, kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
-    found += [Gap(*span, "filled") for span in outside(read.later, found)]
+    found += [Gap(*span, "filled") for span in subtract_gaps(read.later, found)]
     found.sort(reverse=True)
     if live and now - max(live.at, live.received_at) > shortest_gap(interval):
         found.insert(0, Gap(live.at, now, "open"))
@@ -240,7 +240,7 @@ def _readings(read: _Read, first: int, last: int) -> Callable[[], list[Reading]]
 # registers and counters against documents
 
 
-def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
+def _closures(read: _Read, registers: Sequence[JudgedRegister]) -> list[Closure]:
     """The recent days, from the first half hour that the readings tell whole to the last."""
     if not read.readings:
         return []
@@ -261,14 +261,14 @@ def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
     ]
 
 
-def _counted(read: _Read, registers: Sequence[Judged]) -> list[Counted]:
+def _counters(read: _Read, registers: Sequence[JudgedRegister]) -> list[CounterComparison]:
     """The meter's own counters, where it told them within the readings at hand."""
     told = read.known.status.counters if read.known else None
     if told is None or not read.readings or told.at < read.readings[0].at:
         return []
     pieces = next((one.pieces for one in registers if one.channel == "import_wh"), ())
     month = read.document("month", periods.period_of("month", told.at, read.device.timezone))
-    return anomalies.counted(told, ChartTotals(read.documents, month, pieces, read.device.timezone))
+    return anomalies.compare_counters(told, ChartTotals(read.documents, month, pieces, read.device.timezone))
 
 
 # levels

@@ -18,7 +18,7 @@ from aggregator.core.documents import Live
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.collections import FLEET, FLEET_DEVICES
-from aggregator.store.port import Backlog, Store, carried
+from aggregator.store.port import Backlog, Store, feeds
 from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import PRICES
 
@@ -71,7 +71,7 @@ def summary(store: Store) -> Summary | None:
     return Summary(**orjson.loads(body)) if body else None
 
 
-def devices_behind(store: Store, kind: str, name: str) -> list[str]:
+def listed_devices(store: Store, kind: str, name: str) -> list[str]:
     """The devices behind a count: `state` and one of STATES, `firmware` and its name, `refused` and `today`.
 
     `waterfall` and `waiting` are those with changes that are not in the charts yet, who waits longest first.
@@ -98,12 +98,12 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     firmwares: dict[str, _Group] = {}
     for _ in _by_firmware(store, firmwares):
         yield
-    _keep(store, now, states, _most_frequent(firmwares), (backlog, waiting))
+    _put_summary(store, now, states, _most_frequent(firmwares), (backlog, waiting))
 
 
 def _waiting(store: Store) -> list[str]:
     """The devices of the oldest dirty keys, the oldest first."""
-    changes = sorted(change for table in (*carried(), PRICES) for change in store.changes(table, MOST_WAITING))
+    changes = sorted(change for table in (*feeds(), PRICES) for change in store.changes(table, MOST_WAITING))
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 
@@ -111,13 +111,13 @@ def _by_state(store: Store, now: int, states: Mapping[str, _Group], heard: set[s
     after = ""
     while page := store.lives(after):
         for live in page:
-            states[_counted_as(live, now)].add(live.device_id)
+            states[_state_name(live, now)].add(live.device_id)
         heard.update(live.device_id for live in page)
         after = page[-1].device_id
         yield
 
 
-def _counted_as(live: Live, now: int) -> str:
+def _state_name(live: Live, now: int) -> str:
     """One of STATES: that of `device_state`, and of a silent device also for how long."""
     state, age = device_state(live, now), now - live.received_at
     return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
@@ -135,7 +135,7 @@ def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]
 
 def _by_firmware(store: Store, firmwares: dict[str, _Group]) -> Iterator[None]:
     for shard in range(device_status.SHARDS):
-        for known in device_status.of_shard(store, shard):
+        for known in device_status.shard_statuses(store, shard):
             if known.status.firmware:
                 firmwares.setdefault(known.status.firmware, _Group()).add(known.status.device_id)
         yield
@@ -150,7 +150,7 @@ def _most_frequent(firmwares: Mapping[str, _Group]) -> dict[str, _Group]:
     return found | ({OTHERS: others} if others.count else {})
 
 
-def _keep(
+def _put_summary(
     store: Store,
     now: int,
     states: Mapping[str, _Group],
@@ -158,7 +158,7 @@ def _keep(
     behind: tuple[Backlog | None, list[str]],
 ) -> None:
     backlog, waiting = behind
-    refused = refusals.refused_on(store, day_of(now, "UTC"))
+    refused = refusals.load_total(store, day_of(now, "UTC"))
     found = Summary(
         now,
         sum(group.count for group in states.values()),

@@ -56,7 +56,7 @@ def _propagate_device(store: Store, step: Step, device_id: str, keys: Sequence[s
     try:
         _propagate_keys(store, step, device_id, keys)
     except Damaged as error:
-        log.error("put aside: %s", error)
+        log.error("quarantined: %s", error)
         store.quarantine(step.feed, device_id, keys, str(error))
 
 

@@ -75,7 +75,7 @@ def more_complete(stored: Part, new: Part) -> Part:
     knows_both = (new.import_wh is not None or stored.import_wh is None) and (
         new.export_wh is not None or stored.export_wh is None
     )
-    measured, known = new.covered_s - stored.covered_s, _known_s(new) - _known_s(stored)
+    measured, known = new.covered_s - stored.covered_s, _total_s(new) - _total_s(stored)
     is_fuller = knows_both and measured >= 0 <= known and measured + known > 0
     return new if stored.is_empty or is_fuller else stored
 
@@ -89,7 +89,7 @@ def _stored(documents: Mapping[str, Document | None], day: str, slot: Slot) -> P
     return document.part(slot.name) if document else EMPTY
 
 
-def _known_s(part: Part) -> int:
+def _total_s(part: Part) -> int:
     return part.covered_s + part.estimated_s
 
 
@@ -124,14 +124,14 @@ def expire(store: Store, device: Device, before: int, untouched_since: int) -> i
     What it takes to judge the first readings after `before` stays: each register's last anchored run.
     """
     with store.transaction():
-        first, retention_cutoff = _kept(store, device, before)
+        first, retention_cutoff = _retained_from(store, device, before)
         removed = store.expire_readings(device.device_id, first, untouched_since)
         if removed:
             store.put_retention_cutoff(device.device_id, retention_cutoff)
     return removed
 
 
-def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
+def _retained_from(store: Store, device: Device, before: int) -> tuple[int, int]:
     """The first block to keep, and from when on the blocks kept are all that is needed (UTC seconds)."""
     exchange_overrides = parse_overrides(device.exchange_overrides)
     for look in LOOKS:
@@ -146,13 +146,13 @@ def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
     first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
     later = store.readings(device.device_id, first, FOR_EVER) if None in runs else []
     ends = [
-        run[1] if run else _settled(register_of(later, channel, exchange_overrides), device)
+        run[1] if run else _first_anchor(register_of(later, channel, exchange_overrides), device)
         for run, channel in zip(runs, device.registers, strict=True)
     ]
     return first, max([starts[0] + HALF_HOUR, *ends])
 
 
-def _settled(points: Register, device: Device) -> int:
+def _first_anchor(points: Register, device: Device) -> int:
     """When a register has its first anchor; where it never has one, its last reading."""
     found = anchor_after(points, 0, device.max_power_w)
     return found if found is not None else points.ats[-1] if points.ats else 0
@@ -169,7 +169,7 @@ def log_backfill(store: Store, device: Device, halves: Sequence[ComputedHalfHour
     for day, group in groupby(late, key=attrgetter("day")):
         document = store.document("day", device.device_id, day)
         is_over = partial(_has_following, store, device.device_id, day)
-        for half in _filled(document, list(group), is_over) if document else ():
+        for half in _backfilled_halves(document, list(group), is_over) if document else ():
             key, end = _key(half.slot.start), half.slot.end
             store.put_record(BACKFILLED.of(device.device_id), key, str(end), expires=BACKFILLED.expires(end))
 
@@ -189,7 +189,7 @@ def _has_following(store: Store, device_id: str, day: str) -> bool:
     return store.document("day", device_id, periods.shift("day", day, 1)) is not None
 
 
-def _filled(
+def _backfilled_halves(
     document: Document, halves: Sequence[ComputedHalfHour], is_over: Callable[[], bool]
 ) -> Iterator[ComputedHalfHour]:
     """Half hours of which more is known than before, and that do not go on: `is_over` tells whether the day does."""

@@ -155,7 +155,7 @@ def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) ->
     ingest_lines(store, [bad], 1, NOW, "Europe/London", Outcome(), lambda *_: None)
     actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", NOW)
     actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
-    device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
+    device_status.put_statuses(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
 
     content = actions.export_bundle(store, ANNA, home(store), "for the makers", NOW)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -171,7 +171,7 @@ def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) ->
 
 def test_a_bundle_holds_what_it_takes_to_find_a_fault(store: Store) -> None:
     counters = Counters(NOW - 8, 1_204, None, None)
-    device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", True, counters)], NOW)
+    device_status.put_statuses(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", True, counters)], NOW)
     files = bundle(store, home(store), NOW)
     with zipfile.ZipFile(io.BytesIO(zipped(files, NOW))) as archive:
         assert archive.testzip() is None

@@ -114,7 +114,7 @@ def test_a_silence_in_which_all_is_refused_says_where_to_look(store: Store) -> N
 )
 def test_a_device_that_only_speaks_of_itself_has_lost_its_meter(store: Store, joined: bool | None, reason: str) -> None:
     send_in_rhythm(store, steady())
-    device_status.keep(store, [Status("cad-1", NOW + 1000, -88, 20, "v1", None, joined)], NOW + 1000)
+    device_status.put_statuses(store, [Status("cad-1", NOW + 1000, -88, 20, "v1", None, joined)], NOW + 1000)
     told = found(store, NOW + 1200)
     assert told.judgement == ("silent", reason, NOW, 60)
     assert told.known
@@ -172,7 +172,7 @@ def test_a_history_of_half_hours_before_readings_every_minute_is_whole(store: St
 
 def told_counters(store: Store, at: int, **counters: int) -> None:
     message = {"device_id": "cad-1", "at": periods.iso_utc(at), **counters}
-    device_status.keep(store, [status.parse_status(message, at)], at)
+    device_status.put_statuses(store, [status.parse_status(message, at)], at)
 
 
 def test_the_meters_own_counters_stand_beside_the_charts_of_the_same_time(store: Store) -> None:
@@ -198,7 +198,7 @@ def test_counters_of_which_the_readings_have_gone_are_not_compared(store: Store)
 
 def test_a_device_that_sends_no_counters_has_none(store: Store) -> None:
     send(store, steady())
-    device_status.keep(store, [Status("cad-1", NOW, -88, 20, "v1", None, True)], NOW)
+    device_status.put_statuses(store, [Status("cad-1", NOW, -88, 20, "v1", None, True)], NOW)
     assert found(store).counted == []
 
 

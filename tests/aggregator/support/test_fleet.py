@@ -20,7 +20,7 @@ from aggregator.support.fleet import (
     MOST_LISTED,
     OTHERS,
     census,
-    devices_behind,
+    listed_devices,
     summary,
     take_census,
 )
@@ -43,7 +43,7 @@ def heard(store: Store, device_id: str, seconds_ago: int) -> None:
 
 def test_before_the_first_census_nothing_is_known(store: Store) -> None:
     assert summary(store) is None
-    assert devices_behind(store, "state", "late") == []
+    assert listed_devices(store, "state", "late") == []
     take_census(store, NOW, Backlog(0, None))
     found = summary(store)
     assert found
@@ -70,9 +70,9 @@ def test_devices_are_counted_by_how_long_they_have_been_silent(store: Store) -> 
         "never": 1,
     }
     assert (found.at, found.devices, found.waiting, found.waiting_since) == (NOW, 10, 7, NOW - 3)
-    assert devices_behind(store, "state", "late") == ["d2", "d3"]
-    assert devices_behind(store, "state", "silent_30_days") == ["d8"]
-    assert devices_behind(store, "state", "never") == ["unheard"]
+    assert listed_devices(store, "state", "late") == ["d2", "d3"]
+    assert listed_devices(store, "state", "silent_30_days") == ["d8"]
+    assert listed_devices(store, "state", "never") == ["unheard"]
 
 
 def test_lists_are_bounded_and_counts_are_whole(store: Store) -> None:
@@ -84,13 +84,13 @@ def test_lists_are_bounded_and_counts_are_whole(store: Store) -> None:
     found = summary(store)
     assert found
     assert (found.states["sending"], found.waiting) == (MOST_LISTED + 700, None)
-    assert devices_behind(store, "state", "sending") == [f"d{number:04d}" for number in range(MOST_LISTED)]
+    assert listed_devices(store, "state", "sending") == [f"d{number:04d}" for number in range(MOST_LISTED)]
 
 
 def test_firmwares_are_counted_the_most_frequent_first_and_the_rest_together(store: Store) -> None:
     names = ["v2", "v2", "v1", *(f"odd-{number:02d}" for number in range(MOST_FIRMWARES))]
     said = [Status(f"d{number:02d}", NOW, None, None, name, None, None) for number, name in enumerate(names)]
-    device_status.keep(store, said, NOW)
+    device_status.put_statuses(store, said, NOW)
     take_census(store, NOW, None)
 
     found = summary(store)
@@ -98,7 +98,7 @@ def test_firmwares_are_counted_the_most_frequent_first_and_the_rest_together(sto
     assert next(iter(found.firmwares.items())) == ("v2", 2)
     assert found.firmwares[OTHERS] == 2
     assert sum(found.firmwares.values()) == len(names)
-    assert devices_behind(store, "firmware", "v2") == ["d00", "d01"]
+    assert listed_devices(store, "firmware", "v2") == ["d00", "d01"]
 
 
 def test_what_is_refused_today_is_counted_with_who_sends_it(store: Store) -> None:
@@ -106,13 +106,13 @@ def test_what_is_refused_today_is_counted_with_who_sends_it(store: Store) -> Non
     batch = refusals.Batch()
     for _ in range(3):
         batch.add(b'{"device_id": "d1"}', Refused("bad_time", "at is missing"), NOW)
-    refusals.keep_refusals(store, batch, NOW)
+    refusals.put_refusals(store, batch, NOW)
     take_census(store, NOW, None)
 
     found = summary(store)
     assert found
     assert (found.refused, found.refused_devices) == ({"bad_time": 3}, 1)
-    assert devices_behind(store, "refused", "today") == ["d1"]
+    assert listed_devices(store, "refused", "today") == ["d1"]
 
 
 def wait(store: Store, *devices: str) -> None:
@@ -128,20 +128,20 @@ def test_devices_behind_the_lag_are_noted_who_waits_longest_first(store: Store) 
     found = summary(store)
     assert found
     assert (found.waiting, found.waiting_devices) == (5, 4)
-    assert devices_behind(store, "waterfall", "waiting") == ["zoe", "ann", "bob", "cat"]
+    assert listed_devices(store, "waterfall", "waiting") == ["zoe", "ann", "bob", "cat"]
 
     store.settle(store.changes("readings", 9))
     take_census(store, NOW, store.backlog())
-    assert devices_behind(store, "waterfall", "waiting") == ["cat"]
+    assert listed_devices(store, "waterfall", "waiting") == ["cat"]
     store.settle(store.changes("month", 9))
     take_census(store, NOW, store.backlog())
-    assert devices_behind(store, "waterfall", "waiting") == []
+    assert listed_devices(store, "waterfall", "waiting") == []
 
 
 def test_of_the_devices_behind_the_lag_a_bounded_number_is_listed(store: Store) -> None:
     wait(store, *(f"d{number:03d}" for number in range(MOST_LISTED + 9)))
     take_census(store, NOW, store.backlog())
-    listed = devices_behind(store, "waterfall", "waiting")
+    listed = listed_devices(store, "waterfall", "waiting")
     assert listed == [f"d{number:03d}" for number in range(MOST_LISTED)]
 
 
@@ -150,7 +150,7 @@ def test_where_the_lag_is_not_known_nobody_is_said_to_wait(store: Store) -> None
     take_census(store, NOW, None)
     found = summary(store)
     assert found
-    assert (found.waiting, found.waiting_devices, devices_behind(store, "waterfall", "waiting")) == (None, 0, [])
+    assert (found.waiting, found.waiting_devices, listed_devices(store, "waterfall", "waiting")) == (None, 0, [])
 
 
 def test_a_census_of_a_former_version_is_still_read(store: Store) -> None:

@@ -195,10 +195,10 @@ def test_a_damaged_block_is_put_aside_and_other_devices_go_on(
     assert store.backlog() == (0, None)
     assert totals(store, "a") == totals(store, "c") == [480] * 3
     assert store.document("day", "b", "2026-10-01") is None
-    assert len(store.aside("b")) == 49
-    assert store.aside("b")[0].startswith(f"readings {START}: {tmp_path}/wattfall.db is damaged: b, {START}: ")
-    assert (store.aside("a"), store.aside("c")) == ([], [])
-    assert [line.count("put aside") for line in caplog.messages] == [1]
+    assert len(store.quarantined("b")) == 49
+    assert store.quarantined("b")[0].startswith(f"readings {START}: {tmp_path}/wattfall.db is damaged: b, {START}: ")
+    assert (store.quarantined("a"), store.quarantined("c")) == ([], [])
+    assert [line.count("quarantined") for line in caplog.messages] == [1]
 
 
 def test_what_was_put_aside_is_a_difference_that_verify_names(store: Store, tmp_path: Path) -> None:
@@ -223,8 +223,8 @@ def test_a_damaged_document_stops_its_own_device_only(store: Store, tmp_path: Pa
         store.mark(step.feed, device_id, [DIRTY[step.feed]])
         send(store, history(device_id, 2, wh=11))
     drain(store)
-    assert store.aside("a") != []
-    assert store.aside("b") == []
+    assert store.quarantined("a") != []
+    assert store.quarantined("b") == []
     assert totals(store, "b") == [44] * 3
     with pytest.raises(Damaged):
         totals(store, "a")
