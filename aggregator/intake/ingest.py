@@ -235,7 +235,7 @@ def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Coun
 
 
 def show_live(store: Store, content: Content, now: int, default_zone: str) -> Outcome:
-    """Update the live state and the statuses; the readings come again with their half hour."""
+    """Update the live state and the statuses only; the half hour's block repeats the readings."""
     store_statuses(store, content.statuses, now, default_zone)
     newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
     with store.transaction():
