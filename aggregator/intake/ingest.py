@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def rejected(self) -> int:
-        """The number of refused readings."""
+        """Return the number of refused readings."""
         return self.reasons.total()
 
     def add(self, other: "Outcome") -> None:

@@ -91,7 +91,7 @@ def device_state(live: Live | None, now: int) -> State:
 
 
 def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
-    """Return the state with its reason; `began` is the end of the last gap (UTC seconds; None without a known gap)."""
+    """Return the state with its reason. `began` is the end of the last gap in UTC seconds, or None."""
     state = device_state(live, now)
     if live is None:
         reason = _reason(0, heard)

@@ -30,7 +30,7 @@ AGAIN = ["2026-01-01"]
 
 
 def filled(path: Path) -> SqliteStore:
-    """A store with a device, its live state, readings and documents."""
+    """Return a store with a device, its live state, readings and documents."""
     store = SqliteStore(str(path))
     ingest(store, [Reading("d", NOW - 90_000 + n * 600, 200, 1000 + n * 30, n) for n in range(100)], NOW, "UTC")
     drain(store)

@@ -67,7 +67,7 @@ def on_dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def some_evenings(store: Store) -> None:
-    """Half-hourly readings on a few evenings from September to November; the days between them are estimated."""
+    """Return half-hourly readings on a few evenings from September to November; the days between are estimated."""
     evenings = ("2026-09-29", "2026-10-01", "2026-10-31", "2026-11-02")
     starts = [instant(f"{day}T18:00:00Z") for day in evenings]
     at = [start + HALF_HOUR * n for start in starts for n in range(8)]
@@ -190,7 +190,7 @@ def test_a_level_missing_in_the_template_is_detected() -> None:
 
 
 def _of_the_household(store: Store) -> FlaskClient:
-    """A browser signed in as a household."""
+    """Return a browser signed in as a household."""
     device = store.device("cad-1")
     assert device is not None
     store.put_device(replace(device, household=HOUSEHOLD))

@@ -35,7 +35,7 @@ class CountingStore:
         self._store = store
         self.calls: Counter[str] = Counter()
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method of the store
         self.calls[name] += 1
         return getattr(self._store, name)
 

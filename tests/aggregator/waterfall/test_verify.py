@@ -21,7 +21,7 @@ WRONG = Part(999, None, covered_s=1800)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A device with three days of a register that rises by 10 Wh every half hour."""
+    """Return a store with a device whose register rises by 10 Wh every half hour for three days."""
     opened = open_store(f"sqlite:///{tmp_path}/wattfall.db")
     ingest(opened, [Reading("d", START + HALF_HOUR * n, None, 10 * n, None) for n in range(145)], START, "UTC")
     drain(opened)
@@ -50,7 +50,7 @@ def test_a_settled_store_has_no_difference(store: Store) -> None:
     assert faults(store) == []
 
 
-def test_a_store_that_has_not_settled_says_so(store: Store) -> None:
+def test_an_unsettled_store_is_reported(store: Store) -> None:
     store.mark("month", "d", ["2026-10"])
     assert faults(store) == ["d: the waterfall has not settled; let a worker finish first"]
 
