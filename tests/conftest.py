@@ -6,13 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from aggregator.store import Store
+from tests.budgets import load_profile
 from tests.copies import Copy, Fill, Originals, quick_disk
 
-settings.register_profile("wattfall", deadline=None, derandomize=bool(os.environ.get("CI")))
-settings.load_profile("wattfall")  # no deadline on a shared machine, and the same examples on every run of CI
+load_profile()
 
 if disk := quick_disk():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(disk))  # where pytest makes `tmp_path`

@@ -5,11 +5,12 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
+from tests.budgets import examples
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
 INSTANTS = st.integers(946_684_800, 2_208_988_800)  # 2000 to 2040
@@ -36,7 +37,7 @@ def places(draw: st.DrawFn) -> tuple[str, int]:
     return zone, at
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(places())
 def test_an_instant_lies_in_the_window_of_its_period_and_in_no_other(place: tuple[str, int]) -> None:
     zone, at = place
@@ -50,7 +51,7 @@ def test_an_instant_lies_in_the_window_of_its_period_and_in_no_other(place: tupl
         assert periods.shift(level, periods.shift(level, period, 7), -7) == period
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(places())
 def test_the_parts_of_a_period_are_contiguous_and_fill_it(place: tuple[str, int]) -> None:
     zone, at = place
@@ -66,7 +67,7 @@ def test_the_parts_of_a_period_are_contiguous_and_fill_it(place: tuple[str, int]
             assert [slot.name for slot in slots] == sorted(slot.name for slot in slots)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(places())
 def test_an_hour_is_its_half_hours_and_a_day_is_named_by_its_local_date(place: tuple[str, int]) -> None:
     zone, at = place

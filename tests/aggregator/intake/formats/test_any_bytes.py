@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import readings, status
@@ -16,6 +16,7 @@ from aggregator.core.status import Status
 from aggregator.intake.formats import dsmr, glow, shelly, tasmota
 from aggregator.intake.formats.message import LONGEST, Content, Origin, Read
 from tests.aggregator.intake.formats.messages import NOW, SAMPLES, TELEGRAM, Sample, sealed
+from tests.budgets import examples
 
 READS: list[Read] = [dsmr.parse_dsmr, glow.parse_glow, glow.parse_glow_hex, shelly.parse_shelly, tasmota.parse_tasmota]
 PARTS = ["", "STATE", "SENSOR/electricitymeter", "SENSOR/gasmeter", "events/rpc", "status/em1:0", "status/emdata:0"]
@@ -188,33 +189,33 @@ def test_a_good_message_of_each_format_is_taken(sample: Sample) -> None:
     assert content.readings or content.statuses
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=300), st.sampled_from(READS), st.sampled_from(PARTS))
 def test_random_bytes_are_refused_by_name(payload: bytes, read: Read, part: str) -> None:
     assert taken(read, payload, Origin("device-1", NOW, "Europe/Amsterdam", part)) is None
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(spoiled())
 def test_values_that_do_not_belong_there_are_absent_or_refused_by_name(case: tuple[Sample, bytes]) -> None:
     sample, payload = case
     taken(sample.read, payload, sample.origin)
 
 
-@settings(max_examples=250)
+@examples(250)
 @given(spoiled(), st.sampled_from(READS), st.sampled_from(PARTS))
 def test_messages_of_one_format_are_safe_with_another(case: tuple[Sample, bytes], read: Read, part: str) -> None:
     taken(read, case[1], Origin("device-1", NOW, "Europe/Amsterdam", part))
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(mangled())
 def test_messages_that_were_cut_or_mangled_are_read_or_refused_by_name(case: tuple[Sample, bytes]) -> None:
     sample, payload = case
     taken(sample.read, payload, sample.origin)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(resealed())
 def test_telegrams_with_a_right_checksum_are_read_or_refused_by_name_whatever_they_say(payload: bytes) -> None:
     taken(dsmr.parse_dsmr, payload, SAMPLES["DSMR telegram"].origin)

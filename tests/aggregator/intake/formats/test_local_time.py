@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aggregator.intake.formats.message import instants
+from tests.budgets import examples
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
 
@@ -39,7 +40,7 @@ def test_a_local_time_is_once_and_where_the_clocks_change_never_or_twice(
     assert instants(datetime.fromisoformat(local), zone) == tuple(map(utc, expected))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(ZONES), st.integers(946_684_800, 2_208_988_800))
 @example("Europe/London", 1_792_890_000)
 @example("Europe/London", 1_792_893_600)
@@ -48,7 +49,7 @@ def test_an_instant_is_among_those_that_its_local_time_can_mean(zone: str, at: i
     assert at in instants(local, zone)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(ZONES), st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1)))  # noqa: DTZ001 - local
 def test_each_instant_has_the_local_time_and_none_is_left_out(zone: str, local: datetime) -> None:
     local = local.replace(microsecond=0)
