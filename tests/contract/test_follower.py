@@ -21,7 +21,7 @@ from aggregator.waterfall.worker import drain, settle_once
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.budgets import examples
-from tests.contract.conftest import KEEP, MEMORY, Tables, in_memory
+from tests.contract.conftest import KEEP, MEMORY, in_memory
 from tests.contract.dynamo_clients import Counting, Failing, Torn
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
@@ -117,10 +117,10 @@ def test_a_failure_at_any_write_or_record_loses_nothing(*, is_after: bool) -> No
             return
 
 
-def test_two_workers_started_by_mistake_do_no_harm(client: AwsDynamoClient, tables: Tables) -> None:
-    clock = Clock()
-    with tables() as prefix, worker(client, prefix, clock) as one, worker(client, prefix, clock) as other:
-        source = DynamoStore(client, prefix, KEEP)
+def test_two_workers_started_by_mistake_do_no_harm() -> None:
+    clock, client = Clock(), in_memory()
+    with worker(client, MEMORY, clock) as one, worker(client, MEMORY, clock) as other:
+        source = DynamoStore(client, MEMORY, KEEP)
         for reading in SMALL:
             ingest(source, [reading], NOW, "UTC")
             for first, second in ((one, other), (other, one)):
@@ -175,10 +175,8 @@ def test_a_worker_that_ends_well_hands_its_place_on_at_once(client: AwsDynamoCli
 
 
 @pytest.mark.parametrize("gone", ["while nobody looked", "under the worker's eyes"])
-def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(
-    client: AwsDynamoClient, prefix: str, gone: str
-) -> None:
-    clock = Clock()
+def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(gone: str) -> None:
+    clock, client, prefix = Clock(), in_memory(), MEMORY
     torn = Torn(client, seed=1)
     source = DynamoStore(client, prefix, KEEP)
     with worker(torn, prefix, clock) as store:
@@ -212,9 +210,9 @@ def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDyn
         assert counting.writes.keys() <= {"readings", "live", "checkpoints"}
 
 
-def test_months_and_years_are_carried_on_at_their_own_pace(client: AwsDynamoClient, prefix: str) -> None:
+def test_months_and_years_are_carried_on_at_their_own_pace() -> None:
     clock = Clock()
-    store = DynamoStore(client, prefix, KEEP, pace_s=300, clock=clock)
+    store = DynamoStore(in_memory(), MEMORY, KEEP, pace_s=300, clock=clock)
     store.follow()
     drain(store)
     for reading in SMALL:
