@@ -9,7 +9,8 @@ from typing import Any
 from aggregator.core.errors import StoreUnusable
 from aggregator.store.dynamodb.items import Item, Value
 
-Names, Values = Mapping[str, str], Mapping[str, Value]
+Names = Mapping[str, str]
+Values = Mapping[str, Value]
 Check = Callable[[Item, Names, Values], bool]
 Operand = Callable[[Item, Names, Values], Value | None]
 
@@ -134,7 +135,7 @@ def _function(tokens: _Tokens) -> Check:
             return False
         if name == "begins_with":
             return str(here["S"]).startswith(there["S"])
-        return there["S"] in here.get("SS", here.get("S"))
+        return there["S"] in (here["SS"] if "SS" in here else here["S"])
 
     return check
 
