@@ -52,8 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, for its fixtures; of a costly room all files."""
     for item in items:
         room = item.path.relative_to(TESTS).parts[0]
-        group = room if room in ROOMS_OF_ONE_WORKER else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(room if room in ROOMS_OF_ONE_WORKER else item.path.stem))
 
 
 @pytest.fixture(scope="session")
