@@ -48,6 +48,7 @@ def quick_apps() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist then reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, for its fixtures; of a costly room all files."""
     for item in items:
