@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from werkzeug.routing import Rule
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from aggregator.core import periods
 from aggregator.store import Store
 from tests.budgets import load_profile
 from tests.copies import Copy, Fill, Originals, quick_disk
 
-TESTS = Path(__file__).parent
 ROOMS_OF_ONE_WORKER = ("browser", "contract")  # what they start is costly: Chromium and its server, the emulator
 
 load_profile()
@@ -48,12 +49,19 @@ def quick_apps() -> Iterator[None]:
         yield
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist then reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, for its fixtures; of a costly room all files."""
-    for item in items:
-        room = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(pytest.mark.xdist_group(room if room in ROOMS_OF_ONE_WORKER else item.path.stem))
+class ByRoom(LoadScopeScheduling):
+    """Keeps a file's tests on one worker, for its fixtures; of a costly room all files. The largest come first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        room = path.split("/")[1]
+        return room if room in ROOMS_OF_ONE_WORKER else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByRoom:
+    """Xdist's own groups (`--dist=loadgroup`) are not heard by pytest 9.2."""
+    return ByRoom(config, log)
 
 
 @pytest.fixture(scope="session")
