@@ -49,7 +49,7 @@ def quick_apps() -> Iterator[None]:
         yield
 
 
-class ByRoom(LoadScopeScheduling):
+class ByRoom(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
     """Keeps a file's tests on one worker, for its fixtures; of a costly room all files. The largest come first."""
 
     def _split_scope(self, nodeid: str) -> str:
