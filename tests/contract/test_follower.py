@@ -62,7 +62,7 @@ def home(*rises: tuple[int, int]) -> list[Reading]:
     return [Reading(HOME, NOW - 7200 + after, None, wh, None) for after, wh in rises]
 
 
-@examples(10)
+@examples(40)
 @given(messy(), batchings(), st.integers(0, 2**16))
 def test_torn_streams_and_killed_workers_lead_to_the_same_documents(
     series: Series, deliver: Deliver, seed: int

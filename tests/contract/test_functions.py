@@ -109,7 +109,7 @@ def _is_sent(reading: Reading) -> bool:
     return (reading.import_wh or 0) >= 0 and (reading.export_wh or 0) >= 0
 
 
-@examples(15)
+@examples(60)
 @given(messy(), batchings(), st.integers(0, 2**16))
 def test_batches_cut_anywhere_and_repeated_lead_to_the_same_documents(
     series: Series, deliver: Deliver, seed: int
