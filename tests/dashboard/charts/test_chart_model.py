@@ -52,7 +52,7 @@ def test_what_is_still_to_come_is_not_missing(store: Store) -> None:
     chart = draw(store, "day", "2026-11-23")
     assert [column.when for column in chart.columns][13:16] == ["past", "now", "future"]
     assert chart.missing_s == 0
-    assert not any(column.is_told for column in chart.columns[15:])
+    assert not any(column.has_content for column in chart.columns[15:])
 
 
 def test_the_last_minutes_are_on_their_way_and_not_missing() -> None:
@@ -77,7 +77,7 @@ def test_missing_estimated_and_zero_are_three_things(store: Store) -> None:
     assert columns[2].missing_s == 0
     nothing = draw(store, "day", "2026-11-21", energy=lambda _: homes.measured(0)).columns[3]
     assert nothing.part.import_wh == 0
-    assert nothing.is_told
+    assert nothing.has_content
     assert not nothing.is_gap
 
 

@@ -36,8 +36,8 @@ def test_a_charge_without_energy_is_still_to_pay() -> None:
 
 
 def test_amounts_are_said_in_their_own_unit() -> None:
-    assert (str(ENERGY.said(8400, ENGLISH)), ENERGY.unit(ENGLISH)) == ("8.40 kWh", "kWh")
-    assert (str(MONEY.said(5 * POUND // 2, ENGLISH)), MONEY.unit(ENGLISH)) == ("£2.50", "£")
+    assert (str(ENERGY.format(8400, ENGLISH)), ENERGY.unit(ENGLISH)) == ("8.40 kWh", "kWh")
+    assert (str(MONEY.format(5 * POUND // 2, ENGLISH)), MONEY.unit(ENGLISH)) == ("£2.50", "£")
 
 
 def test_money_needs_a_tariff() -> None:

@@ -56,7 +56,7 @@ def test_every_action_has_words() -> None:
     ],
 )
 def test_what_an_action_was_about_is_said(action: str, details: dict[str, str], said: str) -> None:
-    assert audit_view.details_said(entry(action, details=details), NOW, LONDON, ENGLISH) == said
+    assert audit_view.details_label(entry(action, details=details), NOW, LONDON, ENGLISH) == said
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_an_action_was_about_is_said(action: str, details: dict[str, str], 
 )
 def test_details_are_in_the_readers_language_and_the_devices_time(written: str, said: str) -> None:
     exchange = entry("exchange", details={"at": "2026-07-17T14:02:05Z", "is": written})
-    german = audit_view.details_said(exchange, NOW, LONDON, languages()["de"])
+    german = audit_view.details_label(exchange, NOW, LONDON, languages()["de"])
     assert german == f"Freitag, 17. Juli, 15:02:05 (BST) · {said}"
 
 
