@@ -1,4 +1,4 @@
-"""What the desk does for a device that somebody has looked up."""
+"""The support actions on a device after its look-up."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def test_a_note_stays_with_the_device(support: FlaskClient, store: Store) -> Non
     assert "Router moved to the hall &lt;b&gt;" in support.get(PAGE).text
 
 
-def test_days_are_computed_again_and_written_down(support: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_rebuild_is_audited(support: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock(), hours=30)
     day = day_of(clock() - DAY_S, "Europe/London")
     before = store.document("day", "cad-1", day)
@@ -53,7 +53,7 @@ def test_days_are_computed_again_and_written_down(support: FlaskClient, store: S
     assert (entry.action, entry.details) == ("rebuild", {"from": day, "to": day})
 
 
-def test_days_without_readings_are_not_said_to_be_rebuilt(support: FlaskClient) -> None:
+def test_days_without_readings_do_not_count_as_rebuilt(support: FlaskClient) -> None:
     answer = post(support, f"{PAGE}/rebuild", first="2026-01-01", last="2026-01-02", reason="a hole")
     assert answer.headers["Location"] == f"{PAGE}?done=nothing"
 
@@ -69,7 +69,7 @@ def test_days_without_readings_are_not_said_to_be_rebuilt(support: FlaskClient) 
         ("<b>", "2026-03-01", "Write both days"),
     ],
 )
-def test_days_that_cannot_be_computed_are_refused_in_words(
+def test_invalid_days_are_refused_with_the_reason(
     support: FlaskClient, store: Store, first: str, last: str, fault: str
 ) -> None:
     answer = post(support, f"{PAGE}/rebuild", first=first, last=last, reason="a hole")
@@ -79,7 +79,7 @@ def test_days_that_cannot_be_computed_are_refused_in_words(
     assert audited_actions(store) == ["look-up"]
 
 
-def test_35_days_at_once_are_not_too_many(support: FlaskClient) -> None:
+def test_a_rebuild_takes_35_days_at_once(support: FlaskClient) -> None:
     answer = post(support, f"{PAGE}/rebuild", first="2026-01-01", last="2026-02-04", reason="a hole")
     assert answer.status_code == 303
 
@@ -106,7 +106,7 @@ def test_an_exchange_is_marked_and_undone(support: FlaskClient, store: Store, cl
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-11-17T14:02:00Z", "0001-01-01T00:00", "2026-13-01T00:00"])
-def test_a_time_that_is_none_marks_nothing(support: FlaskClient, store: Store, time: str) -> None:
+def test_an_invalid_time_marks_nothing(support: FlaskClient, store: Store, time: str) -> None:
     answer = post(support, f"{PAGE}/exchange", kind="exchange", time=time, reason="new meter")
     assert answer.status_code == 422
     assert "Write the day and the time" in answer.text
@@ -114,21 +114,21 @@ def test_a_time_that_is_none_marks_nothing(support: FlaskClient, store: Store, t
 
 
 @pytest.mark.parametrize("kind", ["exchange", "none"])
-def test_a_meter_is_not_exchanged_in_times_to_come(support: FlaskClient, store: Store, clock: Clock, kind: str) -> None:
+def test_a_future_exchange_is_refused(support: FlaskClient, store: Store, clock: Clock, kind: str) -> None:
     answer = post(support, f"{PAGE}/exchange", kind=kind, time=local_time(clock() + 3600), reason="new meter")
     assert answer.status_code == 422
     assert "still to come" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-def test_an_exchange_that_cannot_be_undone_is_said_in_words(support: FlaskClient, store: Store) -> None:
+def test_an_unmarked_exchange_cannot_be_undone(support: FlaskClient, store: Store) -> None:
     answer = post(support, f"{PAGE}/exchange", undo="1795000000", reason="a mistake")
     assert answer.status_code == 422
     assert "This cannot be done: nothing is marked" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-def test_what_is_refused_is_not_told_to_the_household_as_done(support: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_refused_action_is_not_audited(support: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock())
     device = store.device("cad-1")
     assert device
@@ -142,7 +142,7 @@ def test_what_is_refused_is_not_told_to_the_household_as_done(support: FlaskClie
     assert audited_actions(store) == ["look-up"]
 
 
-def test_a_bundle_is_a_zip_file_and_written_down(support: FlaskClient, store: Store) -> None:
+def test_a_bundle_is_an_audited_zip_file(support: FlaskClient, store: Store) -> None:
     answer = post(support, f"{PAGE}/bundle", reason="for the manufacturer")
     assert answer.mimetype == "application/zip"
     assert re.search(r'attachment; filename="wattfall-cad-1-[\d-]+\.zip"', answer.headers["Content-Disposition"])
@@ -152,14 +152,14 @@ def test_a_bundle_is_a_zip_file_and_written_down(support: FlaskClient, store: St
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_no_action_goes_without_a_reason(support: FlaskClient, store: Store, name: str) -> None:
+def test_every_action_needs_a_reason(support: FlaskClient, store: Store, name: str) -> None:
     answer = post(support, f"{PAGE}/{name}", first="2026-01-01", last="2026-01-01", time="2026-11-17T14:02", reason=" ")
     assert answer.status_code == 422
     assert "Say in a few words why" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-# the web and the command line
+# The web and the command line
 
 
 def unzipped(content: bytes) -> dict[str, str]:
@@ -171,7 +171,7 @@ def wattfall(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"])
 
 
-def test_each_action_leaves_the_same_entry_from_the_web_and_the_command_line(
+def test_web_and_command_line_write_equal_entries(
     support: FlaskClient, store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     sent(store, clock())
@@ -191,7 +191,7 @@ def test_each_action_leaves_the_same_entry_from_the_web_and_the_command_line(
     assert {one.who.role for one in found} == {"operator"}
 
 
-def test_the_web_and_the_command_line_make_one_bundle_without_people(
+def test_web_and_command_line_make_equal_anonymous_bundles(
     support: FlaskClient, store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     sent(store, clock())

@@ -1,4 +1,4 @@
-"""Who looked at what, as the desk sees it and as a household does."""
+"""The audit pages of support, and the household's page of looks at its devices."""
 
 import re
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_the_audit_is_filtered_by_device_person_and_day(support: FlaskClient) ->
 @pytest.mark.parametrize(
     "query", [{"device": "\x00" * 300}, {"person": "ﷺ" * 254}, {"first": "<b>"}, {"page": "-1"}, {"page": "²"}]
 )
-def test_a_filter_that_makes_no_sense_breaks_nothing(support: FlaskClient, query: dict[str, str]) -> None:
+def test_an_invalid_filter_breaks_nothing(support: FlaskClient, query: dict[str, str]) -> None:
     answer = support.get("/desk/audit", query_string=query)
     assert answer.status_code == 200
     assert "<b>" not in answer.text
@@ -69,7 +69,7 @@ def test_a_long_audit_has_pages(support: FlaskClient, store: Store, clock: Clock
     assert "note 3<" not in second
 
 
-def test_an_entry_from_the_command_line_is_german_to_a_german_reader(
+def test_entries_of_the_command_line_are_translated(
     support: FlaskClient, store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     sent(store, clock())
@@ -85,17 +85,17 @@ def test_an_entry_from_the_command_line_is_german_to_a_german_reader(
         f"sqlite:///{tmp_path}/homes.db",
     ]
     assert CliRunner().invoke(main, arguments).exit_code == 0
-    clock_said = local(at, "Europe/London").format("HH:mm:ss")
+    clock_time = local(at, "Europe/London").format("HH:mm:ss")
     for address in (PAGE, "/desk/audit"):
         page = Page(support.get(address, headers={"Accept-Language": "de"}).text).words
-        assert re.search(rf"{clock_said} \((GMT|BST)\) · Zählertausch", page)
+        assert re.search(rf"{clock_time} \((GMT|BST)\) · Zählertausch", page)
         assert "exchanged" not in page
 
 
-# what a household is told
+# The household's page
 
 
-def test_a_household_sees_who_looked_and_why_but_not_at_others(support: FlaskClient, home: FlaskClient) -> None:
+def test_a_household_sees_looks_at_its_own_devices_only(support: FlaskClient, home: FlaskClient) -> None:
     assert "Nobody has looked." in home.get("/who-looked").text
     look_up(support, "ticket 4711")
     post(support, "/desk/device/cad-2", suggested="", reason="somebody else's business")
@@ -106,10 +106,10 @@ def test_a_household_sees_who_looked_and_why_but_not_at_others(support: FlaskCli
     assert "somebody else's business" not in words
 
 
-def test_staff_have_no_list_of_who_looked_at_them(support: FlaskClient) -> None:
+def test_only_a_household_has_the_page_of_looks(support: FlaskClient) -> None:
     assert support.get("/who-looked").status_code == 404
 
 
-def test_a_household_without_devices_is_told_that_nobody_looked(server: Flask, store: Store) -> None:
+def test_a_household_without_devices_has_an_empty_list_of_looks(server: Flask, store: Store) -> None:
     nobody = browser(server, store, somebody(store, household=""))
     assert "Nobody has looked." in nobody.get("/who-looked").text
