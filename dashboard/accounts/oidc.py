@@ -41,7 +41,7 @@ class ProviderAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person as the provider describes them."""
+    """The provider's description of a person."""
 
     identity: str  # issuer and subject
     role: str
@@ -51,7 +51,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The app as the provider knows it."""
+    """The registration of this app at the provider."""
 
     issuer: str
     client_id: str
