@@ -142,6 +142,13 @@ def _function(tokens: _Tokens) -> Check:
 
 def _operand(tokens: _Tokens) -> Operand:
     token = tokens.take()
+    if token == "if_not_exists":
+        tokens.take("(")
+        stored = _operand(tokens)
+        tokens.take(",")
+        default = _operand(tokens)
+        tokens.take(")")
+        return lambda *given: default(*given) if (value := stored(*given)) is None else value
     if token == "size":
         tokens.take("(")
         inner = _operand(tokens)
@@ -170,30 +177,33 @@ def _compared(left: Operand, sign: str, right: Operand) -> Check:
 
 
 @cache
-def _clauses(expression: str) -> tuple[tuple[str, str, str], ...]:
-    """What an update does: `SET`, `REMOVE` or `ADD`, the path, and the value's placeholder."""
-    tokens, clauses, verb = _Tokens(expression), [], ""
+def _clauses(expression: str) -> tuple[tuple[str, str, Operand | None], ...]:
+    """Return the clauses of an update: `SET`, `REMOVE` or `ADD`, the path, and the operand of its value."""
+    tokens, clauses, verb = _Tokens(expression), list[tuple[str, str, Operand | None]](), ""
     while tokens.peek():
         verb = tokens.take() if tokens.peek() in ("SET", "REMOVE", "ADD") else (tokens.take(","), verb)[1]
         path = tokens.take()
         if verb == "SET":
             tokens.take("=")
-        clauses.append((verb, path, "" if verb == "REMOVE" else tokens.take()))
+        clauses.append((verb, path, None if verb == "REMOVE" else _operand(tokens)))
     return tuple(clauses)
 
 
 def updated(item: Item, expression: str, names: Names, values: Values) -> tuple[Item, list[str]]:
-    """An item after an update, and the attributes that the update names."""
+    """Return an item after an update, and the attributes that the update names. Operands read the item before it."""
     after, named = dict(item), []
-    for verb, path, placeholder in _clauses(expression):
+    for verb, path, operand in _clauses(expression):
         name = names[path] if path[0] == "#" else path
         if name in named:
             raise Invalid(f"ValidationException: two document paths overlap: {name}")
         named.append(name)
-        if verb == "REMOVE":
+        if operand is None:
             after.pop(name, None)
             continue
-        value = canonical(values[placeholder])
+        value = operand(item, names, values)
+        if value is None:
+            raise Invalid(f"ValidationException: no value for {name}")
+        value = canonical(value)
         if verb == "ADD":
             value = canonical({"SS": [*after.get(name, {"SS": []})["SS"], *value["SS"]]})
         after[name] = value
