@@ -23,7 +23,7 @@ from dashboard.text.language import text
 from dashboard.web import ingest_endpoint, responses
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
-from dashboard.web.responses import compress, hashes, requested, secure
+from dashboard.web.responses import compress, hashes, reader_language, secure
 
 POLL_MS = 10_000  # readings come every 10 s
 
@@ -49,7 +49,7 @@ def create_app(
         health_endpoint="health",
         on_error=show_alert,
     )
-    app.layout = lambda: layout(poll_ms, requested())
+    app.layout = lambda: layout(poll_ms, reader_language())
     account_page.install(app.server, settings, store, Passwords())
     data = CachedReads(store, open_cache(app.server, settings.cache), clock)
     add_callbacks(app, data)
@@ -70,7 +70,7 @@ class _App(Dash):
         """Return the page with its language in `lang`."""
         parts["scripts"] = _UNUSED.sub("", parts["scripts"])
         page: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
-        return page.replace('lang="en-GB"', f'lang="{requested().code}"', 1)
+        return page.replace('lang="en-GB"', f'lang="{reader_language().code}"', 1)
 
 
 def add_callbacks(app: Dash, data: CachedReads) -> None:
@@ -82,12 +82,14 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
         [State(name, prop) for name, prop in slots.pairs(slots.PAGE_STATE)],
     )
     def show(path: object, search: object, _refresh: object, version: object) -> list[object]:
-        lang = requested()
+        lang = reader_language()
         return slots.in_order(show_page(data, viewer(), View.from_url(path, search), version, lang), slots.PAGE)
 
     @app.callback(slots.outputs(slots.LIVE), Input("tick", "data"), State("url", "pathname"), State("known", "data"))
     def poll(tick: object, path: object, known: object) -> list[object]:
-        return slots.in_order(show_live(data, viewer(), View.from_url(path), tick, known, requested()), slots.LIVE)
+        return slots.in_order(
+            show_live(data, viewer(), View.from_url(path), tick, known, reader_language()), slots.LIVE
+        )
 
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data")
@@ -102,4 +104,4 @@ def show_alert(error: Exception) -> None:
     else:
         log.error("could not build a page", exc_info=error)
         sentence = text("This page could not be brought up to date. The fault has been logged; trying again.")
-    set_props("alert", {"children": [html.P(requested().say(sentence))]})
+    set_props("alert", {"children": [html.P(reader_language().say(sentence))]})

@@ -1,8 +1,7 @@
 """Sign-in at an OpenID Connect provider, by the authorization code flow with PKCE, state and nonce.
 
 Issuer and subject identify a person, and a claim gives the role. An e-mail address links a person to an existing
-account
-only if the provider has verified it and nobody has used the account yet.
+account only if the provider has verified it and nobody has used the account yet.
 """
 
 import secrets
@@ -42,7 +41,7 @@ class ProviderAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person as the provider describes them."""
+    """The provider's description of a person."""
 
     identity: str  # issuer and subject
     role: str
@@ -52,7 +51,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The app as the provider knows it."""
+    """The registration of this app at the provider."""
 
     issuer: str
     client_id: str
@@ -146,12 +145,12 @@ def role_of(claims: Mapping[str, Any], path: str) -> str | None:
 
     Of several roles the one of staff counts.
     """
-    found: Any = claims.get(path)
-    if found is None:
-        found = claims
+    value: Any = claims.get(path)
+    if value is None:
+        value = claims
         for step in path.split("."):
-            found = found.get(step) if isinstance(found, Mapping) else None
-    words = found if isinstance(found, list) else [found]
+            value = value.get(step) if isinstance(value, Mapping) else None
+    words = value if isinstance(value, list) else [value]
     return next((role for role in (ADMIN, SUPPORT, HOUSEHOLD) if role in words), None)
 
 
@@ -170,14 +169,14 @@ def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
 
 def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
     """Return an unused account that was added for this e-mail address, or None."""
-    found = accounts.find(person.email) if person.email else None
-    if found is None or found.identity or found.password_hash or found.is_disabled:
+    account = accounts.find(person.email) if person.email else None
+    if account is None or account.identity or account.password_hash or account.is_disabled:
         return None
-    if not store.put_record(IDENTITIES.of(), token_hash(person.identity), found.user_id, was=None):
+    if not store.put_record(IDENTITIES.of(), token_hash(person.identity), account.user_id, was=None):
         return None
     # The invitation becomes void; otherwise its holder could still set a password.
     return accounts.change(
-        found, lambda one: replace(one, identity=person.identity, session_epoch=one.session_epoch + 1)
+        account, lambda one: replace(one, identity=person.identity, session_epoch=one.session_epoch + 1)
     )
 
 

@@ -113,7 +113,7 @@ def password_fault(password: str, email: str) -> str:
 
 AT_ONCE = 2  # each hash takes 64 MiB and a core for a moment; all pages wait meanwhile
 PATIENCE_S = 2
-NOBODY = "the password of nobody"  # compared with if there is no account; its content is irrelevant
+NOBODY = "the password of nobody"  # the comparison without an account; its content is irrelevant
 
 
 class Busy(Exception):

@@ -1,9 +1,7 @@
-"""A document read as a chart: its columns, what each is called, what is missing. Pure; `now` comes in.
+"""A chart of one document: its columns with their labels, parts and missing time. Pure; `now` is an argument.
 
-What the bars of a chart measure: energy, or money. Pure.
-
-Amounts are whole: Wh, or units of 10^-13 of the currency (see aggregator/core/money.py). Up is what comes from the
-grid, down is what goes to it; None is unknown.
+A `Measure` selects the amounts of the bars: energy or money. Amounts are whole numbers: Wh, or units of 10^-13 of the
+currency (see aggregator/core/money.py). Up is import, down is export; None means unknown.
 """
 
 from collections.abc import Sequence
@@ -23,65 +21,65 @@ from dashboard.text.words import Amount
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Energy when `currency` is empty."""
+    """The amounts that a chart draws: money in `currency`, or energy if that is empty."""
 
     currency: str = ""
-    has_charge: bool = True  # whether the standing charge counts
+    has_charge: bool = True  # the standing charge counts
 
     def up(self, part: Part) -> int | None:
-        """Import, or what it costs without the standing charge."""
+        """Return the import, or its cost without the standing charge."""
         return part.cost.import_cost if self.currency else part.import_wh
 
     def down(self, part: Part) -> int | None:
-        """Export, or what it earns."""
+        """Return the export, or its earnings."""
         return part.cost.export_earnings if self.currency else part.export_wh
 
     def estimated_up(self, part: Part) -> int:
-        """Of `up`, what was spread over an outage."""
+        """Return the part of `up` that is estimated, spread over an outage."""
         return part.cost.estimated_import_cost if self.currency else part.estimated_import_wh
 
     def estimated_down(self, part: Part) -> int:
-        """Of `down`, what was spread over an outage."""
+        """Return the part of `down` that is estimated, spread over an outage."""
         return part.cost.estimated_export_earnings if self.currency else part.estimated_export_wh
 
     def charge(self, part: Part) -> int:
-        """The standing charge, where it is to be counted."""
+        """Return the standing charge; 0 if it does not count."""
         return (part.cost.standing_charge or 0) if self.currency and self.has_charge else 0
 
     def gross(self, part: Part) -> int | None:
-        """What the bar above the line stands for: import, with its standing charge."""
+        """Return the amount of the bar above the axis: import with its standing charge."""
         up, charge = self.up(part), self.charge(part)
         return charge or None if up is None else up + charge
 
     def net(self, part: Part) -> int | None:
-        """What two periods are compared by: what is to pay, or the import."""
+        """Return the amount that comparisons use: the balance to pay, or the import."""
         if not self.currency:
             return part.import_wh
         gross = self.gross(part)
         return None if gross is None and self.down(part) is None else (gross or 0) - (self.down(part) or 0)
 
     def drawn(self, amount: int | None) -> float | None:
-        """An amount as a figure draws it: kWh, or the currency."""
+        """Return an amount in the unit of the axis: kWh, or the currency."""
         return None if amount is None else float(Decimal(amount).scaleb(-UNIT_PLACES if self.currency else -3))
 
-    def said(self, amount: int, lang: Language) -> Amount:
-        """An amount as people read it."""
+    def format(self, amount: int, lang: Language) -> Amount:
+        """Return an amount for readers."""
         return Amount(lang.money(amount, self.currency), "") if self.currency else words.energy(amount, lang)
 
     def unit(self, lang: Language) -> str:
-        """What stands once at the axis."""
+        """Return the unit at the axis."""
         return lang.symbol(self.currency) if self.currency else "kWh"
 
 
 def measure_of(view: View, currency: str) -> Measure:
-    """Money where it is asked for and there is a tariff; else energy."""
+    """Return the measure of a view: money if the view asks for it and there is a tariff, else energy."""
     return Measure(currency if view.unit == MONEY else "", view.has_charge)
 
 
-# chart model
+# The chart
 
-SETTLING_S = 300  # a reading this late is still on its way, not missing
-MISLEADING = 0.1  # the share of a column's time from which on what is missing is drawn
+SETTLING_S = 300  # a reading may arrive this late before it counts as missing
+MISLEADING = 0.1  # the share of missing time from which on the chart marks it
 FUTURE, BEFORE, NOW, PAST = "future", "before", "now", "past"
 
 
@@ -92,73 +90,73 @@ class Column:
     label: Label
     when: str  # future, before (the device's first reading), now or past
     part: Part
-    missing_s: int  # of the time gone by, whole minutes
+    missing_s: int  # of the elapsed time, in whole minutes
     below: View | None  # the chart of this column alone
-    halves: tuple[tuple[str, Part], ...] = ()  # of an hour: its half hours
-    other: Part = EMPTY  # the same column of the period that this one is compared with
+    halves: tuple[tuple[str, Part], ...] = ()  # the half hours of an hour
+    other: Part = EMPTY  # the same column of the compared period
 
     @property
-    def is_told(self) -> bool:
-        """There is something to say about it: energy, or its absence."""
+    def has_content(self) -> bool:
+        """Whether its card has content: energy, or missing time."""
         return self.when in (NOW, PAST) and not (self.part.is_empty and not self.missing_s)
 
     @property
     def is_gap(self) -> bool:
-        """No data where there should be some."""
+        """Whether all its data is missing."""
         return self.part.is_empty and self.missing_s > 0
 
     @property
     def is_partial(self) -> bool:
-        """So much is missing that its bar alone would mislead."""
+        """Whether so much is missing that its bar alone would mislead."""
         known_s = self.part.covered_s + self.part.estimated_s
         return not self.is_gap and self.missing_s > MISLEADING * (known_s + self.missing_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """The period with which a chart is compared."""
+    """The compared period of a chart."""
 
     period: str
     name: str
     document: Document | None
-    fair: Part  # what it came to by the same moment; the whole of it where the chart's period is over
+    comparable: Part  # its part up to the same moment; the whole period if the chart's period is over
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Everything that a chart shows of one period of one device."""
+    """The whole content of a chart: one period of one device."""
 
     view: View
     name: str  # of the period
     when: str  # future, before, now or past
     columns: tuple[Column, ...]
     measure: Measure
-    currency: str = ""  # of the device's tariff, also where energy is shown
-    total: Part = EMPTY  # the whole period, with what belongs to no column (a day's standing charge)
-    shift_s: int = 0  # of a day: how much longer than 24 hours
+    currency: str = ""  # of the device's tariff, also in a chart of energy
+    total: Part = EMPTY  # the whole period, with a day's standing charge, which no column holds
+    shift_s: int = 0  # the length of a day minus 24 hours
     shift_at: int | None = None  # the first column after the clocks changed
     other: Other | None = None
-    prices: tuple[int | None, ...] = ()  # of a day: units per Wh at each half hour; empty where always the same
+    prices: tuple[int | None, ...] = ()  # of a day's half hours, in units per Wh; empty if all are equal
 
     @property
     def is_empty(self) -> bool:
-        """There is nothing to draw."""
+        """Whether there is nothing to draw."""
         return self.total.is_empty
 
     @property
     def missing_s(self) -> int:
-        """Seconds without data, of the time gone by."""
+        """The seconds without data in the elapsed time."""
         return sum(column.missing_s for column in self.columns)
 
     @property
     def began(self) -> int | None:
-        """The column in which the device began, where that is not the first one."""
+        """The position of the device's first column with data; None if the device began before this chart."""
         places = [place for place, column in enumerate(self.columns) if column.when == BEFORE]
         return places[-1] + 1 if places and places[-1] + 1 < len(self.columns) else None
 
     @property
     def peak(self) -> int | None:
-        """The column with the most import (or cost), where that is measured and there is another to compare with."""
+        """The position of the highest import or cost; None if it is mostly estimated, or the only one."""
         amounts = [self.measure.gross(column.part) or 0 for column in self.columns]
         if sum(amount > 0 for amount in amounts) < 2:
             return None
@@ -168,7 +166,7 @@ class Chart:
 
     @property
     def lowest(self) -> int | None:
-        """The column with the least, among three or more that are over and fully known."""
+        """The position of the lowest column; None unless three are past and fully known."""
         known = [
             (amount, position)
             for position, column in enumerate(self.columns)
@@ -179,7 +177,7 @@ class Chart:
 
     @property
     def average(self) -> int | None:
-        """What a column that is over comes to in the mean; None unless two are known for most of their time."""
+        """The mean of the past columns with most of their time known; None for fewer than two."""
         known = [
             amount
             for column in self.columns
@@ -200,7 +198,7 @@ def chart_of(
     other: Other | None = None,
     prices: Sequence[int | None] = (),
 ) -> Chart:
-    """The chart of a view with a written-out period; `first` is the first period of this level with data."""
+    """Return the chart of a view with a written-out period; `first` is the first period of this level with data."""
     zone = document.timezone if document else zone
     columns = tuple(_columns(view, document, zone, now, first, lang, other))
     span = periods.window(view.level, view.period, zone)
@@ -233,7 +231,7 @@ def _columns(
     columns = []
     for position, (slot, part) in enumerate(zip(slots, parts, strict=True)):
         when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now)
-        # Nobody can say when in its first column a device began.
+        # The moment within its first column at which a device began is unknown.
         missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, now)
         below = _below(view, slot, when)
         halves = _halves(document, slot) if document and has_hours and not part.is_empty else ()
@@ -252,15 +250,15 @@ def _when(start: int, end: int, now: int) -> str:
 
 
 def _unborn(parts: list[Part], period: str, first: str | None) -> int:
-    """The position of the column in which the device began; -1 when it began before this chart."""
+    """Return the position of the column in which the device began; -1 if it began before this chart."""
     if first is None or period > first:
         return -1
     return sum(1 for _ in takewhile(lambda part: part.is_empty, parts))
 
 
 def _missing(slot: Slot, part: Part, now: int) -> int:
-    gone = min(slot.end, now - SETTLING_S) - slot.start
-    return max(0, gone - part.covered_s - part.estimated_s) // words.MINUTE * words.MINUTE
+    elapsed = min(slot.end, now - SETTLING_S) - slot.start
+    return max(0, elapsed - part.covered_s - part.estimated_s) // words.MINUTE * words.MINUTE
 
 
 def _below(view: View, slot: Slot, when: str) -> View | None:

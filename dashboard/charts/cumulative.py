@@ -190,7 +190,7 @@ def cumulative_sentences(chart: Cumulative, lang: Language) -> list[str]:
     """Return the total, and the comparison with the year before."""
     if not chart.mine:
         return []
-    amount = chart.measure.said(chart.mine[-1].totals[-1], lang)
+    amount = chart.measure.format(chart.mine[-1].totals[-1], lang)
     return [str(amount) if chart.is_over else lang.say("{amount} so far", amount=amount), _compared(chart, lang)]
 
 
@@ -224,7 +224,7 @@ def _compared(chart: Cumulative, lang: Language) -> str:
     against = chart.against
     if against is None:
         return lang.say("nothing is known of {year}", year=chart.previous)
-    mine, other = (str(chart.measure.said(amount, lang)) for amount in (against.mine, against.other))
+    mine, other = (str(chart.measure.format(amount, lang)) for amount in (against.mine, against.other))
     if not against.is_whole:
         said = difference(chart.measure, against.mine, against.other, chart.previous, lang)
         return lang.count(

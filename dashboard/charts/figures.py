@@ -243,7 +243,7 @@ def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
     if chart.peak is None:
         return []
     amount = chart.measure.gross(chart.columns[chart.peak].part) or 0
-    text = chart.measure.said(amount, lang).number
+    text = chart.measure.format(amount, lang).number
     place = {"x": chart.peak, "y": chart.measure.drawn(amount), "yshift": 10}
     return [{"text": text, "showarrow": False, **place, **_inward(chart.peak, len(chart.columns))}]
 

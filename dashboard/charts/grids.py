@@ -56,35 +56,35 @@ def heat_grid(chart: HeatMap, lang: Language) -> str:
 def busiest_hours_words(chart: HeatMap, lang: Language) -> str:
     """Return the busiest hours: `Mostly between 17:00 and 21:00 (34 %) · nights, 00:00–06:00, take 22 %`."""
     is_money = bool(chart.measure.currency)
-    said = []
-    if found := heat.busiest(chart, span=SPAN):
+    parts = []
+    if busiest := heat.busiest(chart, span=SPAN):
         most = (
             text("Dearest between {start} and {end} ({share})")
             if is_money
             else text("Mostly between {start} and {end} ({share})")
         )
         nights = text("nights, {hours}, cost {share}") if is_money else text("nights, {hours}, take {share}")
-        is_even = found[1] < EVEN * SPAN / HOURS
-        said.append(_span(text("Spread evenly over the day") if is_even else most, found, lang))
+        is_even = busiest[1] < EVEN * SPAN / HOURS
+        parts.append(_span(text("Spread evenly over the day") if is_even else most, busiest, lang))
         hours = f"{_clock(NIGHT.start)}–{_clock(NIGHT.stop)}"
-        said.append(lang.say(nights, hours=hours, share=_percent(heat.share_of(chart, NIGHT), lang)))
+        parts.append(lang.say(nights, hours=hours, share=_percent(heat.share_of(chart, NIGHT), lang)))
     if given := heat.busiest(chart, gives=True, span=SPAN) if chart.has_export else None:
         earns = (
             text("earns most between {start} and {end}") if is_money else text("exports most between {start} and {end}")
         )
-        said.append(_span(earns, given, lang))
-    return " · ".join(said)
+        parts.append(_span(earns, given, lang))
+    return " · ".join(parts)
 
 
-def _span(wording: str, found: tuple[int, float], lang: Language) -> str:
-    start, share = found
+def _span(wording: str, busiest: tuple[int, float], lang: Language) -> str:
+    start, share = busiest
     return lang.say(wording, start=_clock(start), end=_clock(start + SPAN), share=_percent(share, lang))
 
 
 def legend(chart: HeatMap, lang: Language) -> list[Component]:
     """Return the ends of the scale, and the marks in use."""
     taken, given = (text("cost"), text("earned")) if chart.measure.currency else (text("imported"), text("exported"))
-    end = str(chart.measure.said(chart.largest, lang))
+    end = str(chart.measure.format(chart.largest, lang))
     scales = [_scale(lang.say(taken), "ramp", end, lang)]
     if chart.has_export:
         scales.append(_scale(lang.say(given), "ramp gives", end, lang))
@@ -185,14 +185,14 @@ def column_cells(chart: Chart, lang: Language) -> str:
 
 def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
     column = chart.columns[place]
-    is_told = column.is_told or bool(chart.prices)
+    has_card = column.has_content or bool(chart.prices)
     content = {
         "name": column.label.name,
         "tick": column.label.tick,
         "note": column.label.note,
         "look": " ".join([*(["now"] if column.when == NOW else []), *(["major"] if column.label.is_major else [])]),
         "side": _side(place, len(chart.columns)),
-        "said": sentences.column_lines(place, chart, lang) if is_told else [],
+        "said": sentences.column_lines(place, chart, lang) if has_card else [],
         "href": column.below.to_url() if column.below else "",
         "gap": gap,
     }
@@ -231,7 +231,7 @@ def of_chart(chart: Chart, lang: Language) -> str:
     rows = (
         (column.label.name, column.below.to_url() if column.below else None, [show(column) for show in fields.values()])
         for column in chart.columns
-        if column.is_told
+        if column.has_content
     )
     return number_table(lang.say("Numbers of {period}", period=chart.name), list(fields), rows)
 
@@ -251,7 +251,7 @@ def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
     if chart.other:
         name = f"{chart.other.name}, {chart.measure.unit(lang)}"
         fields[name] = lambda column: _amount(chart, column, lang)
-    if any(sentences.notes(column.part, column.missing_s, lang) for column in chart.columns if column.is_told):
+    if any(sentences.notes(column.part, column.missing_s, lang) for column in chart.columns if column.has_content):
         fields[lang.say("Remarks")] = lambda column: " · ".join(sentences.notes(column.part, column.missing_s, lang))
     return fields
 

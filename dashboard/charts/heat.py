@@ -89,9 +89,9 @@ def heat_map(
     view: View, documents: Iterable[Document], zone: str, now: int, first_day: str | None, measure: Measure
 ) -> HeatMap:
     """Return the heat map of a month's view, whose period is set; `first_day` is that of the first reading."""
-    found: Mapping[str, Document] = {document.period: document for document in documents}
+    by_day: Mapping[str, Document] = {document.period: document for document in documents}
     days = tuple(periods.children(view.level, view.period).values())
-    columns = tuple(_column(day, found.get(day), zone, now, first_day) for day in days)
+    columns = tuple(_column(day, by_day.get(day), zone, now, first_day) for day in days)
     return HeatMap(view, measure, days, columns)
 
 

@@ -178,9 +178,11 @@ def document_ranges(level: str, period: str, by: str) -> Iterator[tuple[str, str
         yield from document_ranges(child, one, by)
 
 
-def with_missing(found: Iterable[Document], device: Device, level: str, first: str, last: str) -> Iterator[Document]:
+def with_missing(
+    documents: Iterable[Document], device: Device, level: str, first: str, last: str
+) -> Iterator[Document]:
     """Yield a document for every period from `first` to `last`; missing ones are empty."""
-    known = {document.period: document for document in found}
+    known = {document.period: document for document in documents}
     period = first
     while period <= last:
         yield known.get(period) or Document(level, device.device_id, period, device.timezone, {})

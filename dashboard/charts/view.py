@@ -1,6 +1,7 @@
-"""What the address says: one value, read from a URL and written to one. No address is an error.
+"""The view that an address names, and the labels of its chart's columns. Pure.
 
-What the columns of a chart are called, in full and under the axis. Pure.
+`View.from_url` accepts every address: it replaces an invalid part by the nearest valid one, and never raises.
+`labels` names each column in full for its card and briefly for the axis.
 """
 
 from dataclasses import dataclass, replace
@@ -24,19 +25,19 @@ ENERGY, MONEY = "energy", "money"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A page: `home`, `household` (one device's chart) or `lost` (an address that leads nowhere)."""
+    """A page: `home`, `household` (one device's chart) or `lost` (an unknown address)."""
 
     page: str = "home"
     device_id: str = ""
     level: str = LOWEST
-    period: str = ""  # empty: whichever is current
+    period: str = ""  # empty: the current one
     unit: str = ENERGY  # or money
-    compare: str = ""  # week, previous, year; empty: with nothing
+    compare: str = ""  # week, previous or year; empty: no comparison
     has_charge: bool = True  # whether money includes the standing charge
 
     @classmethod
     def from_url(cls, path: object, search: object = "") -> "View":
-        """The view of a path and its query. What makes no sense falls back to the nearest that does."""
+        """Return the view of a path and its query; an invalid part falls back to the nearest valid one."""
         if not isinstance(path, str) or len(path) > LONGEST_PATH:
             return cls("lost")
         segments = [unquote(segment) for segment in path.split("/") if segment]
@@ -47,11 +48,11 @@ class View:
         level, period = (*segments[2:4], "", "")[:2]
         if level not in periods.LEVELS:
             level, period = LOWEST, ""
-        found = cls("household", segments[1], level, period if _exists(level, period) else "")
-        return _with_query(found, search)
+        view = cls("household", segments[1], level, period if _exists(level, period) else "")
+        return _with_query(view, search)
 
     def to_url(self) -> str:
-        """The path and the query of this view."""
+        """Return the path and the query of this view."""
         if self.page != "household":
             return "/"
         return self.path + self.query
@@ -66,33 +67,33 @@ class View:
 
     @property
     def device_path(self) -> str:
-        """The address of the device, with which those of its periods and pages begin."""
+        """The address of the device; the addresses of its periods and pages begin with it."""
         return f"/d/{quote(self.device_id, safe=':')}"
 
     @property
     def query(self) -> str:
-        """How the period is shown, as far as that is not the usual way."""
+        """The options that differ from their defaults, as a query with its `?`; empty without any."""
         fields = {"unit": self.unit if self.unit != ENERGY else "", "compare": self.compare}
         fields["charge"] = "" if self.has_charge else "no"
         given = {name: value for name, value in fields.items() if value}
         return f"?{urlencode(given)}" if given else ""
 
     def at(self, now: int, zone: str) -> "View":
-        """The same view with its period written out."""
+        """Return this view with its period written out; `now` in UTC seconds."""
         return self if self.period else replace(self, period=periods.period_of(self.level, now, zone))
 
     def to(self, level: str, period: str = "") -> "View":
-        """The same device, shown in the same way, in another period; the current one when none is given."""
+        """Return the view of another period with the same options; without a period, the current one."""
         compare = self.compare if self.compare in words.LEVEL_WORDS[level].comparisons else ""
         return replace(self, level=level, period=period, compare=compare)
 
-    def shown(self, **changes: object) -> "View":
-        """The same period shown in another way."""
+    def with_options(self, **changes: object) -> "View":
+        """Return the same period with other options."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
     @property
     def compared(self) -> str:
-        """The period with which this one is compared; empty with none. The period must be written out."""
+        """The earlier period of the comparison; empty without one. Needs a written-out period."""
         if not self.compare:
             return ""
         return periods.shift(self.level, self.period, -words.LEVEL_WORDS[self.level].comparisons[self.compare].back)
@@ -122,7 +123,7 @@ def _exists(level: str, period: str) -> bool:
         return False
 
 
-# labels
+# Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,12 @@ class Label:
 
     name: str  # in full: `07:00–08:00`, `Monday 23 November`
     tick: str  # under the axis: `07`, `23`, `Nov`
-    note: str = ""  # under the tick: `Mon`, or `BST` where the same hour comes twice
-    is_major: bool = False  # kept where there is no room for every tick
+    note: str = ""  # under the tick: `Mon`, or `BST` for a repeated hour
+    is_major: bool = False  # stays on a narrow screen
 
 
 def labels(view: View, slots: tuple[Slot, ...], zone: str, lang: Language) -> list[Label]:
-    """One label a column of a view with a written-out period."""
+    """Return one label for each column of a view with a written-out period."""
     child = periods.LEVELS[view.level].child
     if not child:
         return _hours(slots, zone)
@@ -171,12 +172,12 @@ def _hours(slots: tuple[Slot, ...], zone: str) -> list[Label]:
 
 
 def _hour_names(slots: tuple[Slot, ...], starts: list[DateTime]) -> list[str]:
-    """`07:00–08:00`, with the zone where the clock shows the same time twice that day."""
-    shown = [start.hour * 60 + start.minute for start in starts]
-    ends = [minute + (slot.end - slot.start) // 60 for minute, slot in zip(shown, slots, strict=True)]
+    """Return `07:00–08:00`; a repeated hour also gets its zone: `01:00–02:00 BST`."""
+    minutes = [start.hour * 60 + start.minute for start in starts]
+    ends = [minute + (slot.end - slot.start) // 60 for minute, slot in zip(minutes, slots, strict=True)]
     names = []
-    for start, minute, end in zip(starts, shown, ends, strict=True):
-        twice = sum(other < end and minute < other_end for other, other_end in zip(shown, ends, strict=True)) > 1
+    for start, minute, end in zip(starts, minutes, ends, strict=True):
+        twice = sum(other < end and minute < other_end for other, other_end in zip(minutes, ends, strict=True)) > 1
         zone_name = f" {words.zone_name(start)}" if twice else ""
         names.append(f"{_clock(minute)}–{_clock(end)}{zone_name}")
     return names

@@ -2,7 +2,7 @@
 
 The English sentence is the key of its translation, as in gettext. `text` marks a sentence that a table keeps before it
 is translated; tests/dashboard/text/test_languages.py finds each marked sentence and requires it in every catalogue.
-`chosen` picks the language for a browser. The catalogues are in catalogues/.
+`preferred_language` picks the language for a browser. The catalogues are in catalogues/.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
-"""Numbers, times and periods for readers, in their language; units follow a space. Pure.
+"""Numbers, times and periods for readers, in their language; a space precedes the unit. Pure.
 
-The words of each level: a row for each of `periods.LEVELS`.
-
-Also `attributes`: HTML attributes with hyphens, which Python keywords cannot spell.
+`LEVEL_WORDS` holds the words of each level of `periods.LEVELS`. `attributes` writes HTML attributes with hyphens, which
+Python keywords cannot contain.
 """
 
 from collections.abc import Mapping
@@ -103,23 +102,23 @@ def _two(large: str, small: int, unit: str) -> str:
     return large + (f" {small} {unit}" if small else "")
 
 
-# Levels
+# The words of the levels
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnWords:
-    """What is said of a chart by its columns: hours, or the periods of one level. `{column}` is the name of one."""
+    """The sentences about a chart's columns: hours, or the periods of one level. `{column}` stands for a name."""
 
-    csv: str  # a file with a row for each
+    csv: str  # a file with one row a column
     most: str
-    most_of_two: str  # where there is import and export
+    most_of_two: str  # with both import and export
     dearest: str
     mean: str
-    began: str  # the first with a reading
+    began: str  # the first column with a reading
 
 
 class Comparison(NamedTuple):
-    """An earlier period of the same level: how many periods before, and its name."""
+    """An earlier period of the same level: its distance in periods, and its name."""
 
     back: int
     name: str
@@ -130,17 +129,17 @@ class LevelWords:
     """The words of one level. Patterns are CLDR's, for the first day of a period."""
 
     tab: str
-    current: str  # the way to the present period
+    current: str  # the link to the current period
     current_narrow: str
     choose: str
     to_come: str
-    begin: str  # where readings begin later
+    begin: str  # for a period before the first reading
     name: str  # pattern: `Monday 23 November 2026`
     name_in_year: str  # pattern: the same beside a period of the same year
-    above: str  # pattern: as a way up, `November`
-    rest: str  # pattern: with which a name goes on after what the ways up do not say, `November`; empty: with nothing
+    above: str  # pattern: the name in the breadcrumb, `November`
+    rest: str  # pattern: the first words of a name that the breadcrumb repeats, `November`; may be empty
     comparisons: Mapping[str, Comparison]  # by the word in an address
-    columns: ColumnWords | None = None  # of the chart that is made from these periods; None where there is none
+    columns: ColumnWords | None = None  # for charts with these periods as columns; None if no chart has them
 
 
 HOURS = ColumnWords(
@@ -221,7 +220,7 @@ LEVEL_WORDS = {
 
 
 def column_words(level: str) -> ColumnWords:
-    """The words for the columns of a level's chart."""
+    """Return the words for the columns of a level's chart."""
     child = periods.LEVELS[level].child
     return (LEVEL_WORDS[child].columns if child else HOURS) or HOURS
 

@@ -1,4 +1,4 @@
-"""The shared HTTP layer: guards, headers, static files, compression, cache, templates, `POST /ingest`.
+"""The shared HTTP layer: guards, headers, static files, compression, cached reads, templates, `POST /ingest`.
 
-May import accounts and text. Begin with `request_guard.py`.
+May import accounts, charts and text. Begin with `request_guard.py`; every page reads through `cached_reads.py`.
 """

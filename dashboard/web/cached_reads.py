@@ -80,17 +80,17 @@ class CachedReads:
             return usage_profile_of(self._store.documents("day", device.device_id, first, today), self.now())
 
         key = _key("usage", device, device.timezone)
-        return self._cache.fetch(key, compute, lambda found: USAGE_S if found.is_own else GAPS_S)
+        return self._cache.fetch(key, compute, lambda usage: USAGE_S if usage.is_own else GAPS_S)
 
     def document(self, device: Device, level: str, period: str) -> Document | None:
         """Return one chart, or None. Costs at most one read of the store."""
         terms = self._terms(device)
 
-        def seconds(found: Document | None) -> int:
+        def seconds(document: Document | None) -> int:
             window = periods.window(level, period, device.timezone)
-            if found is None or self.now() < window.end:
+            if document is None or self.now() < window.end:
                 return OPEN_S
-            total = found.total
+            total = document.total
             is_whole = total.covered_s == window.end - window.start and not total.cost.unpriced_wh
             return self._closed_s(CLOSED_S if is_whole else GAPS_S, terms)
 
@@ -105,7 +105,7 @@ class CachedReads:
         return self._cache.fetch(
             key,
             lambda: self._store.documents(level, device.device_id, first, last),
-            lambda found: self._closed_s(GAPS_S, terms) if found and is_over else OPEN_S,
+            lambda documents: self._closed_s(GAPS_S, terms) if documents and is_over else OPEN_S,
         )
 
     def stored(self, device: Device, level: str, first: str, last: str) -> list[Document]:

@@ -191,7 +191,7 @@ _pack_once = lru_cache(maxsize=64)(_pack)
 
 def render(template: str, status: int = 200, **context: object) -> Response:
     """Return a rendered template in the reader's language; browsers keep no copy."""
-    lang = requested()
+    lang = reader_language()
     head = Markup(with_fingerprints(HEAD))  # noqa: S704 - our own constant
     page = render_template(template, lang=lang, say=lang.say, count=lang.count, head=head, asset=url, **context)
     answer = make_response(page, status)
@@ -217,6 +217,6 @@ HEAD = f"""<meta name="color-scheme" content="light dark">
         <link rel="manifest" href="/assets/manifest.webmanifest">"""
 
 
-def requested() -> Language:
+def reader_language() -> Language:
     """Return the language of the current request; English outside of one."""
     return preferred_language(request.headers.get("Accept-Language", "")) if has_request_context() else ENGLISH

@@ -39,7 +39,7 @@ def serve(store: Store, poll_ms: int = POLL_MS, clock: Callable[[], int] = lambd
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def store(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with originals.opened(homes.furnish, tmp_path_factory.mktemp("homes") / "homes.db") as opened:
         yield opened
@@ -53,7 +53,7 @@ def empty_home(copy: Copy) -> Iterator[tuple[Store, str]]:
         yield store, address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(store: Store) -> Iterator[str]:
     yield from serve(store)
 
@@ -114,7 +114,7 @@ class Screen:
         return said
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests; each context is a separate reader."""
     expect.set_options(timeout=PATIENCE_MS)
@@ -129,7 +129,7 @@ def reader(chromium: Browser, locale: str) -> BrowserContext:
     return chromium.new_context(viewport=DESK, has_touch=True, locale=locale)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def screen(chromium: Browser) -> Iterator[Screen]:
     context = reader(chromium, "en-GB")
     yield Screen(context)

@@ -12,8 +12,8 @@ def cell(page: Page, day: int, hour: int) -> Locator:
     return page.locator("#heat tbody tr").nth(hour).get_by_role("gridcell").nth(day - 1)
 
 
-def middle(found: Locator) -> float:
-    box = found.bounding_box()
+def middle(element: Locator) -> float:
+    box = element.bounding_box()
     assert box is not None
     return box["x"] + box["width"] / 2
 

@@ -71,7 +71,7 @@ def test_the_columns_lie_exactly_over_the_bars(visit: Open) -> None:
         assert abs(bar["x"] + bar["width"] / 2 - column["x"] - column["width"] / 2) < 1.5
 
 
-def test_hovering_a_column_tells_its_energy_and_half_hours(visit: Open) -> None:
+def test_hovering_a_column_shows_its_energy_and_half_hours(visit: Open) -> None:
     page = visit("/d/cad-1/day/2026-11-22")
     card = page.locator(".column").nth(7).locator(".card")
     expect(card).to_have_css("opacity", "0")

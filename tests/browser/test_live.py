@@ -110,7 +110,7 @@ def test_the_number_and_its_age_follow_the_readings(living: Living, visit: Open)
     expect(page.locator("#power-number")).to_have_text("987")
 
 
-def test_the_age_of_a_half_hourly_device_ticks_in_hours_as_the_server_says_it(living: Living, visit: Open) -> None:
+def test_the_age_of_a_half_hourly_device_ticks_in_hours(living: Living, visit: Open) -> None:
     for age in (3965 + 3600, 3965 + 1800, 3965):
         living.send("cad-new", 300, living.now() - age)
     page = visit("/d/cad-new", living.address)
@@ -236,9 +236,11 @@ def test_the_page_reports_an_unreachable_server_and_recovers(living: Living, scr
     living.send(HOME, 888)
     expect(page.locator("#power-number")).to_have_text("888")
     expect(banner).to_be_hidden()
-    said = screen.leave()
-    assert said
-    assert [one for one in said if not re.search("ERR_FAILED|Failed to fetch|the server did not respond", one)] == []
+    messages = screen.leave()
+    assert messages
+    assert [
+        one for one in messages if not re.search("ERR_FAILED|Failed to fetch|the server did not respond", one)
+    ] == []
 
 
 def test_nothing_moves_while_the_page_polls(living: Living, visit: Open) -> None:

@@ -37,7 +37,7 @@ def support(copy: Copy) -> Iterator[tuple[Store, str]]:
 @pytest.fixture
 def sign_in(chromium: Browser, support: tuple[Store, str]) -> Iterator[SignIn]:
     """Sign a user in, in a separate browser; at the end every console must be empty."""
-    said: list[str] = []
+    messages: list[str] = []
     contexts = []
 
     def signed_in(email: str, viewport: ViewportSize = DESK, scheme: Scheme = "light") -> Page:
@@ -45,8 +45,8 @@ def sign_in(chromium: Browser, support: tuple[Store, str]) -> Iterator[SignIn]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: said.append(message.text) if is_of_the_page(message.text) else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: messages.append(message.text) if is_of_the_page(message.text) else None)
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto("/sign-in")
         page.get_by_label("E-mail address").fill(email)
         page.get_by_label("Password").fill(PASSWORD)
@@ -57,7 +57,7 @@ def sign_in(chromium: Browser, support: tuple[Store, str]) -> Iterator[SignIn]:
     yield signed_in
     for context in contexts:
         context.close()
-    assert [line for line in said if not re.search("status of (401|422)", line)] == []  # the browser reports these
+    assert [line for line in messages if not re.search("status of (401|422)", line)] == []  # the browser reports these
 
 
 @pytest.fixture

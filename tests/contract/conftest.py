@@ -16,8 +16,10 @@ from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.tables import create_tables, delete_tables, table_request
 from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from tests.contract.memory_client import MemoryClient
 
 ENDPOINT = "WATTFALL_TEST_DYNAMODB_ENDPOINT"
+MEMORY = "memory"  # the prefix of tables in this process
 KEEP = 36_500  # days; the readings of tests are of any year
 
 Tables = Callable[[], AbstractContextManager[str]]
@@ -72,6 +74,14 @@ def tables(client: AwsDynamoClient) -> Tables:
     return fresh
 
 
+def in_memory(prefix: str = MEMORY) -> MemoryClient:
+    """A client of tables of its own, in this process, for tests of many stores."""
+    client = MemoryClient()
+    for table in all_tables():
+        client.call("create_table", **table_request(prefix, table))
+    return client
+
+
 @pytest.fixture
 def prefix(tables: Tables) -> Iterator[str]:
     with tables() as fresh:
@@ -108,10 +118,11 @@ def clock() -> Clock:
 Another = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["sqlite", "dynamodb", "memory"])
 def another(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Another]:
     """Opens the same store once more, as another process does."""
     opened: list[Store] = []
+    memory = in_memory()
 
     def on_sqlite() -> Store:
         return SqliteStore(str(tmp_path / "wattfall.db"), clock)
@@ -119,8 +130,13 @@ def another(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Ite
     def on_dynamodb() -> Store:
         return DynamoStore(request.getfixturevalue("client"), request.getfixturevalue("prefix"), KEEP, 0, clock)
 
+    def on_memory() -> Store:
+        return DynamoStore(memory, MEMORY, KEEP, 0, clock)
+
+    kinds = {"sqlite": on_sqlite, "dynamodb": on_dynamodb, "memory": on_memory}
+
     def another() -> Store:
-        opened.append(on_sqlite() if request.param == "sqlite" else on_dynamodb())
+        opened.append(kinds[request.param]())
         return opened[-1]
 
     yield another

@@ -9,7 +9,6 @@ import pytest
 
 from aggregator.aws import lambdas
 from aggregator.aws.costs import CostRow, Plan, rows
-from aggregator.aws.deployment import emulator
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
@@ -29,7 +28,7 @@ WRITES = {"put_item", "update_item", "delete_item", "batch_write_item"}
 class CountingClient(AwsDynamoClient):
     """The client to DynamoDB, with the units of each step."""
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str | None) -> None:
         super().__init__(region)
         self.step = ""
         self.units = Counter[tuple[str, str]]()
@@ -44,13 +43,13 @@ class CountingClient(AwsDynamoClient):
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[CountingClient]:
-    with emulator() as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in endpoint.environ.items():
+def client(environ: dict[str, str]) -> Iterator[CountingClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
             patch.setenv(name, value)
+        client = CountingClient(None)
         for table in tables():
-            lambdas.client("dynamodb", **endpoint.options).create_table(**table_request(PREFIX, table))
-        client = CountingClient(endpoint.region)
+            AwsDynamoClient.call(client, "create_table", **table_request(PREFIX, table))
         _an_hour_by_the_minute(client, DynamoStore(client, PREFIX))
         yield client
         client.close()

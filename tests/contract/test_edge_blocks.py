@@ -10,7 +10,7 @@ from aggregator.intake.ingest import Received, ingest, take_in
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
-from tests.contract.conftest import Another, Tables, store_on
+from tests.contract.conftest import MEMORY, Another, in_memory, store_on
 from tests.contract.dynamo_clients import Counting
 
 START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
@@ -37,20 +37,17 @@ def test_a_half_hour_of_180_readings_is_one_write_of_the_readings_table(client: 
     store.close()
 
 
-def test_its_documents_are_those_of_180_single_readings(
-    another: Another, client: AwsDynamoClient, tables: Tables
-) -> None:
+def test_its_documents_are_those_of_180_single_readings(another: Another) -> None:
     batched = another()
     send(batched, READINGS)
     drain(batched)
-    with tables() as prefix:
-        single = store_on(client, prefix)
-        for reading in READINGS[::-1]:
-            ingest(single, [reading], NOW, "Europe/London")
-        drain(single)
-        for level, period in (("day", "2026-11-18"), ("month", "2026-11"), ("year", "2026")):
-            document = single.document(level, "cad-1", period)
-            assert document is not None
-            assert document.total.import_wh
-            assert document == batched.document(level, "cad-1", period)
-        single.close()
+    single = store_on(in_memory(), MEMORY)
+    for reading in READINGS[::-1]:
+        ingest(single, [reading], NOW, "Europe/London")
+    drain(single)
+    for level, period in (("day", "2026-11-18"), ("month", "2026-11"), ("year", "2026")):
+        document = single.document(level, "cad-1", period)
+        assert document is not None
+        assert document.total.import_wh
+        assert document == batched.document(level, "cad-1", period)
+    single.close()

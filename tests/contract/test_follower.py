@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import StoreAway
@@ -20,7 +20,8 @@ from aggregator.waterfall.levels import propagate, steps
 from aggregator.waterfall.worker import drain, settle_once
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
-from tests.contract.conftest import KEEP, Tables
+from tests.budgets import examples
+from tests.contract.conftest import KEEP, MEMORY, in_memory
 from tests.contract.dynamo_clients import Counting, Failing, Torn
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
@@ -61,59 +62,65 @@ def home(*rises: tuple[int, int]) -> list[Reading]:
     return [Reading(HOME, NOW - 7200 + after, None, wh, None) for after, wh in rises]
 
 
-@settings(max_examples=10)
+@examples(40)
 @given(messy(), batchings(), st.integers(0, 2**16))
 def test_torn_streams_and_killed_workers_lead_to_the_same_documents(
-    client: AwsDynamoClient, tables: Tables, series: Series, deliver: Deliver, seed: int
+    series: Series, deliver: Deliver, seed: int
 ) -> None:
     assume(all((reading.import_wh or 0) >= 0 for reading in series.readings))  # `readings` refuses what is below zero
+    check_torn_streams(in_memory(), MEMORY, series, deliver(series.readings), seed)
+
+
+def test_torn_streams_of_the_endpoint_lead_to_the_same_documents(client: AwsDynamoClient, prefix: str) -> None:
+    check_torn_streams(client, prefix, Series("UTC", SMALL), [[reading] for reading in SMALL], seed=1)
+
+
+def check_torn_streams(
+    client: DynamoClient, prefix: str, series: Series, batches: list[list[Reading]], seed: int
+) -> None:
     clock = Clock()
-    with tables() as prefix:
-        torn = Torn(client, seed)
-        source = DynamoStore(client, prefix, KEEP)
-        for number, batch in enumerate(deliver(series.readings)):
-            ingest(source, batch, NOW, series.zone)
-            if number % 3 == 2:
-                with worker(torn, prefix, clock) as store:
-                    for _ in range(number % 4):
-                        settle_once(store)
-                clock.now += LEASE_S + 1
-        source.close()
-        with worker(torn, prefix, clock) as store:
-            settle(store, clock)
-            assert documents(store) == outcome(series)
+    torn = Torn(client, seed)
+    source = DynamoStore(client, prefix, KEEP)
+    for number, batch in enumerate(batches):
+        ingest(source, batch, NOW, series.zone)
+        if number % 3 == 2:
+            with worker(torn, prefix, clock) as store:
+                for _ in range(number % 4):
+                    settle_once(store)
+            clock.now += LEASE_S + 1
+    source.close()
+    with worker(torn, prefix, clock) as store:
+        settle(store, clock)
+        assert documents(store) == outcome(series)
 
 
 SMALL = home((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-def test_a_failure_at_any_write_or_record_loses_nothing(
-    client: AwsDynamoClient, tables: Tables, *, is_after: bool
-) -> None:
+def test_a_failure_at_any_write_or_record_loses_nothing(*, is_after: bool) -> None:
     expected = outcome(Series("UTC", SMALL[2:]))
     for at in count():
-        clock = Clock()
-        with tables() as prefix:
-            source = DynamoStore(client, prefix, KEEP)
-            ingest(source, SMALL[2:], NOW, "UTC")
-            failing = Failing(client, at, is_after=is_after)
-            with worker(failing, prefix, clock) as store:
-                for _ in range(3):  # it reads and carries; saves how far it came; renews its leases
-                    with suppress(StoreAway):
-                        drain(store)
-                    clock.now += LEASE_S // 2 + 1
-            assert documents(source) == expected, f"call {at}"
-            source.close()
+        clock, client = Clock(), in_memory()
+        source = DynamoStore(client, MEMORY, KEEP)
+        ingest(source, SMALL[2:], NOW, "UTC")
+        failing = Failing(client, at, is_after=is_after)
+        with worker(failing, MEMORY, clock) as store:
+            for _ in range(3):  # it reads and carries; saves how far it came; renews its leases
+                with suppress(StoreAway):
+                    drain(store)
+                clock.now += LEASE_S // 2 + 1
+        assert documents(source) == expected, f"call {at}"
+        source.close()
         if failing.left >= 0:
             assert at > 10
             return
 
 
-def test_two_workers_started_by_mistake_do_no_harm(client: AwsDynamoClient, tables: Tables) -> None:
-    clock = Clock()
-    with tables() as prefix, worker(client, prefix, clock) as one, worker(client, prefix, clock) as other:
-        source = DynamoStore(client, prefix, KEEP)
+def test_two_workers_started_by_mistake_do_no_harm() -> None:
+    clock, client = Clock(), in_memory()
+    with worker(client, MEMORY, clock) as one, worker(client, MEMORY, clock) as other:
+        source = DynamoStore(client, MEMORY, KEEP)
         for reading in SMALL:
             ingest(source, [reading], NOW, "UTC")
             for first, second in ((one, other), (other, one)):
@@ -168,10 +175,8 @@ def test_a_worker_that_ends_well_hands_its_place_on_at_once(client: AwsDynamoCli
 
 
 @pytest.mark.parametrize("gone", ["while nobody looked", "under the worker's eyes"])
-def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(
-    client: AwsDynamoClient, prefix: str, gone: str
-) -> None:
-    clock = Clock()
+def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(gone: str) -> None:
+    clock, client, prefix = Clock(), in_memory(), MEMORY
     torn = Torn(client, seed=1)
     source = DynamoStore(client, prefix, KEEP)
     with worker(torn, prefix, clock) as store:
@@ -205,9 +210,9 @@ def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDyn
         assert counting.writes.keys() <= {"readings", "live", "checkpoints"}
 
 
-def test_months_and_years_are_carried_on_at_their_own_pace(client: AwsDynamoClient, prefix: str) -> None:
+def test_months_and_years_are_carried_on_at_their_own_pace() -> None:
     clock = Clock()
-    store = DynamoStore(client, prefix, KEEP, pace_s=300, clock=clock)
+    store = DynamoStore(in_memory(), MEMORY, KEEP, pace_s=300, clock=clock)
     store.follow()
     drain(store)
     for reading in SMALL:

@@ -22,6 +22,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.worker import drain
+from tests.budgets import scaled
 
 PREFIX = "wattfall-test"
 ZONE = "Europe/London"
@@ -73,9 +74,10 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def day() -> dict[str, list[Reading]]:
-    """Yesterday's readings, every 10 s, of three households."""
+    """Yesterday's readings, every 10 s, of three households; of its first hours where less is to be tried."""
     start = periods.day_start(periods.period_of("day", int(time.time()) - 86_400, ZONE), ZONE)
-    return {home.device_id: list(simulated(home, start, start + 86_400, TICK_S)) for home in households(3, 1)}
+    end = start + scaled(24) * 3600
+    return {home.device_id: list(simulated(home, start, end, TICK_S)) for home in households(3, 1)}
 
 
 def until(is_so: Callable[[], object]) -> None:

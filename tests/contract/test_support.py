@@ -20,6 +20,7 @@ from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Who
 from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
+from tests.contract.conftest import MEMORY, in_memory, store_on
 
 NOW = int(time.time())  # records expire by the stores' own clocks
 TODAY = day_of(NOW, "UTC")
@@ -28,10 +29,12 @@ ANNA = Who("u-1", "anna@example.com", "support", "Anna Kay")
 BEN = Who("u-2", "ben@example.com", "support")
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["sqlite", "dynamodb", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "sqlite":
         made: Store = open_store(f"sqlite:///{tmp_path}/wattfall.db")
+    elif request.param == "memory":
+        made = store_on(in_memory(), MEMORY)
     else:
         made = DynamoStore(
             request.getfixturevalue("client"), request.getfixturevalue("prefix"), retention_days=36_500, pace_s=0

@@ -9,7 +9,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from tests.bench.units import AIMS, CASES, HOME, HOMES, Metered, below_live, measure
-from tests.contract.conftest import Tables
+from tests.contract.conftest import MEMORY, in_memory
 from tests.contract.dynamo_clients import Answer, Passing
 
 SOLAR = next(home for home in HOMES if home.is_solar and not home.rates)
@@ -32,32 +32,38 @@ class Queried(Passing):
 
 
 @pytest.mark.parametrize("name", AIMS)
-def test_a_reading_costs_no_more_write_units_than_we_aim_for(client: AwsDynamoClient, prefix: str, name: str) -> None:
-    assert below_live(measure(client, prefix, CASES[name], SOLAR)) <= AIMS[name]
+def test_a_reading_costs_no_more_write_units_than_we_aim_for(name: str) -> None:
+    assert below_live(measure(in_memory(), MEMORY, CASES[name], SOLAR)) <= AIMS[name]
 
 
-def test_money_adds_no_more_than_a_quarter_to_the_write_units(client: AwsDynamoClient, tables: Tables) -> None:
+def test_the_endpoint_charges_as_the_tables_in_memory_do(client: AwsDynamoClient, prefix: str) -> None:
+    here, there = (
+        measure(one, name, CASES["5 min batches"], PRICED) for one, name in ((in_memory(), MEMORY), (client, prefix))
+    )
+    assert here.writes == there.writes
+    assert here.writes["days"] > 0
+
+
+def test_money_adds_no_more_than_a_quarter_to_the_write_units() -> None:
     """Up to the last hour of the day, in which the largest item of all takes a second unit."""
-    with tables() as plain, tables() as priced:
-        batch = CASES["60 s batches"]
-        units = [below_live(measure(client, *one, HOUR)) for one in ((plain, batch, SOLAR), (priced, batch, PRICED))]
+    batch = CASES["60 s batches"]
+    units = [below_live(measure(in_memory(), MEMORY, batch, home, HOUR)) for home in (SOLAR, PRICED)]
     assert units[1] <= units[0] * 1.25
     assert units[1] <= AIMS["60 s batches"]
 
 
-def test_any_chart_is_half_a_read_unit(client: AwsDynamoClient, tables: Tables) -> None:
-    with tables() as prefix:
-        measure(client, prefix, CASES["5 min batches"], SOLAR)
-        metered = Metered(client)
-        reader = DynamoStore(metered, prefix)
-        for level in LEVELS:
-            _, newest = reader.extent(level, HOME) or ("", "")
-            metered.reads.clear()
-            document = reader.document(level, HOME, newest)
-            assert document is not None
-            assert document.total.import_wh
-            assert metered.reads.total() == 0.5
-        reader.close()
+def test_any_chart_is_half_a_read_unit(client: AwsDynamoClient, prefix: str) -> None:
+    measure(client, prefix, CASES["half-hour blocks"], SOLAR)
+    metered = Metered(client)
+    reader = DynamoStore(metered, prefix)
+    for level in LEVELS:
+        _, newest = reader.extent(level, HOME) or ("", "")
+        metered.reads.clear()
+        document = reader.document(level, HOME, newest)
+        assert document is not None
+        assert document.total.import_wh
+        assert metered.reads.total() == 0.5
+    reader.close()
 
 
 def test_a_month_of_days_is_one_query_and_costs_its_bytes_rounded_up_once(client: AwsDynamoClient, prefix: str) -> None:

@@ -46,9 +46,9 @@ def ask_of(store: Store, language: str = "en-GB", user: User | None = None) -> A
     return ask
 
 
-@pytest.fixture
-def ask(furnished: Store) -> Ask:
-    return ask_of(furnished)
+@pytest.fixture(scope="module")
+def ask(homes_to_read: Store) -> Ask:
+    return ask_of(homes_to_read)
 
 
 def text(content: Mapping[str, Any], component: str = "") -> str:
@@ -172,8 +172,8 @@ def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
         "/d/cad-new",
     ],
 )
-def test_every_sent_slot_exists_on_the_page(furnished: Store, ask: Ask, address: str) -> None:
-    layout = json.loads(at_home(furnished).get("/_dash-layout").data)
+def test_every_sent_slot_exists_on_the_page(homes_to_read: Store, ask: Ask, address: str) -> None:
+    layout = json.loads(at_home(homes_to_read).get("/_dash-layout").data)
     assert ask(address)["response"].keys() - ids_in(layout) == {"document"}
 
 

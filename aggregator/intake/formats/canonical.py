@@ -5,7 +5,8 @@ is a reading (see `core.readings`) or a status (see `core.status`); an item with
 gateway reports a refused message as `{"refused": reason, "detail": text, "payload": original message}`.
 
 A block message, as `wattfall edge` sends it, holds one half hour of a device: a line `DEVICE START` (UTC seconds of its
-start), then the readings packed as `readings.pack_block` does, about 500 bytes for 180 readings. Both parsers raise Refused.
+start), then the readings as `readings.pack_block` packs them, about 500 bytes for 180 readings. Both parsers raise
+Refused.
 """
 
 import zlib

@@ -23,7 +23,7 @@ from dashboard.pages.account import sign_in_page
 from dashboard.pages.account.sign_in_page import PREFIX, AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
-from dashboard.web.responses import notice, render, requested
+from dashboard.web.responses import notice, reader_language, render
 
 ROLES = {HOUSEHOLD: text("Household"), SUPPORT: text("Support desk"), ADMIN: text("Manages accounts")}
 OVER = text("This invitation cannot be used any more")
@@ -75,7 +75,7 @@ def _me() -> User:
 
 
 def _account(user: User, faults: Faults | None = None, status: int = 200) -> Response:
-    role = requested().say(ROLES[user.role])
+    role = reader_language().say(ROLES[user.role])
     is_demo = user.user_id.startswith(PREFIX)  # visitors share the account; one must not sign out all others
     done = request.args.get("done") == "password"
     return render("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
@@ -86,7 +86,7 @@ def _change_password(services: AuthServices, user: User) -> Response | Answer:
     if wait_s:
         return _account(user, {"old": too_soon(wait_s)}, 429)
     if not services.accounts.is_password(user, request.form.get("old", "")):
-        return _account(user, {"old": requested().say(NOT_THE_OLD)}, 403)
+        return _account(user, {"old": reader_language().say(NOT_THE_OLD)}, 403)
     services.throttle.forgive(user.user_id, request.remote_addr or "")
     faults = _faults(user)
     if faults:
@@ -100,7 +100,7 @@ def _change_password(services: AuthServices, user: User) -> Response | Answer:
 
 def _faults(user: User) -> Faults:
     """Return the faults of the new password in a form."""
-    lang, password = requested(), request.form.get("password", "")
+    lang, password = reader_language(), request.form.get("password", "")
     fault = password_fault(password, user.email)
     if fault:
         return {"password": lang.say(fault)}

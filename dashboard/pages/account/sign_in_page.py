@@ -18,7 +18,7 @@ from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, User
 from dashboard.text.language import text
 from dashboard.web.request_guard import safe_redirect, sign_in_url
-from dashboard.web.responses import notice, render, requested
+from dashboard.web.responses import notice, reader_language, render
 
 PREFIX = "demo/"
 SUPPORT_CHOICE = "support"
@@ -152,7 +152,7 @@ def _check(services: AuthServices, email: str, password: str) -> Response | Answ
         return answer
     user = services.accounts.check(email, password)
     if user is None:
-        return _form(services, wanted, email, requested().say(WRONG), 403)
+        return _form(services, wanted, email, reader_language().say(WRONG), 403)
     services.throttle.forgive(email, address)
     return _welcome(services, user, wanted)
 
@@ -160,7 +160,7 @@ def _check(services: AuthServices, email: str, password: str) -> Response | Answ
 def too_soon(wait_s: int) -> str:
     """Return the sentence with the time of the next attempt."""
     minutes = -(-wait_s // 60)
-    return requested().count(
+    return reader_language().count(
         "There were too many attempts. Try again in {number} minute.",
         "There were too many attempts. Try again in {number} minutes.",
         minutes,

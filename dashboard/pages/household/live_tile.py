@@ -1,10 +1,7 @@
-"""The hero: power now, what it costs, how that is for this home, the last hour, and how old all this is. Pure.
+"""The live tile: the power now with its level, cost and age; the last hour; the signal. Pure.
 
-The last hour of power as assets/hour.js draws it: all of it at first, afterwards only what is new. Pure.
-
-How good the signal between a device and its meter is, by what the device says of it. Pure.
-
-How many devices send, are late or are silent. Pure.
+assets/hour.js draws the last hour. The first answer to a browser holds the whole hour, a later one only new points.
+The start page shows the same levels and ages on its cards, and `roll_call` counts its devices by state.
 """
 
 from collections import Counter
@@ -31,14 +28,14 @@ from dashboard.text import words
 from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 
-STEP_S = 10  # one point in so many seconds
-NEAR_S = 30  # from further away a browser has missed readings, not just waited for one
+STEP_S = 10  # seconds from one point to the next
+NEAR_S = 30  # a longer distance means missed readings, not a wait for the next one
 
 Point = tuple[int, int]  # UTC seconds, W
 
 
 def newest_held(known: object, device_id: str) -> int | None:
-    """The newest instant that a browser says it holds of a device; None where it holds another's, or nothing."""
+    """Return the newest instant (UTC seconds) that a browser holds of a device; None without data of this device."""
     match known:
         case [str(device), int(newest)] if device == device_id:
             return newest
@@ -46,14 +43,14 @@ def newest_held(known: object, device_id: str) -> int | None:
 
 
 def since(held: int | None, live: Live | None, now: int) -> int | None:
-    """From which instant on stored readings are to be read for the next answer; None if none are."""
+    """Return the first instant of the stored readings that the next answer needs; None if it needs none."""
     if live is None or (held is not None and live.at - held <= NEAR_S):
         return None
     return max(now - HOUR, -1 if held is None else held + 1)
 
 
 def points(readings: Iterable[Reading | Live], first: int, max_power_w: int) -> list[Point]:
-    """The powers from `first` on, by time, one in STEP_S: the last, which is what the number beside them showed."""
+    """Return the powers from `first` on by time: the last one of each STEP_S, because the tile showed that one."""
     kept: dict[int, Point] = {}
     for reading in readings:
         if reading.at >= first and is_plausible(reading.power_w, max_power_w):
@@ -64,27 +61,28 @@ def points(readings: Iterable[Reading | Live], first: int, max_power_w: int) -> 
 def news(
     device: Device, held: int | None, live: Live | None, readings: Iterable[Reading], now: int
 ) -> dict[str, Any] | None:
-    """What a browser that holds a device up to `held` is to be told, given the readings from `since`; None: nothing.
+    """Return the new points for a browser that holds a device up to `held`, or None; `readings` begin at `since`.
 
-    `whole` replaces what it holds. `newest` is told also where that reading has no power: it is not asked for again.
+    With `whole` the browser drops its points first. `newest` counts a reading without power too, so that the next poll
+    does not read it again.
     """
     if held is not None and (live is None or live.at <= held):
         return None
     recent: Iterable[Reading | Live] = chain(readings, [live] if live else [])
     first = now - HOUR if held is None else max(now - HOUR, held + 1)
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "device": device.device_id,
         "now": now,
         "newest": live.at if live else 0,
         "points": points(recent, first, device.max_power_w),
     }
-    return told | {"whole": True, "zone": device.timezone} if held is None else told
+    return answer | {"whole": True, "zone": device.timezone} if held is None else answer
 
 
-# signal
+# Signal
 
-FRESH_S = DAY_S  # what a device said longer ago says nothing about now
-_SAID: Mapping[Strength, str] = {
+FRESH_S = DAY_S  # an older status says nothing about now
+_SIGNALS: Mapping[Strength, str] = {
     "good": text(" · signal good"),
     "fair": text(" · signal fair"),
     "weak": text(" · signal weak"),
@@ -92,12 +90,12 @@ _SAID: Mapping[Strength, str] = {
 
 
 def signal_label(known: KnownStatus | None, now: int, lang: Language) -> str:
-    """What the home is told, after the age of its newest reading; empty where nothing fresh is known."""
-    found = signal_strength(known.status) if known and now - known.received_at <= FRESH_S else None
-    return lang.say(_SAID[found]) if found else ""
+    """Return the signal in words, to follow the age of the newest reading; empty without a fresh status."""
+    strength = signal_strength(known.status) if known and now - known.received_at <= FRESH_S else None
+    return lang.say(_SIGNALS[strength]) if strength else ""
 
 
-# states
+# States
 
 _ROLL_CALL: Mapping[State, str] = {
     "sending": text("{count} sending"),
@@ -108,16 +106,16 @@ _ROLL_CALL: Mapping[State, str] = {
 
 
 def roll_call(states: Iterable[Live | None], now: int, lang: Language) -> str:
-    """`3 sending · 1 late`: how many devices are how."""
+    """Return the number of devices in each state: `3 sending · 1 late`."""
     counts = Counter(device_state(live, now) for live in states)
     return " · ".join(lang.say(words, count=counts[state]) for state, words in _ROLL_CALL.items() if counts[state])
 
 
-# live tile
+# The tile
 
 NO_READING, NO_POWER = text("no reading yet"), text("power not reported")
 _LEVELS = {"low": text("low"), "medium": text("medium"), "high": text("high"), "exporting": text("exporting")}
-_COSTS = {  # by whether it is import, and whether its price is above zero
+_COSTS = {  # keys: is it import, is its price above zero
     (True, True): text("{price} an hour at this power"),
     (True, False): text("you are paid {price} an hour"),
     (False, True): text("earning {price} an hour"),
@@ -126,7 +124,7 @@ _COSTS = {  # by whether it is import, and whether its price is above zero
 
 
 def tile(lang: Language) -> Component:
-    """The tile without its numbers."""
+    """Return the tile without its values."""
     steps = [html.I(className=name) for name in ("low", "medium", "high")]
     badge = [html.Span(id="power-badge", className="badge"), html.Span(id="power-relative", className="unseen")]
     return html.Section(
@@ -152,51 +150,51 @@ def tile(lang: Language) -> Component:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What the hero has to know of a home, beside its newest reading."""
+    """The context of a home's newest reading."""
 
     zone: str
-    habits: UsageProfile = USUAL
-    rate: Rate | None = None  # of the present half hour; None without a tariff
+    usage: UsageProfile = USUAL
+    rate: Rate | None = None  # of the current half hour; None without a tariff
     currency: str = ""
 
 
 def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
-    """What the tile says."""
-    habits = home.habits
+    """Return the values of the tile."""
+    usage = home.usage
     state = device_state(live, now)
     watts = live.power_w if live else None
-    shown = None if watts is None else words.power(watts, lang)
+    amount = None if watts is None else words.power(watts, lang)
     age, note = age_and_note(live, now, home.zone, lang)
     return {
         "hero.data-state": state,
-        "hero.data-level": habits.level(watts),
-        **power_label("power", shown, lang.say(NO_POWER if live else NO_READING)),
+        "hero.data-level": usage.level(watts),
+        **power_label("power", amount, lang.say(NO_POWER if live else NO_READING)),
         "power-direction.children": "" if state == "silent" else direction(watts, lang),
         "power-cost.children": "" if state == "silent" else cost(watts, home, lang),
-        "power-badge.children": badge(live, habits, now, lang),
-        "power-marker.style": _marked(habits, watts),
+        "power-badge.children": badge(live, usage, now, lang),
+        "power-marker.style": _marked(usage, watts),
         "power-age.children": age,
         "power-age.data-age": now - live.at if live and age else None,
         "power-note.children": note + (lang.say(", the device may be offline") if state == "silent" else ""),
     }
 
 
-def relative(habits: UsageProfile, lang: Language) -> Slots:
-    """To what the level is relative: for who hovers over it, and for who has it read out."""
+def relative(usage: UsageProfile, lang: Language) -> Slots:
+    """Return the limits of the levels as a sentence: a tooltip, and text for screen readers."""
     own = text("For this home, low is below {low} and high is from {high}")
     usual = text("Low is below {low}, high is from {high}, until a day is known of this home")
-    low, high = (words.power(power_w, lang) for power_w in (habits.medium_w, habits.high_w))
-    sentence = lang.say(own if habits.is_own else usual, low=low, high=high)
+    low, high = (words.power(power_w, lang) for power_w in (usage.medium_w, usage.high_w))
+    sentence = lang.say(own if usage.is_own else usual, low=low, high=high)
     return {"power-badge.title": sentence, "power-relative.children": f" ({sentence})"}
 
 
 def direction(power_w: int | None, lang: Language) -> str:
-    """What stands beside the name of the tile; export is said by the badge."""
+    """Return the text after the tile's name for import; empty for export, which the badge names."""
     return lang.say(" · importing") if power_w and power_w > 0 else ""
 
 
 def cost(power_w: int | None, home: Home, lang: Language) -> str:
-    """What an hour at this power costs or earns; nothing where that is nothing, or there is no tariff."""
+    """Return the cost or the earnings of an hour at this power; empty at zero, or without a tariff."""
     if not power_w or home.rate is None:
         return ""
     units_per_wh = home.rate.import_rate if power_w > 0 else home.rate.export_rate
@@ -209,7 +207,7 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
 
 
 def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tuple[str, str]:
-    """The age, which assets/live.js counts on between polls, and what follows it."""
+    """Return the age and the text after it; assets/live.js counts the age up between polls."""
     state = device_state(live, now)
     if live is None:
         return "", lang.say("Waiting for the first reading")
@@ -218,41 +216,44 @@ def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tupl
     return words.ago(now - live.at, lang), lang.say(" · late") if state == "late" else ""
 
 
-def badge(live: Live | None, habits: UsageProfile, now: int, lang: Language) -> str:
-    """The level in a word; of a silent device only that the number is not of now."""
-    word = _LEVELS.get(habits.level(live.power_w if live else None), "")
+def badge(live: Live | None, usage: UsageProfile, now: int, lang: Language) -> str:
+    """Return the level in a word; for a silent device `last known`, because its power is not the current one."""
+    word = _LEVELS.get(usage.level(live.power_w if live else None), "")
     if not word:
         return ""
     return lang.say("last known") if device_state(live, now) == "silent" else lang.say(word)
 
 
 def dot() -> Component:
-    """A light beside the age; its colour follows the state of the tile."""
+    """Return the light beside the age; the state of the tile gives its colour."""
     return html.Span(className="dot", **attributes(aria_hidden="true"))
 
 
 def amount(name: str) -> list[Component]:
-    """The places of a number, its unit, and what is said without one."""
+    """Return the elements of a number, its unit, and the text without a number."""
     return [html.Span(id=f"{name}-{part}", className=part) for part in ("number", "unit", "without")]
 
 
-def power_label(name: str, shown: words.Amount | None, without: str) -> Slots:
-    """The values for the places of `amount`."""
-    number, unit = shown or ("", "")
+def power_label(name: str, value: words.Amount | None, without: str) -> Slots:
+    """Return the values for the elements of `amount`."""
+    number, unit = value or ("", "")
     return {
         f"{name}-number.children": number,
         f"{name}-unit.children": f" {unit}" if unit else "",
-        f"{name}-without.children": "" if shown else without,
+        f"{name}-without.children": "" if value else without,
     }
 
 
-def _marked(habits: UsageProfile, power_w: int | None) -> dict[str, str]:
-    """Where on the scale a power is: moved by a transform, which moves nothing else."""
-    return {"opacity": "0"} if power_w is None else {"transform": f"translateX({habits.place(power_w):.1f}%)"}
+def _marked(usage: UsageProfile, power_w: int | None) -> dict[str, str]:
+    """Return the marker's place on the scale, as a transform, which shifts no other element."""
+    return {"opacity": "0"} if power_w is None else {"transform": f"translateX({usage.place(power_w):.1f}%)"}
 
 
 def _last_hour(lang: Language) -> Component:
-    """Where assets/hour.js draws, with the sentences that it fills in; it is told `hour`, and has what `known` says."""
+    """Return the element in which assets/hour.js draws, with the sentences that it fills in.
+
+    `hour` brings it new points; `known` tells the server what it holds.
+    """
     sentences = attributes(
         data_summary=lang.say("Power in the last hour: between {low} and {high}", low="{low}", high="{high}"),
         data_export=lang.say("{amount} exporting", amount="{}"),

@@ -93,11 +93,11 @@ def ways(chart: Chart, lang: Language) -> Slots:
     return {
         "units.hidden": not chart.currency,
         "unit-money.children": lang.symbol(chart.currency) if chart.currency else "",
-        **link("unit-energy", view.shown(unit=ENERGY).to_url(), None if is_money else "true"),
-        **link("unit-money", view.shown(unit=MONEY).to_url(), "true" if is_money else None),
+        **link("unit-energy", view.with_options(unit=ENERGY).to_url(), None if is_money else "true"),
+        **link("unit-money", view.with_options(unit=MONEY).to_url(), "true" if is_money else None),
         "charge.hidden": not is_money or not chart.total.cost.standing_charge,
         "charge.children": lang.say(charge),
-        "charge.href": view.shown(has_charge=not view.has_charge).to_url(),
+        "charge.href": view.with_options(has_charge=not view.has_charge).to_url(),
         **_compare(view, lang),
         "files.children": _downloads(view, lang),
         "tariff.href": f"{view.device_path}/tariff",
@@ -121,7 +121,7 @@ def _compare(view: View, lang: Language) -> Slots:
         html.Li(
             html.A(
                 lang.say(name),
-                href=view.shown(compare=key).to_url(),
+                href=view.with_options(compare=key).to_url(),
                 **attributes(aria_current="true" if key == view.compare else None),
             )
         )

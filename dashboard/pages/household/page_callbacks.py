@@ -1,7 +1,7 @@
-"""The page callbacks: they load the data of an address and return the values of its slots.
+"""The page callbacks load the data of an address and return the values of its slots.
 
-Sections: the tiles of one device; the start page with a card for each device; the page of an unknown address; the two
-callbacks `show_page` and `show_live`.
+Begin with `show_page`, for a new address, and `show_live`, for a poll. They call the sections before them: the tiles
+of one device, the start page with a card for each device, and the page of an unknown address.
 """
 
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from dashboard.web.cached_reads import CachedReads
 
 
 def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
-    """Return a device's power now, and the part of its last hour that the browser lacks. `known` is the browser's."""
+    """Return a device's power now and the new part of its last hour; `known` names the part that the browser holds."""
     now, live = data.now(), data.live(device)
     home = live_tile.Home(device.timezone, data.usage_profile(device), data.rate(device), currency_of(device))
     held = live_tile.newest_held(known, device.device_id)
@@ -81,7 +81,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     """Return a card for each device that the viewer may see; a welcome without devices."""
     devices = data.devices(viewer, MOST_CARDS)
     if not devices:
-        return _first_staff_note(lang)
+        return _welcome(lang)
     now = data.now()
     lives = [data.live(device) for device in devices]
     cards = [
@@ -127,7 +127,7 @@ def _amount(live: Live | None, lang: Language) -> list[Component]:
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
 
-def _first_staff_note(lang: Language) -> Component:
+def _welcome(lang: Language) -> Component:
     return html.Div(
         [
             html.H1(lang.say("Your first reading has not arrived yet")),
@@ -164,18 +164,18 @@ def not_found_content(view: View, lang: Language) -> Component:
 
 
 def show_page(data: CachedReads, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
-    """Return the values of a page. A chart equal to `version`, the viewer's present one, is not sent again."""
+    """Return the values of a page. The browser keeps its chart if `version` is still current."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device:
-        found = _household(data, device, view, version, lang)
-        return {"alert.children": [], **found, **_staff_note(viewer, device, lang)}
+        slots = _household(data, device, view, version, lang)
+        return {"alert.children": [], **slots, **_staff_note(viewer, device, lang)}
     if view.page == "home":
         return {"alert.children": [], **_without_device("", home_content(data, viewer, lang))}
     return {"alert.children": [], **_without_device(lang.say("Not found"), not_found_content(view, lang))}
 
 
 def show_live(data: CachedReads, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
-    """Return the values that change every few seconds. `tick` numbers the poll; `known` is the browser's data."""
+    """Return the values that change every few seconds. `tick` numbers the poll; `known` names the browser's data."""
     served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
@@ -201,7 +201,7 @@ def _without_device(title: str, content: object) -> Slots:
 
 
 def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
-    """Return the note for staff on a household's page; it also removes the link to the tariff."""
+    """Return the note for staff on a household's page; staff get no link to the tariff."""
     if may_edit(viewer, device):
         return {"visiting.hidden": True}
     support_url = f"/desk/device/{quote(device.device_id)}"

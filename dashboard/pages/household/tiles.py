@@ -129,7 +129,7 @@ def against(period: Period, name: str, lang: Language) -> str:
         return ""
     if period.is_balance and mine != other:  # a percentage of the small difference of two large sums misleads
         sentence = text("{amount} more than {other}") if mine > other else text("{amount} less than {other}")
-        return lang.say(sentence, amount=period.measure.said(abs(mine - other), lang), other=name)
+        return lang.say(sentence, amount=period.measure.format(abs(mine - other), lang), other=name)
     return sentences.difference(period.measure, mine, other, name, lang)
 
 
@@ -167,7 +167,7 @@ def _energy(name: str, period: Period, note: list[Component], lang: Language) ->
     measure, total = period.measure, period.total
     amount = measure.net(total)
     return {
-        **live_tile.power_label(name, None if amount is None else measure.said(amount, lang), lang.say(NO_ENERGY)),
+        **live_tile.power_label(name, None if amount is None else measure.format(amount, lang), lang.say(NO_ENERGY)),
         f"{name}-also.children": [html.Span(line) for line in _also(period, lang)],
         f"{name}-note.children": note,
     }
@@ -177,7 +177,7 @@ def _also(period: Period, lang: Language) -> list[str]:
     """Return the period in the other unit, and the energy that the large number leaves out."""
     total, other = period.total, period.other_measure
     amount = other.net(total) if other else None
-    lines = [] if other is None or amount is None else [str(other.said(amount, lang))]
+    lines = [] if other is None or amount is None else [str(other.format(amount, lang))]
     if total.cost.unpriced_wh and period.currency:
         lines.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
     elif total.export_wh:

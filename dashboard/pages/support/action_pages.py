@@ -1,6 +1,6 @@
-"""The forms of the staff's actions: note, rebuild, exchange, bundle; `aggregator.support.actions` acts and audits.
+"""The forms of the support actions: note, rebuild, exchange, bundle. Each explains its action and asks for a reason.
 
-Each form says what will happen and asks why.
+`aggregator.support.actions` carries an action out and writes its audit entry.
 """
 
 from collections.abc import Callable
@@ -22,23 +22,23 @@ from aggregator.support.bundle import file_name
 from aggregator.support.diagnostics import diagnose
 from dashboard.pages.support import data_quality, support_words
 from dashboard.pages.support.search_results import device_url, search_result
-from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, day_of_text, staff, who
+from dashboard.pages.support.support_request import Answered, SupportServices, answered, clock, day_of_text, staff, who
 from dashboard.text.language import Language, text
-from dashboard.web.responses import render, requested
+from dashboard.web.responses import reader_language, render
 
-MOST_DAYS = RECORD_DAYS  # computed at once while somebody waits: half a second on SQLite
+MOST_DAYS = RECORD_DAYS  # in one request; they take half a second on SQLite
 NOT_A_DAY = text("Write both days like 2026-11-17.")
 WRONG_ORDER = text("The first day comes after the last.")
 TOO_MANY = text("These are more than {days} days. Take fewer, or ask whoever runs Wattfall for `wattfall rebuild`.")
 STILL_TO_COME = text("This day is still to come.")
 NOT_A_TIME = text("Write the day and the time, like 2026-11-17 14:02.")
 CANNOT = text("This cannot be done: {fault}")
-Faults = dict[str, str]  # control -> what is wrong with it
-FormView = Callable[[SupportDesk, Device], Answer]
+Faults = dict[str, str]  # control -> its fault
+FormView = Callable[[SupportServices, Device], Answer]
 
 
-def add_routes(page: Blueprint, desk: SupportDesk) -> None:
-    """Add the addresses to the desk's."""
+def add_routes(page: Blueprint, support: SupportServices) -> None:
+    """Add the addresses of the forms to the blueprint of support."""
     views: dict[str, tuple[FormView, FormView]] = {
         "note": (_note_form, _note),
         "rebuild": (_rebuild_form, _rebuild),
@@ -47,18 +47,18 @@ def add_routes(page: Blueprint, desk: SupportDesk) -> None:
     }
     for name, (form, act) in views.items():
         address = f"/desk/device/<device_id>/{name}"
-        page.add_url_rule(address, name, partial(_answer, desk, form), methods=["GET"])
-        page.add_url_rule(address, f"{name}-done", partial(_answer, desk, act), methods=["POST"])
+        page.add_url_rule(address, name, partial(_answer, support, form), methods=["GET"])
+        page.add_url_rule(address, f"{name}-done", partial(_answer, support, act), methods=["POST"])
 
 
-def _answer(desk: SupportDesk, view: FormView, device_id: str) -> Answer:
-    """A view of a device; the question why to whoever has not looked it up."""
-    device = desk.device(device_id)
-    return view(desk, device) if device else redirect(device_url(device_id), 303)
+def _answer(support: SupportServices, view: FormView, device_id: str) -> Answer:
+    """Return a view of a device; without a look-up, a redirect to the form that asks for a reason."""
+    device = support.device(device_id)
+    return view(support, device) if device else redirect(device_url(device_id), 303)
 
 
-def _done(device: Device, what: str) -> Answer:
-    return redirect(f"{device_url(device.device_id)}?done={what}", 303)
+def _done(device: Device, action: str) -> Answer:
+    return redirect(f"{device_url(device.device_id)}?done={action}", 303)
 
 
 def _page(template: str, device: Device, faults: Faults | None = None, **context: object) -> Response:
@@ -74,52 +74,52 @@ def _reason(lang: Language) -> tuple[Answered, Faults]:
     return given, {"reason": lang.say(given.fault)} if given.fault else {}
 
 
-# a note
+# Note
 
 
-def _note_form(_: SupportDesk, device: Device, wrong: Faults | None = None, **context: object) -> Response:
-    return _page("support_note.html", device, wrong, longest=LONGEST_REASON, **context)
+def _note_form(_: SupportServices, device: Device, faults: Faults | None = None, **context: object) -> Response:
+    return _page("support_note.html", device, faults, longest=LONGEST_REASON, **context)
 
 
-def _note(desk: SupportDesk, device: Device) -> Answer:
-    given, wrong = _reason(requested())
-    if wrong:
-        return _note_form(desk, device, wrong, given=given)
-    actions.add_note(desk.store, who(staff()), device, given.reason, clock())
+def _note(support: SupportServices, device: Device) -> Answer:
+    given, faults = _reason(reader_language())
+    if faults:
+        return _note_form(support, device, faults, given=given)
+    actions.add_note(support.store, who(staff()), device, given.reason, clock())
     return _done(device, "note")
 
 
-# days computed again
+# Rebuild
 
 
-def _rebuild_form(desk: SupportDesk, device: Device) -> Response:
-    today = _today(desk, device)
+def _rebuild_form(support: SupportServices, device: Device) -> Response:
+    today = _today(support, device)
     first = day_of_text(request.args.get("first", "")) or today
     last = day_of_text(request.args.get("last", "")) or first
     return _page("support_rebuild.html", device, first=first, last=last, today=today, most=MOST_DAYS)
 
 
-def _rebuild(desk: SupportDesk, device: Device) -> Answer:
-    lang, today = requested(), _today(desk, device)
-    given, wrong = _reason(lang)
+def _rebuild(support: SupportServices, device: Device) -> Answer:
+    lang, today = reader_language(), _today(support, device)
+    given, faults = _reason(lang)
     first, last = request.form.get("first", "")[:10], request.form.get("last", "")[:10]
-    wrong |= days_faults(first, last, today, lang)
-    if wrong:
+    faults |= days_faults(first, last, today, lang)
+    if faults:
         days = {"first": first, "last": last, "today": today}
-        return _page("support_rebuild.html", device, wrong, given=given, most=MOST_DAYS, **days)
-    computed = actions.rebuild(desk.store, who(staff()), device, first, last, given.reason, clock())
+        return _page("support_rebuild.html", device, faults, given=given, most=MOST_DAYS, **days)
+    computed = actions.rebuild(support.store, who(staff()), device, first, last, given.reason, clock())
     return _done(device, "rebuild" if computed else "nothing")
 
 
-def _today(desk: SupportDesk, device: Device) -> str:
-    return periods.day_of(desk.data.now(), device.timezone)
+def _today(support: SupportServices, device: Device) -> str:
+    return periods.day_of(support.data.now(), device.timezone)
 
 
 def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
-    """What is wrong with a range of days to compute again."""
-    wrong = {name: lang.say(NOT_A_DAY) for name, day in (("first", first), ("last", last)) if not day_of_text(day)}
-    if wrong:
-        return wrong
+    """Return the faults of a range of days to rebuild, by control; empty for a valid one."""
+    faults = {name: lang.say(NOT_A_DAY) for name, day in (("first", first), ("last", last)) if not day_of_text(day)}
+    if faults:
+        return faults
     if last > today:
         return {"last": lang.say(STILL_TO_COME)}
     if first > last:
@@ -127,72 +127,72 @@ def days_faults(first: str, last: str, today: str, lang: Language) -> Faults:
     return {"first": lang.say(TOO_MANY, days=MOST_DAYS)} if periods.shift("day", first, MOST_DAYS - 1) < last else {}
 
 
-# an exchange of the meter
+# Meter exchange
 
 
-def _exchange_form(desk: SupportDesk, device: Device) -> Response:
+def _exchange_form(support: SupportServices, device: Device) -> Response:
     at = _seconds(request.args.get("at", ""))
     typed = "" if at is None else periods.local(at, device.timezone).format("YYYY-MM-DDTHH:mm:ss")
-    return _exchange_page(desk, device, {}, typed=typed)
+    return _exchange_page(support, device, {}, typed=typed)
 
 
-def _exchange_page(desk: SupportDesk, device: Device, wrong: Faults, **context: object) -> Response:
-    lang, now, zone = requested(), desk.data.now(), device.timezone
-    marked = [
-        (mark.at, support_words.to_the_second(mark.at, now, zone, lang), mark.is_exchange)
-        for mark in parse_overrides(device.exchange_overrides)
+def _exchange_page(support: SupportServices, device: Device, faults: Faults, **context: object) -> Response:
+    lang, now, zone = reader_language(), support.data.now(), device.timezone
+    overrides = [
+        (one.at, support_words.to_the_second(one.at, now, zone, lang), one.is_exchange)
+        for one in parse_overrides(device.exchange_overrides)
     ]
     context = {"typed": "", "kind": "exchange", **context}
     return _page(
         "support_exchange.html",
         device,
-        wrong,
-        marked=marked[::-1],
-        steps=data_quality.data_quality(diagnose(desk.store, device, now), lang).steps,
-        zone_said=support_words.zone_said(now, zone, lang),
+        faults,
+        marked=overrides[::-1],
+        steps=data_quality.data_quality(diagnose(support.store, device, now), lang).steps,
+        zone_label=support_words.zone_label(now, zone, lang),
         time=context.pop("typed"),
         **context,
     )
 
 
-def _exchange(desk: SupportDesk, device: Device) -> Answer:
-    lang, form = requested(), request.form
-    given, wrong = _reason(lang)
+def _exchange(support: SupportServices, device: Device) -> Answer:
+    lang, form = reader_language(), request.form
+    given, faults = _reason(lang)
     kind, undone = form.get("kind", "exchange"), form.get("undo", "")
     typed = form.get("time", "")[:25]
     at = _seconds(undone) if undone else _instant(typed, device.timezone)
     if at is None:
-        wrong["time"] = lang.say(NOT_A_TIME)
-    elif not undone and at > desk.data.now():
-        wrong["time"] = lang.say(STILL_TO_COME)
-    if at is not None and not wrong:
-        fault = _change_marks(desk, device, at, "undo" if undone else kind, given.reason)
+        faults["time"] = lang.say(NOT_A_TIME)
+    elif not undone and at > support.data.now():
+        faults["time"] = lang.say(STILL_TO_COME)
+    if at is not None and not faults:
+        fault = _change_override(support, device, at, "undo" if undone else kind, given.reason)
         if not fault:
             return _done(device, "exchange")
-        wrong["time"] = lang.say(CANNOT, fault=fault)
-    return _exchange_page(desk, device, wrong, typed=typed, kind=kind, given=given)
+        faults["time"] = lang.say(CANNOT, fault=fault)
+    return _exchange_page(support, device, faults, typed=typed, kind=kind, given=given)
 
 
-def _change_marks(desk: SupportDesk, device: Device, at: int, kind: str, reason: str) -> str:
-    """Mark an exchange, or `none`, or `undo` the mark; return the fault, empty where it is done."""
+def _change_override(support: SupportServices, device: Device, at: int, kind: str, reason: str) -> str:
+    """Mark an `exchange` or its absence (`none`), or `undo` the mark; return the fault, or an empty string."""
     try:
         if kind == "undo":
-            actions.unmark_exchange(desk.store, who(staff()), device, at, reason, clock())
+            actions.unmark_exchange(support.store, who(staff()), device, at, reason, clock())
         else:
             is_exchange = kind != "none"
-            actions.mark_exchange(desk.store, who(staff()), device, at, reason, clock(), is_exchange=is_exchange)
+            actions.mark_exchange(support.store, who(staff()), device, at, reason, clock(), is_exchange=is_exchange)
     except ConfigurationError as fault:
         return str(fault)
     return ""
 
 
 def _seconds(text: str) -> int | None:
-    """UTC seconds in an address or a form; None where they are none."""
+    """Return the UTC seconds of a field; None for invalid text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
 
 
 def _instant(typed: str, zone: str) -> int | None:
-    """A local time as somebody typed it; of an hour that comes twice, the first."""
+    """Return the UTC seconds of a typed local time, the earlier one in a repeated hour; None for invalid text."""
     try:
         local = datetime.fromisoformat(typed.strip())
     except ValueError:
@@ -202,19 +202,19 @@ def _instant(typed: str, zone: str) -> int | None:
     return int(local.replace(tzinfo=ZoneInfo(zone)).timestamp())
 
 
-# the bundle
+# Diagnostic bundle
 
 
-def _bundle_form(_: SupportDesk, device: Device) -> Response:
+def _bundle_form(_: SupportServices, device: Device) -> Response:
     return _page("support_bundle.html", device)
 
 
-def _bundle(desk: SupportDesk, device: Device) -> Response:
-    given, wrong = _reason(requested())
-    if wrong:
-        return _page("support_bundle.html", device, wrong, given=given)
+def _bundle(support: SupportServices, device: Device) -> Response:
+    given, faults = _reason(reader_language())
+    if faults:
+        return _page("support_bundle.html", device, faults, given=given)
     now = clock()
-    answer = make_response(actions.export_bundle(desk.store, who(staff()), device, given.reason, now))
+    answer = make_response(actions.export_bundle(support.store, who(staff()), device, given.reason, now))
     answer.mimetype = "application/zip"
     answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(device, now)}"'
     answer.headers["Cache-Control"] = "no-store, private"

@@ -1,7 +1,4 @@
-"""Entries of the audit in words: for the desk, and for the home that they are about. Pure.
-
-Who looked at what: for staff over all devices, for a household over its own.
-"""
+"""The audit in words and its pages: all entries for staff, and the looks at its own devices for a household."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +13,9 @@ from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from dashboard.pages.support import support_words
 from dashboard.pages.support.search_results import device_url
-from dashboard.pages.support.support_request import SupportDesk, clock, day_asked, page_asked, staff
+from dashboard.pages.support.support_request import SupportServices, clock, day_argument, page_argument, staff
 from dashboard.text.language import Language, text
-from dashboard.web.responses import render, requested
+from dashboard.web.responses import reader_language, render
 
 ACTIONS = {
     "look-up": text("Looked at the device"),
@@ -30,7 +27,7 @@ ACTIONS = {
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
 }
-SAID = {
+EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
     actions.NOT_EXCHANGED: text("no exchange"),
     actions.TAKEN_BACK: text("undone"),
@@ -40,11 +37,11 @@ BY = {SUPPORT: text("Support desk"), ADMIN: text("Manages accounts"), HOUSEHOLD:
 
 
 class AuditRow(NamedTuple):
-    """An entry as staff reads it."""
+    """An entry for staff."""
 
     time: str
     who: str
-    person: str  # what the audit finds them by
+    person: str  # the search key of the person: the e-mail address, or else the user id
     action: str
     details: str
     device_id: str
@@ -53,7 +50,7 @@ class AuditRow(NamedTuple):
 
 
 class SeenRow(NamedTuple):
-    """An entry as the home reads it."""
+    """An entry for the household."""
 
     time: str
     home: str
@@ -63,14 +60,14 @@ class SeenRow(NamedTuple):
 
 
 def row(entry: Entry, now: int, zone: str, device_zone: str, lang: Language) -> AuditRow:
-    """An entry at the time of a zone; its details are at the device's time."""
+    """Return an entry for staff; its time is in `zone`, its details in the device's zone."""
     who = entry.who
     return AuditRow(
         support_words.instant(entry.at, now, zone, lang),
         who.name or who.email or who.user_id,
         who.email or who.user_id,
-        action_said(entry.action, lang),
-        details_said(entry, now, device_zone, lang),
+        action_label(entry.action, lang),
+        details_label(entry, now, device_zone, lang),
         entry.device_id,
         device_url(entry.device_id) if entry.device_id else "",
         support_words.reason_label(entry.reason, lang),
@@ -78,30 +75,30 @@ def row(entry: Entry, now: int, zone: str, device_zone: str, lang: Language) -> 
 
 
 def seen_row(seen: Seen, home: str, now: int, zone: str, lang: Language) -> SeenRow:
-    """An entry for the home that it is about."""
+    """Return an entry for the household of its device."""
     role, comma, name = seen.by.partition(", ")
     by = f"{lang.say(BY.get(role, role))}{comma}{name}"
     reason = support_words.reason_label(seen.reason, lang)
-    return SeenRow(support_words.instant(seen.at, now, zone, lang), home, by, action_said(seen.action, lang), reason)
+    return SeenRow(support_words.instant(seen.at, now, zone, lang), home, by, action_label(seen.action, lang), reason)
 
 
-def action_said(action: str, lang: Language) -> str:
-    """What somebody did."""
+def action_label(action: str, lang: Language) -> str:
+    """Return an action in words; an unknown one unchanged."""
     return lang.say(ACTIONS[action]) if action in ACTIONS else action
 
 
-def details_said(entry: Entry, now: int, zone: str, lang: Language) -> str:
-    """The details that `aggregator.support.actions` writes, at the time of a zone; others as they stand."""
+def details_label(entry: Entry, now: int, zone: str, lang: Language) -> str:
+    """Return the details of `aggregator.support.actions` in words, in the time of a zone; other details unchanged."""
     details = entry.details
-    if details.get("is") in SAID and details.get("at"):
+    if details.get("is") in EXCHANGE_LABELS and details.get("at"):
         at = int(datetime.fromisoformat(details["at"]).timestamp())
-        return f"{support_words.with_zone(at, now, zone, lang)} · {lang.say(SAID[details['is']])}"
+        return f"{support_words.with_zone(at, now, zone, lang)} · {lang.say(EXCHANGE_LABELS[details['is']])}"
     if entry.action == "rebuild":
-        return _days_said(details.get("from", ""), details.get("to", ""), lang)
+        return _days_label(details.get("from", ""), details.get("to", ""), lang)
     return " · ".join(details.values())
 
 
-def _days_said(first: str, last: str, lang: Language) -> str:
+def _days_label(first: str, last: str, lang: Language) -> str:
     if first and last:
         return " – ".join(dict.fromkeys(support_words.short_day(day, lang) for day in (first, last)))
     if first or last:
@@ -109,53 +106,53 @@ def _days_said(first: str, last: str, lang: Language) -> str:
     return ""
 
 
-# audit pages
+# The audit pages
 
 PAGE = 50  # entries
-MOST_PAGES = 20  # further back a day leads
-SHOWN_TO_HOME = 100  # entries of each device
-LONGEST = 254  # characters of a filter, as of an e-mail address
+MOST_PAGES = 20  # the filter by day reaches older entries
+MOST_LOOKS = 100  # entries of each device for its household
+LONGEST = 254  # characters of a filter; the longest e-mail address
 
 
-def add_routes(page: Blueprint, desk: SupportDesk) -> None:
-    """Add the addresses."""
+def add_routes(page: Blueprint, support: SupportServices) -> None:
+    """Add the addresses of the audit."""
 
     @page.get("/desk/audit")
     def entries() -> Response:
-        return _audit(desk)
+        return _audit(support)
 
     @page.get("/who-looked")
     def who_looked() -> Response:
-        return _who_looked(desk)
+        return _who_looked(support)
 
 
-def _audit(desk: SupportDesk) -> Response:
+def _audit(support: SupportServices) -> Response:
     staff()
-    lang, page, now = requested(), min(page_asked(), MOST_PAGES), clock()
+    lang, page, now = reader_language(), min(page_argument(), MOST_PAGES), clock()
     wanted = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("device", "person")}
-    days = {name: day_asked(name) for name in ("first", "last")}
-    found = _entries(desk, wanted, days, page * PAGE + 1)
-    shown = found[(page - 1) * PAGE : page * PAGE]
-    zones = _zones(desk, shown)
+    days = {name: day_argument(name) for name in ("first", "last")}
+    matching = _entries(support, wanted, days, page * PAGE + 1)
+    listed = matching[(page - 1) * PAGE : page * PAGE]
+    zones = _zones(support, listed)
     return render(
         "support_audit.html",
         typed="",
         rows=[
-            row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in shown
+            row(entry, now, support_words.UTC, zones.get(entry.device_id, support_words.UTC), lang) for entry in listed
         ],
         wanted=wanted | days,
         query={name: value for name, value in (wanted | days).items() if value},
         page=page,
-        is_last=len(found) <= page * PAGE or page == MOST_PAGES,
-        is_cut=page == MOST_PAGES and len(found) > page * PAGE,
+        is_last=len(matching) <= page * PAGE or page == MOST_PAGES,
+        is_cut=page == MOST_PAGES and len(matching) > page * PAGE,
     )
 
 
-def _entries(desk: SupportDesk, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
-    """The newest entries that are wanted; none where nothing of that name can be."""
+def _entries(support: SupportServices, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
+    """Return the newest matching entries; none for an invalid filter."""
     try:
         return audit.entries(
-            desk.store,
+            support.store,
             device_id=wanted["device"],
             person=wanted["person"],
             first_day=days["first"] or None,
@@ -166,24 +163,24 @@ def _entries(desk: SupportDesk, wanted: dict[str, str], days: dict[str, str], li
         return []
 
 
-def _zones(desk: SupportDesk, entries: Sequence[Entry]) -> dict[str, str]:
-    """The time zones of the devices whose entries hold an instant, by device id."""
-    devices = (desk.store.device(one) for one in {entry.device_id for entry in entries if "at" in entry.details})
+def _zones(support: SupportServices, entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the time zones of the devices with an instant in their entries, by device id."""
+    devices = (support.store.device(one) for one in {entry.device_id for entry in entries if "at" in entry.details})
     return {device.device_id: device.timezone for device in devices if device}
 
 
-def _who_looked(desk: SupportDesk) -> Response:
+def _who_looked(support: SupportServices) -> Response:
     user = access.viewer()
     if user is None or user.role != HOUSEHOLD:
         abort(404)
-    lang, now = requested(), clock()
+    lang, now = reader_language(), clock()
     devices = [
         device
-        for device_id in desk.store.household_devices(user.household)
-        if (device := desk.data.device(user, device_id))
+        for device_id in support.store.household_devices(user.household)
+        if (device := support.data.device(user, device_id))
     ]
     seen = [
-        (one, device) for device in devices for one in audit.seen_by_staff(desk.store, device.device_id, SHOWN_TO_HOME)
+        (one, device) for device in devices for one in audit.seen_by_staff(support.store, device.device_id, MOST_LOOKS)
     ]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(

@@ -80,7 +80,7 @@ class StepRow(NamedTuple):
 class ClosureRow(NamedTuple):
     """A register against the sum of the charts."""
 
-    said: str
+    sentence: str
     is_exact: bool
 
 

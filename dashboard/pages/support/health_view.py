@@ -1,7 +1,7 @@
-"""Is it sending, is the signal good, did it reach the charts: what is known of a device, in words. Pure.
+"""A device's health in words: is it sending, is its signal good, did its readings reach the charts? Pure.
 
-Each question has an `Answer`: a word or two, and the sentence behind them with the reason and since when. Whether the
-data is right is in `faults`.
+Each question has a `Verdict`: a word or two, and a sentence with the reason and the time. data_quality.py answers
+whether the data is right.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ WHY: Mapping[Reason, str] = {
     "only_statuses": text("It still says that it is there, but sends no readings: it hears nothing from the meter."),
     "not_joined": text("It says that it has not joined the meter’s network, so it has nothing to send."),
 }
-STRENGTHS: Mapping[Strength, tuple[Tone, str, str]] = {  # how good that is, in a word, and in a sentence
+STRENGTHS: Mapping[Strength, tuple[Tone, str, str]] = {  # its tone, a word, and a sentence
     "good": ("good", text("Good"), text("Strong enough for every message.")),
     "fair": ("warn", text("Fair"), text("Messages may be lost now and then.")),
     "weak": ("bad", text("Weak"), text("Messages will be lost. Moving it closer to the meter helps.")),
@@ -41,7 +41,7 @@ STRENGTHS: Mapping[Strength, tuple[Tone, str, str]] = {  # how good that is, in 
 
 
 class Verdict(NamedTuple):
-    """A question's answer: how good that is, in a word or two, and in a sentence."""
+    """The answer to a question: its tone, a word or two, and a sentence."""
 
     tone: Tone
     short: str
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """Something known, and what it is called."""
+    """A named value, with a note."""
 
     name: str
     value: str
@@ -58,7 +58,7 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Whether it sends."""
+    """Whether a device sends: the answer with its facts and sparklines."""
 
     answer: Verdict
     facts: Sequence[Fact]
@@ -69,7 +69,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class SignalView:
-    """Whether the signal is good."""
+    """Whether the signal is good: the answer with its facts and lines."""
 
     answer: Verdict
     facts: Sequence[Fact]
@@ -79,7 +79,7 @@ class SignalView:
 
 @dataclass(frozen=True, slots=True)
 class ChartsView:
-    """Whether it reached the charts."""
+    """Whether the readings reached the charts: the answer with the state of each level."""
 
     answer: Verdict
     levels: Sequence[Fact]
@@ -87,41 +87,40 @@ class ChartsView:
     aside: Sequence[str]
 
 
-# is it sending?
+# Is it sending?
 
 
-def sending(evidence: Diagnostics, lang: Language) -> Sending:
-    """Whether a device sends, and how much came of late."""
-    now, zone = evidence.now, evidence.device.timezone
+def sending(diagnostics: Diagnostics, lang: Language) -> Sending:
+    """Return whether a device sends, and the number of its recent readings."""
+    now, zone = diagnostics.now, diagnostics.device.timezone
     return Sending(
-        Verdict(_tone(evidence), _state_said(evidence, lang), _sending_said(evidence, lang)),
-        _sending_facts(evidence, lang),
-        sparklines.hours_sparkline(evidence.hours[-24:], now, zone, lang),
-        sparklines.hours_sparkline(evidence.hours, now, zone, lang),
-        sparklines.coverage(evidence.strip, lang),
+        Verdict(_tone(diagnostics), _state_label(diagnostics, lang), _sending_sentence(diagnostics, lang)),
+        _sending_facts(diagnostics, lang),
+        sparklines.hours_sparkline(diagnostics.hours[-24:], now, zone, lang),
+        sparklines.hours_sparkline(diagnostics.hours, now, zone, lang),
+        sparklines.coverage(diagnostics.strip, lang),
     )
 
 
-def _tone(evidence: Diagnostics) -> Tone:
-    judgement = evidence.judgement
+def _tone(diagnostics: Diagnostics) -> Tone:
+    judgement = diagnostics.judgement
     return "warn" if judgement.reason == "clock_behind" else TONES[judgement.state]
 
 
-def _state_said(evidence: Diagnostics, lang: Language) -> str:
-    judgement = evidence.judgement
-    said = lang.say(STATES[judgement.state])
+def _state_label(diagnostics: Diagnostics, lang: Language) -> str:
+    judgement = diagnostics.judgement
+    state = lang.say(STATES[judgement.state])
     if judgement.state in ("sending", "never") or judgement.since is None:
-        return said
-    since = support_words.instant(judgement.since, evidence.now, evidence.device.timezone, lang)
-    return lang.say("{state} since {time}", state=said, time=since)
+        return state
+    since = support_words.instant(judgement.since, diagnostics.now, diagnostics.device.timezone, lang)
+    return lang.say("{state} since {time}", state=state, time=since)
 
 
-def _sending_said(evidence: Diagnostics, lang: Language) -> str:
-    state, reason, since, interval = evidence.judgement
-    now, zone, live = evidence.now, evidence.device.timezone, evidence.live
+def _sending_sentence(diagnostics: Diagnostics, lang: Language) -> str:
+    state, reason, since, interval = diagnostics.judgement
+    now, zone, live = diagnostics.now, diagnostics.device.timezone, diagnostics.live
     if live is None:
-        said = lang.say("No reading has ever come from this device.")
-        return said + _why(reason, lang)
+        return lang.say("No reading has ever come from this device.") + _why(reason, lang)
     every = support_words.every(interval, lang)
     if reason == "clock_behind":
         behind = duration(live.received_at - live.at, lang)
@@ -142,13 +141,13 @@ def _sending_said(evidence: Diagnostics, lang: Language) -> str:
 
 
 def _why(reason: Reason | None, lang: Language) -> str:
-    """What a reason means, as the sentence that comes next; empty where there is no more to say."""
+    """Return the explanation of a reason as a further sentence; empty without one."""
     return f" {lang.say(WHY[reason])}" if reason is not None and reason in WHY else ""
 
 
-def _sending_facts(evidence: Diagnostics, lang: Language) -> list[Fact]:
-    now, zone, live = evidence.now, evidence.device.timezone, evidence.live
-    expected = Fact(lang.say("Expected"), support_words.every(evidence.judgement.interval_s, lang))
+def _sending_facts(diagnostics: Diagnostics, lang: Language) -> list[Fact]:
+    now, zone, live = diagnostics.now, diagnostics.device.timezone, diagnostics.live
+    expected = Fact(lang.say("Expected"), support_words.every(diagnostics.judgement.interval_s, lang))
     if live is None:
         return [Fact(lang.say("Last reading"), lang.say("never"))]
     came = support_words.to_the_second(live.received_at, now, zone, lang)
@@ -158,31 +157,31 @@ def _sending_facts(evidence: Diagnostics, lang: Language) -> list[Fact]:
     return facts
 
 
-# is the signal good?
+# Is the signal good?
 
 
-def signal(evidence: Diagnostics, signals: Sequence[Signal], lang: Language) -> SignalView:
-    """What the device says about itself, now and over time."""
-    known, now = evidence.known, evidence.now
+def signal(diagnostics: Diagnostics, signals: Sequence[Signal], lang: Language) -> SignalView:
+    """Return the device's own statuses: the newest one, and the signal over time."""
+    known, now = diagnostics.known, diagnostics.now
     if known is None:
         sentence = lang.say("This device has said nothing about itself. Not every kind does.")
         return SignalView(Verdict("unknown", lang.say("Not known"), sentence), [], None, None)
     span = periods.Window(now - KEPT_DAYS * periods.DAY_S, now)
-    facts = _signal_facts(known, now, evidence.device.timezone, lang)
+    facts = _signal_facts(known, now, diagnostics.device.timezone, lang)
     lines = sparklines.rssi_line(signals, span, lang), sparklines.lqi_line(signals, span, lang)
     return SignalView(_signal_answer(known, now, lang), facts, *lines)
 
 
 def _signal_answer(known: KnownStatus, now: int, lang: Language) -> Verdict:
     status = known.status
-    said = lang.say("It said so {ago}.", ago=ago(now - known.received_at, lang))
+    age = lang.say("It said so {ago}.", ago=ago(now - known.received_at, lang))
     if status.joined is False:
-        return Verdict("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {said}")
+        return Verdict("bad", lang.say("Not joined"), lang.say("It has not joined the meter’s network.") + f" {age}")
     strong = signal_strength(status)
     if strong is None:
         return Verdict("unknown", lang.say("Not known"), lang.say("It has said nothing about its signal."))
     tone, short, sentence = STRENGTHS[strong]
-    return Verdict(tone, lang.say(short), f"{lang.say(sentence)} {said}")
+    return Verdict(tone, lang.say(short), f"{lang.say(sentence)} {age}")
 
 
 def _signal_facts(known: KnownStatus, now: int, zone: str, lang: Language) -> list[Fact]:
@@ -193,14 +192,14 @@ def _signal_facts(known: KnownStatus, now: int, zone: str, lang: Language) -> li
     return [
         Fact(lang.say("Signal (RSSI)"), rssi),
         Fact(lang.say("Link quality (LQI)"), lqi),
-        Fact(lang.say("Firmware"), status.firmware or unknown, _firmware_said(known, now, zone, lang)),
+        Fact(lang.say("Firmware"), status.firmware or unknown, _firmware_note(known, now, zone, lang)),
         Fact(lang.say("Hardware"), status.hardware or unknown),
         Fact(lang.say("Joined the meter’s network"), joined),
     ]
 
 
-def _firmware_said(known: KnownStatus, now: int, zone: str, lang: Language) -> str:
-    """Since when it runs what it runs, and what it ran before."""
+def _firmware_note(known: KnownStatus, now: int, zone: str, lang: Language) -> str:
+    """Return the first time of the current firmware, and the previous firmware."""
     name = known.status.firmware
     if name is None or name not in known.firmwares:
         return ""
@@ -211,27 +210,27 @@ def _firmware_said(known: KnownStatus, now: int, zone: str, lang: Language) -> s
     return lang.say("seen since {time}, before that {firmware}", time=since, firmware=before[0])
 
 
-# did it reach the charts?
+# Did it reach the charts?
 
 
-def charts(evidence: Diagnostics, lang: Language) -> ChartsView:
-    """How far each level of the charts is."""
-    levels = [_level(level, evidence.now, lang) for level in evidence.levels]
-    waiting = _waiting(evidence.backlog, evidence.now, lang)
-    return ChartsView(_charts_answer(evidence, lang), levels, waiting, evidence.aside)
+def charts(diagnostics: Diagnostics, lang: Language) -> ChartsView:
+    """Return the state of each level of the charts."""
+    levels = [_level(level, diagnostics.now, lang) for level in diagnostics.levels]
+    waiting = _waiting(diagnostics.backlog, diagnostics.now, lang)
+    return ChartsView(_charts_answer(diagnostics, lang), levels, waiting, diagnostics.aside)
 
 
-def _charts_answer(evidence: Diagnostics, lang: Language) -> Verdict:
-    if evidence.aside:
+def _charts_answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
+    if diagnostics.aside:
         sentence = lang.say(
             "Something could not be carried on and was put aside; `wattfall rebuild` of all days clears it."
         )
         return Verdict("bad", lang.say("Put aside"), sentence)
-    if not evidence.levels:
+    if not diagnostics.levels:
         return Verdict("unknown", lang.say("Nothing to carry"), lang.say("There are no recent readings."))
-    if all(level.is_right for level in evidence.levels):
+    if all(level.is_right for level in diagnostics.levels):
         return Verdict("good", lang.say("Yes"), lang.say("Every chart holds what its readings tell, up to the last."))
-    waits = evidence.backlog.waiting > 0
+    waits = diagnostics.backlog.waiting > 0
     sentence = (
         lang.say("A chart is behind, and the waterfall is at work; look again in a minute.")
         if waits
@@ -254,13 +253,13 @@ def _level(level: LevelState, now: int, lang: Language) -> Fact:
 def _waiting(backlog: Backlog, now: int, lang: Language) -> str:
     if not backlog.waiting:
         return lang.say("Nothing waits in the waterfall.")
-    said = lang.count(
+    changes = lang.count(
         "{number} change waits in the waterfall, of all devices",
         "{number} changes wait in the waterfall, of all devices",
         backlog.waiting,
     )
     if backlog.since is None:
-        return f"{said}."
-    # What came in while this was read is younger than `now`.
+        return f"{changes}."
+    # A change that arrives during this read is newer than `now`.
     waited = duration(max(0, now - backlog.since), lang)
-    return lang.say("{changes}; the oldest for {duration}.", changes=said, duration=waited)
+    return lang.say("{changes}; the oldest for {duration}.", changes=changes, duration=waited)

@@ -200,7 +200,7 @@ class CountedRow(NamedTuple):
     name: str
     meter: str
     charts: str
-    said: str
+    remark: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,12 +207,12 @@ def lqi_line(signals: Sequence[Signal], span: Window, lang: Language) -> Line | 
 
 
 def _line(
-    points: Sequence[tuple[int, int]], span: Window, scale: tuple[int, int], said: str, lang: Language
+    points: Sequence[tuple[int, int]], span: Window, scale: tuple[int, int], sentence: str, lang: Language
 ) -> Line | None:
     if not points:
         return None
     values = [value for _, value in points]
-    summary = lang.say(said, least=lang.number(min(values)), most=lang.number(max(values)))
+    summary = lang.say(sentence, least=lang.number(min(values)), most=lang.number(max(values)))
     return Line(summary, [_polyline(piece, span, scale) for piece in _pieces(points)])
 
 

@@ -28,9 +28,17 @@ from dashboard.pages.support.search_results import (
     listed_words,
     search_result,
 )
-from dashboard.pages.support.support_request import Answered, SupportDesk, answered, clock, page_asked, staff, who
+from dashboard.pages.support.support_request import (
+    Answered,
+    SupportServices,
+    answered,
+    clock,
+    page_argument,
+    staff,
+    who,
+)
 from dashboard.web.cached_reads import CachedReads
-from dashboard.web.responses import render, requested
+from dashboard.web.responses import reader_language, render
 
 SHOWN = 12  # devices in a search while the user types
 LONGEST_NAME = 64  # characters of a firmware
@@ -42,7 +50,7 @@ NOTHING_YET = Answered("", "", "", "")
 def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     """Add the routes to a server."""
     page = Blueprint("desk", __name__)
-    support = SupportDesk(store, data)
+    support = SupportServices(store, data)
 
     @page.get("/desk")
     def start() -> Response:
@@ -52,7 +60,7 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     def search() -> Response:
         staff()
         hits = _hits(support, request.args.get("q", ""), SHOWN)
-        said = requested().count("{number} device found", "{number} devices found", len(hits))
+        said = reader_language().count("{number} device found", "{number} devices found", len(hits))
         return jsonify(said=said, found=[hit._asdict() for hit in hits])
 
     @page.get("/desk/fleet/<group>")
@@ -87,9 +95,9 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
 # Search and fleet
 
 
-def _start(support: SupportDesk) -> Response:
+def _start(support: SupportServices) -> Response:
     staff()
-    lang, now = requested(), clock()
+    lang, now = reader_language(), clock()
     typed = request.args.get("q", "")
     summary = fleet.summary(support.store)
     return render(
@@ -102,14 +110,14 @@ def _start(support: SupportDesk) -> Response:
     )
 
 
-def _hits(support: SupportDesk, typed: str, most: int) -> list[SearchResult]:
+def _hits(support: SupportServices, typed: str, most: int) -> list[SearchResult]:
     devices = (support.store.device(device_id) for device_id in support.store.find_devices(typed, most))
     return [search_result(device) for device in devices if device]
 
 
-def _listed(support: SupportDesk, group: str) -> Response:
+def _listed(support: SupportServices, group: str) -> Response:
     staff()
-    lang, page, name = requested(), page_asked(), request.args.get("name", "")[:LONGEST_NAME]
+    lang, page, name = reader_language(), page_argument(), request.args.get("name", "")[:LONGEST_NAME]
     ids = [one for kind, key in _counts(group, name) for one in fleet.listed_devices(support.store, kind, key)]
     first = (page - 1) * PAGE
     devices = (support.store.device(device_id) for device_id in ids[first : first + PAGE])
@@ -143,14 +151,14 @@ def _counts(group: str, name: str) -> list[tuple[str, str]]:
 # One device
 
 
-def _device(support: SupportDesk, device_id: str) -> Response:
+def _device(support: SupportServices, device_id: str) -> Response:
     device = support.device(device_id)
     return (
         _device_page(support, device, staff()) if device else _reason_form(support.registered(device_id), NOTHING_YET)
     )
 
 
-def _look_up(support: SupportDesk, device_id: str) -> Response | Answer:
+def _look_up(support: SupportServices, device_id: str) -> Response | Answer:
     device, user = support.registered(device_id), staff()
     given = answered(request.form)
     if given.fault:
@@ -172,8 +180,8 @@ def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
     )
 
 
-def _device_page(support: SupportDesk, device: Device, user: User) -> Response:
-    lang, zone, now = requested(), device.timezone, support.data.now()
+def _device_page(support: SupportServices, device: Device, user: User) -> Response:
+    lang, zone, now = reader_language(), device.timezone, support.data.now()
     since = now - device_status.KEPT_DAYS * DAY_S
     signals = support.store.begin(partial(device_status.signal_hours, support.store, device.device_id, since, now))
     history = support.store.begin(partial(audit.entries, support.store, device_id=device.device_id, limit=HISTORY))
@@ -191,7 +199,7 @@ def _device_page(support: SupportDesk, device: Device, user: User) -> Response:
         counters=search_results.counters(known, lang),
         charts=health_view.charts(known, lang),
         made=support_words.to_the_second(now, now, zone, lang),
-        zone_said=support_words.zone_said(now, zone, lang),
+        zone_label=support_words.zone_label(now, zone, lang),
         reason=support_words.reason_label(mine.reason, lang) if mine else "",
         until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
         history=[audit_view.row(entry, clock(), zone, zone, lang) for entry in entries],

@@ -1,4 +1,4 @@
-"""One request to the desk: who asks, for which device, and what its forms hold. What is not theirs is not there."""
+"""A request to the support pages: its user, its device, its form. An unauthorized page looks like a missing one."""
 
 import time
 from collections.abc import Mapping
@@ -24,28 +24,28 @@ NO_REASON = text("Say in a few words why; 3 to 500 characters.")
 
 
 class Answered(NamedTuple):
-    """A reason as somebody gave it: one of the suggestions, more words, or both."""
+    """The reason in a form: a suggestion, further words, or both."""
 
     suggested: str
     typed: str
-    reason: str  # as it is written down; empty where it is none
-    fault: str  # what is wrong with it, as a sentence to be said
+    reason: str  # in the form of the audit; empty for a faulty one
+    fault: str  # a sentence to translate; empty for a valid reason
 
 
 @dataclass(frozen=True, slots=True)
-class SupportDesk:
-    """What the pages of the desk work with."""
+class SupportServices:
+    """The collaborators of the support pages."""
 
     store: Store
     data: CachedReads
 
     def device(self, device_id: str) -> Device | None:
-        """A device that whoever asks has looked up; None while they have not. Aborts where there is none."""
+        """Return a device that the user has looked up, else None. Aborts with 404 for an unknown device."""
         self.registered(device_id)
         return self.data.device(access.viewer(), device_id)
 
     def registered(self, device_id: str) -> Device:
-        """What staff may know of a device before looking it up: its labels. Aborts where there is none."""
+        """Return a device before its look-up; staff may see its labels only. Aborts with 404 for an unknown device."""
         staff()
         try:
             device = self.store.device(check_device_id(device_id))
@@ -57,7 +57,7 @@ class SupportDesk:
 
 
 def staff() -> User:
-    """Who of the support desk asks. Aborts for everybody else as if there were no desk."""
+    """Return the signed-in staff member. Aborts with 404 for everybody else, as at a missing page."""
     user = access.viewer()
     if user is None or not access.is_staff(user):
         abort(404)
@@ -65,17 +65,17 @@ def staff() -> User:
 
 
 def who(user: User) -> Who:
-    """Somebody as the audit names them."""
+    """Return a user in the form of the audit."""
     return Who(user.user_id, user.email, user.role, user.name)
 
 
 def clock() -> int:
-    """What people do is written down by the real time, which also ends what they were granted."""
+    """Return the real time in UTC seconds, which dates audit entries and ends grants."""
     return int(time.time())
 
 
 def answered(form: Mapping[str, str]) -> Answered:
-    """The reason in a form."""
+    """Return the reason in a form, or its fault."""
     suggested = form.get("suggested", "")
     known = suggested if suggested in support_words.SUGGESTIONS else ""
     typed = form.get("reason", "")[: LONGEST_REASON + 1]
@@ -85,19 +85,19 @@ def answered(form: Mapping[str, str]) -> Answered:
         return Answered(known, typed, "", NO_REASON)
 
 
-def page_asked() -> int:
-    """Which page of a list, from 1 on; whatever else stands there is the first."""
+def page_argument() -> int:
+    """Return the page number of a list, from 1 on; 1 for an invalid one."""
     page = request.args.get("page", "")
     return int(page) if page.isascii() and page.isdigit() and 0 < int(page[:4]) <= 999 and len(page) < 4 else 1
 
 
-def day_asked(name: str) -> str:
-    """A day of the query; empty where it is none."""
+def day_argument(name: str) -> str:
+    """Return a day of the query; empty for an invalid one."""
     return day_of_text(request.args.get(name, ""))
 
 
 def day_of_text(typed: str) -> str:
-    """A day as somebody typed it; empty where it is none."""
+    """Return a typed day; empty for an invalid one."""
     try:
         return periods.check_period("day", typed)
     except ConfigurationError:

@@ -67,7 +67,7 @@ def every(interval_s: int, lang: Language) -> str:
     return lang.say("every {duration}", duration=duration(interval_s, lang))
 
 
-def zone_said(now: int, zone: str, lang: Language) -> str:
+def zone_label(now: int, zone: str, lang: Language) -> str:
     """Return the name of the clock behind all times of a page."""
     name = zone_name(periods.local(now, zone))
     return lang.say("All times are those of {zone}, now {letters}.", zone=zone.replace("_", " "), letters=name)

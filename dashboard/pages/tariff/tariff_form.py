@@ -164,28 +164,28 @@ class _Checker:
         return self._number("0" if is_idle else version.vat, control, VAT_PLACES - 2, (0, 100)).scaleb(-2)
 
     def _number(self, typed: str, control: str, places: int, bounds: tuple[int, int]) -> Decimal:
-        found = _parse_number(typed, self._language)
-        wrong = _wrong(typed, found, places, bounds, self._language)
+        number = _parse_number(typed, self._language)
+        wrong = _wrong(typed, number, places, bounds, self._language)
         if wrong:
             self._fault(control, wrong[0], **wrong[1])
-        return Decimal(0) if wrong or found is None else found
+        return Decimal(0) if wrong or number is None else number
 
 
 def _wrong(
-    typed: str, found: Decimal | None, places: int, bounds: tuple[int, int], language: Language
+    typed: str, number: Decimal | None, places: int, bounds: tuple[int, int], language: Language
 ) -> tuple[str, dict[str, object]] | None:
     """Return the fault of a number: the sentence and its values."""
     least, most = bounds
     if not typed:
         return text("Enter a number; 0 if it costs and earns nothing."), {}
-    if found is None:
+    if number is None:
         example = number_text(Decimal("24.5"), language)
         values: dict[str, object] = {"typed": typed[:20], "example": example}
         return text("“{typed}” is not a number. Write it like {example}."), values
-    if not least <= found <= most:
+    if not least <= number <= most:
         ends: dict[str, object] = {"least": language.number(least), "most": language.number(most)}
         return text("This must lie between {least} and {most}."), ends
-    if -int(found.normalize().as_tuple().exponent) > places:
+    if -int(number.normalize().as_tuple().exponent) > places:
         return text("This may have {places} decimal places."), {"places": places}
     return None
 

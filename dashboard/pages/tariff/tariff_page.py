@@ -29,7 +29,7 @@ from dashboard.pages.tariff.tariff_preview import DAY, currency_of_zone, preview
 from dashboard.text.language import Language, text
 from dashboard.web import request_guard
 from dashboard.web.cached_reads import CachedReads
-from dashboard.web.responses import render, requested
+from dashboard.web.responses import reader_language, render
 
 OK = 200
 NO_TARIFF = sha256(b"").hexdigest()[:16]  # the fingerprint of a device without a tariff
@@ -74,7 +74,7 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
 
     @page.get("/tariff")
     def form(device_id: str) -> Response:
-        tariff_request = TariffRequest(store, _device(data, device_id), data.now(), requested())
+        tariff_request = TariffRequest(store, _device(data, device_id), data.now(), reader_language())
         try:
             return _form(
                 tariff_request, _fields(tariff_request, tariff_of(tariff_request.device)), _mark(tariff_request.device)
@@ -86,9 +86,9 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     def act(device_id: str) -> Response:
         sent = request.form.to_dict()
         try:
-            return _act(TariffRequest(store, _device(data, device_id), data.now(), requested()), sent)
+            return _act(TariffRequest(store, _device(data, device_id), data.now(), reader_language()), sent)
         except StoreAway:
-            tariff_request = TariffRequest(store, Device(device_id), data.now(), requested())
+            tariff_request = TariffRequest(store, Device(device_id), data.now(), reader_language())
             answer = _form(tariff_request, _typed_fields(sent), sent.get("made-against", ""), notice=AWAY, status=503)
             answer.headers["Retry-After"] = str(RETRY_S)
             return answer
@@ -187,7 +187,7 @@ def _typed_fields(sent: Mapping[str, str]) -> Fields:
     """Return the form that the form itself or the preview sent. Raises Stop."""
     try:
         tariff = _canonical(sent) if "tariff" in sent else None
-        return fields_of(tariff, requested()) if tariff else sent_fields(sent)
+        return fields_of(tariff, reader_language()) if tariff else sent_fields(sent)
     except TooMuch:
         raise Stop(413, text("Nothing has been changed"), request_guard.TOO_MUCH) from None
 
@@ -253,7 +253,7 @@ def _page(template: str, tariff_request: TariffRequest, status: int, **context: 
 
 def _error_page(stop: Stop) -> Response:
     """Return an error page instead of the form."""
-    language = requested()
+    language = reader_language()
     sentence = language.say(stop.sentence, **stop.values)
     return render("words.html", stop.status, heading=language.say(stop.heading), sentence=sentence)
 

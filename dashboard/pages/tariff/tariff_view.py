@@ -88,26 +88,26 @@ def touched_by(action: str, fields: Fields) -> str:
     return f"v{number}-{direction}-{len(rows) - 1 if verb == 'add' else 0}-name"
 
 
-def preview_context(found: Preview, old: Tariff | None, new: Tariff | None, language: Language) -> Context:
+def preview_context(preview: Preview, old: Tariff | None, new: Tariff | None, language: Language) -> Context:
     """Return the values of the preview of a change."""
     currencies_ = (old.currency if old else "", new.currency if new else "")
-    count = len(found.spans)
+    count = len(preview.spans)
     return {
         "versions": tariff_lines(new, language),
         "remark": _remark(new, language),
         "is_same": old == new,
-        "has_past": bool(found.spans),
-        "spans": [span_words(*span, language) for span in found.spans] if count <= MOST_SPANS else [],
-        "outline": _outline(found, language) if count > MOST_SPANS else "",
-        "since": language.date(date.fromisoformat(found.since), DAY) if found.since else "",
-        "total": _row(found.total, currencies_, language),
+        "has_past": bool(preview.spans),
+        "spans": [span_words(*span, language) for span in preview.spans] if count <= MOST_SPANS else [],
+        "outline": _outline(preview, language) if count > MOST_SPANS else "",
+        "since": language.date(date.fromisoformat(preview.since), DAY) if preview.since else "",
+        "total": _row(preview.total, currencies_, language),
         "has_difference": old is not None and new is not None and old.currency == new.currency,
         "months": [
             (month_words(month, language), _row(change, currencies_, language))
-            for month, change in sorted(found.months.items())
+            for month, change in sorted(preview.months.items())
         ],
-        "is_long": len(found.months) > OPEN_MONTHS,
-        "unpriced": _unpriced(found.total, language),
+        "is_long": len(preview.months) > OPEN_MONTHS,
+        "unpriced": _unpriced(preview.total, language),
     }
 
 
@@ -191,12 +191,12 @@ def _remark(tariff: Tariff | None, language: Language) -> str:
     return language.say("{price} per kWh is an unusual price. Is it really in {unit}?", price=price, unit=unit)
 
 
-def _outline(found: Preview, language: Language) -> str:
-    first, last = found.spans[0][0], found.spans[-1][1]
+def _outline(preview: Preview, language: Language) -> str:
+    first, last = preview.spans[0][0], preview.spans[-1][1]
     return language.count(
         "{number} day between {first} and {last}",
         "{number} days between {first} and {last}",
-        found.day_count,
+        preview.day_count,
         first=language.date(date.fromisoformat(first), DAY),
         last=language.date(date.fromisoformat(last), DAY),
     )

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from cfnlint.api import lint  # type: ignore[import-untyped]
-from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
 
 from aggregator.aws import costs, deployment, lambdas
 from aggregator.core import periods
@@ -56,6 +54,8 @@ def translated() -> dict[str, Resource]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
         whole = yaml.load(deployment.TEMPLATE.read_text().replace("function.zip", "s3://code/function.zip"), Loader)
+        from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
+
         resources: dict[str, Resource] = transform(whole, {}, dict)["Resources"]
         return resources
 
@@ -83,6 +83,8 @@ def default(parameter: str) -> object:
 
 
 def test_the_template_passes_the_linter() -> None:
+    from cfnlint.api import lint  # type: ignore[import-untyped] # slow to import, and needed here alone
+
     assert lint(deployment.TEMPLATE.read_text()) == []
 
 

@@ -5,12 +5,13 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import Level
+from tests.budgets import examples
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
 INSTANTS = st.integers(946_684_800, 2_208_988_800)  # 2000 to 2040
@@ -37,7 +38,7 @@ def places(draw: st.DrawFn) -> tuple[str, int]:
     return zone, at
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(places())
 def test_an_instant_lies_in_exactly_one_window(place: tuple[str, int]) -> None:
     zone, at = place
@@ -51,7 +52,7 @@ def test_an_instant_lies_in_exactly_one_window(place: tuple[str, int]) -> None:
         assert periods.shift(level, periods.shift(level, period, 7), -7) == period
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(places())
 def test_the_parts_of_a_period_fill_it_without_gaps(place: tuple[str, int]) -> None:
     zone, at = place
@@ -67,7 +68,7 @@ def test_the_parts_of_a_period_fill_it_without_gaps(place: tuple[str, int]) -> N
             assert [slot.name for slot in slots] == sorted(slot.name for slot in slots)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(places())
 def test_an_hour_contains_its_half_hours(place: tuple[str, int]) -> None:
     zone, at = place

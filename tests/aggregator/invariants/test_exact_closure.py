@@ -1,7 +1,7 @@
 """Invariant 1: no level loses or adds energy, to the Wh."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
@@ -9,9 +9,10 @@ from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import reference, register_span
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, Series, clean, every, messy, starts
 from tests.aggregator.invariants.stores import check_levels_sum, half_hours, outcome, total
+from tests.budgets import examples
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(clean())
 def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
     found = outcome(series)
@@ -22,13 +23,13 @@ def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
         assert whole.export_wh == register_span(series, "export_wh")
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(clean())
 def test_exact_closure_of_each_half_hour(series: Series) -> None:
     assert half_hours(outcome(series)) == reference(series)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(messy())
 def test_exact_closure_of_the_levels_for_any_readings(series: Series) -> None:
     found = outcome(series)
@@ -40,7 +41,7 @@ def test_exact_closure_of_the_levels_for_any_readings(series: Series) -> None:
         assert (part.export_wh or 0) >= part.estimated_export_wh >= 0
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(clean(kinds=("i", "ie")), st.data())
 def test_exact_closure_a_glitch_leaves_no_trace(series: Series, data: st.DataObject) -> None:
     with_glitch: list[Reading] = list(series.readings)
@@ -56,7 +57,7 @@ def test_exact_closure_a_glitch_leaves_no_trace(series: Series, data: st.DataObj
     assert outcome(Series(series.zone, with_glitch)) == outcome(series)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(starts(), st.sampled_from([10, 60, 300, 1800]), st.booleans(), st.sampled_from([0, 7, 10**9]), st.integers(3, 9))
 def test_exact_closure_across_a_meter_exchange(
     start: tuple[str, int], step: int, has_id: bool, new: int, count: int

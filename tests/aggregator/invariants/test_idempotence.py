@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
@@ -13,6 +13,7 @@ from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Series, batchings, clean, every, messy, utc
 from tests.aggregator.invariants.stores import documents, expire_before, take_in, waiting
+from tests.budgets import examples
 from tests.copies import fresh_store
 
 
@@ -22,7 +23,7 @@ def compute_first_again(store: Store, count: int) -> None:
     drain(store)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(messy(), batchings(), st.data())
 def test_idempotence_of_readings_and_change_records(
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], data: st.DataObject
@@ -50,7 +51,7 @@ def test_idempotence_settling_leaves_no_change_records() -> None:
         assert store.backlog() == (0, None)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(clean(), st.data())
 def test_idempotence_with_expired_readings(series: Series, data: st.DataObject) -> None:
     retention_cutoff = data.draw(st.sampled_from([reading.at for reading in series.readings])) + 1

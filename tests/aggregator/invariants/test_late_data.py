@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
@@ -20,10 +20,11 @@ from tests.aggregator.invariants.stores import (
     outcome,
     take_in,
 )
+from tests.budgets import examples
 from tests.copies import fresh_store
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(clean(kinds=("i", "ie")), st.data())
 def test_late_data_changes_exactly_the_parts_it_touches(series: Series, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(series.readings) - 1), label="late")
@@ -46,7 +47,7 @@ def test_late_data_changes_exactly_the_parts_it_touches(series: Series, data: st
     assert changed <= touched
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(messy(), st.data())
 def test_late_data_beyond_retention_makes_no_part_worse(series: Series, data: st.DataObject) -> None:
     readings = series.readings
@@ -72,7 +73,7 @@ def test_late_data_beyond_retention_makes_no_part_worse(series: Series, data: st
     check_levels_sum(after)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(clean(kinds=("i", "ie")), st.data())
 def test_repeated_readings_damage_no_expired_part(series: Series, data: st.DataObject) -> None:
     """Any expired readings may come again; the known energy of their time stays the same."""
@@ -86,7 +87,7 @@ def test_repeated_readings_damage_no_expired_part(series: Series, data: st.DataO
         assert documents(store) == before
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(clean(kinds=("ie",)), st.data(), batchings())
 def test_late_history_before_expired_readings_is_filled_in(
     series: Series, data: st.DataObject, deliver: Callable[[Sequence[Reading]], list[list[Reading]]]

@@ -4,17 +4,18 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from aggregator.core.documents import Device, add, as_json
 from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import first_instant
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, HOUR, Series, clean, utc
 from tests.aggregator.invariants.stores import outcome, take_in, total
+from tests.budgets import examples
 from tests.copies import fresh_store
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(clean(kinds=("i",)))
 def test_local_day_energy_is_between_local_midnights(series: Series) -> None:
     """A day's energy is the register's difference between its two local midnights."""

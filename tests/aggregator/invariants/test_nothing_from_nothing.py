@@ -3,16 +3,17 @@
 from collections import defaultdict
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import pieces
 from tests.aggregator.invariants.series import GAP, HOME, Series, clean, messy, starts
 from tests.aggregator.invariants.stores import half_hours, outcome
+from tests.budgets import examples
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(messy())
 def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
     """A half hour without a step between readings and without held power does not exist."""
@@ -29,13 +30,13 @@ def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
 @given(
     starts(), st.sampled_from([{"import_wh": 5}, {"export_wh": 0}, {"power_w": 300}, {"import_wh": 0, "power_w": 0}])
 )
-@settings(max_examples=20)
+@examples(20)
 def test_nothing_from_nothing_one_reading_makes_no_document(start: tuple[str, int], values: dict[str, int]) -> None:
     reading = Reading(HOME, start[1], None, None, None)._replace(**values)  # type: ignore[arg-type]
     assert outcome(Series(start[0], [reading])) == {}
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(clean(kinds=("p",)))
 def test_nothing_from_nothing_power_is_held_at_most_five_minutes(series: Series) -> None:
     held: dict[tuple[str, int], int] = defaultdict(int)

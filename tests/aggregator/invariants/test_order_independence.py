@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
@@ -12,10 +12,11 @@ from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, HOUR, NOW, Series, batchings, messy, utc
 from tests.aggregator.invariants.stores import documents, outcome, take_in, total
+from tests.budgets import examples
 from tests.copies import fresh_store
 
 
-@settings(max_examples=250)
+@examples(250)
 @given(messy(), batchings())
 def test_order_independence_of_any_delivery(
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]]
@@ -27,7 +28,7 @@ def test_order_independence_of_any_delivery(
         assert list(verify.differences(store, Device(HOME, series.zone))) == []
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(messy(), batchings(), st.data())
 def test_order_independence_with_a_late_worker_and_replayed_records(
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], data: st.DataObject

@@ -8,7 +8,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import documents, periods
@@ -28,6 +28,7 @@ from aggregator.tariffs.rates import (
     standing_charge,
 )
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
+from tests.budgets import examples
 
 LONDON = "Europe/London"
 SPRING, AUTUMN = "2026-03-29", "2026-10-25"  # of 23 and of 25 hours in London
@@ -590,7 +591,7 @@ def test_screen_text_rounds_like_decimal(units: int) -> None:
 
 
 @given(moments, st.lists(millionths, min_size=2, max_size=2), st.integers())
-@settings(max_examples=50)
+@examples(50)
 def test_an_untouched_day_keeps_its_bill(moment: tuple[str, str], numbers: list[int], seed: int) -> None:
     zone, day = moment
     old, new = (tariff({"from": "2000-01-01", "import": rate_text(number)}) for number in numbers)

@@ -8,12 +8,13 @@ from decimal import Decimal
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import Window
 from aggregator.tariffs.prices import parse_prices
+from tests.budgets import examples
 
 HALF_HOUR = 1800
 
@@ -214,7 +215,7 @@ prices = st.dictionaries(
 
 
 @given(prices, st.integers(), st.booleans())
-@settings(max_examples=50)
+@examples(50)
 def test_order_offset_duplicates_and_format_do_not_matter(
     expected: dict[int, Decimal], seed: int, is_json: bool
 ) -> None:

@@ -135,7 +135,7 @@ def test_links_lead_to_and_from_a_quarter() -> None:
     assert navigation.links(month, None, None, NOW, LONDON, ENGLISH)["to-quarter.href"] == "/d/cad-1/quarter/2026-Q3"
     ways = navigation.crumb_slots(month, "August 2026", ENGLISH)["crumbs.children"].children
     assert [way.children.children for way in ways] == ["2026", "Q3"]
-    assert VIEW.shown(compare="year").compared == "2025-Q4"
+    assert VIEW.with_options(compare="year").compared == "2025-Q4"
 
 
 @pytest.mark.parametrize(("by", "count"), [("month", 2), ("day", 54), ("half-hour", 53 * 48 + 2 + 29)])

@@ -13,8 +13,9 @@ from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from tests.aggregator.waterfall import crash_ingester
 from tests.aggregator.waterfall.crash_ingester import batch
+from tests.budgets import scaled
 
-KILLS = 12
+KILLS = scaled(12)
 ROOT = Path(__file__).parents[3]
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
@@ -21,6 +21,7 @@ from aggregator.tariffs.tariff import Tariff, tariff_from_json
 from aggregator.waterfall.pricing import add_prices, change_tariff, tariff_to_text
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
+from tests.budgets import examples
 from tests.copies import fresh_store
 
 HOME, LONDON = "home", "Europe/London"
@@ -94,7 +95,7 @@ def known(store: Store) -> Device:
 tariffs = st.sampled_from(TARIFFS).map(lambda fields: tariff(fields))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(tariffs, st.none() | tariffs)
 def test_repricing_equals_fresh_pricing(new: Tariff, old: Tariff | None) -> None:
     rows, series = readings(120), prices(120)
@@ -109,7 +110,7 @@ def test_repricing_equals_fresh_pricing(new: Tariff, old: Tariff | None) -> None
     assert found == priced_afresh(rows, new, series)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(tariffs, st.randoms(use_true_random=False))
 def test_the_arrival_order_of_readings_and_prices_does_not_matter(new: Tariff, chance: random.Random) -> None:
     rows, series = readings(96), prices(96)
@@ -129,7 +130,7 @@ def test_the_arrival_order_of_readings_and_prices_does_not_matter(new: Tariff, c
 
 
 @given(tariffs)
-@settings(max_examples=20)
+@examples(20)
 def test_the_cost_of_a_period_is_the_exact_sum_of_its_half_hours(new: Tariff) -> None:
     found = priced_afresh(readings(200), new, prices(200))
     halves = [
@@ -145,7 +146,7 @@ def test_the_cost_of_a_period_is_the_exact_sum_of_its_half_hours(new: Tariff) ->
 
 
 @given(tariffs, tariffs)
-@settings(max_examples=15)
+@examples(15)
 def test_a_change_of_tariff_never_changes_energy(one: Tariff, other: Tariff) -> None:
     rows, series = readings(100), prices(100)
 

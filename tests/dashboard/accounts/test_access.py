@@ -13,7 +13,7 @@ from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from tests.dashboard.people import Clock
 
 ANN = User("u1", "ann@example.org", "Ann", HOUSEHOLD, "acacia")
-DESK = User("u2", "desk@example.org", "Des", SUPPORT)
+STAFF = User("u2", "desk@example.org", "Des", SUPPORT)
 ADMINISTRATOR = User("u3", "admin@example.org", "Ada", ADMIN)
 HOME, OTHER, UNTIED = Device("cad-1", household="acacia"), Device("cad-2", household="willow"), Device("cad-3")
 NOW = Clock().at
@@ -53,13 +53,13 @@ def test_each_member_sees_every_device_of_the_household(homes: Store) -> None:
     [
         None,
         ADMINISTRATOR,
-        DESK,
+        STAFF,
         replace(ANN, household=""),
         replace(ANN, is_disabled=True),
         replace(ANN, household="ACACIA"),
         replace(ANN, role="root"),
         replace(ADMINISTRATOR, household="acacia"),
-        replace(DESK, household="acacia"),
+        replace(STAFF, household="acacia"),
     ],
 )
 def test_other_households_and_managers_see_no_device(homes: Store, viewer: User | None) -> None:
@@ -68,33 +68,33 @@ def test_other_households_and_managers_see_no_device(homes: Store, viewer: User 
 
 
 def test_support_sees_a_looked_up_device_for_some_hours(homes: Store) -> None:
-    look_up(homes, DESK, "cad-2")
-    assert seen(homes, DESK) == ["cad-2"]
-    assert seen(homes, replace(DESK, user_id="u8")) == []
-    assert seen(homes, replace(DESK, is_disabled=True)) == []
-    assert seen(homes, replace(DESK, role=ADMIN)) == []
-    assert seen(homes, DESK, NOW + audit.GRANT_HOURS * 3600 - 1) == ["cad-2"]
-    assert seen(homes, DESK, NOW + audit.GRANT_HOURS * 3600) == []
+    look_up(homes, STAFF, "cad-2")
+    assert seen(homes, STAFF) == ["cad-2"]
+    assert seen(homes, replace(STAFF, user_id="u8")) == []
+    assert seen(homes, replace(STAFF, is_disabled=True)) == []
+    assert seen(homes, replace(STAFF, role=ADMIN)) == []
+    assert seen(homes, STAFF, NOW + audit.GRANT_HOURS * 3600 - 1) == ["cad-2"]
+    assert seen(homes, STAFF, NOW + audit.GRANT_HOURS * 3600) == []
 
 
 def test_a_look_up_of_a_missing_device_shows_nothing(homes: Store) -> None:
-    look_up(homes, DESK, "cad-4")
-    assert seen(homes, DESK) == []
+    look_up(homes, STAFF, "cad-4")
+    assert seen(homes, STAFF) == []
 
 
 def test_only_a_household_edits_its_own_device(homes: Store) -> None:
-    look_up(homes, DESK, "cad-1")
-    viewers = (ANN, DESK, ADMINISTRATOR, None, replace(ANN, is_disabled=True), replace(ANN, household=""))
+    look_up(homes, STAFF, "cad-1")
+    viewers = (ANN, STAFF, ADMINISTRATOR, None, replace(ANN, is_disabled=True), replace(ANN, household=""))
     assert [may_edit(viewer, HOME) for viewer in viewers] == [True, *[False] * 5]
     assert [may_edit(ANN, device) for device in (OTHER, UNTIED)] == [False, False]
 
 
 def test_support_counts_as_staff() -> None:
-    viewers = (ANN, DESK, ADMINISTRATOR, None, replace(DESK, is_disabled=True))
+    viewers = (ANN, STAFF, ADMINISTRATOR, None, replace(STAFF, is_disabled=True))
     assert [is_staff(viewer) for viewer in viewers] == [False, True, False, False, False]
 
 
-@pytest.mark.parametrize("viewer", [ANN, DESK, ADMINISTRATOR, None])
+@pytest.mark.parametrize("viewer", [ANN, STAFF, ADMINISTRATOR, None])
 def test_unauthorized_and_missing_devices_take_the_same_reads(homes: Store, viewer: User | None) -> None:
     asked: list[Counter[str]] = []
     for device_id in ("cad-2", "cad-4"):

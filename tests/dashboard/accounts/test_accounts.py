@@ -121,7 +121,7 @@ def test_a_hash_of_weaker_parameters_is_replaced_at_sign_in(store: Store) -> Non
     assert (now.session_epoch, accounts.check("ann@example.org", PASSWORD) is not None) == (user.session_epoch, True)
 
 
-def test_two_changes_at_once_are_both_kept(store: Store) -> None:
+def test_concurrent_changes_both_survive(store: Store) -> None:
     accounts, user = accounts_on(store), somebody(store)
 
     def rename(one: User) -> User:
@@ -149,7 +149,7 @@ def test_an_invitation_sets_a_password_once(store: Store) -> None:
     assert accounts.check("ann@example.org", PASSWORD)
 
 
-def test_a_new_invitation_ends_those_before_it(store: Store) -> None:
+def test_a_new_invitation_voids_the_older_ones(store: Store) -> None:
     accounts = accounts_on(store)
     user, other = accounts.add("ann@example.org"), accounts.add("bob@example.org")
     others, first, second = accounts.invite(other), accounts.invite(user), accounts.invite(user)

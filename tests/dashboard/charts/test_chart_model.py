@@ -11,7 +11,7 @@ from tests.dashboard.homes import LONDON, NOW, Energy, instant
 def draw(
     store: Store, level: str, period: str, zone: str = LONDON, energy: Energy = homes.curve, first: str = ""
 ) -> Chart:
-    """The chart of a period in a home that is filled just for it."""
+    """Return the chart of a period in a freshly filled home."""
     device = Device("cad-1", zone)
     day = {"day": period, "month": f"{period}-01", "year": f"{period}-01-01"}[level]
     homes.fill(store, device, first or day, NOW, energy)
@@ -21,7 +21,7 @@ def draw(
     )
 
 
-def test_an_autumn_day_has_25_hours_and_names_both_of_the_hour_that_comes_twice(store: Store) -> None:
+def test_an_autumn_day_has_25_hours_with_distinct_names(store: Store) -> None:
     chart = draw(store, "day", "2026-10-25")
     names = [column.label.name for column in chart.columns]
     assert len(names) == 25
@@ -36,26 +36,26 @@ def test_a_spring_day_has_23_hours(store: Store) -> None:
     assert (len(chart.columns), chart.shift_s, chart.shift_at) == (23, -3600, 1)
 
 
-def test_a_day_of_half_an_hour_more_ends_with_a_short_column(store: Store) -> None:
+def test_a_24_5_hour_day_ends_with_a_short_column(store: Store) -> None:
     chart = draw(store, "day", "2026-04-05", "Australia/Lord_Howe")
     assert [column.label.name for column in chart.columns][-1] == "23:30–00:00"
     assert [column.label.name for column in chart.columns][1:3] == ["01:00–02:00 UTC+11", "01:30–02:30 UTC+10:30"]
 
 
-def test_an_hour_tells_its_half_hours(store: Store) -> None:
+def test_an_hour_has_its_half_hours(store: Store) -> None:
     column = draw(store, "day", "2026-11-22").columns[7]
     assert [name for name, _ in column.halves] == ["07:00", "07:30"]
     assert sum(part.import_wh or 0 for _, part in column.halves) == column.part.import_wh
 
 
-def test_what_is_still_to_come_is_not_missing(store: Store) -> None:
+def test_the_future_is_not_missing(store: Store) -> None:
     chart = draw(store, "day", "2026-11-23")
     assert [column.when for column in chart.columns][13:16] == ["past", "now", "future"]
     assert chart.missing_s == 0
-    assert not any(column.is_told for column in chart.columns[15:])
+    assert not any(column.has_content for column in chart.columns[15:])
 
 
-def test_the_last_minutes_are_on_their_way_and_not_missing() -> None:
+def test_the_last_minutes_are_not_missing_yet() -> None:
     hour = instant("2026-11-23T14:00:00+00:00")
     document = Document("day", "cad-1", "2026-11-23", LONDON, {"h14": Part(100, None, covered_s=600)})
     view = View("household", "cad-1", "day", "2026-11-23")
@@ -69,7 +69,7 @@ def test_the_last_minutes_are_on_their_way_and_not_missing() -> None:
     )
 
 
-def test_missing_estimated_and_zero_are_three_things(store: Store) -> None:
+def test_missing_estimated_and_zero_columns_differ(store: Store) -> None:
     gap = homes.outage("2026-11-22T02:00:00+00:00", "2026-11-22T06:00:00+00:00", "2026-11-22T04:00:00+00:00")
     columns = draw(store, "day", "2026-11-22", energy=gap).columns
     assert [column.is_gap for column in columns[1:7]] == [False, False, False, True, True, False]
@@ -77,11 +77,11 @@ def test_missing_estimated_and_zero_are_three_things(store: Store) -> None:
     assert columns[2].missing_s == 0
     nothing = draw(store, "day", "2026-11-21", energy=lambda _: homes.measured(0)).columns[3]
     assert nothing.part.import_wh == 0
-    assert nothing.is_told
+    assert nothing.has_content
     assert not nothing.is_gap
 
 
-def test_before_a_device_began_nothing_is_missing() -> None:
+def test_nothing_is_missing_before_the_first_reading() -> None:
     document = Document("day", "cad-1", "2026-11-20", LONDON, {"h09": Part(100, None, covered_s=600)})
     chart = chart_model.chart_of(
         View("household", "cad-1", "day", "2026-11-20"), document, LONDON, NOW, "2026-11-20", ENGLISH
@@ -90,14 +90,14 @@ def test_before_a_device_began_nothing_is_missing() -> None:
     assert [column.missing_s for column in chart.columns][8:11] == [0, 0, 3600]
 
 
-def test_a_device_that_began_within_a_chart_is_said_to_have_begun_there() -> None:
+def test_a_chart_knows_the_column_of_the_first_reading() -> None:
     document = Document("day", "cad-1", "2026-11-20", LONDON, {"h09": Part(100, None, covered_s=600)})
     view = View("household", "cad-1", "day", "2026-11-20")
     assert chart_model.chart_of(view, document, LONDON, NOW, "2026-11-20", ENGLISH).began == 9
     assert chart_model.chart_of(view, document, LONDON, NOW, "2026-11-19", ENGLISH).began is None
 
 
-def test_a_bar_that_misleads_because_much_is_missing_is_told_from_a_gap() -> None:
+def test_a_partial_column_differs_from_a_gap() -> None:
     parts = {"h03": Part(100, None, covered_s=1740), "h04": Part(100, None, covered_s=3300)}
     document = Document("day", "cad-1", "2026-11-20", LONDON, parts)
     columns = chart_model.chart_of(
@@ -115,7 +115,7 @@ def test_a_column_leads_to_the_chart_below_it(store: Store) -> None:
     assert year.columns[0].below == View("household", "cad-1", "month", "2026-01")
 
 
-def test_the_peak_is_not_claimed_for_a_spread_out_outage(store: Store) -> None:
+def test_an_estimated_column_is_no_peak(store: Store) -> None:
     plain = draw(store, "day", "2026-11-22")
     assert plain.columns[plain.peak or 0].label.name == "18:00–19:00"
     spread = {"h03": Part(900, 0, estimated_import_wh=900, estimated_s=3600), "h04": Part(200, 0, covered_s=3600)}
@@ -123,7 +123,7 @@ def test_the_peak_is_not_claimed_for_a_spread_out_outage(store: Store) -> None:
     assert chart_model.chart_of(plain.view, document, LONDON, NOW, None, ENGLISH).peak is None
 
 
-def test_a_date_that_a_zone_skipped_has_no_columns() -> None:
+def test_a_skipped_date_has_no_columns() -> None:
     view = View("household", "cad-1", "day", "2011-12-30")
     chart = chart_model.chart_of(view, None, "Pacific/Apia", NOW, None, ENGLISH)
     assert chart.columns == ()

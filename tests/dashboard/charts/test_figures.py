@@ -60,7 +60,7 @@ def test_import_stands_above_the_axis_and_export_below_in_kwh() -> None:
     assert (found["Imported"].marker.color, found["Exported"].marker.color) == (IMPORT, EXPORT)
 
 
-def test_estimated_energy_is_hatched_on_top_of_what_was_measured() -> None:
+def test_estimated_energy_is_hatched_above_the_measured() -> None:
     part = Part(700, 0, estimated_import_wh=300, covered_s=1800, estimated_s=1800)
     found = traces(chart("2026-11-22", {**hours(500), "h03": part}))
     assert found["Imported"].y[3] == 0.4

@@ -41,14 +41,14 @@ def month(
     )
 
 
-def shown(chart: HeatMap) -> dict[str, Any]:
+def grid(chart: HeatMap) -> dict[str, Any]:
     return dict(json.loads(grids.heat_grid(chart, ENGLISH)))
 
 
 def cell(chart: HeatMap, day: int, hour: int) -> list[str]:
     """Return the classes and the words of a cell."""
-    found: list[str] = shown(chart)["rows"][hour][day - 1]
-    return found
+    content: list[str] = grid(chart)["rows"][hour][day - 1]
+    return content
 
 
 def test_each_hour_of_a_day_stands_in_its_row(store: Store) -> None:
@@ -102,8 +102,8 @@ def test_future_hours_are_empty_and_the_current_one_not_missing(store: Store) ->
     assert [one.when for one in chart.columns[22][13:16]] == [PAST, NOW, FUTURE]
     assert cell(chart, 23, 15) == ["", "still to come"]
     assert chart.columns[22][14].missing_s == 0
-    assert shown(chart)["days"][22][3] == "/d/cad-1/day/2026-11-23"
-    assert shown(chart)["days"][23][3] == ""
+    assert grid(chart)["days"][22][3] == "/d/cad-1/day/2026-11-23"
+    assert grid(chart)["days"][23][3] == ""
 
 
 def test_an_outage_is_hatched_if_estimated_else_dotted(store: Store) -> None:
@@ -127,7 +127,7 @@ def test_before_the_first_reading_nothing_is_missing(store: Store) -> None:
     assert [one.when for one in chart.columns[4][7:9]] == [BEFORE, PAST]
     assert not any(one.missing_s for one in chart.cells())
     assert cell(chart, 4, 3) == ["", "before the first reading"]
-    assert [day[3] for day in shown(chart)["days"][3:5]] == ["", "/d/cad-1/day/2026-11-05"]
+    assert [day[3] for day in grid(chart)["days"][3:5]] == ["", "/d/cad-1/day/2026-11-05"]
 
 
 def test_one_night_of_charging_leaves_the_other_hours_their_colours(store: Store) -> None:

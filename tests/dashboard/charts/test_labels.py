@@ -15,7 +15,7 @@ def test_every_third_hour_is_kept_on_a_narrow_screen() -> None:
     assert not any(hour.note for hour in hours)
 
 
-def test_the_hour_that_comes_twice_names_its_zones() -> None:
+def test_a_repeated_hour_names_its_zones() -> None:
     hours = named("day", "2026-10-25")
     assert [(hour.tick, hour.note) for hour in hours[:4]] == [("00", ""), ("01", "BST"), ("01", "GMT"), ("02", "")]
     assert [hour.tick for hour in hours if hour.is_major] == ["00", "03", "06", "09", "12", "15", "18", "21"]

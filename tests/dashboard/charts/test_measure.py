@@ -27,17 +27,17 @@ def test_the_standing_charge_can_be_left_out() -> None:
     assert (BARE.charge(PART), BARE.gross(PART), BARE.net(PART)) == (0, 2 * POUND, 9 * POUND // 5)
 
 
-def test_what_is_unknown_stays_unknown() -> None:
+def test_unknown_amounts_stay_unknown() -> None:
     assert (ENERGY.gross(EMPTY), MONEY.gross(EMPTY), MONEY.net(EMPTY), MONEY.drawn(None)) == (None, None, None, None)
 
 
-def test_a_charge_without_energy_is_still_to_pay() -> None:
+def test_a_charge_without_energy_still_counts() -> None:
     assert MONEY.gross(Part(None, None, cost=Cost(None, None, POUND))) == POUND
 
 
-def test_amounts_are_said_in_their_own_unit() -> None:
-    assert (str(ENERGY.said(8400, ENGLISH)), ENERGY.unit(ENGLISH)) == ("8.40 kWh", "kWh")
-    assert (str(MONEY.said(5 * POUND // 2, ENGLISH)), MONEY.unit(ENGLISH)) == ("£2.50", "£")
+def test_amounts_have_their_own_unit() -> None:
+    assert (str(ENERGY.format(8400, ENGLISH)), ENERGY.unit(ENGLISH)) == ("8.40 kWh", "kWh")
+    assert (str(MONEY.format(5 * POUND // 2, ENGLISH)), MONEY.unit(ENGLISH)) == ("£2.50", "£")
 
 
 def test_money_needs_a_tariff() -> None:

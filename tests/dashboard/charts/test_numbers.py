@@ -23,29 +23,29 @@ def table(parts: dict[str, Part], currency: str = "", other: Other | None = None
 
 
 def test_a_charts_numbers_are_exact_and_link_like_its_columns() -> None:
-    shown = table({f"d{day:02d}": DAY for day in range(1, 32)})
-    assert shown["caption"] == "Numbers of July 2026"
-    assert shown["heads"] == ["Imported, kWh"]
-    assert shown["rows"][4] == ["Sunday 5 July", "/d/cad-1/day/2026-07-05", ["9.000"]]
-    assert len(shown["rows"]) == 31
+    content = table({f"d{day:02d}": DAY for day in range(1, 32)})
+    assert content["caption"] == "Numbers of July 2026"
+    assert content["heads"] == ["Imported, kWh"]
+    assert content["rows"][4] == ["Sunday 5 July", "/d/cad-1/day/2026-07-05", ["9.000"]]
+    assert len(content["rows"]) == 31
 
 
 def test_export_and_money_get_columns_only_with_data() -> None:
     sunny = DAY._replace(export_wh=100, cost=Cost(2 * POUND, POUND // 10, POUND // 2))
-    shown = table({f"d{day:02d}": sunny for day in range(1, 32)}, "GBP")
-    assert shown["heads"] == ["Imported, kWh", "Exported, kWh", "Cost", "Earned"]
-    assert shown["rows"][0][2] == ["9.000", "0.100", "£2.50", "£0.10"]
+    content = table({f"d{day:02d}": sunny for day in range(1, 32)}, "GBP")
+    assert content["heads"] == ["Imported, kWh", "Exported, kWh", "Cost", "Earned"]
+    assert content["rows"][0][2] == ["9.000", "0.100", "£2.50", "£0.10"]
 
 
 def test_an_unknown_number_is_a_dash_with_a_remark() -> None:
-    shown = table({f"d{day:02d}": DAY for day in range(2, 32)})
-    assert shown["heads"] == ["Imported, kWh", "Remarks"]
-    assert shown["rows"][0][2] == ["–", "no data"]
-    assert shown["rows"][1][2] == ["9.000", ""]
+    content = table({f"d{day:02d}": DAY for day in range(2, 32)})
+    assert content["heads"] == ["Imported, kWh", "Remarks"]
+    assert content["rows"][0][2] == ["–", "no data"]
+    assert content["rows"][1][2] == ["9.000", ""]
 
 
 def test_the_table_has_a_column_for_the_compared_period() -> None:
     document = Document("month", "cad-1", "2026-06", LONDON, {"d01": DAY._replace(import_wh=1234)})
-    shown = table({f"d{day:02d}": DAY for day in range(1, 32)}, other=Other("2026-06", "June", document, DAY))
-    assert shown["heads"] == ["Imported, kWh", "June, kWh"]
-    assert [row[2][1] for row in shown["rows"][:2]] == ["1.234", "–"]
+    content = table({f"d{day:02d}": DAY for day in range(1, 32)}, other=Other("2026-06", "June", document, DAY))
+    assert content["heads"] == ["Imported, kWh", "June, kWh"]
+    assert [row[2][1] for row in content["rows"][:2]] == ["1.234", "–"]

@@ -32,10 +32,10 @@ def legend(drawn: go.Figure) -> list[str]:
 
 
 def test_a_picture_names_device_period_and_total() -> None:
-    said = texts(picture(chart(DAY), ENGLISH))
+    names = texts(picture(chart(DAY), ENGLISH))
     for words in ("cad-1", "Sunday 22 November 2026", "12.0 kWh", "kWh", "Wattfall"):
-        assert words in said
-    assert any("every reading present" in line for line in said)
+        assert words in names
+    assert any("every reading present" in line for line in names)
 
 
 def test_every_column_has_its_name_under_it() -> None:
@@ -59,8 +59,8 @@ def test_only_several_kinds_of_bar_have_a_legend() -> None:
         "h04": Part(None, None),
         "h12": HOUR._replace(export_wh=900),
     }
-    said = ["Imported", "Imported, estimated", "Exported", "Data missing"]
-    assert legend(picture(chart(odd), ENGLISH)) == said
+    names = ["Imported", "Imported, estimated", "Exported", "Data missing"]
+    assert legend(picture(chart(odd), ENGLISH)) == names
 
 
 def test_a_compared_period_with_two_sides_is_named_once() -> None:
@@ -85,13 +85,13 @@ def test_an_empty_picture_has_words_and_no_scale() -> None:
 
 @pytest.mark.parametrize("period", ["2026-11-22", "2026-10-25"])
 def test_the_page_and_the_picture_draw_the_same_bars(period: str) -> None:
-    shown = chart(DAY, period)
-    page, taken = go.Figure(figures.figure(shown, ENGLISH)), picture(shown, ENGLISH)
+    content = chart(DAY, period)
+    page, taken = go.Figure(figures.figure(content, ENGLISH)), picture(content, ENGLISH)
     assert [trace.y for trace in taken.data] == [trace.y for trace in page.data]
     assert taken.layout.yaxis.range == page.layout.yaxis.range
     assert page.layout.paper_bgcolor is None  # the page's figure stays unchanged
 
 
 def test_words_are_never_read_as_markup() -> None:
-    shown = replace(chart(DAY), name='<a href="https://elsewhere">2026</a> & more')
-    assert '&lt;a href="https://elsewhere"&gt;2026&lt;/a&gt; &amp; more' in texts(picture(shown, ENGLISH))
+    content = replace(chart(DAY), name='<a href="https://elsewhere">2026</a> & more')
+    assert '&lt;a href="https://elsewhere"&gt;2026&lt;/a&gt; &amp; more' in texts(picture(content, ENGLISH))

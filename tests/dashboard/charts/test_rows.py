@@ -28,8 +28,8 @@ def table(one: Document, by: str, now: int = FOR_EVER, *, is_priced: bool = Fals
     return [dict(zip(names, row, strict=True)) for row in pictures.rows(one, by, now, is_priced=is_priced)]
 
 
-def spans(found: list[dict[str, str]]) -> list[timedelta]:
-    return [datetime.fromisoformat(row["end"]) - datetime.fromisoformat(row["start"]) for row in found]
+def spans(rows: list[dict[str, str]]) -> list[timedelta]:
+    return [datetime.fromisoformat(row["end"]) - datetime.fromisoformat(row["start"]) for row in rows]
 
 
 def test_energy_is_exact_kwh_with_estimate_and_coverage() -> None:
@@ -68,12 +68,12 @@ def test_a_days_rows_follow_its_clock_changes(
     assert set(spans(by_half_hour)) == {timedelta(minutes=30)}
 
 
-def test_a_repeated_hour_is_told_apart_by_its_offset() -> None:
+def test_a_repeated_hour_has_distinct_offsets() -> None:
     starts = [row["start"] for row in table(document("day", AUTUMN, {}), "hour")]
     assert starts[1:3] == ["2026-10-25T01:00:00+01:00", "2026-10-25T01:00:00+00:00"]
 
 
-def test_a_date_that_a_zone_skipped_has_no_row() -> None:
+def test_a_skipped_date_has_no_row() -> None:
     found = table(document("month", "2011-12", {}, "Pacific/Apia"), "day")
     assert [row["start"][:10] for row in found][-2:] == ["2011-12-29", "2011-12-31"]
     assert len(found) == 30

@@ -33,7 +33,7 @@ def hours(count: int, part: Part) -> dict[str, Part]:
 FULL = Part(500, None, covered_s=3600)
 
 
-def test_a_day_that_is_not_over_is_told_so_far() -> None:
+def test_the_summary_of_an_open_day_is_so_far() -> None:
     parts = {**hours(14, FULL), "h07": FULL._replace(import_wh=1400)}
     expected = "7.90 kWh so far · busiest 07:00–08:00 · every reading present"
     assert (
@@ -42,24 +42,24 @@ def test_a_day_that_is_not_over_is_told_so_far() -> None:
     )
 
 
-def test_a_past_day_with_export_tells_both_directions() -> None:
-    told = sentences.summary(chart("day", "2026-11-22", hours(24, FULL._replace(export_wh=100))), ENGLISH)
-    assert told.startswith("12.0 kWh imported and 2.40 kWh exported · ")
+def test_a_past_day_with_export_names_both_directions() -> None:
+    summary = sentences.summary(chart("day", "2026-11-22", hours(24, FULL._replace(export_wh=100))), ENGLISH)
+    assert summary.startswith("12.0 kWh imported and 2.40 kWh exported · ")
 
 
-def test_an_outage_is_told_as_estimated() -> None:
+def test_an_outage_is_named_as_estimated() -> None:
     parts = {**hours(24, FULL), **dict.fromkeys(("h02", "h03", "h04"), Part(300, None, 300, 0, 0, 3600))}
     assert "3 h estimated after an outage" in sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
 
 
-def test_what_is_missing_is_told_in_hours_and_minutes() -> None:
+def test_missing_time_is_in_hours_and_minutes() -> None:
     parts = {**hours(22, FULL), "h22": Part(10, None, covered_s=3600 - 600)}
-    told = sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
-    assert "1 h 10 min missing" in told
-    assert "every reading present" not in told
+    summary = sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
+    assert "1 h 10 min missing" in summary
+    assert "every reading present" not in summary
 
 
-def test_a_25_hour_day_says_why() -> None:
+def test_a_day_of_25_hours_names_the_reason() -> None:
     assert "25 hours: the clocks went back" in sentences.summary(chart("day", "2026-10-25", hours(25, FULL)), ENGLISH)
     assert "23 hours: the clocks went forward" in sentences.summary(
         chart("day", "2026-03-29", hours(23, FULL)), ENGLISH
@@ -74,12 +74,12 @@ def test_months_and_years_name_their_peak() -> None:
     )
 
 
-def test_a_peak_beside_export_is_said_to_be_of_import() -> None:
+def test_a_peak_beside_export_is_named_import() -> None:
     parts = {**hours(24, FULL._replace(export_wh=100)), "h07": FULL._replace(import_wh=1400)}
     assert "most imported 07:00–08:00" in sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
 
 
-def test_a_device_that_began_within_a_period_is_told_so() -> None:
+def test_the_first_reading_within_a_period_is_named() -> None:
     day = Part(9000, None, covered_s=86_400)
     month = chart("month", "2025-10", {f"d{number}": day for number in range(19, 32)}, "2025-10")
     assert "first reading on Sunday 19 October" in sentences.summary(month, ENGLISH)
@@ -97,11 +97,11 @@ def test_a_device_that_began_within_a_period_is_told_so() -> None:
         ("day", "2026-05-05", "2026-01-01", "No data"),
     ],
 )
-def test_an_empty_chart_says_why_it_is_empty(level: str, period: str, first: str | None, heading: str) -> None:
+def test_an_empty_chart_names_the_reason(level: str, period: str, first: str | None, heading: str) -> None:
     assert sentences.nothing(chart(level, period, {}, first), first, ENGLISH)[0] == heading
 
 
-def test_a_date_that_the_clocks_skipped_says_so() -> None:
+def test_a_skipped_date_has_its_own_sentence() -> None:
     view = View("household", "cad-1", "day", "2011-12-30")
     skipped = chart_model.chart_of(view, None, "Pacific/Apia", NOW, "2010-01-01", ENGLISH)
     assert sentences.nothing(skipped, "2010-01-01", ENGLISH) == (
@@ -110,7 +110,7 @@ def test_a_date_that_the_clocks_skipped_says_so() -> None:
     )
 
 
-def test_a_card_tells_energy_trust_and_half_hours() -> None:
+def test_a_card_has_energy_quality_and_half_hours() -> None:
     parts = {"h07": Part(900, None, covered_s=3600), "s14": Part(600, None, covered_s=1800)}
     day = chart("day", "2026-11-22", {**parts, "s15": Part(300, None, covered_s=1800)})
     assert sentences.column_lines(7, day, ENGLISH) == ["0.90 kWh", "07:00  0.60 kWh", "07:30  0.30 kWh"]
@@ -129,25 +129,25 @@ def in_money(parts: dict[str, Part], has_charge: bool = True) -> Chart:
     return chart("month", "2026-10", parts, view=view, currency="GBP")
 
 
-def test_money_says_what_is_to_pay_and_what_it_is_made_of() -> None:
+def test_money_is_a_balance_with_its_items() -> None:
     part = costing(9000, Cost(2 * POUND, POUND // 2, POUND // 4))
-    told = sentences.summary(in_money({"d01": part, "d02": part}), ENGLISH)
-    assert told.startswith("£3.50 · £4.00 for import, £0.50 standing charge, £1.00 earned · ")
+    summary = sentences.summary(in_money({"d01": part, "d02": part}), ENGLISH)
+    assert summary.startswith("£3.50 · £4.00 for import, £0.50 standing charge, £1.00 earned · ")
 
 
-def test_money_without_the_standing_charge_says_what_is_left_out() -> None:
+def test_an_excluded_standing_charge_is_named() -> None:
     part = costing(9000, Cost(2 * POUND, None, POUND // 4))
-    told = sentences.summary(in_money({"d01": part}, has_charge=False), ENGLISH)
-    assert told.startswith("£2.00 · £2.00 for import, without £0.25 standing charge · ")
+    summary = sentences.summary(in_money({"d01": part}, has_charge=False), ENGLISH)
+    assert summary.startswith("£2.00 · £2.00 for import, without £0.25 standing charge · ")
 
 
-def test_energy_without_a_price_is_said_and_is_not_free() -> None:
+def test_energy_without_a_price_is_not_free() -> None:
     part = costing(9000, Cost(2 * POUND, None, None, unpriced_import_wh=1500))
     assert "1.50 kWh without a price" in sentences.summary(in_money({"d01": part}), ENGLISH)
 
 
-def against(fair: Part, parts: dict[str, Part], period: str = "2026-11-22") -> str:
-    other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, parts), fair)
+def against(comparable: Part, parts: dict[str, Part], period: str = "2026-11-22") -> str:
+    other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, parts), comparable)
     return sentences.summary(
         chart("day", period, hours(24 if period < "2026-11-23" else 15, FULL), other=other), ENGLISH
     )
@@ -163,22 +163,22 @@ def against(fair: Part, parts: dict[str, Part], period: str = "2026-11-22") -> s
         (0, "12.0 kWh more than Sunday 15 November"),
     ],
 )
-def test_a_comparison_is_said_in_percent_or_where_that_says_nothing_as_an_amount(import_wh: int, words: str) -> None:
+def test_a_comparison_is_in_percent_or_an_amount(import_wh: int, words: str) -> None:
     assert words in against(Part(import_wh, None, covered_s=86_400), hours(24, FULL))
 
 
-def test_a_day_that_is_not_over_is_compared_by_the_same_time() -> None:
-    fair = Part(10_000, None, covered_s=15 * 3600)
-    assert "25 % less than Sunday 15 November by the same time" in against(fair, hours(24, FULL), "2026-11-23")
+def test_an_open_day_is_compared_by_the_same_time() -> None:
+    comparable = Part(10_000, None, covered_s=15 * 3600)
+    assert "25 % less than Sunday 15 November by the same time" in against(comparable, hours(24, FULL), "2026-11-23")
 
 
-def test_a_period_of_which_too_little_is_known_is_not_compared() -> None:
-    told = against(Part(1000, None, covered_s=7200), {"h00": FULL, "h01": FULL})
-    assert "too little is known of Sunday 15 November for a comparison" in told
+def test_a_mostly_unknown_period_is_not_compared() -> None:
+    summary = against(Part(1000, None, covered_s=7200), {"h00": FULL, "h01": FULL})
+    assert "too little is known of Sunday 15 November for a comparison" in summary
     assert "no data of Sunday 15 November" in against(EMPTY, {})
 
 
-def test_a_card_tells_the_compared_hour_and_the_difference() -> None:
+def test_a_card_has_the_compared_hour_and_the_difference() -> None:
     other = Other(
         "2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, {"h07": FULL}), EMPTY
     )
@@ -188,19 +188,19 @@ def test_a_card_tells_the_compared_hour_and_the_difference() -> None:
     assert lines == ["0.70 kWh", "Sunday 15 November: 0.50 kWh (+0.20 kWh)"]
 
 
-def test_a_card_tells_what_a_kwh_cost_that_hour() -> None:
+def test_a_card_has_the_price_of_its_hour() -> None:
     rates = [POUND // 10 // 1000] * 14 + [POUND // 5 // 1000] * 34
     day = chart("day", "2026-11-22", {"h07": FULL}, currency="GBP", prices=rates)
     assert sentences.column_lines(7, day, ENGLISH) == ["0.50 kWh", "20 p a kWh"]
 
 
-def test_tomorrow_says_when_a_kwh_is_cheapest_and_dearest() -> None:
+def test_tomorrow_names_its_cheapest_and_dearest_hour() -> None:
     rates = [POUND // 10 // 1000] * 14 + [POUND // 5 // 1000] * 34
     tomorrow = chart("day", "2026-11-24", {}, "2026-01-01", currency="GBP", prices=rates)
     assert sentences.summary(tomorrow, ENGLISH) == "cheapest 00:00–01:00 at 10 p · dearest 07:00–08:00 at 20 p"
 
 
-def test_the_figures_of_a_period_are_its_average_highest_lowest_and_coverage() -> None:
+def test_facts_are_average_highest_lowest_and_coverage() -> None:
     parts = {**hours(23, FULL), "h07": FULL._replace(import_wh=1400), "h03": FULL._replace(import_wh=100)}
     found = dict(sentences.facts(chart("day", "2026-11-22", parts), ENGLISH))
     assert found == {

@@ -37,14 +37,14 @@ def test_an_address_names_device_level_and_period(path: str, view: View) -> None
         "/d/cad-1/day/2026-11",
     ],
 )
-def test_a_level_or_period_that_makes_no_sense_falls_back_to_today(path: str) -> None:
+def test_an_invalid_level_or_period_falls_back_to_today(path: str) -> None:
     assert View.from_url(path) == View("household", "cad-1")
 
 
 @pytest.mark.parametrize(
     "path", [None, 7, [], {}, "/elsewhere", "/d", "/d/%2e%2e%2fetc", "/d/<script>", "/d/" + "x" * 600]
 )
-def test_an_address_that_leads_nowhere_is_said_to(path: object) -> None:
+def test_an_unknown_address_is_lost(path: object) -> None:
     assert View.from_url(path).page == "lost"
 
 
@@ -62,6 +62,6 @@ def test_an_open_period_is_the_current_one() -> None:
 
 
 @given(st.integers(-3000, 3000))
-def test_every_day_survives_the_way_through_its_address(by: int) -> None:
+def test_every_day_survives_its_address(by: int) -> None:
     view = View("household", "cad-1", "day", shift("day", "2026-11-23", by))
     assert View.from_url(view.to_url()) == view

@@ -45,11 +45,11 @@ def test_money_without_hundredths_shows_no_decimals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "currency", "said"),
+    ("units", "currency", "expected"),
     [(POUND * 245 // 1000, "GBP", "24.5 p"), (POUND * 15 // 100, "GBP", "15 p"), (-POUND * 4 // 100, "GBP", "−4 p")],
 )
-def test_a_small_price_is_in_hundredths(units: int, currency: str, said: str) -> None:
-    assert ENGLISH.price(units, currency) == said
+def test_a_small_price_is_in_hundredths(units: int, currency: str, expected: str) -> None:
+    assert ENGLISH.price(units, currency) == expected
 
 
 def test_a_currency_without_named_hundredths_formats_prices_as_money() -> None:

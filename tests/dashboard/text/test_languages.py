@@ -20,7 +20,7 @@ METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extra
 Sentence = str | tuple[str, ...]
 
 
-def said() -> dict[Sentence, str]:
+def sentences() -> dict[Sentence, str]:
     """Return each sentence in the code with its place."""
     options = {"**/templates/**.html": {"silent": "false"}}
     found = extract_from_dir(str(DASHBOARD), METHODS, options, keywords=KEYWORDS)
@@ -48,19 +48,19 @@ def pairs(code: str) -> Iterator[tuple[str, str]]:
 
 
 def test_the_code_has_translatable_sentences() -> None:
-    assert len(said()) > 100
-    assert ("{number} day", "{number} days") in said()
+    assert len(sentences()) > 100
+    assert ("{number} day", "{number} days") in sentences()
 
 
 @pytest.mark.parametrize("code", CATALOGUES)
 def test_every_sentence_is_translated(code: str) -> None:
     known = {forms(message.id) for message in catalogue(code) if all(forms(message.string))}
-    assert [(sentence, place) for sentence, place in said().items() if forms(sentence) not in known] == []
+    assert [(sentence, place) for sentence, place in sentences().items() if forms(sentence) not in known] == []
 
 
 @pytest.mark.parametrize("code", CATALOGUES)
 def test_no_translation_outlives_its_sentence(code: str) -> None:
-    present = set(map(forms, said()))
+    present = set(map(forms, sentences()))
     assert [message.id for message in catalogue(code) if message.id and forms(message.id) not in present] == []
 
 
@@ -77,5 +77,5 @@ def test_a_translation_keeps_the_spaces_and_signs_at_its_ends(code: str) -> None
     assert [pair for pair in pairs(code) if ends(pair[0]) != ends(pair[1])] == []
 
 
-def test_no_sentence_says_by_itself_how_long_records_are_kept() -> None:
-    assert [sentence for sentence in said() if re.search(rf"\b{RECORD_DAYS}\b", str(sentence))] == []
+def test_no_sentence_repeats_the_retention_in_days() -> None:
+    assert [sentence for sentence in sentences() if re.search(rf"\b{RECORD_DAYS}\b", str(sentence))] == []

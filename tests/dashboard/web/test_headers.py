@@ -18,9 +18,9 @@ from tests.dashboard.people import at_home
 CHUNK = "/_dash-component-suites/dash/dcc/async-graph.js"
 
 
-@pytest.fixture
-def client(furnished: Store) -> FlaskClient:
-    client: FlaskClient = at_home(furnished)
+@pytest.fixture(scope="module")
+def client(homes_to_read: Store) -> FlaskClient:
+    client: FlaskClient = at_home(homes_to_read)
     return client
 
 

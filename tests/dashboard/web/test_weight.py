@@ -21,9 +21,9 @@ LIMIT = 850_000  # bytes
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 
 
-@pytest.fixture
-def client(furnished: Store) -> FlaskClient:
-    client: FlaskClient = at_home(furnished)
+@pytest.fixture(scope="module")
+def client(homes_to_read: Store) -> FlaskClient:
+    client: FlaskClient = at_home(homes_to_read)
     return client
 
 

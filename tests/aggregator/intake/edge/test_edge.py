@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
@@ -35,6 +35,7 @@ from aggregator.intake.ingest import Received, ingest, show_live, take_in
 from aggregator.store import Store, open_store
 from aggregator.store.port import Change
 from aggregator.waterfall.worker import drain
+from tests.budgets import examples
 
 START = 1_795_000_200 - 1_795_000_200 % HALF_HOUR
 OVER = START + HALF_HOUR + JITTER_S  # the first half hour is over and due, whoever the device is
@@ -321,7 +322,7 @@ def test_sent_readings_expire_after_two_days_unsent_ones_stay(edge: Edge, server
 
 
 @given(st.lists(st.tuples(st.sampled_from(["keep", "send", "cut", "down"]), st.integers(0, 200)), max_size=40))
-@settings(max_examples=30)
+@examples(30)
 def test_every_stored_reading_arrives_after_any_failures(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aggregator.intake.formats.message import instants
+from tests.budgets import examples
 
 ZONES = sorted(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
 
@@ -37,7 +38,7 @@ def test_a_local_time_has_none_one_or_two_instants(local: str, zone: str, expect
     assert instants(datetime.fromisoformat(local), zone) == tuple(map(utc, expected))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(ZONES), st.integers(946_684_800, 2_208_988_800))
 @example("Europe/London", 1_792_890_000)
 @example("Europe/London", 1_792_893_600)
@@ -46,7 +47,7 @@ def test_a_local_time_includes_its_own_instant(zone: str, at: int) -> None:
     assert at in instants(local, zone)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(ZONES), st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1)))  # noqa: DTZ001 - local
 def test_all_instants_of_a_local_time_are_found(zone: str, local: datetime) -> None:
     local = local.replace(microsecond=0)

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import aggregator.intake.ingest
@@ -33,6 +33,7 @@ from aggregator.support.anomalies import judge_registers, steps_of
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
+from tests.budgets import examples
 
 NOW = 1_800_000_000
 HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400
@@ -115,7 +116,7 @@ ENERGIES = st.lists(st.none() | st.integers(0, 40_000), min_size=1, max_size=120
 ZONES = st.sampled_from(["UTC", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe"])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(ENERGIES, ZONES, st.randoms(use_true_random=False), st.sampled_from([1, 7, 10_000]))
 def test_half_hours_are_exact_in_any_order_and_batching(
     energies: list[int | None], zone: str, random: Random, batch: int
@@ -133,7 +134,7 @@ def test_half_hours_are_exact_in_any_order_and_batching(
         assert not rows or is_right(one)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(ENERGIES, ZONES)
 def test_importing_again_changes_nothing(energies: list[int | None], zone: str) -> None:
     rows = csv_of(half_hours_from(AT, energies))
@@ -151,7 +152,7 @@ class Stopped(Exception):
     """Ctrl-C."""
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.lists(st.decimals(min_value=0, max_value=1, places=5), min_size=1, max_size=60),
     st.integers(0, 140),
@@ -182,7 +183,7 @@ def test_a_stopped_import_resumes_to_the_same_result(energies: list[object], aft
         assert is_right(other)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.decimals(min_value=0, max_value=3, places=6), min_size=2, max_size=200))
 def test_the_total_is_exact_to_the_wh_for_any_decimals(energies: list[object]) -> None:
     rows = [f"{AT + place * HALF_HOUR},{kwh}\n" for place, kwh in enumerate(energies)]
@@ -194,7 +195,7 @@ def test_the_total_is_exact_to_the_wh_for_any_decimals(energies: list[object]) -
         assert abs(total(store) * 1000 - exact) <= 500
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.none() | st.integers(0, 40_000), min_size=1, max_size=80), ZONES)
 def test_an_hourly_row_is_measured_and_split_into_half_hours(energies: list[int | None], zone: str) -> None:
     midnight = periods.day_start(periods.day_of(AT, zone), zone)
@@ -281,7 +282,7 @@ def own_readings(draw: st.DrawFn, shortest_s: int = 400) -> list[Reading]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(own_readings(), ENERGIES, st.integers(-20, 20), st.sampled_from(["UTC", "Asia/Kathmandu"]))
 def test_an_import_keeps_the_devices_own_half_hours(
     own: list[Reading], energies: list[int | None], first: int, zone: str
@@ -551,7 +552,7 @@ class _Lines(io.RawIOBase):
         return len(data)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(own_readings(shortest_s=0), ENERGIES, st.integers(-20, 20))
 def test_short_own_stretches_keep_their_half_hours(own: list[Reading], energies: list[int | None], first: int) -> None:
     with new_store() as store:

@@ -106,20 +106,20 @@ def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(
 
 def test_signing_out_everywhere_ends_every_session(server: Flask, store: Store) -> None:
     somebody(store)
-    phone, desk = browser(server, store), browser(server, store)
+    phone, laptop = browser(server, store), browser(server, store)
     sign_in(phone)
-    sign_in(desk)
+    sign_in(laptop)
     submit(phone, "/sign-out-everywhere")
-    assert (is_signed_in(phone), is_signed_in(desk)) == (False, False)
+    assert (is_signed_in(phone), is_signed_in(laptop)) == (False, False)
 
 
 def test_signing_out_keeps_the_sessions_of_other_browsers(server: Flask, store: Store) -> None:
     somebody(store)
-    phone, desk = browser(server, store), browser(server, store)
+    phone, laptop = browser(server, store), browser(server, store)
     sign_in(phone)
-    sign_in(desk)
+    sign_in(laptop)
     submit(phone, "/sign-out")
-    assert is_signed_in(desk)
+    assert is_signed_in(laptop)
 
 
 def test_a_disabled_account_is_signed_out_at_the_next_click(client: FlaskClient, store: Store) -> None:
@@ -158,9 +158,9 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(client: Fla
         ]
     ]
     assert {answer.status_code for answer in answers} == {403}
-    told = {re.sub(r'value="[^"]*"', "", answer.text) for answer in answers}
-    assert len(told) == 1
-    assert "do not belong together" in told.pop()
+    texts = {re.sub(r'value="[^"]*"', "", answer.text) for answer in answers}
+    assert len(texts) == 1
+    assert "do not belong together" in texts.pop()
 
 
 def test_too_many_attempts_get_the_wait_even_for_unknown_accounts(server: Flask, store: Store) -> None:
@@ -365,8 +365,8 @@ def test_the_public_address_counts_as_ours_behind_a_proxy(store: Store) -> None:
 @pytest.mark.parametrize("address", [one for one in EVIL if isinstance(one, str)])
 def test_sign_in_redirects_to_no_other_site(client: FlaskClient, store: Store, address: str) -> None:
     somebody(store)
-    shown = Page(client.get(f"/sign-in?next={quote(address)}").text)
-    assert shown.sent["next"] == "/"
+    page = Page(client.get(f"/sign-in?next={quote(address)}").text)
+    assert page.sent["next"] == "/"
     answer = sign_in(client, wanted=address)
     assert (answer.status_code, answer.location) == (303, "/")
     assert client.get(f"/sign-in?next={quote(address)}").location == "/"
@@ -392,16 +392,16 @@ def test_typed_text_comes_back_escaped(client: FlaskClient) -> None:
 
 def test_a_new_password_ends_every_other_session_and_keeps_this_one(server: Flask, store: Store) -> None:
     somebody(store)
-    phone, desk = browser(server, store), browser(server, store)
+    phone, laptop = browser(server, store), browser(server, store)
     sign_in(phone)
-    sign_in(desk)
+    sign_in(laptop)
     new = "entirely new and quite long"
     answer = submit(phone, "/account/password", old=PASSWORD, password=new, again=new)
     assert answer.location == "/account?done=password"
     assert "Your password has been changed" in phone.get(answer.location).text
-    assert not is_signed_in(desk)
-    assert sign_in(desk).status_code == 403
-    assert sign_in(desk, new).status_code == 303
+    assert not is_signed_in(laptop)
+    assert sign_in(laptop).status_code == 403
+    assert sign_in(laptop, new).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -438,8 +438,8 @@ def test_guesses_of_the_old_password_are_throttled(client: FlaskClient, store: S
 def test_an_invitation_signs_in_once(client: FlaskClient, store: Store) -> None:
     accounts = accounts_on(store)
     address = f"/invitation/{accounts.invite(accounts.add(EMAIL))}"
-    shown = client.get(address)
-    assert "It is for the account of ann@example.org." in Page(shown.text).words
+    page = client.get(address)
+    assert "It is for the account of ann@example.org." in Page(page.text).words
     assert submit(client, address, address, password="short", again="short").status_code == 422
     assert submit(client, address, address, password=PASSWORD, again=PASSWORD).status_code == 303
     assert is_signed_in(client)
@@ -471,11 +471,11 @@ def test_a_real_store_admits_no_visitor(client: FlaskClient, store: Store, choic
 def test_a_demo_visitor_is_a_household_or_support(server: Flask, store: Store) -> None:
     mark_as_demo(store)
     store.put_device(Device("demo-1", household="acacia", name="12 Acacia Road"))
-    family, desk, stranger = (browser(server, store) for _ in range(3))
+    family, staff, stranger = (browser(server, store) for _ in range(3))
     assert "12 Acacia Road" in family.get("/sign-in").text
     assert submit(family, "/sign-in/demo", "/sign-in", choice="acacia", next="/d/demo-1").location == "/d/demo-1"
-    assert submit(desk, "/sign-in/demo", "/sign-in", choice="support").status_code == 303
-    assert "Support desk" in desk.get("/account").text
+    assert submit(staff, "/sign-in/demo", "/sign-in", choice="support").status_code == 303
+    assert "Support desk" in staff.get("/account").text
     assert "Household" in family.get("/account").text
     assert submit(stranger, "/sign-in/demo", "/sign-in", choice="willow").status_code == 404
 

@@ -1,7 +1,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
 from dashboard.charts import pictures
-from tests.copies import Copy
+from tests.copies import Copy, Originals
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
 from tests.dashboard.people import at_home
@@ -69,6 +69,14 @@ def get(watched: Watched) -> Get:
     return lambda path: client.get(path)
 
 
+@pytest.fixture(scope="module")
+def read(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Get]:
+    """The same for tests that only read: one app on one store."""
+    with originals.opened(some_weeks, tmp_path_factory.mktemp("downloads") / "homes.db") as store:
+        client = at_home(store)
+        yield lambda path: client.get(path)
+
+
 def table(answer: TestResponse) -> list[dict[str, str]]:
     assert answer.status_code == 200
     return list(csv.DictReader(answer.text.splitlines()))
@@ -102,8 +110,8 @@ def line(answer: TestResponse) -> str:
         ("year/2027.csv", 0, "wattfall-cad-1-2027.csv"),
     ],
 )
-def test_every_interval_is_a_row_under_a_header(get: Get, path: str, count: int, name: str) -> None:
-    answer = get(f"/d/cad-1/{path}")
+def test_every_interval_is_a_row_under_a_header(read: Get, path: str, count: int, name: str) -> None:
+    answer = read(f"/d/cad-1/{path}")
     assert len(table(answer)) == count
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -119,8 +127,8 @@ def test_every_interval_length_sums_to_the_chart(get: Get, store: Store, path: s
     assert sums == {Decimal(document.total.import_wh or 0) / 1000}
 
 
-def test_rows_have_no_gap_and_no_repetition(get: Get) -> None:
-    found = table(get("/d/cad-1/year/2026.csv?by=half-hour"))
+def test_rows_have_no_gap_and_no_repetition(read: Get) -> None:
+    found = table(read("/d/cad-1/year/2026.csv?by=half-hour"))
     ends = [row["end"] for row in found]
     assert [row["start"] for row in found[1:]] == ends[:-1]
     assert found[-1]["start"] == "2026-11-23T14:00:00+00:00"
@@ -196,8 +204,8 @@ def test_an_unreachable_store_fails_before_the_download_begins(get: Get, watched
 # JSON
 
 
-def test_a_documents_json_has_times_in_the_homes_zone(get: Get) -> None:
-    answer = get("/d/cad-1/day/2026-10-25.json")
+def test_a_documents_json_has_times_in_the_homes_zone(read: Get) -> None:
+    answer = read("/d/cad-1/day/2026-10-25.json")
     content = json.loads(answer.data)
     assert answer.mimetype == "application/json"
     assert (content["level"], content["period"], len(content["parts"])) == ("day", "2026-10-25", 25)
@@ -205,13 +213,13 @@ def test_a_documents_json_has_times_in_the_homes_zone(get: Get) -> None:
     assert len(content["half_hours"]) == 50
 
 
-def test_a_period_without_data_is_a_document_without_data(get: Get) -> None:
-    content = json.loads(get("/d/cad-1/month/2024-02.json").data)
+def test_a_period_without_data_is_a_document_without_data(read: Get) -> None:
+    content = json.loads(read("/d/cad-1/month/2024-02.json").data)
     assert (content["import_wh"], content["coverage"], len(content["parts"])) == (None, 0, 29)
 
 
-def test_a_device_without_a_reading_gets_404(get: Get) -> None:
-    answer = get("/d/cad-1/live.json")
+def test_a_device_without_a_reading_gets_404(read: Get) -> None:
+    answer = read("/d/cad-1/live.json")
     assert answer.status_code == 404
     assert "no reading yet" in line(answer)
 
@@ -235,8 +243,8 @@ def test_a_picture_shows_the_pages_figure(get: Get, store: Store) -> None:
     assert {"Imported", "Standing charge", "October"} <= {trace["name"] for trace in content["data"]}
 
 
-def test_a_picture_of_no_data_says_so(get: Get) -> None:
-    assert "Before the first reading" in get("/d/cad-1/day/2024-01-01/picture.json").text
+def test_a_picture_of_no_data_says_so(read: Get) -> None:
+    assert "Before the first reading" in read("/d/cad-1/day/2024-01-01/picture.json").text
 
 
 def test_a_picture_speaks_the_language_of_the_reader(watched: Watched) -> None:
@@ -285,8 +293,8 @@ def test_an_unauthorized_device_looks_like_a_missing_one(get: Get, store: Store,
         (f"day/{'9' * 600}.csv", 404, "check the address"),
     ],
 )
-def test_an_invalid_address_gets_one_line_with_the_fix(get: Get, path: str, status: int, mend: str) -> None:
-    answer = get(f"/d/cad-1/{path}")
+def test_an_invalid_address_gets_one_line_with_the_fix(read: Get, path: str, status: int, mend: str) -> None:
+    answer = read(f"/d/cad-1/{path}")
     assert answer.status_code == status
     assert mend in line(answer)
     assert len(answer.text) < 200
@@ -318,7 +326,7 @@ def test_no_device_id_looks_like_a_formula(device_id: str) -> None:
 
 
 @pytest.mark.parametrize("device_id", ["..", "%2e%2e", "a%0D%0Ab", "a%22b", "%3Dcmd()", "x" * 600, "-rf"])
-def test_a_hostile_device_id_is_not_found(get: Get, device_id: str) -> None:
-    answer = get(f"/d/{device_id}/day/2026-11-22.csv")
+def test_a_hostile_device_id_is_not_found(read: Get, device_id: str) -> None:
+    answer = read(f"/d/{device_id}/day/2026-11-22.csv")
     assert answer.status_code == 404
     assert "check the address" in line(answer)

@@ -16,19 +16,19 @@ def data(store: Store) -> CachedReads:
     return CachedReads(store, open_cache(dashboard(store).server, ""), lambda: NOW)
 
 
-def shown(data: CachedReads) -> str:
+def page_text(data: CachedReads) -> str:
     """Return the start page with all its content."""
     return repr(page_callbacks.home_content(data, MEMBER, ENGLISH))
 
 
 def test_a_page_without_devices_explains_the_start(data: CachedReads) -> None:
-    assert "Your first reading has not arrived yet" in shown(data)
+    assert "Your first reading has not arrived yet" in page_text(data)
 
 
 def test_a_card_shows_power_level_and_the_days_energy(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-1"), "2026-11-23", NOW, lambda _: measured(100))
     store.put_live([homes.live("cad-1", 612)])
-    page = shown(data)
+    page = page_text(data)
     assert all(f"'{text}'" in page for text in ("612", "medium", "2.90 kWh today", "4 s ago", "1 sending"))
 
 
@@ -36,7 +36,7 @@ def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store
     homes.fill(store, Device("cad-flat"), "2026-11-21", NOW, lambda _: measured(30))
     homes.fill(store, Device("cad-house"), "2026-11-21", NOW, lambda _: measured(900))
     store.put_live([homes.live("cad-flat", 612), homes.live("cad-house", 612)])
-    page = shown(data)
+    page = page_text(data)
     assert "'high'" in page
     assert "'low'" in page
     assert "'medium'" not in page
@@ -45,7 +45,7 @@ def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store
 def test_a_silent_device_shows_its_last_time_without_a_ticking_age(data: CachedReads, store: Store) -> None:
     store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
     store.put_live([homes.live("cad-1", 433, age=3600)])
-    page = shown(data)
+    page = page_text(data)
     assert "No reading since 13:20" in page
     assert "last known" in page
     assert "data-age" not in page

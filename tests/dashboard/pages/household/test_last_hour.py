@@ -15,17 +15,17 @@ def reading(at: int, power_w: int | None) -> Reading:
 @pytest.mark.parametrize(
     "known", [None, "cad-1", [], ["cad-1"], ["cad-2", 7], ["cad-1", "7"], {"cad-1": 7}, ["cad-1", 7, 8], [["cad-1"], 7]]
 )
-def test_a_browser_that_makes_no_sense_is_told_everything(known: object) -> None:
+def test_an_invalid_browser_state_counts_as_none(known: object) -> None:
     assert live_tile.newest_held(known, "cad-1") is None
 
 
-def test_a_browser_is_told_what_is_new_to_it() -> None:
+def test_a_browser_gets_only_new_points() -> None:
     assert live_tile.newest_held(["cad-1", NOW - 14], "cad-1") == NOW - 14
-    told = live_tile.news(HOME, NOW - 14, live("cad-1", 612), [], NOW)
-    assert told == {"device": "cad-1", "now": NOW, "newest": NOW - 4, "points": [(NOW - 4, 612)]}
+    news = live_tile.news(HOME, NOW - 14, live("cad-1", 612), [], NOW)
+    assert news == {"device": "cad-1", "now": NOW, "newest": NOW - 4, "points": [(NOW - 4, 612)]}
 
 
-def test_nothing_is_told_twice() -> None:
+def test_no_point_is_sent_twice() -> None:
     assert live_tile.news(HOME, NOW - 4, live("cad-1", 612), [], NOW) is None
     assert live_tile.news(HOME, 0, None, [], NOW) is None
 
@@ -37,7 +37,7 @@ def test_a_poll_reads_no_history_while_it_keeps_up() -> None:
     assert live_tile.since(None, None, NOW) is None
 
 
-def test_after_an_absence_only_what_was_missed_is_read() -> None:
+def test_after_an_absence_only_missed_readings_are_read() -> None:
     assert live_tile.since(NOW - 300, live("cad-1", 612), NOW) == NOW - 299
     assert live_tile.since(NOW - 90_000, live("cad-1", 612), NOW) == NOW - 3600
     assert live_tile.since(None, live("cad-1", 612), NOW) == NOW - 3600
@@ -45,23 +45,23 @@ def test_after_an_absence_only_what_was_missed_is_read() -> None:
 
 def test_another_device_replaces_the_whole_hour() -> None:
     stored = [reading(at, 100) for at in range(NOW - 5400, NOW - 4, 10)]
-    told = live_tile.news(HOME, None, live("cad-1", 612), stored, NOW)
-    assert told is not None
-    assert (told["whole"], told["zone"], len(told["points"])) == (True, "Europe/London", 361)
-    assert told["points"][0][0] >= NOW - 3600
-    assert told["points"][-1] == (NOW - 4, 612)
+    news = live_tile.news(HOME, None, live("cad-1", 612), stored, NOW)
+    assert news is not None
+    assert (news["whole"], news["zone"], len(news["points"])) == (True, "Europe/London", 361)
+    assert news["points"][0][0] >= NOW - 3600
+    assert news["points"][-1] == (NOW - 4, 612)
 
 
 def test_a_home_without_a_reading_empties_the_graph() -> None:
-    told = live_tile.news(HOME, None, None, [], NOW)
-    assert told is not None
-    assert (told["whole"], told["newest"], told["points"]) == (True, 0, [])
+    news = live_tile.news(HOME, None, None, [], NOW)
+    assert news is not None
+    assert (news["whole"], news["newest"], news["points"]) == (True, 0, [])
 
 
-def test_a_reading_without_power_is_not_asked_for_again() -> None:
-    told = live_tile.news(HOME, 0, live("cad-1", None), [], NOW)
-    assert told is not None
-    assert (told["newest"], told["points"]) == (NOW - 4, [])
+def test_a_reading_without_power_is_not_read_again() -> None:
+    news = live_tile.news(HOME, 0, live("cad-1", None), [], NOW)
+    assert news is not None
+    assert (news["newest"], news["points"]) == (NOW - 4, [])
 
 
 def test_unknown_and_impossible_power_is_left_out() -> None:
@@ -69,12 +69,12 @@ def test_unknown_and_impossible_power_is_left_out() -> None:
     assert live_tile.points(readings, NOW - 3600, HOME.max_power_w) == [(NOW - 30, -20_000), (NOW - 20, 0)]
 
 
-def test_a_device_that_reports_every_second_is_drawn_every_ten() -> None:
+def test_readings_each_second_are_drawn_every_ten_seconds() -> None:
     start = NOW - NOW % 10
     readings = [reading(start + second, second) for second in range(25)]
     assert live_tile.points(readings, start, 20_000) == [(start + 9, 9), (start + 19, 19), (start + 24, 24)]
 
 
-def test_readings_in_any_order_are_told_by_time() -> None:
+def test_points_are_sorted_by_time() -> None:
     readings: list[Reading | Live] = [live("cad-1", 3), reading(NOW - 40, 1), reading(NOW - 20, 2)]
     assert [watts for _, watts in live_tile.points(readings, NOW - 3600, 20_000)] == [1, 2, 3]

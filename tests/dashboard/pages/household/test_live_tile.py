@@ -19,7 +19,7 @@ def hero(state: Live | None, home: Home = HOME) -> Slots:
 
 
 def costs(watts: int, imported: int | None, exported: int | None = 0) -> object:
-    """What is said of the cost at a power, with rates in units per Wh."""
+    """Return the tile's cost at a power, with rates in units per Wh."""
     return hero(live("cad-1", watts), Home(LONDON, rate=Rate(imported, exported), currency="GBP"))[
         "power-cost.children"
     ]
@@ -31,15 +31,15 @@ def test_the_level_is_a_word_and_not_only_a_colour(watts: int, word: str) -> Non
     assert slots["power-badge.children"] == slots["hero.data-level"] == word
 
 
-def test_the_level_is_that_of_this_home_and_says_so() -> None:
+def test_the_level_is_relative_to_this_home() -> None:
     assert hero(live("cad-1", 900), Home(LONDON, QUIET))["power-badge.children"] == "high"
-    said = live_tile.relative(QUIET, ENGLISH)["power-badge.title"]
-    assert said == "For this home, low is below 200 W and high is from 800 W"
+    sentence = live_tile.relative(QUIET, ENGLISH)["power-badge.title"]
+    assert sentence == "For this home, low is below 200 W and high is from 800 W"
     usual = live_tile.relative(UsageProfile(), ENGLISH)["power-badge.title"]
     assert usual == "Low is below 500 W, high is from 2.00 kW, until a day is known of this home"
 
 
-def test_import_and_export_are_said_and_export_has_no_minus() -> None:
+def test_the_direction_is_named_and_export_has_no_minus() -> None:
     assert hero(live("cad-1", 612))["power-direction.children"] == " · importing"
     slots = hero(live("cad-1", -1240))
     assert (slots["power-number.children"], slots["power-unit.children"]) == ("1.24", " kW")
@@ -60,23 +60,23 @@ def test_a_negative_price_is_money_for_the_home() -> None:
     assert costs(1000, -4 * PENCE) == "you are paid 4 p an hour"
 
 
-def test_nothing_is_said_of_what_costs_nothing() -> None:
+def test_a_cost_of_zero_is_not_shown() -> None:
     assert costs(1000, 0) == costs(0, 25 * PENCE) == costs(-800, 25 * PENCE, 0) == ""
     assert hero(live("cad-1", 612))["power-cost.children"] == ""
 
 
-def test_a_price_that_is_not_known_is_not_free() -> None:
+def test_an_unknown_price_is_not_free() -> None:
     assert costs(1000, None) == "no price known for now"
 
 
-def test_power_that_a_device_does_not_report_is_said_and_is_not_zero() -> None:
+def test_unreported_power_is_not_zero() -> None:
     slots = hero(live("cad-1", None))
     assert (slots["power-number.children"], slots["power-without.children"]) == ("", "power not reported")
     assert slots["power-badge.children"] == slots["power-direction.children"] == ""
     assert hero(live("cad-1", 0))["power-number.children"] == "0"
 
 
-def test_a_silent_device_shows_its_last_power_as_last_known_and_no_cost_of_it() -> None:
+def test_a_silent_device_shows_its_last_known_power_without_a_cost() -> None:
     came = instant("2026-11-23T14:02:00+00:00")
     last = Live("cad-1", came - 300, came, 433, None, None, None)
     slots = hero(last, Home(LONDON, rate=Rate(25 * PENCE, 0), currency="GBP"))
@@ -87,26 +87,26 @@ def test_a_silent_device_shows_its_last_power_as_last_known_and_no_cost_of_it() 
 
 
 @pytest.mark.parametrize(("rhythm", "age"), [(10, 60), (300, 200), (300, 900), (1800, 1200), (1800, 5400)])
-def test_a_device_that_keeps_its_rhythm_is_neither_late_nor_perhaps_offline(rhythm: int, age: int) -> None:
+def test_a_device_that_keeps_its_rhythm_is_not_late(rhythm: int, age: int) -> None:
     before = tuple(Arrival(NOW - age - rhythm * back, NOW - age - rhythm * back) for back in (3, 2, 1))
     slots = hero(live("cad-1", 433, age)._replace(arrivals=before))
     assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
     assert (slots["power-badge.children"], slots["power-age.data-age"]) == ("low", age)
 
 
-def test_a_reading_that_came_in_just_now_is_not_late_by_the_clock_of_its_meter() -> None:
+def test_a_new_reading_is_not_late_by_its_meters_clock() -> None:
     slots = hero(Live("cad-1", NOW - 1500, NOW - 2, 433, None, None, None))
     assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
     assert slots["power-age.children"] == "25 min ago"
 
 
-def test_a_late_reading_is_called_late_and_its_age_can_tick() -> None:
+def test_a_late_reading_is_marked_and_its_age_ticks() -> None:
     slots = hero(live("cad-1", 433, age=75))
     assert (slots["power-age.children"], slots["power-note.children"]) == ("1 min ago", " · late")
     assert slots["power-age.data-age"] == 75
 
 
-def test_a_device_without_a_reading_waits_for_it() -> None:
+def test_a_device_without_a_reading_waits_for_the_first() -> None:
     slots = hero(None)
     assert slots["power-without.children"] == "no reading yet"
     assert slots["power-note.children"] == "Waiting for the first reading"

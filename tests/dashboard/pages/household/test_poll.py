@@ -87,8 +87,8 @@ class Page:
         self.now += after
         self.store.asked.clear()
         slots = show_live(self._data, MEMBER, View("household", device), TICK, self.known, ENGLISH)
-        if told := slots.get("hour.data"):
-            self.known = [told["device"], told["newest"]]
+        if news := slots.get("hour.data"):
+            self.known = [news["device"], news["newest"]]
         return slots
 
     def tiles(self, after: int) -> Slots:
@@ -99,8 +99,8 @@ class Page:
 
     def points(self, device: str = "cad-1", after: int = 0) -> list[tuple[int, int]] | None:
         """Return the points of the last hour in a poll's answer."""
-        told = self.poll(device, after).get("hour.data")
-        return told and told["points"]
+        news = self.poll(device, after).get("hour.data")
+        return news and news["points"]
 
 
 def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
@@ -205,8 +205,8 @@ def test_a_returning_browser_gets_the_missed_readings(home: Store) -> None:
 def test_another_device_brings_its_own_hour(home: Store) -> None:
     page = Page(home)
     page.poll()
-    told = page.poll("cad-solar")["hour.data"]
-    assert (told["device"], told["whole"], told["points"]) == ("cad-solar", True, [(NOW - 4, -1240)])
+    news = page.poll("cad-solar")["hour.data"]
+    assert (news["device"], news["whole"], news["points"]) == ("cad-solar", True, [(NOW - 4, -1240)])
 
 
 def test_a_device_without_power_is_not_reread_at_each_poll(home: Store) -> None:

@@ -8,11 +8,11 @@ from dashboard.pages.household import live_tile
 from dashboard.text.language import ENGLISH, languages
 from tests.dashboard.homes import NOW
 
-SAID = Status("cad-1", NOW - 60, -71, 96, None, None, True)
+STATUS = Status("cad-1", NOW - 60, -71, 96, None, None, True)
 
 
 def known(rssi: int | None = -71, lqi: int | None = 96, received_at: int = NOW - 60) -> KnownStatus:
-    return KnownStatus(SAID._replace(rssi_dbm=rssi, lqi=lqi), received_at, {})
+    return KnownStatus(STATUS._replace(rssi_dbm=rssi, lqi=lqi), received_at, {})
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,7 @@ def known(rssi: int | None = -71, lqi: int | None = 96, received_at: int = NOW -
         (None, None, None),
     ],
 )
-def test_a_signal_is_as_strong_as_the_worse_of_its_figures(
-    rssi: int | None, lqi: int | None, expected: str | None
-) -> None:
+def test_a_signal_is_as_strong_as_its_weaker_figure(rssi: int | None, lqi: int | None, expected: str | None) -> None:
     assert status.signal_strength(known(rssi, lqi).status) == expected
 
 
@@ -41,13 +39,13 @@ def test_link_quality_is_no_percentage() -> None:
     assert status.signal_strength(known(None, 80).status) == status.signal_strength(known(None, 250).status) == "good"
 
 
-def test_the_home_is_told_in_a_word_in_its_language() -> None:
+def test_the_household_reads_the_signal_in_its_language() -> None:
     assert live_tile.signal_label(known(), NOW, ENGLISH) == " · signal good"
     assert live_tile.signal_label(known(-90), NOW, ENGLISH) == " · signal weak"
     assert live_tile.signal_label(known(-80), NOW, languages()["de"]) == " · Empfang mäßig"
 
 
-def test_what_is_not_known_or_of_yesterday_is_not_told() -> None:
+def test_an_unknown_or_old_signal_is_not_shown() -> None:
     assert live_tile.signal_label(None, NOW, ENGLISH) == ""
     assert live_tile.signal_label(known(None, None), NOW, ENGLISH) == ""
     assert live_tile.signal_label(known(received_at=NOW - DAY_S), NOW, ENGLISH) == " · signal good"

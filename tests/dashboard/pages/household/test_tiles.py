@@ -19,19 +19,23 @@ def part(wh: int, cost: Cost = NOTHING, export_wh: int | None = None, known_s: i
     return Part(wh, export_wh, covered_s=known_s, cost=cost)
 
 
-def period(level: str, parts: dict[str, Part], fair: Part = EMPTY, currency: str = "", **rest: bool) -> tiles.Period:
+def period(
+    level: str, parts: dict[str, Part], comparable: Part = EMPTY, currency: str = "", **rest: bool
+) -> tiles.Period:
     name = TODAY if level == "day" else MONTH
     document = Document(level, "cad-1", name, LONDON, parts, currency) if parts else None
-    return tiles.Period(periods.window(level, name, LONDON), NOW, document, fair, currency, rest.get("is_money", False))
+    return tiles.Period(
+        periods.window(level, name, LONDON), NOW, document, comparable, currency, rest.get("is_money", False)
+    )
 
 
-def day(mine: Part | None, fair: Part = EMPTY, currency: str = "", is_money: bool = False) -> Slots:
-    shown = period("day", {"h00": mine} if mine else {}, fair, currency, is_money=is_money)
-    return tiles.today(shown, TODAY, LONDON, ENGLISH)
+def day(mine: Part | None, comparable: Part = EMPTY, currency: str = "", is_money: bool = False) -> Slots:
+    this_day = period("day", {"h00": mine} if mine else {}, comparable, currency, is_money=is_money)
+    return tiles.today(this_day, TODAY, LONDON, ENGLISH)
 
 
-def month(parts: dict[str, Part], fair: Part = EMPTY, currency: str = "", is_money: bool = False) -> Slots:
-    return tiles.month(period("month", parts, fair, currency, is_money=is_money), MONTH, ENGLISH)
+def month(parts: dict[str, Part], comparable: Part = EMPTY, currency: str = "", is_money: bool = False) -> Slots:
+    return tiles.month(period("month", parts, comparable, currency, is_money=is_money), MONTH, ENGLISH)
 
 
 def days(count: int, one: Part) -> dict[str, Part]:
@@ -39,20 +43,20 @@ def days(count: int, one: Part) -> dict[str, Part]:
     return {f"d{number:02d}": one for number in range(1, count + 1)}
 
 
-def said(children: object) -> str:
+def visible_text(children: object) -> str:
     """Return the visible text of a component."""
     if isinstance(children, str):
         return children
     inner = children if isinstance(children, list) else getattr(children, "children", "")
-    return said(inner) if isinstance(inner, str) else "|".join(map(said, inner))
+    return visible_text(inner) if isinstance(inner, str) else "|".join(map(visible_text, inner))
 
 
 def note(slots: Slots, name: str) -> str:
-    return said(slots[f"{name}-note.children"])
+    return visible_text(slots[f"{name}-note.children"])
 
 
 def also(slots: Slots, name: str) -> str:
-    return said(slots[f"{name}-also.children"])
+    return visible_text(slots[f"{name}-also.children"])
 
 
 def test_today_is_compared_with_the_same_time_last_week() -> None:
@@ -61,9 +65,9 @@ def test_today_is_compared_with_the_same_time_last_week() -> None:
     assert note(day(part(10_000), part(10_000)), "today") == "the same as last Monday by 14:20"
 
 
-@pytest.mark.parametrize("fair", [EMPTY, part(5000, known_s=BY_NOW_S // 2)])
-def test_a_day_is_not_compared_with_a_day_with_gaps(fair: Part) -> None:
-    assert note(day(part(8800), fair), "today") == "Monday 23 November"
+@pytest.mark.parametrize("comparable", [EMPTY, part(5000, known_s=BY_NOW_S // 2)])
+def test_a_day_is_not_compared_with_a_day_with_gaps(comparable: Part) -> None:
+    assert note(day(part(8800), comparable), "today") == "Monday 23 November"
 
 
 def test_energy_shows_its_cost_and_cost_its_energy() -> None:
@@ -113,8 +117,8 @@ def test_two_days_are_too_few_for_a_forecast() -> None:
 
 def test_a_month_is_compared_with_the_same_days_of_the_last() -> None:
     parts = days(22, part(8000, known_s=DAY_S)) | {"d23": part(5000)}
-    fair = add([part(200_000, known_s=22 * DAY_S + BY_NOW_S)])
-    assert note(month(parts, fair), "month") == "▼| 10 % less than October by the same day|on course for 240 kWh"
+    comparable = add([part(200_000, known_s=22 * DAY_S + BY_NOW_S)])
+    assert note(month(parts, comparable), "month") == "▼| 10 % less than October by the same day|on course for 240 kWh"
 
 
 def test_a_forecast_of_money_has_no_hundredths() -> None:

@@ -1,4 +1,4 @@
-"""What the desk does for a device that somebody has looked up."""
+"""The support actions on a device after its look-up."""
 
 import io
 import json
@@ -26,26 +26,26 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def desk(store: Store, clock: Clock) -> FlaskClient:
+def support(store: Store, clock: Clock) -> FlaskClient:
     client = staff_on(server_on(store, clock), store)
     look_up(client)
     return client
 
 
-def test_a_note_stays_with_the_device(desk: FlaskClient, store: Store) -> None:
-    answer = post(desk, f"{PAGE}/note", reason="Router moved\nto the hall <b>")
+def test_a_note_stays_with_the_device(support: FlaskClient, store: Store) -> None:
+    answer = post(support, f"{PAGE}/note", reason="Router moved\nto the hall <b>")
     assert answer.headers["Location"] == f"{PAGE}?done=note"
     assert audited_actions(store) == ["note", "look-up"]
-    assert "Router moved to the hall &lt;b&gt;" in desk.get(PAGE).text
+    assert "Router moved to the hall &lt;b&gt;" in support.get(PAGE).text
 
 
-def test_days_are_computed_again_and_written_down(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_rebuild_is_audited(support: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock(), hours=30)
     day = day_of(clock() - DAY_S, "Europe/London")
     before = store.document("day", "cad-1", day)
     assert before
     store.merge_parts("day", "cad-1", day, "Europe/London", dict.fromkeys(before.parts))
-    answer = post(desk, f"{PAGE}/rebuild", first=day, last=day, reason="a hole")
+    answer = post(support, f"{PAGE}/rebuild", first=day, last=day, reason="a hole")
     drain(store)
     assert answer.headers["Location"] == f"{PAGE}?done=rebuild"
     assert store.document("day", "cad-1", day) == before
@@ -53,8 +53,8 @@ def test_days_are_computed_again_and_written_down(desk: FlaskClient, store: Stor
     assert (entry.action, entry.details) == ("rebuild", {"from": day, "to": day})
 
 
-def test_days_without_readings_are_not_said_to_be_rebuilt(desk: FlaskClient) -> None:
-    answer = post(desk, f"{PAGE}/rebuild", first="2026-01-01", last="2026-01-02", reason="a hole")
+def test_days_without_readings_do_not_count_as_rebuilt(support: FlaskClient) -> None:
+    answer = post(support, f"{PAGE}/rebuild", first="2026-01-01", last="2026-01-02", reason="a hole")
     assert answer.headers["Location"] == f"{PAGE}?done=nothing"
 
 
@@ -69,18 +69,18 @@ def test_days_without_readings_are_not_said_to_be_rebuilt(desk: FlaskClient) -> 
         ("<b>", "2026-03-01", "Write both days"),
     ],
 )
-def test_days_that_cannot_be_computed_are_refused_in_words(
-    desk: FlaskClient, store: Store, first: str, last: str, fault: str
+def test_invalid_days_are_refused_with_the_reason(
+    support: FlaskClient, store: Store, first: str, last: str, fault: str
 ) -> None:
-    answer = post(desk, f"{PAGE}/rebuild", first=first, last=last, reason="a hole")
+    answer = post(support, f"{PAGE}/rebuild", first=first, last=last, reason="a hole")
     assert answer.status_code == 422
     assert fault in answer.text
     assert "<b>" not in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-def test_35_days_at_once_are_not_too_many(desk: FlaskClient) -> None:
-    answer = post(desk, f"{PAGE}/rebuild", first="2026-01-01", last="2026-02-04", reason="a hole")
+def test_a_rebuild_takes_35_days_at_once(support: FlaskClient) -> None:
+    answer = post(support, f"{PAGE}/rebuild", first="2026-01-01", last="2026-02-04", reason="a hole")
     assert answer.status_code == 303
 
 
@@ -88,16 +88,16 @@ def local_time(at: int) -> str:
     return local(at, "Europe/London").format("YYYY-MM-DDTHH:mm:ss")
 
 
-def test_an_exchange_is_marked_and_undone(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_an_exchange_is_marked_and_undone(support: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock())
     at = clock() - 3600
-    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(at), reason="new meter")
+    answer = post(support, f"{PAGE}/exchange", kind="exchange", time=local_time(at), reason="new meter")
     assert answer.headers["Location"] == f"{PAGE}?done=exchange"
     marked = store.device("cad-1")
     assert marked
     assert marked.exchange_overrides == f"{at}+"
-    assert "marked as an exchange" in desk.get(f"{PAGE}/exchange").text
-    post(desk, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
+    assert "marked as an exchange" in support.get(f"{PAGE}/exchange").text
+    post(support, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
     unmarked = store.device("cad-1")
     assert unmarked
     assert unmarked.exchange_overrides == ""
@@ -106,44 +106,44 @@ def test_an_exchange_is_marked_and_undone(desk: FlaskClient, store: Store, clock
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-11-17T14:02:00Z", "0001-01-01T00:00", "2026-13-01T00:00"])
-def test_a_time_that_is_none_marks_nothing(desk: FlaskClient, store: Store, time: str) -> None:
-    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=time, reason="new meter")
+def test_an_invalid_time_marks_nothing(support: FlaskClient, store: Store, time: str) -> None:
+    answer = post(support, f"{PAGE}/exchange", kind="exchange", time=time, reason="new meter")
     assert answer.status_code == 422
     assert "Write the day and the time" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
 @pytest.mark.parametrize("kind", ["exchange", "none"])
-def test_a_meter_is_not_exchanged_in_times_to_come(desk: FlaskClient, store: Store, clock: Clock, kind: str) -> None:
-    answer = post(desk, f"{PAGE}/exchange", kind=kind, time=local_time(clock() + 3600), reason="new meter")
+def test_a_future_exchange_is_refused(support: FlaskClient, store: Store, clock: Clock, kind: str) -> None:
+    answer = post(support, f"{PAGE}/exchange", kind=kind, time=local_time(clock() + 3600), reason="new meter")
     assert answer.status_code == 422
     assert "still to come" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-def test_an_exchange_that_cannot_be_undone_is_said_in_words(desk: FlaskClient, store: Store) -> None:
-    answer = post(desk, f"{PAGE}/exchange", undo="1795000000", reason="a mistake")
+def test_an_unmarked_exchange_cannot_be_undone(support: FlaskClient, store: Store) -> None:
+    answer = post(support, f"{PAGE}/exchange", undo="1795000000", reason="a mistake")
     assert answer.status_code == 422
     assert "This cannot be done: nothing is marked" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-def test_what_is_refused_is_not_told_to_the_household_as_done(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_refused_action_is_not_audited(support: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock())
     device = store.device("cad-1")
     assert device
     now = clock()
     full = replace(device, exchange_overrides=" ".join(f"{now - 100 + at}+" for at in range(actions.MOST)))
     store.put_device(full)
-    answer = post(desk, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
+    answer = post(support, f"{PAGE}/exchange", kind="exchange", time=local_time(now - 3600), reason="new meter")
     assert answer.status_code == 422
     assert "has 20 marked instants already" in answer.text
     assert store.device("cad-1") == full
     assert audited_actions(store) == ["look-up"]
 
 
-def test_a_bundle_is_a_zip_file_and_written_down(desk: FlaskClient, store: Store) -> None:
-    answer = post(desk, f"{PAGE}/bundle", reason="for the manufacturer")
+def test_a_bundle_is_an_audited_zip_file(support: FlaskClient, store: Store) -> None:
+    answer = post(support, f"{PAGE}/bundle", reason="for the manufacturer")
     assert answer.mimetype == "application/zip"
     assert re.search(r'attachment; filename="wattfall-cad-1-[\d-]+\.zip"', answer.headers["Content-Disposition"])
     assert "no-store" in answer.headers["Cache-Control"]
@@ -152,14 +152,14 @@ def test_a_bundle_is_a_zip_file_and_written_down(desk: FlaskClient, store: Store
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_no_action_goes_without_a_reason(desk: FlaskClient, store: Store, name: str) -> None:
-    answer = post(desk, f"{PAGE}/{name}", first="2026-01-01", last="2026-01-01", time="2026-11-17T14:02", reason=" ")
+def test_every_action_needs_a_reason(support: FlaskClient, store: Store, name: str) -> None:
+    answer = post(support, f"{PAGE}/{name}", first="2026-01-01", last="2026-01-01", time="2026-11-17T14:02", reason=" ")
     assert answer.status_code == 422
     assert "Say in a few words why" in answer.text
     assert audited_actions(store) == ["look-up"]
 
 
-# the web and the command line
+# The web and the command line
 
 
 def unzipped(content: bytes) -> dict[str, str]:
@@ -171,15 +171,15 @@ def wattfall(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"])
 
 
-def test_each_action_leaves_the_same_entry_from_the_web_and_the_command_line(
-    desk: FlaskClient, store: Store, clock: Clock, tmp_path: Path
+def test_web_and_command_line_write_equal_entries(
+    support: FlaskClient, store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     sent(store, clock())
     at, day = clock() - 3600, day_of(clock(), "Europe/London")
-    post(desk, f"{PAGE}/rebuild", first=day, last=day, reason="a hole")
-    post(desk, f"{PAGE}/exchange", kind="none", time=local_time(at), reason="it ran on")
-    post(desk, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
-    post(desk, f"{PAGE}/bundle", reason="for the makers")
+    post(support, f"{PAGE}/rebuild", first=day, last=day, reason="a hole")
+    post(support, f"{PAGE}/exchange", kind="none", time=local_time(at), reason="it ran on")
+    post(support, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
+    post(support, f"{PAGE}/bundle", reason="for the makers")
     web = [(one.action, one.reason, one.details) for one in audit.entries(store, device_id="cad-1", limit=4)]
 
     wattfall(tmp_path, "rebuild", "cad-1", "--from", day, "--to", day, "--reason", "a hole")
@@ -191,13 +191,13 @@ def test_each_action_leaves_the_same_entry_from_the_web_and_the_command_line(
     assert {one.who.role for one in found} == {"operator"}
 
 
-def test_the_web_and_the_command_line_make_one_bundle_without_people(
-    desk: FlaskClient, store: Store, clock: Clock, tmp_path: Path
+def test_web_and_command_line_make_equal_anonymous_bundles(
+    support: FlaskClient, store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     sent(store, clock())
     path = tmp_path / "cad-1.zip"
     wattfall(tmp_path, "bundle", "cad-1", str(path), "--reason", "for the makers")
-    web, written = unzipped(post(desk, f"{PAGE}/bundle", reason="for the makers").data), unzipped(path.read_bytes())
+    web, written = unzipped(post(support, f"{PAGE}/bundle", reason="for the makers").data), unzipped(path.read_bytes())
 
     assert list(web) == list(written)
     for name in ("device.json", "refused.json", "days.jsonl", "readings.jsonl"):

@@ -1,4 +1,4 @@
-"""Who looked at what, as the desk sees it and as a household does."""
+"""The audit pages of support, and the household's page of looks at its devices."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def server(store: Store, clock: Clock) -> Flask:
 
 
 @pytest.fixture
-def desk(server: Flask, store: Store) -> FlaskClient:
+def support(server: Flask, store: Store) -> FlaskClient:
     return staff_on(server, store)
 
 
@@ -38,42 +38,42 @@ def home(server: Flask, store: Store) -> FlaskClient:
     return browser(server, store, somebody(store, household="hh-1"))
 
 
-def test_the_audit_is_filtered_by_device_person_and_day(desk: FlaskClient) -> None:
-    look_up(desk, "first reason")
-    post(desk, "/desk/device/cad-2", suggested="", reason="second reason")
-    everything = desk.get("/desk/audit").text
+def test_the_audit_is_filtered_by_device_person_and_day(support: FlaskClient) -> None:
+    look_up(support, "first reason")
+    post(support, "/desk/device/cad-2", suggested="", reason="second reason")
+    everything = support.get("/desk/audit").text
     assert "first reason" in everything
     assert "second reason" in everything
-    assert "second reason" not in desk.get("/desk/audit?device=cad-1").text
-    assert "first reason" in desk.get("/desk/audit?person=pat@desk.example").text
-    assert "No entry." in desk.get("/desk/audit?person=kim@desk.example").text
-    assert "No entry." in desk.get("/desk/audit?last=2020-01-01").text
+    assert "second reason" not in support.get("/desk/audit?device=cad-1").text
+    assert "first reason" in support.get("/desk/audit?person=pat@desk.example").text
+    assert "No entry." in support.get("/desk/audit?person=kim@desk.example").text
+    assert "No entry." in support.get("/desk/audit?last=2020-01-01").text
 
 
 @pytest.mark.parametrize(
     "query", [{"device": "\x00" * 300}, {"person": "ﷺ" * 254}, {"first": "<b>"}, {"page": "-1"}, {"page": "²"}]
 )
-def test_a_filter_that_makes_no_sense_breaks_nothing(desk: FlaskClient, query: dict[str, str]) -> None:
-    answer = desk.get("/desk/audit", query_string=query)
+def test_an_invalid_filter_breaks_nothing(support: FlaskClient, query: dict[str, str]) -> None:
+    answer = support.get("/desk/audit", query_string=query)
     assert answer.status_code == 200
     assert "<b>" not in answer.text
 
 
-def test_a_long_audit_has_pages(desk: FlaskClient, store: Store, clock: Clock) -> None:
+def test_a_long_audit_has_pages(support: FlaskClient, store: Store, clock: Clock) -> None:
     pat = audit.Who("u", "pat@desk.example", SUPPORT)
     for number in range(53):
         audit.append(store, pat, "note", "cad-1", f"note {number}", clock())
-    first, second = (desk.get(f"/desk/audit?device=cad-1&page={page}").text for page in (1, 2))
+    first, second = (support.get(f"/desk/audit?device=cad-1&page={page}").text for page in (1, 2))
     assert Page(first).having(rel="next")[0]["href"] == "?device=cad-1&page=2"
     assert "note 2<" in second
     assert "note 3<" not in second
 
 
-def test_an_entry_from_the_command_line_is_german_to_a_german_reader(
-    desk: FlaskClient, store: Store, clock: Clock, tmp_path: Path
+def test_entries_of_the_command_line_are_translated(
+    support: FlaskClient, store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     sent(store, clock())
-    look_up(desk)
+    look_up(support)
     at = clock() - 3600
     arguments = [
         "exchange",
@@ -85,20 +85,20 @@ def test_an_entry_from_the_command_line_is_german_to_a_german_reader(
         f"sqlite:///{tmp_path}/homes.db",
     ]
     assert CliRunner().invoke(main, arguments).exit_code == 0
-    clock_said = local(at, "Europe/London").format("HH:mm:ss")
+    clock_time = local(at, "Europe/London").format("HH:mm:ss")
     for address in (PAGE, "/desk/audit"):
-        page = Page(desk.get(address, headers={"Accept-Language": "de"}).text).words
-        assert re.search(rf"{clock_said} \((GMT|BST)\) · Zählertausch", page)
+        page = Page(support.get(address, headers={"Accept-Language": "de"}).text).words
+        assert re.search(rf"{clock_time} \((GMT|BST)\) · Zählertausch", page)
         assert "exchanged" not in page
 
 
-# what a household is told
+# The household's page
 
 
-def test_a_household_sees_who_looked_and_why_but_not_at_others(desk: FlaskClient, home: FlaskClient) -> None:
+def test_a_household_sees_looks_at_its_own_devices_only(support: FlaskClient, home: FlaskClient) -> None:
     assert "Nobody has looked." in home.get("/who-looked").text
-    look_up(desk, "ticket 4711")
-    post(desk, "/desk/device/cad-2", suggested="", reason="somebody else's business")
+    look_up(support, "ticket 4711")
+    post(support, "/desk/device/cad-2", suggested="", reason="somebody else's business")
     words = Page(home.get("/who-looked").text).words
     assert "Looked at the device · Support desk, Pat" in words
     assert "ticket 4711" in words
@@ -106,10 +106,10 @@ def test_a_household_sees_who_looked_and_why_but_not_at_others(desk: FlaskClient
     assert "somebody else's business" not in words
 
 
-def test_staff_have_no_list_of_who_looked_at_them(desk: FlaskClient) -> None:
-    assert desk.get("/who-looked").status_code == 404
+def test_only_a_household_has_the_page_of_looks(support: FlaskClient) -> None:
+    assert support.get("/who-looked").status_code == 404
 
 
-def test_a_household_without_devices_is_told_that_nobody_looked(server: Flask, store: Store) -> None:
+def test_a_household_without_devices_has_an_empty_list_of_looks(server: Flask, store: Store) -> None:
     nobody = browser(server, store, somebody(store, household=""))
     assert "Nobody has looked." in nobody.get("/who-looked").text

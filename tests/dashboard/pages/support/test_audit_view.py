@@ -15,7 +15,7 @@ def entry(
     return Entry(7, NOW - 60, who, action, device_id, "ticket 4711", details or {}, "")
 
 
-def test_an_entry_says_who_did_what_when_and_why() -> None:
+def test_an_entry_has_person_action_time_and_reason() -> None:
     assert audit_view.row(entry(), NOW, LONDON, LONDON, ENGLISH) == (
         "14:19",
         "Pat Murray",
@@ -28,13 +28,13 @@ def test_an_entry_says_who_did_what_when_and_why() -> None:
     )
 
 
-def test_somebody_without_a_name_goes_by_address_or_id() -> None:
+def test_a_person_without_a_name_goes_by_address_or_id() -> None:
     nameless = Who("u1", "pat@desk.example", "support")
     assert audit_view.row(entry(who=nameless), NOW, LONDON, LONDON, ENGLISH).who == "pat@desk.example"
     assert audit_view.row(entry(who=Who("u1", "", "support")), NOW, LONDON, LONDON, ENGLISH)[1:3] == ("u1", "u1")
 
 
-def test_an_entry_about_no_device_leads_to_none() -> None:
+def test_an_entry_without_a_device_has_no_link() -> None:
     row = audit_view.row(entry("account", device_id=""), NOW, LONDON, LONDON, ENGLISH)
     assert (row.device_id, row.device_url) == ("", "")
 
@@ -44,7 +44,7 @@ def test_every_action_has_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "details", "said"),
+    ("action", "details", "expected"),
     [
         ("rebuild", {}, ""),
         ("rebuild", {"from": "2026-11-17", "to": "2026-11-17"}, "Tue 17 Nov"),
@@ -55,22 +55,22 @@ def test_every_action_has_words() -> None:
         ("account", {"user": "kim", "role": "household"}, "kim · household"),
     ],
 )
-def test_what_an_action_was_about_is_said(action: str, details: dict[str, str], said: str) -> None:
-    assert audit_view.details_said(entry(action, details=details), NOW, LONDON, ENGLISH) == said
+def test_the_details_of_an_action_are_in_words(action: str, details: dict[str, str], expected: str) -> None:
+    assert audit_view.details_label(entry(action, details=details), NOW, LONDON, ENGLISH) == expected
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         (actions.EXCHANGED, "Zählertausch"),
         (actions.NOT_EXCHANGED, "kein Zählertausch"),
         (actions.TAKEN_BACK, "zurückgenommen"),
     ],
 )
-def test_details_are_in_the_readers_language_and_the_devices_time(written: str, said: str) -> None:
+def test_details_use_the_readers_language_and_the_devices_time(written: str, expected: str) -> None:
     exchange = entry("exchange", details={"at": "2026-07-17T14:02:05Z", "is": written})
-    german = audit_view.details_said(exchange, NOW, LONDON, languages()["de"])
-    assert german == f"Freitag, 17. Juli, 15:02:05 (BST) · {said}"
+    german = audit_view.details_label(exchange, NOW, LONDON, languages()["de"])
+    assert german == f"Freitag, 17. Juli, 15:02:05 (BST) · {expected}"
 
 
 def test_a_home_reads_role_and_short_name_in_its_own_time() -> None:

@@ -23,13 +23,13 @@ def one(
     return CounterComparison("day", NOW - 4, starts[0], meter, charts, starts[1], utc, unknown_s)
 
 
-def told(*rows: CounterComparison) -> Diagnostics:
+def with_counters(*rows: CounterComparison) -> Diagnostics:
     known = KnownStatus(SAID._replace(counters=Counters(NOW - 4, 9_000, None, None)), NOW - 4, {})
     return evidence(known=known, counted=list(rows))
 
 
 @pytest.mark.parametrize(
-    ("counter", "said"),
+    ("counter", "expected"),
     [
         (one(), "the same"),
         (one(9_050), "the same but for 0.05 kWh"),
@@ -53,8 +53,8 @@ def told(*rows: CounterComparison) -> Diagnostics:
         (one(20_000, unknown_s=300), "11.0 kWh more; meters begin these counters in ways of their own"),
     ],
 )
-def test_a_difference_comes_with_its_likely_reason(counter: CounterComparison, said: str) -> None:
-    assert search_results.compared(counter, LONDON, ENGLISH) == said
+def test_a_difference_comes_with_its_likely_reason(counter: CounterComparison, expected: str) -> None:
+    assert search_results.compared(counter, LONDON, ENGLISH) == expected
 
 
 def test_utc_goes_unmentioned_if_both_midnights_coincide() -> None:
@@ -62,7 +62,7 @@ def test_utc_goes_unmentioned_if_both_midnights_coincide() -> None:
 
 
 def test_each_counter_is_a_row_with_one_common_time() -> None:
-    view = search_results.counters(told(one(), one(1_204, None, None)._replace(span="week")), ENGLISH)
+    view = search_results.counters(with_counters(one(), one(1_204, None, None)._replace(span="week")), ENGLISH)
     assert view.sentence.startswith("Import as the meter counted it itself, up to 14:20:00.")
     assert view.rows == [
         ("Day", "9,000 Wh", "9,000 Wh", "the same"),
@@ -76,5 +76,5 @@ def test_missing_counters_are_mentioned() -> None:
 
 
 def test_old_counters_are_not_compared() -> None:
-    view = search_results.counters(told(), ENGLISH)
+    view = search_results.counters(with_counters(), ENGLISH)
     assert view.sentence == "It last sent them at 14:20:00, too long ago to be compared."

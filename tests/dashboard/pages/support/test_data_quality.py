@@ -26,8 +26,8 @@ def test_faultless_data_is_good() -> None:
 def test_recent_faults_are_counted() -> None:
     step = RegisterStep(NOW - DAY_S, "import_wh", "glitch", 1_275_178, 17)
     refused = Refusals({"2026-11-23": {"bad_time": 3}}, [])
-    said = answer(gaps=[TUESDAY], steps=[step], refusals=refused)
-    assert said == ("warn", "With faults", "1 gap in 7 days · 3 messages refused today · 1 strange step")
+    verdict = answer(gaps=[TUESDAY], steps=[step], refusals=refused)
+    assert verdict == ("warn", "With faults", "1 gap in 7 days · 3 messages refused today · 1 strange step")
 
 
 def test_an_old_gap_is_listed_but_not_counted() -> None:
@@ -87,9 +87,9 @@ def test_an_unknown_reason_is_shown_unchanged() -> None:
     assert data_quality.reason_words("from_the_moon", ENGLISH) == "from_the_moon"
 
 
-def steps(*found: RegisterStep, exchange_overrides: str = "") -> list[data_quality.StepRow]:
+def steps(*register_steps: RegisterStep, exchange_overrides: str = "") -> list[data_quality.StepRow]:
     device = DEVICE if not exchange_overrides else type(DEVICE)("cad-1", exchange_overrides=exchange_overrides)
-    return list(data_quality.data_quality(evidence(steps=list(found), device=device), ENGLISH).steps)
+    return list(data_quality.data_quality(evidence(steps=list(register_steps), device=device), ENGLISH).steps)
 
 
 def test_register_steps_show_their_classification() -> None:

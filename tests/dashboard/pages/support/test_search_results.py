@@ -64,7 +64,7 @@ def test_every_state_has_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "since", "said", "tone"),
+    ("waiting", "since", "expected", "tone"),
     [
         (0, None, "up to date", "good"),
         (3, NOW - 2, "2 s behind", "good"),
@@ -74,20 +74,20 @@ def test_every_state_has_a_name() -> None:
     ],
 )
 def test_the_waterfall_is_as_late_as_its_oldest_change(
-    waiting: int | None, since: int | None, said: str, tone: str
+    waiting: int | None, since: int | None, expected: str, tone: str
 ) -> None:
     fleet = search_results.fleet_view(replace(SUMMARY, waiting=waiting, waiting_since=since), ENGLISH)
-    assert (fleet.lag, fleet.lag_tone) == (said, tone)
+    assert (fleet.lag, fleet.lag_tone) == (expected, tone)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "devices", "said"),
+    ("waiting", "devices", "expected"),
     [(1, 1, "of 1 device"), (700, 41, "of 41 devices"), (9_000, 41, "of 41 devices or more"), (0, 0, "of 0 devices")],
 )
-def test_the_lag_links_to_its_devices(waiting: int, devices: int, said: str) -> None:
+def test_the_lag_links_to_its_devices(waiting: int, devices: int, expected: str) -> None:
     summary = replace(SUMMARY, waiting=waiting, waiting_since=NOW - 90, waiting_devices=devices)
     count = search_results.fleet_view(summary, ENGLISH).waiting
-    assert (count.name, count.url) == (said, "/desk/fleet/waiting")
+    assert (count.name, count.url) == (expected, "/desk/fleet/waiting")
 
 
 def test_a_fleet_without_devices_is_shown_as_such() -> None:

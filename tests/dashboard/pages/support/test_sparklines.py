@@ -94,29 +94,29 @@ def test_a_device_without_data_has_an_empty_sparkline() -> None:
 SPAN = Window(START, START + 10 * HOUR)
 
 
-def said(*values: int | None, every: int = HOUR) -> list[Signal]:
+def signals(*values: int | None, every: int = HOUR) -> list[Signal]:
     return [Signal(START + place * every, value, None, True) for place, value in enumerate(values)]
 
 
 def test_a_line_rises_with_the_signal() -> None:
-    line = sparklines.rssi_line(said(-100, -65, -30), SPAN, ENGLISH)
+    line = sparklines.rssi_line(signals(-100, -65, -30), SPAN, ENGLISH)
     assert line
     assert line.pieces == ["0.00,100.0 10.00,50.0 20.00,0.0"]
     assert line.summary == "from −100 to −30 dBm"
 
 
 def test_hours_without_data_break_the_line() -> None:
-    line = sparklines.rssi_line(said(-60, -60, every=4 * HOUR), SPAN, ENGLISH)
+    line = sparklines.rssi_line(signals(-60, -60, every=4 * HOUR), SPAN, ENGLISH)
     assert line
     assert len(line.pieces) == 2
 
 
 def test_an_unreported_figure_has_no_line() -> None:
-    assert sparklines.lqi_line(said(-60, -61), SPAN, ENGLISH) is None
-    assert sparklines.rssi_line(said(None), SPAN, ENGLISH) is None
+    assert sparklines.lqi_line(signals(-60, -61), SPAN, ENGLISH) is None
+    assert sparklines.rssi_line(signals(None), SPAN, ENGLISH) is None
 
 
 def test_a_figure_beyond_the_scale_stays_within_the_drawing() -> None:
-    line = sparklines.rssi_line(said(-128, 20), SPAN, ENGLISH)
+    line = sparklines.rssi_line(signals(-128, 20), SPAN, ENGLISH)
     assert line
     assert line.pieces == ["0.00,100.0 10.00,0.0"]

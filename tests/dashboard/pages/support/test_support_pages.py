@@ -163,13 +163,13 @@ def test_a_missing_device_is_404(staff: FlaskClient, device_id: str) -> None:
 # Search and fleet
 
 
-def found(client: FlaskClient, typed: str) -> list[dict[str, object]]:
+def search_hits(client: FlaskClient, typed: str) -> list[dict[str, object]]:
     return list(client.get("/desk/search.json", query_string={"q": typed}).get_json()["found"])
 
 
 @pytest.mark.parametrize("typed", ["cad-1", "WF123", "5678", "220001", "acacia", "12 Acacia Road", "hh-1", "sw1a 1aa"])
 def test_search_finds_a_device_by_each_label(staff: FlaskClient, typed: str) -> None:
-    assert "cad-1" in [one["device_id"] for one in found(staff, typed)]
+    assert "cad-1" in [one["device_id"] for one in search_hits(staff, typed)]
 
 
 def test_search_works_without_scripts_and_masks_meter_points(staff: FlaskClient) -> None:
@@ -181,7 +181,7 @@ def test_search_works_without_scripts_and_masks_meter_points(staff: FlaskClient)
 
 @pytest.mark.parametrize("typed", ["", " ", "x", "<b>", "'; DROP", "\x00\x00", "%", "ß" * 300])
 def test_an_empty_search_finds_nothing(staff: FlaskClient, typed: str) -> None:
-    assert found(staff, typed) == []
+    assert search_hits(staff, typed) == []
     page = staff.get("/desk", query_string={"q": typed})
     assert page.status_code == 200
     assert "<b>" not in page.text
