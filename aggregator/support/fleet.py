@@ -91,10 +91,10 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     """Take a census, one page per step; the last step writes the counts."""
     waiting = _waiting(store) if backlog and backlog.waiting else []
     states = {state: _Group() for state in STATES}
-    heard: set[str] = set()
-    for _ in _by_state(store, now, states, heard):
+    live_ids: set[str] = set()
+    for _ in _by_state(store, now, states, live_ids):
         yield
-    for _ in _never_heard(store, states[NEVER], heard):
+    for _ in _never_heard(store, states[NEVER], live_ids):
         yield
     firmwares: dict[str, _Group] = {}
     for _ in _by_firmware(store, firmwares):
@@ -108,12 +108,12 @@ def _waiting(store: Store) -> list[str]:
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 
-def _by_state(store: Store, now: int, states: Mapping[str, _Group], heard: set[str]) -> Iterator[None]:
+def _by_state(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
     after = ""
     while page := store.lives(after):
         for live in page:
             states[_state_name(live, now)].add(live.device_id)
-        heard.update(live.device_id for live in page)
+        live_ids.update(live.device_id for live in page)
         after = page[-1].device_id
         yield
 
@@ -124,11 +124,11 @@ def _state_name(live: Live, now: int) -> str:
     return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
 
 
-def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]:
+def _never_heard(store: Store, never: _Group, live_ids: set[str]) -> Iterator[None]:
     after = ""
     while page := store.devices(after):
         for device in page:
-            if device.device_id not in heard:
+            if device.device_id not in live_ids:
                 never.add(device.device_id)
         after = page[-1].device_id
         yield

@@ -54,7 +54,7 @@ def unmark(store: Store, device: Device, at: int) -> Device:
     return actions.unmark_exchange(store, ANNA, device, at, "the wrong home", NOW)
 
 
-def say(store: Store, at: int, *, is_exchange: bool) -> None:
+def mark_and_drain(store: Store, at: int, *, is_exchange: bool) -> None:
     mark(store, home(store), at, is_exchange=is_exchange)
     drain(store)
 
@@ -84,7 +84,7 @@ def test_an_exchange_invisible_in_the_readings_can_be_marked(store: Store) -> No
     take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
     assert imported(store) == 1100
 
-    say(store, START + 1800, is_exchange=True)
+    mark_and_drain(store, START + 1800, is_exchange=True)
     assert imported(store) == 200 + 200
     assert list(verify.differences(store, home(store))) == []
 
@@ -101,7 +101,7 @@ def test_a_mark_keeps_the_current_household_of_the_device(store: Store) -> None:
 def test_removing_a_mark_restores_the_documents(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
     before = documents(store)
-    say(store, START + 1800, is_exchange=True)
+    mark_and_drain(store, START + 1800, is_exchange=True)
     unmark(store, home(store), START + 1800)
     drain(store)
 
@@ -114,7 +114,7 @@ def test_a_steep_rise_can_be_marked_as_no_exchange(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 900_000, 900_100, 900_200), "Europe/London")
     assert imported(store) == 200 + 200
 
-    say(store, START + 1800, is_exchange=False)
+    mark_and_drain(store, START + 1800, is_exchange=False)
     assert imported(store) == 899_200
     assert list(verify.differences(store, home(store))) == []
 
@@ -125,7 +125,7 @@ def test_a_new_id_of_the_same_meter_can_be_marked(store: Store) -> None:
     take_in(store, [*(reading._replace(meter_id="A") for reading in old), *renamed], "Europe/London")
     assert imported(store) == 200
 
-    say(store, START + 1200, is_exchange=False)
+    mark_and_drain(store, START + 1200, is_exchange=False)
     assert imported(store) == 300
 
 
@@ -140,16 +140,16 @@ def test_a_marked_exchange_ends_the_estimate_of_an_outage(store: Store) -> None:
     take_in(store, [*readings(1000, 1100), *readings(9000, 9100, start=START + 50 * HOUR)], "Europe/London")
     assert total(documents(store)).estimated_wh > 7000
 
-    say(store, START + 20 * HOUR, is_exchange=True)
+    mark_and_drain(store, START + 20 * HOUR, is_exchange=True)
     assert total(documents(store)).estimated_wh == 0
     assert imported(store) == 200
-    say(store, START + 20 * HOUR, is_exchange=False)
+    mark_and_drain(store, START + 20 * HOUR, is_exchange=False)
     assert imported(store) == 8100
 
 
 def test_a_repeated_mark_changes_nothing(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1300), "Europe/London")
-    say(store, START + 900, is_exchange=True)
+    mark_and_drain(store, START + 900, is_exchange=True)
     mark(store, home(store), START + 900, is_exchange=True)
     assert store.backlog().waiting == 0
     assert home(store).exchange_overrides == f"{START + 900}+"
@@ -193,10 +193,10 @@ def test_marks_and_readings_in_any_order_give_the_same_documents(
                 _mark_if_possible(store, waiting.pop())
         for one in [*waiting, *exchange_overrides]:
             _mark_if_possible(store, one)
-        said = parse_overrides(home(store).exchange_overrides)
-        assert documents(store) == with_marks(series, said)
+        marks = parse_overrides(home(store).exchange_overrides)
+        assert documents(store) == with_marks(series, marks)
         assert list(verify.differences(store, home(store))) == []
-        for one in said:
+        for one in marks:
             unmark(store, home(store), one.at)
             drain(store)
         assert documents(store) == outcome(series)
@@ -230,8 +230,8 @@ def test_marking_no_exchange_in_a_plain_series_changes_nothing(series: Series, p
 
 
 @given(st.dictionaries(st.integers(0, 2**33), st.booleans()))
-def test_marks_survive_a_round_trip(said: dict[int, bool]) -> None:
-    exchange_overrides = tuple(ExchangeOverride(*one) for one in sorted(said.items()))
+def test_marks_survive_a_round_trip(marks: dict[int, bool]) -> None:
+    exchange_overrides = tuple(ExchangeOverride(*one) for one in sorted(marks.items()))
     assert parse_overrides(overrides_text(exchange_overrides)) == exchange_overrides
     assert parse_overrides(overrides_text(exchange_overrides[::-1])) == exchange_overrides
 
