@@ -35,7 +35,7 @@ from aggregator.intake import refusals
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
 from aggregator.intake.ingest import ingest as take_in
-from aggregator.intake.ingest import keep_statuses, live_state
+from aggregator.intake.ingest import live_state, store_statuses
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, table_of
@@ -153,7 +153,7 @@ class Functions:
         def take(group: Sequence[Item]) -> None:
             contents = [item.content for item in group]
             take_in(self.store, [reading for one in contents for reading in one.readings], now, self.timezone)
-            keep_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
+            store_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
 
         answer = self._answer(items, take, letters)
         self._keep_refused(batch, now)
@@ -162,7 +162,7 @@ class Functions:
     def _keep_refused(self, batch: refusals.Batch, now: int) -> None:
         """Record refusals for the support desk; a failure is only logged, since the dead letters hold them too."""
         try:
-            refusals.keep_refusals(self.store, batch, now)
+            refusals.put_refusals(self.store, batch, now)
         except (StoreAway, StoreUnusable) as error:
             log.warning("%s; the refusals are only in the dead letters", error)
 

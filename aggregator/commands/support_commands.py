@@ -16,7 +16,7 @@ from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import REASONS, check_instant
 from aggregator.core.registers import parse_overrides
-from aggregator.intake.refusals import UNKNOWN, matching, refused
+from aggregator.intake.refusals import UNKNOWN, filter_refusals, load_refusals
 from aggregator.settings import Settings
 from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Who
@@ -28,13 +28,13 @@ with_json = click.option("--json", "is_json", is_flag=True, help="As JSON.")
 
 
 def with_reason(default: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The option of every command that writes an audit entry; required where it has no default."""
+    """Return the --reason option of a command that writes an audit entry; required without a default."""
     given: dict[str, Any] = {"default": default, "show_default": True} if default else {"required": True}
-    return click.option("--reason", help="Why; it is written down, and the home can read it.", **given)
+    return click.option("--reason", help="The reason; the audit records it, and the household can read it.", **given)
 
 
 def operator() -> Who:
-    """Whoever is at this terminal: not an account, but a name in the audit."""
+    """Return the user of this terminal for the audit; they have no account."""
     return Who("terminal", "", "operator", getpass.getuser())
 
 
@@ -42,9 +42,13 @@ def operator() -> Who:
 @click.option("--device", "device_id", default="", help="Entries about one device.")
 @click.option("--person", default="", help="Entries of one person, by id or e-mail.")
 @with_days
-@click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Number of the newest entries."
+)
 @with_json
-@click.option("--check", "is_check", is_flag=True, help="Look for entries that were changed or removed; exit 1 if so.")
+@click.option(
+    "--check", "is_check", is_flag=True, help="Search for changed or deleted entries; exit 1 if there are any."
+)
 @with_store
 @click.pass_obj
 def audit_command(
@@ -58,16 +62,16 @@ def audit_command(
     is_check: bool,
     store_url: str | None,
 ) -> None:
-    """Who of the staff looked at which device and did what, when and why. Days are UTC."""
+    """List the staff's actions on devices: person, device, action, time and reason. Days are UTC."""
     store = opened(settings, store_url)
     if is_check:
         faults = list(audit.check(store))
         click.echo("\n".join([*faults, f"{len(faults)} faults"]))
         sys.exit(1 if faults else 0)
-    found = audit.entries(
+    newest = audit.entries(
         store, device_id=device_id, person=person, first_day=first_day, last_day=last_day, limit=limit
     )
-    for entry in reversed(found):
+    for entry in reversed(newest):
         click.echo(json.dumps(entry.as_json()) if is_json else console.audit_line(entry))
 
 
@@ -79,9 +83,9 @@ def audit_command(
     multiple=True,
     type=click.Choice(list(REASONS)),
     metavar="NAME",
-    help="For this; may be repeated.",
+    help="Only this reason; may be repeated.",
 )
-@click.option("--contains", default="", metavar="TEXT", help="Messages with this in them.")
+@click.option("--contains", default="", metavar="TEXT", help="Only messages that contain this text.")
 @with_days
 @with_json
 @with_store
@@ -96,12 +100,12 @@ def refused_command(
     is_json: bool,
     store_url: str | None,
 ) -> None:
-    """What was refused of a device: counts by UTC day and reason, last messages. `-` is what names no device."""
+    """Show a device's refused messages: counts by UTC day and reason, last messages. `-`: without a known device."""
     store = opened(settings, store_url)
     if device_id != UNKNOWN:
         find_device(store, device_id)
-    found = matching(refused(store, device_id), reasons, contains, first_day or "", last_day or "")
-    click.echo(json.dumps(plain(found)) if is_json else console.refused_table(found))
+    refusals = filter_refusals(load_refusals(store, device_id), reasons, contains, first_day or "", last_day or "")
+    click.echo(json.dumps(plain(refusals)) if is_json else console.refused_table(refusals))
 
 
 @click.command("inspect")
@@ -109,10 +113,10 @@ def refused_command(
 @with_store
 @click.pass_obj
 def inspect_command(settings: Settings, device_id: str, store_url: str | None) -> None:
-    """What is known of a device, as JSON: whether it sends, its signal, its gaps, whether its charts are right."""
+    """Print the diagnostics of a device as JSON: sending, signal, gaps, and the state of its charts."""
     store = opened(settings, store_url)
-    found = plain(diagnose(store, find_device(store, device_id), int(time.time())))
-    click.echo(json.dumps({name: value for name, value in found.items() if name != "device"}))
+    diagnostics = plain(diagnose(store, find_device(store, device_id), int(time.time())))
+    click.echo(json.dumps({name: value for name, value in diagnostics.items() if name != "device"}))
 
 
 @click.command("fleet")
@@ -120,11 +124,11 @@ def inspect_command(settings: Settings, device_id: str, store_url: str | None) -
 @with_store
 @click.pass_obj
 def fleet_command(settings: Settings, is_json: bool, store_url: str | None) -> None:
-    """How many devices send, and since when the others do not, as the worker last counted them."""
-    found = fleet.summary(opened(settings, store_url))
-    if found is None:
-        raise ConfigurationError("nobody has counted yet; `wattfall worker` does every 5 minutes")
-    click.echo(json.dumps(plain(found)) if is_json else console.fleet_table(found))
+    """Show the worker's last census: how many devices send, and how long the others have been silent."""
+    counts = fleet.summary(opened(settings, store_url))
+    if counts is None:
+        raise ConfigurationError("there is no census yet; `wattfall worker` takes one every 5 minutes")
+    click.echo(json.dumps(plain(counts)) if is_json else console.fleet_table(counts))
 
 
 @click.command("rebuild")
@@ -141,7 +145,7 @@ def rebuild_command(
     reason: str,
     store_url: str | None,
 ) -> None:
-    """Compute a device's documents again from its readings; what expired readings have made stays."""
+    """Recompute a device's documents from its readings; half hours with expired readings stay."""
     store = opened(settings, store_url)
     device = find_device(store, device_id)
     count = actions.rebuild(store, operator(), device, first_day, last_day, reason, int(time.time()))
@@ -152,15 +156,17 @@ def rebuild_command(
 @click.command("exchange")
 @click.argument("device_id", metavar="DEVICE")
 @click.argument("at", metavar="INSTANT")
-@click.option("--not", "is_not", is_flag=True, help="The meter was not exchanged then, though it looks so.")
-@click.option("--undo", "is_undo", is_flag=True, help="Take back what was said about this instant.")
+@click.option(
+    "--not", "is_not", is_flag=True, help="The meter was not exchanged then, although the readings suggest it."
+)
+@click.option("--undo", "is_undo", is_flag=True, help="Remove the mark at this instant.")
 @with_reason()
 @with_store
 @click.pass_obj
 def exchange_command(
     settings: Settings, device_id: str, at: str, is_not: bool, is_undo: bool, reason: str, store_url: str | None
 ) -> None:
-    """Mark that a meter was exchanged at an instant, like 2026-11-23T10:00:00Z; its charts are made anew."""
+    """Mark that a meter was exchanged at an instant, like 2026-11-23T10:00:00Z, and recompute its charts."""
     if is_not and is_undo:
         raise click.UsageError("--not and --undo do not go together")
     store, now = opened(settings, store_url), int(time.time())
@@ -171,8 +177,8 @@ def exchange_command(
         changed = actions.mark_exchange(store, operator(), device, instant, reason, now, is_exchange=not is_not)
     drain(store)
     exchange_overrides = parse_overrides(changed.exchange_overrides)
-    said = [f"{iso_utc(one.at)} {'exchanged' if one.is_exchange else 'not exchanged'}" for one in exchange_overrides]
-    click.echo(f"{device_id}: {', '.join(said) or 'nothing is marked'}")
+    marks = [f"{iso_utc(one.at)} {'exchanged' if one.is_exchange else 'not exchanged'}" for one in exchange_overrides]
+    click.echo(f"{device_id}: {', '.join(marks) or 'nothing is marked'}")
 
 
 def _instant(text: str, now: int) -> int:
@@ -189,7 +195,7 @@ def _instant(text: str, now: int) -> int:
 @with_store
 @click.pass_obj
 def bundle_command(settings: Settings, device_id: str, target: Path | None, reason: str, store_url: str | None) -> None:
-    """Write what is needed to find a device's fault into one ZIP file; it says nothing about people."""
+    """Write the data for finding a device's fault into one ZIP file, without personal data."""
     store, now = opened(settings, store_url), int(time.time())
     device = find_device(store, device_id)
     path = target or Path(file_name(device, now))

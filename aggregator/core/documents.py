@@ -1,12 +1,12 @@
-"""The documents that the tables hold, and their wire form.
+"""Documents, live states and devices, and the encoding of documents.
 
 A document is one chart of one device: a day (its hours `h00..` and half hours `s00..`), a month (days `d01..`) or
-a year (months `m01..`). It holds nothing that changes without the energy changing, so writing it again is no change.
+a year (months `m01..`). Its content depends only on energy and prices, so a repeated write changes nothing.
 
-What a day costs as a day, its standing charge, is the cost of a part of its own, `d00`, which has no energy.
+The standing charge of a day is the cost of an extra part, `d00`, which has no energy.
 
-On the wire a document is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost]}}`,
-without currency and costs where the device has no tariff.
+The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost]}}`. A device
+without a tariff has no currency and no costs.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,29 +23,29 @@ from aggregator.core.periods import Slot
 
 
 class Part(NamedTuple):
-    """The energy of one part of a chart. None is no data, never zero."""
+    """The energy of one part of a chart. None means no data, never zero."""
 
     import_wh: int | None  # Wh taken from the grid
     export_wh: int | None  # Wh given to the grid
-    estimated_import_wh: int = 0  # of import_wh, what was spread over an outage
-    estimated_export_wh: int = 0  # of export_wh, what was spread over an outage
+    estimated_import_wh: int = 0  # the share of import_wh spread over an outage
+    estimated_export_wh: int = 0  # the share of export_wh spread over an outage
     covered_s: int = 0  # seconds measured
     estimated_s: int = 0  # seconds estimated; the rest of the part is missing
     cost: Cost = NOTHING
 
     @property
     def estimated_wh(self) -> int:
-        """Estimated energy of both directions, Wh."""
+        """Return the estimated energy of both directions, Wh."""
         return self.estimated_import_wh + self.estimated_export_wh
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is known."""
+        """Whether the part has neither energy nor a cost."""
         return self.import_wh is None and self.export_wh is None and self.cost == NOTHING
 
 
 EMPTY = Part(None, None)
-WHOLE_DAY = "d00"  # the part of a day document for what belongs to none of its hours
+WHOLE_DAY = "d00"  # the part of a day document that belongs to no hour
 _FIELDS = len(Part._fields) - 1  # of energy and time
 _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
@@ -59,42 +59,42 @@ class Document:
     period: str  # 2026-11-23, 2026-11, 2026, as the level writes it
     timezone: str
     parts: Mapping[str, Part]
-    currency: str = ""  # ISO 4217; empty where nothing is priced
-    # UTC seconds, when one of its parts last became another; None where that is not known. No part of the document:
-    # two that say the same are the same, whenever they came to say it.
+    currency: str = ""  # ISO 4217; empty without prices
+    # UTC seconds of the last change of a part; None if unknown. Documents with equal content are equal, so this field
+    # is not compared.
     changed_at: int | None = field(default=None, compare=False, repr=False)
 
     def part(self, name: str) -> Part:
-        """A part by name; EMPTY where there is no data."""
+        """Return a part by name; EMPTY without data."""
         return self.parts.get(name, EMPTY)
 
     @property
     def total(self) -> Part:
-        """The whole period: the sum of its chart's parts."""
+        """Return the whole period: the sum of its chart's parts."""
         letter = periods.LEVELS[self.level].letter
         return add(part for name, part in self.parts.items() if name[0] == letter or name == WHOLE_DAY)
 
 
 class Arrival(NamedTuple):
-    """A reading that was the newest of its device when it came in."""
+    """A reading that was its device's newest at its arrival."""
 
-    at: int  # UTC seconds, by the meter's clock
-    received_at: int  # UTC seconds, by ours
+    at: int  # UTC seconds by the meter's clock
+    received_at: int  # UTC seconds by our clock
 
 
 REMEMBERED = 8  # arrivals before the newest one
 
 
 class Live(NamedTuple):
-    """The newest reading of a device, when it came in, and the arrivals before it, from which its rhythm is known.
+    """The newest reading of a device, the time of its arrival, and earlier arrivals, which give the device's rhythm.
 
-    A store adds to `arrivals` in the write itself. A reading that is older than the newest one, or as old, is no
-    arrival; the readings of one message, or of one batch, are one arrival.
+    The store appends to `arrivals` in the same write. Only a newer reading is an arrival. The readings of one message
+    or batch are one arrival.
     """
 
     device_id: str
-    at: int  # UTC seconds, by the meter's clock
-    received_at: int  # UTC seconds, by ours
+    at: int  # UTC seconds by the meter's clock
+    received_at: int  # UTC seconds by our clock
     power_w: int | None  # W, negative when exporting; None when unknown or implausible
     import_wh: int | None
     export_wh: int | None
@@ -104,31 +104,31 @@ class Live(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the registry knows of a device."""
+    """The registry entry of a device."""
 
     device_id: str
     timezone: str = "Europe/London"
-    max_power_w: int = 100_000  # W; a reading beyond it, or a register that rises faster, is quarantined
-    registers: tuple[str, ...] = ()  # which of import_wh and export_wh it has ever reported
-    tariff: str = ""  # as JSON text, see `tariffs`; empty without one
-    household: str = ""  # the id of the household that it belongs to; empty while it belongs to none
-    name: str = ""  # what its people call the home: 12 Acacia Road
-    serial: str = ""  # of the device that sends
+    max_power_w: int = 100_000  # W; a higher power, or a register that rises faster, is not believed
+    registers: tuple[str, ...] = ()  # the reported ones of import_wh and export_wh
+    tariff: str = ""  # JSON text, see `tariffs`; empty without one
+    household: str = ""  # id of its household; empty without one
+    name: str = ""  # the household's name for the home: 12 Acacia Road
+    serial: str = ""  # of the sending device
     meter_point: str = ""  # number of the meter point, 13 digits in Great Britain
     postcode: str = ""
-    exchange_overrides: str = ""  # what people know of exchanges of its meter, see `registers.parse_overrides`
+    exchange_overrides: str = ""  # people's statements about meter exchanges, see `registers.parse_overrides`
 
     @property
     def labels(self) -> dict[str, str]:
-        """What people know it by, without what is empty."""
+        """Return its non-empty labels by field name."""
         return {field: text for field in LABELS if (text := getattr(self, field))}
 
 
-LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # and their most characters
+LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
 
 
 def check_labels(device: Device) -> Device:
-    """`device`, if what people know it by can be kept. Raises ConfigurationError."""
+    """Return `device` if its labels are valid; raise ConfigurationError otherwise."""
     for label, text in device.labels.items():
         if len(text) > LABELS[label] or not text.isprintable() or text != text.strip():
             raise ConfigurationError(
@@ -139,7 +139,7 @@ def check_labels(device: Device) -> Device:
 
 
 def add(parts: Iterable[Part]) -> Part:
-    """The sum of parts: None only where every part is None."""
+    """Return the sum of parts; a sum is None only if all values are None."""
     rows = list(parts)
     imports = [row.import_wh for row in rows if row.import_wh is not None]
     exports = [row.export_wh for row in rows if row.export_wh is not None]
@@ -155,13 +155,13 @@ def add(parts: Iterable[Part]) -> Part:
 
 
 def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
-    """The wire form of a document's body: the same bytes for the same content."""
+    """Encode a document's body; equal content gives equal bytes."""
     content: dict[str, object] = {"z": timezone, "c": currency} if currency else {"z": timezone}
     return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
 
 
 def decode(level: str, device_id: str, period: str, changed_at: int | None, body: bytes) -> Document:
-    """A document from its wire form, and when it was last changed."""
+    """Decode a document from its wire form; `changed_at` is the time of its last change (UTC seconds)."""
     content = orjson.loads(body)
     parts = {name: _part(row) for name, row in content["p"].items()}
     return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at)
@@ -180,9 +180,9 @@ def _part(row: list[Any]) -> Part:
 
 
 def as_json(document: Document) -> dict[str, object]:
-    """A document as others read it: every part of the period in order, ISO times with the local offset.
+    """Return a document for exports: every part of the period in order, with ISO times and the local offset.
 
-    Parts without data have null energies and coverage 0; coverage is the share of the time that was measured.
+    Parts without data have null energies and coverage 0. Coverage is the measured share of the time.
     """
     zone = document.timezone
     slots = periods.slots(document.level, document.period, zone)
@@ -201,13 +201,13 @@ def as_json(document: Document) -> dict[str, object]:
 
 
 def live_json(live: Live) -> dict[str, object]:
-    """A live state as others read it, its instants as ISO times in UTC; without the arrivals before it."""
-    told = {name: value for name, value in live._asdict().items() if name != "arrivals"}
-    return told | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)}
+    """Return a live state for exports, without its earlier arrivals; instants are ISO times in UTC."""
+    fields = {name: value for name, value in live._asdict().items() if name != "arrivals"}
+    return fields | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)}
 
 
 def coverage(part: Part, seconds: int) -> float:
-    """The share of `seconds` that was measured, 0 to 1, rounded down: 1 means every second."""
+    """Return the measured share of `seconds`, 0 to 1, rounded down: 1 means every second."""
     return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0
 
 

@@ -1,11 +1,11 @@
-"""The key functions: an instant and a time zone decide the half hour, the day, the month and the year.
+"""Periods: the half hour, day, month and year of an instant in a time zone.
 
 Instants are whole UTC seconds since 1970, windows are half-open `(start, end)` pairs of instants, periods are
-strings: a day `2026-11-23`, a month `2026-11`, a year `2026`. Local days may have any length: 23 and 25 hours
-where the clocks change, 23.5 and 24.5 on Lord Howe Island, none at all where a zone skipped a date.
+strings: a day `2026-11-23`, a month `2026-11`, a year `2026`. A local day may have any length: 23 and 25 hours at
+clock changes, 23.5 and 24.5 hours on Lord Howe Island, no time at all if the zone skipped the date.
 Parts are named by their position since local midnight (`h00`, `s00`), by day (`d01`) and by month (`m01`).
 
-`LEVELS` is the table of the waterfall's levels. Whatever speaks of levels walks it: a new level is a row here and its
+`LEVELS` is the table of the waterfall's levels; all code about levels walks it. A new level is a row here and its
 words in the dashboard (`LevelWords`).
 """
 
@@ -26,8 +26,8 @@ HALF_HOUR = 1800
 HOUR = 3600
 DAY_S = 86_400  # seconds of a UTC day; a local day may have more or fewer
 FOR_EVER = 2**40  # UTC seconds; later than any instant
-FIRST_DAY, LAST_DAY = "1970-01-01", "2199-12-31"  # the days that can be asked for
-RETENTION_DAYS = 35  # of readings, unless WATTFALL_RETENTION_DAYS says otherwise; documents are kept for ever
+FIRST_DAY, LAST_DAY = "1970-01-01", "2199-12-31"  # the range of valid days
+RETENTION_DAYS = 35  # of readings, by default (WATTFALL_RETENTION_DAYS); documents never expire
 RECORD_DAYS = 35  # of the support desk's records: states, refusals, censuses, backfilled half hours
 
 
@@ -46,28 +46,28 @@ def _shift_year(year: str, by: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of the waterfall: how its periods are written, of which parts they are made, where they are stored.
+    """One level of the waterfall: the format of its periods, their parts, and their table.
 
-    Its periods sort by time as text, and so do the names of its parts. Days are local dates as text.
+    Periods and part names sort by time as text. Days are local dates as text.
     """
 
     name: str  # in addresses and commands
     table: str  # of its documents, in both stores
-    child: str  # the level whose totals are its parts; empty for the lowest, which is made from readings
-    letter: str  # with which the names of its chart's parts begin
+    child: str  # the level whose totals are its parts; empty for the lowest level, computed from readings
+    letter: str  # the first letter of its chart's part names
     of_day: Callable[[str], str]  # the period that contains a day
-    first_day: Callable[[str], str]  # of a period; ValueError or no such day where there is no such period
-    shift: Callable[[str, int], str]  # the period so many steps later
-    part_of: Callable[[str], str] = lambda child: child[-2:]  # after the letter: the part that a child's period is
+    first_day: Callable[[str], str]  # of a period; ValueError or an invalid day for an invalid period
+    shift: Callable[[str, int], str]  # the period a number of steps later
+    part_of: Callable[[str], str] = lambda child: child[-2:]  # a child's period -> its part name after the letter
 
     @property
     def has_hours(self) -> bool:
-        """Its parts are hours and half hours, and no periods of another level."""
+        """Whether its parts are hours and half hours."""
         return not self.child
 
     @property
     def example(self) -> str:
-        """How its periods are written."""
+        """Return an example of its periods."""
         return self.of_day("2026-11-23")
 
 
@@ -96,23 +96,23 @@ class Slot(NamedTuple):
 
 
 def block_start(at: int) -> int:
-    """The UTC half hour in which readings at `at` are kept."""
+    """Return the start of the block that contains `at`: its UTC half hour."""
     return at - at % HALF_HOUR
 
 
 def check_timezone(name: str) -> str:
-    """`name` if it is an IANA time zone; raises ConfigurationError otherwise."""
+    """Return `name` if it is an IANA time zone; raise ConfigurationError otherwise."""
     if name not in available_timezones():
         raise ConfigurationError(f"{name!r} is not an IANA time zone; try one like Europe/London")
     return name
 
 
 def check_period(level: str, period: str) -> str:
-    """`period` if it is written as a period of `level` and exists; raises ConfigurationError otherwise."""
+    """Return `period` if it is a valid period of `level`; raise ConfigurationError otherwise."""
     row = LEVELS[level]
     try:
         first = row.first_day(period)
-        is_day = date.fromisoformat(first).isoformat() == first  # and not another way to write it
+        is_day = date.fromisoformat(first).isoformat() == first  # refuse other spellings
         if is_day and FIRST_DAY <= first <= LAST_DAY and row.of_day(first) == period:
             return period
     except ValueError:
@@ -120,31 +120,30 @@ def check_period(level: str, period: str) -> str:
     raise ConfigurationError(f"{period!r} is not a {level}; write it like {row.example}")
 
 
-# Pendulum reads a zone's file again whenever nobody holds the zone.
+# Pendulum reads a zone's file again when no zone object is held.
 _timezone = lru_cache(maxsize=1024)(pendulum.Timezone)
 
 
 def local(at: int, zone: str) -> DateTime:
-    """The local date and time of an instant, with its offset."""
+    """Return the local date and time of an instant, with its offset."""
     return pendulum.from_timestamp(at, tz=_timezone(zone))
 
 
 def iso_utc(at: int) -> str:
-    """An instant as others read it: `2026-11-23T14:00:00Z`."""
+    """Return an instant in ISO format: `2026-11-23T14:00:00Z`."""
     return local(at, "UTC").to_iso8601_string()
 
 
 def iso_local(at: int, zone: str) -> str:
-    """An instant as others read it in a time zone, with its offset: `2026-11-23T14:00:00+00:00`."""
-    return datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat()  # a fiftieth of the time of pendulum's
+    """Return an instant in ISO format with its local offset: `2026-11-23T14:00:00+00:00`."""
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat()  # 50 times as fast as pendulum
 
 
 @lru_cache(maxsize=65536)
 def day_start(day: str, zone: str) -> int:
-    """The first instant of a local date.
+    """Return the first instant of a local date.
 
-    Midnight may not exist (the clocks jump over it: the day begins where they land) and may come twice
-    (the day begins with the first).
+    If the clocks skip midnight, the day begins after the jump. If midnight comes twice, the day begins at the first.
     """
     year, month, date = int(day[:4]), int(day[5:7]), int(day[8:])
     midnight = pendulum.datetime(year, month, date, tz=zone, fold=0)
@@ -154,39 +153,39 @@ def day_start(day: str, zone: str) -> int:
 
 
 def day_of(at: int, zone: str) -> str:
-    """The day to which an instant belongs."""
+    """Return the local day of an instant."""
     day = local(at, zone).to_date_string()
     following = shift("day", day, 1)
-    # After clocks that went back over midnight the date repeats; the days stay in one piece.
+    # Clocks that go back over midnight repeat a date; each day still is one span.
     return following if at >= day_start(following, zone) else day
 
 
 def period_of(level: str, at: int, zone: str) -> str:
-    """The period of `level` to which an instant belongs."""
+    """Return the period of `level` that contains an instant."""
     return LEVELS[level].of_day(day_of(at, zone))
 
 
 def containing(level: str, of: str, period: str) -> str:
-    """The period of `level` that contains the first day of `period`, which is a period of the level `of`.
+    """Return the period of `level` that contains the first day of `period`, a period of the level `of`.
 
-    At a coarser level the period around it, at a finer one its first part.
+    At a coarser level this is the surrounding period, at a finer level the first part.
     """
     return LEVELS[level].of_day(LEVELS[of].first_day(period))
 
 
 def position(level: str) -> int:
-    """The place of a level in the table, finest first."""
+    """Return the position of a level in the table, finest first."""
     return tuple(LEVELS).index(level)
 
 
-def carried_levels() -> tuple[str, ...]:
-    """The levels from which another is made, finest first."""
+def feed_levels() -> tuple[str, ...]:
+    """Return the levels that feed another level, finest first."""
     children = {row.child for row in LEVELS.values()}
     return tuple(level for level in LEVELS if level in children)
 
 
 def lineage(level: str) -> list[str]:
-    """A level, the child from which it is made, and so on down to the lowest."""
+    """Return a level, its child, and so on down to the lowest level."""
     chain = [level]
     while child := LEVELS[chain[-1]].child:
         chain.append(child)
@@ -194,12 +193,12 @@ def lineage(level: str) -> list[str]:
 
 
 def shift(level: str, period: str, by: int) -> str:
-    """The period `by` steps later (earlier when negative)."""
+    """Return the period `by` steps later (earlier when negative)."""
     return LEVELS[level].shift(period, by)
 
 
 def window(level: str, period: str, zone: str) -> Window:
-    """The span of time that a period covers in a time zone."""
+    """Return the window of a period in a time zone."""
     row = LEVELS[level]
     return Window(
         day_start(row.first_day(period), zone),
@@ -209,19 +208,19 @@ def window(level: str, period: str, zone: str) -> Window:
 
 @lru_cache(maxsize=4096)
 def children(level: str, period: str) -> Mapping[str, str]:
-    """The child's periods in a period of a level that has a child: by the name of the part that each is, in order."""
+    """Return the child's periods within a period, by part name, in order. The level must have a child."""
     row = LEVELS[level]
     child, end = LEVELS[row.child], row.first_day(row.shift(period, 1))
-    one, found = child.of_day(row.first_day(period)), {}
+    one, by_part = child.of_day(row.first_day(period)), {}
     while child.first_day(one) < end:
-        found[part_in(level, one)] = one
+        by_part[part_in(level, one)] = one
         one = child.shift(one, 1)
-    return found
+    return by_part
 
 
 @lru_cache(maxsize=4096)
 def slots(level: str, period: str, zone: str) -> tuple[Slot, ...]:
-    """The parts of a chart: the hours of a day, the days of a month, the months of a year."""
+    """Return the parts of a chart: the hours of a day, the days of a month, the months of a year."""
     row = LEVELS[level]
     if row.has_hours:
         return tuple(_cut(row.letter, window(level, period, zone), HOUR))
@@ -230,30 +229,30 @@ def slots(level: str, period: str, zone: str) -> tuple[Slot, ...]:
 
 @lru_cache(maxsize=4096)
 def half_hours(day: str, zone: str) -> tuple[Slot, ...]:
-    """The half hours of a local day, counted from its midnight: `s00`, `s01`, ..."""
+    """Return the half hours of a local day, counted from its midnight: `s00`, `s01`, ..."""
     return tuple(_cut("s", window("day", day, zone), HALF_HOUR))
 
 
 def days_in(month: str) -> int:
-    """How many dates a month has."""
+    """Return the number of dates in a month."""
     return calendar.monthrange(int(month[:4]), int(month[5:7]))[1]
 
 
 def _cut(letter: str, span: Window, step: int) -> Iterator[Slot]:
-    """Equal steps from the start of a window; the last is shorter where the window does not divide."""
+    """Cut a window into equal steps from its start; the last may be shorter."""
     for position, start in enumerate(range(span.start, span.end, step)):
         yield Slot(f"{letter}{position:02d}", start, min(start + step, span.end))
 
 
 def hour_window(at: int, zone: str) -> Window:
-    """The hour, counted from local midnight, to which an instant belongs."""
+    """Return the hour that contains an instant, counted from local midnight."""
     day = window("day", day_of(at, zone), zone)
     start = at - (at - day.start) % HOUR
     return Window(start, min(start + HOUR, day.end))
 
 
 def days_of(span: Window, zone: str) -> Iterator[str]:
-    """The local days that a span touches."""
+    """Yield the local days that a span touches."""
     day = day_of(span.start, zone)
     while day_start(day, zone) < span.end:
         yield day
@@ -261,16 +260,16 @@ def days_of(span: Window, zone: str) -> Iterator[str]:
 
 
 def hour_of_half(name: str) -> str:
-    """The hour to which a half hour belongs: `s05` is in `h02`."""
+    """Return the hour of a half hour: `s05` is in `h02`."""
     return f"h{int(name[1:]) // 2:02d}"
 
 
 def part_in(level: str, period: str) -> str:
-    """The name of the part that a period of the child is: `2026-11-05` is `d05` of its month."""
+    """Return the part name of a child's period: `2026-11-05` is `d05` of its month."""
     row = LEVELS[level]
     return row.letter + row.part_of(period)
 
 
 def period_below(level: str, period: str, part: str) -> str:
-    """The period of the child that a part stands for: `d05` of the month `2026-11` is `2026-11-05`."""
+    """Return the child's period of a part: `d05` of the month `2026-11` is `2026-11-05`."""
     return children(level, period)[part]

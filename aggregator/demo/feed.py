@@ -22,7 +22,7 @@ from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.households import Household
 from aggregator.demo.simulator import FITTED, TICK_S, arrivals, history, is_cut_off, scattered
-from aggregator.intake.device_status import KEPT_DAYS, keep
+from aggregator.intake.device_status import KEPT_DAYS, put_statuses
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.intake.refusals import MESSAGE_DAYS
 from aggregator.store.collections import MARKS
@@ -207,7 +207,7 @@ def fill(store: Store, homes: Sequence[Household], days: int, now: int, progress
         while batch := list(islice(missed, BATCH)):
             ingest(store, batch, now, home.timezone)
             progress(len(batch))
-        keep(store, statuses(home, max(since, now - KEPT_DAYS * DAY_S), now), now)
+        put_statuses(store, statuses(home, max(since, now - KEPT_DAYS * DAY_S), now), now)
         send_faults(store, home, max(since, now - MESSAGE_DAYS * DAY_S), now)
 
 
@@ -250,7 +250,7 @@ def run_simulator(
             if now // DAY_S > since // DAY_S:
                 equip(store, home, now, now)
             ingest(store, arrivals(home, since, now), now, home.timezone)
-            keep(store, statuses(home, since, now), now)
+            put_statuses(store, statuses(home, since, now), now)
             send_faults(store, home, since, now)
         since = now
 

@@ -1,27 +1,27 @@
-"""What a device says about itself: its signal, firmware, hardware, and whether it has joined the meter's network.
+"""The status of devices: signal, firmware, hardware, and membership in the meter's network; and live viewers.
 
-A status is a JSON line with `device_id`, `at`, none of the three figures of a reading, and at least one of `KEYS`::
+**Statuses.** A status is a JSON line with `device_id`, `at`, no measured value, and at least one of `status.KEYS`::
 
     {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "rssi_dbm": -71, "lqi": 96, "firmware": "v2.0.2",
      "hardware": "GLOW-IHD-02", "joined": true}
 
-The meter's own counters of the day, the week and the month, `meter_day_wh` and so on, come the same way. Some meters
-begin them anew at UTC midnight, so they are for the support desk to compare, and never a source of energy.
+A status also carries the meter's own counters of the day, the week and the month (`meter_day_wh` and so on). Some
+meters reset them at UTC midnight, so the support desk compares them; they are never a source of energy.
 
-Kept are what is known last of each key, the first status of each UTC hour for KEPT_DAYS, and when each firmware was
-first and last seen. Statuses may come in any order.
+The store has the last value of each key, the first status of each UTC hour for KEPT_DAYS, and the first and last time
+of each firmware. Statuses may come in any order.
 
 | collection | key | body |
 |---|---|---|
-| `status/SHARD` | device | the last of each key, when it came in, firmwares |
+| `status/SHARD` | device | the last value of each key, the time of its arrival, firmwares |
 | `signal/DEVICE` | UTC day | by hour: instant, RSSI, LQI, joined |
 
-Which devices somebody is looking at, so that those that send half hours show their power only while it is seen.
+**Live viewers.** A device that sends half hours shows live power only while somebody looks at it.
 
 | collection | key | body |
 |---|---|---|
-| `edges` | device | that it sends half hours; `{}` |
-| `watched` | device | that somebody is looking; `{}` |
+| `edges` | device | `{}`: the device sends half hours |
+| `watched` | device | `{}`: somebody looks at the device |
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,10 +38,10 @@ from aggregator.store.collections import EDGES, SIGNAL, STATUS, WATCHED, update_
 from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
 from aggregator.store.port import Store
 
-SHARDS = STATUS.shards  # of the last statuses: one partition would be too hot for a fleet
-STEP_S = 60  # the last status is replaced by one that is newer by so much, or says something else
-_FIRMWARES = 12  # of a device, the last ones
-_SAID = slice(2, 7)  # of a status, all but its counters, which go on all the time
+SHARDS = STATUS.shards  # one partition would be too hot for the last statuses of a fleet
+STEP_S = 60  # a newer status with the same values is written after this time
+_FIRMWARES = 12  # the last ones of a device
+_COMPARED = slice(2, 7)  # the compared fields of a status; the counters always change
 
 
 class Signal(NamedTuple):
@@ -55,18 +55,18 @@ class Signal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownStatus:
-    """What is known of a device from its statuses."""
+    """The merged status of a device."""
 
-    status: Status  # the last that was said of each key; `at` is of the last status
+    status: Status  # the last value of each key; `at` is the time of the last status
     received_at: int  # UTC seconds
     firmwares: Mapping[str, tuple[int, int]]  # name -> first and last seen, UTC seconds, the newest first
 
 
-# keeping
+# Statuses
 
 
-def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
-    """Keep statuses, in any number and order."""
+def put_statuses(store: Store, statuses: Iterable[Status], now: int) -> None:
+    """Write statuses to the store, in any number and order."""
     of_device: dict[str, list[Status]] = {}
     for status in statuses:
         of_device.setdefault(status.device_id, []).append(status)
@@ -74,52 +74,52 @@ def keep(store: Store, statuses: Iterable[Status], now: int) -> None:
         with store.transaction():  # on SQLite one write to the disk
             for device_id, own in of_device.items():
                 own.sort(key=attrgetter("at"))
-                _keep_last(store, device_id, own, now)
-                _keep_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
+                _put_last(store, device_id, own, now)
+                _put_hours(store, device_id, [one for one in own if one.at > now - KEPT_DAYS * DAY_S])
 
 
 def known_status(store: Store, device_id: str) -> KnownStatus | None:
-    """What is known of a device; None where it has said nothing."""
+    """Return the merged status of a device; None without a status."""
     body = store.record(STATUS.of(STATUS.shard_of(device_id)), device_id)
-    return _known(device_id, body) if body else None
+    return _parse_known(device_id, body) if body else None
 
 
 def signal_hours(store: Store, device_id: str, first: int, last: int) -> list[Signal]:
-    """The hours that have a status from one instant to another (UTC seconds), oldest first."""
+    """Return the signal of each hour with a status from `first` to `last` (UTC seconds), oldest first."""
     days = store.records(SIGNAL.of(device_id), day_of(first, "UTC"), day_of(last, "UTC"))
-    found = [Signal(*row) for record in days for row in orjson.loads(record.body).values()]
-    return sorted(one for one in found if first <= one.at <= last)
+    signals = [Signal(*row) for record in days for row in orjson.loads(record.body).values()]
+    return sorted(one for one in signals if first <= one.at <= last)
 
 
-def of_shard(store: Store, shard: int) -> Iterator[KnownStatus]:
-    """What is known of the devices of a shard, 0 to SHARDS - 1; every device is in one."""
+def shard_statuses(store: Store, shard: int) -> Iterator[KnownStatus]:
+    """Yield the statuses of a shard's devices; `shard` is from 0 to SHARDS - 1. Each device is in one shard."""
     after = ""
     while page := store.records(STATUS.of(f"{shard:02d}"), after):
-        yield from (_known(record.key, record.body) for record in page)
+        yield from (_parse_known(record.key, record.body) for record in page)
         after = page[-1].key + "\0"
 
 
-def _keep_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
+def _put_last(store: Store, device_id: str, statuses: list[Status], now: int) -> None:
     def merged(body: str | None) -> str:
-        return _body(_merged(_known(device_id, body) if body else None, statuses, now))
+        return _body(_merged(_parse_known(device_id, body) if body else None, statuses, now))
 
     update_record(store, STATUS.of(STATUS.shard_of(device_id)), device_id, merged, may_be_lost=True)
 
 
 def _merged(stored: KnownStatus | None, statuses: list[Status], now: int) -> KnownStatus:
-    """What is known after statuses in order of time; as it was where they tell nothing new."""
-    said = stored.status if stored else statuses[0]
+    """Merge statuses in order of time into the stored one; return the stored one if they say nothing new."""
+    last = stored.status if stored else statuses[0]
     for status in statuses:
-        if status.at >= said.at:
-            said = Status._make(old if new is None else new for old, new in zip(said, status, strict=True))
+        if status.at >= last.at:
+            last = Status._make(old if new is None else new for old, new in zip(last, status, strict=True))
     firmwares = _firmwares(stored.firmwares if stored else {}, statuses)
-    if stored is None or said.at - stored.status.at >= STEP_S or said[_SAID] != stored.status[_SAID]:
-        return KnownStatus(said, now, firmwares)
+    if stored is None or last.at - stored.status.at >= STEP_S or last[_COMPARED] != stored.status[_COMPARED]:
+        return KnownStatus(last, now, firmwares)
     return KnownStatus(stored.status, stored.received_at, firmwares)
 
 
 def _firmwares(stored: Mapping[str, tuple[int, int]], statuses: list[Status]) -> dict[str, tuple[int, int]]:
-    """When each firmware was seen, the newest first; a last time moves by STEP_S at least."""
+    """Return the first and last time of each firmware, the newest first; a last time moves by at least STEP_S."""
     seen = dict(stored)
     for status in statuses:
         if status.firmware:
@@ -128,7 +128,7 @@ def _firmwares(stored: Mapping[str, tuple[int, int]], statuses: list[Status]) ->
     return dict(sorted(seen.items(), key=lambda one: one[1][::-1], reverse=True)[:_FIRMWARES])
 
 
-def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
+def _put_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
     days: dict[str, list[Status]] = {}
     for status in statuses:
         if (status.rssi_dbm, status.lqi, status.joined) != (None, None, None):
@@ -139,7 +139,7 @@ def _keep_hours(store: Store, device_id: str, statuses: list[Status]) -> None:
 
 
 def _with_hours(body: str | None, statuses: list[Status]) -> str:
-    """A day's hours with the first status of each, after statuses in order of time."""
+    """Merge statuses in order of time into a day's record, which has the first status of each hour."""
     hours = orjson.loads(body) if body else {}
     for status in reversed(statuses):
         hour = f"{status.at % DAY_S // HOUR:02d}"
@@ -148,33 +148,33 @@ def _with_hours(body: str | None, statuses: list[Status]) -> str:
     return orjson.dumps(hours, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _known(device_id: str, body: str) -> KnownStatus:
-    (at, rssi, lqi, firmware, hardware, joined, *counted), received_at, firmwares = orjson.loads(body)
-    counters = Counters(*counted[0]) if counted and counted[0] else None  # a former version kept none
-    said = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)
-    return KnownStatus(said, received_at, {name: (first, last) for name, first, last in firmwares})
+def _parse_known(device_id: str, body: str) -> KnownStatus:
+    (at, rssi, lqi, firmware, hardware, joined, *rest), received_at, firmwares = orjson.loads(body)
+    counters = Counters(*rest[0]) if rest and rest[0] else None  # an older version stored none
+    status = Status(device_id, at, rssi, lqi, firmware, hardware, joined, counters)
+    return KnownStatus(status, received_at, {name: (first, last) for name, first, last in firmwares})
 
 
-def _body(known: KnownStatus) -> str:
-    firmwares = [[name, *seen] for name, seen in known.firmwares.items()]
-    counters = known.status.counters
-    said = [*known.status[1:-1], counters and [*counters]]
-    return orjson.dumps([said, known.received_at, firmwares]).decode()
+def _body(merged: KnownStatus) -> str:
+    firmwares = [[name, *seen] for name, seen in merged.firmwares.items()]
+    counters = merged.status.counters
+    values = [*merged.status[1:-1], counters and [*counters]]
+    return orjson.dumps([values, merged.received_at, firmwares]).decode()
 
 
-# live viewers
+# Live viewers
 
-LOOK_S = WATCHED.lifetime_s  # a look is known for so long; a page that stays open looks again
+LOOK_S = WATCHED.lifetime_s  # duration of a look; an open page renews it
 
 
 def note_edge(store: Store, device_id: str, now: int) -> None:
-    """Note that a device sends half hours; written once, while it is known still."""
+    """Record that a device sends half hours; write only when the last record has expired."""
     if store.record(EDGES.of(), device_id) is None:
         store.put_record(EDGES.of(), device_id, "{}", expires=EDGES.expires(now))
 
 
 def note_look(store: Store, device_id: str, now: int) -> bool:
-    """Note that somebody is looking at a device; False, and nothing is kept, for one that sends its power anyway."""
+    """Record that somebody looks at a device. Return False, without a write, for a device that always sends power."""
     if store.record(EDGES.of(), device_id) is None:
         return False
     store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now))
@@ -182,5 +182,5 @@ def note_look(store: Store, device_id: str, now: int) -> bool:
 
 
 def is_watched(store: Store, device_id: str) -> bool:
-    """Whether somebody is looking at a device."""
+    """Whether somebody looks at a device."""
     return store.record(WATCHED.of(), device_id) is not None

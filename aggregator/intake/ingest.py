@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def rejected(self) -> int:
-        """The number of refused readings."""
+        """Return the number of refused readings."""
         return self.reasons.total()
 
     def add(self, other: "Outcome") -> None:
@@ -104,8 +104,8 @@ def ingest_lines(
             continue
         before[_add(blocks, reading)] += 1
     written = _write(store, blocks, now, default_zone)
-    keep_statuses(store, statuses, now, default_zone)
-    refusals.keep_refusals(store, batch, now)
+    store_statuses(store, statuses, now, default_zone)
+    refusals.put_refusals(store, batch, now)
     outcome.statuses += len(statuses)
     outcome.accepted += written.accepted + before[_REPLACED]
     outcome.unchanged += written.unchanged + before[_REPEATED]
@@ -120,12 +120,12 @@ def _status(line: bytes, refused: Refused, now: int) -> Status:
     raise refused
 
 
-def keep_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
+def store_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
     """Store statuses. A new device registers itself in `default_zone`."""
     own = list(statuses)
     for device_id in sorted({one.device_id for one in own}):
         registered(store, device_id, default_zone)
-    device_status.keep(store, own, now)
+    device_status.put_statuses(store, own, now)
 
 
 _NEW, _REPEATED, _REPLACED = range(3)
@@ -216,27 +216,27 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
     outcome = Outcome()
     written = ingest(store, [reading for one in contents for reading in one.readings], now, default_zone)
     statuses = [status for one in contents for status in one.statuses]
-    keep_statuses(store, statuses, now, default_zone)
+    store_statuses(store, statuses, now, default_zone)
     outcome.accepted, outcome.unchanged = written
     outcome.statuses = len(statuses)
-    outcome.reasons.update(keep_refused(store, messages, now))
+    outcome.reasons.update(store_refusals(store, messages, now))
     return outcome
 
 
-def keep_refused(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
+def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
     """Record the refusals of messages; return counts by reason."""
     reasons, batch = Counter[str](), refusals.Batch()
     for device_id, content in messages:
         for unread in content.refused:
             reasons[unread.why.reason] += 1
             batch.add(unread.payload, unread.why, now, device_id)
-    refusals.keep_refusals(store, batch, now)
+    refusals.put_refusals(store, batch, now)
     return reasons
 
 
 def show_live(store: Store, content: Content, now: int, default_zone: str) -> Outcome:
-    """Update the live state and the statuses; the readings come again with their half hour."""
-    keep_statuses(store, content.statuses, now, default_zone)
+    """Update the live state and the statuses only; the half hour's block repeats the readings."""
+    store_statuses(store, content.statuses, now, default_zone)
     newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
     with store.transaction():
         devices = [registered(store, device_id, default_zone) for device_id in newest]

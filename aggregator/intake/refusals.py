@@ -1,18 +1,17 @@
-"""What was refused: counts by day and reason of each device, and its last messages, so that somebody can see why.
+"""Refused messages: for each device the counts by UTC day and reason, and the last messages with their reasons.
 
-Only registered devices have a collection; what names no device, or one that nobody knows, is counted under UNKNOWN,
-and so is what goes beyond the first _DEVICES devices of those that come in together. A flood fills nothing: of a device
-the last KEPT messages stay, cut to LONGEST bytes, the first KEPT of a day at once and then one every PAUSE_S; and all
-devices together keep about ALL_A_DAY messages a day. What is not kept is still counted.
+UNKNOWN counts the messages without a registered device, and those beyond the first _DEVICES devices of a batch. A
+flood cannot fill the store. A device stores its last KEPT messages, cut to LONGEST bytes: the first KEPT of a day at
+once, then one per PAUSE_S. All devices together store about ALL_A_DAY messages a day. Every message is counted.
 
-Counts are of messages that came, not of facts: one that a queue hands over twice is counted twice.
+A count is the number of deliveries: a message that a queue delivers twice counts twice.
 
 | collection | key | body |
 |---|---|---|
 | `refused/DEVICE` | UTC day | counts by reason |
 | `refused/DEVICE/messages` | place in the ring | number, instant, reason, detail, payload |
-| `refused` | device | how many messages were kept, and when the last |
-| `refused/days/DAY` | shard | of all devices: counts by reason and by device, messages kept |
+| `refused` | device | number of stored messages, time of the last, its day, number on that day |
+| `refused/days/DAY` | shard | of all devices: counts by reason and by device, number of stored messages |
 """
 
 import re
@@ -30,30 +29,30 @@ from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
 from aggregator.store.collections import REFUSED, REFUSED_DAYS, REFUSED_MESSAGES, REFUSED_STATE, update_record
 from aggregator.store.port import Store
 
-UNKNOWN = "-"  # stands for a device that cannot be told, or is not registered
-LONGEST = 2048  # bytes of a payload that are kept
-KEPT = 20  # messages of a device
-PAUSE_S = 60
-ALL_A_DAY = 20_000  # messages of all devices
+UNKNOWN = "-"  # in place of an unnamed or unregistered device
+LONGEST = 2048  # stored bytes of a payload
+KEPT = 20  # stored messages of a device
+PAUSE_S = 60  # between two stored messages of a device, after the first KEPT of a day
+ALL_A_DAY = 20_000  # stored messages of all devices
 MESSAGE_DAYS = REFUSED_MESSAGES.days
-_A_BATCH = 5  # messages of a device, of those that come in together
-_DEVICES = 500  # in a batch, and in a day's list over all shards; the others are only counted
+_A_BATCH = 5  # stored messages of a device per batch
+_DEVICES = 500  # named devices in a batch, and in a day's list over all shards; others are only counted
 _NAMED = re.compile(rb'"device_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:~-]{0,63})"')
 
 
 class Message(NamedTuple):
-    """A message that was refused."""
+    """A refused message."""
 
     number: int
-    at: int  # when it came in, UTC seconds
+    at: int  # UTC seconds of its arrival
     reason: str  # one of `readings.REASONS`
     detail: str
-    payload: str  # its beginning; bytes that are no text as \\x00
+    payload: str  # its beginning; invalid UTF-8 as \\x00
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """What was refused of a device."""
+    """The refused messages of a device."""
 
     days: Mapping[str, Mapping[str, int]]  # UTC day, newest first -> reason -> messages
     messages: list[Message]  # the last ones, newest first
@@ -61,25 +60,25 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What was refused on a day, of all devices."""
+    """The counts of a day's refused messages, of all devices."""
 
     reasons: Mapping[str, int]
-    devices: Mapping[str, int]  # messages by device; not all of them after a flood
+    devices: Mapping[str, int]  # messages by device; incomplete after a flood
     device_count: int
 
 
-_Sample = tuple[int, Refused, bytes]  # when it came in, why, and its beginning
+_Sample = tuple[int, Refused, bytes]  # UTC seconds of the arrival, reason, beginning of the payload
 
 
 @dataclass(slots=True)
 class Batch:
-    """What is refused of readings that come in together; bounded, whatever comes."""
+    """The refused messages of one batch, in bounded memory."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     samples: dict[str, deque[_Sample]] = field(default_factory=dict)
 
     def add(self, payload: bytes, refused: Refused, now: int, device_id: str = "") -> None:
-        """Count a message, and keep it if it is among the last of its device."""
+        """Count a message, and store it among the last messages of its device."""
         owner = device_id or named_device(payload)
         if owner not in self.counts:
             owner = owner if len(self.counts) < _DEVICES else UNKNOWN
@@ -89,19 +88,19 @@ class Batch:
         self.samples[owner].append((now, refused, payload[:LONGEST]))
 
     def clear(self) -> None:
-        """Forget what has been kept."""
+        """Empty the batch."""
         self.counts.clear()
         self.samples.clear()
 
 
 def named_device(payload: bytes) -> str:
-    """The device that a message names, also where it is no whole JSON; UNKNOWN where it cannot be told."""
-    found = _NAMED.search(payload, 0, 2 * LONGEST)
-    return found[1].decode() if found else UNKNOWN
+    """Return the device named in a payload, even in broken JSON; UNKNOWN without one."""
+    match = _NAMED.search(payload, 0, 2 * LONGEST)
+    return match[1].decode() if match else UNKNOWN
 
 
-def keep_refusals(store: Store, batch: Batch, now: int) -> None:
-    """Keep what was refused, and empty the batch. Nothing is read or written where nothing was refused."""
+def put_refusals(store: Store, batch: Batch, now: int) -> None:
+    """Write the refused messages of a batch to the store, and empty the batch. An empty batch costs no access."""
     if not batch.counts:
         return
     counts: dict[str, Counter[str]] = {}
@@ -113,17 +112,20 @@ def keep_refusals(store: Store, batch: Batch, now: int) -> None:
     batch.clear()
     with store.transaction():  # on SQLite one write to the disk
         for shard, owners in _by_shard(counts).items():
-            fresh, room = sum(_count(store, owner, counts[owner], now) for owner in owners), _room(store, shard, now)
-            kept = 0
+            fresh, room = (
+                sum(_count(store, owner, counts[owner], now) for owner in owners),
+                _messages_left(store, shard, now),
+            )
+            stored = 0
             for owner in owners:
-                kept += _keep_messages(store, owner, samples[owner][-_A_BATCH:], now) if kept < room else 0
-            change = partial(_added, counts={owner: counts[owner] for owner in owners}, fresh=fresh, kept=kept)
+                stored += _put_messages(store, owner, samples[owner][-_A_BATCH:], now) if stored < room else 0
+            change = partial(_added, counts={owner: counts[owner] for owner in owners}, fresh=fresh, messages=stored)
             day, expires = REFUSED_DAYS.of(day_of(now, "UTC")), REFUSED_DAYS.expires(now)
             update_record(store, day, shard, change, expires=expires, may_be_lost=True)
 
 
-def refused(store: Store, device_id: str) -> Refusals:
-    """What was refused of a device in the last KEPT_DAYS (of what came without a known device for UNKNOWN)."""
+def load_refusals(store: Store, device_id: str) -> Refusals:
+    """Return the refused messages of a device in the last KEPT_DAYS; UNKNOWN: those without a registered device."""
     days = store.records(REFUSED.of(device_id), newest_first=True, limit=KEPT_DAYS + 1)
     records = store.records(REFUSED_MESSAGES.of(device_id), limit=KEPT)
     messages = [Message(*orjson.loads(record.body)) for record in records]
@@ -131,32 +133,32 @@ def refused(store: Store, device_id: str) -> Refusals:
     return Refusals({record.key: orjson.loads(record.body) for record in days}, newest)
 
 
-def matching(found: Refusals, reasons: Collection[str], text: str, first_day: str, last_day: str) -> Refusals:
-    """What was refused for one of `reasons` (any where there are none), on these UTC days (any where empty).
+def filter_refusals(refusals: Refusals, reasons: Collection[str], text: str, first_day: str, last_day: str) -> Refusals:
+    """Return the refusals with one of `reasons` on UTC days from `first_day` to `last_day`; empty means no limit.
 
-    Of the messages, those that have `text` in their payload or detail, whatever its case.
+    Messages must also contain `text` in their payload or detail, in any case.
     """
 
-    def is_asked(day: str, reason: str) -> bool:
+    def is_wanted(day: str, reason: str) -> bool:
         return first_day <= day <= (last_day or day) and (not reasons or reason in reasons)
 
     days = {
         day: own
-        for day, counts in found.days.items()
-        if (own := {reason: count for reason, count in counts.items() if is_asked(day, reason)})
+        for day, counts in refusals.days.items()
+        if (own := {reason: count for reason, count in counts.items() if is_wanted(day, reason)})
     }
     wanted = text.casefold()
     messages = [
         message
-        for message in found.messages
-        if is_asked(day_of(message.at, "UTC"), message.reason)
+        for message in refusals.messages
+        if is_wanted(day_of(message.at, "UTC"), message.reason)
         and (wanted in message.payload.casefold() or wanted in message.detail.casefold())
     ]
     return Refusals(days, messages)
 
 
-def refused_on(store: Store, day: str) -> Total:
-    """What was refused of all devices on a UTC day."""
+def load_total(store: Store, day: str) -> Total:
+    """Return the counts of all devices' refused messages on a UTC day."""
     records = store.records(REFUSED_DAYS.of(day), limit=REFUSED_DAYS.shards)
     shards = [orjson.loads(record.body) for record in records]
     reasons, devices = Counter[str](), Counter[str]()
@@ -174,7 +176,7 @@ def _by_shard(owners: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bool:
-    """Add to a device's counts of the day; True when they are its first."""
+    """Add to a device's counts of the day; return whether they are its first."""
 
     def add(body: str | None) -> str:
         return orjson.dumps(Counter(orjson.loads(body or "{}")) + Counter(reasons)).decode()
@@ -183,13 +185,13 @@ def _count(store: Store, owner: str, reasons: Mapping[str, int], now: int) -> bo
     return update_record(store, REFUSED.of(owner), day, add, expires=expires, may_be_lost=True).was is None
 
 
-def _room(store: Store, shard: str, now: int) -> int:
-    """How many more messages of a shard's devices may be kept today."""
+def _messages_left(store: Store, shard: str, now: int) -> int:
+    """Return the number of messages that a shard may still store today."""
     body = store.record(REFUSED_DAYS.of(day_of(now, "UTC")), shard)
     return int(ALL_A_DAY // REFUSED_DAYS.shards - (orjson.loads(body)["kept"] if body else 0))
 
 
-def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, kept: int) -> str:
+def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, messages: int) -> str:
     stored = orjson.loads(body or "{}")
     reasons, devices = Counter(stored.get("reasons", {})), Counter(stored.get("devices", {}))
     for owner, own in counts.items():
@@ -200,13 +202,13 @@ def _added(body: str | None, counts: Mapping[str, Counter[str]], fresh: int, kep
         "reasons": reasons,
         "devices": devices,
         "device_count": stored.get("device_count", 0) + fresh,
-        "kept": stored.get("kept", 0) + kept,
+        "kept": stored.get("kept", 0) + messages,
     }
     return orjson.dumps(added).decode()
 
 
-def _keep_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
-    """Put a device's messages in its ring, as many as it may keep now; how many that were."""
+def _put_messages(store: Store, owner: str, samples: Iterable[_Sample], now: int) -> int:
+    """Put messages in a device's ring, as many as it may store now. Return their number."""
     body = store.record(REFUSED_STATE.of(), owner)
     number, at, day, today = orjson.loads(body) if body else (0, 0, "", 0)
     today, before = today if day == day_of(now, "UTC") else 0, number

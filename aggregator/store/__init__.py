@@ -1,6 +1,6 @@
-"""Where documents live: one port, and two stores behind it, SQLite and DynamoDB.
+"""The stores of readings and documents: one port with two implementations, SQLite and DynamoDB.
 
-May import tariffs and core. Begin with `port.py`; `open_store` is how every other room gets a store.
+May import tariffs and core. Begin with `port.py`; every other room gets a store from `open_store`.
 """
 
 from aggregator.core.errors import ConfigurationError
@@ -11,9 +11,9 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(url: str) -> Store:
-    """The store that a URL names: `sqlite:///file.db` (`sqlite:////absolute/file.db`), or `dynamodb://PREFIX`.
+    """Open the store at a URL: `sqlite:///file.db` (`sqlite:////absolute/file.db`), or `dynamodb://PREFIX`.
 
-    Raises ConfigurationError for a URL of another form, StoreUnusable for a store that cannot be used.
+    Raises ConfigurationError for another form of URL, StoreUnusable for an unusable store.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/":

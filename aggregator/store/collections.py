@@ -1,10 +1,9 @@
-"""Collections of records: the small texts that a store keeps beside documents. One row a collection.
+"""The table of collections of records (small JSON texts beside the documents): one row per collection.
 
-Whoever names a collection takes the name from its row: `SIGNAL.of(device_id)`. Whoever speaks of all collections walks
-COLLECTIONS: erasing, exporting, checking a backup. A new collection is a row here.
+Code takes each name from its row: `SIGNAL.of(device_id)`. Erasing, exporting and checking a backup walk COLLECTIONS.
+A new collection is a new row.
 
-The search of the DynamoDB store has items of its own in the same table (`port.INDEX`). They are made of the registry,
-change with it, and are no records.
+The DynamoDB store keeps search terms in the same table (`port.INDEX`). They follow the registry and are no records.
 """
 
 import re
@@ -20,10 +19,10 @@ from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
 from aggregator.store.port import Store
 
 Owner = Literal["device", "person", "nobody"]
-FOR_EVER: Final = 0  # seconds of a lifetime without an end, as `put_record` has it
-KEPT_DAYS = RECORD_DAYS  # the support desk looks back so far; records of a UTC day stay for one day more
+FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
+KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
 
-# The variable part of a name, and what it looks like. `person` is a user id or an e-mail address in lower case.
+# The pattern of each variable part of a name. `person` is a user id or an e-mail address in lower case.
 _PARTS = {"device": r"[\w.:~-]+", "user": ".*", "person": ".*", "shard": r"\d\d", "day": r"\d{4}-\d\d-\d\d"}
 
 
@@ -33,46 +32,46 @@ class Collection:
 
     name: str  # with the variable part in braces: `signal/{device}`
     key: str  # of a record; `device`, `user` and `email` are ids, any other text describes the key
-    owner: Owner  # whom a record is about
-    lifetime_s: int  # the longest time that a record stays after it was written last; FOR_EVER
+    owner: Owner  # the subject of a record
+    lifetime_s: int  # from the last write of a record; or FOR_EVER
     meaning: str
-    mentions: tuple[Owner, ...] = ()  # who stands in bodies or keys only, so that finding them takes a search
-    is_ended: bool = False  # somebody may end a record before its time
-    shards: int = 0  # over which devices are spread by `shard_of`; 0 is not at all
+    mentions: tuple[Owner, ...] = ()  # named only in bodies or keys, so only a search finds them
+    is_ended: bool = False  # a record may be deleted before it expires
+    shards: int = 0  # the number of shards for `shard_of`; 0: not sharded
 
     @property
     def part(self) -> str:
-        """The variable part of the name; empty where there is none."""
+        """Return the variable part of the name; empty without one."""
         return self.name.partition("{")[2].partition("}")[0]
 
     @property
     def days(self) -> int:
-        """The lifetime in whole days."""
+        """Return the lifetime in whole days."""
         return self.lifetime_s // DAY_S
 
     def of(self, part: str | None = None) -> str:
-        """The name of one collection. Raises ValueError where the variable part is missing or not wanted."""
+        """Return the name of one collection. Raises ValueError if the variable part is missing or not allowed."""
         before, brace, rest = self.name.partition("{")
         if (part is None) is bool(brace):
             raise ValueError(f"{self.name} is no collection of {part!r}")
         return before + (part or "") + rest.partition("}")[2]
 
     def matches(self, name: str) -> bool:
-        """Whether a name is that of a collection of this row."""
+        """Whether this row describes the collection with this name."""
         before, brace, rest = self.name.partition("{")
         pattern = re.escape(before) + (_PARTS[self.part] + re.escape(rest.partition("}")[2]) if brace else "")
         return re.fullmatch(pattern, name) is not None
 
     def shard_of(self, device_id: str) -> str:
-        """The shard of a device: `00` and on."""
+        """Return the shard of a device, from `00`."""
         return f"{crc32(device_id.encode()) % self.shards:02d}"
 
     def expires(self, at: int) -> int:
-        """When a record that is written at `at` expires (UTC seconds); 0 is never."""
+        """Return the expiry of a record written at `at` (UTC seconds); 0: never."""
         return at + self.lifetime_s if self.lifetime_s else 0
 
 
-# intake: `device_status`, `refusals`, `tokens`
+# Intake: `device_status`, `refusals`, `tokens`
 
 STATUS = Collection(
     "status/{shard}", "device", "device", FOR_EVER, "the last status, its arrival, the firmwares", shards=64
@@ -98,13 +97,13 @@ REFUSED_DAYS = Collection(
 )
 TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
 
-# waterfall: `retention`
+# Waterfall: `retention`
 
 BACKFILLED = Collection(
     "filled/{device}", "start of a half hour", "device", (KEPT_DAYS + 1) * DAY_S, "a half hour that came late"
 )
 
-# support: `audit`, `fleet`
+# Support: `audit`, `fleet`
 
 AUDIT = Collection(
     "audit", "number", "nobody", FOR_EVER, "the entries, each chained to the last", mentions=("device", "person")
@@ -131,7 +130,7 @@ FLEET_DEVICES = Collection(
     "fleet/devices", "kind/name", "nobody", DAY_S, "the devices behind a count", mentions=("device",)
 )
 
-# dashboard: `accounts`, `sessions`, `oidc`
+# Dashboard: `accounts`, `sessions`, `oidc`
 
 USERS = Collection("users", "user", "person", FOR_EVER, "an account")
 EMAILS = Collection("emails", "email", "person", FOR_EVER, "the user id of an address")
@@ -161,7 +160,7 @@ ATTEMPTS = Collection(
     is_ended=True,
 )
 
-# demo: `feed`
+# Demo: `feed`
 
 MARKS = Collection("store", "`demo`", "nobody", FOR_EVER, "the store was made for the demo")
 
@@ -175,11 +174,11 @@ COLLECTIONS: tuple[Collection, ...] = (
 )
 
 
-# walking the table
+# Look-ups in the table
 
 
 class Place(NamedTuple):
-    """Records about somebody: one record, or a whole collection."""
+    """Records about a device or a person: one record, or a whole collection."""
 
     row: Collection
     collection: str
@@ -187,47 +186,51 @@ class Place(NamedTuple):
 
 
 def row_of(name: str) -> Collection | None:
-    """The row of a collection's name; None for a name that no row explains."""
+    """Return the row that describes a collection's name, or None."""
     return next((row for row in COLLECTIONS if row.matches(name)), None)
 
 
 def about(device_id: str) -> list[Place]:
-    """The records about one device. `mentioning("device")` has the rows to search beside them."""
+    """Return the places of records about one device. `mentioning("device")` returns the rows to search as well."""
     return _places({"device": [device_id]})
 
 
 def about_person(user_id: str, email: str = "") -> list[Place]:
-    """The records about one person; `email` as the account has it. `mentioning("person")` has the rows to search."""
+    """Return the places of records about one person; `mentioning("person")` returns the rows to search as well.
+
+    `email` is the address of the account.
+    """
     emails = [email] if email else []
     return _places({"user": [user_id], "person": [one.lower() for one in (user_id, *emails)], "email": emails})
 
 
 def mentioning(owner: Owner) -> list[Collection]:
-    """The rows in which somebody stands in bodies or keys only."""
+    """Return the rows that name an owner only in bodies or keys."""
     return [row for row in COLLECTIONS if owner in row.mentions]
 
 
-def _places(known: Mapping[str, Sequence[str]]) -> list[Place]:
-    found: list[Place] = []
+def _places(ids: Mapping[str, Sequence[str]]) -> list[Place]:
+    """Return the places of `ids`, a mapping from a variable part or a kind of key to its values."""
+    places: list[Place] = []
     for row in COLLECTIONS:
-        if row.part in known:
-            found += [Place(row, row.of(one)) for one in known[row.part]]
+        if row.part in ids:
+            places += [Place(row, row.of(one)) for one in ids[row.part]]
         elif row.part in ("", "shard"):
-            found += [
-                Place(row, row.of(row.shard_of(one)) if row.part else row.of(), one) for one in known.get(row.key, ())
+            places += [
+                Place(row, row.of(row.shard_of(one)) if row.part else row.of(), one) for one in ids.get(row.key, ())
             ]
-    return found
+    return places
 
 
-# changing a record
+# Changing a record
 
 TRIES = 50  # of a change that must not be lost
-FEW_TRIES = 10  # of one that may
-_CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.005, 0.1  # writers that meet go on at different times
+FEW_TRIES = 10  # of a change that may be lost
+_CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.005, 0.1  # random pauses separate competing writers
 
 
 class Update(NamedTuple):
-    """A record before a change and after it; the same twice where nothing was written."""
+    """The body of a record before and after a change; equal if nothing was written."""
 
     was: str | None
     body: str | None
@@ -242,11 +245,12 @@ def update_record(
     expires: int = 0,
     may_be_lost: bool = False,
 ) -> Update:
-    """Change a record as it is now, so that of two changes at once neither is lost. Call it outside of steps.
+    """Change the current body of a record; concurrent changes are all applied. Call it outside of steps.
 
-    `change` gets the body (None: there is no record) and returns the new one; None, or the same, writes nothing. It is
-    called again when others were faster, so it has no effects. The record expires at `expires` (UTC seconds; 0: never).
-    A change that has lost to others each time raises StoreAway; one that `may_be_lost` is given up, after fewer tries.
+    `change` takes the body (None without a record) and returns the new body; None or the same body writes nothing. It
+    is repeated after a concurrent write, so it must have no side effects. The record expires at `expires` (UTC
+    seconds; 0: never). After TRIES concurrent writes StoreAway is raised; a change that `may_be_lost` is given up
+    silently after FEW_TRIES.
     """
     was: str | None = None
     for number in range(FEW_TRIES if may_be_lost else TRIES):

@@ -1,12 +1,12 @@
-"""Finding devices by a part of what people know of them: terms in an index, looked up by how they begin. Pure.
+"""Search for devices by a part of their labels, with an index of terms by prefix. Pure.
 
-A term is a text without case, accents, spaces and punctuation. A name, an id or a postcode gives one from each of its
-words on, to its end (`12acaciaroad`, `acaciaroad`, `road`), so that each word and each phrase is the beginning of one.
-What people know by its end (an id, a serial number, a meter point) is there backwards too, after a `<`. The terms
-`=HOUSEHOLD=` are for `household_devices`; nobody can type one.
+A term is a text without case, accents, spaces and punctuation. A label gives one term for each of its words, from the
+word to the end of the label (`12acaciaroad`, `acaciaroad`, `road`). Thus each word and each phrase is a prefix of a
+term. People also know an id, a serial number or a meter point by its end, so these have a reversed term after `<`.
+`household_devices` uses the terms `=HOUSEHOLD=`; nobody can type one.
 
-The index may hold more than there is, never less: what it says is checked against the registry before it is said.
-Where several words are typed it is asked for devices that have them all (`Having`): each store does so in its own way.
+The index may hold outdated terms but lacks none, so each match is checked against the registry. For several words
+each store has its own method to find the devices that match all of them (`Having`).
 """
 
 import re
@@ -16,28 +16,28 @@ from itertools import chain, islice
 
 from aggregator.core.documents import Device
 
-LEAST = 2  # characters typed; with fewer nothing is looked up
+LEAST = 2  # characters of a search; a shorter text matches nothing
 MAX_TERM = 64  # characters
-MAX_TEXT = 200  # characters typed that are looked at
+MAX_TEXT = 200  # characters of a search; the rest is ignored
 MAX_WORDS = 8
-COMMON = 5000  # terms of one word; of a commoner one, beside others, only the first are seen
-CHECKED = 300  # devices at most, one by one, where one of the words is common
+COMMON = 5000  # terms read per word, if there are several words
+CHECKED = 300  # most candidates checked against the registry
 MASK = "•"
 
 _BREAK = re.compile(r"[\W_]+")
 
-Candidates = Callable[[str], Iterable[str]]  # how terms begin -> device ids in the order of their terms, lazily
-Having = Callable[[list[str]], Iterable[str]]  # words -> device ids that may have all of them, the likeliest first
-Known = Callable[[list[str]], Iterable[Device]]  # ids -> those devices that there are, in the order asked
+Candidates = Callable[[str], Iterable[str]]  # prefix -> device ids by term, lazily
+Having = Callable[[list[str]], Iterable[str]]  # words -> device ids that may match all, the likeliest first
+Lookup = Callable[[list[str]], Iterable[Device]]  # ids -> the existing devices, in the same order
 
 
 def normalised(text: str) -> str:
-    """`text` without case, accents, spaces and punctuation: `SW1A 1AA` is `sw1a1aa`."""
+    """Return `text` without case, accents, spaces and punctuation: `SW1A 1AA` is `sw1a1aa`."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))[:MAX_TERM]
 
 
 def terms(device: Device) -> frozenset[str]:
-    """All by which a device is found."""
+    """Return the search terms of a device."""
     ends = (device.device_id, device.serial, device.meter_point)
     whole = (*ends, device.household, device.name, device.postcode)
     found = {term for text in whole for term in _tails(text)}
@@ -46,38 +46,38 @@ def terms(device: Device) -> frozenset[str]:
 
 
 def neighbours(of_device: Iterable[str]) -> str:
-    """The terms of a device that are not backwards between spaces, in which ` WORD` and `WORD ` can be looked for."""
+    """Join the forward terms of a device with spaces, so that ` WORD` finds a prefix and `WORD ` an end."""
     return f" {' '.join(sorted(term for term in of_device if term[0].isalnum()))} "
 
 
 def household_term(household: str) -> str:
-    """The term of every device of a household, and of no other household's."""
+    """Return the term that all devices of a household share, and no other device has."""
     return f"={household}="
 
 
 def masked(meter_point: str) -> str:
-    """A meter point number as it may be shown in a list: its last 4 characters, of at most half of it."""
+    """Return a meter point number for lists: only its last 4 characters, and never more than half of it."""
     size = len(meter_point)
     shown = meter_point[size - min(4, size // 2) :]
     return f"{MASK * 4} {MASK * 4} {shown}".rstrip() if meter_point else ""
 
 
-def find_devices(text: str, limit: int, candidates: Candidates, having: Having, known: Known) -> list[str]:
-    """The ids of the devices that a text finds, at most `limit`: those of the phrase, then those of all its words."""
+def find_devices(text: str, limit: int, candidates: Candidates, having: Having, lookup: Lookup) -> list[str]:
+    """Return the ids of at most `limit` devices: matches of the whole phrase, then matches of all words."""
     words = _words(text)
     if sum(map(len, words)) < LEAST or limit < 1:
         return []
     phrase = normalised("".join(words))
-    ids = chain(_look(phrase, candidates), _having(words, having))
-    return list(islice(_matching(ids, ([phrase], words), limit, known), limit))
+    ids = chain(_look(phrase, candidates), _ids_having(words, having))
+    return list(islice(_matching(ids, ([phrase], words), limit, lookup), limit))
 
 
-def of_household(household: str, candidates: Candidates, known: Known) -> list[str]:
-    """The ids of a household's devices, in order."""
+def household_devices(household: str, candidates: Candidates, lookup: Lookup) -> list[str]:
+    """Return the ids of a household's devices, in order."""
     if not household or not household.isprintable():
         return []
     ids = sorted({*candidates(household_term(household))})
-    return [device.device_id for device in known(ids) if device.household == household]
+    return [device.device_id for device in lookup(ids) if device.household == household]
 
 
 def _tails(text: str) -> Iterator[str]:
@@ -91,12 +91,12 @@ def _words(text: str) -> list[str]:
 
 
 def prefixes(word: str) -> tuple[str, str]:
-    """How terms begin that have a word at their beginning, and those that have it at their end."""
+    """Return the prefixes of terms that begin with a word, and of reversed terms that end with it."""
     return word, f"<{word[::-1]}"
 
 
-def in_all(words: list[str], candidates: Candidates) -> Iterator[str]:
-    """Devices that may have all the words, in the order of the rarest: for an index that is read at little cost."""
+def having_all(words: list[str], candidates: Candidates) -> Iterator[str]:
+    """Yield devices that may match all words, by the terms of the rarest word. For an index with cheap reads."""
     looks = [[*islice(_look(word, candidates), COMMON)] for word in words if len(word) >= LEAST]
     looks.sort(key=len)
     whole = [set(ids) for ids in looks if len(ids) < COMMON] or [set(ids) for ids in looks]
@@ -104,21 +104,21 @@ def in_all(words: list[str], candidates: Candidates) -> Iterator[str]:
 
 
 def _look(word: str, candidates: Candidates) -> Iterable[str]:
-    """Devices with a term that begins with `word`, then those with one that ends with it; some twice."""
+    """Return devices with a term that begins with `word`, then devices with a term that ends with it; may repeat."""
     return chain.from_iterable(map(candidates, prefixes(word)))
 
 
-def _having(words: list[str], having: Having) -> Iterator[str]:
-    """Asked for only where the phrase has not found enough."""
+def _ids_having(words: list[str], having: Having) -> Iterator[str]:
+    """Search by words, lazily: the search needs it only after too few matches of the phrase."""
     if len(words) > 1:
         yield from having(words)
 
 
-def _matching(ids: Iterable[str], wanted: Collection[list[str]], page: int, known: Known) -> Iterator[str]:
-    """Those that the registry says have all of one of the `wanted`, a page at a time; each once."""
+def _matching(ids: Iterable[str], wanted: Collection[list[str]], page: int, lookup: Lookup) -> Iterator[str]:
+    """Yield each device once whose registry entry has all words of one list in `wanted`. Reads a page at a time."""
     left = islice(_once(ids), CHECKED)
     while some := list(islice(left, page)):
-        for device in known(some):
+        for device in lookup(some):
             of_device = terms(device)
             if any(_has(of_device, words) for words in wanted):
                 yield device.device_id

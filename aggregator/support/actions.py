@@ -1,4 +1,4 @@
-"""The actions of staff on a device: look, note, rebuild, mark an exchange, take the diagnostic bundle.
+"""The actions of staff on a device: look up, note, rebuild, mark an exchange, export the diagnostic bundle.
 
 Each action writes an audit entry with its reason first, and acts then. A refused action writes none, because the
 household reads the entries. The web and the command line call these functions; nothing else acts for staff.
@@ -6,7 +6,7 @@ household reads the entries. The web and the command line call these functions; 
 | action | details of its entry |
 |---|---|
 | `look-up`, `note`, `export` | none; the reason of a note is its text |
-| `rebuild` | `from`, `to`: local days, each only where it was given |
+| `rebuild` | `from`, `to`: local days, without a bound not given |
 | `exchange` | `at`: ISO instant in UTC; `is`: EXCHANGED, NOT_EXCHANGED or TAKEN_BACK |
 
 The caller checks who may act. The waterfall is not drained here; a worker does that.
@@ -39,23 +39,23 @@ _NEAR = 8  # blocks with data on each side of a mark
 
 
 def look_up(store: Store, who: Who, device_id: str, reason: str, now: int) -> Entry:
-    """Let somebody see a device for GRANT_HOURS. Raises ConfigurationError without a reason."""
+    """Grant access to a device for GRANT_HOURS. Raises ConfigurationError without a reason."""
     entry = append(store, who, "look-up", device_id, reason, now)
     grant(store, who.user_id, device_id, now + GRANT_HOURS * HOUR)
     return entry
 
 
 def add_note(store: Store, who: Who, device: Device, text: str, now: int) -> Entry:
-    """Add a note to a device's audit. Raises ConfigurationError for a text that is no reason."""
+    """Add a note to a device's audit. Raises ConfigurationError for an invalid reason."""
     return append(store, who, "note", device.device_id, text, now)
 
 
 def rebuild(
     store: Store, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
 ) -> int:
-    """Compute local days of a device again, both included, None for no bound; returns how many.
+    """Recompute local days of a device from `first_day` to `last_day`, both included; None means no bound.
 
-    Raises ConfigurationError without a reason.
+    Return the number of days. Raises ConfigurationError without a reason.
     """
     days = {"from": first_day, "to": last_day}
     append(store, who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
@@ -65,22 +65,22 @@ def rebuild(
 def mark_exchange(
     store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
 ) -> Device:
-    """Say that the meter was exchanged at `at` (UTC seconds), or that it was not.
+    """Mark that the meter was exchanged at `at` (UTC seconds), or that it was not.
 
-    Saying it again changes no document. Raises ConfigurationError where the readings of that time have expired, where
-    a register that went down is said to have run on, or where MOST instants are marked.
+    A repeated mark changes no document. Raises ConfigurationError if the readings of that time have expired, if a
+    register went down but should count as not exchanged, or if MOST instants are marked.
     """
-    overrides = _marked(store, device, at, is_exchange=is_exchange)
+    overrides = _with_mark(store, device, at, is_exchange=is_exchange)
     _append_exchange(store, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
     return _put(store, device, overrides, at)
 
 
 def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
-    """Take back the mark at `at` (UTC seconds); the readings decide again.
+    """Remove the mark at `at` (UTC seconds); the readings decide again.
 
-    Raises ConfigurationError where nothing is marked, or where the readings of that time have expired.
+    Raises ConfigurationError if nothing is marked, or if the readings of that time have expired.
     """
-    overrides = _unmarked(store, device, at)
+    overrides = _without_mark(store, device, at)
     _append_exchange(store, who, device, at, reason, now, TAKEN_BACK)
     return _put(store, device, overrides, at)
 
@@ -91,36 +91,36 @@ def export_bundle(store: Store, who: Who, device: Device, reason: str, now: int)
     return zipped(bundle(store, device, now), now)
 
 
-# exchanges
+# Exchanges
 
 
-def _append_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int, said: str) -> None:
-    append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": said})
+def _append_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int, mark: str) -> None:
+    append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": mark})
 
 
-def _marked(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
+def _with_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:
     if not is_exchange:
         _check_runs_on(store, device, at)
     others = (one for one in parse_overrides(device.exchange_overrides) if one.at != at)
     changed = (*others, ExchangeOverride(at, is_exchange))
     if len(changed) > MOST:
         raise ConfigurationError(f"{device.device_id} has {MOST} marked instants already; take one back first")
-    _check_is_kept(store, device, at)
+    _check_not_expired(store, device, at)
     return changed
 
 
-def _unmarked(store: Store, device: Device, at: int) -> ExchangeOverrides:
+def _without_mark(store: Store, device: Device, at: int) -> ExchangeOverrides:
     overrides = parse_overrides(device.exchange_overrides)
     left = tuple(one for one in overrides if one.at != at)
     if len(left) == len(overrides):
         raise ConfigurationError(f"nothing is marked at {iso_utc(at)} of {device.device_id}")
-    _check_is_kept(store, device, at)
+    _check_not_expired(store, device, at)
     return left
 
 
-def _check_is_kept(store: Store, device: Device, at: int) -> None:
+def _check_not_expired(store: Store, device: Device, at: int) -> None:
     if at < store.retention_cutoff(device.device_id):
-        raise ConfigurationError(f"the readings of {iso_utc(at)} have expired; what they have made stays as it is")
+        raise ConfigurationError(f"the readings of {iso_utc(at)} have expired, so its half hours cannot be recomputed")
 
 
 def _put(store: Store, device: Device, exchange_overrides: ExchangeOverrides, at: int) -> Device:
@@ -128,7 +128,7 @@ def _put(store: Store, device: Device, exchange_overrides: ExchangeOverrides, at
     spans = [_reached(store, one, at) for one in (device, changed)]
     span = Window(min(one.start for one in spans), max(one.end for one in spans))
     with store.transaction():
-        # Whose home it is, or its tariff, may have changed since somebody opened the form.
+        # The household or the tariff may have changed since the form was opened.
         changed = replace(store.device(device.device_id) or device, exchange_overrides=changed.exchange_overrides)
         store.put_device(changed)
         store.step(partial(recompute, store, changed, span))
@@ -136,13 +136,13 @@ def _put(store: Store, device: Device, exchange_overrides: ExchangeOverrides, at
 
 
 def _reached(store: Store, device: Device, at: int) -> Window:
-    """The hours that depend on whether the meter was exchanged at an instant."""
+    """Return the hours that depend on an exchange of the meter at `at`."""
     first, last = _around(store, device.device_id, at)
     return RecomputeWindow(store, device, first, last).hours(Window(first, last + HALF_HOUR))
 
 
 def _around(store: Store, device_id: str, at: int) -> tuple[int, int]:
-    """The starts of blocks so far before and after an instant that each register has readings on both sides."""
+    """Return the starts of the farthest of _NEAR blocks with data before and after `at`."""
     before, after = (store.block_starts(device_id, at, side * _NEAR) for side in (-1, 1))
     return (before or [block_start(at)])[-1], (after or [block_start(at)])[-1]
 
@@ -156,5 +156,5 @@ def _check_runs_on(store: Store, device: Device, at: int) -> None:
         if earlier and later and later[0] < earlier[-1]:
             raise ConfigurationError(
                 f"{channel} went down from {earlier[-1]} to {later[0]} Wh at {iso_utc(at)}: no meter runs backwards,"
-                " so it was exchanged, or what it showed then was wrong"
+                " so the meter was exchanged or a reading is wrong"
             )

@@ -1,13 +1,12 @@
-"""Where readings are missing: from when to when, and what the charts say of that time. Pure.
+"""Anomalies in a device's data, for the support desk: gaps, register steps and meter counters. Pure.
 
-What a register did that no meter does: steps that were dropped as glitches, and exchanges of the meter. Pure.
+**Gaps** are spans without readings; the documents tell how their energy was treated.
 
-What is believed is decided by `energy.segments`; here it is only compared with what the device sent.
+**Register steps** are glitches and meter exchanges. `registers.segments` decides which readings are believed; this
+module only compares them with the sent readings.
 
-A meter's own counters of the day, the week and the month beside what the charts say of the same time. Pure.
-
-They are for people to compare and never a source of energy. Some meters begin them anew at local midnight and some at
-UTC midnight, so the charts are asked for both.
+**Meter counters** are the meter's own totals of the day, the week and the month, compared with the charts. They are
+never a source of energy. Some meters reset them at local midnight and some at UTC midnight, so both are compared.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,51 +32,50 @@ from aggregator.core.registers import (
 from aggregator.core.status import Counters
 
 Kind = Literal["open", "estimated", "missing", "bridged", "filled"]
-INTERVALS = 3  # a gap is longer than so many usual intervals, and than MAX_GAP_S
-AROUND = 6  # steps on each side that say what is usual
+INTERVALS = 3  # a gap is longer than this number of usual intervals, and longer than MAX_GAP_S
+AROUND = 6  # steps on each side that give the usual interval
 
 
 class Gap(NamedTuple):
-    """A time without a reading. UTC seconds, half-open.
+    """A span without readings, in UTC seconds, half-open.
 
-    What became of it: it goes on (open); its energy is spread over it (estimated), or is not known (missing); it lies
-    within a half hour of which the registers tell the energy (bridged); its readings came in later (filled), of which
-    only the half hours are known.
+    Kinds: open (it continues), estimated (its energy is spread over it), missing (its energy is unknown), bridged (it
+    lies within a half hour with measured energy), filled (its readings came later; only its half hours are known).
     """
 
     start: int  # the last reading before it
-    end: int  # the first after it; now, where it goes on
+    end: int  # the first reading after it; now for an open gap
     kind: Kind
 
     @property
     def seconds(self) -> int:
-        """How long it is."""
+        """Return its length."""
         return self.end - self.start
 
 
 def shortest_gap(interval_s: int) -> int:
-    """What is longer than this (seconds) is a gap for a device with this usual interval."""
+    """Return the longest span in seconds that is not a gap, for a device with this usual interval."""
     return max(MAX_GAP_S, INTERVALS * interval_s)
 
 
 def gaps_between(ats: Sequence[int]) -> list[Window]:
-    """The times between neighbouring instants, in order, that are gaps among the steps around them.
+    """Return the steps between neighbouring instants that are gaps compared with the surrounding steps, in order.
 
-    So a history of half hours has none, and readings every 10 s after it have.
+    A half-hourly history thus has no gaps, and later readings every 10 s have.
     """
     steps = list(map(sub, ats[1:], ats))
-    found = (place for place, step in enumerate(steps) if step > MAX_GAP_S)
-    return [Window(ats[place], ats[place + 1]) for place in found if steps[place] > _longest_step(steps, place)]
+    long = (place for place, step in enumerate(steps) if step > MAX_GAP_S)
+    return [Window(ats[place], ats[place + 1]) for place in long if steps[place] > _longest_step(steps, place)]
 
 
 def _longest_step(steps: Sequence[int], place: int) -> int:
-    """What a step may be at most, judged by the usual one before it and the usual one after it."""
+    """Return the longest normal step at a place, from the usual steps before and after it."""
     sides = steps[max(place - AROUND, 0) : place], steps[place + 1 : place + 1 + AROUND]
     return shortest_gap(max((median_low(side) for side in sides if side), default=0))
 
 
 def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
-    """The times of which not every second was measured, from days in order, as runs of whole half hours."""
+    """Yield the runs of half hours that are not fully measured, from day documents in order."""
     run: Window | None = None
     for document in documents:
         for slot in periods.half_hours(document.period, document.timezone):
@@ -94,15 +92,15 @@ def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
 
 
 def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
-    """What the charts say of a gap that has ended."""
+    """Return the kind of a gap that has ended, from its documents."""
     touched = list(_touched(gap, documents, zone))
     if sum(part.estimated_s for _, part in touched):
         return "estimated"
     return "bridged" if all(part.covered_s >= slot.end - slot.start for slot, part in touched) else "missing"
 
 
-def outside(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
-    """What of some spans no gap touches."""
+def subtract_gaps(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
+    """Return the parts of `spans` outside of all gaps."""
     left = list(spans)
     for gap in gaps:
         pieces = [
@@ -120,40 +118,42 @@ def _touched(gap: Window, documents: Mapping[str, Document], zone: str) -> Itera
                 yield slot, document.part(slot.name) if document else EMPTY
 
 
-# register steps
+# Register steps
 
 
 class RegisterStep(NamedTuple):
-    """A register that stepped where no meter's does. `undecided` until more readings tell what it was."""
+    """An implausible step of a register; `undecided` until more readings show its kind."""
 
     at: int  # UTC seconds, of the first reading at the new level
     channel: str  # import_wh or export_wh
     kind: Literal["glitch", "exchange", "undecided"]
     before_wh: int  # of the last believed reading
     after_wh: int  # of that first reading
-    readings: int = 1  # that were dropped
+    readings: int = 1  # number of dropped readings
 
 
-class Judged(NamedTuple):
-    """What a register showed, and the segments of it that are believed."""
+class JudgedRegister(NamedTuple):
+    """A register's readings, and its believed segments."""
 
     channel: str
     points: Register
     pieces: Sequence[Register]
 
 
-def judged(readings: Sequence[Reading], device: Device) -> list[Judged]:
-    """The registers of readings in order of time, those that have a value."""
+def judge_registers(readings: Sequence[Reading], device: Device) -> list[JudgedRegister]:
+    """Return the registers with values, from readings in order of time."""
     registers = [
         (channel, register_of(readings, channel, parse_overrides(device.exchange_overrides))) for channel in CHANNELS
     ]
     return [
-        Judged(channel, points, segments(points, device.max_power_w)) for channel, points in registers if points.ats
+        JudgedRegister(channel, points, segments(points, device.max_power_w))
+        for channel, points in registers
+        if points.ats
     ]
 
 
-def steps_of(registers: Sequence[Judged]) -> list[RegisterStep]:
-    """Every strange step, oldest first; the first reading of each register is believed."""
+def steps_of(registers: Sequence[JudgedRegister]) -> list[RegisterStep]:
+    """Return every implausible step, oldest first; the first reading of each register is believed."""
     found: list[RegisterStep] = []
     for channel, points, pieces in registers:
         if sum(len(piece.ats) for piece in pieces) < len(points.ats):
@@ -167,7 +167,7 @@ def steps_of(registers: Sequence[Judged]) -> list[RegisterStep]:
 
 
 def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list[RegisterStep]:
-    """The readings of a register that are in none of its segments, those in a row as one step."""
+    """Return the readings outside of all segments; consecutive ones form one step."""
     believed = {at: wh for piece in pieces for at, wh in zip(piece.ats, piece.whs, strict=True)}
     last_believed, found, before, is_run = max(believed), list[RegisterStep](), 0, False
     for at, wh in zip(points.ats, points.whs, strict=True):
@@ -182,7 +182,7 @@ def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list
 
 
 def energy_between(pieces: Sequence[Register], span: Window) -> int:
-    """What a register rose by from one instant to another, Wh, without what lies across exchanges."""
+    """Return the rise of a register within a span in Wh, without the steps at exchanges."""
     rise = 0
     for piece in pieces:
         start, end = max(span.start, piece.ats[0]), min(span.end, piece.ats[-1])
@@ -190,49 +190,49 @@ def energy_between(pieces: Sequence[Register], span: Window) -> int:
     return rise
 
 
-# meter counters
+# Meter counters
 
 Span = Literal["day", "week", "month"]
 SPANS: tuple[Span, ...] = ("day", "week", "month")  # a week begins on Monday
 
 
-class Counted(NamedTuple):
-    """What a counter says of import so far, and what the charts say of the same time."""
+class CounterComparison(NamedTuple):
+    """A counter's import so far, and the import in the charts for the same time."""
 
     span: Span
-    at: int  # UTC seconds, when the meter said so
-    start: int  # UTC seconds, when the day, week or month began here
+    at: int  # UTC seconds of the counter
+    start: int  # UTC seconds of the local start of the day, week or month
     meter_wh: int
-    charts_wh: int | None  # since then; None where there is no chart
-    utc_start: int  # and when it began in UTC
-    utc_charts_wh: int | None
-    unknown_s: int  # of the time since `start`, of which the charts know nothing
+    charts_wh: int | None  # since `start`; None without a chart
+    utc_start: int  # UTC seconds of its start in UTC
+    utc_charts_wh: int | None  # since `utc_start`
+    unknown_s: int  # seconds since `start` without data in the charts
 
 
 class ChartTotals(NamedTuple):
-    """What a counter is compared with."""
+    """The data that counters are compared with."""
 
-    days: Mapping[str, Document]  # of the week, and of the days around the first of the month
+    days: Mapping[str, Document]  # of the week, and around the first of the month
     month: Document | None
-    import_register: Sequence[Register]  # of late: what it has risen by since a counter was told is in the charts
+    import_register: Sequence[Register]  # recent; its rise since a counter's time is subtracted from the charts
     zone: str
 
 
-def counted(counters: Counters, charts: ChartTotals) -> list[Counted]:
-    """The counters that a meter has told."""
-    told = zip(SPANS, (counters.day_wh, counters.week_wh, counters.month_wh), strict=True)
-    return [_counted(span, counters.at, wh, charts) for span, wh in told if wh is not None]
+def compare_counters(counters: Counters, charts: ChartTotals) -> list[CounterComparison]:
+    """Compare each counter that the meter has sent."""
+    values = zip(SPANS, (counters.day_wh, counters.week_wh, counters.month_wh), strict=True)
+    return [_compare_counter(span, counters.at, wh, charts) for span, wh in values if wh is not None]
 
 
 def first_day(span: Span, at: int, zone: str) -> str:
-    """The first day of the day, week or month that an instant is in."""
+    """Return the first day of the day, week or month that contains an instant."""
     day = day_of(at, zone)
     if span == "week":
         return periods.shift("day", day, -periods.local(day_start(day, zone), zone).weekday())
     return day if span == "day" else f"{day[:7]}-01"
 
 
-def _counted(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> Counted:
+def _compare_counter(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> CounterComparison:
     days, month, register, zone = charts
     first, today = first_day(span, at, zone), day_of(at, zone)
     start, utc_start = day_start(first, zone), day_start(first_day(span, at, "UTC"), "UTC")
@@ -243,15 +243,15 @@ def _counted(span: Span, at: int, meter_wh: int, charts: ChartTotals) -> Counted
         end = periods.window("day", today, zone).end
     total = add(document.total for document in documents)
     if total.import_wh is None:
-        return Counted(span, at, start, meter_wh, None, utc_start, None, at - start)
+        return CounterComparison(span, at, start, meter_wh, None, utc_start, None, at - start)
     wh = total.import_wh - energy_between(register, Window(at, end))
     utc_wh = wh + _energy(days, Window(utc_start, start)) - _energy(days, Window(start, utc_start))
     unknown_s = max(at - start - total.covered_s - total.estimated_s, 0)
-    return Counted(span, at, start, meter_wh, wh, utc_start, utc_wh, unknown_s)
+    return CounterComparison(span, at, start, meter_wh, wh, utc_start, utc_wh, unknown_s)
 
 
 def _energy(days: Mapping[str, Document], span: Window) -> int:
-    """The import of the half hours that begin in a span; none where it ends before it begins."""
+    """Return the import of the half hours that begin in a span; 0 for a span that ends before it begins."""
     return sum(
         document.part(slot.name).import_wh or 0
         for document in (days.values() if span.start < span.end else ())

@@ -1,20 +1,20 @@
-"""Who of the staff looked at which home, did what there, when and why: append-only, and each entry chained to the last.
+"""The audit: which staff looked at which home, their actions, times and reasons. Append-only, as a hash chain.
 
-An entry is written once, under the next free number, and nothing replaces or removes it. Its hash covers its content
-and the hash of the entry before it, so that one changed or taken out is noticed (`check`). Copies of it lie in
-collections of its device and of its person, under the same number; where a day's entries begin is noted once a day. So
-whatever is asked, one range of keys answers.
+An entry is written once, under the next free number; nothing replaces or deletes it. Its hash covers its content and
+the hash of the previous entry, so `check` detects a changed or deleted entry. The collections of its device and its
+person hold copies under the same number, and `audit/days` holds the first number of each day. Each query thus reads
+one range of keys.
 
-A process may die between an entry and its copies: `head` names the last entry that has them, and whoever comes next
-makes up what is missing before going on.
+A process may die between an entry and its copies. `head` names the last complete entry; the next writer or reader
+completes later entries first.
 
 | collection | key | body |
 |---|---|---|
 | `audit` | number | the entry |
 | `audit/device/ID`, `audit/person/ID` (and the e-mail) | number | the same |
 | `audit/days` | UTC day | number of its first entry |
-| `audit/head` | `head` | number, time and hash of the last entry that is complete |
-| `audit/grants/USER` | device | until when they may see it |
+| `audit/head` | `head` | number, time and hash of the last complete entry |
+| `audit/grants/USER` | device | end of the grant, UTC seconds |
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,13 +34,13 @@ from aggregator.support.audit_entry import Entry as Entry
 from aggregator.support.audit_entry import Who as Who
 
 GRANT_HOURS = AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
-TRIES = 50  # of an entry against others that are written at the same time
+TRIES = 50  # attempts of a write against concurrent writers
 _PAGE = 1000
 _LEDGER, _DAYS, _HEAD = AUDIT.of(), AUDIT_DAYS.of(), AUDIT_HEAD.of()
 
 
 class Seen(NamedTuple):
-    """An entry as the home that it is about may read it."""
+    """An entry for the household that it is about."""
 
     at: int  # UTC seconds
     by: str  # role and short name
@@ -49,14 +49,14 @@ class Seen(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The last entry that is complete."""
+    """The last complete entry."""
 
     number: int = 0
     at: int = 0
     hash: str = FIRST
 
 
-# writing
+# Writing
 
 
 def append(
@@ -68,42 +68,42 @@ def append(
     now: int,
     details: Mapping[str, str] | None = None,
 ) -> Entry:
-    """Write down what somebody does, before it is done; durable on return. Call it outside of rounds.
+    """Write an entry before its action; durable on return. Call it outside of transactions.
 
-    The loop is its own, because it compares and sets the next free number: a writer that loses completes the winner's
-    entry and tries the number after it. `update_record` tries the same key again.
+    `update_record` does not fit, because it repeats one key: here a writer that loses completes the winner's entry and
+    tries the next number.
 
-    Raises ConfigurationError where no reason is given, StoreAway where others leave no turn.
+    Raises ConfigurationError without a reason, StoreAway after TRIES concurrent writes.
     """
     reason = check_reason(reason)
     for _ in range(TRIES):
-        last = _head(store)
+        last = _complete_head(store)
         entry, body = encode(
             Entry(last.number + 1, max(now, last.at), who, action, device_id, reason, details or {}, last.hash)
         )
         if store.put_record(_LEDGER, entry.key, body, was=None):
             _complete(store, entry, body)
             return entry
-    raise StoreAway(f"others wrote to the audit {TRIES} times meanwhile; try again")
+    raise StoreAway(f"other writers were faster than this audit entry {TRIES} times in a row; try again")
 
 
 def grant(store: Store, user_id: str, device_id: str, until: int) -> None:
-    """Let somebody see a device until an instant (UTC seconds)."""
+    """Grant a person access to a device until an instant (UTC seconds)."""
     store.put_record(_grants(user_id), device_id, str(until), expires=until)
 
 
 def granted(store: Store, user_id: str, device_id: str, now: int) -> bool:
-    """Whether somebody has looked a device up and may still see it. One key read."""
+    """Whether a person has a valid grant for a device. Reads one key."""
     until = store.record(_grants(user_id), device_id)
     return until is not None and now < int(until)
 
 
 def withdraw(store: Store, user_id: str, device_id: str) -> None:
-    """End a grant before its time."""
+    """End a grant early."""
     store.drop_record(_grants(user_id), device_id)
 
 
-# reading
+# Reading
 
 
 def entries(
@@ -115,8 +115,8 @@ def entries(
     last_day: str | None = None,
     limit: int = _PAGE,
 ) -> list[Entry]:
-    """The newest entries, newest first: of a device, of a person (id or e-mail), of UTC days, both included."""
-    _head(store)  # so that the last one is not missing because its writer died
+    """Return the newest entries, newest first: of a device, a person (id or e-mail), or UTC days, both included."""
+    _complete_head(store)  # a writer may have died before the copies
     low, high = _numbers(store, first_day, last_day)
     collection = _of_device(device_id) if device_id else _of_person(person) if person else _LEDGER
     wanted = person.lower() if device_id else ""
@@ -133,23 +133,23 @@ def entries(
 
 
 def seen_by_staff(store: Store, device_id: str, limit: int = 100) -> list[Seen]:
-    """What a home is told: who of the staff looked at it or did something to it, newest first."""
-    found = entries(store, device_id=device_id, limit=limit)
-    return [Seen(one.at, one.who.shown, one.action, one.reason) for one in found]
+    """Return the staff's actions on a device for its household, newest first."""
+    newest = entries(store, device_id=device_id, limit=limit)
+    return [Seen(one.at, one.who.shown, one.action, one.reason) for one in newest]
 
 
 def check(store: Store) -> Iterator[str]:
-    """A line for each entry that is missing, changed or out of its chain, and for each copy that is not the same."""
-    last, noted = _Head(), _noted(store)
+    """Yield a line for each missing, changed or unchained entry, and for each differing copy."""
+    last, noted = _Head(), _load_head(store)
     for key, body in _ledger(store):
-        entry = _readable(key, body)
+        entry = _parse(key, body)
         if entry is None:
             yield f"entry {key} cannot be read"
             last = _Head(int(key), 0, "")
             continue
         yield from _faults(entry, last)
-        if entry.number <= noted.number:  # those after it get their copies from who comes next
-            yield from _lost_copies(store, entry, body)
+        if entry.number <= noted.number:  # later entries get their copies from the next writer
+            yield from _missing_copies(store, entry, body)
         last = _Head(entry.number, entry.at, entry.hash)
     if noted.number > last.number:
         yield f"entries after {last.number} missing, up to {noted.number}"
@@ -166,13 +166,13 @@ def _faults(entry: Entry, last: _Head) -> Iterator[str]:
         yield f"entry {entry.number} was changed"
 
 
-def _lost_copies(store: Store, entry: Entry, body: str) -> Iterator[str]:
+def _missing_copies(store: Store, entry: Entry, body: str) -> Iterator[str]:
     for collection in _copies(entry):
         if store.record(collection, entry.key) != body:
             yield f"entry {entry.number} is not the same on {collection}"
 
 
-def _readable(key: str, body: str) -> Entry | None:
+def _parse(key: str, body: str) -> Entry | None:
     try:
         entry = decode(body)
     except (ValueError, TypeError):
@@ -188,7 +188,7 @@ def _ledger(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(store: Store, first_day: str | None, last_day: str | None) -> tuple[str, str]:
-    """The numbers of the first and the last entry of UTC days, as keys; the first after the last where none is."""
+    """Return the keys of the first and the last entry of UTC days; without entries the first is after the last."""
     low, high = key_of(0), key_of(10**12 - 1)
     if first_day:
         found = store.records(_DAYS, first_day, limit=1)
@@ -199,20 +199,20 @@ def _numbers(store: Store, first_day: str | None, last_day: str | None) -> tuple
     return low, high
 
 
-# the chain
+# The chain
 
 
-def _noted(store: Store) -> _Head:
-    noted = store.record(_HEAD, "head")
-    return _Head(*orjson.loads(noted)) if noted else _Head()
+def _load_head(store: Store) -> _Head:
+    body = store.record(_HEAD, "head")
+    return _Head(*orjson.loads(body)) if body else _Head()
 
 
-def _head(store: Store) -> _Head:
-    """The last entry, after making up what is missing of those that lack something."""
-    last = _noted(store)
+def _complete_head(store: Store) -> _Head:
+    """Complete all entries and return the last."""
+    last = _load_head(store)
     while page := store.records(_LEDGER, key_of(last.number + 1), limit=_PAGE):
         for record in page:
-            entry = _readable(record.key, record.body)
+            entry = _parse(record.key, record.body)
             if entry is None:
                 raise StoreUnusable(f"entry {record.key} of the audit cannot be read; see `wattfall audit --check`")
             _complete(store, entry, record.body)
@@ -221,7 +221,7 @@ def _head(store: Store) -> _Head:
 
 
 def _complete(store: Store, entry: Entry, body: str) -> None:
-    """The copies of an entry, where its day begins, and that it is the last; the same however often."""
+    """Write the copies of an entry, the start of its day, and the head. Repeating it changes nothing."""
     for collection in _copies(entry):
         store.put_record(collection, entry.key, body)
     store.put_record(_DAYS, periods.day_of(entry.at, "UTC"), entry.key, was=None)

@@ -1,4 +1,4 @@
-"""An entry of the audit: who did what to which device, when and why, chained to the entry before it. Pure."""
+"""Audit entries: person, action, device, time and reason, chained to the previous entry by a hash. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LONGEST_REASON = 500  # characters
 
 
 class Who(NamedTuple):
-    """Somebody of the staff, as the account says."""
+    """A member of staff, from their account."""
 
     user_id: str
     email: str
@@ -26,12 +26,12 @@ class Who(NamedTuple):
 
     @property
     def ids(self) -> list[str]:
-        """What they are found by."""
+        """Return the ids for a search: user id and e-mail address."""
         return [one.lower() for one in dict.fromkeys((self.user_id, self.email)) if one]
 
     @property
     def shown(self) -> str:
-        """Role and short name: enough for a home to ask about, too little to look somebody up."""
+        """Return role and short name: a household can ask about the person, but cannot find them elsewhere."""
         first, *rest = self.name.split() or [""]
         short = f"{first} {rest[-1][0]}." if rest else first
         return f"{self.role}, {short}" if short else self.role
@@ -39,30 +39,30 @@ class Who(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What somebody did, and why."""
+    """One action of a member of staff, with its reason."""
 
     number: int
-    at: int  # UTC seconds; never before that of the entry before
+    at: int  # UTC seconds; never before the previous entry
     who: Who
     action: str  # one of ACTIONS
-    device_id: str  # empty for what is about no device
+    device_id: str  # empty without a device
     reason: str
-    details: Mapping[str, str]  # what the action was about: days rebuilt, the time of an exchange, an account
-    previous: str  # the hash of the entry before it
+    details: Mapping[str, str]  # of the action: rebuilt days, time of an exchange, account
+    previous: str  # hash of the previous entry
     hash: str = ""
 
     @property
     def is_intact(self) -> bool:
-        """Whether the content is what the hash was made of."""
+        """Whether the hash matches the content."""
         return self.hash == sha256(_content(self)).hexdigest()
 
     @property
     def key(self) -> str:
-        """The number as a key."""
+        """Return the number as a key."""
         return key_of(self.number)
 
     def as_json(self) -> dict[str, object]:
-        """The entry as `wattfall audit --json` prints it."""
+        """Return the entry as `wattfall audit --json` prints it."""
         return {
             "number": self.number,
             "at": periods.iso_utc(self.at),
@@ -76,32 +76,32 @@ class Entry:
 
 
 def check_reason(reason: str) -> str:
-    """A reason on one line. Raises ConfigurationError where there is none, or it is too long."""
+    """Return a reason as one line. Raises ConfigurationError for a missing or too long reason."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in reason).split())
     if not 3 <= len(text) <= LONGEST_REASON:
-        raise ConfigurationError(f"the reason is {shown(reason)}; say in 3 to {LONGEST_REASON} characters why")
+        raise ConfigurationError(f"the reason is {shown(reason)}; give a reason of 3 to {LONGEST_REASON} characters")
     return text
 
 
 def key_of(number: int) -> str:
-    """A number as a key that sorts as numbers do."""
+    """Return a number as a key; keys sort like numbers."""
     return f"{number:012d}"
 
 
 def encode(entry: Entry) -> tuple[Entry, str]:
-    """An entry with its hash, and its body."""
+    """Return an entry with its hash, and its body."""
     content = _content(entry)
     digest = sha256(content).hexdigest()
     return decode(body := orjson.dumps([*orjson.loads(content), digest]).decode()), body
 
 
 def decode(body: str) -> Entry:
-    """An entry from its body. Raises ValueError or TypeError where it is none."""
+    """Decode an entry. Raises ValueError or TypeError for an invalid body."""
     number, at, who, *rest = orjson.loads(body)
     return Entry(number, at, Who(*who), *rest)
 
 
 def _content(entry: Entry) -> bytes:
-    """All but the hash, the same bytes for the same content."""
+    """Encode an entry without its hash; equal content gives equal bytes."""
     fields = [entry.number, entry.at, [*entry.who], entry.action, entry.device_id, entry.reason]
     return orjson.dumps([*fields, entry.details, entry.previous], option=orjson.OPT_SORT_KEYS)

@@ -1,7 +1,7 @@
-"""The diagnostic bundle of one device: a ZIP file for whoever finds its fault.
+"""The diagnostic bundle of one device: a ZIP file for finding its fault.
 
-It holds nothing about people: no household, name, postcode, e-mail address or account, no audit entry or note. Meter
-points are masked, also in refused messages. It holds nothing of another device.
+It has no personal data: no household, name, postcode, e-mail address or account, no audit entry or note. Meter points
+are masked, also in refused messages. It has no data of another device.
 """
 
 import io
@@ -26,7 +26,7 @@ from aggregator.store.search import masked
 from aggregator.support.diagnostics import STRIP_DAYS, Diagnostics, diagnose
 
 FORMAT = 2  # raised when a file or a field changes its meaning
-READINGS_S = 2 * DAY_S  # length of the readings in it
+READINGS_S = 2 * DAY_S  # period of the readings in it
 _METER_POINT = re.compile(r'("(?:mpan|mprn|mpxn|meter_point)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[0-9]+)', re.IGNORECASE)
 _IN_OTHER_FILES = {"device", "refusals", "known"}
 
@@ -34,9 +34,9 @@ Bundle = Mapping[str, object]  # file name -> its content as JSON; a list become
 
 
 def bundle(store: Store, device: Device, now: int) -> Bundle:
-    """The files of a bundle as of `now` (UTC seconds)."""
-    found = diagnose(store, device, now)
-    days = [one.day for one in found.strip]
+    """Return the files of a bundle as of `now` (UTC seconds)."""
+    diagnostics = diagnose(store, device, now)
+    days = [one.day for one in diagnostics.strip]
     documents = store.documents("day", device.device_id, days[0], days[-1])
     readings = store.readings(device.device_id, block_start(now - READINGS_S), FOR_EVER)
     return {
@@ -48,20 +48,20 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
             "wattfall": version("wattfall"),
             "python": sys.version.split()[0],
         },
-        "device.json": _registered(device),
-        "evidence.json": _evidence(found),
+        "device.json": _device_json(device),
+        "evidence.json": _diagnostics_json(diagnostics),
         "status.json": {
-            "known": plain(found.known),
+            "known": plain(diagnostics.known),
             "hours": plain(device_status.signal_hours(store, device.device_id, now - STRIP_DAYS * DAY_S, now)),
         },
-        "refused.json": _refused(found.refusals, device),
+        "refused.json": _refusals_json(diagnostics.refusals, device),
         "days.jsonl": [as_json(document) for document in documents],
         "readings.jsonl": [reading._asdict() for reading in readings],
     }
 
 
 def zipped(content: Bundle, now: int) -> bytes:
-    """A bundle as a ZIP file; the same content makes the same bytes."""
+    """Return a bundle as a ZIP file; equal content gives equal bytes."""
     buffer, made = io.BytesIO(), local(now, "UTC")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in content.items():
@@ -72,8 +72,8 @@ def zipped(content: Bundle, now: int) -> bytes:
     return buffer.getvalue()
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - any value of ours, as JSON has it
-    """Named tuples and dataclasses as objects, whatever is in them."""
+def plain(value: Any) -> Any:  # noqa: ANN401 - any of our values, for JSON
+    """Convert named tuples and dataclasses to dictionaries, recursively."""
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -87,7 +87,7 @@ def _option(name: str) -> int:
     return 0 if name.endswith(".jsonl") else orjson.OPT_INDENT_2
 
 
-def _registered(device: Device) -> dict[str, object]:
+def _device_json(device: Device) -> dict[str, object]:
     return {
         "device_id": device.device_id,
         "serial": device.serial or None,
@@ -100,25 +100,26 @@ def _registered(device: Device) -> dict[str, object]:
     }
 
 
-def _evidence(found: Diagnostics) -> dict[str, object]:
-    return {one.name: plain(getattr(found, one.name)) for one in fields(found) if one.name not in _IN_OTHER_FILES}
+def _diagnostics_json(diagnostics: Diagnostics) -> dict[str, object]:
+    names = [one.name for one in fields(diagnostics) if one.name not in _IN_OTHER_FILES]
+    return {name: plain(getattr(diagnostics, name)) for name in names}
 
 
-def _refused(found: Refusals, device: Device) -> object:
-    return {"days": plain(found.days), "messages": plain(without_meter_points(found.messages, device))}
+def _refusals_json(refusals: Refusals, device: Device) -> object:
+    return {"days": plain(refusals.days), "messages": plain(without_meter_points(refusals.messages, device))}
 
 
 def without_meter_points(messages: Sequence[Message], device: Device) -> list[Message]:
-    """Refused messages of a device as somebody else may have them."""
+    """Return refused messages of a device with masked meter points."""
     return [one._replace(payload=_masked(one.payload, device), detail=_masked(one.detail, device)) for one in messages]
 
 
 def _masked(text: str, device: Device) -> str:
-    """A payload without meter points: of whatever field calls itself so, and the device's own anywhere."""
-    hidden = _METER_POINT.sub(lambda found: f'{found[1]}"{masked(found[2].strip(chr(34)))}"', text)
+    """Mask the meter points in a text: every field with such a name, and the device's own anywhere."""
+    hidden = _METER_POINT.sub(lambda match: f'{match[1]}"{masked(match[2].strip(chr(34)))}"', text)
     return hidden.replace(device.meter_point, masked(device.meter_point)) if device.meter_point else hidden
 
 
 def file_name(device: Device, now: int) -> str:
-    """What to call the ZIP file."""
+    """Return the name of the ZIP file."""
     return f"wattfall-{device.device_id.replace(':', '-')}-{periods.day_of(now, 'UTC')}.zip"

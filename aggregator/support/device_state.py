@@ -1,7 +1,7 @@
-"""Is a device sending? Its state, with the reason and since when, and how much came in each hour and day. Pure.
+"""The state of a device: whether it sends, with the reason and the time, and its readings by hour and day. Pure.
 
-`device_state` answers for the household, the desk, the fleet and the command line. It measures a device against its
-own rhythm, which is that of its arrivals, and by our clock: the clock of a meter may be minutes behind.
+`device_state` is the one answer for the household, the support desk, the fleet and the command line. It compares the
+device with its own rhythm of arrivals, by our clock: a meter's clock may be minutes behind.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,30 +17,30 @@ from aggregator.core.readings import Reading
 State = Literal["sending", "late", "silent", "never"]
 Reason = Literal["on_time", "overdue", "nothing_comes", "only_refused", "only_statuses", "not_joined", "clock_behind"]
 
-LEARNT_FROM = 60  # intervals; the last ones
-USUAL_S = 10  # taken for granted of a device with fewer than two arrivals, or readings
-LONGEST_STEP_S = 2 * HOUR  # a step of the rhythm counts no more
+LEARNT_FROM = 60  # last intervals in the median
+USUAL_S = 10  # the assumed rhythm before the second arrival or reading
+LONGEST_STEP_S = 2 * HOUR  # longer steps count as this
 LATE_AFTER = 3  # times the rhythm
-SILENT_AFTER = 6
-LATE_S, SILENT_S = 60, 600  # at least
-CLOCK_S = 600  # a reading that is so old when it comes in shows a clock that is behind
+SILENT_AFTER = 6  # times the rhythm
+LATE_S, SILENT_S = 60, 600  # least ages of a late and a silent device
+CLOCK_S = 600  # a reading older than this at its arrival shows a clock that is behind
 
 
 class Judgement(NamedTuple):
-    """Whether a device sends, why that is believed, and since when."""
+    """The state of a device, its reason, and its start."""
 
     state: State
-    reason: Reason | None  # None where nothing is known
-    since: int | None  # UTC seconds; None for longer than is known
+    reason: Reason | None  # None if unknown
+    since: int | None  # UTC seconds; None if the state began before the known readings
     interval_s: int  # its rhythm
 
 
 class Heard(NamedTuple):
-    """What else was heard of a device. UTC seconds, None for never."""
+    """The last messages of a device that are not readings. UTC seconds; None for never."""
 
-    refused_at: int | None  # the last message that was refused
+    refused_at: int | None  # the last refused message
     status_at: int | None  # the last status
-    joined: bool | None  # to the meter's network, as it said last
+    joined: bool | None  # the meter's network, by the last status
 
 
 class Hour(NamedTuple):
@@ -52,7 +52,7 @@ class Hour(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """A local day as shares of its time, of today's up to now. They add up to 1."""
+    """A local day as shares of its time (today: up to now). The shares add up to 1."""
 
     day: str
     measured: float
@@ -61,16 +61,16 @@ class Covered(NamedTuple):
 
 
 def usual_interval(ats: Sequence[int]) -> int:
-    """The median time between the last of some instants in order, in seconds."""
+    """Return the median step between the last LEARNT_FROM instants in order, in seconds."""
     steps = [later - earlier for earlier, later in pairwise(ats[-LEARNT_FROM - 1 :])]
     return max(median_low(steps), 1) if steps else USUAL_S
 
 
 def rhythm_s(live: Live) -> int:
-    """The rhythm of a device: the median step between its last arrivals, in seconds; USUAL_S before the second one.
+    """Return the rhythm of a device: the median step between its last arrivals, in seconds; USUAL_S without a step.
 
-    A step is the time between two arrivals, or between their readings where that is longer: a device that was offline
-    sends its half hours in a burst, and still sends a half hour at a time. A step counts LONGEST_STEP_S at most.
+    A step is the longer of two times: between two arrivals, and between their readings. A device that was offline
+    sends its half hours in a burst, but its readings are still half an hour apart. A step is at most LONGEST_STEP_S.
     """
     arrivals = (*live.arrivals, Arrival(live.at, live.received_at))
     steps = [
@@ -81,7 +81,7 @@ def rhythm_s(live: Live) -> int:
 
 
 def device_state(live: Live | None, now: int) -> State:
-    """The one answer to whether a device sends, by the time since its newest reading came in (`now` in UTC seconds)."""
+    """Return the state of a device from the age of its newest arrival (`now` in UTC seconds)."""
     if live is None:
         return "never"
     age, rhythm = now - live.received_at, rhythm_s(live)
@@ -91,22 +91,22 @@ def device_state(live: Live | None, now: int) -> State:
 
 
 def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
-    """The state with its reason; `began` is when it last began to send without a gap, None for longer than is known."""
+    """Return the state with its reason. `began` is the end of the last gap in UTC seconds, or None."""
     state = device_state(live, now)
     if live is None:
-        reason = _instead(0, heard)
+        reason = _reason(0, heard)
         return Judgement(state, None if reason == "nothing_comes" else reason, None, USUAL_S)
     rhythm = rhythm_s(live)
     if state == "sending":
         is_behind = live.received_at - live.at > CLOCK_S
         return Judgement(state, "clock_behind" if is_behind else "on_time", began, rhythm)
-    reason = _instead(live.received_at, heard)
+    reason = _reason(live.received_at, heard)
     is_merely_late = state == "late" and reason == "nothing_comes"
     return Judgement(state, "overdue" if is_merely_late else reason, live.received_at, rhythm)
 
 
-def _instead(since: int, heard: Heard) -> Reason:
-    """What came after the last reading, which says where to look."""
+def _reason(since: int, heard: Heard) -> Reason:
+    """Return the reason of a silence from the messages after the last reading."""
     if heard.refused_at is not None and heard.refused_at > since:
         return "only_refused"
     if heard.status_at is not None and heard.status_at > since:
@@ -115,22 +115,23 @@ def _instead(since: int, heard: Heard) -> Reason:
 
 
 def by_hour(readings: Sequence[Reading], interval_s: int, hours: int, now: int) -> list[Hour]:
-    """The last `hours` UTC hours of readings in order, oldest first; the last goes on, and expects its share.
+    """Count readings in order by UTC hour, for the last `hours` hours, oldest first.
 
-    Each expects as many as its own readings show to be usual, or else as the hour before it.
+    The expected number follows from the usual interval of the hour's own readings, or else of the hour before. The
+    current hour expects a share for the time so far.
     """
     ats = {hour: [reading.at for reading in own] for hour, own in groupby(readings, lambda one: one.at // HOUR)}
-    found, last = [], now // HOUR
+    rows, last = [], now // HOUR
     usual = next((usual_interval(own) for own in ats.values() if len(own) > 1), interval_s)
     for hour in range(last - hours + 1, last + 1):
         own = ats.get(hour, [])
         usual = usual_interval(own) if len(own) > 1 else usual
-        found.append(Hour(hour * HOUR, len(own), (HOUR if hour < last else now - last * HOUR) // usual))
-    return found
+        rows.append(Hour(hour * HOUR, len(own), (HOUR if hour < last else now - last * HOUR) // usual))
+    return rows
 
 
 def coverage_strip(days: Sequence[str], documents: Mapping[str, Document], zone: str, now: int) -> list[Covered]:
-    """Days in order, each from its document; all is missing where there is none."""
+    """Return the coverage of days, in order; a day without a document is missing."""
     return [_covered(day, documents.get(day), zone, now) for day in days]
 
 

@@ -1,7 +1,7 @@
-"""What there is to know about one device: whether it sends, its data is right, and that has reached the charts.
+"""Diagnostics of one device: whether it sends, whether its data is correct, and whether the data is in the charts.
 
-Everything comes from bounded reads: the readings of the last RECENT_DAYS, the day documents of STRIP_DAYS, one month,
-one year, and records. What lies further back is told from its documents, and from the readings around what is missing.
+All reads are bounded: the readings of RECENT_DAYS, the day documents of STRIP_DAYS, one document of each higher level,
+and records. Older gaps come from the documents, and from the readings around incomplete half hours.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,18 +20,18 @@ from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import (
     ChartTotals,
-    Counted,
+    CounterComparison,
     Gap,
-    Judged,
+    JudgedRegister,
     RegisterStep,
     energy_between,
     gaps_between,
-    judged,
+    judge_registers,
     kind_of,
-    outside,
     shortest_gap,
     sparse_spans,
     steps_of,
+    subtract_gaps,
 )
 from aggregator.support.device_state import (
     Covered,
@@ -48,64 +48,64 @@ from aggregator.waterfall.retention import backfilled
 
 RECENT_DAYS = 7
 STRIP_DAYS = RECORD_DAYS
-MOST_GAPS = 50  # that are told, the newest
-MOST_SPARSE = 40  # stretches of sparse half hours whose readings are looked at
+MOST_GAPS = 50  # the newest ones
+MOST_SPARSE = 40  # runs of incomplete half hours whose readings are read
 LAST_READINGS = 20
 
 
 class LevelState(NamedTuple):
-    """How far a level of charts is: seconds of known time that the newest readings tell and its document lacks."""
+    """The progress of one level of charts."""
 
     level: str  # a name in periods.LEVELS
     period: str
-    behind_s: int
-    is_right: bool  # whether what it has is what is computed anew
-    changed_at: int | None = None  # UTC seconds, when its document last changed; None where that is not known
+    behind_s: int  # seconds of data in the newest readings that its document lacks
+    is_right: bool  # the document equals a recomputation
+    changed_at: int | None = None  # UTC seconds of the document's last change; None if unknown
 
 
 class Closure(NamedTuple):
-    """A register's own rise against the sum of the half hours of its days, both without exchanges of the meter."""
+    """A register's rise and the sum of its half hours in the documents, both without steps at meter exchanges."""
 
     channel: str
-    span: Window  # from one half hour's boundary to another, UTC seconds
+    span: Window  # between boundaries of half hours, UTC seconds
     register_wh: int
     documents_wh: int
 
     @property
     def is_exact(self) -> bool:
-        """Whether they are the same, to the Wh."""
+        """Whether both are equal, to the Wh."""
         return self.register_wh == self.documents_wh
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """The answers, in the order of the questions."""
+    """The diagnostics of a device. The names of the fields are keys of `wattfall inspect` and of the bundle."""
 
     device: Device
     now: int  # UTC seconds
     live: Live | None
-    # is it sending?
+    # Does it send?
     judgement: Judgement
     hours: Sequence[Hour]  # of RECENT_DAYS, oldest first; the last 24 are the last day
     strip: Sequence[Covered]  # STRIP_DAYS days, oldest first
-    # is the signal good?
+    # Is the signal good?
     known: KnownStatus | None
-    # is the data right?
+    # Is the data correct?
     gaps: Sequence[Gap]  # of STRIP_DAYS, newest first
     steps: Sequence[RegisterStep]  # of RECENT_DAYS, newest first
     closures: Sequence[Closure]  # of RECENT_DAYS
-    counted: Sequence[Counted]  # what the meter itself has counted
+    counted: Sequence[CounterComparison]  # the meter's own counters
     refusals: Refusals
     last_readings: Sequence[Reading]  # newest first
-    # did it reach the charts?
+    # Is the data in the charts?
     levels: Sequence[LevelState]
     backlog: Backlog  # of the whole store
-    aside: Sequence[str]
+    aside: Sequence[str]  # quarantined keys with their reasons
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What has been read of a device."""
+    """The stored data of a device."""
 
     store: Store
     device: Device
@@ -115,25 +115,25 @@ class _Read:
     refused: Refusals
     readings: list[Reading]  # of RECENT_DAYS and a little before
     documents: Mapping[str, Document]  # days
-    present: Mapping[str, Document | None]  # of the levels above the days, those at hand, by their periods
+    present: Mapping[str, Document | None]  # of the levels above the days, by the current period
     retention_cutoff: int
-    later: Sequence[Window]  # spans of STRIP_DAYS that were filled later
+    later: Sequence[Window]  # backfilled spans of STRIP_DAYS
     backlog: Backlog
-    aside: Sequence[str]
+    quarantined: Sequence[str]
 
     def document(self, level: str, period: str) -> Document | None:
-        """A document of a level above the days."""
+        """Return a document of a level above the days; read it if it is not of a current period."""
         is_here = period in self.present
         return self.present[period] if is_here else self.store.document(level, self.device.device_id, period)
 
 
 def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
-    """All there is to know about a device at `now` (UTC seconds)."""
+    """Return the diagnostics of a device at `now` (UTC seconds)."""
     read = _read(store, device, now)
     live, known, refused = read.live, read.known, read.refused
     ats = [reading.at for reading in read.readings]
     interval = usual_interval(ats or _last_ats(store, device.device_id))
-    gaps, registers = _gaps(read, interval), judged(read.readings, device)
+    gaps, registers = _gaps(read, interval), judge_registers(read.readings, device)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -150,23 +150,23 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
         gaps,
         steps_of(registers)[::-1],
         _closures(read, registers),
-        _counted(read, registers),
+        _counters(read, registers),
         refused,
         read.readings[: -LAST_READINGS - 1 : -1],
         _levels(read),
         read.backlog,
-        read.aside,
+        read.quarantined,
     )
 
 
 def _read(store: Store, device: Device, now: int) -> _Read:
-    """All that waits for nothing else, read side by side where that is faster."""
+    """Read all independent data; a remote store reads side by side."""
     device_id, days = device.device_id, _days(now, STRIP_DAYS, device.timezone)
     first, today = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR, days[-1]
     since = periods.day_start(days[0], device.timezone)
     live = store.begin(partial(store.live, device_id))
     known = store.begin(partial(device_status.known_status, store, device_id))
-    refused = store.begin(partial(refusals.refused, store, device_id))
+    refused = store.begin(partial(refusals.load_refusals, store, device_id))
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
     present = {
@@ -178,7 +178,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     }
     retention_cutoff = store.begin(partial(store.retention_cutoff, device_id))
     later = store.begin(partial(backfilled, store, device_id, since, now))
-    aside = store.begin(partial(store.aside, device_id))
+    quarantined = store.begin(partial(store.quarantined, device_id))
     return _Read(
         store,
         device,
@@ -192,7 +192,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
         retention_cutoff(),
         later(),
         store.backlog(),
-        aside(),
+        quarantined(),
     )
 
 
@@ -202,16 +202,16 @@ def _days(now: int, count: int, zone: str) -> list[str]:
 
 
 def _last_ats(store: Store, device_id: str) -> list[int]:
-    """When the last readings of a device were, that has none of late."""
+    """Return the instants of the last readings of a device without recent readings."""
     starts = store.block_starts(device_id, FOR_EVER, -4)
     return [reading.at for reading in store.readings(device_id, starts[-1], FOR_EVER)] if starts else []
 
 
-# gaps
+# Gaps
 
 
 def _gaps(read: _Read, interval: int) -> list[Gap]:
-    """The newest gaps, newest first: of late from the readings, before that from around sparse half hours."""
+    """Return the newest gaps, newest first: recent ones from the readings, older ones from incomplete half hours."""
     live, now = read.live, read.now
     spans = set(gaps_between([reading.at for reading in read.readings]))
     first = read.readings[0].at if read.readings else now
@@ -225,7 +225,7 @@ def _gaps(read: _Read, interval: int) -> list[Gap]:
         spans |= {gap for gap in gaps_between(ats) if gap.start < span.end and span.start < gap.end}
     newest = sorted(spans, reverse=True)[:MOST_GAPS]
     found = [Gap(*gap, kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
-    found += [Gap(*span, "filled") for span in outside(read.later, found)]
+    found += [Gap(*span, "filled") for span in subtract_gaps(read.later, found)]
     found.sort(reverse=True)
     if live and now - max(live.at, live.received_at) > shortest_gap(interval):
         found.insert(0, Gap(live.at, now, "open"))
@@ -233,15 +233,15 @@ def _gaps(read: _Read, interval: int) -> list[Gap]:
 
 
 def _readings(read: _Read, first: int, last: int) -> Callable[[], list[Reading]]:
-    """What waits for the readings of some blocks."""
+    """Start a read of the blocks from `first` to `last`. Return a function that waits for the readings."""
     return read.store.begin(partial(read.store.readings, read.device.device_id, first, last))
 
 
-# registers and counters against documents
+# Registers and counters against documents
 
 
-def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
-    """The recent days, from the first half hour that the readings tell whole to the last."""
+def _closures(read: _Read, registers: Sequence[JudgedRegister]) -> list[Closure]:
+    """Compare each register with the documents, over the half hours that the recent readings cover completely."""
     if not read.readings:
         return []
     halves = {
@@ -261,21 +261,21 @@ def _closures(read: _Read, registers: Sequence[Judged]) -> list[Closure]:
     ]
 
 
-def _counted(read: _Read, registers: Sequence[Judged]) -> list[Counted]:
-    """The meter's own counters, where it told them within the readings at hand."""
-    told = read.known.status.counters if read.known else None
-    if told is None or not read.readings or told.at < read.readings[0].at:
+def _counters(read: _Read, registers: Sequence[JudgedRegister]) -> list[CounterComparison]:
+    """Compare the meter's own counters with the charts, if the recent readings cover the time of the counters."""
+    counters = read.known.status.counters if read.known else None
+    if counters is None or not read.readings or counters.at < read.readings[0].at:
         return []
     pieces = next((one.pieces for one in registers if one.channel == "import_wh"), ())
-    month = read.document("month", periods.period_of("month", told.at, read.device.timezone))
-    return anomalies.counted(told, ChartTotals(read.documents, month, pieces, read.device.timezone))
+    month = read.document("month", periods.period_of("month", counters.at, read.device.timezone))
+    return anomalies.compare_counters(counters, ChartTotals(read.documents, month, pieces, read.device.timezone))
 
 
-# levels
+# Levels
 
 
 def _levels(read: _Read) -> list[LevelState]:
-    """The charts that hold the newest reading, each against what it is made of."""
+    """Compare each chart that contains the newest reading with its child, and the day with its readings."""
     if not read.readings:
         return []
     zone = read.device.timezone
@@ -296,7 +296,7 @@ def _levels(read: _Read) -> list[LevelState]:
 
 
 def _computed(read: _Read, day: str) -> Part:
-    """The energy of a day by its readings; of half hours that have expired, by its document."""
+    """Return the energy of a day from its readings; expired half hours come from its document."""
     device, span = read.device, periods.window("day", day, read.device.timezone)
     document = read.documents.get(day)
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]

@@ -1,12 +1,12 @@
-"""The whole fleet: how many devices send, since when the others do not, firmwares, what is refused, the lag.
+"""The fleet: counts of devices by state and by firmware, refused messages, and the lag.
 
-A census goes over all devices a page at a time and keeps what it found as records, so that looking is a key read.
-Between two pages other work goes on: it takes a few minutes rather than getting in the way.
+A census reads all devices a page at a time and writes its counts as records, so a page of the desk reads one key.
+The worker does other work between two pages, so a census takes a few minutes and delays nothing.
 
 | collection | key | body |
 |---|---|---|
 | `fleet` | `summary` | all counts |
-| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | MOST_LISTED devices |
+| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | up to MOST_LISTED devices |
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ from aggregator.core.documents import Live
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.collections import FLEET, FLEET_DEVICES
-from aggregator.store.port import Backlog, Store, carried
+from aggregator.store.port import Backlog, Store, feeds
 from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import PRICES
 
-SILENT = {  # seconds since the last reading of a silent device came in: at most
+SILENT = {  # most seconds since the last arrival of a silent device
     "silent_10_minutes": HOUR,
     "silent_1_hour": DAY_S,
     "silent_1_day": 7 * DAY_S,
@@ -31,15 +31,15 @@ SILENT = {  # seconds since the last reading of a silent device came in: at most
 }
 NEVER = "never"
 STATES = ("sending", "late", *SILENT, NEVER)
-MOST_LISTED = 500  # devices behind a count; the count is of all
-MOST_WAITING = 5000  # dirty keys of a level
-MOST_FIRMWARES = 50  # the most frequent; the others are counted as OTHERS
+MOST_LISTED = 500  # listed devices of a count; the count is complete
+MOST_WAITING = 5000  # dirty keys read per feed
+MOST_FIRMWARES = 50  # the most frequent ones; OTHERS counts the rest
 OTHERS = "others"
 
 
 @dataclass(slots=True)
 class _Group:
-    """Devices that have something in common."""
+    """A count of devices, and the first MOST_LISTED of them."""
 
     count: int = 0
     devices: list[str] = field(default_factory=list)
@@ -52,82 +52,83 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a census found."""
+    """The counts of a census."""
 
-    at: int  # UTC seconds, when it began
-    devices: int  # in the registry, or heard of
+    at: int  # UTC seconds of its start
+    devices: int  # with a registry entry or a live state
     states: Mapping[str, int]  # devices by STATES
-    firmwares: Mapping[str, int]  # devices by what they run, the most frequent first
-    refused: Mapping[str, int]  # messages of the UTC day by reason
-    refused_devices: int  # that sent them
-    waiting: int | None  # dirty keys; None where they cannot be counted
-    waiting_since: int | None  # UTC seconds, of the oldest
-    waiting_devices: int = 0  # to which the oldest of them belong; the census looks at MOST_WAITING of each level
+    firmwares: Mapping[str, int]  # devices by firmware, the most frequent first
+    refused: Mapping[str, int]  # refused messages of the UTC day by reason
+    refused_devices: int  # senders of refused messages
+    waiting: int | None  # dirty keys; None if the store cannot count them
+    waiting_since: int | None  # UTC seconds of the oldest
+    waiting_devices: int = 0  # devices of the oldest dirty keys; the census reads MOST_WAITING per feed
 
 
 def summary(store: Store) -> Summary | None:
-    """What the last census found; None before the first has ended."""
+    """Return the counts of the last complete census, or None."""
     body = store.record(FLEET.of(), "summary")
     return Summary(**orjson.loads(body)) if body else None
 
 
-def devices_behind(store: Store, kind: str, name: str) -> list[str]:
-    """The devices behind a count: `state` and one of STATES, `firmware` and its name, `refused` and `today`.
+def listed_devices(store: Store, kind: str, name: str) -> list[str]:
+    """Return the listed devices of a count.
 
-    `waterfall` and `waiting` are those with changes that are not in the charts yet, who waits longest first.
+    `kind` and `name` are `state` and one of STATES, `firmware` and its name, `refused` and `today`, or `waterfall` and
+    `waiting` (devices with unpropagated changes, the longest waiting first).
     """
     body = store.record(FLEET_DEVICES.of(), f"{kind}/{name}")
     return list(orjson.loads(body)) if body else []
 
 
 def take_census(store: Store, now: int, backlog: Backlog | None) -> None:
-    """A census in one go."""
+    """Take a census without pauses."""
     for _ in census(store, now, backlog):
         pass
 
 
 def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
-    """A census, a page at each step; what it found is kept with the last."""
+    """Take a census, one page per step; the last step writes the counts."""
     waiting = _waiting(store) if backlog and backlog.waiting else []
     states = {state: _Group() for state in STATES}
-    heard: set[str] = set()
-    for _ in _by_state(store, now, states, heard):
+    live_ids: set[str] = set()
+    for _ in _by_state(store, now, states, live_ids):
         yield
-    for _ in _never_heard(store, states[NEVER], heard):
+    for _ in _never_heard(store, states[NEVER], live_ids):
         yield
     firmwares: dict[str, _Group] = {}
     for _ in _by_firmware(store, firmwares):
         yield
-    _keep(store, now, states, _most_frequent(firmwares), (backlog, waiting))
+    _put_summary(store, now, states, _most_frequent(firmwares), (backlog, waiting))
 
 
 def _waiting(store: Store) -> list[str]:
-    """The devices of the oldest dirty keys, the oldest first."""
-    changes = sorted(change for table in (*carried(), PRICES) for change in store.changes(table, MOST_WAITING))
+    """Return the devices of the oldest dirty keys, the oldest first."""
+    changes = sorted(change for table in (*feeds(), PRICES) for change in store.changes(table, MOST_WAITING))
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 
-def _by_state(store: Store, now: int, states: Mapping[str, _Group], heard: set[str]) -> Iterator[None]:
+def _by_state(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
     after = ""
     while page := store.lives(after):
         for live in page:
-            states[_counted_as(live, now)].add(live.device_id)
-        heard.update(live.device_id for live in page)
+            states[_state_name(live, now)].add(live.device_id)
+        live_ids.update(live.device_id for live in page)
         after = page[-1].device_id
         yield
 
 
-def _counted_as(live: Live, now: int) -> str:
-    """One of STATES: that of `device_state`, and of a silent device also for how long."""
+def _state_name(live: Live, now: int) -> str:
+    """Return one of STATES: the device's state; for a silent device also its duration."""
     state, age = device_state(live, now), now - live.received_at
     return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
 
 
-def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]:
+def _never_heard(store: Store, never: _Group, live_ids: set[str]) -> Iterator[None]:
     after = ""
     while page := store.devices(after):
         for device in page:
-            if device.device_id not in heard:
+            if device.device_id not in live_ids:
                 never.add(device.device_id)
         after = page[-1].device_id
         yield
@@ -135,22 +136,22 @@ def _never_heard(store: Store, never: _Group, heard: set[str]) -> Iterator[None]
 
 def _by_firmware(store: Store, firmwares: dict[str, _Group]) -> Iterator[None]:
     for shard in range(device_status.SHARDS):
-        for known in device_status.of_shard(store, shard):
-            if known.status.firmware:
-                firmwares.setdefault(known.status.firmware, _Group()).add(known.status.device_id)
+        for merged in device_status.shard_statuses(store, shard):
+            if merged.status.firmware:
+                firmwares.setdefault(merged.status.firmware, _Group()).add(merged.status.device_id)
         yield
 
 
 def _most_frequent(firmwares: Mapping[str, _Group]) -> dict[str, _Group]:
     ordered = sorted(firmwares.items(), key=lambda one: (-one[1].count, one[0]))
-    found, others = dict(ordered[:MOST_FIRMWARES]), _Group()
+    named, others = dict(ordered[:MOST_FIRMWARES]), _Group()
     for _, group in ordered[MOST_FIRMWARES:]:
         others.count += group.count
         others.devices += group.devices[: MOST_LISTED - len(others.devices)]
-    return found | ({OTHERS: others} if others.count else {})
+    return named | ({OTHERS: others} if others.count else {})
 
 
-def _keep(
+def _put_summary(
     store: Store,
     now: int,
     states: Mapping[str, _Group],
@@ -158,8 +159,8 @@ def _keep(
     behind: tuple[Backlog | None, list[str]],
 ) -> None:
     backlog, waiting = behind
-    refused = refusals.refused_on(store, day_of(now, "UTC"))
-    found = Summary(
+    refused = refusals.load_total(store, day_of(now, "UTC"))
+    counts = Summary(
         now,
         sum(group.count for group in states.values()),
         {state: group.count for state, group in states.items()},
@@ -178,4 +179,4 @@ def _keep(
         for key, devices in lists.items():
             text, expires = orjson.dumps(devices).decode(), FLEET_DEVICES.expires(now)
             store.put_record(FLEET_DEVICES.of(), key, text, expires=expires)
-        store.put_record(FLEET.of(), "summary", orjson.dumps(asdict(found)).decode())
+        store.put_record(FLEET.of(), "summary", orjson.dumps(asdict(counts)).decode())

@@ -1,7 +1,7 @@
-"""The levels, and the one step of the waterfall: this child changed, so replace these parts of its parent.
+"""The steps of the waterfall: a step replaces parts of a document after a change of its child.
 
-A step is state-based: a change record says only which key is dirty; the step reads what the child is now and sets the
-parts that it owns. Running it again, or running it for nothing, changes nothing and so leaves no change record.
+A step is state-based: a change record names only the dirty key. The step reads the child's current state and sets the
+parts that depend on it. A repeated or needless step changes nothing, so it leaves no change record.
 """
 
 import logging
@@ -24,28 +24,28 @@ from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retention import ComputedHalfHour, hollow_gaps, log_backfill, retained_parts
 
 log = logging.getLogger("wattfall.waterfall")
-APART = 8  # blocks; changes nearer than this are computed in one go
-TOGETHER = 480  # blocks; as many as are computed in one go
+APART = 8  # blocks; nearer changes are computed together
+TOGETHER = 480  # blocks; the largest span computed together
 
 
 class Step(NamedTuple):
-    """A step of the waterfall: the level that it writes, and the feed whose changes it carries."""
+    """A step of the waterfall: the level of the written documents, and the feed of the changes."""
 
     level: str
     feed: str  # readings, prices, or the level's child
 
 
 def steps() -> tuple[Step, ...]:
-    """One step for each row of `periods.LEVELS`, and one for prices, in the order in which a change takes them."""
+    """Return the steps in the order in which a change passes them: one per level, and one for prices."""
     rows = periods.LEVELS.values()
-    evidence = [Step(row.name, feed) for row in rows if row.has_hours for feed in (READINGS, PRICES)]
-    return (*evidence, *(Step(row.name, row.child) for row in rows if row.child))
+    lowest = [Step(row.name, feed) for row in rows if row.has_hours for feed in (READINGS, PRICES)]
+    return (*lowest, *(Step(row.name, row.child) for row in rows if row.child))
 
 
 def propagate(store: Store, step: Step, changes: Iterable[Change]) -> None:
-    """Bring the documents of a step's level up to date with the children that changed.
+    """Update the documents of a step's level from the changed children.
 
-    What a damaged row makes impossible is put aside, so that one device's damage does not stop the others.
+    The keys of a device with a damaged row are quarantined, so that other devices go on.
     """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
         keys = sorted({change.key for change in group})
@@ -56,7 +56,7 @@ def _propagate_device(store: Store, step: Step, device_id: str, keys: Sequence[s
     try:
         _propagate_keys(store, step, device_id, keys)
     except Damaged as error:
-        log.error("put aside: %s", error)
+        log.error("quarantined: %s", error)
         store.quarantine(step.feed, device_id, keys, str(error))
 
 
@@ -74,7 +74,7 @@ def _propagate_keys(store: Store, step: Step, device_id: str, keys: Sequence[str
 
 
 def clusters(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Spans of blocks that are near each other, as the starts of their first and last."""
+    """Yield the spans of neighbouring blocks, as the starts of the first and the last block."""
     first = starts[0]
     for start, following in pairwise([*starts, starts[-1] + TOGETHER * HALF_HOUR]):
         if following - start > APART * HALF_HOUR or following - first >= TOGETHER * HALF_HOUR:
@@ -96,20 +96,20 @@ def _propagate_document(store: Store, step: Step, device: Device, period: str) -
 
 
 def _propagate_readings(store: Store, device: Device, first: int, last: int) -> None:
-    reach = RecomputeWindow(store, device, first, last)
-    if reach.changed:
-        _replace(store, device, reach, Window(reach.changed[0].at, reach.changed[-1].at))
+    affected = RecomputeWindow(store, device, first, last)
+    if affected.changed:
+        _replace(store, device, affected, Window(affected.changed[0].at, affected.changed[-1].at))
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:
-    """Compute the hours of a span again, and those that its readings reach."""
-    reach = RecomputeWindow(store, device, periods.block_start(span.start), periods.block_start(span.end))
-    _replace(store, device, reach, span)
+    """Recompute the hours of a span, and the hours that depend on its readings."""
+    affected = RecomputeWindow(store, device, periods.block_start(span.start), periods.block_start(span.end))
+    _replace(store, device, affected, span)
 
 
-def _replace(store: Store, device: Device, reach: RecomputeWindow, least: Window) -> None:
-    hours = reach.hours(least)
-    readings = reach.readings
+def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
+    hours = affected.hours(least)
+    readings = affected.readings
     halves = list(half_hours(readings, device, hours))
     if hours.start < store.retention_cutoff(device.device_id):
         gaps = energy.gaps(readings, device.max_power_w, parse_overrides(device.exchange_overrides))
@@ -123,7 +123,7 @@ def _replace(store: Store, device: Device, reach: RecomputeWindow, least: Window
 def half_hours(
     readings: Sequence[Reading], device: Device, span: Window, unusable: Collection[Window] = ()
 ) -> Iterator[ComputedHalfHour]:
-    """The energy of the half hours in a span of whole local hours, in order; see `energy.half_hour_parts`."""
+    """Compute the half hours in a span of whole local hours, in order; see `energy.half_hour_parts`."""
     slots = [
         (day, slot)
         for day in periods.days_of(span, device.timezone)
@@ -138,7 +138,7 @@ def half_hours(
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:
-    """Price a day again from the half hours of its document, by its device's tariff; True when that changed it."""
+    """Recompute the prices of a day document from its half hours and the device's tariff; return whether it changed."""
     stored = store.document("day", device.device_id, day)
     if stored is None:
         return False
@@ -147,7 +147,7 @@ def reprice(store: Store, device: Device, day: str) -> bool:
 
 
 def _merge_priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> bool:
-    """Set half hours, what they cost and the hours they make up in a day document; True when that changed it."""
+    """Set half hours, their hours and their costs in a day document; return whether it changed."""
     parts = priced(store, device, day, zone, halves)
     replaced = {name: None if part.is_empty else part for name, part in parts.items()}
     return store.merge_parts("day", device.device_id, day, zone, replaced, currency_of(device))

@@ -1,15 +1,14 @@
-"""What expired readings have made, kept from what is computed without them.
+"""Retention: delete expired readings, protect the parts computed from them, and log backfilled half hours.
 
-Before a device's retention_cutoff the readings may be gone. There a half hour is filled, or gives way to one of which
-more is known, and no less measured: with each piece of a history that comes in, more of its last half hour is known. A
-gap in which something was measured once is no gap: its readings are gone, not missing, and nothing may be spread over
-it.
-Remove what is past its time: records, and readings but for those without which newer ones cannot be judged.
+**Sweep.** `sweep` deletes expired records and readings. It keeps the last anchored run of each register, because newer
+readings are judged against it.
 
-Half hours whose readings came in later: what was estimated or missing in a chart, and is now measured.
+**Retained parts.** Before a device's retention cutoff, readings may be deleted. There a computed half hour replaces a
+stored one only if it is more complete and has no less measured time. Late history thus completes its half hours. A
+gap with measured time in the stored documents has lost its readings; no energy may be spread over it.
 
-The step of the waterfall that replaces them sees both what was and what is, so nothing has to remember a gap while it
-is one. Each is a record of its own, the same however often the step runs.
+**Backfill log.** A half hour that was estimated or missing and is now measured is recorded. The step that replaces it
+compares the old and the new part, so the log needs no list of gaps. A repeated step writes the same records.
 """
 
 import logging
@@ -39,9 +38,9 @@ class ComputedHalfHour(NamedTuple):
 def hollow_gaps(
     store: Store, device: Device, halves: Sequence[ComputedHalfHour], gaps: Sequence[Collection[Window]]
 ) -> set[Window]:
-    """The gaps of any register in which more was measured once than the readings that are left say.
+    """Return the gaps of all registers whose readings have been deleted: the stored parts have more measured time.
 
-    `gaps` are those of each register, first the one that decides what counts as measured.
+    `gaps` has one collection per register, first the register that decides the measured time.
     """
     documents = _documents(store, device, halves)
     lost = [slot for day, slot, new in halves if _is_spread_over(_stored(documents, day, slot), new)]
@@ -51,7 +50,7 @@ def hollow_gaps(
 
 
 def _is_spread_over(stored: Part, new: Part) -> bool:
-    """Something was measured where now something is estimated; not, where the first readings are merely gone."""
+    """Whether measured time has become estimated time. Missing time alone shows only deleted first readings."""
     return stored.covered_s > new.covered_s and new.estimated_s > stored.estimated_s
 
 
@@ -60,23 +59,23 @@ def _overlap_s(one: Slot | Window, other: Window) -> int:
 
 
 def retained_parts(store: Store, device: Device, halves: Sequence[ComputedHalfHour]) -> list[ComputedHalfHour]:
-    """Half hours as they may replace what is stored."""
+    """Return the half hours to store: before the retention cutoff a stored part stays unless it is less complete."""
     retention_cutoff = store.retention_cutoff(device.device_id)
     old = [half for half in halves if half.slot.start < retention_cutoff]
     documents = _documents(store, device, old)
-    kept = {day for day, document in documents.items() if document and document.timezone != device.timezone}
+    rezoned = {day for day, document in documents.items() if document and document.timezone != device.timezone}
     merged = [half._replace(part=more_complete(_stored(documents, half.day, half.slot), half.part)) for half in old]
-    # Days in the zone in which they were made stay so.
-    return [half for half in (*merged, *halves[len(old) :]) if half.day not in kept]
+    # A document in another time zone stays unchanged.
+    return [half for half in (*merged, *halves[len(old) :]) if half.day not in rezoned]
 
 
 def more_complete(stored: Part, new: Part) -> Part:
-    """What to keep of a half hour whose readings may have expired: the new only where it lacks nothing."""
-    knows_both = (new.import_wh is not None or stored.import_wh is None) and (
+    """Return the part of a half hour with expired readings: the new one only if it lacks nothing of the stored one."""
+    has_both = (new.import_wh is not None or stored.import_wh is None) and (
         new.export_wh is not None or stored.export_wh is None
     )
-    measured, known = new.covered_s - stored.covered_s, _known_s(new) - _known_s(stored)
-    is_fuller = knows_both and measured >= 0 <= known and measured + known > 0
+    measured, total = new.covered_s - stored.covered_s, _total_s(new) - _total_s(stored)
+    is_fuller = has_both and measured >= 0 <= total and measured + total > 0
     return new if stored.is_empty or is_fuller else stored
 
 
@@ -89,20 +88,20 @@ def _stored(documents: Mapping[str, Document | None], day: str, slot: Slot) -> P
     return document.part(slot.name) if document else EMPTY
 
 
-def _known_s(part: Part) -> int:
+def _total_s(part: Part) -> int:
     return part.covered_s + part.estimated_s
 
 
-# retention
+# Sweep
 
-LOOKS = (8, 64, 512)  # blocks; how many to look at for what must stay, ever more
+LOOKS = (8, 64, 512)  # blocks searched for the last anchored runs, in growing attempts
 log = logging.getLogger("wattfall.retention")
 
 
 def sweep(store: Store, retention_days: int, now: int) -> int:
-    """Remove records that have expired, and readings that are older, but not what came in during the last day.
+    """Delete expired records and readings, except blocks written in the last day.
 
-    Returns how many half hours were removed.
+    Return the number of deleted half hours.
     """
     if store.expires_by_itself:
         return 0
@@ -119,20 +118,20 @@ def sweep(store: Store, retention_days: int, now: int) -> int:
 
 
 def expire(store: Store, device: Device, before: int, untouched_since: int) -> int:
-    """Remove a device's half hours that are older than `before` and that nobody has touched since (UTC seconds).
+    """Delete a device's half hours before `before` that were last written before `untouched_since` (UTC seconds).
 
-    What it takes to judge the first readings after `before` stays: each register's last anchored run.
+    The last anchored run of each register stays, to judge the first readings after `before`.
     """
     with store.transaction():
-        first, retention_cutoff = _kept(store, device, before)
+        first, retention_cutoff = _retained_from(store, device, before)
         removed = store.expire_readings(device.device_id, first, untouched_since)
         if removed:
             store.put_retention_cutoff(device.device_id, retention_cutoff)
     return removed
 
 
-def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
-    """The first block to keep, and from when on the blocks kept are all that is needed (UTC seconds)."""
+def _retained_from(store: Store, device: Device, before: int) -> tuple[int, int]:
+    """Return the first retained block, and the retention cutoff that follows from it (UTC seconds)."""
     exchange_overrides = parse_overrides(device.exchange_overrides)
     for look in LOOKS:
         starts = store.block_starts(device.device_id, before, -look)
@@ -146,36 +145,36 @@ def _kept(store: Store, device: Device, before: int) -> tuple[int, int]:
     first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
     later = store.readings(device.device_id, first, FOR_EVER) if None in runs else []
     ends = [
-        run[1] if run else _settled(register_of(later, channel, exchange_overrides), device)
+        run[1] if run else _first_anchor(register_of(later, channel, exchange_overrides), device)
         for run, channel in zip(runs, device.registers, strict=True)
     ]
     return first, max([starts[0] + HALF_HOUR, *ends])
 
 
-def _settled(points: Register, device: Device) -> int:
-    """When a register has its first anchor; where it never has one, its last reading."""
-    found = anchor_after(points, 0, device.max_power_w)
-    return found if found is not None else points.ats[-1] if points.ats else 0
+def _first_anchor(points: Register, device: Device) -> int:
+    """Return the instant of a register's first anchor, or of its last reading without an anchor."""
+    anchor = anchor_after(points, 0, device.max_power_w)
+    return anchor if anchor is not None else points.ats[-1] if points.ats else 0
 
 
-# backfill log
+# Backfill log
 
 KEPT_DAYS = BACKFILLED.days
 
 
 def log_backfill(store: Store, device: Device, halves: Sequence[ComputedHalfHour], now: int) -> None:
-    """Note the half hours of the last KEPT_DAYS that are measured now and were not, before they are replaced."""
+    """Record the newly measured half hours of the last KEPT_DAYS, before they are replaced."""
     late = [half for half in halves if half.part.covered_s > MAX_GAP_S and half.slot.end > now - KEPT_DAYS * DAY_S]
     for day, group in groupby(late, key=attrgetter("day")):
         document = store.document("day", device.device_id, day)
         is_over = partial(_has_following, store, device.device_id, day)
-        for half in _filled(document, list(group), is_over) if document else ():
+        for half in _backfilled_halves(document, list(group), is_over) if document else ():
             key, end = _key(half.slot.start), half.slot.end
             store.put_record(BACKFILLED.of(device.device_id), key, str(end), expires=BACKFILLED.expires(end))
 
 
 def backfilled(store: Store, device_id: str, first: int, last: int) -> list[Window]:
-    """Spans of half hours that were filled later, from one instant to another (UTC seconds), in order."""
+    """Return the spans of backfilled half hours from `first` to `last` (UTC seconds), in order."""
     spans: list[Window] = []
     for record in store.records(BACKFILLED.of(device_id), _key(first), _key(last)):
         start, end = int(record.key), int(record.body)
@@ -189,15 +188,15 @@ def _has_following(store: Store, device_id: str, day: str) -> bool:
     return store.document("day", device_id, periods.shift("day", day, 1)) is not None
 
 
-def _filled(
+def _backfilled_halves(
     document: Document, halves: Sequence[ComputedHalfHour], is_over: Callable[[], bool]
 ) -> Iterator[ComputedHalfHour]:
-    """Half hours of which more is known than before, and that do not go on: `is_over` tells whether the day does."""
+    """Yield the complete half hours with more measured time than before; `is_over` says whether the day has ended."""
     last = max((name for name in document.parts if name[0] == "s"), default="")
     for half in halves:
         old = document.part(half.slot.name)
         more_s, less_s = half.part.covered_s - old.covered_s, old.estimated_s - half.part.estimated_s
-        is_past = half.slot.name < last or less_s > MAX_GAP_S  # the half hour that goes on is measured more and more
+        is_past = half.slot.name < last or less_s > MAX_GAP_S  # the current half hour grows anyway
         if more_s > MAX_GAP_S and (is_past or is_over()):
             yield half
 

@@ -23,7 +23,7 @@ def differences(store: Store, device: Device) -> Iterator[str]:
     waiting = [store.changes(step.feed, 1) for step in steps()]
     if any(waiting):
         yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
-    yield from (f"{device.device_id}: quarantined: {line}" for line in store.aside(device.device_id))
+    yield from (f"{device.device_id}: quarantined: {line}" for line in store.quarantined(device.device_id))
     yield from _wrong_days(store, device)
     for level in periods.LEVELS.values():
         if level.child:
@@ -108,10 +108,10 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
             store.step(partial(recompute, store, device, span))
     with store.transaction():  # unchanged days too: the documents above them may be wrong
         store.mark("day", device.device_id, days)
-        for level in periods.carried_levels()[1:]:
+        for level in periods.feed_levels()[1:]:
             store.mark(level, device.device_id, store.periods(level, device.device_id))
     if not first_day and not last_day:
-        store.clear_aside(device.device_id)
+        store.clear_quarantine(device.device_id)
     return len(computable)
 
 

@@ -20,7 +20,7 @@ from aggregator.intake import device_status, tokens
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, Origin, TooLarge, Unread, inflated
-from aggregator.intake.ingest import Outcome, Received, keep_refused, show_live, take_in
+from aggregator.intake.ingest import Outcome, Received, show_live, store_refusals, take_in
 from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
@@ -57,7 +57,7 @@ class IngestEndpoint:
         try:
             body = self._body(device_id, now)
         except Refused as why:
-            keep_refused(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
+            store_refusals(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             raise
         content = self._parse(device_id, body, int(now))
         outcome = self._keep(device_id, content, int(now))
@@ -107,7 +107,7 @@ class IngestEndpoint:
     def _keep(self, device_id: str, content: Content, now: int) -> Outcome:
         if "live" in request.args:
             shown_live = show_live(self.store, content, now, self.default_zone)
-            shown_live.reasons.update(keep_refused(self.store, [Received(device_id, content)], now))
+            shown_live.reasons.update(store_refusals(self.store, [Received(device_id, content)], now))
             return shown_live
         if request.mimetype == BLOCK:
             device_status.note_edge(self.store, device_id, now)

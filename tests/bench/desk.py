@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
-from aggregator.intake.device_status import keep
+from aggregator.intake.device_status import put_statuses
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store.port import Store
@@ -82,7 +82,7 @@ def send(store: Store, device_id: str, now: int) -> None:
         part = ats[begin : begin + CHUNK]
         ingest(store, [Reading(device_id, at, 360, at - SINCE, None, "19M0001") for at in part], part[-1] + 2, ZONE)
     hours = range(first, now, 3600)
-    keep(store, [Status(device_id, at, -61 - at % 9, 180, "v2.0.2", "GLOW-IHD-02", True) for at in hours], now)
+    put_statuses(store, [Status(device_id, at, -61 - at % 9, 180, "v2.0.2", "GLOW-IHD-02", True) for at in hours], now)
     drain(store)
 
 

@@ -6,7 +6,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters, Status
 from aggregator.intake import refusals
-from aggregator.intake.device_status import keep
+from aggregator.intake.device_status import put_statuses
 from aggregator.intake.ingest import ingest
 from aggregator.store.port import Store
 from aggregator.support.fleet import take_census
@@ -41,10 +41,12 @@ def furnish(store: Store) -> None:
     drain(store)
     store.merge_parts("day", HOME.device_id, TUESDAY, LONDON, dict.fromkeys(LOST))
     hours = range(NOW - 8 * DAY_S, NOW, HOUR)
-    keep(store, [Status(HOME.device_id, at, -61 - at // HOUR % 9, 180, "v2.0.2", "IHD-02", True) for at in hours], NOW)
+    put_statuses(
+        store, [Status(HOME.device_id, at, -61 - at // HOUR % 9, 180, "v2.0.2", "IHD-02", True) for at in hours], NOW
+    )
     told = Counters(NOW - 64, 8_100, 8_590, None)
-    keep(store, [Status(HOME.device_id, NOW - 64, None, None, None, None, None, told)], NOW - 64)
+    put_statuses(store, [Status(HOME.device_id, NOW - 64, None, None, None, None, None, told)], NOW - 64)
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("bad_time", "at is '<script>'"), NOW)
-    refusals.keep_refusals(store, batch, NOW)
+    refusals.put_refusals(store, batch, NOW)
     take_census(store, NOW, store.backlog())

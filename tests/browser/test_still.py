@@ -7,7 +7,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from aggregator.core.documents import Device
 from aggregator.core.status import Status
-from aggregator.intake.device_status import keep
+from aggregator.intake.device_status import put_statuses
 from aggregator.store import open_store
 from aggregator.store.port import Store
 from tests.browser.conftest import DESK, PHONE, QUICK_MS, Open, bars, serve
@@ -60,7 +60,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name, age in (("fresh", 4), ("late", 540), ("silent", 4000)):
         homes.fill(opened, Device(name), "2026-11-16", homes.NOW)
         opened.put_live([homes.live(name, 1304, age)])
-        keep(opened, [Status(name, homes.NOW, -90, 96, None, None, True)], homes.NOW)
+        put_statuses(opened, [Status(name, homes.NOW, -90, 96, None, None, True)], homes.NOW)
     yield from serve(opened)
     opened.close()
 

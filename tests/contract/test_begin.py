@@ -70,7 +70,7 @@ def test_all_that_the_evidence_of_a_device_reads_first_is_under_way_together(
     drain(writer)
     reader = DynamoStore(
         Meeting(client, 6), prefix, 36_500, 0, clock
-    )  # live, status, month, year, retention_cutoff, put aside
+    )  # live, status, month, year, retention_cutoff, quarantine
     found = diagnose(reader, Device("cad-1", "UTC"), now)
     assert [one.is_right for one in found.levels] == [True] * 3
     for store in (reader, writer):

@@ -307,7 +307,7 @@ def test_damage_to_one_item_is_put_aside_and_does_not_stop_the_others(
     client.call("put_item", TableName=f"{prefix}-readings", Item=wrong)
     drain(store)
     assert store.extent("day", "other")
-    (line,) = store.aside(HOME)
+    (line,) = store.quarantined(HOME)
     assert line.startswith(f"readings {START}: ")
 
 

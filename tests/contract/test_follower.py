@@ -45,7 +45,7 @@ def worker(client: DynamoClient, prefix: str, clock: Callable[[], float]) -> Ite
     try:
         yield store
     finally:
-        store._rounds.close()
+        store._steps.close()
 
 
 def settle(store: DynamoStore, clock: Clock) -> None:

@@ -76,11 +76,11 @@ def test_what_was_refused_is_counted_and_kept(store: Store) -> None:
         batch = refusals.Batch()
         batch.add(b'{"device_id": "a"}', Refused("bad_time", "at is missing"), NOW)
         batch.add(b'{"device_id": "unknown"}', Refused("bad_time", "at is missing"), NOW)
-        refusals.keep_refusals(store, batch, NOW)
+        refusals.put_refusals(store, batch, NOW)
 
-    assert refusals.refused(store, "a").days == {TODAY: {"bad_time": 2}}
-    assert [message.number for message in refusals.refused(store, "a").messages] == [1, 0]
-    assert refusals.refused_on(store, TODAY).devices == {"a": 2, refusals.UNKNOWN: 2}
+    assert refusals.load_refusals(store, "a").days == {TODAY: {"bad_time": 2}}
+    assert [message.number for message in refusals.load_refusals(store, "a").messages] == [1, 0]
+    assert refusals.load_total(store, TODAY).devices == {"a": 2, refusals.UNKNOWN: 2}
 
 
 def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
@@ -89,16 +89,16 @@ def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
     def count(_: int) -> None:
         batch = refusals.Batch()
         batch.add(b'{"device_id": "a"}', Refused("bad_time", "at is missing"), NOW)
-        refusals.keep_refusals(store, batch, NOW)
+        refusals.put_refusals(store, batch, NOW)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(count, range(6)))
-    assert refusals.refused(store, "a").days == {TODAY: {"bad_time": 6}}
+    assert refusals.load_refusals(store, "a").days == {TODAY: {"bad_time": 6}}
 
 
 def test_statuses_are_kept_by_key_and_hour(store: Store) -> None:
-    device_status.keep(store, [Status("a", NOW - 60, -70, None, "v2", None, None)], NOW)
-    device_status.keep(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
+    device_status.put_statuses(store, [Status("a", NOW - 60, -70, None, "v2", None, None)], NOW)
+    device_status.put_statuses(store, [Status("a", NOW, None, 96, None, None, joined=True)], NOW)
     found = device_status.known_status(store, "a")
     assert found
     assert found.status == ("a", NOW, -70, 96, "v2", None, True, None)
@@ -108,13 +108,13 @@ def test_statuses_are_kept_by_key_and_hour(store: Store) -> None:
 def test_the_fleet_is_counted(store: Store) -> None:
     ingest(store, [Reading("a", NOW, 1, None, None)], NOW, "UTC")
     store.put_device(Device("b"))
-    device_status.keep(store, [Status("a", NOW, None, None, "v2", None, None)], NOW)
+    device_status.put_statuses(store, [Status("a", NOW, None, None, "v2", None, None)], NOW)
     fleet.take_census(store, NOW, store.backlog())
 
     found = fleet.summary(store)
     assert found
     assert (found.devices, found.states["sending"], found.states["never"], found.firmwares) == (2, 1, 1, {"v2": 1})
-    assert fleet.devices_behind(store, "state", "never") == ["b"]
+    assert fleet.listed_devices(store, "state", "never") == ["b"]
 
 
 def test_marks_of_exchanges_last_and_are_computed_with(store: Store) -> None:

@@ -12,9 +12,9 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
-from aggregator.intake.device_status import keep, note_edge, note_look
+from aggregator.intake.device_status import note_edge, note_look, put_statuses
 from aggregator.intake.ingest import ingest
-from aggregator.intake.refusals import Batch, keep_refusals
+from aggregator.intake.refusals import Batch, put_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS, FOR_EVER, Owner, about, about_person, mentioning, row_of
@@ -42,12 +42,12 @@ def sent(store: Store) -> None:
     for part in ([one for one in readings if one not in late], late):
         ingest(store, part, NOW, "UTC")
         drain(store)
-    keep(store, [Status(DEVICE, NOW - 60, -61, 180, "v2.0.2", "IHD-02", True)], NOW)
+    put_statuses(store, [Status(DEVICE, NOW - 60, -61, 180, "v2.0.2", "IHD-02", True)], NOW)
     note_edge(store, DEVICE, NOW)
     note_look(store, DEVICE, NOW)
     batch = Batch()
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
-    keep_refusals(store, batch, NOW)
+    put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
 
 

@@ -113,7 +113,7 @@ class ImportReport:
             if place % _A_BATCH == 0 or place == len(self._samples):
                 if place == len(self._samples):
                     batch.counts[device_id].update(counts)
-                refusals.keep_refusals(store, batch, now)
+                refusals.put_refusals(store, batch, now)
 
     def as_json(self, zone: str) -> dict[str, object]:
         """Return the report as `wattfall import` prints it."""

@@ -67,25 +67,25 @@ class OptimisticStep:
 
     def find(self, device_id: str, first: int, last: int) -> list[Item] | None:
         """Return the blocks that start from `first` to `last`, if this step has read them all."""
-        for (low, high), blocks in self._known(device_id):
+        for (low, high), blocks in self._complete_spans(device_id):
             if low <= first and last <= high:
                 return [item for item in blocks if first <= start_of(item) <= last]
         return None
 
     def nearest(self, device_id: str, at: int, count: int, *, is_onwards: bool) -> list[int] | None:
         """Return the starts of `count` blocks after (before) `at`, nearest first, if this step has read them."""
-        for (low, high), blocks in self._known(device_id):
+        for (low, high), blocks in self._complete_spans(device_id):
             if is_onwards:
                 found = [start for start in starts(blocks) if start > at][:count]
-                is_known = low <= at + 1 and (len(found) == count or high == FOR_EVER)
+                is_complete = low <= at + 1 and (len(found) == count or high == FOR_EVER)
             else:
                 found = [start for start in reversed(starts(blocks)) if start < at][:count]
-                is_known = high >= at - 1 and (len(found) == count or low == 0)
-            if is_known:
+                is_complete = high >= at - 1 and (len(found) == count or low == 0)
+            if is_complete:
                 return found
         return None
 
-    def _known(self, device_id: str) -> Iterator[tuple[tuple[int, int], list[Item]]]:
+    def _complete_spans(self, device_id: str) -> Iterator[tuple[tuple[int, int], list[Item]]]:
         """Yield the spans for which this step has read all blocks, in order of time."""
         for read, answer in self._answers.items():
             if isinstance(read, GetBlocks) and read.device_id == device_id:

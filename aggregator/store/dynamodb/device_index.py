@@ -1,13 +1,13 @@
-"""By what devices are found, on DynamoDB: an item a term and device in `records`, kept in step with `devices`.
+"""The search index on DynamoDB: one item in `records` per term and device, consistent with `devices`.
 
-Beside a term the item has all the others of its device (`v`). So of devices with one word the endpoint itself picks
-those with the others too, and what has to be read is what begins with the rarest word.
+An item also holds all other terms of its device (`v`). DynamoDB therefore filters the items of one word by the other
+words, and a search reads only the items of the rarest word.
 
-A put takes several calls, and any of them may be the last. So the item of a device says in `o` of which terms it is
-not sure whether they are in the index, from the same write on that changes its fields, until they are set right; the
-next put of the device sets right what a former one has left. `f` says that all other terms are in the index: of a
-device of a former version none is, or none with others beside it. Each put adds a mark of its own to `o`, and clears
-`o` only if nobody has added anything since; otherwise it sets right once more, by what the device is then.
+A put takes several calls and may stop after any of them. The write that changes a device therefore also adds the
+pending terms, whose index items may be wrong, to the device's set `o`. The put then repairs these items and deletes
+`o`; after a crash the next put of the device repairs them. `f` is the format of the device's other index items. Each
+put adds its own mark to `o` and deletes `o` only if nobody has added to it since. Otherwise it repairs again, from
+the device's current fields.
 """
 
 import time
@@ -28,23 +28,23 @@ from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
 from aggregator.store.port import INDEX
 
-_MARK = "!"  # no term begins so
-_CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # two that change a device at once go on at different times
-_PAGES = (50, 1000)  # terms read at once: at first, and of words so common that it takes more
-_PAGES_OF_WORDS = (100, 400, 2000)  # the same where there are several words; the last of the longest word alone
-_FORM = items.number(2)  # of the items of terms; 1 had nothing beside them
+_MARK = "!"  # begins a mark, but no term
+_CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # random pauses separate competing writers
+_PAGES = (50, 1000)  # terms per read: the first read, and later reads
+_PAGES_OF_WORDS = (100, 400, 2000)  # terms per read with several words; the last size only for the longest word
+_FORM = items.number(2)  # format of the index items; format 1 had no `v`
 
-SideBySide = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]  # the answers of a call to each
+SideBySide = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]  # function, arguments -> answers
 
 
 def in_turn(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """One after the other, for who only writes."""
+    """Run jobs one after the other; enough for a process that only writes."""
     return [work(*job) for job in jobs]
 
 
 @dataclass(slots=True)
 class _Look:
-    """How far the terms that begin in one way have been read."""
+    """The progress of reading the terms with one prefix."""
 
     request: dict[str, Any]
     found: list[str] = field(default_factory=list)
@@ -52,23 +52,23 @@ class _Look:
 
 
 class Index:
-    """The devices of one store, as they are written and found."""
+    """The search index of one store, and the writes of its devices."""
 
     def __init__(self, client: DynamoClient, prefix: str, reader: Reader, side_by_side: SideBySide = in_turn) -> None:
         self._client, self._reader, self._side_by_side = client, reader, side_by_side
         self._devices, self._records = f"{prefix}-devices", f"{prefix}-records"
 
     def put(self, device: Device) -> None:
-        """Add or replace a device; registers that it has ever reported stay, two that add one each lose none."""
+        """Add or replace a device. Reported registers accumulate, also with concurrent writers."""
         before = self._item(check_labels(device).device_id)
-        unsure = _unsure(before, search.terms(device))
+        pending = _pending_after(before, search.terms(device))
         mark = _MARK + token_hex(6)
-        after = self._update(device.device_id, device_update(device, {*unsure, mark} if unsure else ()))
-        if unsure:
-            self._set_right(after, mark)
+        after = self._update(device.device_id, device_update(device, {*pending, mark} if pending else ()))
+        if pending:
+            self._repair(after, mark)
 
     def put_missing(self) -> int:
-        """Put the devices that are not in the index yet, or not wholly. Returns how many."""
+        """Index the devices that are missing or incomplete in the index. Return their number."""
         missing = (item for item in self._reader.scan("devices") if item.get("f") != _FORM or "o" in item)
         devices = [device for item in missing if (device := _device(item))]
         for device in devices:
@@ -76,14 +76,14 @@ class Index:
         return len(devices)
 
     def candidates(self, prefix: str, *, is_consistent: bool) -> Iterator[str]:
-        """Devices by their terms that begin with `prefix`."""
+        """Yield the devices that have a term with this prefix, by term."""
         look, size = self._look(prefix, (), is_consistent=is_consistent), _PAGES[0]
         while not look.is_complete:
             yield from self._read(look, size)
             size = _PAGES[1]
 
     def having(self, words: list[str], *, is_consistent: bool) -> Iterator[str]:
-        """Devices that have all the words, until those of one word have all been seen, or enough of the longest."""
+        """Yield devices that match all words, until one word is read completely, or enough of the longest word."""
         looks = {
             word: [
                 self._look(prefix, [one for one in words if one != word], is_consistent=is_consistent)
@@ -119,7 +119,7 @@ class Index:
         return _Look(request)
 
     def _read(self, look: _Look, size: int) -> list[str]:
-        """The devices of the next so many terms."""
+        """Read the next `size` terms and return their devices."""
         answer = self._client.call("query", **look.request, Limit=size)
         look.is_complete = "LastEvaluatedKey" not in answer
         if not look.is_complete:
@@ -128,34 +128,34 @@ class Index:
         look.found += page
         return page
 
-    def known(self, device_ids: list[str], *, is_consistent: bool) -> list[Device]:
-        """The devices that there are, in the order asked."""
+    def lookup(self, device_ids: list[str], *, is_consistent: bool) -> list[Device]:
+        """Return the existing devices, in the order of `device_ids`."""
         keys = [{"d": items.text(device_id)} for device_id in device_ids]
         found = dynamo_client.read_items(self._client, self._devices, keys, is_consistent=is_consistent)
         devices = {device.device_id: device for item in found if (device := _device(item))}
         return [devices[device_id] for device_id in device_ids if device_id in devices]
 
-    def _set_right(self, item: Item, mark: str) -> None:
-        """Write the terms that are unsure; again until nobody has changed the device meanwhile. Raises StoreAway.
+    def _repair(self, item: Item, mark: str) -> None:
+        """Write the pending terms; repeat until nobody has changed the device meanwhile. Raises StoreAway.
 
-        The loop is its own: it compares the device's item and sets many others, none of which is a record.
+        `update_record` does not fit: this loop compares the device's item and writes many index items.
         """
         device_id = item["d"]["S"]
         for number in range(TRIES):
-            wanted, unsure = _terms(item), _noted(item)
-            puts = [{"PutRequest": {"Item": _entry(term, device_id, wanted)}} for term in sorted(unsure & wanted)]
-            deletes = [{"DeleteRequest": {"Key": _key(term, device_id)}} for term in sorted(unsure - wanted)]
+            wanted, pending = _terms(item), _pending_terms(item)
+            puts = [{"PutRequest": {"Item": _entry(term, device_id, wanted)}} for term in sorted(pending & wanted)]
+            deletes = [{"DeleteRequest": {"Key": _key(term, device_id)}} for term in sorted(pending - wanted)]
             dynamo_client.write_items(self._client, self._records, [*puts, *deletes])
-            if self._is_settled(device_id, mark, len(item["o"]["SS"])):
+            if self._clear_pending(device_id, mark, len(item["o"]["SS"])):
                 return
             time.sleep(_CHANCE.uniform(0, min(_PAUSE_S * 2**number, _LONGEST_S)))
             mark = _MARK + token_hex(6)
-            again = {"UpdateExpression": "ADD o :o", "ExpressionAttributeValues": {":o": {"SS": [*unsure, mark]}}}
+            again = {"UpdateExpression": "ADD o :o", "ExpressionAttributeValues": {":o": {"SS": [*pending, mark]}}}
             item = self._update(device_id, again)
-        raise StoreAway(f"{device_id} was changed by others {TRIES} times in a row")
+        raise StoreAway(f"other writers changed {device_id} {TRIES} times in a row; try again")
 
-    def _is_settled(self, device_id: str, mark: str, size: int) -> bool:
-        """Note that nothing is unsure any more, if nobody has added anything to it."""
+    def _clear_pending(self, device_id: str, mark: str, size: int) -> bool:
+        """Delete the pending terms if nobody has added to them; return whether they were deleted."""
         try:
             self._client.call(
                 "update_item",
@@ -187,9 +187,9 @@ class Index:
         return item
 
 
-def _unsure(before: Item, wanted: frozenset[str]) -> frozenset[str]:
-    """The terms of which it is not known whether the index has what it should, once the device has the wanted ones."""
-    stored, noted = _terms(before), _noted(before)
+def _pending_after(before: Item, wanted: frozenset[str]) -> frozenset[str]:
+    """Return the terms whose index items may be wrong after the device gets the wanted terms."""
+    stored, noted = _terms(before), _pending_terms(before)
     is_same = before.get("f") == _FORM and search.neighbours(stored) == search.neighbours(wanted)
     sure = stored - noted if is_same else frozenset()
     return (stored | noted | wanted) - (sure & wanted)
@@ -200,12 +200,12 @@ def _terms(item: Item) -> frozenset[str]:
     return search.terms(device) if device else frozenset()
 
 
-def _noted(item: Item) -> frozenset[str]:
+def _pending_terms(item: Item) -> frozenset[str]:
     return frozenset(term for term in (item["o"]["SS"] if "o" in item else ()) if not term.startswith(_MARK))
 
 
 def _device(item: Item) -> Device | None:
-    """The device of an item; None where there is none, or it cannot be read until it is put again."""
+    """Decode an item's device; None for an empty or damaged item, which the next put replaces."""
     try:
         return intact(items.unpack_device, item) if "z" in item else None
     except Damaged:
@@ -221,5 +221,5 @@ def _key(term: str, device_id: str) -> Item:
 
 
 def _collection(term: str) -> str:
-    """Where terms that begin like this one are: a collection for two letters, for each household one of its own."""
+    """Return a term's collection: one for each two first letters, and one for each household."""
     return INDEX + (term if term.startswith("=") else term[: search.LEAST + term.startswith("<")])

@@ -25,7 +25,7 @@ from aggregator.store.dynamodb.items import table_of
 from aggregator.store.dynamodb.read_view import intact, write_block
 from aggregator.store.dynamodb.streams import Follower
 from aggregator.store.dynamodb.tables import read_url
-from aggregator.store.port import Backlog, Blocks, Change, Written, is_carried
+from aggregator.store.port import Backlog, Blocks, Change, Written, is_feed
 from aggregator.tariffs.rates import Series
 
 
@@ -55,7 +55,7 @@ class DynamoStore(DynamoRegistry):
     def close(self) -> None:
         """Release leases and close connections."""
         self._feed.close()
-        self._rounds.close()
+        self._steps.close()
 
     def follow(self) -> None:
         """Use the tables' streams as change feed from now on; they hold the changes of all writers."""
@@ -64,11 +64,11 @@ class DynamoStore(DynamoRegistry):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the steps inside side by side and wait for all of them."""
-        return self._rounds.transaction()
+        return self._steps.transaction()
 
     def step(self, work: Callable[[], object]) -> None:
         """Run `work`; repeat it when its inputs changed. Within a transaction it runs beside other steps."""
-        self._rounds.run(work)
+        self._steps.run(work)
 
     # Readings
 
@@ -76,7 +76,7 @@ class DynamoStore(DynamoRegistry):
         """Merge readings into their blocks, many blocks at once; durable on return."""
         self._view.is_consistent = True
         jobs = [(device_id, start, readings, now) for (device_id, start), readings in sorted(blocks.items())]
-        counts = self._rounds.side_by_side(self._write_block, jobs)
+        counts = self._steps.side_by_side(self._write_block, jobs)
         unchanged = sum(counts)
         return Written(sum(map(len, blocks.values())) - unchanged, unchanged)
 
@@ -180,12 +180,12 @@ class DynamoStore(DynamoRegistry):
                     **arguments,
                 )
             except ConditionFailed as error:
-                if self._rounds.step:
+                if self._steps.step:
                     raise Stale from error
                 continue
-            if self._rounds.step:
-                self._rounds.step.forget(read)
-            if is_carried(level):
+            if self._steps.step:
+                self._steps.step.forget(read)
+            if is_feed(level):
                 self._feed.add(level, device_id, period)
             return True
         raise StoreAway(f"other writers changed {device_id} {period} {TRIES} times in a row")
@@ -199,10 +199,10 @@ class DynamoStore(DynamoRegistry):
         return document_items.unpack(days, first, last)
 
     def put_prices(self, device_id: str, series: Series) -> None:
-        """Add prices, or replace those of the same half hours."""
+        """Add prices, or replace the prices of the same half hours."""
         self._view.is_consistent = True
         jobs = [(device_id, day, request) for day, request in document_items.updates(series)]
-        self._rounds.side_by_side(self._put_prices, jobs)
+        self._steps.side_by_side(self._put_prices, jobs)
 
     def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:
         key = items.document_key(device_id, day)
@@ -221,18 +221,18 @@ class DynamoStore(DynamoRegistry):
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Drop propagated change records, after the steps of the transaction have ended."""
-        self._rounds.join()
+        self._steps.join()
         self._feed.settle(changes)
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Quarantine dirty keys that cannot be propagated, with the reason."""
         self._quarantine.put(table, device_id, keys, reason)
 
-    def aside(self, device_id: str) -> list[str]:
+    def quarantined(self, device_id: str) -> list[str]:
         """Return a device's quarantined keys, a line each."""
         return self._quarantine.lines(device_id)
 
-    def clear_aside(self, device_id: str) -> None:
+    def clear_quarantine(self, device_id: str) -> None:
         """Clear a device's quarantine."""
         self._quarantine.clear(device_id)
 

@@ -119,19 +119,19 @@ NEAR = 1  # extra block, to know whether there are more
 class ReadView:
     """Reads of one store. Direct reads are eventually consistent until the store has written."""
 
-    def __init__(self, reader: Reader, rounds: ConcurrentSteps) -> None:
-        self._reader, self._rounds = reader, rounds
+    def __init__(self, reader: Reader, steps: ConcurrentSteps) -> None:
+        self._reader, self._steps = reader, steps
         self.is_consistent = False
 
     def item(self, read: Get) -> Item | None:
         """Return one item, or None."""
-        step = self._rounds.step
+        step = self._steps.step
         found = step.ask(read) if step else self._reader.fetch(read, self.is_consistent)
         return found[0] if found else None
 
     def blocks(self, device_id: str, first: int, last: int) -> Iterable[Item]:
         """Return the blocks that start from `first` to `last`, by time."""
-        step = self._rounds.step
+        step = self._steps.step
         if step is None:
             return self._reader.span(device_id, first, last, is_consistent=self.is_consistent)
         found = step.find(device_id, first, last)
@@ -143,10 +143,10 @@ class ReadView:
 
     def starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks after `at` (`-count` before it), nearest first."""
-        step, is_onwards = self._rounds.step, count > 0
-        known = step.nearest(device_id, at, abs(count), is_onwards=is_onwards) if step else None
-        if known is not None:
-            return known
+        step, is_onwards = self._steps.step, count > 0
+        starting = step.nearest(device_id, at, abs(count), is_onwards=is_onwards) if step else None
+        if starting is not None:
+            return starting
         read = GetBlocks(device_id, at + 1 if is_onwards else at - 1, abs(count), is_onwards)
         return starts(step.ask(read) if step else self._reader.fetch(read, self.is_consistent))
 

@@ -20,7 +20,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.checkpoints import LEASE_S, Dirty, Leases
 from aggregator.store.dynamodb.dynamo_client import DynamoClient, IteratorExpired, RecordsTrimmed
 from aggregator.store.dynamodb.items import Item, range_key, table_of
-from aggregator.store.port import READINGS, Backlog, Change, carried
+from aggregator.store.port import READINGS, Backlog, Change, feeds
 
 SAVE_S = 30  # between checkpoints of a shard; after a kill, later records are read again
 DESCRIBE_S = 30  # between searches for new shards
@@ -251,7 +251,7 @@ class Follower:
         """`pace_s` is the interval of the steps above the days, in seconds. Makes no call yet."""
         self._clock = clock
         leases = Leases(client, f"{prefix}-checkpoints", clock, token_hex(8))
-        self._streams = {level: Stream(client, prefix, level, leases, clock) for level in carried()}
+        self._streams = {level: Stream(client, prefix, level, leases, clock) for level in feeds()}
         self._every = dict.fromkeys(self._streams, pace_s) | {READINGS: min(POLL_S, pace_s)}
         self._due = dict.fromkeys(self._streams, 0.0)
         self._dirty = Dirty(clock)

@@ -1,8 +1,8 @@
-"""Make, describe and remove the tables, for use without the template.
+"""The DynamoDB tables: their definitions, the commands `wattfall tables`, and the address of a store.
 
-The tables, as `wattfall tables create` makes them; the template makes the same. Pure.
-
-Where a DynamoDB store is: `dynamodb://wattfall?region=eu-west-2&retention=35&pace=300`. Pure.
+`tables` defines every table; the CloudFormation template defines the same tables. `create_tables`, `describe_tables`
+and `delete_tables` work without the template. `read_url` parses an address such as
+`dynamodb://wattfall?region=eu-west-2&retention=35&pace=300`.
 """
 
 import re
@@ -17,11 +17,11 @@ from aggregator.core.periods import LEVELS, RETENTION_DAYS
 from aggregator.store.dynamodb.device_index import Index
 from aggregator.store.dynamodb.dynamo_client import DynamoClient, TableMissing
 from aggregator.store.dynamodb.read_view import Reader
-from aggregator.store.port import is_carried
+from aggregator.store.port import is_feed
 
 
 class Table(NamedTuple):
-    """A table's key and what else is special about it."""
+    """A table: its key, and whether it has a stream or a TTL attribute."""
 
     name: str
     hash_key: str
@@ -32,11 +32,11 @@ class Table(NamedTuple):
 
 
 def tables() -> tuple[Table, ...]:
-    """The tables of a store, among them one for each level."""
+    """Return the tables of a store; each level has one."""
     return (
         Table("live", "d"),
         Table("readings", "d", "b", "N", has_stream=True, expires="x"),
-        *(Table(level.table, "d", "p", has_stream=is_carried(level.name)) for level in LEVELS.values()),
+        *(Table(level.table, "d", "p", has_stream=is_feed(level.name)) for level in LEVELS.values()),
         Table("devices", "d"),
         Table("prices", "d", "p"),
         Table("checkpoints", "s"),
@@ -45,7 +45,7 @@ def tables() -> tuple[Table, ...]:
 
 
 def table_request(prefix: str, table: Table) -> dict[str, Any]:
-    """What CreateTable wants to know."""
+    """Return the arguments of CreateTable."""
     keys = [(table.hash_key, "HASH", "S")]
     if table.range_key:
         keys.append((table.range_key, "RANGE", table.range_type))
@@ -60,14 +60,14 @@ def table_request(prefix: str, table: Table) -> dict[str, Any]:
     return request
 
 
-# tables
+# Commands
 
-PATIENCE_S = 120  # for a table to be made or removed; it takes some 10 s
+PATIENCE_S = 120  # longest wait for a table to be created or deleted; 10 s are usual
 PAUSE_S = 1.0
 
 
 def create_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
-    """Create the tables that are missing; yields the names of those that are made, when they are ready."""
+    """Create the missing tables. Yield the name of each created table when it is ready."""
     missing = [table for table in tables() if _described(client, prefix, table) is None]
     for table in missing:
         client.call("create_table", **table_request(prefix, table))
@@ -79,12 +79,12 @@ def create_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
 
 
 def index_devices(client: DynamoClient, prefix: str) -> int:
-    """Make what devices are found by, where a former version did not. Returns for how many."""
+    """Index the devices that an older version has written without index items. Return their number."""
     return Index(client, prefix, Reader(client, prefix)).put_missing()
 
 
 def describe_tables(client: DynamoClient, prefix: str) -> Iterator[tuple[str, str]]:
-    """Each table's name, and what there is to say about it. Raises StoreUnusable when one is missing."""
+    """Yield each table's name and state. Raises StoreUnusable at the end if a table is missing."""
     missing = []
     for table in tables():
         name = f"{prefix}-{table.name}"
@@ -94,12 +94,12 @@ def describe_tables(client: DynamoClient, prefix: str) -> Iterator[tuple[str, st
             missing.append(name)
     if missing:
         raise StoreUnusable(
-            f"{', '.join(missing)} in {client.region}: missing; `wattfall tables create` makes what is missing"
+            f"{', '.join(missing)} in {client.region}: missing; `wattfall tables create` creates missing tables"
         )
 
 
 def delete_tables(client: DynamoClient, prefix: str) -> Iterator[str]:
-    """Remove the tables with all that is in them; yields the names of those that are gone."""
+    """Delete the tables with their content. Yield the name of each deleted table."""
     present = [table for table in tables() if _described(client, prefix, table) is not None]
     for table in present:
         client.call("delete_table", TableName=f"{prefix}-{table.name}")
@@ -133,7 +133,7 @@ def _set_expiry(client: DynamoClient, prefix: str, table: Table) -> None:
 
 
 def _wait(client: DynamoClient, prefix: str, table: Table, status: str | None) -> None:
-    """Until a table has this status; None is gone."""
+    """Wait until a table has this status; None: until it is deleted. Raises StoreAway."""
     deadline = time.monotonic() + PATIENCE_S
     while (description := _described(client, prefix, table) or {}).get("TableStatus") != status:
         if time.monotonic() > deadline:
@@ -142,7 +142,7 @@ def _wait(client: DynamoClient, prefix: str, table: Table, status: str | None) -
         time.sleep(PAUSE_S)
 
 
-# address
+# Address
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _NUMBERS = {"retention": (str(RETENTION_DAYS), 2, 36_500), "pace": ("300", 0, 86_400)}  # default, least, most
@@ -150,16 +150,16 @@ _NUMBERS = {"retention": (str(RETENTION_DAYS), 2, 36_500), "pace": ("300", 0, 86
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a store's URL says."""
+    """The settings in a store's URL."""
 
     prefix: str  # of the tables' names
-    region: str | None  # None: what the AWS profile or AWS_DEFAULT_REGION says
-    retention_days: int  # how long readings are kept
-    pace_s: int  # how often a worker carries months and years on; less often is cheaper
+    region: str | None  # None: from the AWS profile or AWS_DEFAULT_REGION
+    retention_days: int  # days until readings expire
+    pace_s: int  # seconds between two passes of the worker over months and years; a longer pace costs less
 
 
 def read_url(url: str) -> Address:
-    """The address in a store's URL. Raises ConfigurationError."""
+    """Parse a store's URL. Raises ConfigurationError."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     region = query.pop("region", None)

@@ -1,6 +1,6 @@
-"""The file behind the embedded store: its schema, its connections and transactions, and SQLite's errors as ours.
+"""The embedded store's file: schema, connections, transactions, and the translation of SQLite's errors.
 
-`synchronous=FULL`: what was acknowledged survives a killed process and a power cut. Every thread has a connection.
+`synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection.
 """
 
 import sqlite3
@@ -19,8 +19,8 @@ Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 4
-BUSY_S = 30  # how long a call waits for another process's write
-_FIRST_TABLES = ("days", "months", "years")  # of documents, since version 1; see `_add_levels` for others
+BUSY_S = 30  # longest wait for another process's write
+_FIRST_TABLES = ("days", "months", "years")  # of documents, in version 1; `_add_levels` adds others
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, body BLOB NOT N
     changed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device_id, period)) WITHOUT ROWID
 """
 _SINCE_VERSION_4 = "ALTER TABLE live ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';\n"
-_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # by each version to the one before
+_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # statements that each version adds
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
@@ -70,10 +70,10 @@ _MENDS = {
 
 
 class SqliteFile:
-    """One file, opened; created where there is none."""
+    """An open file; a missing file is created."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        """Open the file, creating it and its folder; one of a former version is upgraded. Raises StoreUnusable."""
+        """Open or create the file and its folder, and upgrade a file of an older version. Raises StoreUnusable."""
         self._path, self._clock = path, clock
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -85,7 +85,7 @@ class SqliteFile:
             self._prepare()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close all connections."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -93,7 +93,7 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One transaction, with the write lock from the start; joins the one that is open."""
+        """Run one transaction with the write lock from its start. Joins an open transaction."""
         with self._translated_errors():
             database = self._database
             if database.in_transaction:
@@ -110,7 +110,7 @@ class SqliteFile:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """SQLite's errors as ours."""
+        """Translate SQLite's errors into StoreAway and StoreUnusable."""
         try:
             yield
         except sqlite3.Error as error:
@@ -137,14 +137,14 @@ class SqliteFile:
 
     def _prepare(self) -> None:
         if self._version() < VERSION:
-            self._run("PRAGMA page_size = 8192")  # of a new file; an old one keeps its own
+            self._run("PRAGMA page_size = 8192")  # applies to a new file only
             with self.transaction():
                 self._upgrade()
         self._write_ahead()
         self._add_levels()
 
     def _version(self) -> int:
-        """The format of the file; 0 where it is not (or not yet) ours."""
+        """Return the format of the file; 0 for an empty or foreign file."""
         application, version = (self._one(f"PRAGMA {name}")[0] for name in ("application_id", "user_version"))
         if version > VERSION and application == APPLICATION_ID:
             raise StoreUnusable(
@@ -154,7 +154,7 @@ class SqliteFile:
         return int(version) if application == APPLICATION_ID else 0
 
     def _upgrade(self) -> None:
-        """From an empty file, or one of a former version, to this version; all of it, or nothing."""
+        """Upgrade an empty or older file to this version, completely or not at all."""
         before = self._version()
         if before == VERSION:  # another process was first
             return
@@ -167,17 +167,17 @@ class SqliteFile:
             self._index_devices()
 
     def _add_levels(self) -> None:
-        """Make the tables of levels that the file does not have yet."""
+        """Create the missing tables of levels."""
         present = {name for (name,) in self._all("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for level in LEVELS.values():
             if level.table not in present:
                 self._run(_LEVEL_TABLE.format(table=level.table))
 
     def _index_devices(self) -> None:
-        """Make what devices are found by, which version 1 did not have."""
+        """Index all devices; version 1 had no search terms."""
 
     def _write_ahead(self) -> None:
-        """WAL mode; SQLite does not wait by itself while another process has the file open in the old mode."""
+        """Set WAL mode, waiting for other processes: SQLite's busy timeout does not cover this pragma."""
         deadline = time.monotonic() + BUSY_S
         while self._one("PRAGMA journal_mode")[0] == "delete":
             try:
@@ -204,7 +204,7 @@ class SqliteFile:
             self._database.executemany(statement, rows)
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
-        """What `read` makes of a stored value (the last of `values`, after its key). Raises Damaged."""
+        """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""
         try:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:

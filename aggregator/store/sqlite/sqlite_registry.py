@@ -1,4 +1,4 @@
-"""What the embedded store knows beside energy: devices, how they are found, their live state, and records."""
+"""The embedded store's registry: devices, search terms, live states and records."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -22,40 +22,40 @@ class SqliteRegistry(SqliteFile):
     """The port's registry, live state and records on one SQLite file."""
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Read at once: it is all on this machine."""
+        """Read at once: the file is local."""
         answer = read()
         return lambda: answer
 
     # registry
 
     def device(self, device_id: str) -> Device | None:
-        """A device, or None."""
+        """Return a device, or None."""
         row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
         return self._intact(_device, row[0]) if row else None
 
     def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
-        """Devices in the order of their ids, those after `after`."""
+        """Return the devices after the id `after`, by id."""
         rows = self._all("SELECT body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
         return [self._intact(_device, body) for (body,) in rows]
 
     def put_device(self, device: Device) -> None:
-        """Add or replace a device, and what it is found by."""
+        """Add or replace a device and its search terms."""
         body = _device_body(check_labels(device))
         with self.transaction():
             before: frozenset[str] = frozenset()
-            with suppress(Damaged):  # replacing it is the mend
+            with suppress(Damaged):  # the new row repairs the damaged one
                 stored = self.device(device.device_id)
                 before = search.terms(stored) if stored else before
             self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, body)
             self._index(device.device_id, before, search.terms(device))
 
     def find_devices(self, text: str, limit: int) -> list[str]:
-        """The ids of devices that a text finds, at most `limit`."""
-        return search.find_devices(text, limit, self._candidates, self._having, self._known)
+        """Return the ids of at most `limit` devices that match a text."""
+        return search.find_devices(text, limit, self._candidates, self._having, self._lookup)
 
     def household_devices(self, household: str) -> list[str]:
-        """The ids of a household's devices, in order."""
-        return search.of_household(household, self._candidates, self._known)
+        """Return the ids of a household's devices, in order."""
+        return search.household_devices(household, self._candidates, self._lookup)
 
     def _index(self, device_id: str, before: frozenset[str], after: frozenset[str]) -> None:
         gone, new = ([(term, device_id) for term in sorted(some)] for some in (before - after, after - before))
@@ -63,14 +63,14 @@ class SqliteRegistry(SqliteFile):
         self._many("INSERT OR IGNORE INTO device_terms VALUES (?, ?)", new)
 
     def _index_devices(self) -> None:
-        """Make what devices are found by; a device that cannot be read is found when it is mended."""
+        """Index all devices. A damaged device is indexed when somebody puts it again."""
         for (body,) in self._all("SELECT body FROM devices"):
             with suppress(Damaged):
                 device = self._intact(_device, body)
                 self._index(device.device_id, frozenset(), search.terms(device))
 
     def _candidates(self, prefix: str) -> Iterator[str]:
-        """Devices by their terms that begin with `prefix`."""
+        """Yield the devices that have a term with this prefix, by term."""
         query = (
             "SELECT term, device_id FROM device_terms WHERE (term, device_id) > (?, ?) AND term < ?"
             " ORDER BY term, device_id LIMIT ?"
@@ -83,32 +83,32 @@ class SqliteRegistry(SqliteFile):
             after = rows[-1]
 
     def _having(self, words: list[str]) -> Iterator[str]:
-        """Devices that may have all the words."""
-        return search.in_all(words, self._candidates)
+        """Yield devices that may match all words."""
+        return search.having_all(words, self._candidates)
 
-    def _known(self, device_ids: list[str]) -> list[Device]:
+    def _lookup(self, device_ids: list[str]) -> list[Device]:
         found = []
         for device_id in device_ids:
-            with suppress(Damaged):  # it is not what anybody looks for
+            with suppress(Damaged):  # a damaged device is not found
                 found.append(self.device(device_id))
         return [device for device in found if device]
 
     # live state
 
     def live(self, device_id: str) -> Live | None:
-        """The newest reading of a device, or None."""
+        """Return the newest reading of a device, or None."""
         row = self._one("SELECT arrivals, body FROM live WHERE device_id = ?", device_id)
         return self._intact(_live, row) if row else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
-        """Live states in the order of their devices, those after `after`."""
+        """Return the live states after the device `after`, by device."""
         query = "SELECT arrivals, body FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
         return [self._intact(_live, row) for row in self._all(query, after, limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite live states, each only by a newer instant, and append it to the arrivals. One state a device.
+        """Overwrite older live states and append the arrivals. `states` has one state per device.
 
-        All arrivals are as long as each other, so that the write cuts off the oldest without a read.
+        All arrivals have the same length, so the write cuts off the oldest without a read.
         """
         last = -2 * _ARRIVAL.size * (REMEMBERED + 1)  # characters of `arrivals` that stay
         with self.transaction():
@@ -122,7 +122,7 @@ class SqliteRegistry(SqliteFile):
     # records
 
     def record(self, collection: str, key: str) -> str | None:
-        """The body of a record, or None."""
+        """Return the body of a record, or None."""
         check_record(collection, key)
         query = f"SELECT body FROM records WHERE shelf = ? AND key = ? AND {_PRESENT}"  # noqa: S608 - a constant
         row = self._one(query, collection, key, int(self._clock()))
@@ -131,7 +131,7 @@ class SqliteRegistry(SqliteFile):
     def records(
         self, collection: str, first: str = "", last: str = LAST_KEY, limit: int = 1000, newest_first: bool = False
     ) -> list[Record]:
-        """The records from one key to another, both included, in order of key, or backwards."""
+        """Return the records from one key to another, both included, in order of key or backwards."""
         check_range(collection, first, last)
         query = (
             f"SELECT key, body FROM records WHERE shelf = ? AND key BETWEEN ? AND ? AND {_PRESENT}"  # noqa: S608 - constants
@@ -143,7 +143,7 @@ class SqliteRegistry(SqliteFile):
     def put_record(
         self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
     ) -> bool:
-        """Write a record if what is stored is `was`; False when it is not."""
+        """Write a record if the stored body equals `was`; return whether it was written."""
         check_record(collection, key, body)
         with self.transaction():
             if was is not ANYTHING and self.record(collection, key) != was:
@@ -152,24 +152,24 @@ class SqliteRegistry(SqliteFile):
         return True
 
     def drop_record(self, collection: str, key: str) -> None:
-        """Remove a record, if it is there."""
+        """Delete a record, if it exists."""
         check_record(collection, key)
         with self.transaction():
             self._run("DELETE FROM records WHERE shelf = ? AND key = ?", collection, key)
 
     def expire_records(self, now: int) -> int:
-        """Remove the records that have expired at `now` (UTC seconds). Returns how many."""
+        """Delete the records that have expired at `now` (UTC seconds). Return their number."""
         with self.transaction():
             return self._run("DELETE FROM records WHERE expires > 0 AND expires <= ?", now)
 
 
 def _device_body(device: Device) -> bytes:
-    """A device as JSON, without the texts that are empty."""
+    """Return a device as JSON, without empty texts."""
     return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
 
 
 def _live(row: tuple[str, bytes]) -> Live:
-    """A live state of its arrivals and its body; the last of the stored arrivals is its own."""
+    """Decode a live state; the last stored arrival is the state's own and is cut off."""
     arrivals, body = row
     before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
     return Live._make([*orjson.loads(body), tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before)))])

@@ -1,15 +1,15 @@
 """The embedded store: SQLite in WAL mode, with a change feed in the transaction of each write.
 
-| table | key | a row is |
+| table | key | row |
 |---|---|---|
-| `readings` | device, start of a UTC half hour | a packed block (`blocks`), and when it was last written |
-| `days`, `months`, `years` | device, period | a document in its wire form (`documents`), and when it last changed |
-| `live`, `devices`, `horizons` | device | the newest reading; the registry; what readings have expired |
-| `prices` | device, start of a UTC half hour | what a kWh costs and earns, as decimal text |
-| `changes` | table, device, key | a dirty key; dirtied again it gets a new sequence number |
-| `aside` | device, table, key | a dirty key that cannot be carried on, and why |
-| `device_terms` | term, device | by what a device is found (`search`) |
-| `records` | collection, key | a small text, and when it expires |
+| `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last write |
+| `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
+| `live`, `devices`, `horizons` | device | the newest reading; the registry entry; the retention cutoff |
+| `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
+| `changes` | table, device, key | a dirty key; a key dirtied again gets a new sequence number |
+| `aside` | device, table, key | a quarantined key, the reason |
+| `device_terms` | term, device | a search term of a device (`search`) |
+| `records` | collection, key | a JSON text, the time of its expiry |
 
 The registry, the live state and the records are in `sqlite_registry`.
 """
@@ -22,11 +22,11 @@ from aggregator.core.documents import Document, Part, decode, encode
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading, pack_block, unpack_block
-from aggregator.store.port import Backlog, Blocks, Change, Written, is_carried
+from aggregator.store.port import Backlog, Blocks, Change, Written, is_feed
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
-_DOCUMENT = "nullif(changed, 0), body"  # version 2 did not know when
+_DOCUMENT = "nullif(changed, 0), body"  # 0 in rows of version 2
 
 
 class SqliteStore(SqliteRegistry):
@@ -40,12 +40,12 @@ class SqliteStore(SqliteRegistry):
     # readings
 
     def write_readings(self, blocks: Blocks, now: int) -> Written:
-        """Merge readings into their blocks; durable on return (of the round, where one is open)."""
+        """Merge readings into their blocks; durable on return, or at the end of an open transaction."""
         accepted = unchanged = 0
         rows = []
         with self.transaction():
             for (device_id, start), readings in sorted(blocks.items()):
-                stored = {reading.at: reading for reading in self._block_or_aside(device_id, start)}
+                stored = {reading.at: reading for reading in self._block_or_quarantine(device_id, start)}
                 same = sum(stored.get(at) == reading for at, reading in readings.items()) if stored else 0
                 unchanged += same
                 accepted += len(readings) - same
@@ -57,7 +57,7 @@ class SqliteStore(SqliteRegistry):
         return Written(accepted, unchanged)
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
-        """The readings of the blocks that start from `first` to `last`, by time."""
+        """Return the readings of the blocks that start from `first` to `last`, by time."""
         rows = self._all(
             "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start",
             device_id,
@@ -67,18 +67,18 @@ class SqliteStore(SqliteRegistry):
         return [reading for start, body in rows for reading in self._intact(unpack_block, device_id, start, body)]
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """The starts of `count` blocks with data after `at` (of `-count` before it), nearest first."""
+        """Return the starts of `count` blocks with data after `at` (`-count` before it), nearest first."""
         side, order = (">", "ASC") if count > 0 else ("<", "DESC")
         query = f"SELECT start FROM readings WHERE device_id = ? AND start {side} ? ORDER BY start {order} LIMIT ?"  # noqa: S608 - two constants
         return [start for (start,) in self._all(query, device_id, at, abs(count))]
 
     @property
     def expires_by_itself(self) -> bool:
-        """Somebody has to sweep."""
+        """False: expired readings need a sweep."""
         return False
 
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
-        """Remove settled old blocks; returns how many."""
+        """Delete settled old blocks. Return their number."""
         with self.transaction():
             return self._run(
                 "DELETE FROM readings WHERE device_id = ?1 AND start < ?2 AND written < ?3 AND CAST(start AS TEXT)"
@@ -87,12 +87,12 @@ class SqliteStore(SqliteRegistry):
             )
 
     def retention_cutoff(self, device_id: str) -> int:
-        """Before this instant a half hour cannot be computed any more."""
+        """Return the retention cutoff, UTC seconds; 0 with all readings."""
         row = self._one("SELECT at FROM horizons WHERE device_id = ?", device_id)
         return int(row[0]) if row else 0
 
     def put_retention_cutoff(self, device_id: str, at: int) -> None:
-        """Move the retention_cutoff on to `at`; it never moves back."""
+        """Advance the retention cutoff to `at`; it never moves back."""
         with self.transaction():
             self._run(
                 "INSERT INTO horizons VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET at = max(at, excluded.at)",
@@ -102,23 +102,23 @@ class SqliteStore(SqliteRegistry):
     # documents
 
     def document(self, level: str, device_id: str, period: str) -> Document | None:
-        """One chart, or None."""
+        """Return a document, or None."""
         row = self._document(level, device_id, period)
         return self._intact(decode, level, device_id, period, row[0], row[1]) if row else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
-        """The charts of the periods from `first` to `last`, both included, in order; those that exist."""
+        """Return the existing documents from the period `first` to `last`, both included, in order."""
         where = "WHERE device_id = ? AND period BETWEEN ? AND ? ORDER BY period"
         rows = self._all(f"SELECT period, {_DOCUMENT} FROM {LEVELS[level].table} {where}", device_id, first, last)  # noqa: S608 - constants
         return [self._intact(decode, level, device_id, *row) for row in rows]
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
-        """The first and the last period with a document, or None."""
+        """Return the first and the last period with a document, or None."""
         row = self._one(f"SELECT min(period), max(period) FROM {LEVELS[level].table} WHERE device_id = ?", device_id)  # noqa: S608 - a constant
         return (row[0], row[1]) if row and row[0] else None
 
     def periods(self, level: str, device_id: str) -> list[str]:
-        """All periods with a document, in order."""
+        """Return all periods with a document, in order."""
         rows = self._all(f"SELECT period FROM {LEVELS[level].table} WHERE device_id = ? ORDER BY period", device_id)  # noqa: S608 - a constant
         return [period for (period,) in rows]
 
@@ -131,7 +131,7 @@ class SqliteStore(SqliteRegistry):
         parts: Mapping[str, Part | None],
         currency: str = "",
     ) -> bool:
-        """Replace the named parts of a document (None removes one). True when that changed anything."""
+        """Replace the named parts of a document (None removes a part). Return whether the document changed."""
         with self.transaction():
             changed, body = self._document(level, device_id, period) or (None, None)
             stored = self._intact(decode, level, device_id, period, changed, body).parts if body else {}
@@ -145,14 +145,14 @@ class SqliteStore(SqliteRegistry):
                 self._run(f"INSERT OR REPLACE INTO {LEVELS[level].table} VALUES (?, ?, ?, ?)", *row)  # noqa: S608 - a constant
             else:
                 self._run(f"DELETE FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
-            if is_carried(level):
+            if is_feed(level):
                 self._mark([(level, device_id, period)])
         return True
 
     # half-hourly prices
 
     def prices(self, device_id: str, first: int, last: int) -> Series:
-        """The prices of the UTC half hours that start from `first` to `last`."""
+        """Return the prices of the UTC half hours that start from `first` to `last`."""
         query = "SELECT start, import_price, export_price FROM prices WHERE device_id = ? AND start BETWEEN ? AND ?"
         rows = self._all(query, device_id, first, last)
         return Series(
@@ -161,7 +161,7 @@ class SqliteStore(SqliteRegistry):
         )
 
     def put_prices(self, device_id: str, series: Series) -> None:
-        """Add prices, or replace those of the same half hours."""
+        """Add prices, or replace the prices of the same half hours."""
         with self.transaction():
             for column, prices in (("import_price", series.import_prices), ("export_price", series.export_prices)):
                 self._database.executemany(
@@ -173,52 +173,52 @@ class SqliteStore(SqliteRegistry):
     # change feed
 
     def follow(self) -> None:
-        """Nothing to do: the feed is in the file, for every process."""
+        """Do nothing: all processes share the feed in the file."""
 
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
-        """Make keys dirty by hand."""
+        """Mark keys as dirty without a write."""
         with self.transaction():
             self._mark([(table, device_id, key) for key in keys])
 
     def changes(self, table: str, limit: int) -> list[Change]:
-        """The oldest change records of a table."""
+        """Return the oldest change records of a table."""
         query = "SELECT sequence, level, device_id, key FROM changes WHERE level = ? ORDER BY sequence LIMIT ?"
         return [Change(*row) for row in self._all(query, table, limit)]
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """Drop change records that have been carried on; a key that became dirty again meanwhile stays."""
+        """Delete propagated change records; a key that has become dirty again stays."""
         with self.transaction():
             self._database.executemany(
                 "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in changes]
             )
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
-        """Keep dirty keys that cannot be carried on, with the reason."""
+        """Record dirty keys that cannot be propagated, with the reason."""
         with self.transaction():
             self._database.executemany(
                 "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
                 [(device_id, table, key, reason) for key in keys],
             )
 
-    def aside(self, device_id: str) -> list[str]:
-        """What was put aside of a device, a line each."""
+    def quarantined(self, device_id: str) -> list[str]:
+        """Return the quarantined keys of a device, one line per key."""
         rows = self._all("SELECT level, key, reason FROM aside WHERE device_id = ? ORDER BY level, key", device_id)
         return [f"{level} {key}: {reason}" for level, key, reason in rows]
 
-    def clear_aside(self, device_id: str) -> None:
-        """Forget what was put aside of a device."""
+    def clear_quarantine(self, device_id: str) -> None:
+        """Delete the quarantined keys of a device."""
         with self.transaction():
             self._run("DELETE FROM aside WHERE device_id = ?", device_id)
 
     def backlog(self) -> Backlog:
-        """How much is waiting."""
+        """Return the number and the age of the dirty keys."""
         row = self._one("SELECT count(*), min(since) FROM changes")
         return Backlog(*row) if row else Backlog(0, None)
 
     # rows
 
     def _document(self, level: str, device_id: str, period: str) -> tuple[int | None, bytes] | None:
-        """When a document last changed, and its body."""
+        """Return the time of a document's last change, and its body."""
         query = f"SELECT {_DOCUMENT} FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
         row: tuple[int | None, bytes] | None = self._one(query, device_id, period)
         return row
@@ -227,8 +227,8 @@ class SqliteStore(SqliteRegistry):
         row = self._one("SELECT body FROM readings WHERE device_id = ? AND start = ?", device_id, start)
         return self._intact(unpack_block, device_id, start, row[0]) if row else []
 
-    def _block_or_aside(self, device_id: str, start: int) -> list[Reading]:
-        """A block; one that is damaged is kept as it is in `aside` and makes way, so that readings still come in."""
+    def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
+        """Return a block. Move a damaged block to the quarantine and return none, so that new readings are stored."""
         try:
             return self._block(device_id, start)
         except Damaged as error:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aggregator.core import periods
 from aggregator.core.documents import Device, Live
 from aggregator.store.search import masked
-from aggregator.support.anomalies import Counted, Span
+from aggregator.support.anomalies import CounterComparison, Span
 from aggregator.support.diagnostics import Diagnostics
 from aggregator.support.fleet import MOST_LISTED, MOST_WAITING, OTHERS, STATES, Summary
 from dashboard.pages.support import support_words
@@ -228,12 +228,12 @@ def counters(diagnostics: Diagnostics, lang: Language) -> CountersView:
     return CountersView(sentence, [_row(one, zone, lang) for one in diagnostics.counted])
 
 
-def _row(counted: Counted, zone: str, lang: Language) -> CountedRow:
+def _row(counted: CounterComparison, zone: str, lang: Language) -> CountedRow:
     charts = "–" if counted.charts_wh is None else _wh(counted.charts_wh, lang)
     return CountedRow(lang.say(NAMES[counted.span]), _wh(counted.meter_wh, lang), charts, compared(counted, zone, lang))
 
 
-def compared(counted: Counted, zone: str, lang: Language) -> str:
+def compared(counted: CounterComparison, zone: str, lang: Language) -> str:
     """Return the difference between a counter and the charts, and its likely reason."""
     if counted.charts_wh is None:
         return lang.say("there is no chart to compare it with")
@@ -247,7 +247,7 @@ def compared(counted: Counted, zone: str, lang: Language) -> str:
     return f"{difference}; {_why(counted, zone, lang)}"
 
 
-def _why(counted: Counted, zone: str, lang: Language) -> str:
+def _why(counted: CounterComparison, zone: str, lang: Language) -> str:
     is_of_utc = counted.utc_charts_wh is not None and abs(counted.meter_wh - counted.utc_charts_wh) <= NEAR_WH
     if is_of_utc and counted.utc_start != counted.start:
         clock = periods.local(counted.utc_start, zone).format("HH:mm")

@@ -118,7 +118,7 @@ def _hits(support: SupportServices, typed: str, most: int) -> list[SearchResult]
 def _listed(support: SupportServices, group: str) -> Response:
     staff()
     lang, page, name = reader_language(), page_argument(), request.args.get("name", "")[:LONGEST_NAME]
-    ids = [one for kind, key in _counts(group, name) for one in fleet.devices_behind(support.store, kind, key)]
+    ids = [one for kind, key in _counts(group, name) for one in fleet.listed_devices(support.store, kind, key)]
     first = (page - 1) * PAGE
     devices = (support.store.device(device_id) for device_id in ids[first : first + PAGE])
     now = support.data.now()

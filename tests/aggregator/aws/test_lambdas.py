@@ -166,7 +166,7 @@ def test_an_implausible_power_is_not_shown_live(stack: Stack) -> None:
 
 def test_a_refused_live_reading_raises_no_error(stack: Stack) -> None:
     stack.functions.live({"device_id": "cad-1", "topic_device": "cad-1"})
-    assert stack.letters == []  # `ingest` gets it too, and puts it aside
+    assert stack.letters == []  # `ingest` gets it too, and quarantines it
 
 
 def test_a_store_failure_stops_at_the_first_unfinished_record(stack: Stack) -> None:

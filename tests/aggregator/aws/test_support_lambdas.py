@@ -74,14 +74,14 @@ def test_a_foreign_status_is_refused_under_its_topics_device(store: Away) -> Non
     _, letters = arrive(store, message("victim", lqi=1), message("victim", power_w=1))
     assert len(letters) == 2
     assert device_status.known_status(store, "victim") is None
-    assert refusals.refused(store, "victim").days == {}
-    assert refusals.refused(store, "cad-1").days == {TODAY: {"bad_device_id": 2}}
+    assert refusals.load_refusals(store, "victim").days == {}
+    assert refusals.load_refusals(store, "cad-1").days == {TODAY: {"bad_device_id": 2}}
 
 
 def test_refusals_are_recorded_beside_accepted_readings(store: Away) -> None:
     batch = orjson.dumps({"readings": [{"device_id": "cad-1", "at": iso_utc(NOW), "power_w": w} for w in (1, "x")]})
     arrive(store, batch, b"{")
-    assert refusals.refused(store, "cad-1").days == {TODAY: {"not_a_number": 1, "malformed_json": 1}}
+    assert refusals.load_refusals(store, "cad-1").days == {TODAY: {"not_a_number": 1, "malformed_json": 1}}
     assert store.live("cad-1")
 
 

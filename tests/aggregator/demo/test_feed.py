@@ -71,7 +71,7 @@ def fill_up(store: Store, home: Household, now: int, days: int = 1) -> int:
 
 
 def between(store: Store, home: Household, start: int, end: int) -> Part:
-    """The sum of the half hours from `start` to `end`."""
+    """Return the sum of the half hours from `start` to `end`."""
     found = []
     for day in periods.days_of(periods.Window(start, end), home.timezone):
         document = store.document("day", home.device_id, day)

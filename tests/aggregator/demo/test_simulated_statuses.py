@@ -61,7 +61,7 @@ def test_a_new_demo_has_five_weeks_of_statuses(tmp_path: Path) -> None:
     assert known
     assert now - known.status.at < DAY_S
     assert len(device_status.signal_hours(store, FLAKY.device_id, 0, now)) > 500
-    refused = refusals.refused(store, FLAKY.device_id)
+    refused = refusals.load_refusals(store, FLAKY.device_id)
     assert sum(sum(counts.values()) for counts in refused.days.values()) == len(
         list(faults(FLAKY, now - 7 * DAY_S, now))
     )

@@ -31,7 +31,7 @@ def ticks(household: Household, start: int, end: int) -> list[Reading]:
 
 
 def energy(household: Household, first: str, last: str) -> int:
-    """Wh imported from the start of one day to the start of another."""
+    """Return the Wh imported from the start of one day to the start of another."""
     return imported(household, midnight(first), midnight(last))
 
 
@@ -44,7 +44,7 @@ def exported(household: Household, start: int, end: int) -> int:
 
 
 def mean_energy(household: Household, weekend: bool, from_h: int, to_h: int) -> float:
-    """Mean Wh imported between two hours of the winter's weekdays, or of its weekends."""
+    """Return the mean Wh imported between two hours on winter's weekdays or weekends."""
     days = [midnight(periods.shift("day", "2024-01-08", number)) for number in range(56)]
     chosen = [day for number, day in enumerate(days) if (number % 7 >= 5) is weekend]  # 8 January was a Monday
     return sum(imported(household, day + from_h * HOUR, day + to_h * HOUR) for day in chosen) / len(chosen)

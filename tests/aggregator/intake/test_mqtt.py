@@ -24,7 +24,7 @@ from aggregator.intake.formats import FORMATS, canonical
 from aggregator.intake.formats.message import Content, Origin
 from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of, check_filters
-from aggregator.intake.refusals import UNKNOWN, refused
+from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.store import Store, open_store
 from dashboard.commands.main import main
 from tests.aggregator.intake.brokers import PATIENCE_S, MosquittoBroker, Publisher, broker_in
@@ -128,8 +128,8 @@ def test_unreadable_messages_are_recorded_and_stop_nothing(
     taken(feed, 6)
     assert feed.total.reasons == {"unknown_topic": 1, "malformed_json": 1, "message_too_long": 1, "bad_device_id": 1}
     assert feed.total.accepted == 2
-    assert {one.reason for one in refused(store, "cad-1").messages} == {"malformed_json", "message_too_long"}
-    unknown = {one.reason: one.payload for one in refused(store, UNKNOWN).messages}
+    assert {one.reason for one in load_refusals(store, "cad-1").messages} == {"malformed_json", "message_too_long"}
+    unknown = {one.reason: one.payload for one in load_refusals(store, UNKNOWN).messages}
     assert unknown == {"unknown_topic": "what/is/this x", "bad_device_id": "wattfall/a b/block "}
 
 
@@ -192,7 +192,7 @@ def test_a_faulty_message_is_quarantined_and_the_others_stored(
     feed = MqttFeed(subscriber, keep, lambda _: "UTC")
     taken(feed, 7)
     assert [one.power_w for one in store.readings("cad-1", 0, NOW + 100)] == [1, 2, 4, 5, 6, 7]
-    assert [one.reason for one in refused(store, "cad-1").messages] == ["our_fault"]
+    assert [one.reason for one in load_refusals(store, "cad-1").messages] == ["our_fault"]
 
 
 def test_a_failing_parser_stops_no_other_message(
@@ -232,7 +232,7 @@ def test_refusals_are_recorded_only_under_the_sender(
     publisher.publish("wattfall/evil/other", b'{"device_id": "cad-2"}')
     publisher.publish(TOPIC, b'{"device_id": "cad-2", "cut')
     taken(feed_into(store, subscriber), 2)
-    assert refused(store, "cad-2").days == {}
+    assert load_refusals(store, "cad-2").days == {}
 
 
 def test_a_restarted_broker_is_reconnected(store: Store, broker: MosquittoBroker, subscriber: Subscriber) -> None:

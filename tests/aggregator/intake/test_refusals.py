@@ -20,11 +20,11 @@ from aggregator.intake.refusals import (
     LONGEST,
     UNKNOWN,
     Batch,
-    keep_refusals,
-    matching,
+    filter_refusals,
+    load_refusals,
+    load_total,
     named_device,
-    refused,
-    refused_on,
+    put_refusals,
 )
 from aggregator.store import Store, open_store
 from aggregator.store.collections import REFUSED_DAYS
@@ -58,49 +58,49 @@ def test_a_refused_line_is_recorded_under_its_device(store: Store) -> None:
     outcome = take_in(store, line(power_w=5), bad, line("cad-2", power_w=6))
 
     assert (outcome.accepted, outcome.rejected) == (2, 1)
-    found = refused(store, "cad-1")
+    found = load_refusals(store, "cad-1")
     assert found.days == {TODAY: {"not_a_number": 1}}
     assert found.messages == [(0, NOW, "not_a_number", "power_w is 'n/a'", bad.decode())]
-    assert refused(store, "cad-2") == refusals.Refusals({}, [])
+    assert load_refusals(store, "cad-2") == refusals.Refusals({}, [])
 
 
 def test_a_truncated_line_still_names_its_device(store: Store) -> None:
     take_in(store, line(power_w=5)[:-4], b'{"at": "2026', b"\xff\xfe nothing")
 
-    assert refused(store, "cad-1").days == {TODAY: {"malformed_json": 1}}
-    assert refused(store, UNKNOWN).days == {TODAY: {"malformed_json": 2}}
-    assert "\\xff\\xfe nothing" in {message.payload for message in refused(store, UNKNOWN).messages}
+    assert load_refusals(store, "cad-1").days == {TODAY: {"malformed_json": 1}}
+    assert load_refusals(store, UNKNOWN).days == {TODAY: {"malformed_json": 2}}
+    assert "\\xff\\xfe nothing" in {message.payload for message in load_refusals(store, UNKNOWN).messages}
 
 
 def test_an_unknown_device_gets_no_own_record(store: Store) -> None:
     take_in(store, line("made-up-1", power_w=True), line("made-up-2", power_w=True))
 
-    assert refused(store, "made-up-1").days == {}
-    assert refused(store, UNKNOWN).days == {TODAY: {"not_a_number": 2}}
+    assert load_refusals(store, "made-up-1").days == {}
+    assert load_refusals(store, UNKNOWN).days == {TODAY: {"not_a_number": 2}}
 
 
 def test_counts_accumulate_across_batches_and_days(store: Store) -> None:
     for now in (NOW - DAY, NOW - DAY, NOW):
         take_in(store, line(power_w="x"), line(import_wh=-1), now=now)
 
-    assert refused(store, "cad-1").days == {
+    assert load_refusals(store, "cad-1").days == {
         TODAY: {"not_a_number": 1, "negative_register": 1},
         day_of(NOW - DAY, "UTC"): {"not_a_number": 2, "negative_register": 2},
     }
-    assert [message.at for message in refused(store, "cad-1").messages] == [NOW] * 2 + [NOW - DAY] * 4
+    assert [message.at for message in load_refusals(store, "cad-1").messages] == [NOW] * 2 + [NOW - DAY] * 4
 
 
 def test_a_payload_is_cut_at_2_kb(store: Store) -> None:
     take_in(store, line(power_w="x" * 10_000), line(power_w="\x00" * 60_000))
 
-    assert {len(message.payload) for message in refused(store, "cad-1").messages} == {LONGEST}
+    assert {len(message.payload) for message in load_refusals(store, "cad-1").messages} == {LONGEST}
 
 
 def test_the_newest_messages_are_kept(store: Store) -> None:
     for number in range(KEPT + 5):
         take_in(store, line(power_w="x", n=number), now=NOW - 7200 + number * refusals.PAUSE_S)
 
-    kept = [orjson.loads(message.payload)["n"] for message in refused(store, "cad-1").messages]
+    kept = [orjson.loads(message.payload)["n"] for message in load_refusals(store, "cad-1").messages]
     assert kept == [*range(KEPT + 4, 4, -1)]
 
 
@@ -108,8 +108,8 @@ def test_one_refused_message_a_minute_is_kept(store: Store) -> None:
     for number in range(200):
         take_in(store, line(power_w="x", n=number), now=NOW - 200 + number)
 
-    (counts,) = refused(store, "cad-1").days.values()
-    kept = [orjson.loads(message.payload)["n"] for message in refused(store, "cad-1").messages]
+    (counts,) = load_refusals(store, "cad-1").days.values()
+    kept = [orjson.loads(message.payload)["n"] for message in load_refusals(store, "cad-1").messages]
     assert counts == {"not_a_number": 200}
     assert kept == [199, 139, 79, *range(KEPT - 1, 2, -1)]
 
@@ -123,8 +123,8 @@ def test_a_flood_of_devices_keeps_bounded_messages(store: Store, monkeypatch: py
         for first in range(0, 900, 300):
             take_in(store, *(line(owner, power_w="x") for owner in owners[first : first + 300]))
 
-    total = refused_on(store, TODAY)
-    kept = sum(len(refused(store, owner).messages) for owner in owners)
+    total = load_total(store, TODAY)
+    kept = sum(len(load_refusals(store, owner).messages) for owner in owners)
     assert total.reasons == {"not_a_number": 2700}
     assert total.device_count == 900
     assert len(total.devices) == refusals._DEVICES // REFUSED_DAYS.shards * REFUSED_DAYS.shards
@@ -137,7 +137,7 @@ def test_a_flooding_device_leaves_room_for_others(store: Store, monkeypatch: pyt
     for _ in range(30):
         take_in(store, *[line(power_w="x")] * 50)
     take_in(store, line("cad-2", power_w="x"))
-    assert len(refused(store, "cad-2").messages) == 1
+    assert len(load_refusals(store, "cad-2").messages) == 1
 
 
 def test_a_batch_names_some_devices_and_counts_the_rest(store: Store) -> None:
@@ -146,15 +146,15 @@ def test_a_batch_names_some_devices_and_counts_the_rest(store: Store) -> None:
         batch.add(line(f"made-up-{number}", power_w="x"), Refused("not_a_number", "power_w"), NOW)
 
     assert len(batch.counts) <= refusals._DEVICES + 1
-    keep_refusals(store, batch, NOW)
-    assert refused(store, UNKNOWN).days == {TODAY: {"not_a_number": 20_000}}
+    put_refusals(store, batch, NOW)
+    assert load_refusals(store, UNKNOWN).days == {TODAY: {"not_a_number": 20_000}}
     assert not batch.counts
 
 
 def test_refusals_of_the_fleet_take_one_read(store: Store) -> None:
     take_in(store, line(power_w="x"), line(power_w="x"), line("cad-2", import_wh=-1), b"{")
 
-    total = refused_on(store, TODAY)
+    total = load_total(store, TODAY)
     assert total.reasons == {"not_a_number": 2, "negative_register": 1, "malformed_json": 1}
     assert total.devices == {"cad-1": 2, "cad-2": 1, UNKNOWN: 1}
     assert total.device_count == 3
@@ -170,12 +170,12 @@ def test_refusals_are_searched_by_reason_day_and_words(store: Store) -> None:
     yesterday = day_of(NOW - 86_400, "UTC")
     take_in(store, line(), line(at="soon"), line(at="soon"), now=NOW - 86_400)
     take_in(store, line(power_w="Two Kilowatts"))
-    found = refused(store, "cad-1")
-    assert matching(found, (), "", "", "") == found
-    assert matching(found, ("bad_time",), "", "", "").days == {yesterday: {"bad_time": 2}}
-    assert [one.payload for one in matching(found, (), "two kilo", "", "").messages] == [
+    found = load_refusals(store, "cad-1")
+    assert filter_refusals(found, (), "", "", "") == found
+    assert filter_refusals(found, ("bad_time",), "", "", "").days == {yesterday: {"bad_time": 2}}
+    assert [one.payload for one in filter_refusals(found, (), "two kilo", "", "").messages] == [
         line(power_w="Two Kilowatts").decode()
     ]
-    assert set(matching(found, (), "", TODAY, "").days) == {TODAY}
-    assert set(matching(found, (), "", "", yesterday).days) == {yesterday}
-    assert matching(found, ("no_values",), "", TODAY, TODAY) == refusals.Refusals({}, [])
+    assert set(filter_refusals(found, (), "", TODAY, "").days) == {TODAY}
+    assert set(filter_refusals(found, (), "", "", yesterday).days) == {yesterday}
+    assert filter_refusals(found, ("no_values",), "", TODAY, TODAY) == refusals.Refusals({}, [])

@@ -14,7 +14,7 @@ from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.status import Counters, Status, parse_status
 from aggregator.intake import device_status
-from aggregator.intake.device_status import KEPT_DAYS, STEP_S, keep, known_status, signal_hours
+from aggregator.intake.device_status import KEPT_DAYS, STEP_S, known_status, put_statuses, signal_hours
 from aggregator.intake.ingest import Outcome, ingest_lines
 from aggregator.store import Store, open_store
 
@@ -75,11 +75,13 @@ def test_a_status_before_any_reading_registers_the_device(store: Store) -> None:
 
 def test_meter_counters_are_stored_with_their_time(store: Store) -> None:
     take_in(store, message(**SAID, meter_day_wh=1204, meter_month_wh=0))
-    keep(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[call-arg, arg-type]
+    put_statuses(store, [Status("cad-1", NOW + 10, *SAID.values(), Counters(NOW + 10, 1210, None, 0))], NOW + 10)  # type: ignore[call-arg, arg-type]
     found = known_status(store, "cad-1")
     assert found
     assert (found.received_at, found.status.counters) == (NOW, Counters(NOW, 1204, None, 0))
-    keep(store, [Status("cad-1", NOW + STEP_S, None, None, None, None, None, Counters(NOW + STEP_S, 1300, None, 0))], 0)
+    put_statuses(
+        store, [Status("cad-1", NOW + STEP_S, None, None, None, None, None, Counters(NOW + STEP_S, 1300, None, 0))], 0
+    )
     found = known_status(store, "cad-1")
     assert found
     assert found.status == Status("cad-1", NOW + STEP_S, *SAID.values(), Counters(NOW + STEP_S, 1300, None, 0))  # type: ignore[call-arg, arg-type]
@@ -131,8 +133,8 @@ def test_anything_is_a_status_or_refused(value: object) -> None:
 
 
 def test_the_latest_value_of_each_key_counts_in_any_order(store: Store) -> None:
-    keep(store, [said(NOW, rssi=-80), said(NOW - 600, rssi=-60, firmware="v1")], NOW)
-    keep(store, [said(NOW - 1200, firmware="v0", joined=False)], NOW)
+    put_statuses(store, [said(NOW, rssi=-80), said(NOW - 600, rssi=-60, firmware="v1")], NOW)
+    put_statuses(store, [said(NOW - 1200, firmware="v0", joined=False)], NOW)
 
     found = known_status(store, "cad-1")
     assert found
@@ -141,17 +143,17 @@ def test_the_latest_value_of_each_key_counts_in_any_order(store: Store) -> None:
 
 
 def test_a_repeated_status_within_a_minute_is_not_written(store: Store) -> None:
-    keep(store, [said(NOW, rssi=-70)], NOW)
+    put_statuses(store, [said(NOW, rssi=-70)], NOW)
     before = known_status(store, "cad-1")
-    keep(store, [said(NOW + STEP_S - 1, rssi=-70)], NOW + STEP_S)
+    put_statuses(store, [said(NOW + STEP_S - 1, rssi=-70)], NOW + STEP_S)
     assert known_status(store, "cad-1") == before
-    keep(store, [said(NOW + STEP_S, rssi=-70)], NOW + STEP_S)
+    put_statuses(store, [said(NOW + STEP_S, rssi=-70)], NOW + STEP_S)
     assert known_status(store, "cad-1") != before
 
 
 def test_a_firmware_records_first_and_last_seen(store: Store) -> None:
     for day, name in enumerate(["v1", "v1", "v2", "v2", "v2"]):
-        keep(store, [said(NOW - (10 - day) * DAY, firmware=name)], NOW)
+        put_statuses(store, [said(NOW - (10 - day) * DAY, firmware=name)], NOW)
 
     found = known_status(store, "cad-1")
     assert found
@@ -161,7 +163,7 @@ def test_a_firmware_records_first_and_last_seen(store: Store) -> None:
 def test_one_status_an_hour_is_kept_in_any_order(store: Store) -> None:
     minutes = [(-160, -90), (-100, -70), (-95, -60), (-20, -50), (-1, -40)]
     for after, rssi in reversed(minutes):
-        keep(store, [said(NOW + after * 60, rssi=rssi)], NOW)
+        put_statuses(store, [said(NOW + after * 60, rssi=rssi)], NOW)
 
     assert [(one.at, one.rssi_dbm) for one in signal_hours(store, "cad-1", NOW - DAY, NOW)] == [
         (NOW - 160 * 60, -90),
@@ -172,13 +174,15 @@ def test_one_status_an_hour_is_kept_in_any_order(store: Store) -> None:
 
 
 def test_hourly_statuses_expire_after_35_days(store: Store) -> None:
-    keep(store, [said(NOW - KEPT_DAYS * DAY, rssi=-90), said(NOW - (KEPT_DAYS - 1) * DAY, rssi=-80)], NOW)
+    put_statuses(store, [said(NOW - KEPT_DAYS * DAY, rssi=-90), said(NOW - (KEPT_DAYS - 1) * DAY, rssi=-80)], NOW)
     assert [one.rssi_dbm for one in signal_hours(store, "cad-1", 0, NOW)] == [-80]
 
 
 def test_every_device_is_in_one_shard(store: Store) -> None:
-    keep(store, [said()._replace(device_id=f"d{number}") for number in range(300)], NOW)
+    put_statuses(store, [said()._replace(device_id=f"d{number}") for number in range(300)], NOW)
     found = [
-        one.status.device_id for shard in range(device_status.SHARDS) for one in device_status.of_shard(store, shard)
+        one.status.device_id
+        for shard in range(device_status.SHARDS)
+        for one in device_status.shard_statuses(store, shard)
     ]
     assert sorted(found) == sorted(f"d{number}" for number in range(300))

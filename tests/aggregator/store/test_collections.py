@@ -1,4 +1,4 @@
-"""The table of collections: every name comes from it, and it tells who is to be found where."""
+"""The table of collections: it gives every name, and the places of records about a device or a person."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ def concrete(row: Collection) -> str:
     return row.of(SAMPLES[row.part])
 
 
-# the table
+# The table
 
 
 def test_a_name_has_its_variable_part_filled_in() -> None:
@@ -59,7 +59,7 @@ def test_a_name_has_its_variable_part_filled_in() -> None:
 
 
 @pytest.mark.parametrize("row", COLLECTIONS, ids=lambda row: row.name)
-def test_a_name_leads_back_to_its_row_alone(row: Collection) -> None:
+def test_a_name_matches_only_its_row(row: Collection) -> None:
     check_record(concrete(row), "key")
     assert [one for one in COLLECTIONS if one.matches(concrete(row))] == [row]
     assert row_of(concrete(row)) is row
@@ -69,7 +69,7 @@ def test_a_name_leads_back_to_its_row_alone(row: Collection) -> None:
 @pytest.mark.parametrize(
     "name", ["", "token", "tokens/", "signal", "signal/a/b", "refused/days/soon", "status/7", "find ca"]
 )
-def test_a_name_that_no_row_explains_has_none(name: str) -> None:
+def test_an_unknown_name_has_no_row(name: str) -> None:
     assert row_of(name) is None
 
 
@@ -77,7 +77,7 @@ def test_the_table_has_every_row() -> None:
     assert set(COLLECTIONS) == {one for one in vars(collections).values() if isinstance(one, Collection)}
 
 
-def test_a_name_without_its_variable_part_is_a_mistake() -> None:
+def test_a_wrong_variable_part_is_refused() -> None:
     with pytest.raises(ValueError, match="signal"):
         SIGNAL.of()
     with pytest.raises(ValueError, match="tokens"):
@@ -89,10 +89,10 @@ def test_a_lifetime_gives_days_and_an_expiry() -> None:
     assert (USERS.days, USERS.expires(1_000)) == (0, 0)
 
 
-# who is found where
+# Records about a device or a person
 
 
-def test_the_table_tells_where_a_device_is() -> None:
+def test_the_table_lists_the_records_of_a_device() -> None:
     found = {(place.collection, place.key) for place in about("cad-1")}
     assert found == {
         ("status/15", "cad-1"),
@@ -108,7 +108,7 @@ def test_the_table_tells_where_a_device_is() -> None:
     }
 
 
-def test_the_table_tells_where_a_person_is() -> None:
+def test_the_table_lists_the_records_of_a_person() -> None:
     found = about_person("u-1", "ann@Éxample.org")
     assert found == [
         Place(AUDIT_OF_PERSON, "audit/person/u-1"),
@@ -121,7 +121,7 @@ def test_the_table_tells_where_a_person_is() -> None:
     assert {place.row for place in about_person("u-1")} == {place.row for place in found} - {EMAILS}
 
 
-def test_who_is_not_found_by_name_or_key_is_found_by_a_search() -> None:
+def test_owners_are_found_by_name_key_or_search() -> None:
     placed = {"device": {place.row for place in about("d")}, "person": {place.row for place in about_person("u", "e")}}
     for owner in ("device", "person"):
         owned = {row for row in COLLECTIONS if row.owner == owner}
@@ -129,11 +129,11 @@ def test_who_is_not_found_by_name_or_key_is_found_by_a_search() -> None:
         assert not placed[owner] & set(mentioning(owner)), owner
 
 
-# names in the code
+# Names in the code
 
 
 def calls(tree: ast.Module) -> Iterator[ast.expr]:
-    """The collection that each call for records names."""
+    """Yield the collection argument of each call that reads or writes records."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -142,7 +142,7 @@ def calls(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def assigned(tree: ast.Module) -> dict[str, ast.expr]:
-    """What is assigned to each single name, at the top of a module or inside of functions."""
+    """Return the value assigned to each name, in the module or inside functions."""
     pairs = [(node.targets, node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign)]
     return {target.id: value for targets, value in pairs for target in targets if isinstance(target, ast.Name)}
 
@@ -152,7 +152,7 @@ def literal(node: ast.expr | None) -> bool:
 
 
 def pattern(node: ast.AST) -> str:
-    """A text, or an f-string with `{}` for each part of it that varies."""
+    """Return the text of a literal; `{}` stands for each variable part of an f-string."""
     if isinstance(node, ast.JoinedStr):
         return "".join(str(one.value) if isinstance(one, ast.Constant) else "{}" for one in node.values)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
@@ -160,27 +160,27 @@ def pattern(node: ast.AST) -> str:
 
 def test_no_module_writes_the_name_of_a_collection() -> None:
     families = {re.sub(r"\{\w+\}", "{}", row.name) for row in COLLECTIONS if "/" in row.name}
-    found, asked = [], 0
+    written, checked = [], 0
     for path in (one for package in ("aggregator", "dashboard") for one in (ROOT / package).rglob("*.py")):
         tree = ast.parse(path.read_text())
-        names, collections_asked = assigned(tree), list(calls(tree))
-        asked += len(collections_asked)
-        found += [
+        names, arguments = assigned(tree), list(calls(tree))
+        checked += len(arguments)
+        written += [
             f"{path.name}:{one.lineno}"
-            for one in collections_asked
+            for one in arguments
             if literal(one) or (isinstance(one, ast.Name) and literal(names.get(one.id)))
         ]
         if path != TABLE:
-            found += [f"{path.name}: {text}" for text in map(pattern, ast.walk(tree)) if text in families]
-    assert found == []
-    assert asked > 50
+            written += [f"{path.name}: {text}" for text in map(pattern, ast.walk(tree)) if text in families]
+    assert written == []
+    assert checked > 50
 
 
-# changing a record
+# Changing a record
 
 
 class Contended(SqliteStore):
-    """A store on which somebody else is faster, so many times."""
+    """A store on which another writer is faster for the next `losses` writes."""
 
     losses = 0
 
@@ -204,7 +204,7 @@ def add(body: str | None) -> str:
     return str(int(body or 0) + 1)
 
 
-def test_a_change_is_made_of_the_record_as_it_is_now(store: Contended) -> None:
+def test_a_change_starts_from_the_current_record(store: Contended) -> None:
     assert update_record(store, "counts", "a", add) == Update(None, "1")
     assert update_record(store, "counts", "a", add) == Update("1", "2")
     store.losses = TRIES - 1
@@ -214,7 +214,7 @@ def test_a_change_is_made_of_the_record_as_it_is_now(store: Contended) -> None:
 
 
 @pytest.mark.parametrize("same", [lambda _: None, lambda body: body])
-def test_a_change_that_changes_nothing_writes_nothing(store: Contended, same: Any) -> None:  # noqa: ANN401 - a lambda
+def test_an_empty_change_writes_nothing(store: Contended, same: Any) -> None:  # noqa: ANN401 - a lambda
     assert update_record(store, "counts", "a", same) == Update(None, None)
     update_record(store, "counts", "a", add)
     store.losses = 1
@@ -222,7 +222,7 @@ def test_a_change_that_changes_nothing_writes_nothing(store: Contended, same: An
     assert store.losses == 1
 
 
-def test_a_change_that_loses_each_time_says_so_or_is_given_up(store: Contended) -> None:
+def test_a_change_that_always_loses_raises_or_is_given_up(store: Contended) -> None:
     store.losses = TRIES
     with pytest.raises(StoreAway, match="a of counts"):
         update_record(store, "counts", "a", add)
@@ -237,7 +237,7 @@ def test_a_changed_record_expires(store: Contended) -> None:
     assert store.record("counts", "a") is None
 
 
-def test_many_who_change_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_changes_are_all_applied(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "busy.db"))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: update_record(store, "counts", "a", add), range(200)))

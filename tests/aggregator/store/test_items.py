@@ -1,4 +1,4 @@
-"""The items of DynamoDB: what goes in comes out, in as few bytes as it takes."""
+"""DynamoDB items: every value survives a round trip, in few bytes."""
 
 from decimal import Decimal
 from typing import Any
@@ -45,23 +45,23 @@ def block(readings: list[Reading]) -> Item:
 
 
 @given(st.lists(READINGS, unique_by=lambda reading: reading.at, max_size=20))
-def test_a_half_hour_comes_back_as_it_was(readings: list[Reading]) -> None:
+def test_a_half_hour_survives_a_round_trip(readings: list[Reading]) -> None:
     assert items.unpack_block(block(readings)) == sorted(readings, key=lambda reading: reading.at)
 
 
-def test_each_second_of_a_half_hour_has_a_name_of_two_bytes_and_their_order() -> None:
+def test_reading_names_are_two_bytes_in_order_of_time() -> None:
     names = [items.reading_name(offset) for offset in range(1800)]
     assert names == sorted(set(names))
     assert {len(name) for name in names} == {2}
 
 
-def test_three_hundred_meters_in_a_half_hour_have_a_tag_each() -> None:
+def test_three_hundred_meters_in_a_half_hour_get_distinct_tags() -> None:
     tags = items.meter_tags(map(str, range(300)), {})
     assert len(set(tags.values())) == 300
 
 
 @given(PARTS)
-def test_a_part_comes_back_as_it_was(part: Part) -> None:
+def test_a_part_survives_a_round_trip(part: Part) -> None:
     assert document_items.unpack_part(document_items.pack_part(part)) == part
 
 
@@ -90,7 +90,7 @@ ARRIVALS = st.lists(st.builds(Arrival, INSTANTS, INSTANTS), max_size=REMEMBERED)
 
 
 @given(POWERS, REGISTERS, REGISTERS, st.none() | st.just("m"), ARRIVALS)
-def test_a_live_state_comes_back_as_it_was(
+def test_a_live_state_survives_a_round_trip(
     power: int | None, imported: int | None, exported: int | None, meter: str | None, arrivals: list[Arrival]
 ) -> None:
     live = Live("home", START, START + 3, power, imported, exported, meter, tuple(arrivals))
@@ -99,7 +99,7 @@ def test_a_live_state_comes_back_as_it_was(
     assert items.item_size(item) < items.WRITE_UNIT // 4
 
 
-def test_an_item_without_parts_is_no_document() -> None:
+def test_an_item_without_parts_is_not_a_document() -> None:
     assert document_items.unpack_document("day", None) is None
     assert (
         document_items.unpack_document("day", items.document_key("home", "2026-11-23") | {"z": items.text("UTC")})
@@ -108,14 +108,14 @@ def test_an_item_without_parts_is_no_document() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["h00", "h01", "s00"]), st.none() | PARTS))
-def test_merging_asks_for_nothing_where_nothing_changes(parts: dict[str, Part | None]) -> None:
+def test_merging_unchanged_parts_makes_no_request(parts: dict[str, Part | None]) -> None:
     present = {name: {"B": document_items.pack_part(part)} for name, part in parts.items() if part is not None}
     key = items.document_key("home", "2026-11-23")
     stored = key | {"z": items.text("UTC")} | present if present else None
     assert merge_request(stored, "UTC", "", parts, START) is None
 
 
-def test_merging_sets_what_changed_on_the_condition_that_it_is_as_it_was() -> None:
+def test_merging_sets_changed_parts_if_their_old_values_hold() -> None:
     old, new = Part(1, None), Part(2, None)
     stored = items.document_key("home", "2026-11-23") | {
         "z": items.text("UTC"),
@@ -170,9 +170,7 @@ def record(name: str, **change: object) -> dict[str, Any]:
         (record("REMOVE", OldImage=ONE) | {"userIdentity": {"principalId": "somebody"}}, True),
     ],
 )
-def test_a_record_is_dirty_unless_nothing_changed_or_the_readings_expired(
-    change: dict[str, Any], is_dirty: bool
-) -> None:
+def test_a_record_is_dirty_unless_unchanged_or_expired(change: dict[str, Any], is_dirty: bool) -> None:
     assert items.changed_key("readings", change) == (("home", str(START)) if is_dirty else None)
 
 

@@ -35,18 +35,18 @@ TYPED = st.text(alphabet=string.ascii_letters + string.digits + " -./ßÉ\u0130\
         ("\x00\ud800%_*", ""),
     ],
 )
-def test_a_text_is_without_case_accents_spaces_and_punctuation(text: str, expected: str) -> None:
+def test_normalising_removes_case_accents_spaces_and_punctuation(text: str, expected: str) -> None:
     assert normalised(text) == expected
 
 
 @given(st.text())
-def test_what_is_normalised_stays_so_and_is_bounded(text: str) -> None:
+def test_normalising_twice_changes_nothing_and_length_is_bounded(text: str) -> None:
     once = normalised(text)
     assert len(once) <= search.MAX_TERM
     assert all(map(str.isalnum, once))
 
 
-def test_terms_are_whole_texts_each_of_their_words_on_and_ends_backwards() -> None:
+def test_terms_start_at_each_word_and_reverse_the_ends() -> None:
     assert terms(HOME) == {
         *("democad0042", "cad0042", "0042", "<2400dacomed"),
         *("h77", "77", "=H-77="),
@@ -57,7 +57,7 @@ def test_terms_are_whole_texts_each_of_their_words_on_and_ends_backwards() -> No
     }
 
 
-def test_a_device_of_which_nothing_is_known_has_its_id() -> None:
+def test_a_device_without_labels_has_the_terms_of_its_id() -> None:
     assert terms(Device("cad-1")) == {"cad1", "1", "<1dac"}
 
 
@@ -76,24 +76,24 @@ def test_terms_fit_into_the_key_of_an_item(device: Device) -> None:
         ("", ""),
     ],
 )
-def test_a_meter_point_shows_its_end_and_never_more_than_half(number: str, expected: str) -> None:
+def test_a_masked_meter_point_shows_at_most_half(number: str, expected: str) -> None:
     assert masked(number) == expected
 
 
-# looking up, on a dictionary for an index
+# Search in an index that is a sorted list
 
 
-def found(devices: Iterable[Device], text: str, limit: int = 100) -> list[str]:
+def search_in(devices: Iterable[Device], text: str, limit: int = 100) -> list[str]:
     registry = {device.device_id: device for device in devices}
     index = sorted((term, device_id) for device_id, device in registry.items() for term in terms(device))
 
     def candidates(prefix: str) -> list[str]:
         return [device_id for term, device_id in index if term.startswith(prefix)]
 
-    def known(ids: list[str]) -> list[Device]:
+    def lookup(ids: list[str]) -> list[Device]:
         return [registry[device_id] for device_id in ids if device_id in registry]
 
-    return search.find_devices(text, limit, candidates, lambda words: search.in_all(words, candidates), known)
+    return search.find_devices(text, limit, candidates, lambda words: search.having_all(words, candidates), lookup)
 
 
 @pytest.mark.parametrize(
@@ -105,46 +105,46 @@ def found(devices: Iterable[Device], text: str, limit: int = 100) -> list[str]:
         *("road acacia", "acacia sw1a", "b acacia", "8901 road 12", "0042 h77"),
     ],
 )
-def test_a_part_of_what_people_know_finds_the_device(text: str) -> None:
-    assert found([HOME, Device("other-9", name="1 Elm Street")], text) == [HOME.device_id]
+def test_a_part_of_a_label_finds_the_device(text: str) -> None:
+    assert search_in([HOME, Device("other-9", name="1 Elm Street")], text) == [HOME.device_id]
 
 
 @pytest.mark.parametrize("text", ["", " ", "a", "7", "-", "x y", "cacia", "12 elm", "acacia street", "1234567"])
-def test_what_nobody_has_or_too_little_finds_nothing(text: str) -> None:
-    assert found([HOME], text) == []
+def test_an_unmatched_or_too_short_text_finds_nothing(text: str) -> None:
+    assert search_in([HOME], text) == []
 
 
-def test_the_phrase_comes_before_its_words_and_each_device_once() -> None:
+def test_phrase_matches_come_first_and_each_device_once() -> None:
     devices = [
         Device("a", name="Park Road"),
         Device("b", name="Road to the Park"),
         Device("c", name="1 Park Road, Park Road"),
     ]
-    assert found(devices, "park road") == ["a", "c", "b"]
-    assert found(devices, "park road", limit=2) == ["a", "c"]
-    assert found(devices, "park road", limit=0) == []
+    assert search_in(devices, "park road") == ["a", "c", "b"]
+    assert search_in(devices, "park road", limit=2) == ["a", "c"]
+    assert search_in(devices, "park road", limit=0) == []
 
 
-def test_what_the_index_says_too_much_is_not_said() -> None:
+def test_outdated_index_entries_are_not_returned() -> None:
     ids = ["renamed", "gone", HOME.device_id]
     read = search.find_devices("acacia road", 9, lambda _: ids, lambda _: ids, lambda _: [Device("renamed"), HOME])
     assert read == [HOME.device_id]
     moved = Device("moved", household="H-78")
-    assert search.of_household("H-77", lambda _: ids, lambda _: [moved, HOME]) == [HOME.device_id]
+    assert search.household_devices("H-77", lambda _: ids, lambda _: [moved, HOME]) == [HOME.device_id]
 
 
-def test_one_rare_word_among_common_ones_finds_its_device() -> None:
+def test_search_finds_a_rare_word_among_common_ones() -> None:
     many = [Device(f"cad-{number}", name="Park Road") for number in range(3000)]
     rare = Device("zzz", name="Park Lane by the Road")
-    assert found([*many, rare], "road lane park") == ["zzz"]
+    assert search_in([*many, rare], "road lane park") == ["zzz"]
 
 
 @given(st.text(), st.text(max_size=20))
-def test_whatever_is_typed_something_is_said(name: str, text: str) -> None:
-    assert found([Device("cad", name=name)], text) in ([], ["cad"])
+def test_any_text_gives_a_result(name: str, text: str) -> None:
+    assert search_in([Device("cad", name=name)], text) in ([], ["cad"])
 
 
-def test_what_a_phrase_has_found_enough_of_is_not_asked_for_by_its_words() -> None:
+def test_enough_phrase_matches_skip_the_search_by_words() -> None:
     def having(words: list[str]) -> list[str]:
         raise AssertionError(words)
 
@@ -154,17 +154,17 @@ def test_what_a_phrase_has_found_enough_of_is_not_asked_for_by_its_words() -> No
 
 
 @given(TYPED, st.integers(2, 5))
-def test_beside_a_term_every_word_is_seen_by_which_its_device_is_found(text: str, size: int) -> None:
+def test_neighbours_contain_every_searchable_word_of_a_device(text: str, size: int) -> None:
     of_device = terms(replace(HOME, name=text))
-    beside = search.neighbours(of_device)
+    neighbours = search.neighbours(of_device)
     for term in of_device - {"=H-77="}:
         word = term[1:][::-1][-size:] if term.startswith("<") else term[:size]
-        assert f" {word}" in beside or f"{word} " in beside
-    assert "=" not in beside
-    assert "<" not in beside
+        assert f" {word}" in neighbours or f"{word} " in neighbours
+    assert "=" not in neighbours
+    assert "<" not in neighbours
 
 
-# labels
+# Labels
 
 
 @pytest.mark.parametrize("field", LABELS)

@@ -1,4 +1,4 @@
-"""What is SQLite's own: its file, its locks, its faults. Everything else is in tests/contract."""
+"""The SQLite store's file, locks and faults. tests/contract tests the port on both stores."""
 
 import json
 import os
@@ -30,7 +30,7 @@ AGAIN = ["2026-01-01"]
 
 
 def filled(path: Path) -> SqliteStore:
-    """A store with a device, its live state, readings and documents."""
+    """Return a store with a device, its live state, readings and documents."""
     store = SqliteStore(str(path))
     ingest(store, [Reading("d", NOW - 90_000 + n * 600, 200, 1000 + n * 30, n) for n in range(100)], NOW, "UTC")
     drain(store)
@@ -46,7 +46,7 @@ def read_everything(store: SqliteStore) -> None:
     store.readings("d", 0, NOW)
 
 
-def test_processes_that_create_the_same_file_at_once_all_get_it(tmp_path: Path) -> None:
+def test_processes_creating_the_same_file_at_once_all_succeed(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     program = (
         "import sys, time\n"
@@ -67,7 +67,7 @@ def test_processes_that_create_the_same_file_at_once_all_get_it(tmp_path: Path) 
     ("table", "column"),
     [(table, "body") for table in ("days", "months", "years", "live", "devices", "readings")] + [("live", "arrivals")],
 )
-def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: str, column: str) -> None:
+def test_a_damaged_row_gives_one_line_with_the_file(tmp_path: Path, table: str, column: str) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
     store.put_live([Live("d", NOW + 60, NOW, 1, 2, 3, None)])
@@ -80,8 +80,8 @@ def test_a_damaged_row_is_one_line_that_names_the_file(tmp_path: Path, table: st
     store.close()
 
 
-def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
-    """Older history that comes in after a sweep, and is swept itself, brings nothing back."""
+def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
+    """A later sweep of older history leaves the cutoff where it is."""
     store = filled(tmp_path / "wattfall.db")
     device = store.device("d")
     assert device is not None
@@ -95,7 +95,7 @@ def test_the_horizon_never_moves_back(tmp_path: Path) -> None:
     store.close()
 
 
-# a file of a former version
+# A file of an older version
 
 
 DOCUMENTS = ("days", "months", "years")
@@ -106,7 +106,7 @@ LATER = {1: (*SINCE_4, *SINCE_3, *SINCE_2), 2: (*SINCE_4, *SINCE_3), 3: SINCE_4}
 
 
 def of_a_former_version(path: Path, version: int = 1) -> list[str]:
-    """A file of format 1, 2 or 3 with a device `d` and others; returns all that is in it, as SQL."""
+    """Make a file of format 1, 2 or 3 with a device `d` and others; return its content as SQL."""
     store = filled(path)
     ingest(store, [Reading(f"home-{number}", NOW, 1, 2, 3) for number in range(3)], NOW, "UTC")
     drain(store)
@@ -120,7 +120,7 @@ def of_a_former_version(path: Path, version: int = 1) -> list[str]:
 
 
 def without_instants(path: Path) -> set[str]:
-    """All that is in a file, as SQL, but for when documents changed: that it says of none of them."""
+    """Return the content of a file as SQL, without the change times of documents; assert that all are unknown."""
     with sqlite3.connect(path) as database:
         assert [database.execute(f"SELECT max(changed) FROM {table}").fetchone() for table in DOCUMENTS] == [(0,)] * 3
         for statement in ("BEGIN", *LATER[2]):
@@ -132,10 +132,10 @@ def without_instants(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_file_of_a_former_version_goes_on_working_and_its_devices_can_be_found(tmp_path: Path, version: int) -> None:
+def test_an_upgraded_file_works_and_its_devices_can_be_searched(tmp_path: Path, version: int) -> None:
     path = tmp_path / "wattfall.db"
     before = of_a_former_version(path, version)
-    for _ in range(2):  # the second time it is of this version
+    for _ in range(2):  # the second time the file has this version
         store = SqliteStore(str(path))
         assert store.find_devices("home", 9) == ["home-0", "home-1", "home-2"]
         assert [device.device_id for device in store.devices()] == ["d", "home-0", "home-1", "home-2"]
@@ -152,7 +152,7 @@ def test_a_file_of_a_former_version_goes_on_working_and_its_devices_can_be_found
     store.close()
 
 
-def test_a_live_state_of_a_former_version_is_read_without_arrivals_and_gets_them(tmp_path: Path) -> None:
+def test_a_live_state_of_an_older_version_gains_arrivals(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     of_a_former_version(path, 3)
     store = SqliteStore(str(path))
@@ -165,7 +165,7 @@ def test_a_live_state_of_a_former_version_is_read_without_arrivals_and_gets_them
     store.close()
 
 
-def test_processes_that_open_a_file_of_a_former_version_at_once_all_get_it(tmp_path: Path) -> None:
+def test_processes_opening_an_older_file_at_once_all_succeed(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     of_a_former_version(path)
     program = (
@@ -179,7 +179,7 @@ def test_processes_that_open_a_file_of_a_former_version_at_once_all_get_it(tmp_p
     assert [process.communicate() for process in running] == [("['home-0', 'home-1']\n", "")] * 5
 
 
-def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_upgrade_leaves_the_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     before = of_a_former_version(path)
     change(path, "CREATE TABLE records (mine TEXT)")
@@ -194,7 +194,7 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None
     store.close()
 
 
-def test_a_device_that_cannot_be_read_does_not_stop_an_upgrade_and_is_found_when_it_is_mended(tmp_path: Path) -> None:
+def test_a_damaged_device_does_not_stop_an_upgrade(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     of_a_former_version(path)
     change(path, "UPDATE devices SET body = x'00' WHERE device_id = 'home-1'")
@@ -205,10 +205,10 @@ def test_a_device_that_cannot_be_read_does_not_stop_an_upgrade_and_is_found_when
     store.close()
 
 
-# the registry and the records
+# The registry and the records
 
 
-def test_a_device_without_labels_takes_no_more_room_than_before(tmp_path: Path) -> None:
+def test_empty_labels_take_no_space(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "wattfall.db"))
     store.put_device(Device("d"))
     (plain,) = store._one("SELECT body FROM devices")
@@ -219,7 +219,7 @@ def test_a_device_without_labels_takes_no_more_room_than_before(tmp_path: Path) 
     store.close()
 
 
-def test_a_device_and_what_it_is_found_by_last_together_or_not_at_all(tmp_path: Path) -> None:
+def test_a_device_and_its_search_terms_are_written_together(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "wattfall.db"))
     store.put_device(Device("d", name="Oak House"))
     with suppress(KeyError), store.transaction():
@@ -234,7 +234,7 @@ def test_a_device_and_what_it_is_found_by_last_together_or_not_at_all(tmp_path: 
     store.close()
 
 
-def test_a_sweep_removes_the_records_that_have_expired(tmp_path: Path) -> None:
+def test_a_sweep_deletes_expired_records(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "wattfall.db"), lambda: NOW)
     for expires in (0, NOW - 1, NOW, NOW + 1):
         store.put_record("sessions", str(expires), "{}", expires=expires)
@@ -243,7 +243,7 @@ def test_a_sweep_removes_the_records_that_have_expired(tmp_path: Path) -> None:
     store.close()
 
 
-# a file that cannot be used: each fault is one line that names the file and the mend
+# An unusable file: each fault gives one line with the file and the mend
 
 
 def of_a_newer_version(path: Path) -> None:
@@ -270,7 +270,7 @@ def cut_in_its_header(path: Path) -> None:
 
 
 def overwritten(path: Path) -> None:
-    """Everything but the first page."""
+    """Overwrite the file from the second page on."""
     filled(path).close()
     with path.open("r+b") as file:
         file.seek(8192)
@@ -311,7 +311,7 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS)
-def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, fault: Callable[[Path], None], message: str) -> None:
+def test_an_unusable_file_gives_one_line(tmp_path: Path, fault: Callable[[Path], None], message: str) -> None:
     path = tmp_path / "wattfall.db"
     fault(path)
     with pytest.raises(StoreUnusable) as raised:
@@ -321,7 +321,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, fault: Callable[
 
 @pytest.mark.parametrize("arguments", [["device", "list"], ["show", "day", "d"], ["ingest"], ["verify"]])
 @pytest.mark.parametrize(("fault", "message"), FAULTS)
-def test_every_command_says_so_and_exits_with_2(
+def test_every_command_reports_an_unusable_file_and_exits_with_2(
     tmp_path: Path, fault: Callable[[Path], None], message: str, arguments: list[str]
 ) -> None:
     path = tmp_path / "wattfall.db"
@@ -332,7 +332,7 @@ def test_every_command_says_so_and_exits_with_2(
 
 
 @pytest.mark.parametrize("name", ["letter.txt/wattfall.db", "letter.txt/deeper/wattfall.db"])
-def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path, name: str) -> None:
+def test_a_file_in_place_of_a_folder_gives_one_line(tmp_path: Path, name: str) -> None:
     a_letter(tmp_path / "letter.txt")
     result = CliRunner().invoke(main, ["device", "list", "--store", f"sqlite:///{tmp_path / name}"])
     assert result.exit_code == 2
@@ -348,7 +348,7 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     store.close()
 
 
-# read-only: root may write everywhere, so somebody else tries
+# Read-only files: root may write everywhere, so another user tries
 
 OPEN_AS_NOBODY = """
 import os, sys
@@ -369,7 +369,7 @@ READ_ONLY = "is read-only; make the file and its folder writable"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that others can reach, unlike pytest's."""
+    """Return a folder that other users can reach, unlike pytest's."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         yield path
@@ -384,7 +384,7 @@ def folder() -> Iterator[Path]:
         (0o000, 0o755, False, CLOSED),
     ],
 )
-def test_a_read_only_file_is_one_line(
+def test_a_read_only_file_gives_one_line(
     folder: Path, file_mode: int, folder_mode: int, message: str, *, is_readable: bool
 ) -> None:
     path = folder / "wattfall.db"
@@ -394,7 +394,7 @@ def test_a_read_only_file_is_one_line(
     assert as_nobody(path) == [*["['2026']"] * is_readable, f"StoreUnusable {path} {message}"]
 
 
-def test_a_store_that_may_not_be_created_is_one_line(folder: Path) -> None:
+def test_a_store_in_a_read_only_folder_gives_one_line(folder: Path) -> None:
     folder.chmod(0o555)
     assert as_nobody(folder / "wattfall.db") == [f"StoreUnusable {folder}/wattfall.db {CLOSED}"]
     deeper = folder / "deeper" / "wattfall.db"
@@ -408,7 +408,7 @@ def as_nobody(path: Path) -> list[str]:
     return result.stdout.splitlines()
 
 
-# a disk that is full
+# A full disk
 
 INGEST_WITH_A_LIMIT = """
 import resource, signal, sys
@@ -423,7 +423,7 @@ def many() -> list[Reading]:
     return [Reading(f"e{number}", NOW, 200, number, None, "meter" * 12) for number in range(2000)]
 
 
-def test_a_full_disk_is_one_line_and_what_was_acknowledged_is_still_there(tmp_path: Path) -> None:
+def test_a_full_disk_gives_one_line_and_loses_no_acknowledged_reading(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
     before = store.readings("d", 0, NOW)
@@ -441,7 +441,7 @@ def test_a_full_disk_is_one_line_and_what_was_acknowledged_is_still_there(tmp_pa
 
 
 @pytest.mark.parametrize("limit", [0, 50_000, 200_000])
-def test_a_file_that_may_not_grow_is_one_line_and_exit_code_2(tmp_path: Path, limit: int) -> None:
+def test_a_file_at_its_size_limit_gives_one_line_and_exit_code_2(tmp_path: Path, limit: int) -> None:
     path = tmp_path / "wattfall.db"
     line = '{{"device_id": "d{}", "at": "2026-06-01T00:00:00Z", "import_wh": 5}}'
     text = "\n".join(line.format(number) for number in range(3000))
@@ -451,10 +451,10 @@ def test_a_file_that_may_not_grow_is_one_line_and_exit_code_2(tmp_path: Path, li
     assert result.stderr == f"wattfall: {path} cannot be read or written; check the disk\n"
 
 
-# another process
+# Another process
 
 
-def test_another_process_that_writes_for_too_long_is_away_and_readers_do_not_wait(tmp_path: Path) -> None:
+def test_a_long_write_elsewhere_raises_store_away_without_blocking_readers(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
     store._database.execute("PRAGMA busy_timeout = 50")
@@ -471,7 +471,7 @@ def test_another_process_that_writes_for_too_long_is_away_and_readers_do_not_wai
     store.close()
 
 
-def test_a_writer_waits_for_another_that_ends_in_time(tmp_path: Path) -> None:
+def test_a_writer_waits_for_a_short_write_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
     store = filled(path)
     program = (
@@ -490,7 +490,7 @@ def test_a_writer_waits_for_another_that_ends_in_time(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_damaged_block_is_kept_aside_and_readings_still_come_in(tmp_path: Path) -> None:
+def test_a_damaged_block_is_quarantined_and_new_readings_are_stored(tmp_path: Path) -> None:
     store = filled(tmp_path / "wattfall.db")
     newest = store.readings("d", 0, NOW)[-1]
     start = newest.at - newest.at % 1800
@@ -501,5 +501,5 @@ def test_a_damaged_block_is_kept_aside_and_readings_still_come_in(tmp_path: Path
 
     assert ingest(store, [late, late._replace(device_id="other")], NOW, "UTC") == (2, 0)
     assert store.readings("d", start, start) == [late]
-    assert f"readings {start}" in store.aside("d")[0]
+    assert f"readings {start}" in store.quarantined("d")[0]
     store.close()

@@ -1,4 +1,4 @@
-"""What the staff do leaves a trace first; what they take away says nothing about people."""
+"""Staff actions write an audit entry first; exported bundles have no personal data."""
 
 import io
 import json
@@ -76,7 +76,7 @@ def wattfall(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-# actions
+# Actions
 
 
 def test_a_note_is_an_audit_entry_whose_reason_is_its_text(store: Store) -> None:
@@ -85,20 +85,20 @@ def test_a_note_is_an_audit_entry_whose_reason_is_its_text(store: Store) -> None
     assert audit.entries(store, device_id="neighbour") == []
 
 
-def test_a_look_up_grants_the_device_and_is_written_down(store: Store) -> None:
+def test_a_look_up_grants_access_and_is_audited(store: Store) -> None:
     actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
     assert audit.granted(store, ANNA.user_id, "cad-1", NOW)
     assert audited(store) == [("look-up", "customer called", {})]
 
 
-def test_only_the_actions_and_the_account_commands_write_audit_entries() -> None:
+def test_only_actions_and_account_commands_write_audit_entries() -> None:
     root = Path(audit.__file__).parents[2]
     paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
     writers = {path.name for path in paths if re.search(r"import .*\bappend\b|audit\.append\(", path.read_text())}
     assert writers == {"actions.py", "user.py"}
 
 
-def test_a_rebuild_mends_the_days_and_is_written_down(store: Store) -> None:
+def test_a_rebuild_repairs_days_and_is_audited(store: Store) -> None:
     day = day_of(START, "Europe/London")
     store.merge_parts("day", "cad-1", day, "Europe/London", {"h00": Part(9, 9)})
     assert list(verify.differences(store, home(store))) != []
@@ -109,7 +109,7 @@ def test_a_rebuild_mends_the_days_and_is_written_down(store: Store) -> None:
     assert audited(store) == [("rebuild", "hole in Tuesday", {"from": day})]
 
 
-def test_an_exchange_is_marked_taken_back_and_written_down_each_time(store: Store) -> None:
+def test_marking_and_unmarking_an_exchange_are_audited(store: Store) -> None:
     at = START + 1800
     actions.mark_exchange(store, ANNA, home(store), at, "engineer was there", NOW, is_exchange=True)
     assert home(store).exchange_overrides == f"{at}+"
@@ -119,7 +119,7 @@ def test_an_exchange_is_marked_taken_back_and_written_down_each_time(store: Stor
     assert [details["is"] for _, _, details in audited(store)] == ["taken back", "exchanged"]
 
 
-def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -> None:
+def test_a_refused_exchange_is_not_audited(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="nothing is marked"):
         actions.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
     full = replace(home(store), exchange_overrides=" ".join(f"{START + at}+" for at in range(actions.MOST)))
@@ -131,7 +131,7 @@ def test_an_exchange_that_is_refused_is_not_written_down_as_done(store: Store) -
 
 
 @pytest.mark.parametrize("reason", ["", "x"])
-def test_nothing_is_done_without_a_reason(store: Store, reason: str) -> None:
+def test_an_action_without_a_reason_does_nothing(store: Store, reason: str) -> None:
     device = home(store)
     with pytest.raises(ConfigurationError):
         actions.look_up(store, ANNA, "cad-1", reason, NOW)
@@ -147,15 +147,15 @@ def test_nothing_is_done_without_a_reason(store: Store, reason: str) -> None:
     assert home(store).exchange_overrides == ""
 
 
-# the bundle
+# The bundle
 
 
-def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) -> None:
+def test_a_bundle_has_no_personal_data_and_no_other_home(store: Store) -> None:
     bad = b'{"device_id": "cad-1", "at": 1, "mpan": "1100000000123", "x": {"MPRN" : 7700000009876}, "m": 1100000000123}'
     ingest_lines(store, [bad], 1, NOW, "Europe/London", Outcome(), lambda *_: None)
     actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", NOW)
     actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
-    device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
+    device_status.put_statuses(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
 
     content = actions.export_bundle(store, ANNA, home(store), "for the makers", NOW)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -169,9 +169,9 @@ def test_a_bundle_says_nothing_about_people_nor_of_another_home(store: Store) ->
     assert audited(store)[0] == ("export", "for the makers", {})
 
 
-def test_a_bundle_holds_what_it_takes_to_find_a_fault(store: Store) -> None:
+def test_a_bundle_has_the_data_for_finding_a_fault(store: Store) -> None:
     counters = Counters(NOW - 8, 1_204, None, None)
-    device_status.keep(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", True, counters)], NOW)
+    device_status.put_statuses(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", True, counters)], NOW)
     files = bundle(store, home(store), NOW)
     with zipfile.ZipFile(io.BytesIO(zipped(files, NOW))) as archive:
         assert archive.testzip() is None
@@ -191,7 +191,7 @@ def test_a_bundle_holds_what_it_takes_to_find_a_fault(store: Store) -> None:
     assert zipped(files, NOW) == zipped(bundle(store, home(store), NOW), NOW)
 
 
-def test_a_device_silent_for_days_has_its_last_readings_in_the_bundle(store: Store) -> None:
+def test_the_bundle_of_a_silent_device_has_its_last_readings(store: Store) -> None:
     files = bundle(store, home(store), NOW + 5 * 86_400)
     assert files["readings.jsonl"] == []
     evidence = files["evidence.json"]
@@ -199,23 +199,23 @@ def test_a_device_silent_for_days_has_its_last_readings_in_the_bundle(store: Sto
     assert evidence["last_readings"][0]["import_wh"] == 2100
 
 
-def test_a_bundle_can_be_saved_everywhere() -> None:
+def test_a_bundles_file_name_is_valid_everywhere() -> None:
     name = file_name(replace(HOME, device_id="70:B3:D5:1F"), NOW)
     assert name == f"wattfall-70-B3-D5-1F-{day_of(NOW, 'UTC')}.zip"
     assert re.fullmatch(r"[\w.-]+", name)
 
 
-def test_a_device_that_never_sent_has_a_bundle_too(store: Store) -> None:
+def test_a_device_that_never_sent_has_a_bundle(store: Store) -> None:
     store.put_device(Device("new"))
     device = store.device("new")
     assert device
     assert zipfile.ZipFile(io.BytesIO(zipped(bundle(store, device, NOW), NOW))).read("readings.jsonl") == b""
 
 
-# the command line
+# The command line
 
 
-def test_the_audit_is_listed_the_oldest_first_and_checked(store: Store) -> None:
+def test_the_audit_command_lists_oldest_first_and_checks(store: Store) -> None:
     actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
     actions.rebuild(store, ANNA, home(store), None, None, "hole in Tuesday", NOW)
     listed = wattfall("audit")
@@ -234,7 +234,7 @@ def test_the_audit_is_listed_the_oldest_first_and_checked(store: Store) -> None:
     assert (checked.exit_code, checked.stdout) == (1, "entries after 0 missing, up to 1\n1 faults\n")
 
 
-def test_what_was_refused_is_shown(store: Store) -> None:
+def test_refused_messages_are_shown(store: Store) -> None:
     assert wattfall("refused", "cad-1").stdout == "nothing was refused\n"
     ingest_lines(store, [b'{"device_id": "cad-1", "at": 7}', b"\x1b[31m"], 1, NOW, "UTC", Outcome(), lambda *_: None)
     lines = wattfall("refused", "cad-1").stdout.splitlines()
@@ -251,14 +251,14 @@ def test_what_was_refused_is_shown(store: Store) -> None:
     assert found.stdout.splitlines() == lines
 
 
-def test_a_device_is_inspected(store: Store) -> None:
+def test_inspect_prints_diagnostics(store: Store) -> None:
     assert home(store)
-    told = json.loads(wattfall("inspect", "cad-1").stdout)
-    assert told["judgement"]["state"] == "sending"
-    assert told["closures"][0]["register_wh"] == told["closures"][0]["documents_wh"]
+    diagnostics = json.loads(wattfall("inspect", "cad-1").stdout)
+    assert diagnostics["judgement"]["state"] == "sending"
+    assert diagnostics["closures"][0]["register_wh"] == diagnostics["closures"][0]["documents_wh"]
 
 
-def test_the_fleet_is_shown_once_it_has_been_counted(store: Store) -> None:
+def test_the_fleet_is_shown_after_a_census(store: Store) -> None:
     early = wattfall("fleet")
     assert (early.exit_code, early.stderr.count("\n")) == (2, 1)
     take_census(store, NOW, store.backlog())
@@ -314,7 +314,7 @@ def test_a_bundle_is_written_to_a_file(store: Store, tmp_path: Path) -> None:
         ("rebuild", "cad-1", "--reason", ""),
     ],
 )
-def test_a_fault_is_one_line_with_exit_code_2(store: Store, arguments: tuple[str, ...]) -> None:
+def test_a_fault_gives_one_line_and_exit_code_2(store: Store, arguments: tuple[str, ...]) -> None:
     assert store
     result = wattfall(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")

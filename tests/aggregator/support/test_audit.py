@@ -1,4 +1,4 @@
-"""Every look at a home leaves a trace, and a trace that is tampered with shows."""
+"""Every look at a home is audited, and a changed audit is detected."""
 
 import re
 import time
@@ -42,11 +42,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def numbers(found: list[Entry]) -> list[int]:
-    return [entry.number for entry in found]
+def numbers(listed: list[Entry]) -> list[int]:
+    return [entry.number for entry in listed]
 
 
-def test_an_entry_says_who_did_what_to_which_device_when_and_why(store: Store) -> None:
+def test_an_entry_has_person_action_device_time_and_reason(store: Store) -> None:
     append(store, ANNA, "rebuild", "cad-1", "hole in  Tuesday\n", NOW, {"from": "2026-11-17"})
 
     (entry,) = entries(store)
@@ -55,7 +55,7 @@ def test_an_entry_says_who_did_what_to_which_device_when_and_why(store: Store) -
     assert entry.as_json()["email"] == "Anna.Kay@example.com"
 
 
-def test_entries_are_found_by_device_by_person_and_by_day_the_newest_first(store: Store) -> None:
+def test_entries_are_listed_by_device_person_and_day_newest_first(store: Store) -> None:
     for number, (who, device_id) in enumerate([(ANNA, "a"), (BEN, "a"), (ANNA, "b"), (ANNA, "a"), (BEN, "")]):
         append(store, who, "note", device_id, "because", NOW + number * DAY)
 
@@ -72,14 +72,14 @@ def test_entries_are_found_by_device_by_person_and_by_day_the_newest_first(store
     assert entries(store, device_id="nobody's") == []
 
 
-def test_a_clock_that_went_back_does_not_put_entries_out_of_order(store: Store) -> None:
+def test_a_clock_set_back_keeps_entries_in_order(store: Store) -> None:
     append(store, ANNA, "note", "a", "because", NOW)
     assert append(store, ANNA, "note", "a", "because", NOW - DAY).at == NOW
 
 
 @pytest.mark.parametrize("reason", ["", "  \n ", "ab", "x" * 501])
-def test_without_a_reason_nothing_is_looked_up(store: Store, reason: str) -> None:
-    with pytest.raises(ConfigurationError, match="say in 3 to 500 characters why"):
+def test_a_look_up_without_a_reason_is_refused(store: Store, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match="give a reason of 3 to 500 characters"):
         look_up(store, ANNA, "cad-1", reason, NOW)
     assert entries(store) == []
     assert not granted(store, "u-1", "cad-1", NOW)
@@ -94,7 +94,7 @@ def test_a_reason_is_one_printable_line_or_refused(text: str) -> None:
     assert said.isprintable()
 
 
-def test_a_look_up_lets_one_person_see_one_device_for_some_hours(store: Store) -> None:
+def test_a_look_up_grants_one_person_one_device_for_hours(store: Store) -> None:
     now = int(time.time())  # the store's own clock counts too
     look_up(store, ANNA, "cad-1", "customer called", now)
 
@@ -107,7 +107,7 @@ def test_a_look_up_lets_one_person_see_one_device_for_some_hours(store: Store) -
     assert not granted(store, "u-1", "cad-1", now)
 
 
-def test_a_home_sees_who_looked_but_no_address_of_theirs(store: Store) -> None:
+def test_a_home_sees_staff_without_their_address(store: Store) -> None:
     look_up(store, ANNA, "cad-1", "customer called", NOW)
     append(store, BEN, "rebuild", "cad-1", "hole in Tuesday", NOW + 60, {"from": "2026-11-17"})
     look_up(store, ANNA, "other", "somebody else", NOW)
@@ -118,7 +118,7 @@ def test_a_home_sees_who_looked_but_no_address_of_theirs(store: Store) -> None:
     ]
 
 
-# the chain
+# The chain
 
 
 def three(store: Store) -> None:
@@ -126,13 +126,13 @@ def three(store: Store) -> None:
         look_up(store, ANNA, device_id, f"asked about {device_id}", NOW)
 
 
-def test_what_nobody_touched_is_in_order(store: Store) -> None:
+def test_an_untouched_audit_has_no_faults(store: Store) -> None:
     assert list(check(store)) == []
     three(store)
     assert list(check(store)) == []
 
 
-def test_a_changed_entry_is_noticed(store: Store) -> None:
+def test_a_changed_entry_is_detected(store: Store) -> None:
     three(store)
     (second,) = entries(store, device_id="b")
     fields = orjson.loads(store.record("audit", second.key) or "")
@@ -145,7 +145,7 @@ def test_a_changed_entry_is_noticed(store: Store) -> None:
     ]
 
 
-def test_an_entry_with_a_new_hash_of_its_own_breaks_the_chain(store: Store) -> None:
+def test_an_entry_with_a_new_hash_breaks_the_chain(store: Store) -> None:
     three(store)
     (second,) = entries(store, device_id="b")
     _, forged = encode(Entry(2, NOW, BEN, "look-up", "b", "it was not me", {}, second.previous))
@@ -155,16 +155,16 @@ def test_an_entry_with_a_new_hash_of_its_own_breaks_the_chain(store: Store) -> N
 
 
 @pytest.mark.parametrize(
-    ("removed", "said"),
+    ("removed", "line"),
     [(1, "entries after 0 missing, up to 1"), (2, "entries after 1 missing, up to 2")],
 )
-def test_a_removed_entry_is_noticed(store: Store, removed: int, said: str) -> None:
+def test_a_removed_entry_is_detected(store: Store, removed: int, line: str) -> None:
     three(store)
     store.drop_record("audit", f"{removed:012d}")
-    assert list(check(store)) == [said]
+    assert list(check(store)) == [line]
 
 
-def test_an_end_that_was_cut_off_is_noticed_also_after_others_were_written(store: Store) -> None:
+def test_a_truncated_audit_is_detected_after_new_entries(store: Store) -> None:
     three(store)
     store.drop_record("audit", f"{3:012d}")
     assert list(check(store)) == ["entries after 2 missing, up to 3"]
@@ -172,7 +172,7 @@ def test_an_end_that_was_cut_off_is_noticed_also_after_others_were_written(store
     assert list(check(store)) == ["entries after 2 missing, up to 3"]
 
 
-def test_an_entry_that_is_no_entry_any_more_is_noticed_and_stops_no_reading_of_others(store: Store) -> None:
+def test_a_damaged_entry_is_detected_and_others_stay_readable(store: Store) -> None:
     three(store)
     store.put_record("audit", f"{2:012d}", "{")
     assert list(check(store)) == ["entry 000000000002 cannot be read"]
@@ -195,7 +195,7 @@ class Dying(SqliteStore):
 
 
 @pytest.mark.parametrize("at", range(1, 8))
-def test_an_entry_whose_writer_died_is_whole_for_whoever_comes_next(tmp_path: Path, at: int) -> None:
+def test_the_next_writer_completes_an_interrupted_entry(tmp_path: Path, at: int) -> None:
     store = Dying(str(tmp_path / "dying.db"))
     append(store, BEN, "note", "a", "the first", NOW)
     store.left = at
@@ -209,11 +209,11 @@ def test_an_entry_whose_writer_died_is_whole_for_whoever_comes_next(tmp_path: Pa
     append(store, BEN, "note", "a", "the last", NOW)
     assert numbers(entries(store)) == [written[0] + 1, *written]
     assert list(check(store)) == []
-    assert not granted_before, "nobody sees a home before the entry is whole"
+    assert not granted_before, "nobody sees a home before the entry is complete"
     store.close()
 
 
-def test_no_code_of_ours_takes_an_entry_back_or_replaces_it() -> None:
+def test_no_code_deletes_or_replaces_an_entry() -> None:
     root = Path(audit.__file__).parents[2]
     paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
     sources = {path: path.read_text() for path in paths}
@@ -225,7 +225,7 @@ def test_no_code_of_ours_takes_an_entry_back_or_replaces_it() -> None:
     assert re.findall(r"put_record\(_LEDGER, (.*)\)", own) == ["entry.key, body, was=None"]
 
 
-def test_many_at_once_get_numbers_of_their_own_and_one_chain(tmp_path: Path) -> None:
+def test_concurrent_entries_get_distinct_numbers_in_one_chain(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         store = open_store(f"sqlite:///{tmp_path}/audit.db")
         list(pool.map(lambda n: append(store, ANNA, "note", f"d-{n % 3}", "because", NOW), range(40)))
@@ -235,7 +235,7 @@ def test_many_at_once_get_numbers_of_their_own_and_one_chain(tmp_path: Path) -> 
 
 
 @given(st.text(max_size=20), st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3))
-def test_an_entry_is_read_as_it_was_written(reason: str, details: dict[str, str]) -> None:
+def test_an_entry_survives_a_round_trip(reason: str, details: dict[str, str]) -> None:
     try:
         entry, body = encode(Entry(1, NOW, ANNA, "note", "a", reason, details, "0" * 64))
     except TypeError:  # a lone surrogate, which no form can send

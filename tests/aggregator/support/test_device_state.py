@@ -1,4 +1,4 @@
-"""Whether a device sends, by the rhythm of its arrivals."""
+"""The state of a device by the rhythm of its arrivals."""
 
 from collections.abc import Iterable
 
@@ -11,11 +11,11 @@ from aggregator.core.periods import HOUR
 from aggregator.support.device_state import State, device_state, rhythm_s
 
 NOW = 1_795_443_600
-MIXED_S = (10, 60, 10, 60, 1800, 10, 60, 10)  # of a device that somebody begins and ceases to look at
+MIXED_S = (10, 60, 10, 60, 1800, 10, 60, 10)  # of a device with a viewer now and then
 
 
-def heard(steps: Iterable[int], age: int, behind: int = 2) -> Live:
-    """A device that arrived at these steps, last `age` seconds ago, with a clock that is behind."""
+def live_state(steps: Iterable[int], age: int, behind: int = 2) -> Live:
+    """Return a live state with these steps between arrivals, the last `age` seconds ago, with a slow clock."""
     came = [NOW - age]
     for step in reversed([*steps]):
         came.insert(0, came[0] - step)
@@ -35,7 +35,7 @@ def heard(steps: Iterable[int], age: int, behind: int = 2) -> Live:
     ],
 )
 def test_a_device_sends_while_it_keeps_its_rhythm(rhythm: int, last_sending: int, last_late: int) -> None:
-    told: dict[int, State] = {
+    expected: dict[int, State] = {
         0: "sending",
         rhythm if rhythm <= 2 * HOUR else 0: "sending",
         last_sending: "sending",
@@ -44,53 +44,58 @@ def test_a_device_sends_while_it_keeps_its_rhythm(rhythm: int, last_sending: int
         last_late + 1: "silent",
         40 * 24 * HOUR: "silent",
     }
-    assert {age: device_state(heard([rhythm] * REMEMBERED, age), NOW) for age in told} == told
+    assert {age: device_state(live_state([rhythm] * REMEMBERED, age), NOW) for age in expected} == expected
 
 
 def test_a_device_without_a_reading_has_never_sent() -> None:
     assert device_state(None, NOW) == "never"
 
 
-def test_before_the_second_arrival_ten_seconds_are_taken_for_granted() -> None:
-    assert rhythm_s(heard([], 0)) == 10
-    assert rhythm_s(heard([300], 0)) == 300
-    assert [device_state(heard([], age), NOW) for age in (60, 61, 600, 601)] == ["sending", "late", "late", "silent"]
+def test_a_device_with_one_arrival_has_a_rhythm_of_ten_seconds() -> None:
+    assert rhythm_s(live_state([], 0)) == 10
+    assert rhythm_s(live_state([300], 0)) == 300
+    assert [device_state(live_state([], age), NOW) for age in (60, 61, 600, 601)] == [
+        "sending",
+        "late",
+        "late",
+        "silent",
+    ]
 
 
 def test_the_rhythm_is_the_median_step() -> None:
-    assert rhythm_s(heard(MIXED_S, 0)) == 10
-    assert rhythm_s(heard([300, 300, 4000, 290, 310], 0)) == 300
-    assert rhythm_s(heard([10, 10, 60, 60, 60], 0)) == 60
+    assert rhythm_s(live_state(MIXED_S, 0)) == 10
+    assert rhythm_s(live_state([300, 300, 4000, 290, 310], 0)) == 300
+    assert rhythm_s(live_state([10, 10, 60, 60, 60], 0)) == 60
 
 
-def test_edge_blocks_keep_a_rhythm_of_half_hours_with_their_jitter() -> None:
+def test_edge_blocks_with_jitter_have_a_rhythm_of_half_hours() -> None:
     blocks = [1800 + jitter for jitter in (-200, 100, 0, -30, 250, 30, -100, 0)]
-    assert rhythm_s(heard(blocks, 0)) == 1800
-    assert device_state(heard(blocks, 2100), NOW) == "sending"
+    assert rhythm_s(live_state(blocks, 0)) == 1800
+    assert device_state(live_state(blocks, 2100), NOW) == "sending"
 
 
-def test_edge_blocks_that_catch_up_in_a_burst_are_still_half_hours() -> None:
+def test_a_burst_of_edge_blocks_has_a_rhythm_of_half_hours() -> None:
     before = tuple(Arrival(NOW - 1800 * back, NOW - back) for back in range(REMEMBERED, 0, -1))
     live = Live("cad-1", NOW, NOW, 612, None, None, None, before)
     assert rhythm_s(live) == 1800
     assert device_state(live, NOW + 1800) == "sending"
 
 
-def test_the_clock_of_a_meter_changes_nothing() -> None:
+def test_the_meters_clock_does_not_affect_the_state() -> None:
     for behind in (-HOUR, 0, 75, HOUR, 30 * 24 * HOUR):
-        assert device_state(heard([10] * 8, 20, behind), NOW) == "sending"
-        assert device_state(heard([10] * 8, 601, behind), NOW) == "silent"
+        assert device_state(live_state([10] * 8, 20, behind), NOW) == "sending"
+        assert device_state(live_state([10] * 8, 601, behind), NOW) == "silent"
 
 
 @given(st.lists(st.integers(1, 10 * HOUR), max_size=REMEMBERED), st.integers(0, 10 * HOUR), st.integers(0, HOUR))
-def test_a_device_only_gets_later_while_nothing_comes(steps: list[int], age: int, more: int) -> None:
+def test_a_silence_never_improves_the_state(steps: list[int], age: int, more: int) -> None:
     order: list[State] = ["sending", "late", "silent"]
-    earlier, later = (order.index(device_state(heard(steps, one), NOW)) for one in (age, age + more))
+    earlier, later = (order.index(device_state(live_state(steps, one), NOW)) for one in (age, age + more))
     assert earlier <= later
 
 
 @given(st.lists(st.integers(1, 2 * HOUR), min_size=1, max_size=REMEMBERED))
 def test_a_device_sends_when_its_next_reading_is_due(steps: list[int]) -> None:
-    live = heard(steps, 0)
+    live = live_state(steps, 0)
     assert min(steps) <= rhythm_s(live) <= max(steps)
     assert device_state(live, NOW + rhythm_s(live)) == "sending"

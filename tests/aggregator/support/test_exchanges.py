@@ -1,4 +1,4 @@
-"""What people say about a meter's exchange counts as if they had said it before the first reading came."""
+"""Exchange marks have the same effect before and after the readings."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -54,7 +54,7 @@ def unmark(store: Store, device: Device, at: int) -> Device:
     return actions.unmark_exchange(store, ANNA, device, at, "the wrong home", NOW)
 
 
-def say(store: Store, at: int, *, is_exchange: bool) -> None:
+def mark_and_drain(store: Store, at: int, *, is_exchange: bool) -> None:
     mark(store, home(store), at, is_exchange=is_exchange)
     drain(store)
 
@@ -64,32 +64,32 @@ def imported(store: Store) -> int | None:
 
 
 def instant(series: Series, place: int) -> int:
-    """An instant at, between or around the readings of a series."""
+    """Return an instant at, between or around the readings of a series."""
     reading = series.readings[place % len(series.readings)]
     return reading.at + (0, 1, -7)[place % 3]
 
 
 def with_marks(series: Series, exchange_overrides: Sequence[ExchangeOverride]) -> Documents:
-    """The documents when the exchange_overrides were there before the first reading."""
+    """Return the documents of a series with overrides set before the first reading."""
     with fresh_store() as store:
         store.put_device(Device(HOME, series.zone, exchange_overrides=overrides_text(tuple(exchange_overrides))))
         take_in(store, series.readings, series.zone)
         return documents(store)
 
 
-# a meter that shows nothing of it
+# An exchange that the readings do not show
 
 
-def test_an_exchange_that_the_readings_do_not_show_can_be_marked(store: Store) -> None:
+def test_an_exchange_invisible_in_the_readings_can_be_marked(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
     assert imported(store) == 1100
 
-    say(store, START + 1800, is_exchange=True)
+    mark_and_drain(store, START + 1800, is_exchange=True)
     assert imported(store) == 200 + 200
     assert list(verify.differences(store, home(store))) == []
 
 
-def test_a_mark_does_not_give_a_home_back_to_whoever_has_moved_out(store: Store) -> None:
+def test_a_mark_keeps_the_current_household_of_the_device(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1900), "Europe/London")
     opened = home(store)
     store.put_device(replace(opened, household="willow"))
@@ -98,10 +98,10 @@ def test_a_mark_does_not_give_a_home_back_to_whoever_has_moved_out(store: Store)
     assert home(store).exchange_overrides == marked.exchange_overrides != ""
 
 
-def test_a_mark_that_is_taken_back_leaves_no_trace(store: Store) -> None:
+def test_removing_a_mark_restores_the_documents(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1900, 2000, 2100), "Europe/London")
     before = documents(store)
-    say(store, START + 1800, is_exchange=True)
+    mark_and_drain(store, START + 1800, is_exchange=True)
     unmark(store, home(store), START + 1800)
     drain(store)
 
@@ -109,53 +109,53 @@ def test_a_mark_that_is_taken_back_leaves_no_trace(store: Store) -> None:
     assert home(store).exchange_overrides == ""
 
 
-def test_a_rise_that_looked_like_another_meter_can_be_counted(store: Store) -> None:
-    """A device that had the wrong maximum, or came back after a day of charging two cars."""
+def test_a_steep_rise_can_be_marked_as_no_exchange(store: Store) -> None:
+    """The device had a wrong maximum, or was offline while two cars were charged."""
     take_in(store, readings(1000, 1100, 1200, 900_000, 900_100, 900_200), "Europe/London")
     assert imported(store) == 200 + 200
 
-    say(store, START + 1800, is_exchange=False)
+    mark_and_drain(store, START + 1800, is_exchange=False)
     assert imported(store) == 899_200
     assert list(verify.differences(store, home(store))) == []
 
 
-def test_a_new_meter_id_that_is_the_old_meter_can_be_said_so(store: Store) -> None:
+def test_a_new_id_of_the_same_meter_can_be_marked(store: Store) -> None:
     old, new = readings(1000, 1100), readings(1200, 1300, start=START + 1200)
     renamed = [reading._replace(meter_id="B") for reading in new]
     take_in(store, [*(reading._replace(meter_id="A") for reading in old), *renamed], "Europe/London")
     assert imported(store) == 200
 
-    say(store, START + 1200, is_exchange=False)
+    mark_and_drain(store, START + 1200, is_exchange=False)
     assert imported(store) == 300
 
 
-def test_a_register_that_went_down_cannot_have_run_on(store: Store) -> None:
+def test_a_falling_register_cannot_be_marked_as_no_exchange(store: Store) -> None:
     take_in(store, readings(1000, 1100, 5, 105, 205, 305), "Europe/London")
     with pytest.raises(ConfigurationError, match="went down from 1100 to 5 Wh at 2026-03-29T00:20:00Z"):
         mark(store, home(store), START + 1200, is_exchange=False)
     assert imported(store) == 100 + 300
 
 
-def test_energy_across_an_outage_is_not_spread_over_a_marked_exchange(store: Store) -> None:
+def test_a_marked_exchange_ends_the_estimate_of_an_outage(store: Store) -> None:
     take_in(store, [*readings(1000, 1100), *readings(9000, 9100, start=START + 50 * HOUR)], "Europe/London")
     assert total(documents(store)).estimated_wh > 7000
 
-    say(store, START + 20 * HOUR, is_exchange=True)
+    mark_and_drain(store, START + 20 * HOUR, is_exchange=True)
     assert total(documents(store)).estimated_wh == 0
     assert imported(store) == 200
-    say(store, START + 20 * HOUR, is_exchange=False)
+    mark_and_drain(store, START + 20 * HOUR, is_exchange=False)
     assert imported(store) == 8100
 
 
-def test_saying_it_twice_changes_nothing(store: Store) -> None:
+def test_a_repeated_mark_changes_nothing(store: Store) -> None:
     take_in(store, readings(1000, 1100, 1200, 1300), "Europe/London")
-    say(store, START + 900, is_exchange=True)
+    mark_and_drain(store, START + 900, is_exchange=True)
     mark(store, home(store), START + 900, is_exchange=True)
     assert store.backlog().waiting == 0
     assert home(store).exchange_overrides == f"{START + 900}+"
 
 
-def test_what_cannot_be_computed_again_cannot_be_marked(store: Store) -> None:
+def test_expired_readings_cannot_be_marked(store: Store) -> None:
     take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
     expire(store, home(store), START + 5 * HOUR, NOW + 1)
     with pytest.raises(ConfigurationError, match="have expired"):
@@ -163,7 +163,7 @@ def test_what_cannot_be_computed_again_cannot_be_marked(store: Store) -> None:
     assert home(store).exchange_overrides == ""
 
 
-def test_there_are_only_so_many_marks_and_only_what_is_marked_can_be_taken_back(store: Store) -> None:
+def test_marks_are_limited_and_only_existing_ones_can_be_removed(store: Store) -> None:
     take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
     for number in range(MOST):
         mark(store, home(store), START + number, is_exchange=True)
@@ -174,11 +174,11 @@ def test_there_are_only_so_many_marks_and_only_what_is_marked_can_be_taken_back(
         unmark(store, home(store), START + 999)
 
 
-# invariants, with exchange_overrides
+# Invariants with exchange overrides
 
 
 @given(messy(), batchings(), MARKS)
-def test_marks_in_any_order_among_readings_in_any_order_come_to_the_same_documents(
+def test_marks_and_readings_in_any_order_give_the_same_documents(
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], places: list[tuple[int, bool]]
 ) -> None:
     wanted = {instant(series, place): is_exchange for place, is_exchange in places}
@@ -190,26 +190,26 @@ def test_marks_in_any_order_among_readings_in_any_order_come_to_the_same_documen
             ingest(store, batch, NOW, series.zone)
             drain(store)
             if waiting:
-                _say_if_possible(store, waiting.pop())
+                _mark_if_possible(store, waiting.pop())
         for one in [*waiting, *exchange_overrides]:
-            _say_if_possible(store, one)
-        said = parse_overrides(home(store).exchange_overrides)
-        assert documents(store) == with_marks(series, said)
+            _mark_if_possible(store, one)
+        marks = parse_overrides(home(store).exchange_overrides)
+        assert documents(store) == with_marks(series, marks)
         assert list(verify.differences(store, home(store))) == []
-        for one in said:
+        for one in marks:
             unmark(store, home(store), one.at)
             drain(store)
         assert documents(store) == outcome(series)
 
 
-def _say_if_possible(store: Store, one: ExchangeOverride) -> None:
+def _mark_if_possible(store: Store, one: ExchangeOverride) -> None:
     with suppress(ConfigurationError):  # no meter runs backwards
         mark(store, home(store), one.at, is_exchange=one.is_exchange)
     drain(store)
 
 
 @given(clean(kinds=("i",)), st.lists(st.integers(0, 60), min_size=1, max_size=3))
-def test_what_lies_across_marked_exchanges_and_nothing_else_is_left_out(series: Series, places: list[int]) -> None:
+def test_only_energy_across_marked_exchanges_is_left_out(series: Series, places: list[int]) -> None:
     at = sorted({instant(series, place) for place in places})
     found = with_marks(series, [ExchangeOverride(one, is_exchange=True) for one in at])
     seams = 0
@@ -221,22 +221,22 @@ def test_what_lies_across_marked_exchanges_and_nothing_else_is_left_out(series: 
 
 
 @given(clean(), st.lists(st.integers(0, 60), min_size=1, max_size=3))
-def test_no_exchange_marked_where_there_was_none_changes_nothing(series: Series, places: list[int]) -> None:
+def test_marking_no_exchange_in_a_plain_series_changes_nothing(series: Series, places: list[int]) -> None:
     exchange_overrides = [ExchangeOverride(instant(series, place), is_exchange=False) for place in places]
     assert with_marks(series, exchange_overrides) == outcome(series)
 
 
-# their text
+# Their text
 
 
 @given(st.dictionaries(st.integers(0, 2**33), st.booleans()))
-def test_marks_are_read_as_they_were_written(said: dict[int, bool]) -> None:
-    exchange_overrides = tuple(ExchangeOverride(*one) for one in sorted(said.items()))
+def test_marks_survive_a_round_trip(marks: dict[int, bool]) -> None:
+    exchange_overrides = tuple(ExchangeOverride(*one) for one in sorted(marks.items()))
     assert parse_overrides(overrides_text(exchange_overrides)) == exchange_overrides
     assert parse_overrides(overrides_text(exchange_overrides[::-1])) == exchange_overrides
 
 
-def test_a_mark_lies_between_the_last_reading_before_it_and_the_first_at_or_after_it() -> None:
+def test_a_mark_separates_earlier_from_later_readings() -> None:
     exchange_overrides = (ExchangeOverride(100, is_exchange=True), ExchangeOverride(200, is_exchange=False))
     assert [overridden_between(exchange_overrides, *span) for span in ((90, 100), (100, 110), (0, 99))] == [
         True,

@@ -1,4 +1,4 @@
-"""The fleet at a glance, from a census that gets in nobody's way."""
+"""The fleet's counts, from a census that delays no other work."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from aggregator.support.fleet import (
     MOST_LISTED,
     OTHERS,
     census,
-    devices_behind,
+    listed_devices,
     summary,
     take_census,
 )
@@ -36,24 +36,24 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def heard(store: Store, device_id: str, seconds_ago: int) -> None:
+def receive(store: Store, device_id: str, seconds_ago: int) -> None:
     store.put_device(Device(device_id))
     store.put_live([Live(device_id, NOW - seconds_ago - 5, NOW - seconds_ago, 1, None, None, None)])
 
 
-def test_before_the_first_census_nothing_is_known(store: Store) -> None:
+def test_before_the_first_census_there_is_no_summary(store: Store) -> None:
     assert summary(store) is None
-    assert devices_behind(store, "state", "late") == []
+    assert listed_devices(store, "state", "late") == []
     take_census(store, NOW, Backlog(0, None))
     found = summary(store)
     assert found
     assert (found.devices, found.waiting, set(found.states.values())) == (0, 0, {0})
 
 
-def test_devices_are_counted_by_how_long_they_have_been_silent(store: Store) -> None:
+def test_silent_devices_are_counted_by_duration(store: Store) -> None:
     ages = [0, 60, 61, 600, 601, 3601, 86_401, 7 * 86_400 + 1, 30 * 86_400 + 1]
     for number, age in enumerate(ages):
-        heard(store, f"d{number}", age)
+        receive(store, f"d{number}", age)
     store.put_device(Device("unheard"))
     take_census(store, NOW, Backlog(7, NOW - 3))
 
@@ -70,27 +70,27 @@ def test_devices_are_counted_by_how_long_they_have_been_silent(store: Store) -> 
         "never": 1,
     }
     assert (found.at, found.devices, found.waiting, found.waiting_since) == (NOW, 10, 7, NOW - 3)
-    assert devices_behind(store, "state", "late") == ["d2", "d3"]
-    assert devices_behind(store, "state", "silent_30_days") == ["d8"]
-    assert devices_behind(store, "state", "never") == ["unheard"]
+    assert listed_devices(store, "state", "late") == ["d2", "d3"]
+    assert listed_devices(store, "state", "silent_30_days") == ["d8"]
+    assert listed_devices(store, "state", "never") == ["unheard"]
 
 
-def test_lists_are_bounded_and_counts_are_whole(store: Store) -> None:
+def test_lists_are_bounded_and_counts_are_complete(store: Store) -> None:
     with store.transaction():
         for number in range(MOST_LISTED + 700):
-            heard(store, f"d{number:04d}", 0)
+            receive(store, f"d{number:04d}", 0)
     take_census(store, NOW, None)
 
     found = summary(store)
     assert found
     assert (found.states["sending"], found.waiting) == (MOST_LISTED + 700, None)
-    assert devices_behind(store, "state", "sending") == [f"d{number:04d}" for number in range(MOST_LISTED)]
+    assert listed_devices(store, "state", "sending") == [f"d{number:04d}" for number in range(MOST_LISTED)]
 
 
-def test_firmwares_are_counted_the_most_frequent_first_and_the_rest_together(store: Store) -> None:
+def test_rare_firmwares_are_counted_together(store: Store) -> None:
     names = ["v2", "v2", "v1", *(f"odd-{number:02d}" for number in range(MOST_FIRMWARES))]
     said = [Status(f"d{number:02d}", NOW, None, None, name, None, None) for number, name in enumerate(names)]
-    device_status.keep(store, said, NOW)
+    device_status.put_statuses(store, said, NOW)
     take_census(store, NOW, None)
 
     found = summary(store)
@@ -98,21 +98,21 @@ def test_firmwares_are_counted_the_most_frequent_first_and_the_rest_together(sto
     assert next(iter(found.firmwares.items())) == ("v2", 2)
     assert found.firmwares[OTHERS] == 2
     assert sum(found.firmwares.values()) == len(names)
-    assert devices_behind(store, "firmware", "v2") == ["d00", "d01"]
+    assert listed_devices(store, "firmware", "v2") == ["d00", "d01"]
 
 
-def test_what_is_refused_today_is_counted_with_who_sends_it(store: Store) -> None:
-    heard(store, "d1", 0)
+def test_refused_messages_of_today_are_counted_with_their_devices(store: Store) -> None:
+    receive(store, "d1", 0)
     batch = refusals.Batch()
     for _ in range(3):
         batch.add(b'{"device_id": "d1"}', Refused("bad_time", "at is missing"), NOW)
-    refusals.keep_refusals(store, batch, NOW)
+    refusals.put_refusals(store, batch, NOW)
     take_census(store, NOW, None)
 
     found = summary(store)
     assert found
     assert (found.refused, found.refused_devices) == ({"bad_time": 3}, 1)
-    assert devices_behind(store, "refused", "today") == ["d1"]
+    assert listed_devices(store, "refused", "today") == ["d1"]
 
 
 def wait(store: Store, *devices: str) -> None:
@@ -120,7 +120,7 @@ def wait(store: Store, *devices: str) -> None:
         store.mark("readings", device_id, [str(NOW // 1800 * 1800)])
 
 
-def test_devices_behind_the_lag_are_noted_who_waits_longest_first(store: Store) -> None:
+def test_waiting_devices_are_listed_longest_wait_first(store: Store) -> None:
     wait(store, "zoe", "ann", "bob")
     store.mark("month", "cat", ["2026-11"])
     store.mark("readings", "zoe", ["0"])
@@ -128,32 +128,32 @@ def test_devices_behind_the_lag_are_noted_who_waits_longest_first(store: Store) 
     found = summary(store)
     assert found
     assert (found.waiting, found.waiting_devices) == (5, 4)
-    assert devices_behind(store, "waterfall", "waiting") == ["zoe", "ann", "bob", "cat"]
+    assert listed_devices(store, "waterfall", "waiting") == ["zoe", "ann", "bob", "cat"]
 
     store.settle(store.changes("readings", 9))
     take_census(store, NOW, store.backlog())
-    assert devices_behind(store, "waterfall", "waiting") == ["cat"]
+    assert listed_devices(store, "waterfall", "waiting") == ["cat"]
     store.settle(store.changes("month", 9))
     take_census(store, NOW, store.backlog())
-    assert devices_behind(store, "waterfall", "waiting") == []
+    assert listed_devices(store, "waterfall", "waiting") == []
 
 
-def test_of_the_devices_behind_the_lag_a_bounded_number_is_listed(store: Store) -> None:
+def test_the_list_of_waiting_devices_is_bounded(store: Store) -> None:
     wait(store, *(f"d{number:03d}" for number in range(MOST_LISTED + 9)))
     take_census(store, NOW, store.backlog())
-    listed = devices_behind(store, "waterfall", "waiting")
+    listed = listed_devices(store, "waterfall", "waiting")
     assert listed == [f"d{number:03d}" for number in range(MOST_LISTED)]
 
 
-def test_where_the_lag_is_not_known_nobody_is_said_to_wait(store: Store) -> None:
+def test_an_unknown_lag_lists_no_waiting_devices(store: Store) -> None:
     wait(store, "ann")
     take_census(store, NOW, None)
     found = summary(store)
     assert found
-    assert (found.waiting, found.waiting_devices, devices_behind(store, "waterfall", "waiting")) == (None, 0, [])
+    assert (found.waiting, found.waiting_devices, listed_devices(store, "waterfall", "waiting")) == (None, 0, [])
 
 
-def test_a_census_of_a_former_version_is_still_read(store: Store) -> None:
+def test_a_census_of_an_older_version_is_read(store: Store) -> None:
     take_census(store, NOW, None)
     body = orjson.loads(store.record("fleet", "summary") or "")
     del body["waiting_devices"]
@@ -161,8 +161,8 @@ def test_a_census_of_a_former_version_is_still_read(store: Store) -> None:
     assert summary(store)
 
 
-def test_a_census_goes_on_a_page_at_a_time_and_is_seen_only_when_it_has_ended(store: Store) -> None:
-    heard(store, "d1", 0)
+def test_a_census_is_visible_only_when_complete(store: Store) -> None:
+    receive(store, "d1", 0)
     going = census(store, NOW, None)
     next(going)
     assert summary(store) is None
@@ -171,8 +171,8 @@ def test_a_census_goes_on_a_page_at_a_time_and_is_seen_only_when_it_has_ended(st
     assert summary(store)
 
 
-class Rounds(threading.Event):
-    """Stops after a number of looks, without waiting."""
+class Passes(threading.Event):
+    """An event that is set after a number of checks, without waits."""
 
     left = 3
 
@@ -185,8 +185,8 @@ class Rounds(threading.Event):
 
 
 def test_the_worker_takes_the_census(store: Store) -> None:
-    heard(store, "d1", 0)
-    run_worker(store, 35, Rounds(), clock=lambda: NOW, census=lambda now: fleet.census(store, now, store.backlog()))
+    receive(store, "d1", 0)
+    run_worker(store, 35, Passes(), clock=lambda: NOW, census=lambda now: fleet.census(store, now, store.backlog()))
     found = summary(store)
     assert found
     assert found.states["sending"] == 1

@@ -1,4 +1,4 @@
-"""A meter's own counters beside the charts of the same time."""
+"""The comparison of a meter's own counters with the charts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Document, Part
 from aggregator.core.registers import Register
 from aggregator.core.status import Counters
-from aggregator.support.anomalies import ChartTotals, Counted, counted, first_day
+from aggregator.support.anomalies import ChartTotals, CounterComparison, compare_counters, first_day
 
 LONDON, BOGOTA = "Europe/London", "America/Bogota"
 HALF_WH = 100  # of every half hour
@@ -20,7 +20,7 @@ def instant(text: str) -> int:
 
 
 def charts(zone: str, first: str, until: int, register: Sequence[Register] = ()) -> ChartTotals:
-    """A home that draws the same in every half hour from a day on, and the month at hand."""
+    """Return the charts of a home with constant use in every half hour from a day on, and its month."""
     days = {}
     for day in periods.days_of(periods.Window(periods.day_start(first, zone), until), zone):
         halves = [slot for slot in periods.half_hours(day, zone) if slot.end <= until]
@@ -35,7 +35,7 @@ def charts(zone: str, first: str, until: int, register: Sequence[Register] = ())
     return ChartTotals(days, Document("month", "cad-1", month, zone, parts), register, zone)
 
 
-def told(at: int, day: int | None = None, week: int | None = None, month: int | None = None) -> Counters:
+def counters(at: int, day: int | None = None, week: int | None = None, month: int | None = None) -> Counters:
     return Counters(at, day, week, month)
 
 
@@ -58,9 +58,9 @@ def test_a_day_a_week_and_a_month_begin_at_local_midnight_and_weeks_on_monday(
     assert first_day(span, instant(at), zone) == first  # type: ignore[arg-type]
 
 
-def test_counters_are_set_beside_the_charts_of_the_same_local_time() -> None:
+def test_counters_are_compared_with_the_same_local_time() -> None:
     at = instant("2026-07-15T12:00:00+01:00")  # a Wednesday
-    found = counted(told(at, 2400, 12_000, 69_600), charts(LONDON, "2026-06-29", at))
+    found = compare_counters(counters(at, 2400, 12_000, 69_600), charts(LONDON, "2026-06-29", at))
     assert [(one.span, one.meter_wh, one.charts_wh, one.unknown_s) for one in found] == [
         ("day", 2400, 24 * HALF_WH, 0),
         ("week", 12_000, (2 * 48 + 24) * HALF_WH, 0),
@@ -68,45 +68,45 @@ def test_counters_are_set_beside_the_charts_of_the_same_local_time() -> None:
     ]
 
 
-def test_a_counter_that_is_not_told_is_not_compared() -> None:
+def test_a_missing_counter_is_not_compared() -> None:
     at = instant("2026-07-15T12:00:00Z")
-    assert [one.span for one in counted(told(at, week=7), charts(LONDON, "2026-07-10", at))] == ["week"]
+    assert [one.span for one in compare_counters(counters(at, week=7), charts(LONDON, "2026-07-10", at))] == ["week"]
 
 
-def test_in_summer_utc_midnight_is_an_hour_later_and_leaves_that_hour_out() -> None:
+def test_in_summer_the_utc_day_lacks_its_first_local_hour() -> None:
     at = instant("2026-07-15T12:00:00+01:00")
-    for one in counted(told(at, 1, 1, 1), charts(LONDON, "2026-06-29", at)):
+    for one in compare_counters(counters(at, 1, 1, 1), charts(LONDON, "2026-06-29", at)):
         assert one.charts_wh is not None
         assert one.utc_charts_wh == one.charts_wh - 2 * HALF_WH
         assert one.utc_start == one.start + 3600
 
 
-def test_west_of_greenwich_the_utc_day_has_begun_the_evening_before() -> None:
+def test_west_of_greenwich_the_utc_day_includes_the_evening_before() -> None:
     at = instant("2026-07-15T12:00:00-05:00")
-    day, week, month = counted(told(at, 1, 1, 1), charts(BOGOTA, "2026-06-29", at))
+    day, week, month = compare_counters(counters(at, 1, 1, 1), charts(BOGOTA, "2026-06-29", at))
     for one in (day, week, month):
         assert one.charts_wh is not None
         assert one.utc_charts_wh == one.charts_wh + 10 * HALF_WH
         assert one.utc_start == one.start - 5 * 3600
 
 
-def test_in_the_hour_between_the_midnights_the_utc_month_is_still_the_one_before() -> None:
+def test_between_the_midnights_the_utc_month_is_the_previous_one() -> None:
     at = instant("2026-08-01T00:30:00+01:00")
-    _, _, month = counted(told(at, 1, 1, 1), charts(LONDON, "2026-06-29", at))
+    _, _, month = compare_counters(counters(at, 1, 1, 1), charts(LONDON, "2026-06-29", at))
     assert month.charts_wh == HALF_WH
     assert month.utc_charts_wh == HALF_WH + (31 * 48 - 2) * HALF_WH
 
 
-def test_in_winter_both_midnights_are_one() -> None:
+def test_in_winter_both_midnights_are_equal() -> None:
     at = instant("2026-01-14T12:00:00Z")
-    (day,) = counted(told(at, 1), charts(LONDON, "2026-01-10", at))
+    (day,) = compare_counters(counters(at, 1), charts(LONDON, "2026-01-10", at))
     assert (day.start, day.charts_wh) == (day.utc_start, day.utc_charts_wh)
 
 
-def test_what_has_flowed_since_the_counter_was_told_does_not_count() -> None:
+def test_energy_after_the_counters_time_is_subtracted() -> None:
     at, until = instant("2026-07-15T12:00:00+01:00"), instant("2026-07-15T13:00:00+01:00")
     register = Register([at - 3600, at, until], [1000, 1210, 1450], [None] * 3)
-    found = counted(told(at, 1, 1, 1), charts(LONDON, "2026-07-01", until, [register]))
+    found = compare_counters(counters(at, 1, 1, 1), charts(LONDON, "2026-07-01", until, [register]))
     assert [one.charts_wh for one in found] == [
         26 * HALF_WH - 240,
         (2 * 48 + 26) * HALF_WH - 240,
@@ -114,24 +114,24 @@ def test_what_has_flowed_since_the_counter_was_told_does_not_count() -> None:
     ]
 
 
-def test_of_a_counter_of_yesterday_only_that_day_is_compared() -> None:
+def test_yesterdays_counter_is_compared_with_yesterday() -> None:
     at, until = instant("2026-07-15T12:00:00+01:00"), instant("2026-07-16T06:00:00+01:00")
     midnight = instant("2026-07-16T00:00:00+01:00")
     register = Register([at, midnight, until], [1000, 3400, 4600], [None] * 3)
-    day, week, month = counted(told(at, 1, 1, 1), charts(LONDON, "2026-07-01", until, [register]))
+    day, week, month = compare_counters(counters(at, 1, 1, 1), charts(LONDON, "2026-07-01", until, [register]))
     assert day.charts_wh == 48 * HALF_WH - 2400
     assert week.charts_wh == 3 * 48 * HALF_WH - 2400
     assert month.charts_wh == (15 * 48 + 12) * HALF_WH - 3600
 
 
-def test_without_a_chart_there_is_nothing_to_compare() -> None:
+def test_a_counter_without_a_chart_has_no_comparison() -> None:
     at = instant("2026-07-15T12:00:00Z")
     start = instant("2026-07-15T00:00:00+01:00")
-    (day,) = counted(told(at, 5), ChartTotals({}, None, (), LONDON))
-    assert day == Counted("day", at, start, 5, None, start + 3600, None, at - start)
+    (day,) = compare_counters(counters(at, 5), ChartTotals({}, None, (), LONDON))
+    assert day == CounterComparison("day", at, start, 5, None, start + 3600, None, at - start)
 
 
-def test_time_of_which_the_charts_know_nothing_is_told() -> None:
+def test_time_without_data_in_the_charts_is_reported() -> None:
     at = instant("2026-07-15T12:00:00+01:00")
-    _, _, month = counted(told(at, 1, 1, 1), charts(LONDON, "2026-07-11", at))
+    _, _, month = compare_counters(counters(at, 1, 1, 1), charts(LONDON, "2026-07-11", at))
     assert month.unknown_s == 10 * 86_400

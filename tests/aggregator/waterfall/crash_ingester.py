@@ -1,4 +1,4 @@
-"""Ingests numbered batches of one device for ever, and prints each number once the batch is acknowledged."""
+"""Ingest numbered batches of one device for ever; print each number when the batch is acknowledged."""
 
 import itertools
 import sys
@@ -13,7 +13,7 @@ SIZE = 40  # readings of one batch
 
 
 def batch(number: int) -> list[Reading]:
-    """Ten-second readings with a register that rises by 3 Wh each."""
+    """Return ten-second readings with a register that rises by 3 Wh each."""
     steps = range(number * SIZE, (number + 1) * SIZE)
     return [Reading("crash", START + step * 10, 1080, step * 3, 0) for step in steps]
 

@@ -67,7 +67,7 @@ def on_dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def some_evenings(store: Store) -> None:
-    """A register by the half hour on a few evenings from September to November, and the days between them spread."""
+    """Return half-hourly readings on a few evenings from September to November; the days between are estimated."""
     evenings = ("2026-09-29", "2026-10-01", "2026-10-31", "2026-11-02")
     starts = [instant(f"{day}T18:00:00Z") for day in evenings]
     at = [start + HALF_HOUR * n for start in starts for n in range(8)]
@@ -76,7 +76,7 @@ def some_evenings(store: Store) -> None:
 
 
 def check_quarters(store: Store) -> None:
-    """Each quarter has its months as parts, and its total is their sum."""
+    """Check that each quarter has its months as parts, and that its total is their sum."""
     device = store.device("cad-1")
     assert device is not None
     assert store.periods("quarter", "cad-1") == ["2026-Q3", "2026-Q4"]
@@ -102,20 +102,20 @@ def test_quarters_are_the_sums_of_their_months_on_dynamodb(on_dynamodb: Store) -
     check_quarters(on_dynamodb)
 
 
-def test_a_file_from_before_the_row_gets_its_quarters_by_a_rebuild(tmp_path: Path) -> None:
+def test_a_rebuild_adds_quarters_to_an_older_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/wattfall.db"
     with quarter.gone(), closing(open_store(url)) as store:
         some_evenings(store)
     with closing(open_store(url)) as store:
         device = store.device("cad-1")
         assert device is not None
-        assert len(list(differences(store, device))) == 3  # months of which no quarter knows
+        assert len(list(differences(store, device))) == 3  # months without a quarter
         rebuild(store, device, None, None)
         drain(store)
         check_quarters(store)
 
 
-def test_a_chart_of_a_quarter_has_words_columns_and_ways_down(on_sqlite: Store) -> None:
+def test_a_chart_of_a_quarter_has_words_columns_and_links(on_sqlite: Store) -> None:
     homes.fill(on_sqlite, Device("cad-1"), "2026-10-01", NOW)
     drain(on_sqlite)
     document = on_sqlite.document("quarter", "cad-1", "2026-Q4")
@@ -126,7 +126,7 @@ def test_a_chart_of_a_quarter_has_words_columns_and_ways_down(on_sqlite: Store) 
     assert "most in October" in sentences.summary(chart, ENGLISH)
 
 
-def test_links_lead_to_a_quarter_and_from_it() -> None:
+def test_links_lead_to_and_from_a_quarter() -> None:
     assert View.from_url(VIEW.to_url()) == VIEW
     links = navigation.links(VIEW, "2026-Q3", "2026-Q4", NOW, LONDON, ENGLISH)
     assert links["previous.href"] == "/d/cad-1/quarter/2026-Q3"
@@ -139,7 +139,7 @@ def test_links_lead_to_a_quarter_and_from_it() -> None:
 
 
 @pytest.mark.parametrize(("by", "count"), [("month", 2), ("day", 54), ("half-hour", 53 * 48 + 2 + 29)])
-def test_a_quarter_is_a_csv_by_month_day_and_half_hour(on_sqlite: Store, by: str, count: int) -> None:
+def test_a_quarter_exports_as_csv_by_month_day_and_half_hour(on_sqlite: Store, by: str, count: int) -> None:
     some_evenings(on_sqlite)
     found = _of_the_household(on_sqlite).get(f"/d/cad-1/quarter/2026-Q4.csv?by={by}").text
     rows = list(csv.DictReader(io.StringIO(found)))
@@ -150,7 +150,7 @@ def test_a_quarter_is_a_csv_by_month_day_and_half_hour(on_sqlite: Store, by: str
     assert sum(known) == document.total.import_wh
 
 
-def test_a_quarter_is_offered_as_tables_and_refused_with_an_example(on_sqlite: Store) -> None:
+def test_a_wrong_quarter_is_refused_with_an_example(on_sqlite: Store) -> None:
     some_evenings(on_sqlite)
     browser = _of_the_household(on_sqlite)
     assert orjson.loads(browser.get("/d/cad-1/quarter/2026-Q4.json").data)["parts"][0]["import_wh"] > 0
@@ -158,7 +158,7 @@ def test_a_quarter_is_offered_as_tables_and_refused_with_an_example(on_sqlite: S
     assert "write day, month, quarter or year" in browser.get("/d/cad-1/week/2026-Q4.csv").text
 
 
-def test_the_support_desk_judges_a_quarter_too(on_sqlite: Store) -> None:
+def test_the_support_desk_checks_a_quarter(on_sqlite: Store) -> None:
     some_evenings(on_sqlite)
     device = on_sqlite.device("cad-1")
     assert device is not None
@@ -170,7 +170,7 @@ def test_the_support_desk_judges_a_quarter_too(on_sqlite: Store) -> None:
     ]
 
 
-def test_show_takes_a_level_that_is_a_row(on_sqlite: Store, tmp_path: Path) -> None:
+def test_show_accepts_a_quarter(on_sqlite: Store, tmp_path: Path) -> None:
     some_evenings(on_sqlite)
     program = "from tests import quarter; quarter.add(); from dashboard.commands.main import main; main()"
     arguments = ["show", "quarter", "cad-1", "2026-Q4"]
@@ -181,7 +181,7 @@ def test_show_takes_a_level_that_is_a_row(on_sqlite: Store, tmp_path: Path) -> N
     assert [line.split()[0] for line in ran.stdout.splitlines()[2:]] == ["Oct", "Nov", "Dec", "total"]
 
 
-def test_a_level_without_its_part_of_the_template_is_found() -> None:
+def test_a_level_missing_in_the_template_is_detected() -> None:
     assert callable(lambdas.quarters)
     made = test_template.of_type("AWS::Lambda::Function").keys()
     assert test_template.level_streams().keys() - made == {"QuartersFunction"}
@@ -190,7 +190,7 @@ def test_a_level_without_its_part_of_the_template_is_found() -> None:
 
 
 def _of_the_household(store: Store) -> FlaskClient:
-    """The browser of somebody at home."""
+    """Return a browser signed in as a household."""
     device = store.device("cad-1")
     assert device is not None
     store.put_device(replace(device, household=HOUSEHOLD))

@@ -1,4 +1,4 @@
-"""The steps of the waterfall: they replace, read one document for one chart, and stop for nobody's damage."""
+"""The steps of the waterfall: they replace parts, read one document per chart, and isolate damage."""
 
 import logging
 import sqlite3
@@ -35,7 +35,7 @@ class CountingStore:
         self._store = store
         self.calls: Counter[str] = Counter()
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method of the store
         self.calls[name] += 1
         return getattr(self._store, name)
 
@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def history(device_id: str, hours: int, wh: int = 10) -> list[Reading]:
-    """A register that rises by `wh` every half hour."""
+    """Return readings of a register that rises by `wh` every half hour."""
     return [Reading(device_id, START + HALF_HOUR * n, None, wh * n, None) for n in range(2 * hours + 1)]
 
 
@@ -56,37 +56,41 @@ def send(store: Store, readings: Sequence[Reading], zone: str = "UTC") -> None:
     ingest(store, readings, START + 400 * DAY, zone)
 
 
-def found(store: Store, level: str, period: str, device_id: str = "d") -> Document:
+def load_document(store: Store, level: str, period: str, device_id: str = "d") -> Document:
     document = store.document(level, device_id, period)
     assert document is not None
     return document
 
 
 def totals(store: Store, device_id: str = "d") -> list[int | None]:
-    """Import of the first day, of its month and of its year."""
+    """Return the import of the first day, its month and its year."""
     periods = [("day", "2026-10-01"), ("month", "2026-10"), ("year", "2026")]
-    return [found(store, level, period, device_id).total.import_wh for level, period in periods]
+    return [load_document(store, level, period, device_id).total.import_wh for level, period in periods]
 
 
-# a step replaces
+# A step replaces
 
 
-def test_each_level_is_carried_to_the_next(store: Store) -> None:
+def test_each_level_is_propagated_to_the_next(store: Store) -> None:
     send(store, history("d", 48))
     assert drain(store) == 97 + 2 + 1  # blocks, days, months
     assert totals(store) == [480, 960, 960]
     assert store.backlog() == (0, None)
 
 
-def test_a_step_repeated_replaces_and_never_adds(store: Store) -> None:
+def test_a_repeated_step_replaces_and_never_adds(store: Store) -> None:
     send(store, history("d", 24))
     drain(store)
-    before = [found(store, "day", "2026-10-01"), found(store, "month", "2026-10"), found(store, "year", "2026")]
+    before = [
+        load_document(store, "day", "2026-10-01"),
+        load_document(store, "month", "2026-10"),
+        load_document(store, "year", "2026"),
+    ]
     for step in steps():
         for _ in range(3):
             propagate(store, step, [Change(0, step.feed, "d", DIRTY[step.feed])] * 2)
     assert store.backlog() == (0, None)
-    assert before == [found(store, one.level, one.period) for one in before]
+    assert before == [load_document(store, one.level, one.period) for one in before]
 
 
 def test_a_smaller_total_replaces_a_larger_one(store: Store) -> None:
@@ -97,7 +101,7 @@ def test_a_smaller_total_replaces_a_larger_one(store: Store) -> None:
     assert totals(store) == [7 * 48] * 3
 
 
-def test_a_step_for_nothing_changes_nothing(store: Store) -> None:
+def test_a_needless_step_changes_nothing(store: Store) -> None:
     send(store, history("d", 2))
     drain(store)
     for step in steps():
@@ -108,16 +112,16 @@ def test_a_step_for_nothing_changes_nothing(store: Store) -> None:
     assert store.extent("year", "nobody") is None
 
 
-def test_what_goes_from_a_child_goes_from_its_parents(store: Store) -> None:
+def test_a_part_removed_from_a_child_leaves_its_parents(store: Store) -> None:
     store.merge_parts("day", "d", "2026-10-01", "UTC", {"h00": Part(5, None, covered_s=3600)})
     drain(store)
-    assert found(store, "year", "2026").parts == {"m10": Part(5, None, covered_s=3600)}
+    assert load_document(store, "year", "2026").parts == {"m10": Part(5, None, covered_s=3600)}
     store.merge_parts("day", "d", "2026-10-01", "UTC", {"h00": None})
     drain(store)
     assert [store.document("month", "d", "2026-10"), store.document("year", "d", "2026")] == [None, None]
 
 
-def test_a_round_carries_a_dirty_document_once_however_many_readings_changed_it(store: Store) -> None:
+def test_a_pass_propagates_a_dirty_document_once(store: Store) -> None:
     send(store, [Reading("d", START + n, None, n, None) for n in range(HALF_HOUR)])
     counting = CountingStore(store)
     assert settle_once(counting) == 1 + 1 + 1
@@ -131,7 +135,7 @@ def test_readings_of_many_days_are_computed_together(store: Store) -> None:
     assert counting.calls["readings"] < 40  # of 961 blocks
 
 
-# clusters of blocks
+# Clusters of blocks
 
 
 def blocks(*numbers: int) -> list[int]:
@@ -150,15 +154,15 @@ def blocks(*numbers: int) -> list[int]:
         (list(range(TOGETHER + 1)), [(0, TOGETHER - 1), (TOGETHER, TOGETHER)]),
     ],
 )
-def test_blocks_near_each_other_are_one_cluster_up_to_a_size(numbers: list[int], spans: list[tuple[int, int]]) -> None:
+def test_neighbouring_blocks_form_one_cluster_up_to_a_size(numbers: list[int], spans: list[tuple[int, int]]) -> None:
     assert list(clusters(blocks(*numbers))) == [tuple(blocks(*span)) for span in spans]
 
 
-# one chart, one document
+# One chart, one document
 
 
 @pytest.mark.parametrize(("level", "period"), [("day", "2026-10-14"), ("month", "2026-10"), ("year", "2026")])
-def test_a_chart_is_one_document_whatever_the_fleet_and_its_age(store: Store, level: str, period: str) -> None:
+def test_a_chart_reads_one_document_in_any_fleet(store: Store, level: str, period: str) -> None:
     for number in range(5):
         send(store, history(f"d{number}", 24 * 40))
     drain(store)
@@ -175,7 +179,7 @@ def test_a_chart_is_one_document_whatever_the_fleet_and_its_age(store: Store, le
     assert counting.calls == {"document": 1}
 
 
-# damage
+# Damage
 
 
 def damage(path: Path, table: str, device_id: str) -> None:
@@ -184,7 +188,7 @@ def damage(path: Path, table: str, device_id: str) -> None:
     database.close()
 
 
-def test_a_damaged_block_is_put_aside_and_other_devices_go_on(
+def test_a_damaged_block_is_quarantined_and_other_devices_go_on(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for device_id in ("a", "b", "c"):
@@ -195,13 +199,13 @@ def test_a_damaged_block_is_put_aside_and_other_devices_go_on(
     assert store.backlog() == (0, None)
     assert totals(store, "a") == totals(store, "c") == [480] * 3
     assert store.document("day", "b", "2026-10-01") is None
-    assert len(store.aside("b")) == 49
-    assert store.aside("b")[0].startswith(f"readings {START}: {tmp_path}/wattfall.db is damaged: b, {START}: ")
-    assert (store.aside("a"), store.aside("c")) == ([], [])
-    assert [line.count("put aside") for line in caplog.messages] == [1]
+    assert len(store.quarantined("b")) == 49
+    assert store.quarantined("b")[0].startswith(f"readings {START}: {tmp_path}/wattfall.db is damaged: b, {START}: ")
+    assert (store.quarantined("a"), store.quarantined("c")) == ([], [])
+    assert [line.count("quarantined") for line in caplog.messages] == [1]
 
 
-def test_what_was_put_aside_is_a_difference_that_verify_names(store: Store, tmp_path: Path) -> None:
+def test_verify_names_quarantined_keys(store: Store, tmp_path: Path) -> None:
     send(store, history("b", 1))
     drain(store)
     damage(tmp_path / "wattfall.db", "days", "b")
@@ -223,25 +227,25 @@ def test_a_damaged_document_stops_its_own_device_only(store: Store, tmp_path: Pa
         store.mark(step.feed, device_id, [DIRTY[step.feed]])
         send(store, history(device_id, 2, wh=11))
     drain(store)
-    assert store.aside("a") != []
-    assert store.aside("b") == []
+    assert store.quarantined("a") != []
+    assert store.quarantined("b") == []
     assert totals(store, "b") == [44] * 3
     with pytest.raises(Damaged):
         totals(store, "a")
 
 
-# time zones
+# Time zones
 
 
-def test_a_changed_time_zone_cuts_the_days_anew(store: Store) -> None:
+def test_a_changed_time_zone_recomputes_the_days(store: Store) -> None:
     send(store, history("d", 48))
     drain(store)
-    assert [found(store, "day", day).total.import_wh for day in store.periods("day", "d")] == [480, 480]
+    assert [load_document(store, "day", day).total.import_wh for day in store.periods("day", "d")] == [480, 480]
     device = store.device("d")
     assert device is not None
     rezone(store, device, "Asia/Kathmandu")
     drain(store)
-    days = {day: found(store, "day", day) for day in store.periods("day", "d")}
+    days = {day: load_document(store, "day", day) for day in store.periods("day", "d")}
     assert {day: document.total.import_wh for day, document in days.items()} == {
         "2026-10-01": 365,  # begins in the half hour of 18:15 UTC the day before; ends at 18:15 UTC
         "2026-10-02": 480,
@@ -254,8 +258,8 @@ def test_a_changed_time_zone_cuts_the_days_anew(store: Store) -> None:
     assert list(differences(store, moved)) == []
 
 
-def test_a_document_keeps_the_zone_in_which_it_was_made(store: Store) -> None:
-    """Where readings have expired a day stays as it was cut, and its month says so."""
+def test_an_expired_document_keeps_its_time_zone(store: Store) -> None:
+    """A day with expired readings keeps its zone, and its month shows the difference."""
     store.merge_parts("day", "d", "2026-10-01", "Asia/Tokyo", {"h00": Part(5, None, covered_s=HOUR)})
     drain(store)
-    assert found(store, "month", "2026-10").timezone == "Asia/Tokyo"
+    assert load_document(store, "month", "2026-10").timezone == "Asia/Tokyo"

@@ -40,7 +40,7 @@ def recorded() -> Iterator[tuple[datetime, Decimal]]:
 
 @pytest.fixture(scope="module")
 def readings() -> list[tuple[str, int, int]]:
-    """The recording as a device would have sent it: instant, power, and the register after each minute, accumulated and
+    """Return the recording as device readings: instant, power, and the register after each minute, accumulated and
     cut to Wh.
     """
     register, rows = Decimal(0), []
@@ -72,8 +72,8 @@ def set_up(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
-    """A store that has ingested the whole recording at once."""
+def recording_store(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Path:
+    """Return a store with the whole recording, ingested at once."""
     path = set_up(tmp_path_factory.mktemp("recording") / "whole.db")
     assert ingest(path, lines) == {"accepted": ROWS, "unchanged": 0, "rejected": 0, "reasons": {}}
     return path
@@ -84,12 +84,12 @@ def documents(path: Path) -> list[Document | None]:
         return [store.document(level, "uci", period) for level in LEVELS for period in store.periods(level, "uci")]
 
 
-def test_day_totals_equal_the_recordings_sums(whole: Path, readings: list[tuple[str, int, int]]) -> None:
+def test_day_totals_equal_the_recordings_sums(recording_store: Path, readings: list[tuple[str, int, int]]) -> None:
     first: dict[str, int] = {}  # of a day: the register at its first minute
     for at, _, import_wh in readings:
         first.setdefault(at[:10], import_wh)
     days = list(first)[1:]  # the recording begins and ends within a day
-    with closing(open_store(f"sqlite:///{whole}")) as store:
+    with closing(open_store(f"sqlite:///{recording_store}")) as store:
         for day, following in pairwise(days):
             document = store.document("day", "uci", day)
             assert document is not None
@@ -99,16 +99,20 @@ def test_day_totals_equal_the_recordings_sums(whole: Path, readings: list[tuple[
     assert sum(document.total.import_wh or 0 for document in year if document) == recorded_wh
 
 
-def test_ingesting_the_recording_again_reports_no_change(whole: Path, tmp_path: Path, lines: list[str]) -> None:
-    again = Path(copytree(whole.parent, tmp_path / "again")) / whole.name  # with SQLite's companion files
+def test_ingesting_the_recording_again_reports_no_change(
+    recording_store: Path, tmp_path: Path, lines: list[str]
+) -> None:
+    again = (
+        Path(copytree(recording_store.parent, tmp_path / "again")) / recording_store.name
+    )  # with SQLite's companion files
     assert ingest(again, lines) == {"accepted": 0, "unchanged": ROWS, "rejected": 0, "reasons": {}}
-    assert documents(again) == documents(whole)
+    assert documents(again) == documents(recording_store)
 
 
-def test_twenty_shuffled_files_give_the_same_documents(whole: Path, tmp_path: Path, lines: list[str]) -> None:
+def test_twenty_shuffled_files_give_the_same_documents(recording_store: Path, tmp_path: Path, lines: list[str]) -> None:
     shuffled = random.Random(7).sample(lines, len(lines))
     pieces = set_up(tmp_path / "pieces.db")
     for piece in range(20):
         ingest(pieces, shuffled[piece::20])
 
-    assert documents(pieces) == documents(whole)
+    assert documents(pieces) == documents(recording_store)

@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def history(device_id: str = "d", days: int = 10) -> list[Reading]:
-    """A register every quarter of an hour up to NOW, 10 Wh more each time."""
+    """Return readings up to NOW, 15 minutes apart; the register rises by 10 Wh each time."""
     return [Reading(device_id, NOW - days * DAY + 900 * n, None, 10 * n, None) for n in range(days * 96 + 1)]
 
 

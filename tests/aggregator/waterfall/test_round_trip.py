@@ -54,21 +54,21 @@ def round_trip(folder: Path, topic: str, payload: bytes, zone: str, format_name:
     """Publish a message and return the resulting contents of the store."""
     store = open_store(f"sqlite:///{folder}/round.db")
 
-    def keep(messages: Sequence[Received]) -> Outcome:
+    def store_messages(messages: Sequence[Received]) -> Outcome:
         return take_in(store, messages, NOW, zone)
 
     with broker_in(folder) as broker:
         subscriber, publisher = Subscriber(broker_of(broker.url), ["#"]), Publisher(broker.port)
         until(lambda: subscriber.is_subscribed)
         publisher.publish(topic, payload)
-        feed = MqttFeed(subscriber, keep, lambda _: zone, format_name, clock=lambda: NOW)
+        feed = MqttFeed(subscriber, store_messages, lambda _: zone, format_name, clock=lambda: NOW)
         taken(feed, 1)
         subscriber.close()
         publisher.close()
     drain(store)
     assert feed.total.rejected == 0
     devices = [device.device_id for device in store.devices()]
-    found = Content([one for device_id in devices for one in store.readings(device_id, AT - 7200, NOW + 3600)])
-    found.statuses = [told.status for device_id in devices if (told := known_status(store, device_id))]
+    content = Content([one for device_id in devices for one in store.readings(device_id, AT - 7200, NOW + 3600)])
+    content.statuses = [known.status for device_id in devices if (known := known_status(store, device_id))]
     store.close()
-    return found
+    return content

@@ -21,7 +21,7 @@ WRONG = Part(999, None, covered_s=1800)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A device with three days of a register that rises by 10 Wh every half hour."""
+    """Return a store with a device whose register rises by 10 Wh every half hour for three days."""
     opened = open_store(f"sqlite:///{tmp_path}/wattfall.db")
     ingest(opened, [Reading("d", START + HALF_HOUR * n, None, 10 * n, None) for n in range(145)], START, "UTC")
     drain(opened)
@@ -35,7 +35,7 @@ def device(store: Store) -> Device:
     return known
 
 
-def found(store: Store) -> list[str]:
+def faults(store: Store) -> list[str]:
     return list(differences(store, device(store)))
 
 
@@ -47,12 +47,12 @@ def falsify(store: Store, level: str, period: str, name: str, part: Part | None)
 
 
 def test_a_settled_store_has_no_difference(store: Store) -> None:
-    assert found(store) == []
+    assert faults(store) == []
 
 
-def test_a_store_that_has_not_settled_says_so(store: Store) -> None:
+def test_an_unsettled_store_is_reported(store: Store) -> None:
     store.mark("month", "d", ["2026-10"])
-    assert found(store) == ["d: the waterfall has not settled; let a worker finish first"]
+    assert faults(store) == ["d: the waterfall has not settled; let a worker finish first"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_verify_names_wrong_and_missing_parts(
     document = store.document(level, "d", period)
     is_there = bool(document and name in document.parts)
     falsify(store, level, period, name, part)
-    named = [line for line in found(store) if line.startswith(f"d {level} {period} {name}: stored ")]
+    named = [line for line in faults(store) if line.startswith(f"d {level} {period} {name}: stored ")]
     assert len(named) == (1 if part or is_there else 0)
     for line in named:
         assert ("import 999 Wh" if part else "stored no data") in line
@@ -90,14 +90,14 @@ def test_a_rebuild_repairs_a_wrong_day_and_its_parents(store: Store) -> None:
     assert rebuild(store, device(store), None, None) == 4  # the last reading begins a fourth day
     store.mark("day", "d", ["2026-10-02"])
     drain(store)
-    assert found(store) == []
+    assert faults(store) == []
 
 
 def test_a_rebuild_clears_the_quarantine(store: Store) -> None:
     store.quarantine("readings", "d", [str(START)], "damaged, and restored since")
     rebuild(store, device(store), None, None)
     drain(store)
-    assert found(store) == []
+    assert faults(store) == []
 
 
 @pytest.mark.parametrize(("level", "period", "name"), [("month", "2026-10", "d02"), ("year", "2026", "m10")])
@@ -105,7 +105,7 @@ def test_a_rebuild_repairs_wrong_totals_above_correct_days(store: Store, level: 
     falsify(store, level, period, name, WRONG)
     rebuild(store, device(store), None, None)
     drain(store)
-    assert found(store) == []
+    assert faults(store) == []
 
 
 def test_a_rebuild_touches_only_the_days_asked_for(store: Store) -> None:
@@ -113,14 +113,14 @@ def test_a_rebuild_touches_only_the_days_asked_for(store: Store) -> None:
         falsify(store, "day", day, "s07", WRONG)
     assert rebuild(store, device(store), "2026-10-02", "2026-10-02") == 1
     drain(store)
-    assert {line.split(" ")[2] for line in found(store) if " day " in line} == {"2026-10-01", "2026-10-03"}
+    assert {line.split(" ")[2] for line in faults(store) if " day " in line} == {"2026-10-01", "2026-10-03"}
 
 
 def test_a_rebuild_of_nothing_changes_nothing(store: Store) -> None:
-    before = found(store)
+    before = faults(store)
     assert rebuild(store, device(store), None, None) > 0
     drain(store)
-    assert (found(store), store.backlog()) == (before, (0, None))
+    assert (faults(store), store.backlog()) == (before, (0, None))
     assert rebuild(store, Device("nobody"), None, None) == 0
 
 
@@ -128,11 +128,11 @@ def test_expired_days_are_neither_verified_nor_rebuilt(store: Store) -> None:
     before = store.document("day", "d", "2026-10-01")
     sweep(store, 2, START + 4 * DAY)
     assert store.retention_cutoff("d") > START + DAY
-    assert found(store) == []
+    assert faults(store) == []
     assert rebuild(store, device(store), None, None) == 2  # of four days
     drain(store)
     assert store.document("day", "d", "2026-10-01") == before
-    assert found(store) == []
+    assert faults(store) == []
 
 
 def test_a_rezoned_device_keeps_its_expired_days(store: Store) -> None:
@@ -145,4 +145,4 @@ def test_a_rezoned_device_keeps_its_expired_days(store: Store) -> None:
     assert moved is not None
     assert moved.timezone == "Asia/Kathmandu"
     assert day_start("2026-10-03", "Asia/Kathmandu") == START + 2 * DAY - 5 * 3600 - 2700
-    assert found(store) == []
+    assert faults(store) == []

@@ -82,7 +82,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def send(store: Store, days_ago: int = 0) -> None:
-    """A register for two hours, received as it was read."""
+    """Ingest two hours of a register without delay."""
     start = NOW - days_ago * DAY
     ingest(store, [Reading("d", start + 600 * n, None, 10 * n, None) for n in range(13)], start, "UTC")
 

@@ -20,7 +20,7 @@ from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
 from aggregator.intake.formats.message import LARGEST
-from aggregator.intake.refusals import refused
+from aggregator.intake.refusals import load_refusals
 from aggregator.intake.tokens import FULL, end_tokens, new_token
 from aggregator.settings import load
 from aggregator.store.port import Store
@@ -84,7 +84,7 @@ def test_refused_items_are_named_and_quarantined_and_others_accepted(post: Post,
     status, said = answer(post([item(), item(power_w="much"), {**item(), "device_id": "cad-2"}]))
     assert (status, said["accepted"], said["rejected"]) == (202, 1, 2)
     assert [(one["item"], one["reason"]) for one in said["refused"]] == [(1, "not_a_number"), (2, "bad_device_id")]
-    assert [message.reason for message in refused(store, "cad-1").messages] == ["bad_device_id", "not_a_number"]
+    assert [message.reason for message in load_refusals(store, "cad-1").messages] == ["bad_device_id", "not_a_number"]
     assert store.device("cad-2") is None
 
 
@@ -130,7 +130,7 @@ def test_a_signed_in_session_cannot_send_readings(store: Store) -> None:
 def test_too_large_a_body_gets_413_in_any_encoding(post: Post, store: Store) -> None:
     assert post(bytes(LARGEST + 1)).status_code == 413
     assert post(gzip.compress(bytes(10 * LARGEST)), **{"Content-Encoding": "gzip"}).status_code == 413
-    assert [message.reason for message in refused(store, "cad-1").messages] == ["message_too_long"] * 2
+    assert [message.reason for message in load_refusals(store, "cad-1").messages] == ["message_too_long"] * 2
 
 
 def test_a_body_of_undeclared_length_is_cut_off(client: FlaskClient, token: str) -> None:
@@ -181,7 +181,7 @@ def test_a_live_only_reading_is_not_stored_as_evidence(post: Post, store: Store)
     assert store.readings("cad-1", NOW, NOW) == []
     assert said
     assert said.status.lqi == 96
-    assert [message.reason for message in refused(store, "cad-1").messages] == ["not_an_object"]
+    assert [message.reason for message in load_refusals(store, "cad-1").messages] == ["not_an_object"]
 
 
 def test_a_vendors_message_is_read_in_the_devices_time_zone(post: Post, store: Store) -> None:
@@ -224,7 +224,7 @@ def test_rate_limits_refill_as_time_passes(store: Store) -> None:
 )
 def test_no_gateway_report_breaks_the_endpoint(post: Post, store: Store, body: bytes) -> None:
     assert post(body).status_code == 400
-    assert len(refused(store, "cad-1").messages) == 1
+    assert len(load_refusals(store, "cad-1").messages) == 1
 
 
 def test_a_message_costs_bounded_time_and_the_next_ones_wait(post: Post) -> None:

@@ -29,7 +29,7 @@ from aggregator.intake.imports.interval_registers import SortedRows
 from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
-from aggregator.support.anomalies import judged, steps_of
+from aggregator.support.anomalies import judge_registers, steps_of
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
@@ -315,7 +315,7 @@ def test_imported_history_is_not_a_meter_exchange(store: Store) -> None:
     bring(store, csv_of(half_hours_from(AT, [100, 200, None, 300])))
     device = store.device("d")
     assert device
-    assert steps_of(judged(store.readings("d", 0, NOW), device)) == []
+    assert steps_of(judge_registers(store.readings("d", 0, NOW), device)) == []
 
 
 @pytest.mark.parametrize("power_w", [0, 430])

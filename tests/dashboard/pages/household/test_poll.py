@@ -64,7 +64,7 @@ class Expiring(BaseCache):
 
 def test_the_signal_is_read_once_a_minute_and_never_polled(store: Store) -> None:
     homes.furnish(store)
-    device_status.keep(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
+    device_status.put_statuses(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
     page = Page(store)
     read = [page.tiles(after)["power-signal.children"] for after in (0, 30)]
     assert read == [" · signal good"] * 2

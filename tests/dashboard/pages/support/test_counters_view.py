@@ -2,7 +2,7 @@ import pytest
 
 from aggregator.core.status import Counters
 from aggregator.intake.device_status import KnownStatus
-from aggregator.support.anomalies import Counted
+from aggregator.support.anomalies import CounterComparison
 from aggregator.support.diagnostics import Diagnostics
 from dashboard.pages.support import search_results
 from dashboard.text.language import ENGLISH
@@ -19,11 +19,11 @@ def one(
     utc: int | None = 9_000,
     starts: tuple[int, int] = (START, START),
     unknown_s: int = 0,
-) -> Counted:
-    return Counted("day", NOW - 4, starts[0], meter, charts, starts[1], utc, unknown_s)
+) -> CounterComparison:
+    return CounterComparison("day", NOW - 4, starts[0], meter, charts, starts[1], utc, unknown_s)
 
 
-def with_counters(*rows: Counted) -> Diagnostics:
+def with_counters(*rows: CounterComparison) -> Diagnostics:
     known = KnownStatus(SAID._replace(counters=Counters(NOW - 4, 9_000, None, None)), NOW - 4, {})
     return evidence(known=known, counted=list(rows))
 
@@ -53,7 +53,7 @@ def with_counters(*rows: Counted) -> Diagnostics:
         (one(20_000, unknown_s=300), "11.0 kWh more; meters begin these counters in ways of their own"),
     ],
 )
-def test_a_difference_comes_with_its_likely_reason(counter: Counted, expected: str) -> None:
+def test_a_difference_comes_with_its_likely_reason(counter: CounterComparison, expected: str) -> None:
     assert search_results.compared(counter, LONDON, ENGLISH) == expected
 
 

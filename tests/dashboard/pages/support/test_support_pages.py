@@ -266,7 +266,7 @@ def test_the_page_shows_meter_counters_beside_the_charts(seen: Callable[[], str]
     charts = store.document("day", "cad-1", period_of("day", clock() - 10, "Europe/London"))
     assert charts
     message = {"device_id": "cad-1", "at": iso_utc(clock() - 10), "meter_day_wh": charts.total.import_wh}
-    device_status.keep(store, [status.parse_status(message, clock())], clock())
+    device_status.put_statuses(store, [status.parse_status(message, clock())], clock())
     assert "Import as the meter counted it itself" in Page(seen()).words
     assert "the same" in Page(seen()).words
 
@@ -286,7 +286,7 @@ def test_a_device_that_never_sent_has_a_page(seen: Callable[[], str]) -> None:
 def test_a_hostile_payload_is_escaped(seen: Callable[[], str], store: Store, clock: Clock) -> None:
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("malformed_json", "<img src=x onerror=alert(1)>"), clock())
-    refusals.keep_refusals(store, batch, clock())
+    refusals.put_refusals(store, batch, clock())
     text = seen()
     assert "<script>alert" not in text
     assert "<img" not in text.replace('<img src="/assets/logo', "")
