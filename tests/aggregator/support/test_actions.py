@@ -252,7 +252,8 @@ def test_refused_messages_are_shown(store: Store) -> None:
 
 
 def test_inspect_prints_diagnostics(store: Store) -> None:
-    assert home(store)
+    ingest(store, [Reading("cad-1", START + 7200, None, 2200, None, "m-1")], int(time.time()), "Europe/London")
+    drain(store)
     diagnostics = json.loads(wattfall("inspect", "cad-1").stdout)
     assert diagnostics["judgement"]["state"] == "sending"
     assert diagnostics["closures"][0]["register_wh"] == diagnostics["closures"][0]["documents_wh"]
