@@ -170,7 +170,7 @@ class Functions:
         """Count the fleet, without the lag of the waterfall, which the alarms watch."""
         take_census(self.store, int(self.clock()), None)
 
-    def carry(self, step: Step, event: Record) -> Answer:
+    def propagate(self, step: Step, event: Record) -> Answer:
         """Process a batch of change records of the level below."""
         changes = [(record, change_of(step, record)) for record in event["Records"]]
         items = [_item(step, record, change) for record, change in changes if change]
@@ -259,7 +259,7 @@ def __getattr__(name: str) -> Callable[[Record, object], Answer]:
     step = level_steps().get(name)
     if step is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return lambda event, _context: _functions().carry(step, event)
+    return lambda event, _context: _functions().propagate(step, event)
 
 
 def fleet(_event: Record, _context: object) -> None:

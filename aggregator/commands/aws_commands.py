@@ -59,7 +59,7 @@ def create(settings: Settings, url: str | None) -> None:
 @_with_url
 @click.pass_obj
 def describe(settings: Settings, url: str | None) -> None:
-    """List the tables; exit 1 when one is missing. Counts of items are up to six hours old."""
+    """List the tables; exit code 2 when one is missing. Counts of items are up to six hours old."""
     from aggregator.store.dynamodb.tables import describe_tables
 
     for name, summary in describe_tables(*_client(url or settings.store)):

@@ -116,10 +116,10 @@ def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: 
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
     log_to_stderr()
     folder = data or user_data_path("wattfall", appauthor=False) / "edge"
-    uplink = HttpIngestClient(server, settings.token)
+    client = HttpIngestClient(server, settings.token)
     with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
-        edge = Edge(store, uplink, live_s)
-        report, stop = TrafficReport(edge, uplink.sent), until_stopped()
+        edge = Edge(store, client, live_s)
+        report, stop = TrafficReport(edge, client.sent), until_stopped()
         if broker["broker_url"] == "-":
             run_edge(edge, report, Lines(edge, broker["format_name"] or "json", settings.timezone).take_in, stop)
             return

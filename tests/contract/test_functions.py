@@ -99,7 +99,7 @@ class Stack:
             pass
 
     def _handler(self, step: Step) -> Handler:
-        return lambda event: self.functions.carry(step, event)
+        return lambda event: self.functions.propagate(step, event)
 
 
 def _lines(readings: Sequence[Reading]) -> bytes:

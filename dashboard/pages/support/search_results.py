@@ -194,7 +194,7 @@ NAMES: Mapping[Span, str] = {
 }
 
 
-class CountedRow(NamedTuple):
+class CounterRow(NamedTuple):
     """A counter beside the charts."""
 
     name: str
@@ -208,7 +208,7 @@ class CountersView:
     """The counters of a device; it may send none."""
 
     sentence: str
-    rows: Sequence[CountedRow]
+    rows: Sequence[CounterRow]
 
 
 def counters(diagnostics: Diagnostics, lang: Language) -> CountersView:
@@ -228,9 +228,9 @@ def counters(diagnostics: Diagnostics, lang: Language) -> CountersView:
     return CountersView(sentence, [_row(one, zone, lang) for one in diagnostics.counted])
 
 
-def _row(counted: CounterComparison, zone: str, lang: Language) -> CountedRow:
+def _row(counted: CounterComparison, zone: str, lang: Language) -> CounterRow:
     charts = "–" if counted.charts_wh is None else _wh(counted.charts_wh, lang)
-    return CountedRow(lang.say(NAMES[counted.span]), _wh(counted.meter_wh, lang), charts, compared(counted, zone, lang))
+    return CounterRow(lang.say(NAMES[counted.span]), _wh(counted.meter_wh, lang), charts, compared(counted, zone, lang))
 
 
 def compared(counted: CounterComparison, zone: str, lang: Language) -> str:

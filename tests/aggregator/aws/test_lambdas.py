@@ -55,7 +55,7 @@ class Stack:
         for step in STEPS:
             changes = self.store.changes(step.feed, 10_000)
             batch = [record(step.feed, change.device_id, change.key, n) for n, change in enumerate(changes)]
-            assert failed(self.functions.carry(step, {"Records": batch})) == []
+            assert failed(self.functions.propagate(step, {"Records": batch})) == []
             self.store.settle(changes)
             records += batch
         return records
@@ -181,7 +181,7 @@ def test_a_store_failure_stops_at_the_first_unfinished_record(stack: Stack) -> N
         return StoreAway("away") if device_id == "b" else None
 
     with failing(stack, away):
-        assert failed(stack.functions.carry(DAYS, {"Records": batch})) == ["seq-1"]
+        assert failed(stack.functions.propagate(DAYS, {"Records": batch})) == ["seq-1"]
     assert tried == ["a", "b"]
     assert stack.store.document("day", "a", "2026-11-23")
     assert not stack.letters
@@ -191,7 +191,7 @@ def test_an_unusable_store_quarantines_nothing(stack: Stack) -> None:
     ingest(stack.store, readings(), NOW, ZONE)
     batch = {"Records": [record("readings", "cad-1", str(MIDNIGHT), 0)]}
     with failing(stack, lambda *_: StoreUnusable("no rights")):
-        assert failed(stack.functions.carry(DAYS, batch)) == ["seq-0"]
+        assert failed(stack.functions.propagate(DAYS, batch)) == ["seq-0"]
     assert not stack.letters
 
 
@@ -200,7 +200,7 @@ def test_a_hopeless_record_is_quarantined_alone(stack: Stack) -> None:
         ingest(stack.store, readings(name), NOW, ZONE)
     batch = [record("readings", name, str(MIDNIGHT), n) for n, name in enumerate("abc")]
     with failing(stack, lambda _, device_id: ValueError("damaged") if device_id == "b" else None):
-        assert failed(stack.functions.carry(DAYS, {"Records": batch})) == []
+        assert failed(stack.functions.propagate(DAYS, {"Records": batch})) == []
     assert stack.letters == [DeadLetter("day", "ValueError('damaged')", f"readings b {MIDNIGHT}")]
     assert stack.store.document("day", "a", "2026-11-23")
     assert stack.store.document("day", "c", "2026-11-23")
@@ -211,7 +211,7 @@ def test_only_the_faulty_record_of_a_device_is_quarantined(stack: Stack) -> None
     batch = [
         record("readings", "cad-1", key, n) for n, key in enumerate((str(MIDNIGHT), "never", str(MIDNIGHT + 3600)))
     ]
-    assert failed(stack.functions.carry(DAYS, {"Records": batch})) == []
+    assert failed(stack.functions.propagate(DAYS, {"Records": batch})) == []
     assert [letter.payload for letter in stack.letters] == ["readings cad-1 never"]
     day = stack.store.document("day", "cad-1", "2026-11-23")
     assert day
@@ -225,7 +225,7 @@ def test_unchanged_records_and_expiries_are_ignored(stack: Stack) -> None:
     expiry = record("readings", "cad-1", str(MIDNIGHT), 1, OldImage=image)
     del expiry["dynamodb"]["NewImage"]
     expiry |= {"eventName": "REMOVE", "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
-    assert failed(stack.functions.carry(DAYS, {"Records": [same, expiry]})) == []
+    assert failed(stack.functions.propagate(DAYS, {"Records": [same, expiry]})) == []
     assert stack.store.periods("day", "cad-1") == []
 
 
@@ -236,7 +236,7 @@ def test_repeated_records_change_nothing(stack: Stack) -> None:
     for step, table in zip(STEPS, ("readings", "day", "month"), strict=True):
         again = [one for one in records if KEYS[table] in one["dynamodb"]["Keys"] and _is_of(one, table)]
         assert again
-        stack.functions.carry(step, {"Records": again * 2})
+        stack.functions.propagate(step, {"Records": again * 2})
     assert documents(stack.store) == before
     assert [stack.store.changes(table, 10) for table in KEYS] == [[], [], []]
 
@@ -266,7 +266,7 @@ def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
         batch = [record(step.feed, change.device_id, change.key, n) for n, change in enumerate(changes)]
         while batch:
             with failing(stack, lambda *_: StoreAway("away") if chance.random() < 0.4 else None):
-                again = failed(stack.functions.carry(step, {"Records": batch}))
+                again = failed(stack.functions.propagate(step, {"Records": batch}))
             first = [n for n, one in enumerate(batch) if one["dynamodb"]["SequenceNumber"] in again]
             batch = batch[first[0] :] if first else []
         stack.store.settle(changes)
