@@ -26,12 +26,13 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Live
 from aggregator.store import open_store
 from tests.bench.load import CONNECTIONS, Load, Poll, find_poll, load
-from tests.browser.conftest import ARGS, CHROMIUM, DESK
+from tests.browser.conftest import ARGS, DESK
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, cookie_of, dashboard, member
 
 VIEWERS, POLL_S = 10_000, 10
 ROOT = Path(__file__).parents[2]
+BROWSER = "/usr/bin/chromium"  # with its windows, as people have it
 CHANGES = 5  # of the period, in each browser
 SETTLING_MS = 1500  # Chromium's own start takes both cores of a small machine for about as long as the page
 
@@ -149,7 +150,7 @@ class Cold:
 def _cold(port: int, cookie: str, settling_ms: int) -> Cold:
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, args=list(ARGS), viewport=DESK
+            profile, executable_path=BROWSER, args=list(ARGS), viewport=DESK
         )
         name, _, value = cookie.partition("=")
         context.add_cookies([{"name": name, "value": value, "url": f"http://127.0.0.1:{port}"}])

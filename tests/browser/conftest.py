@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from shutil import which
 from typing import Literal
 
 import pytest
@@ -11,7 +12,8 @@ from tests.dashboard import homes
 from tests.dashboard.people import cookie_of, dashboard, member
 from tests.servers import served
 
-CHROMIUM = "/usr/bin/chromium"
+# Chromium without the windows of a desktop takes a third less CPU time; it renders the same pages.
+CHROMIUM = which("chromium-headless-shell") or "/usr/bin/chromium"
 ARGS = (
     "--headless=new",
     "--no-sandbox",

@@ -15,7 +15,7 @@ import pytest
 
 from tests.servers import free_port
 
-COMMAND = [sys.executable, "-m", "dashboard.commands.main", "demo", "--dynamodb", "--households", "1", "--days", "3"]
+COMMAND = [sys.executable, "-m", "dashboard.commands.main", "demo", "--dynamodb", "--households", "1", "--days", "1"]
 PATIENCE_S = 120
 
 
