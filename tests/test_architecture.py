@@ -57,7 +57,7 @@ def test_every_room_says_what_belongs_there_and_where_to_begin() -> None:
     assert [path for path, text in docstrings.items() if "Begin with" not in text or "mport" not in text] == []
 
 
-def test_a_module_name_occurs_once_in_a_package_and_a_class_name_once_in_all() -> None:
+def test_module_names_and_class_names_are_unique() -> None:
     names = Counter((path.split("/")[0], path.rpartition("/")[2]) for path in modules())
     assert [name for name, count in names.items() if count > 1] == []
     classes = Counter(
@@ -75,7 +75,7 @@ def test_a_module_is_a_few_screens_and_no_sliver() -> None:
     assert {path for path, lines in lengths.items() if lines < SLIVER_LINES} == SHORT_CONCEPTS
 
 
-def test_a_function_is_less_than_a_screen_and_nine_of_ten_are_short() -> None:
+def test_functions_fit_a_screen_and_nine_of_ten_are_short() -> None:
     lengths = {f"{path}:{one.name}": lines for path, tree in modules().items() for one, lines in functions(tree)}
     assert {name: lines for name, lines in lengths.items() if lines > 50} == {}
     assert sorted(lengths.values())[len(lengths) * 9 // 10] <= 25

@@ -20,7 +20,7 @@ from tests.contract.dynamo_clients import Answer, Passing
 PATIENCE_S = 20
 
 
-def test_what_has_begun_brings_its_answer_whenever_it_is_asked_for(either: Store) -> None:
+def test_a_started_read_answers_at_any_later_time(either: Store) -> None:
     either.put_device(Device("cad-1"))
     begun = [either.begin(lambda name=name: either.device(name)) for name in ("cad-1", "cad-2")]  # type: ignore[misc]
     assert [answer() for answer in begun[::-1]] == [None, Device("cad-1")]
@@ -40,14 +40,14 @@ class Meeting(Passing):
         return super().call(operation, **request)
 
 
-def test_on_dynamodb_reads_that_have_begun_are_under_way_together(client: DynamoClient, prefix: str) -> None:
+def test_started_reads_run_concurrently_on_dynamodb(client: DynamoClient, prefix: str) -> None:
     store = DynamoStore(Meeting(client, 5), prefix)
     begun = [store.begin(lambda: store.device("cad-1")) for _ in range(5)]
     assert [answer() for answer in begun] == [None] * 5
     store.close()
 
 
-def test_a_read_that_fails_says_so_to_who_asks_for_it(client: DynamoClient, prefix: str) -> None:
+def test_a_failed_read_raises_for_its_caller(client: DynamoClient, prefix: str) -> None:
     class Away(Passing):
         def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401, ARG002 - as boto3 takes it
             raise StoreAway("the network is gone")
@@ -59,9 +59,7 @@ def test_a_read_that_fails_says_so_to_who_asks_for_it(client: DynamoClient, pref
     store.close()
 
 
-def test_all_that_the_evidence_of_a_device_reads_first_is_under_way_together(
-    client: DynamoClient, prefix: str, clock: Clock
-) -> None:
+def test_the_first_reads_of_diagnostics_run_concurrently(client: DynamoClient, prefix: str, clock: Clock) -> None:
     writer = DynamoStore(client, prefix, 36_500, 0, clock)
     now = int(clock.now)
     writer.put_device(Device("cad-1", "UTC"))

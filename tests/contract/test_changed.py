@@ -27,7 +27,7 @@ def test_a_document_changed_when_one_of_its_parts_became_another(either: Store, 
     assert listed.changed_at == AT + 180
 
 
-def test_the_same_again_is_no_change_however_late(either: Store, clock: Clock) -> None:
+def test_a_repeated_write_is_no_change_at_any_time(either: Store, clock: Clock) -> None:
     clock.now = AT
     either.merge_parts("day", HOME, DAY, "UTC", {"h00": PART})
     either.settle(either.changes("day", 9))
@@ -37,7 +37,7 @@ def test_the_same_again_is_no_change_however_late(either: Store, clock: Clock) -
     assert either.changes("day", 9) == []
 
 
-def test_documents_that_say_the_same_are_the_same_whenever_they_came_to_say_it(either: Store, clock: Clock) -> None:
+def test_equal_documents_compare_equal_whatever_their_age(either: Store, clock: Clock) -> None:
     found = []
     for seconds in (0, 60):
         clock.now = AT + seconds

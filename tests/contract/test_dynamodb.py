@@ -43,7 +43,7 @@ def readings_of(store: DynamoStore) -> list[Reading]:
 # Two at once
 
 
-def test_who_writes_last_has_seen_what_is_there(client: AwsDynamoClient, prefix: str) -> None:
+def test_the_last_writer_has_read_the_current_inputs(client: AwsDynamoClient, prefix: str) -> None:
     """One worker reads a half hour; before it writes the day, readings come in and another worker carries them."""
     other = store_on(client, prefix)
 
@@ -61,9 +61,7 @@ def test_who_writes_last_has_seen_what_is_there(client: AwsDynamoClient, prefix:
         store.close()
 
 
-def test_a_worker_that_writes_late_and_the_same_as_before_does_not_undo_what_came_since(
-    client: AwsDynamoClient, prefix: str
-) -> None:
+def test_a_late_equal_write_does_not_undo_newer_parts(client: AwsDynamoClient, prefix: str) -> None:
     """The parent looks untouched (A, B, A), so no condition can tell; the child that is read again does."""
     other = store_on(client, prefix)
     ingest(other, [reading(0, 1000), reading(600, 1100)], NOW, "UTC")
@@ -98,7 +96,7 @@ def test_parts_of_one_document_written_at_once_are_all_kept(store: DynamoStore) 
     assert sorted(document.parts) == names
 
 
-def test_two_that_widen_a_device_at_once_both_count(store: DynamoStore) -> None:
+def test_two_concurrent_widenings_of_a_device_both_count(store: DynamoStore) -> None:
     store.put_device(Device(HOME, registers=("import_wh",)))
     store.put_device(Device(HOME, registers=("export_wh",)))
     assert store.device(HOME) == Device(HOME, registers=("export_wh", "import_wh"))
@@ -121,7 +119,7 @@ def _tag(meter: str) -> int:
     return meter_tags([meter], {})[meter]
 
 
-def test_as_many_readings_and_meters_as_anybody_sends_fit_into_a_half_hour(store: DynamoStore) -> None:
+def test_a_half_hour_holds_a_reading_each_second_and_many_meters(store: DynamoStore) -> None:
     sent = [reading(after, after, f"meter-{after % 40}") for after in range(0, 1800, 3)]
     assert ingest(store, sent, NOW, "UTC") == (600, 0)
     assert readings_of(store) == sent
@@ -229,14 +227,14 @@ def test_a_refusal_says_what_to_do(
         store.close()
 
 
-def test_an_endpoint_out_of_reach_is_a_matter_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_endpoint_is_store_away(monkeypatch: pytest.MonkeyPatch) -> None:
     store = DynamoStore(far_door(monkeypatch, "http://127.0.0.1:9"), "wattfall")
     with pytest.raises(StoreAway, match="check the network and the region"):
         store.live(HOME)
     store.close()
 
 
-def test_without_credentials_or_region_somebody_has_to_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_or_region_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -263,7 +261,7 @@ def test_without_credentials_or_region_somebody_has_to_set_them(monkeypatch: pyt
         "postgres://a",
     ],
 )
-def test_a_url_that_means_nothing_is_a_matter_of_configuration(url: str) -> None:
+def test_an_invalid_url_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError):
         open_store(url)
 
@@ -298,7 +296,7 @@ def test_tables_are_made_once_described_and_removed(client: AwsDynamoClient, pre
         list(describe_tables(client, prefix))
 
 
-def test_damage_to_one_item_is_put_aside_and_does_not_stop_the_others(
+def test_a_damaged_item_is_quarantined_and_stops_no_other(
     client: AwsDynamoClient, store: DynamoStore, prefix: str
 ) -> None:
     for device_id in (HOME, "other"):

@@ -26,7 +26,7 @@ def send(store: Store, readings: Sequence[Reading]) -> None:
     take_in(store, [Received("cad-1", content)], NOW, "Europe/London")
 
 
-def test_a_half_hour_of_180_readings_is_one_write_of_the_readings_table(client: AwsDynamoClient, prefix: str) -> None:
+def test_a_half_hour_of_180_readings_is_one_write(client: AwsDynamoClient, prefix: str) -> None:
     counting = Counting(client)
     store = store_on(counting, prefix)
     send(store, READINGS)

@@ -141,9 +141,7 @@ def test_two_workers_started_by_mistake_do_no_harm() -> None:
         assert documents(other) == outcome(Series("UTC", SMALL))
 
 
-def test_a_second_worker_waits_for_the_lease_and_goes_on_where_the_first_was_killed(
-    client: AwsDynamoClient, prefix: str
-) -> None:
+def test_a_second_worker_takes_over_the_lease_of_a_killed_one(client: AwsDynamoClient, prefix: str) -> None:
     clock = Clock()
     source = DynamoStore(client, prefix, KEEP)
     ingest(source, SMALL[:3], NOW, "UTC")
@@ -158,7 +156,7 @@ def test_a_second_worker_waits_for_the_lease_and_goes_on_where_the_first_was_kil
     source.close()
 
 
-def test_a_worker_that_ends_well_hands_its_place_on_at_once(client: AwsDynamoClient, prefix: str) -> None:
+def test_a_stopped_worker_releases_its_lease_at_once(client: AwsDynamoClient, prefix: str) -> None:
     clock = Clock()
     source = DynamoStore(client, prefix, KEEP)
     ingest(source, SMALL, NOW, "UTC")
@@ -175,7 +173,7 @@ def test_a_worker_that_ends_well_hands_its_place_on_at_once(client: AwsDynamoCli
 
 
 @pytest.mark.parametrize("gone", ["while nobody looked", "under the worker's eyes"])
-def test_records_trimmed_before_they_were_read_make_everything_be_computed_again(gone: str) -> None:
+def test_trimmed_stream_records_cause_a_full_recomputation(gone: str) -> None:
     clock, client, prefix = Clock(), in_memory(), MEMORY
     torn = Torn(client, seed=1)
     source = DynamoStore(client, prefix, KEEP)
@@ -210,7 +208,7 @@ def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDyn
         assert counting.writes.keys() <= {"readings", "live", "checkpoints"}
 
 
-def test_months_and_years_are_carried_on_at_their_own_pace() -> None:
+def test_months_and_years_are_propagated_at_their_own_pace() -> None:
     clock = Clock()
     store = DynamoStore(in_memory(), MEMORY, KEEP, pace_s=300, clock=clock)
     store.follow()

@@ -49,11 +49,11 @@ def check(store: Store) -> None:
     assert sum(year.total.import_wh or 0 for year in store.documents("year", "d", "1970", "2199")) == sum(ENERGIES)
 
 
-def test_history_is_filled_in_continued_and_known_again(either: Store) -> None:
+def test_history_is_imported_continued_and_recognized(either: Store) -> None:
     check(either)
 
 
-def test_history_from_before_the_retention_is_too(tables: Tables, client: AwsDynamoClient) -> None:
+def test_older_history_is_propagated_too(tables: Tables, client: AwsDynamoClient) -> None:
     with tables() as prefix:
         store = DynamoStore(client, prefix, 35, pace_s=0, clock=lambda: NOW)
         check(store)

@@ -68,7 +68,7 @@ def can_be_found(store: Store, device: Device) -> bool:
 @pytest.mark.parametrize("is_after", [False, True])
 @pytest.mark.parametrize("at", range(len(CALLS)))
 @pytest.mark.parametrize("last", [OLD, NEW, LATER])
-def test_a_put_that_was_broken_off_is_set_right_by_the_next(
+def test_the_next_put_repairs_an_interrupted_one(
     client: AwsDynamoClient, prefix: str, at: int, last: Device, *, is_after: bool
 ) -> None:
     store = store_on(client, prefix)
@@ -101,7 +101,7 @@ class Watched(Passing):
         return super().call(operation, **request)
 
 
-def test_a_put_that_changes_nothing_to_find_costs_no_write_of_the_index(client: AwsDynamoClient, prefix: str) -> None:
+def test_a_put_with_equal_terms_writes_no_index_item(client: AwsDynamoClient, prefix: str) -> None:
     watched = Watched(client)
     store = store_on(watched, prefix)
     store.put_device(OLD)
@@ -127,7 +127,7 @@ class Throttled(Passing):
         return super().call(operation, **request)
 
 
-def test_of_words_so_common_that_few_pages_do_not_hold_them_the_rarest_is_still_found_with_the_others(
+def test_search_finds_a_rare_word_among_common_ones(
     client: AwsDynamoClient, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aggregator.store.dynamodb.device_index._PAGES_OF_WORDS", (2, 4))
@@ -141,7 +141,7 @@ def test_of_words_so_common_that_few_pages_do_not_hold_them_the_rarest_is_still_
     store.close()
 
 
-def test_what_dynamodb_leaves_undone_of_a_batch_is_done_after_all(client: AwsDynamoClient, prefix: str) -> None:
+def test_unprocessed_items_of_a_batch_are_retried(client: AwsDynamoClient, prefix: str) -> None:
     store = store_on(Throttled(client), prefix)
     for number in range(4):
         store.put_device(replace(OLD, device_id=f"cad-{number}"))
@@ -158,7 +158,7 @@ class Refusing(Passing):
         return super().call(operation, **request)
 
 
-def test_a_table_that_stays_too_busy_is_away(
+def test_a_table_that_stays_throttled_is_store_away(
     client: AwsDynamoClient, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aggregator.store.dynamodb.dynamo_client.PAUSE_S", 0.0)
@@ -168,7 +168,7 @@ def test_a_table_that_stays_too_busy_is_away(
     store.close()
 
 
-def test_tables_create_adds_what_a_former_version_did_not_have(client: AwsDynamoClient, tables: Tables) -> None:
+def test_tables_create_upgrades_a_former_version(client: AwsDynamoClient, tables: Tables) -> None:
     with tables() as prefix:
         store = store_on(client, prefix)
         store.put_device(OLD)
@@ -192,9 +192,7 @@ def test_tables_create_adds_what_a_former_version_did_not_have(client: AwsDynamo
         store.close()
 
 
-def test_terms_of_a_former_version_are_found_with_others_and_get_what_stands_beside_them(
-    client: AwsDynamoClient, prefix: str
-) -> None:
+def test_terms_of_a_former_version_are_found_and_upgraded(client: AwsDynamoClient, prefix: str) -> None:
     store = store_on(client, prefix)
     store.put_device(OLD)
     own = {"d": items.text(OLD.device_id)}

@@ -169,7 +169,7 @@ def test_a_document_is_gone_with_its_last_part(store: Store) -> None:
     assert store.periods("year", HOME) == []
 
 
-def test_extent_and_periods_name_what_there_is(store: Store) -> None:
+def test_extent_and_periods_name_the_stored_documents(store: Store) -> None:
     assert store.extent("day", HOME) is None
     for day in ("2026-11-23", "2025-01-01", "2026-02-28"):
         store.merge_parts("day", HOME, day, "UTC", {"h00": PART})
@@ -235,7 +235,7 @@ def test_prices_are_added_and_replaced(store: Store) -> None:
 # change feed
 
 
-def test_what_changed_is_dirty_until_it_is_settled(store: Store) -> None:
+def test_a_changed_key_is_dirty_until_it_is_settled(store: Store) -> None:
     write(store, reading(START), reading(START + 1800))
     assert sorted(dirty(store, "readings")) == [(HOME, str(START)), (HOME, str(START + 1800))]
     assert store.backlog().waiting == 2
@@ -245,7 +245,7 @@ def test_what_changed_is_dirty_until_it_is_settled(store: Store) -> None:
     assert store.backlog() == (0, None)
 
 
-def test_what_did_not_change_is_not_dirty(store: Store) -> None:
+def test_an_unchanged_key_is_not_dirty(store: Store) -> None:
     write(store, reading(START))
     store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": PART})
     assert dirty(store, "day") == [(HOME, "2026-11-23")]
@@ -256,7 +256,7 @@ def test_what_did_not_change_is_not_dirty(store: Store) -> None:
     assert store.backlog() == (0, None)
 
 
-def test_what_becomes_dirty_while_it_is_carried_stays(store: Store) -> None:
+def test_a_key_dirtied_during_propagation_stays_dirty(store: Store) -> None:
     write(store, reading(START))
     changes = store.changes("readings", 100)
     write(store, reading(START + 10))
@@ -269,7 +269,7 @@ def test_keys_can_be_made_dirty_by_hand(store: Store) -> None:
     assert sorted(dirty(store, "month")) == [(HOME, "2026-10"), (HOME, "2026-11")]
 
 
-def test_a_step_reads_and_writes_and_is_done_when_the_round_is(store: Store) -> None:
+def test_a_step_ends_with_its_transaction(store: Store) -> None:
     def work() -> None:
         store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h00": PART})
 
@@ -280,7 +280,7 @@ def test_a_step_reads_and_writes_and_is_done_when_the_round_is(store: Store) -> 
     assert document.parts == {"h00": PART}
 
 
-def test_a_step_that_fails_fails_its_round(store: Store) -> None:
+def test_a_failing_step_fails_its_transaction(store: Store) -> None:
     def work() -> None:
         raise ValueError("no")
 

@@ -64,7 +64,7 @@ def test_records_come_in_order_of_their_keys_from_one_to_another(either: Store) 
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 7, 8])
-def test_no_more_records_come_than_were_asked_for(either: Store, limit: int) -> None:
+def test_a_range_of_records_is_limited(either: Store, limit: int) -> None:
     fill(either, *"abcdefg")
     assert keys(either.records("notes", limit=limit)) == list("abcdefg")[:limit]
     assert keys(either.records("notes", limit=limit, newest_first=True)) == list("gfedcba")[:limit]
@@ -78,7 +78,7 @@ def test_the_last_key_is_the_last(either: Store) -> None:
 # compare and set
 
 
-def test_a_record_is_written_only_if_what_is_stored_is_what_was_read(either: Store) -> None:
+def test_compare_and_set_writes_only_over_the_expected_body(either: Store) -> None:
     assert not either.put_record("accounts", "ann", "1", was="0")
     assert either.record("accounts", "ann") is None
     assert either.put_record("accounts", "ann", "1", was=None)
@@ -103,7 +103,7 @@ def at_once(another: Another, write: Callable[[Store, int], bool]) -> list[bool]
 
 
 @pytest.mark.parametrize("was", [None, "before"])
-def test_of_writers_that_compare_with_the_same_one_wins(another: Another, was: str | None) -> None:
+def test_one_of_competing_writers_wins(another: Another, was: str | None) -> None:
     store = another()
     if was:
         store.put_record("invitations", "x", was)
@@ -112,14 +112,14 @@ def test_of_writers_that_compare_with_the_same_one_wins(another: Another, was: s
     assert store.record("invitations", "x") == str(won.index(True))
 
 
-def test_of_writers_of_the_same_text_one_wins(another: Another) -> None:
+def test_one_of_equal_concurrent_writers_wins(another: Another) -> None:
     """An invitation is used once, although all who use it write the same."""
     store = another()
     store.put_record("invitations", "x", "open")
     assert at_once(another, lambda one, _: one.put_record("invitations", "x", "used", was="open")).count(True) == 1
 
 
-def test_a_count_made_by_comparing_loses_nothing(another: Another) -> None:
+def test_a_count_by_compare_and_set_loses_nothing(another: Another) -> None:
     store = another()
 
     def add(one: Store, _: int) -> bool:
@@ -131,7 +131,7 @@ def test_a_count_made_by_comparing_loses_nothing(another: Another) -> None:
     assert store.record("attempts", "ann") == str(5 * WRITERS)
 
 
-def test_a_record_can_be_written_inside_a_round(either: Store) -> None:
+def test_a_record_can_be_written_inside_a_transaction(either: Store) -> None:
     with either.transaction():
         assert either.put_record("notes", "a", "1", was=None)
         assert either.record("notes", "a") == "1"
@@ -148,7 +148,7 @@ class Twice(Passing):
         return super().call(operation, **request)
 
 
-def test_a_write_whose_answer_was_lost_is_not_taken_for_another_s(client: AwsDynamoClient, prefix: str) -> None:
+def test_a_writer_recognizes_its_own_write_after_a_lost_answer(client: AwsDynamoClient, prefix: str) -> None:
     store = DynamoStore(Twice(client), prefix)
     assert store.put_record("invitations", "x", "open", was=None)
     assert store.put_record("invitations", "x", "used", was="open")
@@ -171,7 +171,7 @@ def test_an_expired_record_is_gone_before_it_is_swept(either: Store, clock: Cloc
     assert keys(either.records("sessions", newest_first=True)) == ["c", "b"]
 
 
-def test_what_has_expired_counts_as_nothing_when_comparing(either: Store, clock: Clock) -> None:
+def test_an_expired_record_compares_as_absent(either: Store, clock: Clock) -> None:
     either.put_record("sessions", "a", "1", expires=int(clock.now) + 60)
     assert not either.put_record("sessions", "a", "2", was=None)
     clock.now += 60
@@ -208,7 +208,7 @@ def test_a_sweep_removes_nothing_that_is_still_there(either: Store, clock: Clock
         ("find ca", "cad a"),
     ],
 )
-def test_a_place_that_cannot_be_is_a_matter_of_configuration(either: Store, collection: str, key: str) -> None:
+def test_an_invalid_key_is_a_configuration_error(either: Store, collection: str, key: str) -> None:
     for ask in (
         lambda: either.put_record(collection, key, "1"),
         lambda: either.put_record(collection, key, "1", was=None),
@@ -222,14 +222,14 @@ def test_a_place_that_cannot_be_is_a_matter_of_configuration(either: Store, coll
 
 
 @pytest.mark.parametrize("bound", ["k" * 1025, "lone \ud800"])
-def test_a_range_that_cannot_be_is_a_matter_of_configuration(either: Store, bound: str) -> None:
+def test_an_invalid_range_is_a_configuration_error(either: Store, bound: str) -> None:
     with pytest.raises(ConfigurationError):
         either.records("notes", bound)
     with pytest.raises(ConfigurationError):
         either.records("notes", last=bound)
 
 
-def test_a_body_of_more_than_fits_is_refused_and_the_largest_kept(either: Store) -> None:
+def test_the_largest_body_is_stored_and_a_larger_one_refused(either: Store) -> None:
     with pytest.raises(ConfigurationError, match="body"):
         either.put_record("notes", "a", "x" * (MAX_BODY + 1))
     with pytest.raises(ConfigurationError, match="body"):
@@ -249,7 +249,7 @@ def test_strange_texts_are_kept_as_they_are(either: Store, text: str) -> None:
     assert either.record(text, text + "x") is None
 
 
-def test_a_shelf_of_many_pages_comes_whole(either: Store) -> None:
+def test_a_collection_of_many_pages_is_read_whole(either: Store) -> None:
     body = "x" * 200_000
     for number in range(12):
         either.put_record("snapshots", f"{number:02d}", body)

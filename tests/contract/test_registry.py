@@ -24,7 +24,7 @@ def put(store: Store, *devices: Device) -> None:
         store.put_device(device)
 
 
-def test_what_people_know_a_device_by_is_kept_and_taken_away(either: Store) -> None:
+def test_labels_are_stored_and_removed(either: Store) -> None:
     put(either, *ALL)
     assert [either.device(device.device_id) for device in ALL] == [*ALL]
     assert list(either.devices()) == [*ALL]
@@ -32,7 +32,7 @@ def test_what_people_know_a_device_by_is_kept_and_taken_away(either: Store) -> N
     assert either.device("cad-0042") == Device("cad-0042", postcode="N1")
 
 
-def test_a_label_that_is_too_long_is_a_matter_of_configuration(either: Store) -> None:
+def test_a_too_long_label_is_a_configuration_error(either: Store) -> None:
     with pytest.raises(ConfigurationError, match="name"):
         either.put_device(Device("d", name="x" * 81))
     assert either.device("d") is None
@@ -77,7 +77,7 @@ def test_a_part_of_what_people_know_finds_devices(either: Store, text: str, expe
     assert either.find_devices(text, 10) == expected
 
 
-def test_no_more_are_found_than_were_asked_for_and_always_the_same_first(either: Store) -> None:
+def test_a_search_is_limited_and_its_order_is_stable(either: Store) -> None:
     put(either, *(Device(f"cad-{number:03d}", name="Park Road") for number in range(230)))
     assert either.find_devices("cad", 20) == [f"cad-{number:03d}" for number in range(20)]
     assert either.find_devices("park", 120) == [f"cad-{number:03d}" for number in range(120)]
@@ -87,7 +87,7 @@ def test_no_more_are_found_than_were_asked_for_and_always_the_same_first(either:
     assert either.find_devices("road", 0) == []
 
 
-def test_a_device_that_was_renamed_is_not_found_by_its_old_name(either: Store) -> None:
+def test_a_renamed_device_is_not_found_by_its_old_name(either: Store) -> None:
     put(either, *ALL)
     put(either, replace(ACACIA, name="7 Oak Hill", meter_point="", serial="NEW-1"))
     for text in ("acacia", "12 acacia", "8901", "geo"):
@@ -108,7 +108,7 @@ def test_a_household_has_its_own_devices_and_no_other_s(either: Store) -> None:
         assert either.household_devices(none) == []
 
 
-def test_a_device_that_changes_hands_is_the_new_household_s_alone(another: Another) -> None:
+def test_a_moved_device_belongs_to_the_new_household_alone(another: Another) -> None:
     reader, writer = another(), another()
     put(writer, *ALL)
     assert reader.household_devices("h1") == ["cad-0042", "cad-0043"]
@@ -124,7 +124,7 @@ def test_a_device_that_registers_itself_can_be_found(either: Store) -> None:
     assert either.find_devices("glow", 5) == either.find_devices("ab12", 5) == ["glow-ab12"]
 
 
-def test_of_two_who_rename_a_device_at_once_the_last_can_be_found(another: Another) -> None:
+def test_concurrent_renames_leave_the_last_name_searchable(another: Another) -> None:
     names = [f"{word} House" for word in ("Oak", "Elm", "Ash", "Yew", "Fir")]
     stores, ready = [another() for _ in names], threading.Barrier(len(names))
     put(stores[0], ACACIA)
@@ -165,7 +165,7 @@ def test_two_writers_leave_the_arrivals_in_order(another: Another) -> None:
     assert len(live.arrivals) == REMEMBERED  # each writer alone makes ten
 
 
-def test_live_states_are_listed_page_by_page_each_once_and_always_in_the_same_order(either: Store) -> None:
+def test_live_states_are_listed_once_each_in_a_stable_order(either: Store) -> None:
     states = [Live(f"cad-{number}", 10 + number, 20, number, None, None, None) for number in range(25)]
     assert either.lives() == []
     either.put_live(states)

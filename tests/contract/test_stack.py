@@ -155,7 +155,7 @@ def test_a_device_is_live_at_once_over_its_own_topic(cloud: Cloud) -> None:
     assert cloud.store.live("cad-other") is None
 
 
-def test_a_message_that_cannot_be_read_waits_in_the_dead_letter_queue_with_its_payload(cloud: Cloud) -> None:
+def test_an_unreadable_message_becomes_a_dead_letter_with_its_payload(cloud: Cloud) -> None:
     cloud.send([("cad-1", b"{nonsense")])
     queue, found = cloud.client("sqs"), list[dict[str, str]]()
 

@@ -47,7 +47,7 @@ def numbers(found: list[audit.Entry]) -> list[int]:
     return [entry.number for entry in found]
 
 
-def test_the_audit_is_found_by_device_person_and_day_and_is_whole(store: Store) -> None:
+def test_the_audit_is_complete_by_device_person_and_day(store: Store) -> None:
     actions.look_up(store, ANNA, "a", "customer called", NOW)
     audit.append(store, BEN, "rebuild", "a", "hole in Tuesday", NOW + 86_400, {"from": "2026-11-17"})
     actions.look_up(store, ANNA, "b", "customer called", NOW + 86_400)
@@ -63,14 +63,14 @@ def test_the_audit_is_found_by_device_person_and_day_and_is_whole(store: Store) 
     assert list(audit.check(store)) == ["entries after 1 missing, up to 2"]
 
 
-def test_several_who_write_at_once_make_one_chain(store: Store) -> None:
+def test_concurrent_writers_make_one_chain(store: Store) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda n: audit.append(store, ANNA, "note", f"d{n % 2}", "because", NOW), range(9)))
     assert numbers(audit.entries(store)) == [*range(9, 0, -1)]
     assert list(audit.check(store)) == []
 
 
-def test_what_was_refused_is_counted_and_kept(store: Store) -> None:
+def test_refusals_are_counted_and_stored(store: Store) -> None:
     store.put_device(Device("a"))
     for _ in range(2):
         batch = refusals.Batch()
@@ -83,7 +83,7 @@ def test_what_was_refused_is_counted_and_kept(store: Store) -> None:
     assert refusals.load_total(store, TODAY).devices == {"a": 2, refusals.UNKNOWN: 2}
 
 
-def test_two_that_count_at_once_lose_nothing(store: Store) -> None:
+def test_two_concurrent_counters_lose_nothing(store: Store) -> None:
     store.put_device(Device("a"))
 
     def count(_: int) -> None:
@@ -117,7 +117,7 @@ def test_the_fleet_is_counted(store: Store) -> None:
     assert fleet.listed_devices(store, "state", "never") == ["b"]
 
 
-def test_marks_of_exchanges_last_and_are_computed_with(store: Store) -> None:
+def test_exchange_overrides_are_stored_and_used(store: Store) -> None:
     readings = [Reading("a", START + 600 * n, None, 1000 + 100 * n, None) for n in range(12)]
     ingest(store, readings, NOW, "UTC")
     drain(store)

@@ -66,7 +66,7 @@ def test_any_chart_is_half_a_read_unit(client: AwsDynamoClient, prefix: str) -> 
     reader.close()
 
 
-def test_a_month_of_days_is_one_query_and_costs_its_bytes_rounded_up_once(client: AwsDynamoClient, prefix: str) -> None:
+def test_a_month_of_days_is_one_query_and_rounds_up_once(client: AwsDynamoClient, prefix: str) -> None:
     measure(client, prefix, CASES["half-hour blocks"], PRICED)
     writer = DynamoStore(client, prefix)
     _, newest = writer.extent("day", HOME) or ("", "")

@@ -77,7 +77,7 @@ def anna_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[User, list[
         return anna, database.execute("SELECT shelf, key, expires, body FROM records").fetchall()
 
 
-def test_each_collection_in_the_store_has_a_row_and_each_row_a_collection(
+def test_stored_collections_and_rows_match(
     anna_and_rows: tuple[User, list[Row]],
 ) -> None:
     rows = anna_and_rows[1]

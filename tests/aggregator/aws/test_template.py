@@ -157,7 +157,7 @@ def test_tables_match_the_store_and_outlive_the_stack(table: tables.Table) -> No
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_every_level_has_a_function_on_the_stream_of_the_level_below() -> None:
+def test_each_level_has_a_function_on_its_childs_stream() -> None:
     assert of_type("AWS::Lambda::Function").keys() == FUNCTIONS
     for name, function in of_type("AWS::Lambda::Function").items():
         module, handler = function["Handler"].rsplit(".", 1)

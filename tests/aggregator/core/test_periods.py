@@ -179,7 +179,7 @@ WEEK = Level(
 )
 
 
-def test_a_week_is_a_row_though_its_days_are_of_two_years(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_week_across_two_years_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(periods.LEVELS, "week", WEEK)
     days = periods.children("week", "2026-W53")
     assert [*days] == ["d1", "d2", "d3", "d4", "d5", "d6", "d7"]

@@ -441,7 +441,7 @@ def test_a_full_disk_gives_one_line_and_loses_no_acknowledged_reading(tmp_path: 
 
 
 @pytest.mark.parametrize("limit", [0, 50_000, 200_000])
-def test_a_file_at_its_size_limit_gives_one_line_and_exit_code_2(tmp_path: Path, limit: int) -> None:
+def test_a_file_at_its_size_limit_is_one_error_line(tmp_path: Path, limit: int) -> None:
     path = tmp_path / "wattfall.db"
     line = '{{"device_id": "d{}", "at": "2026-06-01T00:00:00Z", "import_wh": 5}}'
     text = "\n".join(line.format(number) for number in range(3000))

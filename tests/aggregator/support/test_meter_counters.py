@@ -52,9 +52,7 @@ def counters(at: int, day: int | None = None, week: int | None = None, month: in
         ("month", "2026-07-31T23:30:00Z", "UTC", "2026-07-01"),
     ],
 )
-def test_a_day_a_week_and_a_month_begin_at_local_midnight_and_weeks_on_monday(
-    span: str, at: str, zone: str, first: str
-) -> None:
+def test_periods_begin_at_local_midnight_and_weeks_on_monday(span: str, at: str, zone: str, first: str) -> None:
     assert first_day(span, instant(at), zone) == first  # type: ignore[arg-type]
 
 

@@ -117,7 +117,7 @@ def test_a_night_rate_on_a_25_hour_day() -> None:
         (AUTUMN, "1.224825", "1.75581"),  # 50 × 0.1 = 5.0 kWh × 0.244965; + 0.530985
     ],
 )
-def test_vat_and_standing_charge_on_days_of_23_24_and_25_hours(day: str, import_cost: str, to_pay: str) -> None:
+def test_vat_and_standing_charge_at_clock_changes(day: str, import_cost: str, to_pay: str) -> None:
     without_vat = flat("0.2333", standing_charge="0.5057", vat="0.05", vat_included=False)
     total = price_day(day, LONDON, every_half_hour(day, 100), without_vat).total
     assert total.import_cost == pounds(import_cost)  # 0.2333 × 1.05 = 0.244965 a kWh

@@ -131,7 +131,7 @@ def test_the_arrival_order_of_readings_and_prices_does_not_matter(new: Tariff, c
 
 @given(tariffs)
 @examples(20)
-def test_the_cost_of_a_period_is_the_exact_sum_of_its_half_hours(new: Tariff) -> None:
+def test_the_cost_of_a_period_sums_its_half_hours_exactly(new: Tariff) -> None:
     found = priced_afresh(readings(200), new, prices(200))
     halves = [
         part.cost
