@@ -14,7 +14,7 @@ from aggregator.core.periods import RETENTION_DAYS, check_timezone
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one installation decides for itself."""
+    """The settings of one installation."""
 
     store: str
     retention_days: int

@@ -1,4 +1,4 @@
-"""How much a run tries: `WATTFALL_TEST_PROFILE` is `quick` (the default, for people) or `full` (`.ci/run`).
+"""The budgets of a run: `WATTFALL_TEST_PROFILE` is `quick` (the default, for people) or `full` (`.ci/run`).
 
 Each test runs in both. `quick` looks at a quarter of a property's examples, and repeats kills and faults less often.
 """

@@ -24,7 +24,7 @@ def quick_disk() -> Path | None:
 
 @cache
 def empty_file() -> bytes:
-    """What a store without anything is."""
+    """Return the file of an empty store."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
         open_store(f"sqlite:///{path}").close()
@@ -43,7 +43,7 @@ def fresh_store() -> Iterator[Store]:
 
 
 def nothing(_: Store) -> None:
-    """What an empty store is filled with."""
+    """Fill an empty store with nothing."""
 
 
 class Originals:

@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 class Requests:
-    """What an app is asked, each in a thread of its own. A page that is left leaves requests behind it, and no store
+    """Answer each request of an app in a thread of its own. A page that is left leaves requests behind it, and no store
     may be closed under them: SQLite would take the process down.
     """
 

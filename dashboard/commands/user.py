@@ -172,7 +172,7 @@ def _change(
 
 
 def _write_down(store: Store, command: str, account: str, **details: str) -> None:
-    """What is done to an account, in the audit, before it is done."""
+    """Write a change of an account to the audit, before the change."""
     known = {"account": account, **{field: value for field, value in details.items() if value}}
     append(store, operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
 

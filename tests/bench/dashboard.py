@@ -128,7 +128,7 @@ def report_load(name: str, run: Callable[[], Load], runs: int) -> None:
 
 
 def report_poll(done: Load) -> None:
-    """What one poll takes and weighs, beside the aims."""
+    """Print the time and size of one poll beside the aims."""
     middle = statistics.median(done.times)
     print(f"{'a poll of an idle server':<40} {middle:>7.1f} ms  of 10: {middle / 10:.0%}", end="")
     print(f"  {done.size:,} bytes with headers, of 1,000: {done.size / 1000:.0%}")
@@ -139,7 +139,7 @@ def report_poll(done: Load) -> None:
 
 @dataclass(frozen=True)
 class Cold:
-    """What a browser with nothing kept sees of the page."""
+    """Measure the page in a browser with an empty cache."""
 
     chart: float  # ms from the navigation
     changes: Sequence[float]  # ms from a click to another period

@@ -1,4 +1,4 @@
-"""How fast the support desk answers over HTTP; run by hand: `python -m tests.bench.desk [DEVICES] [--store URL]`.
+"""Response times of the support desk over HTTP; run by hand: `python -m tests.bench.desk [DEVICES] [--store URL]`.
 
 A fleet of 100,000 devices unless said otherwise, of which one has sent every 10 s for 35 days. Times are of the whole
 request as the server sees it: session, gate, access, store, page. On SQLite, or on a store that `tests.bench.fleet` has
@@ -94,7 +94,7 @@ def looking_at(store: Store, device_id: str, now: int) -> FlaskClient:
 
 
 def prepare(store: Store, device_id: str, now: int) -> None:
-    """What a worker does: one device sends, and all are counted."""
+    """Do a worker's work: one device sends, and a census counts all."""
     send(store, device_id, now)
     take_census(store, now, store.backlog())
 

@@ -55,7 +55,7 @@ def glow(reading: Reading) -> bytes:
 
 
 def mqtt() -> None:
-    """What waits at the broker, through the worker's own loop, until every chart is settled."""
+    """Take in the messages that wait at the broker with the worker's own loop, until every chart is settled."""
     for name, batch, ticks_each in (("all that waits", 0, TICKS), ("10 at a time", 10, 20)):
         with tempfile.TemporaryDirectory() as folder, broker_in(Path(folder)) as broker:
             address = broker_of(broker.url)

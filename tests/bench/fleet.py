@@ -30,7 +30,7 @@ def device_item(device: Device) -> Item:
 
 
 def term_items(device: Device) -> list[Item]:
-    """What a device is found by."""
+    """Return the search terms of a device."""
     return [device_index._key(term, device.device_id) for term in search.terms(device)]
 
 

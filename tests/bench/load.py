@@ -35,7 +35,7 @@ class Poll:
     cookie: str = ""  # of somebody's session
 
     def body(self, device_id: str) -> bytes:
-        """What a viewer of a device sends."""
+        """The request of a device's viewer."""
         values = {"url": f"/d/{device_id}", "tick": 1, "known": [device_id, self.newest - HELD_S]}
         inputs, state = (
             [{**one, "value": values.get(one["id"])} for one in some] for some in (self.inputs, self.state)

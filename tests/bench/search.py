@@ -1,4 +1,4 @@
-"""How fast support staff find a device; run by hand: `python -m tests.bench.search [DEVICES [ON DYNAMODB]]`.
+"""Search times of support staff; run by hand: `python -m tests.bench.search [DEVICES [ON DYNAMODB]]`.
 
 On SQLite first, with 100,000 devices unless said otherwise; then, where a number is given, on DynamoDB with so many
 (on the emulator, or the endpoint of WATTFALL_TEST_DYNAMODB_ENDPOINT). With `--store URL` only on that store, which
@@ -101,7 +101,7 @@ class Reckoning(Passing):
 
     @property
     def figures(self) -> tuple[float, ...]:
-        """What it has come to by now, in the order of FIGURES."""
+        """Return the counts so far, in the order of FIGURES."""
         return self.calls, self.units, self.reported
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it

@@ -62,7 +62,7 @@ class Fleet:
 
     @property
     def acknowledged(self) -> list[Reading]:
-        """What the broker has."""
+        """The state of the broker."""
         return [self.sent[number] for number in self.published]
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Worker:
 
 @dataclass
 class Result:
-    """What came of it."""
+    """The result of a soak."""
 
     messages: int
     acknowledged: int
@@ -175,7 +175,7 @@ def _send(
 
 
 def _wait_until_kept(store: Store, fleet: Fleet) -> None:
-    """Until nothing more comes."""
+    """Wait until no message comes."""
     wanted, before, since = len(fleet.sent), -1, time.monotonic()
     devices = {reading.device_id for reading in fleet.sent.values()}
     while before < wanted and time.monotonic() - since < QUIET_S:

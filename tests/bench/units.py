@@ -39,7 +39,7 @@ WRITES = {"update_item", "put_item", "delete_item"}
 
 
 class Home(NamedTuple):
-    """What makes a home's items larger."""
+    """The options that make a home's items larger."""
 
     name: str
     is_solar: bool
@@ -107,7 +107,7 @@ def prices(first: int, last: int) -> Series:
 
 
 def measure(client: DynamoClient, prefix: str, batch: int, home: Home, left_s: int = 0) -> Metered:
-    """What the last half hour of a day costs, by table; or one so long before its end."""
+    """Measure the last half hour of a day, by table, or one `left_s` before the day's end."""
     list(create_tables(client, prefix))
     clock, metered = Clock(left_s), Metered(client)
     start = int(clock.now)

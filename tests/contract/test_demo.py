@@ -37,7 +37,7 @@ def demo(port: int) -> Iterator["subprocess.Popen[str]"]:
 
 
 def said_until(process: "subprocess.Popen[str]", words: str) -> str:
-    """All that a process says until it has said that."""
+    """Return the output of a process up to the line with these words."""
     said = ""
     assert process.stdout
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""What only DynamoDB has: conditions in the place of transactions, units, items that have to be taken apart."""
+"""DynamoDB alone: conditions in place of transactions, units, items and their encoding."""
 
 import json
 import threading

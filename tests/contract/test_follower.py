@@ -49,7 +49,7 @@ def worker(client: DynamoClient, prefix: str, clock: Callable[[], float]) -> Ite
 
 
 def settle(store: DynamoStore, clock: Clock) -> None:
-    """Until nothing comes any more, however long the store pauses between its looks."""
+    """Read until no record comes, without the pauses between polls."""
     quiet = 0
     while quiet < 6:
         with suppress(StoreAway):

@@ -88,13 +88,13 @@ class Stack:
         ]
 
     def ingest(self, batch: Sequence[Reading]) -> None:
-        """A batch of messages, as often as it takes."""
+        """Send a batch of messages until the function accepts it."""
         source = {"partitionKey": HOME, "sequenceNumber": "1", "data": base64.b64encode(_lines(batch)).decode()}
         event = {"Records": [{"kinesis": source}]}
         assert any(not self.functions.ingest(event)["batchItemFailures"] for _ in range(MOST_TRIES))
 
     def settle(self) -> None:
-        """Until no stream has anything new."""
+        """Run the mappings until no stream has a new record."""
         while sum(mapped.run(self._handler(step)) for step, mapped in self.mapped):
             pass
 

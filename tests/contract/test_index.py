@@ -1,4 +1,4 @@
-"""What DynamoDB needs to keep the search in step with the registry: several calls, of which any may be the last."""
+"""The search index on DynamoDB: it takes several calls, and any of them may be the last."""
 
 from collections import Counter
 from dataclasses import replace
@@ -47,7 +47,7 @@ class Breaking(Passing):
 
 
 def index(client: DynamoClient, prefix: str) -> dict[str, str]:
-    """What is beside each term."""
+    """Return the neighbours of each term."""
     found = client.call("scan", TableName=f"{prefix}-records")["Items"]
     return {item["s"]["S"]: item["v"]["S"] if "v" in item else "" for item in found}
 

@@ -91,7 +91,7 @@ def test_compare_and_set_writes_only_over_the_expected_body(either: Store) -> No
 
 
 def at_once(another: Another, write: Callable[[Store, int], bool]) -> list[bool]:
-    """What each of several writers gets, on a store of its own."""
+    """Return the result of each of several writers, each on a store of its own."""
     stores, ready = [another() for _ in range(WRITERS)], threading.Barrier(WRITERS)
 
     def one(number: int) -> bool:

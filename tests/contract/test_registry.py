@@ -1,4 +1,4 @@
-"""How devices are found, and their live states listed, on every store."""
+"""Search of devices and lists of live states, on every store."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

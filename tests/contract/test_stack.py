@@ -49,7 +49,7 @@ class Cloud:
             assert kinesis.put_records(StreamName=self.outputs["Incoming"], Records=records)["FailedRecordCount"] == 0
 
     def stream_records(self, table: str) -> int:
-        """How many change records a table has had."""
+        """Return the number of change records of a table."""
         streams = self.client("dynamodbstreams")
         arn = self.client("dynamodb").describe_table(TableName=f"{PREFIX}-{table}")["Table"]["LatestStreamArn"]
         count = 0
@@ -91,7 +91,7 @@ def as_message(reading: Reading) -> dict[str, object]:
 
 
 def messages(day: dict[str, list[Reading]]) -> list[tuple[str, bytes]]:
-    """As devices send, single readings, minutes and half hours; some of it twice, and in any order."""
+    """Return single readings, minutes and half hours as devices send them, some twice, in any order."""
     made = []
     for size, (device_id, readings) in zip((1, 6, 180), day.items(), strict=True):
         for at in range(0, len(readings), size):

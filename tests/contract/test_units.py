@@ -1,4 +1,4 @@
-"""What a reading and a chart cost on DynamoDB, as the endpoint reports it."""
+"""The units of a reading and of a chart on DynamoDB, as the endpoint reports them."""
 
 from typing import Any
 
