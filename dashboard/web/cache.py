@@ -102,8 +102,7 @@ class MemoryCache(SimpleCache):
     """flask-caching's in-process cache without pickling; cached values must be immutable.
 
     Entries are weighed, because a month of charts takes a thousand times as much memory as a number. Above the limit
-    the
-    oldest entry is dropped. SimpleCache sorts all entries at each new key, which 10,000 viewers would feel.
+    the oldest entry is dropped. SimpleCache sorts all entries at each new key, which 10,000 viewers would feel.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as it comes

@@ -194,8 +194,9 @@ def test_the_page_explains_a_missing_census(staff: FlaskClient) -> None:
 def test_each_fleet_number_links_to_its_devices(staff: FlaskClient, store: Store, clock: Clock) -> None:
     sent(store, clock())
     take_census(store, clock(), store.backlog())
-    page = Page(staff.get("/desk").text)
-    links = [one["href"] for one in page.having() if one.get("href", "").startswith("/desk/fleet/")]
+    text = staff.get("/desk").text
+    assert "behind its own rhythm" in text, "no fixed time says that a device is late"
+    links = [one["href"] for one in Page(text).having() if one.get("href", "").startswith("/desk/fleet/")]
     assert {"/desk/fleet/sending", "/desk/fleet/late", "/desk/fleet/never", "/desk/fleet/refused"} <= set(links)
     assert Page(staff.get("/desk/fleet/sending").text).having(href=PAGE)
     assert Page(staff.get("/desk/fleet/never").text).having(href="/desk/device/cad-2")
