@@ -12,6 +12,7 @@ without a tariff has no currency and no costs.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -30,13 +31,21 @@ class Part(NamedTuple):
     estimated_import_wh: int = 0  # the share of import_wh spread over an outage
     estimated_export_wh: int = 0  # the share of export_wh spread over an outage
     covered_s: int = 0  # seconds measured
-    estimated_s: int = 0  # seconds estimated; the rest of the part is missing
+    estimated_s: int = 0  # seconds estimated
+    interval_import_wh: int = 0  # the share of import_wh from intervals
+    interval_export_wh: int = 0  # the share of export_wh from intervals
+    interval_s: int = 0  # seconds known from intervals; the rest of the part is missing
     cost: Cost = NOTHING
 
     @property
     def estimated_wh(self) -> int:
         """Return the estimated energy of both directions, Wh."""
         return self.estimated_import_wh + self.estimated_export_wh
+
+    @property
+    def interval_wh(self) -> int:
+        """Return the energy from intervals of both directions, Wh."""
+        return self.interval_import_wh + self.interval_export_wh
 
     @property
     def is_empty(self) -> bool:
@@ -47,6 +56,7 @@ class Part(NamedTuple):
 EMPTY = Part(None, None)
 WHOLE_DAY = "d00"  # the part of a day document that belongs to no hour
 _FIELDS = len(Part._fields) - 1  # of energy and time
+_WITHOUT_INTERVALS = _FIELDS - 3
 _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
 
@@ -86,20 +96,50 @@ REMEMBERED = 8  # arrivals before the newest one
 
 
 class Live(NamedTuple):
-    """The newest reading of a device, the time of its arrival, and earlier arrivals, which give the device's rhythm.
+    """The newest known value of each field of a device, the time of its last arrival, and earlier arrivals.
 
-    The store appends to `arrivals` in the same write. Only a newer reading is an arrival. The readings of one message
-    or batch are one arrival.
+    A device sends parts of an instant, and fields in turn; an absent field never erases a known one. The store merges
+    the fields (`merged_live`) and appends to `arrivals` in the same write. Only a newer reading is an arrival. The
+    readings of one message or batch are one arrival.
     """
 
     device_id: str
-    at: int  # UTC seconds by the meter's clock
-    received_at: int  # UTC seconds by our clock
+    at: int  # UTC seconds by the meter's clock, of the newest reading
+    received_at: int  # UTC seconds by our clock, of its arrival
     power_w: int | None  # W, negative when exporting; None when unknown or implausible
     import_wh: int | None
     export_wh: int | None
     meter_id: str | None
     arrivals: tuple[Arrival, ...] = ()  # before this one, oldest first, REMEMBERED at most
+    # UTC seconds of a value that is older than the newest reading; None where it belongs to that reading.
+    power_at: int | None = None
+    import_at: int | None = None
+    export_at: int | None = None
+
+
+_FIELD_INSTANTS = (("power_w", "power_at"), ("import_wh", "import_at"), ("export_wh", "export_at"))
+
+
+def merged_live(stored: Live, new: Live) -> Live:
+    """Return a stored live state with the newer fields of another one; at one instant the new value counts.
+
+    The result keeps the arrivals of `stored`; a newer reading adds the arrival of the stored one.
+    """
+    is_newer = new.at > stored.at
+    last = new if is_newer else stored
+    values: dict[str, int | None] = {}
+    for name, instant in _FIELD_INSTANTS:
+        known = [
+            (at, state_value)
+            for state in (new, stored)
+            if (state_value := getattr(state, name)) is not None
+            for at in [state.at if getattr(state, instant) is None else getattr(state, instant)]
+        ]
+        at, values[name] = max(known, key=itemgetter(0), default=(last.at, None))
+        values[instant] = None if at == last.at else at
+    first, second = (new, stored) if new.at >= stored.at else (stored, new)
+    arrivals = (*stored.arrivals, Arrival(stored.at, stored.received_at))[-REMEMBERED:] if is_newer else stored.arrivals
+    return last._replace(meter_id=first.meter_id or second.meter_id, arrivals=arrivals, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +157,9 @@ class Device:
     meter_point: str = ""  # number of the meter point, 13 digits in Great Britain
     postcode: str = ""
     exchange_overrides: str = ""  # people's statements about meter exchanges, see `registers.parse_overrides`
+    kind: str = "electricity"  # one of KINDS
+    netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
+    stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
 
     @property
     def labels(self) -> dict[str, str]:
@@ -124,6 +167,8 @@ class Device:
         return {field: text for field in LABELS if (text := getattr(self, field))}
 
 
+KINDS = ("electricity", "gas", "generation")
+NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, as German, Dutch and Belgian meters do
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
 
 
@@ -150,6 +195,9 @@ def add(parts: Iterable[Part]) -> Part:
         sum(row.estimated_export_wh for row in rows),
         sum(row.covered_s for row in rows),
         sum(row.estimated_s for row in rows),
+        sum(row.interval_import_wh for row in rows),
+        sum(row.interval_export_wh for row in rows),
+        sum(row.interval_s for row in rows),
         add_costs([row.cost for row in rows]) if any(row.cost is not NOTHING for row in rows) else NOTHING,
     )
 
@@ -168,21 +216,25 @@ def decode(level: str, device_id: str, period: str, changed_at: int | None, body
 
 
 def _row(part: Part) -> list[Any]:
-    energy = [*part[:_FIELDS]]
+    energy = [*part[: _FIELDS if part.interval_s else _WITHOUT_INTERVALS]]
     return energy if part.cost == NOTHING else [*energy, *map(to_wire, part.cost)]
 
 
 def _part(row: list[Any]) -> Part:
+    if len(row) == _WITHOUT_INTERVALS:
+        return _new_part([*row, 0, 0, 0, NOTHING])
     if len(row) == _FIELDS:
         return _new_part([*row, NOTHING])
-    cost = Cost._make(value if value is None else int(value) for value in row[_FIELDS:])
-    return Part._make([*row[:_FIELDS], cost])
+    money = row[-len(Cost._fields) :]
+    energy = [*row[: -len(money)], 0, 0, 0][:_FIELDS]
+    return Part._make([*energy, Cost._make(value if value is None else int(value) for value in money)])
 
 
 def as_json(document: Document) -> dict[str, object]:
     """Return a document for exports: every part of the period in order, with ISO times and the local offset.
 
-    Parts without data have null energies and coverage 0. Coverage is the measured share of the time.
+    Parts without data have null energies and coverage 0. Coverage is the measured share of the time; energy from
+    intervals and estimated energy are named apart.
     """
     zone = document.timezone
     slots = periods.slots(document.level, document.period, zone)
@@ -202,8 +254,13 @@ def as_json(document: Document) -> dict[str, object]:
 
 def live_json(live: Live) -> dict[str, object]:
     """Return a live state for exports, without its earlier arrivals; instants are ISO times in UTC."""
-    fields = {name: value for name, value in live._asdict().items() if name != "arrivals"}
-    return fields | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)}
+    fields = {name: value for name, value in live._asdict().items() if name != "arrivals" and name[-3:] != "_at"}
+    instants = {
+        instant: None if getattr(live, name) is None else periods.iso_utc(live.at if at is None else at)
+        for name, instant in _FIELD_INSTANTS
+        for at in [getattr(live, instant)]
+    }
+    return fields | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)} | instants
 
 
 def coverage(part: Part, seconds: int) -> float:
@@ -221,6 +278,7 @@ def _energies(part: Part, seconds: int) -> dict[str, object]:
         "import_wh": part.import_wh,
         "export_wh": part.export_wh,
         "estimated_wh": None if part.import_wh is part.export_wh is None else part.estimated_wh,
+        "interval_wh": None if part.import_wh is part.export_wh is None else part.interval_wh,
         "coverage": coverage(part, seconds),
         **cost_json(part.cost),
     }

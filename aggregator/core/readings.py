@@ -66,7 +66,7 @@ REASONS = {
     "clock_not_set": "the clock of the device was never set",
     "bad_block": "the half-hour block cannot be decoded",
     "bad_row": "a row of the file lacks a value that its columns require",
-    "bad_interval": "the interval of a row is empty, or is not whole minutes up to a day",
+    "bad_interval": "an interval is empty, or longer than a day",
     "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
     "no_such_time": "a local time does not exist, because the clocks went forward",
     "our_fault": "Wattfall failed to process it, through a fault of its own",
@@ -87,6 +87,11 @@ class Reading(NamedTuple):
     import_wh: int | None  # cumulative register, Wh
     export_wh: int | None  # cumulative register, Wh
     meter_id: str | None = None  # changes when the meter is exchanged
+
+
+def merged(known: Reading, new: Reading) -> Reading:
+    """Return two readings of one instant as one: an absent value never erases a known one; the new value counts."""
+    return Reading(*(old if value is None else value for old, value in zip(known, new, strict=True)))  # type: ignore[arg-type] # field by field
 
 
 def parse_line(line: bytes, now: int) -> Reading:
@@ -112,9 +117,9 @@ def parse(message: object, now: int) -> Reading:
         power = None if power == NO_POWER else _whole("power_w", power, -MAX_POWER, MAX_POWER)
     imported, exported = get("import_wh"), get("export_wh")
     if imported is not None:
-        imported = _register("import_wh", imported)
+        imported = check_register("import_wh", imported)
     if exported is not None:
-        exported = _register("export_wh", exported)
+        exported = check_register("export_wh", exported)
     if power is None and imported is None and exported is None:
         raise Refused("no_values", "neither power_w, import_wh nor export_wh has a value")
     meter = get("meter_id")
@@ -173,7 +178,8 @@ def _instant(text: str) -> int:
     return at
 
 
-def _register(name: str, value: Any) -> int | None:  # noqa: ANN401 - whatever JSON held
+def check_register(name: str, value: Any) -> int | None:  # noqa: ANN401 - whatever JSON held
+    """Return a register or an energy in Wh; None for the sentinel of an invalid one. Raises Refused."""
     if value == NO_REGISTER:
         return None
     if type(value) is int and 0 <= value <= MAX_REGISTER:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Live, Part
 from aggregator.core.errors import ConfigurationError, shown
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import LEVELS, feed_levels
 from aggregator.core.readings import Reading
 from aggregator.tariffs.rates import Series
@@ -111,7 +112,7 @@ class Store(Protocol):
         """Return the newest reading of a device, or None."""
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite older live states. `states` has one state per device.
+        """Merge live states into the stored ones (`documents.merged_live`). `states` has one state per device.
 
         The store maintains `arrivals` itself: it appends the overwritten state. It ignores the `arrivals` of `states`.
         """
@@ -122,13 +123,22 @@ class Store(Protocol):
     # readings, in blocks of one UTC half hour
 
     def write_readings(self, blocks: Blocks, now: int) -> Written:
-        """Merge readings into their blocks, replacing a different reading of the same instant. Durable on return."""
+        """Merge readings into their blocks field by field (`readings.merged`). Durable on return."""
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, both included, by time."""
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """Return the starts of `count` blocks with data after `at` (`-count` before it), nearest first."""
+        """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
+
+    def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
+        """Store intervals; statements about one span are merged field by field. Durable on return.
+
+        A change makes the block dirty in which the interval starts.
+        """
+
+    def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
+        """Return the intervals that start in the blocks from `first` to `last`, both included, by start and end."""
 
     @property
     def expires_by_itself(self) -> bool:

@@ -3,7 +3,7 @@
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export, seconds
 estimated, estimated import and export, standing charge, unpriced import and export, estimated costs of import and
-export. Energy is Wh. Money is in units of `core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k
+export, import, export and seconds from intervals. Energy is Wh. Money is in units of `core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k
 for the amount m * 10^k with the largest k. Time covered is 0, 1 for half an hour, 2 for an hour, or the seconds + 2.
 
 **Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
@@ -24,7 +24,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
-_FIELDS = 13
+_FIELDS = 16
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 
 
@@ -45,6 +45,9 @@ def pack_part(part: Part) -> bytes:
         cost.unpriced_export_wh,
         _money_code(cost.estimated_import_cost or None),
         _money_code(cost.estimated_export_earnings or None),
+        part.interval_import_wh,
+        part.interval_export_wh,
+        part.interval_s,
     )
     return b"".join(map(_varint, numbers)).rstrip(b"\0")
 
@@ -52,7 +55,8 @@ def pack_part(part: Part) -> bytes:
 def unpack_part(value: bytes) -> Part:
     """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
-    estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *guessed = more
+    estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *rest = more
+    guessed, intervals = rest[:2], rest[2:]
     cost = Cost(
         _money(paid),
         _money(earned),
@@ -68,6 +72,7 @@ def unpack_part(value: bytes) -> Part:
         estimated_export,
         _COVERED[covered] if covered < len(_COVERED) else covered - 2,
         estimated,
+        *intervals,
         NOTHING if cost == NOTHING else cost,
     )
 
@@ -212,10 +217,13 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     labels = {items.LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
     sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
     sets |= {"t": items.text(device.tariff)} if device.tariff else {}
+    sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
+    sets |= {"n": items.text(device.netting)} if device.netting != "phase" else {}
+    sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", *items.LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in ("t", "k", "g", "n", "a", *items.LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
