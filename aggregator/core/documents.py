@@ -216,7 +216,7 @@ def decode(level: str, device_id: str, period: str, changed_at: int | None, body
 
 
 def _row(part: Part) -> list[Any]:
-    energy = [*part[: _FIELDS if part.interval_s else _WITHOUT_INTERVALS]]
+    energy = [*part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]]
     return energy if part.cost == NOTHING else [*energy, *map(to_wire, part.cost)]
 
 
