@@ -23,7 +23,6 @@ from aggregator.core.registers import (
     CHANNELS,
     MAX_GAP_S,
     Register,
-    is_made,
     parse_overrides,
     register_at,
     register_of,
@@ -159,9 +158,7 @@ def steps_of(registers: Sequence[JudgedRegister]) -> list[RegisterStep]:
         if sum(len(piece.ats) for piece in pieces) < len(points.ats):
             found += _dropped(channel, points, pieces)
         found += [
-            RegisterStep(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0)
-            for old, new in pairwise(pieces)
-            if not is_made(old.meters[-1]) and not is_made(new.meters[0])  # where imported history begins or ends
+            RegisterStep(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0) for old, new in pairwise(pieces)
         ]
     return sorted(found)
 

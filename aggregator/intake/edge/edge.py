@@ -126,7 +126,7 @@ class Edge:
 
     def _own(self, message: Received) -> Received:
         owner, content = self.client.device_id, message.content
-        named = {one.device_id for one in (*content.readings, *content.intervals)}
+        named = {one.device_id for one in content.readings} | {one.device_id for one in content.intervals}
         strangers = {device_id for device_id in named if sender_of(device_id) != owner}
         if not strangers:
             return message

@@ -1,40 +1,26 @@
-"""Synthetic registers for imported intervals; unique rows in order; an external sort for any number of rows.
-
-**Registers (pure).** Contiguous intervals form one segment of a synthetic register with its own meter id, `interval:`
-and its start. A hole therefore stays without energy. The register starts at FIRST_WH, far from any real register, so no
-step between the two counts as energy. The intervals of a file add up from its first to the nearest Wh. A segment has at
-least three readings, since a register is believed after an impossible step only if it continues (`core.registers`).
-Where the device has a reading at an end, the segment begins a second later or ends a second earlier, with all its
-energy.
+"""Rows of a file in order: an external sort for any number of rows, unique rows, energies in whole Wh.
 
 **Rows (pure).** A row is a sort tuple: its instant (UTC seconds), the rest of its key, its line number, its figures.
-Duplicates are counted; rows that contradict each other are refused.
+Duplicates are counted; rows that contradict each other are refused. The intervals of a file add up from its first to
+the nearest Wh.
 
 **External sort.** `SortedRows` sorts pieces in temporary files and merges them, in constant memory.
 """
 
 import heapq
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import IO, Any, NamedTuple
 
 import orjson
 
 from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import iso_utc
-from aggregator.core.readings import MAX_REGISTER, Reading
-from aggregator.core.registers import METER, is_made
+from aggregator.core.readings import Reading
 
-FIRST_WH = MAX_REGISTER // 2
 MICRO = 1_000_000
-
-
-class Beside(NamedTuple):
-    """Seconds to keep away from the device's own readings at the start and end of an interval."""
-
-    start: bool
-    end: bool
 
 
 class Exact(NamedTuple):
@@ -47,91 +33,19 @@ class Exact(NamedTuple):
     export_uwh: int | None
 
 
-class Interval(NamedTuple):
-    """The energy of an interval in whole Wh. None is absent."""
-
-    start: int  # UTC seconds
-    end: int
-    line: int
-    import_wh: int | None
-    export_wh: int | None
-
-
-class Segment(NamedTuple):
-    """The state of a synthetic register at the end of its last interval."""
-
-    meter_id: str
-    end: int  # UTC seconds
-    import_wh: int | None
-    export_wh: int | None
-
-    def runs_on_with(self, interval: Interval) -> bool:
-        """Whether an interval continues this segment, with the same directions."""
-        is_same_import = (self.import_wh is None) == (interval.import_wh is None)
-        is_same_export = (self.export_wh is None) == (interval.export_wh is None)
-        return self.end == interval.start and is_same_import and is_same_export
-
-
-def in_whole_wh(rows: Iterable[Exact]) -> Iterator[Interval]:
-    """Yield energies in whole Wh. The rounding rest is carried to the next interval, so sums stay exact."""
+def in_whole_wh(rows: Iterable[Exact], device_id: str, source: str) -> Iterator[tuple[int, Interval]]:
+    """Yield line numbers and intervals in whole Wh; a rounding rest goes to the next interval, so sums stay exact."""
     imported = exported = 0
     for row in rows:
         before = _whole(imported), _whole(exported)
         imported, exported = imported + (row.import_uwh or 0), exported + (row.export_uwh or 0)
-        yield Interval(
-            row.start,
-            row.end,
-            row.line,
-            None if row.import_uwh is None else _whole(imported) - before[0],
-            None if row.export_uwh is None else _whole(exported) - before[1],
-        )
+        import_wh = None if row.import_uwh is None else _whole(imported) - before[0]
+        export_wh = None if row.export_uwh is None else _whole(exported) - before[1]
+        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source)
 
 
 def _whole(micro: int) -> int:
     return (micro + MICRO // 2) // MICRO
-
-
-def segment_of(reading: Reading) -> Segment | None:
-    """Return the segment that a stored reading ends, if its register is synthetic."""
-    if reading.meter_id is None or not is_made(reading.meter_id):
-        return None
-    return Segment(reading.meter_id, reading.at, reading.import_wh, reading.export_wh)
-
-
-def run_on(
-    device_id: str, interval: Interval, segment: Segment | None, inner: Sequence[int], beside: Beside
-) -> tuple[Segment, list[Reading]]:
-    """Return the segment after an interval, and the interval's readings; start a new segment without one to continue.
-
-    There is a reading at each end and at each of the `inner` instants; the energy spreads evenly. `beside` names the
-    device's own readings at the start and end; there are none in between.
-    """
-    before = segment or _new_segment(interval)
-    if segment is None and not inner:
-        inner = [(interval.start + interval.end) // 2]
-    places = [(at, at) for at in inner] + [(interval.end - beside.end, interval.end)]
-    if segment is None:
-        places.insert(0, (interval.start + beside.start, interval.start))
-    readings = [
-        Reading(device_id, at, None, *_registers(before, interval, shown), before.meter_id) for at, shown in places
-    ]
-    return Segment(before.meter_id, interval.end, *_registers(before, interval, interval.end)), readings
-
-
-def _new_segment(interval: Interval) -> Segment:
-    imported = None if interval.import_wh is None else FIRST_WH
-    exported = None if interval.export_wh is None else FIRST_WH
-    return Segment(METER + iso_utc(interval.start), interval.start, imported, exported)
-
-
-def _registers(before: Segment, interval: Interval, at: int) -> tuple[int | None, int | None]:
-    """Return both registers at an instant of the interval after a segment, rounded down."""
-    share = at - interval.start, interval.end - interval.start
-    return _risen(before.import_wh, interval.import_wh, *share), _risen(before.export_wh, interval.export_wh, *share)
-
-
-def _risen(register: int | None, energy: int | None, elapsed: int, length: int) -> int | None:
-    return None if register is None or energy is None else register + energy * elapsed // length
 
 
 # Unique rows in order
