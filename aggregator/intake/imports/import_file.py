@@ -20,10 +20,10 @@ from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import DAY_S
 from aggregator.intake.formats import dsmr
 from aggregator.intake.formats.message import Origin, check_instant_of
+from aggregator.intake.imports.import_plan import Refuse
+from aggregator.intake.imports.import_plan import Row as Sorted
 from aggregator.intake.imports.row_times import Time, days_after, end_of, in_utc, read_time
 from aggregator.intake.imports.rows import FileRow, Layout, energy_uwh, layout_of, row_of
-from aggregator.intake.imports.sorted_rows import Refuse
-from aggregator.intake.imports.sorted_rows import Row as Sorted
 from aggregator.intake.ingest import chunks
 
 MOST_JSON = 16 << 20  # bytes; eight years of half hours

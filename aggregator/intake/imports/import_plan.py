@@ -1,18 +1,197 @@
-"""The plan of an import: what each row adds to the stored evidence. A plan only reads the store.
+"""From the rows of a file to the evidence that they add: sort, unique rows, whole Wh, the plan.
 
-An import only adds: a value that is stored for the same instant, or for the same interval, stays. Import and export,
-and the fields of a reading, are filled in independently. What overlaps otherwise is stored beside it, and
-`core.energy` decides what counts. Energy is Wh, time UTC seconds.
+**External sort.** A row is a sort tuple: its instant (UTC seconds), the rest of its key, its line number, its figures.
+`SortedRows` sorts pieces in temporary files and merges them, in constant memory.
+
+**Rows (pure).** Duplicates are counted; rows that contradict each other are refused. The intervals of a file add up
+from its first to the nearest Wh.
+
+**Plan.** An import only adds: a value that is stored for the same instant, or for the same interval, stays. Import and
+export, and the fields of a reading, are filled in independently. What overlaps otherwise is stored beside it, and
+`core.energy` decides what counts. The plan only reads the store. Energy is Wh, time UTC seconds.
 """
 
-from typing import Any, NamedTuple
+import heapq
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import IO, Any, NamedTuple
+
+import orjson
 
 from aggregator.core.documents import Device
-from aggregator.core.errors import Refused
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.intervals import Interval
-from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
+from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.store.port import Store
+
+MICRO = 1_000_000
+
+
+class Exact(NamedTuple):
+    """The energy of an interval in the file, in millionths of a Wh. None is absent."""
+
+    start: int  # UTC seconds
+    end: int
+    line: int
+    import_uwh: int | None
+    export_uwh: int | None
+
+
+def in_whole_wh(rows: Iterable[Exact], device_id: str, source: str) -> Iterator[tuple[int, Interval]]:
+    """Yield line numbers and intervals in whole Wh; a rounding rest goes to the next interval, so sums stay exact."""
+    imported = exported = 0
+    for row in rows:
+        before = _whole(imported), _whole(exported)
+        imported, exported = imported + (row.import_uwh or 0), exported + (row.export_uwh or 0)
+        import_wh = None if row.import_uwh is None else _whole(imported) - before[0]
+        export_wh = None if row.export_uwh is None else _whole(exported) - before[1]
+        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source)
+
+
+def _whole(micro: int) -> int:
+    return (micro + MICRO // 2) // MICRO
+
+
+# Unique rows in order
+Row = tuple[Any, ...]
+Refuse = Callable[[int, bytes, Refused], None]  # line number, its bytes, the reason
+
+
+def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) -> Iterator[Row]:
+    """Yield one row per key; none where rows of one key contradict each other.
+
+    The correct one is unknown, so the result does not depend on the order of the file.
+    """
+    first: Row | None = None
+    is_contradicted = False
+    for row in rows:
+        if first is None or row[0] != first[0]:
+            if first and not is_contradicted:
+                yield first
+            first, is_contradicted = row, False
+        elif _said(row) == _said(first):
+            repeated()
+        else:
+            if not is_contradicted:
+                refuse(*_contradiction(first, f"line {row[2]} has other figures for the same time"))
+            refuse(*_contradiction(row, f"line {first[2]} has other figures for the same time"))
+            is_contradicted = True
+    if first and not is_contradicted:
+        yield first
+
+
+def exact_intervals(rows: Iterable[Row], refuse: Refuse) -> Iterator[Exact]:
+    """Yield intervals, without those that begin before the previous one ends."""
+    before: Exact | None = None
+    for row in rows:
+        interval = Exact(*row)
+        if before and interval.start < before.end:
+            refuse(*_contradiction(row, f"the interval of line {before.line} lasts until {iso_utc(before.end)}"))
+        else:
+            yield interval
+            before = interval
+
+
+def readings_of(rows: Iterable[Row]) -> Iterator[Reading]:
+    """Convert rows of instants to readings."""
+    for at, device_id, _, *said in rows:
+        yield Reading(device_id, at, *said)
+
+
+def _said(row: Row) -> Row:
+    return row[1], *row[3:]
+
+
+def _contradiction(row: Row, detail: str) -> tuple[int, bytes, Refused]:
+    at, _, line, *_ = row
+    return line, f"line {line}, {iso_utc(at)}".encode(), Refused("contradiction", detail)
+
+
+# External sort
+
+PIECE = 100_000  # rows sorted in memory
+
+
+MERGED = 32  # pieces merged into one, so that few files are open
+
+
+_LINE = 250  # rows in one line of a piece
+
+
+SortRow = tuple[Any, ...]  # text and 64-bit numbers; keys are unique
+
+
+class SortedRows:
+    """Rows in any order, sorted; iterable in order any number of times."""
+
+    def __init__(self, rows: Iterable[SortRow], piece: int = PIECE) -> None:
+        """Take in all rows; pieces are unnamed files in the folder for temporary files."""
+        self._pieces: list[list[IO[bytes]]] = [[]]  # by number of merges
+        self._rest: list[SortRow] = []
+        self.count = 0
+        try:
+            self._take(iter(rows), piece)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files."""
+        for level in self._pieces:
+            for file in level:
+                file.close()
+
+    def __iter__(self) -> Iterator[SortRow]:
+        """Yield all rows in order."""
+        return heapq.merge(*map(_read_piece, [file for level in self._pieces for file in level]), self._rest)
+
+    def _take(self, rows: Iterator[SortRow], piece: int) -> None:
+        while some := sorted(islice(rows, piece)):
+            self.count += len(some)
+            if len(some) == piece:
+                self._add(some, 0)
+            else:
+                self._rest = some
+
+    def _add(self, rows: Iterable[SortRow], level: int) -> None:
+        """Store a sorted piece; merge MERGED pieces of one level into one."""
+        if level == len(self._pieces):
+            self._pieces.append([])
+        try:
+            self._pieces[level].append(tempfile.TemporaryFile())  # noqa: SIM115 - `close` does
+            _write_piece(rows, self._pieces[level][-1])
+        except OSError as error:
+            raise ConfigurationError(
+                f"the rows cannot be sorted on the disk: {error.strerror}; set TMPDIR to another folder"
+            ) from error
+        if len(self._pieces[level]) == MERGED:
+            self._add(heapq.merge(*map(_read_piece, self._pieces[level])), level + 1)
+            for file in self._pieces[level]:
+                file.close()
+            self._pieces[level] = []
+
+
+def _write_piece(rows: Iterable[SortRow], file: IO[bytes]) -> None:
+    source = iter(rows)
+    while some := list(islice(source, _LINE)):
+        file.write(orjson.dumps(some) + b"\n")
+    file.flush()
+
+
+def _read_piece(file: IO[bytes]) -> Iterator[SortRow]:
+    position = 0
+    while True:
+        file.seek(position)  # each iterator has its own position
+        line = file.readline()
+        if not line:
+            return
+        position += len(line)
+        yield from map(tuple, orjson.loads(line))
+
+
+# Plan
 
 LOOK = 48  # half hours of evidence fetched at once
 ROUNDING_WH = 1  # two files may round the same energy in different directions
@@ -27,7 +206,7 @@ class Planned(NamedTuple):
     differs: bool  # a value that is stored is another one
 
 
-class Plan:
+class ImportPlan:
     """Plan rows in order of time; a day of stored evidence is fetched at a time."""
 
     def __init__(self, store: Store, device: Device) -> None:

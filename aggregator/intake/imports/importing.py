@@ -20,8 +20,10 @@ from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake import refusals
 from aggregator.intake.imports.import_file import ImportOptions, Progress, opened_file
-from aggregator.intake.imports.import_plan import Evidence, Plan, Planned
-from aggregator.intake.imports.sorted_rows import (
+from aggregator.intake.imports.import_plan import (
+    Evidence,
+    ImportPlan,
+    Planned,
     Row,
     SortedRows,
     exact_intervals,
@@ -179,9 +181,9 @@ def import_file(
     with closing(rows), bar("Checking" if is_dry else "Importing", rows.count) as progress:
         once = unique(_counted(rows, progress), report.refuse, report.repeat)
         if opened.is_intervals:
-            added = _added_intervals(Plan(store, device), once, asked, report)
+            added = _added_intervals(ImportPlan(store, device), once, asked, report)
         else:
-            added = _added_readings(Plan(store, device), once, max(opened.step_s or 0, MAX_GAP_S), report)
+            added = _added_readings(ImportPlan(store, device), once, max(opened.step_s or 0, MAX_GAP_S), report)
         for batch in _batches(added):
             if not is_dry:
                 _write(store, device, batch, asked.now)
@@ -200,7 +202,9 @@ def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
     progress(rows.count % _A_STEP)
 
 
-def _added_intervals(plan: Plan, rows: Iterator[Row], asked: ImportOptions, report: ImportReport) -> Iterator[Evidence]:
+def _added_intervals(
+    plan: ImportPlan, rows: Iterator[Row], asked: ImportOptions, report: ImportReport
+) -> Iterator[Evidence]:
     """Yield the intervals that the rows add."""
     exact = exact_intervals(rows, report.refuse)
     for line, interval in in_whole_wh(exact, asked.device_id, asked.format):
@@ -215,7 +219,9 @@ def _added_intervals(plan: Plan, rows: Iterator[Row], asked: ImportOptions, repo
             yield planned.added
 
 
-def _added_readings(plan: Plan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport) -> Iterator[Evidence]:
+def _added_readings(
+    plan: ImportPlan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport
+) -> Iterator[Evidence]:
     """Yield the readings that the rows add."""
     for reading in readings_of(rows):
         planned = plan.plan(reading)
