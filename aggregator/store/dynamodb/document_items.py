@@ -73,8 +73,8 @@ def unpack_part(value: bytes) -> Part:
         estimated_export,
         _COVERED[covered] if covered < len(_COVERED) else covered - 2,
         estimated,
-        *intervals,
-        NOTHING if cost == NOTHING else cost,
+        *(intervals[0], intervals[1], intervals[2]),
+        cost=NOTHING if cost == NOTHING else cost,
     )
 
 
@@ -84,8 +84,8 @@ def unpack_document(level: str, item: Item | None) -> Document | None:
     if not item or not parts:
         return None
     currency = item["c"]["S"] if "c" in item else ""
-    changed_at = int(item["t"]["N"]) if "t" in item else None  # items of earlier versions have no `t`
-    return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency, changed_at)
+    changed_at, created_at = (int(item[name]["N"]) for name in "tu")
+    return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency, changed_at, created_at)
 
 
 def _money_code(units: int | None) -> int:
@@ -187,14 +187,16 @@ def merge_request(
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None
-    sets = {name: value for name, value in changed.items() if value is not None} | {"t": items.number(now)}
+    times = ("t",) if "u" in before else ("t", "u")
+    sets = {name: value for name, value in changed.items() if value is not None}
+    sets |= dict.fromkeys(times, items.number(now))
     gone = [f"#{name}" for name in changed if name not in sets]
     request = _condition(before, [*changed])
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
     values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
     return "update_item", request | {
         "UpdateExpression": expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
-        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {"#t": "t"},
+        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {f"#{name}": name for name in times},
         "ExpressionAttributeValues": values,
     }
 
