@@ -224,6 +224,13 @@ def device() -> None:
         " for a meter that sends them at once; an imported log is never stamped."
     ),
 )
+@click.option(
+    "--total-is-import",
+    "is_total_import",
+    type=bool,
+    metavar="on|off",
+    help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
+)
 @with_store
 @click.pass_obj
 def device_set(

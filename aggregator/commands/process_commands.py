@@ -124,6 +124,7 @@ log = logging.getLogger("wattfall.edge")
     is_flag=True,
     help="Take the time of arrival for P1 telegrams of a clock that was never set; not for a log of telegrams.",
 )
+@click.option("--total-is-import", "is_total_import", is_flag=True, help="Tasmota's Total counts import alone.")
 @click.pass_obj
 def edge_command(
     settings: Settings,
@@ -133,13 +134,14 @@ def edge_command(
     live_s: int,
     netting: str,
     stamp_on_arrival: bool,
+    is_total_import: bool,
     **broker: Any,  # noqa: ANN401 - options
 ) -> None:
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
     log_to_stderr()
     folder = data or user_data_path("wattfall", appauthor=False) / "edge"
     client = HttpIngestClient(server, settings.token)
-    rules = DeviceRules(settings.timezone, netting, stamp_on_arrival)
+    rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
     with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
         edge = Edge(store, client, live_s)
         report, stop = TrafficReport(edge, client.sent), until_stopped()

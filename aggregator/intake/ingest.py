@@ -198,7 +198,7 @@ def rules_in(store: Store, default_zone: str) -> Callable[[str], DeviceRules]:
 
     def rules_of(device_id: str) -> DeviceRules:
         device = store.device(device_id) or Device(device_id, default_zone)
-        return DeviceRules(device.timezone, device.netting, device.stamp_on_arrival)
+        return DeviceRules(device.timezone, device.netting, device.stamp_on_arrival, device.is_total_import)
 
     return rules_of
 

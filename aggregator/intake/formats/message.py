@@ -39,6 +39,7 @@ class DeviceRules(NamedTuple):
     zone: str = "UTC"  # its time zone, for formats with local time
     netting: str = "phase"  # one of documents.NETTINGS, for formats with phases
     stamp_on_arrival: bool = False  # a telegram whose clock was never set is of its arrival
+    is_total_import: bool = False  # Tasmota's `Total` is not net, although there is `ExportActive`
 
 
 class Origin(NamedTuple):

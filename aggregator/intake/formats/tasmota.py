@@ -8,7 +8,8 @@ Where Tasmota itself counts the energy that is given (Shelly EM and 3EM), `Total
 also below zero (xdrv_03_energy.ino, `EnergyUpdateToday`: an amount below zero is added to the total, and its absolute
 value to `export_active`; issue 17178 of arendst/Tasmota). Import is then `Total` + `ExportActive`. One message cannot
 show that `Total` is net, and all messages of a device must be read alike. So it is net wherever there is
-`ExportActive`, unless a key shows a meter on the rail (Eastron) that counts import by itself.
+`ExportActive`, unless a key shows a meter on the rail (Eastron) that counts import by itself, or the device's setting
+`is_total_import` says so (such meters without a key, as DDSU666, and a Tasmota with SetOption162).
 
 Both figures are rounded by the device, so their sum falls by a few Wh now and then: by up to 1 for each figure but one,
 and by up to 1 for each phase where an old firmware counts whole Wh given. Such a dip is no fault.
@@ -70,7 +71,7 @@ def parse_tasmota(payload: bytes, origin: Origin) -> Content:
     message = table(decoded(payload))
     energy = message.get("ENERGY")
     if isinstance(energy, dict) and (energy.keys() & {"Total", "ExportActive"} or not _is_meter(_figures(energy))):
-        (power, imported, exported), phases = _energy(energy)
+        (power, imported, exported), phases = _energy(energy, is_net=not origin.rules.is_total_import)
     else:
         (power, imported, exported), phases = _meter(message), 1
     if imported == 0 and not power and not exported:
@@ -80,11 +81,11 @@ def parse_tasmota(payload: bytes, origin: Origin) -> Content:
     return content_of([Reading(device_id, _at(message.get("Time"), origin), power, imported or None, exported)])
 
 
-def _energy(energy: dict[str, object]) -> tuple[_Found, int]:
+def _energy(energy: dict[str, object], *, is_net: bool) -> tuple[_Found, int]:
     """Return the figures and the number of phases."""
     totals, exports, powers = (_phases(energy.get(key)) for key in ("Total", "ExportActive", "Power"))
     power = power_w(summed([power_w(one) for one in powers]))
-    is_net = "ExportActive" in energy and not any(key in energy for key in _OWN_IMPORT)
+    is_net = is_net and "ExportActive" in energy and not any(key in energy for key in _OWN_IMPORT)
     imports = _phases(energy["ImportActive"]) if "ImportActive" in energy else totals
     imported = summed_wh([*imports, *exports] if is_net else imports, _KWH)
     return (power, imported, summed_wh(exports, _KWH)), max(map(len, (totals, exports, powers)))

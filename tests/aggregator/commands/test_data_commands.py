@@ -173,14 +173,19 @@ def test_rezoning_a_device_recomputes_its_days() -> None:
 
 
 def test_a_device_says_how_its_messages_are_read(url: str) -> None:
-    wattfall("device", "set", "cad-1", "--netting", "sum", "--stamp-on-arrival", "on")
+    wattfall("device", "set", "cad-1", "--netting", "sum", "--stamp-on-arrival", "on", "--total-is-import", "on")
     kept = wattfall("device", "set", "cad-1", "--name", "12 Acacia Road")
-    assert kept.stdout == "cad-1\tEurope/London\t100000 W\tname 12 Acacia Road\tnetting sum\tstamped on arrival\n"
+    assert kept.stdout.split("\t")[3:] == [
+        *("name 12 Acacia Road", "netting sum", "total is import", "stamped on arrival\n"),
+    ]
     with closing(open_store(url)) as store:
-        assert rules_in(store, "UTC")("cad-1") == DeviceRules("Europe/London", "sum", stamp_on_arrival=True)
+        assert rules_in(store, "UTC")("cad-1") == DeviceRules(
+            "Europe/London", "sum", stamp_on_arrival=True, is_total_import=True
+        )
         assert rules_in(store, "UTC")("nobody") == DeviceRules("UTC")
-    usual = wattfall("device", "set", "cad-1", "--netting", "phase", "--stamp-on-arrival", "off")
-    assert usual.stdout == "cad-1\tEurope/London\t100000 W\tname 12 Acacia Road\n"
+    usual = ("--netting", "phase", "--stamp-on-arrival", "off", "--total-is-import", "off")
+    changed = wattfall("device", "set", "cad-1", *usual)
+    assert changed.stdout == "cad-1\tEurope/London\t100000 W\tname 12 Acacia Road\n"
 
 
 def test_netting_is_explained_where_it_is_set() -> None:

@@ -195,6 +195,12 @@ def test_the_total_of_a_meter_that_counts_import_is_not_net(own: dict[str, float
     assert reading(**own)[2:5] == (431, 2_017_118, 12_500)
 
 
+def test_a_total_that_a_device_counts_for_import_alone_is_not_net() -> None:
+    origin = Origin("plug-1", NOW, DeviceRules(AMSTERDAM, is_total_import=True))
+    (found,) = tasmota.parse_tasmota(json.dumps(TASMOTA).encode(), origin).readings
+    assert found[2:5] == (431, 2_017_118, 12_500)
+
+
 # Netting
 
 
