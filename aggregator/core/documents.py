@@ -176,6 +176,7 @@ class Device:
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
     longest_interval_s: int = 0  # of its intervals; 0 without one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
+    is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
 
     @property
     def labels(self) -> dict[str, str]:
