@@ -127,7 +127,7 @@ def merged_live(stored: Live, new: Live) -> Live:
     """
     is_newer = new.at > stored.at
     last = new if is_newer else stored
-    values: dict[str, int | None] = {}
+    values: dict[str, Any] = {}
     for name, instant in _FIELD_INSTANTS:
         known = [
             (at, state_value)
