@@ -84,16 +84,10 @@ def read_units(size: int, *, is_consistent: bool) -> float:
     return max(1, -(-size // READ_UNIT)) * (1.0 if is_consistent else 0.5)
 
 
-# Tables
-
 TTL_MARGIN_DAYS = 7  # readings stay longer than the retention by this, as anchors of later ones
 
 _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
-_INTERVAL_NAME = 5  # characters
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-# Keys
 
 
 def table_of(feed: str) -> str:
@@ -200,7 +194,7 @@ def as_reading(interval: Interval) -> Reading:
 def unpack_intervals(item: Item) -> list[Interval]:
     """Decode the intervals of a block, by start and end."""
     device_id, block = item["d"]["S"], int(item["b"]["N"])
-    names = [name for name in sorted(item) if len(name) == _INTERVAL_NAME and name[0] != "m"]
+    names = [name for name in sorted(item) if len(name) == 5 and name[0] != "m"]
     starts = [block + _number(name[:2]) for name in names]
     return [
         Interval(device_id, start, start + _number(name[2:]), *unpack_reading("", 0, item[name]["B"], item)[3:])
@@ -231,6 +225,7 @@ def _code(value: int | None, packed: bytes) -> int:
 # Live state
 
 _NO_ARRIVAL = number(0)  # before the first one
+_LIVE = ("t", "r", "p", "i", "e", "pt", "it", "et", "m")  # attributes of the newest values
 
 
 def pack_live(live: Live) -> Item:
@@ -279,9 +274,6 @@ def live_replacement(stored: Item, live: Live) -> dict[str, Any]:
     }
 
 
-_LIVE = ("t", "r", "p", "i", "e", "pt", "it", "et", "m")
-
-
 def _known(live: Live) -> Item:
     """Return the attributes of the known values, and of their instants."""
     _, at, received_at, *values, meter, _, power_at, import_at, export_at = live
@@ -294,9 +286,11 @@ def _known(live: Live) -> Item:
 
 def unpack_live(item: Item) -> Live:
     """Decode a live state."""
-    at, *values, power_at, import_at, export_at = (int(item[n]["N"]) if n in item else None for n in _LIVE[:-1])
+    at, received_at = (int(item[name]["N"]) for name in "tr")
+    *values, power_at, import_at, export_at = (int(item[n]["N"]) if n in item else None for n in _LIVE[2:-1])
     instants = (None if instant == at else instant for instant in (power_at, import_at, export_at))
-    return Live._make([item["d"]["S"], at, *values, item.get("m", text(""))["S"] or None, _arrivals(item), *instants])
+    meter = item["m"]["S"] if "m" in item else None
+    return Live._make([item["d"]["S"], at, received_at, *values, meter, _arrivals(item), *instants])
 
 
 def _arrivals(item: Item) -> tuple[Arrival, ...]:
