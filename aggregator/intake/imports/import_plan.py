@@ -47,7 +47,7 @@ def in_whole_wh(rows: Iterable[Exact], device_id: str, source: str) -> Iterator[
         imported, exported = imported + (row.import_uwh or 0), exported + (row.export_uwh or 0)
         import_wh = None if row.import_uwh is None else _whole(imported) - before[0]
         export_wh = None if row.export_uwh is None else _whole(exported) - before[1]
-        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source)
+        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source=source)
 
 
 def _whole(micro: int) -> int:

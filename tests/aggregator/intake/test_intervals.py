@@ -94,7 +94,7 @@ def test_a_device_of_intervals_registers_itself_and_stays_without_live_state(sto
     device = store.device("cad-1")
 
     assert device is not None
-    assert (device.timezone, device.registers) == ("UTC", ())
+    assert (device.timezone, device.registers, device.longest_interval_s) == ("UTC", (), HALF_HOUR)
     assert store.live("cad-1") is None
 
 
