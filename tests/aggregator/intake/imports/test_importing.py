@@ -22,10 +22,10 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.readings import Reading
 from aggregator.intake.formats.dsmr import crc16
-from aggregator.intake.imports import import_file, importing, interval_registers
+from aggregator.intake.imports import import_file, importing, import_plan
 from aggregator.intake.imports.import_file import ImportOptions
 from aggregator.intake.imports.importing import ImportReport, summary
-from aggregator.intake.imports.interval_registers import SortedRows
+from aggregator.intake.imports.import_plan import SortedRows
 from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
@@ -514,7 +514,7 @@ def test_a_file_with_end_times_holds_intervals(store: Store) -> None:
 def test_import_memory_is_constant() -> None:
     small = patch.multiple(importing, BATCH=200, SortedRows=partial(SortedRows, piece=200))
     sizes = patch.object(aggregator.intake.ingest, "CHUNK", 4096), patch.object(import_file, "SAMPLE", 4096)
-    with small, sizes[0], sizes[1], patch.multiple(interval_registers, MERGED=4, _LINE=5):
+    with small, sizes[0], sizes[1], patch.multiple(import_plan, MERGED=4, _LINE=5):
         peak(4000)  # the days that it touches are in caches then
         assert peak(4000) < 1.5 * peak(500)
 
