@@ -127,9 +127,12 @@ def ingest_intervals(store: Store, intervals: Collection[Interval], now: int, de
     """Store intervals; durable on return. A new device registers itself in `default_zone`."""
     if not intervals:
         return Written(0, 0)
+    longest: dict[str, int] = defaultdict(int)
+    for one in intervals:
+        longest[one.device_id] = max(longest[one.device_id], one.end - one.start)
     with store.transaction():
-        for device_id in sorted({one.device_id for one in intervals}):
-            registered(store, device_id, default_zone)
+        for device_id, seconds in sorted(longest.items()):
+            registered(store, device_id, default_zone, longest_interval_s=seconds)
         return store.write_intervals(intervals, now)
 
 
@@ -176,13 +179,19 @@ _POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
 
 
 def registered(
-    store: Store, device_id: str, default_zone: str, reported: frozenset[str] | set[str] = frozenset()
+    store: Store,
+    device_id: str,
+    default_zone: str,
+    reported: frozenset[str] | set[str] = frozenset(),
+    longest_interval_s: int = 0,
 ) -> Device:
-    """Return the device's registry entry; create it, or add newly `reported` registers."""
+    """Return the device's registry entry; create it, or add newly `reported` registers and a longer interval."""
     stored = store.device(device_id)
     device = stored or _new_device(store, device_id, default_zone)
     if not reported <= set(device.registers):
         device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
+    if longest_interval_s > device.longest_interval_s:
+        device = replace(device, longest_interval_s=longest_interval_s)
     if device != stored:
         store.put_device(device)
     return device
