@@ -72,9 +72,9 @@ def standing_charge(tariff: Tariff | None, days: Span, supplied: Span | None, zo
         return None
     ends = [periods.shift("day", version.valid_from, -1) for version in tariff.versions[1:]]
     charges = [
-        _standing_charge(version) * count_days(valid, zone)
+        _standing_charge(version) * count
         for version, end in zip(tariff.versions, [*ends, span[1]], strict=True)
-        if (valid := common(span, (version.valid_from, end)))
+        if (valid := common(span, (version.valid_from, end))) and (count := count_days(valid, zone))
     ]
     return sum(charges) if charges else None
 

@@ -138,7 +138,7 @@ def test_the_cost_of_a_period_sums_its_half_hours_exactly(new: Tariff) -> None:
         for (level, _), document in found.items()
         if level == "day"
         for name, part in document.parts.items()
-        if name[0] == "s" or name == "d00"
+        if name[0] == "s"
     ]
     for level in periods.LEVELS:
         totals = [document.total.cost for (one, _), document in found.items() if one == level]
@@ -152,7 +152,7 @@ def test_a_change_of_tariff_never_changes_energy(one: Tariff, other: Tariff) -> 
 
     def energies(found: dict[tuple[str, str], Document]) -> dict[tuple[str, str], dict[str, Part]]:
         return {
-            key: {name: part._replace(cost=NOTHING) for name, part in document.parts.items() if name != "d00"}
+            key: {name: part._replace(cost=NOTHING) for name, part in document.parts.items()}
             for key, document in found.items()
         }
 

@@ -23,7 +23,7 @@ def period(
     level: str, parts: dict[str, Part], comparable: Part = EMPTY, currency: str = "", **rest: bool
 ) -> tiles.Period:
     name = TODAY if level == "day" else MONTH
-    document = Document(level, "cad-1", name, LONDON, parts, currency) if parts else None
+    document = Document(level, "cad-1", name, LONDON, parts, currency)
     return tiles.Period(
         periods.window(level, name, LONDON), NOW, document, comparable, currency, rest.get("is_money", False)
     )
