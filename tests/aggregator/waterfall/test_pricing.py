@@ -18,7 +18,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
-from aggregator.waterfall.pricing import add_prices, change_tariff, tariff_to_text
+from aggregator.waterfall.pricing import add_prices, change_tariff, shown, tariff_to_text
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from tests.budgets import examples
@@ -285,3 +285,31 @@ def test_setting_the_same_tariff_completes_an_interrupted_change() -> None:
         change_tariff(store, known(store), new)
         drain(store)
         assert documents(store) == priced_afresh(rows, new, Series())
+
+
+def test_november_with_four_days_without_data_owes_28_days() -> None:
+    first, now = 1_793_491_200, 1_793_491_200 + 28 * 86_400 - 1  # 2026-11-01T00:00Z and 2026-11-28T23:59:59Z
+    silent = range(9 * 48, 13 * 48)  # half hours of the 10th to the 13th
+    rows = [
+        Reading(HOME, first + number * HALF_HOUR, None, (number if number < silent.start else number - 192) * 100, None)
+        for number in range(27 * 48 + 1)
+        if number not in silent
+    ]
+    gone = [row if row.at < first + silent.start * HALF_HOUR else row._replace(meter_id="new") for row in rows]
+    with fresh_store() as store:
+        store.put_device(Device(HOME, LONDON, tariff=tariff_to_text(tariff(TARIFFS[0]))))
+        ingest(store, gone, now, LONDON)
+        drain(store)
+        found = [shown(store, known(store), *which, now) for which in (("month", "2026-11"), ("year", "2026"))]
+        assert [money_text(one.total.cost.standing_charge or 0) for one in found] == ["14.868"] * 2  # 28 × 0.5310
+        days = [shown(store, known(store), "day", f"2026-11-{number:02d}", now) for number in range(1, 31)]
+        assert [day.total.cost.standing_charge for day in days] == [5310 * 10**9] * 28 + [None] * 2
+        assert "2026-11-11" not in store.periods("day", HOME)
+        assert shown(store, known(store), "month", "2026-10", now).total.cost == NOTHING
+
+        dearer = tariff({"import": "0.2450", "standing_charge": "0.6"})
+        assert change_tariff(store, known(store), dearer) == len(store.periods("day", HOME))
+        drain(store)
+        month = shown(store, known(store), "month", "2026-11", now)
+        assert money_text(month.total.cost.standing_charge or 0) == "16.80"  # 28 × 0.6
+        assert list(differences(store, known(store))) == []
