@@ -289,16 +289,15 @@ def test_setting_the_same_tariff_completes_an_interrupted_change() -> None:
 
 def test_november_with_four_days_without_data_owes_28_days() -> None:
     first, now = 1_793_491_200, 1_793_491_200 + 28 * 86_400 - 1  # 2026-11-01T00:00Z and 2026-11-28T23:59:59Z
-    silent = range(9 * 48, 13 * 48)  # half hours of the 10th to the 13th
+    silent = range(9 * 48, 13 * 48)  # half hours of the 10th to the 13th, after which a new meter counts
     rows = [
-        Reading(HOME, first + number * HALF_HOUR, None, (number if number < silent.start else number - 192) * 100, None)
+        Reading(HOME, first + number * HALF_HOUR, None, 100 * number, None, "old" if number < silent.start else "new")
         for number in range(27 * 48 + 1)
         if number not in silent
     ]
-    gone = [row if row.at < first + silent.start * HALF_HOUR else row._replace(meter_id="new") for row in rows]
     with fresh_store() as store:
         store.put_device(Device(HOME, LONDON, tariff=tariff_to_text(tariff(TARIFFS[0]))))
-        ingest(store, gone, now, LONDON)
+        ingest(store, rows, now, LONDON)
         drain(store)
         found = [shown(store, known(store), *which, now) for which in (("month", "2026-11"), ("year", "2026"))]
         assert [money_text(one.total.cost.standing_charge or 0) for one in found] == ["14.868"] * 2  # 28 × 0.5310
