@@ -214,13 +214,19 @@ def test_a_range_of_one_period_is_its_document(store: Store, level: str, period:
 
 def test_a_document_keeps_its_costs_and_their_currency(store: Store) -> None:
     priced = PART._replace(cost=Cost(643_125 * 10**6, -5, None, 3, 4, 10**13, 0))
-    whole = Part(None, None, cost=Cost(None, None, 10**12))
-    parts = {"h00": priced, "d00": whole}
+    parts = {"h00": priced, "h01": PART}
     assert store.merge_parts("day", HOME, "2026-11-23", "UTC", parts, "GBP")
     assert not store.merge_parts("day", HOME, "2026-11-23", "UTC", parts, "GBP")
     assert store.document("day", HOME, "2026-11-23") == Document("day", HOME, "2026-11-23", "UTC", parts, "GBP")
-    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"d00": None})
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h01": None})
     assert store.document("day", HOME, "2026-11-23") == Document("day", HOME, "2026-11-23", "UTC", {"h00": priced})
+
+
+def test_a_document_keeps_no_standing_charge(store: Store) -> None:
+    charged = PART._replace(cost=Cost(10**12, None, 10**12))
+    assert store.merge_parts("month", HOME, "2026-11", "UTC", {"d23": charged}, "GBP")
+    kept = PART._replace(cost=Cost(10**12, None))
+    assert store.document("month", HOME, "2026-11") == Document("month", HOME, "2026-11", "UTC", {"d23": kept}, "GBP")
 
 
 def test_prices_are_added_and_replaced(store: Store) -> None:

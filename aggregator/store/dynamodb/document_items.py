@@ -2,7 +2,7 @@
 
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
-seconds estimated, estimated import and export, standing charge, unpriced import and export, estimated costs of import
+seconds estimated, estimated import and export, unpriced import and export, estimated costs of import
 and export, import, export and seconds from intervals. Energy is Wh. Money is in units of `core.money`: 0 for none,
 else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k. Time covered is 0, 1 for
 half an hour, 2 for an hour, or the seconds + 2.
@@ -26,7 +26,7 @@ from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
-_FIELDS = 16
+_FIELDS = 15
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 
 
@@ -42,7 +42,6 @@ def pack_part(part: Part) -> bytes:
         part.estimated_s,
         part.estimated_import_wh,
         part.estimated_export_wh,
-        _money_code(cost.standing_charge),
         cost.unpriced_import_wh,
         cost.unpriced_export_wh,
         _money_code(cost.estimated_import_cost or None),
@@ -57,12 +56,12 @@ def pack_part(part: Part) -> bytes:
 def unpack_part(value: bytes) -> Part:
     """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
-    estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *rest = more
+    estimated_import, estimated_export, unpriced_import, unpriced_export, *rest = more
     guessed, (interval_import, interval_export, interval_s) = rest[:2], rest[2:]
     cost = Cost(
         _money(paid),
         _money(earned),
-        _money(standing),
+        None,
         unpriced_import,
         unpriced_export,
         *(_money(code) or 0 for code in guessed),
