@@ -33,10 +33,11 @@ from aggregator.core.intervals import is_interval
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import check_owner, parse
 from aggregator.intake import refusals
+from aggregator.intake.chunk import live_state
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
 from aggregator.intake.ingest import ingest as take_in
-from aggregator.intake.ingest import ingest_intervals, live_state, store_statuses
+from aggregator.intake.ingest import ingest_intervals, store_statuses
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, table_of
@@ -137,7 +138,7 @@ class Functions:
             log.warning("%s", refused)
             return
         device = self.store.device(reading.device_id) or Device(reading.device_id)
-        self.store.put_live([live_state(reading, device, now)])
+        self.store.put_live([live_state([reading], device, now)])
 
     def ingest(self, event: Record) -> Answer:
         """Process a batch of messages of the coalescing stream."""
