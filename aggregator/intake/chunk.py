@@ -21,6 +21,7 @@ from aggregator.core.documents import Device, Live
 from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Damaged, Refused
 from aggregator.core.faults import DECIDE_S, LEAP, ROUNDING_WH
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Reading, merged
 from aggregator.core.registers import CHANNELS, parse_overrides
@@ -214,10 +215,13 @@ def _overridden(start: int, end: int, device: Device) -> bool:
     return any(start < override.at <= end for override in parse_overrides(device.exchange_overrides))
 
 
-def reading_json(reading: Reading) -> bytes:
-    """Return a reading as its canonical message, as it is recorded when it is refused."""
-    known = {name: value for name, value in reading._asdict().items() if value is not None}
-    return orjson.dumps(known | {"at": iso_utc(reading.at)})
+def evidence_json(one: Reading | Interval) -> bytes:
+    """Return a reading or an interval as its canonical message, as it is recorded when it is refused."""
+    known = {name: value for name, value in one._asdict().items() if value is not None}
+    return orjson.dumps({name: iso_utc(value) if name in _INSTANTS else value for name, value in known.items()})
+
+
+_INSTANTS = ("at", "start", "end")
 
 
 class Chunk:

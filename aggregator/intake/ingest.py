@@ -29,8 +29,8 @@ from aggregator.core.intervals import Interval, is_interval, parse_interval
 from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_of
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.chunk import POSITIONS, Chunk, live_state, newest_known, reading_json
-from aggregator.intake.formats.message import Content, decoded
+from aggregator.intake.chunk import POSITIONS, Chunk, evidence_json, live_state, newest_known
+from aggregator.intake.formats.message import Content, Unread, decoded
 from aggregator.store.port import Store, Written
 
 GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
@@ -72,22 +72,15 @@ class Outcome:
 
 def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str) -> Written:
     """Store readings; durable on return. A new device registers itself in `default_zone`."""
-    outcome = _ingest(store, readings, now, default_zone, is_sent=False)
-    return Written(outcome.accepted, outcome.unchanged)
-
-
-def _ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str, *, is_sent: bool) -> Outcome:
-    """Store readings, and record those put aside; `is_sent` by the devices themselves, now."""
-    chunk, batch, outcome = Chunk(store, now), refusals.Batch(), Outcome()
+    chunk, batch = Chunk(store, now), refusals.Batch()
     for reading in readings:
         try:
-            chunk.add(reading, is_sent=is_sent)
+            chunk.add(reading)
         except Refused as why:
-            outcome.reasons[why.reason] += 1
-            batch.add(reading_json(reading), why, now, reading.device_id)
-    outcome.accepted, outcome.unchanged = _write(store, chunk, now, default_zone)
+            batch.add(evidence_json(reading), why, now, reading.device_id)
+    written = _write(store, chunk, now, default_zone)
     refusals.put_refusals(store, batch, now)
-    return outcome
+    return written
 
 
 def ingest_lines(
@@ -213,19 +206,32 @@ class Received(NamedTuple):
 
     device_id: str
     content: Content
+    is_history: bool = False  # a block of an edge, which may be of any age
 
 
 def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
-    """Store messages; durable on return. Repeated messages change only the counts of refusals."""
+    """Store messages; durable on return. Repeated messages change only the counts of refusals.
+
+    Readings that contradict their neighbours are put aside: they join the refused items of their message.
+    """
     contents = [message.content for message in messages]
     outcome = Outcome()
-    written = ingest(store, [reading for one in contents for reading in one.readings], now, default_zone)
+    chunk, aside = Chunk(store, now), list[tuple[Content, Unread]]()
+    for _, content, is_history in messages:
+        for number, reading in enumerate(content.readings):
+            try:
+                chunk.add(reading, is_sent=not is_history)
+            except Refused as why:
+                aside.append((content, Unread(why, evidence_json(reading), number)))
+    written = _write(store, chunk, now, default_zone)
     stated = ingest_intervals(store, [interval for one in contents for interval in one.intervals], now, default_zone)
     statuses = [status for one in contents for status in one.statuses]
     store_statuses(store, statuses, now, default_zone)
     outcome.accepted = written.accepted + stated.accepted
     outcome.unchanged = written.unchanged + stated.unchanged
     outcome.statuses = len(statuses)
+    for content, unread in aside:
+        content.refused.append(unread)
     outcome.reasons.update(store_refusals(store, messages, now))
     return outcome
 
@@ -233,7 +239,7 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
 def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
     """Record the refusals of messages; return counts by reason."""
     reasons, batch = Counter[str](), refusals.Batch()
-    for device_id, content in messages:
+    for device_id, content, _ in messages:
         for unread in content.refused:
             reasons[unread.why.reason] += 1
             batch.add(unread.payload, unread.why, now, device_id)
