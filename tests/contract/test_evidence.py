@@ -138,7 +138,7 @@ def messages(draw: st.DrawFn) -> tuple[list[Reading], list[list[Reading]]]:
         for offset in offsets
     ]
     parts = [
-        one._replace(**{field: None for field in hidden})  # type: ignore[arg-type] # each may be absent
+        one._replace(**dict.fromkeys(hidden))  # type: ignore[arg-type] # each may be absent
         for one in wholes
         for hidden in draw(st.lists(st.sets(st.sampled_from(FIELDS), max_size=3), max_size=3))
     ]
@@ -180,8 +180,8 @@ def test_the_value_received_last_counts_field_by_field(
 ) -> None:
     expected: dict[int, Reading] = {}
     with fresh(kind) as store:
-        for number, (offset, *values) in enumerate(sent):
-            new = Reading(HOME, START + offset, *values, None)
+        for number, (offset, power, imported, exported) in enumerate(sent):
+            new = Reading(HOME, START + offset, power, imported, exported)
             both = merged(expected[new.at], new) if new.at in expected else new
             settled(store)
             assert write(store, [new]) == ((1, 0) if both != expected.get(new.at) else (0, 1))
