@@ -174,7 +174,8 @@ class MemoryClient:
         before = table.find(key)
         wanted = request.get("ConditionExpression")
         if wanted and not condition(wanted)(before, *_given(request)):
-            raise ConditionFailed("the conditional request failed")
+            told = request.get("ReturnValuesOnConditionCheckFailure", "NONE") == "ALL_OLD"
+            raise ConditionFailed("the conditional request failed", dict(before) if told else None)
         table.write(key, after)
         wanted = request.get("ReturnValues", "NONE")
         if wanted == "ALL_NEW":

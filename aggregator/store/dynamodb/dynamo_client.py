@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the one client to AWS
@@ -60,7 +60,17 @@ _NO_CREDENTIALS = (
 
 
 class ConditionFailed(Exception):
-    """The condition of a write did not hold; nothing was written."""
+    """The condition of a write did not hold; nothing was written.
+
+    `item` is the item as it is, empty for none, where the write asked for it (`TELL`); it costs no read.
+    """
+
+    def __init__(self, message: str, item: Item | None = None) -> None:
+        super().__init__(message)
+        self.item: Item = item or {}
+
+
+TELL: Final = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 class TableMissing(StoreUnusable):
@@ -76,7 +86,6 @@ class RecordsTrimmed(Exception):
 
 
 _SIGNALS: Mapping[str, type[Exception]] = {
-    "ConditionalCheckFailedException": ConditionFailed,
     "ExpiredIteratorException": IteratorExpired,
     "TrimmedDataAccessException": RecordsTrimmed,
 }
@@ -143,6 +152,8 @@ class AwsDynamoClient:
 
     def _refusal(self, error: Any, request: Mapping[str, Any]) -> Exception:  # noqa: ANN401 - botocore has no types
         code, message = (str(error.response["Error"].get(key, "")) for key in ("Code", "Message"))
+        if code == "ConditionalCheckFailedException":
+            return ConditionFailed(message, error.response.get("Item"))
         if code in _SIGNALS:
             return _SIGNALS[code](message)
         if code == "ResourceNotFoundException":

@@ -7,7 +7,6 @@ answer, and the repeated write then fails against the first. The mark distinguis
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from heapq import nsmallest
 from itertools import islice
@@ -21,7 +20,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index
 from aggregator.store.dynamodb.document_items import unpack_device
-from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, ConditionFailed, DynamoClient
+from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
 from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
@@ -193,21 +192,18 @@ class DynamoRegistry:
         self._steps.side_by_side(self._put_live, [(state,) for state in states])
 
     def _put_live(self, state: Live) -> None:
-        """Write a newer state without a read; merge others with the stored one. Raises StoreAway."""
-        table = f"{self._prefix}-live"
-        with suppress(ConditionFailed):
-            self._client.call("update_item", TableName=table, **items.live_update(state))
-            return
+        """Write a newer state without a read; merge another one into the stored one. Raises StoreAway."""
+        operation, request = "update_item", items.live_update(state)
         for _ in range(TRIES):
-            read = {"TableName": table, "Key": {"d": items.text(state.device_id)}, "ConsistentRead": True}
-            stored = self._client.call("get_item", **read)["Item"]
-            known = intact(items.unpack_live, stored)
-            both = merged_live(known, state)
-            if both == known:
+            try:
+                self._client.call(operation, TableName=f"{self._prefix}-live", **request, **TELL)
                 return
-            with suppress(ConditionFailed):
-                self._client.call("put_item", TableName=table, **items.live_replacement(stored, both))
-                return
+            except ConditionFailed as failed:
+                known = intact(items.unpack_live, failed.item)
+                both = merged_live(known, state)
+                if both == known:
+                    return
+                operation, request = "put_item", items.live_replacement(failed.item, both)
         raise StoreAway(f"other writers changed the live state of {state.device_id} {TRIES} times in a row")
 
     # records

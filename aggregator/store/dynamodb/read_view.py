@@ -13,7 +13,7 @@ from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading, merged
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get, GetBlocks, Read, starts
-from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
+from aggregator.store.dynamodb.dynamo_client import TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 
 
@@ -162,30 +162,28 @@ def intact(unpack: Callable[[Item], Content], item: Item) -> Content:
 
 # Block updates
 
-FEW = 40  # readings, each with the condition that nothing is there
+FEW = 40  # readings of an insertion, each with the condition that nothing is there
 MOST = 200  # readings of a new half hour in one call; DynamoDB accepts expressions of 4 KB with 300 operators
-MERGED = 80  # readings in one call that replaces others, each with a condition
-METERS = 20  # meters in one call, each with a condition
+MERGED = 100  # readings in one call to a half hour that exists, each with a condition
+METERS = 15  # meters in one call, each with a condition
 
 
 def write_block(client: DynamoClient, table: str, key: Item, readings: Mapping[str, Reading], expires: int) -> int:
     """Merge readings (or intervals as such), by attribute name, into a block. Return the number that changed it.
 
-    New readings are one write without a read. Where something is there already, the block is read, and only what
+    New readings are one write. Where something is there already, the write fails and tells what; then only what
     changes is written, so that a repeated reading changes nothing. Raises StoreAway.
     """
+    stored: Item = {}
     accepted = 0
-    if len(readings) <= MOST and len(_meters(readings)) <= METERS:
-        with suppress(ConditionFailed):
-            client.call("update_item", TableName=table, Key=key, **_insertion(readings, expires))
-            return len(readings)
     for _ in range(TRIES):
-        stored = client.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
-        changed = _changed(readings, stored)
-        accepted = max(accepted, len(changed))
-        with suppress(ConditionFailed):
-            for request in _replacements(changed, stored, expires):
-                client.call("update_item", TableName=table, Key=key, **request)
+        try:
+            for count, request in _requests(_changed(readings, stored), stored, expires):
+                client.call("update_item", TableName=table, Key=key, **request, **TELL)
+                accepted += count
+        except ConditionFailed as failed:
+            stored = failed.item
+        else:
             return accepted
     raise StoreAway(f"other writers changed the block {key} {TRIES} times in a row")
 
@@ -203,24 +201,22 @@ def _changed(readings: Mapping[str, Reading], stored: Item) -> dict[str, Reading
     return changed
 
 
-def _insertion(readings: Mapping[str, Reading], expires: int) -> dict[str, Any]:
-    request = _request(readings, items.meter_tags(_meters(readings), {}), expires, {})
-    if len(readings) > FEW:
-        request["ConditionExpression"] = "attribute_not_exists(d)"
-    return request
-
-
-def _replacements(readings: Mapping[str, Reading], stored: Item, expires: int) -> Iterator[dict[str, Any]]:
+def _requests(readings: Mapping[str, Reading], stored: Item, expires: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the updates that write readings to a block as it was `stored`, each with its number of readings."""
     tags = items.meter_tags(_meters(readings), stored)
     expires = max(expires, int(stored.get("x", items.number(0))["N"]))
+    if not stored and FEW < len(readings) <= MOST and len(tags) <= METERS:
+        request = _request(readings, tags, expires, stored) | {"ConditionExpression": "attribute_not_exists(d)"}
+        yield len(readings), request
+        return
     batch: dict[str, Reading] = {}
     for name, reading in readings.items():
         if len(batch) == MERGED or len(_meters(batch) | {reading.meter_id}) > METERS:
-            yield _request(batch, tags, expires, stored)
+            yield len(batch), _request(batch, tags, expires, stored)
             batch = {}
         batch[name] = reading
     if batch:
-        yield _request(batch, tags, expires, stored)
+        yield len(batch), _request(batch, tags, expires, stored)
 
 
 def _request(readings: Mapping[str, Reading], tags: Mapping[str, int], expires: int, stored: Item) -> dict[str, Any]:
