@@ -78,6 +78,7 @@ class Document:
     # UTC seconds of the last change of a part; None if unknown. Documents with equal content are equal, so this field
     # is not compared.
     changed_at: int | None = field(default=None, compare=False, repr=False)
+    created_at: int | None = field(default=None, compare=False, repr=False)  # UTC seconds; never moves
     standing_charge: int | None = None  # of a day that is shown, units; other levels have it in their parts
 
     def part(self, name: str) -> Part:
@@ -178,6 +179,7 @@ class Device:
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
     longest_interval_s: int = 0  # of its intervals; 0 without one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
+    is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
 
     @property
     def labels(self) -> dict[str, str]:
@@ -231,11 +233,13 @@ def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
 
 
-def decode(level: str, device_id: str, period: str, changed_at: int | None, body: bytes) -> Document:
-    """Decode a document from its wire form; `changed_at` is the time of its last change (UTC seconds)."""
+def decode(
+    level: str, device_id: str, period: str, created_at: int | None, changed_at: int | None, body: bytes
+) -> Document:
+    """Decode a document from its wire form, with the times of its first and last change (UTC seconds)."""
     content = orjson.loads(body)
     parts = {name: _part(row) for name, row in content["p"].items()}
-    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at)
+    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at, created_at)
 
 
 def _row(part: Part) -> list[Any]:

@@ -30,7 +30,7 @@ from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_
 from aggregator.core.registers import CHANNELS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.formats.message import Content, decoded
+from aggregator.intake.formats.message import Content, DeviceRules, decoded
 from aggregator.store.port import Store, Written
 
 GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
@@ -127,9 +127,12 @@ def ingest_intervals(store: Store, intervals: Collection[Interval], now: int, de
     """Store intervals; durable on return. A new device registers itself in `default_zone`."""
     if not intervals:
         return Written(0, 0)
+    longest: dict[str, int] = defaultdict(int)
+    for one in intervals:
+        longest[one.device_id] = max(longest[one.device_id], one.end - one.start)
     with store.transaction():
-        for device_id in sorted({one.device_id for one in intervals}):
-            registered(store, device_id, default_zone)
+        for device_id, seconds in sorted(longest.items()):
+            registered(store, device_id, default_zone, longest_interval_s=seconds)
         return store.write_intervals(intervals, now)
 
 
@@ -176,13 +179,19 @@ _POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
 
 
 def registered(
-    store: Store, device_id: str, default_zone: str, reported: frozenset[str] | set[str] = frozenset()
+    store: Store,
+    device_id: str,
+    default_zone: str,
+    reported: frozenset[str] | set[str] = frozenset(),
+    longest_interval_s: int = 0,
 ) -> Device:
-    """Return the device's registry entry; create it, or add newly `reported` registers."""
+    """Return the device's registry entry; create it, or add newly `reported` registers and a longer interval."""
     stored = store.device(device_id)
     device = stored or _new_device(store, device_id, default_zone)
     if not reported <= set(device.registers):
         device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
+    if longest_interval_s > device.longest_interval_s:
+        device = replace(device, longest_interval_s=longest_interval_s)
     if device != stored:
         store.put_device(device)
     return device
@@ -206,14 +215,14 @@ def live_state(reading: Reading, device: Device, now: int) -> Live:
 # Messages
 
 
-def zone_in(store: Store, default_zone: str) -> Callable[[str], str]:
-    """Return a function from a device id to its time zone."""
+def rules_in(store: Store, default_zone: str) -> Callable[[str], DeviceRules]:
+    """Return a function from a device id to the rules by which its messages are read."""
 
-    def zone_of(device_id: str) -> str:
-        device = store.device(device_id)
-        return device.timezone if device else default_zone
+    def rules_of(device_id: str) -> DeviceRules:
+        device = store.device(device_id) or Device(device_id, default_zone)
+        return DeviceRules(device.timezone, device.netting, device.stamp_on_arrival, device.is_total_import)
 
-    return zone_of
+    return rules_of
 
 
 class Received(NamedTuple):

@@ -14,7 +14,7 @@ from aggregator.core.periods import FOR_EVER, HALF_HOUR, LEVELS
 from dashboard.charts import pictures
 from tests.dashboard.homes import LONDON, NOW, instant
 
-HOUR = Part(1234, 56, 100, 4, 3500, 100)
+HOUR = Part(1234, 56, 100, 4, 3000, 100, 20, 1, 500)
 AUTUMN, SPRING = "2026-10-25", "2026-03-29"
 
 
@@ -39,14 +39,15 @@ def test_energy_is_exact_kwh_with_estimate_and_coverage() -> None:
         "import_kwh": "1.234",
         "export_kwh": "0.056",
         "estimated_kwh": "0.104",
-        "coverage": "0.9722",
+        "interval_kwh": "0.021",
+        "coverage": "0.8333",
     }
 
 
 def test_unknown_is_empty_and_nothing_is_zero() -> None:
     found = table(document("day", "2026-11-22", {"h00": Part(0, None, covered_s=3600)}), "hour")
-    assert list(found[0].values())[2:] == ["0.000", "", "0.000", "1.0000"]
-    assert list(found[1].values())[2:] == ["", "", "", "0.0000"]
+    assert list(found[0].values())[2:] == ["0.000", "", "0.000", "0.000", "1.0000"]
+    assert list(found[1].values())[2:] == ["", "", "", "", "0.0000"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ COST = Cost(643_125 * 10**6, -5, 531 * 10**10, 3, 4, 10**13, 0)
 
 def test_money_is_exact_with_separate_earnings() -> None:
     month = document("month", "2026-11", {"d01": HOUR._replace(cost=COST)}, currency="GBP")
-    assert list(table(month, "day", is_priced=True)[0].items())[6:] == [
+    assert list(table(month, "day", is_priced=True)[0].items())[7:] == [
         ("import_cost", "0.0643125"),
         ("export_earnings", "-0.0000000000005"),
         ("standing_charge", "0.531"),
@@ -107,7 +108,7 @@ def test_a_part_of_a_day_has_no_standing_charge() -> None:
     assert charged == ["day", "month"]
     priced = {"h00": HOUR._replace(cost=COST)}
     day = table(document("day", "2026-11-22", priced, currency="JPY"), "hour", is_priced=True)
-    assert list(day[0].values())[6:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
+    assert list(day[0].values())[7:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
 
 
 def test_a_day_without_data_has_a_standing_charge_and_no_energy() -> None:
@@ -120,8 +121,8 @@ def test_a_day_without_data_has_a_standing_charge_and_no_energy() -> None:
 def test_unpriced_energy_has_an_empty_cost() -> None:
     unpriced = HOUR._replace(cost=Cost(None, None, None, 1234, 56))
     found = table(document("day", "2026-11-22", {"h00": unpriced, "h01": HOUR}), "hour", is_priced=True)
-    assert list(found[0].values())[6:] == ["", "", "1.290", ""]
-    assert list(found[1].values())[6:] == ["", "", "", ""]
+    assert list(found[0].values())[7:] == ["", "", "1.290", ""]
+    assert list(found[1].values())[7:] == ["", "", "", ""]
 
 
 def test_a_home_without_a_tariff_has_no_columns_of_money() -> None:

@@ -52,6 +52,31 @@ def test_an_outage_is_named_as_estimated() -> None:
     assert "3 h estimated after an outage" in sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
 
 
+SUPPLIED = Part(500, None, interval_import_wh=500, interval_s=3600)
+
+
+def test_a_day_of_the_supplier_is_no_outage() -> None:
+    day = chart("day", "2026-11-22", hours(24, SUPPLIED))
+    summary = sentences.summary(day, ENGLISH)
+    assert summary.endswith(" · all from the supplier")
+    assert not any(word in summary for word in ("missing", "estimated", "every reading"))
+    assert not any(column.is_partial or column.is_gap for column in day.columns)
+    assert day.average == 500
+    assert ("From the supplier", "100 %") in sentences.facts(day, ENGLISH)
+    assert "Measured" not in dict(sentences.facts(day, ENGLISH))
+    assert sentences.column_lines(3, day, ENGLISH) == ["0.50 kWh", "from the supplier"]
+
+
+def test_a_mixed_day_says_what_comes_from_where() -> None:
+    mixed = Part(500, None, 50, 0, 900, 900, 200, 0, 1800)
+    day = chart("day", "2026-11-22", {**hours(18, FULL), "h18": mixed, "h19": SUPPLIED})
+    summary = sentences.summary(day, ENGLISH)
+    assert summary.endswith("1 h 30 min from the supplier · 15 min estimated after an outage · 4 h missing")
+    facts = dict(sentences.facts(day, ENGLISH))
+    assert (facts["Measured"], facts["From the supplier"]) == ("76 %", "6 %")  # of 24 h: 18.25 h and 1.5 h
+    assert sentences.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
+
+
 def test_missing_time_is_in_hours_and_minutes() -> None:
     parts = {**hours(22, FULL), "h22": Part(10, None, covered_s=3600 - 600)}
     summary = sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
