@@ -37,6 +37,9 @@ PARTS = st.builds(
     estimated_export_wh=st.integers(0, 10**12),
     covered_s=SECONDS,
     estimated_s=SECONDS,
+    interval_import_wh=st.integers(0, 10**12),
+    interval_export_wh=st.integers(0, 10**12),
+    interval_s=SECONDS,
     cost=st.just(NOTHING) | COSTS,
 )
 NAMES = st.builds("{}{:02d}".format, st.sampled_from("hsdm"), st.integers(0, 99))

@@ -28,9 +28,9 @@ READINGS = st.builds(
 )
 AMOUNTS = st.sampled_from([0, 1, 127, 128, 1800, 16_384]) | st.integers(0, 10**12)
 MONEY = st.sampled_from([0, -1, 10**13, -643_125 * 10**6]) | st.integers(-(10**20), 10**20)
-COSTS = st.builds(
-    Cost, st.none() | MONEY, st.none() | MONEY, st.none() | MONEY, AMOUNTS, AMOUNTS, MONEY, MONEY
-) | st.just(NOTHING)
+COSTS = st.builds(Cost, st.none() | MONEY, st.none() | MONEY, st.none(), AMOUNTS, AMOUNTS, MONEY, MONEY) | st.just(
+    NOTHING
+)
 PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, *[AMOUNTS] * 7, COSTS)
 
 
