@@ -22,7 +22,7 @@ from aggregator.commands.aws_commands import costs_command, package_command, tab
 from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
+from aggregator.core.documents import NETTINGS, Device, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
 from aggregator.intake.imports.importing import Bar, ImportReport, import_file, summary
@@ -33,6 +33,7 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store.port import all_devices
 from aggregator.support.device_state import device_state
+from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
 
@@ -183,7 +184,7 @@ def show(
     wanted = (
         periods.check_period(level, period) if period else periods.period_of(level, int(time.time()), device.timezone)
     )
-    document = store.document(level, device_id, wanted) or Document(level, device_id, wanted, device.timezone, {})
+    document = shown(store, device, level, wanted, int(time.time()))
     click.echo(json.dumps(as_json(document)) if is_json else console.document_table(document))
 
 
@@ -203,6 +204,34 @@ def device() -> None:
 @click.option("--serial", help="The serial number of the device.")
 @click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
 @click.option("--postcode")
+@click.option(
+    "--netting",
+    type=click.Choice(NETTINGS),
+    help=(
+        "How the phases of a Shelly or a Tasmota with three phases make import and export. `phase`: each phase counts"
+        " for itself, as the device's own registers do. `sum`: as a meter that nets the phases, which meters in"
+        " Germany, the Netherlands and Belgium do; the registers of the phases cannot be netted afterwards, so the"
+        " power of all phases tells the energy, and what is used while nothing arrives is not known. A smart meter"
+        " (P1, SML, Glow) nets by itself, and a JSON reading is taken as it is; neither needs this. It holds for"
+        " messages from now on. For a device behind `wattfall edge`, set it there."
+    ),
+)
+@click.option(
+    "--stamp-on-arrival",
+    type=bool,
+    metavar="on|off",
+    help=(
+        "Take the time of arrival for P1 telegrams of a clock that was never set, which are refused otherwise. Only"
+        " for a meter that sends them at once; an imported log is never stamped."
+    ),
+)
+@click.option(
+    "--total-is-import",
+    "is_total_import",
+    type=bool,
+    metavar="on|off",
+    help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
+)
 @with_store
 @click.pass_obj
 def device_set(
@@ -212,14 +241,13 @@ def device_set(
     timezone: str | None,
     max_power_w: int | None,
     store_url: str | None,
-    **labels: str | None,
+    **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
     store = opened(settings, store_url)
     stored = store.device(check_id(device_id))
     changed = stored or Device(device_id, settings.timezone)
-    named: dict[str, Any] = {field: text for field, text in labels.items() if text is not None}
-    changed = check_labels(replace(changed, **named))
+    changed = check_labels(replace(changed, **{name: value for name, value in fields.items() if value is not None}))
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
     zone = periods.check_timezone(timezone) if timezone else changed.timezone

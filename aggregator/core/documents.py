@@ -3,7 +3,8 @@
 A document is one chart of one device: a day (its hours `h00..` and half hours `s00..`), a month (days `d01..`) or
 a year (months `m01..`). Its content depends only on energy and prices, so a repeated write changes nothing.
 
-The standing charge of a day is the cost of an extra part, `d00`, which has no energy.
+A stored document has no standing charges: supply goes on where there is no document. `rates.with_charges` adds them to
+what is shown.
 
 The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost]}}`. A device
 without a tariff has no currency and no costs.
@@ -53,14 +54,14 @@ class Part(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the part has neither energy nor a cost."""
-        return self.import_wh is None and self.export_wh is None and self.cost == NOTHING
+        """Whether the part has no energy; a standing charge is none."""
+        return self.import_wh is None and self.export_wh is None
 
 
 EMPTY = Part(None, None)
-WHOLE_DAY = "d00"  # the part of a day document that belongs to no hour
 _FIELDS = len(Part._fields) - 1  # of energy and time
 _WITHOUT_INTERVALS = _FIELDS - 3
+_CHARGE = Cost._fields.index("standing_charge")  # which is not stored
 _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
 
@@ -77,6 +78,8 @@ class Document:
     # UTC seconds of the last change of a part; None if unknown. Documents with equal content are equal, so this field
     # is not compared.
     changed_at: int | None = field(default=None, compare=False, repr=False)
+    created_at: int | None = field(default=None, compare=False, repr=False)  # UTC seconds; never moves
+    standing_charge: int | None = None  # of a day that is shown, units; other levels have it in their parts
 
     def part(self, name: str) -> Part:
         """Return a part by name; EMPTY without data."""
@@ -84,9 +87,10 @@ class Document:
 
     @property
     def total(self) -> Part:
-        """Return the whole period: the sum of its chart's parts."""
+        """Return the whole period: the sum of its chart's parts, and a day's standing charge."""
         letter = periods.LEVELS[self.level].letter
-        return add(part for name, part in self.parts.items() if name[0] == letter or name == WHOLE_DAY)
+        total = add(part for name, part in self.parts.items() if name[0] == letter)
+        return total if self.standing_charge is None else charged(total, self.standing_charge)
 
 
 class Arrival(NamedTuple):
@@ -175,6 +179,7 @@ class Device:
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
     longest_interval_s: int = 0  # of its intervals; 0 without one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
+    is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
 
     @property
     def labels(self) -> dict[str, str]:
@@ -217,22 +222,30 @@ def add(parts: Iterable[Part]) -> Part:
     )
 
 
+def charged(part: Part, standing_charge: int) -> Part:
+    """Return a part with a standing charge, in units."""
+    return part._replace(cost=part.cost._replace(standing_charge=standing_charge))
+
+
 def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     """Encode a document's body; equal content gives equal bytes."""
     content: dict[str, object] = {"z": timezone, "c": currency} if currency else {"z": timezone}
     return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
 
 
-def decode(level: str, device_id: str, period: str, changed_at: int | None, body: bytes) -> Document:
-    """Decode a document from its wire form; `changed_at` is the time of its last change (UTC seconds)."""
+def decode(
+    level: str, device_id: str, period: str, created_at: int | None, changed_at: int | None, body: bytes
+) -> Document:
+    """Decode a document from its wire form, with the times of its first and last change (UTC seconds)."""
     content = orjson.loads(body)
     parts = {name: _part(row) for name, row in content["p"].items()}
-    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at)
+    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at, created_at)
 
 
 def _row(part: Part) -> list[Any]:
     energy = [*part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]]
-    return energy if part.cost == NOTHING else [*energy, *map(to_wire, part.cost)]
+    cost = part.cost
+    return energy if cost == NOTHING else [*energy, *map(to_wire, (*cost[:_CHARGE], *cost[_CHARGE + 1 :]))]
 
 
 def _part(row: list[Any]) -> Part:
@@ -240,9 +253,9 @@ def _part(row: list[Any]) -> Part:
         return _new_part([*row, 0, 0, 0, NOTHING])
     if len(row) == _FIELDS:
         return _new_part([*row, NOTHING])
-    money = row[-len(Cost._fields) :]
+    money = [value if value is None else int(value) for value in row[1 - len(Cost._fields) :]]
     energy = [*row[: -len(money)], 0, 0, 0][:_FIELDS]
-    return Part._make([*energy, Cost._make(value if value is None else int(value) for value in money)])
+    return Part._make([*energy, Cost._make([*money[:_CHARGE], None, *money[_CHARGE:]])])
 
 
 def as_json(document: Document) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 A telegram runs from `/` to `!`, followed by the checksum of this text. Earlier versions have neither a checksum nor a
 time and are refused. Local time carries its season, `W` or `S`, so it means one instant; a clock months behind is
-believed. The register is the meter's total, or else the sum of its tariffs. Gas is ignored, since m³ are not energy.
-Figures with units are kW, W, kWh or Wh. `parse_dsmr` raises Refused.
+believed. The telegrams of a clock that was never set are refused, or are of their arrival, as the device's setting
+`stamp_on_arrival` says. The register is the meter's total, or else the sum of its tariffs; the meter itself nets its
+phases. Gas is ignored, since m³ are not energy. Figures with units are kW, W, kWh or Wh. `parse_dsmr` raises Refused.
 """
 
 import re
@@ -15,6 +16,7 @@ from functools import lru_cache
 from aggregator.core.errors import Refused, shown
 from aggregator.core.readings import Reading, check_device_id, check_meter_id
 from aggregator.intake.formats.message import (
+    CLOCKS_SET,
     Content,
     Origin,
     check_clock,
@@ -43,7 +45,7 @@ def parse_dsmr(payload: bytes, origin: Origin) -> Content:
     objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(_checked(payload))}
     reading = Reading(
         device_id,
-        _at(objects, origin.latest),
+        _at(objects, origin),
         _power(objects),
         register_wh(_register(objects, "1-0:1.8.")),
         _register(objects, "1-0:2.8."),
@@ -114,7 +116,7 @@ def _checked(payload: bytes) -> bytes:
     return content
 
 
-def _at(objects: _Objects, now: int) -> int:
+def _at(objects: _Objects, origin: Origin) -> int:
     written = objects.get("0-0:1.0.0", "")
     if not (match := _TIME.fullmatch(written)):
         raise Refused("bad_time", f"0-0:1.0.0 is {shown(written)}")
@@ -123,7 +125,8 @@ def _at(objects: _Objects, now: int) -> int:
         moment = datetime.fromisoformat(f"20{day}T{clock}{_OFFSETS[season]}")
     except ValueError:
         raise Refused("bad_time", f"0-0:1.0.0 is {shown(written)}") from None
-    return check_clock(int(moment.timestamp()), now)
+    at = int(moment.timestamp())
+    return origin.now if at < CLOCKS_SET and origin.rules.stamp_on_arrival else check_clock(at, origin.latest)
 
 
 def _power(objects: _Objects) -> int | None:

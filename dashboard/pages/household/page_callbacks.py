@@ -95,7 +95,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
 
 def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
     """Return the day's energy so far; empty if unknown."""
-    document = data.document(device, "day", periods.period_of("day", now, device.timezone))
+    document = data.energy(device, "day", periods.period_of("day", now, device.timezone))
     imported = document.total.import_wh if document else None
     return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
 

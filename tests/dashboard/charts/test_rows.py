@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Part, add
+from aggregator.core.documents import EMPTY, Document, Part, add
 from aggregator.core.money import Cost, money_text
 from aggregator.core.periods import FOR_EVER, HALF_HOUR, LEVELS
 from dashboard.charts import pictures
@@ -106,9 +106,16 @@ def test_money_is_exact_with_separate_earnings() -> None:
 def test_a_part_of_a_day_has_no_standing_charge() -> None:
     charged = [by for by in pictures.intervals("year") if "standing_charge" in pictures.header(by, is_priced=True)]
     assert charged == ["day", "month"]
-    whole = {"h00": HOUR._replace(cost=COST), "d00": Part(None, None, cost=Cost(None, None, 10**12))}
-    day = table(document("day", "2026-11-22", whole, currency="JPY"), "hour", is_priced=True)
+    priced = {"h00": HOUR._replace(cost=COST)}
+    day = table(document("day", "2026-11-22", priced, currency="JPY"), "hour", is_priced=True)
     assert list(day[0].values())[7:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
+
+
+def test_a_day_without_data_has_a_standing_charge_and_no_energy() -> None:
+    charged = EMPTY._replace(cost=Cost(None, None, 531 * 10**10))
+    row = table(document("month", "2026-11", {"d02": charged}, currency="GBP"), "day", is_priced=True)[1]
+    known = {name: cell for name, cell in row.items() if cell and name not in ("start", "end")}
+    assert known == {"coverage": "0.0000", "standing_charge": "0.531", "currency": "GBP"}
 
 
 def test_unpriced_energy_has_an_empty_cost() -> None:
@@ -161,26 +168,16 @@ def test_document_ranges_cover_a_period_in_short_pieces(year: int, month: int, b
     period = {"day": f"{year}-{month:02d}-28", "month": f"{year}-{month:02d}", "year": f"{year}"}[level]
     if by not in pictures.intervals(level):
         return
-    held_by, device = pictures.held_by(level, by), Device("cad-1", LONDON)
-    found = [
-        [one.period for one in pictures.with_missing([], device, held_by, first, last)]
-        for first, last in pictures.document_ranges(level, period, by)
-    ]
+    held_by, found = pictures.held_by(level, by), list[list[str]]()
+    for first, last in pictures.document_ranges(level, period, by):
+        found.append([first])
+        while found[-1][-1] < last:
+            found[-1].append(periods.shift(held_by, found[-1][-1], 1))
     assert max(map(len, found)) <= 31
     whole = [one for stretch in found for one in stretch]
     windows = [periods.window(held_by, one, LONDON) for one in whole]
     assert all(before.end == after.start for before, after in pairwise(windows))
     assert (windows[0].start, windows[-1].end) == periods.window(level, period, LONDON)
-
-
-def test_periods_without_a_document_are_filled_in() -> None:
-    known = document("month", "2026-02", {"d01": HOUR}, "Asia/Kathmandu")
-    found = list(pictures.with_missing([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
-    assert [(one.period, one.timezone, len(one.parts)) for one in found] == [
-        ("2026-01", LONDON, 0),
-        ("2026-02", "Asia/Kathmandu", 1),
-        ("2026-03", LONDON, 0),
-    ]
 
 
 @pytest.mark.parametrize(

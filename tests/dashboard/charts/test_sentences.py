@@ -234,3 +234,26 @@ def test_facts_are_average_highest_lowest_and_coverage() -> None:
         "Lowest": "0.10 kWh, 03:00–04:00",
         "Measured": "95 %",
     }
+
+
+def test_a_day_without_data_names_its_standing_charge() -> None:
+    owed = EMPTY._replace(cost=Cost(None, None, POUND // 2))
+    month = in_money({"d01": costing(9000, Cost(2 * POUND, None, POUND // 2)), "d02": owed})
+    assert sentences.column_lines(1, month, ENGLISH) == ["£0.50 standing charge", "no data"]
+    assert sentences.total(month, ENGLISH) == "£3.00"
+    view = View("household", "cad-1", "day", "2026-10-02", unit="money")
+    document = Document("day", "cad-1", "2026-10-02", LONDON, {}, "GBP", standing_charge=POUND // 2)
+    day = chart_model.chart_of(view, document, LONDON, NOW, "2026-10-01", ENGLISH, "GBP")
+    assert sentences.nothing(day, "2026-10-01", ENGLISH) == (
+        "No data",
+        "No reading of Friday 2 October 2026 has come in. The standing charge of £0.50 is owed all the same.",
+    )
+
+
+def test_only_a_standing_charge_is_no_data_for_a_comparison() -> None:
+    owed = EMPTY._replace(cost=Cost(None, None, POUND))
+    view = View("household", "cad-1", "month", "2026-10", unit="money")
+    other = Other("2026-09", "September", Document("month", "cad-1", "2026-09", LONDON, {"d01": owed}), owed)
+    mine = {"d01": costing(9000, Cost(2 * POUND, None, POUND))}
+    drawn = chart("month", "2026-10", mine, view=view, currency="GBP", other=other)
+    assert "no data of September" in sentences.summary(drawn, ENGLISH)
