@@ -102,8 +102,8 @@ def test_show_day_json_has_all_hours_and_half_hours_with_offsets() -> None:
     day = json.loads(wattfall("show", "day", "cad-1", "2026-06-01", "--json").stdout)
 
     assert set(day) == {
-        *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "coverage"),
-        *("parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
+        *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "interval_wh"),
+        *("coverage", "parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
     }
     assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0416)
     assert len(day["parts"]) == 24
@@ -114,6 +114,7 @@ def test_show_day_json_has_all_hours_and_half_hours_with_offsets() -> None:
         "import_wh": 600,
         "export_wh": None,
         "estimated_wh": 0,
+        "interval_wh": 0,
         "coverage": 1.0,
         "cost": None,
         "export_earnings": None,

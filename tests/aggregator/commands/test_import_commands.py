@@ -70,7 +70,6 @@ def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
         "duplicates": 0,
         "rejected": 0,
         "reasons": {},
-        "readings": 50,
         "from": "2026-02-01T00:00:00+00:00",
         "to": "2026-02-02T00:00:00+00:00",
         "import_wh": wh,
@@ -78,9 +77,9 @@ def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
         "holes": 0,
         "hole_s": 0,
     }
-    assert result.stdout.splitlines()[1] == f"48 taken in, as 50 readings: {wh / 1000:.3f} kWh of import"
+    assert result.stdout.splitlines()[1] == f"48 taken in: {wh / 1000:.3f} kWh of import"
     day = shown("day", "2026-02-01")
-    assert (day["import_wh"], day["estimated_wh"], day["coverage"]) == (wh, 0, 1.0)
+    assert (day["import_wh"], day["interval_wh"], day["estimated_wh"], day["coverage"]) == (wh, wh, 0, 0.0)
     assert wattfall("device", "list").stdout == "home\tEurope/London\t100000 W\n"
     assert wattfall("verify").exit_code == 0
 
@@ -115,7 +114,7 @@ def test_a_dry_run_creates_no_device(octopus: Path) -> None:
     result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home", "--dry-run")
 
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[1].startswith("48 would be taken in, as 50 readings")
+    assert result.stdout.splitlines()[1].startswith("48 would be taken in: ")
     assert wattfall("device", "list").stdout == ""
 
 
@@ -144,7 +143,7 @@ def test_half_a_year_of_local_hours_is_imported(tmp_path: Path) -> None:
     )
     assert {month: shown("month", month)["import_wh"] for month in energies} == energies
     spring = shown("day", "2022-03-27")
-    assert (len(spring["parts"]), spring["coverage"], spring["estimated_wh"]) == (23, 1.0, 0)  # type: ignore[arg-type]
+    assert (len(spring["parts"]), spring["interval_wh"]) == (23, spring["import_wh"])  # type: ignore[arg-type]
     assert "ambiguous_time  1" in wattfall("refused", "home").stdout
 
 
