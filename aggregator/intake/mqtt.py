@@ -14,8 +14,7 @@ import queue
 import ssl
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,6 +33,7 @@ from aggregator.intake.formats import parse_topic, read_whole
 from aggregator.intake.formats.message import LONGEST, Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
 from aggregator.intake.refusals import UNKNOWN
+from aggregator.intake.tokens import Turns
 
 UNACKNOWLEDGED = 500  # messages
 SESSION_S = 7 * DAY_S  # the broker queues messages so long without a connection
@@ -231,18 +231,17 @@ class MqttFeed:
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
     total: Outcome = field(default_factory=Outcome)
-    _turns: dict[str, deque[Arrived]] = field(default_factory=dict)  # the messages of each sender, in order
+    _turns: Turns[Arrived] = field(default_factory=Turns)
     _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
     _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
     _again: float = 0.0  # when to look at `_ahead`, by `pace`
 
     def take_in(self, wait_s: float) -> int:
         """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
-        waiting = sum(map(len, self._turns.values()))
-        if waiting < BATCH:
-            for message in self.subscriber.take(BATCH - waiting, 0 if waiting or self._held else wait_s):
-                self._turns.setdefault(self._sender(message), deque()).append(message)
-        self._held = self._held or [*self._due(), *self._next()]
+        room = BATCH - len(self._turns)
+        for message in self.subscriber.take(room, wait_s if room == BATCH and not self._held else 0) if room else ():
+            self._turns.add(self._sender(message), message, len(message.payload))
+        self._held = self._held or [*self._due(), *self._turns.take(BATCH_BYTES)]
         now, at = int(self.clock()), self.pace()
         received = [(message, self._received(message, now)) for message in self._held]
         for _, one in received:
@@ -255,18 +254,6 @@ class MqttFeed:
         self._wait(early, at)
         count, self._held = len(received) - len(early), []
         return count
-
-    def _next(self) -> Iterator[Arrived]:
-        """Take the senders in turn, a message of each, up to BATCH_BYTES."""
-        size = 0
-        while self._turns and size < BATCH_BYTES:
-            sender = next(iter(self._turns))
-            turn = self._turns.pop(sender)
-            message = turn.popleft()
-            if turn:
-                self._turns[sender] = turn  # behind the others
-            size += len(message.payload)
-            yield message
 
     def _due(self) -> list[Arrived]:
         """Return the messages that have waited for the server's clock, once in AGAIN_S."""
