@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.readings import sender_of
 from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
 from aggregator.intake.imports.importing import Bar, ImportReport, import_file, summary
 from aggregator.intake.imports.row_times import interval_of
@@ -219,6 +220,7 @@ def device_set(
     stored = store.device(check_id(device_id))
     changed = stored or Device(device_id, settings.timezone)
     named: dict[str, Any] = {field: text for field, text in labels.items() if text is not None}
+    _check_home(changed, named)
     changed = check_labels(replace(changed, **named))
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
@@ -231,6 +233,16 @@ def device_set(
         rebuild(store, changed, None, None)
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
+
+
+def _check_home(device: Device, named: Mapping[str, object]) -> None:
+    """Raise ConfigurationError where a second meter would get a home of its own."""
+    for field in ("household", "postcode"):
+        if field in named and device.is_second_meter:
+            sender = sender_of(device.device_id)
+            raise ConfigurationError(
+                f"{device.device_id} has the {field} of {sender}, which reads it; use `wattfall device set {sender}`"
+            )
 
 
 @device.command("token")

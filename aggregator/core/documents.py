@@ -10,7 +10,7 @@ without a tariff has no currency and no costs.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.core.periods import Slot
+from aggregator.core.readings import sender_of
 
 
 class Part(NamedTuple):
@@ -166,10 +167,32 @@ class Device:
         """Return its non-empty labels by field name."""
         return {field: text for field in LABELS if (text := getattr(self, field))}
 
+    @property
+    def is_second_meter(self) -> bool:
+        """Whether another device sends its readings."""
+        return sender_of(self.device_id) != self.device_id
+
+    @property
+    def own(self) -> "Device":
+        """Return what the registry stores: a second meter without the labels that `at_home` gives it."""
+        return replace(self, household="", postcode="") if self.is_second_meter else self
+
 
 KINDS = ("electricity", "gas", "generation")
 NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, as German, Dutch and Belgian meters do
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
+
+
+def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
+    """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
+
+    A second meter has no household of its own: it has the household and the postcode of the device that sends it.
+    """
+    if not device.is_second_meter:
+        return device
+    sender = stored(sender_of(device.device_id))
+    household, postcode = (sender.household, sender.postcode) if sender else ("", "")
+    return replace(device, household=household, postcode=postcode)
 
 
 def check_labels(device: Device) -> Device:

@@ -74,8 +74,9 @@ REASONS = {
 }
 
 GAS = "~gas"  # suffix of the id of a device's gas meter
+SECOND_METERS = (GAS, *(f"~{number}" for number in range(1, 10)))  # suffixes of ids
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~(?:gas|[1-9]))?")
+_DEVICE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,63}}(?:{'|'.join(SECOND_METERS)})?")
 
 
 class Reading(NamedTuple):

@@ -215,6 +215,7 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
 
     `unsure` are search terms whose index entries may be missing, see `device_index`.
     """
+    device = device.own
     labels = {items.LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
     sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
     sets |= {"t": items.text(device.tariff)} if device.tariff else {}
