@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Live, Part, coverage
+from aggregator.core.documents import KINDS, Device, Document, Live, Part, coverage
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.money import Cost, screen_text
 from aggregator.core.periods import Slot, check_period, iso_utc
@@ -130,7 +130,8 @@ def device_line(device: Device) -> str:
     """Format a device on one line."""
     labels = device.labels | ({"meter_point": masked(device.meter_point)} if device.meter_point else {})
     named = [f"{field.replace('_', ' ')} {text}" for field, text in labels.items()]
-    return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *named])
+    kinds = [] if device.kind == KINDS[0] else [device.kind]
+    return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *kinds, *named])
 
 
 def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from aggregator.commands.aws_commands import costs_command, package_command, tab
 from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, as_json, check_labels, live_json
+from aggregator.core.documents import KINDS, Device, Document, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.readings import sender_of
 from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
@@ -204,6 +204,7 @@ def device() -> None:
 @click.option("--serial", help="The serial number of the device.")
 @click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
 @click.option("--postcode")
+@click.option("--kind", type=click.Choice(KINDS), help="What its meter counts.")
 @with_store
 @click.pass_obj
 def device_set(

@@ -22,7 +22,7 @@ from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, live_tile, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language
+from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -74,6 +74,7 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
+KINDS = {"gas": text("Gas"), "generation": text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -108,7 +109,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     return html.A(
         [
             html.Div(
-                [html.H2(device.name or device.device_id, className="label"), html.Span(today, className="today")],
+                [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
             html.P([*_amount(live, lang), html.Span(badge, className="badge")], className="amount"),
@@ -118,6 +119,12 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
         className="tile",
         **attributes(data_state=device_state(live, now), data_level=usage.level(watts)),
     )
+
+
+def _label(device: Device, lang: Language) -> str:
+    """Return the name of a device, and its kind unless it is electricity."""
+    name = device.name or device.device_id
+    return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
 
 
 def _amount(live: Live | None, lang: Language) -> list[Component]:
@@ -226,7 +233,7 @@ def _household(data: CachedReads, device: Device, view: View, version: object, l
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
         "household.data-version": newest,
-        "place.children": html.A(device.name or device.device_id, href=View("household", device.device_id).to_url()),
+        "place.children": html.A(_label(device, lang), href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
         "household.hidden": False,

@@ -180,6 +180,21 @@ def test_device_labels_are_set_kept_and_removed() -> None:
     assert wattfall("device", "list").stdout == result.stdout
 
 
+def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:
+    assert wattfall("device", "set", "roof", "--kind", "generation").stdout == (
+        "roof\tEurope/London\t100000 W\tgeneration\n"
+    )
+    assert wattfall("device", "set", "roof", "--kind", "electricity").stdout == "roof\tEurope/London\t100000 W\n"
+
+
+def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:
+    second = [reading(device_id=f"cad-1~{meter}", import_wh=1) for meter in ("gas", "1")]
+    wattfall("ingest", text="\n".join([reading(import_wh=1), *second]))
+    with closing(open_store(url)) as store:
+        kinds = [(device.device_id, device.kind) for device in store.devices()]
+    assert kinds == [("cad-1", "electricity"), ("cad-1~1", "electricity"), ("cad-1~gas", "gas")]
+
+
 def test_a_new_name_recomputes_nothing(url: str) -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
     with closing(open_store(url)) as store:

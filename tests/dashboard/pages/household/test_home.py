@@ -42,6 +42,14 @@ def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store
     assert "'medium'" not in page
 
 
+def test_a_card_names_the_kind_of_a_meter_that_is_not_electricity(data: CachedReads, store: Store) -> None:
+    for device in (Device("cad-1", household=homes.HOUSEHOLD), Device("cad-1~gas", kind="gas")):
+        store.put_device(device)
+    page = page_text(data)
+    assert "'cad-1~gas · Gas'" in page
+    assert "'cad-1'" in page
+
+
 def test_a_silent_device_shows_its_last_time_without_a_ticking_age(data: CachedReads, store: Store) -> None:
     store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
     store.put_live([homes.live("cad-1", 433, age=3600)])
