@@ -12,7 +12,6 @@ without a tariff has no currency and no costs.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -118,7 +117,7 @@ class Live(NamedTuple):
     export_at: int | None = None
 
 
-_FIELD_INSTANTS = (("power_w", "power_at"), ("import_wh", "import_at"), ("export_wh", "export_at"))
+_FIELD_INSTANTS = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
 
 
 def merged_live(stored: Live, new: Live) -> Live:
@@ -128,19 +127,29 @@ def merged_live(stored: Live, new: Live) -> Live:
     """
     is_newer = new.at > stored.at
     last = new if is_newer else stored
-    values: dict[str, int | None] = {}
-    for name, instant in _FIELD_INSTANTS:
-        known = [
-            (at, state_value)
-            for state in (new, stored)
-            if (state_value := getattr(state, name)) is not None
-            for at in [state.at if getattr(state, instant) is None else getattr(state, instant)]
-        ]
-        at, values[name] = max(known, key=itemgetter(0), default=(last.at, None))
-        values[instant] = None if at == last.at else at
+    power, imported, exported = (_newest(new, stored, name, last.at) for name in _FIELD_INSTANTS)
     first, second = (new, stored) if new.at >= stored.at else (stored, new)
     arrivals = (*stored.arrivals, Arrival(stored.at, stored.received_at))[-REMEMBERED:] if is_newer else stored.arrivals
-    return last._replace(meter_id=first.meter_id or second.meter_id, arrivals=arrivals, **values)
+    return Live(
+        *(last.device_id, last.at, last.received_at, power.value, imported.value, exported.value),
+        *(first.meter_id or second.meter_id, arrivals, power.at, imported.at, exported.at),
+    )
+
+
+class _Known(NamedTuple):
+    value: int | None
+    at: int | None  # None where the value belongs to the newest reading, or is unknown
+
+
+def _newest(new: Live, stored: Live, name: str, last: int) -> _Known:
+    """Return the newest known value of a field."""
+    best, best_at = None, -1
+    for state in (stored, new):
+        value, at = getattr(state, name), getattr(state, _FIELD_INSTANTS[name])
+        at = state.at if at is None else at
+        if value is not None and at >= best_at:
+            best, best_at = value, at
+    return _Known(best, None if best is None or best_at == last else best_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +169,7 @@ class Device:
     exchange_overrides: str = ""  # people's statements about meter exchanges, see `registers.parse_overrides`
     kind: str = "electricity"  # one of KINDS
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
+    longest_interval_s: int = 0  # of its intervals; 0 without one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
 
     @property
@@ -280,7 +290,7 @@ def live_json(live: Live) -> dict[str, object]:
     fields = {name: value for name, value in live._asdict().items() if name != "arrivals" and name[-3:] != "_at"}
     instants = {
         instant: None if getattr(live, name) is None else periods.iso_utc(live.at if at is None else at)
-        for name, instant in _FIELD_INSTANTS
+        for name, instant in _FIELD_INSTANTS.items()
         for at in [getattr(live, instant)]
     }
     return fields | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)} | instants

@@ -221,11 +221,12 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"t": items.text(device.tariff)} if device.tariff else {}
     sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
     sets |= {"n": items.text(device.netting)} if device.netting != "phase" else {}
+    sets |= {"v": items.number(device.longest_interval_s)} if device.longest_interval_s else {}
     sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "a", *items.LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in ("t", "k", "g", "n", "v", "a", *items.LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""

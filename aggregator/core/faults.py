@@ -1,0 +1,282 @@
+"""Faults, rollovers and meter exchanges: which readings of a register are believed. Pure.
+
+`segments` cuts a register into one piece of believed readings per meter.
+
+**Runs.** Readings run on *plainly* while each can follow the one before: the register does not fall, and rises no
+faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is rounding. Most registers are one run.
+
+**A break** between two runs has four explanations, tried in this order:
+
+1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
+   has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
+   clock, garbage) is dropped, so the time of the fault becomes a gap. A small or short dip may also end within a run.
+2. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
+   used the energy between. The piece continues.
+3. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
+4. Otherwise the run is too short to tell, and is dropped.
+
+The decision changes when a later reading returns, until FAULT_S after the break. A person's exchange override decides
+first.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from operator import ge, sub
+from typing import NamedTuple
+
+from aggregator.core.registers import Register, overridden_between
+
+LONGEST_S = 400 * 86_400  # no energy is spread over more time: a clock was wrong, or the home changed
+DECIDE_S = 300  # a run that decides for itself lasts this long
+DECIDE_READINGS = 2  # and has at least this many steps
+FAULT_S = 7 * 86_400  # a longer stretch is no fault
+FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanation
+DIP_S = 5400  # longest dip by less than half of the register that ends within a run
+ROUNDING_WH = 2  # a register may fall by this: a sum of rounded figures
+LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
+USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
+HOME_W = 1000  # W; a home may always have used this during an outage
+SLACK_WH = 2000  # and this at once: registers may count whole kWh
+SLACK_SHARE = 1000  # but no more than this fraction of the register
+MODULI = sorted(
+    {10**digits for digits in range(6, 13)}
+    | {2**bits * unit for bits in (15, 16, 20, 23, 24, 28, 31, 32) for unit in (1, 10, 100, 1000)}
+)  # Wh: registers of decimal digits, and of bits in Wh, 10 Wh, 100 Wh or kWh
+
+
+class Rollover(NamedTuple):
+    """The last reading before a rollover, the first one after it, and the number of the register's Wh."""
+
+    before: int  # UTC seconds
+    after: int  # UTC seconds
+    modulus_wh: int
+
+
+class Judgement(NamedTuple):
+    """What is believed of a register: its pieces, without steps back inside, and its rollovers."""
+
+    pieces: list[Register]
+    rollovers: list[Rollover]
+
+
+# Runs
+
+
+class _Run(NamedTuple):
+    """The positions of the first and last reading of a run."""
+
+    first: int
+    last: int
+
+
+def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
+    """Return the instant of the newest anchor at or before `until`, or None.
+
+    An anchor ends a plain run of at least DECIDE_S and DECIDE_READINGS.
+    """
+    run = anchored_run(points, until, max_power_w)
+    return run[1] if run else None
+
+
+def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, int] | None:
+    """Return the first and last instant of the shortest run that makes the newest anchor."""
+    last = bisect_right(points.ats, until) - 1
+    while last >= DECIDE_READINGS:
+        first = last
+        while first > 0 and _is_plain(points, first - 1, first, max_power_w):
+            first -= 1
+            if _is_long_enough(points, first, last):
+                return points.ats[first], points.ats[last]
+        last = first - 1
+    return None
+
+
+def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
+    """Return the instant of the oldest anchor at or after `since`; its whole run lies within `points`."""
+    first = 0
+    for last in range(1, len(points.ats)):
+        if not _is_plain(points, last - 1, last, max_power_w):
+            first = last
+        elif points.ats[last] >= since and _is_long_enough(points, first, last):
+            return points.ats[last]
+    return None
+
+
+def breaks(points: Register, max_power_w: int) -> list[int]:
+    """Return the instants of the readings that do not run on plainly from the one before."""
+    runs = _runs(points, list(points.whs), max_power_w)
+    return [points.ats[run.first] for run in runs[1:]]
+
+
+def _is_long_enough(points: Register, first: int, last: int) -> bool:
+    return last - first >= DECIDE_READINGS and points.ats[last] - points.ats[first] >= DECIDE_S
+
+
+def _runs(points: Register, levels: list[int], max_power_w: int) -> list[_Run]:
+    """Cut a register into plain runs; in `levels` (its Wh), falls by rounding are levelled out."""
+    if not points.ats:
+        return []
+    if _runs_on(points, max_power_w):
+        return [_Run(0, len(points.ats) - 1)]
+    level, firsts = points._replace(whs=levels), [0]
+    for position in range(1, len(levels)):
+        if not _is_plain(level, position - 1, position, max_power_w):
+            firsts.append(position)
+        elif levels[position] < levels[position - 1]:
+            levels[position] = levels[position - 1]
+    return [_Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(levels)], strict=True)]
+
+
+def _runs_on(points: Register, max_power_w: int) -> bool:
+    """Whether all steps are surely plain: the common case, without a Python loop."""
+    ats, whs, meters, exchange_overrides = points
+    if exchange_overrides and overridden_between(exchange_overrides, ats[0], ats[-1]) is not None:
+        return False
+    if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
+        return False
+    if len(ats) < 2:
+        return True
+    steepest, steps = max(map(sub, whs[1:], whs)), list(map(sub, ats[1:], ats))
+    is_slow: bool = (steepest - 1) * 3600 <= max_power_w * min(steps) and max(steps) <= LONGEST_S
+    return is_slow and steepest * LEAP < whs[0]
+
+
+def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether a register runs on from one reading to another one."""
+    before, after = points.whs[one], points.whs[other]
+    is_leap = (after - before) * LEAP >= before and after - before > 1
+    return not is_leap and _follows(points, one, other, max_power_w)
+
+
+def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether one meter can have shown these two values; 1 Wh of the rise may be rounding."""
+    rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
+    is_possible = rise >= -ROUNDING_WH and seconds <= LONGEST_S and not _is_other_meter(points, one, other)
+    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _overridden(points, one, other) is False)
+
+
+def _is_other_meter(points: Register, one: int, other: int) -> bool:
+    marked = _overridden(points, one, other)
+    if marked is not None:
+        return marked
+    before, after = points.meters[one], points.meters[other]
+    return before is not None and after is not None and before != after
+
+
+def _overridden(points: Register, one: int, other: int) -> bool | None:
+    """Whether an override says that the meter was exchanged between two readings."""
+    return (
+        overridden_between(points.exchange_overrides, points.ats[one], points.ats[other])
+        if points.exchange_overrides
+        else None
+    )
+
+
+# Decisions
+
+
+def segments(points: Register, max_power_w: int) -> list[Register]:
+    """Return the pieces of believed readings, one per meter, without energy between them."""
+    return judge(points, max_power_w).pieces
+
+
+def judge(points: Register, max_power_w: int) -> Judgement:
+    """Decide every break of a register. The first reading is believed."""
+    levels = list(points.whs)
+    runs = _runs(points, levels, max_power_w)
+    if len(runs) < 2:
+        return Judgement([points._replace(whs=levels)] if runs else [], [])
+    level = points._replace(whs=levels)
+    pieces, rollovers, raised = [list(range(runs[0].last + 1))], list[Rollover](), 0
+    lifted = dict.fromkeys(pieces[0], 0)  # position -> Wh that rollovers add
+    following = 1
+    while following < len(runs):
+        good, run, start = pieces[-1][-1], runs[following], runs[following].first
+        returned = _return(level, runs, good, following, max_power_w)
+        if returned:
+            following, start = returned
+            run = runs[following]
+        elif modulus := _modulus(level, good, run, max_power_w):
+            raised += modulus
+            rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
+        elif _is_exchange(level, runs, good, following, max_power_w):
+            raised = 0
+            pieces.append([])
+        else:
+            following += 1
+            continue
+        pieces[-1] += range(start, run.last + 1)
+        lifted |= dict.fromkeys(range(start, run.last + 1), raised)
+        following += 1
+    return Judgement([_piece(level, piece, lifted) for piece in pieces], rollovers)
+
+
+def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) -> Register:
+    """Return a piece; where it returns to a level lower by rounding, it stays at the higher one."""
+    whs: list[int] = []
+    for position in positions:
+        wh = level.whs[position] + lifted[position]
+        whs.append(max(wh, whs[-1]) if whs else wh)
+    return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
+
+
+def _return(
+    level: Register, runs: Sequence[_Run], good: int, following: int, max_power_w: int
+) -> tuple[int, int] | None:
+    """Return the run and the position at which the register goes on after its reading `good`, or None.
+
+    The fault, if any, begins with the run `following`.
+    """
+    ats, whs, *_ = level
+    strange = runs[following].first
+    is_small = whs[good] <= 2 * whs[strange]
+    risen = 0
+    for number, (first, last) in enumerate(runs[following : following + FAULT_RUNS], following):
+        if ats[first] - ats[strange] > FAULT_S:
+            break
+        if risen <= whs[first] - whs[good] + ROUNDING_WH and _follows(level, good, first, max_power_w):
+            return number, first
+        position = bisect_left(whs, whs[good] - ROUNDING_WH, first, last + 1)
+        if position <= last and position > first:
+            is_soon = ats[position] - ats[strange] <= (DIP_S if is_small else DECIDE_S)
+            is_soon |= position - strange <= DECIDE_READINGS
+            rise = risen + whs[position - 1] - whs[first]
+            is_small_rise = rise <= whs[position] - whs[good] + ROUNDING_WH
+            if is_soon and is_small_rise and _follows(level, good, position, max_power_w):
+                return number, position
+        risen += whs[last] - whs[first]
+    return None
+
+
+def _modulus(level: Register, good: int, run: _Run, max_power_w: int) -> int | None:
+    """Return the number at which the register has started again between its reading `good` and a run, or None."""
+    ats, whs, *_ = level
+    seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
+    if seconds > LONGEST_S or after >= before or _is_other_meter(level, good, run.first):
+        return None
+    known = max(good - USUAL_READINGS, 0)
+    usual_w = (before - whs[known]) * 3600 // max(ats[good] - ats[known], DECIDE_S) if before >= whs[known] else 0
+    can_use_wh = max(10 * usual_w, HOME_W) * seconds // 3600
+    for modulus in MODULI[bisect_right(MODULI, before) :]:
+        energy = modulus - before + after
+        if (
+            energy <= can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE)
+            and (energy - 1) * 3600 <= max_power_w * seconds
+        ):
+            return modulus
+    return None
+
+
+def _is_exchange(level: Register, runs: Sequence[_Run], good: int, following: int, max_power_w: int) -> bool:
+    """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
+    first, last = runs[following]
+    while following + 1 < len(runs) and _goes_on(level, last, runs[following + 1].first, max_power_w):
+        following += 1
+        last = runs[following].last
+    is_last = following + 1 == len(runs)
+    return _is_long_enough(level, first, last) or (is_last and _is_other_meter(level, good, first))
+
+
+def _goes_on(level: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether a reading goes on from another one, perhaps with a leap, or starts a meter by a person's override."""
+    return _follows(level, one, other, max_power_w) or _overridden(level, one, other) is True
