@@ -140,12 +140,18 @@ class Store(Protocol):
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, both included, by start and end."""
 
+    def pack(self, before: int, limit: int) -> int:
+        """Pack at most `limit` half hours that ended and were last written before `before`, to save space and reads.
+
+        Readings stay the same. Return the number packed; 0 from a store that packs nothing.
+        """
+
     @property
     def expires_by_itself(self) -> bool:
         """Whether the store deletes expired readings without a sweep."""
 
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
-        """Delete settled blocks that start before `before` and were last written before `untouched_since`.
+        """Delete settled blocks that start before `before` and whose evidence all came in before `untouched_since`.
 
         Return their number.
         """

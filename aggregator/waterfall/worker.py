@@ -17,6 +17,8 @@ from aggregator.waterfall.retention import sweep
 BATCH = 1440  # change records per level and settling pass
 IDLE_S = 0.25  # between polls of an empty feed
 LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
+PACK_S, PACK_LIMIT = 2.0, 500  # between packings; half hours packed at once, in about 0.1 s
+QUIET_S = 60  # from the last reading of a half hour to its packing
 SWEEP_S = 3600  # between sweeps of expired readings
 TAKE_S = 1.0  # longest intake between two passes
 REPORT_S = 60  # between reports of the lag
@@ -73,7 +75,7 @@ def run_worker(
     A `census` of the fleet runs every CENSUS_S, a few pages per pass.
     """
     pause = IDLE_S
-    next_sweep = next_report = next_census = clock()
+    next_pack = next_sweep = next_report = next_census = clock()
     pages: Iterator[None] = iter(())
     while not stop.is_set():
         try:
@@ -81,6 +83,9 @@ def run_worker(
             settled = settle_once(store)
             if take_in:
                 settled += take_waiting(take_in, 0 if settled else IDLE_S)
+            if clock() >= next_pack:
+                next_pack = clock() + PACK_S
+                store.pack(int(clock()) - QUIET_S, PACK_LIMIT)
             if clock() >= next_sweep:
                 next_sweep = clock() + SWEEP_S
                 sweep(store, retention_days, int(clock()))

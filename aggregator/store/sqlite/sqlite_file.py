@@ -18,46 +18,37 @@ from aggregator.core.periods import LEVELS
 Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 4
+VERSION = 1  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
 BUSY_S = 30  # longest wait for another process's write
-_FIRST_TABLES = ("days", "months", "years")  # of documents, in version 1; `_add_levels` adds others
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
+CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, received_at INTEGER NOT NULL, power_w INTEGER,
+    import_wh INTEGER, export_wh INTEGER, meter_id TEXT, power_at INTEGER, import_at INTEGER, export_at INTEGER,
+    arrivals TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE recent (device_id TEXT, at INTEGER, power_w INTEGER, import_wh INTEGER, export_wh INTEGER, meter_id TEXT,
+    written INTEGER NOT NULL, PRIMARY KEY (device_id, at)) WITHOUT ROWID;
+CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
+CREATE TABLE intervals (device_id TEXT, start INTEGER, end INTEGER, import_wh INTEGER, export_wh INTEGER, source TEXT,
+    written INTEGER NOT NULL, PRIMARY KEY (device_id, start, end)) WITHOUT ROWID;
 CREATE TABLE horizons (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE prices (device_id TEXT, start INTEGER, import_price TEXT, export_price TEXT,
     PRIMARY KEY (device_id, start)) WITHOUT ROWID;
-CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (device_id, start)) WITHOUT ROWID;
-{
-    "".join(
-        f'''CREATE TABLE {table} (device_id TEXT, period TEXT, body BLOB NOT NULL,
-    PRIMARY KEY (device_id, period)) WITHOUT ROWID;
-'''
-        for table in _FIRST_TABLES
-    )
-}
+CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (shelf, key)) WITHOUT ROWID;
+CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
 CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL, body BLOB,
     PRIMARY KEY (device_id, level, key)) WITHOUT ROWID;
 CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT NULL, device_id TEXT NOT NULL,
     key TEXT NOT NULL, since INTEGER NOT NULL, UNIQUE (level, device_id, key));
 PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
 """
-_SINCE_VERSION_2 = """
-CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
-CREATE TABLE records (shelf TEXT, key TEXT, expires INTEGER NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (shelf, key)) WITHOUT ROWID;
-CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
-"""
-_SINCE_VERSION_3 = "".join(
-    f"ALTER TABLE {table} ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;\n" for table in _FIRST_TABLES
-)
 _LEVEL_TABLE = """
-CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, body BLOB NOT NULL,
-    changed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device_id, period)) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, body BLOB NOT NULL, changed INTEGER NOT NULL,
+    PRIMARY KEY (device_id, period)) WITHOUT ROWID
 """
-_SINCE_VERSION_4 = "ALTER TABLE live ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';\n"
-_ADDED = (_SCHEMA, _SINCE_VERSION_2, _SINCE_VERSION_3, _SINCE_VERSION_4)  # statements that each version adds
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
@@ -73,7 +64,7 @@ class SqliteFile:
     """An open file; a missing file is created."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        """Open or create the file and its folder, and upgrade a file of an older version. Raises StoreUnusable."""
+        """Open or create the file and its folder. Raises StoreUnusable."""
         self._path, self._clock = path, clock
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -136,35 +127,31 @@ class SqliteFile:
         return database
 
     def _prepare(self) -> None:
-        if self._version() < VERSION:
+        if not self._is_ours():
             self._run("PRAGMA page_size = 8192")  # applies to a new file only
             with self.transaction():
-                self._upgrade()
+                self._create()
         self._write_ahead()
         self._add_levels()
 
-    def _version(self) -> int:
-        """Return the format of the file; 0 for an empty or foreign file."""
+    def _is_ours(self) -> bool:
+        """Whether the file has our schema. Raises StoreUnusable for one of a newer Wattfall."""
         application, version = (self._one(f"PRAGMA {name}")[0] for name in ("application_id", "user_version"))
         if version > VERSION and application == APPLICATION_ID:
             raise StoreUnusable(
                 f"{self._path} was written by a newer Wattfall (format {version}, this one knows {VERSION});"
                 " upgrade Wattfall or name another file"
             )
-        return int(version) if application == APPLICATION_ID else 0
+        return bool(application == APPLICATION_ID)
 
-    def _upgrade(self) -> None:
-        """Upgrade an empty or older file to this version, completely or not at all."""
-        before = self._version()
-        if before == VERSION:  # another process was first
+    def _create(self) -> None:
+        """Make the tables of an empty file, completely or not at all. Raises StoreUnusable for a foreign file."""
+        if self._is_ours():  # another process was first
             return
-        if not before and self._one("SELECT 1 FROM sqlite_master"):
+        if self._one("SELECT 1 FROM sqlite_master"):
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
-        for statement in "".join(_ADDED[before:]).split(";"):
+        for statement in _SCHEMA.split(";"):
             self._run(statement)
-        self._run(f"PRAGMA user_version = {VERSION}")
-        if before < 2:
-            self._index_devices()
 
     def _add_levels(self) -> None:
         """Create the missing tables of levels."""
@@ -172,9 +159,6 @@ class SqliteFile:
         for level in LEVELS.values():
             if level.table not in present:
                 self._run(_LEVEL_TABLE.format(table=level.table))
-
-    def _index_devices(self) -> None:
-        """Index all devices; version 1 had no search terms."""
 
     def _write_ahead(self) -> None:
         """Set WAL mode, waiting for other processes: SQLite's busy timeout does not cover this pragma."""

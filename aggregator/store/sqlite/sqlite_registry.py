@@ -1,25 +1,56 @@
-"""The embedded store's registry: devices, search terms, live states and records."""
+"""The embedded store's registry: devices, search terms, live states, records, the change feed and the quarantine."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from struct import Struct
+from typing import Any
 
 import orjson
 
 from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, at_home, check_labels
 from aggregator.core.errors import Damaged
 from aggregator.store import search
-from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
+from aggregator.store.port import (
+    ANYTHING,
+    LAST_KEY,
+    Answer,
+    Anything,
+    Backlog,
+    Change,
+    Record,
+    check_range,
+    check_record,
+)
 from aggregator.store.sqlite.sqlite_file import SqliteFile
 
 _PAGE = 500  # terms read at once
 _PRESENT = "(expires = 0 OR expires > ?)"
 _ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
+_VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
+# Equal to `documents.merged_live`, without a read. All arrivals have the same length, so the oldest is cut off.
+_MERGE_LIVE = f"""
+INSERT INTO live VALUES ({", ".join("?" * 11)}) ON CONFLICT (device_id) DO UPDATE SET
+    at = max(live.at, excluded.at),
+    received_at = iif(excluded.at > live.at, excluded.received_at, live.received_at),
+    meter_id = iif(excluded.at >= live.at, coalesce(excluded.meter_id, live.meter_id),
+        coalesce(live.meter_id, excluded.meter_id)),
+    {
+    "".join(
+        f'''
+    {value} = iif(excluded.{at} >= coalesce(live.{at}, excluded.{at}), excluded.{value}, live.{value}),
+    {at} = max(coalesce(live.{at}, excluded.{at}), coalesce(excluded.{at}, live.{at})),'''
+        for value, at in _VALUES.items()
+    )
+}
+    arrivals = iif(excluded.at > live.at,
+        substr(live.arrivals || excluded.arrivals, -{2 * _ARRIVAL.size * (REMEMBERED + 1)}), live.arrivals)
+"""  # noqa: S608 - constants
 
 
 class SqliteRegistry(SqliteFile):
-    """The port's registry, live state and records on one SQLite file."""
+    """The port's registry, live state, records and change feed on one SQLite file."""
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
         """Read at once: the file is local."""
@@ -66,13 +97,6 @@ class SqliteRegistry(SqliteFile):
         self._many("DELETE FROM device_terms WHERE term = ? AND device_id = ?", gone)
         self._many("INSERT OR IGNORE INTO device_terms VALUES (?, ?)", new)
 
-    def _index_devices(self) -> None:
-        """Index all devices. A damaged device is indexed when somebody puts it again."""
-        for (body,) in self._all("SELECT body FROM devices"):
-            with suppress(Damaged):
-                device = self._intact(_device, body)
-                self._index(device.device_id, frozenset(), search.terms(device))
-
     def _candidates(self, prefix: str) -> Iterator[str]:
         """Yield the devices that have a term with this prefix, by term."""
         query = (
@@ -100,28 +124,19 @@ class SqliteRegistry(SqliteFile):
     # live state
 
     def live(self, device_id: str) -> Live | None:
-        """Return the newest reading of a device, or None."""
-        row = self._one("SELECT arrivals, body FROM live WHERE device_id = ?", device_id)
+        """Return the live state of a device, or None."""
+        row = self._one("SELECT * FROM live WHERE device_id = ?", device_id)
         return self._intact(_live, row) if row else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
         """Return the live states after the device `after`, by device."""
-        query = "SELECT arrivals, body FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
+        query = "SELECT * FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
         return [self._intact(_live, row) for row in self._all(query, after, limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite older live states and append the arrivals. `states` has one state per device.
-
-        All arrivals have the same length, so the write cuts off the oldest without a read.
-        """
-        last = -2 * _ARRIVAL.size * (REMEMBERED + 1)  # characters of `arrivals` that stay
+        """Merge live states into the stored ones without a read. `states` has one state per device."""
         with self.transaction():
-            self._many(
-                "INSERT INTO live (device_id, at, body, arrivals) VALUES (?, ?, ?, ?) ON CONFLICT (device_id)"
-                " DO UPDATE SET at = excluded.at, body = excluded.body,"
-                " arrivals = substr(live.arrivals || excluded.arrivals, ?) WHERE excluded.at > live.at",
-                [(state.device_id, state.at, orjson.dumps(state[:7]), _arrival(state), last) for state in states],
-            )
+            self._many(_MERGE_LIVE, map(_live_row, states))
 
     # records
 
@@ -166,21 +181,81 @@ class SqliteRegistry(SqliteFile):
         with self.transaction():
             return self._run("DELETE FROM records WHERE expires > 0 AND expires <= ?", now)
 
+    # change feed
+
+    def follow(self) -> None:
+        """Do nothing: all processes share the feed in the file."""
+
+    def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
+        """Mark keys as dirty without a write."""
+        with self.transaction():
+            self._mark([(table, device_id, key) for key in keys])
+
+    def changes(self, table: str, limit: int) -> list[Change]:
+        """Return the oldest change records of a table."""
+        query = "SELECT sequence, level, device_id, key FROM changes WHERE level = ? ORDER BY sequence LIMIT ?"
+        return [Change(*row) for row in self._all(query, table, limit)]
+
+    def settle(self, changes: Iterable[Change]) -> None:
+        """Delete propagated change records; a key that has become dirty again stays."""
+        with self.transaction():
+            self._database.executemany(
+                "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in changes]
+            )
+
+    def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
+        """Record dirty keys that cannot be propagated, with the reason."""
+        with self.transaction():
+            self._database.executemany(
+                "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
+                [(device_id, table, key, reason) for key in keys],
+            )
+
+    def quarantined(self, device_id: str) -> list[str]:
+        """Return the quarantined keys of a device, one line per key."""
+        rows = self._all("SELECT level, key, reason FROM aside WHERE device_id = ? ORDER BY level, key", device_id)
+        return [f"{level} {key}: {reason}" for level, key, reason in rows]
+
+    def clear_quarantine(self, device_id: str) -> None:
+        """Delete the quarantined keys of a device."""
+        with self.transaction():
+            self._run("DELETE FROM aside WHERE device_id = ?", device_id)
+
+    def backlog(self) -> Backlog:
+        """Return the number and the age of the dirty keys."""
+        row = self._one("SELECT count(*), min(since) FROM changes")
+        return Backlog(*row) if row else Backlog(0, None)
+
+    def _mark(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        now = int(time.time())
+        self._database.executemany(
+            "INSERT OR REPLACE INTO changes (level, device_id, key, since) VALUES (?1, ?2, ?3, coalesce("
+            "(SELECT since FROM changes WHERE level = ?1 AND device_id = ?2 AND key = ?3), ?4))",
+            [(*key, now) for key in keys],
+        )
+
 
 def _device_body(device: Device) -> bytes:
     """Return a device as JSON, without empty texts."""
     return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
 
 
-def _live(row: tuple[str, bytes]) -> Live:
+def _live(row: tuple[Any, ...]) -> Live:
     """Decode a live state; the last stored arrival is the state's own and is cut off."""
-    arrivals, body = row
+    *values, power_at, import_at, export_at, arrivals = row
+    instants = (None if at == values[1] else at for at in (power_at, import_at, export_at))
     before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
-    return Live._make([*orjson.loads(body), tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before)))])
+    return Live(*values, tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before))), *instants)
 
 
-def _arrival(state: Live) -> str:
-    return _ARRIVAL.pack(state.at, state.received_at).hex()
+def _live_row(state: Live) -> tuple[object, ...]:
+    """Encode a live state: each known value with its instant; the last arrival is the state's own."""
+    _, at, received_at, power, imported, exported, _, _, *instants = state
+    own = [
+        None if value is None else at if instant is None else instant
+        for value, instant in zip((power, imported, exported), instants, strict=True)
+    ]
+    return (*state[:7], *own, _ARRIVAL.pack(at, received_at).hex())
 
 
 def _device(body: bytes) -> Device:

@@ -2,75 +2,177 @@
 
 | table | key | row |
 |---|---|---|
-| `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last write |
+| `recent` | device, instant | the known fields of a reading, the time of its arrival |
+| `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last arrival |
+| `intervals` | device, start, end | the known fields of an interval, the time of its arrival |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
-| `live`, `devices`, `horizons` | device | the newest reading; the registry entry; the retention cutoff |
+| `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
 | `changes` | table, device, key | a dirty key; a key dirtied again gets a new sequence number |
 | `aside` | device, table, key | a quarantined key, the reason |
 | `device_terms` | term, device | a search term of a device (`search`) |
 | `records` | collection, key | a JSON text, the time of its expiry |
 
-The registry, the live state and the records are in `sqlite_registry`.
+Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
+quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
+
+The registry, the live state, the records and the change feed are in `sqlite_registry`.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from heapq import merge
+from itertools import groupby, islice
 
 from aggregator.core.documents import Document, Part, decode, encode
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import LEVELS
-from aggregator.core.readings import Reading, pack_block, unpack_block
-from aggregator.store.port import Backlog, Blocks, Change, Written, is_feed
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import FOR_EVER, HALF_HOUR, LEVELS, block_start
+from aggregator.core.readings import Reading, merged, pack_block, unpack_block
+from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
-_DOCUMENT = "nullif(changed, 0), body"  # 0 in rows of version 2
+_DOCUMENT = "changed, body"
+_READING = ", ".join(Reading._fields)
+_EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
+MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
+
+
+def _merge_rows(table: str, keys: str, values: tuple[str, ...]) -> str:
+    """Return the statement that merges a row into a table field by field; an unchanged row is not written."""
+    known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
+    return f"""
+INSERT INTO {table} VALUES ({", ".join("?" * (keys.count(",") + len(values) + 2))}) ON CONFLICT ({keys}) DO UPDATE SET
+    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
+WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
+"""  # noqa: S608 - constants
+
+
+_MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
+_MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
+_STARTS = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3}"
+_NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"
+_QUIET = f"""
+SELECT device_id, at - at % {HALF_HOUR}, max(written) FROM recent WHERE device_id = ? AND at < ?
+GROUP BY 2 HAVING max(written) < ? ORDER BY 2 LIMIT ?
+"""  # noqa: S608 - a constant
+_EXPIRED = f"""
+SELECT start FROM ({
+    " UNION ALL ".join(
+        f"SELECT {column} - {column} % {HALF_HOUR} AS start, written FROM {table}"
+        f" WHERE device_id = ?1 AND {column} < ?2"
+        for column, table in _EVIDENCE
+    )
+}) GROUP BY start HAVING max(written) < ?3
+AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
+"""  # noqa: S608 - constants
 
 
 class SqliteStore(SqliteRegistry):
     """The port on one SQLite file."""
+
+    _packed_up_to = ""  # the device where `pack` goes on
 
     def step(self, work: Callable[[], object]) -> None:
         """Run `work` in one transaction."""
         with self.transaction():
             work()
 
-    # readings
+    # evidence
 
     def write_readings(self, blocks: Blocks, now: int) -> Written:
         """Merge readings into their blocks; durable on return, or at the end of an open transaction."""
-        accepted = unchanged = 0
-        rows = []
         with self.transaction():
-            for (device_id, start), readings in sorted(blocks.items()):
-                stored = {reading.at: reading for reading in self._block_or_quarantine(device_id, start)}
-                same = sum(stored.get(at) == reading for at, reading in readings.items()) if stored else 0
-                unchanged += same
-                accepted += len(readings) - same
-                if same < len(readings):
-                    merged = {**stored, **readings}
-                    rows.append((device_id, start, now, pack_block(start, [merged[at] for at in sorted(merged)])))
-            self._database.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", rows)
-            self._mark([("readings", device_id, str(start)) for device_id, start, *_ in rows])
-        return Written(accepted, unchanged)
+            counts = {block: self._merge(*block, readings, now) for block, readings in sorted(blocks.items())}
+            self._mark([(READINGS, device_id, str(start)) for (device_id, start), count in counts.items() if count])
+        accepted = sum(counts.values())
+        return Written(accepted, sum(map(len, blocks.values())) - accepted)
+
+    def _merge(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
+        """Merge readings into a block: as rows, or packed at once if they are many. Return the number that changed it.
+
+        A block that is packed already is unpacked, to see which readings are new.
+        """
+        if len(readings) < MANY and self._packed(device_id, start) is None:
+            return self._put_recent(readings.values(), now)
+        known = {reading.at: reading for reading in self._block_or_quarantine(device_id, start)}
+        both = {at: merged(known[at], new) if at in known else new for at, new in readings.items()}
+        changed = {at: reading for at, reading in both.items() if known.get(at) != reading}
+        if len(changed) < MANY:
+            return self._put_recent(changed.values(), now)
+        self._put_packed(device_id, start, known | changed, now)
+        return len(changed)
+
+    def _put_recent(self, readings: Iterable[Reading], now: int) -> int:
+        return self._database.executemany(_MERGE_RECENT, [(*reading, now) for reading in readings]).rowcount
+
+    def _put_packed(self, device_id: str, start: int, readings: Mapping[int, Reading], written: int) -> None:
+        body = pack_block(start, [readings[at] for at in sorted(readings)])
+        self._run("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", device_id, start, written, body)
+        self._run("DELETE FROM recent WHERE device_id = ? AND at BETWEEN ? AND ?", device_id, *_span(start, start))
+
+    def pack(self, before: int, limit: int) -> int:
+        """Pack half hours that ended before `before` and were last written before it, at most `limit`.
+
+        Goes from device to device, and goes on there the next time. Return the number of packed half hours.
+        """
+        found: list[tuple[str, int, int]] = []
+        for _ in range(limit):
+            device_id, oldest = self._one(_NEXT_RECENT, self._packed_up_to) or ("", FOR_EVER)
+            self._packed_up_to = device_id
+            if oldest < block_start(before):
+                found += self._all(_QUIET, device_id, block_start(before), before, limit - len(found))
+            if not device_id or len(found) >= limit:
+                break
+        with self.transaction():
+            for device_id, start, written in found:
+                readings = {reading.at: reading for reading in self._block_or_quarantine(device_id, start)}
+                if readings:  # nobody has deleted them meanwhile
+                    self._put_packed(device_id, start, readings, written)
+        return len(found)
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
-        rows = self._all(
-            "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start",
-            device_id,
-            first,
-            last,
-        )
-        return [reading for start, body in rows for reading in self._intact(unpack_block, device_id, start, body)]
+        query = "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start"
+        packed = [
+            reading
+            for start, body in self._all(query, device_id, first, last)
+            for reading in self._intact(unpack_block, device_id, start, body)
+        ]
+        query = f"SELECT {_READING} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
+        recent = [Reading._make(row) for row in self._all(query, device_id, *_span(first, last))]
+        if not packed or not recent:
+            return packed or recent
+        known = {reading.at: reading for reading in packed}
+        known |= {new.at: merged(known[new.at], new) if new.at in known else new for new in recent}
+        return [known[at] for at in sorted(known)]
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """Return the starts of `count` blocks with data after `at` (`-count` before it), nearest first."""
-        side, order = (">", "ASC") if count > 0 else ("<", "DESC")
-        query = f"SELECT start FROM readings WHERE device_id = ? AND start {side} ? ORDER BY start {order} LIMIT ?"  # noqa: S608 - two constants
-        return [start for (start,) in self._all(query, device_id, at, abs(count))]
+        """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
+        side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
+        with self._translated_errors():
+            starts = (
+                (block_start(start) for (start,) in self._database.execute(query, (device_id, edge)))
+                for query in (_STARTS.format(column, table, side, order) for column, table in _EVIDENCE)
+            )
+            return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
+
+    def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
+        """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
+        rows = [(*interval, now) for interval in intervals]
+        with self.transaction():
+            changed = [row for row in rows if self._run(_MERGE_INTERVAL, *row)]
+            self._mark(dict.fromkeys((READINGS, row[0], str(block_start(row[1]))) for row in changed))
+        return Written(len(changed), len(rows) - len(changed))
+
+    def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
+        """Return the intervals that start in the blocks from `first` to `last`, by start and end."""
+        query = (
+            "SELECT device_id, start, end, import_wh, export_wh, source FROM intervals"
+            " WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end"
+        )
+        return [Interval._make(row) for row in self._all(query, device_id, *_span(first, last))]
 
     @property
     def expires_by_itself(self) -> bool:
@@ -78,13 +180,15 @@ class SqliteStore(SqliteRegistry):
         return False
 
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
-        """Delete settled old blocks. Return their number."""
+        """Delete settled blocks that start before `before` and were last written before `untouched_since`."""
         with self.transaction():
-            return self._run(
-                "DELETE FROM readings WHERE device_id = ?1 AND start < ?2 AND written < ?3 AND CAST(start AS TEXT)"
-                " NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)",
-                *(device_id, before, untouched_since),
-            )
+            starts = [start for (start,) in self._all(_EXPIRED, device_id, _aligned(before), untouched_since)]
+            for column, table in _EVIDENCE:
+                self._many(
+                    f"DELETE FROM {table} WHERE device_id = ? AND {column} BETWEEN ? AND ?",  # noqa: S608 - constants
+                    ((device_id, *_span(start, start)) for start in starts),
+                )
+        return len(starts)
 
     def retention_cutoff(self, device_id: str) -> int:
         """Return the retention cutoff, UTC seconds; 0 with all readings."""
@@ -170,51 +274,6 @@ class SqliteStore(SqliteRegistry):
                     [(device_id, start, f"{price:f}") for start, price in prices.items()],
                 )
 
-    # change feed
-
-    def follow(self) -> None:
-        """Do nothing: all processes share the feed in the file."""
-
-    def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
-        """Mark keys as dirty without a write."""
-        with self.transaction():
-            self._mark([(table, device_id, key) for key in keys])
-
-    def changes(self, table: str, limit: int) -> list[Change]:
-        """Return the oldest change records of a table."""
-        query = "SELECT sequence, level, device_id, key FROM changes WHERE level = ? ORDER BY sequence LIMIT ?"
-        return [Change(*row) for row in self._all(query, table, limit)]
-
-    def settle(self, changes: Iterable[Change]) -> None:
-        """Delete propagated change records; a key that has become dirty again stays."""
-        with self.transaction():
-            self._database.executemany(
-                "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in changes]
-            )
-
-    def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
-        """Record dirty keys that cannot be propagated, with the reason."""
-        with self.transaction():
-            self._database.executemany(
-                "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
-                [(device_id, table, key, reason) for key in keys],
-            )
-
-    def quarantined(self, device_id: str) -> list[str]:
-        """Return the quarantined keys of a device, one line per key."""
-        rows = self._all("SELECT level, key, reason FROM aside WHERE device_id = ? ORDER BY level, key", device_id)
-        return [f"{level} {key}: {reason}" for level, key, reason in rows]
-
-    def clear_quarantine(self, device_id: str) -> None:
-        """Delete the quarantined keys of a device."""
-        with self.transaction():
-            self._run("DELETE FROM aside WHERE device_id = ?", device_id)
-
-    def backlog(self) -> Backlog:
-        """Return the number and the age of the dirty keys."""
-        row = self._one("SELECT count(*), min(since) FROM changes")
-        return Backlog(*row) if row else Backlog(0, None)
-
     # rows
 
     def _document(self, level: str, device_id: str, period: str) -> tuple[int | None, bytes] | None:
@@ -223,27 +282,31 @@ class SqliteStore(SqliteRegistry):
         row: tuple[int | None, bytes] | None = self._one(query, device_id, period)
         return row
 
-    def _block(self, device_id: str, start: int) -> list[Reading]:
-        row = self._one("SELECT body FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-        return self._intact(unpack_block, device_id, start, row[0]) if row else []
+    def _packed(self, device_id: str, start: int) -> bytes | None:
+        query = "SELECT body FROM readings WHERE device_id = ? AND start = ?"
+        row = self._database.execute(query, (device_id, start)).fetchone()
+        return row[0] if row else None
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
-        """Return a block. Move a damaged block to the quarantine and return none, so that new readings are stored."""
+        """Return the readings of a block. Move a damaged packed block to the quarantine, and return the other ones."""
         try:
-            return self._block(device_id, start)
+            return self.readings(device_id, start, start)
         except Damaged as error:
-            self.quarantine("readings", device_id, [str(start)], str(error))
+            self.quarantine(READINGS, device_id, [str(start)], str(error))
             self._run(
                 "UPDATE aside SET body = (SELECT body FROM readings WHERE device_id = ?1 AND start = ?2)"
                 " WHERE device_id = ?1 AND level = 'readings' AND key = CAST(?2 AS TEXT)",
                 *(device_id, start),
             )
-            return []
+            self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
+            return self.readings(device_id, start, start)
 
-    def _mark(self, keys: Iterable[tuple[str, str, str]]) -> None:
-        now = int(time.time())
-        self._database.executemany(
-            "INSERT OR REPLACE INTO changes (level, device_id, key, since) VALUES (?1, ?2, ?3, coalesce("
-            "(SELECT since FROM changes WHERE level = ?1 AND device_id = ?2 AND key = ?3), ?4))",
-            [(*key, now) for key in keys],
-        )
+
+def _span(first: int, last: int) -> tuple[int, int]:
+    """Return the first and the last second of the blocks that start from `first` to `last`."""
+    return _aligned(first), block_start(last) + HALF_HOUR - 1
+
+
+def _aligned(at: int) -> int:
+    """Return the start of the first block at or after `at`."""
+    return at - at % -HALF_HOUR
