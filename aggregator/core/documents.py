@@ -5,8 +5,8 @@ a year (months `m01..`). Its content depends only on energy and prices, so a rep
 
 The standing charge of a day is the cost of an extra part, `d00`, which has no energy.
 
-The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost]}}`. A device
-without a tariff has no currency and no costs.
+The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost, volume]}}`. A
+device without a tariff has no currency and no costs; only a gas meter has a volume.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,6 +36,7 @@ class Part(NamedTuple):
     interval_export_wh: int = 0  # the share of export_wh from intervals
     interval_s: int = 0  # seconds known from intervals; the rest of the part is missing
     cost: Cost = NOTHING
+    volume_l: int | None = None  # litres of gas, as they were read
 
     @property
     def estimated_wh(self) -> int:
@@ -49,14 +50,15 @@ class Part(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the part has neither energy nor a cost."""
-        return self.import_wh is None and self.export_wh is None and self.cost == NOTHING
+        """Whether the part has neither energy nor a volume nor a cost."""
+        return self.import_wh is self.export_wh is self.volume_l is None and self.cost == NOTHING
 
 
 EMPTY = Part(None, None)
 WHOLE_DAY = "d00"  # the part of a day document that belongs to no hour
-_FIELDS = len(Part._fields) - 1  # of energy and time
+_FIELDS = len(Part._fields) - 2  # of energy and time
 _WITHOUT_INTERVALS = _FIELDS - 3
+_WITH_VOLUME = {fields + cost + 1 for fields in (_FIELDS, _WITHOUT_INTERVALS) for cost in (0, len(Cost._fields))}
 _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
 
@@ -221,6 +223,7 @@ def add(parts: Iterable[Part]) -> Part:
     rows = list(parts)
     imports = [row.import_wh for row in rows if row.import_wh is not None]
     exports = [row.export_wh for row in rows if row.export_wh is not None]
+    volumes = [row.volume_l for row in rows if row.volume_l is not None]
     return Part(
         sum(imports) if imports else None,
         sum(exports) if exports else None,
@@ -232,6 +235,7 @@ def add(parts: Iterable[Part]) -> Part:
         sum(row.interval_export_wh for row in rows),
         sum(row.interval_s for row in rows),
         add_costs([row.cost for row in rows]) if any(row.cost is not NOTHING for row in rows) else NOTHING,
+        sum(volumes) if volumes else None,
     )
 
 
@@ -249,15 +253,18 @@ def decode(level: str, device_id: str, period: str, changed_at: int | None, body
 
 
 def _row(part: Part) -> list[Any]:
-    energy = [*part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]]
-    return energy if part.cost == NOTHING else [*energy, *map(to_wire, part.cost)]
+    energy = part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]
+    cost = () if part.cost == NOTHING else map(to_wire, part.cost)
+    return [*energy, *cost] if part.volume_l is None else [*energy, *cost, part.volume_l]
 
 
 def _part(row: list[Any]) -> Part:
     if len(row) == _WITHOUT_INTERVALS:
-        return _new_part([*row, 0, 0, 0, NOTHING])
+        return _new_part([*row, 0, 0, 0, NOTHING, None])
     if len(row) == _FIELDS:
-        return _new_part([*row, NOTHING])
+        return _new_part([*row, NOTHING, None])
+    if len(row) in _WITH_VOLUME:
+        return _part(row[:-1])._replace(volume_l=row[-1])
     money = row[-len(Cost._fields) :]
     energy = [*row[: -len(money)], 0, 0, 0][:_FIELDS]
     return Part._make([*energy, Cost._make(value if value is None else int(value) for value in money)])
@@ -267,21 +274,24 @@ def as_json(document: Document) -> dict[str, object]:
     """Return a document for exports: every part of the period in order, with ISO times and the local offset.
 
     Parts without data have null energies and coverage 0. Coverage is the measured share of the time; energy from
-    intervals and estimated energy are named apart.
+    intervals and estimated energy are named apart. Only a document of gas in m³ has volumes.
     """
     zone = document.timezone
     slots = periods.slots(document.level, document.period, zone)
+    total = document.total
+    has_volume = total.volume_l is not None
     content: dict[str, object] = {
         "device_id": document.device_id,
         "level": document.level,
         "period": document.period,
         "timezone": zone,
         "currency": document.currency or None,
-        **_energies(document.total, sum(slot.end - slot.start for slot in slots)),
-        "parts": [_slot_json(document, slot) for slot in slots],
+        **_energies(total, sum(slot.end - slot.start for slot in slots), has_volume=has_volume),
+        "parts": [_slot_json(document, slot, has_volume=has_volume) for slot in slots],
     }
     if periods.LEVELS[document.level].has_hours:
-        content["half_hours"] = [_slot_json(document, slot) for slot in periods.half_hours(document.period, zone)]
+        halves = periods.half_hours(document.period, zone)
+        content["half_hours"] = [_slot_json(document, slot, has_volume=has_volume) for slot in halves]
     return content
 
 
@@ -301,13 +311,15 @@ def coverage(part: Part, seconds: int) -> float:
     return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0
 
 
-def _slot_json(document: Document, slot: Slot) -> dict[str, object]:
+def _slot_json(document: Document, slot: Slot, *, has_volume: bool) -> dict[str, object]:
     start, end = (periods.iso_local(at, document.timezone) for at in (slot.start, slot.end))
-    return {"start": start, "end": end, **_energies(document.part(slot.name), slot.end - slot.start)}
+    energies = _energies(document.part(slot.name), slot.end - slot.start, has_volume=has_volume)
+    return {"start": start, "end": end, **energies}
 
 
-def _energies(part: Part, seconds: int) -> dict[str, object]:
-    return {
+def _energies(part: Part, seconds: int, *, has_volume: bool) -> dict[str, object]:
+    volume = {"volume_m3": None if part.volume_l is None else part.volume_l / 1000} if has_volume else {}
+    return volume | {
         "import_wh": part.import_wh,
         "export_wh": part.export_wh,
         "estimated_wh": None if part.import_wh is part.export_wh is None else part.estimated_wh,

@@ -1,10 +1,10 @@
 """Energy of half hours from readings and intervals; from power where there is neither. Pure.
 
-Import and export are two independent channels, each with a `core.timeline`. Half hours telescope: any span of a
+Import, export and volume (litres of gas) are independent channels, each with a `core.timeline`. Half hours telescope: any span of a
 register sums to register(end) - register(start), exactly.
 
 A part says how much of its energy is measured, comes from intervals, or is estimated over a gap of the register. The
-same holds for its time, by the channel that is known: import, else export.
+same holds for its time, by the first channel that is known: import, export, volume.
 
 The result depends on a bounded neighbourhood. The waterfall therefore recomputes only the hours that a change can touch
 (`waterfall.recompute_window`).
@@ -35,8 +35,8 @@ class WattSeconds(NamedTuple):
 
 
 def has_register(reading: Reading) -> bool:
-    """Whether a reading has a value of either register."""
-    return reading.import_wh is not None or reading.export_wh is not None
+    """Whether a reading has a value of a register."""
+    return reading.import_wh is not None or reading.export_wh is not None or reading.volume_l is not None
 
 
 def is_plausible(power_w: int | None, max_power_w: int) -> bool:
@@ -79,7 +79,7 @@ def parts_of(
 ) -> list[Part]:
     """Return the parts of half hours from the channels' timelines, and from held power where these say nothing."""
     shares = [_shares(line, edges) for line in lines.values()]
-    parts = [_part(*both) for both in zip(*shares, strict=True)]
+    parts = [_part(*channels) for channels in zip(*shares, strict=True)]
     for slot, watt_seconds in _held_power(readings, _decided(lines.values()), edges, max_power_w).items():
         parts[slot] = _with_power(parts[slot], watt_seconds)
     return parts
@@ -113,8 +113,8 @@ def _shares(line: Timeline, edges: Sequence[int]) -> list[_Share | None]:
     return shares
 
 
-def _part(imported: _Share | None, exported: _Share | None) -> Part:
-    main = imported or exported  # import, where known, decides the measured time
+def _part(imported: _Share | None, exported: _Share | None, volume: _Share | None) -> Part:
+    main = imported or exported or volume  # the first known channel decides the measured time
     if main is None:
         return EMPTY
     nothing = _Share([0, 0, 0], [0, 0, 0])
@@ -131,6 +131,7 @@ def _part(imported: _Share | None, exported: _Share | None) -> Part:
         interval_import_wh,
         interval_export_wh,
         interval_s,
+        volume_l=sum(volume.wh) if volume else None,
     )
 
 

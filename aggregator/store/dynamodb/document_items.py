@@ -3,7 +3,7 @@
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
 seconds estimated, estimated import and export, standing charge, unpriced import and export, estimated costs of import
-and export, import, export and seconds from intervals. Energy is Wh. Money is in units of `core.money`: 0 for none,
+and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of `core.money`: 0 for none,
 else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k. Time covered is 0, 1 for
 half an hour, 2 for an hour, or the seconds + 2.
 
@@ -25,7 +25,7 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
-_FIELDS = 16
+_FIELDS = 17
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 
 
@@ -49,6 +49,7 @@ def pack_part(part: Part) -> bytes:
         part.interval_import_wh,
         part.interval_export_wh,
         part.interval_s,
+        0 if part.volume_l is None else part.volume_l + 1,
     )
     return b"".join(map(_varint, numbers)).rstrip(b"\0")
 
@@ -57,7 +58,7 @@ def unpack_part(value: bytes) -> Part:
     """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
     estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *rest = more
-    guessed, intervals = rest[:2], rest[2:]
+    guessed, intervals, volume = rest[:2], rest[2:5], rest[5]
     cost = Cost(
         _money(paid),
         _money(earned),
@@ -75,6 +76,7 @@ def unpack_part(value: bytes) -> Part:
         estimated,
         *intervals,
         NOTHING if cost == NOTHING else cost,
+        volume - 1 if volume else None,
     )
 
 
