@@ -3,7 +3,7 @@
 | function | event | action |
 |---|---|---|
 | `live` | one reading, from an IoT rule | replaces the live state, if the reading is newer |
-| `ingest` | a batch of the coalescing stream (Kinesis) | merges readings into their half hours |
+| `ingest` | a batch of the coalescing stream (Kinesis) | merges readings and intervals into their half hours |
 | a level's: `days`, `months`, ... | a batch of change records of the level below | runs the worker's step |
 | `fleet` | a schedule, every few minutes | counts the fleet for the support desk |
 
@@ -29,13 +29,14 @@ import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
+from aggregator.core.intervals import is_interval
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import check_owner, parse
 from aggregator.intake import refusals
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
 from aggregator.intake.ingest import ingest as take_in
-from aggregator.intake.ingest import live_state, store_statuses
+from aggregator.intake.ingest import ingest_intervals, live_state, store_statuses
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, table_of
@@ -125,7 +126,9 @@ class Functions:
     clock: Callable[[], float] = time.time
 
     def live(self, event: Record) -> None:
-        """Process one reading from an IoT rule. `ingest` gets it too and reports a refusal."""
+        """Process one reading from an IoT rule; an interval has no live state. `ingest` gets it too."""
+        if is_interval(event):
+            return
         now = int(self.clock())
         try:
             reading = parse(event, now)
@@ -153,6 +156,7 @@ class Functions:
         def take(group: Sequence[Item]) -> None:
             contents = [item.content for item in group]
             take_in(self.store, [reading for one in contents for reading in one.readings], now, self.timezone)
+            ingest_intervals(self.store, [one for content in contents for one in content.intervals], now, self.timezone)
             store_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
 
         answer = self._answer(items, take, letters)

@@ -90,7 +90,7 @@ def document_table(document: Document) -> str:
     seconds = sum(slot.end - slot.start for slot in slots)
     rows = [_row(_name(document, slot), document.part(slot.name), slot.end - slot.start) for slot in slots]
     rows.append(_row("total", document.total, seconds))
-    header: tuple[str, ...] = ("", "import kWh", "export kWh", "estimated kWh", "coverage")
+    header: tuple[str, ...] = ("", "import kWh", "export kWh", "estimated kWh", "interval kWh", "coverage")
     if document.currency:
         costs = [*(document.part(slot.name).cost for slot in slots), document.total.cost]
         rows = [(*row, _money(cost.to_pay, document.currency)) for row, cost in zip(rows, costs, strict=True)]
@@ -135,9 +135,8 @@ def device_line(device: Device) -> str:
 
 
 def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:
-    is_unknown = part.import_wh is part.export_wh is None
-    figures = (part.import_wh, part.export_wh, None if is_unknown else part.estimated_wh)
-    return (name, *map(_kwh, figures), f"{coverage(part, seconds):.0%}")
+    shares = (None, None) if part.import_wh is part.export_wh is None else (part.estimated_wh, part.interval_wh)
+    return (name, *map(_kwh, (part.import_wh, part.export_wh, *shares)), f"{coverage(part, seconds):.0%}")
 
 
 def _name(document: Document, slot: Slot) -> str:

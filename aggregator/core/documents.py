@@ -49,6 +49,11 @@ class Part(NamedTuple):
         return self.interval_import_wh + self.interval_export_wh
 
     @property
+    def known_s(self) -> int:
+        """Return the seconds with data: measured, from intervals, or estimated."""
+        return self.covered_s + self.interval_s + self.estimated_s
+
+    @property
     def is_empty(self) -> bool:
         """Whether the part has neither energy nor a volume nor a cost."""
         return self.import_wh is self.export_wh is self.volume_l is None and self.cost == NOTHING

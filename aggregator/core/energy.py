@@ -1,7 +1,7 @@
 """Energy of half hours from readings and intervals; from power where there is neither. Pure.
 
-Import, export and volume (litres of gas) are independent channels, each with a `core.timeline`. Half hours telescope: any span of a
-register sums to register(end) - register(start), exactly.
+Import, export and volume (litres of gas) are independent channels, each with a `core.timeline`. Half hours telescope:
+any span of a register sums to register(end) - register(start), exactly.
 
 A part says how much of its energy is measured, comes from intervals, or is estimated over a gap of the register. The
 same holds for its time, by the first channel that is known: import, export, volume.

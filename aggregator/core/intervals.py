@@ -44,7 +44,7 @@ def parse_interval(message: object, now: int) -> Interval:
     if not isinstance(message, dict):
         raise Refused("not_an_object", f"got {shown(message)}")
     device_id = check_device_id(message.get("device_id"))
-    start, end = check_instant(message.get("start"), now), check_instant(message.get("end"), now)
+    start, end = _instant(message, "start", now), _instant(message, "end", now)
     if not 0 < end - start <= LONGEST_S:
         raise Refused("bad_interval", f"the interval lasts {end - start} s, not 1 to {LONGEST_S} s")
     imported, exported, volume = (
@@ -53,6 +53,18 @@ def parse_interval(message: object, now: int) -> Interval:
     )
     if imported is None and exported is None and volume is None:
         raise Refused("no_values", "neither import_wh, export_wh nor volume_l has a value")
-    source = message.get("source")
-    source = None if source is None else check_meter_id(source)
-    return Interval(device_id, start, end, imported, exported, source, volume)
+    return Interval(device_id, start, end, imported, exported, _source(message.get("source")), volume)
+
+
+def _instant(message: dict[str, object], name: str, now: int) -> int:
+    try:
+        return check_instant(message.get(name), now)
+    except Refused as why:
+        raise Refused(why.reason, f"{name}: {why.detail}") from None
+
+
+def _source(value: object) -> str | None:
+    try:
+        return None if value is None else check_meter_id(value)
+    except Refused:
+        raise Refused("bad_interval", f"source is {shown(value)}, not text of up to 64 characters") from None

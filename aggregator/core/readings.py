@@ -68,7 +68,7 @@ REASONS = {
     "clock_not_set": "the clock of the device was never set",
     "bad_block": "the half-hour block cannot be decoded",
     "bad_row": "a row of the file lacks a value that its columns require",
-    "bad_interval": "an interval is empty, or longer than a day",
+    "bad_interval": "an interval is empty, longer than 25 hours, or its source is not text",
     "ambiguous_time": "a local time occurred twice when the clocks went back, and nothing says which one it is",
     "no_such_time": "a local time does not exist, because the clocks went forward",
     "our_fault": "Wattfall failed to process it, through a fault of its own",

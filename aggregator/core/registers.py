@@ -1,7 +1,7 @@
 """Registers: one channel's readings, exchange overrides, gaps, interpolation. Pure.
 
-A `Register` is one channel (import, export or volume) in order of time: UTC seconds, cumulative Wh (litres of a volume),
-meter ids. `core.faults` decides which readings are believed.
+A `Register` is one channel (import, export or volume) in order of time: UTC seconds, cumulative Wh (for a volume,
+litres), meter ids. `core.faults` decides which readings are believed.
 
 Exchange overrides are people's statements, stored as text: `1793059200+ 1793145600-` (`+` exchanged, `-` not).
 

@@ -1,8 +1,9 @@
-"""Ingest readings and messages of any format into the store, in one durable step.
+"""Ingest readings, intervals and messages of any format into the store, in one durable step.
 
 **Readings** go into their half-hour blocks, the live state and the registry. JSON Lines are ingested in chunks: a
 chunk's readings are coalesced, so each block is written once per chunk. Refusals are counted by reason, recorded
-(`refusals`) and passed to the caller. A line without measurements may be a status (`core.status`).
+(`refusals`) and passed to the caller. A line that is no reading may be an interval (`core.intervals`) or a status
+(`core.status`). Intervals do not change the live state.
 
 **Messages** (`Received`) come from MQTT and HTTP with readings, statuses and refusals. Larger batches need fewer
 writes, since the readings of a half hour are written at once.
@@ -15,22 +16,21 @@ import os
 import select
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
-
-import orjson
 
 from aggregator.core import status
 from aggregator.core.documents import Device, Live
 from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Refused
+from aggregator.core.intervals import Interval, is_interval, parse_interval
 from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_of
 from aggregator.core.registers import CHANNELS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.formats.message import Content
+from aggregator.intake.formats.message import Content, decoded
 from aggregator.store.port import Store, Written
 
 GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
@@ -40,7 +40,7 @@ _Grouped = dict[tuple[str, int], dict[int, Reading]]
 
 @dataclass(slots=True)
 class Outcome:
-    """Counts of the readings so far."""
+    """Counts of the readings and intervals so far."""
 
     accepted: int = 0
     unchanged: int = 0
@@ -89,14 +89,14 @@ def ingest_lines(
 ) -> None:
     """Ingest one chunk of JSON Lines, counting into `outcome`; blank lines are skipped."""
     blocks: _Grouped = defaultdict(dict)
-    before, statuses, batch = [0, 0, 0], list[Status](), refusals.Batch()
+    before, others, batch = [0, 0, 0], Content(), refusals.Batch()
     for number, line in enumerate(lines, first_number):
         try:
             reading = parse_line(line, now)
         except Refused as no_reading:
             if line.strip():
                 try:
-                    statuses.append(_status(line, no_reading, now))
+                    _add_other(others, line, no_reading, now)
                 except Refused as refused:
                     outcome.reasons[refused.reason] += 1
                     batch.add(line, refused, now)
@@ -104,20 +104,33 @@ def ingest_lines(
             continue
         before[_add(blocks, reading)] += 1
     written = _write(store, blocks, now, default_zone)
-    store_statuses(store, statuses, now, default_zone)
+    stated = ingest_intervals(store, others.intervals, now, default_zone)
+    store_statuses(store, others.statuses, now, default_zone)
     refusals.put_refusals(store, batch, now)
-    outcome.statuses += len(statuses)
-    outcome.accepted += written.accepted + before[_REPLACED]
-    outcome.unchanged += written.unchanged + before[_REPEATED]
+    outcome.statuses += len(others.statuses)
+    outcome.accepted += written.accepted + stated.accepted + before[_REPLACED]
+    outcome.unchanged += written.unchanged + stated.unchanged + before[_REPEATED]
 
 
-def _status(line: bytes, refused: Refused, now: int) -> Status:
-    """Parse a line that is not a reading as a status. Raises Refused."""
-    if refused.reason == "no_values":
-        message = orjson.loads(line)
-        if status.is_status(message):
-            return status.parse_status(message, now)
-    raise refused
+def _add_other(content: Content, line: bytes, refused: Refused, now: int) -> None:
+    """Parse a line that is not a reading as an interval or a status. Raises Refused."""
+    message = decoded(line) if refused.reason in ("bad_time", "no_values") else None
+    if is_interval(message):
+        content.intervals.append(parse_interval(message, now))
+    elif refused.reason == "no_values" and status.is_status(message):
+        content.statuses.append(status.parse_status(message, now))
+    else:
+        raise refused
+
+
+def ingest_intervals(store: Store, intervals: Collection[Interval], now: int, default_zone: str) -> Written:
+    """Store intervals; durable on return. A new device registers itself in `default_zone`."""
+    if not intervals:
+        return Written(0, 0)
+    with store.transaction():
+        for device_id in sorted({one.device_id for one in intervals}):
+            registered(store, device_id, default_zone)
+        return store.write_intervals(intervals, now)
 
 
 def store_statuses(store: Store, statuses: Iterable[Status], now: int, default_zone: str) -> None:
@@ -215,9 +228,11 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
     contents = [message.content for message in messages]
     outcome = Outcome()
     written = ingest(store, [reading for one in contents for reading in one.readings], now, default_zone)
+    stated = ingest_intervals(store, [interval for one in contents for interval in one.intervals], now, default_zone)
     statuses = [status for one in contents for status in one.statuses]
     store_statuses(store, statuses, now, default_zone)
-    outcome.accepted, outcome.unchanged = written
+    outcome.accepted = written.accepted + stated.accepted
+    outcome.unchanged = written.unchanged + stated.unchanged
     outcome.statuses = len(statuses)
     outcome.reasons.update(store_refusals(store, messages, now))
     return outcome
@@ -235,13 +250,14 @@ def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Coun
 
 
 def show_live(store: Store, content: Content, now: int, default_zone: str) -> Outcome:
-    """Update the live state and the statuses only; the half hour's block repeats the readings."""
+    """Update the live state and the statuses only; the half hour's block repeats the readings. Store intervals."""
+    stated = ingest_intervals(store, content.intervals, now, default_zone)
     store_statuses(store, content.statuses, now, default_zone)
     newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
     with store.transaction():
         devices = [registered(store, device_id, default_zone) for device_id in newest]
         store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
-    return Outcome(accepted=len(content.readings), statuses=len(content.statuses))
+    return Outcome(len(content.readings) + stated.accepted, stated.unchanged, len(content.statuses))
 
 
 # Lines

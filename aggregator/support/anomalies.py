@@ -23,7 +23,6 @@ from aggregator.core.registers import (
     CHANNELS,
     MAX_GAP_S,
     Register,
-    is_made,
     parse_overrides,
     register_at,
     register_of,
@@ -31,7 +30,7 @@ from aggregator.core.registers import (
 )
 from aggregator.core.status import Counters
 
-Kind = Literal["open", "estimated", "missing", "bridged", "filled"]
+Kind = Literal["open", "estimated", "missing", "bridged", "filled", "supplied"]
 INTERVALS = 3  # a gap is longer than this number of usual intervals, and longer than MAX_GAP_S
 AROUND = 6  # steps on each side that give the usual interval
 
@@ -40,7 +39,8 @@ class Gap(NamedTuple):
     """A span without readings, in UTC seconds, half-open.
 
     Kinds: open (it continues), estimated (its energy is spread over it), missing (its energy is unknown), bridged (it
-    lies within a half hour with measured energy), filled (its readings came later; only its half hours are known).
+    lies within a half hour with measured energy), filled (its readings came later; only its half hours are known),
+    supplied (intervals tell its energy).
     """
 
     start: int  # the last reading before it
@@ -75,11 +75,11 @@ def _longest_step(steps: Sequence[int], place: int) -> int:
 
 
 def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
-    """Yield the runs of half hours that are not fully measured, from day documents in order."""
+    """Yield the runs of half hours that are neither measured nor from intervals, from day documents in order."""
     run: Window | None = None
     for document in documents:
         for slot in periods.half_hours(document.period, document.timezone):
-            if document.part(slot.name).covered_s >= slot.end - slot.start:
+            if _is_sure(document.part(slot.name), slot):
                 continue
             if run and run.end == slot.start:
                 run = Window(run.start, slot.end)
@@ -96,7 +96,14 @@ def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
     touched = list(_touched(gap, documents, zone))
     if sum(part.estimated_s for _, part in touched):
         return "estimated"
-    return "bridged" if all(part.covered_s >= slot.end - slot.start for slot, part in touched) else "missing"
+    if not all(_is_sure(part, slot) for slot, part in touched):
+        return "missing"
+    return "supplied" if any(part.interval_s for _, part in touched) else "bridged"
+
+
+def _is_sure(part: Part, slot: Slot) -> bool:
+    """Whether a half hour is fully known from readings and intervals."""
+    return part.covered_s + part.interval_s >= slot.end - slot.start
 
 
 def subtract_gaps(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
@@ -159,9 +166,7 @@ def steps_of(registers: Sequence[JudgedRegister]) -> list[RegisterStep]:
         if sum(len(piece.ats) for piece in pieces) < len(points.ats):
             found += _dropped(channel, points, pieces)
         found += [
-            RegisterStep(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0)
-            for old, new in pairwise(pieces)
-            if not is_made(old.meters[-1]) and not is_made(new.meters[0])  # where imported history begins or ends
+            RegisterStep(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0) for old, new in pairwise(pieces)
         ]
     return sorted(found)
 
@@ -246,7 +251,7 @@ def _compare_counter(span: Span, at: int, meter_wh: int, charts: ChartTotals) ->
         return CounterComparison(span, at, start, meter_wh, None, utc_start, None, at - start)
     wh = total.import_wh - energy_between(register, Window(at, end))
     utc_wh = wh + _energy(days, Window(utc_start, start)) - _energy(days, Window(start, utc_start))
-    unknown_s = max(at - start - total.covered_s - total.estimated_s, 0)
+    unknown_s = max(at - start - total.known_s, 0)
     return CounterComparison(span, at, start, meter_wh, wh, utc_start, utc_wh, unknown_s)
 
 

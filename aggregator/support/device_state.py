@@ -58,6 +58,7 @@ class Covered(NamedTuple):
     measured: float
     estimated: float
     missing: float
+    supplied: float = 0.0  # known from intervals
 
 
 def usual_interval(ats: Sequence[int]) -> int:
@@ -140,5 +141,6 @@ def _covered(day: str, document: Document | None, zone: str, now: int) -> Covere
     seconds = max(min(span.end, now) - span.start, 1)
     total = document.total if document else None
     measured = min(total.covered_s / seconds, 1.0) if total else 0.0
-    estimated = min(total.estimated_s / seconds, 1.0 - measured) if total else 0.0
-    return Covered(day, measured, estimated, 1.0 - measured - estimated)
+    supplied = min(total.interval_s / seconds, 1.0 - measured) if total else 0.0
+    estimated = min(total.estimated_s / seconds, 1.0 - measured - supplied) if total else 0.0
+    return Covered(day, measured, estimated, 1.0 - measured - supplied - estimated, supplied)

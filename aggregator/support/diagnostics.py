@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
+from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status, refusals
@@ -308,6 +309,7 @@ def _computed(read: _Read, day: str) -> Part:
 
 
 def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> LevelState:
-    behind = wanted.covered_s + wanted.estimated_s - stored.covered_s - stored.estimated_s
-    is_right = stored[:6] == wanted[:6]
-    return LevelState(level, period, max(behind, 0), is_right, document.changed_at if document else None)
+    is_right = stored._replace(cost=NOTHING) == wanted._replace(cost=NOTHING)
+    return LevelState(
+        level, period, max(wanted.known_s - stored.known_s, 0), is_right, document.changed_at if document else None
+    )

@@ -1,38 +1,47 @@
-"""The recompute window: the local hours that a change of readings can touch, and the readings to compute them.
+"""The recompute window: the local hours that a change of evidence can touch, and the evidence to compute them.
 
-A change reaches back to the last *anchor* of each changed register (a reading that is believed whatever comes before
-or after it, see `core.registers`) and forward to the next anchor, in whole local hours. Computing those hours needs
-every register that covers them, from an anchor at or before their start to an anchor at or after their end.
+A change reaches back to the last *anchor* of each changed register (a plain run of readings, see `core.faults`), and by
+the steps that decide what is a gap, and forward likewise; in whole local hours. Where the register breaks nearby, the
+explanation of every break within FAULT_S may change: then the window is wide. An interval reaches as far as intervals
+and gaps overlap it. Computing the hours needs every register that covers them, from beyond their start to beyond their
+end.
 
-The window fetches a few neighbouring blocks first, enough for a device that sends steadily, and then more at a time.
+The window fetches a few neighbouring blocks first, enough for a device that sends steadily, and then more at a time. It
+ignores readings so far away that no energy is spread to them.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.core.faults import DIP_S, FAULT_S, LONGEST_S, anchor_after, anchor_before, breaks
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Reading
-from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchor_before, parse_overrides, register_of
+from aggregator.core.registers import MAX_GAP_S, NEAR_STEPS, Register, gap_positions, parse_overrides, register_of
 from aggregator.store.port import Store
 
-NEAR = 3  # blocks: an hour and the half hour before it
+NEAR = DIP_S // HALF_HOUR + 1  # blocks fetched first on each side: a dip is seen from each of its readings
 FETCH_SIZES = (4, 16, 64, 256, 1024, 4096)  # blocks to fetch next, while those before were too few
 GIVE_UP = 2000  # readings of one register without an anchor: its values are inconsistent
+LONGEST_CHAIN_S = 2 * 86_400  # intervals that overlap each other have effects no further than this
+STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
 BEFORE, AFTER = -1, +1
 
 
 class RecomputeWindow:
-    """The hours that a change of the blocks from `first` to `last` touches, and the readings to compute them."""
+    """The hours that a change of the blocks from `first` to `last` touches, and the evidence to compute them."""
 
     def __init__(self, store: Store, device: Device, first: int, last: int) -> None:
         """`first` and `last` are starts of UTC half hours."""
         self._store, self._device = store, device
+        self._blocks = Window(first, last + HALF_HOUR)
         low, high = first - NEAR * HALF_HOUR, last + NEAR * HALF_HOUR
         readings = store.readings(device.device_id, low, high)
-        self.changed = [reading for reading in readings if first <= reading.at < last + HALF_HOUR]
+        self._changed = [reading for reading in readings if first <= reading.at < last + HALF_HOUR]
         self._neighbours = {
             BEFORE: [reading for reading in readings if reading.at < first],
             AFTER: [reading for reading in readings if reading.at >= last + HALF_HOUR],
@@ -40,17 +49,100 @@ class RecomputeWindow:
         self._edge = {BEFORE: low, AFTER: high}  # the outermost blocks fetched
         self._sizes: dict[int, Iterator[int]] = {BEFORE: iter(FETCH_SIZES), AFTER: iter(FETCH_SIZES)}
         self._is_all = {BEFORE: False, AFTER: False}
+        self._new = store.intervals(device.device_id, first, last) if device.longest_interval_s else []
+        self.intervals: list[Interval] = []  # that overlap the hours; see `hours`
+
+    @property
+    def changed(self) -> Window | None:
+        """The span of the changed evidence; None without any."""
+        ats = [reading.at for reading in (*self._changed[:1], *self._changed[-1:])]
+        starts, ends = ats + [one.start for one in self._new], ats + [one.end for one in self._new]
+        return Window(min(starts), max(ends)) if starts else None
 
     @property
     def readings(self) -> list[Reading]:
         """All fetched readings, by time, without a gap."""
-        return [*self._neighbours[BEFORE], *self.changed, *self._neighbours[AFTER]]
+        return [*self._neighbours[BEFORE], *self._changed, *self._neighbours[AFTER]]
 
     def hours(self, least: Window) -> Window:
-        """Return the local hours to recompute, at least those that `least` touches, and fetch their readings."""
-        changed = [channel for channel in self._device.registers if register_of(self.changed, channel).ats]
-        start = self._hour(min([least.start, *self._start_candidates(changed)])).start
-        end = self._hour(max([least.end, *self._end_candidates(changed, least.end)])).end
+        """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
+        changed = [channel for channel in self._device.registers if register_of(self._changed, channel).ats]
+        start = min([least.start, *self._start_candidates(changed)])
+        end = max([least.end, *self._end_candidates(changed, least.end)])
+        start, end = self._wide(changed, start, end)
+        start, end = self._with_intervals(start, end)
+        start, end = self._hour(start).start, self._hour(end).end
+        self._complete(start, end)
+        hours = self._bounded(start, end)
+        if self._device.longest_interval_s:
+            self.intervals = self._overlapping(hours.start, hours.end)
+        return hours
+
+    def _start_candidates(self, changed: Sequence[str]) -> Iterator[int]:
+        """Yield the instants before the change from which it has an effect."""
+        while not self._neighbours[BEFORE] and self._fetch(BEFORE):
+            pass
+        newest = self._neighbours[BEFORE][-STEPS:]
+        if not all(map(has_register, newest)):  # powers are held up to the change, or through a step that it decides
+            yield newest[0].at
+        for channel in changed:
+            yield from self._anchor(channel, BEFORE, None)
+
+    def _end_candidates(self, changed: Sequence[str], last: int) -> Iterator[int]:
+        """Yield the instants after the change up to which it has an effect."""
+        while not self._neighbours[AFTER] and self._fetch(AFTER):
+            pass
+        oldest = self._neighbours[AFTER][:STEPS]
+        yield from (min(reading.at, last + MAX_GAP_S) for reading in oldest[:1])
+        if not all(map(has_register, oldest)):
+            yield oldest[-1].at
+        for channel in changed:
+            yield from self._anchor(channel, AFTER, None)
+
+    def _wide(self, changed: Sequence[str], start: int, end: int) -> tuple[int, int]:
+        """Return a window extended by the breaks that a change can explain otherwise, where a register breaks nearby."""
+        if not any(self._breaks(channel) for channel in changed):
+            return start, end
+        low, high = start - FAULT_S, end + FAULT_S
+        for side, limit in ((BEFORE, low - FAULT_S - HOUR), (AFTER, high + FAULT_S + HOUR)):
+            while (self._edge[side] - limit) * side < 0 and self._fetch(side):
+                pass
+        for channel in changed:
+            ats = self._points(channel, self.readings).ats
+            found = [at for at in self._breaks(channel) if low <= at <= high]
+            if found:
+                start = min(start, ats[max(bisect_left(ats, found[0]) - STEPS, 0)])
+                end = max(end, ats[min(bisect_right(ats, found[-1]) + STEPS, len(ats) - 1)])
+        return start, end
+
+    def _breaks(self, channel: str) -> list[int]:
+        return breaks(self._points(channel, self.readings), self._device.max_power_w)
+
+    def _with_intervals(self, start: int, end: int) -> tuple[int, int]:
+        """Return a window extended by the intervals that overlap it, and by the gaps in which they lie."""
+        if not self._device.longest_interval_s:
+            return start, end
+        reach = Window(start, end)
+        for one in sorted(self._overlapping(start - LONGEST_CHAIN_S, end + LONGEST_CHAIN_S), key=_length):
+            if one.start < reach.end and reach.start < one.end:
+                reach = Window(min(reach.start, one.start), max(reach.end, one.end))
+        self._complete(reach.start, reach.end)
+        for channel in self._device.registers:
+            ats = self._points(channel, self.readings).ats
+            gaps = [Window(ats[place], ats[place + 1]) for place in gap_positions(ats)]
+            touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
+            start = min([start, reach.start, *(gap.start for gap in touched)])
+            end = max([end, reach.end, *(gap.end for gap in touched)])
+        return min(start, reach.start), max(end, reach.end)
+
+    def _overlapping(self, start: int, end: int) -> list[Interval]:
+        """Return the intervals that overlap a span."""
+        first = block_start(start - self._device.longest_interval_s)
+        found = self._store.intervals(self._device.device_id, first, block_start(end))
+        return [one for one in found if one.start < end and start < one.end]
+
+    def _complete(self, start: int, end: int) -> None:
+        """Fetch every reading that the energy of a span depends on."""
         while not self._is_all[BEFORE] and self._edge[BEFORE] > start - MAX_GAP_S:
             self._fetch(BEFORE)
         while not self._is_all[AFTER] and not any(reading.at >= end for reading in self._neighbours[AFTER][-1:]):
@@ -59,32 +151,15 @@ class RecomputeWindow:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
                 self._anchor(channel, BEFORE, start)
                 self._anchor(channel, AFTER, end)
-        return self._bounded(start, end)
-
-    def _start_candidates(self, changed: Sequence[str]) -> Iterator[int]:
-        """Yield the instants before the change from which it has an effect."""
-        while not self._neighbours[BEFORE] and self._fetch(BEFORE):
-            pass
-        newest = self._neighbours[BEFORE][-1:]
-        yield from (reading.at for reading in newest if not has_register(reading))  # its power is held up to the change
-        for channel in changed:
-            yield from self._anchor(channel, BEFORE, None)
-
-    def _end_candidates(self, changed: Sequence[str], last: int) -> Iterator[int]:
-        """Yield the instants after the change up to which it has an effect."""
-        while not self._neighbours[AFTER] and self._fetch(AFTER):
-            pass
-        yield from (min(reading.at, last + MAX_GAP_S) for reading in self._neighbours[AFTER][:1])
-        for channel in changed:
-            yield from self._anchor(channel, AFTER, None)
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
-        """Return the nearest anchor of a register on one side, at or beyond `at`; fetch blocks until it is found.
+        """Return how far a register must be known on one side of `at`; fetch blocks until it is.
 
-        Without an anchor, return the outermost reading of the register; nothing where it has no reading on that side.
+        That is its nearest anchor, and STEPS readings. Without an anchor, return the outermost reading of the register;
+        nothing where it has no reading on that side.
         """
         while True:
-            points = register_of(self._neighbours[side], channel, parse_overrides(self._device.exchange_overrides))
+            points = self._points(channel, self._neighbours[side])
             found = self._nearest(points, side, at)
             if found is not None:
                 return [found]
@@ -92,11 +167,21 @@ class RecomputeWindow:
                 return [points.ats[0 if side == BEFORE else -1]] if points.ats else []
 
     def _nearest(self, points: Register, side: int, at: int | None) -> int | None:
-        if not points.ats:
+        ats = points.ats
+        if len(ats) < STEPS:
             return None
         if side == BEFORE:
-            return anchor_before(points, points.ats[-1] if at is None else at, self._device.max_power_w)
-        return anchor_after(points, points.ats[0] if at is None else at, self._device.max_power_w)
+            until = ats[-1] if at is None else at
+            position = bisect_right(ats, until) - STEPS
+            anchor = anchor_before(points, until, self._device.max_power_w)
+            return None if anchor is None or position < 0 else min(anchor, ats[position])
+        since = ats[0] if at is None else at
+        position = bisect_left(ats, since) + STEPS - 1
+        anchor = anchor_after(points, since, self._device.max_power_w)
+        return None if anchor is None or position >= len(ats) else max(anchor, ats[position])
+
+    def _points(self, channel: str, readings: Sequence[Reading]) -> Register:
+        return register_of(readings, channel, parse_overrides(self._device.exchange_overrides))
 
     def _covers(self, channel: str, side: int, at: int) -> bool:
         """Whether a register has a reading at or beyond `at` on one side; without one it covers nothing there."""
@@ -108,21 +193,28 @@ class RecomputeWindow:
                 return False
 
     def _fetch(self, side: int) -> bool:
-        """Fetch more blocks on one side; False when none are left."""
+        """Fetch more blocks on one side; False when none are left within LONGEST_S."""
         size = None if self._is_all[side] else next(self._sizes[side], None)
         if size is None:
             return False
         starts = self._store.block_starts(self._device.device_id, self._edge[side], side * size)
-        self._is_all[side] = len(starts) < size
-        if not starts:
+        near = [
+            start for start in starts if self._blocks.start - LONGEST_S <= start + HALF_HOUR and start <= self._far_end
+        ]
+        self._is_all[side] = len(near) < size
+        if not near:
             return False
-        first, last = min(starts), max(starts)
+        first, last = min(near), max(near)
         self._edge[side] = first if side == BEFORE else last
         more = self._store.readings(self._device.device_id, first, last)
         self._neighbours[side] = (
             [*more, *self._neighbours[side]] if side == BEFORE else [*self._neighbours[side], *more]
         )
         return True
+
+    @property
+    def _far_end(self) -> int:
+        return self._blocks.end + LONGEST_S
 
     def _bounded(self, start: int, end: int) -> Window:
         """Return the hours from `start` to `end`, without those beyond the point where the search gave up."""
@@ -134,3 +226,7 @@ class RecomputeWindow:
 
     def _hour(self, at: int) -> Window:
         return periods.hour_window(at, self._device.timezone)
+
+
+def _length(one: Interval) -> int:
+    return one.end - one.start

@@ -89,8 +89,8 @@ def _shown(part: Part | None) -> str:
     if part is None:
         return "no data"
     return (
-        f"import {part.import_wh} Wh, export {part.export_wh} Wh, estimated {part.estimated_wh} Wh,"
-        f" covered {part.covered_s} s, cost {part.cost.to_pay}"
+        f"import {part.import_wh} Wh, export {part.export_wh} Wh, estimated {part.estimated_wh} Wh, from intervals"
+        f" {part.interval_wh} Wh, covered {part.covered_s} s, cost {part.cost.to_pay}"
     )
 
 

@@ -108,8 +108,7 @@ class Column:
     @property
     def is_partial(self) -> bool:
         """Whether so much is missing that its bar alone would mislead."""
-        known_s = self.part.covered_s + self.part.estimated_s
-        return not self.is_gap and self.missing_s > MISLEADING * (known_s + self.missing_s)
+        return not self.is_gap and self.missing_s > MISLEADING * (self.part.known_s + self.missing_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class Chart:
             return None
         position = amounts.index(max(amounts))
         part = self.columns[position].part
-        return position if part.covered_s > part.estimated_s else None
+        return position if part.known_s > 2 * part.estimated_s else None
 
     @property
     def lowest(self) -> int | None:
@@ -258,7 +257,7 @@ def _unborn(parts: list[Part], period: str, first: str | None) -> int:
 
 def _missing(slot: Slot, part: Part, now: int) -> int:
     elapsed = min(slot.end, now - SETTLING_S) - slot.start
-    return max(0, elapsed - part.covered_s - part.estimated_s) // words.MINUTE * words.MINUTE
+    return max(0, elapsed - part.known_s) // words.MINUTE * words.MINUTE
 
 
 def _below(view: View, slot: Slot, when: str) -> View | None:

@@ -40,8 +40,7 @@ class Cell:
     @property
     def is_partial(self) -> bool:
         """Whether missing time makes the colour misleading."""
-        known_s = self.part.covered_s + self.part.estimated_s
-        return not self.is_gap and self.missing_s > MISLEADING * (known_s + self.missing_s)
+        return not self.is_gap and self.missing_s > MISLEADING * (self.part.known_s + self.missing_s)
 
     @property
     def is_estimated(self) -> bool:
@@ -171,7 +170,7 @@ def _cell(slots: Sequence[Slot], document: Document | None, zone: str, now: int,
     part = parts[0] if len(parts) == 1 else add(parts) if parts else EMPTY
     seconds = sum(slot.end - slot.start for slot in slots)
     gone = sum(max(0, min(slot.end, now - SETTLING_S) - slot.start) for slot in slots)
-    missing = max(0, gone - part.covered_s - part.estimated_s) // words.MINUTE * words.MINUTE
+    missing = max(0, gone - part.known_s) // words.MINUTE * words.MINUTE
     runs = () if is_plain or seconds == HOUR else tuple(_runs(slots, document, zone))
     return Cell(when, part, seconds, missing, runs)
 

@@ -157,7 +157,7 @@ def held_by(level: str, by: str) -> str:
 
 def header(by: str, *, is_priced: bool) -> list[str]:
     """Return the names of the columns."""
-    energy = ["start", "end", "import_kwh", "export_kwh", "estimated_kwh", "coverage"]
+    energy = ["start", "end", "import_kwh", "export_kwh", "estimated_kwh", "interval_kwh", "coverage"]
     if not is_priced:
         return energy
     charge = [] if by in _WITHIN_A_DAY else ["standing_charge"]
@@ -207,8 +207,8 @@ def _slots(document: Document, by: str) -> Iterator[Slot]:
 
 
 def _energy(part: Part) -> list[str]:
-    estimated = None if part.import_wh is part.export_wh is None else part.estimated_wh
-    return [_kwh(part.import_wh), _kwh(part.export_wh), _kwh(estimated)]
+    shares = (None, None) if part.import_wh is part.export_wh is None else (part.estimated_wh, part.interval_wh)
+    return [_kwh(wh) for wh in (part.import_wh, part.export_wh, *shares)]
 
 
 def _money(part: Part, by: str, currency: str) -> list[str]:

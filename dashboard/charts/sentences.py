@@ -57,11 +57,18 @@ def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         if place is not None:
             column = chart.columns[place]
             named.append((name, f"{measure.format(measure.gross(column.part) or 0, lang)}, {column.label.name}"))
-    known_s = chart.total.covered_s + chart.total.estimated_s + chart.missing_s
-    if known_s:
-        share = lang.number(chart.total.covered_s * 100 // known_s)
-        named.append((lang.say("Measured"), f"{share} %"))
-    return named
+    return [*named, *_shares(chart, lang)]
+
+
+def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
+    """Return the measured share of the time, and the supplier's; a chart of the supplier alone has no measured one."""
+    total = chart.total
+    seconds = total.known_s + chart.missing_s
+    shares = (
+        (lang.say("Measured"), total.covered_s, total.covered_s or not total.interval_s),
+        (lang.say("From the supplier"), total.interval_s, total.interval_s),
+    )
+    return [(name, f"{lang.number(s * 100 // seconds)} %") for name, s, is_shown in shares if seconds and is_shown]
 
 
 def summary(chart: Chart, lang: Language) -> str:
@@ -83,8 +90,11 @@ def difference(measure: Measure, amount: int | None, other: int | None, name: st
 
 
 def notes(part: Part, missing_s: int, lang: Language) -> list[str]:
-    """Return the estimated and the missing time of a figure; empty if all of it is measured."""
+    """Return the time of a figure from the supplier, estimated and missing; empty if all of it is measured."""
     times = []
+    if part.interval_s:
+        is_all = part.interval_s == part.known_s and not missing_s
+        times.append(lang.say("from the supplier") if is_all else _from_supplier(part, lang))
     if part.estimated_s:
         times.append(lang.say("{duration} estimated", duration=words.duration(part.estimated_s, lang)))
     if part.is_empty and missing_s:
@@ -175,8 +185,7 @@ def _compared(chart: Chart, lang: Language) -> list[str]:
 
 def _is_comparable(part: Part, other: Part) -> bool:
     """Whether the known times of two parts are about equal."""
-    known, other_known = (one.covered_s + one.estimated_s for one in (part, other))
-    return min(known, other_known) >= COMPARABLE * max(known, other_known)
+    return min(part.known_s, other.known_s) >= COMPARABLE * max(part.known_s, other.known_s)
 
 
 def _composed(chart: Chart, lang: Language) -> list[str]:
@@ -249,12 +258,20 @@ def _unpriced(measure: Measure, part: Part, lang: Language) -> list[str]:
 
 
 def _quality(chart: Chart, lang: Language) -> list[str]:
-    estimated, missing = chart.total.estimated_s, chart.missing_s
-    if not estimated and not missing:
+    total, estimated, missing = chart.total, chart.total.estimated_s, chart.missing_s
+    if total.covered_s == total.known_s and not missing:
         return [lang.say("every reading present")]
+    if total.interval_s == total.known_s and not missing:
+        return [lang.say("all from the supplier")]
     times = []
+    if total.interval_s:
+        times.append(_from_supplier(total, lang))
     if estimated:
         times.append(lang.say("{duration} estimated after an outage", duration=words.duration(estimated, lang)))
     if missing:
         times.append(lang.say("{duration} missing", duration=words.duration(missing, lang)))
     return times
+
+
+def _from_supplier(part: Part, lang: Language) -> str:
+    return lang.say("{duration} from the supplier", duration=words.duration(part.interval_s, lang))

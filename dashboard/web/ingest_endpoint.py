@@ -1,4 +1,4 @@
-"""`POST /ingest`: readings over HTTP; each device has its own token.
+"""`POST /ingest`: readings and intervals over HTTP; each device has its own token.
 
 The answer gives the result of each item. Status: 202 good items are durable, 400 no item is good, 401 bad token, 413
 body too large, 429 too many requests, 503 the store is unreachable. Repeating a request is harmless. `watched` in the
@@ -15,7 +15,6 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
-from aggregator.core.periods import block_start
 from aggregator.intake import device_status, tokens
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
@@ -101,7 +100,7 @@ class IngestEndpoint:
         device = self.store.device(device_id) if one.is_local else None
         origin = Origin(device_id, now, device.timezone if device else self.default_zone, request.args.get("part", ""))
         content = read_whole(one, body, origin)
-        self.limits.charge(device_id, 0, len({(one.device_id, block_start(one.at)) for one in content.readings}))
+        self.limits.charge(device_id, 0, content.half_hours)
         return content
 
     def _keep(self, device_id: str, content: Content, now: int) -> Outcome:

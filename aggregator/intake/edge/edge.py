@@ -1,5 +1,7 @@
 """The edge: store a home's readings on site, send each half hour once as one block, and report the traffic.
 
+Intervals are stored likewise; those that start in a half hour are sent with it, as JSON.
+
 Readings go into an embedded store, durable at every commit. Its change feed is the send queue: a sent block is settled,
 and a late reading makes its block dirty again, so a power cut loses nothing. A block is sent after its half hour plus a
 per-device jitter, so that a fleet does not send in the same second. A backlog of weeks goes in order, PACE_S apart.
@@ -19,6 +21,7 @@ from zlib import crc32
 import orjson
 
 from aggregator.core.errors import Damaged
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, day_of, iso_utc
 from aggregator.core.readings import Reading, sender_of
 from aggregator.core.status import Status
@@ -73,7 +76,7 @@ class Edge:
     _is_watched: bool = False
 
     def accept(self, messages: Sequence[Received]) -> Outcome:
-        """Store messages; durable on return. Readings of other devices than the token's are dropped."""
+        """Store messages; durable on return. Readings and intervals of other devices than the token's are dropped."""
         own = [self._own(message) for message in messages]
         outcome = take_in(self.store, own, int(self.clock()), "UTC")
         self.counts.readings += outcome.accepted
@@ -123,11 +126,13 @@ class Edge:
 
     def _own(self, message: Received) -> Received:
         owner, content = self.client.device_id, message.content
-        strangers = {one.device_id for one in content.readings if sender_of(one.device_id) != owner}
+        named = {one.device_id for one in content.readings} | {one.device_id for one in content.intervals}
+        strangers = {device_id for device_id in named if sender_of(device_id) != owner}
         if not strangers:
             return message
         log.warning("%s is not the token's device %s; its readings are not sent", ", ".join(sorted(strangers)), owner)
         content.readings = [one for one in content.readings if one.device_id not in strangers]
+        content.intervals = [one for one in content.intervals if one.device_id not in strangers]
         return message
 
     def _send_live(self, now: float) -> None:
@@ -154,14 +159,15 @@ class Edge:
         start = int(change.key)
         try:
             readings = self.store.readings(change.device_id, start, start)
+            intervals = self.store.intervals(change.device_id, start, start)
         except Damaged as error:
             self._leave(change, str(error), now + REFUSED_S)
             return
-        answer = (
-            self.client.send(canonical.encode_block(readings), canonical.BLOCK)
-            if readings
-            else ServerAnswer(SendResult.KEPT)
-        )
+        answer = ServerAnswer(SendResult.KEPT)
+        if readings:
+            answer = self.client.send(canonical.encode_block(readings), canonical.BLOCK)
+        if intervals and answer.result is SendResult.KEPT:
+            answer = self.client.send(orjson.dumps([_interval_item(one) for one in intervals]), JSON)
         self._heed(answer, now)
         if answer.result is SendResult.KEPT:
             self.counts.blocks += 1
@@ -206,6 +212,10 @@ def _share(device_id: str, salt: float) -> float:
 
 def _reading_item(reading: Reading) -> dict[str, object]:
     return _known(reading._asdict()) | {"at": iso_utc(reading.at)}
+
+
+def _interval_item(interval: Interval) -> dict[str, object]:
+    return _known(interval._asdict()) | {"start": iso_utc(interval.start), "end": iso_utc(interval.end)}
 
 
 def _status_item(status: Status) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Canonical JSON and half-hour blocks: the formats of Wattfall's own devices, gateways and client programs. Pure.
 
 A JSON message is one item, an array of items, `{"readings": [item, ...]}`, or any of these on separate lines. An item
-is a reading (see `core.readings`) or a status (see `core.status`); an item without a device id belongs to the sender. A
-gateway reports a refused message as `{"refused": reason, "detail": text, "payload": original message}`.
+is a reading (see `core.readings`), an interval (see `core.intervals`) or a status (see `core.status`); an item without
+a device id belongs to the sender. A gateway reports a refused message as
+`{"refused": reason, "detail": text, "payload": original message}`.
 
 A block message, as `wattfall edge` sends it, holds one half hour of a device: a line `DEVICE START` (UTC seconds of its
 start), then the readings as `readings.pack_block` packs them, about 500 bytes for 180 readings. Both parsers raise
@@ -17,7 +18,8 @@ import orjson
 
 from aggregator.core import status
 from aggregator.core.errors import Refused, shown
-from aggregator.core.periods import HALF_HOUR, block_start
+from aggregator.core.intervals import is_interval, parse_interval
+from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import (
     AHEAD_S,
     EARLIEST,
@@ -62,8 +64,8 @@ def parse_canonical(payload: bytes, origin: Origin) -> Content:
             _add(content, item, origin.latest)
         except Refused as why:
             content.refused.append(Unread(why, _source(item), number))
-    if len({(one.device_id, block_start(one.at)) for one in content.readings}) > MOST_HALF_HOURS:
-        raise Refused("message_too_long", f"readings of more than {MOST_HALF_HOURS} half hours")
+    if content.half_hours > MOST_HALF_HOURS:
+        raise Refused("message_too_long", f"readings or intervals of more than {MOST_HALF_HOURS} half hours")
     return content
 
 
@@ -113,6 +115,11 @@ def _add(content: Content, item: _Item, now: int) -> None:
         raise message
     if owner and isinstance(message, dict) and "device_id" not in message:
         message = {**message, "device_id": owner}
+    if is_interval(message):
+        interval = parse_interval(message, now)
+        check_owner(owner, interval.device_id)
+        content.intervals.append(interval)
+        return
     try:
         reading = parse(message, now)
     except Refused as why:

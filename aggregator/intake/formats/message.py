@@ -20,6 +20,8 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from aggregator.core.errors import Refused, shown
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import block_start
 from aggregator.core.readings import AHEAD_S, EARLIEST, Reading
 from aggregator.core.status import Counters, Status
 
@@ -57,11 +59,18 @@ class Unread(NamedTuple):
 
 @dataclass(slots=True)
 class Content:
-    """The readings, statuses and refused parts of one message."""
+    """The readings, statuses, refused parts and intervals of one message."""
 
     readings: list[Reading] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     refused: list[Unread] = field(default_factory=list)
+    intervals: list[Interval] = field(default_factory=list)
+
+    @property
+    def half_hours(self) -> int:
+        """The number of half hours in which its readings lie and its intervals start."""
+        starts = {(one.device_id, block_start(one.at)) for one in self.readings}
+        return len(starts | {(one.device_id, block_start(one.start)) for one in self.intervals})
 
 
 Parse = Callable[[bytes, Origin], Content]

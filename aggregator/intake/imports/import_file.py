@@ -20,8 +20,8 @@ from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import DAY_S
 from aggregator.intake.formats import dsmr
 from aggregator.intake.formats.message import Origin, check_instant_of
-from aggregator.intake.imports.interval_registers import Refuse
-from aggregator.intake.imports.interval_registers import Row as Sorted
+from aggregator.intake.imports.import_plan import Refuse
+from aggregator.intake.imports.import_plan import Row as Sorted
 from aggregator.intake.imports.row_times import Time, days_after, end_of, in_utc, read_time
 from aggregator.intake.imports.rows import FileRow, Layout, energy_uwh, layout_of, row_of
 from aggregator.intake.ingest import chunks
@@ -164,7 +164,7 @@ def _csv(lines: Iterator[bytes], asked: ImportOptions, refuse: Refuse) -> Opened
 def _interval_s(layout: Layout, asked: ImportOptions) -> int:
     """Return the length of an interval without an end column. Raises ConfigurationError."""
     seconds = asked.interval_s or layout.step_s or 0
-    if seconds % 60 or not 60 <= seconds <= DAY_S:
+    if not 0 < seconds <= DAY_S:
         found = f"its rows are {seconds} s apart" if seconds else "there is no second row"
         raise ConfigurationError(
             f"the length of the file's intervals is unknown, {found}; name it with --interval, like --interval 30m"

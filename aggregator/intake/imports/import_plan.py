@@ -1,228 +1,265 @@
-"""Plans of an import: the readings that each row adds to a store. Plans only read the store.
+"""From the rows of a file to the evidence that they add: sort, unique rows, whole Wh, the plan.
 
-An import only adds: a device's own readings and known energy of its documents stay unchanged. An interval fills time
-without known energy; a reading fills an instant without a reading. Rows for known time are compared, and differences
-are counted. Energy is Wh, time UTC seconds.
+**External sort.** A row is a sort tuple: its instant (UTC seconds), the rest of its key, its line number, its figures.
+`SortedRows` sorts pieces in temporary files and merges them, in constant memory.
+
+**Rows (pure).** Duplicates are counted; rows that contradict each other are refused. The intervals of a file add up
+from its first to the nearest Wh.
+
+**Plan.** An import only adds: a value that is stored for the same instant, or for the same interval, stays. Import and
+export, and the fields of a reading, are filled in independently. What overlaps otherwise is stored beside it, and
+`core.energy` decides what counts. The plan only reads the store. Energy is Wh, time UTC seconds.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
-from typing import NamedTuple
+import heapq
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import IO, Any, NamedTuple
 
-from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device, Document, Part
-from aggregator.core.errors import Refused
-from aggregator.core.periods import HALF_HOUR, HOUR, Slot, Window, block_start
+import orjson
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.core.registers import is_made
-from aggregator.intake.imports.interval_registers import Beside, Interval, Segment, run_on, segment_of
 from aggregator.store.port import Store
 
-LOOK = 48  # half hours of readings fetched at once
-BESIDE_S = 2  # a segment may begin a second late and end a second early
+MICRO = 1_000_000
+
+
+class Exact(NamedTuple):
+    """The energy of an interval in the file, in millionths of a Wh. None is absent."""
+
+    start: int  # UTC seconds
+    end: int
+    line: int
+    import_uwh: int | None
+    export_uwh: int | None
+
+
+def in_whole_wh(rows: Iterable[Exact], device_id: str, source: str) -> Iterator[tuple[int, Interval]]:
+    """Yield line numbers and intervals in whole Wh; a rounding rest goes to the next interval, so sums stay exact."""
+    imported = exported = 0
+    for row in rows:
+        before = _whole(imported), _whole(exported)
+        imported, exported = imported + (row.import_uwh or 0), exported + (row.export_uwh or 0)
+        import_wh = None if row.import_uwh is None else _whole(imported) - before[0]
+        export_wh = None if row.export_uwh is None else _whole(exported) - before[1]
+        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source)
+
+
+def _whole(micro: int) -> int:
+    return (micro + MICRO // 2) // MICRO
+
+
+# Unique rows in order
+Row = tuple[Any, ...]
+Refuse = Callable[[int, bytes, Refused], None]  # line number, its bytes, the reason
+
+
+def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) -> Iterator[Row]:
+    """Yield one row per key; none where rows of one key contradict each other.
+
+    The correct one is unknown, so the result does not depend on the order of the file.
+    """
+    first: Row | None = None
+    is_contradicted = False
+    for row in rows:
+        if first is None or row[0] != first[0]:
+            if first and not is_contradicted:
+                yield first
+            first, is_contradicted = row, False
+        elif _said(row) == _said(first):
+            repeated()
+        else:
+            if not is_contradicted:
+                refuse(*_contradiction(first, f"line {row[2]} has other figures for the same time"))
+            refuse(*_contradiction(row, f"line {first[2]} has other figures for the same time"))
+            is_contradicted = True
+    if first and not is_contradicted:
+        yield first
+
+
+def exact_intervals(rows: Iterable[Row], refuse: Refuse) -> Iterator[Exact]:
+    """Yield intervals, without those that begin before the previous one ends."""
+    before: Exact | None = None
+    for row in rows:
+        interval = Exact(*row)
+        if before and interval.start < before.end:
+            refuse(*_contradiction(row, f"the interval of line {before.line} lasts until {iso_utc(before.end)}"))
+        else:
+            yield interval
+            before = interval
+
+
+def readings_of(rows: Iterable[Row]) -> Iterator[Reading]:
+    """Convert rows of instants to readings."""
+    for at, device_id, _, *said in rows:
+        yield Reading(device_id, at, *said)
+
+
+def _said(row: Row) -> Row:
+    return row[1], *row[3:]
+
+
+def _contradiction(row: Row, detail: str) -> tuple[int, bytes, Refused]:
+    at, _, line, *_ = row
+    return line, f"line {line}, {iso_utc(at)}".encode(), Refused("contradiction", detail)
+
+
+# External sort
+
+PIECE = 100_000  # rows sorted in memory
+
+
+MERGED = 32  # pieces merged into one, so that few files are open
+
+
+_LINE = 250  # rows in one line of a piece
+
+
+SortRow = tuple[Any, ...]  # text and 64-bit numbers; keys are unique
+
+
+class SortedRows:
+    """Rows in any order, sorted; iterable in order any number of times."""
+
+    def __init__(self, rows: Iterable[SortRow], piece: int = PIECE) -> None:
+        """Take in all rows; pieces are unnamed files in the folder for temporary files."""
+        self._pieces: list[list[IO[bytes]]] = [[]]  # by number of merges
+        self._rest: list[SortRow] = []
+        self.count = 0
+        try:
+            self._take(iter(rows), piece)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files."""
+        for level in self._pieces:
+            for file in level:
+                file.close()
+
+    def __iter__(self) -> Iterator[SortRow]:
+        """Yield all rows in order."""
+        return heapq.merge(*map(_read_piece, [file for level in self._pieces for file in level]), self._rest)
+
+    def _take(self, rows: Iterator[SortRow], piece: int) -> None:
+        while some := sorted(islice(rows, piece)):
+            self.count += len(some)
+            if len(some) == piece:
+                self._add(some, 0)
+            else:
+                self._rest = some
+
+    def _add(self, rows: Iterable[SortRow], level: int) -> None:
+        """Store a sorted piece; merge MERGED pieces of one level into one."""
+        if level == len(self._pieces):
+            self._pieces.append([])
+        try:
+            self._pieces[level].append(tempfile.TemporaryFile())  # noqa: SIM115 - `close` does
+            _write_piece(rows, self._pieces[level][-1])
+        except OSError as error:
+            raise ConfigurationError(
+                f"the rows cannot be sorted on the disk: {error.strerror}; set TMPDIR to another folder"
+            ) from error
+        if len(self._pieces[level]) == MERGED:
+            self._add(heapq.merge(*map(_read_piece, self._pieces[level])), level + 1)
+            for file in self._pieces[level]:
+                file.close()
+            self._pieces[level] = []
+
+
+def _write_piece(rows: Iterable[SortRow], file: IO[bytes]) -> None:
+    source = iter(rows)
+    while some := list(islice(source, _LINE)):
+        file.write(orjson.dumps(some) + b"\n")
+    file.flush()
+
+
+def _read_piece(file: IO[bytes]) -> Iterator[SortRow]:
+    position = 0
+    while True:
+        file.seek(position)  # each iterator has its own position
+        line = file.readline()
+        if not line:
+            return
+        position += len(line)
+        yield from map(tuple, orjson.loads(line))
+
+
+# Plan
+
+LOOK = 48  # half hours of evidence fetched at once
+ROUNDING_WH = 1  # two files may round the same energy in different directions
+
+Evidence = Reading | Interval
 
 
 class Planned(NamedTuple):
-    """The result of a row: the readings that it adds; none where its time is known."""
+    """The result of a row."""
 
-    readings: list[Reading]
-    differs: int = 0  # rows up to this one that differ from known energy
-
-
-class Stored:
-    """A device's stored readings, fetched a day at a time."""
-
-    def __init__(self, store: Store, device_id: str) -> None:
-        self._store, self._device_id = store, device_id
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop cached data after a write."""
-        self._readings: dict[int, Reading] = {}
-        self._ats: list[int] = []
-        self._span = Window(0, 0)
-
-    def at(self, at: int) -> Reading | None:
-        """Return the reading of an instant (UTC seconds), or None."""
-        if not self._span.start <= at < self._span.end:
-            self._look(at)
-        return self._readings.get(at)
-
-    def between(self, after: int, before: int) -> bool:
-        """Whether a reading lies strictly between two instants."""
-        at = after + 1
-        while at < before:
-            if not self._span.start <= at < self._span.end:
-                self._look(at)
-            place = bisect_left(self._ats, at)
-            if place < len(self._ats):
-                return self._ats[place] < before
-            at = self._span.end
-        return False
-
-    def _look(self, at: int) -> None:
-        first = block_start(at)
-        self._span = Window(first, first + LOOK * HALF_HOUR)
-        found = self._store.readings(self._device_id, first, first + (LOOK - 1) * HALF_HOUR)
-        self._readings = {reading.at: reading for reading in found}
-        self._ats = list(self._readings)
+    added: Evidence | None  # with the values that are not stored yet; None where all are known
+    differs: bool  # a value that is stored is another one
 
 
-class KnownEnergy(NamedTuple):
-    """The energy of a half hour in a day document."""
-
-    slot: Slot
-    part: Part
-    is_fixed: bool  # the day was computed in another time zone and stays unchanged
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether the half hour has no energy and can be filled."""
-        return not self.is_fixed and self.part.import_wh is None and self.part.export_wh is None
-
-
-class ChartedEnergy:
-    """The known energy in a device's day documents, fetched a day at a time."""
+class ImportPlan:
+    """Plan rows in order of time; a day of stored evidence is fetched at a time."""
 
     def __init__(self, store: Store, device: Device) -> None:
         self._store, self._device = store, device
-        self.forget()
+        self._known: dict[tuple[int, int], Evidence] = {}
+        self._span = Window(0, 0)
 
-    def forget(self) -> None:
-        """Drop cached data after a write."""
-        self.day = Window(0, 0)  # the last day fetched
-        self._slots: tuple[Slot, ...] = ()
-        self._document: Document | None = None
+    def plan(self, row: Evidence) -> Planned:
+        """Plan the next row. Raises Refused for an energy beyond the home's maximum power."""
+        if isinstance(row, Interval):
+            _check_energy(row, self._device.max_power_w)
+        known = self._stored(row)
+        return compared(known, row) if known else Planned(row, differs=False)
 
-    def halves(self, start: int, end: int) -> Iterator[KnownEnergy]:
-        """Yield the half hours of local days that a span touches."""
-        while start < end:
-            if not self.day.start <= start < self.day.end:
-                self._look(start)
-            slot = self._slots[(start - self.day.start) // HALF_HOUR]
-            yield self._known(slot)
-            start = slot.end
-
-    def _known(self, slot: Slot) -> KnownEnergy:
-        document = self._document
-        if document is None:
-            return KnownEnergy(slot, EMPTY, is_fixed=False)
-        return KnownEnergy(slot, document.part(slot.name), document.timezone != self._device.timezone)
-
-    def _look(self, at: int) -> None:
-        zone = self._device.timezone
-        day = periods.day_of(at, zone)
-        self.day = periods.window("day", day, zone)
-        self._slots = periods.half_hours(day, zone)
-        self._document = self._store.document("day", self._device.device_id, day)
+    def _stored(self, row: Evidence) -> Evidence | None:
+        time = _time(row)
+        if not self._span.start <= time[0] < self._span.end:
+            first = block_start(time[0])
+            self._span = Window(first, first + LOOK * HALF_HOUR)
+            fetch = self._store.intervals if isinstance(row, Interval) else self._store.readings
+            found = fetch(self._device.device_id, first, first + (LOOK - 1) * HALF_HOUR)
+            self._known = {_time(one): one for one in found}
+        return self._known.get(time)
 
 
-class HistoryPlan:
-    """Plan intervals in order of time, as readings of a synthetic register (`interval_registers`)."""
-
-    def __init__(self, store: Store, device: Device) -> None:
-        self._device = device
-        self._stored, self._charts = Stored(store, device.device_id), ChartedEnergy(store, device)
-        self._segment: Segment | None = None
-        self._compared = _Compared()
-
-    def forget(self) -> None:
-        """Drop cached data after planned readings were written."""
-        self._stored.forget()
-        self._charts.forget()
-
-    def plan(self, interval: Interval) -> Planned:
-        """Plan the next interval. Raises Refused where its power exceeds the home's maximum."""
-        self._check_power(interval)
-        halves = list(self._charts.halves(interval.start, interval.end))
-        if not self._is_free(interval, halves):
-            return Planned([], self._compared.add(interval, halves))
-        segment = self._before(interval)
-        beside = Beside(*(self._stored.at(at) is not None for at in interval[:2]))
-        self._segment, readings = run_on(
-            self._device.device_id, interval, segment, self._inner(interval, halves), beside
-        )
-        return Planned(readings)
-
-    def _check_power(self, interval: Interval) -> None:
-        seconds = interval.end - interval.start
-        for energy in (interval.import_wh or 0, interval.export_wh or 0):
-            if energy * HOUR > self._device.max_power_w * (seconds - BESIDE_S):
-                raise Refused(
-                    "out_of_range",
-                    f"{energy} Wh in {seconds} s exceeds this home's maximum power of {self._device.max_power_w} W",
-                )
-
-    def _is_free(self, interval: Interval, halves: list[KnownEnergy]) -> bool:
-        """Whether an interval's time has no known energy and no reading of the device."""
-        is_unknown = all(half.is_nothing or self._is_free_after(interval.start, half) for half in halves)
-        return is_unknown and not self._stored.between(interval.start, interval.end)
-
-    def _is_free_after(self, start: int, half: KnownEnergy) -> bool:
-        """Whether a half hour's known energy was imported and ends at `start`."""
-        known_s = half.part.covered_s + half.part.estimated_s
-        if half.is_fixed or not half.slot.start < start < half.slot.end or known_s > start - half.slot.start:
-            return False
-        reading = self._stored.at(start)
-        is_continued = (
-            is_made(reading.meter_id) if reading else self._segment is not None and self._segment.end == start
-        )
-        return is_continued and not self._stored.between(start, half.slot.end)
-
-    def _before(self, interval: Interval) -> Segment | None:
-        """Return the segment that an interval continues: that of the previous interval or of an earlier import."""
-        reading = self._stored.at(interval.start)
-        segment = segment_of(reading) if reading else self._segment
-        return segment if segment and segment.runs_on_with(interval) else None
-
-    def _inner(self, interval: Interval, halves: list[KnownEnergy]) -> list[int]:
-        """Return the half-hour boundaries inside an interval that lies within one hour of its day.
-
-        So the hour counts as measured. A longer interval is spread over half hours and hours, and marked estimated.
-        """
-        midnight = self._charts.day.start
-        hour = interval.start - (interval.start - midnight) % HOUR
-        is_one_hour = midnight <= interval.start and interval.end <= hour + HOUR
-        return [half.slot.end for half in halves[:-1]] if is_one_hour else []
+def compared(known: Evidence, row: Evidence) -> Planned:
+    """Return what a row adds to the stored evidence of the same time."""
+    values = [
+        (name, getattr(known, name), new) for name in _VALUES[type(row)] if (new := getattr(row, name)) is not None
+    ]
+    stays: dict[str, Any] = dict.fromkeys(name for name, stored, _ in values if stored is not None)
+    tolerance = ROUNDING_WH if isinstance(row, Interval) else 0
+    differs = any(not _is_same(stored, new, tolerance) for name, stored, new in values if name in stays)
+    return Planned(row._replace(**stays) if len(stays) < len(values) else None, differs)
 
 
-class _Compared:
-    """Compare consecutive known intervals with the half hours of documents, as soon as they fill them."""
-
-    def __init__(self) -> None:
-        self._rows: list[Interval] = []
-        self._parts: dict[Slot, Part] = {}
-
-    def add(self, interval: Interval, halves: list[KnownEnergy]) -> int:
-        """Return the number of intervals up to this one that differ from the half hours that they fill."""
-        if not self._rows or self._rows[-1].end != interval.start:
-            self._rows, self._parts = [], {}
-            if interval.start != halves[0].slot.start:
-                return 0
-        self._rows.append(interval)
-        self._parts |= {half.slot: half.part for half in halves}
-        if interval.end != halves[-1].slot.end:
-            return 0
-        rows, parts, self._rows = self._rows, self._parts.values(), []
-        differences = (
-            sum(row.import_wh or 0 for row in rows) - sum(part.import_wh or 0 for part in parts),
-            sum(row.export_wh or 0 for row in rows) - sum(part.export_wh or 0 for part in parts),
-        )
-        # Two files may round the same energy in different directions.
-        return len(rows) if any(abs(difference) > 1 for difference in differences) else 0
+_VALUES = {Reading: ("power_w", "import_wh", "export_wh", "meter_id"), Interval: ("import_wh", "export_wh")}
 
 
-class ReadingsPlan:
-    """Plan readings in order of time."""
+def _is_same(stored: int | str, new: int | str, tolerance: int) -> bool:
+    return stored == new or (isinstance(stored, int) and isinstance(new, int) and abs(stored - new) <= tolerance)
 
-    def __init__(self, store: Store, device: Device) -> None:
-        self._stored = Stored(store, device.device_id)
 
-    def forget(self) -> None:
-        """Drop cached data after planned readings were written."""
-        self._stored.forget()
+def _time(row: Evidence) -> tuple[int, int]:
+    """Return the time that identifies stored evidence: a span, or an instant."""
+    return (row.start, row.end) if isinstance(row, Interval) else (row.at, row.at)
 
-    def plan(self, reading: Reading) -> Planned:
-        """Plan the next reading."""
-        known = self._stored.at(reading.at)
-        return Planned([reading] if known is None else [], int(known is not None and known != reading))
+
+def _check_energy(interval: Interval, max_power_w: int) -> None:
+    """Raise Refused for an energy that the home cannot have used; 1 Wh may be rounding."""
+    seconds = interval.end - interval.start
+    for energy in (interval.import_wh or 0, interval.export_wh or 0):
+        if (energy - ROUNDING_WH) * HOUR > max_power_w * seconds:
+            raise Refused(
+                "out_of_range", f"{energy} Wh in {seconds} s exceeds this home's maximum power of {max_power_w} W"
+            )

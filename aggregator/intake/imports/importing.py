@@ -1,4 +1,4 @@
-"""Import a file into a store: parse, sort, plan against the stored data, write in batches, propagate; and report.
+"""Import a file into a store: parse, sort, plan against the stored evidence, write in batches, propagate; and report.
 
 Each batch is one durable step with its documents updated. An import can therefore stop at any time, and importing the
 same file again resumes it. The live state stays unchanged, since history is not a live device. The report holds counts,
@@ -6,21 +6,24 @@ the span, holes, energy in Wh and refused rows.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import BinaryIO
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import block_start, iso_local
 from aggregator.core.readings import Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake import refusals
 from aggregator.intake.imports.import_file import ImportOptions, Progress, opened_file
-from aggregator.intake.imports.import_plan import HistoryPlan, Planned, ReadingsPlan
-from aggregator.intake.imports.interval_registers import (
-    Interval,
+from aggregator.intake.imports.import_plan import (
+    Evidence,
+    ImportPlan,
+    Planned,
     Row,
     SortedRows,
     exact_intervals,
@@ -28,7 +31,7 @@ from aggregator.intake.imports.interval_registers import (
     readings_of,
     unique,
 )
-from aggregator.intake.ingest import registered
+from aggregator.intake.ingest import ingest_intervals, registered
 from aggregator.intake.refusals import Batch
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
@@ -44,9 +47,8 @@ class ImportReport:
     unit: str = "line"  # the unit that row numbers count
     accepted: int = 0
     known: int = 0
-    differs: int = 0  # known rows with different energy
+    differs: int = 0  # rows that contradict a stored value, which stays
     duplicates: int = 0
-    readings: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     first: int | None = None  # UTC seconds
     last: int | None = None
@@ -86,22 +88,17 @@ class ImportReport:
         self.first = start if self.first is None else self.first
         self.last = max(end, self.last or end)
 
-    def note(self, planned: Planned) -> list[Reading]:
-        """Count a planned row and return the readings that it adds; without any, its time is known."""
-        self.readings += len(planned.readings)
+    def note(self, planned: Planned) -> None:
+        """Count a planned row, and the energy of the interval that it adds."""
+        added = planned.added
         self.differs += planned.differs
-        if planned.readings:
-            self.accepted += 1
-        else:
-            self.known += 1
-        return planned.readings
-
-    def add(self, interval: Interval) -> None:
-        """Add the energy of an accepted interval."""
-        if interval.import_wh is not None:
-            self.import_wh = (self.import_wh or 0) + interval.import_wh
-        if interval.export_wh is not None:
-            self.export_wh = (self.export_wh or 0) + interval.export_wh
+        self.accepted += added is not None
+        self.known += added is None
+        if isinstance(added, Interval):
+            if added.import_wh is not None:
+                self.import_wh = (self.import_wh or 0) + added.import_wh
+            if added.export_wh is not None:
+                self.export_wh = (self.export_wh or 0) + added.export_wh
 
     def keep_refused(self, store: Store, device_id: str, now: int) -> None:
         """Record refusals for `wattfall refused`: all counts and the last messages."""
@@ -124,7 +121,6 @@ class ImportReport:
             "duplicates": self.duplicates,
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
-            "readings": self.readings,
             "from": None if self.first is None else iso_local(self.first, zone),
             "to": None if self.last is None else iso_local(self.last, zone),
             "import_wh": self.import_wh,
@@ -148,8 +144,10 @@ def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
         yield f"{report.rows} rows, all unusable"
     else:
         yield f"{report.rows} rows, from {iso_local(report.first, zone)} to {iso_local(report.last, zone)}"
-    yield f"{report.accepted} {would}taken in, as {report.readings} readings{_energies(report)}"
-    yield f"{report.known} known already, {report.differs} of them differ; {report.duplicates} duplicates"
+    yield f"{report.accepted} {would}taken in{_energies(report)}"
+    yield f"{report.known} known already; {report.duplicates} duplicates"
+    if report.differs:
+        yield f"{report.differs} differ from what is stored, which stays"
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
     yield f"{report.rejected} {would}refused" + (f": {reasons}" if reasons else "")
     yield f"{report.holes} holes" + (f" of {_days(report.hole_s)} together" if report.holes else "")
@@ -166,10 +164,9 @@ def _days(seconds: int) -> str:
 
 
 # Import
-BATCH = 10_000  # readings
+BATCH = 10_000  # rows
 _A_STEP = 1000  # rows between reports of progress
 Bar = Callable[[str, int], AbstractContextManager[Progress]]  # label and amount of work -> progress
-Plan = HistoryPlan | ReadingsPlan
 
 
 def import_file(
@@ -182,15 +179,16 @@ def import_file(
         report.unit = opened.unit
         rows = SortedRows(opened.rows)
     with closing(rows), bar("Checking" if is_dry else "Importing", rows.count) as progress:
-        if not is_dry:
-            drain(store)  # documents then include earlier imports
-        plan: Plan = HistoryPlan(store, device) if opened.is_intervals else ReadingsPlan(store, device)
         once = unique(_counted(rows, progress), report.refuse, report.repeat)
-        longest_gap_s = 0 if opened.is_intervals else max(opened.step_s or 0, MAX_GAP_S)
-        for batch in _batches(_planned(plan, once, longest_gap_s, report)):
+        if opened.is_intervals:
+            added = _added_intervals(ImportPlan(store, device), once, asked, report)
+        else:
+            added = _added_readings(ImportPlan(store, device), once, max(opened.step_s or 0, MAX_GAP_S), report)
+        for batch in _batches(added):
             if not is_dry:
                 _write(store, device, batch, asked.now)
-                plan.forget()
+        if not is_dry:
+            drain(store)  # what a stopped import has left
     if not is_dry:
         report.keep_refused(store, device.device_id, asked.now)
     return report
@@ -204,43 +202,51 @@ def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
     progress(rows.count % _A_STEP)
 
 
-def _planned(plan: Plan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport) -> Iterator[list[Reading]]:
-    """Yield the readings that each row adds."""
-    if isinstance(plan, ReadingsPlan):
-        for reading in readings_of(rows):
-            report.cover(reading.at, reading.at, longest_gap_s)
-            yield report.note(plan.plan(reading))
-        return
-    for interval in in_whole_wh(exact_intervals(rows, report.refuse)):
+def _added_intervals(
+    plan: ImportPlan, rows: Iterator[Row], asked: ImportOptions, report: ImportReport
+) -> Iterator[Evidence]:
+    """Yield the intervals that the rows add."""
+    exact = exact_intervals(rows, report.refuse)
+    for line, interval in in_whole_wh(exact, asked.device_id, asked.format):
         try:
             planned = plan.plan(interval)
         except Refused as why:
-            report.refuse(interval.line, repr(interval).encode(), why)
+            report.refuse(line, repr(interval).encode(), why)
             continue
-        report.cover(interval.start, interval.end, longest_gap_s)
-        if planned.readings:
-            report.add(interval)
-        yield report.note(planned)
+        report.cover(interval.start, interval.end, 0)
+        report.note(planned)
+        if planned.added:
+            yield planned.added
 
 
-def _batches(planned: Iterable[list[Reading]]) -> Iterator[list[Reading]]:
-    batch: list[Reading] = []
-    for readings in planned:
-        batch += readings
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
+def _added_readings(
+    plan: ImportPlan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport
+) -> Iterator[Evidence]:
+    """Yield the readings that the rows add."""
+    for reading in readings_of(rows):
+        planned = plan.plan(reading)
+        report.cover(reading.at, reading.at, longest_gap_s)
+        report.note(planned)
+        if planned.added:
+            yield planned.added
+
+
+def _batches(added: Iterator[Evidence]) -> Iterator[list[Evidence]]:
+    while batch := list(islice(added, BATCH)):
         yield batch
 
 
-def _write(store: Store, device: Device, readings: list[Reading], now: int) -> None:
-    """Write readings and propagate them to every document."""
+def _write(store: Store, device: Device, batch: Sequence[Evidence], now: int) -> None:
+    """Write evidence and propagate it to every document."""
+    ingest_intervals(store, [one for one in batch if isinstance(one, Interval)], now, device.timezone)
     blocks: dict[tuple[str, int], dict[int, Reading]] = defaultdict(dict)
-    for reading in readings:
-        blocks[device.device_id, block_start(reading.at)][reading.at] = reading
-    reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
-    with store.transaction():
-        registered(store, device.device_id, device.timezone, reported)
-        store.write_readings(blocks, now)
+    for one in batch:
+        if isinstance(one, Reading):
+            blocks[device.device_id, block_start(one.at)][one.at] = one
+    if blocks:
+        readings = [reading for block in blocks.values() for reading in block.values()]
+        reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
+        with store.transaction():
+            registered(store, device.device_id, device.timezone, reported)
+            store.write_readings(blocks, now)
     drain(store)

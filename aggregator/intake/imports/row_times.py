@@ -17,12 +17,12 @@ from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
+from aggregator.core.intervals import LONGEST_S
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import MAX_TIME
 from aggregator.intake.formats.message import instants
 
 Time = int | datetime  # an instant (UTC seconds), or a local time without an offset
-LONGEST_S = 25 * HOUR  # longest interval: the 25-hour day in autumn
 _EPOCH = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?|([0-9]{10})[0-9]{3}")  # 1973 to 2286; seconds or milliseconds
 _DATED = re.compile(
     r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}),?"
@@ -70,8 +70,8 @@ def interval_of(text: str) -> int:
     """Parse an option's interval to seconds: `30m`, `1h`, `1d`. Raises ConfigurationError."""
     found = _LENGTH.fullmatch(text.strip())
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
-    if seconds % 60 or not 60 <= seconds <= DAY_S:
-        raise ConfigurationError(f"{text!r} is not an interval; write it like 30m, 1h or 1d: whole minutes up to a day")
+    if not 0 < seconds <= DAY_S:
+        raise ConfigurationError(f"{text!r} is not an interval; write it like 30m, 1h or 1d: up to a day")
     return seconds
 
 
@@ -99,7 +99,7 @@ def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: s
     else:
         found = end if end is not None else days_after(start, 1, zone) if interval_s == DAY_S else start + interval_s
     length = found - start
-    if length <= 0 or length % 60 or length > LONGEST_S:
+    if not 0 < length <= LONGEST_S:
         raise Refused("bad_interval", f"the interval lasts {length} s")
     return found
 

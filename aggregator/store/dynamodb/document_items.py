@@ -3,9 +3,9 @@
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
 seconds estimated, estimated import and export, standing charge, unpriced import and export, estimated costs of import
-and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of `core.money`: 0 for none,
-else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k. Time covered is 0, 1 for
-half an hour, 2 for an hour, or the seconds + 2.
+and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of
+`core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k.
+Time covered is 0, 1 for half an hour, 2 for an hour, or the seconds + 2.
 
 **Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
 

@@ -125,7 +125,7 @@ def against(period: Period, name: str, lang: Language) -> str:
     """Return the difference to the other period; empty if too little is known of either."""
     elapsed_s = period.until - period.window.start
     mine, other = _both(period)
-    if mine is None or other is None or min(_known_s(period.total), _known_s(period.comparable)) < KNOWN * elapsed_s:
+    if mine is None or other is None or min(period.total.known_s, period.comparable.known_s) < KNOWN * elapsed_s:
         return ""
     if period.is_balance and mine != other:  # a percentage of the small difference of two large sums misleads
         sentence = text("{amount} more than {other}") if mine > other else text("{amount} less than {other}")
@@ -152,7 +152,7 @@ def on_course(so_far: Period) -> int | None:
     measure, day_s = so_far.measure, DAY_S
     slots = periods.slots("month", so_far.document.period, so_far.document.timezone)
     over = [so_far.document.part(slot.name) for slot in slots if slot.end <= so_far.until]
-    complete = [part for part in over if _known_s(part) >= KNOWN * day_s and measure.net(part) is not None]
+    complete = [part for part in over if part.known_s >= KNOWN * day_s and measure.net(part) is not None]
     total = measure.net(so_far.total)
     if len(complete) < DAYS_FOR_COURSE or total is None:
         return None
@@ -187,10 +187,6 @@ def _also(period: Period, lang: Language) -> list[str]:
 
 def _both(period: Period) -> tuple[int | None, int | None]:
     return period.measure.net(period.total), period.measure.net(period.comparable)
-
-
-def _known_s(part: Part) -> int:
-    return part.covered_s + part.estimated_s
 
 
 def _round_energy(wh: int, lang: Language) -> str:

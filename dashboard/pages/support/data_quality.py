@@ -22,6 +22,7 @@ KINDS: Mapping[Kind, str] = {
     "filled": text("filled: its readings came in later; of its times only the half hours are known"),
     "estimated": text("not filled; its energy is spread over it, marked as estimated"),
     "missing": text("not filled; nothing is known of it"),
+    "supplied": text("the supplier’s figures tell its energy"),
     "bridged": text("not filled; the registers before and after tell its energy"),
 }
 CHANNELS = {"import_wh": text("import"), "export_wh": text("export")}

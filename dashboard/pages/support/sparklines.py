@@ -27,7 +27,7 @@ LAST_TICK = 93.0  # percent; a label further right would be cut off
 BREAK_S = 3 * HOUR  # between two points; a longer pause breaks the line
 RSSI_RANGE, LQI_RANGE = (-100, -30), (0, 255)
 
-Kind = Literal["whole", "some", "none", "measured", "estimated", "missing"]
+Kind = Literal["whole", "some", "none", "measured", "supplied", "estimated", "missing"]
 
 
 class Bar(NamedTuple):
@@ -128,7 +128,7 @@ def _hour_ticks(starts: Sequence[DateTime], wide: float, lang: Language) -> Iter
 
 
 def coverage(days: Sequence[Covered], lang: Language) -> Sparkline:
-    """Return the measured, estimated and missing share of each day."""
+    """Return the measured, supplied, estimated and missing share of each day."""
     wide = FULL / len(days)
     bars = [bar for place, day in enumerate(days) for bar in _day_bars(place * wide, wide, day, lang)]
     ticks = [
@@ -140,7 +140,7 @@ def coverage(days: Sequence[Covered], lang: Language) -> Sparkline:
 
 
 def _day_bars(x: float, wide: float, day: Covered, lang: Language) -> Iterator[Bar]:
-    """Yield the measured bar, the estimated one above it, and the missing one at the top."""
+    """Yield the measured bar, above it the supplied and the estimated one, and the missing one at the top."""
     title, bottom = f"{support_words.short_day(day.day, lang)}: {shares(day, lang)}", 0.0
     for kind, part in _parts(day).items():
         yield Bar(x, bottom, wide * (1 - AIR), part * FULL, kind, title)
@@ -149,12 +149,13 @@ def _day_bars(x: float, wide: float, day: Covered, lang: Language) -> Iterator[B
 
 def _parts(day: Covered) -> dict[Kind, float]:
     """Return the shares of a day above NOTHING."""
-    parts: dict[Kind, float] = {"measured": day.measured, "estimated": day.estimated, "missing": day.missing}
-    return {kind: part for kind, part in parts.items() if part > NOTHING}
+    kinds: tuple[Kind, ...] = ("measured", "supplied", "estimated", "missing")
+    return {kind: part for kind in kinds if (part := getattr(day, kind)) > NOTHING}
 
 
 _SHARES: Mapping[Kind, str] = {
     "measured": text("{share} measured"),
+    "supplied": text("{share} from the supplier"),
     "estimated": text("{share} estimated"),
     "missing": text("{share} missing"),
 }
