@@ -26,6 +26,7 @@ from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
 from aggregator.support.device_state import device_state, rhythm_s
 from aggregator.support.fleet import Summary
+from aggregator.waterfall.pricing import conversion_of
 
 
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,6 +132,7 @@ def device_line(device: Device) -> str:
     labels = device.labels | ({"meter_point": masked(device.meter_point)} if device.meter_point else {})
     named = [f"{field.replace('_', ' ')} {text}" for field, text in labels.items()]
     kinds = [] if device.kind == KINDS[0] else [device.kind]
+    kinds += [str(conversion_of(device))] if device.conversion else []
     return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *kinds, *named])
 
 

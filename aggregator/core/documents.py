@@ -177,6 +177,7 @@ class Device:
     kind: str = "electricity"  # one of KINDS
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
     longest_interval_s: int = 0  # of its intervals; 0 without one
+    conversion: str = ""  # JSON text of a gas meter, see `pricing.Conversion`; empty for the usual one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
 
     @property

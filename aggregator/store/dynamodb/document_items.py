@@ -58,7 +58,7 @@ def unpack_part(value: bytes) -> Part:
     """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
     estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *rest = more
-    guessed, intervals, volume = rest[:2], rest[2:5], rest[5]
+    guessed, (interval_import, interval_export, interval_s, volume) = rest[:2], rest[2:]
     cost = Cost(
         _money(paid),
         _money(earned),
@@ -74,7 +74,9 @@ def unpack_part(value: bytes) -> Part:
         estimated_export,
         _COVERED[covered] if covered < len(_COVERED) else covered - 2,
         estimated,
-        *intervals,
+        interval_import,
+        interval_export,
+        interval_s,
         NOTHING if cost == NOTHING else cost,
         volume - 1 if volume else None,
     )
@@ -224,11 +226,12 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
     sets |= {"n": items.text(device.netting)} if device.netting != "phase" else {}
     sets |= {"v": items.number(device.longest_interval_s)} if device.longest_interval_s else {}
+    sets |= {"c": items.text(device.conversion)} if device.conversion else {}
     sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "v", "a", *items.LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", *items.LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
