@@ -196,7 +196,7 @@ class Device:
         return replace(self, household="", postcode="") if self.is_second_meter else self
 
 
-KINDS = ("electricity", "gas", "generation")
+ELECTRICITY, GAS, GENERATION = KINDS = ("electricity", "gas", "generation")
 NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, as German, Dutch and Belgian meters do
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
 

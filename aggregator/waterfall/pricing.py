@@ -16,14 +16,13 @@ from fractions import Fraction
 from functools import lru_cache
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, WHOLE_DAY, Device, Part, add
+from aggregator.core.documents import EMPTY, GAS, WHOLE_DAY, Device, Part, add
 from aggregator.core.money import NOTHING, Cost
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, days_of_prices, price_day
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
 
 PRICES = "prices"  # its change records are days to price again
-GAS = "gas"  # the kind of a device
 
 
 def tariff_to_text(tariff: Tariff) -> str:

@@ -11,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import EMPTY, GAS, GENERATION, Device, Live
 from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
@@ -74,7 +74,7 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
-KINDS = {"gas": text("Gas"), "generation": text("Generation")}
+KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -95,10 +95,12 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
 
 
 def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
-    """Return the day's energy so far; empty if unknown."""
+    """Return the day's energy so far, of gas also its volume; empty if unknown."""
     document = data.document(device, "day", periods.period_of("day", now, device.timezone))
-    imported = document.total.import_wh if document else None
-    return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
+    total = document.total if document else EMPTY
+    known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
+    known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]
+    return lang.say("{amount} today", amount=", ".join(known)) if known else ""
 
 
 def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
