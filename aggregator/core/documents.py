@@ -273,7 +273,7 @@ def _part(row: list[Any]) -> Part:
         return _part(row[:-1])._replace(volume_l=row[-1])
     money = row[-len(Cost._fields) :]
     energy = [*row[: -len(money)], 0, 0, 0][:_FIELDS]
-    return Part._make([*energy, Cost._make(value if value is None else int(value) for value in money)])
+    return Part._make([*energy, Cost._make(value if value is None else int(value) for value in money), None])
 
 
 def as_json(document: Document) -> dict[str, object]:
