@@ -208,6 +208,6 @@ def change_conversion(store: Store, device: Device, new: Conversion) -> int:
         days = store.periods("day", device.device_id)
         if new != old:
             days = [day for day in days if new.wh_per_litre(day) != old.wh_per_litre(day)]
-        store.put_device(replace(device, conversion=new.to_text()))
+        store.put_device(replace(device, conversion="" if new == Conversion() else new.to_text()))
         store.mark(PRICES, device.device_id, days)
     return len(days)
