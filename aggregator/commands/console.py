@@ -134,6 +134,9 @@ def device_line(device: Device) -> str:
     """Format a device on one line."""
     labels = device.labels | ({"meter_point": masked(device.meter_point)} if device.meter_point else {})
     named = [f"{field.replace('_', ' ')} {text}" for field, text in labels.items()]
+    named += [f"netting {device.netting}"] if device.netting != "phase" else []
+    named += ["total is import"] if device.is_total_import else []
+    named += ["stamped on arrival"] if device.stamp_on_arrival else []
     kinds = [] if device.kind == ELECTRICITY else [device.kind]
     kinds += [str(conversion_of(device))] if device.conversion else []
     return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *kinds, *named])

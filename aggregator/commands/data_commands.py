@@ -22,7 +22,7 @@ from aggregator.commands.aws_commands import costs_command, package_command, tab
 from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import GAS, KINDS, Device, Document, as_json, check_labels, live_json
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, Document, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
@@ -212,6 +212,34 @@ def device() -> None:
 )
 @click.option("--from", "first_day", metavar="DAY", help="The first day of the calorific value [the first of all].")
 @click.option("--volume-factor", metavar="FACTOR", help="Gas in m³: the factor of the volume [1.02264].")
+@click.option(
+    "--netting",
+    type=click.Choice(NETTINGS),
+    help=(
+        "How the phases of a Shelly or a Tasmota with three phases make import and export. `phase`: each phase counts"
+        " for itself, as the device's own registers do. `sum`: as a meter that nets the phases, which meters in"
+        " Germany, the Netherlands and Belgium do; the registers of the phases cannot be netted afterwards, so the"
+        " power of all phases tells the energy, and what is used while nothing arrives is not known. A smart meter"
+        " (P1, SML, Glow) nets by itself, and a JSON reading is taken as it is; neither needs this. It holds for"
+        " messages from now on. For a device behind `wattfall edge`, set it there."
+    ),
+)
+@click.option(
+    "--stamp-on-arrival",
+    type=bool,
+    metavar="on|off",
+    help=(
+        "Take the time of arrival for P1 telegrams of a clock that was never set, which are refused otherwise. Only"
+        " for a meter that sends them at once; an imported log is never stamped."
+    ),
+)
+@click.option(
+    "--total-is-import",
+    "is_total_import",
+    type=bool,
+    metavar="on|off",
+    help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
+)
 @with_store
 @click.pass_obj
 def device_set(

@@ -17,6 +17,7 @@ import click
 from platformdirs import user_data_path
 
 from aggregator.commands.console import log_to_stderr, opened, until_stopped, with_store
+from aggregator.core.documents import NETTINGS
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
 from aggregator.demo.feed import check_is_demo, fill, run_simulator
@@ -25,8 +26,8 @@ from aggregator.intake.edge.edge import Edge, TrafficReport
 from aggregator.intake.edge.ingest_client import HttpIngestClient
 from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
-from aggregator.intake.formats.message import Origin
-from aggregator.intake.ingest import Outcome, Received, chunks, take_in, zone_in
+from aggregator.intake.formats.message import DeviceRules, Origin
+from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
 from aggregator.settings import Settings, sqlite_url
 from aggregator.store import open_store
 from aggregator.store.port import Store
@@ -111,24 +112,48 @@ log = logging.getLogger("wattfall.edge")
     show_default=True,
     help="Seconds between live readings without a live viewer.",
 )
+@click.option(
+    "--netting",
+    type=click.Choice(NETTINGS),
+    default="phase",
+    show_default=True,
+    help="How a three-phase meter's phases make import and export; see `wattfall device set`.",
+)
+@click.option(
+    "--stamp-on-arrival",
+    is_flag=True,
+    help="Take the time of arrival for P1 telegrams of a clock that was never set; not for a log of telegrams.",
+)
+@click.option("--total-is-import", "is_total_import", is_flag=True, help="Tasmota's Total counts import alone.")
 @click.pass_obj
-def edge_command(settings: Settings, /, server: str, data: Path | None, live_s: int, **broker: Any) -> None:  # noqa: ANN401 - options
+def edge_command(
+    settings: Settings,
+    /,
+    server: str,
+    data: Path | None,
+    live_s: int,
+    netting: str,
+    stamp_on_arrival: bool,
+    is_total_import: bool,
+    **broker: Any,  # noqa: ANN401 - options
+) -> None:
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
     log_to_stderr()
     folder = data or user_data_path("wattfall", appauthor=False) / "edge"
     client = HttpIngestClient(server, settings.token)
+    rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
     with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
         edge = Edge(store, client, live_s)
         report, stop = TrafficReport(edge, client.sent), until_stopped()
         if broker["broker_url"] == "-":
-            run_edge(edge, report, Lines(edge, broker["format_name"] or "json", settings.timezone).take_in, stop)
+            run_edge(edge, report, Lines(edge, broker["format_name"] or "json", rules).take_in, stop)
             return
         with subscribed(settings, **broker) as subscriber:
             if subscriber is None:
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt import MqttFeed
 
-            feed = MqttFeed(subscriber, edge.accept, lambda _: settings.timezone, broker["format_name"], lag_s=LAG_S)
+            feed = MqttFeed(subscriber, edge.accept, lambda _: rules, broker["format_name"], lag_s=LAG_S)
             run_edge(edge, report, feed.take_in, stop)
 
 
@@ -157,9 +182,9 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
 class Lines:
     """Read standard input in a thread as messages of the token's device; hold messages until they are stored."""
 
-    def __init__(self, edge: Edge, format_name: str, zone: str) -> None:
+    def __init__(self, edge: Edge, format_name: str, rules: DeviceRules) -> None:
         """Start reading."""
-        self._edge, self._format, self._zone = edge, FORMATS[format_name], zone
+        self._edge, self._format, self._rules = edge, FORMATS[format_name], rules
         self._waiting: queue.Queue[list[bytes] | None] = queue.Queue(_CHUNKS)
         self._held: list[bytes] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -175,7 +200,7 @@ class Lines:
                 return None
             self._held = messages
         device_id = self._edge.client.device_id
-        origin = Origin(device_id, int(time.time()), self._zone, lag_s=LAG_S)
+        origin = Origin(device_id, int(time.time()), self._rules, lag_s=LAG_S)
         self._edge.accept([Received(device_id, read_whole(self._format, message, origin)) for message in self._held])
         count, self._held = len(self._held), []
         return count
@@ -218,7 +243,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
     def store_messages(messages: Sequence[Received]) -> Outcome:
         return take_in(store, messages, int(time.time()), settings.timezone)
 
-    return MqttFeed(subscriber, store_messages, zone_in(store, settings.timezone), format_name)
+    return MqttFeed(subscriber, store_messages, rules_in(store, settings.timezone), format_name)
 
 
 @click.command()

@@ -80,6 +80,7 @@ class Document:
     # UTC seconds of the last change of a part; None if unknown. Documents with equal content are equal, so this field
     # is not compared.
     changed_at: int | None = field(default=None, compare=False, repr=False)
+    created_at: int | None = field(default=None, compare=False, repr=False)  # UTC seconds; never moves
 
     def part(self, name: str) -> Part:
         """Return a part by name; EMPTY without data."""
@@ -179,6 +180,7 @@ class Device:
     longest_interval_s: int = 0  # of its intervals; 0 without one
     conversion: str = ""  # JSON text of a gas meter, see `pricing.Conversion`; empty for the usual one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
+    is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
 
     @property
     def labels(self) -> dict[str, str]:
@@ -251,11 +253,13 @@ def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
 
 
-def decode(level: str, device_id: str, period: str, changed_at: int | None, body: bytes) -> Document:
-    """Decode a document from its wire form; `changed_at` is the time of its last change (UTC seconds)."""
+def decode(
+    level: str, device_id: str, period: str, created_at: int | None, changed_at: int | None, body: bytes
+) -> Document:
+    """Decode a document from its wire form, with the times of its first and last change (UTC seconds)."""
     content = orjson.loads(body)
     parts = {name: _part(row) for name, row in content["p"].items()}
-    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at)
+    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at, created_at)
 
 
 def _row(part: Part) -> list[Any]:

@@ -14,15 +14,15 @@ own rhythm, for MAX_GAP_S.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.documents import EMPTY, Part
+from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.intervals import Interval
-from aggregator.core.periods import Window
+from aggregator.core.periods import Slot, Window
 from aggregator.core.readings import Reading
-from aggregator.core.registers import CHANNELS, MAX_GAP_S, ExchangeOverrides, gap_positions, register_of
+from aggregator.core.registers import CHANNELS, MAX_GAP_S, gap_positions, parse_overrides, register_of
 from aggregator.core.timeline import Flow, Origin, Timeline, timeline
 
 
@@ -44,42 +44,38 @@ def is_plausible(power_w: int | None, max_power_w: int) -> bool:
     return power_w is not None and abs(power_w) <= max_power_w
 
 
-def half_hour_parts(
-    readings: Sequence[Reading],
-    edges: Sequence[int],
-    max_power_w: int,
-    exchange_overrides: ExchangeOverrides = (),
-    intervals: Sequence[Interval] = (),
-) -> list[Part]:
-    """Return one part for each half hour, from readings in order of time, one per instant, and intervals.
+class Evidence(NamedTuple):
+    """Readings (in order of time, one per instant) and intervals of one device."""
 
-    `edges` are the boundaries of consecutive half hours in UTC seconds; the list returned is one shorter.
-    """
-    lines = timelines(readings, edges, max_power_w, exchange_overrides, intervals)
-    return parts_of(lines, readings, edges, max_power_w)
+    readings: Sequence[Reading]
+    intervals: Sequence[Interval] = ()
 
 
-def timelines(
-    readings: Sequence[Reading],
-    edges: Sequence[int],
-    max_power_w: int,
-    exchange_overrides: ExchangeOverrides = (),
-    intervals: Sequence[Interval] = (),
-) -> dict[str, Timeline]:
-    """Return the timeline of each channel; see `half_hour_parts`."""
-    lines = {}
+def edges_of(slots: Sequence[Slot]) -> list[int]:
+    """Return the boundaries of consecutive half hours, UTC seconds."""
+    return [slot.start for slot in slots] + [slots[-1].end]
+
+
+def half_hour_parts(evidence: Evidence, edges: Sequence[int], device: Device) -> list[Part]:
+    """Return one part for each half hour between `edges`."""
+    return parts_of(timelines(evidence, edges, device), evidence.readings, edges, device.max_power_w)
+
+
+def timelines(evidence: Evidence, edges: Sequence[int], device: Device) -> dict[str, Timeline]:
+    """Return the timeline of each channel."""
+    overrides, lines = parse_overrides(device.exchange_overrides), {}
     for channel in CHANNELS:
-        stated = [(one, wh) for one in intervals if (wh := getattr(one, channel)) is not None]
-        lines[channel] = timeline(register_of(readings, channel, exchange_overrides), stated, edges, max_power_w)
+        stated = [(one, wh) for one in evidence.intervals if (wh := getattr(one, channel)) is not None]
+        lines[channel] = timeline(register_of(evidence.readings, channel, overrides), stated, edges, device.max_power_w)
     return lines
 
 
 def parts_of(
-    lines: dict[str, Timeline], readings: Sequence[Reading], edges: Sequence[int], max_power_w: int
+    lines: Mapping[str, Timeline], readings: Sequence[Reading], edges: Sequence[int], max_power_w: int
 ) -> list[Part]:
     """Return the parts of half hours from the channels' timelines, and from held power where these say nothing."""
-    shares = [_shares(line, edges) for line in lines.values()]
-    parts = [_part(*channels) for channels in zip(*shares, strict=True)]
+    by_channel = [shares(line, edges) for line in lines.values()]
+    parts = [_part(*channels) for channels in zip(*by_channel, strict=True)]
     for slot, watt_seconds in _held_power(readings, _decided(lines.values()), edges, max_power_w).items():
         parts[slot] = _with_power(parts[slot], watt_seconds)
     return parts
@@ -90,34 +86,35 @@ def parts_of(
 _Row = list[int]  # by origin
 
 
-class _Share(NamedTuple):
+class Share(NamedTuple):
     """One channel's energy and time in one half hour, each by origin."""
 
     wh: _Row
     seconds: _Row
 
 
-def _shares(line: Timeline, edges: Sequence[int]) -> list[_Share | None]:
-    shares: list[_Share | None] = [None] * (len(edges) - 1)
+def shares(line: Timeline, edges: Sequence[int]) -> list[Share | None]:
+    """Return a channel's share of each half hour between `edges`; None where nothing is decided."""
+    found: list[Share | None] = [None] * (len(edges) - 1)
     for flow in line.overlapping(edges[0], edges[-1]):
         start = max(flow.start, edges[0])
         slot, low = bisect_right(edges, start) - 1, flow.level(start)
-        while start < flow.end and slot < len(shares):
+        while start < flow.end and slot < len(found):
             end = min(flow.end, edges[slot + 1])
             high = flow.level(end)
-            share = shares[slot] or _Share([0, 0, 0], [0, 0, 0])
+            share = found[slot] or Share([0, 0, 0], [0, 0, 0])
             share.wh[flow.origin] += high - low
             share.seconds[flow.origin] += end - start
-            shares[slot] = share
+            found[slot] = share
             start, low, slot = end, high, slot + 1
-    return shares
+    return found
 
 
-def _part(imported: _Share | None, exported: _Share | None, volume: _Share | None) -> Part:
+def _part(imported: Share | None, exported: Share | None, volume: Share | None) -> Part:
     main = imported or exported or volume  # the first known channel decides the measured time
     if main is None:
         return EMPTY
-    nothing = _Share([0, 0, 0], [0, 0, 0])
+    nothing = Share([0, 0, 0], [0, 0, 0])
     _, interval_import_wh, estimated_import_wh = (imported or nothing).wh
     _, interval_export_wh, estimated_export_wh = (exported or nothing).wh
     measured_s, interval_s, estimated_s = main.seconds
@@ -133,6 +130,22 @@ def _part(imported: _Share | None, exported: _Share | None, volume: _Share | Non
         interval_s,
         volume_l=sum(volume.wh) if volume else None,
     )
+
+
+def with_other_shares(part: Part, before: Sequence[Share | None], after: Sequence[Share | None]) -> Part:
+    """Return a part after some of its evidence has changed: without the shares of before, and with those of after.
+
+    Shares are by channel, in the order of CHANNELS.
+    """
+    is_own = part.import_wh is not None and part.volume_l is None  # not made from a volume
+    nothing = Share([0, 0, 0], [0, 0, 0]) if is_own else None  # import decides the time
+    minus, plus = (_part(imported or nothing, *others) for imported, *others in (before, after))
+    changed: dict[str, int | None] = {}
+    for name in Part._fields:
+        if name != "cost":
+            was, less, more = (getattr(one, name) for one in (part, minus, plus))
+            changed[name] = None if was is more is None else (was or 0) - (less or 0) + (more or 0)
+    return part._replace(**changed)  # type: ignore[arg-type] # the fields of numbers
 
 
 # Held power

@@ -94,6 +94,14 @@ class Timeline:
             if end < flow.end:
                 self.add(flow._replace(start=end))
 
+    def within(self, windows: Sequence[Window]) -> "Timeline":
+        """Return the spans within some windows, in order."""
+        inner = Timeline()
+        for start, end in windows:
+            for flow in self.overlapping(start, end):
+                inner.flows.append(flow._replace(start=max(start, flow.start), end=min(end, flow.end)))
+        return inner
+
     def spread(self, wh: int, windows: Sequence[Window], origin: Origin) -> None:
         """Spread an energy evenly over free windows."""
         total, before = sum(end - start for start, end in windows), 0

@@ -30,7 +30,7 @@ from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_
 from aggregator.core.registers import CHANNELS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.formats.message import Content, decoded
+from aggregator.intake.formats.message import Content, DeviceRules, decoded
 from aggregator.store.port import Store, Written
 
 GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
@@ -206,14 +206,14 @@ def live_state(reading: Reading, device: Device, now: int) -> Live:
 # Messages
 
 
-def zone_in(store: Store, default_zone: str) -> Callable[[str], str]:
-    """Return a function from a device id to its time zone."""
+def rules_in(store: Store, default_zone: str) -> Callable[[str], DeviceRules]:
+    """Return a function from a device id to the rules by which its messages are read."""
 
-    def zone_of(device_id: str) -> str:
-        device = store.device(device_id)
-        return device.timezone if device else default_zone
+    def rules_of(device_id: str) -> DeviceRules:
+        device = store.device(device_id) or Device(device_id, default_zone)
+        return DeviceRules(device.timezone, device.netting, device.stamp_on_arrival, device.is_total_import)
 
-    return zone_of
+    return rules_of
 
 
 class Received(NamedTuple):

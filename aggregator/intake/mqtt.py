@@ -27,7 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from aggregator.core.errors import ConfigurationError, Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
 from aggregator.intake.formats import parse_topic, read_whole
-from aggregator.intake.formats.message import LONGEST, Content, Origin, Unread, check_size
+from aggregator.intake.formats.message import LONGEST, Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
 from aggregator.intake.refusals import UNKNOWN
 
@@ -218,7 +218,7 @@ class MqttFeed:
 
     subscriber: "Subscriber"
     sink: Sink
-    zone_of: Callable[[str], str]  # device -> its time zone
+    rules_of: Callable[[str], DeviceRules]  # by device id
     format_name: str = ""  # one format for all messages; empty where topics name it
     clock: Callable[[], float] = time.time
     lag_s: int = 0  # see Origin
@@ -244,8 +244,8 @@ class MqttFeed:
             check_size(message.payload)
         except Refused as why:
             return Received(device_id, Content(refused=[Unread(why, message.payload)]))
-        zone = self.zone_of(device_id) if one.is_local else ""
-        return Received(device_id, read_whole(one, message.payload, Origin(device_id, now, zone, part, self.lag_s)))
+        rules = self.rules_of(device_id) if one.has_rules else DeviceRules()
+        return Received(device_id, read_whole(one, message.payload, Origin(device_id, now, rules, part, self.lag_s)))
 
     def _keep(self, messages: Sequence[Received]) -> None:
         """Store messages; after an error, bisect them to find the faulty one and refuse it."""

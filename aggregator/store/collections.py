@@ -103,6 +103,10 @@ BACKFILLED = Collection(
     "filled/{device}", "start of a half hour", "device", (KEPT_DAYS + 1) * DAY_S, "a half hour that came late"
 )
 
+ESTIMATED_GAPS = Collection(
+    "gaps/{device}", "channel and end", "device", FOR_EVER, "a gap of a register, as long as it is estimated"
+)
+
 # Support: `audit`, `fleet`
 
 AUDIT = Collection(
@@ -166,7 +170,7 @@ MARKS = Collection("store", "`demo`", "nobody", FOR_EVER, "the store was made fo
 
 COLLECTIONS: tuple[Collection, ...] = (
     *(STATUS, SIGNAL, EDGES, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS),
-    *(BACKFILLED,),
+    *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(FLEET, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),

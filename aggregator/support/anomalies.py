@@ -2,7 +2,7 @@
 
 **Gaps** are spans without readings; the documents tell how their energy was treated.
 
-**Register steps** are glitches and meter exchanges. `registers.segments` decides which readings are believed; this
+**Register steps** are glitches, rollovers and meter exchanges. `faults.judge` decides which readings are believed; this
 module only compares them with the sent readings.
 
 **Meter counters** are the meter's own totals of the day, the week and the month, compared with the charts. They are
@@ -11,28 +11,26 @@ never a source of energy. Some meters reset them at local midnight and some at U
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from operator import sub
-from statistics import median_low
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part, add
+from aggregator.core.faults import Judgement, judge
 from aggregator.core.periods import Slot, Window, day_of, day_start
 from aggregator.core.readings import Reading
 from aggregator.core.registers import (
     CHANNELS,
     MAX_GAP_S,
+    RHYTHMS,
     Register,
+    gap_positions,
     parse_overrides,
     register_at,
     register_of,
-    segments,
 )
 from aggregator.core.status import Counters
 
 Kind = Literal["open", "estimated", "missing", "bridged", "filled", "supplied"]
-INTERVALS = 3  # a gap is longer than this number of usual intervals, and longer than MAX_GAP_S
-AROUND = 6  # steps on each side that give the usual interval
 
 
 class Gap(NamedTuple):
@@ -55,23 +53,12 @@ class Gap(NamedTuple):
 
 def shortest_gap(interval_s: int) -> int:
     """Return the longest span in seconds that is not a gap, for a device with this usual interval."""
-    return max(MAX_GAP_S, INTERVALS * interval_s)
+    return max(MAX_GAP_S, RHYTHMS * interval_s)
 
 
 def gaps_between(ats: Sequence[int]) -> list[Window]:
-    """Return the steps between neighbouring instants that are gaps compared with the surrounding steps, in order.
-
-    A half-hourly history thus has no gaps, and later readings every 10 s have.
-    """
-    steps = list(map(sub, ats[1:], ats))
-    long = (place for place, step in enumerate(steps) if step > MAX_GAP_S)
-    return [Window(ats[place], ats[place + 1]) for place in long if steps[place] > _longest_step(steps, place)]
-
-
-def _longest_step(steps: Sequence[int], place: int) -> int:
-    """Return the longest normal step at a place, from the usual steps before and after it."""
-    sides = steps[max(place - AROUND, 0) : place], steps[place + 1 : place + 1 + AROUND]
-    return shortest_gap(max((median_low(side) for side in sides if side), default=0))
+    """Return the steps between neighbouring instants that are gaps by the rhythm around them, in order."""
+    return [Window(ats[place], ats[place + 1]) for place in gap_positions(ats)]
 
 
 def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
@@ -133,47 +120,52 @@ class RegisterStep(NamedTuple):
 
     at: int  # UTC seconds, of the first reading at the new level
     channel: str  # import_wh or export_wh
-    kind: Literal["glitch", "exchange", "undecided"]
+    kind: Literal["glitch", "exchange", "undecided", "rollover"]
     before_wh: int  # of the last believed reading
     after_wh: int  # of that first reading
     readings: int = 1  # number of dropped readings
 
 
 class JudgedRegister(NamedTuple):
-    """A register's readings, and its believed segments."""
+    """A register's readings, and what is believed of them."""
 
     channel: str
     points: Register
-    pieces: Sequence[Register]
+    judgement: Judgement
+
+    @property
+    def pieces(self) -> Sequence[Register]:
+        """Return its believed pieces."""
+        return self.judgement.pieces
 
 
 def judge_registers(readings: Sequence[Reading], device: Device) -> list[JudgedRegister]:
     """Return the registers with values, from readings in order of time."""
-    registers = [
-        (channel, register_of(readings, channel, parse_overrides(device.exchange_overrides))) for channel in CHANNELS
-    ]
-    return [
-        JudgedRegister(channel, points, segments(points, device.max_power_w))
-        for channel, points in registers
-        if points.ats
-    ]
+    overrides = parse_overrides(device.exchange_overrides)
+    registers = [(channel, register_of(readings, channel, overrides)) for channel in CHANNELS]
+    judged = [JudgedRegister(channel, points, judge(points, device.max_power_w)) for channel, points in registers]
+    return [register for register in judged if register.points.ats]
 
 
 def steps_of(registers: Sequence[JudgedRegister]) -> list[RegisterStep]:
     """Return every implausible step, oldest first; the first reading of each register is believed."""
     found: list[RegisterStep] = []
-    for channel, points, pieces in registers:
+    for register in registers:
+        channel, points, (pieces, rollovers) = register
+        whs = dict(zip(points.ats, points.whs, strict=True))
         if sum(len(piece.ats) for piece in pieces) < len(points.ats):
             found += _dropped(channel, points, pieces)
         found += [
-            RegisterStep(new.ats[0], channel, "exchange", old.whs[-1], new.whs[0], 0) for old, new in pairwise(pieces)
+            RegisterStep(new.ats[0], channel, "exchange", whs[old.ats[-1]], whs[new.ats[0]], 0)
+            for old, new in pairwise(pieces)
         ]
+        found += [RegisterStep(one.after, channel, "rollover", whs[one.before], whs[one.after], 0) for one in rollovers]
     return sorted(found)
 
 
 def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list[RegisterStep]:
-    """Return the readings outside of all segments; consecutive ones form one step."""
-    believed = {at: wh for piece in pieces for at, wh in zip(piece.ats, piece.whs, strict=True)}
+    """Return the readings outside of all pieces; consecutive ones form one step."""
+    believed = {at for piece in pieces for at in piece.ats}
     last_believed, found, before, is_run = max(believed), list[RegisterStep](), 0, False
     for at, wh in zip(points.ats, points.whs, strict=True):
         if at in believed:

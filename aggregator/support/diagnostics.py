@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
+from aggregator.core.energy import Evidence
 from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
 from aggregator.core.readings import Reading
@@ -44,7 +45,7 @@ from aggregator.support.device_state import (
     judge,
     usual_interval,
 )
-from aggregator.waterfall.levels import half_hours
+from aggregator.waterfall.levels import computed_half_hours
 from aggregator.waterfall.retention import backfilled
 
 RECENT_DAYS = 7
@@ -256,9 +257,12 @@ def _closures(read: _Read, registers: Sequence[JudgedRegister]) -> list[Closure]
     span = Window(min(slot.start for slot in halves), max(slot.end for slot in halves))
     return [
         Closure(
-            channel, span, energy_between(pieces, span), sum(getattr(part, channel) or 0 for part in halves.values())
+            register.channel,
+            span,
+            energy_between(register.pieces, span),
+            sum(getattr(part, register.channel) or 0 for part in halves.values()),
         )
-        for channel, _, pieces in registers
+        for register in registers
     ]
 
 
@@ -301,11 +305,11 @@ def _computed(read: _Read, day: str) -> Part:
     device, span = read.device, periods.window("day", day, read.device.timezone)
     document = read.documents.get(day)
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
-    halves = half_hours(near, device, span)
-    stored = document.parts if document else {}
-    return add(
-        stored.get(half.slot.name, EMPTY) if half.slot.start < read.retention_cutoff else half.part for half in halves
-    )
+    intervals = read.store.intervals(device.device_id, block_start(span.start - device.longest_interval_s), span.end)
+    halves, _ = computed_half_hours(read.store, device, span, Evidence(near, intervals))
+    is_old = document is not None and (document.created_at or 0) < read.retention_cutoff
+    stored = document.parts if document and is_old else {}
+    return add(stored.get(half.slot.name, half.part) for half in halves)
 
 
 def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> LevelState:

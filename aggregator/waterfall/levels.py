@@ -6,24 +6,31 @@ parts that depend on it. A repeated or needless step changes nothing, so it leav
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
-from aggregator.core import energy, periods
+from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.energy import Evidence, edges_of, parts_of, timelines
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
-from aggregator.core.readings import Reading
-from aggregator.core.registers import parse_overrides
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
-from aggregator.waterfall.retention import ComputedHalfHour, hollow_gaps, log_backfill, retained_parts
+from aggregator.waterfall.retained_gaps import (
+    ComputedHalfHour,
+    Lines,
+    OldHalfHours,
+    record_gaps,
+    whole_gaps,
+)
+from aggregator.waterfall.retention import log_backfill
 
 log = logging.getLogger("wattfall.waterfall")
+WIDENINGS = 2  # of a span to whole gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
 TOGETHER = 480  # blocks; the largest span computed together
 
@@ -64,7 +71,7 @@ def _propagate_keys(store: Store, step: Step, device_id: str, keys: Sequence[str
     device = store.device(device_id) or Device(device_id)
     if step.feed == READINGS:
         for first, last in clusters(sorted(map(int, keys))):
-            _propagate_readings(store, device, first, last)
+            _propagate_evidence(store, device, first, last)
     elif step.feed == PRICES:
         for key in keys:
             reprice(store, device, key)
@@ -95,46 +102,55 @@ def _propagate_document(store: Store, step: Step, device: Device, period: str) -
     )
 
 
-def _propagate_readings(store: Store, device: Device, first: int, last: int) -> None:
+def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> None:
     affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
-        _replace(store, device, affected, Window(affected.changed[0].at, affected.changed[-1].at))
+        _replace(store, device, affected, affected.changed)
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:
-    """Recompute the hours of a span, and the hours that depend on its readings."""
+    """Recompute the hours of a span, and the hours that depend on its evidence."""
     affected = RecomputeWindow(store, device, periods.block_start(span.start), periods.block_start(span.end))
     _replace(store, device, affected, span)
 
 
 def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
-    hours = affected.hours(least)
-    readings = affected.readings
-    halves = list(half_hours(readings, device, hours))
-    if hours.start < store.retention_cutoff(device.device_id):
-        gaps = energy.gaps(readings, device.max_power_w, parse_overrides(device.exchange_overrides))
-        unusable = hollow_gaps(store, device, halves, gaps)
-        halves = retained_parts(store, device, list(half_hours(readings, device, hours, unusable)))
+    hours, retention_cutoff = affected.hours(least), store.retention_cutoff(device.device_id)
+    for _ in range(WIDENINGS if hours.start < retention_cutoff else 0):
+        hours = affected.hours(whole_gaps(store, device.device_id, hours))
+    halves, lines = computed_half_hours(store, device, hours, Evidence(affected.readings, affected.intervals))
+    if _may_have_gaps(store, device, halves, lines):
+        record_gaps(store, device.device_id, hours, lines)
     log_backfill(store, device, halves, int(time.time()))
     for day, group in groupby(halves, key=attrgetter("day")):
         _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
 
 
-def half_hours(
-    readings: Sequence[Reading], device: Device, span: Window, unusable: Collection[Window] = ()
-) -> Iterator[ComputedHalfHour]:
-    """Compute the half hours in a span of whole local hours, in order; see `energy.half_hour_parts`."""
+def computed_half_hours(
+    store: Store, device: Device, span: Window, evidence: Evidence
+) -> tuple[list[ComputedHalfHour], Lines]:
+    """Return the half hours in a span of whole local hours, in order, and the timelines that they come from."""
     slots = [
         (day, slot)
         for day in periods.days_of(span, device.timezone)
         for slot in periods.half_hours(day, device.timezone)
         if span.start <= slot.start and slot.end <= span.end
     ]
-    edges = [slot.start for _, slot in slots] + [slots[-1][1].end]
-    parts = energy.half_hour_parts(
-        readings, edges, device.max_power_w, unusable, parse_overrides(device.exchange_overrides)
-    )
-    return (ComputedHalfHour(day, slot, part) for (day, slot), part in zip(slots, parts, strict=True))
+    if span.start < store.retention_cutoff(device.device_id):
+        return OldHalfHours(store, device, slots).computed(evidence)
+    edges = edges_of([slot for _, slot in slots])
+    lines = timelines(evidence, edges, device)
+    parts = parts_of(lines, evidence.readings, edges, device.max_power_w)
+    return [ComputedHalfHour(*named, part) for named, part in zip(slots, parts, strict=True)], lines
+
+
+def _may_have_gaps(store: Store, device: Device, halves: Sequence[ComputedHalfHour], lines: Lines) -> bool:
+    """Whether half hours are estimated, or were before; most never are, and have no records to read."""
+    if any(line.gaps for line in lines.values()):
+        return True
+    days = dict.fromkeys(half.day for half in halves)
+    documents = [store.document("day", device.device_id, day) for day in days]
+    return any(part.estimated_s for document in documents if document for part in document.parts.values())
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:

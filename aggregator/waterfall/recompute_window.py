@@ -100,7 +100,7 @@ class RecomputeWindow:
             yield from self._anchor(channel, AFTER, None)
 
     def _wide(self, changed: Sequence[str], start: int, end: int) -> tuple[int, int]:
-        """Return a window extended by the breaks that a change can explain otherwise, where a register breaks nearby."""
+        """Return a window extended by the breaks that a change may explain otherwise, if a register breaks nearby."""
         if not any(self._breaks(channel) for channel in changed):
             return start, end
         low, high = start - FAULT_S, end + FAULT_S

@@ -1,96 +1,28 @@
-"""Retention: delete expired readings, protect the parts computed from them, and log backfilled half hours.
+"""Retention: delete expired evidence, and log backfilled half hours.
 
-**Sweep.** `sweep` deletes expired records and readings. It keeps the last anchored run of each register, because newer
-readings are judged against it.
-
-**Retained parts.** Before a device's retention cutoff, readings may be deleted. There a computed half hour replaces a
-stored one only if it is more complete and has no less measured time. Late history thus completes its half hours. A
-gap with measured time in the stored documents has lost its readings; no energy may be spread over it.
+**Sweep.** `sweep` deletes expired records and evidence: it is kept for the retention after it came in, whatever time it
+tells of. The last anchored run of each register stays, because newer readings are judged against it. What stays of a
+half hour is in `retained_gaps`.
 
 **Backfill log.** A half hour that was estimated or missing and is now measured is recorded. The step that replaces it
 compares the old and the new part, so the log needs no list of gaps. A repeated step writes the same records.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device, Document, Part
+from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Slot, Window, block_start
-from aggregator.core.registers import MAX_GAP_S, Register, anchor_after, anchored_run, parse_overrides, register_of
+from aggregator.core.faults import anchor_after, anchored_run
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
+from aggregator.core.registers import MAX_GAP_S, Register, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store, all_devices
-
-
-class ComputedHalfHour(NamedTuple):
-    """A half hour of a local day, and its energy."""
-
-    day: str
-    slot: Slot
-    part: Part
-
-
-def hollow_gaps(
-    store: Store, device: Device, halves: Sequence[ComputedHalfHour], gaps: Sequence[Collection[Window]]
-) -> set[Window]:
-    """Return the gaps of all registers whose readings have been deleted: the stored parts have more measured time.
-
-    `gaps` has one collection per register, first the register that decides the measured time.
-    """
-    documents = _documents(store, device, halves)
-    lost = [slot for day, slot, new in halves if _is_spread_over(_stored(documents, day, slot), new)]
-    widest = {max(gaps[0], key=partial(_overlap_s, slot)) for slot in lost} if gaps and gaps[0] else set()
-    hollow = [gap for gap in widest if any(_overlap_s(slot, gap) > 0 for slot in lost)]
-    return {gap for some in gaps for gap in some if any(_overlap_s(gap, one) > 0 for one in hollow)}
-
-
-def _is_spread_over(stored: Part, new: Part) -> bool:
-    """Whether measured time has become estimated time. Missing time alone shows only deleted first readings."""
-    return stored.covered_s > new.covered_s and new.estimated_s > stored.estimated_s
-
-
-def _overlap_s(one: Slot | Window, other: Window) -> int:
-    return min(one.end, other.end) - max(one.start, other.start)
-
-
-def retained_parts(store: Store, device: Device, halves: Sequence[ComputedHalfHour]) -> list[ComputedHalfHour]:
-    """Return the half hours to store: before the retention cutoff a stored part stays unless it is less complete."""
-    retention_cutoff = store.retention_cutoff(device.device_id)
-    old = [half for half in halves if half.slot.start < retention_cutoff]
-    documents = _documents(store, device, old)
-    rezoned = {day for day, document in documents.items() if document and document.timezone != device.timezone}
-    merged = [half._replace(part=more_complete(_stored(documents, half.day, half.slot), half.part)) for half in old]
-    # A document in another time zone stays unchanged.
-    return [half for half in (*merged, *halves[len(old) :]) if half.day not in rezoned]
-
-
-def more_complete(stored: Part, new: Part) -> Part:
-    """Return the part of a half hour with expired readings: the new one only if it lacks nothing of the stored one."""
-    has_both = (new.import_wh is not None or stored.import_wh is None) and (
-        new.export_wh is not None or stored.export_wh is None
-    )
-    measured, total = new.covered_s - stored.covered_s, _total_s(new) - _total_s(stored)
-    is_fuller = has_both and measured >= 0 <= total and measured + total > 0
-    return new if stored.is_empty or is_fuller else stored
-
-
-def _documents(store: Store, device: Device, halves: Iterable[ComputedHalfHour]) -> dict[str, Document | None]:
-    return {day: store.document("day", device.device_id, day) for day in dict.fromkeys(half.day for half in halves)}
-
-
-def _stored(documents: Mapping[str, Document | None], day: str, slot: Slot) -> Part:
-    document = documents[day]
-    return document.part(slot.name) if document else EMPTY
-
-
-def _total_s(part: Part) -> int:
-    return part.covered_s + part.estimated_s
-
+from aggregator.waterfall.retained_gaps import ComputedHalfHour
 
 # Sweep
 

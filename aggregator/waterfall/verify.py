@@ -12,9 +12,10 @@ from operator import attrgetter
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.energy import Evidence
 from aggregator.core.periods import FOR_EVER, Window
 from aggregator.store.port import Store
-from aggregator.waterfall.levels import half_hours, recompute, steps
+from aggregator.waterfall.levels import computed_half_hours, recompute, steps
 from aggregator.waterfall.pricing import priced
 
 
@@ -31,32 +32,27 @@ def differences(store: Store, device: Device) -> Iterator[str]:
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:
-    retention_cutoff = store.retention_cutoff(device.device_id)
     readings = store.readings(device.device_id, 0, FOR_EVER)
+    intervals = store.intervals(device.device_id, 0, FOR_EVER)
     expected: dict[str, dict[str, Part]] = {}
-    if readings:
-        span = Window(
-            periods.hour_window(readings[0].at, device.timezone).start,
-            periods.hour_window(readings[-1].at, device.timezone).end,
-        )
-        for day, halves in groupby(half_hours(readings, device, span), key=attrgetter("day")):
-            expected[day] = {half.slot.name: half.part for half in halves if half.slot.start >= retention_cutoff}
+    if readings or intervals:
+        ats = [reading.at for reading in (*readings[:1], *readings[-1:])]
+        first, last = min([*ats, *(one.start for one in intervals)]), max([*ats, *(one.end - 1 for one in intervals)])
+        span = Window(periods.hour_window(first, device.timezone).start, periods.hour_window(last, device.timezone).end)
+        halves, _ = computed_half_hours(store, device, span, Evidence(readings, intervals))
+        for day, group in groupby(halves, key=attrgetter("day")):
+            expected[day] = {half.slot.name: half.part for half in group}
     for day in sorted({*expected, *store.periods("day", device.device_id)}):
-        yield from _wrong_day(store, device, day, expected.get(day, {}), retention_cutoff)
+        yield from _wrong_day(store, device, day, expected.get(day, {}))
 
 
-def _wrong_day(
-    store: Store, device: Device, day: str, expected: dict[str, Part], retention_cutoff: int
-) -> Iterator[str]:
+def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part]) -> Iterator[str]:
     document = store.document("day", device.device_id, day)
     zone = document.timezone if document else device.timezone
-    stored = document.parts if document else {}
-    halves = {
-        slot.name: (expected if slot.start >= retention_cutoff and zone == device.timezone else stored).get(
-            slot.name, EMPTY
-        )
-        for slot in periods.half_hours(day, zone)
-    }
+    stored = dict(document.parts) if document else {}
+    is_old = document is not None and (document.created_at or 0) < store.retention_cutoff(device.device_id)
+    known = stored if zone != device.timezone else stored | expected if is_old else expected
+    halves = {slot.name: known.get(slot.name, EMPTY) for slot in periods.half_hours(day, zone)}
     wanted = priced(store, device, day, zone, halves)
     for name in sorted({*stored, *wanted}):
         yield from _wrong(device, "day", day, name, stored.get(name), wanted.get(name))

@@ -18,8 +18,8 @@ from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
 from aggregator.intake import device_status, tokens
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
-from aggregator.intake.formats.message import LARGEST, Content, Origin, TooLarge, Unread, inflated
-from aggregator.intake.ingest import Outcome, Received, show_live, store_refusals, take_in
+from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
+from aggregator.intake.ingest import Outcome, Received, rules_in, show_live, store_refusals, take_in
 from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
@@ -97,9 +97,8 @@ class IngestEndpoint:
 
     def _parse(self, device_id: str, body: bytes, now: int) -> Content:
         one = _format()
-        device = self.store.device(device_id) if one.is_local else None
-        origin = Origin(device_id, now, device.timezone if device else self.default_zone, request.args.get("part", ""))
-        content = read_whole(one, body, origin)
+        rules = rules_in(self.store, self.default_zone)(device_id) if one.has_rules else DeviceRules()
+        content = read_whole(one, body, Origin(device_id, now, rules, request.args.get("part", "")))
         self.limits.charge(device_id, 0, content.half_hours)
         return content
 

@@ -24,7 +24,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.edge.edge import Edge, TrafficReport
 from aggregator.intake.edge.ingest_client import JSON, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical
-from aggregator.intake.formats.message import Content
+from aggregator.intake.formats.message import Content, DeviceRules
 from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import Broker, MqttFeed, Subscriber, broker_of
 from aggregator.intake.tokens import new_token
@@ -69,7 +69,7 @@ def mqtt() -> None:
             )
             publisher.close()
             store, subscriber = open_store(f"sqlite:///{folder}/mqtt.db"), Subscriber(address, ["#"])
-            feed = MqttFeed(_Few(subscriber, batch) if batch else subscriber, _keep(store), lambda _: "UTC")  # type: ignore[arg-type]
+            feed = MqttFeed(_Few(subscriber, batch) if batch else subscriber, _keep(store), lambda _: DeviceRules())  # type: ignore[arg-type]
             taken, began, used = 0, time.perf_counter(), time.process_time()
             while taken < count:
                 taken += take_waiting(feed.take_in, 0.25)

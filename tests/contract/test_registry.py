@@ -32,6 +32,14 @@ def test_labels_are_stored_and_removed(either: Store) -> None:
     assert either.device("cad-0042") == Device("cad-0042", postcode="N1")
 
 
+def test_how_messages_are_read_is_stored_and_removed(either: Store) -> None:
+    told = Device("p1-7", kind="gas", netting="sum", stamp_on_arrival=True, is_total_import=True)
+    put(either, told)
+    assert either.device("p1-7") == told
+    put(either, Device("p1-7"))
+    assert either.device("p1-7") == Device("p1-7")
+
+
 def test_a_too_long_label_is_a_configuration_error(either: Store) -> None:
     with pytest.raises(ConfigurationError, match="name"):
         either.put_device(Device("d", name="x" * 81))

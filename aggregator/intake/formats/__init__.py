@@ -19,7 +19,7 @@ class Format(NamedTuple):
     name: str
     parse: Parse
     topics: tuple[str, ...] = ()  # regular expressions; empty where users choose the topics
-    is_local: bool = False  # times without an offset, in the device's time zone
+    has_rules: bool = False  # its messages are read by the DeviceRules of the sender
 
 
 _ID = r"(?P<device>[^/]+)"
@@ -36,10 +36,15 @@ FORMATS = {
             "tasmota",
             tasmota.parse_tasmota,
             (rf"(?:.+/)?tele/{_ID}/SENSOR", rf"(?:.+/)?{_ID}/tele/SENSOR"),
-            is_local=True,
+            has_rules=True,
         ),
-        Format("shelly", shelly.parse_shelly, (rf"shellies/{_ID}/info", rf"(?:.+/)?{_ID}/{_SHELLY}")),
-        Format("dsmr", dsmr.parse_dsmr),
+        Format(
+            "shelly",
+            shelly.parse_shelly,
+            (rf"shellies/{_ID}/info", rf"(?:.+/)?{_ID}/{_SHELLY}"),
+            has_rules=True,
+        ),
+        Format("dsmr", dsmr.parse_dsmr, has_rules=True),
     )
 }
 _TOPICS = [(one, re.compile(topics)) for one in FORMATS.values() for topics in one.topics]

@@ -2,7 +2,9 @@
 
 A telegram runs from `/` to `!`, followed by the checksum of this text. Earlier versions have neither a checksum nor a
 time and are refused. Local time carries its season, `W` or `S`, so it means one instant; a clock months behind is
-believed. The register is the meter's total, or else the sum of its tariffs. Figures with units are kW, W, kWh or Wh.
+believed. The telegrams of a clock that was never set are refused, or are of their arrival, as the device's setting
+`stamp_on_arrival` says. The register is the meter's total, or else the sum of its tariffs; the meter itself nets its
+phases. Figures with units are kW, W, kWh or Wh.
 
 Gas (a meter of type 003 at one of four channels) is a second meter, `ID~gas`, with a register in m³ and a time of its
 own; a new meter's channel counts once it is the newest. `parse_dsmr` raises Refused.
@@ -20,6 +22,7 @@ from operator import attrgetter
 from aggregator.core.errors import Refused, shown
 from aggregator.core.readings import GAS, Reading, check_device_id, check_meter_id, is_device_id
 from aggregator.intake.formats.message import (
+    CLOCKS_SET,
     Content,
     Origin,
     check_clock,
@@ -53,16 +56,16 @@ def parse_dsmr(payload: bytes, origin: Origin) -> Content:
     objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(telegram)}
     reading = Reading(
         device_id,
-        _at(objects.get("0-0:1.0.0", ""), origin.latest),
+        _at(objects.get("0-0:1.0.0", ""), origin),
         _power(objects),
         register_wh(_register(objects, "1-0:1.8.")),
         _register(objects, "1-0:2.8."),
         _meter_id(objects.get("0-0:96.1.1", "")),
     )
-    return content_of([reading, *_gas(telegram, device_id, origin.latest)])
+    return content_of([reading, *_gas(telegram, device_id, origin)])
 
 
-def _gas(telegram: bytes, device_id: str, now: int) -> Iterator[Reading]:
+def _gas(telegram: bytes, device_id: str, origin: Origin) -> Iterator[Reading]:
     """Yield the newest reading of a gas meter, if a channel has one whose time can be believed."""
     channels: dict[bytes, _Objects] = defaultdict(dict)
     for channel, code, value in _CHANNEL.findall(telegram):
@@ -74,7 +77,7 @@ def _gas(telegram: bytes, device_id: str, now: int) -> Iterator[Reading]:
             meter_id = _meter_id(about.get("96.1.0", "")) or _meter_id(about.get("96.1.1", ""))
             litres = register_wh(volume.decode(), _LITRES)
             with suppress(Refused):
-                at = _at(time.decode(), now)
+                at = _at(time.decode(), origin)
                 found.append(Reading(f"{device_id}{GAS}", at, None, None, None, meter_id, litres))
     yield from sorted(found, key=attrgetter("at"))[-1:]
 
@@ -141,7 +144,7 @@ def _checked(payload: bytes) -> bytes:
     return content
 
 
-def _at(written: str, now: int) -> int:
+def _at(written: str, origin: Origin) -> int:
     if not (match := _TIME.fullmatch(written)):
         raise Refused("bad_time", f"the time is {shown(written)}")
     day, clock, season = match.groups()
@@ -149,7 +152,8 @@ def _at(written: str, now: int) -> int:
         moment = datetime.fromisoformat(f"20{day}T{clock}{_OFFSETS[season]}")
     except ValueError:
         raise Refused("bad_time", f"the time is {shown(written)}") from None
-    return check_clock(int(moment.timestamp()), now)
+    at = int(moment.timestamp())
+    return origin.now if at < CLOCKS_SET and origin.rules.stamp_on_arrival else check_clock(at, origin.latest)
 
 
 def _power(objects: _Objects) -> int | None:

@@ -2,7 +2,8 @@
 
 A parser is a function `(payload, origin) -> Content` that raises only Refused, whatever the bytes. Vendors' JSON is
 parsed field by field. A field is absent, never zero, where it is missing, not a number, out of range or a sentinel;
-the other fields count. Power is W, energy Wh, time UTC seconds.
+the other fields count. Power is W, energy Wh. Time is UTC seconds, rounded down: messages of one second tell of one
+instant, and the store merges them.
 
 `instants` resolves a local time without an offset, as in some devices and most files. `inflated` decompresses a request
 body within a size limit.
@@ -34,12 +35,21 @@ _LONGEST_NUMBER = 40  # characters
 _LONGEST_TEXT = 64  # characters
 
 
+class DeviceRules(NamedTuple):
+    """What a device's registry entry says about how its messages are read; see `wattfall device set`."""
+
+    zone: str = "UTC"  # its time zone, for formats with local time
+    netting: str = "phase"  # one of documents.NETTINGS, for formats with phases
+    stamp_on_arrival: bool = False  # a telegram whose clock was never set is of its arrival
+    is_total_import: bool = False  # Tasmota's `Total` is not net, although there is `ExportActive`
+
+
 class Origin(NamedTuple):
     """The sender of a message, and its time of arrival."""
 
     device_id: str  # the device of the topic or token; empty for a trusted sender, who names the device in the message
     now: int  # time of arrival, UTC seconds
-    zone: str = "UTC"  # the device's time zone, for formats with local time
+    rules: DeviceRules = DeviceRules()
     part: str = ""  # the rest of the topic, such as `SENSOR/gasmeter`
     lag_s: int = 0  # how far the clock of `now` may be behind, where it is not synchronized
 
@@ -139,15 +149,27 @@ def energy_wh(value: object, unit: int | None = 1) -> int | None:
     energy is out of a home's range.
     """
     found = number(value)
-    if found is None or unit is None or found < 0:
-        return None
-    wh = round(found * unit)
-    return wh if wh <= MOST_WH else None
+    return None if found is None or unit is None else _whole_wh(found * unit)
+
+
+def _whole_wh(energy: Decimal) -> int | None:
+    wh = round(energy) if energy >= 0 else -1
+    return wh if 0 <= wh <= MOST_WH else None
 
 
 def register_wh(value: object, unit: int | None = 1) -> int | None:
     """Return an import register like `energy_wh`; 0 is a transient fault and therefore absent."""
     return energy_wh(value, unit) or None
+
+
+def summed_wh(figures: Sequence[object], unit: int = 1) -> int | None:
+    """Return the sum of registers in Wh, rounded once, from figures in units of `unit` Wh (1000 for kWh).
+
+    A figure may be below zero, as of a phase that counts backwards while it gives energy; the sum may not. None where
+    a figure is absent, there are none, or the sum is out of a home's range: a part of a sum is not a register.
+    """
+    present = [found for figure in figures if (found := number(figure)) is not None]
+    return _whole_wh(sum(present, Decimal()) * unit) if present and len(present) == len(figures) else None
 
 
 def summed(figures: Sequence[int | None]) -> int | None:

@@ -4,6 +4,11 @@ Generation 1 has `emeters`. Later generations have components: `em1:N` and `em1d
 `emdata:0` for three phases. Clamp 0 is the device, and clamp N is a separate meter, `ID~N`. Three `emeters` are the
 phases of one home. Figures are W and Wh. A message without a valid time gets its time of arrival, since a Shelly delays
 no message. `parse_shelly` raises Refused.
+
+**Netting.** A three-phase Shelly counts each phase for itself: its registers of import and export are sums over the
+phases (`total_act` and `total_act_ret` too). A home that takes 1 kWh on one phase and gives 1 kWh on another has then
+1 kWh of both; a meter that nets the phases shows 0. The registers cannot be netted afterwards, so with netting `sum`
+they are ignored, and the power of all phases tells the energy.
 """
 
 import re
@@ -18,11 +23,10 @@ from aggregator.intake.formats.message import (
     check_instant_of,
     content_of,
     decoded,
-    energy_wh,
     number,
     power_w,
-    register_wh,
     summed,
+    summed_wh,
     table,
 )
 
@@ -35,7 +39,8 @@ _KEYS = {  # the keys of power, import and export in each component
     "em": ("total_act_power", None, None),
     "emdata": (None, "total_act", "total_act_ret"),
 }
-_EMETER = ("power", "total", "total_returned")
+_EMETER: tuple[str | None, ...] = ("power", "total", "total_returned")
+_PHASE_REGISTERS = "emdata:0"
 
 _Figures = Sequence[object]  # power, import and export
 
@@ -45,11 +50,14 @@ def parse_shelly(payload: bytes, origin: Origin) -> Content:
     device_id = check_device_id(origin.device_id)
     message = table(decoded(payload))
     emeters = message.get("emeters")
+    is_netted = origin.rules.netting == "sum"
     if isinstance(emeters, list):
-        meters, seconds = _emeters(emeters), message.get("unixtime")
+        meters, seconds = _emeters(emeters, is_netted=is_netted), message.get("unixtime")
     else:
         components, seconds = _components(message, origin.part)
-        meters = _clamps(components)
+        meters = _clamps(
+            {name: components[name] for name in components if not (is_netted and name == _PHASE_REGISTERS)}
+        )
         if not meters and components is message:
             raise Refused("wrong_format", "it has no energy meter")
     at = _at(seconds, origin)
@@ -58,13 +66,15 @@ def parse_shelly(payload: bytes, origin: Origin) -> Content:
     return content_of(used) if used else Content()
 
 
-def _emeters(emeters: list[object]) -> dict[int, list[_Figures]]:
+def _emeters(emeters: list[object], *, is_netted: bool) -> dict[int, list[_Figures]]:
     """Return the meters of generation 1 by channel, each with its phases."""
     if not 1 <= len(emeters) <= _PHASES:
         raise Refused("wrong_format", f"it has {len(emeters)} emeters")
     statuses = [table(emeter) for emeter in emeters]
-    phases = [_figures({} if one.get("is_valid") is False else one, _EMETER) for one in statuses]
-    return {0: phases} if len(phases) == _PHASES else {channel: [phase] for channel, phase in enumerate(phases)}
+    is_triphase = len(emeters) == _PHASES
+    keys = (*_EMETER[:1], None, None) if is_triphase and is_netted else _EMETER
+    phases = [_figures({} if one.get("is_valid") is False else one, keys) for one in statuses]
+    return {0: phases} if is_triphase else {channel: [phase] for channel, phase in enumerate(phases)}
 
 
 def _components(message: dict[str, object], part: str) -> tuple[dict[str, object], object]:
@@ -98,8 +108,8 @@ def _reading(device_id: str, at: int, phases: Sequence[_Figures]) -> Reading:
         device_id,
         at,
         power_w(summed([power_w(one) for one in powers])),
-        register_wh(summed([energy_wh(one) for one in imports])),
-        energy_wh(summed([energy_wh(one) for one in exports])),
+        summed_wh(imports) or None,  # 0 is a transient fault
+        summed_wh(exports),
     )
 
 

@@ -212,7 +212,7 @@ def _span(row: FileRow, at: int, layout: Layout, asked: ImportOptions) -> tuple[
 
 
 def _telegrams(lines: Iterator[bytes], asked: ImportOptions, refuse: Refuse) -> Iterator[Sorted]:
-    origin, line_number = Origin(asked.device_id, asked.now, asked.zone), 0
+    origin, line_number = Origin(asked.device_id, asked.now), 0
 
     def numbered() -> Iterator[bytes]:
         nonlocal line_number

@@ -88,8 +88,8 @@ def unpack_document(level: str, item: Item | None) -> Document | None:
     if not item or not parts:
         return None
     currency = item["c"]["S"] if "c" in item else ""
-    changed_at = int(item["t"]["N"]) if "t" in item else None  # items of earlier versions have no `t`
-    return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency, changed_at)
+    changed_at, created_at = (int(item[name]["N"]) for name in "tu")
+    return Document(level, item["d"]["S"], item["p"]["S"], item["z"]["S"], parts, currency, changed_at, created_at)
 
 
 def _money_code(units: int | None) -> int:
@@ -191,14 +191,16 @@ def merge_request(
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None
-    sets = {name: value for name, value in changed.items() if value is not None} | {"t": items.number(now)}
+    times = ("t",) if "u" in before else ("t", "u")
+    sets = {name: value for name, value in changed.items() if value is not None}
+    sets |= dict.fromkeys(times, items.number(now))
     gone = [f"#{name}" for name in changed if name not in sets]
     request = _condition(before, [*changed])
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
     values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
     return "update_item", request | {
         "UpdateExpression": expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
-        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {"#t": "t"},
+        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {f"#{name}": name for name in times},
         "ExpressionAttributeValues": values,
     }
 
@@ -228,10 +230,11 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"v": items.number(device.longest_interval_s)} if device.longest_interval_s else {}
     sets |= {"c": items.text(device.conversion)} if device.conversion else {}
     sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
+    sets |= {"u": items.text("y")} if device.is_total_import else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", *items.LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", "u", *items.LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""

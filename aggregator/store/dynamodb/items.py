@@ -3,12 +3,12 @@
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
 | `readings` | `d` device, `b` start of the UTC half hour | one per reading, see below; `x` expiry (TTL), `m..` meter ids | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
-| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `t` last change | about 600, 900 with a tariff | 1 |
-| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `t` | about 400 | 1 |
-| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `t` | about 200 | 1 |
+| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change | about 600, 900 with a tariff | 1 |
+| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t` | about 400 | 1 |
+| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 180 | 1 |
-| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
+| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or a quarantine | see `checkpoints` | about 200 | 1 |
 | `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` id of the write | its body's | 1 a KB |
 | `records` | `k` `find ` + beginning of a term, `s` term and device | `v` the other terms of the device | about 150 | 1 |
@@ -293,6 +293,7 @@ def unpack_device(item: Item) -> Device:
         longest_interval_s=int(item["v"]["N"]) if "v" in item else 0,
         conversion=item["c"]["S"] if "c" in item else "",
         stamp_on_arrival="a" in item,
+        is_total_import="u" in item,
     )
 
 

@@ -46,8 +46,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
 _LEVEL_TABLE = """
-CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, body BLOB NOT NULL, changed INTEGER NOT NULL,
-    PRIMARY KEY (device_id, period)) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, created INTEGER NOT NULL, changed INTEGER NOT NULL,
+    body BLOB NOT NULL, PRIMARY KEY (device_id, period)) WITHOUT ROWID
 """
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",

@@ -33,7 +33,7 @@ from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
-_DOCUMENT = "changed, body"
+_DOCUMENT = "created, changed, body"
 _READING = ", ".join(Reading._fields)
 _EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
@@ -208,7 +208,7 @@ class SqliteStore(SqliteRegistry):
     def document(self, level: str, device_id: str, period: str) -> Document | None:
         """Return a document, or None."""
         row = self._document(level, device_id, period)
-        return self._intact(decode, level, device_id, period, row[0], row[1]) if row else None
+        return self._intact(decode, level, device_id, period, *row) if row else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """Return the existing documents from the period `first` to `last`, both included, in order."""
@@ -237,16 +237,17 @@ class SqliteStore(SqliteRegistry):
     ) -> bool:
         """Replace the named parts of a document (None removes a part). Return whether the document changed."""
         with self.transaction():
-            changed, body = self._document(level, device_id, period) or (None, None)
-            stored = self._intact(decode, level, device_id, period, changed, body).parts if body else {}
+            created, changed, body = self._document(level, device_id, period) or (None, None, None)
+            stored = self._intact(decode, level, device_id, period, created, changed, body).parts if body else {}
             merged = {**stored, **parts}
             present = {name: part for name, part in merged.items() if part is not None}
             replaced = encode(timezone, currency, present) if present else None
             if replaced == body:
                 return False
             if replaced:
-                row = (device_id, period, replaced, int(self._clock()))
-                self._run(f"INSERT OR REPLACE INTO {LEVELS[level].table} VALUES (?, ?, ?, ?)", *row)  # noqa: S608 - a constant
+                now = int(self._clock())
+                row = (device_id, period, now if created is None else created, now, replaced)
+                self._run(f"INSERT OR REPLACE INTO {LEVELS[level].table} VALUES (?, ?, ?, ?, ?)", *row)  # noqa: S608 - a constant
             else:
                 self._run(f"DELETE FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
             if is_feed(level):
@@ -276,10 +277,10 @@ class SqliteStore(SqliteRegistry):
 
     # rows
 
-    def _document(self, level: str, device_id: str, period: str) -> tuple[int | None, bytes] | None:
-        """Return the time of a document's last change, and its body."""
+    def _document(self, level: str, device_id: str, period: str) -> tuple[int, int, bytes] | None:
+        """Return the times of a document's first and last change, and its body."""
         query = f"SELECT {_DOCUMENT} FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
-        row: tuple[int | None, bytes] | None = self._one(query, device_id, period)
+        row: tuple[int, int, bytes] | None = self._one(query, device_id, period)
         return row
 
     def _packed(self, device_id: str, start: int) -> bytes | None:

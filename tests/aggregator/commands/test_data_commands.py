@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from aggregator.core.documents import Part
 from aggregator.core.readings import REASONS
+from aggregator.intake.formats.message import DeviceRules
+from aggregator.intake.ingest import rules_in
 from aggregator.store import open_store
 from dashboard.commands.main import main
 
@@ -170,6 +172,28 @@ def test_rezoning_a_device_recomputes_its_days() -> None:
     assert wattfall("verify").exit_code == 0
 
 
+def test_a_device_says_how_its_messages_are_read(url: str) -> None:
+    wattfall("device", "set", "cad-1", "--netting", "sum", "--stamp-on-arrival", "on", "--total-is-import", "on")
+    kept = wattfall("device", "set", "cad-1", "--name", "12 Acacia Road")
+    assert kept.stdout.split("\t")[3:] == [
+        *("name 12 Acacia Road", "netting sum", "total is import", "stamped on arrival\n"),
+    ]
+    with closing(open_store(url)) as store:
+        assert rules_in(store, "UTC")("cad-1") == DeviceRules(
+            "Europe/London", "sum", stamp_on_arrival=True, is_total_import=True
+        )
+        assert rules_in(store, "UTC")("nobody") == DeviceRules("UTC")
+    usual = ("--netting", "phase", "--stamp-on-arrival", "off", "--total-is-import", "off")
+    changed = wattfall("device", "set", "cad-1", *usual)
+    assert changed.stdout == "cad-1\tEurope/London\t100000 W\tname 12 Acacia Road\n"
+
+
+def test_netting_is_explained_where_it_is_set() -> None:
+    said = " ".join(wattfall("device", "set", "--help").stdout.split())
+    assert "in Germany, the Netherlands and Belgium" in said
+    assert "the power of all phases tells the energy" in said
+
+
 def test_device_labels_are_set_kept_and_removed() -> None:
     labels = ["--household", "h1", "--name", "12 Acacia Road", "--serial", "S-9", "--postcode", "SW1A 1AA"]
     wattfall("device", "set", "cad-1", *labels, "--meter-point", "1012345674321")
@@ -255,6 +279,8 @@ def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
         (["device", "set", "../etc"], "device_id is '../etc'"),
         (["device", "set", "cad-1", "--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
         (["device", "set", "cad-1", "--max-power-w", "0"], "0 is not in the range"),
+        (["device", "set", "cad-1", "--netting", "none"], "'none' is not one of 'phase', 'sum'"),
+        (["device", "set", "cad-1", "--stamp-on-arrival", "maybe"], "'maybe' is not a valid boolean"),
         (["device", "set", "cad-1", "--name", "x" * 81], "it has up to 80 printable characters"),
         (["device", "set", "cad-1", "--meter-point", "1\n2"], "meter_point is '1\\n2'"),
         (["device", "set", "cad-1", "--calorific-value", "39"], "cad-1 is of kind electricity, and only gas in m³"),

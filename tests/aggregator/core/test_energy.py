@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from aggregator.core.documents import EMPTY, Part, add
-from aggregator.core.energy import half_hour_parts
+from aggregator.core.documents import EMPTY, Device, Part, add
+from aggregator.core.energy import Evidence, half_hour_parts
 from aggregator.core.faults import DECIDE_S, LONGEST_S
 from aggregator.core.readings import Reading
 
@@ -25,7 +25,8 @@ def power(*points: tuple[int, int]) -> list[Reading]:
 
 def halves(readings: Sequence[Reading], count: int = 1, max_power_w: int = 100_000) -> list[Part]:
     """The energy of the first half hours after START."""
-    return half_hour_parts(readings, [START + 1800 * number for number in range(count + 1)], max_power_w)
+    edges = [START + 1800 * number for number in range(count + 1)]
+    return half_hour_parts(Evidence(readings), edges, Device("d", max_power_w=max_power_w))
 
 
 # Impossible steps

@@ -21,7 +21,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.periods import iso_utc
 from aggregator.intake.formats import FORMATS, canonical
-from aggregator.intake.formats.message import Content, Origin
+from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of, check_filters
 from aggregator.intake.refusals import UNKNOWN, load_refusals
@@ -83,7 +83,7 @@ def until(is_true: Callable[[], object]) -> None:
 
 def feed_into(store: Store, subscriber: Subscriber, format_name: str = "") -> MqttFeed:
     return MqttFeed(
-        subscriber, lambda messages: take_in(store, messages, NOW + 100, "UTC"), lambda _: "UTC", format_name
+        subscriber, lambda messages: take_in(store, messages, NOW + 100, "UTC"), lambda _: DeviceRules(), format_name
     )
 
 
@@ -171,7 +171,7 @@ def test_an_unreachable_store_loses_no_message(store: Store, subscriber: Subscri
         return take_in(store, messages, NOW + 100, "UTC")
 
     publisher.publish(TOPIC, reading(1))
-    feed = MqttFeed(subscriber, keep, lambda _: "UTC")
+    feed = MqttFeed(subscriber, keep, lambda _: DeviceRules())
     for _ in range(2):
         with pytest.raises(StoreAway):
             taken(feed, 1)
@@ -189,7 +189,7 @@ def test_a_faulty_message_is_quarantined_and_the_others_stored(
 
     for second in range(1, 8):
         publisher.publish(TOPIC, reading(second))
-    feed = MqttFeed(subscriber, keep, lambda _: "UTC")
+    feed = MqttFeed(subscriber, keep, lambda _: DeviceRules())
     taken(feed, 7)
     assert [one.power_w for one in store.readings("cad-1", 0, NOW + 100)] == [1, 2, 4, 5, 6, 7]
     assert [one.reason for one in load_refusals(store, "cad-1").messages] == ["our_fault"]

@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
-from aggregator.intake.formats.message import Content
+from aggregator.intake.formats.message import Content, DeviceRules
 from aggregator.intake.ingest import Outcome, Received, take_in
 from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of
 from aggregator.store import open_store
@@ -28,6 +28,7 @@ TOPICS = {
     "Shelly notification": f"{SHELLY}/events/rpc",
     "Shelly status topic": f"{SHELLY}/status/em1data:0",
     "Tasmota": "tele/plug-1/SENSOR",
+    "Tasmota, a smart meter": "tele/plug-1/SENSOR",
     "DSMR telegram": "cellar/p1-1",
 }
 
@@ -37,7 +38,7 @@ def test_a_published_message_reaches_the_store(tmp_path: Path, name: str) -> Non
     one = SAMPLES[name]
     expected = one.parse(one.payload, one.origin)
     content = round_trip(
-        tmp_path, TOPICS[name], one.payload, one.origin.zone, "dsmr" if name.startswith("DSMR") else ""
+        tmp_path, TOPICS[name], one.payload, one.origin.rules.zone, "dsmr" if name.startswith("DSMR") else ""
     )
     assert {*content.readings} == {*expected.readings}
     assert {status.device_id for status in content.statuses} == {status.device_id for status in expected.statuses}
@@ -61,7 +62,7 @@ def round_trip(folder: Path, topic: str, payload: bytes, zone: str, format_name:
         subscriber, publisher = Subscriber(broker_of(broker.url), ["#"]), Publisher(broker.port)
         until(lambda: subscriber.is_subscribed)
         publisher.publish(topic, payload)
-        feed = MqttFeed(subscriber, store_messages, lambda _: zone, format_name, clock=lambda: NOW)
+        feed = MqttFeed(subscriber, store_messages, lambda _: DeviceRules(zone), format_name, clock=lambda: NOW)
         taken(feed, 1)
         subscriber.close()
         publisher.close()

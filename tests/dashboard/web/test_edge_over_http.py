@@ -198,27 +198,26 @@ def test_the_command_stores_sends_and_reports_its_savings(address: str, store: S
     assert b"0 readings kept; sent 0 half hours" in again.stdout
 
 
-def test_telegrams_on_standard_input_are_read_whole(address: str, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "kept"), [([], b"1 readings kept; sent 1 half hours"), (["--stamp-on-arrival"], b"2 readings kept")]
+)
+def test_telegrams_on_standard_input_are_read_whole(
+    address: str, store: Store, tmp_path: Path, options: list[str], kept: bytes
+) -> None:
     environ = {**os.environ, "WATTFALL_TOKEN": new_token(store, "cad-1", NOW)}
-    command = [
-        sys.executable,
-        "-m",
-        "dashboard.commands.main",
-        "edge",
-        "--source",
-        "-",
-        "--format",
-        "dsmr",
-        "--to",
-        address,
-    ]
-    telegram = sealed(TELEGRAM)
-    log = telegram[50:] + telegram + telegram.replace(b"\r\n", b"\n")
+    command = [sys.executable, "-m", "dashboard.commands.main", "edge", "--source", "-", "--format", "dsmr"]
+    telegram, never_set = sealed(TELEGRAM), sealed(TELEGRAM.replace("260201081020W", "000101000010W"))
+    log = telegram[50:] + telegram + telegram.replace(b"\r\n", b"\n") + never_set
     ended = subprocess.run(
-        [*command, "--data", str(tmp_path)], input=log, capture_output=True, env=environ, timeout=60, check=False
+        [*command, "--to", address, "--data", str(tmp_path), *options],
+        input=log,
+        capture_output=True,
+        env=environ,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert b"1 readings kept; sent 1 half hours" in ended.stdout
+    assert kept in ended.stdout
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from aggregator.store.port import Store
 from dashboard.app import create_app
 from dashboard.server import create_ingest_server
 from dashboard.web.ingest_endpoint import IngestEndpoint
+from tests.aggregator.intake.formats.messages import TELEGRAM, THREE_PHASES, sealed
 from tests.dashboard.people import SECRET, browser, somebody
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR  # the store expires records by the real time
@@ -70,6 +71,19 @@ def test_an_accepted_reading_is_durable_and_a_repeat_changes_nothing(post: Post,
     assert answer(post(item())) == (202, expected)
     assert store.readings("cad-1", NOW, NOW) == [Reading("cad-1", NOW, 5, 1000, None)]
     assert answer(post(item())) == (202, {**expected, "accepted": 0, "unchanged": 1})
+
+
+def test_messages_are_read_by_the_rules_of_their_device(post: Post, store: Store) -> None:
+    never_set = sealed(TELEGRAM.replace("260201081020W", "000101000010W"))
+    phases = THREE_PHASES | {"unixtime": NOW}
+    assert post(never_set, "/ingest?format=dsmr").status_code == 400
+    store.put_device(Device("cad-1", netting="sum", stamp_on_arrival=True))
+    assert post(phases, "/ingest?format=shelly").status_code == 202
+    assert store.readings("cad-1", NOW, NOW) == [Reading("cad-1", NOW, 213, None, None)]
+    assert post(never_set, "/ingest?format=dsmr").status_code == 202
+    stamped = [one for one in store.readings("cad-1", NOW, NOW + HALF_HOUR) if one.meter_id]
+    assert [one.import_wh for one in stamped] == [9_121_318]
+    assert 0 <= stamped[0].at - NOW <= HALF_HOUR
 
 
 def test_arrays_lines_and_gzip_are_accepted(post: Post, store: Store) -> None:

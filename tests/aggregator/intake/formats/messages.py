@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from aggregator.intake.formats import dsmr, glow, shelly, tasmota
-from aggregator.intake.formats.message import Content, Origin, Parse
+from aggregator.intake.formats.message import Content, DeviceRules, Origin, Parse
 
 
 def utc(text: str) -> int:
@@ -159,6 +159,10 @@ TASMOTA: dict[str, Any] = {
         "Current": 1.9,
     },
 }
+SML: dict[str, Any] = {
+    "Time": "2026-02-01T08:10:20",
+    "SML": {"Total_in": 9121.3184, "Total_out": 12.0041, "Power_curr": -431, "Meter_Id": "0a014546520000000017"},
+}
 TELEGRAM = r"""/ISK5\2M550T-1012
 
 1-3:0.2.8(50)
@@ -232,7 +236,7 @@ class Sample(NamedTuple):
 
 def sample(parse: Parse, message: object, device_id: str, part: str = "", zone: str = "UTC") -> Sample:
     payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-    return Sample(parse, payload, Origin(device_id, NOW, zone, part))
+    return Sample(parse, payload, Origin(device_id, NOW, DeviceRules(zone), part))
 
 
 SAMPLES = {
@@ -247,6 +251,7 @@ SAMPLES = {
     "Shelly, three phases": sample(shelly.parse_shelly, TRIPHASE, SHELLY),
     "Shelly notification": sample(shelly.parse_shelly, NOTIFIED, SHELLY, "events/rpc"),
     "Shelly status topic": sample(shelly.parse_shelly, CLAMPS["em1data:0"], SHELLY, "status/em1data:0"),
+    "Tasmota, a smart meter": sample(tasmota.parse_tasmota, SML, "plug-1", zone="Europe/Amsterdam"),
     "Tasmota": sample(tasmota.parse_tasmota, TASMOTA, "plug-1", zone="Europe/Amsterdam"),
 }
 

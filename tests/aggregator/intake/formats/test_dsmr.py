@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aggregator.core.errors import Refused
 from aggregator.core.readings import Reading
 from aggregator.intake.formats import dsmr
-from aggregator.intake.formats.message import Origin
+from aggregator.intake.formats.message import DeviceRules, Origin
 from tests.aggregator.intake.formats.messages import AT, NOW, TELEGRAM, bitwise_crc16, sealed, utc
 
 WHOLE = sealed(TELEGRAM)
@@ -110,6 +110,25 @@ def test_a_clock_that_is_months_ahead_is_refused() -> None:
 
 def test_a_clock_that_was_never_set_is_refused() -> None:
     assert refusal(spoiled("260201081020W", "000101000010W")) == "clock_not_set"
+
+
+def stamped(time: str) -> int:
+    """Return the instant of a telegram by a device that is stamped on arrival."""
+    origin = Origin("p1-1", NOW, DeviceRules(stamp_on_arrival=True))
+    return dsmr.parse_dsmr(spoiled("260201081020W", time), origin).readings[0].at
+
+
+@pytest.mark.parametrize("never_set", ["000101000010W", "000701120000S", "091231235959W"])
+def test_a_clock_that_was_never_set_can_be_stamped_on_arrival(never_set: str) -> None:
+    assert stamped(never_set) == NOW
+
+
+def test_only_a_clock_that_was_never_set_is_stamped() -> None:
+    assert stamped("260201081020W") == AT
+    assert stamped("250610120000S") == utc("2025-06-10T10:00:00")
+    for time, reason in (("260610120000S", "in_the_future"), ("261301081020W", "bad_time")):
+        with pytest.raises(Refused, match=reason):
+            stamped(time)
 
 
 @pytest.mark.parametrize(

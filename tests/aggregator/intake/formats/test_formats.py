@@ -1,10 +1,13 @@
 """Formats: a topic names the format and the device of its messages."""
 
+import json
+
 import pytest
 
 from aggregator.core.errors import Refused
 from aggregator.intake.formats import FORMATS, parse_topic, read_whole
 from aggregator.intake.formats.message import Origin
+from tests.aggregator.intake.formats.messages import HEX
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,24 @@ def test_a_topic_with_an_invalid_device_is_refused_by_name(device: str) -> None:
 def test_a_named_format_takes_the_topics_last_word_as_device() -> None:
     assert parse_topic("cellar/p1/meter-7", "dsmr")[0:2] == (FORMATS["dsmr"], "meter-7")
     assert parse_topic("glow/0123456789AB/STATE", "glow").device_id == "0123456789AB"
+
+
+SECOND = "2026-02-01T07:10:20"
+AT = 1_769_929_820  # the same in UTC seconds
+
+
+@pytest.mark.parametrize("part", ["", ".1", ".3", ".999999"])
+def test_a_part_of_a_second_is_rounded_down_in_every_format(part: str) -> None:
+    messages = {
+        "json": {"device_id": "cad-1", "at": f"{SECOND}{part}Z", "power_w": 1},
+        "glow": {"electricitymeter": {"timestamp": f"{SECOND}{part}Z", "power": {"value": 1}}},
+        "glow-hex": {"gmtime": AT, "elecMtr": {"0702": HEX["elecMtr"]["0702"]}},
+        "tasmota": {"Time": f"{SECOND}{part}", "ENERGY": {"Power": 1}},
+        "shelly": {"params": {"ts": float(f"{AT}{part}"), "em:0": {"total_act_power": 1}}, "method": "NotifyStatus"},
+    }
+    for name, message in messages.items():
+        content = read_whole(FORMATS[name], json.dumps(message).encode(), Origin("cad-1", AT + 5))
+        assert [one.at for one in content.readings] == [AT], name
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -19,7 +19,7 @@ IMPORT, EXPORT, POWER = f"{METER}energy__import__", f"{METER}energy__export__", 
 
 def read(message: object, part: str = "", device_id: str = GLOW, now: int = NOW) -> Content:
     payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-    return glow.parse_glow(payload, Origin(device_id, now, "Europe/London", part))
+    return glow.parse_glow(payload, Origin(device_id, now, part=part))
 
 
 def reading(**changes: object) -> Reading:

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from aggregator.core.errors import Refused
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Reading, merged
 from aggregator.intake.formats import shelly
-from aggregator.intake.formats.message import Content, Origin
+from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from tests.aggregator.intake.formats.messages import (
     AT,
     CLAMPS,
@@ -24,8 +24,9 @@ from tests.aggregator.intake.formats.messages import (
 SECOND = f"{SHELLY}~1"
 
 
-def read(message: object, part: str = "", device_id: str = SHELLY) -> Content:
-    content = shelly.parse_shelly(json.dumps(message).encode(), Origin(device_id, NOW, part=part))
+def read(message: object, part: str = "", device_id: str = SHELLY, netting: str = "phase") -> Content:
+    rules = DeviceRules(netting=netting)
+    content = shelly.parse_shelly(json.dumps(message).encode(), Origin(device_id, NOW, rules, part))
     assert content.statuses == []
     return content
 
@@ -105,6 +106,61 @@ def test_a_generation_2_status_gives_a_reading_per_clamp() -> None:
 
 def test_three_generation_2_phases_are_one_home() -> None:
     assert read(TRIPHASE).readings == [Reading(SHELLY, AT, 9, 3_171_001, 5)]
+
+
+def test_a_phase_below_zero_counts_with_the_others() -> None:
+    """A phase that gives has a power below zero; a register below zero is of a counter that runs backwards."""
+    phases = THREE_PHASES["emeters"]
+    gives = but(phases[1], power=-1500.0, total=-900.5, total_returned=800.0)
+    found = read(but(THREE_PHASES, emeters=[phases[0], gives, phases[2]])).readings
+    assert found == [Reading(SHELLY, AT, 51 - 1500 + 7, 1_686_297 - 900 + 206_151, 428_958 + 800)]
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("power", (None, 2_771_354, 428_962)),
+        ("total", (213, None, 428_962)),
+        ("total_returned", (213, 2_771_354, None)),
+    ],
+)
+@pytest.mark.parametrize("phase", [0, 1, 2])
+@pytest.mark.parametrize("bad", ["n/a", None, [1], {}, 1e308, True])
+def test_one_bad_figure_of_a_phase_leaves_the_other_figures(
+    field: str, expected: tuple[int | None, ...], phase: int, bad: object
+) -> None:
+    phases = list(THREE_PHASES["emeters"])
+    phases[phase] = but(phases[phase], **{field: bad})
+    assert read(but(THREE_PHASES, emeters=phases)).readings[0][2:5] == expected
+
+
+def test_with_netting_sum_only_the_power_of_all_phases_counts() -> None:
+    for message in (THREE_PHASES, TRIPHASE):
+        (by_phase,), (netted,) = read(message).readings, read(message, netting="sum").readings
+        assert None not in by_phase[2:5]
+        assert netted == by_phase._replace(import_wh=None, export_wh=None)
+
+
+def test_with_netting_sum_a_message_of_registers_is_empty() -> None:
+    assert read(TRIPHASE["emdata:0"], "status/emdata:0", netting="sum") == Content()
+    assert read(put(NOTIFIED, "params", {"ts": AT, "emdata:0": TRIPHASE["emdata:0"]}), netting="sum") == Content()
+
+
+def test_netting_changes_nothing_for_clamps() -> None:
+    for message in (EMETERS, CLAMPS, NOTIFIED):
+        assert read(message, netting="sum") == read(message)
+
+
+@pytest.mark.parametrize("registers_first", [True, False])
+def test_messages_of_one_second_are_parts_of_one_instant(registers_first: bool) -> None:
+    registers, power = {"emdata:0": {"total_act": 567.4, "total_act_ret": 10.0}}, {"em:0": {"total_act_power": 100.0}}
+    order = [registers, power] if registers_first else [power, registers]
+    parts = [
+        read({"method": "NotifyStatus", "params": {"ts": ts} | part}, "events/rpc").readings[0]
+        for ts, part in zip((AT + 0.1, AT + 0.9), order, strict=True)
+    ]
+    assert {one.at for one in parts} == {AT}
+    assert merged(*parts) == Reading(SHELLY, AT, 100, 567, 10)
 
 
 def test_power_and_registers_may_come_separately() -> None:
