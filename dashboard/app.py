@@ -56,7 +56,8 @@ def create_app(
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, store)
-    ingest_endpoint.add_routes(app.server, ingest_endpoint.IngestEndpoint(store, settings.timezone))
+    ingest = ingest_endpoint.IngestEndpoint(store, settings.timezone, retention_days=settings.retention_days)
+    ingest_endpoint.add_routes(app.server, ingest)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])

@@ -92,7 +92,9 @@ def serve_ingest(settings: Settings, host: str) -> None:
     """Serve `POST /ingest` alone until stopped. Raises ConfigurationError if it cannot start."""
 
     def build() -> Flask:
-        return create_ingest_server(open_store(settings.store), settings.timezone)
+        store = open_store(settings.store)
+        endpoint = ingest_endpoint.IngestEndpoint(store, settings.timezone, retention_days=settings.retention_days)
+        return create_ingest_server(store, settings.timezone, endpoint)
 
     _serve(build, settings, host, "wattfall ingest-server")
 

@@ -30,13 +30,15 @@ import orjson
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
 from aggregator.core.intervals import is_interval
-from aggregator.core.periods import LEVELS
+from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import check_owner, parse
 from aggregator.intake import refusals
+from aggregator.intake.chunk import live_state
+from aggregator.intake.clocks import refuse_old
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread
 from aggregator.intake.ingest import ingest as take_in
-from aggregator.intake.ingest import ingest_intervals, live_state, store_statuses
+from aggregator.intake.ingest import ingest_intervals, store_statuses
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, table_of
@@ -124,6 +126,7 @@ class Functions:
     timezone: str  # default zone of a new device
     quarantine: Callable[[Sequence[DeadLetter]], None]
     clock: Callable[[], float] = time.time
+    retention_days: int = RETENTION_DAYS
 
     def live(self, event: Record) -> None:
         """Process one reading from an IoT rule; an interval has no live state. `ingest` gets it too."""
@@ -137,7 +140,7 @@ class Functions:
             log.warning("%s", refused)
             return
         device = self.store.device(reading.device_id) or Device(reading.device_id)
-        self.store.put_live([live_state(reading, device, now)])
+        self.store.put_live([live_state([reading], device, now)])
 
     def ingest(self, event: Record) -> Answer:
         """Process a batch of messages of the coalescing stream."""
@@ -146,6 +149,7 @@ class Functions:
             source = record["kinesis"]
             payload = b64decode(source["data"])
             content, owner = _content(payload, now), source["partitionKey"]
+            refuse_old(self.store, content, now - self.retention_days * DAY_S)
             reasons = "; ".join(str(unread.why) for unread in content.refused[:5])
             letter = DeadLetter("ingest", reasons, payload.decode(errors="backslashreplace"))
             letters += [letter] if content.refused else []
@@ -240,7 +244,8 @@ def _functions() -> Functions:
     """Build the functions at the first call and keep them for the life of the process."""
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
-    return Functions(open_store(settings.store), settings.timezone, partial(quarantine, queue))
+    put_aside = partial(quarantine, queue)
+    return Functions(open_store(settings.store), settings.timezone, put_aside, retention_days=settings.retention_days)
 
 
 def live(event: Record, _context: object) -> None:

@@ -22,7 +22,7 @@ from aggregator.commands.aws_commands import costs_command, package_command, tab
 from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, Document, as_json, check_labels, live_json
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
@@ -35,7 +35,7 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store.port import all_devices
 from aggregator.support.device_state import device_state
-from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
+from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of, shown
 from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
 
@@ -186,7 +186,7 @@ def show(
     wanted = (
         periods.check_period(level, period) if period else periods.period_of(level, int(time.time()), device.timezone)
     )
-    document = store.document(level, device_id, wanted) or Document(level, device_id, wanted, device.timezone, {})
+    document = shown(store, device, level, wanted, int(time.time()))
     click.echo(json.dumps(as_json(document)) if is_json else console.document_table(document))
 
 

@@ -22,11 +22,12 @@ from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
 from aggregator.demo.feed import check_is_demo, fill, run_simulator
 from aggregator.demo.simulator import households
+from aggregator.intake.clocks import refuse_old
 from aggregator.intake.edge.edge import Edge, TrafficReport
 from aggregator.intake.edge.ingest_client import HttpIngestClient
 from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
-from aggregator.intake.formats.message import DeviceRules, Origin
+from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
 from aggregator.settings import Settings, sqlite_url
 from aggregator.store import open_store
@@ -243,7 +244,17 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
     def store_messages(messages: Sequence[Received]) -> Outcome:
         return take_in(store, messages, int(time.time()), settings.timezone)
 
-    return MqttFeed(subscriber, store_messages, rules_in(store, settings.timezone), format_name)
+    def check_age(content: Content, now: int) -> None:
+        refuse_old(store, content, now - settings.retention_days * DAY_S)
+
+    return MqttFeed(
+        subscriber,
+        store_messages,
+        rules_in(store, settings.timezone),
+        format_name,
+        check_age=check_age,
+        is_registered=lambda device_id: store.device(device_id) is not None,
+    )
 
 
 @click.command()

@@ -4,6 +4,7 @@ Errors, including unreadable files, are one line on stderr with exit code 2.
 """
 
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
@@ -18,9 +19,9 @@ from aggregator.core.money import cost_json, money_text
 from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY
 from aggregator.settings import Settings
 from aggregator.tariffs.prices import PriceReport, parse_prices
-from aggregator.tariffs.rates import Series, compare
+from aggregator.tariffs.rates import Series, common, count_days, energy_cost, standing_charge
 from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
-from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, tariff_of
+from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, supplied, tariff_of
 from aggregator.waterfall.worker import drain
 
 
@@ -133,16 +134,25 @@ def tariff_compare(
     is_json: bool,
     store_url: str | None,
 ) -> None:
-    """Compare the cost of the same energy on other tariffs, each a JSON file as for `set`."""
+    """Compare the bill of the same days on other tariffs, each a JSON file as for `set`.
+
+    Every day from the first with data to today owes its standing charge, also one without data.
+    """
     store = opened(settings, store_url)
     device = find_device(store, device_id)
     present = tariff_of(device)
     tariffs = {"present": present} if present else {}
     for path in sources:
         tariffs[str(path) if path.stem in ("present", *tariffs) else path.stem] = _read(path)
-    days = store.documents("day", device_id, first_day or FIRST_DAY, last_day or LAST_DAY)
-    series = store.prices(device_id, 0, FOR_EVER)
-    costs = compare(days, tariffs, dict.fromkeys(tariffs, series))
+    asked = first_day or FIRST_DAY, last_day or LAST_DAY
+    documents, series = store.documents("day", device_id, *asked), store.prices(device_id, 0, FOR_EVER)
+    known, zone = supplied(store, device, int(time.time())), device.timezone
+    costs = {
+        name: energy_cost(documents, one, series)._replace(standing_charge=standing_charge(one, asked, known, zone))
+        for name, one in tariffs.items()
+    }
+    span = common(asked, known)
+    days = count_days(span, zone) if span else 0
     if is_json:
         content = {
             name: {
@@ -152,10 +162,10 @@ def tariff_compare(
             }
             for name, cost in costs.items()
         }
-        click.echo(json.dumps({"device_id": device_id, "days": len(days), "tariffs": content}))
+        click.echo(json.dumps({"device_id": device_id, "days": days, "tariffs": content}))
     else:
         currencies = {name: one.currency for name, one in tariffs.items()}
-        click.echo(console.comparison_table(len(days), costs, currencies))
+        click.echo(console.comparison_table(days, costs, currencies))
 
 
 def _text(source: TextIO) -> str:

@@ -3,7 +3,8 @@
 A document is one chart of one device: a day (its hours `h00..` and half hours `s00..`), a month (days `d01..`) or
 a year (months `m01..`). Its content depends only on energy and prices, so a repeated write changes nothing.
 
-The standing charge of a day is the cost of an extra part, `d00`, which has no energy.
+A stored document has no standing charges: supply goes on where there is no document. `rates.with_charges` adds them to
+what is shown.
 
 The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost, volume]}}`. A
 device without a tariff has no currency and no costs; only a gas meter has a volume.
@@ -55,15 +56,15 @@ class Part(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the part has neither energy nor a volume nor a cost."""
-        return self.import_wh is self.export_wh is self.volume_l is None and self.cost == NOTHING
+        """Whether the part has neither energy nor a volume; a standing charge is none."""
+        return self.import_wh is self.export_wh is self.volume_l is None
 
 
 EMPTY = Part(None, None)
-WHOLE_DAY = "d00"  # the part of a day document that belongs to no hour
 _FIELDS = len(Part._fields) - 2  # of energy and time
 _WITHOUT_INTERVALS = _FIELDS - 3
-_WITH_VOLUME = {fields + cost + 1 for fields in (_FIELDS, _WITHOUT_INTERVALS) for cost in (0, len(Cost._fields))}
+_CHARGE = Cost._fields.index("standing_charge")  # which is not stored
+_WITH_VOLUME = {fields + cost for fields in (_FIELDS, _WITHOUT_INTERVALS) for cost in (1, len(Cost._fields))}
 _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
 
@@ -81,6 +82,7 @@ class Document:
     # is not compared.
     changed_at: int | None = field(default=None, compare=False, repr=False)
     created_at: int | None = field(default=None, compare=False, repr=False)  # UTC seconds; never moves
+    standing_charge: int | None = None  # of a day that is shown, units; other levels have it in their parts
 
     def part(self, name: str) -> Part:
         """Return a part by name; EMPTY without data."""
@@ -88,9 +90,10 @@ class Document:
 
     @property
     def total(self) -> Part:
-        """Return the whole period: the sum of its chart's parts."""
+        """Return the whole period: the sum of its chart's parts, and a day's standing charge."""
         letter = periods.LEVELS[self.level].letter
-        return add(part for name, part in self.parts.items() if name[0] == letter or name == WHOLE_DAY)
+        total = add(part for name, part in self.parts.items() if name[0] == letter)
+        return total if self.standing_charge is None else charged(total, self.standing_charge)
 
 
 class Arrival(NamedTuple):
@@ -247,6 +250,11 @@ def add(parts: Iterable[Part]) -> Part:
     )
 
 
+def charged(part: Part, standing_charge: int) -> Part:
+    """Return a part with a standing charge, in units."""
+    return part._replace(cost=part.cost._replace(standing_charge=standing_charge))
+
+
 def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     """Encode a document's body; equal content gives equal bytes."""
     content: dict[str, object] = {"z": timezone, "c": currency} if currency else {"z": timezone}
@@ -264,7 +272,7 @@ def decode(
 
 def _row(part: Part) -> list[Any]:
     energy = part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]
-    cost = () if part.cost == NOTHING else map(to_wire, part.cost)
+    cost = () if part.cost == NOTHING else map(to_wire, (*part.cost[:_CHARGE], *part.cost[_CHARGE + 1 :]))
     return [*energy, *cost] if part.volume_l is None else [*energy, *cost, part.volume_l]
 
 
@@ -275,9 +283,9 @@ def _part(row: list[Any]) -> Part:
         return _new_part([*row, NOTHING, None])
     if len(row) in _WITH_VOLUME:
         return _part(row[:-1])._replace(volume_l=row[-1])
-    money = row[-len(Cost._fields) :]
+    money = [value if value is None else int(value) for value in row[1 - len(Cost._fields) :]]
     energy = [*row[: -len(money)], 0, 0, 0][:_FIELDS]
-    return Part._make([*energy, Cost._make(value if value is None else int(value) for value in money), None])
+    return Part._make([*energy, Cost._make([*money[:_CHARGE], None, *money[_CHARGE:]]), None])
 
 
 def as_json(document: Document) -> dict[str, object]:

@@ -206,6 +206,12 @@ def window(level: str, period: str, zone: str) -> Window:
     )
 
 
+def days(level: str, period: str) -> tuple[str, str]:
+    """Return the first and the last day of a period."""
+    row = LEVELS[level]
+    return row.first_day(period), _shift_day(row.first_day(row.shift(period, 1)), -1)
+
+
 @lru_cache(maxsize=4096)
 def children(level: str, period: str) -> Mapping[str, str]:
     """Return the child's periods within a period, by part name, in order. The level must have a child."""

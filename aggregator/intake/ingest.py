@@ -16,26 +16,26 @@ import os
 import select
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import BinaryIO, NamedTuple
 
 from aggregator.core import status
 from aggregator.core.documents import Device, Live
-from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Refused
 from aggregator.core.intervals import Interval, is_interval, parse_interval
-from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_of
-from aggregator.core.registers import CHANNELS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.formats.message import Content, DeviceRules, decoded
+from aggregator.intake.chunk import POSITIONS, Chunk, evidence_json, live_state, newest_known
+from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store.port import Store, Written
 
 GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
 Refuse = Callable[[int, Refused], None]  # line number, reason
-_Grouped = dict[tuple[str, int], dict[int, Reading]]
+TOGETHER = 256  # half hours of one transaction: nobody else waits long for the write lock
 
 
 @dataclass(slots=True)
@@ -72,10 +72,15 @@ class Outcome:
 
 def ingest(store: Store, readings: Iterable[Reading], now: int, default_zone: str) -> Written:
     """Store readings; durable on return. A new device registers itself in `default_zone`."""
-    blocks: _Grouped = defaultdict(dict)
-    before = [_add(blocks, reading) for reading in readings]
-    written = _write(store, blocks, now, default_zone)
-    return Written(written.accepted + before.count(_REPLACED), written.unchanged + before.count(_REPEATED))
+    chunk, batch = Chunk(store, now), refusals.Batch()
+    for reading in readings:
+        try:
+            chunk.add(reading)
+        except Refused as why:
+            batch.add(evidence_json(reading), why, now, reading.device_id)
+    written = _write(store, chunk, now, default_zone)
+    refusals.put_refusals(store, batch, now)
+    return written
 
 
 def ingest_lines(
@@ -88,11 +93,10 @@ def ingest_lines(
     refuse: Refuse,
 ) -> None:
     """Ingest one chunk of JSON Lines, counting into `outcome`; blank lines are skipped."""
-    blocks: _Grouped = defaultdict(dict)
-    before, others, batch = [0, 0, 0], Content(), refusals.Batch()
+    chunk, others, batch = Chunk(store, now), Content(), refusals.Batch()
     for number, line in enumerate(lines, first_number):
         try:
-            reading = parse_line(line, now)
+            chunk.add(parse_line(line, now))
         except Refused as no_reading:
             if line.strip():
                 try:
@@ -101,15 +105,13 @@ def ingest_lines(
                     outcome.reasons[refused.reason] += 1
                     batch.add(line, refused, now)
                     refuse(number, refused)
-            continue
-        before[_add(blocks, reading)] += 1
-    written = _write(store, blocks, now, default_zone)
+    written = _write(store, chunk, now, default_zone)
     stated = ingest_intervals(store, others.intervals, now, default_zone)
     store_statuses(store, others.statuses, now, default_zone)
     refusals.put_refusals(store, batch, now)
     outcome.statuses += len(others.statuses)
-    outcome.accepted += written.accepted + stated.accepted + before[_REPLACED]
-    outcome.unchanged += written.unchanged + stated.unchanged + before[_REPEATED]
+    outcome.accepted += written.accepted + stated.accepted
+    outcome.unchanged += written.unchanged + stated.unchanged
 
 
 def _add_other(content: Content, line: bytes, refused: Refused, now: int) -> None:
@@ -127,9 +129,12 @@ def ingest_intervals(store: Store, intervals: Collection[Interval], now: int, de
     """Store intervals; durable on return. A new device registers itself in `default_zone`."""
     if not intervals:
         return Written(0, 0)
+    longest: dict[str, int] = defaultdict(int)
+    for one in intervals:
+        longest[one.device_id] = max(longest[one.device_id], one.end - one.start)
     with store.transaction():
-        for device_id in sorted({one.device_id for one in intervals}):
-            registered(store, device_id, default_zone)
+        for device_id, seconds in sorted(longest.items()):
+            registered(store, device_id, default_zone, longest_interval_s=seconds)
         return store.write_intervals(intervals, now)
 
 
@@ -141,48 +146,43 @@ def store_statuses(store: Store, statuses: Iterable[Status], now: int, default_z
     device_status.put_statuses(store, own, now)
 
 
-_NEW, _REPEATED, _REPLACED = range(3)
+def _write(store: Store, chunk: Chunk, now: int, default_zone: str) -> Written:
+    """Write a chunk, a few half hours at a time; a device's registry entry and live state with its first ones."""
+    accepted, unchanged = chunk.counted(store)
+    keys = sorted(chunk.blocks)
+    owned = {device_id: [*own] for device_id, own in groupby(keys, key=itemgetter(0))}
+    for first in range(0, len(keys), TOGETHER):
+        some = {key: chunk.blocks[key] for key in keys[first : first + TOGETHER]}
+        new = {device_id: own for device_id, own in owned.items() if own[0] in some}
+        with store.transaction():
+            lives = [_register(store, [chunk.blocks[key] for key in own], now, default_zone) for own in new.values()]
+            written = store.write_readings(some, now)
+            store.put_live(lives)
+        accepted, unchanged = accepted + written.accepted, unchanged + written.unchanged
+    return Written(accepted, unchanged)
 
 
-def _add(blocks: _Grouped, reading: Reading) -> int:
-    """Put a reading in its block; return its result: new, repeated, or another of the same instant."""
-    at = reading.at
-    block = blocks[reading.device_id, at - at % HALF_HOUR]
-    met = block.get(at)
-    if met == reading:
-        return _REPEATED
-    block[at] = reading
-    return _NEW if met is None else _REPLACED
-
-
-def _write(store: Store, blocks: _Grouped, now: int, default_zone: str) -> Written:
-    if not blocks:
-        return Written(0, 0)
-    newest: dict[str, Reading] = {}
-    reported: dict[str, set[str]] = defaultdict(set)
-    for (device_id, _), block in sorted(blocks.items()):
-        newest[device_id] = block[max(block)]
-        for channel, position in _POSITIONS:
-            if channel not in reported[device_id] and any(reading[position] is not None for reading in block.values()):
-                reported[device_id].add(channel)
-    with store.transaction():
-        devices = [registered(store, device_id, default_zone, reported[device_id]) for device_id in newest]
-        written = store.write_readings(blocks, now)
-        store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
-    return written
-
-
-_POSITIONS = [(channel, Reading._fields.index(channel)) for channel in CHANNELS]
+def _register(store: Store, blocks: Sequence[Mapping[int, Reading]], now: int, default_zone: str) -> Live:
+    """Register a device and its registers; return its live state. `blocks` are its half hours in order of time."""
+    readings = [block[at] for block in blocks for at in sorted(block)]
+    reported = {channel for channel, position in POSITIONS if newest_known(readings, position)}
+    return live_state(readings, registered(store, readings[0].device_id, default_zone, reported), now)
 
 
 def registered(
-    store: Store, device_id: str, default_zone: str, reported: frozenset[str] | set[str] = frozenset()
+    store: Store,
+    device_id: str,
+    default_zone: str,
+    reported: frozenset[str] | set[str] = frozenset(),
+    longest_interval_s: int = 0,
 ) -> Device:
-    """Return the device's registry entry; create it, or add newly `reported` registers."""
+    """Return the device's registry entry; create it, or add newly `reported` registers and a longer interval."""
     stored = store.device(device_id)
     device = stored or _new_device(store, device_id, default_zone)
     if not reported <= set(device.registers):
         device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
+    if longest_interval_s > device.longest_interval_s:
+        device = replace(device, longest_interval_s=longest_interval_s)
     if device != stored:
         store.put_device(device)
     return device
@@ -195,12 +195,6 @@ def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
     if sender:
         device = replace(device, timezone=sender.timezone)
     return replace(device, max_power_w=GAS_POWER_W, kind="gas") if device_id.endswith(GAS) else device
-
-
-def live_state(reading: Reading, device: Device, now: int) -> Live:
-    """Return the live state of a reading received at `now` (UTC seconds)."""
-    power = reading.power_w if is_plausible(reading.power_w, device.max_power_w) else None
-    return Live(reading.device_id, reading.at, now, power, reading.import_wh, reading.export_wh, reading.meter_id)
 
 
 # Messages
@@ -221,19 +215,32 @@ class Received(NamedTuple):
 
     device_id: str
     content: Content
+    is_history: bool = False  # a block of an edge, which may be of any age
 
 
 def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
-    """Store messages; durable on return. Repeated messages change only the counts of refusals."""
+    """Store messages; durable on return. Repeated messages change only the counts of refusals.
+
+    Readings that contradict their neighbours are put aside: they join the refused items of their message.
+    """
     contents = [message.content for message in messages]
     outcome = Outcome()
-    written = ingest(store, [reading for one in contents for reading in one.readings], now, default_zone)
+    chunk, aside = Chunk(store, now), list[tuple[Content, Unread]]()
+    for _, content, is_history in messages:
+        for number, reading in enumerate(content.readings):
+            try:
+                chunk.add(reading, is_sent=not is_history)
+            except Refused as why:
+                aside.append((content, Unread(why, evidence_json(reading), number)))
+    written = _write(store, chunk, now, default_zone)
     stated = ingest_intervals(store, [interval for one in contents for interval in one.intervals], now, default_zone)
     statuses = [status for one in contents for status in one.statuses]
     store_statuses(store, statuses, now, default_zone)
     outcome.accepted = written.accepted + stated.accepted
     outcome.unchanged = written.unchanged + stated.unchanged
     outcome.statuses = len(statuses)
+    for content, unread in aside:
+        content.refused.append(unread)
     outcome.reasons.update(store_refusals(store, messages, now))
     return outcome
 
@@ -241,7 +248,7 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
 def store_refusals(store: Store, messages: Sequence[Received], now: int) -> Counter[str]:
     """Record the refusals of messages; return counts by reason."""
     reasons, batch = Counter[str](), refusals.Batch()
-    for device_id, content in messages:
+    for device_id, content, _ in messages:
         for unread in content.refused:
             reasons[unread.why.reason] += 1
             batch.add(unread.payload, unread.why, now, device_id)
@@ -253,10 +260,13 @@ def show_live(store: Store, content: Content, now: int, default_zone: str) -> Ou
     """Update the live state and the statuses only; the half hour's block repeats the readings. Store intervals."""
     stated = ingest_intervals(store, content.intervals, now, default_zone)
     store_statuses(store, content.statuses, now, default_zone)
-    newest = {reading.device_id: reading for reading in sorted(content.readings, key=lambda reading: reading.at)}
+    chunk = Chunk(store, now)
+    for reading in content.readings:
+        chunk.merge(reading)
+    keys = sorted(chunk.blocks)
     with store.transaction():
-        devices = [registered(store, device_id, default_zone) for device_id in newest]
-        store.put_live([live_state(newest[device.device_id], device, now) for device in devices])
+        owned = [[chunk.blocks[key] for key in own] for _, own in groupby(keys, key=itemgetter(0))]
+        store.put_live([_register(store, blocks, now, default_zone) for blocks in owned])
     return Outcome(len(content.readings) + stated.accepted, stated.unchanged, len(content.statuses))
 
 

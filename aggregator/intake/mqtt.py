@@ -4,8 +4,9 @@ MQTT 5 with a persistent session: the broker queues messages while no client is 
 messages again. At most UNACKNOWLEDGED messages are in flight, so a slow or unreachable store holds the broker back and
 memory stays bounded.
 
-`MqttFeed` raises StoreAway and holds its messages for a retry. Wrong options, credentials and certificates raise
-ConfigurationError.
+`MqttFeed` takes the senders in turn, so that none waits for the many messages of another. It raises StoreAway and holds
+its messages for a retry. Messages ahead of a wrong server's clock wait, unacknowledged (`clocks.ServerClock`). Wrong
+options, credentials and certificates raise ConfigurationError.
 """
 
 import logging
@@ -13,9 +14,11 @@ import queue
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from paho.mqtt import client as paho
@@ -26,6 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aggregator.core.errors import ConfigurationError, Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S
+from aggregator.intake.clocks import ServerClock, is_ahead
 from aggregator.intake.formats import parse_topic, read_whole
 from aggregator.intake.formats.message import LONGEST, Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
@@ -205,10 +209,10 @@ def _connect_properties() -> Properties:
 
 
 # Feed
-if TYPE_CHECKING:
-    from aggregator.intake.mqtt import Arrived, Subscriber
 
-BATCH = 1000  # messages
+BATCH = 1000  # messages waiting in memory
+BATCH_BYTES = 131_072  # of the messages stored at once: about 0.1 s of work
+AGAIN_S = 5.0  # between two looks at messages that wait for the server's clock
 Sink = Callable[[Sequence[Received]], Outcome]  # durable on return
 
 
@@ -216,26 +220,77 @@ Sink = Callable[[Sequence[Received]], Outcome]  # durable on return
 class MqttFeed:
     """Take messages from a broker in batches and store them."""
 
-    subscriber: "Subscriber"
+    subscriber: Subscriber
     sink: Sink
     rules_of: Callable[[str], DeviceRules]  # by device id
     format_name: str = ""  # one format for all messages; empty where topics name it
     clock: Callable[[], float] = time.time
     lag_s: int = 0  # see Origin
+    check_age: Callable[[Content, int], None] = lambda _content, _now: None  # refuses what is too old
+    is_registered: Callable[[str], bool] = lambda _: True
+    server_clock: ServerClock = field(default_factory=ServerClock)
+    pace: Callable[[], float] = time.monotonic
     total: Outcome = field(default_factory=Outcome)
-    _held: "list[Arrived]" = field(default_factory=list)  # taken but not stored yet
+    _turns: dict[str, deque[Arrived]] = field(default_factory=dict)  # the messages of each sender, in order
+    _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
+    _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
+    _again: float = 0.0  # when to look at `_ahead`, by `pace`
 
     def take_in(self, wait_s: float) -> int:
-        """Store the waiting messages and return their number. Raises StoreAway and holds them for the next call."""
-        self._held = self._held or self.subscriber.take(BATCH, wait_s)
-        now = int(self.clock())
-        if self._held:
-            self._keep([self._received(message, now) for message in self._held])
-            self.subscriber.acknowledge(self._held)
-        count, self._held = len(self._held), []
+        """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
+        waiting = sum(map(len, self._turns.values()))
+        if waiting < BATCH:
+            for message in self.subscriber.take(BATCH - waiting, 0 if waiting or self._held else wait_s):
+                self._turns.setdefault(self._sender(message), deque()).append(message)
+        self._held = self._held or [*self._due(), *self._next()]
+        now, at = int(self.clock()), self.pace()
+        received = [(message, self._received(message, now)) for message in self._held]
+        for _, one in received:
+            self.server_clock.note(one.device_id, one.content, at, partial(self.is_registered, one.device_id))
+        early = [message for message, one in received if is_ahead(one.content) and message.qos]
+        if not (early and self.server_clock.is_behind(at)):
+            early = []
+        self._keep([one for message, one in received if message not in early])
+        self.subscriber.acknowledge(message for message in self._held if message not in early)
+        self._wait(early, at)
+        count, self._held = len(received) - len(early), []
         return count
 
-    def _received(self, message: "Arrived", now: int) -> Received:
+    def _next(self) -> Iterator[Arrived]:
+        """Take the senders in turn, a message of each, up to BATCH_BYTES."""
+        size = 0
+        while self._turns and size < BATCH_BYTES:
+            sender = next(iter(self._turns))
+            turn = self._turns.pop(sender)
+            message = turn.popleft()
+            if turn:
+                self._turns[sender] = turn  # behind the others
+            size += len(message.payload)
+            yield message
+
+    def _due(self) -> list[Arrived]:
+        """Return the messages that have waited for the server's clock, once in AGAIN_S."""
+        if self.pace() < self._again:
+            return []
+        due, self._ahead = self._ahead, []
+        return due
+
+    def _wait(self, early: list[Arrived], at: float) -> None:
+        """Let messages wait for the server's clock; the broker delivers them again after a lost connection."""
+        if not early:
+            return
+        self._ahead, self._again = [*self._ahead, *early][-UNACKNOWLEDGED:], at + AGAIN_S
+        if complaint := self.server_clock.complaint(at):
+            log.error("most devices are ahead of this server's clock; %d messages wait for it", len(self._ahead))
+            self._keep([Received(UNKNOWN, complaint)])
+
+    def _sender(self, message: Arrived) -> str:
+        try:
+            return parse_topic(message.topic, self.format_name).device_id
+        except Refused:
+            return UNKNOWN
+
+    def _received(self, message: Arrived, now: int) -> Received:
         try:
             one, device_id, part = parse_topic(message.topic, self.format_name)
         except Refused as why:  # a device id in the payload does not identify the sender
@@ -245,10 +300,16 @@ class MqttFeed:
         except Refused as why:
             return Received(device_id, Content(refused=[Unread(why, message.payload)]))
         rules = self.rules_of(device_id) if one.has_rules else DeviceRules()
-        return Received(device_id, read_whole(one, message.payload, Origin(device_id, now, rules, part, self.lag_s)))
+        content = read_whole(one, message.payload, Origin(device_id, now, rules, part, self.lag_s))
+        is_history = one.name == "block"
+        if not is_history:
+            self.check_age(content, now)
+        return Received(device_id, content, is_history)
 
     def _keep(self, messages: Sequence[Received]) -> None:
         """Store messages; after an error, bisect them to find the faulty one and refuse it."""
+        if not messages:
+            return
         try:
             self.total.add(self.sink(messages))
         except Exception as error:  # one message must neither stop the others nor be redelivered forever
@@ -259,7 +320,7 @@ class MqttFeed:
                 self._keep(messages[:middle])
                 self._keep(messages[middle:])
                 return
-            device_id, content = messages[0]
+            device_id, content, _ = messages[0]
             log.exception("a message of %s is quarantined", device_id)
             unread = Unread(Refused("our_fault", repr(error)[:120]), repr(content).encode(errors="replace"))
             owner = UNKNOWN if isinstance(error, Damaged) else device_id  # its registry entry may be the damaged row

@@ -1,30 +1,32 @@
-"""Rates of the half hours of a local day, bills, and the days that a tariff change touches. Pure.
+"""Rates of the half hours of a local day, standing charges, bills, and the days that a tariff change touches. Pure.
 
 The local clock at a half hour's **start** decides its window. The repeated hour of an autumn night is therefore priced
 twice, the skipped hour of a spring night never. Its local day decides the tariff version and weekday or weekend. A
 half-hourly price is the price of the UTC half hour that contains the start (in zones like +05:45 the two differ). The
-standing charge is owed once for each local day of 23, 24 or 25 hours.
+standing charge is owed once for each local day of 23, 24 or 25 hours, with or without readings.
 
 Money is integer units of 10^-13 of the currency (see `money`); a rate is units per Wh, VAT included. Sums are exact.
 Energy without a known price is counted in Wh, without a cost. Estimated energy gives estimated cost.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Document, Part
+from aggregator.core.documents import EMPTY, Document, Part, charged
 from aggregator.core.money import RATE_PLACES, VAT_PLACES, Cost, add_costs, scaled
-from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.core.periods import DAY_S, HALF_HOUR, Window
 from aggregator.tariffs.tariff import HALVES, Rates, Tariff, TariffVersion, face
 
 ONE: int = 10**VAT_PLACES  # 100 %: VAT is in ten-thousandths
 DAY_TO_UNITS = 1000  # a daily charge in millionths × VAT in ten-thousandths gives 10^-10 of the currency
+
+Span: TypeAlias = tuple[str, str]  # local days, first and last included
 
 
 class Rate(NamedTuple):
@@ -60,18 +62,64 @@ def day_rates(tariff: Tariff | None, day: str, zone: str, series: Series = NO_SE
     return tuple(map(Rate, imported, exported))
 
 
-def standing_charge(tariff: Tariff | None, day: str) -> int | None:
-    """Return the standing charge of a local day, in units, VAT included; None where no version is valid."""
-    version = tariff.version_on(day) if tariff else None
-    return None if version is None else _standing_charge(version)
+def standing_charge(tariff: Tariff | None, days: Span, supplied: Span | None, zone: str) -> int | None:
+    """Return the standing charge of those of `days` that are in `supplied`, in units, VAT included.
+
+    `supplied` is from a home's first known day to today, see `pricing.supplied`. None where no such day has a version.
+    """
+    span = common(days, supplied)
+    if tariff is None or span is None:
+        return None
+    ends = [periods.shift("day", version.valid_from, -1) for version in tariff.versions[1:]]
+    charges = [
+        _standing_charge(version) * count
+        for version, end in zip(tariff.versions, [*ends, span[1]], strict=True)
+        if (valid := common(span, (version.valid_from, end))) and (count := count_days(valid, zone))
+    ]
+    return sum(charges) if charges else None
 
 
-def affected_days(old: Tariff | None, new: Tariff | None, first_day: str, last_day: str) -> list[tuple[str, str]]:
+def common(days: Span, others: Span | None) -> Span | None:
+    """Return the days that two spans share, or None."""
+    if others is None:
+        return None
+    first, last = max(days[0], others[0]), min(days[1], others[1])
+    return (first, last) if first <= last else None
+
+
+def count_days(span: Span, zone: str) -> int:
+    """Return the number of local days, whatever their length, without a date that the zone skipped (Samoa in 2011)."""
+    start, end = (periods.day_start(day, zone) for day in (span[0], periods.shift("day", span[1], 1)))
+    return round((end - start) / DAY_S)  # clock changes add up to a few hours, a skipped date is 24
+
+
+def with_charges(document: Document, tariff: Tariff | None, supplied: Span | None) -> Document:
+    """Return a document with its standing charges as far as they have come: a day's own, else those of its parts.
+
+    A document in another currency waits to be priced again, and stays as it is.
+    """
+    level, zone = periods.LEVELS[document.level], document.timezone
+    if tariff is None or document.currency not in ("", tariff.currency):
+        return document
+    if level.has_hours:
+        charge = standing_charge(tariff, periods.days(level.name, document.period), supplied, zone)
+        return document if charge is None else replace(document, standing_charge=charge, currency=tariff.currency)
+    charges = {
+        name: charge
+        for name, period in periods.children(level.name, document.period).items()
+        if (charge := standing_charge(tariff, periods.days(level.child, period), supplied, zone)) is not None
+    }
+    parts = {name: charged(document.part(name), charge) for name, charge in charges.items()}
+    currency = tariff.currency if charges else document.currency
+    return replace(document, parts={**document.parts, **parts}, currency=currency)
+
+
+def affected_days(old: Tariff | None, new: Tariff | None, first_day: str, last_day: str) -> list[Span]:
     """Return the spans of local days that two tariffs price differently, first and last day included.
 
     New half-hourly prices also change days, without a change of tariff: see `days_of_prices`.
     """
-    spans: list[tuple[str, str]] = []
+    spans: list[Span] = []
     start = date.fromisoformat(first_day).toordinal()
     end = date.fromisoformat(last_day).toordinal() + 1
     days = (date.fromordinal(number).isoformat() for number in range(start, end))
@@ -166,28 +214,13 @@ def _terms(tariff: Tariff | None, day: str) -> object:
 # Bills
 
 
-class DayBill(NamedTuple):
-    """The bill of one local day: the cost of each half hour with known energy, by name, and the standing charge."""
-
-    half_hours: Mapping[str, Cost]
-    standing_charge: int | None  # units; None where no tariff version is valid
-
-    @property
-    def total(self) -> Cost:
-        """The cost of the whole day."""
-        return add_costs(self.half_hours.values())._replace(standing_charge=self.standing_charge)
-
-
 def price_day(
     day: str, zone: str, parts: Mapping[str, Part], tariff: Tariff | None, series: Series = NO_SERIES
-) -> DayBill:
-    """Price the half hours of a day document; its hours are ignored."""
+) -> dict[str, Cost]:
+    """Return the cost of each half hour of a day document with known energy, by name; its hours are ignored."""
     rates = day_rates(tariff, day, zone, series)
     named = zip(periods.half_hours(day, zone), rates, strict=True)
-    costs = {slot.name: price(part, rate) for slot, rate in named if not (part := parts.get(slot.name, EMPTY)).is_empty}
-    return DayBill(
-        costs, standing_charge(tariff, day) if rates else None
-    )  # a skipped date (Samoa, 2011-12-30) owes nothing
+    return {slot.name: price(part, rate) for slot, rate in named if not (part := parts.get(slot.name, EMPTY)).is_empty}
 
 
 def price(part: Part, rate: Rate) -> Cost:
@@ -204,11 +237,7 @@ def price(part: Part, rate: Rate) -> Cost:
     )
 
 
-def compare(days: Collection[Document], tariffs: Mapping[str, Tariff], series: Mapping[str, Series]) -> dict[str, Cost]:
-    """Return the cost of day documents, each in its own zone, by tariff name; each tariff has its own series."""
-    return {
-        name: add_costs(
-            price_day(day.period, day.timezone, day.parts, tariff, series.get(name, NO_SERIES)).total for day in days
-        )
-        for name, tariff in tariffs.items()
-    }
+def energy_cost(days: Iterable[Document], tariff: Tariff | None, series: Series = NO_SERIES) -> Cost:
+    """Return the cost of the energy of day documents, each in its own zone, without standing charges."""
+    bills = (price_day(day.period, day.timezone, day.parts, tariff, series) for day in days)
+    return add_costs(cost for bill in bills for cost in bill.values())

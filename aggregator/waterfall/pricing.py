@@ -5,7 +5,8 @@ is the number of kWh in a m³. The energy at the end of each half hour is rounde
 half hours, hours and the day close exactly. A corrected calorific value changes energies as a tariff changes costs.
 
 Money is in units of `core.money`. Days that a change touches become dirty keys of the table `prices`; the waterfall
-prices them again from the energy in their day documents, without readings.
+prices them again from the energy in their day documents, without readings. Documents hold no standing charges:
+`shown` adds them.
 """
 
 import json
@@ -16,10 +17,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, WHOLE_DAY, Device, Part, add
-from aggregator.core.money import NOTHING, Cost
+from aggregator.core.documents import GAS, Device, Document, Part, add
+from aggregator.core.money import NOTHING
 from aggregator.store.port import Store
-from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, days_of_prices, price_day
+from aggregator.tariffs.rates import NO_SERIES, Series, Span, affected_days, days_of_prices, price_day, with_charges
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
 
 PRICES = "prices"  # its change records are days to price again
@@ -42,19 +43,25 @@ def currency_of(device: Device) -> str:
 
 
 def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> dict[str, Part]:
-    """Return the half hours of a day with their cost, their hours, and the part of the whole day."""
+    """Return the half hours of a day with their cost, and their hours."""
     halves = converted(device, day, halves)
     tariff = tariff_of(device)
-    if tariff is None:
-        parts = {name: part if part.cost is NOTHING else part._replace(cost=NOTHING) for name, part in halves.items()}
-        return parts | _hours(parts) | {WHOLE_DAY: EMPTY}
-    bill = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone))
-    parts = {name: part._replace(cost=bill.half_hours.get(name, NOTHING)) for name, part in halves.items()}
-    is_whole = len(parts) == len(periods.half_hours(day, zone))
-    if bill.half_hours or is_whole:  # a day without energy owes no standing charge; a partial update has few hours
-        charge = bill.standing_charge if bill.half_hours else None
-        parts[WHOLE_DAY] = Part(None, None, cost=Cost(None, None, charge))
+    costs = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone)) if tariff else {}
+    parts = {name: part._replace(cost=costs.get(name, NOTHING)) for name, part in halves.items()}
     return parts | _hours(parts)
+
+
+def supplied(store: Store, device: Device, now: int) -> Span | None:
+    """Return the days of a device's supply: from the first with data to today; None without data."""
+    extent = store.extent("day", device.device_id)
+    return (extent[0], periods.day_of(now, device.timezone)) if extent else None
+
+
+def shown(store: Store, device: Device, level: str, period: str, now: int) -> Document:
+    """Return a document as it is shown at `now` (UTC seconds): with standing charges, and empty if none is stored."""
+    document = store.document(level, device.device_id, period)
+    found = document or Document(level, device.device_id, period, device.timezone, {})
+    return with_charges(found, tariff_of(device), supplied(store, device, now))
 
 
 def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
@@ -108,8 +115,7 @@ def _days_with_prices(store: Store, device: Device, starts: Iterable[int]) -> li
 def _hours(parts: Mapping[str, Part]) -> dict[str, Part]:
     hours: dict[str, list[Part]] = {}
     for name, part in parts.items():
-        if name != WHOLE_DAY:
-            hours.setdefault(periods.hour_of_half(name), []).append(part)
+        hours.setdefault(periods.hour_of_half(name), []).append(part)
     return {hour: add(halves) for hour, halves in hours.items()}
 
 

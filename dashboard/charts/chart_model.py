@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import takewhile
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, WHOLE_DAY, Document, Part, add
+from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import UNIT_PLACES
 from aggregator.core.periods import HOUR, Slot
 from dashboard.charts.view import MONEY, Label, View, labels
@@ -139,8 +139,14 @@ class Chart:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to draw."""
-        return self.total.is_empty
+        """Whether there is nothing to draw: no energy, and no day or month with a standing charge."""
+        return self.total.is_empty and not any(self.measure.charge(column.part) for column in self.columns)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether a bar of the compared period is drawn."""
+        others = (column.other for column in self.columns)
+        return any(self.measure.gross(part) or self.measure.down(part) for part in others)
 
     @property
     def missing_s(self) -> int:
@@ -156,7 +162,7 @@ class Chart:
     @property
     def peak(self) -> int | None:
         """The position of the highest import or cost; None if it is mostly estimated, or the only one."""
-        amounts = [self.measure.gross(column.part) or 0 for column in self.columns]
+        amounts = [0 if column.part.is_empty else self.measure.gross(column.part) or 0 for column in self.columns]
         if sum(amount > 0 for amount in amounts) < 2:
             return None
         position = amounts.index(max(amounts))
@@ -180,7 +186,7 @@ class Chart:
         known = [
             amount
             for column in self.columns
-            if column.when == PAST and not column.is_partial
+            if column.when == PAST and not column.part.is_empty and not column.is_partial
             if (amount := self.measure.gross(column.part)) is not None
         ]
         return sum(known) // len(known) if len(known) > 1 else None
@@ -203,7 +209,6 @@ def chart_of(
     span = periods.window(view.level, view.period, zone)
     when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
     has_hours = periods.LEVELS[view.level].has_hours
-    whole = [document.part(WHOLE_DAY)] if document and has_hours else []
     return Chart(
         view,
         words.period_name(view.level, view.period, lang),
@@ -211,7 +216,7 @@ def chart_of(
         columns,
         measure_of(view, currency),
         currency,
-        add([*(column.part for column in columns), *whole]),
+        document.total if document else EMPTY,
         span.end - span.start - 24 * HOUR if has_hours else 0,
         _shift_at(periods.slots(view.level, view.period, zone), zone) if has_hours else None,
         other,

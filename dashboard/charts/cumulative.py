@@ -28,7 +28,7 @@ MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of a leap year
 STARTS = (0, *accumulate(MONTHS))
 FRAME = STARTS[-1]
 
-Days = Mapping[str, Part]  # the days of a year with data, by date: `11-23`
+Days = Mapping[str, Part]  # the days of a year with data or a standing charge, by date: `11-23`
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,12 @@ def running_total(
 
     `comparable` is the total of today's date a year ago, up to this time of the day.
     """
-    mine, other = _days(documents), _days(others)
+    mine, other = _days(documents, measure), _days(others, measure)
     today = periods.period_of("day", now, zone)
     is_over = today[:4] > view.period
     last = max(mine, default="01-01") if is_over else today[5:]
     so_far = {day: part for day, part in other.items() if is_over or day < last}
-    if not is_over and not comparable.is_empty:
+    if not is_over:
         so_far[last] = comparable
     return Cumulative(
         view,
@@ -106,32 +106,41 @@ def place(day: date, share: float = 1) -> float:
     return STARTS[day.month - 1] + (day.day - 1 + share) * stretch
 
 
-def _days(documents: Iterable[Document]) -> dict[str, Part]:
+def _days(documents: Iterable[Document], measure: Measure) -> dict[str, Part]:
     return {
         f"{document.period[5:]}-{name[1:]}": part
         for document in documents
         for name, part in sorted(document.parts.items())
-        if not part.is_empty
+        if not part.is_empty or measure.charge(part)
     }
 
 
 def _runs(year: str, days: Days, measure: Measure) -> Iterator[RunningTotal]:
-    """Yield the runs; a new one begins after every gap, because unknown is not zero."""
-    total, before = 0, 0
+    """Yield the runs; a new one begins after every gap, because unknown is not zero.
+
+    Standing charges of a gap count. Those after the newest data are a run of one place, at their end.
+    """
+    total, before, last = 0, 0, 0.0
     places, totals = list[float](), list[int]()
     for name, part in sorted(days.items()):
         amount, day = measure.net(part), date.fromisoformat(f"{year}-{name}")
         if amount is None:
+            continue
+        last = place(day)
+        if part.is_empty:
+            total += amount
             continue
         if day.toordinal() != before + 1:
             if places:
                 yield RunningTotal(tuple(places), tuple(totals))
             places, totals = [place(day, 0)], [total]
         total, before = total + amount, day.toordinal()
-        places.append(place(day))
+        places.append(last)
         totals.append(total)
     if places:
         yield RunningTotal(tuple(places), tuple(totals))
+    if last > (places[-1] if places else 0):
+        yield RunningTotal((last,), (total,))
 
 
 def _months(mine: Days, other: Days, measure: Measure) -> Iterator[tuple[str, int | None, int | None]]:
@@ -142,9 +151,10 @@ def _months(mine: Days, other: Days, measure: Measure) -> Iterator[tuple[str, in
 
 
 def _against(mine: Days, other: Days, measure: Measure) -> Against | None:
-    """Compare the days that both years have, without 29 February; None without common days."""
-    common = (mine.keys() & other.keys()) - {LEAP_DAY}
-    is_whole = common == (mine.keys() | other.keys()) - {LEAP_DAY}
+    """Compare the days that both years have data of, without 29 February; None without common days."""
+    known, other_known = ({day for day, part in days.items() if not part.is_empty} for days in (mine, other))
+    common = (known & other_known) - {LEAP_DAY}
+    is_whole = common == (known | other_known) - {LEAP_DAY}
     amounts = [_sum(days, days if is_whole else common, measure) for days in (mine, other)]
     if not common or amounts[0] is None or amounts[1] is None:
         return None

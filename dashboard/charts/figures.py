@@ -190,21 +190,23 @@ def _prices(chart: Chart) -> list[Trace]:
 
 
 def _missing(chart: Chart, scale: Scale) -> list[Trace]:
-    """Return dotted bands over missing time; in a partial column the band starts above the bar."""
+    """Return dotted bands over missing time; above a bar the band starts at its end."""
     columns = chart.columns
     places = [place for place, column in enumerate(columns) if column.is_gap or column.is_partial]
     if not places:
         return []
-    bases = [0 if columns[place].is_gap else _height(columns[place], chart.measure, scale) for place in places]
+    bases = [_base(columns[place], chart.measure, scale) for place in places]
     marker = {"color": CLEAR, "cornerradius": 0, "pattern": _pattern(".", FAINT, 6, 0.12)}
     heights = [1 - base for base in bases]
     band = {"x": places, "y": heights, "base": bases, "marker": marker}
     return [{"type": "bar", "name": "Data missing", "yaxis": "y2", "width": 1, **band}]
 
 
-def _height(column: Column, measure: Measure, scale: Scale) -> float:
-    """Return the end of a column's bar as a share of the plot's height."""
+def _base(column: Column, measure: Measure, scale: Scale) -> float:
+    """Return the end of a column's bar as a share of the plot's height; 0 without a bar."""
     top, _ = _stack(measure, column.part)
+    if column.is_gap and not top:
+        return 0.0
     low, high = scale.range()
     return (top - low) / (high - low)
 

@@ -7,7 +7,7 @@ Rows hold every interval in order, with UTC offsets and exact figures. Cells are
 zero. Half hours and hours have no standing charge, which belongs to the day.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Part, coverage
+from aggregator.core.documents import Document, Part, coverage
 from aggregator.core.money import NOTHING, money_text, plain
 from aggregator.core.periods import Slot
 from dashboard.charts import figures, sentences
@@ -179,17 +179,6 @@ def document_ranges(level: str, period: str, by: str) -> Iterator[tuple[str, str
         yield from document_ranges(child, one, by)
 
 
-def with_missing(
-    documents: Iterable[Document], device: Device, level: str, first: str, last: str
-) -> Iterator[Document]:
-    """Yield a document for every period from `first` to `last`; missing ones are empty."""
-    known = {document.period: document for document in documents}
-    period = first
-    while period <= last:
-        yield known.get(period) or Document(level, device.device_id, period, device.timezone, {})
-        period = periods.shift(level, period, 1)
-
-
 def rows(document: Document, by: str, now: int, *, is_priced: bool, is_gas: bool = False) -> Iterator[list[str]]:
     """Yield the past intervals of a document at `now` (UTC seconds), with the columns of `header`."""
     for slot in _slots(document, by):
@@ -216,7 +205,7 @@ def _energy(part: Part) -> list[str]:
 def _money(part: Part, by: str, currency: str) -> list[str]:
     cost = part.cost
     charge = [] if by in _WITHIN_A_DAY else [_amount(cost.standing_charge)]
-    unpriced = None if cost == NOTHING else cost.unpriced_wh
+    unpriced = None if part.is_empty or cost == NOTHING else cost.unpriced_wh
     return [_amount(cost.import_cost), _amount(cost.export_earnings), *charge, _thousandths(unpriced), currency]
 
 

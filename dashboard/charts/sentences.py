@@ -122,7 +122,12 @@ def nothing(chart: Chart, first: str | None, lang: Language) -> tuple[str, str]:
             lang.say("A day that never was"),
             lang.say("The clocks of this time zone skipped {period}.", period=chart.name),
         )
-    return lang.say("No data"), lang.say("No reading of {period} has come in.", period=chart.name)
+    sentence = lang.say("No reading of {period} has come in.", period=chart.name)
+    charge = chart.measure.charge(chart.total)
+    if charge:
+        owed = chart.measure.format(charge, lang)
+        sentence += " " + lang.say("The standing charge of {amount} is owed all the same.", amount=owed)
+    return lang.say("No data"), sentence
 
 
 def hour_count(shift_s: int, lang: Language) -> str:
@@ -151,6 +156,8 @@ def column_lines(place: int, chart: Chart, lang: Language) -> list[str]:
 
 def _money(measure: Measure, part: Part, lang: Language) -> list[str]:
     gross, earned = measure.gross(part), measure.down(part)
+    if part.is_empty and gross is not None:
+        return [lang.say("{amount} standing charge", amount=measure.format(gross, lang))]
     if not earned:
         return [] if gross is None else [str(measure.format(gross, lang))]
     parts = [] if gross is None else [lang.say("{amount} for import", amount=measure.format(gross, lang))]
@@ -175,7 +182,7 @@ def _compared(chart: Chart, lang: Language) -> list[str]:
         return []
     name = chart.other.name
     comparable = chart.measure.net(chart.other.comparable)
-    if comparable is None:
+    if comparable is None or chart.other.comparable.is_empty:
         return [lang.say("no data of {other}", other=name)]
     if not _is_comparable(chart.total, chart.other.comparable):
         return [lang.say("too little is known of {other} for a comparison", other=name)]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, WHOLE_DAY, Document, Part, add
+from aggregator.core.documents import EMPTY, Document, Part, add, charged
 from aggregator.core.money import Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 
@@ -176,14 +176,18 @@ def so_far(chain: Chain, level: str, now: int, zone: str) -> Part:
 
 
 def _by(day: Document, elapsed_s: int) -> Part:
-    """Return the total of a day's half hours up to `elapsed_s` after midnight; the last one counts in proportion."""
+    """Return the total of a day's half hours up to `elapsed_s` after midnight; the last one counts in proportion.
+
+    The standing charge counts from the first minute.
+    """
     start = periods.day_start(day.period, day.timezone)
     parts = []
     for half in periods.half_hours(day.period, day.timezone):
         share = Fraction(min(start + elapsed_s, half.end) - half.start, half.end - half.start)
         if share > 0:
             parts.append(_share(day.part(half.name), share))
-    return add([*parts, day.part(WHOLE_DAY)])
+    total = add(parts)
+    return total if day.standing_charge is None else charged(total, day.standing_charge)
 
 
 def _share(part: Part, share: Fraction) -> Part:

@@ -1,7 +1,7 @@
 """Cached reads for the pages. Each begins with the access check; the cache lies behind it, never in front."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from zlib import crc32
 
@@ -12,7 +12,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Store
-from aggregator.tariffs.rates import Rate, day_rates
+from aggregator.tariffs.rates import Rate, Span, day_rates, with_charges
 from aggregator.tariffs.tariff import HALF_HOURLY
 from aggregator.waterfall.pricing import series_of, tariff_of
 from dashboard.accounts.access import visible_device, visible_devices
@@ -82,8 +82,12 @@ class CachedReads:
         key = _key("usage", device, device.timezone)
         return self._cache.fetch(key, compute, lambda usage: USAGE_S if usage.is_own else GAPS_S)
 
-    def document(self, device: Device, level: str, period: str) -> Document | None:
-        """Return one chart, or None. Costs at most one read of the store."""
+    def document(self, device: Device, level: str, period: str) -> Document:
+        """Return one chart with its standing charges; empty before and after the supply."""
+        return self._shown(device, [self.energy(device, level, period)], level, period, period)[0]
+
+    def energy(self, device: Device, level: str, period: str) -> Document | None:
+        """Return one chart as it is stored, or None. Costs at most one read of the store."""
         terms = self._terms(device)
 
         def seconds(document: Document | None) -> int:
@@ -98,19 +102,40 @@ class CachedReads:
         return self._cache.fetch(key, lambda: self._store.document(level, device.device_id, period), seconds)
 
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
-        """Return the charts from `first` to `last`, both included. Costs at most one query of the store."""
+        """Return every chart from `first` to `last`, both included, with its standing charges."""
         terms = self._terms(device)
         is_over = periods.window(level, last, device.timezone).end <= self.now()
         key = _key("documents", device, terms, level, first, last)
-        return self._cache.fetch(
+        found = self._cache.fetch(
             key,
             lambda: self._store.documents(level, device.device_id, first, last),
             lambda documents: self._closed_s(GAPS_S, terms) if documents and is_over else OPEN_S,
         )
+        return self._shown(device, found, level, first, last)
 
-    def stored(self, device: Device, level: str, first: str, last: str) -> list[Document]:
+    def uncached(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Like `documents`, but uncached: a download is asked for once, and a year of it would fill the cache."""
-        return self._store.documents(level, device.device_id, first, last)
+        return self._shown(device, self._store.documents(level, device.device_id, first, last), level, first, last)
+
+    def _shown(
+        self, device: Device, found: Iterable[Document | None], level: str, first: str, last: str
+    ) -> list[Document]:
+        """Return a document for every period from `first` to `last`, with its standing charges."""
+        known = {document.period: document for document in found if document}
+        tariff, supplied, documents, period = tariff_of(device), self._supplied(device), list[Document](), first
+        while period <= last:
+            document = known.get(period) or Document(level, device.device_id, period, device.timezone, {})
+            documents.append(with_charges(document, tariff, supplied))
+            period = periods.shift(level, period, 1)
+        return documents
+
+    def _supplied(self, device: Device) -> Span | None:
+        """Return the days from the first with data to today, see `pricing.supplied`; None without a tariff or data."""
+        if not device.tariff:
+            return None
+        key = _key("supplied", device)
+        extent = self._cache.fetch(key, lambda: self._store.extent(periods.LOWEST, device.device_id), _first_known_s)
+        return (extent[0], periods.day_of(self.now(), device.timezone)) if extent else None
 
     def rates(self, device: Device, day: str) -> tuple[Rate, ...]:
         """Return the import and export price of a Wh for each half hour of a local day; empty without a tariff."""
@@ -170,6 +195,10 @@ class CachedReads:
         A new tariff takes a while to reach the charts.
         """
         return max(OPEN_S, min(longest, self.now() - terms[1]))
+
+
+def _first_known_s(extent: tuple[str, str] | None) -> int:
+    return GAPS_S if extent else OPEN_S  # only imported history moves the first day
 
 
 def _key(kind: str, device: Device, *rest: object) -> str:

@@ -1,8 +1,9 @@
 """`POST /ingest`: readings and intervals over HTTP; each device has its own token.
 
 The answer gives the result of each item. Status: 202 good items are durable, 400 no item is good, 401 bad token, 413
-body too large, 429 too many requests, 503 the store is unreachable. Repeating a request is harmless. `watched` in the
-answer is true while the device has a viewer; an edge sends its live power only then.
+body too large, 429 too many requests, 503 the store is unreachable, or this server's clock is behind those of most
+devices. Repeating a request is harmless. `watched` in the answer is true while the device has a viewer; an edge sends
+its live power only then.
 """
 
 import logging
@@ -15,7 +16,9 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
+from aggregator.core.periods import DAY_S, RETENTION_DAYS
 from aggregator.intake import device_status, tokens
+from aggregator.intake.clocks import TELL_S, ServerClock, is_ahead, refuse_old
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
@@ -48,6 +51,9 @@ class IngestEndpoint:
     default_zone: str
     clock: Callable[[], float] = time.time
     limits: Limits = field(default_factory=Limits)
+    retention_days: int = RETENTION_DAYS
+    server_clock: ServerClock = field(default_factory=ServerClock)
+    pace: Callable[[], float] = time.monotonic
 
     def take_in(self) -> Response:
         """Return the answer to the current request."""
@@ -59,6 +65,7 @@ class IngestEndpoint:
             store_refusals(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             raise
         content = self._parse(device_id, body, int(now))
+        self._check_clock(device_id, content, int(now))
         outcome = self._keep(device_id, content, int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
@@ -102,6 +109,22 @@ class IngestEndpoint:
         self.limits.charge(device_id, 0, content.half_hours)
         return content
 
+    def _check_clock(self, device_id: str, content: Content, now: int) -> None:
+        """Refuse what is older than the retention; raise IngestFault where this server's clock is behind."""
+        if not self._is_block():
+            refuse_old(self.store, content, now - self.retention_days * DAY_S)
+        at = self.pace()
+        self.server_clock.note(device_id, content, at)
+        if is_ahead(content) and self.server_clock.is_behind(at):
+            if complaint := self.server_clock.complaint(at):
+                log.error("most devices are ahead of this server's clock; their messages wait for it")
+                store_refusals(self.store, [Received("", complaint)], now)
+            detail = "the clock of the server is behind; send this again later"
+            raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(TELL_S)})
+
+    def _is_block(self) -> bool:
+        return _format().name == _TYPES[BLOCK]
+
     def _keep(self, device_id: str, content: Content, now: int) -> Outcome:
         if "live" in request.args:
             shown_live = show_live(self.store, content, now, self.default_zone)
@@ -109,7 +132,7 @@ class IngestEndpoint:
             return shown_live
         if request.mimetype == BLOCK:
             device_status.note_edge(self.store, device_id, now)
-        return take_in(self.store, [Received(device_id, content)], now, self.default_zone)
+        return take_in(self.store, [Received(device_id, content, self._is_block())], now, self.default_zone)
 
 
 def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:

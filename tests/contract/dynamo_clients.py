@@ -26,15 +26,17 @@ class Passing:
 
 
 class Counting(Passing):
-    """Counts the writes of each table."""
+    """Counts the writes and the reads of items of each table."""
 
     def __init__(self, client: DynamoClient) -> None:
         super().__init__(client)
         self.writes: Counter[str] = Counter()
+        self.reads: Counter[str] = Counter()
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
-        if operation in WRITES:
-            self.writes[request["TableName"].rsplit("-", 1)[1]] += 1
+        if operation in WRITES or operation == "get_item":
+            counts = self.writes if operation in WRITES else self.reads
+            counts[request["TableName"].rsplit("-", 1)[1]] += 1
         return super().call(operation, **request)
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aggregator.commands.aws_commands import tables_group
-from aggregator.core.documents import Device, Live, Part
+from aggregator.core.documents import Arrival, Device, Live, Part
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
@@ -135,26 +135,33 @@ def test_a_document_without_parts_is_none(client: AwsDynamoClient, store: Dynamo
     assert client.call("scan", TableName=f"{prefix}-days")["Items"] == []
 
 
-def test_an_older_live_state_leaves_the_newer_one(store: DynamoStore) -> None:
-    newer, older = Live(HOME, 20, 21, -5, None, 7, "m"), Live(HOME, 10, 30, 5, 1, 2, None)
-    store.put_live([newer])
-    store.put_live([older, newer._replace(device_id="other")])
-    assert store.live(HOME) == newer
+# What it costs
 
 
-def test_readings_expire_after_the_retention_but_late_history_is_carried_first(
-    client: AwsDynamoClient, prefix: str
-) -> None:
-    store = DynamoStore(client, prefix, retention_days=35)
-    ingest(store, [reading(0, 1)], NOW, "UTC")
-    ingest(store, [Reading(HOME, START - 500 * 86_400, None, 1, None)], NOW, "UTC")
-    old, new = (int(item["x"]["N"]) for item in client.call("scan", TableName=f"{prefix}-readings")["Items"])
-    assert new == START + 42 * 86_400
-    assert NOW + 2 * 86_400 < old <= NOW + 3 * 86_400
+def test_a_newer_live_state_is_one_write_without_a_read(client: AwsDynamoClient, prefix: str) -> None:
+    counting = Counting(client)
+    store = store_on(counting, prefix)
+    for number in range(3):
+        store.put_live([Live(HOME, START + number, START + number, None if number % 2 else number, number, None, "m")])
+    assert (counting.writes, counting.reads) == ({"live": 3}, {})
+    assert store.live(HOME) == Live(
+        *(HOME, START + 2, START + 2, 2, 2, None, "m", (Arrival(START, START), Arrival(START + 1, START + 1)))
+    )
     store.close()
 
 
-# What it costs
+def test_new_readings_are_one_write_without_a_read_and_old_ones_no_write(client: AwsDynamoClient, prefix: str) -> None:
+    counting = Counting(client)
+    store = store_on(counting, prefix)
+    blocks = {(HOME, START): {START + after: reading(after, 1000, "meter") for after in range(0, 60, 10)}}
+    assert store.write_readings(blocks, NOW) == (6, 0)
+    assert (counting.writes, counting.reads) == ({"readings": 1}, {})
+    later = {(HOME, START): {START + 60: reading(60, 1001, "meter")}}
+    assert store.write_readings(later, NOW) == (1, 0)
+    assert (counting.writes, counting.reads) == ({"readings": 2}, {})
+    assert store.write_readings(blocks, NOW) == (0, 6)
+    assert (counting.writes, counting.reads) == ({"readings": 3}, {"readings": 1})  # the third failed by its condition
+    store.close()
 
 
 def test_writing_what_is_there_already_costs_no_write(client: AwsDynamoClient, prefix: str) -> None:

@@ -71,17 +71,20 @@ def test_devices_are_listed_by_id_page_by_page(store: Store) -> None:
     assert list(store.devices("home-5")) == []
 
 
-def test_live_state_is_overwritten_only_by_a_newer_one(store: Store) -> None:
+def test_an_older_or_repeated_live_state_changes_no_known_value(store: Store) -> None:
     old, new = Live(HOME, 10, 12, 5, 1, None, None), Live(HOME, 20, 21, None, None, 3, "m")
     assert store.live(HOME) is None
-    for state in (old, new, old, new._replace(power_w=9)):
+    for state in (old, new, old, new):
         store.put_live([state])
-    assert store.live(HOME) == new._replace(arrivals=(Arrival(10, 12),))
+    both = new._replace(power_w=5, import_wh=1, power_at=10, import_at=10, arrivals=(Arrival(10, 12),))
+    assert store.live(HOME) == both
+    store.put_live([new._replace(power_w=9)])
+    assert store.live(HOME) == both._replace(power_w=9, power_at=None)
 
 
 def arrived(number: int) -> Live:
-    """A live state whose registers are known now and then."""
-    return Live(HOME, START + 10 * number, START + 10 * number + 2, number, number if number % 3 else None, None, None)
+    """A live state of one of a row of readings."""
+    return Live(HOME, START + 10 * number, START + 10 * number + 2, number, number, None, None)
 
 
 def times(*numbers: int) -> tuple[Arrival, ...]:
@@ -211,13 +214,19 @@ def test_a_range_of_one_period_is_its_document(store: Store, level: str, period:
 
 def test_a_document_keeps_its_costs_and_their_currency(store: Store) -> None:
     priced = PART._replace(cost=Cost(643_125 * 10**6, -5, None, 3, 4, 10**13, 0))
-    whole = Part(None, None, cost=Cost(None, None, 10**12))
-    parts = {"h00": priced, "d00": whole}
+    parts = {"h00": priced, "h01": PART}
     assert store.merge_parts("day", HOME, "2026-11-23", "UTC", parts, "GBP")
     assert not store.merge_parts("day", HOME, "2026-11-23", "UTC", parts, "GBP")
     assert store.document("day", HOME, "2026-11-23") == Document("day", HOME, "2026-11-23", "UTC", parts, "GBP")
-    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"d00": None})
+    assert store.merge_parts("day", HOME, "2026-11-23", "UTC", {"h01": None})
     assert store.document("day", HOME, "2026-11-23") == Document("day", HOME, "2026-11-23", "UTC", {"h00": priced})
+
+
+def test_a_document_keeps_no_standing_charge(store: Store) -> None:
+    charged = PART._replace(cost=Cost(10**12, None, 10**12))
+    assert store.merge_parts("month", HOME, "2026-11", "UTC", {"d23": charged}, "GBP")
+    kept = PART._replace(cost=Cost(10**12, None))
+    assert store.document("month", HOME, "2026-11") == Document("month", HOME, "2026-11", "UTC", {"d23": kept}, "GBP")
 
 
 def test_prices_are_added_and_replaced(store: Store) -> None:

@@ -80,7 +80,7 @@ class Edge:
         own = [self._own(message) for message in messages]
         outcome = take_in(self.store, own, int(self.clock()), "UTC")
         self.counts.readings += outcome.accepted
-        for _, content in own:
+        for _, content, _ in own:
             for reading in content.readings:
                 if reading.at > self._shown.get(reading.device_id, 0):
                     self._shown[reading.device_id] = reading.at

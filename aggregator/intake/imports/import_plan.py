@@ -47,7 +47,7 @@ def in_whole_wh(rows: Iterable[Exact], device_id: str, source: str) -> Iterator[
         imported, exported = imported + (row.import_uwh or 0), exported + (row.export_uwh or 0)
         import_wh = None if row.import_uwh is None else _whole(imported) - before[0]
         export_wh = None if row.export_uwh is None else _whole(exported) - before[1]
-        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source)
+        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source=source)
 
 
 def _whole(micro: int) -> int:
@@ -234,16 +234,16 @@ class ImportPlan:
 
 def compared(known: Evidence, row: Evidence) -> Planned:
     """Return what a row adds to the stored evidence of the same time."""
-    values = [
-        (name, getattr(known, name), new) for name in _VALUES[type(row)] if (new := getattr(row, name)) is not None
-    ]
+    values = [(name, getattr(known, name), new) for name in _values(row) if (new := getattr(row, name)) is not None]
     stays: dict[str, Any] = dict.fromkeys(name for name, stored, _ in values if stored is not None)
     tolerance = ROUNDING_WH if isinstance(row, Interval) else 0
     differs = any(not _is_same(stored, new, tolerance) for name, stored, new in values if name in stays)
     return Planned(row._replace(**stays) if len(stays) < len(values) else None, differs)
 
 
-_VALUES = {Reading: ("power_w", "import_wh", "export_wh", "meter_id"), Interval: ("import_wh", "export_wh")}
+def _values(row: Evidence) -> list[str]:
+    """Return the fields that say something of the time of a row; who says it is no value."""
+    return [name for name in row._fields if name not in ("device_id", "at", "start", "end", "source")]
 
 
 def _is_same(stored: int | str, new: int | str, tolerance: int) -> bool:

@@ -23,7 +23,7 @@ from aggregator.core.readings import sender_of
 from aggregator.store import search
 from aggregator.store.dynamodb import dynamo_client, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES
-from aggregator.store.dynamodb.document_items import device_update
+from aggregator.store.dynamodb.document_items import device_update, unpack_device
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
@@ -209,7 +209,7 @@ def _pending_terms(item: Item) -> frozenset[str]:
 def _device(item: Item) -> Device | None:
     """Decode an item's device; None for an empty or damaged item, which the next put replaces."""
     try:
-        return intact(items.unpack_device, item) if "z" in item else None
+        return intact(unpack_device, item) if "z" in item else None
     except Damaged:
         return None
 

@@ -2,7 +2,7 @@
 
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
-seconds estimated, estimated import and export, standing charge, unpriced import and export, estimated costs of import
+seconds estimated, estimated import and export, unpriced import and export, estimated costs of import
 and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of
 `core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k.
 Time covered is 0, 1 for half an hour, 2 for an hour, or the seconds + 2.
@@ -25,7 +25,8 @@ from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
-_FIELDS = 17
+LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
+_FIELDS = 16
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 
 
@@ -41,7 +42,6 @@ def pack_part(part: Part) -> bytes:
         part.estimated_s,
         part.estimated_import_wh,
         part.estimated_export_wh,
-        _money_code(cost.standing_charge),
         cost.unpriced_import_wh,
         cost.unpriced_export_wh,
         _money_code(cost.estimated_import_cost or None),
@@ -57,12 +57,12 @@ def pack_part(part: Part) -> bytes:
 def unpack_part(value: bytes) -> Part:
     """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
-    estimated_import, estimated_export, standing, unpriced_import, unpriced_export, *rest = more
+    estimated_import, estimated_export, unpriced_import, unpriced_export, *rest = more
     guessed, (interval_import, interval_export, interval_s, volume) = rest[:2], rest[2:]
     cost = Cost(
         _money(paid),
         _money(earned),
-        _money(standing),
+        None,
         unpriced_import,
         unpriced_export,
         *(_money(code) or 0 for code in guessed),
@@ -222,7 +222,7 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     `unsure` are search terms whose index entries may be missing, see `device_index`.
     """
     device = device.own
-    labels = {items.LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
+    labels = {LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
     sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
     sets |= {"t": items.text(device.tariff)} if device.tariff else {}
     sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
@@ -234,9 +234,31 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", "u", *items.LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", "u", *LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
     values = {f":{name}": value for name, value in (sets | adds).items()}
     return {"UpdateExpression": expression, "ExpressionAttributeValues": values}
+
+
+def unpack_device(item: Item) -> Device:
+    """Decode a device."""
+    registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
+    tariff = item["t"]["S"] if "t" in item else ""
+    labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
+    return Device(
+        item["d"]["S"],
+        item["z"]["S"],
+        int(item["w"]["N"]),
+        registers,
+        tariff,
+        **labels,
+        exchange_overrides=item["k"]["S"] if "k" in item else "",
+        kind=item["g"]["S"] if "g" in item else "electricity",
+        netting=item["n"]["S"] if "n" in item else "phase",
+        longest_interval_s=int(item["v"]["N"]) if "v" in item else 0,
+        conversion=item["c"]["S"] if "c" in item else "",
+        stamp_on_arrival="a" in item,
+        is_total_import="u" in item,
+    )

@@ -14,11 +14,13 @@ from itertools import islice
 from secrets import token_hex
 from typing import Any
 
-from aggregator.core.documents import Device, Live, at_home
+from aggregator.core.documents import Device, Live, at_home, merged_live
+from aggregator.core.errors import StoreAway
 from aggregator.store import search
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.concurrent_steps import ConcurrentSteps, Get
+from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index
+from aggregator.store.dynamodb.document_items import unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
@@ -141,13 +143,13 @@ class DynamoRegistry:
 
     def _stored(self, device_id: str) -> Device | None:
         item = self._view.item(Get("devices", device_id))
-        return intact(items.unpack_device, item) if item and "z" in item else None
+        return intact(unpack_device, item) if item and "z" in item else None
 
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id. One scan serves all following pages."""
         if not after or not self._listed:
             scanned = self._reader.scan("devices")
-            stored = [intact(items.unpack_device, item) for item in scanned if "z" in item]
+            stored = [intact(unpack_device, item) for item in scanned if "z" in item]
             by_id = {device.device_id: device for device in stored}
             self._listed = [at_home(device, by_id.get) for device in stored]
         return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
@@ -182,7 +184,7 @@ class DynamoRegistry:
     # live state
 
     def live(self, device_id: str) -> Live | None:
-        """Return the newest reading of a device, or None."""
+        """Return the live state of a device, or None."""
         item = self._view.item(Get("live", device_id))
         return intact(items.unpack_live, item) if item else None
 
@@ -192,13 +194,27 @@ class DynamoRegistry:
         return [intact(items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Overwrite older live states and append the arrivals. `states` has one state per device."""
+        """Merge live states into the stored ones. `states` has one state per device."""
         self._view.is_consistent = True
         self._steps.side_by_side(self._put_live, [(state,) for state in states])
 
     def _put_live(self, state: Live) -> None:
-        with suppress(ConditionFailed):  # the stored state is as new
-            self._client.call("update_item", TableName=f"{self._prefix}-live", **items.live_update(state))
+        """Write a newer state without a read; merge others with the stored one. Raises StoreAway."""
+        table = f"{self._prefix}-live"
+        with suppress(ConditionFailed):
+            self._client.call("update_item", TableName=table, **items.live_update(state))
+            return
+        for _ in range(TRIES):
+            read = {"TableName": table, "Key": {"d": items.text(state.device_id)}, "ConsistentRead": True}
+            stored = self._client.call("get_item", **read)["Item"]
+            known = intact(items.unpack_live, stored)
+            both = merged_live(known, state)
+            if both == known:
+                return
+            with suppress(ConditionFailed):
+                self._client.call("put_item", TableName=table, **items.live_replacement(stored, both))
+                return
+        raise StoreAway(f"other writers changed the live state of {state.device_id} {TRIES} times in a row")
 
     # records
 

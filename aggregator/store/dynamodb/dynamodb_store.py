@@ -6,6 +6,7 @@ half a read unit; after its first write it reads consistently and so sees its ow
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -13,8 +14,9 @@ from typing import Any
 
 from aggregator.core.documents import Document, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S, RETENTION_DAYS
-from aggregator.core.readings import Reading
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import DAY_S, RETENTION_DAYS, block_start
+from aggregator.core.readings import Reading, merged
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
 from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
@@ -70,31 +72,59 @@ class DynamoStore(DynamoRegistry):
         """Run `work`; repeat it when its inputs changed. Within a transaction it runs beside other steps."""
         self._steps.run(work)
 
-    # Readings
+    # Evidence
 
     def write_readings(self, blocks: Blocks, now: int) -> Written:
         """Merge readings into their blocks, many blocks at once; durable on return."""
-        self._view.is_consistent = True
-        jobs = [(device_id, start, readings, now) for (device_id, start), readings in sorted(blocks.items())]
-        counts = self._steps.side_by_side(self._write_block, jobs)
-        unchanged = sum(counts)
-        return Written(sum(map(len, blocks.values())) - unchanged, unchanged)
+        evidence = {
+            (device_id, start): {items.reading_name(at - start): readings[at] for at in sorted(readings)}
+            for (device_id, start), readings in sorted(blocks.items())
+        }
+        return self._write_evidence(evidence, now)
 
-    def _write_block(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
-        expires = items.expiry(start, now, self._retention_days)
-        unchanged = write_block(self._client, f"{self._prefix}-readings", device_id, start, readings, expires)
-        if unchanged < len(readings):
+    def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
+        """Merge intervals into the blocks in which they start, many blocks at once; durable on return."""
+        evidence: dict[tuple[str, int], dict[str, Reading]] = defaultdict(dict)
+        repeated = 0
+        for interval in intervals:
+            block, new = evidence[interval.device_id, block_start(interval.start)], items.as_reading(interval)
+            name = items.interval_name(interval)
+            repeated += name in block
+            block[name] = merged(block[name], new) if name in block else new
+        written = self._write_evidence(evidence, now)
+        return Written(written.accepted, written.unchanged + repeated)
+
+    def _write_evidence(self, evidence: Mapping[tuple[str, int], Mapping[str, Reading]], now: int) -> Written:
+        self._view.is_consistent = True
+        expires = items.expiry(now, self._retention_days)
+        jobs = [(*block, readings, expires) for block, readings in evidence.items()]
+        accepted = sum(self._steps.side_by_side(self._write_block, jobs))
+        return Written(accepted, sum(map(len, evidence.values())) - accepted)
+
+    def _write_block(self, device_id: str, start: int, readings: Mapping[str, Reading], expires: int) -> int:
+        key = items.block_key(device_id, start)
+        accepted = write_block(self._client, f"{self._prefix}-readings", key, readings, expires)
+        if accepted:
             self._feed.add("readings", device_id, str(start))
-        return unchanged
+        return accepted
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
         blocks = self._view.blocks(device_id, first, last)
         return [reading for item in blocks for reading in intact(items.unpack_block, item)]
 
+    def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
+        """Return the intervals that start in the blocks from `first` to `last`, by start and end."""
+        blocks = self._view.blocks(device_id, first, last)
+        return [interval for item in blocks for interval in intact(items.unpack_intervals, item)]
+
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
-        """Return the starts of `count` blocks with data after `at` (`-count` before it), nearest first."""
+        """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         return self._view.starts(device_id, at, count)
+
+    def pack(self, before: int, limit: int) -> int:  # noqa: ARG002 - the port's
+        """Do nothing: a half hour is one item from the beginning."""
+        return 0
 
     @property
     def expires_by_itself(self) -> bool:

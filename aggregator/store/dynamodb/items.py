@@ -2,23 +2,26 @@
 
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
-| `readings` | `d` device, `b` start of the UTC half hour | one per reading, see below; `x` expiry (TTL), `m..` meter ids | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
+| `readings` | `d` device, `b` start of the UTC half hour | one per reading and per interval, see below; `x` expiry (TTL), `m..` meter ids and sources | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
 | `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change | about 600, 900 with a tariff | 1 |
 | `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t` | about 400 | 1 |
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
-| `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 180 | 1 |
+| `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 200 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or a quarantine | see `checkpoints` | about 200 | 1 |
 | `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` id of the write | its body's | 1 a KB |
 | `records` | `k` `find ` + beginning of a term, `s` term and device | `v` the other terms of the device | about 150 | 1 |
 
-**A reading** is one attribute, so writing it twice or in any order gives the same item without a read. Its name is its
+**A reading** is one attribute, so readings in any order give the same item. Its name is its
 offset in the half hour, two digits to the base 62. Its value is a head byte; power (W), import and export (Wh), each in
 as few bytes as possible; and one byte for the meter, if known (a second meter with the same byte takes another one, the
 257th in one half hour two bytes). The head gives the lengths: `49 * power + 7 * import + export`. Power 0 is unknown,
 1-4 is the number of bytes; a register 0 is unknown, 1 is zero, 2-6 is 1-5 bytes. The meter's byte names the attribute
 `m` + two hex digits, which holds the meter id. A volume (l) comes first: the byte 255, its number of bytes, itself.
+
+**An interval** is an attribute of the block in which it starts: its value is that of a reading without power, its
+source in place of the meter; its name is that of a reading at its start, and its length in three digits to the base 62.
 
 **A part** is a list of varints, see `document_items`.
 
@@ -32,8 +35,9 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from aggregator.core.documents import REMEMBERED, Arrival, Device, Live
-from aggregator.core.periods import DAY_S, LEVELS
+from aggregator.core.documents import REMEMBERED, Arrival, Live
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import DAY_S, HALF_HOUR, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.store.port import READINGS
 
@@ -80,19 +84,11 @@ def read_units(size: int, *, is_consistent: bool) -> float:
     return max(1, -(-size // READ_UNIT)) * (1.0 if is_consistent else 0.5)
 
 
-# Tables
-
 TTL_MARGIN_DAYS = 7  # readings stay longer than the retention by this, as anchors of later ones
-LATE_DAYS = 2  # readings stay at least this long after arrival
 
 _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
 _VOLUME = 255  # in place of the head byte: a volume comes first
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
-
-
-# Keys
 
 
 def table_of(feed: str) -> str:
@@ -115,13 +111,12 @@ def block_key(device_id: str, start: int) -> Item:
     return {"d": text(device_id), "b": number(start)}
 
 
-def expiry(start: int, now: int, retention_days: int) -> int:
-    """Return the expiry of a half-hour block (UTC seconds): after its retention, and some days after arrival.
+def expiry(now: int, retention_days: int) -> int:
+    """Return the expiry of evidence that comes in at `now` (UTC seconds), whatever time it tells of.
 
-    The second rule serves late history. Its date is rounded up, so that the same readings sent again on the same day
-    change nothing.
+    It is rounded up to the day, so that it seldom changes.
     """
-    return max(start + (retention_days + TTL_MARGIN_DAYS) * DAY_S, (now // DAY_S + 1 + LATE_DAYS) * DAY_S)
+    return (now // DAY_S + 1 + retention_days + TTL_MARGIN_DAYS) * DAY_S
 
 
 # Readings
@@ -130,6 +125,12 @@ def expiry(start: int, now: int, retention_days: int) -> int:
 def reading_name(offset: int) -> str:
     """Return the attribute name of a reading, from its seconds into the half hour."""
     return _DIGITS[offset // 62] + _DIGITS[offset % 62]
+
+
+def interval_name(interval: Interval) -> str:
+    """Return the attribute name of an interval, five characters; no meter's name begins with such a digit."""
+    length = interval.end - interval.start
+    return reading_name(interval.start % HALF_HOUR) + _DIGITS[length // 62**2] + reading_name(length % 62**2)
 
 
 def meter_name(tag: int) -> str:
@@ -186,8 +187,28 @@ def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading
 def unpack_block(item: Item) -> list[Reading]:
     """Decode the readings of a block, by time."""
     device_id, start = item["d"]["S"], int(item["b"]["N"])
-    offsets = {name: _DIGITS.index(name[0]) * 62 + _DIGITS.index(name[1]) for name in sorted(item) if len(name) == 2}
-    return [unpack_reading(device_id, start + offset, item[name]["B"], item) for name, offset in offsets.items()]
+    names = [name for name in sorted(item) if len(name) == 2]
+    return [unpack_reading(device_id, start + _number(name), item[name]["B"], item) for name in names]
+
+
+def as_reading(interval: Interval) -> Reading:
+    """Return the reading as which an interval is encoded."""
+    return Reading(interval.device_id, interval.start, None, *interval[3:])
+
+
+def unpack_intervals(item: Item) -> list[Interval]:
+    """Decode the intervals of a block, by start and end."""
+    device_id, block = item["d"]["S"], int(item["b"]["N"])
+    names = [name for name in sorted(item) if len(name) == 5 and name[0] != "m"]
+    starts = [block + _number(name[:2]) for name in names]
+    return [
+        Interval(device_id, start, start + _number(name[2:]), *unpack_reading("", 0, item[name]["B"], item)[3:])
+        for start, name in zip(starts, names, strict=True)
+    ]
+
+
+def _number(digits: str) -> int:
+    return sum(_DIGITS.index(digit) * 62**place for place, digit in enumerate(reversed(digits)))
 
 
 def _signed(value: int) -> bytes:
@@ -211,90 +232,80 @@ def _code(value: int | None, packed: bytes) -> int:
     return 0 if value is None else len(packed) + 1
 
 
-# Live state and registry
-
+# Live state
 
 _NO_ARRIVAL = number(0)  # before the first one
+_LIVE = ("t", "r", "p", "i", "e", "pt", "it", "et", "m")  # attributes of the newest values
 
 
 def pack_live(live: Live) -> Item:
     """Encode a live state. Arrivals count back: `t1` and `r1` are the last one before the newest reading."""
-    item = {"d": text(live.device_id)} | {name: value for name, value in _newest(live).items() if value}
+    item = {"d": text(live.device_id)} | _known(live)
     for back, (at, received_at) in enumerate(reversed(live.arrivals), 1):
         item |= {f"t{back}": number(at), f"r{back}": number(received_at)}
     return item
 
 
 def live_update(live: Live) -> dict[str, Any]:
-    """Return the arguments of `update_item` that replace an older live state and keep its arrival.
+    """Return the arguments of `update_item` that merge a newer live state into the stored one, and keep its arrival.
 
-    The write itself moves each arrival back by one, so it needs no read. A failed condition means that the stored
-    state is as new.
+    The write itself moves each arrival back by one, so it needs no read. A failed condition means that something of
+    the stored state is as new.
     """
-    newest = _newest(live)
-    known = [name for name, value in newest.items() if value]
-    unknown = [name for name, value in newest.items() if not value]
+    known = _known(live)
     moved = [
         f"#{name}{back} = if_not_exists(#{name}{back - 1 or ''}, :none)"
         for back in range(REMEMBERED, 0, -1)
         for name in "tr"
     ]
-    expression = "SET " + ", ".join([*moved, *(f"#{name} = :{name}" for name in known)])
-    if unknown:
-        expression += " REMOVE " + ", ".join(f"#{name}" for name in unknown)
-    names = [*newest, *(f"{name}{back}" for back in range(1, REMEMBERED + 1) for name in "tr")]
+    older = [
+        f" AND (attribute_not_exists(#{name}) OR #{name} < :{name})"
+        for name in ("pt", "it", "et")
+        if name in known and known[name] != known["t"]
+    ]
+    names = [*known, *(f"{name}{back}" for back in range(1, REMEMBERED + 1) for name in "tr")]
     return {
         "Key": {"d": text(live.device_id)},
-        "UpdateExpression": expression,
-        "ConditionExpression": "attribute_not_exists(d) OR #t < :t",
+        "UpdateExpression": "SET " + ", ".join([*moved, *(f"#{name} = :{name}" for name in known)]),
+        "ConditionExpression": f"attribute_not_exists(d) OR (#t < :t{''.join(older)})",
         "ExpressionAttributeNames": {f"#{name}": name for name in names},
-        "ExpressionAttributeValues": {":none": _NO_ARRIVAL}
-        | {f":{name}": value for name, value in newest.items() if value},
+        "ExpressionAttributeValues": {":none": _NO_ARRIVAL} | {f":{name}": value for name, value in known.items()},
     }
 
 
-def _newest(live: Live) -> dict[str, Value | None]:
-    """Return the attributes of the newest reading; None for an unknown value."""
-    numbers = {"t": live.at, "r": live.received_at, "p": live.power_w, "i": live.import_wh, "e": live.export_wh}
-    found = {name: None if value is None else number(value) for name, value in numbers.items()}
-    return found | {"m": None if live.meter_id is None else text(live.meter_id)}
+def live_replacement(stored: Item, live: Live) -> dict[str, Any]:
+    """Return the arguments of `put_item` that replace a stored live state, unless it has changed meanwhile."""
+    clauses = [f"#{name} = :{name}" if name in stored else f"attribute_not_exists(#{name})" for name in _LIVE]
+    return {
+        "Item": pack_live(live),
+        "ConditionExpression": " AND ".join(clauses),
+        "ExpressionAttributeNames": {f"#{name}": name for name in _LIVE},
+        "ExpressionAttributeValues": {f":{name}": stored[name] for name in _LIVE if name in stored},
+    }
+
+
+def _known(live: Live) -> Item:
+    """Return the attributes of the known values, and of their instants."""
+    _, at, received_at, *values, meter, _, power_at, import_at, export_at = live
+    found = {"t": number(at), "r": number(received_at)} | ({"m": text(meter)} if meter else {})
+    for name, value, instant in zip("pie", values, (power_at, import_at, export_at), strict=True):
+        if value is not None:
+            found |= {name: number(value), f"{name}t": number(at if instant is None else instant)}
+    return found
 
 
 def unpack_live(item: Item) -> Live:
     """Decode a live state."""
-    at, received_at, power, imported, exported = (int(item[name]["N"]) if name in item else None for name in "trpie")
+    at, received_at = (int(item[name]["N"]) for name in "tr")
+    *values, power_at, import_at, export_at = (int(item[n]["N"]) if n in item else None for n in _LIVE[2:-1])
+    instants = (None if instant == at else instant for instant in (power_at, import_at, export_at))
     meter = item["m"]["S"] if "m" in item else None
-    assert at is not None
-    assert received_at is not None
-    return Live(item["d"]["S"], at, received_at, power, imported, exported, meter, _arrivals(item))
+    return Live._make([item["d"]["S"], at, received_at, *values, meter, _arrivals(item), *instants])
 
 
 def _arrivals(item: Item) -> tuple[Arrival, ...]:
-    """The arrivals before the newest one; none where a former version wrote the item."""
     backwards = [name for back in range(REMEMBERED, 0, -1) if item.get(name := f"t{back}", _NO_ARRIVAL) != _NO_ARRIVAL]
     return tuple(Arrival(int(item[name]["N"]), int(item[f"r{name[1:]}"]["N"])) for name in backwards)
-
-
-def unpack_device(item: Item) -> Device:
-    """Decode a device."""
-    registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
-    tariff = item["t"]["S"] if "t" in item else ""
-    labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
-    return Device(
-        item["d"]["S"],
-        item["z"]["S"],
-        int(item["w"]["N"]),
-        registers,
-        tariff,
-        **labels,
-        exchange_overrides=item["k"]["S"] if "k" in item else "",
-        kind=item["g"]["S"] if "g" in item else "electricity",
-        netting=item["n"]["S"] if "n" in item else "phase",
-        longest_interval_s=int(item["v"]["N"]) if "v" in item else 0,
-        conversion=item["c"]["S"] if "c" in item else "",
-        stamp_on_arrival="a" in item,
-        is_total_import="u" in item,
-    )
 
 
 # Change records

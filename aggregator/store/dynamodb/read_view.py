@@ -1,18 +1,18 @@
 """Reads of DynamoDB tables, directly or through a step; writes of half-hour blocks.
 
 `Reader` reads items, blocks and periods. `ReadView` reads through the current step, or else from the tables.
-`write_block` merges readings with one `SET`, which gives the same item in any order and any number of times. An
-undecodable item raises Damaged.
+`write_block` merges evidence field by field. An undecodable item raises Damaged.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from aggregator.core.errors import Damaged
+from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.periods import HALF_HOUR
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Reading, merged
 from aggregator.store.dynamodb import items
-from aggregator.store.dynamodb.concurrent_steps import ConcurrentSteps, Get, GetBlocks, Read, starts
+from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get, GetBlocks, Read, starts
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 
@@ -162,63 +162,82 @@ def intact(unpack: Callable[[Item], Content], item: Item) -> Content:
 
 # Block updates
 
-AT_ONCE = 200  # readings in one call; DynamoDB accepts expressions of 4 KB with 300 operators
-METERS = 20  # meters in one call; each needs a condition
+FEW = 40  # readings, each with the condition that nothing is there
+MOST = 200  # readings of a new half hour in one call; DynamoDB accepts expressions of 4 KB with 300 operators
+MERGED = 80  # readings in one call that replaces others, each with a condition
+METERS = 20  # meters in one call, each with a condition
 
 
-def write_block(
-    client: DynamoClient, table: str, device_id: str, start: int, readings: Mapping[int, Reading], expires: int
-) -> int:
-    """Merge readings into the block at `start` (UTC seconds). Return the number that were there before, unchanged.
+def write_block(client: DynamoClient, table: str, key: Item, readings: Mapping[str, Reading], expires: int) -> int:
+    """Merge readings (or intervals as such), by attribute name, into a block. Return the number that changed it.
 
-    DynamoDB returns the old attributes free of charge, so no read is needed.
+    New readings are one write without a read. Where something is there already, the block is read, and only what
+    changes is written, so that a repeated reading changes nothing. Raises StoreAway.
     """
-    ordered = [readings[at] for at in sorted(readings)]
-    return sum(_write_some(client, table, device_id, start, some, expires) for some in _batches(ordered))
+    accepted = 0
+    if len(readings) <= MOST and len(_meters(readings)) <= METERS:
+        with suppress(ConditionFailed):
+            client.call("update_item", TableName=table, Key=key, **_insertion(readings, expires))
+            return len(readings)
+    for _ in range(TRIES):
+        stored = client.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+        changed = _changed(readings, stored)
+        accepted = max(accepted, len(changed))
+        with suppress(ConditionFailed):
+            for request in _replacements(changed, stored, expires):
+                client.call("update_item", TableName=table, Key=key, **request)
+            return accepted
+    raise StoreAway(f"other writers changed the block {key} {TRIES} times in a row")
 
 
-def _write_some(
-    client: DynamoClient, table: str, device_id: str, start: int, readings: Sequence[Reading], expires: int
-) -> int:
-    key = items.block_key(device_id, start)
-    meters = {reading.meter_id for reading in readings if reading.meter_id is not None}
-    stored: Item = {}
-    while True:
-        tags = items.meter_tags(meters, stored)
-        values = {
-            items.reading_name(reading.at - start): {"B": items.pack_reading(reading, tags)} for reading in readings
-        }
-        try:
-            answer = client.call("update_item", TableName=table, Key=key, **_request(values, tags, expires))
-        except ConditionFailed:  # two meters have one tag: read the taken tags
-            stored = client.call("get_item", TableName=table, Key=key, ConsistentRead=True).get("Item", {})
-            continue
-        before = answer.get("Attributes", {})
-        return sum(before.get(name) == value for name, value in values.items())
+def _changed(readings: Mapping[str, Reading], stored: Item) -> dict[str, Reading]:
+    """Return the merged readings that differ from those stored. A damaged one is replaced."""
+    changed = {}
+    for name, new in readings.items():
+        known = None
+        with suppress(KeyError, ValueError, IndexError):
+            known = items.unpack_reading(new.device_id, new.at, stored[name]["B"], stored)
+        both = merged(known, new) if known else new
+        if both != known:
+            changed[name] = both
+    return changed
 
 
-def _request(values: Item, tags: Mapping[str, int], expires: int) -> dict[str, Any]:
-    meters = {items.meter_name(tag): items.text(meter) for meter, tag in tags.items()}
-    sets = {"x": items.number(expires), **meters, **values}
-    request: dict[str, Any] = {
-        "UpdateExpression": "SET " + ",".join(f"#{name}=:{name}" for name in sets),
-        "ExpressionAttributeNames": {f"#{name}": name for name in sets},
-        "ExpressionAttributeValues": {f":{name}": value for name, value in sets.items()},
-        "ReturnValues": "UPDATED_OLD",
-    }
-    if meters:
-        clauses = [f"(attribute_not_exists(#{name}) OR #{name} = :{name})" for name in meters]
-        request["ConditionExpression"] = " AND ".join(clauses)
+def _insertion(readings: Mapping[str, Reading], expires: int) -> dict[str, Any]:
+    request = _request(readings, items.meter_tags(_meters(readings), {}), expires, {})
+    if len(readings) > FEW:
+        request["ConditionExpression"] = "attribute_not_exists(d)"
     return request
 
 
-def _batches(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
-    batch: list[Reading] = []
-    meters: set[str | None] = set()
-    for reading in readings:
-        if len(batch) == AT_ONCE or len(meters | {reading.meter_id}) > METERS:
-            yield batch
-            batch, meters = [], set()
-        batch.append(reading)
-        meters.add(reading.meter_id)
-    yield batch
+def _replacements(readings: Mapping[str, Reading], stored: Item, expires: int) -> Iterator[dict[str, Any]]:
+    tags = items.meter_tags(_meters(readings), stored)
+    expires = max(expires, int(stored.get("x", items.number(0))["N"]))
+    batch: dict[str, Reading] = {}
+    for name, reading in readings.items():
+        if len(batch) == MERGED or len(_meters(batch) | {reading.meter_id}) > METERS:
+            yield _request(batch, tags, expires, stored)
+            batch = {}
+        batch[name] = reading
+    if batch:
+        yield _request(batch, tags, expires, stored)
+
+
+def _request(readings: Mapping[str, Reading], tags: Mapping[str, int], expires: int, stored: Item) -> dict[str, Any]:
+    """Return an update that holds if the attributes are as `stored`, the meters' bytes free, the expiry not later."""
+    shared = {"x": items.number(expires)}
+    shared |= {items.meter_name(tags[meter]): items.text(meter) for meter in sorted(_meters(readings))}
+    sets = shared | {name: {"B": items.pack_reading(reading, tags)} for name, reading in readings.items()}
+    was = {f":was{name}": stored[name] for name in readings if name in stored}
+    clauses = [f"(attribute_not_exists(#{name}) OR #{name}{'<=' if name == 'x' else '='}:{name})" for name in shared]
+    clauses += [f"#{name}=:was{name}" if name in stored else f"attribute_not_exists(#{name})" for name in readings]
+    return {
+        "UpdateExpression": "SET " + ",".join(f"#{name}=:{name}" for name in sets),
+        "ConditionExpression": " AND ".join(clauses),
+        "ExpressionAttributeNames": {f"#{name}": name for name in sets},
+        "ExpressionAttributeValues": {f":{name}": value for name, value in sets.items()} | was,
+    }
+
+
+def _meters(readings: Mapping[str, Reading]) -> set[str]:
+    return {reading.meter_id for reading in readings.values() if reading.meter_id is not None}

@@ -245,7 +245,7 @@ def _live(row: tuple[Any, ...]) -> Live:
     *values, power_at, import_at, export_at, arrivals = row
     instants = (None if at == values[1] else at for at in (power_at, import_at, export_at))
     before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
-    return Live(*values, tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before))), *instants)
+    return Live._make([*values, tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before))), *instants])
 
 
 def _live_row(state: Live) -> tuple[object, ...]:

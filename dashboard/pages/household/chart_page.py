@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
@@ -41,7 +41,7 @@ def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
     """Load the hours under a chart of days, the running total under a year; None under others and an empty one."""
     view, row = chart.view, periods.LEVELS[chart.view.level]
     zone, now = device.timezone, data.now()
-    if not chart.is_empty and row.child == LOWEST:
+    if not chart.total.is_empty and row.child == LOWEST:
         days = tuple(periods.children(view.level, view.period).values())
         extent = data.extent(device, LOWEST)
         documents = data.documents(device, LOWEST, days[0], days[-1])
@@ -69,7 +69,7 @@ def _a_year_ago(data: CachedReads, device: Device) -> Part:
     now, zone = data.now(), device.timezone
     wanted = usage_profile.chain_of("year", periods.shift("year", periods.period_of("year", now, zone), -1), now, zone)
     day = data.document(device, "day", wanted["day"]) if "day" in wanted else None
-    return usage_profile.so_far({"day": day}, "day", now, zone) if day else EMPTY
+    return usage_profile.so_far({"day": day}, "day", now, zone)
 
 
 def _heat() -> Component:
@@ -218,7 +218,7 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     document = data.document(device, view.level, period)
     name = navigation.other_name(view, period, lang)
     if view.period != periods.period_of(view.level, now, zone):
-        return Other(period, name, document, document.total if document else EMPTY)
+        return Other(period, name, document, document.total)
     wanted = usage_profile.chain_of(view.level, period, now, zone)
     chain = {level: data.document(device, level, one) for level, one in wanted.items()}
     return Other(period, name, document, usage_profile.so_far(chain, view.level, now, zone))
@@ -266,7 +266,7 @@ def _legend(chart: Chart, lang: Language) -> list[Component]:
         "charge": (lang.say("standing charge"), charge),
         "estimated": (lang.say("estimated"), total.estimated_wh),
         "data-missing": (lang.say("data missing"), any(column.is_partial for column in chart.columns)),
-        "other": (chart.other.name if chart.other else "", chart.other and chart.other.document),
+        "other": (chart.other.name if chart.other else "", chart.is_compared),
         "price": (lang.say("price of a kWh"), chart.prices),
     }
     return [html.Li(word, className=name) for name, (word, is_shown) in shown.items() if is_shown]

@@ -11,7 +11,7 @@ import orjson
 from flask import Blueprint, Flask, Response, request
 
 from aggregator.core import periods
-from aggregator.core.documents import GAS, Device, Document, as_json, live_json
+from aggregator.core.documents import GAS, Device, as_json, live_json
 from aggregator.core.errors import StoreAway, shown
 from dashboard.accounts.access import viewer
 from dashboard.charts import pictures, sentences
@@ -50,8 +50,7 @@ def add_routes(server: Flask, data: CachedReads) -> None:
     @downloads.get("/<level>/<period>.json")
     def document(device_id: str, level: str, period: str) -> Response:
         device, view = _parse_address(data, device_id, level, period)
-        empty = Document(view.level, device.device_id, view.period, device.timezone, {})
-        return _json(as_json(data.document(device, view.level, view.period) or empty))
+        return _json(as_json(data.document(device, view.level, view.period)))
 
     @downloads.get("/<level>/<period>/picture.json")
     def picture(device_id: str, level: str, period: str) -> Response:
@@ -122,9 +121,8 @@ def _table(data: CachedReads, device: Device, view: View, by: str) -> Iterator[s
     for first, last in pictures.document_ranges(view.level, view.period, by):
         if periods.window(held_by, first, device.timezone).start > now:
             return
-        found = data.stored(device, held_by, first, last)
-        whole = pictures.with_missing(found, device, held_by, first, last)
-        yield _csv(row for one in whole for row in pictures.rows(one, by, now, is_priced=is_priced, is_gas=is_gas))
+        found = data.uncached(device, held_by, first, last)
+        yield _csv(row for one in found for row in pictures.rows(one, by, now, is_priced=is_priced, is_gas=is_gas))
 
 
 def _csv(table: Iterable[Sequence[str]]) -> str:

@@ -96,7 +96,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
 
 def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
     """Return the day's energy so far, of gas also its volume; empty if unknown."""
-    document = data.document(device, "day", periods.period_of("day", now, device.timezone))
+    document = data.energy(device, "day", periods.period_of("day", now, device.timezone))
     total = document.total if document else EMPTY
     known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
     known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]

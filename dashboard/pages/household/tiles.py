@@ -3,6 +3,7 @@
 Each tile keeps its number of lines, so that nothing jumps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Document, Part
+from aggregator.core.documents import Document, Part
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.tariffs.rates import Rate
 from dashboard.charts import sentences
@@ -32,7 +33,7 @@ class Period:
 
     window: periods.Window
     until: int  # UTC seconds of the newest readings
-    document: Document | None
+    document: Document
     comparable: Part  # total of the other period up to the same time
     currency: str  # of the device's tariff; empty without one
     is_money: bool  # whether money is the large number
@@ -40,7 +41,12 @@ class Period:
     @property
     def total(self) -> Part:
         """The known total."""
-        return self.document.total if self.document else EMPTY
+        return self.document.total
+
+    @property
+    def slots(self) -> Sequence[periods.Slot]:
+        """The parts of the period."""
+        return periods.slots(self.document.level, self.document.period, self.document.timezone)
 
     @property
     def measure(self) -> Measure:
@@ -145,20 +151,18 @@ def arrowed(period: Period, sentence: str) -> Component:
 def on_course(so_far: Period) -> int | None:
     """Forecast the month's total, in Wh or units, from its complete days; None with too few of them.
 
-    A day owes its standing charge from its first reading on, so the total already holds that of today.
+    The total already holds the standing charges up to today, also of days without data.
     """
-    if so_far.document is None:
-        return None
     measure, day_s = so_far.measure, DAY_S
-    slots = periods.slots("month", so_far.document.period, so_far.document.timezone)
-    over = [so_far.document.part(slot.name) for slot in slots if slot.end <= so_far.until]
+    over = [so_far.document.part(slot.name) for slot in so_far.slots if slot.end <= so_far.until]
     complete = [part for part in over if part.known_s >= KNOWN * day_s and measure.net(part) is not None]
     total = measure.net(so_far.total)
     if len(complete) < DAYS_FOR_COURSE or total is None:
         return None
     charge = sum(measure.charge(part) for part in complete)
     used = sum(measure.net(part) or 0 for part in complete) - charge
-    days_to_come = sum(slot.start > so_far.until for slot in slots)
+    coming = (so_far.document.part(slot.name) for slot in so_far.slots if slot.start > so_far.until)
+    days_to_come = sum(part.cost.standing_charge is None for part in coming)
     rest = Fraction(so_far.window.end - so_far.until, day_s)
     return int(total + (used * rest + charge * days_to_come) / len(complete))
 
@@ -188,7 +192,10 @@ def _also(period: Period, lang: Language) -> list[str]:
 
 
 def _both(period: Period) -> tuple[int | None, int | None]:
-    return period.measure.net(period.total), period.measure.net(period.comparable)
+    """Return the amounts of both periods up to the same time; a silent home goes on to owe its standing charge."""
+    measure, mine = period.measure, period.measure.net(period.total)
+    later = (period.document.part(slot.name) for slot in period.slots if slot.start > period.until)
+    return None if mine is None else mine - sum(map(measure.charge, later)), measure.net(period.comparable)
 
 
 def _round_energy(wh: int, lang: Language) -> str:

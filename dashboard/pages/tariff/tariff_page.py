@@ -138,7 +138,7 @@ def _act(tariff_request: TariffRequest, sent: Mapping[str, str]) -> Response:
         return _form(tariff_request, fields, mark, faults=faults)
     if mark != _mark(tariff_request.device):
         return _overtaken(tariff_request, fields)
-    found = preview(tariff_request.store, tariff_request.device, tariff)
+    found = preview(tariff_request.store, tariff_request.device, tariff, tariff_request.now)
     context = tariff_view.preview_context(found, tariff_of(tariff_request.device), tariff, tariff_request.language)
     canonical = tariff_to_text(tariff) if tariff else ""
     return _page(

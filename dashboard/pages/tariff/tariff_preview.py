@@ -17,15 +17,22 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.money import NOTHING, Cost, add_costs
 from aggregator.store.port import Store
-from aggregator.tariffs.rates import NO_SERIES, Series, affected_days, price_day
+from aggregator.tariffs.rates import (
+    NO_SERIES,
+    Series,
+    Span,
+    affected_days,
+    common,
+    count_days,
+    energy_cost,
+    standing_charge,
+)
 from aggregator.tariffs.tariff import CURRENCIES, HALF_HOURLY, Rates, Tariff, TariffVersion
-from aggregator.waterfall.pricing import tariff_of
+from aggregator.waterfall.pricing import supplied, tariff_of
 from dashboard.pages.tariff.tariff_fields import money_typed
 from dashboard.text.language import MINOR, Language, text
 
 YEARS = 5  # years of the past in the comparison; a change affects older days too
-
-Span = tuple[str, str]  # local days, first and last included
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +53,38 @@ class TariffChange:
 class Preview:
     """The effects of a change. Without spans the past stays as it is."""
 
-    spans: list[Span] = field(default_factory=list)  # of the days since the first with data
+    spans: list[Span] = field(default_factory=list)  # of the days from the first with data to today
     day_count: int = 0  # of all spans
     since: str = ""  # the first day of the cost comparison, if older days change too
     months: dict[str, TariffChange] = field(default_factory=dict)
     total: TariffChange = TariffChange()
 
 
-def preview(store: Store, device: Device, new: Tariff | None) -> Preview:
-    """Return the effects of the tariff `new` on a device's past."""
-    extent, old = store.extent("day", device.device_id), tariff_of(device)
-    if extent is None:
+def preview(store: Store, device: Device, new: Tariff | None, now: int) -> Preview:
+    """Return the effects of the tariff `new` on a device's past up to `now` (UTC seconds)."""
+    known, old, zone = supplied(store, device, now), tariff_of(device), device.timezone
+    spans = affected_days(old, new, *known) if known else []
+    if known is None or not spans:
         return Preview()
-    spans = affected_days(old, new, *extent)
-    if not spans:
-        return Preview()
-    oldest = f"{int(extent[1][:4]) - YEARS:04d}{extent[1][4:7]}-01"
+    oldest = f"{int(known[1][:4]) - YEARS:04d}{known[1][4:7]}-01"
+    recent = [span for one in spans if (span := common(one, (oldest, known[1])))]
     days: dict[str, list[TariffChange]] = defaultdict(list)
-    for document, series in _history(store, device, [span for span in spans if span[1] >= oldest], (old, new), oldest):
-        changes = (_cost(document, tariff, series) for tariff in (old, new))
+    for piece in (piece for span in recent for piece in _cut(span, "month")):
+        charges = (NOTHING._replace(standing_charge=standing_charge(one, piece, known, zone)) for one in (old, new))
+        days[piece[0][:7]].append(TariffChange(*charges))
+    for document, series in _history(store, device, recent, (old, new)):
+        changes = (energy_cost([document], tariff, series) for tariff in (old, new))
         days[document.period[:7]].append(TariffChange(*changes))
     months = {month: _sum(changes) for month, changes in days.items()}
-    count = sum(_length(span) for span in spans)
+    count = sum(count_days(span, zone) for span in spans)
     return Preview(spans, count, oldest if spans[0][0] < oldest else "", months, _sum(list(months.values())))
 
 
 def _history(
-    store: Store, device: Device, spans: list[Span], tariffs: tuple[Tariff | None, ...], oldest: str
+    store: Store, device: Device, spans: list[Span], tariffs: tuple[Tariff | None, ...]
 ) -> Iterator[tuple[Document, Series]]:
     """Yield the days of the spans with their half-hourly prices, reading a year at a time."""
-    pieces = [piece for span in spans for piece in _by_year((max(span[0], oldest), span[1]))]
+    pieces = [piece for span in spans for piece in _cut(span, "year")]
     for _, group in groupby(pieces, key=lambda piece: piece[0][:4]):
         year = list(group)
         first, last = year[0][0], year[-1][1]
@@ -101,24 +110,16 @@ def _is_half_hourly(tariff: Tariff | None, first: str, last: str) -> bool:
     return any(HALF_HOURLY in (version.import_rates, version.export_rates) for version in versions)
 
 
-def _by_year(span: Span) -> Iterator[Span]:
-    first, last = span
-    for year in range(int(first[:4]), int(last[:4]) + 1):
-        yield max(first, f"{year:04d}-01-01"), min(last, f"{year:04d}-12-31")
-
-
-def _cost(document: Document, tariff: Tariff | None, series: Series) -> Cost:
-    return price_day(document.period, document.timezone, document.parts, tariff, series).total
+def _cut(span: Span, level: str) -> Iterator[Span]:
+    """Cut a span of days at the ends of a level's periods."""
+    period = periods.containing(level, "day", span[0])
+    while piece := common(span, periods.days(level, period)):
+        yield piece
+        period = periods.shift(level, period, 1)
 
 
 def _sum(changes: list[TariffChange]) -> TariffChange:
     return TariffChange(add_costs(change.before for change in changes), add_costs(change.after for change in changes))
-
-
-def _length(span: Span) -> int:
-    """Return the number of days; a calendar day counts the same in every zone."""
-    start, end = (periods.day_start(day, "UTC") for day in span)
-    return (end - start) // periods.DAY_S + 1
 
 
 # Tariffs in words

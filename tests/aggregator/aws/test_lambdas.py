@@ -12,6 +12,7 @@ from aggregator.aws import lambdas
 from aggregator.aws.lambdas import Answer, DeadLetter, Functions, bundles, level_steps
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
@@ -153,6 +154,17 @@ def test_live_state_is_immediate_and_only_from_newer_readings(stack: Stack) -> N
     assert live
     assert (live.at, live.power_w, live.received_at) == (new.at, 500, NOW)
     assert stack.store.changes("readings", 10) == []
+
+
+def test_intervals_are_stored_and_have_no_live_state(stack: Stack) -> None:
+    span = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:30:00Z", "import_wh": 214}
+    stack.functions.live({**span, "topic_device": "cad-1"})
+    empty = {**span, "device_id": "cad-1", "end": span["start"]}
+    assert stack.ingest(orjson.dumps({**span, "topic_device": "cad-1"}), orjson.dumps(empty)) == []
+    start = MIDNIGHT + 10 * 3600
+    assert stack.store.intervals("cad-1", start, start) == [Interval("cad-1", start, start + 1800, 214, None)]
+    assert stack.store.live("cad-1") is None
+    assert [letter.reason.partition(":")[0] for letter in stack.letters] == ["bad_interval"]
 
 
 def test_an_implausible_power_is_not_shown_live(stack: Stack) -> None:

@@ -126,6 +126,20 @@ def test_compare_shows_the_cost_on_other_tariffs(tmp_path: Path) -> None:
     assert table[2].split()[:3] == ["flat", "6.12", "GBP"]  # the cheapest first, rounded half to even
 
 
+def test_days_without_data_owe_their_standing_charge(tmp_path: Path) -> None:
+    wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
+    shown = [json.loads(wattfall("show", "day", "cad-1", f"2026-10-{day}", "--json").stdout) for day in (24, 25, 26)]
+    assert [content["standing_charge"] for content in shown] == [None, "0.531", "0.531"]
+    assert amounts(shown[2]) == ["GBP", None, None, "0.531", 0]
+    assert wattfall("show", "day", "cad-1", "2026-10-26").stdout.splitlines()[-1].split()[-2:] == ["0.53", "GBP"]
+    free = tmp_path / "free.json"
+    free.write_text('{"currency": "GBP", "versions": [{"from": "2026-10-01", "import": 0, "standing_charge": 1}]}')
+    asked = ["tariff", "compare", "cad-1", str(free), "--from", "2026-10-01", "--to", "2026-10-28", "--json"]
+    content = json.loads(wattfall(*asked).stdout)
+    assert content["days"] == 4  # from the first with data, the 25th
+    assert [content["tariffs"][name]["standing_charge"] for name in ("present", "free")] == ["2.124", "4.00"]
+
+
 def test_compare_prices_each_day_in_its_own_zone(tmp_path: Path) -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     before = json.loads(wattfall("show", "month", "cad-1", "2026-10", "--json").stdout)

@@ -23,7 +23,7 @@ COSTS = st.builds(
     Cost,
     import_cost=AMOUNTS,
     export_earnings=AMOUNTS,
-    standing_charge=AMOUNTS,
+    standing_charge=st.none(),  # of documents that are shown, not of stored ones
     unpriced_import_wh=st.integers(0, 10**12),
     unpriced_export_wh=st.integers(0, 10**12),
     estimated_import_cost=st.integers(-(10**24), 10**24),

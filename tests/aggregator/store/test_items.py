@@ -32,7 +32,7 @@ MONEY = st.sampled_from([0, -1, 10**13, -643_125 * 10**6]) | st.integers(-(10**2
 COSTS = st.builds(
     Cost, st.none() | MONEY, st.none() | MONEY, st.none() | MONEY, AMOUNTS, AMOUNTS, MONEY, MONEY
 ) | st.just(NOTHING)
-PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, COSTS)
+PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, *[AMOUNTS] * 7, COSTS)
 
 
 def block(readings: list[Reading]) -> Item:
@@ -75,7 +75,7 @@ def day_item(half: Part, hour: Part) -> Item:
 
 def test_a_full_day_with_its_cost_fits_into_one_write_unit() -> None:
     rate = scaled(Decimal("0.2573"), UNIT_PLACES, "the rate")
-    half, hour = (Part(900 * n, 0, 0, 0, 1800 * n, 0, Cost(rate * 9 * n // 10, 0)) for n in (1, 2))
+    half, hour = (Part(900 * n, 0, 0, 0, 1800 * n, 0, cost=Cost(rate * 9 * n // 10, 0)) for n in (1, 2))
     assert items.item_size(day_item(half, hour)) <= items.WRITE_UNIT
     both = (Part(900 * n, 90 * n, 0, 0, 1800 * n, 0) for n in (1, 2))
     assert items.item_size(day_item(*both)) < items.WRITE_UNIT

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,16 +17,17 @@ from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, add_costs, cost_json, money_text, scaled, screen_text
 from aggregator.tariffs.rates import (
-    DayBill,
+    NO_SERIES,
     Rate,
     Series,
     affected_days,
-    compare,
     day_rates,
     days_of_prices,
+    energy_cost,
     price,
     price_day,
     standing_charge,
+    with_charges,
 )
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
 from tests.budgets import examples
@@ -63,7 +65,23 @@ def every_half_hour(day: str, wh: int) -> dict[str, Part]:
     return {slot.name: Part(wh, None, covered_s=HALF_HOUR) for slot in periods.half_hours(day, LONDON)}
 
 
-def by_half_hour(bill: DayBill, amount: Callable[[Cost], int | None] = lambda cost: cost.import_cost) -> dict[str, str]:
+class Bill(NamedTuple):
+    """The bill of one local day."""
+
+    half_hours: Mapping[str, Cost]
+    standing_charge: int | None
+
+    @property
+    def total(self) -> Cost:
+        return add_costs(self.half_hours.values())._replace(standing_charge=self.standing_charge)
+
+
+def bill_of(day: str, zone: str, parts: Mapping[str, Part], plan: Tariff | None, prices: Series = NO_SERIES) -> Bill:
+    """Return the bill of a known day."""
+    return Bill(price_day(day, zone, parts, plan, prices), standing_charge(plan, (day, day), (day, day), zone))
+
+
+def by_half_hour(bill: Bill, amount: Callable[[Cost], int | None] = lambda cost: cost.import_cost) -> dict[str, str]:
     return {name: money_text(units) for name, cost in bill.half_hours.items() if (units := amount(cost)) is not None}
 
 
@@ -71,9 +89,7 @@ def by_half_hour(bill: DayBill, amount: Callable[[Cost], int | None] = lambda co
 
 
 def test_a_flat_rate_prices_every_half_hour() -> None:
-    bill = price_day(
-        "2026-01-15", LONDON, imports(s00=250, s14=1200, s36=2001), flat("0.2450", standing_charge="0.5310")
-    )
+    bill = bill_of("2026-01-15", LONDON, imports(s00=250, s14=1200, s36=2001), flat("0.2450", standing_charge="0.5310"))
     assert by_half_hour(bill) == {
         "s00": "0.06125",  # 0.250 kWh × 0.2450
         "s14": "0.294",  # 1.200 kWh × 0.2450
@@ -86,7 +102,7 @@ def test_a_flat_rate_prices_every_half_hour() -> None:
 
 
 def test_a_night_rate_on_a_23_hour_day() -> None:
-    bill = price_day(SPRING, LONDON, every_half_hour(SPRING, 100), tariff(**{"import": [NIGHT, DAY]}))
+    bill = bill_of(SPRING, LONDON, every_half_hour(SPRING, 100), tariff(**{"import": [NIGHT, DAY]}))
     costs = by_half_hour(bill)
     assert len(costs) == 46
     assert costs["s00"] == "0.03012"  # 00:00 still day: 0.1 kWh × 0.3012
@@ -98,7 +114,7 @@ def test_a_night_rate_on_a_23_hour_day() -> None:
 
 
 def test_a_night_rate_on_a_25_hour_day() -> None:
-    bill = price_day(AUTUMN, LONDON, every_half_hour(AUTUMN, 100), tariff(**{"import": [NIGHT, DAY]}))
+    bill = bill_of(AUTUMN, LONDON, every_half_hour(AUTUMN, 100), tariff(**{"import": [NIGHT, DAY]}))
     costs = by_half_hour(bill)
     assert len(costs) == 50
     assert costs["s00"] == "0.03012"
@@ -119,14 +135,14 @@ def test_a_night_rate_on_a_25_hour_day() -> None:
 )
 def test_vat_and_standing_charge_at_clock_changes(day: str, import_cost: str, to_pay: str) -> None:
     without_vat = flat("0.2333", standing_charge="0.5057", vat="0.05", vat_included=False)
-    total = price_day(day, LONDON, every_half_hour(day, 100), without_vat).total
+    total = bill_of(day, LONDON, every_half_hour(day, 100), without_vat).total
     assert total.import_cost == pounds(import_cost)  # 0.2333 × 1.05 = 0.244965 a kWh
     assert total.standing_charge == pounds("0.530985")  # 0.5057 × 1.05, once a day
     assert total.to_pay == pounds(to_pay)
 
 
 def test_included_vat_is_not_added_again() -> None:
-    total = price_day("2026-06-01", LONDON, imports(s00=1000), flat("0.245", standing_charge="0.53", vat="0.05")).total
+    total = bill_of("2026-06-01", LONDON, imports(s00=1000), flat("0.245", standing_charge="0.53", vat="0.05")).total
     assert (total.import_cost, total.standing_charge) == (pounds("0.245"), pounds("0.53"))
 
 
@@ -140,7 +156,7 @@ NEGATIVE_NIGHT = {  # the UTC half hours of a night in British summer time
 
 def test_negative_half_hourly_prices_lower_the_bill() -> None:
     energy = imports(s00=500, s01=3000, s02=3000, s03=400)
-    bill = price_day(
+    bill = bill_of(
         "2026-07-01", LONDON, energy, tariff(**{"import": "half-hourly"}), Series(import_prices=NEGATIVE_NIGHT)
     )
     assert by_half_hour(bill) == {
@@ -157,7 +173,7 @@ def test_negative_half_hourly_prices_lower_the_bill() -> None:
 def test_vat_is_added_to_half_hourly_prices() -> None:
     energy = imports(s00=500, s01=3000, s02=3000, s03=400)
     agile = tariff(**{"import": "half-hourly"}, vat="0.05", vat_included=False)
-    total = price_day("2026-07-01", LONDON, energy, agile, Series(import_prices=NEGATIVE_NIGHT)).total
+    total = bill_of("2026-07-01", LONDON, energy, agile, Series(import_prices=NEGATIVE_NIGHT)).total
     assert total.import_cost == pounds("-0.13524")  # -0.1288 × 1.05
 
 
@@ -169,10 +185,10 @@ def test_a_new_version_begins_at_midnight_inside_a_night_window() -> None:
         {"from": "2025-10-01", "import": nights("0.10", "0.30"), "standing_charge": "0.50"},
         {"from": "2026-04-01", "import": nights("0.12", "0.33"), "standing_charge": "0.55"},
     )
-    before = price_day("2026-03-31", LONDON, imports(s45=1000, s46=1000, s47=1000), history)
+    before = bill_of("2026-03-31", LONDON, imports(s45=1000, s46=1000, s47=1000), history)
     assert by_half_hour(before) == {"s45": "0.30", "s46": "0.10", "s47": "0.10"}  # 22:30 by day, 23:00 and 23:30
     assert before.total.to_pay == pounds("1.00")  # 0.30 + 0.10 + 0.10 + 0.50
-    after = price_day("2026-04-01", LONDON, imports(s00=1000, s11=1000, s12=1000), history)
+    after = bill_of("2026-04-01", LONDON, imports(s00=1000, s11=1000, s12=1000), history)
     assert by_half_hour(after) == {"s00": "0.12", "s11": "0.12", "s12": "0.33"}  # 00:00, 05:30, 06:00 by day
     assert after.total.to_pay == pounds("1.12")  # 0.12 + 0.12 + 0.33 + 0.55
 
@@ -185,7 +201,7 @@ def test_hours_after_midnight_use_their_own_weekday() -> None:
     ]
     plan, energy = tariff(**{"import": schedule}), imports(s00=1000, s24=1000, s47=1000)
     friday, saturday, sunday, monday = (
-        by_half_hour(price_day(f"2026-11-{day}", LONDON, energy, plan)) for day in (20, 21, 22, 23)
+        by_half_hour(bill_of(f"2026-11-{day}", LONDON, energy, plan)) for day in (20, 21, 22, 23)
     )
     assert friday == {"s00": "0.10", "s24": "0.30", "s47": "0.10"}
     assert saturday == {"s00": "0.20", "s24": "0.20", "s47": "0.20"}  # Friday's night ends at midnight
@@ -196,7 +212,7 @@ def test_hours_after_midnight_use_their_own_weekday() -> None:
 def test_export_earns_its_own_rate_without_vat() -> None:
     solar = flat("0.20", export="0.15", standing_charge="0.40", vat="0.05", vat_included=False)
     energy = {"s20": Part(100, 400), "s21": Part(0, 1500), "s40": Part(900, 0)}
-    bill = price_day("2026-06-01", LONDON, energy, solar)
+    bill = bill_of("2026-06-01", LONDON, energy, solar)
     assert by_half_hour(bill) == {
         "s20": "0.021",  # 0.1 kWh × 0.20 × 1.05
         "s21": "0.00",
@@ -218,7 +234,7 @@ def test_half_hourly_export_combines_with_import_windows() -> None:
         export_prices={utc("2026-06-01T11:00"): Decimal("0.1111"), utc("2026-06-01T11:30"): Decimal("-0.01")}
     )
     energy = {"s24": Part(200, 1000), "s25": Part(0, 500), "s26": Part(0, 300)}
-    total = price_day("2026-06-01", LONDON, energy, outgoing, prices).total
+    total = bill_of("2026-06-01", LONDON, energy, outgoing, prices).total
     assert total.import_cost == pounds("0.06024")  # 0.2 kWh × 0.3012
     assert total.export_earnings == pounds("0.1061")  # 1.0 × 0.1111 - 0.5 × 0.01
     assert (total.unpriced_import_wh, total.unpriced_export_wh) == (0, 300)
@@ -227,12 +243,12 @@ def test_half_hourly_export_combines_with_import_windows() -> None:
 def test_vat_is_added_to_half_hourly_import_not_export() -> None:
     both = tariff(**{"import": "half-hourly", "export": "half-hourly"}, vat="0.05", vat_included=False)
     prices = Series({utc("2026-01-15T00:00"): Decimal("0.20")}, {utc("2026-01-15T00:00"): Decimal("0.10")})
-    total = price_day("2026-01-15", LONDON, {"s00": Part(1000, 1000)}, both, prices).total
+    total = bill_of("2026-01-15", LONDON, {"s00": Part(1000, 1000)}, both, prices).total
     assert total[:2] == (pounds("0.21"), pounds("0.10"))
 
 
 def test_export_without_a_rate_earns_zero() -> None:
-    total = price_day("2026-06-01", LONDON, {"s20": Part(100, 400)}, flat("0.20")).total
+    total = bill_of("2026-06-01", LONDON, {"s20": Part(100, 400)}, flat("0.20")).total
     assert (total.export_earnings, total.unpriced_wh) == (0, 0)
 
 
@@ -242,7 +258,7 @@ def test_two_unpriced_hours_are_counted_separately() -> None:
     prices = {start: Decimal("0.2") for start in starts if start not in missing}
     energy = every_half_hour("2026-01-15", 100) | imports(s32=250, s33=250, s34=300, s35=200)
     agile = tariff(**{"import": "half-hourly"}, standing_charge="0.50")
-    bill = price_day("2026-01-15", LONDON, energy, agile, Series(prices))
+    bill = bill_of("2026-01-15", LONDON, energy, agile, Series(prices))
     assert [bill.half_hours[f"s{number}"] for number in (32, 34)] == [
         Cost(None, None, unpriced_import_wh=250),
         Cost(None, None, unpriced_import_wh=300),
@@ -250,41 +266,85 @@ def test_two_unpriced_hours_are_counted_separately() -> None:
     assert bill.total.import_cost == pounds("0.88")  # 44 half hours × 0.1 kWh × 0.2
     assert bill.total.unpriced_import_wh == 1000  # 250 + 250 + 300 + 200
     assert bill.total.to_pay == pounds("1.38")  # 0.88 + 0.50
-    late = price_day("2026-01-15", LONDON, energy, agile, Series({start: Decimal("0.2") for start in starts}))
+    late = bill_of("2026-01-15", LONDON, energy, agile, Series({start: Decimal("0.2") for start in starts}))
     assert late.total == Cost(pounds("1.08"), None, pounds("0.50"))  # 0.88 + 1.0 kWh × 0.2, nothing unpriced
 
 
 def test_a_negative_standing_charge_is_a_credit() -> None:
-    total = price_day("2026-01-15", LONDON, imports(s00=1000), flat("0.25", standing_charge="-0.95")).total
+    total = bill_of("2026-01-15", LONDON, imports(s00=1000), flat("0.25", standing_charge="-0.95")).total
     assert total.to_pay == pounds("-0.70")
 
 
 def test_estimated_energy_gives_estimated_cost() -> None:
     plan = flat("0.30", export="0.10")
-    cost = price_day("2026-01-15", LONDON, {"s00": Part(600, 500, 200, 50)}, plan).total
+    cost = bill_of("2026-01-15", LONDON, {"s00": Part(600, 500, 200, 50)}, plan).total
     assert (cost.import_cost, cost.estimated_import_cost) == (pounds("0.18"), pounds("0.06"))
     assert (cost.export_earnings, cost.estimated_export_earnings) == (pounds("0.05"), pounds("0.005"))
 
 
 def test_energy_before_the_first_version_is_unpriced() -> None:
-    early = price_day("2024-12-31", LONDON, {"s00": Part(600, 500)}, flat("0.30"))
+    early = bill_of("2024-12-31", LONDON, {"s00": Part(600, 500)}, flat("0.30"))
     assert early == ({"s00": Cost(None, None, None, 600, 500)}, None)
-    assert price_day("2024-12-31", LONDON, {"s00": Part(600, 500)}, None) == early
+    assert bill_of("2024-12-31", LONDON, {"s00": Part(600, 500)}, None) == early
 
 
 def test_unknown_energy_has_unknown_cost() -> None:
-    bill = price_day("2026-01-15", LONDON, {"s00": EMPTY, "h00": Part(5, 5)}, flat("0.30", standing_charge="0.50"))
-    assert bill == DayBill({}, pounds("0.50"))
+    bill = bill_of("2026-01-15", LONDON, {"s00": EMPTY, "h00": Part(5, 5)}, flat("0.30", standing_charge="0.50"))
+    assert bill == Bill({}, pounds("0.50"))
     assert bill.total == NOTHING._replace(standing_charge=pounds("0.50"))
     assert add_costs([]) == NOTHING
     assert NOTHING.to_pay is None
 
 
 def test_a_skipped_date_has_no_standing_charge() -> None:
-    assert price_day("2011-12-30", "Pacific/Apia", {}, tariff({"from": "2000-01-01", "import": "0.3"})) == (
+    assert bill_of("2011-12-30", "Pacific/Apia", {}, tariff({"from": "2000-01-01", "import": "0.3"})) == (
         {},
         None,
     )
+
+
+def test_supply_goes_on_through_days_without_data() -> None:
+    plan = flat("0.25", standing_charge="0.5057", vat="0.05", vat_included=False)
+    known = {
+        f"d{number:02d}": Part(9000, None, covered_s=86_400) for number in range(1, 29) if number not in (9, 10, 20, 28)
+    }
+    november = Document("month", "cad-1", "2026-11", LONDON, known)
+    shown = with_charges(november, plan, ("2026-11-01", "2026-11-28"))
+    assert shown.total.cost.standing_charge == pounds("14.86758")  # 28 × 0.5057 × 1.05
+    assert shown.part("d09") == EMPTY._replace(cost=NOTHING._replace(standing_charge=pounds("0.530985")))
+    assert shown.part("d09").is_empty
+    assert shown.part("d29") == EMPTY
+    assert (shown.total.import_wh, shown.currency) == (24 * 9000, "GBP")
+    year = with_charges(Document("year", "cad-1", "2026", LONDON, {}), plan, ("2026-11-01", "2026-11-28"))
+    assert (list(year.parts), year.total.cost) == (["m11"], NOTHING._replace(standing_charge=pounds("14.86758")))
+    day = with_charges(Document("day", "cad-1", "2026-11-09", LONDON, {}), plan, ("2026-11-01", "2026-11-28"))
+    assert (day.parts, day.total.cost.standing_charge) == ({}, pounds("0.530985"))
+
+
+def test_nothing_is_owed_before_the_first_known_day_or_without_a_tariff() -> None:
+    plan = flat("0.25", standing_charge="0.50")
+    month = Document("month", "cad-1", "2026-11", LONDON, {})
+    assert with_charges(month, plan, ("2026-12-01", "2026-12-24")) == month
+    assert with_charges(month, plan, None) == month
+    assert with_charges(month, None, ("2026-11-01", "2026-11-28")) == month
+    assert with_charges(month, plan, ("2026-11-24", "2026-11-23")) == month  # the only day with data lies ahead
+
+
+def test_a_document_in_another_currency_waits_for_its_new_prices() -> None:
+    month = Document("month", "cad-1", "2026-11", LONDON, {"d01": Part(9000, None)}, "EUR")
+    assert with_charges(month, flat("0.25", standing_charge="0.50"), ("2026-11-01", "2026-11-28")) == month
+
+
+def test_each_version_charges_its_own_days() -> None:
+    plan = tariff(
+        {"from": "2026-10-24", "import": "0.2", "standing_charge": "0.40"},
+        {"from": "2026-10-26", "import": "0.2", "standing_charge": "-0.10"},
+        {"from": "2027-01-01", "import": "0.2", "standing_charge": "9"},
+    )
+    whole = ("2000-01-01", "2099-12-31")
+    assert standing_charge(plan, ("2026-10-01", "2026-10-31"), whole, LONDON) == pounds("0.20")  # 2 × 0.40 - 6 × 0.10
+    assert standing_charge(plan, ("2026-10-01", "2026-10-23"), whole, LONDON) is None
+    assert standing_charge(plan, ("2026-10-01", "2026-12-31"), ("2026-10-25", "2026-10-25"), LONDON) == pounds("0.40")
 
 
 def test_a_45_minute_zone_uses_the_utc_half_hour_price() -> None:
@@ -302,19 +362,19 @@ def test_a_price_finer_than_a_millionth_is_refused() -> None:
 # Comparison, and the days that a change touches
 
 
-def test_compare_prices_the_same_energy_on_several_tariffs() -> None:
+def test_the_same_energy_costs_differently_on_several_tariffs() -> None:
     energy = {SPRING: every_half_hour(SPRING, 100), AUTUMN: every_half_hour(AUTUMN, 100)}
     plans = {
-        "flat": flat("0.25", standing_charge="0.50"),
-        "economy 7": tariff(**{"import": [NIGHT, DAY]}, standing_charge="0.60"),
+        "flat": flat("0.25"),
+        "economy 7": tariff(**{"import": [NIGHT, DAY]}),
         "agile": tariff(**{"import": "half-hourly"}),
     }
     agile = Series({utc("2026-10-25T00:00"): Decimal("-0.05")})
     days = [Document("day", "cad-1", day, LONDON, parts) for day, parts in energy.items()]
-    assert compare(days, plans, {"agile": agile}) == {
-        "flat": Cost(pounds("2.40"), None, pounds("1.00")),  # 9.6 kWh × 0.25
-        "economy 7": Cost(pounds("2.28616"), None, pounds("1.20")),  # 1.12608 + 1.16008
-        "agile": Cost(pounds("-0.005"), None, 0, unpriced_import_wh=9500),  # 95 of 96 half hours have no price
+    assert {name: energy_cost(days, plan, agile) for name, plan in plans.items()} == {
+        "flat": Cost(pounds("2.40"), None),  # 9.6 kWh × 0.25
+        "economy 7": Cost(pounds("2.28616"), None),  # 1.12608 + 1.16008
+        "agile": Cost(pounds("-0.005"), None, unpriced_import_wh=9500),  # 95 of 96 half hours have no price
     }
 
 
@@ -425,7 +485,7 @@ def test_cost_json_gives_exact_decimal_text() -> None:
 
 
 def test_amounts_beyond_64_bits_round_trip() -> None:
-    year = {"m01": Part(8_000_000, None, cost=Cost(8_000_000 * 10**13, None, 1))}
+    year = {"m01": Part(8_000_000, None, cost=Cost(8_000_000 * 10**13, None))}
     body = documents.encode("Asia/Ho_Chi_Minh", "VND", year)
     assert b'"80000000000000000000"' in body
     assert documents.decode("year", "d", "2026", 5, 7, body).parts == year
@@ -513,7 +573,7 @@ def test_a_days_cost_is_the_exact_sum_of_its_half_hours(
 ) -> None:
     (zone, day), (history, expected) = moment, plan
     parts = energies(seed, day, zone)
-    total = price_day(day, zone, parts, history).total
+    total = bill_of(day, zone, parts, history).total
     kind = "weekends" if date.fromisoformat(day).weekday() > 4 else "weekdays"
     exact = Fraction(0)
     for slot in periods.half_hours(day, zone):
@@ -521,11 +581,11 @@ def test_a_days_cost_is_the_exact_sum_of_its_half_hours(
         wh = parts.get(slot.name, EMPTY).import_wh or 0
         exact += Fraction(wh, 1000) * expected[kind, wall.hour * 2 + wall.minute // 30]
     assert Fraction(money_text(total.import_cost or 0)) == exact
-    hours = [add_costs(costs) for costs in by_hour(price_day(day, zone, parts, history))]
+    hours = [add_costs(costs) for costs in by_hour(bill_of(day, zone, parts, history))]
     assert add_costs(hours)._replace(standing_charge=total.standing_charge) == total
 
 
-def by_hour(bill: DayBill) -> list[list[Cost]]:
+def by_hour(bill: Bill) -> list[list[Cost]]:
     hours: dict[str, list[Cost]] = {}
     for name, cost in bill.half_hours.items():
         hours.setdefault(periods.hour_of_half(name), []).append(cost)
@@ -546,7 +606,7 @@ def test_every_wh_is_priced_or_counted_as_unpriced(moment: tuple[str, str], seed
     )
     parts, prices = energies(seed, day, zone), series(seed, day, zone)
     known = day_rates(plan, day, zone, prices)
-    bill = price_day(day, zone, parts, plan, prices)
+    bill = bill_of(day, zone, parts, plan, prices)
     priced = [0, 0]
     for slot, rate in zip(periods.half_hours(day, zone), known, strict=True):
         part = parts.get(slot.name, EMPTY)
@@ -565,7 +625,7 @@ def test_cost_is_proportional_to_energy(
     (zone, day), (history, _) = moment, plan
     parts = energies(seed, day, zone)
     more = {name: Part._make(None if wh is None else wh * times for wh in part) for name, part in parts.items()}
-    once, often = (price_day(day, zone, each, history).total for each in (parts, more))
+    once, often = (bill_of(day, zone, each, history).total for each in (parts, more))
     scaled = [None if value is None else value * times for value in once]
     assert often == Cost._make(scaled)._replace(standing_charge=once.standing_charge)
 
@@ -596,7 +656,46 @@ def test_an_untouched_day_keeps_its_bill(moment: tuple[str, str], numbers: list[
     zone, day = moment
     old, new = (tariff({"from": "2000-01-01", "import": rate_text(number)}) for number in numbers)
     parts = energies(seed, day, zone)
-    same = price_day(day, zone, parts, old) == price_day(day, zone, parts, new)
+    same = bill_of(day, zone, parts, old) == bill_of(day, zone, parts, new)
     assert same or affected_days(old, new, day, day) == [(day, day)]
-    assert standing_charge(old, day) == 0
     assert price(EMPTY, Rate(1, 1)) == NOTHING
+
+
+SUPPLY_ZONES = [LONDON, "Pacific/Apia", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Havana", "Antarctica/Troll"]
+supply_days = st.dates(date(2011, 1, 1), date(2013, 12, 31)).map(date.isoformat)
+
+
+@given(
+    st.sampled_from(SUPPLY_ZONES),
+    st.dictionaries(supply_days, millionths, max_size=5),
+    supply_days,
+    supply_days,
+    st.sets(st.integers(1, 31)),
+    st.sampled_from(["2011-12", "2012-02", "2012-03", "2012-10"]),
+)
+def test_a_months_standing_charge_sums_its_supplied_days(
+    zone: str, charges: dict[str, int], first: str, today: str, with_data: set[int], month: str
+) -> None:
+    rows = [{"from": day, "import": "0.2", "standing_charge": rate_text(charge)} for day, charge in charges.items()]
+    plan = tariff(*rows) if rows else None
+    dates = [day for day in days_between(month, zone) if first <= day <= today]
+    owed = [charges[max(starts)] for day in dates if (starts := [start for start in charges if start <= day])]
+    expected = sum(owed) * 10**7 if owed else None
+    stored = {f"d{number:02d}": Part(number, None) for number in with_data if number <= periods.days_in(month)}
+    shown = with_charges(Document("month", "d", month, zone, stored, "GBP" if plan else ""), plan, (first, today))
+    assert shown.total.cost.standing_charge == expected
+    by_day = [
+        with_charges(Document("day", "d", day, zone, {}), plan, (first, today)) for day in days_between(month, zone)
+    ]
+    assert add_costs(day.total.cost for day in by_day).standing_charge == expected
+    year = with_charges(Document("year", "d", month[:4], zone, {}), plan, (first, today))
+    assert year.part(f"m{month[5:]}").cost.standing_charge == expected
+    assert {name for name, part in shown.parts.items() if not part.is_empty} == set(stored)
+
+
+def days_between(month: str, zone: str) -> list[str]:
+    """Return the dates of a month that the zone had, by the clock at each of its hours."""
+    start = int(datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC).timestamp()) - 86_400
+    walls = [datetime.fromtimestamp(start + hour * 3600, ZoneInfo(zone)) for hour in range(33 * 24 + 24)]
+    found = dict.fromkeys(wall.date().isoformat() for wall in walls)
+    return [day for day in found if day.startswith(month)]

@@ -34,8 +34,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def half(litres: int | None, **fields: int) -> Part:
-    return Part(None, None, covered_s=1800, volume_l=litres)._replace(**fields)
+def half(litres: int | None, covered_s: int = 1800, estimated_s: int = 0, interval_s: int = 0) -> Part:
+    return Part(None, None, 0, 0, covered_s, estimated_s, interval_s=interval_s, volume_l=litres)
 
 
 def register(*litres: int, start: int = MIDNIGHT) -> list[Reading]:

@@ -18,7 +18,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.tariffs.rates import Series
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
-from aggregator.waterfall.pricing import add_prices, change_tariff, tariff_to_text
+from aggregator.waterfall.pricing import add_prices, change_tariff, shown, tariff_to_text
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from tests.budgets import examples
@@ -138,7 +138,7 @@ def test_the_cost_of_a_period_sums_its_half_hours_exactly(new: Tariff) -> None:
         for (level, _), document in found.items()
         if level == "day"
         for name, part in document.parts.items()
-        if name[0] == "s" or name == "d00"
+        if name[0] == "s"
     ]
     for level in periods.LEVELS:
         totals = [document.total.cost for (one, _), document in found.items() if one == level]
@@ -152,7 +152,7 @@ def test_a_change_of_tariff_never_changes_energy(one: Tariff, other: Tariff) -> 
 
     def energies(found: dict[tuple[str, str], Document]) -> dict[tuple[str, str], dict[str, Part]]:
         return {
-            key: {name: part._replace(cost=NOTHING) for name, part in document.parts.items() if name != "d00"}
+            key: {name: part._replace(cost=NOTHING) for name, part in document.parts.items()}
             for key, document in found.items()
         }
 
@@ -285,3 +285,30 @@ def test_setting_the_same_tariff_completes_an_interrupted_change() -> None:
         change_tariff(store, known(store), new)
         drain(store)
         assert documents(store) == priced_afresh(rows, new, Series())
+
+
+def test_november_with_four_days_without_data_owes_28_days() -> None:
+    first, now = 1_793_491_200, 1_793_491_200 + 28 * 86_400 - 1  # 2026-11-01T00:00Z and 2026-11-28T23:59:59Z
+    silent = range(9 * 48, 13 * 48)  # half hours of the 10th to the 13th, after which a new meter counts
+    rows = [
+        Reading(HOME, first + number * HALF_HOUR, None, 100 * number, None, "old" if number < silent.start else "new")
+        for number in range(27 * 48 + 1)
+        if number not in silent
+    ]
+    with fresh_store() as store:
+        store.put_device(Device(HOME, LONDON, tariff=tariff_to_text(tariff(TARIFFS[0]))))
+        ingest(store, rows, now, LONDON)
+        drain(store)
+        found = [shown(store, known(store), *which, now) for which in (("month", "2026-11"), ("year", "2026"))]
+        assert [money_text(one.total.cost.standing_charge or 0) for one in found] == ["14.868"] * 2  # 28 × 0.5310
+        days = [shown(store, known(store), "day", f"2026-11-{number:02d}", now) for number in range(1, 31)]
+        assert [day.total.cost.standing_charge for day in days] == [5310 * 10**9] * 28 + [None] * 2
+        assert "2026-11-11" not in store.periods("day", HOME)
+        assert shown(store, known(store), "month", "2026-10", now).total.cost == NOTHING
+
+        dearer = tariff({"import": "0.2450", "standing_charge": "0.6"})
+        assert change_tariff(store, known(store), dearer) == len(store.periods("day", HOME))
+        drain(store)
+        month = shown(store, known(store), "month", "2026-11", now)
+        assert money_text(month.total.cost.standing_charge or 0) == "16.80"  # 28 × 0.6
+        assert list(differences(store, known(store))) == []

@@ -2,8 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, WHOLE_DAY, Document, Part, add
-from aggregator.core.money import Cost
+from aggregator.core.documents import EMPTY, Document, Part, add
 from dashboard.charts.usage_profile import chain_of, so_far
 from tests.dashboard.homes import LONDON, NOW, instant, measured
 
@@ -24,7 +23,7 @@ def test_a_day_is_compared_up_to_the_same_moment() -> None:
 
 
 def test_the_standing_charge_of_a_day_counts_from_its_first_minute() -> None:
-    charged = Document("day", "cad-1", "2026-11-16", LONDON, {WHOLE_DAY: Part(None, None, cost=Cost(None, None, 53))})
+    charged = Document("day", "cad-1", "2026-11-16", LONDON, {}, standing_charge=53)
     assert so_far({"day": charged}, "day", MIDNIGHT + 60, LONDON).cost.standing_charge == 53
 
 

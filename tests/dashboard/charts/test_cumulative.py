@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
+from aggregator.core.money import Cost
 from dashboard.charts import cumulative
 from dashboard.charts.chart_model import Measure
 from dashboard.charts.cumulative import FRAME, Cumulative
@@ -116,3 +117,48 @@ def test_the_table_compares_closed_months() -> None:
     chart = year(spring("2026", 900), spring("2025"))
     rows = [numbers for _, _, numbers in json.loads(cumulative.cumulative_table(chart, ENGLISH))["rows"]]
     assert rows == [["27.9", "31.0", "−3.1"], ["25.2", "28.0", "−2.8"], ["4.5", "5.0", "–"]]
+
+
+POUND = 10**13
+
+
+def billed(months: Mapping[str, Mapping[int, int | None]], now: int = NOW) -> Cumulative:
+    """Return the running total of days that cost some pounds (None: no data) and a charge of 1 pound each."""
+    found = [
+        Document(
+            "month",
+            "cad-1",
+            period,
+            LONDON,
+            {
+                f"d{day:02d}": EMPTY._replace(cost=Cost(None, None, POUND))
+                if pounds is None
+                else Part(1, None, covered_s=86_400, cost=Cost(pounds * POUND, None, POUND))
+                for day, pounds in days.items()
+            },
+            "GBP",
+        )
+        for period, days in months.items()
+    ]
+    view = View("household", "cad-1", "year", "2026")
+    return cumulative.running_total(view, found, [], EMPTY, now, LONDON, Measure("GBP"))
+
+
+def test_the_running_bill_counts_the_standing_charges_of_a_gap() -> None:
+    chart = billed({"2026-01": {1: 4, 2: None, 3: None, 4: 5}})
+    assert [run.totals for run in chart.mine] == [(0, 5 * POUND), (7 * POUND, 13 * POUND)]
+    assert [run.places for run in chart.mine] == [(0, 1), (3, 4)]
+
+
+def test_the_running_bill_of_a_silent_home_goes_on_to_today() -> None:
+    chart = billed({"2026-03": {1: 4, 2: 4, 3: None, 4: None, 5: None}})
+    assert chart.mine[-1].totals == (13 * POUND,)
+    assert cumulative.cumulative_sentences(chart, ENGLISH)[0] == "£13.00 so far"
+    assert chart.months == (("03", 13 * POUND, None),)
+    drawn = go.Figure(cumulative.cumulative_figure(chart, ENGLISH)).to_plotly_json()["data"]
+    assert [trace["line"].get("dash") for trace in drawn] == ["dot", None, None]
+
+
+def test_days_without_data_are_not_compared() -> None:
+    days = {1: 4, 2: None, 3: 4}
+    assert billed({"2026-01": days}).against is None

@@ -227,3 +227,28 @@ def test_tomorrow_shows_prices_only() -> None:
     drawn = chart("2026-11-24", {}, currency="GBP", prices=RATES)
     steps = figure(drawn).layout.yaxis.ticktext
     assert steps == ("0 p", "10 p", "20 p", "30 p")
+
+
+OWED = EMPTY._replace(cost=Cost(None, None, 53 * PENNY))  # a day without data
+
+
+def test_a_day_without_data_draws_its_standing_charge_below_the_gap() -> None:
+    found = traces(money("2026-10", {"d01": priced(9000, 250, 0, 53), "d02": OWED}))
+    assert found["Standing charge"].y[:3] == (0.53, 0.53, None)
+    assert found["Imported"].y[:2] == (2.5, None)
+    missing = found["Data missing"]
+    assert missing.x[0] == 1
+    assert missing.base[:2] == pytest.approx((0.53 / (3.03 * HEADROOM), 0))
+
+
+def test_a_month_of_standing_charges_alone_is_drawn_in_money_only() -> None:
+    owed = money("2026-10", {"d01": OWED, "d02": OWED})
+    assert (owed.is_empty, owed.peak, owed.lowest, owed.average) == (False, None, None, None)
+    assert chart("2026-10", {"d01": OWED}, "month").is_empty
+    assert money("2026-10", {"d01": OWED}, has_charge=False).is_empty
+
+
+def test_days_without_data_count_in_no_average() -> None:
+    drawn = money("2026-10", {"d01": priced(9000, 200, 0, 50), "d02": priced(9000, 100, 0, 50), "d03": OWED})
+    assert drawn.average == 2 * POUND
+    assert drawn.peak == 0

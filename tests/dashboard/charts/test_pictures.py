@@ -12,7 +12,7 @@ from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, measured
 
 HOUR = measured(500)._replace(covered_s=3600)
-DAY = {f"h{hour:02d}": HOUR for hour in range(25)}
+DAY = {f"h{hour:02d}": HOUR for hour in range(24)}
 
 
 def chart(

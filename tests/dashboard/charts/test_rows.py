@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Part, add
+from aggregator.core.documents import EMPTY, Document, Part, add
 from aggregator.core.money import Cost, money_text
 from aggregator.core.periods import FOR_EVER, HALF_HOUR, LEVELS
 from dashboard.charts import pictures
 from tests.dashboard.homes import LONDON, NOW, instant
 
-HOUR = Part(1234, 56, 100, 4, 3500, 100)
+HOUR = Part(1234, 56, 100, 4, 3000, 100, 20, 1, 500)
 AUTUMN, SPRING = "2026-10-25", "2026-03-29"
 
 
@@ -39,7 +39,8 @@ def test_energy_is_exact_kwh_with_estimate_and_coverage() -> None:
         "import_kwh": "1.234",
         "export_kwh": "0.056",
         "estimated_kwh": "0.104",
-        "coverage": "0.9722",
+        "interval_kwh": "0.021",
+        "coverage": "0.8333",
     }
 
 
@@ -52,8 +53,8 @@ def test_gas_has_a_column_of_cubic_metres() -> None:
 
 def test_unknown_is_empty_and_nothing_is_zero() -> None:
     found = table(document("day", "2026-11-22", {"h00": Part(0, None, covered_s=3600)}), "hour")
-    assert list(found[0].values())[2:] == ["0.000", "", "0.000", "1.0000"]
-    assert list(found[1].values())[2:] == ["", "", "", "0.0000"]
+    assert list(found[0].values())[2:] == ["0.000", "", "0.000", "0.000", "1.0000"]
+    assert list(found[1].values())[2:] == ["", "", "", "", "0.0000"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ COST = Cost(643_125 * 10**6, -5, 531 * 10**10, 3, 4, 10**13, 0)
 
 def test_money_is_exact_with_separate_earnings() -> None:
     month = document("month", "2026-11", {"d01": HOUR._replace(cost=COST)}, currency="GBP")
-    assert list(table(month, "day", is_priced=True)[0].items())[6:] == [
+    assert list(table(month, "day", is_priced=True)[0].items())[7:] == [
         ("import_cost", "0.0643125"),
         ("export_earnings", "-0.0000000000005"),
         ("standing_charge", "0.531"),
@@ -112,16 +113,23 @@ def test_money_is_exact_with_separate_earnings() -> None:
 def test_a_part_of_a_day_has_no_standing_charge() -> None:
     charged = [by for by in pictures.intervals("year") if "standing_charge" in pictures.header(by, is_priced=True)]
     assert charged == ["day", "month"]
-    whole = {"h00": HOUR._replace(cost=COST), "d00": Part(None, None, cost=Cost(None, None, 10**12))}
-    day = table(document("day", "2026-11-22", whole, currency="JPY"), "hour", is_priced=True)
-    assert list(day[0].values())[6:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
+    priced = {"h00": HOUR._replace(cost=COST)}
+    day = table(document("day", "2026-11-22", priced, currency="JPY"), "hour", is_priced=True)
+    assert list(day[0].values())[7:] == ["0.0643125", "-0.0000000000005", "0.007", "JPY"]
+
+
+def test_a_day_without_data_has_a_standing_charge_and_no_energy() -> None:
+    charged = EMPTY._replace(cost=Cost(None, None, 531 * 10**10))
+    row = table(document("month", "2026-11", {"d02": charged}, currency="GBP"), "day", is_priced=True)[1]
+    known = {name: cell for name, cell in row.items() if cell and name not in ("start", "end")}
+    assert known == {"coverage": "0.0000", "standing_charge": "0.531", "currency": "GBP"}
 
 
 def test_unpriced_energy_has_an_empty_cost() -> None:
     unpriced = HOUR._replace(cost=Cost(None, None, None, 1234, 56))
     found = table(document("day", "2026-11-22", {"h00": unpriced, "h01": HOUR}), "hour", is_priced=True)
-    assert list(found[0].values())[6:] == ["", "", "1.290", ""]
-    assert list(found[1].values())[6:] == ["", "", "", ""]
+    assert list(found[0].values())[7:] == ["", "", "1.290", ""]
+    assert list(found[1].values())[7:] == ["", "", "", ""]
 
 
 def test_a_home_without_a_tariff_has_no_columns_of_money() -> None:
@@ -167,26 +175,16 @@ def test_document_ranges_cover_a_period_in_short_pieces(year: int, month: int, b
     period = {"day": f"{year}-{month:02d}-28", "month": f"{year}-{month:02d}", "year": f"{year}"}[level]
     if by not in pictures.intervals(level):
         return
-    held_by, device = pictures.held_by(level, by), Device("cad-1", LONDON)
-    found = [
-        [one.period for one in pictures.with_missing([], device, held_by, first, last)]
-        for first, last in pictures.document_ranges(level, period, by)
-    ]
+    held_by, found = pictures.held_by(level, by), list[list[str]]()
+    for first, last in pictures.document_ranges(level, period, by):
+        found.append([first])
+        while found[-1][-1] < last:
+            found[-1].append(periods.shift(held_by, found[-1][-1], 1))
     assert max(map(len, found)) <= 31
     whole = [one for stretch in found for one in stretch]
     windows = [periods.window(held_by, one, LONDON) for one in whole]
     assert all(before.end == after.start for before, after in pairwise(windows))
     assert (windows[0].start, windows[-1].end) == periods.window(level, period, LONDON)
-
-
-def test_periods_without_a_document_are_filled_in() -> None:
-    known = document("month", "2026-02", {"d01": HOUR}, "Asia/Kathmandu")
-    found = list(pictures.with_missing([known], Device("cad-1", LONDON), "month", "2026-01", "2026-03"))
-    assert [(one.period, one.timezone, len(one.parts)) for one in found] == [
-        ("2026-01", LONDON, 0),
-        ("2026-02", "Asia/Kathmandu", 1),
-        ("2026-03", LONDON, 0),
-    ]
 
 
 @pytest.mark.parametrize(

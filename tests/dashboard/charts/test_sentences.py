@@ -52,6 +52,31 @@ def test_an_outage_is_named_as_estimated() -> None:
     assert "3 h estimated after an outage" in sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
 
 
+SUPPLIED = Part(500, None, interval_import_wh=500, interval_s=3600)
+
+
+def test_a_day_of_the_supplier_is_no_outage() -> None:
+    day = chart("day", "2026-11-22", hours(24, SUPPLIED))
+    summary = sentences.summary(day, ENGLISH)
+    assert summary.endswith(" · all from the supplier")
+    assert not any(word in summary for word in ("missing", "estimated", "every reading"))
+    assert not any(column.is_partial or column.is_gap for column in day.columns)
+    assert day.average == 500
+    assert ("From the supplier", "100 %") in sentences.facts(day, ENGLISH)
+    assert "Measured" not in dict(sentences.facts(day, ENGLISH))
+    assert sentences.column_lines(3, day, ENGLISH) == ["0.50 kWh", "from the supplier"]
+
+
+def test_a_mixed_day_says_what_comes_from_where() -> None:
+    mixed = Part(500, None, 50, 0, 900, 900, 200, 0, 1800)
+    day = chart("day", "2026-11-22", {**hours(18, FULL), "h18": mixed, "h19": SUPPLIED})
+    summary = sentences.summary(day, ENGLISH)
+    assert summary.endswith("1 h 30 min from the supplier · 15 min estimated after an outage · 4 h missing")
+    facts = dict(sentences.facts(day, ENGLISH))
+    assert (facts["Measured"], facts["From the supplier"]) == ("76 %", "6 %")  # of 24 h: 18.25 h and 1.5 h
+    assert sentences.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
+
+
 def test_missing_time_is_in_hours_and_minutes() -> None:
     parts = {**hours(22, FULL), "h22": Part(10, None, covered_s=3600 - 600)}
     summary = sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
@@ -215,3 +240,26 @@ def test_gas_has_its_volume_beside_the_facts() -> None:
     gas = chart("day", "2026-11-22", hours(24, FULL._replace(volume_l=45)))
     assert sentences.facts(gas, ENGLISH)[0] == ("Volume", "1.08 m³")
     assert "Volume, m³" in grids.of_chart(gas, ENGLISH)
+
+
+def test_a_day_without_data_names_its_standing_charge() -> None:
+    owed = EMPTY._replace(cost=Cost(None, None, POUND // 2))
+    month = in_money({"d01": costing(9000, Cost(2 * POUND, None, POUND // 2)), "d02": owed})
+    assert sentences.column_lines(1, month, ENGLISH) == ["£0.50 standing charge", "no data"]
+    assert sentences.total(month, ENGLISH) == "£3.00"
+    view = View("household", "cad-1", "day", "2026-10-02", unit="money")
+    document = Document("day", "cad-1", "2026-10-02", LONDON, {}, "GBP", standing_charge=POUND // 2)
+    day = chart_model.chart_of(view, document, LONDON, NOW, "2026-10-01", ENGLISH, "GBP")
+    assert sentences.nothing(day, "2026-10-01", ENGLISH) == (
+        "No data",
+        "No reading of Friday 2 October 2026 has come in. The standing charge of £0.50 is owed all the same.",
+    )
+
+
+def test_only_a_standing_charge_is_no_data_for_a_comparison() -> None:
+    owed = EMPTY._replace(cost=Cost(None, None, POUND))
+    view = View("household", "cad-1", "month", "2026-10", unit="money")
+    other = Other("2026-09", "September", Document("month", "cad-1", "2026-09", LONDON, {"d01": owed}), owed)
+    mine = {"d01": costing(9000, Cost(2 * POUND, None, POUND))}
+    drawn = chart("month", "2026-10", mine, view=view, currency="GBP", other=other)
+    assert "no data of September" in sentences.summary(drawn, ENGLISH)

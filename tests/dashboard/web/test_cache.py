@@ -143,16 +143,30 @@ def test_a_closed_period_with_gaps_is_cached_briefly(data: CachedReads, clock: C
 
 
 def test_a_missing_period_is_cached_briefly(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
-    assert data.document(known(data, "cad-1", clock), "day", "2024-05-05") is None
+    assert data.energy(known(data, "cad-1", clock), "day", "2024-05-05") is None
     assert stays(ledger, "document", "2024-05-05") == OPEN_S
 
 
 def test_a_range_is_cached_as_long_as_its_last_period(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = known(data, "cad-1", clock)
-    assert len(data.documents(device, "day", "2026-11-01", "2026-11-30")) == 23
+    assert [bool(day.parts) for day in data.documents(device, "day", "2026-11-01", "2026-11-30")].count(True) == 23
     assert stays(ledger, "documents", "2026-11-30") == OPEN_S
     assert len(data.documents(device, "day", "2026-10-01", "2026-10-31")) == 31
     assert stays(ledger, "documents", "2026-10-31") == GAPS_S
+
+
+def test_every_period_of_a_range_is_shown_and_owes_its_charge(data: CachedReads, clock: Clock) -> None:
+    device = known(data, "cad-silent", clock)
+    charged = replace(device, tariff=homes.SOLAR, timezone="Asia/Kathmandu")
+    found = data.documents(charged, "month", "2026-08", "2026-11")
+    assert [(one.period, bool(one.parts)) for one in found] == [
+        ("2026-08", False),
+        ("2026-09", False),
+        ("2026-10", True),
+        ("2026-11", True),
+    ]
+    assert found == data.uncached(charged, "month", "2026-08", "2026-11")
+    assert [data.document(charged, "month", one.period) for one in found] == found
 
 
 def test_a_new_tariff_invalidates_every_chart(furnished: Store, clock: Clock, ledger: Ledger) -> None:
@@ -160,19 +174,19 @@ def test_a_new_tariff_invalidates_every_chart(furnished: Store, clock: Clock, le
     data = CachedReads(counting, Cache(ledger), clock)  # type: ignore[arg-type] # it answers what the store answers
     device = known(data, "cad-1", clock)
     for one in (device, device, replace(device, tariff="{}"), replace(device, timezone="UTC")):
-        data.document(one, "day", "2026-11-22")
+        data.energy(one, "day", "2026-11-22")
     assert counting.asked["document"] == 1 + 3  # the year of `known`, and each state of the device once
 
 
 def test_a_chart_is_cached_no_longer_than_its_tariffs_age(data: CachedReads, clock: Clock, ledger: Ledger) -> None:
     device = replace(known(data, "cad-1", clock), tariff="{}")
-    data.document(device, "month", "2026-10")
+    data.energy(device, "month", "2026-10")
     assert stays(ledger, "document", "2026-10") == OPEN_S  # the worker may not have priced it yet
     clock.at += 100
-    data.document(device, "month", "2026-09")
+    data.energy(device, "month", "2026-09")
     assert stays(ledger, "document", "2026-09") == 100
     clock.at += CLOSED_S
-    data.document(device, "month", "2026-08")
+    data.energy(device, "month", "2026-08")
     assert stays(ledger, "document", "2026-08") == CLOSED_S
 
 
@@ -180,7 +194,7 @@ def test_a_restored_tariff_restores_no_old_chart(data: CachedReads, clock: Clock
     device = known(data, "cad-1", clock)
     for one in (device, replace(device, tariff="{}"), device):
         clock.at += 1
-        data.document(one, "day", "2026-11-22")
+        data.energy(one, "day", "2026-11-22")
     assert sum("2026-11-22" in key for key in ledger.held) == 3
 
 
@@ -323,7 +337,7 @@ def documents_of(store: Store, url: str) -> tuple[Document | None, Counter[str]]
     device = data.device(MEMBER, "cad-1")
     assert device
     data.live(device)
-    return data.document(device, "day", "2026-11-22"), counting.asked
+    return data.energy(device, "day", "2026-11-22"), counting.asked
 
 
 def test_processes_share_cached_reads(furnished: Store, port: int, tmp_path: Path) -> None:

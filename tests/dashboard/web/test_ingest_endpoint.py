@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status
@@ -84,6 +85,16 @@ def test_messages_are_read_by_the_rules_of_their_device(post: Post, store: Store
     stamped = [one for one in store.readings("cad-1", NOW, NOW + HALF_HOUR) if one.meter_id]
     assert [one.import_wh for one in stamped] == [9_121_318]
     assert 0 <= stamped[0].at - NOW <= HALF_HOUR
+
+
+def test_an_interval_is_stored_and_a_repeat_changes_nothing(post: Post, store: Store) -> None:
+    sent = {"start": iso_utc(NOW - HALF_HOUR), "end": iso_utc(NOW), "import_wh": 214}
+    status, said = answer(post(sent))
+    assert (status, said["accepted"], said["unchanged"]) == (202, 1, 0)
+    assert store.intervals("cad-1", 0, NOW) == [Interval("cad-1", NOW - HALF_HOUR, NOW, 214, None)]
+    status, said = answer(post([sent, sent | {"end": sent["start"]}]))
+    assert (status, said["accepted"], said["unchanged"]) == (202, 0, 1)
+    assert [(one["item"], one["reason"]) for one in said["refused"]] == [(1, "bad_interval")]
 
 
 def test_arrays_lines_and_gzip_are_accepted(post: Post, store: Store) -> None:

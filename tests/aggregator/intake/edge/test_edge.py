@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters, Status
@@ -153,6 +154,33 @@ def test_block_documents_equal_those_of_single_readings(
         for period in periods:
             assert other.document(level, "cad-1", period) == server.store.document(level, "cad-1", period)
     other.close()
+
+
+def test_intervals_are_sent_once_with_their_half_hour(edge: Edge, server: Server, clock: Clock) -> None:
+    hour = Interval("cad-1", START, START + HOUR, 214, None, "supplier")
+    later = Interval("cad-1", START + HALF_HOUR, START + HOUR, None, 7)
+    strange = Interval("cad-2", START, START + HOUR, 5, None)
+    edge.accept([Received("cad-1", Content(readings(), intervals=[hour, later, strange]))])
+    clock.at = OVER + HALF_HOUR
+    run(edge, clock, 5)
+    assert server.store.intervals("cad-1", START, START + HALF_HOUR) == [hour, later]
+    assert server.store.intervals("cad-2", START, START) == []
+    assert server.blocks == [readings()]
+    sent = len(server.sent)
+    run(edge, clock, HOUR)
+    assert len(server.sent) == sent
+
+
+def test_intervals_of_an_outage_stay_until_they_are_sent(edge: Edge, server: Server, clock: Clock) -> None:
+    one = Interval("cad-1", START, START + HALF_HOUR, 214, None)
+    edge.accept([Received("cad-1", Content(intervals=[one]))])
+    server.answers = [ServerAnswer(SendResult.LATER, why="away")] * 2
+    clock.at = OVER
+    run(edge, clock, 1)
+    assert edge.waiting == 1
+    run(edge, clock, 120)
+    assert server.store.intervals("cad-1", START, START) == [one]
+    assert edge.waiting == 0
 
 
 def test_devices_of_a_fleet_send_with_their_own_jitter() -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.imports import interval_registers
-from aggregator.intake.imports.interval_registers import MERGED, SortedRows, SortRow
+from aggregator.intake.imports import import_plan
+from aggregator.intake.imports.import_plan import MERGED, SortedRows, SortRow
 
 FIGURES = st.none() | st.integers(-(2**62), 2**62)
 ROWS = st.lists(st.tuples(st.integers(0, 50), st.text(max_size=2), FIGURES), max_size=80)
@@ -74,7 +74,7 @@ def test_sort_memory_is_constant() -> None:
         tracemalloc.stop()
         return size
 
-    with patch.multiple(interval_registers, MERGED=4, _LINE=10):
+    with patch.multiple(import_plan, MERGED=4, _LINE=10):
         peak(2500)  # what is needed once
         assert peak(20_000) < 1.5 * peak(2500)
 

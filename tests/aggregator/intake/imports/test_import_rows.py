@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.core.readings import Reading
-from aggregator.intake.imports.interval_registers import Exact, Row, exact_intervals, readings_of, unique
+from aggregator.intake.imports.import_plan import Exact, Row, exact_intervals, readings_of, unique
 
 
 class Told:

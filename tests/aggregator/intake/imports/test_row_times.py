@@ -95,8 +95,8 @@ def test_an_interval_option_is_parsed(text: str, seconds: int) -> None:
     assert interval_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "30", "90s", "2d", "0m", "-1h", "1w"])
-def test_an_interval_is_whole_minutes_up_to_a_day(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "30", "0.5h", "2d", "0m", "-1h", "1w"])
+def test_a_named_interval_lasts_up_to_a_day(text: str) -> None:
     with pytest.raises(ConfigurationError, match="write it like 30m, 1h or 1d"):
         interval_of(text)
 
@@ -135,8 +135,8 @@ def test_an_interval_without_end_lasts_the_named_length() -> None:
     assert days_after(midnight + 25 * HOUR, -1, "Europe/London") == midnight
 
 
-@pytest.mark.parametrize("end", [-60, 0, 61, 25 * HOUR + 60])
-def test_an_empty_odd_or_overlong_interval_is_refused(end: int) -> None:
+@pytest.mark.parametrize("end", [-60, 0, 25 * HOUR + 1])
+def test_an_empty_or_overlong_interval_is_refused(end: int) -> None:
     with pytest.raises(Refused) as refused:
         end_of(utc("2026-02-01"), utc("2026-02-01"), utc("2026-02-01") + end, 0, "UTC")
     assert refused.value.reason == "bad_interval"

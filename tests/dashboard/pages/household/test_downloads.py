@@ -163,6 +163,24 @@ def test_money_sums_up_and_only_days_have_standing_charges(get: Get, store: Stor
     assert "standing_charge" not in by_half_hour[0]
 
 
+def test_days_without_data_owe_their_standing_charge_everywhere(get: Get, store: Store) -> None:
+    device = Device("patchy", household=homes.HOUSEHOLD, tariff=homes.SOLAR)
+    gap = homes.outage("2026-11-09T00:00:00+00:00", "2026-11-13T00:00:00+00:00", "2026-11-09T00:00:00+00:00")
+    homes.fill(store, device, "2026-11-01", NOW, gap)
+    by_day = table(get("/d/patchy/month/2026-11.csv"))
+    assert [row["standing_charge"] for row in by_day] == ["0.531"] * 23  # today is the 23rd
+    known = {name: cell for name, cell in by_day[9].items() if cell and name not in ("start", "end")}
+    assert known == {"coverage": "0.0000", "standing_charge": "0.531", "currency": "GBP"}
+    shown = [
+        json.loads(get(f"/d/patchy/{path}.json").data)
+        for path in ("year/2026", "month/2026-11", *(f"day/2026-11-{number:02d}" for number in range(1, 31)))
+    ]
+    charges = [content["standing_charge"] for content in shown]
+    assert charges == ["12.213", "12.213", *["0.531"] * 23, *[None] * 7]  # 23 × 0.531
+    assert (shown[11]["import_wh"], shown[11]["currency"]) == (None, "GBP")
+    assert len(store.periods("day", "patchy")) == 19
+
+
 def test_a_device_id_with_colons_gets_a_safe_file_name(get: Get, store: Store) -> None:
     homes.fill(store, Device("70:b3:d5"), "2026-11-22", NOW)
     answer = get("/d/70%3Ab3%3Ad5/day/2026-11-22.csv")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from aggregator.core import periods
@@ -23,7 +25,7 @@ def period(
     level: str, parts: dict[str, Part], comparable: Part = EMPTY, currency: str = "", **rest: bool
 ) -> tiles.Period:
     name = TODAY if level == "day" else MONTH
-    document = Document(level, "cad-1", name, LONDON, parts, currency) if parts else None
+    document = Document(level, "cad-1", name, LONDON, parts, currency)
     return tiles.Period(
         periods.window(level, name, LONDON), NOW, document, comparable, currency, rest.get("is_money", False)
     )
@@ -148,3 +150,16 @@ def test_an_unknown_base_load_is_not_guessed() -> None:
     slots = tiles.base(None, (), "", ENGLISH)
     assert (slots["base-number.children"], slots["base-without.children"]) == ("", "not known yet")
     assert note(slots, "base") == "needs half a day of readings"
+
+
+def test_a_silent_home_is_compared_and_forecast_without_counting_a_charge_twice() -> None:
+    one, owed = part(8000, Cost(2 * POUND, None, POUND), known_s=DAY_S), EMPTY._replace(cost=Cost(None, None, POUND))
+    silent_since = periods.day_start("2026-11-20", LONDON) - 1
+    parts = days(19, one) | dict.fromkeys(("d20", "d21", "d22", "d23"), owed)
+    comparable = add([one] * 19)
+    month = period("month", parts, comparable, "GBP", is_money=True)
+    silent = replace(month, until=silent_since)
+    assert silent.measure.net(silent.total) == (19 * 3 + 4) * POUND
+    assert tiles.against(silent, "October", ENGLISH) == "the same as October"
+    # 19 days of energy and 11 more, 30 standing charges; the last second of the 19th is to come
+    assert tiles.on_course(silent) == pytest.approx((30 * 2 + 30) * POUND, abs=POUND // 1000)

@@ -16,6 +16,17 @@ def covered(day: int, measured: float, estimated: float = 0.0) -> Covered:
     return Covered(f"2026-11-{day:02d}", measured, estimated, 1 - measured - estimated)
 
 
+def test_a_day_names_the_suppliers_share() -> None:
+    day = Covered("2026-11-22", 0.5, 0.1, 0.0, 0.4)
+    strip = sparklines.coverage([day], ENGLISH)
+    assert [(bar.kind, round(bar.height)) for bar in strip.bars] == [
+        ("measured", 50),
+        ("supplied", 40),
+        ("estimated", 10),
+    ]
+    assert sparklines.shares(day, ENGLISH) == "50 % measured, 40 % from the supplier, 10 % estimated"
+
+
 def test_a_bars_height_is_the_share_of_received_readings() -> None:
     strip = sparklines.hours_sparkline(hours(360, 180, 0, 358), NOW, LONDON, ENGLISH)
     assert [(bar.kind, bar.height) for bar in strip.bars[:3]] == [("whole", 100), ("some", 50), ("none", 100)]

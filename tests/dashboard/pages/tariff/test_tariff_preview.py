@@ -3,8 +3,9 @@ from decimal import Decimal
 import pytest
 
 from aggregator.core.documents import Device
+from aggregator.core.money import NOTHING
 from aggregator.store.port import Store
-from aggregator.tariffs.rates import Series, compare
+from aggregator.tariffs.rates import Series, energy_cost, standing_charge
 from aggregator.tariffs.tariff import Tariff, tariff_from_json
 from aggregator.waterfall.pricing import add_prices, tariff_to_text
 from dashboard.pages.tariff.tariff_preview import preview
@@ -27,32 +28,36 @@ def test_the_previews_costs_equal_the_bills(store: Store) -> None:
     old, new = tariff("0.2"), tariff("0.3", "2026-11-10", export="0.1")
     device = home(store, old)
     days = store.documents("day", "cad-1", "2026-10-30", "2026-11-23")
-    costs = compare(days, {"old": old, "new": new}, {})
-    found = preview(store, device, new)
+    whole = ("2026-10-30", "2026-11-23")
+    costs = [
+        energy_cost(days, one)._replace(standing_charge=standing_charge(one, whole, whole, device.timezone))
+        for one in (old, new)
+    ]
+    found = preview(store, device, new, NOW)
     assert found.spans == [("2026-10-30", "2026-11-23")]
     assert found.day_count == 25
-    assert (found.total.before, found.total.after) == (costs["old"], costs["new"])
+    assert (found.total.before, found.total.after) == tuple(costs)
     assert sorted(found.months) == ["2026-10", "2026-11"]
     assert found.total.difference is None  # costs before the new tariff are unknown
 
 
 def test_only_changed_days_are_counted(store: Store) -> None:
     weekends = [{"days": "weekdays", "rate": "0.2"}, {"days": "weekends", "rate": "0.1"}]
-    found = preview(store, home(store, tariff("0.2")), tariff(weekends))
+    found = preview(store, home(store, tariff("0.2")), tariff(weekends), NOW)
     assert found.spans[0] == ("2026-10-31", "2026-11-01")
     assert found.day_count == 8
     assert found.total.before.standing_charge == 8 * 5 * 10**12
 
 
 def test_a_first_tariff_prices_the_past(store: Store) -> None:
-    found = preview(store, home(store, None), tariff("0.2"))
+    found = preview(store, home(store, None), tariff("0.2"), NOW)
     assert found.total.before.to_pay is None
     assert found.total.before.unpriced_import_wh > 0
     assert found.total.after.unpriced_wh == 0
 
 
 def test_two_currencies_are_two_costs(store: Store) -> None:
-    found = preview(store, home(store, tariff("0.2")), tariff("0.2", currency="EUR"))
+    found = preview(store, home(store, tariff("0.2")), tariff("0.2", currency="EUR"), NOW)
     assert found.total.before == found.total.after
     assert found.day_count == 25
 
@@ -61,7 +66,7 @@ def test_half_hourly_prices_are_read_only_for_their_days(store: Store) -> None:
     device = home(store, tariff("0.2"))
     start = homes.instant("2026-10-30T00:00:00+01:00")
     add_prices(store, device, Series({at: Decimal("0.3") for at in range(start, NOW, 1800)}))
-    found = preview(store, device, tariff("half-hourly"))
+    found = preview(store, device, tariff("half-hourly"), NOW)
     assert found.total.after.unpriced_wh == 0
     assert found.total.after.import_cost == found.total.before.import_cost * 3 // 2  # type: ignore[operator]
 
@@ -82,7 +87,7 @@ def test_no_price_is_read_without_a_half_hourly_day(store: Store) -> None:
             Counting.asked += name == "prices"
             return getattr(store, name)
 
-    found = preview(Counting(), device, later)  # type: ignore[arg-type]
+    found = preview(Counting(), device, later, NOW)  # type: ignore[arg-type]
     assert found.day_count == 25
     assert Counting.asked == 0
 
@@ -96,10 +101,12 @@ def long_ago(store: Store) -> Device:
 
 
 def test_a_long_past_is_compared_for_the_last_years_only(store: Store, long_ago: Device) -> None:
-    found = preview(store, long_ago, tariff("0.3"))
+    found = preview(store, long_ago, tariff("0.3"), NOW)
     assert found.spans == [("2019-05-01", "2026-11-23")]
     assert found.since == "2021-11-01"
-    assert sorted(found.months) == ["2026-10", "2026-11"]
+    assert (min(found.months), max(found.months), len(found.months)) == ("2021-11", "2026-11", 61)
+    quiet = found.months["2022-02"]  # supply goes on without data
+    assert quiet.before == quiet.after == NOTHING._replace(standing_charge=28 * 5 * 10**12)
 
 
 def test_a_past_older_than_the_comparison_still_changes(store: Store, long_ago: Device) -> None:
@@ -112,11 +119,11 @@ def test_a_past_older_than_the_comparison_still_changes(store: Store, long_ago: 
             ],
         }
     )
-    found = preview(store, long_ago, ended)
+    found = preview(store, long_ago, ended, NOW)
     assert (found.spans, found.months) == ([("2019-05-01", "2019-12-31")], {})
 
 
 def test_without_data_or_difference_nothing_changes(store: Store) -> None:
     store.put_device(Device("cad-2"))
-    assert preview(store, Device("cad-2"), tariff("0.2")).spans == []
-    assert preview(store, home(store, tariff("0.2")), tariff("0.2")).spans == []
+    assert preview(store, Device("cad-2"), tariff("0.2"), NOW).spans == []
+    assert preview(store, home(store, tariff("0.2")), tariff("0.2"), NOW).spans == []

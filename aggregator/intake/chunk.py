@@ -1,0 +1,302 @@
+"""A chunk: readings in order of arrival, coalesced, the neighbours of those that come late, and live states.
+
+Readings of one instant are merged field by field, and each half hour is written once per chunk.
+
+A reading that is dated before its device's newest one is compared with the readings around it. It is put aside by name
+(Refused) where all of the nearest, before and after it, contradict its register: the register falls, or rises faster
+than the home can use. True readings are taken in any order: with too few neighbours, at a meter exchange, or where one
+side fits, a reading is taken and `core.faults` decides.
+"""
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby, islice, pairwise
+from typing import Any, NamedTuple
+
+import orjson
+
+from aggregator.core.documents import Device, Live
+from aggregator.core.energy import is_plausible
+from aggregator.core.errors import Damaged, Refused
+from aggregator.core.faults import DECIDE_S, LEAP, ROUNDING_WH
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
+from aggregator.core.readings import GAS, MAX_POWER, Reading, merged
+from aggregator.core.registers import CHANNELS, parse_overrides
+from aggregator.store.port import Store, Written
+
+NEAREST = 3  # neighbours on each side that must agree
+LEAST = 2  # with fewer on a side a reading is taken
+LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
+LATE_S = 60  # a reading of the last minute is not looked up
+POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
+_METER = Reading._fields.index("meter_id")
+Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
+
+
+class _Point(NamedTuple):
+    """A register at an instant."""
+
+    at: int
+    wh: int
+    meter_id: str | None
+
+
+def _point(reading: Reading, position: int) -> _Point:
+    wh: Any = reading[position]
+    return _Point(reading.at, wh, reading.meter_id)
+
+
+class Neighbours:
+    """The readings around the late readings of one chunk; blocks are read from the store once."""
+
+    def __init__(self, store: Store, chunk: Grouped, now: int) -> None:
+        """`chunk` holds the readings that have come in before; the caller adds to it."""
+        self._store, self._chunk, self._now = store, chunk, now
+        self._stored: dict[tuple[str, int], dict[int, Reading]] = {}
+        self._instants: dict[tuple[str, int], list[int]] = {}  # sorted, stored and in the chunk
+        self._counted: dict[tuple[str, int], int] = {}  # readings of the chunk in `_instants`
+        self._devices: dict[str, Device] = {}
+        self._lives: dict[str, Live | None] = {}
+
+    def newest(self, reading: Reading) -> int:
+        """Return the instant of a device's newest reading, before the first one of the chunk came in."""
+        if reading.at >= self._now - LATE_S:
+            return reading.at
+        live = self._live(reading.device_id)
+        return live.at if live else reading.at
+
+    def check(self, reading: Reading, *, is_sent: bool) -> None:
+        """Raise Refused for a late reading that contradicts its neighbours; `is_sent` by the device itself, now."""
+        channels = [one for one in POSITIONS if reading[one[1]] is not None]
+        if not channels:
+            return
+        device = self._device(reading.device_id)
+        verdicts = [self._verdict(reading, position, device) for _, position in channels]
+        is_aside = _COLLIDES in verdicts or (_CONTRADICTS in verdicts and _FITS not in verdicts)
+        if is_aside or (is_sent and any(self._runs_on(reading, channel, device) for channel in channels)):
+            names = " and ".join(f"{channel} {reading[position]}" for channel, position in channels)
+            raise Refused("contradicts_neighbours", f"{names} at {iso_utc(reading.at)} does not fit the readings there")
+
+    def _verdict(self, reading: Reading, position: int, device: Device) -> int:
+        point = _point(reading, position)
+        one, other = (next(self._side(reading, position, side), None) for side in (-1, +1))
+        if one is None or other is None:
+            return _FITS
+        if _follows(one, point, device) or _follows(point, other, device):
+            is_still = one.wh == point.wh == other.wh and other.at - one.at <= DECIDE_S
+            return _STANDS_STILL if is_still else _FITS
+        before, after = (list(islice(self._side(reading, position, side), NEAREST)) for side in (-1, +1))
+        if any(_follows(one, point, device) for one in before) or any(_follows(point, one, device) for one in after):
+            return _FITS
+        if _overridden(before[-1].at, after[-1].at, device):
+            return _FITS
+        known = self._at(reading.device_id, reading.at)
+        if known is not None and known[position] not in (None, point.wh):
+            there = _point(known, position)
+            return _COLLIDES if _is_plain([before[0], there, after[0]], device) else _FITS
+        is_run = len(before) >= LEAST <= len(after) and _is_plain([*before[::-1], *after], device)
+        is_near = after[0].at - before[0].at <= DECIDE_S  # no meter can have come and gone between
+        return _CONTRADICTS if is_run and is_near and self._is_anchored(reading, position, device) else _FITS
+
+    def _is_anchored(self, reading: Reading, position: int, device: Device) -> bool:
+        """Whether the register ran on plainly for DECIDE_S before a reading, so that those readings are believed."""
+        last = None
+        for count, (one, other) in enumerate(pairwise(self._side(reading, position, -1)), 1):
+            last = last or one.at
+            if not _is_plain([other, one], device):
+                return False
+            if count >= LEAST and last - other.at >= DECIDE_S:
+                return True
+        return False
+
+    def _runs_on(self, reading: Reading, channel: tuple[str, int], device: Device) -> bool:
+        """Whether a reading continues the newest register and only its time is earlier: its clock was put back."""
+        name, position = channel
+        live = self._live(reading.device_id)
+        newest = getattr(live, name) if live else None
+        if live is None or newest is None or reading.at >= live.at:
+            return False
+        elapsed = self._now - live.received_at
+        rise = _point(reading, position).wh - newest
+        could_be_now = elapsed > 0 and rise > 0 and (rise - 1) * 3600 <= device.max_power_w * elapsed
+        if not could_be_now or abs(reading.at - self._now) <= abs(live.at - live.received_at):
+            return False
+        point = _point(reading, position)
+        after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
+        is_other = any(_follows(point, one, device) for one in after)
+        return not is_other and not _overridden(reading.at, live.at, device)
+
+    def _side(self, reading: Reading, position: int, side: int, *, is_far: bool = False) -> Iterator[_Point]:
+        """Yield the known registers before (-1) or after (+1) a reading, nearest first."""
+        first = block_start(reading.at)
+        starts = [first + side * step for step in range(0, LOOK + 1, HALF_HOUR)]
+        if is_far:
+            starts += [one for one in self._store.block_starts(reading.device_id, starts[-1], side) if one]
+        for start in starts:
+            key = reading.device_id, start
+            instants = self._sorted(key)
+            place = bisect_left(instants, reading.at)
+            places = range(place - 1, -1, -1) if side < 0 else range(place, len(instants))
+            for at in map(instants.__getitem__, places):
+                one = self._at(reading.device_id, at) if at != reading.at else None
+                if one is not None and one[position] is not None:
+                    yield _point(one, position)
+
+    def _at(self, device_id: str, at: int) -> Reading | None:
+        """Return what is known of an instant: the stored reading and that of the chunk as one."""
+        key = device_id, block_start(at)
+        stored, new = self._load(key).get(at), self._chunk.get(key, {}).get(at)
+        return merged(stored, new) if stored and new else stored or new
+
+    def _sorted(self, key: tuple[str, int]) -> list[int]:
+        if key not in self._instants:
+            self._instants[key], self._counted[key] = sorted(self._load(key)), 0
+        instants, chunk = self._instants[key], self._chunk.get(key, {})
+        if len(chunk) > self._counted[key]:
+            for at in islice(chunk, self._counted[key], None):
+                if at not in self._stored[key]:
+                    insort(instants, at)
+            self._counted[key] = len(chunk)
+        return instants
+
+    def _load(self, key: tuple[str, int]) -> Mapping[int, Reading]:
+        """Return the stored readings of a half hour; those around it are read with them."""
+        device_id, start = key
+        if key not in self._stored:
+            around = range(start - LOOK, start + LOOK + 1, HALF_HOUR)
+            missing = [(device_id, one) for one in around if (device_id, one) not in self._stored]
+            self._stored.update({one: {} for one in missing})
+            try:
+                found = self._store.readings(device_id, missing[0][1], missing[-1][1])
+            except Damaged:  # writing the reading quarantines the block
+                found = []
+            for reading in found:
+                block = device_id, block_start(reading.at)
+                if block in missing:
+                    self._stored[block][reading.at] = reading
+        return self._stored[key]
+
+    def _device(self, device_id: str) -> Device:
+        if device_id not in self._devices:
+            new = Device(device_id)
+            new = replace(new, max_power_w=MAX_POWER) if device_id.endswith(GAS) else new
+            self._devices[device_id] = self._store.device(device_id) or new
+        return self._devices[device_id]
+
+    def _live(self, device_id: str) -> Live | None:
+        if device_id not in self._lives:
+            self._lives[device_id] = self._store.live(device_id)
+        return self._lives[device_id]
+
+
+_FITS, _STANDS_STILL, _CONTRADICTS, _COLLIDES = range(4)
+
+
+def _follows(one: _Point, other: _Point, device: Device) -> bool:
+    """Whether one register can have shown these values. Another meter contradicts nothing."""
+    if one.meter_id and other.meter_id and one.meter_id != other.meter_id:
+        return True
+    rise = other.wh - one.wh
+    return rise >= -ROUNDING_WH and (rise - 1) * 3600 <= device.max_power_w * (other.at - one.at)
+
+
+def _is_plain(points: list[_Point], device: Device) -> bool:
+    """Whether a register ran on through all of these points, without a leap."""
+    return all(
+        _follows(one, other, device) and other.wh - one.wh <= max(one.wh // LEAP, 1) for one, other in pairwise(points)
+    )
+
+
+def _overridden(start: int, end: int, device: Device) -> bool:
+    """Whether a person has said anything of the meter between two instants."""
+    return any(start < override.at <= end for override in parse_overrides(device.exchange_overrides))
+
+
+def evidence_json(one: Reading | Interval) -> bytes:
+    """Return a reading or an interval as its canonical message, as it is recorded when it is refused."""
+    known = {name: value for name, value in one._asdict().items() if value is not None}
+    return orjson.dumps({name: iso_utc(value) if name in _INSTANTS else value for name, value in known.items()})
+
+
+_INSTANTS = ("at", "start", "end")
+
+
+class Chunk:
+    """Readings in order of arrival, coalesced: those of one instant are merged field by field."""
+
+    def __init__(self, store: Store, now: int) -> None:
+        self.blocks: Grouped = defaultdict(dict)
+        self.repeated = 0  # readings that changed nothing after those before them
+        self.parts: dict[tuple[str, int], list[Reading]] = {}  # device, instant -> readings that are one now
+        self._newest: dict[str, int] = {}  # device -> instant
+        self._neighbours = Neighbours(store, self.blocks, now)
+
+    def add(self, reading: Reading, *, is_sent: bool = False) -> None:
+        """Add a reading; raise Refused for a late one that contradicts its neighbours."""
+        device_id, at = reading.device_id, reading.at
+        newest = self._newest.get(device_id)
+        if newest is None:
+            newest = self._newest[device_id] = self._neighbours.newest(reading)
+        if at > newest:
+            self._newest[device_id] = at
+        elif at < newest:
+            self._neighbours.check(reading, is_sent=is_sent)
+        self.merge(reading)
+
+    def merge(self, reading: Reading) -> None:
+        """Add a reading, whatever its neighbours say."""
+        device_id, at = reading.device_id, reading.at
+        block = self.blocks[device_id, at - at % HALF_HOUR]
+        known = block.get(at)
+        if known is None:
+            block[at] = reading
+            return
+        both = merged(known, reading)
+        if both == known:
+            self.repeated += 1
+            return
+        block[at] = both
+        self.parts.setdefault((device_id, at), [known]).append(reading)
+
+    def counted(self, store: Store) -> Written:
+        """Return what to add to the counts of the coalesced readings, so that each part counts by itself."""
+        accepted, unchanged = 0, self.repeated
+        for (device_id, start), group in groupby(sorted(self.parts), key=lambda one: (one[0], block_start(one[1]))):
+            stored = {reading.at: reading for reading in store.readings(device_id, start, start)}
+            for _, at in group:
+                first = known = stored.get(at)
+                for part in self.parts[device_id, at]:
+                    both = merged(known, part) if known else part
+                    accepted, unchanged = accepted + (both != known), unchanged + (both == known)
+                    known = both
+                accepted, unchanged = accepted - (known != first), unchanged - (known == first)
+        return Written(accepted, unchanged)
+
+
+def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
+    """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
+    at = readings[-1].at
+    power = next((one for one in reversed(readings) if is_plausible(one.power_w, device.max_power_w)), None)
+    (imported, exported), meter = (
+        (newest_known(readings, position) for _, position in POSITIONS),
+        newest_known(readings, _METER),
+    )
+    return Live(
+        device.device_id,
+        at,
+        now,
+        power and power.power_w,
+        imported and imported.import_wh,
+        exported and exported.export_wh,
+        meter and meter.meter_id,
+        (),
+        *(one.at if one and one.at < at else None for one in (power, imported, exported)),
+    )
+
+
+def newest_known(readings: Sequence[Reading], position: int) -> Reading | None:
+    """Return the newest reading with a value in a field."""
+    return next((one for one in reversed(readings) if one[position] is not None), None)
