@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Live, Part, coverage
+from aggregator.core.documents import ELECTRICITY, Device, Document, Live, Part, coverage
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.money import Cost, screen_text
 from aggregator.core.periods import Slot, check_period, iso_utc
@@ -26,6 +26,7 @@ from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
 from aggregator.support.device_state import device_state, rhythm_s
 from aggregator.support.fleet import Summary
+from aggregator.waterfall.pricing import conversion_of
 
 
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,9 +92,12 @@ def document_table(document: Document) -> str:
     rows = [_row(_name(document, slot), document.part(slot.name), slot.end - slot.start) for slot in slots]
     rows.append(_row("total", document.total, seconds))
     header: tuple[str, ...] = ("", "import kWh", "export kWh", "estimated kWh", "interval kWh", "coverage")
+    parts = [*(document.part(slot.name) for slot in slots), document.total]
+    if document.total.volume_l is not None:
+        rows = [(*row, _kwh(part.volume_l)) for row, part in zip(rows, parts, strict=True)]
+        header = (*header, "m³")
     if document.currency:
-        costs = [*(document.part(slot.name).cost for slot in slots), document.total.cost]
-        rows = [(*row, _money(cost.to_pay, document.currency)) for row, cost in zip(rows, costs, strict=True)]
+        rows = [(*row, _money(part.cost.to_pay, document.currency)) for row, part in zip(rows, parts, strict=True)]
         header = (*header, "to pay")
     title = f"{document.device_id} · {document.period} · {document.timezone}"
     return "\n".join([title, *aligned([header, *rows])])
@@ -133,7 +137,9 @@ def device_line(device: Device) -> str:
     named += [f"netting {device.netting}"] if device.netting != "phase" else []
     named += ["total is import"] if device.is_total_import else []
     named += ["stamped on arrival"] if device.stamp_on_arrival else []
-    return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *named])
+    kinds = [] if device.kind == ELECTRICITY else [device.kind]
+    kinds += [str(conversion_of(device))] if device.conversion else []
+    return "\t".join([device.device_id, device.timezone, f"{device.max_power_w} W", *kinds, *named])
 
 
 def _row(name: str, part: Part, seconds: int) -> tuple[str, ...]:

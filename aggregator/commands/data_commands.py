@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +22,10 @@ from aggregator.commands.aws_commands import costs_command, package_command, tab
 from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import NETTINGS, Device, as_json, check_labels, live_json
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, as_json, check_labels, live_json
 from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.money import number
+from aggregator.core.readings import sender_of
 from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
 from aggregator.intake.imports.importing import Bar, ImportReport, import_file, summary
 from aggregator.intake.imports.row_times import interval_of
@@ -33,7 +35,7 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store.port import all_devices
 from aggregator.support.device_state import device_state
-from aggregator.waterfall.pricing import shown
+from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of, shown
 from aggregator.waterfall.verify import differences, rebuild, rezone
 from aggregator.waterfall.worker import drain
 
@@ -204,6 +206,12 @@ def device() -> None:
 @click.option("--serial", help="The serial number of the device.")
 @click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
 @click.option("--postcode")
+@click.option("--kind", type=click.Choice(KINDS), help="What its meter counts.")
+@click.option(
+    "--calorific-value", metavar="MJ", help="Gas in m³: the energy of a m³ in MJ, as the bill states it [39.5]."
+)
+@click.option("--from", "first_day", metavar="DAY", help="The first day of the calorific value [the first of all].")
+@click.option("--volume-factor", metavar="FACTOR", help="Gas in m³: the factor of the volume [1.02264].")
 @click.option(
     "--netting",
     type=click.Choice(NETTINGS),
@@ -241,13 +249,18 @@ def device_set(
     timezone: str | None,
     max_power_w: int | None,
     store_url: str | None,
+    calorific_value: str | None,
+    first_day: str | None,
+    volume_factor: str | None,
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
     store = opened(settings, store_url)
     stored = store.device(check_id(device_id))
     changed = stored or Device(device_id, settings.timezone)
+    _check_home(changed, fields)
     changed = check_labels(replace(changed, **{name: value for name, value in fields.items() if value is not None}))
+    conversion = _conversion(changed, calorific_value, first_day, volume_factor)
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
     zone = periods.check_timezone(timezone) if timezone else changed.timezone
@@ -255,10 +268,41 @@ def device_set(
         store.put_device(changed)
     if zone != changed.timezone:
         rezone(store, changed, zone)
-    elif stored and changed.max_power_w != stored.max_power_w:
+    elif stored and (changed.max_power_w, changed.kind) != (stored.max_power_w, stored.kind):
         rebuild(store, changed, None, None)
+    if conversion or (stored and changed.kind != stored.kind):
+        device = find_device(store, device_id)
+        change_conversion(store, device, conversion or conversion_of(device))
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
+
+
+def _check_home(device: Device, named: Mapping[str, object]) -> None:
+    """Raise ConfigurationError where a second meter would get a home of its own."""
+    for field in ("household", "postcode"):
+        if named.get(field) is not None and device.is_second_meter:
+            sender = sender_of(device.device_id)
+            raise ConfigurationError(
+                f"{device.device_id} has the {field} of {sender}, which reads it; use `wattfall device set {sender}`"
+            )
+
+
+def _conversion(device: Device, value: str | None, first_day: str | None, factor: str | None) -> Conversion | None:
+    """Return the conversion of a gas meter with the options' values; None without one."""
+    if value is factor is None:
+        if first_day:
+            raise ConfigurationError("--from is the first day of a --calorific-value")
+        return None
+    if device.kind != GAS:
+        raise ConfigurationError(
+            f"{device.device_id} is of kind {device.kind}, and only gas in m³ is converted; see --kind"
+        )
+    found = conversion_of(device)
+    if value is not None:
+        day = periods.check_period("day", first_day) if first_day else FIRST_DAY
+        stated = number(value, "the calorific value", 1, 200)
+        found = replace(found, calorific_values={**found.calorific_values, day: stated})
+    return replace(found, volume_factor=number(factor, "the volume factor", 0, 2)) if factor is not None else found
 
 
 @device.command("token")

@@ -6,12 +6,12 @@ a year (months `m01..`). Its content depends only on energy and prices, so a rep
 A stored document has no standing charges: supply goes on where there is no document. `rates.with_charges` adds them to
 what is shown.
 
-The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost]}}`. A device
-without a tariff has no currency and no costs.
+The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost, volume]}}`. A
+device without a tariff has no currency and no costs; only a gas meter has a volume.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.core.periods import Slot
+from aggregator.core.readings import sender_of
 
 
 class Part(NamedTuple):
@@ -36,6 +37,7 @@ class Part(NamedTuple):
     interval_export_wh: int = 0  # the share of export_wh from intervals
     interval_s: int = 0  # seconds known from intervals; the rest of the part is missing
     cost: Cost = NOTHING
+    volume_l: int | None = None  # litres of gas, as they were read
 
     @property
     def estimated_wh(self) -> int:
@@ -54,14 +56,15 @@ class Part(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the part has no energy; a standing charge is none."""
-        return self.import_wh is None and self.export_wh is None
+        """Whether the part has neither energy nor a volume; a standing charge is none."""
+        return self.import_wh is self.export_wh is self.volume_l is None
 
 
 EMPTY = Part(None, None)
-_FIELDS = len(Part._fields) - 1  # of energy and time
+_FIELDS = len(Part._fields) - 2  # of energy and time
 _WITHOUT_INTERVALS = _FIELDS - 3
 _CHARGE = Cost._fields.index("standing_charge")  # which is not stored
+_WITH_VOLUME = {fields + cost for fields in (_FIELDS, _WITHOUT_INTERVALS) for cost in (1, len(Cost._fields))}
 _new_part: Callable[[Iterable[object]], Part] = partial(tuple.__new__, Part)  # _make without its Python frame
 
 
@@ -178,6 +181,7 @@ class Device:
     kind: str = "electricity"  # one of KINDS
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
     longest_interval_s: int = 0  # of its intervals; 0 without one
+    conversion: str = ""  # JSON text of a gas meter, see `pricing.Conversion`; empty for the usual one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
     is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
 
@@ -186,10 +190,32 @@ class Device:
         """Return its non-empty labels by field name."""
         return {field: text for field in LABELS if (text := getattr(self, field))}
 
+    @property
+    def is_second_meter(self) -> bool:
+        """Whether another device sends its readings."""
+        return sender_of(self.device_id) != self.device_id
 
-KINDS = ("electricity", "gas", "generation")
+    @property
+    def own(self) -> "Device":
+        """Return what the registry stores: a second meter without the labels that `at_home` gives it."""
+        return replace(self, household="", postcode="") if self.is_second_meter else self
+
+
+ELECTRICITY, GAS, GENERATION = KINDS = ("electricity", "gas", "generation")
 NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, as German, Dutch and Belgian meters do
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
+
+
+def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
+    """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
+
+    A second meter has no household of its own: it has the household and the postcode of the device that sends it.
+    """
+    if not device.is_second_meter:
+        return device
+    sender = stored(sender_of(device.device_id))
+    household, postcode = (sender.household, sender.postcode) if sender else ("", "")
+    return replace(device, household=household, postcode=postcode)
 
 
 def check_labels(device: Device) -> Device:
@@ -208,6 +234,7 @@ def add(parts: Iterable[Part]) -> Part:
     rows = list(parts)
     imports = [row.import_wh for row in rows if row.import_wh is not None]
     exports = [row.export_wh for row in rows if row.export_wh is not None]
+    volumes = [row.volume_l for row in rows if row.volume_l is not None]
     return Part(
         sum(imports) if imports else None,
         sum(exports) if exports else None,
@@ -219,6 +246,7 @@ def add(parts: Iterable[Part]) -> Part:
         sum(row.interval_export_wh for row in rows),
         sum(row.interval_s for row in rows),
         add_costs([row.cost for row in rows]) if any(row.cost is not NOTHING for row in rows) else NOTHING,
+        sum(volumes) if volumes else None,
     )
 
 
@@ -243,40 +271,45 @@ def decode(
 
 
 def _row(part: Part) -> list[Any]:
-    energy = [*part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]]
-    cost = part.cost
-    return energy if cost == NOTHING else [*energy, *map(to_wire, (*cost[:_CHARGE], *cost[_CHARGE + 1 :]))]
+    energy = part[: _FIELDS if any(part[_WITHOUT_INTERVALS:_FIELDS]) else _WITHOUT_INTERVALS]
+    cost = () if part.cost == NOTHING else map(to_wire, (*part.cost[:_CHARGE], *part.cost[_CHARGE + 1 :]))
+    return [*energy, *cost] if part.volume_l is None else [*energy, *cost, part.volume_l]
 
 
 def _part(row: list[Any]) -> Part:
     if len(row) == _WITHOUT_INTERVALS:
-        return _new_part([*row, 0, 0, 0, NOTHING])
+        return _new_part([*row, 0, 0, 0, NOTHING, None])
     if len(row) == _FIELDS:
-        return _new_part([*row, NOTHING])
+        return _new_part([*row, NOTHING, None])
+    if len(row) in _WITH_VOLUME:
+        return _part(row[:-1])._replace(volume_l=row[-1])
     money = [value if value is None else int(value) for value in row[1 - len(Cost._fields) :]]
     energy = [*row[: -len(money)], 0, 0, 0][:_FIELDS]
-    return Part._make([*energy, Cost._make([*money[:_CHARGE], None, *money[_CHARGE:]])])
+    return Part._make([*energy, Cost._make([*money[:_CHARGE], None, *money[_CHARGE:]]), None])
 
 
 def as_json(document: Document) -> dict[str, object]:
     """Return a document for exports: every part of the period in order, with ISO times and the local offset.
 
     Parts without data have null energies and coverage 0. Coverage is the measured share of the time; energy from
-    intervals and estimated energy are named apart.
+    intervals and estimated energy are named apart. Only a document of gas in m³ has volumes.
     """
     zone = document.timezone
     slots = periods.slots(document.level, document.period, zone)
+    total = document.total
+    has_volume = total.volume_l is not None
     content: dict[str, object] = {
         "device_id": document.device_id,
         "level": document.level,
         "period": document.period,
         "timezone": zone,
         "currency": document.currency or None,
-        **_energies(document.total, sum(slot.end - slot.start for slot in slots)),
-        "parts": [_slot_json(document, slot) for slot in slots],
+        **_energies(total, sum(slot.end - slot.start for slot in slots), has_volume=has_volume),
+        "parts": [_slot_json(document, slot, has_volume=has_volume) for slot in slots],
     }
     if periods.LEVELS[document.level].has_hours:
-        content["half_hours"] = [_slot_json(document, slot) for slot in periods.half_hours(document.period, zone)]
+        halves = periods.half_hours(document.period, zone)
+        content["half_hours"] = [_slot_json(document, slot, has_volume=has_volume) for slot in halves]
     return content
 
 
@@ -296,13 +329,15 @@ def coverage(part: Part, seconds: int) -> float:
     return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0
 
 
-def _slot_json(document: Document, slot: Slot) -> dict[str, object]:
+def _slot_json(document: Document, slot: Slot, *, has_volume: bool) -> dict[str, object]:
     start, end = (periods.iso_local(at, document.timezone) for at in (slot.start, slot.end))
-    return {"start": start, "end": end, **_energies(document.part(slot.name), slot.end - slot.start)}
+    energies = _energies(document.part(slot.name), slot.end - slot.start, has_volume=has_volume)
+    return {"start": start, "end": end, **energies}
 
 
-def _energies(part: Part, seconds: int) -> dict[str, object]:
-    return {
+def _energies(part: Part, seconds: int, *, has_volume: bool) -> dict[str, object]:
+    volume = {"volume_m3": None if part.volume_l is None else part.volume_l / 1000} if has_volume else {}
+    return volume | {
         "import_wh": part.import_wh,
         "export_wh": part.export_wh,
         "estimated_wh": None if part.import_wh is part.export_wh is None else part.estimated_wh,

@@ -1,10 +1,10 @@
 """Energy of half hours from readings and intervals; from power where there is neither. Pure.
 
-Import and export are two independent channels, each with a `core.timeline`. Half hours telescope: any span of a
-register sums to register(end) - register(start), exactly.
+Import, export and volume (litres of gas) are independent channels, each with a `core.timeline`. Half hours telescope:
+any span of a register sums to register(end) - register(start), exactly.
 
 A part says how much of its energy is measured, comes from intervals, or is estimated over a gap of the register. The
-same holds for its time, by the channel that is known: import, else export.
+same holds for its time, by the first channel that is known: import, export, volume.
 
 The result depends on a bounded neighbourhood. The waterfall therefore recomputes only the hours that a change can touch
 (`waterfall.recompute_window`).
@@ -35,8 +35,8 @@ class WattSeconds(NamedTuple):
 
 
 def has_register(reading: Reading) -> bool:
-    """Whether a reading has a value of either register."""
-    return reading.import_wh is not None or reading.export_wh is not None
+    """Whether a reading has a value of a register."""
+    return reading.import_wh is not None or reading.export_wh is not None or reading.volume_l is not None
 
 
 def is_plausible(power_w: int | None, max_power_w: int) -> bool:
@@ -75,7 +75,7 @@ def parts_of(
 ) -> list[Part]:
     """Return the parts of half hours from the channels' timelines, and from held power where these say nothing."""
     by_channel = [shares(line, edges) for line in lines.values()]
-    parts = [_part(*both) for both in zip(*by_channel, strict=True)]
+    parts = [_part(*channels) for channels in zip(*by_channel, strict=True)]
     for slot, watt_seconds in _held_power(readings, _decided(lines.values()), edges, max_power_w).items():
         parts[slot] = _with_power(parts[slot], watt_seconds)
     return parts
@@ -110,8 +110,8 @@ def shares(line: Timeline, edges: Sequence[int]) -> list[Share | None]:
     return found
 
 
-def _part(imported: Share | None, exported: Share | None) -> Part:
-    main = imported or exported  # import, where known, decides the measured time
+def _part(imported: Share | None, exported: Share | None, volume: Share | None) -> Part:
+    main = imported or exported or volume  # the first known channel decides the measured time
     if main is None:
         return EMPTY
     nothing = Share([0, 0, 0], [0, 0, 0])
@@ -128,6 +128,7 @@ def _part(imported: Share | None, exported: Share | None) -> Part:
         interval_import_wh,
         interval_export_wh,
         interval_s,
+        volume_l=sum(volume.wh) if volume else None,
     )
 
 
@@ -136,14 +137,15 @@ def with_other_shares(part: Part, before: Sequence[Share | None], after: Sequenc
 
     Shares are by channel, in the order of CHANNELS.
     """
-    nothing = Share([0, 0, 0], [0, 0, 0]) if part.import_wh is not None else None  # import decides the time
-    minus, plus = (_part(imported or nothing, exported) for imported, exported in (before, after))
-    both_ways = [
-        None if was is None and more is None else (was or 0) - (less or 0) + (more or 0)
-        for was, less, more in zip(part[:2], minus[:2], plus[:2], strict=True)
-    ]
-    rest = [was - less + more for was, less, more in zip(part[2:-1], minus[2:-1], plus[2:-1], strict=True)]
-    return Part._make([*both_ways, *rest, part.cost])
+    is_own = part.import_wh is not None and part.volume_l is None  # not made from a volume
+    nothing = Share([0, 0, 0], [0, 0, 0]) if is_own else None  # import decides the time
+    minus, plus = (_part(imported or nothing, *others) for imported, *others in (before, after))
+    changed: dict[str, int | None] = {}
+    for name in Part._fields:
+        if name != "cost":
+            was, less, more = (getattr(one, name) for one in (part, minus, plus))
+            changed[name] = None if was is more is None else (was or 0) - (less or 0) + (more or 0)
+    return part._replace(**changed)  # type: ignore[arg-type] # the fields of numbers
 
 
 # Held power

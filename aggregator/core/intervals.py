@@ -4,8 +4,9 @@ The canonical message is a JSON object on one line::
 
     {"device_id": "home-1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:30:00Z", "import_wh": 214}
 
-At least one of `import_wh` and `export_wh` is present; `source` is optional text. An interval has whole seconds and is
-up to LONGEST_S long. An interval is stored as what it is; `core.energy` decides what of it counts.
+At least one of `import_wh`, `export_wh` and `volume_l` (litres of gas) is present; `source` is optional text. An
+interval has whole seconds and is up to LONGEST_S long. An interval is stored as what it is; `core.energy` decides what
+of it counts.
 """
 
 from typing import NamedTuple
@@ -25,6 +26,7 @@ class Interval(NamedTuple):
     import_wh: int | None  # Wh taken from the grid in the span
     export_wh: int | None  # Wh given to the grid in the span
     source: str | None = None  # who states it
+    volume_l: int | None = None  # litres of gas in the span
 
 
 def merged_interval(known: Interval, new: Interval) -> Interval:
@@ -45,13 +47,13 @@ def parse_interval(message: object, now: int) -> Interval:
     start, end = _instant(message, "start", now), _instant(message, "end", now)
     if not 0 < end - start <= LONGEST_S:
         raise Refused("bad_interval", f"the interval lasts {end - start} s, not 1 to {LONGEST_S} s")
-    imported, exported = (
+    imported, exported, volume = (
         None if message.get(name) is None else check_register(name, message[name])
-        for name in ("import_wh", "export_wh")
+        for name in ("import_wh", "export_wh", "volume_l")
     )
-    if imported is None and exported is None:
-        raise Refused("no_values", "neither import_wh nor export_wh has a value")
-    return Interval(device_id, start, end, imported, exported, _source(message.get("source")))
+    if imported is None and exported is None and volume is None:
+        raise Refused("no_values", "neither import_wh, export_wh nor volume_l has a value")
+    return Interval(device_id, start, end, imported, exported, _source(message.get("source")), volume)
 
 
 def _instant(message: dict[str, object], name: str, now: int) -> int:

@@ -4,14 +4,16 @@ The canonical message is a JSON object on one line::
 
     {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431, "import_wh": 1234567, "export_wh": 0}
 
-Power is W, negative when exporting; registers are cumulative Wh. `at` carries any UTC offset. At least one of power
-and the two registers is present. `meter_id` is optional, and unknown keys are ignored. A device with a second meter
-names it `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A message that breaks a rule raises Refused with a key of `REASONS`.
+Power is W, negative when exporting; registers are cumulative Wh; `volume_l` is the register of a gas meter that counts
+m³, in whole litres. `at` carries any UTC offset. At least one of power and the registers is present. `meter_id` is
+optional, and unknown keys are ignored. A device with a second meter names it `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A
+message that breaks a rule raises Refused with a key of `REASONS`.
 
 A block packs the readings of one device and UTC half hour into about two bytes a reading.
 
-It is one deflate stream. Before compression it holds a version byte, the count (16 bits, little endian), four
-columns and the meter ids as JSON. The columns are offset into the half hour (s), power (W), import and export (Wh).
+It is one deflate stream. Before compression it holds a version byte, the count (16 bits, little endian), five
+columns and the meter ids as JSON. The columns are offset into the half hour (s), power (W), import and export (Wh) and
+volume (l).
 A column holds its first value and then the differences, in the narrowest integers that fit; a bitmap marks unknown
 values. `unpack_block` raises ValueError for a damaged block.
 """
@@ -37,7 +39,7 @@ AHEAD_S = 600  # a device's clock may run this much ahead
 MAX_TIME = 40  # characters of an ISO date and time
 MAX_LINE = 65_536  # bytes; a reading needs about 150
 MAX_POWER = 10_000_000  # W; no meter shows more
-MAX_REGISTER = 10**12  # Wh; a thousand million kWh
+MAX_REGISTER = 10**12  # Wh or litres; a thousand million kWh or m³
 
 NO_POWER = -8_388_608  # Glow: the meter gave no valid value (-2^23)
 NO_REGISTER = 0xFFFF_FFFF_FFFF  # Zigbee: all ones is "invalid"
@@ -56,7 +58,7 @@ REASONS = {
     "contradicts_neighbours": "a late register contradicts the readings before and after it, as of a wrong clock",
     "server_clock": "the clock of the server is behind those of most devices; their messages wait until it is set",
     "not_a_number": "a figure is not a number",
-    "not_whole": "a figure is not a whole number of W or Wh",
+    "not_whole": "a figure is not a whole number of W, Wh or litres",
     "out_of_range": "a figure exceeds the range of every meter",
     "negative_register": "a register is below zero",
     "bad_meter_id": "meter_id is not text of up to 64 printable characters",
@@ -77,8 +79,9 @@ REASONS = {
 }
 
 GAS = "~gas"  # suffix of the id of a device's gas meter
+SECOND_METERS = (GAS, *(f"~{number}" for number in range(1, 10)))  # suffixes of ids
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(?:~(?:gas|[1-9]))?")
+_DEVICE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,63}}(?:{'|'.join(SECOND_METERS)})?")
 
 
 class Reading(NamedTuple):
@@ -90,6 +93,7 @@ class Reading(NamedTuple):
     import_wh: int | None  # cumulative register, Wh
     export_wh: int | None  # cumulative register, Wh
     meter_id: str | None = None  # changes when the meter is exchanged
+    volume_l: int | None = None  # cumulative register of a gas meter, litres
 
 
 def merged(known: Reading, new: Reading) -> Reading:
@@ -118,15 +122,17 @@ def parse(message: object, now: int) -> Reading:
     power = get("power_w")
     if power is not None:
         power = None if power == NO_POWER else _whole("power_w", power, -MAX_POWER, MAX_POWER)
-    imported, exported = get("import_wh"), get("export_wh")
+    imported, exported, volume = get("import_wh"), get("export_wh"), get("volume_l")
     if imported is not None:
         imported = check_register("import_wh", imported)
     if exported is not None:
         exported = check_register("export_wh", exported)
-    if power is None and imported is None and exported is None:
-        raise Refused("no_values", "neither power_w, import_wh nor export_wh has a value")
+    if volume is not None:
+        volume = check_register("volume_l", volume)
+    if power is None and imported is None and exported is None and volume is None:
+        raise Refused("no_values", "neither power_w, import_wh, export_wh nor volume_l has a value")
     meter = get("meter_id")
-    return Reading(device_id, at, power, imported, exported, meter if meter is None else check_meter_id(meter))
+    return Reading(device_id, at, power, imported, exported, meter if meter is None else check_meter_id(meter), volume)
 
 
 def check_device_id(value: object) -> str:
@@ -182,7 +188,7 @@ def _instant(text: str) -> int:
 
 
 def check_register(name: str, value: Any) -> int | None:  # noqa: ANN401 - whatever JSON held
-    """Return a register or an energy in Wh; None for the sentinel of an invalid one. Raises Refused."""
+    """Return a register, an energy in Wh or a volume in litres; None for the invalid one's sentinel. Raises Refused."""
     if value == NO_REGISTER:
         return None
     if type(value) is int and 0 <= value <= MAX_REGISTER:
@@ -230,10 +236,10 @@ _ABSENT, _FULL, _PARTIAL = 0, 1, 2
 
 def pack_block(start: int, readings: Sequence[Reading]) -> bytes:
     """Pack readings of one device from the half hour at `start` (UTC seconds), in order of time."""
-    _, ats, *values, meters = zip(*readings, strict=True)
+    _, ats, *values, meters, volumes = zip(*readings, strict=True)
     body = [VERSION.to_bytes(1, "little"), len(readings).to_bytes(2, "little")]
     body.append(_numbers([at - start for at in ats]))
-    body += [_column(column) for column in values]
+    body += [_column(column) for column in (*values, volumes)]
     runs: list[str | None] | None = None
     if any(meters):
         runs = [meters[0]] if len(set(meters)) == 1 else list(meters)
@@ -256,13 +262,14 @@ def unpack_block_body(device_id: str, start: int, body: bytes) -> list[Reading]:
     count = int.from_bytes(body[1:3], "little")
     offsets, position = _read_numbers(body, 3, count)
     columns: list[Sequence[int | None]] = []
-    for _ in range(3):
+    for _ in range(4):
         column, position = _read_column(body, position, count)
         columns.append(column)
     runs = orjson.loads(body[position:])
     meters = repeat(None, count) if runs is None else runs * count if len(runs) == 1 else runs
     ats = [start + offset for offset in offsets]
-    return list(map(_reading, zip(repeat(device_id, count), ats, *columns, meters, strict=True)))
+    *values, volumes = columns
+    return list(map(_reading, zip(repeat(device_id, count), ats, *values, meters, volumes, strict=True)))
 
 
 def _column(values: Sequence[int | None]) -> bytes:

@@ -1,7 +1,7 @@
 """Registers: one channel's readings, exchange overrides, gaps, interpolation. Pure.
 
-A `Register` is one channel (import or export) in order of time: UTC seconds, cumulative Wh, meter ids. `core.faults`
-decides which readings are believed.
+A `Register` is one channel (import, export or volume) in order of time: UTC seconds, cumulative Wh (for a volume,
+litres), meter ids. `core.faults` decides which readings are believed.
 
 Exchange overrides are people's statements, stored as text: `1793059200+ 1793145600-` (`+` exchanged, `-` not).
 
@@ -51,7 +51,7 @@ RHYTHMS = 3  # a gap is longer than this number of usual steps
 NEAR_STEPS = 4  # steps on each side of a gap that give the usual step
 LONGEST_STEP_S = 7200  # a longer step counts as this in the usual step, so that a change has effects nearby only
 
-CHANNELS = ("import_wh", "export_wh")
+CHANNELS = ("import_wh", "export_wh", "volume_l")
 _VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
 _AT = attrgetter("at")
 

@@ -189,12 +189,12 @@ def registered(
 
 
 def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
-    """Create a new device; a second meter inherits the zone and household of its sender."""
-    sender = store.device(sender_of(device_id)) if sender_of(device_id) != device_id else None
+    """Create a new device; a second meter has the zone of its sender."""
     device = Device(device_id, default_zone)
+    sender = store.device(sender_of(device_id)) if device.is_second_meter else None
     if sender:
-        device = replace(device, timezone=sender.timezone, household=sender.household, postcode=sender.postcode)
-    return replace(device, max_power_w=GAS_POWER_W) if device_id.endswith(GAS) else device
+        device = replace(device, timezone=sender.timezone)
+    return replace(device, max_power_w=GAS_POWER_W, kind="gas") if device_id.endswith(GAS) else device
 
 
 # Messages

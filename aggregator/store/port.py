@@ -87,13 +87,13 @@ class Store(Protocol):
     # registry
 
     def device(self, device_id: str) -> Device | None:
-        """Return a device, or None."""
+        """Return a device, or None; a second meter as `documents.at_home` gives it its home."""
 
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id."""
 
     def put_device(self, device: Device) -> None:
-        """Add or replace a device and its search terms. Raises ConfigurationError, see `check_labels`."""
+        """Add or replace a device (`Device.own`) and its terms. Raises ConfigurationError, see `check_labels`."""
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """Return the ids of at most `limit` devices whose search terms match each word of `text`.
@@ -104,7 +104,7 @@ class Store(Protocol):
         """
 
     def household_devices(self, household: str) -> list[str]:
-        """Return the ids of a household's devices, in order."""
+        """Return the ids of a household's devices, their second meters among them, in order."""
 
     # live state
 

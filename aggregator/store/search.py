@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 
 from aggregator.core.documents import Device
+from aggregator.core.readings import SECOND_METERS
 
 LEAST = 2  # characters of a search; a shorter text matches nothing
 MAX_TERM = 64  # characters
@@ -37,7 +38,8 @@ def normalised(text: str) -> str:
 
 
 def terms(device: Device) -> frozenset[str]:
-    """Return the search terms of a device."""
+    """Return the search terms of a device, from what the registry stores of it."""
+    device = device.own
     ends = (device.device_id, device.serial, device.meter_point)
     whole = (*ends, device.household, device.name, device.postcode)
     found = {term for text in whole for term in _tails(text)}
@@ -73,10 +75,11 @@ def find_devices(text: str, limit: int, candidates: Candidates, having: Having, 
 
 
 def household_devices(household: str, candidates: Candidates, lookup: Lookup) -> list[str]:
-    """Return the ids of a household's devices, in order."""
+    """Return the ids of a household's devices and of their second meters, in order."""
     if not household or not household.isprintable():
         return []
-    ids = sorted({*candidates(household_term(household))})
+    own = {*candidates(household_term(household))}
+    ids = sorted(f"{device_id}{suffix}" for device_id in own for suffix in ("", *SECOND_METERS))
     return [device.device_id for device in lookup(ids) if device.household == household]
 
 

@@ -155,6 +155,6 @@ def _check_runs_on(store: Store, device: Device, at: int) -> None:
         later = [wh for one, wh in zip(ats, whs, strict=True) if one >= at]
         if earlier and later and later[0] < earlier[-1]:
             raise ConfigurationError(
-                f"{channel} went down from {earlier[-1]} to {later[0]} Wh at {iso_utc(at)}: no meter runs backwards,"
+                f"{channel} went down from {earlier[-1]} to {later[0]} at {iso_utc(at)}: no meter runs backwards,"
                 " so the meter was exchanged or a reading is wrong"
             )

@@ -119,7 +119,7 @@ class RegisterStep(NamedTuple):
     """An implausible step of a register; `undecided` until more readings show its kind."""
 
     at: int  # UTC seconds, of the first reading at the new level
-    channel: str  # import_wh or export_wh
+    channel: str  # one of CHANNELS
     kind: Literal["glitch", "exchange", "undecided", "rollover"]
     before_wh: int  # of the last believed reading
     after_wh: int  # of that first reading

@@ -46,6 +46,7 @@ from aggregator.support.device_state import (
     usual_interval,
 )
 from aggregator.waterfall.levels import computed_half_hours
+from aggregator.waterfall.pricing import converted
 from aggregator.waterfall.retention import backfilled
 
 RECENT_DAYS = 7
@@ -309,7 +310,9 @@ def _computed(read: _Read, day: str) -> Part:
     halves, _ = computed_half_hours(read.store, device, span, Evidence(near, intervals))
     is_old = document is not None and (document.created_at or 0) < read.retention_cutoff
     stored = document.parts if document and is_old else {}
-    return add(stored.get(half.slot.name, half.part) for half in halves)
+    return add(
+        converted(device, day, {half.slot.name: stored.get(half.slot.name, half.part) for half in halves}).values()
+    )
 
 
 def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> LevelState:

@@ -18,7 +18,7 @@ from aggregator.core.energy import Evidence, edges_of, parts_of, timelines
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.store.port import READINGS, Change, Store
-from aggregator.waterfall.pricing import PRICES, currency_of, priced
+from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retained_gaps import (
     ComputedHalfHour,
@@ -164,6 +164,6 @@ def reprice(store: Store, device: Device, day: str) -> bool:
 
 def _merge_priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> bool:
     """Set half hours, their hours and their costs in a day document; return whether it changed."""
-    parts = priced(store, device, day, zone, halves)
+    parts = priced(store, device, day, zone, whole_day(store, device, day, zone, halves))
     replaced = {name: None if part.is_empty else part for name, part in parts.items()}
     return store.merge_parts("day", device.device_id, day, zone, replaced, currency_of(device))

@@ -1,5 +1,9 @@
 """Price half hours with a device's tariff and its stored half-hourly prices; mark days when either changes.
 
+A gas meter that counts m³ gets its energy here, from the litres in its documents: volume factor x calorific value / 3.6
+is the number of kWh in a m³. The energy at the end of each half hour is rounded from the litres since the day began, so
+half hours, hours and the day close exactly. A corrected calorific value changes energies as a tariff changes costs.
+
 Money is in units of `core.money`. Days that a change touches become dirty keys of the table `prices`; the waterfall
 prices them again from the energy in their day documents, without readings. Documents hold no standing charges:
 `shown` adds them.
@@ -7,11 +11,13 @@ prices them again from the energy in their day documents, without readings. Docu
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Part, add
+from aggregator.core.documents import GAS, Device, Document, Part, add
 from aggregator.core.money import NOTHING
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import NO_SERIES, Series, Span, affected_days, days_of_prices, price_day, with_charges
@@ -38,6 +44,7 @@ def currency_of(device: Device) -> str:
 
 def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> dict[str, Part]:
     """Return the half hours of a day with their cost, and their hours."""
+    halves = converted(device, day, halves)
     tariff = tariff_of(device)
     costs = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone)) if tariff else {}
     parts = {name: part._replace(cost=costs.get(name, NOTHING)) for name, part in halves.items()}
@@ -115,3 +122,98 @@ def _hours(parts: Mapping[str, Part]) -> dict[str, Part]:
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Tariff:
     return tariff_from_text(text)
+
+
+# Gas
+
+FIRST_DAY = "1970-01-01"  # of a calorific value that holds from the beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How the volume of a gas meter becomes energy; without an argument, as is usual in Great Britain."""
+
+    volume_factor: Decimal = Decimal("1.02264")  # to 15 °C and 1013.25 mbar
+    # MJ/m³ by the first local day; one holds from FIRST_DAY
+    calorific_values: Mapping[str, Decimal] = field(default_factory=lambda: {FIRST_DAY: Decimal("39.5")})
+
+    def __str__(self) -> str:
+        values = [
+            f"{value:f} MJ/m³" + (f" from {day}" if day > FIRST_DAY else "")
+            for day, value in sorted(self.calorific_values.items())
+        ]
+        return f"m³ x {self.volume_factor:f} x {', '.join(values)}"
+
+    def wh_per_litre(self, day: str) -> Fraction:
+        """Return the energy of a litre on a local day."""
+        value = self.calorific_values[max(first for first in self.calorific_values if first <= day)]
+        return Fraction(self.volume_factor) * Fraction(value) / Fraction("3.6")
+
+    def to_text(self) -> str:
+        """Return the conversion as the registry stores it."""
+        values = {day: f"{self.calorific_values[day]:f}" for day in sorted(self.calorific_values)}
+        return json.dumps({"volume_factor": f"{self.volume_factor:f}", "calorific_values": values})
+
+
+def conversion_of(device: Device) -> Conversion:
+    """Return the conversion of a gas meter."""
+    return _parsed_conversion(device.conversion)
+
+
+@lru_cache(maxsize=1024)
+def _parsed_conversion(text: str) -> Conversion:
+    if not text:
+        return Conversion()
+    content = json.loads(text)
+    values = {day: Decimal(value) for day, value in content["calorific_values"].items()}
+    return Conversion(Decimal(content["volume_factor"]), values)
+
+
+def is_converted(device: Device) -> bool:
+    """Whether a device's energy is made from its volume: a gas meter that does not send energy itself."""
+    return device.kind == GAS and "import_wh" not in device.registers
+
+
+def whole_day(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> Mapping[str, Part]:
+    """Return half hours with the stored ones of the rest of their day, where the energy depends on these."""
+    stored = store.document("day", device.device_id, day) if is_converted(device) else None
+    if stored is None or stored.timezone != zone:
+        return halves
+    return {**{name: part for name, part in stored.parts.items() if name[0] == "s"}, **halves}
+
+
+def converted(device: Device, day: str, halves: Mapping[str, Part]) -> Mapping[str, Part]:
+    """Return the half hours of a whole day with the energy of their litres."""
+    if not is_converted(device):
+        return halves
+    wh_per_litre = conversion_of(device).wh_per_litre(day)
+    parts, litres, before = dict(halves), 0, 0
+    for name in sorted(halves):
+        volume = halves[name].volume_l
+        if volume is not None:
+            litres += volume
+            until = int(litres * wh_per_litre + Fraction(1, 2))
+            parts[name], before = _with_import(halves[name], until - before), until
+    return parts
+
+
+def _with_import(part: Part, wh: int) -> Part:
+    """Return a part with an import, of which the time tells the estimated share and that of intervals."""
+    seconds = max(part.covered_s + part.estimated_s + part.interval_s, 1)
+    estimated_wh, interval_wh = (wh * share // seconds for share in (part.estimated_s, part.interval_s))
+    return part._replace(import_wh=wh, estimated_import_wh=estimated_wh, interval_import_wh=interval_wh)
+
+
+def change_conversion(store: Store, device: Device, new: Conversion) -> int:
+    """Replace a gas meter's conversion and mark the days that it changes. Return their number.
+
+    Setting the same conversion again marks every day, like `change_tariff`.
+    """
+    old = conversion_of(device)
+    with store.transaction():
+        days = store.periods("day", device.device_id)
+        if new != old:
+            days = [day for day in days if new.wh_per_litre(day) != old.wh_per_litre(day)]
+        store.put_device(replace(device, conversion="" if new == Conversion() else new.to_text()))
+        store.mark(PRICES, device.device_id, days)
+    return len(days)

@@ -14,7 +14,7 @@ register is hollow, since its readings have been deleted.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -195,14 +195,14 @@ def _with_ends(evidence: Evidence, device_id: str, gaps: Sequence[RetainedGap]) 
     by_span = {(one.start, one.end): one for one in evidence.intervals}
     for channel, gap, inside in gaps:
         for at, wh in ((gap.start, gap.start_wh), (gap.end, gap.end_wh)):
-            end = Reading(device_id, at, None, *_in_channel(channel, wh))
+            end = Reading(device_id, at, None, **_in_channel(channel, wh))
             by_instant[at] = merged(end, by_instant[at]) if at in by_instant else end
         for start, end_at, wh in inside:
-            one = Interval(device_id, start, end_at, *_in_channel(channel, wh))
+            one = Interval(device_id, start, end_at, **_in_channel(channel, wh))
             by_span.setdefault((start, end_at), one)
     return Evidence([by_instant[at] for at in sorted(by_instant)], [by_span[key] for key in sorted(by_span)])
 
 
-def _in_channel(channel: str, wh: int) -> tuple[int | None, int | None]:
-    """Return import and export of which one is known."""
-    return (wh, None) if channel == "import_wh" else (None, wh)
+def _in_channel(channel: str, wh: int) -> dict[str, Any]:
+    """Return the values of all channels, of which one is known."""
+    return dict.fromkeys(CHANNELS) | {channel: wh}

@@ -241,6 +241,8 @@ def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
     fields: dict[str, Callable[[Column], str]] = {
         lang.say("Imported, kWh"): lambda column: _exact(column.part.import_wh, lang)
     }
+    if chart.total.volume_l is not None:
+        fields[lang.say("Volume, m³")] = lambda column: _exact(column.part.volume_l, lang)
     if chart.total.export_wh:
         fields[lang.say("Exported, kWh")] = lambda column: _exact(column.part.export_wh, lang)
     if chart.currency:
@@ -256,8 +258,8 @@ def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
     return fields
 
 
-def _exact(wh: int | None, lang: Language) -> str:
-    return "–" if wh is None else lang.number(Decimal(wh) / 1000, 3)
+def _exact(thousandths: int | None, lang: Language) -> str:
+    return "–" if thousandths is None else lang.number(Decimal(thousandths) / 1000, 3)
 
 
 def _money(units: int | None, currency: str, lang: Language) -> str:

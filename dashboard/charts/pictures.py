@@ -155,9 +155,10 @@ def held_by(level: str, by: str) -> str:
     return lineage[-1] if by == HALF_HOURS else next(one for one in lineage if shown_by(one) == by)
 
 
-def header(by: str, *, is_priced: bool) -> list[str]:
-    """Return the names of the columns."""
+def header(by: str, *, is_priced: bool, is_gas: bool = False) -> list[str]:
+    """Return the names of the columns; gas has a volume."""
     energy = ["start", "end", "import_kwh", "export_kwh", "estimated_kwh", "interval_kwh", "coverage"]
+    energy += ["volume_m3"] if is_gas else []
     if not is_priced:
         return energy
     charge = [] if by in _WITHIN_A_DAY else ["standing_charge"]
@@ -178,7 +179,7 @@ def document_ranges(level: str, period: str, by: str) -> Iterator[tuple[str, str
         yield from document_ranges(child, one, by)
 
 
-def rows(document: Document, by: str, now: int, *, is_priced: bool) -> Iterator[list[str]]:
+def rows(document: Document, by: str, now: int, *, is_priced: bool, is_gas: bool = False) -> Iterator[list[str]]:
     """Yield the past intervals of a document at `now` (UTC seconds), with the columns of `header`."""
     for slot in _slots(document, by):
         if slot.start > now:
@@ -186,7 +187,8 @@ def rows(document: Document, by: str, now: int, *, is_priced: bool) -> Iterator[
         part = document.part(slot.name)
         times = [periods.iso_local(at, document.timezone) for at in (slot.start, slot.end)]
         money = _money(part, by, document.currency) if is_priced else []
-        yield [*times, *_energy(part), f"{coverage(part, slot.end - slot.start):.4f}", *money]
+        volume = [_thousandths(part.volume_l)] if is_gas else []
+        yield [*times, *_energy(part), f"{coverage(part, slot.end - slot.start):.4f}", *volume, *money]
 
 
 def _slots(document: Document, by: str) -> Iterator[Slot]:
@@ -197,18 +199,18 @@ def _slots(document: Document, by: str) -> Iterator[Slot]:
 
 def _energy(part: Part) -> list[str]:
     shares = (None, None) if part.import_wh is part.export_wh is None else (part.estimated_wh, part.interval_wh)
-    return [_kwh(wh) for wh in (part.import_wh, part.export_wh, *shares)]
+    return [_thousandths(wh) for wh in (part.import_wh, part.export_wh, *shares)]
 
 
 def _money(part: Part, by: str, currency: str) -> list[str]:
     cost = part.cost
     charge = [] if by in _WITHIN_A_DAY else [_amount(cost.standing_charge)]
     unpriced = None if part.is_empty or cost == NOTHING else cost.unpriced_wh
-    return [_amount(cost.import_cost), _amount(cost.export_earnings), *charge, _kwh(unpriced), currency]
+    return [_amount(cost.import_cost), _amount(cost.export_earnings), *charge, _thousandths(unpriced), currency]
 
 
-def _kwh(wh: int | None) -> str:
-    return "" if wh is None else plain(wh, _KWH_PLACES, _KWH_PLACES)
+def _thousandths(amount: int | None) -> str:
+    return "" if amount is None else plain(amount, _KWH_PLACES, _KWH_PLACES)
 
 
 def _amount(units: int | None) -> str:

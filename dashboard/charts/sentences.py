@@ -48,8 +48,10 @@ def remarks(chart: Chart, lang: Language) -> list[str]:
 
 
 def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
-    """Return the average, the highest, the lowest and the coverage of a chart, each with its name."""
-    measure, named = chart.measure, []
+    """Return the volume of gas, average, highest, lowest and coverage of a chart, each with its name."""
+    measure, named, litres = chart.measure, list[tuple[str, str]](), chart.total.volume_l
+    if litres is not None:
+        named.append((lang.say("Volume"), str(words.volume(litres, lang))))
     if chart.average is not None:
         amount = measure.format(chart.average, lang)
         named.append((lang.say("Average"), lang.say(words.column_words(chart.view.level).mean, amount=amount)))

@@ -43,6 +43,12 @@ def energy(wh: int, lang: Language) -> Amount:
     return Amount(lang.number(Decimal(wh) / 1000, decimals), "kWh")
 
 
+def volume(litres: int, lang: Language) -> Amount:
+    """Return m³ with two decimals or fewer, by size."""
+    decimals = 0 if litres >= 999_500 else 1 if litres >= 99_950 else 2
+    return Amount(lang.number(Decimal(litres) / 1000, decimals), "m³")
+
+
 def duration(seconds: int, lang: Language) -> str:
     """Return `2 h 10 min`: at most two units, rounded down."""
     if seconds < MINUTE:

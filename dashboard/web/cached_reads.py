@@ -177,11 +177,12 @@ class CachedReads:
         return self._cache.fetch(key, lambda: self._store.extent(level, device.device_id), lambda _: OPEN_S)
 
     def _terms(self, device: Device) -> tuple[int, int]:
-        """Return a number for the time zone and tariff, and the UTC seconds of their first sight here.
+        """Return a number for the time zone, tariff and conversion, and the UTC seconds of their first sight here.
 
         The number is part of the cache keys, so new terms never read entries of the old ones.
         """
-        key, state = _key("terms", device), crc32(f"{device.timezone} {device.tariff}".encode())
+        terms = f"{device.timezone} {device.tariff} {device.kind} {device.conversion}"
+        key, state = _key("terms", device), crc32(terms.encode())
         held: tuple[int, int] | None = self._cache.get(key)
         if held is None or held[0] != state:
             held = (state, self.now())

@@ -116,6 +116,37 @@ def test_a_household_has_its_own_devices_and_no_other_s(either: Store) -> None:
         assert either.household_devices(none) == []
 
 
+def test_a_second_meter_has_the_home_of_its_sender(either: Store) -> None:
+    gas = Device(
+        "cad-0043~gas", "UTC", registers=("import_wh",), name="Gas", household="h10", postcode="N1", kind="gas"
+    )
+    put(either, gas)
+    assert either.device(gas.device_id) == replace(gas, household="", postcode="")
+    put(either, *ALL, Device("cad-0043~1"), Device("cad-00430", household="h2"), Device("cad-00430~gas"))
+    home = replace(gas, household="h1", postcode="SW1A 1AA")
+    assert either.device(gas.device_id) == home
+    assert [device for device in either.devices() if device.device_id == gas.device_id] == [home]
+    assert either.household_devices("h1") == ["cad-0042", "cad-0043", "cad-0043~1", "cad-0043~gas"]
+    assert either.find_devices("0043gas", 10) == ["cad-0043~gas"]
+    assert either.find_devices("h10", 10) == ["p1-7"]
+
+
+def test_a_second_meter_goes_with_the_device_that_reads_it(another: Another) -> None:
+    reader, writer = another(), another()
+    put(writer, *ALL, Device("cad-0042~gas"))
+    assert reader.household_devices("h1") == ["cad-0042", "cad-0042~gas", "cad-0043"]
+    put(writer, replace(ACACIA, household="h10"))
+    assert reader.household_devices("h1") == ["cad-0043"]
+    assert reader.household_devices("h10") == ["cad-0042", "cad-0042~gas", "p1-7"]
+    gas = reader.device("cad-0042~gas")
+    assert gas
+    assert gas.household == "h10"
+    put(writer, replace(gas, name="Gas"))  # a change of the meter keeps no household
+    put(writer, replace(ACACIA, household=""))
+    assert reader.household_devices("h10") == ["p1-7"]
+    assert reader.device("cad-0042~gas") == Device("cad-0042~gas", name="Gas")
+
+
 def test_a_moved_device_belongs_to_the_new_household_alone(another: Another) -> None:
     reader, writer = another(), another()
     put(writer, *ALL)

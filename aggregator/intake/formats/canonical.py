@@ -193,15 +193,15 @@ def _check(readings: Sequence[Reading], start: int, now: int) -> None:
         raise Refused("in_the_future" if start >= EARLIEST else "before_2000", f"the half hour begins at {start}")
     before = start - 1
     for reading in readings:
-        _, at, power_w, import_wh, export_wh, meter_id = reading
+        _, at, power_w, import_wh, export_wh, meter_id, volume_l = reading
         if not before < at < start + HALF_HOUR:
             raise Refused("bad_block", f"a reading at {at} is out of order or outside the half hour")
         if power_w is not None and not -MAX_POWER <= power_w <= MAX_POWER:
             raise Refused("out_of_range", f"power_w is {power_w}")
-        for register in (import_wh, export_wh):
+        for register in (import_wh, export_wh, volume_l):
             if register is not None and (not 0 <= register <= MAX_REGISTER or register == NO_REGISTER):
                 raise Refused("out_of_range", f"a register is {register}")
-        if power_w is import_wh is export_wh is None:
+        if power_w is import_wh is export_wh is volume_l is None:
             raise Refused("no_values", f"the reading at {at} has no figure")
         if meter_id is not None and check_meter_id(meter_id) != meter_id:
             raise Refused("bad_meter_id", f"meter_id is {shown(meter_id)}")

@@ -4,17 +4,23 @@ A telegram runs from `/` to `!`, followed by the checksum of this text. Earlier 
 time and are refused. Local time carries its season, `W` or `S`, so it means one instant; a clock months behind is
 believed. The telegrams of a clock that was never set are refused, or are of their arrival, as the device's setting
 `stamp_on_arrival` says. The register is the meter's total, or else the sum of its tariffs; the meter itself nets its
-phases. Gas is ignored, since m³ are not energy. Figures with units are kW, W, kWh or Wh. `parse_dsmr` raises Refused.
+phases. Figures with units are kW, W, kWh or Wh.
+
+Gas (a meter of type 003 at one of four channels) is a second meter, `ID~gas`, with a register in m³ and a time of its
+own; a new meter's channel counts once it is the newest. `parse_dsmr` raises Refused.
 """
 
 import re
 import struct
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 
 from aggregator.core.errors import Refused, shown
-from aggregator.core.readings import Reading, check_device_id, check_meter_id
+from aggregator.core.readings import GAS, Reading, check_device_id, check_meter_id, is_device_id
 from aggregator.intake.formats.message import (
     CLOCKS_SET,
     Content,
@@ -30,10 +36,14 @@ from aggregator.intake.formats.message import (
 LONGEST_TELEGRAM = 16_384  # bytes; one has 800 to 2,000, with the longest text 3,000
 _BETWEEN = b" \t\r\n\0"  # allowed between telegrams
 _LINE = re.compile(rb"^(0-0:1\.0\.0|0-0:96\.1\.1|1-0:[12]\.[78]\.[0-4])\(([^()\r\n]{0,64})\)[ \t]*\r?$", re.MULTILINE)
+_CHANNEL = re.compile(rb"^0-([1-4]):(24\.1\.0|96\.1\.[01])\(([^()\r\n]{0,64})\)[ \t]*\r?$", re.MULTILINE)
+_VOLUME = re.compile(rb"^0-([1-4]):24\.2\.[13]\(([0-9]{12}[WS])\)\(([0-9.]{1,12})\*m3\)[ \t]*\r?$", re.MULTILINE)
+_GAS_METER = "003"
 _CHECKSUM = re.compile(rb"[0-9A-Fa-f]{4}")
 _TIME = re.compile(r"([0-9]{6})([0-9]{6})([WS])")
 _OFFSETS = {"W": "+01:00", "S": "+02:00"}
 _WATTS, _WATT_HOURS = {"kW": 1000, "W": 1}, {"kWh": 1000, "Wh": 1}
+_LITRES = 1000  # in a m³
 _TARIFFS = (1, 2, 3, 4)
 
 _Objects = dict[str, str]  # values by OBIS code
@@ -42,16 +52,34 @@ _Objects = dict[str, str]  # values by OBIS code
 def parse_dsmr(payload: bytes, origin: Origin) -> Content:
     """Parse one telegram. Raises Refused."""
     device_id = check_device_id(origin.device_id)
-    objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(_checked(payload))}
+    telegram = _checked(payload)
+    objects = {code.decode(): value.decode("latin-1") for code, value in _LINE.findall(telegram)}
     reading = Reading(
         device_id,
-        _at(objects, origin),
+        _at(objects.get("0-0:1.0.0", ""), origin),
         _power(objects),
         register_wh(_register(objects, "1-0:1.8.")),
         _register(objects, "1-0:2.8."),
-        _meter_id(objects),
+        _meter_id(objects.get("0-0:96.1.1", "")),
     )
-    return content_of([reading])
+    return content_of([reading, *_gas(telegram, device_id, origin)])
+
+
+def _gas(telegram: bytes, device_id: str, origin: Origin) -> Iterator[Reading]:
+    """Yield the newest reading of a gas meter, if a channel has one whose time can be believed."""
+    channels: dict[bytes, _Objects] = defaultdict(dict)
+    for channel, code, value in _CHANNEL.findall(telegram):
+        channels[channel][code.decode()] = value.decode("latin-1")
+    found: list[Reading] = []
+    for channel, time, volume in _VOLUME.findall(telegram):
+        about = channels[channel]
+        if about.get("24.1.0") == _GAS_METER and is_device_id(f"{device_id}{GAS}"):
+            meter_id = _meter_id(about.get("96.1.0", "")) or _meter_id(about.get("96.1.1", ""))
+            litres = register_wh(volume.decode(), _LITRES)
+            with suppress(Refused):
+                at = _at(time.decode(), origin)
+                found.append(Reading(f"{device_id}{GAS}", at, None, None, None, meter_id, litres))
+    yield from sorted(found, key=attrgetter("at"))[-1:]
 
 
 def telegrams(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -116,15 +144,14 @@ def _checked(payload: bytes) -> bytes:
     return content
 
 
-def _at(objects: _Objects, origin: Origin) -> int:
-    written = objects.get("0-0:1.0.0", "")
+def _at(written: str, origin: Origin) -> int:
     if not (match := _TIME.fullmatch(written)):
-        raise Refused("bad_time", f"0-0:1.0.0 is {shown(written)}")
+        raise Refused("bad_time", f"the time is {shown(written)}")
     day, clock, season = match.groups()
     try:
         moment = datetime.fromisoformat(f"20{day}T{clock}{_OFFSETS[season]}")
     except ValueError:
-        raise Refused("bad_time", f"0-0:1.0.0 is {shown(written)}") from None
+        raise Refused("bad_time", f"the time is {shown(written)}") from None
     at = int(moment.timestamp())
     return origin.now if at < CLOCKS_SET and origin.rules.stamp_on_arrival else check_clock(at, origin.latest)
 
@@ -148,8 +175,8 @@ def _figure(objects: _Objects, code: str, units: dict[str, int]) -> tuple[str, i
     return figure, units.get(unit)
 
 
-def _meter_id(objects: _Objects) -> str | None:
+def _meter_id(written: str) -> str | None:
     try:
-        return check_meter_id(bytes.fromhex(objects.get("0-0:96.1.1", "")).decode("ascii").strip(" \0"))
+        return check_meter_id(bytes.fromhex(written).decode("ascii").strip(" \0"))
     except (ValueError, Refused):
         return None

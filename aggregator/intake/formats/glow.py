@@ -1,9 +1,9 @@
 """Glow: the two MQTT formats of Hildebrand's UK in-home displays and sticks, local MQTT and hex. Pure.
 
 **Local MQTT.** `SENSOR/electricitymeter` gives a reading, and a status with the meter's own counters.
-`SENSOR/gasmeter` gives the same for a second meter, `ID~gas`, in kWh as converted by the display. `STATE` gives a
-status. `cumulative` is the register. `day`, `week` and `month` are counters, never energy; prices and meter points are
-ignored.
+`SENSOR/gasmeter` gives the same for a second meter, `ID~gas`, in kWh as converted by the display, and its volume.
+`STATE` gives a status. `cumulative` is the register, `cumulativevol` that of the volume. `day`, `week` and `month` are
+counters, never energy; prices and meter points are ignored.
 
 **Hex.** Older devices publish the Zigbee attributes of all meters over `SMART/HILD/ID` in one message.
 
@@ -14,7 +14,7 @@ ignored.
 | `elecMtr.0702.03.01`, `.02` | multiplier and divisor of all figures |
 | `elecMtr.0702.04.00` | power, signed |
 | `elecMtr.0702.04.01`, `.30`, `.40` | the meter's own counters of the day, the week, the month |
-| `gasMtr.0702` | the same for the meter `ID~gas`; its register usually counts m³, not energy |
+| `gasMtr.0702` | the same for the meter `ID~gas`; its register usually counts m³ |
 | `gasMtr.0702.0C.01`, `.30`, `.40` | its counters, in the unit of `03.12` |
 | `pan` | `rssi`, a signed byte, `lqi`, 0 to 255, and `status` |
 | `gmtime`, `time` | the time in epoch seconds, as a number and in hex |
@@ -51,6 +51,7 @@ _STATE = ("han", "software", "hardware")
 _BLOCKS = (("power",), ("energy", "import"), ("energy", "export"))
 _WATTS = {"kw": 1000, "w": 1}
 _WATT_HOURS = {"kwh": 1000, "wh": 1}
+_LITRES = {"m3": 1000, "m³": 1000}
 
 
 def parse_glow(payload: bytes, origin: Origin) -> Content:
@@ -102,6 +103,7 @@ def _meter(meter: dict[str, object], device_id: str, now: int) -> Content:
         power_w(power.get("value"), _unit(power, _WATTS)),
         register_wh(imported.get("cumulative"), unit),
         energy_wh(exported.get("cumulative"), _unit(exported, _WATT_HOURS)),
+        volume_l=register_wh(imported.get("cumulativevol"), _unit(imported, _LITRES, "cumulativevolunits")),
     )
     counters = counters_of(at, [energy_wh(imported.get(period), unit) for period in ("day", "week", "month")])
     return content_of([reading], [Status(device_id, at, None, None, None, None, None, counters)])
@@ -111,9 +113,9 @@ def _at(message: dict[str, object], now: int) -> int:
     return check_clock(check_instant(message.get("timestamp"), now), now)
 
 
-def _unit(block: dict[str, object], units: dict[str, int]) -> int | None:
-    """Return a block's unit in W or Wh: the vendor's default where missing, None where unknown."""
-    named = block.get("units")
+def _unit(block: dict[str, object], units: dict[str, int], key: str = "units") -> int | None:
+    """Return a block's unit in W, Wh or litres: the vendor's default where missing, None where unknown."""
+    named = block.get(key)
     if named is None:
         return next(iter(units.values()))
     return units.get(named.strip().lower()) if isinstance(named, str) else None
@@ -121,7 +123,7 @@ def _unit(block: dict[str, object], units: dict[str, int]) -> int | None:
 
 # Glow hex
 _NEVER_SET = "2000-01-01"
-_KWH = "00"
+_KWH, _M3 = "00", "01"
 _PERIODS = ("01", "30", "40")
 _HEX = re.compile(r"[0-9A-Fa-f]{1,12}")
 _DEMAND = re.compile(r"(?:|00|FF)([0-9A-F]{6})")
@@ -162,7 +164,8 @@ def _electricity(meter: _Meter, device_id: str, at: int) -> Reading:
 
 def _gas(meter: _Meter, device_id: str, at: int) -> Reading:
     register = _unsigned(table(meter, "00").get("00"))
-    return Reading(device_id, at, None, register_wh(_scaled(register, _scale(meter, "00"))), None)
+    energy, volume = (register_wh(_scaled(register, _scale(meter, "00", unit))) for unit in (_KWH, _M3))
+    return Reading(device_id, at, None, energy, None, volume_l=volume)
 
 
 def _counters(block: _Meter, scale: _Scale, at: int) -> Counters | None:
@@ -219,16 +222,16 @@ def _signed(value: object) -> int | None:
     return found - 2**24 if is_negative else found
 
 
-def _scale(meter: _Meter, unit: str = "") -> _Scale:
-    """Return the factors from figures to kWh, or None; the unit must be kWh, which is electricity's default."""
+def _scale(meter: _Meter, unit: str = "", wanted: str = _KWH) -> _Scale:
+    """Return the factors from figures to kWh or m³, or None for another unit; kWh is electricity's default."""
     formatting = table(meter, "03")
     named = formatting.get(unit) if unit else formatting.get("00", _KWH)
     multiplier, divisor = _unsigned(formatting.get("01")), _unsigned(formatting.get("02"))
-    return (multiplier, divisor) if named == _KWH and multiplier and divisor else None
+    return (multiplier, divisor) if named == wanted and multiplier and divisor else None
 
 
 def _scaled(figure: int | None, scale: _Scale) -> int | None:
-    """Convert a figure to W or Wh, rounded."""
+    """Convert a figure to W, Wh or litres, rounded."""
     if figure is None or scale is None:
         return None
     multiplier, divisor = scale

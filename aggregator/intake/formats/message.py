@@ -145,7 +145,8 @@ def power_w(value: object, unit: int | None = 1) -> int | None:
 def energy_wh(value: object, unit: int | None = 1) -> int | None:
     """Return a register or an energy in Wh, rounded, from a figure in units of `unit` Wh (1000 for kWh).
 
-    None where the figure is absent, `unit` is None, or the energy is out of a home's range.
+    A volume in litres likewise, from units of `unit` litres. None where the figure is absent, `unit` is None, or the
+    energy is out of a home's range.
     """
     found = number(value)
     return None if found is None or unit is None else _whole_wh(found * unit)
@@ -227,7 +228,7 @@ def counters_of(at: int, figures: Sequence[int | None]) -> Counters | None:
 def content_of(readings: Iterable[Reading], statuses: Iterable[Status] = ()) -> Content:
     """Return the content of a message without empty readings and statuses. Raises Refused where nothing is left."""
     content = Content(
-        [reading for reading in readings if any(figure is not None for figure in reading[2:5])],
+        [reading for reading in readings if any(figure is not None for figure in (*reading[2:5], reading.volume_l))],
         [status for status in statuses if any(value is not None for value in status[2:])],
     )
     if not content.readings and not content.statuses:

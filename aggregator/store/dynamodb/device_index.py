@@ -17,8 +17,9 @@ from itertools import chain
 from secrets import SystemRandom, token_hex
 from typing import Any
 
-from aggregator.core.documents import Device, check_labels
+from aggregator.core.documents import Device, at_home, check_labels
 from aggregator.core.errors import Damaged, StoreAway
+from aggregator.core.readings import sender_of
 from aggregator.store import search
 from aggregator.store.dynamodb import dynamo_client, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES
@@ -130,10 +131,11 @@ class Index:
 
     def lookup(self, device_ids: list[str], *, is_consistent: bool) -> list[Device]:
         """Return the existing devices, in the order of `device_ids`."""
-        keys = [{"d": items.text(device_id)} for device_id in device_ids]
+        wanted = dict.fromkeys([*device_ids, *map(sender_of, device_ids)])
+        keys = [{"d": items.text(device_id)} for device_id in wanted]
         found = dynamo_client.read_items(self._client, self._devices, keys, is_consistent=is_consistent)
         devices = {device.device_id: device for item in found if (device := _device(item))}
-        return [devices[device_id] for device_id in device_ids if device_id in devices]
+        return [at_home(devices[one], devices.get) for one in device_ids if one in devices]
 
     def _repair(self, item: Item, mark: str) -> None:
         """Write the pending terms; repeat until nobody has changed the device meanwhile. Raises StoreAway.

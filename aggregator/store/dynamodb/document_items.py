@@ -3,9 +3,9 @@
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
 seconds estimated, estimated import and export, unpriced import and export, estimated costs of import
-and export, import, export and seconds from intervals. Energy is Wh. Money is in units of `core.money`: 0 for none,
-else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k. Time covered is 0, 1 for
-half an hour, 2 for an hour, or the seconds + 2.
+and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of
+`core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k.
+Time covered is 0, 1 for half an hour, 2 for an hour, or the seconds + 2.
 
 **Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
 
@@ -26,7 +26,7 @@ from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
-_FIELDS = 15
+_FIELDS = 16
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 
 
@@ -49,6 +49,7 @@ def pack_part(part: Part) -> bytes:
         part.interval_import_wh,
         part.interval_export_wh,
         part.interval_s,
+        0 if part.volume_l is None else part.volume_l + 1,
     )
     return b"".join(map(_varint, numbers)).rstrip(b"\0")
 
@@ -57,7 +58,7 @@ def unpack_part(value: bytes) -> Part:
     """Decode a part from its attribute value."""
     imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
     estimated_import, estimated_export, unpriced_import, unpriced_export, *rest = more
-    guessed, (interval_import, interval_export, interval_s) = rest[:2], rest[2:]
+    guessed, (interval_import, interval_export, interval_s, volume) = rest[:2], rest[2:]
     cost = Cost(
         _money(paid),
         _money(earned),
@@ -77,6 +78,7 @@ def unpack_part(value: bytes) -> Part:
         interval_export,
         interval_s,
         NOTHING if cost == NOTHING else cost,
+        volume - 1 if volume else None,
     )
 
 
@@ -219,18 +221,20 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
 
     `unsure` are search terms whose index entries may be missing, see `device_index`.
     """
+    device = device.own
     labels = {LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
     sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
     sets |= {"t": items.text(device.tariff)} if device.tariff else {}
     sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
     sets |= {"n": items.text(device.netting)} if device.netting != "phase" else {}
     sets |= {"v": items.number(device.longest_interval_s)} if device.longest_interval_s else {}
+    sets |= {"c": items.text(device.conversion)} if device.conversion else {}
     sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
     sets |= {"u": items.text("y")} if device.is_total_import else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "v", "a", "u", *LABEL_NAMES.values()) if name not in sets]
+    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", "u", *LABEL_NAMES.values()) if name not in sets]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
@@ -254,6 +258,7 @@ def unpack_device(item: Item) -> Device:
         kind=item["g"]["S"] if "g" in item else "electricity",
         netting=item["n"]["S"] if "n" in item else "phase",
         longest_interval_s=int(item["v"]["N"]) if "v" in item else 0,
+        conversion=item["c"]["S"] if "c" in item else "",
         stamp_on_arrival="a" in item,
         is_total_import="u" in item,
     )

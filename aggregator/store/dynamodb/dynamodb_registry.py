@@ -13,7 +13,7 @@ from itertools import islice
 from secrets import token_hex
 from typing import Any
 
-from aggregator.core.documents import Device, Live, merged_live
+from aggregator.core.documents import Device, Live, at_home, merged_live
 from aggregator.core.errors import StoreAway
 from aggregator.store import search
 from aggregator.store.dynamodb import items
@@ -137,6 +137,10 @@ class DynamoRegistry:
 
     def device(self, device_id: str) -> Device | None:
         """Return a device, or None."""
+        stored = self._stored(device_id)
+        return at_home(stored, self._stored) if stored else None
+
+    def _stored(self, device_id: str) -> Device | None:
         item = self._view.item(Get("devices", device_id))
         return intact(unpack_device, item) if item and "z" in item else None
 
@@ -144,7 +148,9 @@ class DynamoRegistry:
         """Return the devices after the id `after`, by id. One scan serves all following pages."""
         if not after or not self._listed:
             scanned = self._reader.scan("devices")
-            self._listed = [intact(unpack_device, item) for item in scanned if "z" in item]
+            stored = [intact(unpack_device, item) for item in scanned if "z" in item]
+            by_id = {device.device_id: device for device in stored}
+            self._listed = [at_home(device, by_id.get) for device in stored]
         return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
 
     def put_device(self, device: Device) -> None:

@@ -8,7 +8,7 @@
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 200 | 1 |
-| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `v` longest interval, `a` stamp on arrival, `u` total is import, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
+| `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
 | `checkpoints` | `s` a shard, a stream or a quarantine | see `checkpoints` | about 200 | 1 |
 | `records` | `k` collection, `s` key | `b` body, `x` expiry (TTL), `w` id of the write | its body's | 1 a KB |
 | `records` | `k` `find ` + beginning of a term, `s` term and device | `v` the other terms of the device | about 150 | 1 |
@@ -18,7 +18,7 @@ offset in the half hour, two digits to the base 62. Its value is a head byte; po
 as few bytes as possible; and one byte for the meter, if known (a second meter with the same byte takes another one, the
 257th in one half hour two bytes). The head gives the lengths: `49 * power + 7 * import + export`. Power 0 is unknown,
 1-4 is the number of bytes; a register 0 is unknown, 1 is zero, 2-6 is 1-5 bytes. The meter's byte names the attribute
-`m` + two hex digits, which holds the meter id.
+`m` + two hex digits, which holds the meter id. A volume (l) comes first: the byte 255, its number of bytes, itself.
 
 **An interval** is an attribute of the block in which it starts: its value is that of a reading without power, its
 source in place of the meter; its name is that of a reading at its start, and its length in three digits to the base 62.
@@ -87,6 +87,7 @@ def read_units(size: int, *, is_consistent: bool) -> float:
 TTL_MARGIN_DAYS = 7  # readings stay longer than the retention by this, as anchors of later ones
 
 _MOST = 49 * 4 + 7 * 6 + 6  # the largest head byte
+_VOLUME = 255  # in place of the head byte: a volume comes first
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -156,11 +157,15 @@ def pack_reading(reading: Reading, tags: Mapping[str, int]) -> bytes:
     imported, exported = _register(reading.import_wh), _register(reading.export_wh)
     head = 49 * len(power) + 7 * _code(reading.import_wh, imported) + _code(reading.export_wh, exported)
     meter = b"" if reading.meter_id is None else _tag(tags[reading.meter_id])
-    return bytes([head]) + power + imported + exported + meter
+    return _volume(reading.volume_l) + bytes([head]) + power + imported + exported + meter
 
 
 def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading:
     """Decode a reading from its attribute; `item` holds its meter id. Raises ValueError."""
+    if value[0] == _VOLUME:
+        end = 2 + value[1]
+        volume_l = int.from_bytes(value[2:end], "little")
+        return unpack_reading(device_id, at, value[end:], item)._replace(volume_l=volume_l)
     power_size, codes = divmod(value[0], 49)
     import_code, export_code = divmod(codes, 7)
     power_end = 1 + power_size
@@ -212,6 +217,11 @@ def _signed(value: int) -> bytes:
 
 def _register(value: int | None) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8, "little") if value else b""
+
+
+def _volume(value: int | None) -> bytes:
+    packed = _register(value)
+    return b"" if value is None else bytes([_VOLUME, len(packed)]) + packed
 
 
 def _tag(tag: int) -> bytes:

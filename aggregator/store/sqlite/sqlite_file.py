@@ -27,11 +27,11 @@ CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, received_at 
     import_wh INTEGER, export_wh INTEGER, meter_id TEXT, power_at INTEGER, import_at INTEGER, export_at INTEGER,
     arrivals TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE recent (device_id TEXT, at INTEGER, power_w INTEGER, import_wh INTEGER, export_wh INTEGER, meter_id TEXT,
-    written INTEGER NOT NULL, PRIMARY KEY (device_id, at)) WITHOUT ROWID;
+    volume_l INTEGER, written INTEGER NOT NULL, PRIMARY KEY (device_id, at)) WITHOUT ROWID;
 CREATE TABLE readings (device_id TEXT, start INTEGER, written INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (device_id, start)) WITHOUT ROWID;
 CREATE TABLE intervals (device_id TEXT, start INTEGER, end INTEGER, import_wh INTEGER, export_wh INTEGER, source TEXT,
-    written INTEGER NOT NULL, PRIMARY KEY (device_id, start, end)) WITHOUT ROWID;
+    volume_l INTEGER, written INTEGER NOT NULL, PRIMARY KEY (device_id, start, end)) WITHOUT ROWID;
 CREATE TABLE horizons (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE prices (device_id TEXT, start INTEGER, import_price TEXT, export_price TEXT,
     PRIMARY KEY (device_id, start)) WITHOUT ROWID;

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, check_labels
+from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, at_home, check_labels
 from aggregator.core.errors import Damaged
 from aggregator.store import search
 from aggregator.store.port import (
@@ -61,21 +61,25 @@ class SqliteRegistry(SqliteFile):
 
     def device(self, device_id: str) -> Device | None:
         """Return a device, or None."""
+        stored = self._stored(device_id)
+        return at_home(stored, self._stored) if stored else None
+
+    def _stored(self, device_id: str) -> Device | None:
         row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
         return self._intact(_device, row[0]) if row else None
 
     def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
         """Return the devices after the id `after`, by id."""
         rows = self._all("SELECT body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
-        return [self._intact(_device, body) for (body,) in rows]
+        return [at_home(self._intact(_device, body), self._stored) for (body,) in rows]
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
-        body = _device_body(check_labels(device))
+        body = _device_body(check_labels(device).own)
         with self.transaction():
             before: frozenset[str] = frozenset()
             with suppress(Damaged):  # the new row repairs the damaged one
-                stored = self.device(device.device_id)
+                stored = self._stored(device.device_id)
                 before = search.terms(stored) if stored else before
             self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, body)
             self._index(device.device_id, before, search.terms(device))

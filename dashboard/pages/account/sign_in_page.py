@@ -41,7 +41,7 @@ def choices(store: Store) -> list[tuple[str, str, str]]:
     return [
         (device.household, device.name or device.device_id, KINDS.get(device.household.split("-")[0], ""))
         for device in store.devices(limit=MOST_HOMES)
-        if device.household
+        if device.household and not device.is_second_meter
     ]
 
 

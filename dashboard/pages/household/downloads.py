@@ -11,7 +11,7 @@ import orjson
 from flask import Blueprint, Flask, Response, request
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, as_json, live_json
+from aggregator.core.documents import GAS, Device, as_json, live_json
 from aggregator.core.errors import StoreAway, shown
 from dashboard.accounts.access import viewer
 from dashboard.charts import pictures, sentences
@@ -116,12 +116,13 @@ def _interval(by: str, level: str) -> str:
 def _table(data: CachedReads, device: Device, view: View, by: str) -> Iterator[str]:
     """Yield CSV in chunks: the header, then a month of days or a year of months at a time; skips the future."""
     held_by, now, is_priced = pictures.held_by(view.level, by), data.now(), bool(device.tariff)
-    yield _csv([pictures.header(by, is_priced=is_priced)])
+    is_gas = device.kind == GAS
+    yield _csv([pictures.header(by, is_priced=is_priced, is_gas=is_gas)])
     for first, last in pictures.document_ranges(view.level, view.period, by):
         if periods.window(held_by, first, device.timezone).start > now:
             return
         found = data.uncached(device, held_by, first, last)
-        yield _csv(row for one in found for row in pictures.rows(one, by, now, is_priced=is_priced))
+        yield _csv(row for one in found for row in pictures.rows(one, by, now, is_priced=is_priced, is_gas=is_gas))
 
 
 def _csv(table: Iterable[Sequence[str]]) -> str:

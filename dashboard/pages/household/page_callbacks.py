@@ -11,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import EMPTY, GAS, GENERATION, Device, Live
 from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
@@ -22,7 +22,7 @@ from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, live_tile, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language
+from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -74,6 +74,7 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
+KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -94,10 +95,12 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
 
 
 def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
-    """Return the day's energy so far; empty if unknown."""
+    """Return the day's energy so far, of gas also its volume; empty if unknown."""
     document = data.energy(device, "day", periods.period_of("day", now, device.timezone))
-    imported = document.total.import_wh if document else None
-    return "" if imported is None else lang.say("{amount} today", amount=words.energy(imported, lang))
+    total = document.total if document else EMPTY
+    known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
+    known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]
+    return lang.say("{amount} today", amount=", ".join(known)) if known else ""
 
 
 def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
@@ -108,7 +111,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     return html.A(
         [
             html.Div(
-                [html.H2(device.name or device.device_id, className="label"), html.Span(today, className="today")],
+                [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
             html.P([*_amount(live, lang), html.Span(badge, className="badge")], className="amount"),
@@ -118,6 +121,12 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
         className="tile",
         **attributes(data_state=device_state(live, now), data_level=usage.level(watts)),
     )
+
+
+def _label(device: Device, lang: Language) -> str:
+    """Return the name of a device, and its kind unless it is electricity."""
+    name = device.name or device.device_id
+    return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
 
 
 def _amount(live: Live | None, lang: Language) -> list[Component]:
@@ -226,7 +235,7 @@ def _household(data: CachedReads, device: Device, view: View, version: object, l
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
         "household.data-version": newest,
-        "place.children": html.A(device.name or device.device_id, href=View("household", device.device_id).to_url()),
+        "place.children": html.A(_label(device, lang), href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
         "household.hidden": False,

@@ -178,7 +178,7 @@ def _energy(name: str, period: Period, note: list[Component], lang: Language) ->
 
 
 def _also(period: Period, lang: Language) -> list[str]:
-    """Return the period in the other unit, and the energy that the large number leaves out."""
+    """Return the period in the other unit, and the energy that the large number leaves out, or the volume of gas."""
     total, other = period.total, period.other_measure
     amount = other.net(total) if other else None
     lines = [] if other is None or amount is None else [str(other.format(amount, lang))]
@@ -186,6 +186,8 @@ def _also(period: Period, lang: Language) -> list[str]:
         lines.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
     elif total.export_wh:
         lines.append(lang.say("{amount} exported", amount=words.energy(total.export_wh, lang)))
+    elif total.volume_l is not None:
+        lines.append(str(words.volume(total.volume_l, lang)))
     return lines
 
 

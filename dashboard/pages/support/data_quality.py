@@ -15,7 +15,7 @@ from aggregator.support.diagnostics import RECENT_DAYS, Closure, Diagnostics
 from dashboard.pages.support import support_words
 from dashboard.pages.support.health_view import Verdict
 from dashboard.text.language import Language, text
-from dashboard.text.words import duration, energy
+from dashboard.text.words import Amount, duration, energy, volume
 
 KINDS: Mapping[Kind, str] = {
     "open": text("goes on"),
@@ -25,7 +25,8 @@ KINDS: Mapping[Kind, str] = {
     "supplied": text("the supplier’s figures tell its energy"),
     "bridged": text("not filled; the registers before and after tell its energy"),
 }
-CHANNELS = {"import_wh": text("import"), "export_wh": text("export")}
+VOLUME = "volume_l"
+CHANNELS = {"import_wh": text("import"), "export_wh": text("export"), VOLUME: text("volume")}
 REASONS = {
     "malformed_json": text("not JSON, or cut off"),
     "line_too_long": text("too long"),
@@ -183,8 +184,8 @@ def _step_row(
 ) -> StepRow:
     values = {
         "channel": lang.say(CHANNELS[step.channel]),
-        "before": energy(step.before_wh, lang),
-        "after": energy(step.after_wh, lang),
+        "before": _amount(step.channel, step.before_wh, lang),
+        "after": _amount(step.channel, step.after_wh, lang),
     }
     if step.kind == "exchange":
         what = lang.say("The meter was exchanged: {channel} went from {before} to {after}.", **values)
@@ -208,22 +209,27 @@ def _step_row(
     return StepRow(step.at, support_words.to_the_second(step.at, now, zone, lang), what, mark)
 
 
+def _amount(channel: str, value: int, lang: Language) -> Amount:
+    return volume(value, lang) if channel == VOLUME else energy(value, lang)
+
+
 def _closure_row(closure: Closure, now: int, zone: str, lang: Language) -> ClosureRow:
     start, end = support_words.span(closure.span, now, zone, lang)
+    unit = "l" if closure.channel == VOLUME else "Wh"
     values = {
         "channel": lang.say(CHANNELS[closure.channel]).capitalize(),
         "start": start,
         "end": end,
-        "register": lang.number(closure.register_wh),
-        "sum": lang.number(closure.documents_wh),
+        "register": f"{lang.number(closure.register_wh)} {unit}",
+        "sum": f"{lang.number(closure.documents_wh)} {unit}",
     }
     if closure.is_exact:
         return ClosureRow(
-            lang.say("{channel} from {start} to {end}: register and charts both {register} Wh", **values), True
+            lang.say("{channel} from {start} to {end}: register and charts both {register}", **values), True
         )
     return ClosureRow(
         lang.say(
-            "{channel} from {start} to {end}: the register rose by {register} Wh, the charts add up to {sum} Wh",
+            "{channel} from {start} to {end}: the register rose by {register}, the charts add up to {sum}",
             **values,
         ),
         False,

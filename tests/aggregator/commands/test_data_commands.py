@@ -205,6 +205,36 @@ def test_device_labels_are_set_kept_and_removed() -> None:
     assert wattfall("device", "list").stdout == result.stdout
 
 
+def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:
+    assert wattfall("device", "set", "roof", "--kind", "generation").stdout == (
+        "roof\tEurope/London\t100000 W\tgeneration\n"
+    )
+    assert wattfall("device", "set", "roof", "--kind", "electricity").stdout == "roof\tEurope/London\t100000 W\n"
+
+
+def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:
+    second = [reading(device_id=f"cad-1~{meter}", import_wh=1) for meter in ("gas", "1")]
+    wattfall("ingest", text="\n".join([reading(import_wh=1), *second]))
+    with closing(open_store(url)) as store:
+        kinds = [(device.device_id, device.kind) for device in store.devices()]
+    assert kinds == [("cad-1", "electricity"), ("cad-1~1", "electricity"), ("cad-1~gas", "gas")]
+
+
+def test_a_calorific_value_reprices_gas_from_its_day() -> None:
+    lines = [reading("cad-1~gas", minutes, volume_l=10_000 + 25 * minutes) for minutes in range(0, 61, 30)]
+    wattfall("ingest", text="\n".join(lines))
+    shown = ("show", "day", "cad-1~gas", "2026-06-01")
+    assert json.loads(wattfall(*shown, "--json").stdout)["import_wh"] == 16_831  # 1.5 x 1.02264 x 39.5 / 3.6 kWh
+    result = wattfall("device", "set", "cad-1~gas", "--calorific-value", "39.4", "--from", "2026-06-01")
+    assert result.stdout.endswith("gas\tm³ x 1.02264 x 39.5 MJ/m³, 39.4 MJ/m³ from 2026-06-01\n")
+    table = wattfall(*shown).stdout.splitlines()
+    assert table[1].split()[-1] == "m³"
+    assert table[-1].split()[1::5] == ["16.788", "1.500"]
+    wattfall("device", "set", "cad-1~gas", "--volume-factor", "1")
+    assert json.loads(wattfall(*shown, "--json").stdout)["import_wh"] == 16_417
+    assert wattfall("verify").exit_code == 0
+
+
 def test_a_new_name_recomputes_nothing(url: str) -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes) for minutes in range(30)]))
     with closing(open_store(url)) as store:
@@ -254,6 +284,13 @@ def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
         (["device", "set", "cad-1", "--stamp-on-arrival", "maybe"], "'maybe' is not a valid boolean"),
         (["device", "set", "cad-1", "--name", "x" * 81], "it has up to 80 printable characters"),
         (["device", "set", "cad-1", "--meter-point", "1\n2"], "meter_point is '1\\n2'"),
+        (["device", "set", "cad-1", "--calorific-value", "39"], "cad-1 is of kind electricity, and only gas in m³"),
+        (["device", "set", "g", "--kind", "gas", "--calorific-value", "0"], "the calorific value is '0'"),
+        (["device", "set", "g", "--kind", "gas", "--volume-factor", "x"], "the volume factor is 'x'"),
+        (["device", "set", "g", "--kind", "gas", "--from", "2026-06-01"], "--from is the first day of a --calorific"),
+        (["device", "set", "cad-1~gas", "--household", "h1"], "cad-1~gas has the household of cad-1, which reads it"),
+        (["device", "set", "cad-1~gas", "--household", ""], "use `wattfall device set cad-1`"),
+        (["device", "set", "cad-1~gas", "--postcode", "N1"], "cad-1~gas has the postcode of cad-1"),
         (["ingest", "/nowhere/file.jsonl"], "/nowhere/file.jsonl"),
         (["ingest", "--store", "mysql://x"], "'mysql://x' is not a store; write it like sqlite:///"),
         (["show", "week", "cad-1"], "'week' is not one of"),

@@ -25,6 +25,7 @@ def blocks(draw: st.DrawFn) -> list[Reading]:
             draw(REGISTERS),
             draw(REGISTERS),
             draw(st.sampled_from(meters)),
+            draw(REGISTERS),
         )
         for offset in offsets
     ]

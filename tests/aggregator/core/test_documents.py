@@ -37,10 +37,11 @@ PARTS = st.builds(
     estimated_export_wh=st.integers(0, 10**12),
     covered_s=SECONDS,
     estimated_s=SECONDS,
-    interval_import_wh=st.integers(0, 10**12),
-    interval_export_wh=st.integers(0, 10**12),
-    interval_s=SECONDS,
+    interval_import_wh=st.just(0) | st.integers(0, 10**12),
+    interval_export_wh=st.just(0) | st.integers(0, 10**12),
+    interval_s=st.just(0) | SECONDS,
     cost=st.just(NOTHING) | COSTS,
+    volume_l=WHS,
 )
 NAMES = st.builds("{}{:02d}".format, st.sampled_from("hsdm"), st.integers(0, 99))
 BODIES = st.dictionaries(NAMES, PARTS, max_size=12)
@@ -124,6 +125,14 @@ def test_null_is_not_zero() -> None:
     assert parts[0].items() >= ENERGIES.items()
     assert parts[1].items() >= {"import_wh": 0, "export_wh": None, "estimated_wh": 0, "coverage": 1}.items()
     assert parts[2].items() >= {"import_wh": None, "export_wh": 0, "estimated_wh": 0, "coverage": 0}.items()
+
+
+def test_only_gas_in_cubic_metres_has_volumes() -> None:
+    gas = Part(16_831, None, covered_s=3600, volume_l=1500)
+    content = shown("day", "2026-11-23", parts={"h00": gas, "s00": gas})
+    places = [content, content["parts"][0], content["half_hours"][0], content["parts"][1], content["half_hours"][1]]
+    assert [place["volume_m3"] for place in places] == [1.5, 1.5, 1.5, None, None]
+    assert "volume_m3" not in shown("day", "2026-11-23", parts={"h00": HOUR})["parts"][0]
 
 
 def test_a_day_with_only_a_standing_charge_has_no_energy() -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
+from aggregator.core.intervals import Interval, parse_interval
 from aggregator.core.periods import block_start
 from aggregator.core.readings import (
     AHEAD_S,
@@ -40,6 +41,25 @@ def test_a_valid_message_becomes_a_reading() -> None:
 
 def test_unknown_is_none_and_never_zero() -> None:
     assert parse_line(line(power_w=None, import_wh=0), NOW) == Reading("cad-1", 1774745990, None, 0, None)
+
+
+def test_gas_in_cubic_metres_comes_in_whole_litres() -> None:
+    message = line(device_id="cad-1~gas", power_w=..., volume_l=1_837_102)
+    assert parse_line(message, NOW) == Reading("cad-1~gas", 1774745990, None, None, None, None, 1_837_102)
+    for volume, reason in ((1837.5, "not_whole"), (-1, "negative_register"), (10**13, "out_of_range")):
+        with pytest.raises(Refused, match="volume_l is") as refused:
+            parse_line(line(volume_l=volume), NOW)
+        assert refused.value.reason == reason
+
+
+def test_an_interval_may_state_litres_of_gas_alone() -> None:
+    span = {"device_id": "cad-1~gas", "start": "2026-03-28T10:00:00Z", "end": "2026-03-28T10:30:00Z"}
+    start = 1_774_692_000
+    assert parse_interval(span | {"volume_l": 1500}, NOW) == Interval(
+        "cad-1~gas", start, start + 1800, None, None, None, 1500
+    )
+    with pytest.raises(Refused, match="nor volume_l has a value"):
+        parse_interval(span, NOW)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ READINGS = st.builds(
     REGISTERS,
     REGISTERS,
     st.none() | st.text(max_size=64),
+    REGISTERS,
 )
 AMOUNTS = st.sampled_from([0, 1, 127, 128, 1800, 16_384]) | st.integers(0, 10**12)
 MONEY = st.sampled_from([0, -1, 10**13, -643_125 * 10**6]) | st.integers(-(10**20), 10**20)

@@ -48,6 +48,20 @@ def test_each_member_sees_every_device_of_the_household(homes: Store) -> None:
     assert len(visible_devices(homes, ANN, 1)) == 1
 
 
+def test_a_gas_meter_is_seen_by_the_household_of_its_reader_alone(homes: Store) -> None:
+    homes.put_device(Device("cad-1~gas"))
+    gas = visible_device(homes, ANN, "cad-1~gas", NOW)
+    assert gas
+    assert visible_devices(homes, ANN, 10) == [HOME, gas]
+    assert may_edit(ANN, gas)
+    homes.put_device(replace(HOME, household="willow"))
+    assert visible_device(homes, ANN, "cad-1~gas", NOW) is None
+    assert visible_devices(homes, ANN, 10) == []
+    assert [one.device_id for one in visible_devices(homes, replace(ANN, household="willow"), 10)] == [
+        *("cad-1", "cad-1~gas", "cad-2")
+    ]
+
+
 @pytest.mark.parametrize(
     "viewer",
     [

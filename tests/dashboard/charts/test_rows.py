@@ -44,6 +44,13 @@ def test_energy_is_exact_kwh_with_estimate_and_coverage() -> None:
     }
 
 
+def test_gas_has_a_column_of_cubic_metres() -> None:
+    gas = document("day", "2026-11-22", {"h07": HOUR._replace(volume_l=1050)})
+    rows = [*pictures.rows(gas, "hour", FOR_EVER, is_priced=False, is_gas=True)]
+    place = pictures.header("hour", is_priced=False, is_gas=True).index("volume_m3")
+    assert [row[place] for row in rows[6:9]] == ["", "1.050", ""]
+
+
 def test_unknown_is_empty_and_nothing_is_zero() -> None:
     found = table(document("day", "2026-11-22", {"h00": Part(0, None, covered_s=3600)}), "hour")
     assert list(found[0].values())[2:] == ["0.000", "", "0.000", "0.000", "1.0000"]

@@ -4,7 +4,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, sentences
+from dashboard.charts import chart_model, grids, sentences
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
@@ -234,6 +234,12 @@ def test_facts_are_average_highest_lowest_and_coverage() -> None:
         "Lowest": "0.10 kWh, 03:00–04:00",
         "Measured": "95 %",
     }
+
+
+def test_gas_has_its_volume_beside_the_facts() -> None:
+    gas = chart("day", "2026-11-22", hours(24, FULL._replace(volume_l=45)))
+    assert sentences.facts(gas, ENGLISH)[0] == ("Volume", "1.08 m³")
+    assert "Volume, m³" in grids.of_chart(gas, ENGLISH)
 
 
 def test_a_day_without_data_names_its_standing_charge() -> None:

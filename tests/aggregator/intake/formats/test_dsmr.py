@@ -19,8 +19,7 @@ LATER = utc("2027-01-01")
 def read(payload: bytes, now: int = NOW, device_id: str = "p1-1") -> Reading:
     content = dsmr.parse_dsmr(payload, Origin(device_id, now))
     assert content.statuses == []
-    (found,) = content.readings
-    return found
+    return content.readings[0]
 
 
 def line(old: str, new: str, now: int = NOW) -> Reading:
@@ -43,8 +42,46 @@ def test_a_telegram_is_a_reading() -> None:
     assert read(WHOLE) == Reading("p1-1", AT, 612, 9_121_318, 12_004, "E0048000000000017")
 
 
-def test_gas_in_cubic_metres_is_ignored() -> None:
-    assert line("0-1:24.2.1(260201081000W)(01837.102*m3)\n", "") == read(WHOLE)
+def gas(*changes: tuple[str, str]) -> list[Reading]:
+    telegram = TELEGRAM
+    for old, new in changes:
+        assert telegram.count(old) == 1
+        telegram = telegram.replace(old, new)
+    return dsmr.parse_dsmr(sealed(telegram), Origin("p1-1", NOW)).readings[1:]
+
+
+GAS_LINE = "0-1:24.2.1(260201081000W)(01837.102*m3)\n"
+GAS = Reading("p1-1~gas", AT - 20, None, None, None, "G0039001652050216", 1_837_102)
+
+
+def test_gas_is_a_reading_in_litres_of_a_second_meter() -> None:
+    assert gas() == [GAS]
+    assert gas(("24.2.1", "24.2.3")) == [GAS]  # as Belgian meters send it
+    assert gas(("0-1:96.1.0(4730303339303031363532303530323136)\n", "")) == [GAS._replace(meter_id=None)]
+
+
+def test_the_newest_channel_of_two_gas_meters_counts() -> None:
+    new = "0-3:24.1.0(003)\n0-3:24.2.1(260201081005W)(00000.007*m3)\n"
+    assert gas((GAS_LINE, GAS_LINE + new)) == [Reading("p1-1~gas", AT - 15, None, None, None, None, 7)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("0-1:24.1.0(003)", "0-1:24.1.0(007)"),  # water
+        ("0-1:24.1.0(003)\n", ""),
+        (GAS_LINE, ""),
+        ("(260201081000W)", "(632525252525S)"),
+        ("(260201081000W)", "(000101000000W)"),
+        ("(260201081000W)", "(270201081000W)"),
+        ("*m3", "*kWh"),
+        ("01837.102", "00000.000"),
+        ("01837.102", "1.2.3"),
+    ],
+)
+def test_gas_without_a_time_or_a_volume_is_absent(changes: tuple[str, str]) -> None:
+    assert gas(changes) == []
+    assert line(*changes) == read(WHOLE)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_an_electricity_message_gives_a_reading_and_counters() -> None:
 
 def test_a_gas_message_is_a_second_meter_without_power() -> None:
     content = read(GAS, "SENSOR/gasmeter")
-    assert content.readings == [Reading(f"{GLOW}~gas", AT, None, 20_411_080, None)]
+    assert content.readings == [Reading(f"{GLOW}~gas", AT, None, 20_411_080, None, None, 1_837_102)]
     assert content.statuses == [
         Status(f"{GLOW}~gas", AT, None, None, None, None, None, Counters(AT, 17_326, 17_326, 383_157))
     ]
@@ -77,13 +77,13 @@ def test_period_counters_are_never_energy() -> None:
 
 
 def test_counters_alone_are_a_status() -> None:
-    content = read(but(GAS, **{f"{GAS_METER}cumulative": 0}))
+    content = read(but(GAS, **{f"{GAS_METER}cumulative": 0, f"{GAS_METER}cumulativevol": 0}))
     assert content.readings == []
     assert content.statuses[0].counters == Counters(AT, 17_326, 17_326, 383_157)
 
 
 def test_the_power_sentinel_is_absent_and_registers_stay() -> None:
-    assert reading(**{f"{POWER}value": -8388.608})[2:] == (None, 4_120_317, 12_004, None)
+    assert reading(**{f"{POWER}value": -8388.608})[2:5] == (None, 4_120_317, 12_004)
     assert reading(**{f"{POWER}value": -8388608, f"{POWER}units": "W"}).power_w is None
 
 
@@ -126,7 +126,13 @@ def test_fields_missing_in_a_firmware_are_absent() -> None:
 
 def test_a_gas_meter_of_an_older_firmware_has_power_and_export() -> None:
     older = but(GAS, gasmeter__power={"value": 0, "units": "kW"}, gasmeter__energy__export={"cumulative": 0})
-    assert read(older).readings == [Reading(f"{GLOW}~gas", AT, 0, 20_411_080, 0)]
+    assert read(older).readings == [Reading(f"{GLOW}~gas", AT, 0, 20_411_080, 0, None, 1_837_102)]
+
+
+def test_gas_may_come_in_cubic_metres_alone() -> None:
+    (found,) = read(but(GAS, **{f"{GAS_METER}cumulative": ...})).readings
+    assert found == Reading(f"{GLOW}~gas", AT, None, None, None, None, 1_837_102)
+    assert read(but(GAS, **{f"{GAS_METER}cumulativevolunits": "ft3"})).readings[0].volume_l is None
 
 
 def test_fields_added_by_a_firmware_are_ignored() -> None:

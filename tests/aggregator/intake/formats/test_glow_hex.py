@@ -17,6 +17,9 @@ REGISTERS, FORMAT, DEMAND = "elecMtr 0702 00", "elecMtr 0702 03", "elecMtr 0702 
 YEAR_S = 365 * 86_400
 
 
+GAS = Reading(f"{GLOW}~gas", AT, None, None, None, None, 1_837_118)
+
+
 def read(message: object, now: int = NOW, device_id: str = GLOW) -> Content:
     return glow.parse_glow_hex(json.dumps(message).encode(), Origin(device_id, now))
 
@@ -44,14 +47,14 @@ def refusal(message: object, now: int = NOW) -> str:
 
 def test_a_message_gives_a_reading_and_a_status() -> None:
     content = read(HEX)
-    assert content.readings == [Reading(GLOW, AT, 612, 4_120_349, 12_004)]
+    assert content.readings[:1] == [Reading(GLOW, AT, 612, 4_120_349, 12_004)]
     counters = Counters(AT, 1204, 40_113, 1204)
     assert content.statuses[0] == Status(GLOW, AT, -71, 96, None, "GLOW-IHD-01-1v4-SMETS2", True, counters)
 
 
-def test_gas_in_cubic_metres_gives_counters_only() -> None:
+def test_gas_in_cubic_metres_is_a_register_in_litres() -> None:
     content = read(HEX)
-    assert [one.device_id for one in content.readings] == [GLOW]
+    assert content.readings[1:] == [GAS]
     gas = Status(f"{GLOW}~gas", AT, None, None, None, None, None, Counters(AT, 17_326, 17_326, 383_157))
     assert content.statuses[1:] == [gas]
     assert len(read(put(HEX, "gasMtr 0702 03 12", "01")).statuses) == 1
@@ -142,12 +145,13 @@ def test_figures_use_the_meters_multiplier_and_divisor(multiplier: str, divisor:
 @pytest.mark.parametrize("attribute", [f"{FORMAT} 01", f"{FORMAT} 02"])
 def test_figures_without_multiplier_or_divisor_are_absent(attribute: str, scale: object) -> None:
     content = read(put(HEX, attribute, scale))
-    assert content.readings == []
+    assert content.readings == [GAS]
     assert content.statuses[0] == Status(GLOW, AT, -71, 96, None, "GLOW-IHD-01-1v4-SMETS2", True, None)
 
 
 def test_figures_of_another_unit_are_absent() -> None:
-    assert read(put(HEX, f"{FORMAT} 00", "01")).readings == []
+    assert read(put(HEX, f"{FORMAT} 00", "01")).readings == [GAS]
+    assert read(put(HEX, "gasMtr 0702 03 00", "02")).readings == read(HEX).readings[:1]
     assert read(put(HEX, f"{FORMAT} 00", ...)).readings == read(HEX).readings
 
 
@@ -155,8 +159,8 @@ def test_blocks_may_be_absent() -> None:
     assert reading("elecMtr 0702 04", ...)[2:5] == (None, 4_120_349, 12_004)
     assert reading("elecMtr 0702 00", ...)[2:5] == (612, None, None)
     assert [one.device_id for one in read(put(HEX, "gasMtr 0702 0C", ...)).statuses] == [GLOW]
-    assert read(put(HEX, "gasMtr", ...)).readings == read(HEX).readings
-    assert read(put(HEX, "elecMtr", ...)).readings == []
+    assert read(put(HEX, "gasMtr", ...)).readings == read(HEX).readings[:1]
+    assert read(put(HEX, "elecMtr", ...)).readings == [GAS]
     assert read(put(HEX, "pan", ...)).statuses[0][2:7] == (None, None, None, "GLOW-IHD-01-1v4-SMETS2", None)
 
 

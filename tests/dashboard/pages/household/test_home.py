@@ -1,6 +1,6 @@
 import pytest
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import Device, Part
 from aggregator.store.port import Store
 from dashboard.pages.household import page_callbacks
 from dashboard.text.language import ENGLISH
@@ -40,6 +40,22 @@ def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store
     assert "'high'" in page
     assert "'low'" in page
     assert "'medium'" not in page
+
+
+def test_a_card_names_the_kind_of_a_meter_that_is_not_electricity(data: CachedReads, store: Store) -> None:
+    for device in (Device("cad-1", household=homes.HOUSEHOLD), Device("cad-1~gas", kind="gas")):
+        store.put_device(device)
+    page = page_text(data)
+    assert "'cad-1~gas · Gas'" in page
+    assert "'cad-1'" in page
+
+
+def test_a_card_of_gas_has_todays_cubic_metres(data: CachedReads, store: Store) -> None:
+    gas = Device("cad-gas", kind="gas", registers=("volume_l",))
+    homes.fill(
+        store, gas, "2026-11-23", homes.instant("2026-11-23T01:00:00+00:00"), lambda _: Part(None, None, volume_l=750)
+    )
+    assert "'16.8 kWh, 1.50 m³ today'" in page_text(data)
 
 
 def test_a_silent_device_shows_its_last_time_without_a_ticking_age(data: CachedReads, store: Store) -> None:

@@ -120,6 +120,17 @@ def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, 
     return len(answer.data), scattered(json.loads(answer.data), LIVE_WRITTEN)["response"]
 
 
+def test_the_former_household_no_longer_sees_the_gas_live(store: Store) -> None:
+    store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
+    store.put_device(Device("cad-1~gas"))
+    send(store, "cad-1~gas", NOW - 4, 612)
+    page = Page(store)
+    assert page.points("cad-1~gas") == [(NOW - 4, 612)]
+    store.put_device(Device("cad-1", household="willow"))
+    assert {*page.poll("cad-1~gas", after=1)} == {"main.data-served"}
+    assert page.store.asked["live"] == 0
+
+
 def send(store: Store, device_id: str, at: int, power_w: int) -> None:
     """Store a reading like ingest does."""
     block = (device_id, at - at % 1800)

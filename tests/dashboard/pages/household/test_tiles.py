@@ -61,6 +61,12 @@ def also(slots: Slots, name: str) -> str:
     return visible_text(slots[f"{name}-also.children"])
 
 
+def test_gas_has_its_cubic_metres_beside_the_energy() -> None:
+    gas = part(16_831)._replace(volume_l=1500)
+    assert also(day(gas), "today") == "1.50 m³"
+    assert also(month(days(3, gas)), "month") == "4.50 m³"
+
+
 def test_today_is_compared_with_the_same_time_last_week() -> None:
     assert note(day(part(8800), part(10_000)), "today") == "▼| 12 % less than last Monday by 14:20"
     assert note(day(part(11_200), part(10_000)), "today") == "▲| 12 % more than last Monday by 14:20"
