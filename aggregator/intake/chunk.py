@@ -280,10 +280,8 @@ def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
     """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
     at = readings[-1].at
     power = next((one for one in reversed(readings) if is_plausible(one.power_w, device.max_power_w)), None)
-    (imported, exported), meter = (
-        (newest_known(readings, position) for _, position in POSITIONS),
-        newest_known(readings, _METER),
-    )
+    imported, exported, _ = (newest_known(readings, position) for _, position in POSITIONS)  # no tile shows the volume
+    meter = newest_known(readings, _METER)
     return Live(
         device.device_id,
         at,
