@@ -1,6 +1,7 @@
 """A half hour from the edge is one write of the readings table, and comes to what its readings come to one by one."""
 
 from collections.abc import Sequence
+from itertools import permutations
 
 from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading
@@ -51,3 +52,19 @@ def test_its_documents_are_those_of_180_single_readings(another: Another) -> Non
         assert document.total.import_wh
         assert document == batched.document(level, "cad-1", period)
     single.close()
+
+
+def test_a_block_and_single_readings_in_any_order_come_to_the_same(another: Another) -> None:
+    """A bridge sends parts of some readings live, and the half hour later; or the half hour first."""
+    powers = [Reading("cad-1", one.at, one.power_w, None, None) for one in READINGS[::20]]
+    blocks = [one._replace(power_w=None) for one in READINGS[::20]]
+    store = another()
+    for number, order in enumerate(permutations([powers, blocks, READINGS[5::7]])):
+        device_id = f"cad-{number + 1}"
+        own = [[one._replace(device_id=device_id) for one in some] for some in order]
+        for some in own:
+            content = canonical.parse_block(canonical.encode_block(some), Origin(device_id, NOW))
+            take_in(store, [Received(device_id, content)], NOW, "Europe/London")
+        sent = {one.at for some in own for one in some}
+        expected = [one._replace(device_id=device_id) for one in READINGS if one.at in sent]
+        assert store.readings(device_id, START, START) == expected

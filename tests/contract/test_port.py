@@ -62,6 +62,14 @@ def test_a_device_is_kept_and_replaced(store: Store) -> None:
     assert store.device(HOME) == Device(HOME, registers=("import_wh",))
 
 
+def test_a_device_keeps_its_kind_netting_and_clock(store: Store) -> None:
+    settings = Device(HOME, kind="gas", netting="sum", stamp_on_arrival=True, exchange_overrides="x")
+    for device in (settings, Device(HOME), settings):
+        store.put_device(device)
+        assert store.device(HOME) == device
+        assert list(store.devices()) == [device]
+
+
 def test_devices_are_listed_by_id_page_by_page(store: Store) -> None:
     ids = [f"home-{number}" for number in (3, 1, 2, 5, 4)]
     for device_id in ids:

@@ -19,8 +19,10 @@ quiet. What comes in later for it lies in `recent` beside it until the next pack
 The registry, the live state, the records and the change feed are in `sqlite_registry`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from decimal import Decimal
+from functools import partial
 from heapq import merge
 from itertools import groupby, islice
 
@@ -34,7 +36,8 @@ from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
 _DOCUMENT = "created, changed, body"
-_READING = ", ".join(Reading._fields)
+_VALUES = ", ".join(Reading._fields[1:])
+_reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
@@ -101,21 +104,22 @@ class SqliteStore(SqliteRegistry):
         changed = {at: reading for at, reading in both.items() if known.get(at) != reading}
         if len(changed) < MANY:
             return self._put_recent(changed.values(), now)
-        self._put_packed(device_id, start, known | changed, now)
+        known |= changed
+        self._put_packed(device_id, start, [known[at] for at in sorted(known)], now)
         return len(changed)
 
     def _put_recent(self, readings: Iterable[Reading], now: int) -> int:
         return self._database.executemany(_MERGE_RECENT, [(*reading, now) for reading in readings]).rowcount
 
-    def _put_packed(self, device_id: str, start: int, readings: Mapping[int, Reading], written: int) -> None:
-        body = pack_block(start, [readings[at] for at in sorted(readings)])
-        self._run("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", device_id, start, written, body)
+    def _put_packed(self, device_id: str, start: int, readings: Sequence[Reading], written: int) -> None:
+        row = (device_id, start, written, pack_block(start, readings))
+        self._run("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", *row)
         self._run("DELETE FROM recent WHERE device_id = ? AND at BETWEEN ? AND ?", device_id, *_span(start, start))
 
     def pack(self, before: int, limit: int) -> int:
-        """Pack half hours that ended before `before` and were last written before it, at most `limit`.
+        """Pack at most `limit` half hours that ended and were last written before `before`; return their number.
 
-        Goes from device to device, and goes on there the next time. Return the number of packed half hours.
+        Looks at no more than `limit` devices, and goes on behind them the next time.
         """
         found: list[tuple[str, int, int]] = []
         for _ in range(limit):
@@ -125,9 +129,9 @@ class SqliteStore(SqliteRegistry):
                 found += self._all(_QUIET, device_id, block_start(before), before, limit - len(found))
             if not device_id or len(found) >= limit:
                 break
-        with self.transaction():
+        with self.transaction() if found else nullcontext():
             for device_id, start, written in found:
-                readings = {reading.at: reading for reading in self._block_or_quarantine(device_id, start)}
+                readings = self._block_or_quarantine(device_id, start)
                 if readings:  # nobody has deleted them meanwhile
                     self._put_packed(device_id, start, readings, written)
         return len(found)
@@ -140,8 +144,8 @@ class SqliteStore(SqliteRegistry):
             for start, body in self._all(query, device_id, first, last)
             for reading in self._intact(unpack_block, device_id, start, body)
         ]
-        query = f"SELECT {_READING} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
-        recent = [Reading._make(row) for row in self._all(query, device_id, *_span(first, last))]
+        query = f"SELECT {_VALUES} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
+        recent = [_reading((device_id, *row)) for row in self._all(query, device_id, *_span(first, last))]
         if not packed or not recent:
             return packed or recent
         known = {reading.at: reading for reading in packed}

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import REMEMBERED, Arrival, Document, Live, Part
+from aggregator.core.intervals import LONGEST_S, Interval
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
 from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
 from aggregator.store.dynamodb import document_items, items
@@ -56,6 +57,37 @@ def test_reading_names_are_two_bytes_in_order_of_time() -> None:
     assert {len(name) for name in names} == {2}
 
 
+INTERVALS = st.builds(
+    lambda start, length, *values: Interval("home", start, start + length, *values),
+    st.integers(START, START + 1799),
+    st.sampled_from([1, 60, 61, 62, 1800, 3844, LONGEST_S]) | st.integers(1, LONGEST_S),
+    REGISTERS,
+    REGISTERS,
+    st.none() | st.text(min_size=1, max_size=64),
+)
+
+
+@given(
+    st.lists(INTERVALS, unique_by=lambda one: (one.start, one.end), max_size=12),
+    st.lists(READINGS, unique_by=lambda one: one.at, max_size=5),
+)
+def test_intervals_survive_a_round_trip_beside_readings(intervals: list[Interval], readings: list[Reading]) -> None:
+    named = {items.interval_name(one): items.as_reading(one) for one in intervals}
+    both = [*named.values(), *readings]
+    tags = items.meter_tags({one.meter_id for one in both if one.meter_id is not None}, {})
+    item = block(readings) | {items.meter_name(tag): items.text(text) for text, tag in tags.items()}
+    item |= {items.reading_name(one.at - START): {"B": items.pack_reading(one, tags)} for one in readings}
+    item |= {name: {"B": items.pack_reading(one, tags)} for name, one in named.items()}
+    assert items.unpack_intervals(item) == sorted(intervals, key=lambda one: one[1:3])
+    assert items.unpack_block(item) == sorted(readings, key=lambda one: one.at)
+
+
+def test_no_meter_has_the_name_of_an_interval() -> None:
+    assert items.meter_name(0xFFFF) == "mffff"
+    ends = [Interval("home", START + at, START + at + long, 1, 1) for at in (0, 1799) for long in (1, LONGEST_S)]
+    assert [items.interval_name(one) for one in ends] == ["00001", "00NPc", "T1001", "T1NPc"]
+
+
 def test_three_hundred_meters_in_a_half_hour_get_distinct_tags() -> None:
     tags = items.meter_tags(map(str, range(300)), {})
     assert len(set(tags.values())) == 300
@@ -87,14 +119,22 @@ def test_a_full_half_hour_fits_into_two_write_units() -> None:
 
 
 INSTANTS = st.integers(START - 10_000, START)
+OLDER = st.none() | st.integers(START - 10_000, START - 1)
 ARRIVALS = st.lists(st.builds(Arrival, INSTANTS, INSTANTS), max_size=REMEMBERED)
 
 
-@given(POWERS, REGISTERS, REGISTERS, st.none() | st.just("m"), ARRIVALS)
+@given(POWERS, REGISTERS, REGISTERS, st.none() | st.just("m"), ARRIVALS, st.lists(OLDER, min_size=3, max_size=3))
 def test_a_live_state_survives_a_round_trip(
-    power: int | None, imported: int | None, exported: int | None, meter: str | None, arrivals: list[Arrival]
+    power: int | None,
+    imported: int | None,
+    exported: int | None,
+    meter: str | None,
+    arrivals: list[Arrival],
+    instants: list[int | None],
 ) -> None:
-    live = Live("home", START, START + 3, power, imported, exported, meter, tuple(arrivals))
+    values = (power, imported, exported)
+    own = [None if value is None else at for value, at in zip(values, instants, strict=True)]
+    live = Live("home", START, START + 3, *values, meter, tuple(arrivals), *own)
     item = items.pack_live(live)
     assert items.unpack_live(item) == live
     assert items.item_size(item) < items.WRITE_UNIT // 4

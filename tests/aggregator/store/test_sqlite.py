@@ -21,8 +21,9 @@ from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
+from aggregator.store.port import Written
 from aggregator.store.sqlite.sqlite_file import _LEVEL_TABLE, _SCHEMA, VERSION
-from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.store.sqlite.sqlite_store import MANY, SqliteStore
 from aggregator.waterfall.retention import expire, sweep
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
@@ -407,3 +408,96 @@ def test_a_damaged_block_is_quarantined_and_new_readings_are_stored(tmp_path: Pa
     assert store.readings("d", start, start) == [late]
     assert f"readings {start}" in store.quarantined("d")[0]
     store.close()
+
+
+# Packing
+
+
+START = NOW - NOW % 1800 - 1800
+
+
+def sent(device_id: str, count: int = 30, start: int = START) -> list[Reading]:
+    return [Reading(device_id, start + 10 * n, n, 1000 + n, None, "m") for n in range(count)]
+
+
+def write(store: SqliteStore, readings: list[Reading], now: int = NOW) -> Written:
+    block = readings[0].at - readings[0].at % 1800
+    return store.write_readings({(readings[0].device_id, block): {one.at: one for one in readings}}, now)
+
+
+def rows(store: SqliteStore) -> tuple[int, int]:
+    """Count the readings that lie as rows, and the packed half hours."""
+    return tuple(store._one(f"SELECT count(*) FROM {table}")[0] for table in ("recent", "readings"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(str(tmp_path / "wattfall.db"))
+    yield opened
+    opened.close()
+
+
+def test_a_half_hour_is_packed_once_it_is_over_and_quiet(store: SqliteStore) -> None:
+    write(store, sent("d"), START + 1900)
+    before, changes = store.readings("d", 0, NOW), store.changes("readings", 9)
+    for early in (START + 1799, START + 1900):
+        assert store.pack(early, 9) == 0
+    assert rows(store) == (30, 0)
+    assert store.pack(START + 1901, 9) == 1
+    assert rows(store) == (0, 1)
+    assert store.readings("d", 0, NOW) == before == sent("d")
+    assert store.changes("readings", 9) == changes
+    assert store.pack(START + 1901, 9) == 0
+
+
+def test_late_evidence_lies_beside_a_packed_half_hour_until_the_next_packing(store: SqliteStore) -> None:
+    write(store, sent("d"))
+    store.pack(NOW + 1, 9)
+    late = [Reading("d", START, None, None, 5), Reading("d", START + 5, 9, None, None), sent("d")[3]]
+    assert write(store, late, NOW + 10) == (2, 1)
+    assert rows(store) == (2, 1)
+    expected = [sent("d")[0]._replace(export_wh=5), late[1], *sent("d")[1:]]
+    assert store.readings("d", START, START) == expected
+    assert write(store, late, NOW + 11) == (0, 3)
+    store.pack(NOW + 12, 9)
+    assert rows(store) == (0, 1)
+    assert store.readings("d", START, START) == expected
+    assert store.expire_readings("d", NOW, NOW + 10) == 0  # the late ones keep it
+
+
+def test_a_chunk_of_a_half_hour_is_packed_at_once_with_what_was_there(store: SqliteStore) -> None:
+    write(store, sent("d"))
+    many = [one._replace(export_wh=1) for one in sent("d", MANY + 40)]
+    assert write(store, many) == (MANY + 40, 0)
+    assert rows(store) == (0, 1)
+    assert store.readings("d", START, START) == many
+    assert write(store, many[:5] + sent("d", MANY + 45)[-5:]) == (5, 5)
+    assert rows(store) == (5, 1)
+
+
+def test_packing_goes_from_device_to_device_a_few_at_a_time(store: SqliteStore) -> None:
+    for number in range(5):
+        write(store, sent(f"d{number}"))
+        write(store, sent(f"d{number}", start=START - 1800))
+        write(store, sent(f"d{number}", start=START + 1800), NOW + 1800)
+    packed = [store.pack(NOW + 1, 3) for _ in range(5)]
+    assert max(packed) == 3
+    assert sum(packed) == 10
+    assert rows(store) == (5 * 30, 10)
+    for number in range(5):
+        assert len(store.readings(f"d{number}", 0, NOW + 1800)) == 90
+
+
+def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -> None:
+    for device_id in ("a", "b"):
+        write(store, sent(device_id))
+    store.pack(NOW + 1, 9)
+    for device_id in ("a", "b"):
+        write(store, [Reading(device_id, START + 5, 9, None, None)])
+    store._run("UPDATE readings SET body = x'00ff' WHERE device_id = 'a'")
+    assert store.pack(NOW + 1, 9) == 2
+    assert store.readings("a", START, START) == [Reading("a", START + 5, 9, None, None)]
+    assert len(store.readings("b", START, START)) == 31
+    assert f"readings {START}" in store.quarantined("a")[0]
+    assert store._one("SELECT body FROM aside")[0] == b"\x00\xff"
+    assert store.quarantined("b") == []

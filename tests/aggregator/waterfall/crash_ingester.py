@@ -1,9 +1,10 @@
-"""Ingest numbered batches of one device for ever; print each number when the batch is acknowledged."""
+"""Ingest numbered batches of one device for ever, and pack; print each number when the batch is acknowledged."""
 
 import itertools
 import sys
 import time
 
+from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
@@ -23,3 +24,4 @@ if __name__ == "__main__":
     for number in itertools.count(int(sys.argv[2])):
         ingest(store, batch(number), int(time.time()), "Europe/London")
         print(number, flush=True)
+        store.pack(FOR_EVER, 5)

@@ -90,6 +90,7 @@ def test_every_device_is_swept_however_many_there_are(store: Store) -> None:
 def test_a_damaged_block_does_not_stop_sweeping_other_devices(store: Store, tmp_path: Path) -> None:
     for device_id in ("a", "b", "c"):
         settle(store, history(device_id), NOW - 2 * DAY)
+    store.pack(NOW, 10_000)
     with sqlite3.connect(tmp_path / "wattfall.db") as database:
         database.execute("UPDATE readings SET body = x'00ff' WHERE device_id = 'b'")
     database.close()

@@ -24,6 +24,7 @@ from aggregator.store.port import Change
 from aggregator.waterfall.worker import (
     IDLE_S,
     LONGEST_PAUSE_S,
+    QUIET_S,
     REPORT_S,
     SWEEP_S,
     drain,
@@ -220,6 +221,22 @@ def test_readings_are_swept_at_start_and_each_hour(store: Store) -> None:
     troubled = TroubledStore(store, hour * 2)
     run_worker(troubled, KEPT_DAYS, stop, stop.clock)
     assert troubled.calls["expires_by_itself"] == 3
+
+
+def test_half_hours_are_packed_between_rounds_once_they_are_quiet(store: Store, tmp_path: Path) -> None:
+    sent = [Reading("d", NOW - 7200 + 600 * n, 300, 10 * n, None) for n in range(12)]
+    ingest(store, sent, NOW - QUIET_S + 10, "UTC")
+    counts = []
+    for pauses in (3, 60):
+        stop = Pauses(pauses)
+        run_worker(store, KEPT_DAYS, stop, stop.clock)
+        with sqlite3.connect(tmp_path / "wattfall.db") as database:
+            counts += [
+                database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("recent", "readings")
+            ]
+        database.close()
+    assert counts == [12, 0, 3, 3]  # the last half hour has just ended
+    assert store.readings("d", 0, FOR_EVER) == sent
 
 
 def test_the_workers_sweep_leaves_documents_unchanged(store: Store) -> None:
