@@ -32,7 +32,7 @@ LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
 LATE_S = 60  # a reading of the last minute is not looked up
 POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
-_METER = Reading._fields.index("meter_id")
+_IMPORT, _EXPORT, _METER = (Reading._fields.index(name) for name in ("import_wh", "export_wh", "meter_id"))
 Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
 
 
@@ -116,7 +116,7 @@ class Neighbours:
         """Whether a reading continues the newest register and only its time is earlier: its clock was put back."""
         name, position = channel
         live = self._live(reading.device_id)
-        newest = getattr(live, name) if live else None
+        newest = getattr(live, name, None)  # a live state has no volume
         if live is None or newest is None or reading.at >= live.at:
             return False
         elapsed = self._now - live.received_at
@@ -280,10 +280,7 @@ def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
     """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
     at = readings[-1].at
     power = next((one for one in reversed(readings) if is_plausible(one.power_w, device.max_power_w)), None)
-    (imported, exported), meter = (
-        (newest_known(readings, position) for _, position in POSITIONS),
-        newest_known(readings, _METER),
-    )
+    imported, exported, meter = (newest_known(readings, position) for position in (_IMPORT, _EXPORT, _METER))
     return Live(
         device.device_id,
         at,

@@ -34,7 +34,7 @@ from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
 _DOCUMENT = "created, changed, body"
-_READING = ", ".join(Reading._fields)
+_READING, _INTERVAL = (", ".join(fields) for fields in (Reading._fields, Interval._fields))
 _EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
@@ -169,7 +169,7 @@ class SqliteStore(SqliteRegistry):
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, by start and end."""
         query = (
-            "SELECT device_id, start, end, import_wh, export_wh, source FROM intervals"
+            f"SELECT {_INTERVAL} FROM intervals"  # noqa: S608 - a constant
             " WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end"
         )
         return [Interval._make(row) for row in self._all(query, device_id, *_span(first, last))]
