@@ -32,7 +32,7 @@ LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
 LATE_S = 60  # a reading of the last minute is not looked up
 POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
-_IMPORT, _EXPORT, _METER = (Reading._fields.index(name) for name in ("import_wh", "export_wh", "meter_id"))
+_METER = Reading._fields.index("meter_id")
 Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
 
 
@@ -280,7 +280,8 @@ def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
     """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
     at = readings[-1].at
     power = next((one for one in reversed(readings) if is_plausible(one.power_w, device.max_power_w)), None)
-    imported, exported, meter = (newest_known(readings, position) for position in (_IMPORT, _EXPORT, _METER))
+    imported, exported, _ = (newest_known(readings, position) for _, position in POSITIONS)  # no tile shows the volume
+    meter = newest_known(readings, _METER)
     return Live(
         device.device_id,
         at,
