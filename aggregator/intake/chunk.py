@@ -116,7 +116,7 @@ class Neighbours:
         """Whether a reading continues the newest register and only its time is earlier: its clock was put back."""
         name, position = channel
         live = self._live(reading.device_id)
-        newest = getattr(live, name) if live else None
+        newest = getattr(live, name, None)  # a live state has no volume
         if live is None or newest is None or reading.at >= live.at:
             return False
         elapsed = self._now - live.received_at

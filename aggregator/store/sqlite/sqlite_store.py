@@ -173,7 +173,7 @@ class SqliteStore(SqliteRegistry):
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, by start and end."""
         query = (
-            "SELECT device_id, start, end, import_wh, export_wh, source FROM intervals"
+            f"SELECT {_INTERVAL} FROM intervals"  # noqa: S608 - a constant
             " WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end"
         )
         return [Interval._make(row) for row in self._all(query, device_id, *_span(first, last))]
