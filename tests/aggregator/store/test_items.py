@@ -33,7 +33,7 @@ MONEY = st.sampled_from([0, -1, 10**13, -643_125 * 10**6]) | st.integers(-(10**2
 COSTS = st.builds(Cost, st.none() | MONEY, st.none() | MONEY, st.none(), AMOUNTS, AMOUNTS, MONEY, MONEY) | st.just(
     NOTHING
 )
-PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, *[AMOUNTS] * 7, COSTS)
+PARTS = st.builds(Part, st.none() | AMOUNTS, st.none() | AMOUNTS, *[AMOUNTS] * 7, COSTS, st.none() | AMOUNTS)
 
 
 def block(readings: list[Reading]) -> Item:
@@ -166,13 +166,14 @@ def test_merging_sets_changed_parts_if_their_old_values_hold() -> None:
         "update_item",
         {
             "ConditionExpression": "#h00 = :was_h00 AND attribute_not_exists(#h01)",
-            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t",
-            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t"},
+            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t, #u = :u",
+            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t", "#u": "u"},
             "ExpressionAttributeValues": {
                 ":was_h00": {"B": document_items.pack_part(old)},
                 ":h00": {"B": document_items.pack_part(new)},
                 ":h01": {"B": document_items.pack_part(new)},
                 ":t": items.number(START),
+                ":u": items.number(START),
             },
         },
     )
@@ -218,4 +219,5 @@ def test_a_record_is_dirty_unless_unchanged_or_expired(change: dict[str, Any], i
 def test_a_document_of_a_device_without_readings_is_still_a_document() -> None:
     part = Part(0, None)
     item = items.document_key("home", "2026") | {"z": items.text("UTC"), "m01": {"B": document_items.pack_part(part)}}
+    item |= {"t": items.number(START), "u": items.number(START)}
     assert document_items.unpack_document("year", item) == Document("year", "home", "2026", "UTC", {"m01": part})

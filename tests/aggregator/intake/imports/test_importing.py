@@ -459,9 +459,9 @@ def test_file_registers_become_readings(store: Store) -> None:
     report = bring(store, "time;register_kwh\n" + "".join(reversed(rows)) + rows[3])
 
     assert (report.accepted, report.duplicates, report.holes) == (9, 1, 0)
-    assert [reading[1:] for reading in store.readings("d", AT, AT)] == [
-        (AT, None, 4_120_000, None, None),
-        (AT + 900, None, 4_120_001, None, None),
+    assert store.readings("d", AT, AT) == [
+        Reading("d", AT, None, 4_120_000, None),
+        Reading("d", AT + 900, None, 4_120_001, None),
     ]
     assert store.live("d") is None
     assert bring(store, "time;register_kwh\n" + "".join(rows)).known == 9
