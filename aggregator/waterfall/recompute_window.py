@@ -20,13 +20,23 @@ from aggregator.core.faults import DIP_S, FAULT_S, LONGEST_S, anchor_after, anch
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Reading
-from aggregator.core.registers import MAX_GAP_S, NEAR_STEPS, Register, gap_positions, parse_overrides, register_of
+from aggregator.core.registers import (
+    LONGEST_STEP_S,
+    MAX_GAP_S,
+    NEAR_STEPS,
+    RHYTHMS,
+    Register,
+    gap_positions,
+    parse_overrides,
+    register_of,
+)
 from aggregator.store.port import Store
 
 NEAR = DIP_S // HALF_HOUR + 1  # blocks fetched first on each side: a dip is seen from each of its readings
 FETCH_SIZES = (4, 16, 64, 256, 1024, 4096)  # blocks to fetch next, while those before were too few
 GIVE_UP = 2000  # readings of one register without an anchor: its values are inconsistent
 LONGEST_CHAIN_S = 2 * 86_400  # intervals that overlap each other have effects no further than this
+LONGEST_HOLD_S = RHYTHMS * LONGEST_STEP_S  # a longer step is a gap, whatever the rhythm
 STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
 BEFORE, AFTER = -1, +1
@@ -80,8 +90,7 @@ class RecomputeWindow:
 
     def _start_candidates(self, changed: Sequence[str]) -> Iterator[int]:
         """Yield the instants before the change from which it has an effect."""
-        while not self._neighbours[BEFORE] and self._fetch(BEFORE):
-            pass
+        self._look(BEFORE)
         newest = self._neighbours[BEFORE][-STEPS:]
         if not all(map(has_register, newest)):  # powers are held up to the change, or through a step that it decides
             yield newest[0].at
@@ -90,8 +99,7 @@ class RecomputeWindow:
 
     def _end_candidates(self, changed: Sequence[str], last: int) -> Iterator[int]:
         """Yield the instants after the change up to which it has an effect."""
-        while not self._neighbours[AFTER] and self._fetch(AFTER):
-            pass
+        self._look(AFTER)
         oldest = self._neighbours[AFTER][:STEPS]
         yield from (min(reading.at, last + MAX_GAP_S) for reading in oldest[:1])
         if not all(map(has_register, oldest)):
@@ -143,14 +151,24 @@ class RecomputeWindow:
 
     def _complete(self, start: int, end: int) -> None:
         """Fetch every reading that the energy of a span depends on."""
-        while not self._is_all[BEFORE] and self._edge[BEFORE] > start - MAX_GAP_S:
-            self._fetch(BEFORE)
-        while not self._is_all[AFTER] and not any(reading.at >= end for reading in self._neighbours[AFTER][-1:]):
-            self._fetch(AFTER)  # until a reading ends the hold of the last power
+        while self._edge[BEFORE] > start - LONGEST_HOLD_S and self._fetch(BEFORE):
+            pass
+        while self._edge[AFTER] < end + LONGEST_HOLD_S and not self._is_held_until(end) and self._fetch(AFTER):
+            pass
         for channel in self._device.registers:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
                 self._anchor(channel, BEFORE, start)
                 self._anchor(channel, AFTER, end)
+
+    def _look(self, side: int) -> None:
+        """Fetch blocks until there is a reading on a side, as far as a power may be held."""
+        limit = (self._blocks.start if side == BEFORE else self._blocks.end) + side * LONGEST_HOLD_S
+        while not self._neighbours[side] and (self._edge[side] - limit) * side < 0 and self._fetch(side):
+            pass
+
+    def _is_held_until(self, end: int) -> bool:
+        """Whether a reading at or after `end` ends the hold of the last power before it."""
+        return any(reading.at >= end for reading in self._neighbours[AFTER][-1:])
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
