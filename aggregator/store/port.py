@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from aggregator.core.documents import Device, Document, Live, Part
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.intervals import Interval
+from aggregator.core.live import Live
 from aggregator.core.periods import LEVELS, feed_levels
 from aggregator.core.readings import Reading
 from aggregator.tariffs.rates import Series

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Document, Live, Part, add, as_json, coverage, decode, encode, live_json
+from aggregator.core.documents import EMPTY, Document, Part, add, as_json, coverage, decode, encode
+from aggregator.core.live import Live, live_json
 from aggregator.core.money import NOTHING, Cost
 
 LONDON, LORD_HOWE = "Europe/London", "Australia/Lord_Howe"
