@@ -70,6 +70,9 @@ class Store(Protocol):
     def close(self) -> None:
         """Close files and connections."""
 
+    def now(self) -> int:
+        """Return the store's clock, UTC seconds."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """Run the reads and writes inside as one transaction: all writes last, or none."""
 

@@ -308,7 +308,7 @@ def _computed(read: _Read, day: str) -> Part:
     document = read.documents.get(day)
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
     intervals = read.store.intervals(device.device_id, block_start(span.start - device.longest_interval_s), span.end)
-    halves, _ = computed_half_hours(read.store, device, span, Evidence(near, intervals))
+    halves = computed_half_hours(read.store, device, span, Evidence(near, intervals))
     stored = document.parts if document and (document.created_at or 0) < read.retention_cutoff else {}
     known = {half.slot.name: stored.get(half.slot.name, half.part) for half in halves}
     return add(converted(device, day, known).values())

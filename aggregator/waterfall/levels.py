@@ -14,23 +14,18 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
-from aggregator.core.energy import Evidence, edges_of, parts_of, timelines
+from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.store.port import READINGS, Change, Store
+from aggregator.waterfall.gap_records import put_records, whole_gaps
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
-from aggregator.waterfall.retained_gaps import (
-    ComputedHalfHour,
-    Lines,
-    OldHalfHours,
-    record_gaps,
-    whole_gaps,
-)
+from aggregator.waterfall.retained_gaps import ComputedHalfHour, HalfHours
 from aggregator.waterfall.retention import log_backfill
 
 log = logging.getLogger("wattfall.waterfall")
-WIDENINGS = 2  # of a span to whole gaps that it overlaps
+WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
 TOGETHER = 480  # blocks; the largest span computed together
 
@@ -115,42 +110,25 @@ def recompute(store: Store, device: Device, span: Window) -> None:
 
 
 def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
-    hours, retention_cutoff = affected.hours(least), store.retention_cutoff(device.device_id)
-    for _ in range(WIDENINGS if hours.start < retention_cutoff else 0):
-        hours = affected.hours(whole_gaps(store, device.device_id, hours))
-    halves, lines = computed_half_hours(store, device, hours, Evidence(affected.readings, affected.intervals))
-    if _may_have_gaps(store, device, halves, lines):
-        record_gaps(store, device.device_id, hours, lines)
-    log_backfill(store, device, halves, int(time.time()))
-    for day, group in groupby(halves, key=attrgetter("day")):
+    hours = affected.hours(least)
+    half_hours = HalfHours(store, device, hours)
+    for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
+        whole = whole_gaps(store, device.device_id, hours)
+        if whole == hours:
+            break
+        hours = affected.hours(whole)
+        half_hours = HalfHours(store, device, hours)
+    computed = half_hours.computed(Evidence(affected.readings, affected.intervals))
+    put_records(store, device.device_id, (), computed.first)
+    log_backfill(store, device, computed.halves, int(time.time()))
+    for day, group in groupby(computed.halves, key=attrgetter("day")):
         _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
+    put_records(store, device.device_id, [*computed.stored, *computed.first], computed.records)
 
 
-def computed_half_hours(
-    store: Store, device: Device, span: Window, evidence: Evidence
-) -> tuple[list[ComputedHalfHour], Lines]:
-    """Return the half hours in a span of whole local hours, in order, and the timelines that they come from."""
-    slots = [
-        (day, slot)
-        for day in periods.days_of(span, device.timezone)
-        for slot in periods.half_hours(day, device.timezone)
-        if span.start <= slot.start and slot.end <= span.end
-    ]
-    if span.start < store.retention_cutoff(device.device_id):
-        return OldHalfHours(store, device, slots).computed(evidence)
-    edges = edges_of([slot for _, slot in slots])
-    lines = timelines(evidence, edges, device)
-    parts = parts_of(lines, evidence.readings, edges, device.max_power_w)
-    return [ComputedHalfHour(*named, part) for named, part in zip(slots, parts, strict=True)], lines
-
-
-def _may_have_gaps(store: Store, device: Device, halves: Sequence[ComputedHalfHour], lines: Lines) -> bool:
-    """Whether half hours are estimated, or were before; most never are, and have no records to read."""
-    if any(line.gaps for line in lines.values()):
-        return True
-    days = dict.fromkeys(half.day for half in halves)
-    documents = [store.document("day", device.device_id, day) for day in days]
-    return any(part.estimated_s for document in documents if document for part in document.parts.values())
+def computed_half_hours(store: Store, device: Device, span: Window, evidence: Evidence) -> list[ComputedHalfHour]:
+    """Return the half hours in a span of whole local hours, in order."""
+    return HalfHours(store, device, span).computed(evidence).halves
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:
