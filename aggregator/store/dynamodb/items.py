@@ -118,9 +118,6 @@ def expiry(now: int, retention_days: int) -> int:
     return (now // DAY_S + 1 + retention_days + TTL_MARGIN_DAYS) * DAY_S
 
 
-# Readings
-
-
 def reading_name(offset: int) -> str:
     """Return the attribute name of a reading, from its seconds into the half hour."""
     return _DIGITS[offset // 62] + _DIGITS[offset % 62]
@@ -222,8 +219,6 @@ def _code(value: int | None, packed: bytes) -> int:
     return 0 if value is None else len(packed) + 1
 
 
-# Live state
-
 _NO_ARRIVAL = number(0)  # before the first one
 _LIVE = ("t", "r", "p", "i", "e", "pt", "it", "et", "m")  # attributes of the newest values
 
@@ -264,13 +259,16 @@ def live_update(live: Live) -> dict[str, Any]:
 
 
 def live_replacement(stored: Item, live: Live) -> dict[str, Any]:
-    """Return the arguments of `put_item` that replace a stored live state, unless it has changed meanwhile."""
-    clauses = [f"#{name} = :{name}" if name in stored else f"attribute_not_exists(#{name})" for name in _LIVE]
+    """Return the arguments of `update_item` that replace a stored live state, unless it has changed meanwhile."""
+    sets = {name: value for name, value in pack_live(live).items() if name != "d"}
+    was = {f":was_{name}": stored[name] for name in _LIVE if name in stored}
+    clauses = [f"#{name} = :was_{name}" if name in stored else f"attribute_not_exists(#{name})" for name in _LIVE]
     return {
-        "Item": pack_live(live),
+        "Key": {"d": text(live.device_id)},
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in sets),
         "ConditionExpression": " AND ".join(clauses),
-        "ExpressionAttributeNames": {f"#{name}": name for name in _LIVE},
-        "ExpressionAttributeValues": {f":{name}": stored[name] for name in _LIVE if name in stored},
+        "ExpressionAttributeNames": {f"#{name}": name for name in (*_LIVE, *sets)},
+        "ExpressionAttributeValues": was | {f":{name}": value for name, value in sets.items()},
     }
 
 

@@ -12,7 +12,7 @@ from flask import Flask
 
 from aggregator.core.documents import Document, Part
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import HALF_HOUR, HOUR
+from aggregator.core.periods import FOR_EVER, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
@@ -193,6 +193,7 @@ def test_a_damaged_block_is_quarantined_and_other_devices_go_on(
 ) -> None:
     for device_id in ("a", "b", "c"):
         send(store, history(device_id, 24))
+    store.pack(FOR_EVER, 10_000)
     damage(tmp_path / "wattfall.db", "readings", "b")
     with caplog.at_level(logging.ERROR):
         drain(store)
