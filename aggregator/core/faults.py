@@ -237,7 +237,7 @@ def _return(
         if ats[first] - ats[strange] > FAULT_S:
             break
         if _follows(level, good, first, max_power_w):
-            falls_back = 0 < whs[good] and whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
+            falls_back = whs[good] > 0 and whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
             if falls_back or risen <= whs[first] - whs[good] + ROUNDING_WH:
                 return number, first
         position = bisect_left(whs, whs[good] - ROUNDING_WH, first, last + 1)

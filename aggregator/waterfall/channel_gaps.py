@@ -164,7 +164,10 @@ class ChannelGaps:
 
         A record of a new gap among old half hours is stored first: it tells what was there before.
         """
-        changed = [one._replace(remaining=self._remaining(one.base), since=one.since or self._halves.now) for one in self._changed]
+        changed = [
+            one._replace(remaining=self._remaining(one.base), since=one.since or self._halves.now)
+            for one in self._changed
+        ]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
@@ -177,7 +180,8 @@ class ChannelGaps:
             for one in records
         ]
         first = [
-            one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole)) for one in self._new_in_old
+            one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole))
+            for one in self._new_in_old
         ]
         return first, [*self._unchanged, *last]
 
@@ -221,7 +225,9 @@ class ChannelGaps:
                 found.append((start, end, wh))
         return tuple(found)
 
-    def _beside(self, gaps: Iterable[RetainedGap], inside: Sequence[Share | None], whole: Collection[int]) -> dict[int, Share]:
+    def _beside(
+        self, gaps: Iterable[RetainedGap], inside: Sequence[Share | None], whole: Collection[int]
+    ) -> dict[int, Share]:
         """Return what lies outside of gaps in the half hours at their ends, by the start of the half hour."""
         found = {}
         for place in {self._halves.places(gap.window)[end] for gap in gaps for end in (0, -1)}:
@@ -270,7 +276,11 @@ def _believed(base: RetainedGap, raw: Register, max_power_w: int) -> Register:
     points = [(base.start, base.start_wh), *inside, (base.end, base.end_wh)]
     ats, whs = zip(*points, strict=True)
     pieces = segments(Register(ats, whs, [None] * len(ats)), max_power_w)
-    if len(pieces) == 1 and (pieces[0].ats[0], pieces[0].ats[-1]) == (base.start, base.end) and pieces[0].whs[-1] == base.end_wh:
+    if (
+        len(pieces) == 1
+        and (pieces[0].ats[0], pieces[0].ats[-1]) == (base.start, base.end)
+        and pieces[0].whs[-1] == base.end_wh
+    ):
         return pieces[0]
     highest = list(accumulate(whs, max))
     lowest = list(accumulate(reversed(whs), min))[::-1]

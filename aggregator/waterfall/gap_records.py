@@ -124,9 +124,7 @@ def _encoded_gap(gap: RetainedGap) -> list[Any]:
 def _decoded_gap(row: list[Any]) -> RetainedGap:
     start, end, start_wh, end_wh, before, after, runs = row
     inside = [
-        (at + place * length, at + (place + 1) * length, wh)
-        for at, length, whs in runs
-        for place, wh in enumerate(whs)
+        (at + place * length, at + (place + 1) * length, wh) for at, length, whs in runs for place, wh in enumerate(whs)
     ]
     return RetainedGap(start, end, start_wh, end_wh, tuple(before), tuple(after), tuple(inside))
 

@@ -143,7 +143,8 @@ class HalfHours:
     def places(self, window: Window) -> range:
         """Return the places of the half hours that overlap a window."""
         return range(
-            max(bisect_right(self._edges, window.start) - 1, 0), min(bisect_left(self._edges, window.end), len(self.slots))
+            max(bisect_right(self._edges, window.start) - 1, 0),
+            min(bisect_left(self._edges, window.end), len(self.slots)),
         )
 
     def has_old(self, place: int) -> bool:

@@ -18,7 +18,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
 from aggregator.core.faults import anchored_run
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store, all_devices

@@ -200,17 +200,17 @@ class DynamoRegistry:
 
     def _put_live(self, state: Live) -> None:
         """Write a newer state without a read; merge another one into the stored one. Raises StoreAway."""
-        operation, request = "update_item", live_items.live_update(state)
+        request = live_items.live_update(state)
         for _ in range(TRIES):
             try:
-                self._client.call(operation, TableName=f"{self._prefix}-live", **request, **TELL)
+                self._client.call("update_item", TableName=f"{self._prefix}-live", **request, **TELL)
                 return
             except ConditionFailed as failed:
                 known = intact(live_items.unpack_live, failed.item)
                 both = merged_live(known, state)
                 if both == known:
                     return
-                operation, request = "put_item", live_items.live_replacement(failed.item, both)
+                request = live_items.live_replacement(failed.item, both)
         raise StoreAway(f"other writers changed the live state of {state.device_id} {TRIES} times in a row")
 
     # records

@@ -118,9 +118,6 @@ def expiry(now: int, retention_days: int) -> int:
     return (now // DAY_S + 1 + retention_days + TTL_MARGIN_DAYS) * DAY_S
 
 
-# Readings
-
-
 def reading_name(offset: int) -> str:
     """Return the attribute name of a reading, from its seconds into the half hour."""
     return _DIGITS[offset // 62] + _DIGITS[offset % 62]

@@ -46,13 +46,16 @@ def live_update(live: Live) -> dict[str, Any]:
 
 
 def live_replacement(stored: Item, live: Live) -> dict[str, Any]:
-    """Return the arguments of `put_item` that replace a stored live state, unless it has changed meanwhile."""
-    clauses = [f"#{name} = :{name}" if name in stored else f"attribute_not_exists(#{name})" for name in _LIVE]
+    """Return the arguments of `update_item` that replace a stored live state, unless it has changed meanwhile."""
+    sets = {name: value for name, value in pack_live(live).items() if name != "d"}
+    was = {f":was_{name}": stored[name] for name in _LIVE if name in stored}
+    clauses = [f"#{name} = :was_{name}" if name in stored else f"attribute_not_exists(#{name})" for name in _LIVE]
     return {
-        "Item": pack_live(live),
+        "Key": {"d": items.text(live.device_id)},
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in sets),
         "ConditionExpression": " AND ".join(clauses),
-        "ExpressionAttributeNames": {f"#{name}": name for name in _LIVE},
-        "ExpressionAttributeValues": {f":{name}": stored[name] for name in _LIVE if name in stored},
+        "ExpressionAttributeNames": {f"#{name}": name for name in (*_LIVE, *sets)},
+        "ExpressionAttributeValues": was | {f":{name}": value for name, value in sets.items()},
     }
 
 
