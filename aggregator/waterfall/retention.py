@@ -18,6 +18,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
 from aggregator.core.faults import anchored_run
+from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, FOR_EVER, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
@@ -32,9 +33,13 @@ log = logging.getLogger("wattfall.retention")
 
 
 def sweep(store: Store, retention_days: int, now: int) -> int:
-    """Delete expired records and evidence. Return the number of deleted half hours."""
+    """Delete expired records and evidence. Return the number of deleted half hours.
+
+    The retention ends at `now` (UTC seconds), but not after `reported_now`: a clock that is ahead deletes nothing.
+    """
     if store.expires_by_itself:
         return 0
+    now = min(now, reported_now(store, retention_days * DAY_S, now))
     store.expire_records(now)
     removed = 0
     for device in all_devices(store):
@@ -45,6 +50,25 @@ def sweep(store: Store, retention_days: int, now: int) -> int:
     if removed:
         log.info("removed %d half hours of readings that came in more than %d days ago", removed, retention_days)
     return removed
+
+
+def reported_now(store: Store, retention_s: int, now: int) -> int:
+    """Return the newest instant that most devices report (UTC seconds); `now` without devices.
+
+    It is the median of their newest readings, and a few wrong clocks do not move it. Devices that fell silent a
+    retention before the last arrival say nothing of the present.
+    """
+    arrivals = sorted((live.received_at, live.at) for live in _lives(store))
+    newest = arrivals[-1][0] if arrivals else 0
+    ats = sorted(at for received_at, at in arrivals if received_at >= newest - retention_s)
+    return ats[(len(ats) - 1) // 2] if ats else now
+
+
+def _lives(store: Store) -> Iterator[Live]:
+    after = ""
+    while page := store.lives(after):
+        yield from page
+        after = page[-1].device_id
 
 
 def expire(store: Store, device: Device, retention_cutoff: int) -> int:
