@@ -236,7 +236,8 @@ def _return(
         first, last = run
         if ats[first] - ats[strange] > FAULT_S:
             break
-        if _follows(level, good, first, max_power_w):
+        is_jump = within is None or not _follows(level, first - 1, first, max_power_w)
+        if is_jump and _follows(level, good, first, max_power_w):
             falls_back = 0 < 2 * whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
             if falls_back or risen <= whs[first] - whs[good] + ROUNDING_WH:
                 return number, first
@@ -246,7 +247,7 @@ def _return(
             is_small = 2 * whs[strange] >= whs[good]
             if is_small or rise <= whs[position] - whs[good] + ROUNDING_WH:
                 if _follows(level, good, position, max_power_w):
-                    within = number, position  # unless a later break leads back to where the register would have been
+                    within = number, position  # unless it jumps later to where it would have been
         risen += whs[last] - whs[first]
     return within
 
