@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from aggregator.core import periods
-from aggregator.core.documents import ELECTRICITY, Device, Document, Live, Part, coverage
+from aggregator.core.documents import ELECTRICITY, Device, Document, Part, coverage
 from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.live import Live
 from aggregator.core.money import Cost, screen_text
 from aggregator.core.periods import Slot, check_period, iso_utc
 from aggregator.core.readings import check_device_id

@@ -96,73 +96,6 @@ class Document:
         return total if self.standing_charge is None else charged(total, self.standing_charge)
 
 
-class Arrival(NamedTuple):
-    """A reading that was its device's newest at its arrival."""
-
-    at: int  # UTC seconds by the meter's clock
-    received_at: int  # UTC seconds by our clock
-
-
-REMEMBERED = 8  # arrivals before the newest one
-
-
-class Live(NamedTuple):
-    """The newest known value of each field of a device, the time of its last arrival, and earlier arrivals.
-
-    A device sends parts of an instant, and fields in turn; an absent field never erases a known one. The store merges
-    the fields (`merged_live`) and appends to `arrivals` in the same write. Only a newer reading is an arrival. The
-    readings of one message or batch are one arrival.
-    """
-
-    device_id: str
-    at: int  # UTC seconds by the meter's clock, of the newest reading
-    received_at: int  # UTC seconds by our clock, of its arrival
-    power_w: int | None  # W, negative when exporting; None when unknown or implausible
-    import_wh: int | None
-    export_wh: int | None
-    meter_id: str | None
-    arrivals: tuple[Arrival, ...] = ()  # before this one, oldest first, REMEMBERED at most
-    # UTC seconds of a value that is older than the newest reading; None where it belongs to that reading.
-    power_at: int | None = None
-    import_at: int | None = None
-    export_at: int | None = None
-
-
-_FIELD_INSTANTS = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
-
-
-def merged_live(stored: Live, new: Live) -> Live:
-    """Return a stored live state with the newer fields of another one; at one instant the new value counts.
-
-    The result keeps the arrivals of `stored`; a newer reading adds the arrival of the stored one.
-    """
-    is_newer = new.at > stored.at
-    last = new if is_newer else stored
-    power, imported, exported = (_newest(new, stored, name, last.at) for name in _FIELD_INSTANTS)
-    first, second = (new, stored) if new.at >= stored.at else (stored, new)
-    arrivals = (*stored.arrivals, Arrival(stored.at, stored.received_at))[-REMEMBERED:] if is_newer else stored.arrivals
-    return Live(
-        *(last.device_id, last.at, last.received_at, power.value, imported.value, exported.value),
-        *(first.meter_id or second.meter_id, arrivals, power.at, imported.at, exported.at),
-    )
-
-
-class _Known(NamedTuple):
-    value: int | None
-    at: int | None  # None where the value belongs to the newest reading, or is unknown
-
-
-def _newest(new: Live, stored: Live, name: str, last: int) -> _Known:
-    """Return the newest known value of a field."""
-    best, best_at = None, -1
-    for state in (stored, new):
-        value, at = getattr(state, name), getattr(state, _FIELD_INSTANTS[name])
-        at = state.at if at is None else at
-        if value is not None and at >= best_at:
-            best, best_at = value, at
-    return _Known(best, None if best is None or best_at == last else best_at)
-
-
 @dataclass(frozen=True, slots=True)
 class Device:
     """The registry entry of a device."""
@@ -313,20 +246,11 @@ def as_json(document: Document) -> dict[str, object]:
     return content
 
 
-def live_json(live: Live) -> dict[str, object]:
-    """Return a live state for exports, without its earlier arrivals; instants are ISO times in UTC."""
-    fields = {name: value for name, value in live._asdict().items() if name != "arrivals" and name[-3:] != "_at"}
-    instants = {
-        instant: None if getattr(live, name) is None else periods.iso_utc(live.at if at is None else at)
-        for name, instant in _FIELD_INSTANTS.items()
-        for at in [getattr(live, instant)]
-    }
-    return fields | {"at": periods.iso_utc(live.at), "received_at": periods.iso_utc(live.received_at)} | instants
-
-
 def coverage(part: Part, seconds: int) -> float:
-    """Return the measured share of `seconds`, 0 to 1, rounded down: 1 means every second."""
-    return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0
+    """Return the measured share of `seconds`, 0 to 1, rounded to four digits; 1 means every second."""
+    if part.covered_s >= seconds:
+        return 1.0 if seconds else 0.0
+    return min(round(part.covered_s / seconds, 4), 0.9999)
 
 
 def _slot_json(document: Document, slot: Slot, *, has_volume: bool) -> dict[str, object]:

@@ -65,9 +65,14 @@ def timelines(evidence: Evidence, edges: Sequence[int], device: Device) -> dict[
     """Return the timeline of each channel."""
     overrides, lines = parse_overrides(device.exchange_overrides), {}
     for channel in CHANNELS:
-        stated = [(one, wh) for one in evidence.intervals if (wh := getattr(one, channel)) is not None]
-        lines[channel] = timeline(register_of(evidence.readings, channel, overrides), stated, edges, device.max_power_w)
+        points, intervals = register_of(evidence.readings, channel, overrides), stated(evidence.intervals, channel)
+        lines[channel] = timeline(points, intervals, edges, device.max_power_w)
     return lines
+
+
+def stated(intervals: Iterable[Interval], channel: str) -> list[tuple[Interval, int]]:
+    """Return the intervals with a value of a channel, and the value."""
+    return [(one, wh) for one in intervals if (wh := getattr(one, channel)) is not None]
 
 
 def parts_of(
@@ -75,7 +80,7 @@ def parts_of(
 ) -> list[Part]:
     """Return the parts of half hours from the channels' timelines, and from held power where these say nothing."""
     by_channel = [shares(line, edges) for line in lines.values()]
-    parts = [_part(*channels) for channels in zip(*by_channel, strict=True)]
+    parts = [part_of(*channels) for channels in zip(*by_channel, strict=True)]
     for slot, watt_seconds in _held_power(readings, _decided(lines.values()), edges, max_power_w).items():
         parts[slot] = _with_power(parts[slot], watt_seconds)
     return parts
@@ -110,7 +115,8 @@ def shares(line: Timeline, edges: Sequence[int]) -> list[Share | None]:
     return found
 
 
-def _part(imported: Share | None, exported: Share | None, volume: Share | None) -> Part:
+def part_of(imported: Share | None, exported: Share | None, volume: Share | None) -> Part:
+    """Return a part from the shares of its channels, in the order of CHANNELS."""
     main = imported or exported or volume  # the first known channel decides the measured time
     if main is None:
         return EMPTY
@@ -132,20 +138,27 @@ def _part(imported: Share | None, exported: Share | None, volume: Share | None) 
     )
 
 
-def with_other_shares(part: Part, before: Sequence[Share | None], after: Sequence[Share | None]) -> Part:
-    """Return a part after some of its evidence has changed: without the shares of before, and with those of after.
+def share_of(part: Part, channel: str) -> Share | None:
+    """Return one channel's share of a part; None where it is unknown. Its time is that of the channel that decides."""
+    total, estimated, interval = {
+        "import_wh": (part.import_wh, part.estimated_import_wh, part.interval_import_wh),
+        "export_wh": (part.export_wh, part.estimated_export_wh, part.interval_export_wh),
+        "volume_l": (part.volume_l, 0, 0),
+    }[channel]
+    if total is None:
+        return None
+    seconds = [part.covered_s, part.interval_s, part.estimated_s]
+    return Share([total - interval - estimated, interval, estimated], seconds)
 
-    Shares are by channel, in the order of CHANNELS.
-    """
-    is_own = part.import_wh is not None and part.volume_l is None  # not made from a volume
-    nothing = Share([0, 0, 0], [0, 0, 0]) if is_own else None  # import decides the time
-    minus, plus = (_part(imported or nothing, *others) for imported, *others in (before, after))
-    changed: dict[str, int | None] = {}
-    for name in Part._fields:
-        if name != "cost":
-            was, less, more = (getattr(one, name) for one in (part, minus, plus))
-            changed[name] = None if was is more is None else (was or 0) - (less or 0) + (more or 0)
-    return part._replace(**changed)  # type: ignore[arg-type] # the fields of numbers
+
+def share_sum(shares_of_slot: Iterable[Share | None], minus: Share | None = None) -> Share | None:
+    """Return the sum of shares of one half hour without another share; None without a known one."""
+    known = [share for share in shares_of_slot if share]
+    rows = [[sum(column) for column in zip(*rows, strict=True)] for rows in zip(*known, strict=True)]
+    if not rows:
+        return None
+    less = minus or Share([0, 0, 0], [0, 0, 0])
+    return Share(*([was - gone for was, gone in zip(*both, strict=True)] for both in zip(rows, less, strict=True)))
 
 
 # Held power

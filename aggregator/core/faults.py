@@ -9,7 +9,8 @@ faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is r
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
    has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
-   clock, garbage) is dropped, so the time of the fault becomes a gap. A small or short dip may also end within a run.
+   clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall
+   by less than half of the register, may also end within a run, within DIP_S or DIP_READINGS.
 2. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
    used the energy between. The piece continues.
 3. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
@@ -32,6 +33,7 @@ DECIDE_READINGS = 2  # and has at least this many steps
 FAULT_S = 7 * 86_400  # a longer stretch is no fault
 FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanation
 DIP_S = 5400  # longest dip by less than half of the register that ends within a run
+DIP_READINGS = 240  # or of at most this number of readings
 ROUNDING_WH = 2  # a register may fall by this: a sum of rounded figures
 LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
 USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
@@ -229,23 +231,33 @@ def _return(
     """
     ats, whs, *_ = level
     strange = runs[following].first
-    is_small = whs[good] <= 2 * whs[strange]
-    risen = 0
-    for number, (first, last) in enumerate(runs[following : following + FAULT_RUNS], following):
+    risen, within = 0, None
+    for number, run in enumerate(runs[following : following + FAULT_RUNS], following):
+        first, last = run
         if ats[first] - ats[strange] > FAULT_S:
             break
-        if risen <= whs[first] - whs[good] + ROUNDING_WH and _follows(level, good, first, max_power_w):
-            return number, first
+        is_jump = within is None or not _follows(level, first - 1, first, max_power_w)
+        if is_jump and _follows(level, good, first, max_power_w):
+            falls_back = 0 < 2 * whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
+            if falls_back or risen <= whs[first] - whs[good] + ROUNDING_WH:
+                return number, first
         position = bisect_left(whs, whs[good] - ROUNDING_WH, first, last + 1)
-        if position <= last and position > first:
-            is_soon = ats[position] - ats[strange] <= (DIP_S if is_small else DECIDE_S)
-            is_soon |= position - strange <= DECIDE_READINGS
+        if within is None and first < position <= last and _is_dip(level, good, strange, position):
             rise = risen + whs[position - 1] - whs[first]
-            is_small_rise = rise <= whs[position] - whs[good] + ROUNDING_WH
-            if is_soon and is_small_rise and _follows(level, good, position, max_power_w):
-                return number, position
+            is_small = 2 * whs[strange] >= whs[good]
+            if is_small or rise <= whs[position] - whs[good] + ROUNDING_WH:
+                if _follows(level, good, position, max_power_w):
+                    within = number, position  # unless it jumps later to where it would have been
         risen += whs[last] - whs[first]
-    return None
+    return within
+
+
+def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
+    """Whether a fault from one position to another one is short enough to end within a run."""
+    seconds, readings = level.ats[position] - level.ats[strange], position - strange
+    if 2 * level.whs[strange] < level.whs[good]:
+        return seconds <= DECIDE_S or readings <= DECIDE_READINGS
+    return seconds <= DIP_S or (readings <= DIP_READINGS and seconds <= FAULT_S)
 
 
 def _modulus(level: Register, good: int, run: _Run, max_power_w: int) -> int | None:

@@ -56,7 +56,8 @@ class Gap(NamedTuple):
 class Timeline:
     """The decided spans of one channel in order of time, without overlaps."""
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: Sequence[Register] = ()) -> None:
+        self.pieces = pieces  # the believed readings
         self.flows: list[Flow] = []
         self.gaps: list[Gap] = []
         self.exceeding: list[Gap] = []  # gaps with intervals of more energy than the register's difference
@@ -121,8 +122,15 @@ def timeline(
 
     `edges` are the boundaries of consecutive half hours in UTC seconds. Outside of them the timeline may lack spans.
     """
-    line = Timeline()
-    for piece in segments(points, max_power_w):
+    return timeline_of(segments(points, max_power_w), intervals, edges)
+
+
+def timeline_of(
+    pieces: Sequence[Register], intervals: Sequence[tuple[Interval, int]], edges: Sequence[int]
+) -> Timeline:
+    """Return the timeline of a channel from the believed pieces of its register, and its intervals."""
+    line = Timeline(pieces)
+    for piece in pieces:
         for first, last, is_gap in _stretches(piece, edges):
             start, end = piece.ats[first], piece.ats[last]
             if is_gap:

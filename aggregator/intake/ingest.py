@@ -23,9 +23,10 @@ from operator import itemgetter
 from typing import BinaryIO, NamedTuple
 
 from aggregator.core import status
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.intervals import Interval, is_interval, parse_interval
+from aggregator.core.live import Live
 from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_of
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals

@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from aggregator.core.documents import Device, Document, Live, Part
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.intervals import Interval
+from aggregator.core.live import Live
 from aggregator.core.periods import LEVELS, feed_levels
 from aggregator.core.readings import Reading
 from aggregator.tariffs.rates import Series
@@ -68,6 +69,9 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close files and connections."""
+
+    def now(self) -> int:
+        """Return the store's clock, UTC seconds."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Run the reads and writes inside as one transaction: all writes last, or none."""

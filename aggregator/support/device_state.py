@@ -10,7 +10,8 @@ from statistics import median_low
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.documents import Arrival, Document, Live
+from aggregator.core.documents import Document
+from aggregator.core.live import Arrival, Live
 from aggregator.core.periods import HOUR
 from aggregator.core.readings import Reading
 

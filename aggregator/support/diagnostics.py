@@ -10,8 +10,9 @@ from functools import partial
 from typing import NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device, Document, Live, Part, add
+from aggregator.core.documents import EMPTY, Device, Document, Part, add
 from aggregator.core.energy import Evidence
+from aggregator.core.live import Live
 from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
 from aggregator.core.readings import Reading
@@ -307,12 +308,10 @@ def _computed(read: _Read, day: str) -> Part:
     document = read.documents.get(day)
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
     intervals = read.store.intervals(device.device_id, block_start(span.start - device.longest_interval_s), span.end)
-    halves, _ = computed_half_hours(read.store, device, span, Evidence(near, intervals))
-    is_old = document is not None and (document.created_at or 0) < read.retention_cutoff
-    stored = document.parts if document and is_old else {}
-    return add(
-        converted(device, day, {half.slot.name: stored.get(half.slot.name, half.part) for half in halves}).values()
-    )
+    halves = computed_half_hours(read.store, device, span, Evidence(near, intervals))
+    stored = document.parts if document and (document.created_at or 0) < read.retention_cutoff else {}
+    known = {half.slot.name: stored.get(half.slot.name, half.part) for half in halves}
+    return add(converted(device, day, known).values())
 
 
 def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> LevelState:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from aggregator.core.documents import Live
+from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.collections import FLEET, FLEET_DEVICES

@@ -6,33 +6,30 @@ parts that depend on it. A repeated or needless step changes nothing, so it leav
 
 import logging
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 from operator import attrgetter
 from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
-from aggregator.core.energy import Evidence, edges_of, parts_of, timelines
+from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.store.port import READINGS, Change, Store
+from aggregator.waterfall.gap_records import put_records, whole_gaps
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
-from aggregator.waterfall.retained_gaps import (
-    ComputedHalfHour,
-    Lines,
-    OldHalfHours,
-    record_gaps,
-    whole_gaps,
-)
+from aggregator.waterfall.retained_gaps import ComputedHalfHour, HalfHours
 from aggregator.waterfall.retention import log_backfill
 
 log = logging.getLogger("wattfall.waterfall")
-WIDENINGS = 2  # of a span to whole gaps that it overlaps
+WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
-TOGETHER = 480  # blocks; the largest span computed together
+TOGETHER = 48  # blocks; the largest span computed together, and committed at once by the worker
+DOCUMENTS = 20  # documents, likewise
 
 
 class Step(NamedTuple):
@@ -57,6 +54,31 @@ def propagate(store: Store, step: Step, changes: Iterable[Change]) -> None:
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
         keys = sorted({change.key for change in group})
         store.step(partial(_propagate_device, store, step, device_id, keys))
+
+
+def pieces(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """Cut the changes of a feed into pieces of bounded work, each of one device.
+
+    The devices take turns: first a piece of each, then a second one; those with the fewest changes come first.
+    """
+    by_device: dict[str, list[Change]] = {}
+    for change in changes:
+        by_device.setdefault(change.device_id, []).append(change)
+    turns = [_pieces_of(own) for own in sorted(by_device.values(), key=len)]
+    for turn in zip_longest(*turns):
+        yield from filter(None, turn)
+
+
+def _pieces_of(own: Sequence[Change]) -> Iterator[list[Change]]:
+    """Cut one device's changes of a feed: clusters of blocks, or a few documents."""
+    if own[0].table == READINGS:
+        starts = {int(change.key): change for change in own}
+        ordered = sorted(starts)
+        for first, last in clusters(ordered):
+            yield [starts[start] for start in ordered[bisect_left(ordered, first) : bisect_right(ordered, last)]]
+    else:
+        for place in range(0, len(own), DOCUMENTS):
+            yield [*own[place : place + DOCUMENTS]]
 
 
 def _propagate_device(store: Store, step: Step, device_id: str, keys: Sequence[str]) -> None:
@@ -115,42 +137,25 @@ def recompute(store: Store, device: Device, span: Window) -> None:
 
 
 def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
-    hours, retention_cutoff = affected.hours(least), store.retention_cutoff(device.device_id)
-    for _ in range(WIDENINGS if hours.start < retention_cutoff else 0):
-        hours = affected.hours(whole_gaps(store, device.device_id, hours))
-    halves, lines = computed_half_hours(store, device, hours, Evidence(affected.readings, affected.intervals))
-    if _may_have_gaps(store, device, halves, lines):
-        record_gaps(store, device.device_id, hours, lines)
-    log_backfill(store, device, halves, int(time.time()))
-    for day, group in groupby(halves, key=attrgetter("day")):
+    hours = affected.hours(least)
+    half_hours = HalfHours(store, device, hours)
+    for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
+        whole = whole_gaps(store, device.device_id, hours)
+        if whole == hours:
+            break
+        hours = affected.hours(whole)
+        half_hours = HalfHours(store, device, hours)
+    computed = half_hours.computed(Evidence(affected.readings, affected.intervals))
+    put_records(store, device.device_id, (), computed.first)
+    log_backfill(store, device, computed.halves, int(time.time()))
+    for day, group in groupby(computed.halves, key=attrgetter("day")):
         _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
+    put_records(store, device.device_id, [*computed.stored, *computed.first], computed.records)
 
 
-def computed_half_hours(
-    store: Store, device: Device, span: Window, evidence: Evidence
-) -> tuple[list[ComputedHalfHour], Lines]:
-    """Return the half hours in a span of whole local hours, in order, and the timelines that they come from."""
-    slots = [
-        (day, slot)
-        for day in periods.days_of(span, device.timezone)
-        for slot in periods.half_hours(day, device.timezone)
-        if span.start <= slot.start and slot.end <= span.end
-    ]
-    if span.start < store.retention_cutoff(device.device_id):
-        return OldHalfHours(store, device, slots).computed(evidence)
-    edges = edges_of([slot for _, slot in slots])
-    lines = timelines(evidence, edges, device)
-    parts = parts_of(lines, evidence.readings, edges, device.max_power_w)
-    return [ComputedHalfHour(*named, part) for named, part in zip(slots, parts, strict=True)], lines
-
-
-def _may_have_gaps(store: Store, device: Device, halves: Sequence[ComputedHalfHour], lines: Lines) -> bool:
-    """Whether half hours are estimated, or were before; most never are, and have no records to read."""
-    if any(line.gaps for line in lines.values()):
-        return True
-    days = dict.fromkeys(half.day for half in halves)
-    documents = [store.document("day", device.device_id, day) for day in days]
-    return any(part.estimated_s for document in documents if document for part in document.parts.values())
+def computed_half_hours(store: Store, device: Device, span: Window, evidence: Evidence) -> list[ComputedHalfHour]:
+    """Return the half hours in a span of whole local hours, in order."""
+    return HalfHours(store, device, span).computed(evidence).halves
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_S, FAULT_S, LONGEST_S, anchor_after, anchor_before, breaks
+from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, LONGEST_S, anchor_after, anchor_before, breaks
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Reading
@@ -77,6 +77,8 @@ class RecomputeWindow:
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
         changed = [channel for channel in self._device.registers if register_of(self._changed, channel).ats]
+        if changed:
+            self._fetch_near()
         start = min([least.start, *self._start_candidates(changed)])
         end = max([least.end, *self._end_candidates(changed, least.end)])
         start, end = self._wide(changed, start, end)
@@ -120,8 +122,16 @@ class RecomputeWindow:
             found = [at for at in self._breaks(channel) if low <= at <= high]
             if found:
                 start = min(start, ats[max(bisect_left(ats, found[0]) - STEPS, 0)])
-                end = max(end, ats[min(bisect_right(ats, found[-1]) + STEPS, len(ats) - 1)])
+                last = max(bisect_right(ats, found[-1]) + DIP_READINGS, bisect_right(ats, found[-1] + DIP_S)) + STEPS
+                end = max(end, min(ats[min(last, len(ats) - 1)], high))  # a dip ends within a run
         return start, end
+
+    def _fetch_near(self) -> None:
+        """Fetch the readings among which a dip can end that begins or ends in the change."""
+        for side, limit in ((BEFORE, self._blocks.start - FAULT_S), (AFTER, self._blocks.end + FAULT_S)):
+            while len(self._neighbours[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0:
+                if not self._fetch(side):
+                    break
 
     def _breaks(self, channel: str) -> list[int]:
         return breaks(self._points(channel, self.readings), self._device.max_power_w)

@@ -17,76 +17,87 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
-from aggregator.core.faults import anchor_after, anchored_run
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
-from aggregator.core.registers import MAX_GAP_S, Register, parse_overrides, register_of
+from aggregator.core.faults import anchored_run
+from aggregator.core.live import Live
+from aggregator.core.periods import DAY_S, FOR_EVER, Window, block_start
+from aggregator.core.registers import MAX_GAP_S, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store, all_devices
 from aggregator.waterfall.retained_gaps import ComputedHalfHour
 
 # Sweep
 
+MARGIN_DAYS = 2  # evidence stays longer than the retention by this: that of the day before a day that is not old, too
 LOOKS = (8, 64, 512)  # blocks searched for the last anchored runs, in growing attempts
 log = logging.getLogger("wattfall.retention")
 
 
 def sweep(store: Store, retention_days: int, now: int) -> int:
-    """Delete expired records and readings, except blocks written in the last day.
+    """Delete expired records and evidence. Return the number of deleted half hours.
 
-    Return the number of deleted half hours.
+    The retention ends at `now` (UTC seconds), but not after `reported_now`: a clock that is ahead deletes nothing.
     """
     if store.expires_by_itself:
         return 0
+    now = min(now, reported_now(store, retention_days * DAY_S, now))
     store.expire_records(now)
     removed = 0
     for device in all_devices(store):
         try:
-            removed += expire(store, device, now - retention_days * DAY_S, now - DAY_S)
+            removed += expire(store, device, now - retention_days * DAY_S)
         except Damaged as error:
             log.error("%s keeps its readings: %s", device.device_id, error)
     if removed:
-        log.info("removed %d half hours of readings older than %d days", removed, retention_days)
+        log.info("removed %d half hours of readings that came in more than %d days ago", removed, retention_days)
     return removed
 
 
-def expire(store: Store, device: Device, before: int, untouched_since: int) -> int:
-    """Delete a device's half hours before `before` that were last written before `untouched_since` (UTC seconds).
+def reported_now(store: Store, retention_s: int, now: int) -> int:
+    """Return the newest instant that most devices report (UTC seconds); `now` without devices.
 
-    The last anchored run of each register stays, to judge the first readings after `before`.
+    It is the median of their newest readings, and a few wrong clocks do not move it. Devices that fell silent a
+    retention before the last arrival say nothing of the present.
+    """
+    arrivals = sorted((live.received_at, live.at) for live in _lives(store))
+    newest = arrivals[-1][0] if arrivals else 0
+    ats = sorted(at for received_at, at in arrivals if received_at >= newest - retention_s)
+    return ats[(len(ats) - 1) // 2] if ats else now
+
+
+def _lives(store: Store) -> Iterator[Live]:
+    after = ""
+    while page := store.lives(after):
+        yield from page
+        after = page[-1].device_id
+
+
+def expire(store: Store, device: Device, retention_cutoff: int) -> int:
+    """Delete a device's half hours of which all evidence came in MARGIN_DAYS before the cutoff (UTC seconds).
+
+    The last anchored run of each register stays, to judge the next readings. Return the number of deleted half hours.
     """
     with store.transaction():
-        first, retention_cutoff = _retained_from(store, device, before)
-        removed = store.expire_readings(device.device_id, first, untouched_since)
+        before = _last_runs(store, device)
+        removed = store.expire_readings(device.device_id, before, retention_cutoff - MARGIN_DAYS * DAY_S)
         if removed:
             store.put_retention_cutoff(device.device_id, retention_cutoff)
     return removed
 
 
-def _retained_from(store: Store, device: Device, before: int) -> tuple[int, int]:
-    """Return the first retained block, and the retention cutoff that follows from it (UTC seconds)."""
-    exchange_overrides = parse_overrides(device.exchange_overrides)
+def _last_runs(store: Store, device: Device) -> int:
+    """Return the start of the half hour in which the last anchored runs of all registers begin."""
+    overrides, first = parse_overrides(device.exchange_overrides), FOR_EVER
     for look in LOOKS:
-        starts = store.block_starts(device.device_id, before, -look)
+        starts = store.block_starts(device.device_id, FOR_EVER, -look)
         if not starts:
-            return before, before
-        readings = store.readings(device.device_id, starts[-1], before - 1)
-        registers = [register_of(readings, channel, exchange_overrides) for channel in device.registers]
-        runs = [anchored_run(points, before, device.max_power_w) for points in registers]
-        if None not in runs:
+            return FOR_EVER
+        readings = store.readings(device.device_id, starts[-1], starts[0])
+        registers = [register_of(readings, channel, overrides) for channel in device.registers]
+        runs = [anchored_run(points, FOR_EVER, device.max_power_w) for points in registers]
+        first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
+        if None not in runs or len(starts) < look:
             break
-    first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
-    later = store.readings(device.device_id, first, FOR_EVER) if None in runs else []
-    ends = [
-        run[1] if run else _first_anchor(register_of(later, channel, exchange_overrides), device)
-        for run, channel in zip(runs, device.registers, strict=True)
-    ]
-    return first, max([starts[0] + HALF_HOUR, *ends])
-
-
-def _first_anchor(points: Register, device: Device) -> int:
-    """Return the instant of a register's first anchor, or of its last reading without an anchor."""
-    anchor = anchor_after(points, 0, device.max_power_w)
-    return anchor if anchor is not None else points.ats[-1] if points.ats else 0
+    return first
 
 
 # Backfill log

@@ -15,8 +15,10 @@ from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.periods import FOR_EVER, Window
 from aggregator.store.port import Store
+from aggregator.waterfall.gap_records import whole_gaps
 from aggregator.waterfall.levels import computed_half_hours, recompute, steps
 from aggregator.waterfall.pricing import priced
+from aggregator.waterfall.retained_gaps import is_old
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
@@ -38,8 +40,9 @@ def _wrong_days(store: Store, device: Device) -> Iterator[str]:
     if readings or intervals:
         ats = [reading.at for reading in (*readings[:1], *readings[-1:])]
         first, last = min([*ats, *(one.start for one in intervals)]), max([*ats, *(one.end - 1 for one in intervals)])
+        first, last = whole_gaps(store, device.device_id, Window(first - 1, last + 1))
         span = Window(periods.hour_window(first, device.timezone).start, periods.hour_window(last, device.timezone).end)
-        halves, _ = computed_half_hours(store, device, span, Evidence(readings, intervals))
+        halves = computed_half_hours(store, device, span, Evidence(readings, intervals))
         for day, group in groupby(halves, key=attrgetter("day")):
             expected[day] = {half.slot.name: half.part for half in group}
     for day in sorted({*expected, *store.periods("day", device.device_id)}):
@@ -50,8 +53,8 @@ def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part]
     document = store.document("day", device.device_id, day)
     zone = document.timezone if document else device.timezone
     stored = dict(document.parts) if document else {}
-    is_old = document is not None and (document.created_at or 0) < store.retention_cutoff(device.device_id)
-    known = stored if zone != device.timezone else stored | expected if is_old else expected
+    has_expired = is_old(document, store.retention_cutoff(device.device_id))
+    known = stored if zone != device.timezone else stored | expected if has_expired else expected
     halves = {slot.name: known.get(slot.name, EMPTY) for slot in periods.half_hours(day, zone)}
     wanted = priced(store, device, day, zone, halves)
     for name in sorted({*stored, *wanted}):

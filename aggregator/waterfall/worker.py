@@ -7,40 +7,68 @@ are logged and retried with growing pauses.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from aggregator.core.errors import StoreAway, StoreUnusable
-from aggregator.store.port import Store
-from aggregator.waterfall.levels import propagate, steps
+from aggregator.store.port import Change, Store
+from aggregator.waterfall.levels import Step, pieces, propagate, steps
 from aggregator.waterfall.retention import sweep
 
-BATCH = 1440  # change records per level and settling pass
+BATCH = 20_000  # change records per feed and settling pass; more than one device can make
+SHARE_S = 0.2  # of a settling pass, before the next intake
+COMMIT_S = 0.05  # of a transaction that is shared by devices; a piece more may come on top
 IDLE_S = 0.25  # between polls of an empty feed
 LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
 PACK_S, PACK_LIMIT = 2.0, 500  # between packings; half hours packed at once, in about 0.1 s
 QUIET_S = 60  # from the last reading of a half hour to its packing
 SWEEP_S = 3600  # between sweeps of expired readings
-TAKE_S = 1.0  # longest intake between two passes
+TAKE_S = 0.25  # longest intake between two passes
 REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
 CENSUS_SHARE_S = 0.02  # per pass, for the next pages of a census
+Piece = list[Change]
 TakeIn = Callable[[float], int]  # seconds to wait for messages -> number taken in
 Census = Callable[[int], Iterator[None]]  # now (UTC seconds) -> the pages of a census
 log = logging.getLogger("wattfall.worker")
 
 
-def settle_once(store: Store) -> int:
-    """Propagate each feed's dirty keys once. Return their number; 0 means settled."""
-    count, every = 0, steps()
+def settle_once(store: Store, pace: Callable[[], float] = time.monotonic) -> int:
+    """Propagate each feed's dirty keys, for about SHARE_S. Return the number of keys; 0 means settled.
+
+    The devices take turns, and each commit is short: none waits long for the work or the write lock of another.
+    """
+    until, count, every = pace() + SHARE_S, 0, steps()
     for feed in dict.fromkeys(step.feed for step in every):
-        with store.transaction():
-            changes = store.changes(feed, BATCH)
-            for step in every:
-                if step.feed == feed:  # of a month both the year and a quarter may be made
-                    propagate(store, step, changes)
-            store.settle(changes)
-        count += len(changes)
+        own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
+        waiting = pieces(store.changes(feed, BATCH))
+        piece = next(waiting, None)
+        while piece:
+            done, piece = _commit(store, own, piece, waiting, pace)
+            count += done
+            if pace() >= until:
+                break
     return count
+
+
+def _commit(
+    store: Store, own: Sequence[Step], piece: Piece | None, following: Iterator[Piece], pace: Callable[[], float]
+) -> tuple[int, Piece | None]:
+    """Propagate pieces in one transaction, of a device each, for about COMMIT_S; return the keys' number and the next.
+
+    On DynamoDB they run side by side, so that two pieces of a device would be in each other's way.
+    """
+    done: list[Change] = []
+    devices: set[str] = set()
+    with store.transaction():
+        until = pace() + COMMIT_S
+        while piece and piece[0].device_id not in devices and (not done or pace() < until):
+            for step in own:
+                propagate(store, step, piece)
+            devices.add(piece[0].device_id)
+            done += piece
+            piece = next(following, None)
+        store.settle(done)
+    return len(done), piece
 
 
 def drain(store: Store) -> int:
@@ -51,13 +79,13 @@ def drain(store: Store) -> int:
     return total
 
 
-def take_waiting(take_in: TakeIn, wait_s: float, clock: Callable[[], float] = time.monotonic) -> int:
+def take_waiting(take_in: TakeIn, wait_s: float, pace: Callable[[], float] = time.monotonic) -> int:
     """Take in waiting messages, for up to TAKE_S while more arrive: propagating them together costs less."""
-    until, count = clock() + TAKE_S, 0
+    until, count = pace() + TAKE_S, 0
     more = take_in(wait_s)
     while more:
         count += more
-        more = take_in(0) if clock() < until else 0
+        more = take_in(0) if pace() < until else 0
     return count
 
 
@@ -68,34 +96,36 @@ def run_worker(
     clock: Callable[[], float] = time.time,
     take_in: TakeIn | None = None,
     census: Census | None = None,
+    pace: Callable[[], float] = time.monotonic,
 ) -> None:
     """Propagate changes until `stop` is set; retry a failing store with growing pauses.
 
     Between passes `take_in` stores new messages: it waits for at most the given seconds and returns the number taken.
-    A `census` of the fleet runs every CENSUS_S, a few pages per pass.
+    A `census` of the fleet runs every CENSUS_S, a few pages per pass. Intervals follow `pace`, a monotonic clock: the
+    wall clock may be corrected at any time.
     """
     pause = IDLE_S
-    next_pack = next_sweep = next_report = next_census = clock()
+    next_pack = next_sweep = next_report = next_census = pace()
     pages: Iterator[None] = iter(())
     while not stop.is_set():
         try:
             store.follow()
-            settled = settle_once(store)
+            settled = settle_once(store, pace)
             if take_in:
-                settled += take_waiting(take_in, 0 if settled else IDLE_S)
-            if clock() >= next_pack:
-                next_pack = clock() + PACK_S
+                settled += take_waiting(take_in, 0 if settled else IDLE_S, pace)
+            if pace() >= next_pack:
+                next_pack = pace() + PACK_S
                 store.pack(int(clock()) - QUIET_S, PACK_LIMIT)
-            if clock() >= next_sweep:
-                next_sweep = clock() + SWEEP_S
+            if pace() >= next_sweep:
+                next_sweep = pace() + SWEEP_S
                 sweep(store, retention_days, int(clock()))
-            if clock() >= next_report:
-                next_report = clock() + REPORT_S
+            if pace() >= next_report:
+                next_report = pace() + REPORT_S
                 report_lag(store, int(clock()))
-            if census and clock() >= next_census:
-                next_census = clock() + CENSUS_S
+            if census and pace() >= next_census:
+                next_census = pace() + CENSUS_S
                 pages = census(int(clock()))
-            _continue_census(pages, clock)
+            _continue_census(pages, pace)
             pause = IDLE_S
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
@@ -105,11 +135,11 @@ def run_worker(
     log.info("stopped; the next worker propagates the remaining change records")
 
 
-def _continue_census(pages: Iterator[None], clock: Callable[[], float]) -> None:
+def _continue_census(pages: Iterator[None], pace: Callable[[], float]) -> None:
     """Run the next pages of a census for CENSUS_SHARE_S."""
-    until = clock() + CENSUS_SHARE_S
+    until = pace() + CENSUS_SHARE_S
     for _ in pages:
-        if clock() >= until:
+        if pace() >= until:
             return
 
 

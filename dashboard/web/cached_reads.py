@@ -6,8 +6,9 @@ from contextlib import suppress
 from zlib import crc32
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Live
+from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
+from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus

@@ -23,7 +23,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.store import open_store
 from tests.bench.load import CONNECTIONS, Load, Poll, find_poll, load
 from tests.browser.conftest import ARGS, DESK

@@ -18,7 +18,8 @@ from uuid import uuid4
 
 import pytest
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore

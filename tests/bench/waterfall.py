@@ -16,7 +16,7 @@ from random import Random
 import orjson
 
 from aggregator.core.documents import Part
-from aggregator.core.periods import half_hours, slots
+from aggregator.core.periods import FOR_EVER, half_hours, slots
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import Outcome, chunks, ingest, ingest_lines
 from aggregator.store import Store, open_store
@@ -80,6 +80,7 @@ def throughput(name: str, order: Iterable[tuple[int, int]]) -> None:
         count = outcome.accepted
         print(f"{name:<28} {count:>9,} readings  {count / (settled - started):>9,.0f}/s", end="")
         print(f"  (taken in {count / (taken_in - started):,.0f}/s, per CPU second {count / cpu:,.0f})")
+        store.pack(FOR_EVER, 1_000_000)
         per_reading = block_bytes(path) / count
     print(f"{'bytes a reading on disk':<28} {per_reading:.2f} in readings alone")
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.store.port import Store
 from tests.browser.conftest import PHONE, Open, Screen, serve

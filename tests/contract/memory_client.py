@@ -53,7 +53,7 @@ class MemoryTable:
         place = self._place(self.key_of(key))
         return self.partitions.get(place[0], {}).get(place[1], {})
 
-    def write(self, key: Item, after: Item) -> None:
+    def write(self, key: Item, after: Item, *, is_expired: bool = False) -> None:
         """Replace an item, or remove it; what changes nothing leaves no record."""
         hashed, ranged = self._place(key)
         partition = self.partitions.setdefault(hashed, {})
@@ -61,7 +61,7 @@ class MemoryTable:
         if after:
             partition[ranged] = after
         if self.has_stream and before != after:
-            self._record(key, before, after)
+            self._record(key, before, after, is_expired=is_expired)
 
     def partition(self, key: Value) -> list[Item]:
         """The items with one hash key, in order of the other."""
@@ -76,7 +76,7 @@ class MemoryTable:
         hashed, *ranged = (comparable(key[name]) for name in self.keys)
         return hashed, ranged[0] if ranged else 0
 
-    def _record(self, key: Item, before: Item, after: Item) -> None:
+    def _record(self, key: Item, before: Item, after: Item, *, is_expired: bool) -> None:
         images = ({"OldImage": before} if before else {}) | ({"NewImage": after} if after else {})
         change = {
             "ApproximateCreationDateTime": datetime.now(UTC),
@@ -85,7 +85,8 @@ class MemoryTable:
             **images,
         }
         name = "MODIFY" if before and after else "INSERT" if after else "REMOVE"
-        self.records.append({"eventName": name, "dynamodb": change})
+        who = {"userIdentity": {"principalId": "dynamodb.amazonaws.com"}} if is_expired else {}
+        self.records.append({"eventName": name, "dynamodb": change, **who})
 
 
 class MemoryClient:
@@ -99,6 +100,13 @@ class MemoryClient:
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+    def expire(self, name: str, now: int) -> None:
+        """Delete the items of a table whose time to live (attribute `x`, UTC seconds) has passed, as DynamoDB does."""
+        table = self._table(name)
+        for item in table.everything():
+            if "x" in item and int(item["x"]["N"]) <= now:
+                table.write(table.key_of(item), {}, is_expired=True)
 
     def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
         """One call. Raises TableMissing, ConditionFailed or Invalid."""

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aggregator.commands.aws_commands import tables_group
-from aggregator.core.documents import Arrival, Device, Live, Part
+from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.live import Arrival, Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.documents import Arrival, Live, merged_live
 from aggregator.core.intervals import LONGEST_S, Interval, merged_interval
+from aggregator.core.live import Arrival, Live, merged_live
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.core.readings import Reading, merged
 from aggregator.store import Store

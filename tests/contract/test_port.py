@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.core.documents import REMEMBERED, Arrival, Device, Document, Live, Part
+from aggregator.core.documents import Device, Document, Part
+from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import Cost
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest

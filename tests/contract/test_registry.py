@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from aggregator.core.documents import REMEMBERED, Device, Live
+from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.live import REMEMBERED, Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device, Live, Part
+from aggregator.core.documents import EMPTY, Device, Part
+from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Series

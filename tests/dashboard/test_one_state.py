@@ -11,7 +11,8 @@ from flask import Flask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.core.periods import HOUR
 from aggregator.store import Store, open_store
 from aggregator.support.diagnostics import diagnose

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from aggregator.core import status
+from aggregator.core.blocks import pack_block, unpack_block_body
 from aggregator.core.errors import Refused, shown
 from aggregator.core.intervals import is_interval, parse_interval
 from aggregator.core.periods import HALF_HOUR
@@ -31,9 +32,7 @@ from aggregator.core.readings import (
     check_device_id,
     check_meter_id,
     check_owner,
-    pack_block,
     parse,
-    unpack_block_body,
 )
 from aggregator.intake.formats.message import Content, Origin, Unread, decoded
 

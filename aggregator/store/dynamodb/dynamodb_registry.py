@@ -13,10 +13,11 @@ from itertools import islice
 from secrets import token_hex
 from typing import Any
 
-from aggregator.core.documents import Device, Live, at_home, merged_live
+from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import StoreAway
+from aggregator.core.live import Live, merged_live
 from aggregator.store import search
-from aggregator.store.dynamodb import items
+from aggregator.store.dynamodb import items, live_items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index
 from aggregator.store.dynamodb.document_items import unpack_device
@@ -185,12 +186,12 @@ class DynamoRegistry:
     def live(self, device_id: str) -> Live | None:
         """Return the live state of a device, or None."""
         item = self._view.item(Get("live", device_id))
-        return intact(items.unpack_live, item) if item else None
+        return intact(live_items.unpack_live, item) if item else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
         """Return the live states after the device `after`, in the table's own order."""
         start = {"d": items.text(after)} if after else None
-        return [intact(items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
+        return [intact(live_items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states into the stored ones. `states` has one state per device."""
@@ -199,17 +200,17 @@ class DynamoRegistry:
 
     def _put_live(self, state: Live) -> None:
         """Write a newer state without a read; merge another one into the stored one. Raises StoreAway."""
-        operation, request = "update_item", items.live_update(state)
+        request = live_items.live_update(state)
         for _ in range(TRIES):
             try:
-                self._client.call(operation, TableName=f"{self._prefix}-live", **request, **TELL)
+                self._client.call("update_item", TableName=f"{self._prefix}-live", **request, **TELL)
                 return
             except ConditionFailed as failed:
-                known = intact(items.unpack_live, failed.item)
+                known = intact(live_items.unpack_live, failed.item)
                 both = merged_live(known, state)
                 if both == known:
                     return
-                operation, request = "put_item", items.live_replacement(failed.item, both)
+                request = live_items.live_replacement(failed.item, both)
         raise StoreAway(f"other writers changed the live state of {state.device_id} {TRIES} times in a row")
 
     # records

@@ -59,6 +59,10 @@ class DynamoStore(DynamoRegistry):
         self._feed.close()
         self._steps.close()
 
+    def now(self) -> int:
+        """Return the store's clock, UTC seconds."""
+        return int(self._clock())
+
     def follow(self) -> None:
         """Use the tables' streams as change feed from now on; they hold the changes of all writers."""
         if not isinstance(self._feed, Follower):

@@ -35,7 +35,6 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from aggregator.core.documents import REMEMBERED, Arrival, Live
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, HALF_HOUR, LEVELS
 from aggregator.core.readings import Reading
@@ -117,9 +116,6 @@ def expiry(now: int, retention_days: int) -> int:
     It is rounded up to the day, so that it seldom changes.
     """
     return (now // DAY_S + 1 + retention_days + TTL_MARGIN_DAYS) * DAY_S
-
-
-# Readings
 
 
 def reading_name(offset: int) -> str:
@@ -230,82 +226,6 @@ def _tag(tag: int) -> bytes:
 
 def _code(value: int | None, packed: bytes) -> int:
     return 0 if value is None else len(packed) + 1
-
-
-# Live state
-
-_NO_ARRIVAL = number(0)  # before the first one
-_LIVE = ("t", "r", "p", "i", "e", "pt", "it", "et", "m")  # attributes of the newest values
-
-
-def pack_live(live: Live) -> Item:
-    """Encode a live state. Arrivals count back: `t1` and `r1` are the last one before the newest reading."""
-    item = {"d": text(live.device_id)} | _known(live)
-    for back, (at, received_at) in enumerate(reversed(live.arrivals), 1):
-        item |= {f"t{back}": number(at), f"r{back}": number(received_at)}
-    return item
-
-
-def live_update(live: Live) -> dict[str, Any]:
-    """Return the arguments of `update_item` that merge a newer live state into the stored one, and keep its arrival.
-
-    The write itself moves each arrival back by one, so it needs no read. A failed condition means that something of
-    the stored state is as new.
-    """
-    known = _known(live)
-    moved = [
-        f"#{name}{back} = if_not_exists(#{name}{back - 1 or ''}, :none)"
-        for back in range(REMEMBERED, 0, -1)
-        for name in "tr"
-    ]
-    older = [
-        f" AND (attribute_not_exists(#{name}) OR #{name} < :{name})"
-        for name in ("pt", "it", "et")
-        if name in known and known[name] != known["t"]
-    ]
-    names = [*known, *(f"{name}{back}" for back in range(1, REMEMBERED + 1) for name in "tr")]
-    return {
-        "Key": {"d": text(live.device_id)},
-        "UpdateExpression": "SET " + ", ".join([*moved, *(f"#{name} = :{name}" for name in known)]),
-        "ConditionExpression": f"attribute_not_exists(d) OR (#t < :t{''.join(older)})",
-        "ExpressionAttributeNames": {f"#{name}": name for name in names},
-        "ExpressionAttributeValues": {":none": _NO_ARRIVAL} | {f":{name}": value for name, value in known.items()},
-    }
-
-
-def live_replacement(stored: Item, live: Live) -> dict[str, Any]:
-    """Return the arguments of `put_item` that replace a stored live state, unless it has changed meanwhile."""
-    clauses = [f"#{name} = :{name}" if name in stored else f"attribute_not_exists(#{name})" for name in _LIVE]
-    return {
-        "Item": pack_live(live),
-        "ConditionExpression": " AND ".join(clauses),
-        "ExpressionAttributeNames": {f"#{name}": name for name in _LIVE},
-        "ExpressionAttributeValues": {f":{name}": stored[name] for name in _LIVE if name in stored},
-    }
-
-
-def _known(live: Live) -> Item:
-    """Return the attributes of the known values, and of their instants."""
-    _, at, received_at, *values, meter, _, power_at, import_at, export_at = live
-    found = {"t": number(at), "r": number(received_at)} | ({"m": text(meter)} if meter else {})
-    for name, value, instant in zip("pie", values, (power_at, import_at, export_at), strict=True):
-        if value is not None:
-            found |= {name: number(value), f"{name}t": number(at if instant is None else instant)}
-    return found
-
-
-def unpack_live(item: Item) -> Live:
-    """Decode a live state."""
-    at, received_at = (int(item[name]["N"]) for name in "tr")
-    *values, power_at, import_at, export_at = (int(item[n]["N"]) if n in item else None for n in _LIVE[2:-1])
-    instants = (None if instant == at else instant for instant in (power_at, import_at, export_at))
-    meter = item["m"]["S"] if "m" in item else None
-    return Live._make([item["d"]["S"], at, received_at, *values, meter, _arrivals(item), *instants])
-
-
-def _arrivals(item: Item) -> tuple[Arrival, ...]:
-    backwards = [name for back in range(REMEMBERED, 0, -1) if item.get(name := f"t{back}", _NO_ARRIVAL) != _NO_ARRIVAL]
-    return tuple(Arrival(int(item[name]["N"]), int(item[f"r{name[1:]}"]["N"])) for name in backwards)
 
 
 # Change records

@@ -82,6 +82,10 @@ class SqliteFile:
         self._connections.clear()
         self._local = threading.local()
 
+    def now(self) -> int:
+        """Return the store's clock, UTC seconds."""
+        return int(self._clock())
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run one transaction with the write lock from its start. Joins an open transaction."""

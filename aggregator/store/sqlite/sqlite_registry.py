@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from aggregator.core.documents import REMEMBERED, Arrival, Device, Live, at_home, check_labels
+from aggregator.core.documents import Device, at_home, check_labels
 from aggregator.core.errors import Damaged
+from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.store import search
 from aggregator.store.port import (
     ANYTHING,

@@ -11,8 +11,9 @@ import orjson
 from flask import Blueprint, Flask, Response, request
 
 from aggregator.core import periods
-from aggregator.core.documents import GAS, Device, as_json, live_json
+from aggregator.core.documents import GAS, Device, as_json
 from aggregator.core.errors import StoreAway, shown
+from aggregator.core.live import live_json
 from dashboard.accounts.access import viewer
 from dashboard.charts import pictures, sentences
 from dashboard.charts.view import View

@@ -14,8 +14,9 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
 from aggregator.core.energy import is_plausible
+from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength

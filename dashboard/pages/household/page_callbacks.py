@@ -11,7 +11,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, GENERATION, Device, Live
+from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
+from aggregator.core.live import Live
 from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit

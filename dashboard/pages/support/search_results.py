@@ -9,7 +9,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.store.search import masked
 from aggregator.support.anomalies import CounterComparison, Span
 from aggregator.support.diagnostics import Diagnostics

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aggregator.core.readings import MAX_POWER, MAX_REGISTER, VERSION, Reading, pack_block, unpack_block
+from aggregator.core.blocks import VERSION, pack_block, unpack_block
+from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
 
 START = 1_774_746_000
 REGISTERS = st.none() | st.integers(0, MAX_REGISTER)

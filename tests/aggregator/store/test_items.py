@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.documents import REMEMBERED, Arrival, Document, Live, Part
+from aggregator.core.documents import Document, Part
 from aggregator.core.intervals import LONGEST_S, Interval
+from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
 from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
-from aggregator.store.dynamodb import document_items, items
+from aggregator.store.dynamodb import document_items, items, live_items
 from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.items import Item
 
@@ -135,8 +136,8 @@ def test_a_live_state_survives_a_round_trip(
     values = (power, imported, exported)
     own = [None if value is None else at for value, at in zip(values, instants, strict=True)]
     live = Live("home", START, START + 3, *values, meter, tuple(arrivals), *own)
-    item = items.pack_live(live)
-    assert items.unpack_live(item) == live
+    item = live_items.pack_live(live)
+    assert live_items.unpack_live(item) == live
     assert items.item_size(item) < items.WRITE_UNIT // 4
 
 

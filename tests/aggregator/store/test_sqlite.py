@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aggregator.core.documents import LABELS, Device, Live
+from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.live import Live
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.documents import REMEMBERED, Arrival, Live
+from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import HOUR
 from aggregator.support.device_state import State, device_state, rhythm_s
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
+from aggregator.core.live import Live
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.store import Store, open_store

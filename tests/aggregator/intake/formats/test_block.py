@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core.blocks import pack_block
 from aggregator.core.errors import Refused
 from aggregator.core.periods import HALF_HOUR
-from aggregator.core.readings import MAX_POWER, MAX_REGISTER, NO_REGISTER, Reading, pack_block, parse
+from aggregator.core.readings import MAX_POWER, MAX_REGISTER, NO_REGISTER, Reading, parse
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Origin
 

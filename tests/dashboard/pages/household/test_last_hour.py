@@ -1,6 +1,7 @@
 import pytest
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from dashboard.pages.household import live_tile
 from tests.dashboard.homes import NOW, live

@@ -1,6 +1,6 @@
 import pytest
 
-from aggregator.core.documents import Arrival, Live
+from aggregator.core.live import Arrival, Live
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.pages.household import live_tile

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from flask_caching.backends.base import BaseCache
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.intake import device_status

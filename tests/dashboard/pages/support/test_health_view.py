@@ -2,7 +2,7 @@ from typing import Any, get_args
 
 import pytest
 
-from aggregator.core.documents import Live
+from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Backlog

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from aggregator.core.documents import Device, Live
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
 from aggregator.support.fleet import MOST_LISTED, STATES, Summary
 from dashboard.pages.support import search_results
 from dashboard.text.language import ENGLISH

@@ -1,0 +1,162 @@
+"""Commands about the registry: `device set`, `device token`, `device list`."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from aggregator.commands import console
+from aggregator.commands.console import check_id, find_device, opened, with_store
+from aggregator.core import periods
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, check_labels
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.money import number
+from aggregator.core.readings import sender_of
+from aggregator.intake.tokens import end_tokens, new_token
+from aggregator.settings import Settings
+from aggregator.store.port import all_devices
+from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
+from aggregator.waterfall.verify import rebuild, rezone
+from aggregator.waterfall.worker import drain
+
+
+@click.group()
+def device() -> None:
+    """Manage the registry of devices."""
+
+
+@device.command("set")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--timezone", help="An IANA time zone, like Europe/London.")
+@click.option(
+    "--max-power-w", type=click.IntRange(1, 10_000_000), help="The home's maximum power in either direction, W."
+)
+@click.option("--household", metavar="ID", help="The household of the device; '' removes it, here and below.")
+@click.option("--name", help="The household's name for the home, like '12 Acacia Road'.")
+@click.option("--serial", help="The serial number of the device.")
+@click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
+@click.option("--postcode")
+@click.option("--kind", type=click.Choice(KINDS), help="What its meter counts.")
+@click.option(
+    "--calorific-value", metavar="MJ", help="Gas in m³: the energy of a m³ in MJ, as the bill states it [39.5]."
+)
+@click.option("--from", "first_day", metavar="DAY", help="The first day of the calorific value [the first of all].")
+@click.option("--volume-factor", metavar="FACTOR", help="Gas in m³: the factor of the volume [1.02264].")
+@click.option(
+    "--netting",
+    type=click.Choice(NETTINGS),
+    help=(
+        "How the phases of a Shelly or a Tasmota with three phases make import and export. `phase`: each phase counts"
+        " for itself, as the device's own registers do. `sum`: as a meter that nets the phases, which meters in"
+        " Germany, the Netherlands and Belgium do; the registers of the phases cannot be netted afterwards, so the"
+        " power of all phases tells the energy, and what is used while nothing arrives is not known. A smart meter"
+        " (P1, SML, Glow) nets by itself, and a JSON reading is taken as it is; neither needs this. It holds for"
+        " messages from now on. For a device behind `wattfall edge`, set it there."
+    ),
+)
+@click.option(
+    "--stamp-on-arrival",
+    type=bool,
+    metavar="on|off",
+    help=(
+        "Take the time of arrival for P1 telegrams of a clock that was never set, which are refused otherwise. Only"
+        " for a meter that sends them at once; an imported log is never stamped."
+    ),
+)
+@click.option(
+    "--total-is-import",
+    "is_total_import",
+    type=bool,
+    metavar="on|off",
+    help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
+)
+@with_store
+@click.pass_obj
+def device_set(
+    settings: Settings,
+    /,
+    device_id: str,
+    timezone: str | None,
+    max_power_w: int | None,
+    store_url: str | None,
+    calorific_value: str | None,
+    first_day: str | None,
+    volume_factor: str | None,
+    **fields: Any,  # noqa: ANN401 - options
+) -> None:
+    """Add or change a device; recompute its charts where the change affects them."""
+    store = opened(settings, store_url)
+    stored = store.device(check_id(device_id))
+    changed = stored or Device(device_id, settings.timezone)
+    _check_home(changed, fields)
+    changed = check_labels(replace(changed, **{name: value for name, value in fields.items() if value is not None}))
+    conversion = _conversion(changed, calorific_value, first_day, volume_factor)
+    if max_power_w:
+        changed = replace(changed, max_power_w=max_power_w)
+    zone = periods.check_timezone(timezone) if timezone else changed.timezone
+    if changed != stored:
+        store.put_device(changed)
+    if zone != changed.timezone:
+        rezone(store, changed, zone)
+    elif stored and (changed.max_power_w, changed.kind) != (stored.max_power_w, stored.kind):
+        rebuild(store, changed, None, None)
+    if conversion or (stored and changed.kind != stored.kind):
+        device = find_device(store, device_id)
+        change_conversion(store, device, conversion or conversion_of(device))
+    drain(store)
+    click.echo(console.device_line(find_device(store, device_id)))
+
+
+def _check_home(device: Device, named: Mapping[str, object]) -> None:
+    """Raise ConfigurationError where a second meter would get a home of its own."""
+    for field in ("household", "postcode"):
+        if named.get(field) is not None and device.is_second_meter:
+            sender = sender_of(device.device_id)
+            raise ConfigurationError(
+                f"{device.device_id} has the {field} of {sender}, which reads it; use `wattfall device set {sender}`"
+            )
+
+
+def _conversion(device: Device, value: str | None, first_day: str | None, factor: str | None) -> Conversion | None:
+    """Return the conversion of a gas meter with the options' values; None without one."""
+    if value is factor is None:
+        if first_day:
+            raise ConfigurationError("--from is the first day of a --calorific-value")
+        return None
+    if device.kind != GAS:
+        raise ConfigurationError(
+            f"{device.device_id} is of kind {device.kind}, and only gas in m³ is converted; see --kind"
+        )
+    found = conversion_of(device)
+    if value is not None:
+        day = periods.check_period("day", first_day) if first_day else FIRST_DAY
+        stated = number(value, "the calorific value", 1, 200)
+        found = replace(found, calorific_values={**found.calorific_values, day: stated})
+    return replace(found, volume_factor=number(factor, "the volume factor", 0, 2)) if factor is not None else found
+
+
+@device.command("token")
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--revoke", is_flag=True, help="Revoke all tokens of the device at once, and make none.")
+@with_store
+@click.pass_obj
+def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
+    """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day."""
+    store = opened(settings, store_url)
+    find_device(store, device_id)
+    if revoke:
+        end_tokens(store, device_id)
+        click.echo(f"{device_id} has no token any more")
+    else:
+        click.echo(new_token(store, device_id, int(time.time())))
+
+
+@device.command("list")
+@with_store
+@click.pass_obj
+def device_list(settings: Settings, store_url: str | None) -> None:
+    """List the devices, one per line."""
+    for one in all_devices(opened(settings, store_url)):
+        click.echo(console.device_line(one))

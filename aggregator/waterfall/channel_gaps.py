@@ -1,0 +1,289 @@
+"""One channel of some half hours: its timeline with the recorded gaps filled, and the records of its gaps. Pure.
+
+A record is *frozen* when evidence of its gap may be gone. Then the gap is computed by itself, from its two register
+values and the evidence inside it. Evidence that contradicts the two values does not count.
+"""
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
+from typing import Protocol
+
+from aggregator.core import energy
+from aggregator.core.energy import Evidence, Share
+from aggregator.core.faults import ROUNDING_WH, segments
+from aggregator.core.intervals import Interval
+from aggregator.core.periods import DAY_S, Window
+from aggregator.core.registers import NEAR_STEPS, Register, register_of
+from aggregator.core.timeline import Gap, Origin, Timeline, timeline_of
+from aggregator.waterfall.gap_records import GapRecord, RetainedGap
+
+NEW_IN_OLD = -1  # the checksum of a record whose half hours are yet to be stored
+
+
+class HalfHourFacts(Protocol):
+    """What is stored of consecutive half hours; a place is a position among them."""
+
+    @property
+    def edges(self) -> Sequence[int]:
+        """Return the boundaries of the half hours, UTC seconds."""
+
+    @property
+    def now(self) -> int:
+        """Return the store's clock, UTC seconds."""
+
+    @property
+    def max_power_w(self) -> int:
+        """Return the home's maximum power."""
+
+    def places(self, window: Window) -> range:
+        """Return the places that overlap a window."""
+
+    def has_old(self, place: int) -> bool:
+        """Whether a half hour is stored, and evidence of it may be gone."""
+
+    def stored_share(self, place: int, channel: str) -> Share | None:
+        """Return what is stored of a channel."""
+
+    def has_room(self, place: int, channel: str, seconds: int) -> bool:
+        """Whether a half hour has time without data of a channel; it always has where it is not old."""
+
+    def is_frozen(self, window: Window) -> bool:
+        """Whether evidence of a gap may be gone."""
+
+    def can_change(self, window: Window) -> bool:
+        """Whether all half hours of a gap can change."""
+
+    def is_expired(self, at: int) -> bool:
+        """Whether evidence that came in at an instant may be gone."""
+
+
+class ChannelGaps:
+    """The gaps of one channel in some half hours."""
+
+    def __init__(
+        self, halves: HalfHourFacts, channel: str, line: Timeline, stored: Sequence[GapRecord], evidence: Evidence
+    ) -> None:
+        """`line` is the timeline of all evidence; `stored` are the records of the channel."""
+        self._halves, self.channel, self.line = halves, channel, line
+        self._raw = register_of(evidence.readings, channel)
+        self._intervals = energy.stated(evidence.intervals, channel)
+        frozen = [one for one in stored if halves.is_frozen(one.base.window)]
+        kept = [one for one in stored if one not in frozen]
+        if any(one.since and halves.is_expired(one.since) for one in frozen):
+            frozen = [new for one in frozen for new in one.rebased()]
+        self._in_frozen = {place for one in frozen for place in halves.places(one.base.window)}
+        self._cut_hollow([one.base for one in frozen])
+        self._kept = [one for one in kept if self._is_consistent(one.base)]
+        pure = [gap for gap in self.line.gaps if not any(_is_within(gap, one.base) for one in self._kept)]
+        pure = [gap for gap in pure if not any(_is_within(gap, one.base) for one in frozen)]
+        self._new = [self._record(self._retained(gap)) for gap in pure]
+        for one in frozen:
+            self._fill(one.base)
+        self._changed = [one for one in frozen if self._is_changed(one)]
+        self._unchanged = [one for one in frozen if one not in self._changed]
+        self._new_in_old = [one for one in self._new if halves.is_frozen(one.base.window)]
+        replaced = [*self._changed, *self._new_in_old]
+        self._replaced = {place for one in replaced for place in halves.places(one.base.window)}
+        self._outside = {at: share for one in frozen for at, share in one.outside.items()}
+        self._shares = energy.shares(self.line, halves.edges)
+        self._in_bases = self._shares_within([one.base for one in (*frozen, *self._kept, *self._new)])
+
+    def is_replaced(self, place: int) -> bool:
+        """Whether evidence has come into a gap of a half hour, or made one."""
+        return place in self._replaced
+
+    def old_share(self, place: int) -> Share | None:
+        """Return the channel's share of an old half hour with data."""
+        stored = self._halves.stored_share(place, self.channel)
+        if place not in self._replaced:
+            return stored or self._shares[place]
+        outside = self._outside.get(self._halves.edges[place]) if place in self._in_frozen else stored
+        return energy.share_sum([outside, self._in_bases[place]])
+
+    # Timeline
+
+    def _cut_hollow(self, frozen: Sequence[RetainedGap]) -> None:
+        """Make the timeline without gaps over old half hours with data: their readings have been deleted."""
+        hollow = [gap for gap in self.line.gaps if self._is_hollow(gap, frozen)]
+        if hollow:
+            starts = {gap.start for gap in hollow}
+            pieces = [part for piece in self.line.pieces for part in _cut(piece, starts)]
+            self.line = timeline_of(pieces, self._intervals, self._halves.edges)
+            self._cut_hollow(frozen)
+
+    def _is_hollow(self, gap: Gap, frozen: Sequence[RetainedGap]) -> bool:
+        if any(one.overlaps(gap.start, gap.end) for one in frozen):
+            return not any(_is_within(gap, one) for one in frozen)
+        edges = self._halves.edges
+        for place in self._halves.places(Window(gap.start, gap.end)):
+            seconds = min(gap.end, edges[place + 1]) - max(gap.start, edges[place])
+            if not self._halves.has_room(place, self.channel, seconds):
+                return True
+        return False
+
+    def _fill(self, base: RetainedGap) -> None:
+        """Replace the time of a gap by what its two register values and the evidence inside it tell."""
+        inside = _believed(base, self._raw, self._halves.max_power_w)
+        ats = [*base.before, *inside.ats, *base.after]
+        whs = [*[base.start_wh] * len(base.before), *inside.whs, *[base.end_wh] * len(base.after)]
+        piece = Register(ats, whs, [None] * len(ats))
+        line = timeline_of([piece], self._inside(base), self._halves.edges)
+        self.line.clear(base.start, base.end)
+        for flow in line.within([base.window]).flows:
+            self.line.add(flow)
+        gaps = [gap for gap in self.line.gaps if not _is_within(gap, base)]
+        self.line.gaps = sorted([*gaps, *(gap for gap in line.gaps if _is_within(gap, base))])
+        self.line.pieces = [*self.line.pieces, piece]
+
+    def _inside(self, base: RetainedGap) -> list[tuple[Interval, int]]:
+        """Return the intervals in a gap; of one across its end, the share of its time."""
+        found = {(start, end): wh for start, end, wh in base.inside}
+        for one, wh in self._intervals:
+            start, end = max(one.start, base.start), min(one.end, base.end)
+            if start < end:
+                found[start, end] = wh * (end - start) // (one.end - one.start)
+        return [(Interval("", start, end, None, None), wh) for (start, end), wh in sorted(found.items())]
+
+    def _is_consistent(self, base: RetainedGap) -> bool:
+        """Whether the evidence still has the two ends of a gap, and their difference."""
+        for piece in self.line.pieces:
+            values = dict(zip(piece.ats, piece.whs, strict=True))
+            if base.start in values and base.end in values:
+                return values[base.end] - values[base.start] == base.end_wh - base.start_wh
+        return False
+
+    def _shares_within(self, gaps: Iterable[RetainedGap]) -> list[Share | None]:
+        return energy.shares(self.line.within(sorted(gap.window for gap in gaps)), self._halves.edges)
+
+    # Records
+
+    def records(self, whole: Collection[int]) -> tuple[list[GapRecord], list[GapRecord]]:
+        """Return the records to store before and after the half hours; `whole` are places known in full now.
+
+        A record of a new gap among old half hours is stored first: it tells what was there before.
+        """
+        changed = [
+            one._replace(remaining=self._remaining(one.base), since=one.since or self._halves.now)
+            for one in self._changed
+        ]
+        kept = [one for record in self._kept for one in self._updated(record)]
+        records = [*changed, *kept, *self._new]
+        in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
+        last = [
+            one._replace(
+                seen=self._checksum(one.base),
+                outside=self._beside([one.base], self._in_bases, whole),
+                outside_remaining=self._beside(one.remaining, in_remaining, whole),
+            )
+            for one in records
+        ]
+        first = [
+            one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole))
+            for one in self._new_in_old
+        ]
+        return first, [*self._unchanged, *last]
+
+    def _updated(self, record: GapRecord) -> Iterable[GapRecord]:
+        """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
+        remaining = self._remaining(record.base)
+        if not record.since and len(remaining) == 1 and remaining[0][:4] == record.base[:4]:
+            yield self._record(remaining[0])
+        elif remaining or record.base.end < self._halves.now - DAY_S:
+            yield record._replace(remaining=remaining, since=record.since or self._halves.now)
+
+    def _record(self, gap: RetainedGap) -> GapRecord:
+        return GapRecord(self.channel, gap, (gap,))
+
+    def _remaining(self, base: RetainedGap) -> tuple[RetainedGap, ...]:
+        return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))
+
+    def _retained(self, gap: Gap) -> RetainedGap:
+        piece = next(one for one in reversed(self.line.pieces) if gap.start in one.ats and gap.end in one.ats)
+        place = piece.ats.index(gap.start)
+        before, after = piece.ats[max(place - NEAR_STEPS, 0) : place], piece.ats[place + 2 : place + 2 + NEAR_STEPS]
+        raised = gap.start_wh - dict(zip(self._raw.ats, self._raw.whs, strict=True)).get(gap.start, gap.start_wh)
+        raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
+        return RetainedGap(
+            *(gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised),
+            *(tuple(before), tuple(after), self._intervals_in(gap)),
+        )
+
+    def _intervals_in(self, gap: Gap) -> tuple[tuple[int, int, int], ...]:
+        """Return the energy from intervals in a gap, cut at the half hours."""
+        edges, found = self._halves.edges, list[tuple[int, int, int]]()
+        for flow in self.line.overlapping(gap.start, gap.end):
+            if flow.origin is not Origin.INTERVAL:
+                continue
+            for place in self._halves.places(Window(flow.start, flow.end)):
+                start, end = max(flow.start, gap.start, edges[place]), min(flow.end, gap.end, edges[place + 1])
+                wh = flow.level(end) - flow.level(start)
+                if found and found[-1][1] == start > edges[place]:
+                    start, _, before = found.pop()
+                    wh += before
+                found.append((start, end, wh))
+        return tuple(found)
+
+    def _beside(
+        self, gaps: Iterable[RetainedGap], inside: Sequence[Share | None], whole: Collection[int]
+    ) -> dict[int, Share]:
+        """Return what lies outside of gaps in the half hours at their ends, by the start of the half hour."""
+        found = {}
+        for place in {self._halves.places(gap.window)[end] for gap in gaps for end in (0, -1)}:
+            is_old = self._halves.has_old(place) and place not in whole
+            share = self.old_share(place) if is_old else self._shares[place]
+            rest = energy.share_sum([share], inside[place])
+            if rest and (any(rest.wh) or any(rest.seconds)):
+                found[self._halves.edges[place]] = rest
+        return found
+
+    def _is_changed(self, record: GapRecord) -> bool:
+        """Whether other evidence lies in a gap than when it was computed; less evidence is no change."""
+        seen = self._checksum(record.base)
+        return seen not in (0, record.seen) and self._halves.can_change(record.base.window)
+
+    def _checksum(self, base: RetainedGap) -> int:
+        """Return a number of the evidence inside a gap; 0 without any."""
+        values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
+        readings = [(at, wh) for at, wh in values.items() if base.start < at < base.end]
+        intervals = sorted((one.start, one.end, wh) for one, wh in self._intervals if base.overlaps(one.start, one.end))
+        return zlib.crc32(repr((readings, intervals)).encode()) if readings or intervals else 0
+
+
+def _is_within(gap: Gap, base: RetainedGap) -> bool:
+    return base.start <= gap.start and gap.end <= base.end
+
+
+def _cut(piece: Register, starts: Collection[int]) -> list[Register]:
+    """Cut a piece after some of its readings."""
+    cuts = [0, *(place + 1 for place, at in enumerate(piece.ats) if at in starts), len(piece.ats)]
+    return [
+        Register(piece.ats[first:after], piece.whs[first:after], piece.meters[first:after])
+        for first, after in zip(cuts, cuts[1:], strict=False)
+        if first < after
+    ]
+
+
+def _believed(base: RetainedGap, raw: Register, max_power_w: int) -> Register:
+    """Return the readings of a gap with both of its ends: those that lie between these two, as far as they rise."""
+    first, after = bisect_left(raw.ats, base.start + 1), bisect_left(raw.ats, base.end)
+    inside = [
+        (at, min(max(wh, base.start_wh), base.end_wh))
+        for at, wh in zip(raw.ats[first:after], raw.whs[first:after], strict=True)
+        if base.start_wh - ROUNDING_WH <= wh <= base.end_wh + ROUNDING_WH
+    ]
+    points = [(base.start, base.start_wh), *inside, (base.end, base.end_wh)]
+    ats, whs = zip(*points, strict=True)
+    pieces = segments(Register(ats, whs, [None] * len(ats)), max_power_w)
+    if (
+        len(pieces) == 1
+        and (pieces[0].ats[0], pieces[0].ats[-1]) == (base.start, base.end)
+        and pieces[0].whs[-1] == base.end_wh
+    ):
+        return pieces[0]
+    highest = list(accumulate(whs, max))
+    lowest = list(accumulate(reversed(whs), min))[::-1]
+    rising = [point for point, low, high in zip(points, lowest, highest, strict=True) if low == point[1] == high]
+    ats, whs = zip(*rising, strict=True)
+    return Register(ats, whs, [None] * len(ats))
