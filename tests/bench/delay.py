@@ -79,7 +79,9 @@ class Delays:
 def first_day(delays: Delays, store: Store, publisher: Publisher) -> None:
     """Send readings until the worker has subscribed and made the day chart."""
     while store.live(OTHER) is None:
-        publisher.publish(f"wattfall/{OTHER}/readings", orjson.dumps({"at": iso_utc(int(time.time())), "import_wh": 5003}))
+        publisher.publish(
+            f"wattfall/{OTHER}/readings", orjson.dumps({"at": iso_utc(int(time.time())), "import_wh": 5003})
+        )
         time.sleep(0.3)
     delays._wh, delays._at = 5003, int(time.time())
 
