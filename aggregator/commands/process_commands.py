@@ -36,7 +36,8 @@ from aggregator.support import fleet
 from aggregator.waterfall.worker import run_worker
 
 if TYPE_CHECKING:
-    from aggregator.intake.mqtt import MqttFeed, Subscriber
+    from aggregator.intake.mqtt import Subscriber
+    from aggregator.intake.mqtt_feed import MqttFeed
 
 
 def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -152,7 +153,7 @@ def edge_command(
         with subscribed(settings, **broker) as subscriber:
             if subscriber is None:
                 raise click.UsageError("name a --source, like mqtt://localhost/")
-            from aggregator.intake.mqtt import MqttFeed
+            from aggregator.intake.mqtt_feed import MqttFeed
 
             feed = MqttFeed(subscriber, edge.accept, lambda _: rules, broker["format_name"], lag_s=LAG_S)
             run_edge(edge, report, feed.take_in, stop)
@@ -239,7 +240,7 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
 
 
 def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
-    from aggregator.intake.mqtt import MqttFeed  # paho takes a while to load
+    from aggregator.intake.mqtt_feed import MqttFeed, Spool  # paho takes a while to load
 
     def store_messages(messages: Sequence[Received]) -> Outcome:
         return take_in(store, messages, int(time.time()), settings.timezone)
@@ -254,6 +255,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
         format_name,
         check_age=check_age,
         is_registered=lambda device_id: store.device(device_id) is not None,
+        spool=Spool(store),
     )
 
 

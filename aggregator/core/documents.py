@@ -247,8 +247,10 @@ def as_json(document: Document) -> dict[str, object]:
 
 
 def coverage(part: Part, seconds: int) -> float:
-    """Return the measured share of `seconds`, 0 to 1, rounded down: 1 means every second."""
-    return part.covered_s * 10_000 // seconds / 10_000 if seconds else 0.0
+    """Return the measured share of `seconds`, 0 to 1, rounded to four digits; 1 means every second."""
+    if part.covered_s >= seconds:
+        return 1.0 if seconds else 0.0
+    return min(round(part.covered_s / seconds, 4), 0.9999)
 
 
 def _slot_json(document: Document, slot: Slot, *, has_volume: bool) -> dict[str, object]:

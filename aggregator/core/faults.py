@@ -231,24 +231,25 @@ def _return(
     """
     ats, whs, *_ = level
     strange = runs[following].first
-    risen = 0
+    risen, within = 0, None
     for number, run in enumerate(runs[following : following + FAULT_RUNS], following):
         first, last = run
         if ats[first] - ats[strange] > FAULT_S:
             break
-        if _follows(level, good, first, max_power_w):
-            falls_back = whs[good] > 0 and whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
+        is_jump = within is None or not _follows(level, first - 1, first, max_power_w)
+        if is_jump and _follows(level, good, first, max_power_w):
+            falls_back = 0 < 2 * whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
             if falls_back or risen <= whs[first] - whs[good] + ROUNDING_WH:
                 return number, first
         position = bisect_left(whs, whs[good] - ROUNDING_WH, first, last + 1)
-        if first < position <= last and _is_dip(level, good, strange, position):
+        if within is None and first < position <= last and _is_dip(level, good, strange, position):
             rise = risen + whs[position - 1] - whs[first]
             is_small = 2 * whs[strange] >= whs[good]
             if is_small or rise <= whs[position] - whs[good] + ROUNDING_WH:
                 if _follows(level, good, position, max_power_w):
-                    return number, position
+                    within = number, position  # unless it jumps later to where it would have been
         risen += whs[last] - whs[first]
-    return None
+    return within
 
 
 def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:

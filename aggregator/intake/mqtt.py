@@ -4,19 +4,14 @@ MQTT 5 with a persistent session: the broker queues messages while no client is 
 messages again. At most UNACKNOWLEDGED messages are in flight, so a slow or unreachable store holds the broker back and
 memory stays bounded.
 
-`MqttFeed` takes the senders in turn, so that none waits for the many messages of another. It raises StoreAway and holds
-its messages for a retry. Messages ahead of a wrong server's clock wait, unacknowledged (`clocks.ServerClock`). Wrong
-options, credentials and certificates raise ConfigurationError.
+Wrong options, credentials and certificates raise ConfigurationError. The feed to a store is in `mqtt_feed`.
 """
 
 import logging
 import queue
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -26,14 +21,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aggregator.core.errors import ConfigurationError, Damaged, Refused, StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
-from aggregator.intake.clocks import ServerClock, is_ahead
-from aggregator.intake.formats import parse_topic, read_whole
-from aggregator.intake.formats.message import LONGEST, Content, DeviceRules, Origin, Unread, check_size
-from aggregator.intake.ingest import Outcome, Received
-from aggregator.intake.refusals import UNKNOWN
-from aggregator.intake.tokens import Turns
+from aggregator.intake.formats.message import LONGEST
 
 UNACKNOWLEDGED = 500  # messages
 SESSION_S = 7 * DAY_S  # the broker queues messages so long without a connection
@@ -65,6 +55,8 @@ class Arrived(NamedTuple):
     qos: int
     number: int
     connection: int
+    at: int = 0  # UTC seconds of the arrival; 0: now
+    spooled: str = ""  # its key in the spool
 
 
 def broker_of(url: str) -> Broker:
@@ -206,109 +198,3 @@ def _connect_properties() -> Properties:
     wanted.ReceiveMaximum = UNACKNOWLEDGED
     wanted.MaximumPacketSize = LARGEST
     return wanted
-
-
-# Feed
-
-BATCH = 1000  # messages waiting in memory
-BATCH_BYTES = 131_072  # of the messages stored at once: about 0.1 s of work
-AGAIN_S = 5.0  # between two looks at messages that wait for the server's clock
-Sink = Callable[[Sequence[Received]], Outcome]  # durable on return
-
-
-@dataclass(slots=True)
-class MqttFeed:
-    """Take messages from a broker in batches and store them."""
-
-    subscriber: Subscriber
-    sink: Sink
-    rules_of: Callable[[str], DeviceRules]  # by device id
-    format_name: str = ""  # one format for all messages; empty where topics name it
-    clock: Callable[[], float] = time.time
-    lag_s: int = 0  # see Origin
-    check_age: Callable[[Content, int], None] = lambda _content, _now: None  # refuses what is too old
-    is_registered: Callable[[str], bool] = lambda _: True
-    server_clock: ServerClock = field(default_factory=ServerClock)
-    pace: Callable[[], float] = time.monotonic
-    total: Outcome = field(default_factory=Outcome)
-    _turns: Turns[Arrived] = field(default_factory=Turns)
-    _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
-    _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
-    _again: float = 0.0  # when to look at `_ahead`, by `pace`
-
-    def take_in(self, wait_s: float) -> int:
-        """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
-        room = BATCH - len(self._turns)
-        for message in self.subscriber.take(room, wait_s if room == BATCH and not self._held else 0) if room else ():
-            self._turns.add(self._sender(message), message, len(message.payload))
-        self._held = self._held or [*self._due(), *self._turns.take(BATCH_BYTES)]
-        now, at = int(self.clock()), self.pace()
-        received = [(message, self._received(message, now)) for message in self._held]
-        for _, one in received:
-            self.server_clock.note(one.device_id, one.content, at, partial(self.is_registered, one.device_id))
-        early = [message for message, one in received if is_ahead(one.content) and message.qos]
-        if not (early and self.server_clock.is_behind(at)):
-            early = []
-        self._keep([one for message, one in received if message not in early])
-        self.subscriber.acknowledge(message for message in self._held if message not in early)
-        self._wait(early, at)
-        count, self._held = len(received) - len(early), []
-        return count
-
-    def _due(self) -> list[Arrived]:
-        """Return the messages that have waited for the server's clock, once in AGAIN_S."""
-        if self.pace() < self._again:
-            return []
-        due, self._ahead = self._ahead, []
-        return due
-
-    def _wait(self, early: list[Arrived], at: float) -> None:
-        """Let messages wait for the server's clock; the broker delivers them again after a lost connection."""
-        if not early:
-            return
-        self._ahead, self._again = [*self._ahead, *early][-UNACKNOWLEDGED:], at + AGAIN_S
-        if complaint := self.server_clock.complaint(at):
-            log.error("most devices are ahead of this server's clock; %d messages wait for it", len(self._ahead))
-            self._keep([Received(UNKNOWN, complaint)])
-
-    def _sender(self, message: Arrived) -> str:
-        try:
-            return parse_topic(message.topic, self.format_name).device_id
-        except Refused:
-            return UNKNOWN
-
-    def _received(self, message: Arrived, now: int) -> Received:
-        try:
-            one, device_id, part = parse_topic(message.topic, self.format_name)
-        except Refused as why:  # a device id in the payload does not identify the sender
-            return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
-        try:
-            check_size(message.payload)
-        except Refused as why:
-            return Received(device_id, Content(refused=[Unread(why, message.payload)]))
-        rules = self.rules_of(device_id) if one.has_rules else DeviceRules()
-        content = read_whole(one, message.payload, Origin(device_id, now, rules, part, self.lag_s))
-        is_history = one.name == "block"
-        if not is_history:
-            self.check_age(content, now)
-        return Received(device_id, content, is_history)
-
-    def _keep(self, messages: Sequence[Received]) -> None:
-        """Store messages; after an error, bisect them to find the faulty one and refuse it."""
-        if not messages:
-            return
-        try:
-            self.total.add(self.sink(messages))
-        except Exception as error:  # one message must neither stop the others nor be redelivered forever
-            if isinstance(error, StoreAway | StoreUnusable) and not isinstance(error, Damaged):
-                raise
-            if len(messages) > 1:
-                middle = len(messages) // 2
-                self._keep(messages[:middle])
-                self._keep(messages[middle:])
-                return
-            device_id, content, _ = messages[0]
-            log.exception("a message of %s is quarantined", device_id)
-            unread = Unread(Refused("our_fault", repr(error)[:120]), repr(content).encode(errors="replace"))
-            owner = UNKNOWN if isinstance(error, Damaged) else device_id  # its registry entry may be the damaged row
-            self.total.add(self.sink([Received(owner, Content(refused=[unread]))]))

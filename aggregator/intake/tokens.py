@@ -1,4 +1,4 @@
-"""Tokens and rate limits of devices that send over HTTP, and turns of those that send over MQTT.
+"""Tokens and rate limits of devices that send over HTTP.
 
 **Tokens.** A token is `wattfall.DEVICE.SECRET`; the secret has 256 random bits, so its SHA-256 needs no salt. The store
 has only hashes. A token is valid for its device and for the second meters that the device reads. A new token leaves
@@ -12,11 +12,9 @@ older tokens valid for OVERLAP_S, so a device need not stop sending.
 """
 
 import secrets
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections import OrderedDict
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Generic, TypeVar
 
 import orjson
 
@@ -106,38 +104,3 @@ class Limits:
         if len(self._left) > _MOST_DEVICES:
             self._left.popitem(last=False)
         return wait
-
-
-# Turns
-
-Message = TypeVar("Message")
-
-
-class Turns(Generic[Message]):
-    """Messages of senders who take turns, so that the many messages of one delay no other."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[tuple[Message, int]]] = {}  # the next sender first
-        self._count = 0
-
-    def __len__(self) -> int:
-        """Return the number of waiting messages."""
-        return self._count
-
-    def add(self, sender: str, message: Message, size: int) -> None:
-        """Add a message of `size` bytes behind those of the same sender."""
-        self._waiting.setdefault(sender, deque()).append((message, size))
-        self._count += 1
-
-    def take(self, most: int) -> Iterator[Message]:
-        """Yield the next messages, one of each sender in turn, until they have `most` bytes."""
-        size = 0
-        while self._waiting and size < most:
-            sender = next(iter(self._waiting))
-            own = self._waiting.pop(sender)
-            message, length = own.popleft()
-            if own:
-                self._waiting[sender] = own  # behind the others
-            self._count -= 1
-            size += length
-            yield message

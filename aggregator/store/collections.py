@@ -97,6 +97,8 @@ REFUSED_DAYS = Collection(
 )
 TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
 
+SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait", ("device",), is_ended=True)
+
 # Waterfall: `retention`
 
 BACKFILLED = Collection(
@@ -169,7 +171,7 @@ ATTEMPTS = Collection(
 MARKS = Collection("store", "`demo`", "nobody", FOR_EVER, "the store was made for the demo")
 
 COLLECTIONS: tuple[Collection, ...] = (
-    *(STATUS, SIGNAL, EDGES, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS),
+    *(STATUS, SIGNAL, EDGES, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(FLEET, FLEET_DEVICES),

@@ -6,6 +6,7 @@ parts that depend on it. A repeated or needless step changes nothing, so it leav
 
 import logging
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, pairwise, zip_longest
@@ -27,7 +28,7 @@ from aggregator.waterfall.retention import log_backfill
 log = logging.getLogger("wattfall.waterfall")
 WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
-TOGETHER = 96  # blocks; the largest span computed together, and committed at once by the worker
+TOGETHER = 48  # blocks; the largest span computed together, and committed at once by the worker
 DOCUMENTS = 20  # documents, likewise
 
 
@@ -58,25 +59,26 @@ def propagate(store: Store, step: Step, changes: Iterable[Change]) -> None:
 def pieces(changes: Iterable[Change]) -> Iterator[list[Change]]:
     """Cut the changes of a feed into pieces of bounded work, each of one device.
 
-    The devices take turns: first a piece of each, then a second one. Those with the fewest pieces come first.
+    The devices take turns: first a piece of each, then a second one; those with the fewest changes come first.
     """
     by_device: dict[str, list[Change]] = {}
     for change in changes:
         by_device.setdefault(change.device_id, []).append(change)
-    turns = sorted((list(_pieces_of(own)) for own in by_device.values()), key=len)
+    turns = [_pieces_of(own) for own in sorted(by_device.values(), key=len)]
     for turn in zip_longest(*turns):
         yield from filter(None, turn)
 
 
 def _pieces_of(own: Sequence[Change]) -> Iterator[list[Change]]:
     """Cut one device's changes of a feed: clusters of blocks, or a few documents."""
-    if own[0].table != READINGS:
-        for first in range(0, len(own), DOCUMENTS):
-            yield [*own[first : first + DOCUMENTS]]
-        return
-    by_start = sorted((int(change.key), change) for change in own)
-    for first_start, last_start in clusters([start for start, _ in by_start]):
-        yield [change for start, change in by_start if first_start <= start <= last_start]
+    if own[0].table == READINGS:
+        starts = {int(change.key): change for change in own}
+        ordered = sorted(starts)
+        for first, last in clusters(ordered):
+            yield [starts[start] for start in ordered[bisect_left(ordered, first) : bisect_right(ordered, last)]]
+    else:
+        for place in range(0, len(own), DOCUMENTS):
+            yield [*own[place : place + DOCUMENTS]]
 
 
 def _propagate_device(store: Store, step: Step, device_id: str, keys: Sequence[str]) -> None:

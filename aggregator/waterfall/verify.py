@@ -40,7 +40,7 @@ def _wrong_days(store: Store, device: Device) -> Iterator[str]:
     if readings or intervals:
         ats = [reading.at for reading in (*readings[:1], *readings[-1:])]
         first, last = min([*ats, *(one.start for one in intervals)]), max([*ats, *(one.end - 1 for one in intervals)])
-        first, last = whole_gaps(store, device.device_id, Window(first, last))
+        first, last = whole_gaps(store, device.device_id, Window(first - 1, last + 1))
         span = Window(periods.hour_window(first, device.timezone).start, periods.hour_window(last, device.timezone).end)
         halves = computed_half_hours(store, device, span, Evidence(readings, intervals))
         for day, group in groupby(halves, key=attrgetter("day")):

@@ -7,7 +7,6 @@ are logged and retried with growing pauses.
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from aggregator.core.errors import StoreAway, StoreUnusable
@@ -16,7 +15,7 @@ from aggregator.waterfall.levels import Step, pieces, propagate, steps
 from aggregator.waterfall.retention import sweep
 
 BATCH = 20_000  # change records per feed and settling pass; more than one device can make
-SHARE_S = 0.5  # of a settling pass, before the next intake
+SHARE_S = 0.2  # of a settling pass, before the next intake
 COMMIT_S = 0.05  # of a transaction that is shared by devices; a piece more may come on top
 IDLE_S = 0.25  # between polls of an empty feed
 LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
@@ -27,6 +26,7 @@ TAKE_S = 0.25  # longest intake between two passes
 REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
 CENSUS_SHARE_S = 0.02  # per pass, for the next pages of a census
+Piece = list[Change]
 TakeIn = Callable[[float], int]  # seconds to wait for messages -> number taken in
 Census = Callable[[int], Iterator[None]]  # now (UTC seconds) -> the pages of a census
 log = logging.getLogger("wattfall.worker")
@@ -40,28 +40,35 @@ def settle_once(store: Store, pace: Callable[[], float] = time.monotonic) -> int
     until, count, every = pace() + SHARE_S, 0, steps()
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
-        waiting = deque(pieces(store.changes(feed, BATCH)))
-        while waiting:
-            count += _commit(store, own, waiting, pace)
+        waiting = pieces(store.changes(feed, BATCH))
+        piece = next(waiting, None)
+        while piece:
+            done, piece = _commit(store, own, piece, waiting, pace)
+            count += done
             if pace() >= until:
                 break
     return count
 
 
-def _commit(store: Store, own: Sequence[Step], waiting: deque[list[Change]], pace: Callable[[], float]) -> int:
-    """Propagate the next pieces in one transaction, of a device each, for about COMMIT_S. Return their keys' number."""
+def _commit(
+    store: Store, own: Sequence[Step], piece: Piece | None, following: Iterator[Piece], pace: Callable[[], float]
+) -> tuple[int, Piece | None]:
+    """Propagate pieces in one transaction, of a device each, for about COMMIT_S; return the keys' number and the next.
+
+    On DynamoDB they run side by side, so that two pieces of a device would be in each other's way.
+    """
     done: list[Change] = []
     devices: set[str] = set()
     with store.transaction():
         until = pace() + COMMIT_S
-        while waiting and waiting[0][0].device_id not in devices and (not done or pace() < until):
-            piece = waiting.popleft()
+        while piece and piece[0].device_id not in devices and (not done or pace() < until):
             for step in own:
                 propagate(store, step, piece)
             devices.add(piece[0].device_id)
             done += piece
+            piece = next(following, None)
         store.settle(done)
-    return len(done)
+    return len(done), piece
 
 
 def drain(store: Store) -> int:

@@ -26,7 +26,8 @@ from aggregator.intake.edge.ingest_client import JSON, SendResult, Sent, ServerA
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, DeviceRules
 from aggregator.intake.ingest import Outcome, Received, take_in
-from aggregator.intake.mqtt import Broker, MqttFeed, Subscriber, broker_of
+from aggregator.intake.mqtt import Broker, Subscriber, broker_of
+from aggregator.intake.mqtt_feed import MqttFeed
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.waterfall.worker import drain, settle_once, take_waiting

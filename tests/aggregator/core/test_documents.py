@@ -168,7 +168,8 @@ def test_coverage_never_rounds_up_to_1() -> None:
     assert coverage(Part(1, None, covered_s=3600), 3600) == 1
     assert coverage(Part(1, None, covered_s=3599), 3600) == 0.9997
     assert coverage(Part(1, None, covered_s=366 * 86_400 - 1), 366 * 86_400) == 0.9999
-    assert coverage(Part(1, None, covered_s=1, estimated_s=3599), 3600) == 0.0002
+    assert coverage(Part(1, None, covered_s=1, estimated_s=3599), 3600) == 0.0003
+    assert coverage(Part(1, None, covered_s=86_389), 86_400) == 0.9999
     assert coverage(EMPTY, 0) == 0
 
 

@@ -23,7 +23,8 @@ from aggregator.core.periods import iso_utc
 from aggregator.intake.formats import FORMATS, canonical
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, take_in
-from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of, check_filters
+from aggregator.intake.mqtt import Subscriber, broker_of, check_filters
+from aggregator.intake.mqtt_feed import MqttFeed
 from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.store import Store, open_store
 from dashboard.commands.main import main

@@ -37,6 +37,11 @@ def settle(store: Store, readings: Sequence[Reading], received: int) -> None:
     drain(store)
 
 
+def report(store: Store, at: int) -> None:
+    """Let two other devices report the present."""
+    settle(store, [Reading(one, at, 300, None, None) for one in ("other-1", "other-2")], at)
+
+
 def charts(store: Store, device_id: str = "d") -> list[Document | None]:
     return [store.document(level, device_id, one) for level in LEVELS for one in store.periods(level, device_id)]
 
@@ -68,6 +73,7 @@ def test_readings_received_in_the_last_day_are_not_swept(store: Store) -> None:
     settle(store, history(), NOW - DAY)
     assert sweep(store, KEPT_DAYS, NOW) == 0
     assert oldest(store) == NOW - 10 * DAY
+    report(store, NOW + 1)
     assert sweep(store, KEPT_DAYS, NOW + 1) > 0
 
 
@@ -78,11 +84,27 @@ def test_readings_not_yet_propagated_are_not_swept(store: Store) -> None:
     assert sweep(store, KEPT_DAYS, NOW) > 0
 
 
+def test_a_clock_a_year_ahead_deletes_nothing(store: Store) -> None:
+    for device_id in ("a", "b", "c"):
+        settle(store, history(device_id), NOW)
+    assert sweep(store, 10, NOW + 365 * DAY) == 0
+    settle(store, [Reading("a", NOW + 365 * DAY, 300, None, None)], NOW + 365 * DAY)  # of a wrong clock, too
+    settle(store, [Reading(one, NOW + 60, 300, None, None) for one in "bc"], NOW + 365 * DAY)
+    assert sweep(store, 10, NOW + 365 * DAY) == 0
+
+
+def test_silent_devices_do_not_hold_the_retention_back(store: Store) -> None:
+    for device_id in ("a", "b", "c"):
+        settle(store, history(device_id), NOW - 2 * DAY)
+    report(store, NOW + 5 * DAY)
+    assert sweep(store, KEPT_DAYS, NOW + 5 * DAY) > 3 * 7 * 48
+
+
 def test_every_device_is_swept_however_many_there_are(store: Store) -> None:
     for number in range(1003):
         old = [Reading(f"d{number:04d}", NOW - 9 * DAY + HALF_HOUR * n, None, n, None) for n in range(6)]
         ingest(store, old, NOW - 8 * DAY, "UTC")
-    drain(store)
+    report(store, NOW)
     sweep(store, KEPT_DAYS, NOW)
     assert {len(store.readings(f"d{number:04d}", 0, FOR_EVER)) for number in range(1003)} == {3}
 
@@ -102,6 +124,7 @@ def test_a_reading_after_the_cutoff_is_judged_the_same(store: Store) -> None:
     """A glitch right after the cutoff: the retained run before it identifies it."""
     cut = NOW - KEPT_DAYS * DAY
     settle(store, [one for one in history() if one.at <= cut], cut)
+    report(store, NOW)
     sweep(store, KEPT_DAYS, NOW)
     assert len(store.readings("d", 0, FOR_EVER)) < 10
     before = charts(store)

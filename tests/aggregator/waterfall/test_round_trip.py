@@ -9,7 +9,8 @@ from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, DeviceRules
 from aggregator.intake.ingest import Outcome, Received, take_in
-from aggregator.intake.mqtt import MqttFeed, Subscriber, broker_of
+from aggregator.intake.mqtt import Subscriber, broker_of
+from aggregator.intake.mqtt_feed import MqttFeed
 from aggregator.store import open_store
 from aggregator.waterfall.worker import drain
 from tests.aggregator.intake.brokers import Publisher, broker_in

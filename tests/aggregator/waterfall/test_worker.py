@@ -165,6 +165,7 @@ def test_a_bug_is_not_retried_as_a_store_failure(store: Store) -> None:
         def settle(self, changes: object) -> None:  # noqa: ARG002
             raise TypeError("a bug")
 
+    send(store)
     stop = Pauses(3)
     with pytest.raises(TypeError, match="a bug"):
         run_worker(Buggy(store), KEPT_DAYS, stop, stop.clock, pace=stop.clock)
@@ -243,6 +244,7 @@ def test_half_hours_are_packed_between_rounds_once_they_are_quiet(store: Store, 
 
 def test_the_workers_sweep_leaves_documents_unchanged(store: Store) -> None:
     send(store, days_ago=KEPT_DAYS + 3)
+    ingest(store, [Reading("other", NOW, 300, None, None)], NOW, "UTC")
     drain(store)
     before = [store.document(level, "d", store.periods(level, "d")[0]) for level in LEVELS]
     stop = Pauses(3)
@@ -267,9 +269,9 @@ def test_waiting_messages_are_taken_in_for_a_bounded_time() -> None:
         return waiting.pop(0)
 
     def endless(_: float) -> int:
-        now[0] += 0.3
+        now[0] += 0.1
         return 500
 
     assert take_waiting(some, 0.25) == 7
     assert asked == [0.25, 0, 0, 0]
-    assert take_waiting(endless, 0, lambda: now[0]) == 2000
+    assert take_waiting(endless, 0, lambda: now[0]) == 1500

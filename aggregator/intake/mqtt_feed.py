@@ -1,0 +1,275 @@
+"""The feed from a broker to a store: senders take turns, and those who send too much wait in a spool.
+
+`MqttFeed` takes the senders in turn, so that none waits for the many messages of another. It raises StoreAway and holds
+its messages for a retry. Messages ahead of a server's clock that is behind wait unacknowledged (`clocks.ServerClock`).
+
+A broker delivers in order, and only so many unacknowledged messages. The messages of a sender with too many are
+therefore stored as they are, acknowledged, and processed later.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+import orjson
+
+from aggregator.core.errors import Damaged, Refused, StoreAway, StoreUnusable
+from aggregator.intake.clocks import ServerClock, is_ahead
+from aggregator.intake.formats import parse_topic, read_whole
+from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
+from aggregator.intake.ingest import Outcome, Received
+from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber
+from aggregator.intake.refusals import UNKNOWN
+from aggregator.store.collections import SPOOL
+from aggregator.store.port import Store
+
+log = logging.getLogger("wattfall.mqtt")
+
+# Turns
+
+Message = TypeVar("Message")
+
+
+class Turns(Generic[Message]):
+    """Messages of senders who take turns, so that the many messages of one delay no other."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[tuple[Message, int]]] = {}  # the next sender first
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Return the number of waiting messages."""
+        return self._count
+
+    def many(self, most: int) -> list[str]:
+        """Return the senders whose messages have more than `most` bytes together."""
+        return [sender for sender, own in self._waiting.items() if sum(size for _, size in own) > most]
+
+    def of(self, sender: str) -> list[Message]:
+        """Return the messages of a sender."""
+        return [message for message, _ in self._waiting.get(sender, ())]
+
+    def drop(self, sender: str) -> None:
+        """Forget the messages of a sender."""
+        self._count -= len(self._waiting.pop(sender, ()))
+
+    def add(self, sender: str, message: Message, size: int) -> None:
+        """Add a message of `size` bytes behind those of the same sender."""
+        self._waiting.setdefault(sender, deque()).append((message, size))
+        self._count += 1
+
+    def take(self, most: int) -> Iterator[Message]:
+        """Yield the next messages, one of each sender in turn, until they have `most` bytes."""
+        size = 0
+        while self._waiting and size < most:
+            sender = next(iter(self._waiting))
+            own = self._waiting.pop(sender)
+            message, length = own.popleft()
+            if own:
+                self._waiting[sender] = own  # behind the others
+            self._count -= 1
+            size += length
+            yield message
+
+
+# Spool
+
+
+_SPOOLED = 16  # messages read at once
+
+
+class Spooled(NamedTuple):
+    """A message that waits in the store."""
+
+    key: str
+    topic: str
+    payload: bytes
+    at: int  # UTC seconds of its arrival
+
+
+class Spool:
+    """Messages of senders who sent too many at once; they wait in the store, and the senders take turns.
+
+    What is in the store can be acknowledged, so that the messages of others come in meanwhile.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._number = time.time_ns()  # in the keys; grows also after a restart
+        self._turn = ""  # the sender whose turn was the last
+        self.senders: set[str] = set()  # whose newer messages must wait behind the older ones
+        self.is_empty = False
+
+    def put(self, sender: str, messages: Iterable[tuple[str, bytes]], now: int) -> None:
+        """Store topics and payloads; durable on return."""
+        with self._store.transaction():
+            for topic, payload in messages:
+                self._number += 1
+                body = orjson.dumps([topic, now, payload.decode("latin-1")]).decode()
+                self._store.put_record(SPOOL.of(), f"{sender} {self._number:020d}", body)
+        self.senders.add(sender)
+        self.is_empty = False
+
+    def take(self, most: int) -> list[Spooled]:
+        """Return the oldest messages of the next sender, until they have `most` bytes; `drop` those that are stored."""
+        taken, size = list[Spooled](), 0
+        for after in dict.fromkeys((f"{self._turn} :", "")):
+            for key, body in self._store.records(SPOOL.of(), after, limit=_SPOOLED):
+                sender = key.partition(" ")[0]
+                if size >= most or (taken and sender != self._turn):
+                    return taken
+                topic, at, payload = orjson.loads(body)
+                taken.append(Spooled(key, topic, payload.encode("latin-1"), at))
+                self._turn, size = sender, size + len(payload)
+            if taken:
+                return taken
+        self.is_empty = True
+        self.senders.clear()
+        return taken
+
+    def drop(self, key: str) -> None:
+        """Delete a message that is stored now."""
+        self._store.drop_record(SPOOL.of(), key)
+
+
+# The feed
+
+BATCH = 1000  # messages waiting in memory
+BATCH_BYTES = 65_536  # of the messages stored at once: about 0.1 s of work
+SPOOL_BYTES = 262_144  # waiting messages of one sender; more of them are spooled
+SPOOL_S = 0.25  # longest spooling before messages are stored
+NEXT_S = 0.02  # the broker sends the next messages within
+AGAIN_S = 5.0  # between two looks at messages that wait for the server's clock
+Sink = Callable[[Sequence[Received]], Outcome]  # durable on return
+
+
+@dataclass(slots=True)
+class MqttFeed:
+    """Take messages from a broker in batches and store them."""
+
+    subscriber: Subscriber
+    sink: Sink
+    rules_of: Callable[[str], DeviceRules]  # by device id
+    format_name: str = ""  # one format for all messages; empty where topics name it
+    clock: Callable[[], float] = time.time
+    lag_s: int = 0  # see Origin
+    check_age: Callable[[Content, int], None] = lambda _content, _now: None  # refuses what is too old
+    is_registered: Callable[[str], bool] = lambda _: True
+    spool: Spool | None = None  # without one, a sender with many messages delays those behind it at the broker
+    server_clock: ServerClock = field(default_factory=ServerClock)
+    pace: Callable[[], float] = time.monotonic
+    total: Outcome = field(default_factory=Outcome)
+    _turns: Turns[Arrived] = field(default_factory=Turns)
+    _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
+    _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
+    _again: float = 0.0  # when to look at `_ahead`, by `pace`
+
+    def take_in(self, wait_s: float) -> int:
+        """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
+        now, at = int(self.clock()), self.pace()
+        self._pull(wait_s, now)
+        self._held = self._held or [*self._due(), *self._turns.take(BATCH_BYTES), *self._from_spool(at)]
+        received = [(message, self._received(message, message.at or now)) for message in self._held]
+        for _, one in received:
+            self.server_clock.note(one.device_id, one.content, at, partial(self.is_registered, one.device_id))
+        early = [message for message, one in received if is_ahead(one.content) and message.qos]
+        if not (early and self.server_clock.is_behind(at)):
+            early = []
+        self._keep([one for message, one in received if message not in early])
+        self.subscriber.acknowledge(message for message in self._held if message not in early)
+        for message in self._held:
+            if self.spool and message.spooled:
+                self.spool.drop(message.spooled)
+        self._wait(early, at)
+        count, self._held = len(received) - len(early), []
+        return count
+
+    def _pull(self, wait_s: float, now: int) -> None:
+        """Take the messages that have arrived; spool those of senders with too many, until others come."""
+        is_busy = self._turns or self._held or (self.spool and not self.spool.is_empty)
+        wait_s, until = 0 if is_busy else wait_s, self.pace() + SPOOL_S
+        while room := BATCH - len(self._turns):
+            for message in self.subscriber.take(room, wait_s):
+                self._turns.add(self._sender(message), message, len(message.payload))
+            if not self._has_spooled(now) or self._turns or self.pace() >= until:
+                return
+            wait_s = NEXT_S
+
+    def _has_spooled(self, now: int) -> bool:
+        """Spool the messages of senders with too many of them, and acknowledge them; whether there were any."""
+        heavy = {*self._turns.many(SPOOL_BYTES), *self.spool.senders} if self.spool else ()
+        owned = {sender: own for sender in heavy if (own := self._turns.of(sender))}
+        for sender, own in owned.items():
+            assert self.spool
+            self.spool.put(sender, [(message.topic, message.payload) for message in own], now)
+            self.subscriber.acknowledge(own)
+            self._turns.drop(sender)
+        return bool(owned)
+
+    def _from_spool(self, at: float) -> Iterator[Arrived]:
+        """Yield messages of the spool; they wait as well while the server's clock is behind."""
+        if self.spool and not self.spool.is_empty and not self.server_clock.is_behind(at):
+            for key, topic, payload, came_in in self.spool.take(BATCH_BYTES):
+                yield Arrived(topic, payload, 0, 0, 0, came_in, key)
+
+    def _due(self) -> list[Arrived]:
+        """Return the messages that have waited for the server's clock, once in AGAIN_S."""
+        if self.pace() < self._again:
+            return []
+        due, self._ahead = self._ahead, []
+        return due
+
+    def _wait(self, early: list[Arrived], at: float) -> None:
+        """Let messages wait for the server's clock; the broker delivers them again after a lost connection."""
+        if not early:
+            return
+        self._ahead, self._again = [*self._ahead, *early][-UNACKNOWLEDGED:], at + AGAIN_S
+        if complaint := self.server_clock.complaint(at):
+            log.error("most devices are ahead of this server's clock; %d messages wait for it", len(self._ahead))
+            self._keep([Received(UNKNOWN, complaint)])
+
+    def _sender(self, message: Arrived) -> str:
+        try:
+            return parse_topic(message.topic, self.format_name).device_id
+        except Refused:
+            return UNKNOWN
+
+    def _received(self, message: Arrived, now: int) -> Received:
+        try:
+            one, device_id, part = parse_topic(message.topic, self.format_name)
+        except Refused as why:  # a device id in the payload does not identify the sender
+            return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
+        try:
+            check_size(message.payload)
+        except Refused as why:
+            return Received(device_id, Content(refused=[Unread(why, message.payload)]))
+        rules = self.rules_of(device_id) if one.has_rules else DeviceRules()
+        content = read_whole(one, message.payload, Origin(device_id, now, rules, part, self.lag_s))
+        is_history = one.name == "block"
+        if not is_history:
+            self.check_age(content, now)
+        return Received(device_id, content, is_history)
+
+    def _keep(self, messages: Sequence[Received]) -> None:
+        """Store messages; after an error, bisect them to find the faulty one and refuse it."""
+        if not messages:
+            return
+        try:
+            self.total.add(self.sink(messages))
+        except Exception as error:  # one message must neither stop the others nor be redelivered forever
+            if isinstance(error, StoreAway | StoreUnusable) and not isinstance(error, Damaged):
+                raise
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                self._keep(messages[:middle])
+                self._keep(messages[middle:])
+                return
+            device_id, content, _ = messages[0]
+            log.exception("a message of %s is quarantined", device_id)
+            unread = Unread(Refused("our_fault", repr(error)[:120]), repr(content).encode(errors="replace"))
+            owner = UNKNOWN if isinstance(error, Damaged) else device_id  # its registry entry may be the damaged row
+            self.total.add(self.sink([Received(owner, Content(refused=[unread]))]))
