@@ -9,8 +9,9 @@ faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is r
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
    has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
-   clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall
-   by less than half of the register, may also end within a run, within DIP_S or DIP_READINGS.
+   clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register,
+   may also end within a run, within DIP_S or DIP_READINGS. A register that stood still and then makes up for it within
+   FROZEN_S was frozen: a gateway repeated its last value.
 2. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
    used the energy between. The piece continues.
 3. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
@@ -34,6 +35,7 @@ FAULT_S = 7 * 86_400  # a longer stretch is no fault
 FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanation
 DIP_S = 5400  # longest dip by less than half of the register that ends within a run
 DIP_READINGS = 240  # or of at most this number of readings
+FROZEN_S = 86_400  # longest time for which a register is repeated
 ROUNDING_WH = 2  # a register may fall by this: a sum of rounded figures
 LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
 USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
@@ -198,6 +200,8 @@ def judge(points: Register, max_power_w: int) -> Judgement:
         if returned:
             following, start = returned
             run = runs[following]
+        elif thawed := _thawed(level, pieces[-1], start, max_power_w):
+            del pieces[-1][thawed:]
         elif modulus := _modulus(level, good, run, max_power_w):
             raised += modulus
             rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
@@ -260,15 +264,31 @@ def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
     return seconds <= DIP_S or (readings <= DIP_READINGS and seconds <= FAULT_S)
 
 
+def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int) -> int | None:
+    """Return how many readings of a piece count where its last ones repeat a value that `start` makes up for."""
+    ats, whs, *_ = level
+    frozen = bisect_left(piece, whs[piece[-1]], key=whs.__getitem__)
+    first, rise = piece[frozen], whs[start] - whs[piece[-1]]
+    is_late = ats[start] - ats[first] <= FROZEN_S and rise * 3600 <= 10 * _usual_w(level, first) * (
+        ats[start] - ats[first]
+    )
+    return frozen + 1 if rise > 0 and is_late and _follows(level, first, start, max_power_w) else None
+
+
+def _usual_w(level: Register, good: int) -> int:
+    """Return the mean power of the readings up to one of them, W."""
+    known = max(good - USUAL_READINGS, 0)
+    rise, seconds = level.whs[good] - level.whs[known], level.ats[good] - level.ats[known]
+    return max(rise, 0) * 3600 // max(seconds, DECIDE_S)
+
+
 def _modulus(level: Register, good: int, run: _Run, max_power_w: int) -> int | None:
     """Return the number at which the register has started again between its reading `good` and a run, or None."""
     ats, whs, *_ = level
     seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
     if seconds > LONGEST_S or after >= before or _is_other_meter(level, good, run.first):
         return None
-    known = max(good - USUAL_READINGS, 0)
-    usual_w = (before - whs[known]) * 3600 // max(ats[good] - ats[known], DECIDE_S) if before >= whs[known] else 0
-    can_use_wh = max(10 * usual_w, HOME_W) * seconds // 3600
+    can_use_wh = max(10 * _usual_w(level, good), HOME_W) * seconds // 3600
     for modulus in MODULI[bisect_right(MODULI, before) :]:
         energy = modulus - before + after
         if (
