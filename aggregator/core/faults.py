@@ -23,7 +23,8 @@ first.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from operator import ge, sub
+from itertools import count, pairwise
+from operator import sub
 from typing import NamedTuple
 
 from aggregator.core.registers import Register, overridden_between
@@ -36,7 +37,7 @@ FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanati
 DIP_S = 5400  # longest dip by less than half of the register that ends within a run
 DIP_READINGS = 240  # or of at most this number of readings
 FROZEN_S = 86_400  # longest time for which a register is repeated
-ROUNDING_WH = 2  # a register may fall by this: a sum of rounded figures
+ROUNDING_WH = 8  # a register may fall by this: a sum of rounded figures, or of phases read one after the other
 LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
 USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
 HOME_W = 1000  # W; a home may always have used this during an outage
@@ -120,29 +121,43 @@ def _runs(points: Register, levels: list[int], max_power_w: int) -> list[_Run]:
     """Cut a register into plain runs; in `levels` (its Wh), falls by rounding are levelled out."""
     if not points.ats:
         return []
-    if _runs_on(points, max_power_w):
-        return [_Run(0, len(points.ats) - 1)]
-    level, firsts = points._replace(whs=levels), [0]
-    for position in range(1, len(levels)):
-        if not _is_plain(level, position - 1, position, max_power_w):
+    highest = points._replace(whs=list(levels))  # so far in the run, after a fall
+    whs, firsts = highest.whs, [0]
+    doubtful = [*_doubtful(points, max_power_w), len(whs)]
+    position = doubtful[0]
+    while position < len(whs):
+        if not _is_plain(highest, position - 1, position, max_power_w):
             firsts.append(position)
-        elif levels[position] < levels[position - 1]:
-            levels[position] = levels[position - 1]
-    return [_Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(levels)], strict=True)]
+        elif whs[position] < whs[position - 1]:
+            _level_out(levels, firsts[-1], position)
+            whs[position] = whs[position - 1]
+        is_below = position + 1 < len(whs) and whs[position + 1] < whs[position]
+        position = position + 1 if is_below else doubtful[bisect_right(doubtful, position)]
+    return [_Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(whs)], strict=True)]
 
 
-def _runs_on(points: Register, max_power_w: int) -> bool:
-    """Whether all steps are surely plain: the common case, without a Python loop."""
+def _level_out(levels: list[int], first: int, position: int) -> None:
+    """Lower the readings before a position, back to `first`, that lie above it."""
+    for earlier in range(position - 1, first - 1, -1):
+        if levels[earlier] <= levels[position]:
+            break
+        levels[earlier] = levels[position]
+
+
+def _doubtful(points: Register, max_power_w: int) -> list[int]:
+    """Return the positions of the readings that may not run on from the one before; all others surely do."""
     ats, whs, meters, exchange_overrides = points
-    if exchange_overrides and overridden_between(exchange_overrides, ats[0], ats[-1]) is not None:
-        return False
-    if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
-        return False
-    if len(ats) < 2:
-        return True
-    steepest, steps = max(map(sub, whs[1:], whs)), list(map(sub, ats[1:], ats))
-    is_slow: bool = (steepest - 1) * 3600 <= max_power_w * min(steps) and max(steps) <= LONGEST_S
-    return is_slow and steepest * LEAP < whs[0]
+    steps = zip(count(1), map(sub, ats[1:], ats), map(sub, whs[1:], whs), whs, strict=False)
+    found = {
+        position
+        for position, seconds, rise, before in steps
+        if (rise and (rise < 0 or rise * LEAP >= before or (rise - 1) * 3600 > max_power_w * seconds))
+        or seconds > LONGEST_S
+    }
+    if len(set(meters)) > 1:
+        found |= {position for position, (one, other) in enumerate(pairwise(meters), 1) if one != other}
+    found |= {bisect_left(ats, override.at) for override in exchange_overrides}
+    return sorted(found & set(range(1, len(ats)))) if found else []
 
 
 def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
@@ -218,11 +233,11 @@ def judge(points: Register, max_power_w: int) -> Judgement:
 
 
 def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) -> Register:
-    """Return a piece; where it returns to a level lower by rounding, it stays at the higher one."""
-    whs: list[int] = []
-    for position in positions:
-        wh = level.whs[position] + lifted[position]
-        whs.append(max(wh, whs[-1]) if whs else wh)
+    """Return a piece; where it returns to a level lower by rounding, the readings before are lowered."""
+    whs = [level.whs[position] + lifted[position] for position in positions]
+    for place in range(1, len(whs)):
+        if whs[place] < whs[place - 1]:
+            _level_out(whs, 0, place)
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
@@ -249,9 +264,9 @@ def _return(
         if within is None and first < position <= last and _is_dip(level, good, strange, position):
             rise = risen + whs[position - 1] - whs[first]
             is_small = 2 * whs[strange] >= whs[good]
-            if is_small or rise <= whs[position] - whs[good] + ROUNDING_WH:
-                if _follows(level, good, position, max_power_w):
-                    within = number, position  # unless it jumps later to where it would have been
+            is_small |= rise <= whs[position] - whs[good] + ROUNDING_WH
+            if is_small and _follows(level, good, position, max_power_w):
+                within = number, position  # unless it jumps later to where it would have been
         risen += whs[last] - whs[first]
     return within
 
@@ -267,12 +282,19 @@ def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
 def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int) -> int | None:
     """Return how many readings of a piece count where its last ones repeat a value that `start` makes up for."""
     ats, whs, *_ = level
-    frozen = bisect_left(piece, whs[piece[-1]], key=whs.__getitem__)
+    frozen = bisect_left(piece, frozen_since(ats, whs, piece[-1]))
     first, rise = piece[frozen], whs[start] - whs[piece[-1]]
-    is_late = ats[start] - ats[first] <= FROZEN_S and rise * 3600 <= 10 * _usual_w(level, first) * (
-        ats[start] - ats[first]
-    )
-    return frozen + 1 if rise > 0 and is_late and _follows(level, first, start, max_power_w) else None
+    seconds = ats[start] - ats[first]
+    is_usual = seconds <= FROZEN_S and rise * 3600 <= 10 * _usual_w(level, first) * seconds
+    return frozen + 1 if rise > 0 and is_usual and _follows(level, first, start, max_power_w) else None
+
+
+def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
+    """Return the position of the first of the readings up to `last` that repeat its value, FROZEN_S at most."""
+    first = last
+    while first > 0 and whs[first - 1] == whs[last] and ats[last] - ats[first - 1] <= FROZEN_S:
+        first -= 1
+    return first
 
 
 def _usual_w(level: Register, good: int) -> int:
