@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import frozen_since, (
+from aggregator.core.faults import (
     DECIDE_S,
     DIP_READINGS,
     DIP_S,
@@ -26,6 +26,7 @@ from aggregator.core.faults import frozen_since, (
     anchor_after,
     anchor_before,
     breaks,
+    frozen_since,
 )
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
