@@ -121,8 +121,8 @@ def _runs(points: Register, levels: list[int], max_power_w: int) -> list[_Run]:
     """Cut a register into plain runs; in `levels` (its Wh), falls by rounding are levelled out."""
     if not points.ats:
         return []
-    highest = points._replace(whs=list(levels))  # so far in the run, after a fall
-    whs, firsts = highest.whs, [0]
+    whs, firsts = list(levels), [0]
+    highest = points._replace(whs=whs)  # so far in the run, after a fall
     doubtful = [*_doubtful(points, max_power_w), len(whs)]
     position = doubtful[0]
     while position < len(whs):
