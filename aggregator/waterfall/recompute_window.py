@@ -128,7 +128,7 @@ class RecomputeWindow:
 
     def _wide(self, changed: Sequence[str], start: int, end: int) -> tuple[int, int]:
         """Return a window extended by the breaks that a change may explain otherwise, if a register breaks nearby."""
-        changed = [channel for channel in changed if self._may_explain(channel)]
+        changed = [channel for channel in changed if self._may_explain(channel, start)]
         if not changed:
             return start, end
         low, high = start - FAULT_S, end + FAULT_S
@@ -151,14 +151,14 @@ class RecomputeWindow:
                 if not self._fetch(side):
                     break
 
-    def _may_explain(self, channel: str) -> bool:
-        """Whether a change may explain a break of a register nearby otherwise.
+    def _may_explain(self, channel: str, start: int) -> bool:
+        """Whether a change may explain a break of a register nearby otherwise, or hours from `start` depend on one.
 
         It may not where it only continues a run, the newest, that is long enough and passes no earlier reading.
         """
         breaks = self._breaks(channel)
         points, ats = self._points(channel, self.readings), self._points(channel, self._changed).ats
-        if not breaks or breaks[-1] >= ats[0] or points.ats[-1] > ats[-1]:
+        if not breaks or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
             return bool(breaks)
         first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
         if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
