@@ -80,7 +80,7 @@ class ChannelGaps:
         pure = [gap for gap in pure if not any(_is_within(gap, one.base) for one in frozen)]
         self._new = [self._record(self._retained(gap)) for gap in pure]
         for one in frozen:
-            self._fill(one.base)
+            self._fill(one)
         self._changed = [one for one in frozen if self._is_changed(one)]
         self._unchanged = [one for one in frozen if one not in self._changed]
         self._new_in_old = [one for one in self._new if halves.is_frozen(one.base.window)]
@@ -123,13 +123,14 @@ class ChannelGaps:
                 return True
         return False
 
-    def _fill(self, base: RetainedGap) -> None:
+    def _fill(self, record: GapRecord) -> None:
         """Replace the time of a gap by what its two register values and the evidence inside it tell."""
+        base = record.base
         inside = _believed(base, self._raw, self._halves.max_power_w)
         ats = [*base.before, *inside.ats, *base.after]
         whs = [*[base.start_wh] * len(base.before), *inside.whs, *[base.end_wh] * len(base.after)]
         piece = Register(ats, whs, [None] * len(ats))
-        line = timeline_of([piece], self._inside(base), self._halves.edges)
+        line = timeline_of([piece], self._inside(record), self._halves.edges)
         self.line.clear(base.start, base.end)
         for flow in line.within([base.window]).flows:
             self.line.add(flow)
@@ -137,14 +138,27 @@ class ChannelGaps:
         self.line.gaps = sorted([*gaps, *(gap for gap in line.gaps if _is_within(gap, base))])
         self.line.pieces = [*self.line.pieces, piece]
 
-    def _inside(self, base: RetainedGap) -> list[tuple[Interval, int]]:
-        """Return the intervals in a gap; of one across its end, the share of its time."""
+    def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
+        """Return the intervals in a gap; of one across its end, the rest of its energy."""
+        base = record.base
         found = {(start, end): wh for start, end, wh in base.inside}
         for one, wh in self._intervals:
-            start, end = max(one.start, base.start), min(one.end, base.end)
-            if start < end:
-                found[start, end] = wh * (end - start) // (one.end - one.start)
+            if base.start <= one.start and one.end <= base.end:
+                found[one.start, one.end] = wh
+            elif base.overlaps(one.start, one.end):
+                rest = wh - self._beyond(record, one.start, base.start, one, wh) - self._beyond(record, base.end, one.end, one, wh)
+                found.setdefault((max(one.start, base.start), min(one.end, base.end)), max(rest, 0))
         return [(Interval("", start, end, None, None), wh) for (start, end), wh in sorted(found.items())]
+
+    def _beyond(self, record: GapRecord, start: int, end: int, interval: Interval, wh: int) -> int:
+        """Return an interval's energy from `start` to `end`, outside of a gap: as stored, or its share of the time."""
+        if start >= end:
+            return 0
+        places = self._halves.places(Window(start, end))
+        stored = record.outside.get(self._halves.edges[places[0]]) if len(places) == 1 else None
+        if stored and sum(stored.seconds) > 0:
+            return sum(stored.wh) * (end - start) // sum(stored.seconds)
+        return wh * (end - start) // (interval.end - interval.start)
 
     def _is_consistent(self, base: RetainedGap) -> bool:
         """Whether the evidence still has the two ends of a gap, and their difference."""
