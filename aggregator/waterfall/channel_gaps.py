@@ -178,26 +178,26 @@ class ChannelGaps:
 
         A record of a new gap among old half hours is stored first: it tells what was there before.
         """
-        changed = [
-            one._replace(remaining=self._remaining(one.base), since=one.since or self._halves.now)
-            for one in self._changed
-        ]
+        now = self._halves.now
+        changed = [one._replace(remaining=self._remaining(one.base), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
         last = [
-            one._replace(
-                seen=self._checksum(one.base),
-                outside=self._beside([one.base], self._in_bases, whole),
-                outside_remaining=self._beside(one.remaining, in_remaining, whole),
-            )
+            one._replace(seen=self._checksum(one.base), outside=self._beside([one.base], self._in_bases, whole))
             for one in records
+        ]
+        beside = [
+            one._replace(outside_remaining=self._beside(one.remaining, in_remaining, whole))
+            if one not in self._unchanged or self._replaced.intersection(self._halves.places(one.base.window))
+            else one
+            for one in (*self._unchanged, *last)
         ]
         first = [
             one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole))
             for one in self._new_in_old
         ]
-        return first, [*self._unchanged, *last]
+        return first, beside
 
     def _updated(self, record: GapRecord) -> Iterable[GapRecord]:
         """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
