@@ -80,7 +80,7 @@ class ChannelGaps:
         pure = [gap for gap in pure if not any(_is_within(gap, one.base) for one in frozen)]
         self._new = [self._record(self._retained(gap)) for gap in pure]
         for one in frozen:
-            self._fill(one.base)
+            self._fill(one)
         self._changed = [one for one in frozen if self._is_changed(one)]
         self._unchanged = [one for one in frozen if one not in self._changed]
         self._new_in_old = [one for one in self._new if halves.is_frozen(one.base.window)]
@@ -123,13 +123,14 @@ class ChannelGaps:
                 return True
         return False
 
-    def _fill(self, base: RetainedGap) -> None:
+    def _fill(self, record: GapRecord) -> None:
         """Replace the time of a gap by what its two register values and the evidence inside it tell."""
+        base = record.base
         inside = _believed(base, self._raw, self._halves.max_power_w)
         ats = [*base.before, *inside.ats, *base.after]
         whs = [*[base.start_wh] * len(base.before), *inside.whs, *[base.end_wh] * len(base.after)]
         piece = Register(ats, whs, [None] * len(ats))
-        line = timeline_of([piece], self._inside(base), self._halves.edges)
+        line = timeline_of([piece], self._inside(record), self._halves.edges)
         self.line.clear(base.start, base.end)
         for flow in line.within([base.window]).flows:
             self.line.add(flow)
@@ -137,14 +138,27 @@ class ChannelGaps:
         self.line.gaps = sorted([*gaps, *(gap for gap in line.gaps if _is_within(gap, base))])
         self.line.pieces = [*self.line.pieces, piece]
 
-    def _inside(self, base: RetainedGap) -> list[tuple[Interval, int]]:
-        """Return the intervals in a gap; of one across its end, the share of its time."""
+    def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
+        """Return the intervals in a gap; of one across its end, the rest of its energy."""
+        base = record.base
         found = {(start, end): wh for start, end, wh in base.inside}
         for one, wh in self._intervals:
-            start, end = max(one.start, base.start), min(one.end, base.end)
-            if start < end:
-                found[start, end] = wh * (end - start) // (one.end - one.start)
+            if base.start <= one.start and one.end <= base.end:
+                found[one.start, one.end] = wh
+            elif base.overlaps(one.start, one.end):
+                rest = wh - self._beyond(record, one.start, base.start, one, wh) - self._beyond(record, base.end, one.end, one, wh)
+                found.setdefault((max(one.start, base.start), min(one.end, base.end)), max(rest, 0))
         return [(Interval("", start, end, None, None), wh) for (start, end), wh in sorted(found.items())]
+
+    def _beyond(self, record: GapRecord, start: int, end: int, interval: Interval, wh: int) -> int:
+        """Return an interval's energy from `start` to `end`, outside of a gap: as stored, or its share of the time."""
+        if start >= end:
+            return 0
+        places = self._halves.places(Window(start, end))
+        stored = record.outside.get(self._halves.edges[places[0]]) if len(places) == 1 else None
+        if stored and sum(stored.seconds) > 0:
+            return sum(stored.wh) * (end - start) // sum(stored.seconds)
+        return wh * (end - start) // (interval.end - interval.start)
 
     def _is_consistent(self, base: RetainedGap) -> bool:
         """Whether the evidence still has the two ends of a gap, and their difference."""
@@ -164,26 +178,26 @@ class ChannelGaps:
 
         A record of a new gap among old half hours is stored first: it tells what was there before.
         """
-        changed = [
-            one._replace(remaining=self._remaining(one.base), since=one.since or self._halves.now)
-            for one in self._changed
-        ]
+        now = self._halves.now
+        changed = [one._replace(remaining=self._remaining(one.base), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
         last = [
-            one._replace(
-                seen=self._checksum(one.base),
-                outside=self._beside([one.base], self._in_bases, whole),
-                outside_remaining=self._beside(one.remaining, in_remaining, whole),
-            )
+            one._replace(seen=self._checksum(one.base), outside=self._beside([one.base], self._in_bases, whole))
             for one in records
+        ]
+        beside = [
+            one._replace(outside_remaining=self._beside(one.remaining, in_remaining, whole))
+            if one not in self._unchanged or self._replaced.intersection(self._halves.places(one.base.window))
+            else one
+            for one in (*self._unchanged, *last)
         ]
         first = [
             one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole))
             for one in self._new_in_old
         ]
-        return first, [*self._unchanged, *last]
+        return first, beside
 
     def _updated(self, record: GapRecord) -> Iterable[GapRecord]:
         """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
