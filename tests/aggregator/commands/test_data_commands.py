@@ -228,6 +228,11 @@ def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:
     assert wattfall("device", "set", "roof", "--kind", "electricity").stdout == "roof\tEurope/London\t100000 W\n"
 
 
+def test_a_named_gas_meter_is_gas_before_its_first_reading() -> None:
+    result = wattfall("device", "set", "cad-1~gas", "--name", "Cellar")
+    assert result.stdout == "cad-1~gas\tEurope/London\t10000000 W\tgas\tname Cellar\n"
+
+
 def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:
     second = [reading(device_id=f"cad-1~{meter}", import_wh=1) for meter in ("gas", "1")]
     wattfall("ingest", text="\n".join([reading(import_wh=1), *second]))
