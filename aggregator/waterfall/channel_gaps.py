@@ -68,7 +68,7 @@ class ChannelGaps:
         """`line` is the timeline of all evidence; `stored` are the records of the channel."""
         self._halves, self.channel, self.line = halves, channel, line
         self._raw = register_of(evidence.readings, channel)
-        self._intervals = energy.stated(evidence.intervals, channel)
+        self._intervals = energy.stated(evidence.intervals, channel, halves.max_power_w)
         frozen = [one for one in stored if halves.is_frozen(one.base.window)]
         kept = [one for one in stored if one not in frozen]
         if any(one.since and halves.is_expired(one.since) for one in frozen):

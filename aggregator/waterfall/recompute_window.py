@@ -16,7 +16,18 @@ from collections.abc import Iterator, Sequence
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, LONGEST_S, anchor_after, anchor_before, breaks
+from aggregator.core.faults import (
+    DECIDE_S,
+    DIP_READINGS,
+    DIP_S,
+    FAULT_S,
+    LONGEST_S,
+    ROUNDING_WH,
+    anchor_after,
+    anchor_before,
+    breaks,
+    frozen_since,
+)
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Reading
@@ -98,6 +109,21 @@ class RecomputeWindow:
             yield newest[0].at
         for channel in changed:
             yield from self._anchor(channel, BEFORE, None)
+            yield from self._lowered(channel)
+
+    def _lowered(self, channel: str) -> Iterator[int]:
+        """Yield the instant before the earlier readings that a change lowers, where the register falls by rounding."""
+        new = self._points(channel, self._changed).whs
+        while True:
+            ats, whs, *_ = self._points(channel, self._neighbours[BEFORE])
+            near = [wh for wh in new if whs and whs[-1] - ROUNDING_WH <= wh < whs[-1]]
+            if not near:
+                return
+            low = min(near)
+            found = next((at for at, wh in zip(reversed(ats), reversed(whs), strict=True) if wh <= low), None)
+            if found is not None or len(ats) > GIVE_UP or not self._fetch(BEFORE):
+                yield ats[0] if found is None else found
+                return
 
     def _end_candidates(self, changed: Sequence[str], last: int) -> Iterator[int]:
         """Yield the instants after the change up to which it has an effect."""
@@ -111,17 +137,19 @@ class RecomputeWindow:
 
     def _wide(self, changed: Sequence[str], start: int, end: int) -> tuple[int, int]:
         """Return a window extended by the breaks that a change may explain otherwise, if a register breaks nearby."""
-        if not any(self._breaks(channel) for channel in changed):
+        changed = [channel for channel in changed if self._may_explain(channel)]
+        if not changed:
             return start, end
         low, high = start - FAULT_S, end + FAULT_S
         for side, limit in ((BEFORE, low - FAULT_S - HOUR), (AFTER, high + FAULT_S + HOUR)):
             while (self._edge[side] - limit) * side < 0 and self._fetch(side):
                 pass
         for channel in changed:
-            ats = self._points(channel, self.readings).ats
+            ats, whs, *_ = self._points(channel, self.readings)
             found = [at for at in self._breaks(channel) if low <= at <= high]
             if found:
-                start = min(start, ats[max(bisect_left(ats, found[0]) - STEPS, 0)])
+                before = max(bisect_left(ats, found[0]) - 1, 0)
+                start = min(start, ats[max(frozen_since(ats, whs, before) - STEPS + 1, 0)])
                 last = max(bisect_right(ats, found[-1]) + DIP_READINGS, bisect_right(ats, found[-1] + DIP_S)) + STEPS
                 end = max(end, min(ats[min(last, len(ats) - 1)], high))  # a dip ends within a run
         return start, end
@@ -132,6 +160,21 @@ class RecomputeWindow:
             while len(self._neighbours[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0:
                 if not self._fetch(side):
                     break
+
+    def _may_explain(self, channel: str) -> bool:
+        """Whether a change may explain a break of a register nearby otherwise.
+
+        It may not where it only continues a run, the newest, that is long enough and passes no earlier reading.
+        """
+        breaks = self._breaks(channel)
+        points, ats = self._points(channel, self.readings), self._points(channel, self._changed).ats
+        if not breaks or breaks[-1] >= ats[0] or points.ats[-1] > ats[-1]:
+            return bool(breaks)
+        first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
+        if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
+            return True
+        low, high = points.whs[new - 1] - ROUNDING_WH, points.whs[-1] + ROUNDING_WH
+        return any(low <= wh <= high for wh in points.whs[:first])
 
     def _breaks(self, channel: str) -> list[int]:
         return breaks(self._points(channel, self.readings), self._device.max_power_w)
@@ -206,7 +249,10 @@ class RecomputeWindow:
         since = ats[0] if at is None else at
         position = bisect_left(ats, since) + STEPS - 1
         anchor = anchor_after(points, since, self._device.max_power_w)
-        return None if anchor is None or position >= len(ats) else max(anchor, ats[position])
+        if anchor is None or position >= len(ats):
+            return None
+        is_level = points.whs[-1] < points.whs[position] + ROUNDING_WH  # it may fall yet, by rounding
+        return None if is_level and len(ats) < DIP_READINGS else max(anchor, ats[position])
 
     def _points(self, channel: str, readings: Sequence[Reading]) -> Register:
         return register_of(readings, channel, parse_overrides(self._device.exchange_overrides))

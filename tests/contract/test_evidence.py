@@ -192,6 +192,19 @@ def test_the_value_received_last_counts_field_by_field(
             assert everything(store) == [expected[at] for at in sorted(expected)]
 
 
+def test_litres_are_a_field_of_an_instant_and_of_a_span(either: Store) -> None:
+    whole = Reading(HOME, START + 10, None, 1000, None, "meter", 10**12)
+    for part in (whole._replace(import_wh=None), whole._replace(volume_l=None)):
+        assert write(either, [part]) == (1, 0)
+    zero = Reading(HOME, START + 20, None, None, None, None, 0)
+    assert write(either, [zero, whole]) == (1, 1)
+    assert everything(either) == [whole, zero]
+    stated = Interval(HOME, START, START + 1800, None, None, "app", 1500)
+    for span in (stated, stated._replace(volume_l=None, import_wh=16_831)):
+        assert either.write_intervals([span], NOW) == (1, 0)
+    assert either.intervals(HOME, START, START) == [stated._replace(import_wh=16_831)]
+
+
 # intervals
 
 

@@ -4,6 +4,8 @@ import io
 from contextlib import AbstractContextManager, nullcontext
 from unittest.mock import patch
 
+import pytest
+
 from aggregator.core.documents import Device
 from aggregator.intake.imports import importing
 from aggregator.intake.imports.import_file import ImportOptions, Progress
@@ -20,9 +22,9 @@ FIRST = NOW - NOW % DAY - 300 * DAY
 ENERGIES = [100 + place % 7 for place in range(100)]
 
 
-def bring(store: Store, places: range) -> ImportReport:
+def bring(store: Store, places: range, column: str = "import_wh") -> ImportReport:
     rows = (f"{FIRST + place * HALF_HOUR},{FIRST + (place + 1) * HALF_HOUR},{ENERGIES[place]}\n" for place in places)
-    content = ("start,end,import_wh\n" + "".join(rows)).encode()
+    content = (f"start,end,{column}\n" + "".join(rows)).encode()
     device = store.device("d") or Device("d", "Europe/London")
     asked = ImportOptions("d", "csv", "UTC", {}, None, NOW)
     with patch.object(importing, "BATCH", 40):
@@ -58,3 +60,17 @@ def test_older_history_is_propagated_too(tables: Tables, client: AwsDynamoClient
         store = DynamoStore(client, prefix, 35, pace_s=0, clock=lambda: NOW)
         check(store)
         store.close()
+
+
+@pytest.mark.parametrize("order", [("import_wh", "export_wh"), ("export_wh", "import_wh")])
+def test_import_and_export_files_of_the_same_spans_both_count(either: Store, order: tuple[str, str]) -> None:
+    first, second, again = (bring(either, range(100), column) for column in (*order, order[0]))
+    (total,) = [year.total for year in either.documents("year", "d", "1970", "2199")]
+
+    assert [(one.accepted, one.known, one.differs) for one in (first, second, again)] == [
+        (100, 0, 0),
+        (100, 0, 0),
+        (0, 100, 0),
+    ]
+    assert (total.import_wh, total.export_wh, total.interval_wh) == (sum(ENERGIES), sum(ENERGIES), 2 * sum(ENERGIES))
+    assert total.interval_s == 100 * HALF_HOUR

@@ -117,6 +117,14 @@ def test_a_household_has_its_own_devices_and_no_other_s(either: Store) -> None:
         assert either.household_devices(none) == []
 
 
+def test_kind_and_conversion_are_stored_and_removed(either: Store) -> None:
+    gas = Device("meter", kind="gas", conversion='{"volume_factor": "1"}', registers=("volume_l",))
+    put(either, gas)
+    assert either.device("meter") == gas
+    put(either, replace(gas, kind="electricity", conversion=""))
+    assert either.device("meter") == Device("meter", registers=("volume_l",))
+
+
 def test_a_second_meter_has_the_home_of_its_sender(either: Store) -> None:
     gas = Device(
         "cad-0043~gas", "UTC", registers=("import_wh",), name="Gas", household="h10", postcode="N1", kind="gas"

@@ -30,7 +30,7 @@ from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.documents import Document, Part, decode, encode
 from aggregator.core.errors import Damaged
 from aggregator.core.intervals import Interval
-from aggregator.core.periods import FOR_EVER, HALF_HOUR, LEVELS, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start
 from aggregator.core.readings import Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
@@ -187,7 +187,8 @@ class SqliteStore(SqliteRegistry):
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
         """Delete settled blocks that start before `before` and were last written before `untouched_since`."""
         with self.transaction():
-            starts = [start for (start,) in self._all(_EXPIRED, device_id, _aligned(before), untouched_since)]
+            end = _aligned(min(before, untouched_since + DAY_S))  # nothing tells of a time long after its arrival
+            starts = [start for (start,) in self._all(_EXPIRED, device_id, end, untouched_since)]
             for column, table in _EVIDENCE:
                 self._many(
                     f"DELETE FROM {table} WHERE device_id = ? AND {column} BETWEEN ? AND ?",  # noqa: S608 - constants

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -158,8 +159,23 @@ def test_show_prints_a_table_for_people() -> None:
     lines = wattfall("show", "day", "cad-1", "2026-06-01").stdout.splitlines()
 
     assert lines[0] == "cad-1 · 2026-06-01 · Europe/London"
-    assert lines[11].split() == ["09:00", "6.000", "-", "0.000", "100%"]
-    assert lines[-1].split() == ["total", "6.000", "-", "0.000", "4%"]
+    assert lines[11].split() == ["09:00", "6.000", "-", "0.000", "0.000", "100%"]
+    assert lines[-1].split() == ["total", "6.000", "-", "0.000", "0.000", "4%"]
+
+
+def test_a_device_of_intervals_alone_is_shown_and_verified() -> None:
+    spans = [(f"2026-06-01T{9 + place // 2:02}:{place % 2 * 30:02}:00Z", 100 + place) for place in range(5)]
+    items = [
+        {"device_id": "cad-1", "start": start, "end": end, "import_wh": wh, "export_wh": 7, "source": "supplier"}
+        for (start, wh), (end, _) in pairwise(spans)
+    ]
+    result = wattfall("ingest", text="\n".join(map(json.dumps, items)))
+
+    assert json.loads(result.stdout) == {"accepted": 4, "unchanged": 0, "rejected": 0, "reasons": {}}
+    lines = wattfall("show", "day", "cad-1", "2026-06-01").stdout.splitlines()
+    assert lines[12].split() == ["10:00", "0.201", "0.014", "0.000", "0.215", "0%"]
+    assert lines[-1].split() == ["total", "0.406", "0.028", "0.000", "0.434", "0%"]
+    assert wattfall("verify").exit_code == 0
 
 
 def test_rezoning_a_device_recomputes_its_days() -> None:

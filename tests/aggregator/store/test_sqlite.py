@@ -18,14 +18,14 @@ from click.testing import CliRunner
 from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.live import Live
-from aggregator.core.periods import LEVELS
+from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import Written
 from aggregator.store.sqlite.sqlite_file import _LEVEL_TABLE, _SCHEMA, VERSION
 from aggregator.store.sqlite.sqlite_store import MANY, SqliteStore
-from aggregator.waterfall.retention import expire, sweep
+from aggregator.waterfall.retention import MARGIN_DAYS, expire, sweep
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
 
@@ -90,13 +90,14 @@ def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
     store = filled(tmp_path / "wattfall.db")
     device = store.device("d")
     assert device is not None
-    expire(store, device, NOW - 30_000, NOW + 1)
-    retention_cutoff = store.retention_cutoff("d")
-    assert NOW - 40_000 < retention_cutoff < NOW - 20_000
-    ingest(store, [Reading("d", NOW - 900_000 + n * 1800, None, n, None) for n in range(10)], NOW, "UTC")
+    cutoff = NOW + MARGIN_DAYS * DAY_S + 1
+    assert expire(store, device, cutoff) > 0
+    assert store.retention_cutoff("d") == cutoff
+    old = [Reading("d", NOW - 900_000 + n * 1800, None, n, None) for n in range(10)]
+    ingest(store, old, NOW - 5000, "UTC")
     drain(store)
-    assert expire(store, device, NOW - 890_000, NOW + 1) > 0
-    assert store.retention_cutoff("d") == retention_cutoff
+    assert expire(store, device, cutoff - 4000) == 10
+    assert store.retention_cutoff("d") == cutoff
     store.close()
 
 

@@ -17,9 +17,11 @@ from aggregator.core.intervals import Interval
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store import Store, open_store
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of, converted
 from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain
+from tests.contract.conftest import KEEP, MEMORY, in_memory
 
 ID, ZONE, DAY = "cad-1~gas", "Europe/London", "2026-11-10"
 GAS = Device(ID, ZONE, kind="gas")
@@ -28,9 +30,11 @@ NOW = MIDNIGHT + 20 * 86_400
 HOUR = 3600
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(open_store(f"sqlite:///{tmp_path / 'gas.db'}")) as opened:
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    is_file = request.param == "sqlite"
+    file = f"sqlite:///{tmp_path / 'gas.db'}"
+    with closing(open_store(file) if is_file else DynamoStore(in_memory(), MEMORY, KEEP, pace_s=0)) as opened:
         yield opened
 
 

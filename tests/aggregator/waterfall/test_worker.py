@@ -232,7 +232,7 @@ def test_half_hours_are_packed_between_rounds_once_they_are_quiet(store: Store, 
     counts = []
     for pauses in (3, 60):
         stop = Pauses(pauses)
-        run_worker(store, KEPT_DAYS, stop, stop.clock)
+        run_worker(store, KEPT_DAYS, stop, stop.clock, pace=stop.clock)
         with sqlite3.connect(tmp_path / "wattfall.db") as database:
             counts += [
                 database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("recent", "readings")
