@@ -224,10 +224,10 @@ class RecomputeWindow:
 
     def _complete(self, start: int, end: int) -> None:
         """Fetch every reading that the energy of a span depends on."""
-        while self._edge[BEFORE] > start - LONGEST_HOLD_S and self._fetch(BEFORE):
-            pass
-        while self._edge[AFTER] < end + LONGEST_HOLD_S and not self._is_held_until(end) and self._fetch(AFTER):
-            pass
+        for side, at in ((BEFORE, start), (AFTER, end)):
+            limit = at + side * LONGEST_HOLD_S
+            while (self._edge[side] - limit) * side < 0 and not self._is_held(side, at) and self._fetch(side):
+                pass
         for channel in self._device.registers:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
                 self._anchor(channel, BEFORE, start)
@@ -239,9 +239,12 @@ class RecomputeWindow:
         while not self._neighbours[side] and (self._edge[side] - limit) * side < 0 and self._fetch(side):
             pass
 
-    def _is_held_until(self, end: int) -> bool:
-        """Whether a reading at or after `end` ends the hold of the last power before it."""
-        return any(reading.at >= end for reading in self._neighbours[AFTER][-1:])
+    def _is_held(self, side: int, at: int) -> bool:
+        """Whether the readings beyond `at` tell how long a power is held there."""
+        neighbours = self._neighbours[side]
+        if side == AFTER:
+            return any(reading.at >= at for reading in neighbours[-1:])
+        return len(neighbours) >= STEPS and neighbours[STEPS - 1].at <= at
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
