@@ -106,7 +106,7 @@ def test_show_day_json_has_all_hours_and_half_hours_with_offsets() -> None:
         *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "interval_wh"),
         *("coverage", "parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
     }
-    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0416)
+    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0417)
     assert len(day["parts"]) == 24
     assert len(day["half_hours"]) == 48
     assert day["parts"][9] == {
