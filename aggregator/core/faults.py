@@ -328,6 +328,8 @@ def _is_exchange(level: Register, runs: Sequence[_Run], good: int, following: in
         following += 1
         last = runs[following].last
     is_last = following + 1 == len(runs)
+    if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
+        return False  # a meter that never leaves 0 is a fault before an exchange
     return _is_long_enough(level, first, last) or (is_last and _is_other_meter(level, good, first))
 
 
