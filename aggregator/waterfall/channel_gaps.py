@@ -146,7 +146,11 @@ class ChannelGaps:
             if base.start <= one.start and one.end <= base.end:
                 found[one.start, one.end] = wh
             elif base.overlaps(one.start, one.end):
-                rest = wh - self._beyond(record, one.start, base.start, one, wh) - self._beyond(record, base.end, one.end, one, wh)
+                rest = (
+                    wh
+                    - self._beyond(record, one.start, base.start, one, wh)
+                    - self._beyond(record, base.end, one.end, one, wh)
+                )
                 found.setdefault((max(one.start, base.start), min(one.end, base.end)), max(rest, 0))
         return [(Interval("", start, end, None, None), wh) for (start, end), wh in sorted(found.items())]
 

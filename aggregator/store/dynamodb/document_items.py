@@ -101,7 +101,9 @@ def _named_part(name: str, value: bytes) -> Part:
 
 def unpack_document(level: str, item: Item | None) -> Document | None:
     """Decode a document; None for a missing item or one without parts."""
-    parts = {name: _named_part(name, value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
+    parts = (
+        {name: _named_part(name, value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
+    )
     if not item or not parts:
         return None
     currency = item["c"]["S"] if "c" in item else ""
