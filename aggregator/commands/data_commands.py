@@ -195,7 +195,10 @@ def show(
 @with_store
 @click.pass_obj
 def verify(settings: Settings, device_id: str | None, store_url: str | None) -> None:
-    """Recompute every document and compare it with the stored one; list differences and exit 1 if there are any."""
+    """Recompute every document and compare it with the stored one, and sums with registers.
+
+    Lists differences, and exits 1 if there are any. A store without devices is no success either.
+    """
     store = opened(settings, store_url)
     devices = [find_device(store, device_id)] if device_id else list(all_devices(store))
     found = 0
@@ -204,7 +207,11 @@ def verify(settings: Settings, device_id: str | None, store_url: str | None) -> 
             found += 1
             click.echo(difference)
     click.echo(f"{len(devices)} devices, {found} differences")
-    sys.exit(1 if found else 0)
+    if waiting := store.backlog().waiting:
+        click.echo(f"{waiting} keys wait to be settled; what they change is counted as different until then")
+    if not devices:
+        click.echo("there is nothing to verify: the store is empty")
+    sys.exit(1 if found or not devices else 0)
 
 
 COMMANDS = (

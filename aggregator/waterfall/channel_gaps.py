@@ -5,9 +5,10 @@ values and the evidence inside it. Evidence that contradicts the two values does
 """
 
 import zlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from operator import attrgetter
 from typing import Protocol
 
 from aggregator.core import energy
@@ -68,6 +69,7 @@ class ChannelGaps:
         """`line` is the timeline of all evidence; `stored` are the records of the channel."""
         self._halves, self.channel, self.line = halves, channel, line
         self._raw = register_of(evidence.readings, channel)
+        self._values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
         self._intervals = energy.stated(evidence.intervals, channel, halves.max_power_w)
         frozen = [one for one in stored if halves.is_frozen(one.base.window)]
         kept = [one for one in stored if one not in frozen]
@@ -141,7 +143,8 @@ class ChannelGaps:
     def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
         """Return the intervals in a gap; of one across its end, the rest of its energy."""
         base = record.base
-        found = {(start, end): wh for start, end, wh in base.inside}
+        known = _union(one for one, _ in self._intervals if base.start <= one.start and one.end <= base.end)
+        found = {(start, end): wh for start, end, wh in base.inside if not _is_covered(start, end, known)}
         for one, wh in self._intervals:
             if base.start <= one.start and one.end <= base.end:
                 found[one.start, one.end] = wh
@@ -167,9 +170,9 @@ class ChannelGaps:
     def _is_consistent(self, base: RetainedGap) -> bool:
         """Whether the evidence still has the two ends of a gap, and their difference."""
         for piece in self.line.pieces:
-            values = dict(zip(piece.ats, piece.whs, strict=True))
-            if base.start in values and base.end in values:
-                return values[base.end] - values[base.start] == base.end_wh - base.start_wh
+            start, end = (_place(piece, at) for at in base.window)
+            if start is not None and end is not None:
+                return piece.whs[end] - piece.whs[start] == base.end_wh - base.start_wh
         return False
 
     def _shares_within(self, gaps: Iterable[RetainedGap]) -> list[Share | None]:
@@ -188,7 +191,11 @@ class ChannelGaps:
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
         last = [
-            one._replace(seen=self._checksum(one.base), outside=self._beside([one.base], self._in_bases, whole))
+            one._replace(
+                seen=self._checksum(one.base),
+                seen_remaining=tuple(map(self._checksum, one.remaining)),
+                outside=self._beside([one.base], self._in_bases, whole),
+            )
             for one in records
         ]
         beside = [
@@ -198,7 +205,9 @@ class ChannelGaps:
             for one in (*self._unchanged, *last)
         ]
         first = [
-            one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole))
+            one._replace(
+                seen=NEW_IN_OLD, seen_remaining=(NEW_IN_OLD,), outside=self._beside([one.base], self._in_bases, whole)
+            )
             for one in self._new_in_old
         ]
         return first, beside
@@ -218,10 +227,13 @@ class ChannelGaps:
         return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))
 
     def _retained(self, gap: Gap) -> RetainedGap:
-        piece = next(one for one in reversed(self.line.pieces) if gap.start in one.ats and gap.end in one.ats)
-        place = piece.ats.index(gap.start)
+        piece, place = next(
+            (one, place)
+            for one in reversed(self.line.pieces)
+            if (place := _place(one, gap.start)) is not None and _place(one, gap.end) is not None
+        )
         before, after = piece.ats[max(place - NEAR_STEPS, 0) : place], piece.ats[place + 2 : place + 2 + NEAR_STEPS]
-        raised = gap.start_wh - dict(zip(self._raw.ats, self._raw.whs, strict=True)).get(gap.start, gap.start_wh)
+        raised = gap.start_wh - self._values.get(gap.start, gap.start_wh)
         raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
         return RetainedGap(
             *(gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised),
@@ -263,10 +275,32 @@ class ChannelGaps:
 
     def _checksum(self, base: RetainedGap) -> int:
         """Return a number of the evidence inside a gap; 0 without any."""
-        values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
-        readings = [(at, wh) for at, wh in values.items() if base.start < at < base.end]
+        ats = self._raw.ats
+        readings = [(at, self._values[at]) for at in ats[bisect_right(ats, base.start) : bisect_left(ats, base.end)]]
         intervals = sorted((one.start, one.end, wh) for one, wh in self._intervals if base.overlaps(one.start, one.end))
         return zlib.crc32(repr((readings, intervals)).encode()) if readings or intervals else 0
+
+
+def _place(piece: Register, at: int) -> int | None:
+    """Return the place of a reading in a piece, or None."""
+    place = bisect_left(piece.ats, at)
+    return place if place < len(piece.ats) and piece.ats[place] == at else None
+
+
+def _union(intervals: Iterable[Interval]) -> list[Window]:
+    """Return the time of intervals, in order."""
+    union: list[Window] = []
+    for start, end in sorted(one[1:3] for one in intervals):
+        if union and start <= union[-1].end:
+            union[-1] = Window(union[-1].start, max(end, union[-1].end))
+        else:
+            union.append(Window(start, end))
+    return union
+
+
+def _is_covered(start: int, end: int, union: Sequence[Window]) -> bool:
+    place = bisect_right(union, start, key=attrgetter("start")) - 1
+    return place >= 0 and end <= union[place].end
 
 
 def _is_within(gap: Gap, base: RetainedGap) -> bool:
@@ -278,7 +312,7 @@ def _cut(piece: Register, starts: Collection[int]) -> list[Register]:
     cuts = [0, *(place + 1 for place, at in enumerate(piece.ats) if at in starts), len(piece.ats)]
     return [
         Register(piece.ats[first:after], piece.whs[first:after], piece.meters[first:after])
-        for first, after in zip(cuts, cuts[1:], strict=False)
+        for first, after in pairwise(cuts)
         if first < after
     ]
 

@@ -5,9 +5,9 @@ made before the device's retention cutoff: evidence of it may be gone, so its ha
 Everywhere else a half hour is a function of the evidence alone.
 
 **Old half hours** change in three ways. A channel without data is filled from evidence. A half hour that evidence
-knows in full replaces one that is known in part. And a *recorded gap* (`gap_records`) is filled: it is computed from its
-two register values and the evidence inside it, so the sum across it never changes. The half hours at its ends keep what
-was measured outside of it.
+knows in full replaces one that is known in part. And a *recorded gap* (`gap_records`) is filled: it is computed from
+its two register values and the evidence inside it, so the sum across it never changes. The half hours at its ends keep
+what was measured outside of it.
 
 No energy is spread over old half hours with data: such a gap of the register is hollow, its readings have been deleted.
 """
