@@ -208,12 +208,12 @@ class Surplus(NamedTuple):
 
 
 def surplus_intervals(
-    registers: Sequence[JudgedRegister], intervals: Sequence[Interval], edges: Sequence[int]
+    registers: Sequence[JudgedRegister], intervals: Sequence[Interval], edges: Sequence[int], max_power_w: int
 ) -> list[Surplus]:
     """Return the gaps whose intervals exceed the register, oldest first; `edges` bound consecutive half hours."""
     found: list[Surplus] = []
     for register in registers:
-        values = stated(intervals, register.channel)
+        values = stated(intervals, register.channel, max_power_w)
         exceeding = timeline_of(register.pieces, values, edges).exceeding if values else []
         for gap in exceeding:
             alone = timeline_of(_without_step(register.pieces, gap.start), values, edges)

@@ -263,7 +263,7 @@ def _surplus(read: _Read, registers: Sequence[JudgedRegister]) -> list[Surplus]:
     zone = read.device.timezone
     days = periods.days_of(Window(read.readings[0].at, read.readings[-1].at + 1), zone)
     slots = [slot for day in days for slot in periods.half_hours(day, zone)]
-    return anomalies.surplus_intervals(registers, read.intervals, edges_of(slots))
+    return anomalies.surplus_intervals(registers, read.intervals, edges_of(slots), read.device.max_power_w)
 
 
 def _counters(read: _Read, registers: Sequence[JudgedRegister]) -> list[CounterComparison]:
