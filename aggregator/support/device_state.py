@@ -152,7 +152,7 @@ def _usual_step(steps: Sequence[int]) -> int:
 
 def _within_step(start: int, end: int, usual: int, first: int) -> range:
     """Return the usual instants inside a step, from `first` on."""
-    skipped = max((first - start) // usual, 0) * usual
+    skipped = max((first - start - 1) // usual, 0) * usual
     return range(start + skipped + usual, end - usual // 2, usual)
 
 
