@@ -86,6 +86,11 @@ def device_state(live: Live | None, now: int) -> State:
     return "late" if age <= max(SILENT_AFTER * rhythm, SILENT_S) else "silent"
 
 
+def is_power_old(live: Live) -> bool:
+    """Whether readings without power have come for longer than the device may be late."""
+    return live.at - live.power_instant > max(LATE_AFTER * rhythm_s(live), LATE_S)
+
+
 def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
     """Return the state with its reason. `began` is the end of the last gap in UTC seconds, or None."""
     state = device_state(live, now)
@@ -134,19 +139,20 @@ def _missing(ats: Sequence[int], first: int, now: int) -> Iterator[int]:
     before = _usual_step(steps[:NEAR_STEPS])
     yield from range(ats[0] - before, first - 1, -before)
     for place, step in enumerate(steps):
-        usual = _usual_step([*steps[max(place - NEAR_STEPS, 0) : place], *steps[place + 1 : place + 1 + NEAR_STEPS]])
+        near = [*steps[max(place - NEAR_STEPS, 0) : place], *steps[place + 1 : place + 1 + NEAR_STEPS]]
+        usual = _usual_step(near or [step])
         if 2 * step > 3 * usual:
             yield from _within_step(ats[place], ats[place + 1], usual, first)
     yield from _within_step(ats[-1], now, _usual_step(steps[-NEAR_STEPS:]), first)
 
 
 def _usual_step(steps: Sequence[int]) -> int:
-    return max(min(median_high(steps), LONGEST_STEP_S), 1) if steps else USUAL_S
+    return median_high(steps) if steps else USUAL_S
 
 
 def _within_step(start: int, end: int, usual: int, first: int) -> range:
     """Return the usual instants inside a step, from `first` on."""
-    skipped = max((first - start) // usual, 0) * usual
+    skipped = max((first - start - 1) // usual, 0) * usual
     return range(start + skipped + usual, end - usual // 2, usual)
 
 

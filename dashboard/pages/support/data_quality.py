@@ -81,7 +81,6 @@ class StepRow(NamedTuple):
     time: str
     what: str
     mark: str  # the exchange override; empty without one
-    may_be_marked: bool = True
 
 
 class ClosureRow(NamedTuple):
@@ -202,7 +201,7 @@ def _step_row(
         else lang.say("marked as no exchange")
     )
     time = support_words.to_the_second(step.at, now, zone, lang)
-    return StepRow(step.at, time, _step_words(step, now, zone, lang), mark, step.kind != "rollover")
+    return StepRow(step.at, time, _step_words(step, now, zone, lang), mark)
 
 
 def _step_words(step: RegisterStep, now: int, zone: str, lang: Language) -> str:
@@ -225,7 +224,8 @@ def _step_words(step: RegisterStep, now: int, zone: str, lang: Language) -> str:
             **values,
         )
     return lang.say(
-        "A fault of {duration}, until {end}: {channel} went from {before} to {after} and back; {number} readings dropped.",
+        "A fault of {duration}, until {end}: {channel} went from {before} to {after} and back; "
+        "{number} readings dropped.",
         **values,
         duration=duration(step.until - step.at, lang),
         end=support_words.instant(step.until, now, zone, lang),

@@ -154,6 +154,13 @@ def test_show_live_is_the_newest_reading() -> None:
     assert "612 W" in wattfall("show", "live", "cad-1").stdout
 
 
+def test_show_live_says_the_age_of_an_older_power() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=1, power_w=1200), reading(minutes=2, import_wh=5100)]))
+    shown = wattfall("show", "live", "cad-1").stdout
+    assert "power            1,200 W, 60 s before the reading" in shown
+    assert shown.splitlines()[5] == "import register  5,100 Wh"
+
+
 def test_show_prints_a_table_for_people() -> None:
     wattfall("ingest", text="\n".join([reading(minutes=minutes, import_wh=minutes * 100) for minutes in range(61)]))
     lines = wattfall("show", "day", "cad-1", "2026-06-01").stdout.splitlines()
