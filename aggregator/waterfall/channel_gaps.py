@@ -17,7 +17,7 @@ from aggregator.core.faults import ROUNDING_WH, segments
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, Window
 from aggregator.core.registers import NEAR_STEPS, Register, register_of
-from aggregator.core.timeline import Gap, Origin, Timeline, timeline_of
+from aggregator.core.timeline import FlowOrigin, RegisterGap, Timeline, timeline_of
 from aggregator.waterfall.gap_records import GapRecord, RetainedGap
 
 NEW_IN_OLD = -1  # the checksum of a record whose half hours are yet to be stored
@@ -115,7 +115,7 @@ class ChannelGaps:
             self.line = timeline_of(pieces, self._intervals, self._halves.edges)
             self._cut_hollow(frozen)
 
-    def _is_hollow(self, gap: Gap, frozen: Sequence[RetainedGap]) -> bool:
+    def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap]) -> bool:
         if any(one.overlaps(gap.start, gap.end) for one in frozen):
             return not any(_is_within(gap, one) for one in frozen)
         edges = self._halves.edges
@@ -226,7 +226,7 @@ class ChannelGaps:
     def _remaining(self, base: RetainedGap) -> tuple[RetainedGap, ...]:
         return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))
 
-    def _retained(self, gap: Gap) -> RetainedGap:
+    def _retained(self, gap: RegisterGap) -> RetainedGap:
         piece, place = next(
             (one, place)
             for one in reversed(self.line.pieces)
@@ -240,11 +240,11 @@ class ChannelGaps:
             *(tuple(before), tuple(after), self._intervals_in(gap)),
         )
 
-    def _intervals_in(self, gap: Gap) -> tuple[tuple[int, int, int], ...]:
+    def _intervals_in(self, gap: RegisterGap) -> tuple[tuple[int, int, int], ...]:
         """Return the energy from intervals in a gap, cut at the half hours."""
         edges, found = self._halves.edges, list[tuple[int, int, int]]()
         for flow in self.line.overlapping(gap.start, gap.end):
-            if flow.origin is not Origin.INTERVAL:
+            if flow.origin is not FlowOrigin.INTERVAL:
                 continue
             for place in self._halves.places(Window(flow.start, flow.end)):
                 start, end = max(flow.start, gap.start, edges[place]), min(flow.end, gap.end, edges[place + 1])
@@ -303,7 +303,7 @@ def _is_covered(start: int, end: int, union: Sequence[Window]) -> bool:
     return place >= 0 and end <= union[place].end
 
 
-def _is_within(gap: Gap, base: RetainedGap) -> bool:
+def _is_within(gap: RegisterGap, base: RetainedGap) -> bool:
     return base.start <= gap.start and gap.end <= base.end
 
 
