@@ -123,9 +123,9 @@ def live_table(live: Live, timezone: str, now: int) -> str:
         ("state", f"{device_state(live, now)}, expected every {rhythm_s(live)} s"),
         ("reading", periods.local(live.at, timezone).to_datetime_string() + f" {timezone}"),
         ("received", f"{live.received_at - live.at} s later"),
-        ("power", _or_unknown(live.power_w, "W")),
-        ("import register", _or_unknown(live.import_wh, "Wh")),
-        ("export register", _or_unknown(live.export_wh, "Wh")),
+        ("power", _with_age(live, live.power_w, "W", live.power_at)),
+        ("import register", _with_age(live, live.import_wh, "Wh", live.import_at)),
+        ("export register", _with_age(live, live.export_wh, "Wh", live.export_at)),
         ("meter", live.meter_id or "unknown"),
     ]
     return "\n".join([live.device_id, *(f"{name:<16} {value}" for name, value in rows)])
@@ -164,8 +164,11 @@ def _money(units: int | None, currency: str) -> str:
     return "-" if units is None else f"{screen_text(units)} {currency}"
 
 
-def _or_unknown(value: int | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:,} {unit}"
+def _with_age(live: Live, value: int | None, unit: str, at: int | None) -> str:
+    """Format a value; `at` is its instant where it is older than the newest reading."""
+    if value is None:
+        return "unknown"
+    return f"{value:,} {unit}" + ("" if at is None else f", {live.at - at} s before the reading")
 
 
 def aligned(rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:

@@ -22,7 +22,7 @@ from aggregator.commands.console import check_id, find_device, opened, until_sto
 from aggregator.commands.device_commands import device
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import Device, as_json
+from aggregator.core.documents import as_json, new_device
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
 from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
@@ -85,7 +85,9 @@ def import_command(
             now=int(time.time()),
         )
         size = os.fstat(stream.fileno()).st_size
-        report = import_file(store, device or Device(device_id, zone), stream, size, asked, _bar(stop), is_dry=is_dry)
+        report = import_file(
+            store, device or new_device(device_id, zone), stream, size, asked, _bar(stop), is_dry=is_dry
+        )
     _say(report, zone, is_dry=is_dry)
     sys.exit(0 if report.accepted or report.known else 1)
 

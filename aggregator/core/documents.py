@@ -23,6 +23,7 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.core.periods import Slot
+from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import sender_of
 
 
@@ -139,6 +140,16 @@ class Device:
 ELECTRICITY, GAS, GENERATION = KINDS = ("electricity", "gas", "generation")
 NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, as German, Dutch and Belgian meters do
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
+
+
+GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
+
+
+def new_device(device_id: str, timezone: str) -> Device:
+    """Return a device that is not registered yet; an id tells a second meter that counts gas."""
+    if device_id.endswith(GAS_SUFFIX):
+        return Device(device_id, timezone, GAS_POWER_W, kind=GAS)
+    return Device(device_id, timezone)
 
 
 def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:

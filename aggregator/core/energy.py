@@ -65,14 +65,18 @@ def timelines(evidence: Evidence, edges: Sequence[int], device: Device) -> dict[
     """Return the timeline of each channel."""
     overrides, lines = parse_overrides(device.exchange_overrides), {}
     for channel in CHANNELS:
-        points, intervals = register_of(evidence.readings, channel, overrides), stated(evidence.intervals, channel)
+        points, intervals = (
+            register_of(evidence.readings, channel, overrides),
+            stated(evidence.intervals, channel, device.max_power_w),
+        )
         lines[channel] = timeline(points, intervals, edges, device.max_power_w)
     return lines
 
 
-def stated(intervals: Iterable[Interval], channel: str) -> list[tuple[Interval, int]]:
-    """Return the intervals with a value of a channel, and the value."""
-    return [(one, wh) for one in intervals if (wh := getattr(one, channel)) is not None]
+def stated(intervals: Iterable[Interval], channel: str, max_power_w: int) -> list[tuple[Interval, int]]:
+    """Return the intervals with a value of a channel that the home can have used, and the value."""
+    known = [(one, wh) for one in intervals if (wh := getattr(one, channel)) is not None]
+    return [(one, wh) for one, wh in known if (wh - 1) * 3600 <= max_power_w * (one.end - one.start)]
 
 
 def parts_of(

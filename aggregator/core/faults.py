@@ -9,8 +9,9 @@ faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is r
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
    has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
-   clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall
-   by less than half of the register, may also end within a run, within DIP_S or DIP_READINGS.
+   clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register,
+   may also end within a run, within DIP_S or DIP_READINGS. A register that stood still and then makes up for it within
+   FROZEN_S was frozen: a gateway repeated its last value.
 2. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
    used the energy between. The piece continues.
 3. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
@@ -22,7 +23,8 @@ first.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from operator import ge, sub
+from itertools import count, pairwise
+from operator import sub
 from typing import NamedTuple
 
 from aggregator.core.registers import Register, overridden_between
@@ -34,7 +36,8 @@ FAULT_S = 7 * 86_400  # a longer stretch is no fault
 FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanation
 DIP_S = 5400  # longest dip by less than half of the register that ends within a run
 DIP_READINGS = 240  # or of at most this number of readings
-ROUNDING_WH = 2  # a register may fall by this: a sum of rounded figures
+FROZEN_S = 86_400  # longest time for which a register is repeated
+ROUNDING_WH = 8  # a register may fall by this: a sum of rounded figures, or of phases read one after the other
 LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
 USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
 HOME_W = 1000  # W; a home may always have used this during an outage
@@ -118,29 +121,43 @@ def _runs(points: Register, levels: list[int], max_power_w: int) -> list[_Run]:
     """Cut a register into plain runs; in `levels` (its Wh), falls by rounding are levelled out."""
     if not points.ats:
         return []
-    if _runs_on(points, max_power_w):
-        return [_Run(0, len(points.ats) - 1)]
-    level, firsts = points._replace(whs=levels), [0]
-    for position in range(1, len(levels)):
-        if not _is_plain(level, position - 1, position, max_power_w):
+    whs, firsts = list(levels), [0]
+    highest = points._replace(whs=whs)  # so far in the run, after a fall
+    doubtful = [*_doubtful(points, max_power_w), len(whs)]
+    position = doubtful[0]
+    while position < len(whs):
+        if not _is_plain(highest, position - 1, position, max_power_w):
             firsts.append(position)
-        elif levels[position] < levels[position - 1]:
-            levels[position] = levels[position - 1]
-    return [_Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(levels)], strict=True)]
+        elif whs[position] < whs[position - 1]:
+            _level_out(levels, firsts[-1], position)
+            whs[position] = whs[position - 1]
+        is_below = position + 1 < len(whs) and whs[position + 1] < whs[position]
+        position = position + 1 if is_below else doubtful[bisect_right(doubtful, position)]
+    return [_Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(whs)], strict=True)]
 
 
-def _runs_on(points: Register, max_power_w: int) -> bool:
-    """Whether all steps are surely plain: the common case, without a Python loop."""
+def _level_out(levels: list[int], first: int, position: int) -> None:
+    """Lower the readings before a position, back to `first`, that lie above it."""
+    for earlier in range(position - 1, first - 1, -1):
+        if levels[earlier] <= levels[position]:
+            break
+        levels[earlier] = levels[position]
+
+
+def _doubtful(points: Register, max_power_w: int) -> list[int]:
+    """Return the positions of the readings that may not run on from the one before; all others surely do."""
     ats, whs, meters, exchange_overrides = points
-    if exchange_overrides and overridden_between(exchange_overrides, ats[0], ats[-1]) is not None:
-        return False
-    if len(set(meters) - {None}) > 1 or not all(map(ge, whs[1:], whs)):
-        return False
-    if len(ats) < 2:
-        return True
-    steepest, steps = max(map(sub, whs[1:], whs)), list(map(sub, ats[1:], ats))
-    is_slow: bool = (steepest - 1) * 3600 <= max_power_w * min(steps) and max(steps) <= LONGEST_S
-    return is_slow and steepest * LEAP < whs[0]
+    steps = zip(count(1), map(sub, ats[1:], ats), map(sub, whs[1:], whs), whs, strict=False)
+    found = {
+        position
+        for position, seconds, rise, before in steps
+        if (rise and (rise < 0 or rise * LEAP >= before or (rise - 1) * 3600 > max_power_w * seconds))
+        or seconds > LONGEST_S
+    }
+    if len(set(meters)) > 1:
+        found |= {position for position, (one, other) in enumerate(pairwise(meters), 1) if one != other}
+    found |= {bisect_left(ats, override.at) for override in exchange_overrides}
+    return sorted(found & set(range(1, len(ats)))) if found else []
 
 
 def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
@@ -198,6 +215,8 @@ def judge(points: Register, max_power_w: int) -> Judgement:
         if returned:
             following, start = returned
             run = runs[following]
+        elif thawed := _thawed(level, pieces[-1], start, max_power_w):
+            del pieces[-1][thawed:]
         elif modulus := _modulus(level, good, run, max_power_w):
             raised += modulus
             rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
@@ -214,11 +233,11 @@ def judge(points: Register, max_power_w: int) -> Judgement:
 
 
 def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) -> Register:
-    """Return a piece; where it returns to a level lower by rounding, it stays at the higher one."""
-    whs: list[int] = []
-    for position in positions:
-        wh = level.whs[position] + lifted[position]
-        whs.append(max(wh, whs[-1]) if whs else wh)
+    """Return a piece; where it returns to a level lower by rounding, the readings before are lowered."""
+    whs = [level.whs[position] + lifted[position] for position in positions]
+    for place in range(1, len(whs)):
+        if whs[place] < whs[place - 1]:
+            _level_out(whs, 0, place)
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
@@ -245,9 +264,9 @@ def _return(
         if within is None and first < position <= last and _is_dip(level, good, strange, position):
             rise = risen + whs[position - 1] - whs[first]
             is_small = 2 * whs[strange] >= whs[good]
-            if is_small or rise <= whs[position] - whs[good] + ROUNDING_WH:
-                if _follows(level, good, position, max_power_w):
-                    within = number, position  # unless it jumps later to where it would have been
+            is_small |= rise <= whs[position] - whs[good] + ROUNDING_WH
+            if is_small and _follows(level, good, position, max_power_w):
+                within = number, position  # unless it jumps later to where it would have been
         risen += whs[last] - whs[first]
     return within
 
@@ -260,15 +279,38 @@ def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
     return seconds <= DIP_S or (readings <= DIP_READINGS and seconds <= FAULT_S)
 
 
+def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int) -> int | None:
+    """Return how many readings of a piece count where its last ones repeat a value that `start` makes up for."""
+    ats, whs, *_ = level
+    frozen = bisect_left(piece, frozen_since(ats, whs, piece[-1]))
+    first, rise = piece[frozen], whs[start] - whs[piece[-1]]
+    seconds = ats[start] - ats[first]
+    is_usual = seconds <= FROZEN_S and rise * 3600 <= 10 * _usual_w(level, first) * seconds
+    return frozen + 1 if rise > 0 and is_usual and _follows(level, first, start, max_power_w) else None
+
+
+def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
+    """Return the position of the first of the readings up to `last` that repeat its value, FROZEN_S at most."""
+    first = last
+    while first > 0 and whs[first - 1] == whs[last] and ats[last] - ats[first - 1] <= FROZEN_S:
+        first -= 1
+    return first
+
+
+def _usual_w(level: Register, good: int) -> int:
+    """Return the mean power of the readings up to one of them, W."""
+    known = max(good - USUAL_READINGS, 0)
+    rise, seconds = level.whs[good] - level.whs[known], level.ats[good] - level.ats[known]
+    return max(rise, 0) * 3600 // max(seconds, DECIDE_S)
+
+
 def _modulus(level: Register, good: int, run: _Run, max_power_w: int) -> int | None:
     """Return the number at which the register has started again between its reading `good` and a run, or None."""
     ats, whs, *_ = level
     seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
     if seconds > LONGEST_S or after >= before or _is_other_meter(level, good, run.first):
         return None
-    known = max(good - USUAL_READINGS, 0)
-    usual_w = (before - whs[known]) * 3600 // max(ats[good] - ats[known], DECIDE_S) if before >= whs[known] else 0
-    can_use_wh = max(10 * usual_w, HOME_W) * seconds // 3600
+    can_use_wh = max(10 * _usual_w(level, good), HOME_W) * seconds // 3600
     for modulus in MODULI[bisect_right(MODULI, before) :]:
         energy = modulus - before + after
         if (
@@ -286,6 +328,8 @@ def _is_exchange(level: Register, runs: Sequence[_Run], good: int, following: in
         following += 1
         last = runs[following].last
     is_last = following + 1 == len(runs)
+    if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
+        return False  # a meter that never leaves 0 is a fault before an exchange
     return _is_long_enough(level, first, last) or (is_last and _is_other_meter(level, good, first))
 
 

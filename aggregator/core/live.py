@@ -36,6 +36,11 @@ class Live(NamedTuple):
     import_at: int | None = None
     export_at: int | None = None
 
+    @property
+    def power_instant(self) -> int:
+        """The UTC seconds of the newest known power; of the newest reading, where the power is unknown."""
+        return self.at if self.power_at is None else self.power_at
+
 
 _FIELD_INSTANTS = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
 

@@ -15,6 +15,7 @@ The caller checks who may act. The waterfall is not drained here; a worker does 
 from dataclasses import replace
 from functools import partial
 
+from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
@@ -32,6 +33,7 @@ from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
 from aggregator.waterfall.recompute_window import RecomputeWindow
+from aggregator.waterfall.retained_gaps import is_old
 
 EXCHANGED, NOT_EXCHANGED, TAKEN_BACK = "exchanged", "not exchanged", "taken back"
 MOST = 20  # marked instants of a device
@@ -119,7 +121,8 @@ def _without_mark(store: Store, device: Device, at: int) -> ExchangeOverrides:
 
 
 def _check_not_expired(store: Store, device: Device, at: int) -> None:
-    if at < store.retention_cutoff(device.device_id):
+    document = store.document("day", device.device_id, periods.day_of(at, device.timezone))
+    if is_old(document, store.retention_cutoff(device.device_id)):
         raise ConfigurationError(f"the readings of {iso_utc(at)} have expired, so its half hours cannot be recomputed")
 
 

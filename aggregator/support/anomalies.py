@@ -1,27 +1,31 @@
-"""Anomalies in a device's data, for the support desk: gaps, register steps and meter counters. Pure.
+"""Anomalies in a device's data, for the support desk: gaps, register steps, surplus intervals, meter counters. Pure.
 
 **Gaps** are spans without readings; the documents tell how their energy was treated.
 
 **Register steps** are glitches, rollovers and meter exchanges. `faults.judge` decides which readings are believed; this
 module only compares them with the sent readings.
 
+**Surplus intervals** state more energy in a gap of a register than the register rose; they do not count there.
+
 **Meter counters** are the meter's own totals of the day, the week and the month, compared with the charts. They are
 never a source of energy. Some meters reset them at local midnight and some at UTC midnight, so both are compared.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part, add
+from aggregator.core.energy import stated
 from aggregator.core.faults import Judgement, judge
+from aggregator.core.intervals import Interval
 from aggregator.core.periods import Slot, Window, day_of, day_start
 from aggregator.core.readings import Reading
 from aggregator.core.registers import (
     CHANNELS,
-    MAX_GAP_S,
-    RHYTHMS,
+    NEAR_STEPS,
     Register,
     gap_positions,
     parse_overrides,
@@ -29,6 +33,7 @@ from aggregator.core.registers import (
     register_of,
 )
 from aggregator.core.status import Counters
+from aggregator.core.timeline import timeline_of
 
 Kind = Literal["open", "estimated", "missing", "bridged", "filled", "supplied"]
 
@@ -51,14 +56,15 @@ class Gap(NamedTuple):
         return self.end - self.start
 
 
-def shortest_gap(interval_s: int) -> int:
-    """Return the longest span in seconds that is not a gap, for a device with this usual interval."""
-    return max(MAX_GAP_S, RHYTHMS * interval_s)
-
-
 def gaps_between(ats: Sequence[int]) -> list[Window]:
     """Return the steps between neighbouring instants that are gaps by the rhythm around them, in order."""
     return [Window(ats[place], ats[place + 1]) for place in gap_positions(ats)]
+
+
+def is_gap_open(ats: Sequence[int], silent_s: int) -> bool:
+    """Whether the time since the last arrival is a gap by the rhythm of the last instants."""
+    last = ats[-NEAR_STEPS - 1 :]
+    return len(last) - 1 in gap_positions([*last, last[-1] + silent_s])
 
 
 def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
@@ -124,6 +130,7 @@ class RegisterStep(NamedTuple):
     before_wh: int  # of the last believed reading
     after_wh: int  # of that first reading
     readings: int = 1  # number of dropped readings
+    until: int | None = None  # UTC seconds, of the last dropped reading
 
 
 class JudgedRegister(NamedTuple):
@@ -171,9 +178,9 @@ def _dropped(channel: str, points: Register, pieces: Sequence[Register]) -> list
         if at in believed:
             before, is_run = wh, False
         elif is_run:
-            found[-1] = found[-1]._replace(readings=found[-1].readings + 1)
+            found[-1] = found[-1]._replace(readings=found[-1].readings + 1, until=at)
         else:
-            found.append(RegisterStep(at, channel, "undecided" if at > last_believed else "glitch", before, wh))
+            found.append(RegisterStep(at, channel, "undecided" if at > last_believed else "glitch", before, wh, 1, at))
             is_run = True
     return found
 
@@ -185,6 +192,46 @@ def energy_between(pieces: Sequence[Register], span: Window) -> int:
         start, end = max(span.start, piece.ats[0]), min(span.end, piece.ats[-1])
         rise += register_at(piece, end) - register_at(piece, start) if start < end else 0
     return rise
+
+
+# Surplus intervals
+
+
+class Surplus(NamedTuple):
+    """A gap of a register in which the intervals state more energy than the register rose; they do not count there."""
+
+    start: int  # UTC seconds of the last reading before the gap
+    end: int  # UTC seconds of the first reading after it
+    channel: str  # one of CHANNELS
+    register_wh: int  # litres of a volume
+    intervals_wh: int
+
+
+def surplus_intervals(
+    registers: Sequence[JudgedRegister], intervals: Sequence[Interval], edges: Sequence[int], max_power_w: int
+) -> list[Surplus]:
+    """Return the gaps whose intervals exceed the register, oldest first; `edges` bound consecutive half hours."""
+    found: list[Surplus] = []
+    for register in registers:
+        values = stated(intervals, register.channel, max_power_w)
+        exceeding = timeline_of(register.pieces, values, edges).exceeding if values else []
+        for gap in exceeding:
+            alone = timeline_of(_without_step(register.pieces, gap.start), values, edges)
+            inside = alone.energy(gap.start, gap.end)
+            found.append(Surplus(gap.start, gap.end, register.channel, gap.end_wh - gap.start_wh, inside))
+    return sorted(found)
+
+
+def _without_step(pieces: Sequence[Register], last: int) -> list[Register]:
+    """Return the pieces of a register, cut after the reading at `last`."""
+    cut: list[Register] = []
+    for piece in pieces:
+        place = bisect_right(piece.ats, last)
+        halves = (slice(None, place), slice(place, None))
+        cut += [
+            Register(piece.ats[half], piece.whs[half], piece.meters[half]) for half in halves if len(piece.ats[half])
+        ]
+    return cut
 
 
 # Meter counters

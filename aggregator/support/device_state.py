@@ -4,21 +4,21 @@
 device with its own rhythm of arrivals, by our clock: a meter's clock may be minutes behind.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby, pairwise
-from statistics import median_low
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import median_high, median_low
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import Document
 from aggregator.core.live import Arrival, Live
 from aggregator.core.periods import HOUR
-from aggregator.core.readings import Reading
+from aggregator.core.registers import NEAR_STEPS
 
 State = Literal["sending", "late", "silent", "never"]
 Reason = Literal["on_time", "overdue", "nothing_comes", "only_refused", "only_statuses", "not_joined", "clock_behind"]
 
-LEARNT_FROM = 60  # last intervals in the median
 USUAL_S = 10  # the assumed rhythm before the second arrival or reading
 LONGEST_STEP_S = 2 * HOUR  # longer steps count as this
 LATE_AFTER = 3  # times the rhythm
@@ -62,12 +62,6 @@ class Covered(NamedTuple):
     supplied: float = 0.0  # known from intervals
 
 
-def usual_interval(ats: Sequence[int]) -> int:
-    """Return the median step between the last LEARNT_FROM instants in order, in seconds."""
-    steps = [later - earlier for earlier, later in pairwise(ats[-LEARNT_FROM - 1 :])]
-    return max(median_low(steps), 1) if steps else USUAL_S
-
-
 def rhythm_s(live: Live) -> int:
     """Return the rhythm of a device: the median step between its last arrivals, in seconds; USUAL_S without a step.
 
@@ -90,6 +84,11 @@ def device_state(live: Live | None, now: int) -> State:
     if age <= max(LATE_AFTER * rhythm, LATE_S):
         return "sending"
     return "late" if age <= max(SILENT_AFTER * rhythm, SILENT_S) else "silent"
+
+
+def is_power_old(live: Live) -> bool:
+    """Whether readings without power have come for longer than the device may be late."""
+    return live.at - live.power_instant > max(LATE_AFTER * rhythm_s(live), LATE_S)
 
 
 def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
@@ -116,20 +115,45 @@ def _reason(since: int, heard: Heard) -> Reason:
     return "nothing_comes"
 
 
-def by_hour(readings: Sequence[Reading], interval_s: int, hours: int, now: int) -> list[Hour]:
-    """Count readings in order by UTC hour, for the last `hours` hours, oldest first.
+def by_hour(ats: Sequence[int], hours: int, now: int) -> list[Hour]:
+    """Count instants in order by UTC hour, for the last `hours` hours, oldest first.
 
-    The expected number follows from the usual interval of the hour's own readings, or else of the hour before. The
-    current hour expects a share for the time so far.
+    An hour expects its readings, and those that are missing by the rhythm around each longer step.
     """
-    ats = {hour: [reading.at for reading in own] for hour, own in groupby(readings, lambda one: one.at // HOUR)}
-    rows, last = [], now // HOUR
-    usual = next((usual_interval(own) for own in ats.values() if len(own) > 1), interval_s)
-    for hour in range(last - hours + 1, last + 1):
-        own = ats.get(hour, [])
-        usual = usual_interval(own) if len(own) > 1 else usual
-        rows.append(Hour(hour * HOUR, len(own), (HOUR if hour < last else now - last * HOUR) // usual))
-    return rows
+    start = (now // HOUR - hours + 1) * HOUR
+    received, missing = (Counter(at // HOUR for at in found) for found in (ats, _missing(ats, start, now)))
+    return [
+        Hour(at, received[at // HOUR], received[at // HOUR] + missing[at // HOUR]) for at in range(start, now + 1, HOUR)
+    ]
+
+
+def _missing(ats: Sequence[int], first: int, now: int) -> Iterator[int]:
+    """Yield the instants from `first` to `now` at which a reading is missing.
+
+    The rhythm of the first steps holds before the first instant, and that of the last steps after the last one.
+    """
+    if not ats:
+        yield from range(first, now, USUAL_S)
+        return
+    steps = [later - earlier for earlier, later in pairwise(ats)]
+    before = _usual_step(steps[:NEAR_STEPS])
+    yield from range(ats[0] - before, first - 1, -before)
+    for place, step in enumerate(steps):
+        near = [*steps[max(place - NEAR_STEPS, 0) : place], *steps[place + 1 : place + 1 + NEAR_STEPS]]
+        usual = _usual_step(near or [step])
+        if 2 * step > 3 * usual:
+            yield from _within_step(ats[place], ats[place + 1], usual, first)
+    yield from _within_step(ats[-1], now, _usual_step(steps[-NEAR_STEPS:]), first)
+
+
+def _usual_step(steps: Sequence[int]) -> int:
+    return median_high(steps) if steps else USUAL_S
+
+
+def _within_step(start: int, end: int, usual: int, first: int) -> range:
+    """Return the usual instants inside a step, from `first` on."""
+    skipped = max((first - start - 1) // usual, 0) * usual
+    return range(start + skipped + usual, end - usual // 2, usual)
 
 
 def coverage_strip(days: Sequence[str], documents: Mapping[str, Document], zone: str, now: int) -> list[Covered]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part, add
-from aggregator.core.energy import Evidence
+from aggregator.core.energy import Evidence, edges_of
+from aggregator.core.intervals import Interval
 from aggregator.core.live import Live
 from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
@@ -21,31 +22,8 @@ from aggregator.intake.device_status import KnownStatus
 from aggregator.intake.refusals import Refusals
 from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
-from aggregator.support.anomalies import (
-    ChartTotals,
-    CounterComparison,
-    Gap,
-    JudgedRegister,
-    RegisterStep,
-    energy_between,
-    gaps_between,
-    judge_registers,
-    kind_of,
-    shortest_gap,
-    sparse_spans,
-    steps_of,
-    subtract_gaps,
-)
-from aggregator.support.device_state import (
-    Covered,
-    Heard,
-    Hour,
-    Judgement,
-    by_hour,
-    coverage_strip,
-    judge,
-    usual_interval,
-)
+from aggregator.support.anomalies import ChartTotals, CounterComparison, Gap, JudgedRegister, RegisterStep, Surplus
+from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, judge
 from aggregator.waterfall.levels import computed_half_hours
 from aggregator.waterfall.pricing import converted
 from aggregator.waterfall.retention import backfilled
@@ -97,6 +75,7 @@ class Diagnostics:
     # Is the data correct?
     gaps: Sequence[Gap]  # of STRIP_DAYS, newest first
     steps: Sequence[RegisterStep]  # of RECENT_DAYS, newest first
+    surplus: Sequence[Surplus]  # of RECENT_DAYS, newest first
     closures: Sequence[Closure]  # of RECENT_DAYS
     counted: Sequence[CounterComparison]  # the meter's own counters
     refusals: Refusals
@@ -118,6 +97,7 @@ class _Read:
     known: KnownStatus | None
     refused: Refusals
     readings: list[Reading]  # of RECENT_DAYS and a little before
+    intervals: list[Interval]  # of the same time
     documents: Mapping[str, Document]  # days
     present: Mapping[str, Document | None]  # of the levels above the days, by the current period
     retention_cutoff: int
@@ -135,9 +115,8 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
     """Return the diagnostics of a device at `now` (UTC seconds)."""
     read = _read(store, device, now)
     live, known, refused = read.live, read.known, read.refused
-    ats = [reading.at for reading in read.readings]
-    interval = usual_interval(ats or _last_ats(store, device.device_id))
-    gaps, registers = _gaps(read, interval), judge_registers(read.readings, device)
+    ats = [reading.at for reading in read.readings] or _last_ats(store, device.device_id)
+    gaps, registers = _gaps(read, ats), anomalies.judge_registers(read.readings, device)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -148,11 +127,12 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
         now,
         live,
         judge(live, next((gap.end for gap in gaps if gap.kind != "open"), None), heard, now),
-        by_hour(read.readings, interval, RECENT_DAYS * 24, now),
+        by_hour(ats, RECENT_DAYS * 24, now),
         coverage_strip(_days(now, STRIP_DAYS, device.timezone), read.documents, device.timezone, now),
         known,
         gaps,
-        steps_of(registers)[::-1],
+        anomalies.steps_of(registers)[::-1],
+        _surplus(read, registers)[::-1],
         _closures(read, registers),
         _counters(read, registers),
         refused,
@@ -172,6 +152,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     known = store.begin(partial(device_status.known_status, store, device_id))
     refused = store.begin(partial(refusals.load_refusals, store, device_id))
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
+    intervals = store.begin(partial(_intervals, store, device, first))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
     present = {
         (period := periods.containing(level.name, "day", today)): store.begin(
@@ -191,6 +172,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
         known(),
         refused(),
         readings(),
+        intervals(),
         {one.period: one for one in documents()},
         {period: answer() for period, answer in present.items()},
         retention_cutoff(),
@@ -205,6 +187,12 @@ def _days(now: int, count: int, zone: str) -> list[str]:
     return [periods.shift("day", today, -back) for back in range(count - 1, -1, -1)]
 
 
+def _intervals(store: Store, device: Device, first: int) -> list[Interval]:
+    """Return the intervals that end after `first`, and a few before."""
+    start = block_start(first - device.longest_interval_s)
+    return store.intervals(device.device_id, start, FOR_EVER) if device.longest_interval_s else []
+
+
 def _last_ats(store: Store, device_id: str) -> list[int]:
     """Return the instants of the last readings of a device without recent readings."""
     starts = store.block_starts(device_id, FOR_EVER, -4)
@@ -214,24 +202,24 @@ def _last_ats(store: Store, device_id: str) -> list[int]:
 # Gaps
 
 
-def _gaps(read: _Read, interval: int) -> list[Gap]:
+def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
     """Return the newest gaps, newest first: recent ones from the readings, older ones from incomplete half hours."""
     live, now = read.live, read.now
-    spans = set(gaps_between([reading.at for reading in read.readings]))
+    spans = set(anomalies.gaps_between([reading.at for reading in read.readings]))
     first = read.readings[0].at if read.readings else now
-    sparse = [span for span in sparse_spans(read.documents.values()) if span.start < first]
+    sparse = [span for span in anomalies.sparse_spans(read.documents.values()) if span.start < first]
     around = [
         (span, _readings(read, block_start(span.start) - HALF_HOUR, min(block_start(span.end), block_start(first))))
         for span in sparse[-MOST_SPARSE:]
     ]
     for span, readings in around:
-        ats = [reading.at for reading in readings()]
-        spans |= {gap for gap in gaps_between(ats) if gap.start < span.end and span.start < gap.end}
+        near = anomalies.gaps_between([reading.at for reading in readings()])
+        spans |= {gap for gap in near if gap.start < span.end and span.start < gap.end}
     newest = sorted(spans, reverse=True)[:MOST_GAPS]
-    found = [Gap(*gap, kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
-    found += [Gap(*span, "filled") for span in subtract_gaps(read.later, found)]
+    found = [Gap(*gap, anomalies.kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
+    found += [Gap(*span, "filled") for span in anomalies.subtract_gaps(read.later, found)]
     found.sort(reverse=True)
-    if live and now - max(live.at, live.received_at) > shortest_gap(interval):
+    if live and ats and anomalies.is_gap_open(ats, now - max(live.at, live.received_at)):
         found.insert(0, Gap(live.at, now, "open"))
     return found[:MOST_GAPS]
 
@@ -261,11 +249,21 @@ def _closures(read: _Read, registers: Sequence[JudgedRegister]) -> list[Closure]
         Closure(
             register.channel,
             span,
-            energy_between(register.pieces, span),
+            anomalies.energy_between(register.pieces, span),
             sum(getattr(part, register.channel) or 0 for part in halves.values()),
         )
         for register in registers
     ]
+
+
+def _surplus(read: _Read, registers: Sequence[JudgedRegister]) -> list[Surplus]:
+    """Return the gaps of the recent registers whose intervals exceed them."""
+    if not registers or not read.intervals:
+        return []
+    zone = read.device.timezone
+    days = periods.days_of(Window(read.readings[0].at, read.readings[-1].at + 1), zone)
+    slots = [slot for day in days for slot in periods.half_hours(day, zone)]
+    return anomalies.surplus_intervals(registers, read.intervals, edges_of(slots), read.device.max_power_w)
 
 
 def _counters(read: _Read, registers: Sequence[JudgedRegister]) -> list[CounterComparison]:
@@ -307,7 +305,8 @@ def _computed(read: _Read, day: str) -> Part:
     device, span = read.device, periods.window("day", day, read.device.timezone)
     document = read.documents.get(day)
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
-    intervals = read.store.intervals(device.device_id, block_start(span.start - device.longest_interval_s), span.end)
+    first = span.start - device.longest_interval_s
+    intervals = [one for one in read.intervals if first <= one.start <= span.end]
     halves = computed_half_hours(read.store, device, span, Evidence(near, intervals))
     stored = document.parts if document and (document.created_at or 0) < read.retention_cutoff else {}
     known = {half.slot.name: stored.get(half.slot.name, half.part) for half in halves}

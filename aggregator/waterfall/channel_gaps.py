@@ -33,7 +33,7 @@ class ChannelGaps:
         self._halves, self.channel, self.line = halves, channel, line
         self._raw = register_of(evidence.readings, channel)
         self._values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
-        self._intervals = energy.stated(evidence.intervals, channel)
+        self._intervals = energy.stated(evidence.intervals, channel, halves.max_power_w)
         frozen = [one for one in stored if halves.is_frozen(one.base.window)]
         kept = [one for one in stored if one not in frozen]
         if any(one.since and halves.is_expired(one.since) for one in frozen):

@@ -16,7 +16,19 @@ from collections.abc import Iterator, Sequence
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, LONGEST_S, anchor_after, anchor_before, breaks
+from aggregator.core.faults import (
+    DECIDE_S,
+    DIP_READINGS,
+    DIP_S,
+    FAULT_S,
+    LONGEST_S,
+    ROUNDING_WH,
+    anchor_after,
+    anchor_before,
+    breaks,
+    frozen_since,
+    segments,
+)
 from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Reading
@@ -35,7 +47,7 @@ from aggregator.store.port import Store
 NEAR = DIP_S // HALF_HOUR + 1  # blocks fetched first on each side: a dip is seen from each of its readings
 FETCH_SIZES = (4, 16, 64, 256, 1024, 4096)  # blocks to fetch next, while those before were too few
 GIVE_UP = 2000  # readings of one register without an anchor: its values are inconsistent
-LONGEST_CHAIN_S = 2 * 86_400  # intervals that overlap each other have effects no further than this
+LONGEST_CHAIN_S = 14 * 86_400  # intervals that overlap each other have effects no further than this
 LONGEST_HOLD_S = RHYTHMS * LONGEST_STEP_S  # a longer step is a gap, whatever the rhythm
 STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
@@ -77,17 +89,19 @@ class RecomputeWindow:
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
         changed = [channel for channel in self._device.registers if register_of(self._changed, channel).ats]
-        if changed:
+        if changed or self._new:
             self._fetch_near()
         start = min([least.start, *self._start_candidates(changed)])
         end = max([least.end, *self._end_candidates(changed, least.end)])
-        start, end = self._wide(changed, start, end)
+        start, end = self._wide(self._device.registers if self._new else changed, start, end)
         start, end = self._with_intervals(start, end)
         start, end = self._hour(start).start, self._hour(end).end
         self._complete(start, end)
         hours = self._bounded(start, end)
         if self._device.longest_interval_s:
-            self.intervals = self._overlapping(hours.start, hours.end)
+            reach = self._chain(Window(*self._with_gaps(start, end)))
+            self._complete(*reach)
+            self.intervals = self._overlapping(*reach)
         return hours
 
     def _start_candidates(self, changed: Sequence[str]) -> Iterator[int]:
@@ -98,6 +112,21 @@ class RecomputeWindow:
             yield newest[0].at
         for channel in changed:
             yield from self._anchor(channel, BEFORE, None)
+            yield from self._lowered(channel)
+
+    def _lowered(self, channel: str) -> Iterator[int]:
+        """Yield the instant before the earlier readings that a change lowers, where the register falls by rounding."""
+        new = self._points(channel, self._changed).whs
+        while True:
+            ats, whs, *_ = self._points(channel, self._neighbours[BEFORE])
+            near = [wh for wh in new if whs and whs[-1] - ROUNDING_WH <= wh < whs[-1]]
+            if not near:
+                return
+            low = min(near)
+            found = next((at for at, wh in zip(reversed(ats), reversed(whs), strict=True) if wh <= low), None)
+            if found is not None or len(ats) > GIVE_UP or not self._fetch(BEFORE):
+                yield ats[0] if found is None else found
+                return
 
     def _end_candidates(self, changed: Sequence[str], last: int) -> Iterator[int]:
         """Yield the instants after the change up to which it has an effect."""
@@ -111,17 +140,19 @@ class RecomputeWindow:
 
     def _wide(self, changed: Sequence[str], start: int, end: int) -> tuple[int, int]:
         """Return a window extended by the breaks that a change may explain otherwise, if a register breaks nearby."""
-        if not any(self._breaks(channel) for channel in changed):
+        changed = [channel for channel in changed if self._may_explain(channel, start)]
+        if not changed:
             return start, end
         low, high = start - FAULT_S, end + FAULT_S
         for side, limit in ((BEFORE, low - FAULT_S - HOUR), (AFTER, high + FAULT_S + HOUR)):
             while (self._edge[side] - limit) * side < 0 and self._fetch(side):
                 pass
         for channel in changed:
-            ats = self._points(channel, self.readings).ats
+            ats, whs, *_ = self._points(channel, self.readings)
             found = [at for at in self._breaks(channel) if low <= at <= high]
             if found:
-                start = min(start, ats[max(bisect_left(ats, found[0]) - STEPS, 0)])
+                before = max(bisect_left(ats, found[0]) - 1, 0)
+                start = min(start, ats[max(frozen_since(ats, whs, before) - STEPS + 1, 0)])
                 last = max(bisect_right(ats, found[-1]) + DIP_READINGS, bisect_right(ats, found[-1] + DIP_S)) + STEPS
                 end = max(end, min(ats[min(last, len(ats) - 1)], high))  # a dip ends within a run
         return start, end
@@ -133,6 +164,23 @@ class RecomputeWindow:
                 if not self._fetch(side):
                     break
 
+    def _may_explain(self, channel: str, start: int) -> bool:
+        """Whether a change may explain a break of a register nearby otherwise, or hours from `start` depend on one.
+
+        It may not where it only continues a run, the newest, that is long enough and passes no earlier reading.
+        """
+        breaks = self._breaks(channel)
+        points, ats = self._points(channel, self.readings), self._points(channel, self._changed).ats
+        if not ats:  # intervals lie in its gaps
+            return bool(breaks)
+        if not breaks or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
+            return bool(breaks)
+        first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
+        if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
+            return True
+        low, high = points.whs[new - 1] - ROUNDING_WH, points.whs[-1] + ROUNDING_WH
+        return any(low <= wh <= high for wh in points.whs[:first])
+
     def _breaks(self, channel: str) -> list[int]:
         return breaks(self._points(channel, self.readings), self._device.max_power_w)
 
@@ -140,18 +188,33 @@ class RecomputeWindow:
         """Return a window extended by the intervals that overlap it, and by the gaps in which they lie."""
         if not self._device.longest_interval_s:
             return start, end
+        reach = self._chain(Window(start, end))
+        self._complete(*reach)
+        return self._with_gaps(*reach)
+
+    def _chain(self, reach: Window) -> Window:
+        """Return a span extended by the intervals that overlap it, by those that overlap these, and so on."""
+        limit = Window(reach.start - LONGEST_CHAIN_S, reach.end + LONGEST_CHAIN_S)
+        while limit.start < reach.start and reach.end < limit.end:
+            found = self._overlapping(*reach)
+            longer = Window(
+                min([reach.start, *(one.start for one in found)]), max([reach.end, *(one.end for one in found)])
+            )
+            if longer == reach:
+                break
+            reach = longer
+        return reach
+
+    def _with_gaps(self, start: int, end: int) -> tuple[int, int]:
+        """Return a span extended by the gaps of believed readings that overlap it."""
         reach = Window(start, end)
-        for one in sorted(self._overlapping(start - LONGEST_CHAIN_S, end + LONGEST_CHAIN_S), key=_length):
-            if one.start < reach.end and reach.start < one.end:
-                reach = Window(min(reach.start, one.start), max(reach.end, one.end))
-        self._complete(reach.start, reach.end)
         for channel in self._device.registers:
-            ats = self._points(channel, self.readings).ats
-            gaps = [Window(ats[place], ats[place + 1]) for place in gap_positions(ats)]
-            touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
-            start = min([start, reach.start, *(gap.start for gap in touched)])
-            end = max([end, reach.end, *(gap.end for gap in touched)])
-        return min(start, reach.start), max(end, reach.end)
+            for piece in segments(self._points(channel, self.readings), self._device.max_power_w):
+                gaps = [Window(piece.ats[place], piece.ats[place + 1]) for place in gap_positions(piece.ats)]
+                touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
+                start = min([start, *(gap.start for gap in touched)])
+                end = max([end, *(gap.end for gap in touched)])
+        return start, end
 
     def _overlapping(self, start: int, end: int) -> list[Interval]:
         """Return the intervals that overlap a span."""
@@ -161,10 +224,10 @@ class RecomputeWindow:
 
     def _complete(self, start: int, end: int) -> None:
         """Fetch every reading that the energy of a span depends on."""
-        while self._edge[BEFORE] > start - LONGEST_HOLD_S and self._fetch(BEFORE):
-            pass
-        while self._edge[AFTER] < end + LONGEST_HOLD_S and not self._is_held_until(end) and self._fetch(AFTER):
-            pass
+        for side, at in ((BEFORE, start), (AFTER, end)):
+            limit = at + side * LONGEST_HOLD_S
+            while (self._edge[side] - limit) * side < 0 and not self._is_held(side, at) and self._fetch(side):
+                pass
         for channel in self._device.registers:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
                 self._anchor(channel, BEFORE, start)
@@ -176,9 +239,12 @@ class RecomputeWindow:
         while not self._neighbours[side] and (self._edge[side] - limit) * side < 0 and self._fetch(side):
             pass
 
-    def _is_held_until(self, end: int) -> bool:
-        """Whether a reading at or after `end` ends the hold of the last power before it."""
-        return any(reading.at >= end for reading in self._neighbours[AFTER][-1:])
+    def _is_held(self, side: int, at: int) -> bool:
+        """Whether the readings beyond `at` tell how long a power is held there."""
+        neighbours = self._neighbours[side]
+        if side == AFTER:
+            return any(reading.at >= at for reading in neighbours[-1:])
+        return len(neighbours) >= STEPS and neighbours[STEPS - 1].at <= at
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
@@ -206,7 +272,10 @@ class RecomputeWindow:
         since = ats[0] if at is None else at
         position = bisect_left(ats, since) + STEPS - 1
         anchor = anchor_after(points, since, self._device.max_power_w)
-        return None if anchor is None or position >= len(ats) else max(anchor, ats[position])
+        if anchor is None or position >= len(ats):
+            return None
+        is_level = points.whs[-1] < points.whs[position] + ROUNDING_WH  # it may fall yet, by rounding
+        return None if is_level and len(ats) < DIP_READINGS else max(anchor, ats[position])
 
     def _points(self, channel: str, readings: Sequence[Reading]) -> Register:
         return register_of(readings, channel, parse_overrides(self._device.exchange_overrides))
@@ -254,7 +323,3 @@ class RecomputeWindow:
 
     def _hour(self, at: int) -> Window:
         return periods.hour_window(at, self._device.timezone)
-
-
-def _length(one: Interval) -> int:
-    return one.end - one.start

@@ -200,8 +200,8 @@ def test_litres_are_a_field_of_an_instant_and_of_a_span(either: Store) -> None:
     assert write(either, [zero, whole]) == (1, 1)
     assert everything(either) == [whole, zero]
     stated = Interval(HOME, START, START + 1800, None, None, "app", 1500)
-    for part in (stated, stated._replace(volume_l=None, import_wh=16_831)):
-        assert either.write_intervals([part], NOW) == (1, 0)
+    for span in (stated, stated._replace(volume_l=None, import_wh=16_831)):
+        assert either.write_intervals([span], NOW) == (1, 0)
     assert either.intervals(HOME, START, START) == [stated._replace(import_wh=16_831)]
 
 

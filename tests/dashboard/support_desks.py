@@ -48,6 +48,7 @@ WELL = Diagnostics(
     [],
     [],
     [],
+    [],
     Refusals({}, []),
     [],
     [

@@ -21,7 +21,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KnownStatus
-from aggregator.support.device_state import State, device_state
+from aggregator.support.device_state import State, device_state, is_power_old
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import USUAL, UsageProfile
 from dashboard.pages.household.slots import Slots
@@ -50,7 +50,7 @@ def since(held: int | None, live: Live | None, now: int) -> int | None:
     return max(now - HOUR, -1 if held is None else held + 1)
 
 
-def points(readings: Iterable[Reading | Live], first: int, max_power_w: int) -> list[Point]:
+def points(readings: Iterable[Reading], first: int, max_power_w: int) -> list[Point]:
     """Return the powers from `first` on by time: the last one of each STEP_S, because the tile showed that one."""
     kept: dict[int, Point] = {}
     for reading in readings:
@@ -69,13 +69,13 @@ def news(
     """
     if held is not None and (live is None or live.at <= held):
         return None
-    recent: Iterable[Reading | Live] = chain(readings, [live] if live else [])
+    newest = [Reading(live.device_id, live.power_instant, live.power_w, None, None)] if live else []
     first = now - HOUR if held is None else max(now - HOUR, held + 1)
     answer: dict[str, Any] = {
         "device": device.device_id,
         "now": now,
         "newest": live.at if live else 0,
-        "points": points(recent, first, device.max_power_w),
+        "points": points(chain(readings, newest), first, device.max_power_w),
     }
     return answer | {"whole": True, "zone": device.timezone} if held is None else answer
 
@@ -115,6 +115,7 @@ def roll_call(states: Iterable[Live | None], now: int, lang: Language) -> str:
 # The tile
 
 NO_READING, NO_POWER = text("no reading yet"), text("power not reported")
+_SILENT = (text("No reading since {time}"), text("No reading since {time}, no power since {power}"))
 _LEVELS = {"low": text("low"), "medium": text("medium"), "high": text("high"), "exporting": text("exporting")}
 _COSTS = {  # keys: is it import, is its price above zero
     (True, True): text("{price} an hour at this power"),
@@ -164,18 +165,20 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     usage = home.usage
     state = device_state(live, now)
     watts = live.power_w if live else None
+    is_old = live is not None and is_power_old(live)
+    is_current, level = state != "silent" and not is_old, usage.level(None if is_old else watts)
     amount = None if watts is None else words.power(watts, lang)
     age, note = age_and_note(live, now, home.zone, lang)
     return {
         "hero.data-state": state,
-        "hero.data-level": usage.level(watts),
+        "hero.data-level": level,
         **power_label("power", amount, lang.say(NO_POWER if live else NO_READING)),
-        "power-direction.children": "" if state == "silent" else direction(watts, lang),
-        "power-cost.children": "" if state == "silent" else cost(watts, home, lang),
+        "power-direction.children": direction(watts, lang) if is_current else "",
+        "power-cost.children": cost(watts, home, lang) if is_current else "",
         "power-badge.children": badge(live, usage, now, lang),
-        "power-marker.style": _marked(usage, watts),
+        "power-marker.style": _marked(usage, None if is_old else watts),
         "power-age.children": age,
-        "power-age.data-age": now - live.at if live and age else None,
+        "power-age.data-age": now - live.power_instant if live and age else None,
         "power-note.children": note + (lang.say(", the device may be offline") if state == "silent" else ""),
     }
 
@@ -208,21 +211,30 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
 
 
 def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tuple[str, str]:
-    """Return the age and the text after it; assets/live.js counts the age up between polls."""
+    """Return the age of the power and the text after it; assets/live.js counts the age up between polls.
+
+    The power may be older than the newest reading; the state is that of the readings.
+    """
     state = device_state(live, now)
     if live is None:
         return "", lang.say("Waiting for the first reading")
+    times = {"time": words.since(live.received_at, now, zone, lang)}
+    if is_power_old(live):
+        times["power"] = words.since(live.power_instant, now, zone, lang)
     if state == "silent":
-        return "", lang.say("No reading since {time}", time=words.since(live.received_at, now, zone, lang))
-    return words.ago(now - live.at, lang), lang.say(" · late") if state == "late" else ""
+        return "", lang.say(_SILENT["power" in times], **times)
+    notes = [text(" · late")] if state == "late" else []
+    notes += [text(" · newer readings without power")] if is_power_old(live) else []
+    return words.ago(now - live.power_instant, lang), "".join(map(lang.say, notes))
 
 
 def badge(live: Live | None, usage: UsageProfile, now: int, lang: Language) -> str:
-    """Return the level in a word; for a silent device `last known`, because its power is not the current one."""
+    """Return the level in a word; `last known` for a silent device, or after newer readings without power."""
     word = _LEVELS.get(usage.level(live.power_w if live else None), "")
-    if not word:
+    if live is None or not word:
         return ""
-    return lang.say("last known") if device_state(live, now) == "silent" else lang.say(word)
+    is_old = device_state(live, now) == "silent" or is_power_old(live)
+    return lang.say("last known") if is_old else lang.say(word)
 
 
 def dot() -> Component:

@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
 from aggregator.core.live import Live
-from aggregator.support.device_state import device_state
+from aggregator.support.device_state import device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
@@ -105,10 +105,10 @@ def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
 
 
 def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
-    watts = live.power_w if live else None
+    watts = live.power_w if live and not is_power_old(live) else None
     age, note = live_tile.age_and_note(live, now, device.timezone, lang)
     badge = live_tile.badge(live, usage, now, lang)
-    stamp = [html.Time(age, **attributes(data_age=now - live.at))] if live and age else []
+    stamp = [html.Time(age, **attributes(data_age=now - live.power_instant))] if live and age else []
     return html.A(
         [
             html.Div(

@@ -1,4 +1,4 @@
-"""Data quality in words: gaps, refused messages, glitches, exchanges, registers against charts. Pure."""
+"""Data quality in words: gaps, refused messages, register steps, surplus intervals, registers against charts. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from aggregator.core.periods import DAY_S, RECORD_DAYS, Window
 from aggregator.core.readings import Reading
 from aggregator.core.registers import ExchangeOverride, parse_overrides
 from aggregator.intake.refusals import Message, Refusals
-from aggregator.support.anomalies import Gap, Kind, RegisterStep
+from aggregator.support.anomalies import Gap, Kind, RegisterStep, Surplus
 from aggregator.support.diagnostics import RECENT_DAYS, Closure, Diagnostics
 from dashboard.pages.support import support_words
 from dashboard.pages.support.health_view import Verdict
@@ -25,6 +25,7 @@ KINDS: Mapping[Kind, str] = {
     "supplied": text("the supplier’s figures tell its energy"),
     "bridged": text("not filled; the registers before and after tell its energy"),
 }
+FAULT_S = 300  # a shorter fault is a glitch
 VOLUME = "volume_l"
 CHANNELS = {"import_wh": text("import"), "export_wh": text("export"), VOLUME: text("volume")}
 REASONS = {
@@ -116,6 +117,7 @@ class DataQuality:
     answer: Verdict
     gaps: Sequence[GapRow]
     steps: Sequence[StepRow]
+    surplus: Sequence[str]
     closures: Sequence[ClosureRow]
     refused: str
     by_reason: Sequence[tuple[str, str, str]]  # reason, messages today, messages of all days
@@ -132,6 +134,7 @@ def data_quality(diagnostics: Diagnostics, lang: Language) -> DataQuality:
         _answer(diagnostics, lang),
         [gap_row(gap, now, zone, lang) for gap in diagnostics.gaps],
         [_step_row(step, exchange_overrides, now, zone, lang) for step in diagnostics.steps],
+        [_surplus_words(surplus, now, zone, lang) for surplus in diagnostics.surplus],
         [_closure_row(closure, now, zone, lang) for closure in diagnostics.closures],
         refused_words(today, all_days, lang),
         [
@@ -159,6 +162,13 @@ def _answer(diagnostics: Diagnostics, lang: Language) -> Verdict:
         lang.count("{number} strange step", "{number} strange steps", len(diagnostics.steps))
         if diagnostics.steps
         else "",
+        lang.count(
+            "{number} gap with too much from the supplier",
+            "{number} gaps with too much from the supplier",
+            len(diagnostics.surplus),
+        )
+        if diagnostics.surplus
+        else "",
         lang.say("the charts do not add up to the register") if wrong else "",
     ]
     summary = " · ".join(filter(None, faults))
@@ -182,22 +192,6 @@ def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
 def _step_row(
     step: RegisterStep, exchange_overrides: Sequence[ExchangeOverride], now: int, zone: str, lang: Language
 ) -> StepRow:
-    values = {
-        "channel": lang.say(CHANNELS[step.channel]),
-        "before": _amount(step.channel, step.before_wh, lang),
-        "after": _amount(step.channel, step.after_wh, lang),
-    }
-    if step.kind == "exchange":
-        what = lang.say("The meter was exchanged: {channel} went from {before} to {after}.", **values)
-    elif step.kind == "glitch":
-        what = lang.count(
-            "A glitch: {channel} went from {before} to {after} and back; {number} reading dropped.",
-            "A glitch: {channel} went from {before} to {after} and back; {number} readings dropped.",
-            step.readings,
-            **values,
-        )
-    else:
-        what = lang.say("Not decided yet: {channel} went from {before} to {after}.", **values)
     is_exchange = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
     mark = (
         ""
@@ -206,7 +200,50 @@ def _step_row(
         if is_exchange
         else lang.say("marked as no exchange")
     )
-    return StepRow(step.at, support_words.to_the_second(step.at, now, zone, lang), what, mark)
+    time = support_words.to_the_second(step.at, now, zone, lang)
+    return StepRow(step.at, time, _step_words(step, now, zone, lang), mark)
+
+
+def _step_words(step: RegisterStep, now: int, zone: str, lang: Language) -> str:
+    values = {
+        "channel": lang.say(CHANNELS[step.channel]),
+        "before": _amount(step.channel, step.before_wh, lang),
+        "after": _amount(step.channel, step.after_wh, lang),
+    }
+    if step.kind == "exchange":
+        return lang.say("The meter was exchanged: {channel} went from {before} to {after}.", **values)
+    if step.kind == "rollover":
+        return lang.say("The register rolled over: {channel} went from {before} to {after}.", **values)
+    if step.kind == "undecided":
+        return lang.say("Not decided yet: {channel} went from {before} to {after}.", **values)
+    if step.until is None or step.until - step.at < FAULT_S:
+        return lang.count(
+            "A glitch: {channel} went from {before} to {after} and back; {number} reading dropped.",
+            "A glitch: {channel} went from {before} to {after} and back; {number} readings dropped.",
+            step.readings,
+            **values,
+        )
+    return lang.say(
+        "A fault of {duration}, until {end}: {channel} went from {before} to {after} and back; "
+        "{number} readings dropped.",
+        **values,
+        duration=duration(step.until - step.at, lang),
+        end=support_words.instant(step.until, now, zone, lang),
+        number=lang.number(step.readings),
+    )
+
+
+def _surplus_words(surplus: Surplus, now: int, zone: str, lang: Language) -> str:
+    start, end = support_words.span(Window(surplus.start, surplus.end), now, zone, lang)
+    return lang.say(
+        "{start} to {end}: the supplier’s figures for {channel} add up to {intervals}, but the register rose by "
+        "{register}. They do not count in this gap.",
+        start=start,
+        end=end,
+        channel=lang.say(CHANNELS[surplus.channel]),
+        intervals=_amount(surplus.channel, surplus.intervals_wh, lang),
+        register=_amount(surplus.channel, surplus.register_wh, lang),
+    )
 
 
 def _amount(channel: str, value: int, lang: Language) -> Amount:
@@ -278,7 +315,7 @@ def _reading_row(reading: Reading, now: int, zone: str, lang: Language) -> Readi
     return ReadingRow(
         support_words.to_the_second(reading.at, now, zone, lang),
         _figure(reading.power_w, "W", lang),
-        _figure(reading.import_wh, "Wh", lang),
+        _figure(reading.volume_l, "l", lang) if reading.import_wh is None else _figure(reading.import_wh, "Wh", lang),
         _figure(reading.export_wh, "Wh", lang),
         reading.meter_id or "–",
     )

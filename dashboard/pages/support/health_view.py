@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
+from aggregator.core.live import Live
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KEPT_DAYS, KnownStatus, Signal
 from aggregator.store.port import Backlog
@@ -151,10 +152,20 @@ def _sending_facts(diagnostics: Diagnostics, lang: Language) -> list[Fact]:
     if live is None:
         return [Fact(lang.say("Last reading"), lang.say("never"))]
     came = support_words.to_the_second(live.received_at, now, zone, lang)
-    facts = [Fact(lang.say("Last reading"), ago(now - live.received_at, lang), came), expected]
+    facts = [Fact(lang.say("Last reading"), ago(now - live.received_at, lang), came), expected, _power(live, lang)]
     if abs(live.received_at - live.at) >= periods.HOUR // 60:
         facts.append(Fact(lang.say("Its own clock then"), support_words.to_the_second(live.at, now, zone, lang)))
     return facts
+
+
+def _power(live: Live, lang: Language) -> Fact:
+    if live.power_w is None:
+        return Fact(lang.say("Power"), lang.say("not reported"))
+    value = f"{lang.number(live.power_w)} W"
+    if live.power_at is None:
+        return Fact(lang.say("Power"), value)
+    age = duration(live.at - live.power_at, lang)
+    return Fact(lang.say("Power"), value, lang.say("{duration} before the last reading", duration=age))
 
 
 # Is the signal good?

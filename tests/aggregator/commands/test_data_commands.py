@@ -106,7 +106,7 @@ def test_show_day_json_has_all_hours_and_half_hours_with_offsets() -> None:
         *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "interval_wh"),
         *("coverage", "parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
     }
-    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0416)
+    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0417)
     assert len(day["parts"]) == 24
     assert len(day["half_hours"]) == 48
     assert day["parts"][9] == {
@@ -152,6 +152,13 @@ def test_show_live_is_the_newest_reading() -> None:
 
     assert (live["power_w"], live["at"]) == (612, "2026-06-01T08:02:00Z")
     assert "612 W" in wattfall("show", "live", "cad-1").stdout
+
+
+def test_show_live_says_the_age_of_an_older_power() -> None:
+    wattfall("ingest", text="\n".join([reading(minutes=1, power_w=1200), reading(minutes=2, import_wh=5100)]))
+    shown = wattfall("show", "live", "cad-1").stdout
+    assert "power            1,200 W, 60 s before the reading" in shown
+    assert shown.splitlines()[5] == "import register  5,100 Wh"
 
 
 def test_show_prints_a_table_for_people() -> None:
@@ -226,6 +233,11 @@ def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:
         "roof\tEurope/London\t100000 W\tgeneration\n"
     )
     assert wattfall("device", "set", "roof", "--kind", "electricity").stdout == "roof\tEurope/London\t100000 W\n"
+
+
+def test_a_named_gas_meter_is_gas_before_its_first_reading() -> None:
+    result = wattfall("device", "set", "cad-1~gas", "--name", "Cellar")
+    assert result.stdout == "cad-1~gas\tEurope/London\t10000000 W\tgas\tname Cellar\n"
 
 
 def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:

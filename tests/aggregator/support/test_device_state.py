@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import HOUR
-from aggregator.support.device_state import State, device_state, rhythm_s
+from aggregator.support.device_state import State, by_hour, device_state, is_power_old, rhythm_s
 
 NOW = 1_795_443_600
 MIXED_S = (10, 60, 10, 60, 1800, 10, 60, 10)  # of a device with a viewer now and then
@@ -99,3 +99,48 @@ def test_a_device_sends_when_its_next_reading_is_due(steps: list[int]) -> None:
     live = live_state(steps, 0)
     assert min(steps) <= rhythm_s(live) <= max(steps)
     assert device_state(live, NOW + rhythm_s(live)) == "sending"
+
+
+def test_a_power_is_old_when_readings_without_it_outlast_three_steps() -> None:
+    for rhythm, longest in ((10, 60), (1800, 5400)):
+        live = live_state([rhythm] * REMEMBERED, 0)
+        assert not is_power_old(live)
+        assert not is_power_old(live._replace(power_at=live.at - longest))
+        assert is_power_old(live._replace(power_at=live.at - longest - 1))
+
+
+# Readings by hour
+
+START = NOW // HOUR * HOUR
+
+
+def expected(ats: list[int], hours: int, now: int) -> list[tuple[int, int]]:
+    return [(one.readings, one.expected) for one in by_hour(ats, hours, now)]
+
+
+@pytest.mark.parametrize("step", [1, 10, 301, 310, 420, 1800, 2 * HOUR, 5 * HOUR])
+def test_a_device_in_its_rhythm_misses_nothing(step: int) -> None:
+    ats = list(range(START - 24 * HOUR, START, step))
+    assert sum(one for one, _ in expected(ats, 24, START - 1)) == len(ats)
+    assert [one - whole for one, whole in expected(ats, 24, ats[-1])] == [0] * 24
+
+
+def test_lost_readings_are_missing_in_their_hour() -> None:
+    ats = [at for at in range(START - 2 * HOUR, START, 10) if not 200 <= at - START + HOUR < 230]
+    assert expected(ats, 3, START) == [(360, 360), (357, 360), (0, 0)]
+
+
+def test_a_slower_rhythm_for_hours_misses_nothing() -> None:
+    ats = [*range(START - 9 * HOUR, START - 6 * HOUR, 10), *range(START - 6 * HOUR, START, 1800)]
+    assert expected(ats, 9, START - 1) == [(360, 360)] * 3 + [(2, 2)] * 6
+
+
+def test_an_outage_misses_readings_in_the_rhythm_around_it() -> None:
+    ats = [*range(START - 6 * HOUR, START - 5 * HOUR, 60), *range(START - 3 * HOUR, START - 2 * HOUR + 1, 60)]
+    assert expected(ats, 6, START - 1) == [(60, 60), (0, 60), (0, 60), (60, 60), (1, 60), (0, 60)]
+
+
+def test_readings_before_the_first_and_of_a_silent_device_are_missing() -> None:
+    assert expected([START - 120, START - 60], 2, START) == [(2, 60), (0, 0)]
+    assert expected([], 2, START) == [(0, 360), (0, 0)]
+    assert expected([START - 400 * 24 * HOUR], 2, START)[0] == (0, 360)

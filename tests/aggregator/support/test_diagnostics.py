@@ -9,13 +9,15 @@ import pytest
 
 from aggregator.core import periods, status
 from aggregator.core.documents import Device, Part
+from aggregator.core.intervals import Interval
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.intake import device_status
-from aggregator.intake.ingest import Outcome, ingest, ingest_lines
+from aggregator.intake.ingest import Outcome, ingest, ingest_intervals, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.actions import mark_exchange
+from aggregator.support.anomalies import Surplus
 from aggregator.support.audit import Who
 from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Diagnostics, diagnose
 from aggregator.waterfall.verify import rebuild
@@ -141,7 +143,7 @@ def test_readings_are_counted_by_hour_with_their_expected_number(store: Store) -
     assert len(hours) == RECENT_DAYS * 24
     assert hours[hour - 5 * HOUR] == (60, 60)
     assert hours[hour - 4 * HOUR] == (31, 60)
-    assert hours[hour] == ((NOW - hour) // 60 + 1, (NOW - hour) // 60)
+    assert hours[hour] == ((NOW - hour) // 60 + 1, (NOW - hour) // 60 + 1)
     assert hours[hour - 5 * DAY] == (0, 60)
 
 
@@ -294,6 +296,50 @@ def test_an_undecided_step_is_listed_as_undecided(store: Store) -> None:
     readings[-1] = readings[-1]._replace(import_wh=5)
     send(store, readings)
     assert [(one.kind, one.after_wh) for one in diagnosed(store).steps] == [("undecided", 5)]
+
+
+def test_a_fault_of_hours_and_a_rollover_are_listed(store: Store) -> None:
+    readings = [one._replace(import_wh=((one.import_wh or 0) + 99_870_000) % 100_000_000) for one in steady()]
+    over = next(place for place, one in enumerate(readings) if one.import_wh == 0)
+    readings[300:480] = [one._replace(import_wh=0) for one in readings[300:480]]
+    send(store, readings)
+
+    rollover, fault = diagnosed(store).steps
+    assert (rollover.kind, rollover.at, rollover.before_wh, rollover.after_wh) == (
+        *("rollover", readings[over].at, 99_999_990, 0),
+    )
+    assert (fault.kind, fault.at, fault.until) == ("glitch", readings[300].at, readings[479].at)
+    assert (fault.readings, fault.before_wh, fault.after_wh) == (180, readings[299].import_wh, 0)
+
+
+def test_intervals_that_exceed_a_gap_are_listed_with_both_energies(store: Store) -> None:
+    """The meter draws 600 W; the supplier states 2 kWh for each of four half hours, and 300 Wh for a fifth."""
+    start = NOW // 1800 * 1800 - DAY
+    send(store, without(steady(), start - 60, start + 2 * HOUR))
+    stated = [Interval("cad-1", start + 1800 * half, start + 1800 * (half + 1), 2000, None) for half in range(4)]
+    stated.append(Interval("cad-1", start - 1800, start, 300, None))
+    ingest_intervals(store, stated, NOW, ZONE)
+    drain(store)
+
+    diagnostics = diagnosed(store)
+    assert diagnostics.surplus == [Surplus(start - 60, start + 2 * HOUR, "import_wh", 1210, 8010)]
+    assert [one.is_exact for one in diagnostics.closures] == [True]
+
+
+def test_intervals_that_fit_a_gap_are_no_surplus(store: Store) -> None:
+    start = NOW // 1800 * 1800 - DAY
+    send(store, without(steady(), start, start + 2 * HOUR))
+    ingest_intervals(store, [Interval("cad-1", start, start + 1800, 500, None)], NOW, ZONE)
+    drain(store)
+    assert diagnosed(store).surplus == []
+
+
+def test_an_open_gap_follows_the_rhythm_of_the_last_readings(store: Store) -> None:
+    seam = NOW - 4 * HOUR
+    send(store, [*steady(last=seam), *steady(seam + 1800, step=1800)])
+    last = diagnosed(store).last_readings[0].at
+    assert [gap.kind for gap in diagnosed(store, NOW + 5400).gaps] == []
+    assert [(gap.start, gap.kind) for gap in diagnosed(store, NOW + 5401).gaps] == [(last, "open")]
 
 
 def test_registers_equal_the_sum_of_correct_days_only(store: Store) -> None:

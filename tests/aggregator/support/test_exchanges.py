@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.core.registers import ExchangeOverride, overridden_between, overrides_text, parse_overrides
 from aggregator.intake.ingest import ingest
@@ -18,7 +19,6 @@ from aggregator.support import actions
 from aggregator.support.actions import MOST
 from aggregator.support.audit import Who
 from aggregator.waterfall import verify
-from aggregator.waterfall.retention import expire
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.reference import register_span
 from tests.aggregator.invariants.series import HOME, HOUR, NOW, Series, batchings, clean, messy
@@ -157,7 +157,7 @@ def test_a_repeated_mark_changes_nothing(store: Store) -> None:
 
 def test_expired_readings_cannot_be_marked(store: Store) -> None:
     take_in(store, readings(*range(1000, 9000, 100)), "Europe/London")
-    expire(store, home(store), START + 5 * HOUR, NOW + 1)
+    store.put_retention_cutoff(home(store).device_id, FOR_EVER)
     with pytest.raises(ConfigurationError, match="have expired"):
         mark(store, home(store), START + 600, is_exchange=True)
     assert home(store).exchange_overrides == ""

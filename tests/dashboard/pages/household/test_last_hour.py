@@ -1,7 +1,6 @@
 import pytest
 
 from aggregator.core.documents import Device
-from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from dashboard.pages.household import live_tile
 from tests.dashboard.homes import NOW, live
@@ -65,6 +64,13 @@ def test_a_reading_without_power_is_not_read_again() -> None:
     assert (news["newest"], news["points"]) == (NOW - 4, [])
 
 
+def test_a_power_is_drawn_at_its_own_instant() -> None:
+    in_turn = live("cad-1", 1200)._replace(power_at=NOW - 7)
+    news = live_tile.news(HOME, NOW - 14, in_turn, [], NOW)
+    assert news is not None
+    assert (news["newest"], news["points"]) == (NOW - 4, [(NOW - 7, 1200)])
+
+
 def test_unknown_and_impossible_power_is_left_out() -> None:
     readings = [reading(NOW - 50, None), reading(NOW - 40, 25_000), reading(NOW - 30, -20_000), reading(NOW - 20, 0)]
     assert live_tile.points(readings, NOW - 3600, HOME.max_power_w) == [(NOW - 30, -20_000), (NOW - 20, 0)]
@@ -77,5 +83,5 @@ def test_readings_each_second_are_drawn_every_ten_seconds() -> None:
 
 
 def test_points_are_sorted_by_time() -> None:
-    readings: list[Reading | Live] = [live("cad-1", 3), reading(NOW - 40, 1), reading(NOW - 20, 2)]
+    readings = [reading(NOW - 4, 3), reading(NOW - 40, 1), reading(NOW - 20, 2)]
     assert [watts for _, watts in live_tile.points(readings, NOW - 3600, 20_000)] == [1, 2, 3]

@@ -106,6 +106,33 @@ def test_a_late_reading_is_marked_and_its_age_ticks() -> None:
     assert slots["power-age.data-age"] == 75
 
 
+def test_a_power_older_than_the_newest_reading_has_its_own_age() -> None:
+    """Case 07: power every 10 s, then the register alone 3 s later."""
+    slots = hero(live("cad-1", 1200)._replace(power_at=NOW - 7))
+    assert (slots["power-number.children"], slots["power-unit.children"]) == ("1.20", " kW")
+    assert (slots["power-age.children"], slots["power-age.data-age"]) == ("7 s ago", 7)
+    assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
+    assert (slots["power-badge.children"], slots["power-direction.children"]) == ("medium", " · importing")
+
+
+def test_a_power_of_long_before_the_newest_reading_is_the_last_known() -> None:
+    before = tuple(Arrival(NOW - 4 - 10 * back, NOW - 4 - 10 * back) for back in range(8, 0, -1))
+    rate = Rate(25 * PENCE, 0)
+    state = live("cad-1", 1200)._replace(arrivals=before, power_at=NOW - 7200)
+    slots = hero(state, Home(LONDON, rate=rate, currency="GBP"))
+    assert (slots["hero.data-state"], slots["hero.data-level"]) == ("sending", "unknown")
+    assert (slots["power-badge.children"], slots["power-cost.children"]) == ("last known", "")
+    assert slots["power-age.children"] == "2 h ago"
+    assert slots["power-note.children"] == " · newer readings without power"
+    assert hero(state._replace(power_at=NOW - 64))["power-badge.children"] == "medium"
+
+
+def test_a_silent_device_says_since_when_its_power_is_unknown() -> None:
+    came = instant("2026-11-23T14:02:00+00:00")
+    slots = hero(Live("cad-1", came, came, 433, 1, None, None, power_at=came - 3600))
+    assert slots["power-note.children"] == ("No reading since 14:02, no power since 13:02, the device may be offline")
+
+
 def test_a_device_without_a_reading_waits_for_the_first() -> None:
     slots = hero(None)
     assert slots["power-without.children"] == "no reading yet"

@@ -3,7 +3,7 @@ from typing import get_args
 from aggregator.core.periods import DAY_S, HOUR, Window
 from aggregator.core.readings import REASONS, Reading
 from aggregator.intake.refusals import Message, Refusals
-from aggregator.support.anomalies import Gap, Kind, RegisterStep
+from aggregator.support.anomalies import Gap, Kind, RegisterStep, Surplus
 from aggregator.support.diagnostics import Closure
 from dashboard.pages.support import data_quality
 from dashboard.pages.support.health_view import Verdict
@@ -105,6 +105,30 @@ def test_register_steps_show_their_classification() -> None:
         "Not decided yet: export went from 5 Wh to 3 Wh.",
     ]
     assert found[0].time == "14:20:04 on Sunday 22 November"
+
+
+def test_a_rollover_is_named() -> None:
+    (row,) = steps(RegisterStep(NOW - DAY_S, "import_wh", "rollover", 99_999_900, 1_200, 0))
+    assert row.what == "The register rolled over: import went from 100,000 kWh to 1.20 kWh."
+
+
+def test_a_fault_of_hours_has_its_length_and_end() -> None:
+    at = NOW - DAY_S
+    (row,) = steps(RegisterStep(at, "import_wh", "glitch", 1_275_178, 0, 340, at + 5 * HOUR))
+    assert row.what == (
+        "A fault of 5 h, until 19:20 on Sunday 22 November: import went from 1,275 kWh to 0 kWh and back; "
+        "340 readings dropped."
+    )
+
+
+def test_surplus_intervals_are_named_with_both_energies() -> None:
+    gap = Surplus(instant("2026-11-17T08:00:00+00:00"), instant("2026-11-17T11:00:00+00:00"), "import_wh", 1_000, 4_500)
+    found = data_quality.data_quality(evidence(surplus=[gap], last_readings=[READING]), ENGLISH)
+    assert found.surplus == [
+        "08:00 on Tuesday 17 November to 11:00: the supplier’s figures for import add up to 4.50 kWh, but the register "
+        "rose by 1.00 kWh. They do not count in this gap."
+    ]
+    assert found.answer == ("warn", "With faults", "1 gap with too much from the supplier")
 
 
 def test_an_exchange_override_is_shown_beside_its_step() -> None:

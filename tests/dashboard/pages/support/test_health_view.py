@@ -83,7 +83,15 @@ def test_a_device_without_any_reading_is_unknown_not_bad() -> None:
 
 def test_the_last_reading_is_shown_to_the_second() -> None:
     facts = health_view.sending(WELL, ENGLISH).facts
-    assert facts == [("Last reading", "4 s ago", "14:20:00"), ("Expected", "every 10 s", "")]
+    assert facts == [("Last reading", "4 s ago", "14:20:00"), ("Expected", "every 10 s", ""), ("Power", "612 W", "")]
+
+
+def test_an_older_power_is_shown_with_its_age() -> None:
+    in_turn = last_heard(NOW - 4)._replace(power_at=NOW - 7)
+    facts = health_view.sending(evidence(live=in_turn), ENGLISH).facts
+    assert facts[-1] == ("Power", "612 W", "3 s before the last reading")
+    unknown = health_view.sending(evidence(live=in_turn._replace(power_w=None, power_at=None)), ENGLISH).facts
+    assert unknown[-1] == ("Power", "not reported", "")
 
 
 def test_a_meters_clock_is_shown_if_it_differs() -> None:
