@@ -9,7 +9,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate, pairwise
 from operator import attrgetter
-from typing import Protocol
 
 from aggregator.core import energy
 from aggregator.core.energy import Evidence, Share
@@ -19,52 +18,16 @@ from aggregator.core.periods import DAY_S, Window
 from aggregator.core.registers import NEAR_STEPS, Register, register_of
 from aggregator.core.timeline import FlowOrigin, RegisterGap, Timeline, timeline_of
 from aggregator.waterfall.gap_records import GapRecord, RetainedGap
+from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
 NEW_IN_OLD = -1  # the checksum of a record whose half hours are yet to be stored
-
-
-class HalfHourFacts(Protocol):
-    """What is stored of consecutive half hours; a place is a position among them."""
-
-    @property
-    def edges(self) -> Sequence[int]:
-        """Return the boundaries of the half hours, UTC seconds."""
-
-    @property
-    def now(self) -> int:
-        """Return the store's clock, UTC seconds."""
-
-    @property
-    def max_power_w(self) -> int:
-        """Return the home's maximum power."""
-
-    def places(self, window: Window) -> range:
-        """Return the places that overlap a window."""
-
-    def has_old(self, place: int) -> bool:
-        """Whether a half hour is stored, and evidence of it may be gone."""
-
-    def stored_share(self, place: int, channel: str) -> Share | None:
-        """Return what is stored of a channel."""
-
-    def has_room(self, place: int, channel: str, seconds: int) -> bool:
-        """Whether a half hour has time without data of a channel; it always has where it is not old."""
-
-    def is_frozen(self, window: Window) -> bool:
-        """Whether evidence of a gap may be gone."""
-
-    def can_change(self, window: Window) -> bool:
-        """Whether all half hours of a gap can change."""
-
-    def is_expired(self, at: int) -> bool:
-        """Whether evidence that came in at an instant may be gone."""
 
 
 class ChannelGaps:
     """The gaps of one channel in some half hours."""
 
     def __init__(
-        self, halves: HalfHourFacts, channel: str, line: Timeline, stored: Sequence[GapRecord], evidence: Evidence
+        self, halves: StoredHalfHours, channel: str, line: Timeline, stored: Sequence[GapRecord], evidence: Evidence
     ) -> None:
         """`line` is the timeline of all evidence; `stored` are the records of the channel."""
         self._halves, self.channel, self.line = halves, channel, line

@@ -19,7 +19,7 @@ from aggregator.core.readings import Reading
 from aggregator.store.port import Store
 from aggregator.waterfall.gap_records import GapRecord, gap_records
 from aggregator.waterfall.pricing import is_converted
-from aggregator.waterfall.retained_gaps import is_old
+from aggregator.waterfall.stored_half_hours import is_old
 
 PLAIN_S = 7 * DAY_S  # a fault lasts no longer
 LEAST_SHARE = 4  # a step that adds a quarter of the register may be another meter

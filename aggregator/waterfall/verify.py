@@ -20,7 +20,7 @@ from aggregator.waterfall.closure import open_sums
 from aggregator.waterfall.gap_records import whole_gaps
 from aggregator.waterfall.levels import computed_half_hours, recompute
 from aggregator.waterfall.pricing import priced
-from aggregator.waterfall.retained_gaps import is_old
+from aggregator.waterfall.stored_half_hours import is_old
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
