@@ -29,9 +29,8 @@ from aggregator.core.faults import (
     frozen_since,
     segments,
 )
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     LONGEST_STEP_S,
     MAX_GAP_S,
