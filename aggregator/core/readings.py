@@ -251,7 +251,7 @@ def parse_interval(message: object, now: int) -> Interval:
     if not isinstance(message, dict):
         raise Refused("not_an_object", f"got {shown(message)}")
     device_id = check_device_id(message.get("device_id"))
-    start, end = _instant(message, "start", now), _instant(message, "end", now)
+    start, end = _bound(message, "start", now), _bound(message, "end", now)
     if not 0 < end - start <= LONGEST_INTERVAL_S:
         raise Refused("bad_interval", f"the interval lasts {end - start} s, not 1 to {LONGEST_INTERVAL_S} s")
     imported, exported, volume = (
@@ -263,7 +263,7 @@ def parse_interval(message: object, now: int) -> Interval:
     return Interval(device_id, start, end, imported, exported, _source(message.get("source")), volume)
 
 
-def _instant(message: dict[str, object], name: str, now: int) -> int:
+def _bound(message: dict[str, object], name: str, now: int) -> int:
     try:
         return check_instant(message.get(name), now)
     except Refused as why:
