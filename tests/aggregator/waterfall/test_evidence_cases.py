@@ -31,7 +31,6 @@ HOUR = 3600
 NOW = DAY + 2 * 86_400
 
 Message = tuple[str, bytes]  # topic (empty for a line of `ingest`) and payload
-Line = dict[str, object]
 
 
 @pytest.fixture(params=[fresh_store, memory_store], ids=["sqlite", "dynamodb"])
@@ -52,8 +51,8 @@ def order(request: pytest.FixtureRequest) -> Callable[[list[Message]], list[Mess
     return ordered
 
 
-def line(at: int, device_id: str = "d", **fields: object) -> Message:
-    return "", orjson.dumps({"device_id": device_id, "at": iso_utc(at), **fields})
+def line(at: int, **fields: int) -> Message:
+    return "", orjson.dumps({"device_id": "d", "at": iso_utc(at), **fields})
 
 
 def send(store: Store, messages: Sequence[Message], zone: str = "UTC", batch: int = 100) -> Outcome:
