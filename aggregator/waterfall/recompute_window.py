@@ -12,6 +12,7 @@ ignores readings so far away that no energy is spread to them.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
@@ -57,11 +58,9 @@ class RecomputeWindow:
         self._blocks = Window(first, last + HALF_HOUR)
         low, high = first - NEAR * HALF_HOUR, last + NEAR * HALF_HOUR
         readings = store.readings(device.device_id, low, high)
-        self._changed = [reading for reading in readings if first <= reading.at < last + HALF_HOUR]
-        self._neighbours = {
-            BEFORE: [reading for reading in readings if reading.at < first],
-            AFTER: [reading for reading in readings if reading.at >= last + HALF_HOUR],
-        }
+        before, after = (bisect_left(readings, at, key=attrgetter("at")) for at in self._blocks)
+        self._changed = readings[before:after]
+        self._neighbours = {BEFORE: readings[:before], AFTER: readings[after:]}
         self._edge = {BEFORE: low, AFTER: high}  # the outermost blocks fetched
         self._sizes: dict[int, Iterator[int]] = {BEFORE: iter(FETCH_SIZES), AFTER: iter(FETCH_SIZES)}
         self._is_all = {BEFORE: False, AFTER: False}
@@ -155,9 +154,9 @@ class RecomputeWindow:
     def _fetch_near(self) -> None:
         """Fetch the readings among which a dip can end that begins or ends in the change."""
         for side, limit in ((BEFORE, self._blocks.start - FAULT_S), (AFTER, self._blocks.end + FAULT_S)):
-            while len(self._neighbours[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0:
-                if not self._fetch(side):
-                    break
+            near = self._neighbours
+            while len(near[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0 and self._fetch(side):
+                pass
 
     def _may_explain(self, channel: str, start: int) -> bool:
         """Whether a change may explain a break of a register nearby otherwise, or hours from `start` depend on one.
@@ -166,9 +165,7 @@ class RecomputeWindow:
         """
         breaks = self._breaks(channel)
         points, ats = self._points(channel, ALL), self._points(channel, CHANGED).ats
-        if not ats:  # intervals lie in its gaps
-            return bool(breaks)
-        if not breaks or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
+        if not breaks or not ats or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
             return bool(breaks)
         first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
         if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
@@ -299,9 +296,8 @@ class RecomputeWindow:
         if size is None:
             return False
         starts = self._store.block_starts(self._device.device_id, self._edge[side], side * size)
-        near = [
-            start for start in starts if self._blocks.start - LONGEST_S <= start + HALF_HOUR and start <= self._far_end
-        ]
+        low, high = self._blocks.start - LONGEST_S - HALF_HOUR, self._blocks.end + LONGEST_S
+        near = [start for start in starts if low <= start <= high]
         self._is_all[side] = len(near) < size
         if not near:
             return False
@@ -309,14 +305,9 @@ class RecomputeWindow:
         self._edge[side] = first if side == BEFORE else last
         more = self._store.readings(self._device.device_id, first, last)
         self._registers.clear()
-        self._neighbours[side] = (
-            [*more, *self._neighbours[side]] if side == BEFORE else [*self._neighbours[side], *more]
-        )
+        known = self._neighbours[side]
+        self._neighbours[side] = more + known if side == BEFORE else known + more
         return True
-
-    @property
-    def _far_end(self) -> int:
-        return self._blocks.end + LONGEST_S
 
     def _bounded(self, start: int, end: int) -> Window:
         """Return the hours from `start` to `end`, without those beyond the point where the search gave up."""
