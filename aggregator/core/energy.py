@@ -19,9 +19,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from aggregator.core.documents import EMPTY, Device, Part
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import Slot, Window
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S, gap_positions, parse_overrides, register_of
 from aggregator.core.timeline import Flow, FlowOrigin, Timeline, timeline
 

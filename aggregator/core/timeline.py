@@ -22,8 +22,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from aggregator.core.faults import segments
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import Window
+from aggregator.core.readings import Interval
 from aggregator.core.registers import Register, gap_positions, register_at
 
 

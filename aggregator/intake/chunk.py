@@ -20,10 +20,9 @@ import orjson
 from aggregator.core.documents import Device
 from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Damaged, Refused
-from aggregator.core.intervals import Interval
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
-from aggregator.core.readings import GAS, MAX_POWER, Reading, merged
+from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
 from aggregator.core.registers import CHANNELS, DECIDE_S, LEAP, ROUNDING_WH, parse_overrides
 from aggregator.store.port import Store, Written
 

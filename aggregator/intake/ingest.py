@@ -2,7 +2,7 @@
 
 **Readings** go into their half-hour blocks, the live state and the registry. JSON Lines are ingested in chunks: a
 chunk's readings are coalesced, so each block is written once per chunk. Refusals are counted by reason, recorded
-(`refusals`) and passed to the caller. A line that is no reading may be an interval (`core.intervals`) or a status
+(`refusals`) and passed to the caller. A line that is no reading may be an interval (`core.readings`) or a status
 (`core.status`). Intervals do not change the live state.
 
 **Messages** (`Received`) come from MQTT and HTTP with readings, statuses and refusals. Larger batches need fewer
@@ -25,9 +25,8 @@ from typing import BinaryIO, NamedTuple
 from aggregator.core import status
 from aggregator.core.documents import Device, new_device
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval, is_interval, parse_interval
 from aggregator.core.live import Live
-from aggregator.core.readings import MAX_LINE, Reading, parse_line, sender_of
+from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line, sender_of
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.intake.chunk import POSITIONS, Chunk, evidence_json, live_state, newest_known

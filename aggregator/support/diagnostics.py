@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part, add
-from aggregator.core.energy import Evidence, edges_of
-from aggregator.core.intervals import Interval
+from aggregator.core.energy import Evidence, edges_of, half_hour_parts
 from aggregator.core.live import Live
 from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
 from aggregator.intake.refusals import Refusals
@@ -24,9 +23,9 @@ from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import ChartTotals, CounterComparison, Gap, JudgedRegister, RegisterStep, Surplus
 from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, judge
-from aggregator.waterfall.levels import computed_half_hours
 from aggregator.waterfall.pricing import converted
 from aggregator.waterfall.retention import backfilled
+from aggregator.waterfall.stored_half_hours import is_old
 
 RECENT_DAYS = 7
 STRIP_DAYS = RECORD_DAYS
@@ -307,9 +306,10 @@ def _computed(read: _Read, day: str) -> Part:
     near = [reading for reading in read.readings if reading.at >= span.start - DAY_S]
     first = span.start - device.longest_interval_s
     intervals = [one for one in read.intervals if first <= one.start <= span.end]
-    halves = computed_half_hours(read.store, device, span, Evidence(near, intervals))
-    stored = document.parts if document and (document.created_at or 0) < read.retention_cutoff else {}
-    known = {half.slot.name: stored.get(half.slot.name, half.part) for half in halves}
+    slots = periods.half_hours(day, device.timezone)
+    parts = half_hour_parts(Evidence(near, intervals), edges_of(slots), device)
+    stored = document.parts if document and is_old(document, read.retention_cutoff) else {}
+    known = {slot.name: stored.get(slot.name, part) for slot, part in zip(slots, parts, strict=True)}
     return add(converted(device, day, known).values())
 
 

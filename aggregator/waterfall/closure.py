@@ -13,9 +13,8 @@ from itertools import pairwise
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.store.port import Store
 from aggregator.waterfall.gap_records import GapRecord, gap_records
 from aggregator.waterfall.pricing import is_converted

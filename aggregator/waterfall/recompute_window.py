@@ -18,9 +18,8 @@ from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
 from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, frozen_since, segments
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     DECIDE_S,
     LONGEST_S,

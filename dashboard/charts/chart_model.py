@@ -202,10 +202,15 @@ def chart_of(
     currency: str = "",
     other: Other | None = None,
     prices: Sequence[int | None] = (),
+    settled: int | None = None,
 ) -> Chart:
-    """Return the chart of a view with a written-out period; `first` is the first period of this level with data."""
+    """Return the chart of a view with a written-out period; `first` is the first period of this level with data.
+
+    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`.
+    """
     zone = document.timezone if document else zone
-    columns = tuple(_columns(view, document, zone, now, first, lang, other))
+    settled = now - SETTLING_S if settled is None else settled
+    columns = tuple(_columns(view, document, zone, now, settled, first, lang, other))
     span = periods.window(view.level, view.period, zone)
     when = BEFORE if first is not None and view.period < first else _when(span.start, span.end, now)
     has_hours = periods.LEVELS[view.level].has_hours
@@ -225,7 +230,14 @@ def chart_of(
 
 
 def _columns(
-    view: View, document: Document | None, zone: str, now: int, first: str | None, lang: Language, other: Other | None
+    view: View,
+    document: Document | None,
+    zone: str,
+    now: int,
+    settled: int,
+    first: str | None,
+    lang: Language,
+    other: Other | None,
 ) -> list[Column]:
     slots = periods.slots(view.level, view.period, zone)
     names, has_hours = labels(view, slots, zone, lang), periods.LEVELS[view.level].has_hours
@@ -236,7 +248,7 @@ def _columns(
     for position, (slot, part) in enumerate(zip(slots, parts, strict=True)):
         when = BEFORE if position < unborn and slot.start <= now else _when(slot.start, slot.end, now)
         # The moment within its first column at which a device began is unknown.
-        missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, now)
+        missing = 0 if position <= unborn and unborn >= 0 else _missing(slot, part, settled)
         below = _below(view, slot, when)
         halves = _halves(document, slot) if document and has_hours and not part.is_empty else ()
         same = compared.part(slot.name) if compared else EMPTY
@@ -260,8 +272,8 @@ def _unborn(parts: list[Part], period: str, first: str | None) -> int:
     return sum(1 for _ in takewhile(lambda part: part.is_empty, parts))
 
 
-def _missing(slot: Slot, part: Part, now: int) -> int:
-    elapsed = min(slot.end, now - SETTLING_S) - slot.start
+def _missing(slot: Slot, part: Part, settled: int) -> int:
+    elapsed = min(slot.end, settled) - slot.start
     return max(0, elapsed - part.known_s) // words.MINUTE * words.MINUTE
 
 

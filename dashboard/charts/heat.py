@@ -85,12 +85,22 @@ class HeatMap:
 
 
 def heat_map(
-    view: View, documents: Iterable[Document], zone: str, now: int, first_day: str | None, measure: Measure
+    view: View,
+    documents: Iterable[Document],
+    zone: str,
+    now: int,
+    first_day: str | None,
+    measure: Measure,
+    settled: int | None = None,
 ) -> HeatMap:
-    """Return the heat map of a month's view, whose period is set; `first_day` is that of the first reading."""
+    """Return the heat map of a month's view, whose period is set; `first_day` is that of the first reading.
+
+    Time counts as missing up to the instant `settled`; by default, up to SETTLING_S before `now`.
+    """
+    settled = now - SETTLING_S if settled is None else settled
     by_day: Mapping[str, Document] = {document.period: document for document in documents}
     days = tuple(periods.children(view.level, view.period).values())
-    columns = tuple(_column(day, by_day.get(day), zone, now, first_day) for day in days)
+    columns = tuple(_column(day, by_day.get(day), zone, now, settled, first_day) for day in days)
     return HeatMap(view, measure, days, columns)
 
 
@@ -141,13 +151,15 @@ def _is_known(cell: Cell) -> bool:
     return cell.when == PAST and not cell.part.is_empty and not cell.is_partial
 
 
-def _column(day: str, document: Document | None, zone: str, now: int, first_day: str | None) -> tuple[Cell, ...]:
+def _column(
+    day: str, document: Document | None, zone: str, now: int, settled: int, first_day: str | None
+) -> tuple[Cell, ...]:
     """Return the 24 cells of a day."""
     zone = document.timezone if document else zone
     hours = periods.slots("day", day, zone)
     is_plain = len(hours) == HOURS and hours[-1].end - hours[0].start == HOURS * HOUR
     rows: Sequence[Sequence[Slot]] = [(slot,) for slot in hours] if is_plain else _by_the_wall(day, zone)
-    cells = [_cell(slots, document, zone, now, is_plain=is_plain) for slots in rows]
+    cells = [_cell(slots, document, zone, now, settled, is_plain=is_plain) for slots in rows]
     if first_day is None or day > first_day:
         return tuple(cells)
     begun = next((place for place, cell in enumerate(cells) if not cell.part.is_empty), HOURS)
@@ -162,14 +174,16 @@ def _by_the_wall(day: str, zone: str) -> list[list[Slot]]:
     return rows
 
 
-def _cell(slots: Sequence[Slot], document: Document | None, zone: str, now: int, *, is_plain: bool) -> Cell:
+def _cell(
+    slots: Sequence[Slot], document: Document | None, zone: str, now: int, settled: int, *, is_plain: bool
+) -> Cell:
     if not slots:
         return Cell(NEVER, seconds=0)
     when = FUTURE if slots[0].start > now else NOW if now < slots[-1].end else PAST
     parts = [document.part(slot.name) for slot in slots] if document else []
     part = parts[0] if len(parts) == 1 else add(parts) if parts else EMPTY
     seconds = sum(slot.end - slot.start for slot in slots)
-    gone = sum(max(0, min(slot.end, now - SETTLING_S) - slot.start) for slot in slots)
+    gone = sum(max(0, min(slot.end, settled) - slot.start) for slot in slots)
     missing = max(0, gone - part.known_s) // words.MINUTE * words.MINUTE
     runs = () if is_plain or seconds == HOUR else tuple(_runs(slots, document, zone))
     return Cell(when, part, seconds, missing, runs)

@@ -63,12 +63,16 @@ def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
 
 
 def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
-    """Return the measured share of the time, and the supplier's; a chart of the supplier alone has no measured one."""
+    """Return the measured share of the time, the supplier's, and the estimated one.
+
+    A chart of the supplier alone has no measured share.
+    """
     total = chart.total
     seconds = total.known_s + chart.missing_s
     shares = (
         (lang.say("Measured"), total.covered_s, total.covered_s or not total.interval_s),
         (lang.say("From the supplier"), total.interval_s, total.interval_s),
+        (lang.say("Estimated"), total.estimated_s, total.estimated_s),
     )
     return [(name, f"{lang.number(s * 100 // seconds)} %") for name, s, is_shown in shares if seconds and is_shown]
 

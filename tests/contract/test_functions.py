@@ -81,7 +81,7 @@ class Stack:
     ) -> None:
         self.store = DynamoStore(client, prefix, KEEP)
         self.letters: list[object] = []
-        self.functions = Functions(self.store, zone, self.letters.extend, clock=lambda: NOW)
+        self.functions = Functions(self.store, zone, self.letters.extend, lambda: NOW, KEEP)
         chance = Random(seed)
         self.mapped = [
             (step, Mapped(mapped_by or client, prefix, table_of(step.feed), chance)) for step in level_steps().values()

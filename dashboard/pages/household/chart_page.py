@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
+from aggregator.support.device_state import device_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
@@ -45,7 +46,9 @@ def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
         days = tuple(periods.children(view.level, view.period).values())
         extent = data.extent(device, LOWEST)
         documents = data.documents(device, LOWEST, days[0], days[-1])
-        return heat.heat_map(view, documents, zone, now, extent[0] if extent else None, chart.measure)
+        return heat.heat_map(
+            view, documents, zone, now, extent[0] if extent else None, chart.measure, _settled(data, device)
+        )
     if chart.is_empty or view.level != cumulative.LEVEL:
         return None
     mine, other = (
@@ -167,8 +170,16 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         currency_of(device),
         _other(data, device, view, lang),
         _prices(data, device, view, extent),
+        _settled(data, device),
     )
     return chart, extent
+
+
+def _settled(data: CachedReads, device: Device) -> int:
+    """Return the instant after which no time counts as missing: while a device sends, that of its newest reading."""
+    now, live = data.now(), data.live(device)
+    settled = now - chart_model.SETTLING_S
+    return min(settled, live.at) if live and device_state(live, now) == "sending" else settled
 
 
 def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: int, zone: str, lang: Language) -> Slots:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import GAS, Device
 from aggregator.core.energy import is_plausible
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR
@@ -98,23 +98,24 @@ def signal_label(known: KnownStatus | None, now: int, lang: Language) -> str:
 
 # States
 
-_ROLL_CALL: Mapping[State, str] = {
+_ROLL_CALL: Mapping[State | Literal["supplied"], str] = {
     "sending": text("{count} sending"),
     "late": text("{count} late"),
     "silent": text("{count} silent"),
+    "supplied": text("{count} from the supplier"),
     "never": text("{count} waiting for a first reading"),
 }
 
 
-def roll_call(states: Iterable[Live | None], now: int, lang: Language) -> str:
+def roll_call(devices: Iterable[tuple[Device, Live | None]], now: int, lang: Language) -> str:
     """Return the number of devices in each state: `3 sending · 1 late`."""
-    counts = Counter(device_state(live, now) for live in states)
+    counts = Counter("supplied" if is_supplied(device, live) else device_state(live, now) for device, live in devices)
     return " · ".join(lang.say(words, count=counts[state]) for state, words in _ROLL_CALL.items() if counts[state])
 
 
 # The tile
 
-NO_READING, NO_POWER = text("no reading yet"), text("power not reported")
+_NO_READING, _NO_POWER, _NO_LIVE = text("no reading yet"), text("power not reported"), text("no live power")
 _SILENT = (text("No reading since {time}"), text("No reading since {time}, no power since {power}"))
 _LEVELS = {"low": text("low"), "medium": text("medium"), "high": text("high"), "exporting": text("exporting")}
 _COSTS = {  # keys: is it import, is its price above zero
@@ -154,7 +155,7 @@ def tile(lang: Language) -> Component:
 class Home:
     """The context of a home's newest reading."""
 
-    zone: str
+    device: Device
     usage: UsageProfile = USUAL
     rate: Rate | None = None  # of the current half hour; None without a tariff
     currency: str = ""
@@ -168,11 +169,11 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     is_old = live is not None and is_power_old(live)
     is_current, level = state != "silent" and not is_old, usage.level(None if is_old else watts)
     amount = None if watts is None else words.power(watts, lang)
-    age, note = age_and_note(live, now, home.zone, lang)
+    age, note = age_and_note(home.device, live, now, lang)
     return {
         "hero.data-state": state,
         "hero.data-level": level,
-        **power_label("power", amount, lang.say(NO_POWER if live else NO_READING)),
+        **power_label("power", amount, lang.say(without_power(home.device, live))),
         "power-direction.children": direction(watts, lang) if is_current else "",
         "power-cost.children": cost(watts, home, lang) if is_current else "",
         "power-badge.children": badge(live, usage, now, lang),
@@ -210,21 +211,34 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
     return lang.say(sentence, price=lang.price(abs(units_per_wh * power_w), home.currency))
 
 
-def age_and_note(live: Live | None, now: int, zone: str, lang: Language) -> tuple[str, str]:
+def is_supplied(device: Device, live: Live | None) -> bool:
+    """Whether all data is the supplier's intervals."""
+    return live is None and device.longest_interval_s > 0
+
+
+def without_power(device: Device, live: Live | None) -> str:
+    """Return the text in place of the power. A gas meter has none, nor has the supplier."""
+    if is_supplied(device, live) or (live and device.kind == GAS):
+        return _NO_LIVE
+    return _NO_POWER if live else _NO_READING
+
+
+def age_and_note(device: Device, live: Live | None, now: int, lang: Language) -> tuple[str, str]:
     """Return the age of the power and the text after it; assets/live.js counts the age up between polls.
 
     The power may be older than the newest reading; the state is that of the readings.
     """
-    state = device_state(live, now)
+    state, zone = device_state(live, now), device.timezone
     if live is None:
-        return "", lang.say("Waiting for the first reading")
+        waiting, supplied = text("Waiting for the first reading"), text("Its energy comes from the supplier")
+        return "", lang.say(supplied if is_supplied(device, live) else waiting)
     times = {"time": words.since(live.received_at, now, zone, lang)}
     if is_power_old(live):
         times["power"] = words.since(live.power_instant, now, zone, lang)
     if state == "silent":
         return "", lang.say(_SILENT["power" in times], **times)
     notes = [text(" · late")] if state == "late" else []
-    notes += [text(" · newer readings without power")] if is_power_old(live) else []
+    notes += [text(" · no power since")] if is_power_old(live) else []
     return words.ago(now - live.power_instant, lang), "".join(map(lang.say, notes))
 
 

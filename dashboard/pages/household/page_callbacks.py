@@ -31,7 +31,7 @@ from dashboard.web.cached_reads import CachedReads
 def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
     """Return a device's power now and the new part of its last hour; `known` names the part that the browser holds."""
     now, live = data.now(), data.live(device)
-    home = live_tile.Home(device.timezone, data.usage_profile(device), data.rate(device), currency_of(device))
+    home = live_tile.Home(device, data.usage_profile(device), data.rate(device), currency_of(device))
     held = live_tile.newest_held(known, device.device_id)
     first = live_tile.since(held, live, now)
     readings = [] if first is None else data.readings(device, first, now)
@@ -90,7 +90,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
         html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now, lang), now, lang))
         for device, live in zip(devices, lives, strict=True)
     ]
-    counts = html.P(live_tile.roll_call(lives, now, lang), className="roll-call")
+    counts = html.P(live_tile.roll_call(zip(devices, lives, strict=True), now, lang), className="roll-call")
     heading = html.Div([html.H1(lang.say("Devices")), counts], className="heading")
     return html.Div([heading, html.Ul(cards, className="devices")])
 
@@ -106,7 +106,7 @@ def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
 
 def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
     watts = live.power_w if live and not is_power_old(live) else None
-    age, note = live_tile.age_and_note(live, now, device.timezone, lang)
+    age, note = live_tile.age_and_note(device, live, now, lang)
     badge = live_tile.badge(live, usage, now, lang)
     stamp = [html.Time(age, **attributes(data_age=now - live.power_instant))] if live and age else []
     return html.A(
@@ -115,7 +115,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
                 [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
-            html.P([*_amount(live, lang), html.Span(badge, className="badge")], className="amount"),
+            html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
             html.P([live_tile.dot(), *stamp, html.Span(note)], className="note"),
         ],
         href=View("household", device.device_id).to_url(),
@@ -130,9 +130,9 @@ def _label(device: Device, lang: Language) -> str:
     return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
 
 
-def _amount(live: Live | None, lang: Language) -> list[Component]:
+def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
     if live is None or live.power_w is None:
-        return [html.Span(lang.say(live_tile.NO_POWER if live else live_tile.NO_READING), className="without")]
+        return [html.Span(lang.say(live_tile.without_power(device, live)), className="without")]
     number, unit = words.power(live.power_w, lang)
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 

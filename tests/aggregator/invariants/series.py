@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 
 NOW = 1_800_000_000  # later than every reading here
 HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400

@@ -6,8 +6,7 @@ from contextlib import closing, contextmanager
 
 from aggregator.core import periods
 from aggregator.core.documents import Part, add
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading, merged
+from aggregator.core.readings import Interval, Reading, merged
 from aggregator.core.registers import CHANNELS
 from aggregator.intake.ingest import ingest, ingest_intervals, registered
 from aggregator.store import Store

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore

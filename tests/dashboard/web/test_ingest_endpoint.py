@@ -13,9 +13,8 @@ from werkzeug.test import TestResponse
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake import device_status
 from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical

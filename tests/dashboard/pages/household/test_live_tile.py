@@ -1,5 +1,6 @@
 import pytest
 
+from aggregator.core.documents import Device
 from aggregator.core.live import Arrival, Live
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import UsageProfile
@@ -10,7 +11,8 @@ from dashboard.text.language import ENGLISH
 from tests.dashboard.homes import LONDON, NOW, instant, live
 
 PENCE = 10**8  # a penny for a kWh, in units per Wh
-HOME = Home(LONDON)
+DEVICE = Device("cad-1", LONDON)
+HOME = Home(DEVICE)
 QUIET = UsageProfile(200, 800, is_own=True)
 
 
@@ -20,7 +22,7 @@ def hero(state: Live | None, home: Home = HOME) -> Slots:
 
 def costs(watts: int, imported: int | None, exported: int | None = 0) -> object:
     """Return the tile's cost at a power, with rates in units per Wh."""
-    return hero(live("cad-1", watts), Home(LONDON, rate=Rate(imported, exported), currency="GBP"))[
+    return hero(live("cad-1", watts), Home(DEVICE, rate=Rate(imported, exported), currency="GBP"))[
         "power-cost.children"
     ]
 
@@ -32,7 +34,7 @@ def test_the_level_is_a_word_and_not_only_a_colour(watts: int, word: str) -> Non
 
 
 def test_the_level_is_relative_to_this_home() -> None:
-    assert hero(live("cad-1", 900), Home(LONDON, QUIET))["power-badge.children"] == "high"
+    assert hero(live("cad-1", 900), Home(DEVICE, QUIET))["power-badge.children"] == "high"
     sentence = live_tile.relative(QUIET, ENGLISH)["power-badge.title"]
     assert sentence == "For this home, low is below 200 W and high is from 800 W"
     usual = live_tile.relative(UsageProfile(), ENGLISH)["power-badge.title"]
@@ -79,7 +81,7 @@ def test_unreported_power_is_not_zero() -> None:
 def test_a_silent_device_shows_its_last_known_power_without_a_cost() -> None:
     came = instant("2026-11-23T14:02:00+00:00")
     last = Live("cad-1", came - 300, came, 433, None, None, None)
-    slots = hero(last, Home(LONDON, rate=Rate(25 * PENCE, 0), currency="GBP"))
+    slots = hero(last, Home(DEVICE, rate=Rate(25 * PENCE, 0), currency="GBP"))
     assert (slots["power-number.children"], slots["power-badge.children"]) == ("433", "last known")
     assert slots["power-note.children"] == "No reading since 14:02, the device may be offline"
     assert slots["power-cost.children"] == slots["power-direction.children"] == ""
@@ -119,11 +121,11 @@ def test_a_power_of_long_before_the_newest_reading_is_the_last_known() -> None:
     before = tuple(Arrival(NOW - 4 - 10 * back, NOW - 4 - 10 * back) for back in range(8, 0, -1))
     rate = Rate(25 * PENCE, 0)
     state = live("cad-1", 1200)._replace(arrivals=before, power_at=NOW - 7200)
-    slots = hero(state, Home(LONDON, rate=rate, currency="GBP"))
+    slots = hero(state, Home(DEVICE, rate=rate, currency="GBP"))
     assert (slots["hero.data-state"], slots["hero.data-level"]) == ("sending", "unknown")
     assert (slots["power-badge.children"], slots["power-cost.children"]) == ("last known", "")
     assert slots["power-age.children"] == "2 h ago"
-    assert slots["power-note.children"] == " · newer readings without power"
+    assert slots["power-note.children"] == " · no power since"
     assert hero(state._replace(power_at=NOW - 64))["power-badge.children"] == "medium"
 
 
