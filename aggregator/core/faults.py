@@ -2,10 +2,7 @@
 
 `segments` cuts a register into one piece of believed readings per meter.
 
-**Runs.** Readings run on *plainly* while each can follow the one before: the register does not fall, and rises no
-faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is rounding. Most registers are one run.
-
-**A break** between two runs has four explanations, tried in this order:
+**A break** between two runs (`registers.runs_of`) has four explanations, tried in this order:
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
    has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
@@ -23,22 +20,28 @@ first.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import count, pairwise
-from operator import sub
 from typing import NamedTuple
 
-from aggregator.core.registers import Register, overridden_between
+from aggregator.core.registers import (
+    DECIDE_READINGS,
+    DECIDE_S,
+    LONGEST_S,
+    ROUNDING_WH,
+    Register,
+    Run,
+    follows,
+    is_long_enough,
+    is_other_meter,
+    level_out,
+    overridden,
+    runs_of,
+)
 
-LONGEST_S = 400 * 86_400  # no energy is spread over more time: a clock was wrong, or the home changed
-DECIDE_S = 300  # a run that decides for itself lasts this long
-DECIDE_READINGS = 2  # and has at least this many steps
 FAULT_S = 7 * 86_400  # a longer stretch is no fault
 FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanation
-DIP_S = 5400  # longest dip by less than half of the register that ends within a run
-DIP_READINGS = 240  # or of at most this number of readings
+DIP_S = 3600  # longest dip by less than half of the register that ends within a run
+DIP_READINGS = 120  # or of at most this number of readings
 FROZEN_S = 86_400  # longest time for which a register is repeated
-ROUNDING_WH = 8  # a register may fall by this: a sum of rounded figures, or of phases read one after the other
-LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
 USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
 HOME_W = 1000  # W; a home may always have used this during an outage
 SLACK_WH = 2000  # and this at once: registers may count whole kWh
@@ -64,133 +67,6 @@ class RegisterJudgement(NamedTuple):
     rollovers: list[Rollover]
 
 
-# Runs
-
-
-class _Run(NamedTuple):
-    """The positions of the first and last reading of a run."""
-
-    first: int
-    last: int
-
-
-def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
-    """Return the instant of the newest anchor at or before `until`, or None.
-
-    An anchor ends a plain run of at least DECIDE_S and DECIDE_READINGS.
-    """
-    run = anchored_run(points, until, max_power_w)
-    return run[1] if run else None
-
-
-def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, int] | None:
-    """Return the first and last instant of the shortest run that makes the newest anchor."""
-    last = bisect_right(points.ats, until) - 1
-    while last >= DECIDE_READINGS:
-        first = last
-        while first > 0 and _is_plain(points, first - 1, first, max_power_w):
-            first -= 1
-            if _is_long_enough(points, first, last):
-                return points.ats[first], points.ats[last]
-        last = first - 1
-    return None
-
-
-def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
-    """Return the instant of the oldest anchor at or after `since`; its whole run lies within `points`."""
-    first = 0
-    for last in range(1, len(points.ats)):
-        if not _is_plain(points, last - 1, last, max_power_w):
-            first = last
-        elif points.ats[last] >= since and _is_long_enough(points, first, last):
-            return points.ats[last]
-    return None
-
-
-def breaks(points: Register, max_power_w: int) -> list[int]:
-    """Return the instants of the readings that do not run on plainly from the one before."""
-    runs = _runs(points, list(points.whs), max_power_w)
-    return [points.ats[run.first] for run in runs[1:]]
-
-
-def _is_long_enough(points: Register, first: int, last: int) -> bool:
-    return last - first >= DECIDE_READINGS and points.ats[last] - points.ats[first] >= DECIDE_S
-
-
-def _runs(points: Register, levels: list[int], max_power_w: int) -> list[_Run]:
-    """Cut a register into plain runs; in `levels` (its Wh), falls by rounding are levelled out."""
-    if not points.ats:
-        return []
-    whs, firsts = list(levels), [0]
-    highest = points._replace(whs=whs)  # so far in the run, after a fall
-    doubtful = [*_doubtful(points, max_power_w), len(whs)]
-    position = doubtful[0]
-    while position < len(whs):
-        if not _is_plain(highest, position - 1, position, max_power_w):
-            firsts.append(position)
-        elif whs[position] < whs[position - 1]:
-            _level_out(levels, firsts[-1], position)
-            whs[position] = whs[position - 1]
-        is_below = position + 1 < len(whs) and whs[position + 1] < whs[position]
-        position = position + 1 if is_below else doubtful[bisect_right(doubtful, position)]
-    return [_Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(whs)], strict=True)]
-
-
-def _level_out(levels: list[int], first: int, position: int) -> None:
-    """Lower the readings before a position, back to `first`, that lie above it."""
-    for earlier in range(position - 1, first - 1, -1):
-        if levels[earlier] <= levels[position]:
-            break
-        levels[earlier] = levels[position]
-
-
-def _doubtful(points: Register, max_power_w: int) -> list[int]:
-    """Return the positions of the readings that may not run on from the one before; all others surely do."""
-    ats, whs, meters, exchange_overrides = points
-    steps = zip(count(1), map(sub, ats[1:], ats), map(sub, whs[1:], whs), whs, strict=False)
-    found = {
-        position
-        for position, seconds, rise, before in steps
-        if (rise and (rise < 0 or rise * LEAP >= before or (rise - 1) * 3600 > max_power_w * seconds))
-        or seconds > LONGEST_S
-    }
-    if len(set(meters)) > 1:
-        found |= {position for position, (one, other) in enumerate(pairwise(meters), 1) if one != other}
-    found |= {bisect_left(ats, override.at) for override in exchange_overrides}
-    return sorted(found & set(range(1, len(ats)))) if found else []
-
-
-def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
-    """Whether a register runs on from one reading to another one."""
-    before, after = points.whs[one], points.whs[other]
-    is_leap = (after - before) * LEAP >= before and after - before > 1
-    return not is_leap and _follows(points, one, other, max_power_w)
-
-
-def _follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
-    """Whether one meter can have shown these two values; 1 Wh of the rise may be rounding."""
-    rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
-    is_possible = rise >= -ROUNDING_WH and seconds <= LONGEST_S and not _is_other_meter(points, one, other)
-    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or _overridden(points, one, other) is False)
-
-
-def _is_other_meter(points: Register, one: int, other: int) -> bool:
-    marked = _overridden(points, one, other)
-    if marked is not None:
-        return marked
-    before, after = points.meters[one], points.meters[other]
-    return before is not None and after is not None and before != after
-
-
-def _overridden(points: Register, one: int, other: int) -> bool | None:
-    """Whether an override says that the meter was exchanged between two readings."""
-    return (
-        overridden_between(points.exchange_overrides, points.ats[one], points.ats[other])
-        if points.exchange_overrides
-        else None
-    )
-
-
 # Decisions
 
 
@@ -202,7 +78,7 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
 def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     """Decide every break of a register. The first reading is believed."""
     levels = list(points.whs)
-    runs = _runs(points, levels, max_power_w)
+    runs = runs_of(points, levels, max_power_w)
     if len(runs) < 2:
         return RegisterJudgement([points._replace(whs=levels)] if runs else [], [])
     level = points._replace(whs=levels)
@@ -237,12 +113,12 @@ def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) ->
     whs = [level.whs[position] + lifted[position] for position in positions]
     for place in range(1, len(whs)):
         if whs[place] < whs[place - 1]:
-            _level_out(whs, 0, place)
+            level_out(whs, 0, place)
     return Register([level.ats[i] for i in positions], whs, [level.meters[i] for i in positions])
 
 
 def _return(
-    level: Register, runs: Sequence[_Run], good: int, following: int, max_power_w: int
+    level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int
 ) -> tuple[int, int] | None:
     """Return the run and the position at which the register goes on after its reading `good`, or None.
 
@@ -255,9 +131,9 @@ def _return(
         first, last = run
         if ats[first] - ats[strange] > FAULT_S:
             break
-        is_jump = within is None or not _follows(level, first - 1, first, max_power_w)
-        if is_jump and _follows(level, good, first, max_power_w):
-            falls_back = 0 < 2 * whs[first] < whs[first - 1] and _is_long_enough(level, first, last)
+        is_jump = within is None or not follows(level, first - 1, first, max_power_w)
+        if is_jump and follows(level, good, first, max_power_w):
+            falls_back = 0 < 2 * whs[first] < whs[first - 1] and is_long_enough(level, first, last)
             if falls_back or risen <= whs[first] - whs[good] + ROUNDING_WH:
                 return number, first
         position = bisect_left(whs, whs[good] - ROUNDING_WH, first, last + 1)
@@ -265,7 +141,7 @@ def _return(
             rise = risen + whs[position - 1] - whs[first]
             is_small = 2 * whs[strange] >= whs[good]
             is_small |= rise <= whs[position] - whs[good] + ROUNDING_WH
-            if is_small and _follows(level, good, position, max_power_w):
+            if is_small and follows(level, good, position, max_power_w):
                 within = number, position  # unless it jumps later to where it would have been
         risen += whs[last] - whs[first]
     return within
@@ -286,7 +162,7 @@ def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int)
     first, rise = piece[frozen], whs[start] - whs[piece[-1]]
     seconds = ats[start] - ats[first]
     is_usual = seconds <= FROZEN_S and rise * 3600 <= 10 * _usual_w(level, first) * seconds
-    return frozen + 1 if rise > 0 and is_usual and _follows(level, first, start, max_power_w) else None
+    return frozen + 1 if rise > 0 and is_usual and follows(level, first, start, max_power_w) else None
 
 
 def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
@@ -304,11 +180,11 @@ def _usual_w(level: Register, good: int) -> int:
     return max(rise, 0) * 3600 // max(seconds, DECIDE_S)
 
 
-def _modulus(level: Register, good: int, run: _Run, max_power_w: int) -> int | None:
+def _modulus(level: Register, good: int, run: Run, max_power_w: int) -> int | None:
     """Return the number at which the register has started again between its reading `good` and a run, or None."""
     ats, whs, *_ = level
     seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
-    if seconds > LONGEST_S or after >= before or _is_other_meter(level, good, run.first):
+    if seconds > LONGEST_S or after >= before or is_other_meter(level, good, run.first):
         return None
     can_use_wh = max(10 * _usual_w(level, good), HOME_W) * seconds // 3600
     for modulus in MODULI[bisect_right(MODULI, before) :]:
@@ -321,7 +197,7 @@ def _modulus(level: Register, good: int, run: _Run, max_power_w: int) -> int | N
     return None
 
 
-def _is_exchange(level: Register, runs: Sequence[_Run], good: int, following: int, max_power_w: int) -> bool:
+def _is_exchange(level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
     first, last = runs[following]
     while following + 1 < len(runs) and _goes_on(level, last, runs[following + 1].first, max_power_w):
@@ -330,9 +206,9 @@ def _is_exchange(level: Register, runs: Sequence[_Run], good: int, following: in
     is_last = following + 1 == len(runs)
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
-    return _is_long_enough(level, first, last) or (is_last and _is_other_meter(level, good, first))
+    return is_long_enough(level, first, last) or (is_last and is_other_meter(level, good, first))
 
 
 def _goes_on(level: Register, one: int, other: int, max_power_w: int) -> bool:
     """Whether a reading goes on from another one, perhaps with a leap, or starts a meter by a person's override."""
-    return _follows(level, one, other, max_power_w) or _overridden(level, one, other) is True
+    return follows(level, one, other, max_power_w) or overridden(level, one, other) is True

@@ -6,12 +6,17 @@ litres), meter ids. `core.faults` decides which readings are believed.
 Exchange overrides are people's statements, stored as text: `1793059200+ 1793145600-` (`+` exchanged, `-` not).
 
 **Gaps** follow the register's own rhythm, see `gap_positions`.
+
+**Runs.** Readings run on *plainly* while each can follow the one before: the register does not fall, and rises no
+faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is rounding: the readings before it are
+lowered. Most registers are one run.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import attrgetter, sub
+from itertools import count, pairwise
+from operator import attrgetter, ge, sub
 from statistics import median
 from typing import NamedTuple
 
@@ -46,6 +51,12 @@ def overridden_between(exchange_overrides: ExchangeOverrides, before: int, after
     return any(decisions) if decisions else None
 
 
+LONGEST_S = 400 * 86_400  # no energy is spread over more time: a clock was wrong, or the home changed
+DECIDE_S = 300  # a run that decides for itself lasts this long
+DECIDE_READINGS = 2  # and has at least this many steps
+ROUNDING_WH = 8  # a register may fall by this: a sum of rounded figures, or of phases read one after the other
+LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
+
 MAX_GAP_S = 300  # a shorter step is never a gap
 RHYTHMS = 3  # a gap is longer than this number of usual steps
 NEAR_STEPS = 4  # steps on each side of a gap that give the usual step
@@ -70,6 +81,8 @@ def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: E
     value = _VALUE[channel]
     whs = list(map(value, readings))
     if None in whs:
+        if whs.count(None) == len(whs):
+            return Register([], [], [], exchange_overrides)
         readings = [reading for reading in readings if value(reading) is not None]
         whs = list(map(value, readings))
     return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], exchange_overrides)
@@ -85,6 +98,8 @@ def gap_positions(ats: Sequence[int]) -> list[int]:
     each side. A step counts as LONGEST_STEP_S at most.
     """
     steps = list(map(sub, ats[1:], ats))
+    if not steps or max(steps) <= MAX_GAP_S:
+        return []
     return [place for place, step in enumerate(steps) if step > MAX_GAP_S and step > _longest_step(steps, place)]
 
 
@@ -101,3 +116,143 @@ def register_at(piece: Register, at: int) -> int:
         return whs[after]
     start, before = ats[after - 1], whs[after - 1]
     return before + (whs[after] - before) * (at - start) // (ats[after] - start)
+
+
+# Runs
+
+
+class Run(NamedTuple):
+    """The positions of the first and last reading of a run."""
+
+    first: int
+    last: int
+
+
+def anchor_before(points: Register, until: int, max_power_w: int) -> int | None:
+    """Return the instant of the newest anchor at or before `until`, or None.
+
+    An anchor ends a plain run of at least DECIDE_S and DECIDE_READINGS.
+    """
+    run = anchored_run(points, until, max_power_w)
+    return run[1] if run else None
+
+
+def anchored_run(points: Register, until: int, max_power_w: int) -> tuple[int, int] | None:
+    """Return the first and last instant of the shortest run that makes the newest anchor."""
+    last = bisect_right(points.ats, until) - 1
+    while last >= DECIDE_READINGS:
+        first = last
+        while first > 0 and _is_plain(points, first - 1, first, max_power_w):
+            first -= 1
+            if is_long_enough(points, first, last):
+                return points.ats[first], points.ats[last]
+        last = first - 1
+    return None
+
+
+def anchor_after(points: Register, since: int, max_power_w: int) -> int | None:
+    """Return the instant of the oldest anchor at or after `since`; its whole run lies within `points`."""
+    first = 0
+    for last in range(1, len(points.ats)):
+        if not _is_plain(points, last - 1, last, max_power_w):
+            first = last
+        elif points.ats[last] >= since and is_long_enough(points, first, last):
+            return points.ats[last]
+    return None
+
+
+def breaks(points: Register, max_power_w: int) -> list[int]:
+    """Return the instants of the readings that do not run on plainly from the one before."""
+    runs = runs_of(points, list(points.whs), max_power_w)
+    return [points.ats[run.first] for run in runs[1:]]
+
+
+def is_long_enough(points: Register, first: int, last: int) -> bool:
+    return last - first >= DECIDE_READINGS and points.ats[last] - points.ats[first] >= DECIDE_S
+
+
+def runs_of(points: Register, levels: list[int], max_power_w: int) -> list[Run]:
+    """Cut a register into plain runs; in `levels` (its Wh), falls by rounding are levelled out."""
+    if not points.ats:
+        return []
+    whs, firsts = list(levels), [0]
+    highest = points._replace(whs=whs)  # so far in the run, after a fall
+    doubtful = [*_doubtful(points, max_power_w), len(whs)]
+    position = doubtful[0]
+    while position < len(whs):
+        if not _is_plain(highest, position - 1, position, max_power_w):
+            firsts.append(position)
+        elif whs[position] < whs[position - 1]:
+            level_out(levels, firsts[-1], position)
+            whs[position] = whs[position - 1]
+        is_below = position + 1 < len(whs) and whs[position + 1] < whs[position]
+        position = position + 1 if is_below else doubtful[bisect_right(doubtful, position)]
+    return [Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(whs)], strict=True)]
+
+
+def level_out(levels: list[int], first: int, position: int) -> None:
+    """Lower the readings before a position, back to `first`, that lie above it."""
+    for earlier in range(position - 1, first - 1, -1):
+        if levels[earlier] <= levels[position]:
+            break
+        levels[earlier] = levels[position]
+
+
+def _doubtful(points: Register, max_power_w: int) -> list[int]:
+    """Return the positions of the readings that may not run on from the one before; all others surely do."""
+    ats, whs, meters, exchange_overrides = points
+    if _runs_on(points, max_power_w):
+        return []
+    steps = zip(count(1), map(sub, ats[1:], ats), map(sub, whs[1:], whs), whs, strict=False)
+    found = {
+        position
+        for position, seconds, rise, before in steps
+        if (rise and (rise < 0 or rise * LEAP >= before or (rise - 1) * 3600 > max_power_w * seconds))
+        or seconds > LONGEST_S
+    }
+    if len(set(meters)) > 1:
+        found |= {position for position, (one, other) in enumerate(pairwise(meters), 1) if one != other}
+    found |= {bisect_left(ats, override.at) for override in exchange_overrides}
+    return sorted(found & set(range(1, len(ats)))) if found else []
+
+
+def _runs_on(points: Register, max_power_w: int) -> bool:
+    """Whether all steps are surely plain: the common case, quickly."""
+    ats, whs, meters, exchange_overrides = points
+    if exchange_overrides or len(ats) < 2 or len(set(meters)) > 1 or not all(map(ge, whs[1:], whs)):
+        return False
+    steepest = max(map(sub, whs[1:], whs))
+    if (steepest - 1) * 3600 > max_power_w * min(map(sub, ats[1:], ats)) or ats[-1] - ats[0] > LONGEST_S:
+        return False
+    return not steepest or steepest * LEAP < whs[0]
+
+
+def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether a register runs on from one reading to another one."""
+    before, after = points.whs[one], points.whs[other]
+    is_leap = (after - before) * LEAP >= before and after - before > 1
+    return not is_leap and follows(points, one, other, max_power_w)
+
+
+def follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
+    """Whether one meter can have shown these two values; 1 Wh of the rise may be rounding."""
+    rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
+    is_possible = rise >= -ROUNDING_WH and seconds <= LONGEST_S and not is_other_meter(points, one, other)
+    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or overridden(points, one, other) is False)
+
+
+def is_other_meter(points: Register, one: int, other: int) -> bool:
+    marked = overridden(points, one, other)
+    if marked is not None:
+        return marked
+    before, after = points.meters[one], points.meters[other]
+    return before is not None and after is not None and before != after
+
+
+def overridden(points: Register, one: int, other: int) -> bool | None:
+    """Whether an override says that the meter was exchanged between two readings."""
+    return (
+        overridden_between(points.exchange_overrides, points.ats[one], points.ats[other])
+        if points.exchange_overrides
+        else None
+    )

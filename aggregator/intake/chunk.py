@@ -20,11 +20,10 @@ import orjson
 from aggregator.core.documents import Device
 from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Damaged, Refused
-from aggregator.core.faults import DECIDE_S, LEAP, ROUNDING_WH
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
-from aggregator.core.registers import CHANNELS, parse_overrides
+from aggregator.core.registers import CHANNELS, DECIDE_S, LEAP, ROUNDING_WH, parse_overrides
 from aggregator.store.port import Store, Written
 
 NEAREST = 3  # neighbours on each side that must agree

@@ -12,10 +12,10 @@ from operator import attrgetter
 
 from aggregator.core import energy
 from aggregator.core.energy import Evidence, Share
-from aggregator.core.faults import ROUNDING_WH, segments
+from aggregator.core.faults import segments
 from aggregator.core.periods import DAY_S, Window
 from aggregator.core.readings import Interval
-from aggregator.core.registers import NEAR_STEPS, Register, register_of
+from aggregator.core.registers import NEAR_STEPS, ROUNDING_WH, Register, register_of
 from aggregator.core.timeline import FlowOrigin, RegisterGap, Timeline, timeline_of
 from aggregator.waterfall.gap_records import GapRecord, RetainedGap
 from aggregator.waterfall.stored_half_hours import StoredHalfHours

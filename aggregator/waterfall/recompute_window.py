@@ -12,31 +12,26 @@ ignores readings so far away that no energy is spread to them.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import (
-    DECIDE_S,
-    DIP_READINGS,
-    DIP_S,
-    FAULT_S,
-    LONGEST_S,
-    ROUNDING_WH,
-    anchor_after,
-    anchor_before,
-    breaks,
-    frozen_since,
-    segments,
-)
+from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, frozen_since, segments
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
+    DECIDE_S,
+    LONGEST_S,
     LONGEST_STEP_S,
     MAX_GAP_S,
     NEAR_STEPS,
     RHYTHMS,
+    ROUNDING_WH,
     Register,
+    anchor_after,
+    anchor_before,
+    breaks,
     gap_positions,
     parse_overrides,
     register_of,
@@ -50,7 +45,7 @@ LONGEST_CHAIN_S = 14 * 86_400  # intervals that overlap each other have effects 
 LONGEST_HOLD_S = RHYTHMS * LONGEST_STEP_S  # a longer step is a gap, whatever the rhythm
 STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
-BEFORE, AFTER = -1, +1
+BEFORE, CHANGED, AFTER, ALL = -1, 0, +1, 2  # parts of the readings
 
 
 class RecomputeWindow:
@@ -62,14 +57,13 @@ class RecomputeWindow:
         self._blocks = Window(first, last + HALF_HOUR)
         low, high = first - NEAR * HALF_HOUR, last + NEAR * HALF_HOUR
         readings = store.readings(device.device_id, low, high)
-        self._changed = [reading for reading in readings if first <= reading.at < last + HALF_HOUR]
-        self._neighbours = {
-            BEFORE: [reading for reading in readings if reading.at < first],
-            AFTER: [reading for reading in readings if reading.at >= last + HALF_HOUR],
-        }
+        before, after = (bisect_left(readings, at, key=attrgetter("at")) for at in self._blocks)
+        self._changed = readings[before:after]
+        self._neighbours = {BEFORE: readings[:before], AFTER: readings[after:]}
         self._edge = {BEFORE: low, AFTER: high}  # the outermost blocks fetched
         self._sizes: dict[int, Iterator[int]] = {BEFORE: iter(FETCH_SIZES), AFTER: iter(FETCH_SIZES)}
         self._is_all = {BEFORE: False, AFTER: False}
+        self._registers: dict[tuple[str, int], Register] = {}  # by channel and part
         self._new = store.intervals(device.device_id, first, last) if device.longest_interval_s else []
         self.intervals: list[Interval] = []  # that overlap the hours; see `hours`
 
@@ -87,7 +81,7 @@ class RecomputeWindow:
 
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
-        changed = [channel for channel in self._device.registers if register_of(self._changed, channel).ats]
+        changed = [channel for channel in self._device.registers if self._points(channel, CHANGED).ats]
         if changed or self._new:
             self._fetch_near()
         start = min([least.start, *self._start_candidates(changed)])
@@ -115,9 +109,9 @@ class RecomputeWindow:
 
     def _lowered(self, channel: str) -> Iterator[int]:
         """Yield the instant before the earlier readings that a change lowers, where the register falls by rounding."""
-        new = self._points(channel, self._changed).whs
+        new = self._points(channel, CHANGED).whs
         while True:
-            ats, whs, *_ = self._points(channel, self._neighbours[BEFORE])
+            ats, whs, *_ = self._points(channel, BEFORE)
             near = [wh for wh in new if whs and whs[-1] - ROUNDING_WH <= wh < whs[-1]]
             if not near:
                 return
@@ -147,7 +141,7 @@ class RecomputeWindow:
             while (self._edge[side] - limit) * side < 0 and self._fetch(side):
                 pass
         for channel in changed:
-            ats, whs, *_ = self._points(channel, self.readings)
+            ats, whs, *_ = self._points(channel, ALL)
             found = [at for at in self._breaks(channel) if low <= at <= high]
             if found:
                 before = max(bisect_left(ats, found[0]) - 1, 0)
@@ -159,9 +153,9 @@ class RecomputeWindow:
     def _fetch_near(self) -> None:
         """Fetch the readings among which a dip can end that begins or ends in the change."""
         for side, limit in ((BEFORE, self._blocks.start - FAULT_S), (AFTER, self._blocks.end + FAULT_S)):
-            while len(self._neighbours[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0:
-                if not self._fetch(side):
-                    break
+            near = self._neighbours
+            while len(near[side]) < DIP_READINGS and (self._edge[side] - limit) * side < 0 and self._fetch(side):
+                pass
 
     def _may_explain(self, channel: str, start: int) -> bool:
         """Whether a change may explain a break of a register nearby otherwise, or hours from `start` depend on one.
@@ -169,10 +163,8 @@ class RecomputeWindow:
         It may not where it only continues a run, the newest, that is long enough and passes no earlier reading.
         """
         breaks = self._breaks(channel)
-        points, ats = self._points(channel, self.readings), self._points(channel, self._changed).ats
-        if not ats:  # intervals lie in its gaps
-            return bool(breaks)
-        if not breaks or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
+        points, ats = self._points(channel, ALL), self._points(channel, CHANGED).ats
+        if not breaks or not ats or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
             return bool(breaks)
         first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
         if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
@@ -181,7 +173,7 @@ class RecomputeWindow:
         return any(low <= wh <= high for wh in points.whs[:first])
 
     def _breaks(self, channel: str) -> list[int]:
-        return breaks(self._points(channel, self.readings), self._device.max_power_w)
+        return breaks(self._points(channel, ALL), self._device.max_power_w)
 
     def _with_intervals(self, start: int, end: int) -> tuple[int, int]:
         """Return a window extended by the intervals that overlap it, and by the gaps in which they lie."""
@@ -208,7 +200,7 @@ class RecomputeWindow:
         """Return a span extended by the gaps of believed readings that overlap it."""
         reach = Window(start, end)
         for channel in self._device.registers:
-            for piece in segments(self._points(channel, self.readings), self._device.max_power_w):
+            for piece in segments(self._points(channel, ALL), self._device.max_power_w):
                 gaps = [Window(piece.ats[place], piece.ats[place + 1]) for place in gap_positions(piece.ats)]
                 touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
                 start = min([start, *(gap.start for gap in touched)])
@@ -252,7 +244,7 @@ class RecomputeWindow:
         nothing where it has no reading on that side.
         """
         while True:
-            points = self._points(channel, self._neighbours[side])
+            points = self._points(channel, side)
             found = self._nearest(points, side, at)
             if found is not None:
                 return [found]
@@ -276,13 +268,22 @@ class RecomputeWindow:
         is_level = points.whs[-1] < points.whs[position] + ROUNDING_WH  # it may fall yet, by rounding
         return None if is_level and len(ats) < DIP_READINGS else max(anchor, ats[position])
 
-    def _points(self, channel: str, readings: Sequence[Reading]) -> Register:
-        return register_of(readings, channel, parse_overrides(self._device.exchange_overrides))
+    def _points(self, channel: str, part: int) -> Register:
+        """Return a register of one part of the fetched readings."""
+        known = self._registers
+        if (channel, ALL) not in known:
+            known[channel, ALL] = register_of(self.readings, channel, parse_overrides(self._device.exchange_overrides))
+        if (channel, part) not in known:
+            ats, whs, meters, overrides = known[channel, ALL]
+            first, last = bisect_left(ats, self._blocks.start), bisect_left(ats, self._blocks.end)
+            start, end = {BEFORE: (0, first), CHANGED: (first, last), AFTER: (last, len(ats))}[part]
+            known[channel, part] = Register(ats[start:end], whs[start:end], meters[start:end], overrides)
+        return known[channel, part]
 
     def _covers(self, channel: str, side: int, at: int) -> bool:
         """Whether a register has a reading at or beyond `at` on one side; without one it covers nothing there."""
         while True:
-            ats = register_of(self.readings, channel).ats
+            ats = self._points(channel, ALL).ats
             if ats and (ats[-1] >= at if side == AFTER else ats[0] <= at):
                 return True
             if not self._fetch(side):
@@ -294,23 +295,18 @@ class RecomputeWindow:
         if size is None:
             return False
         starts = self._store.block_starts(self._device.device_id, self._edge[side], side * size)
-        near = [
-            start for start in starts if self._blocks.start - LONGEST_S <= start + HALF_HOUR and start <= self._far_end
-        ]
+        low, high = self._blocks.start - LONGEST_S - HALF_HOUR, self._blocks.end + LONGEST_S
+        near = [start for start in starts if low <= start <= high]
         self._is_all[side] = len(near) < size
         if not near:
             return False
         first, last = min(near), max(near)
         self._edge[side] = first if side == BEFORE else last
         more = self._store.readings(self._device.device_id, first, last)
-        self._neighbours[side] = (
-            [*more, *self._neighbours[side]] if side == BEFORE else [*self._neighbours[side], *more]
-        )
+        self._registers.clear()
+        known = self._neighbours[side]
+        self._neighbours[side] = more + known if side == BEFORE else known + more
         return True
-
-    @property
-    def _far_end(self) -> int:
-        return self._blocks.end + LONGEST_S
 
     def _bounded(self, start: int, end: int) -> Window:
         """Return the hours from `start` to `end`, without those beyond the point where the search gave up."""

@@ -17,10 +17,9 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
-from aggregator.core.faults import anchored_run
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, FOR_EVER, Window, block_start
-from aggregator.core.registers import MAX_GAP_S, parse_overrides, register_of
+from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store, all_devices
 from aggregator.waterfall.retained_gaps import ComputedHalfHour

@@ -6,8 +6,8 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Device, Part, add
 from aggregator.core.energy import Evidence, half_hour_parts
-from aggregator.core.faults import DECIDE_S, LONGEST_S
 from aggregator.core.readings import Reading
+from aggregator.core.registers import DECIDE_S, LONGEST_S
 
 START = 1_800_000_000  # the start of a half hour
 DAY = 86_400

@@ -5,9 +5,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
-from aggregator.core.faults import FAULT_S, ROUNDING_WH, judge
+from aggregator.core.faults import FAULT_S, judge
 from aggregator.core.readings import Reading
-from aggregator.core.registers import register_of
+from aggregator.core.registers import ROUNDING_WH, register_of
 from tests.aggregator.invariants.series import DAY, HOME, HOUR, Points, faulty, meters, stretches, utc
 from tests.aggregator.invariants.stores import check_levels_sum, documents, outcome_of, take_in_evidence, total
 from tests.budgets import examples
