@@ -7,7 +7,7 @@
 `waterfall.verify` compares with the rules; this finds a fault of the rules.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -44,7 +44,7 @@ def _open_days(
     store: Store, device: Device, channel: str, name: str, readings: Sequence[Reading], intervals: Sequence[Interval]
 ) -> Iterator[str]:
     ats = [reading.at for reading in readings]
-    breaks = [two.at for one, two in pairwise(readings) if not _is_plain(one, two, channel, device)]
+    breaks = [Window(one.at, two.at) for one, two in pairwise(readings) if not _is_plain(one, two, channel, device)]
     documents = [store.document("day", device.device_id, day) for day in store.periods("day", device.device_id)]
     cutoff, spans = store.retention_cutoff(device.device_id), {}
     for document in documents:
@@ -57,8 +57,7 @@ def _open_days(
         if document is None or is_old(document, cutoff):
             continue
         day, span = document.period, spans[document.period]
-        first, last = bisect_left(breaks, span.start - PLAIN_S), bisect_right(breaks, span.end + PLAIN_S)
-        if first < last:
+        if any(one.start < span.end + PLAIN_S and span.start - PLAIN_S < one.end for one in breaks):
             continue
         ends = [_register_at(readings, ats, channel, at, shaped) for at in span]
         if None not in ends:

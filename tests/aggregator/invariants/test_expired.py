@@ -1,0 +1,256 @@
+"""Invariants 1, 2, 3 and 5 beyond the retention: history is a whole when its evidence has been deleted."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.readings import Reading
+from aggregator.waterfall import verify
+from tests.aggregator.invariants.past import BEYOND, GONE, KINDS, WITHIN, ZONES, Items, Past, Refill, past, refills
+from tests.aggregator.invariants.series import DAY, HOME, HOUR, utc
+from tests.aggregator.invariants.stores import Documents, check_levels_sum, half_hours, waiting
+from tests.budgets import examples
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def check(home: Past, refill: Refill) -> None:
+    """Check that everything adds up to the registers, and that `verify` says so."""
+    assert (home.total("import_wh"), home.total("export_wh")) == (refill.import_wh, refill.export_wh)
+    assert list(verify.differences(home.store, home.device)) == []
+
+
+def refilled(home: Past, refill: Refill, slices: Sequence[Items]) -> Iterator[float]:
+    """Live readings come in, and each slice after a sweep; yield the time after each slice and its pause."""
+    home.take_in(refill.before, refill.before[-1].at + 60)
+    home.take_in(refill.after, refill.ends)
+    at = refill.ends + refill.lateness_s
+    for items, pause in zip(slices, refill.pauses_s, strict=False):
+        home.sweep(at)
+        home.take_in(items, at)
+        at += pause
+        yield at
+
+
+@kinds
+@examples(120)
+@given(refill=refills(BEYOND))
+def test_the_sum_across_an_outage_never_changes_whatever_fills_it(kind: str, refill: Refill) -> None:
+    with past(kind, refill.zone) as home:
+        for at in refilled(home, refill, refill.slices):
+            check(home, refill)
+            before = home.documents()
+            home.sweep(at)
+            assert home.documents() == before
+            check(home, refill)
+        check_levels_sum(home.documents())
+
+
+@kinds
+@examples(80)
+@given(refill=refills(BEYOND))
+def test_idempotence_of_replays_after_sweeps(kind: str, refill: Refill) -> None:
+    with past(kind, refill.zone) as home:
+        for at in refilled(home, refill, refill.slices):
+            before = home.documents()
+            home.replay()
+            assert home.documents() == before
+            home.sweep(at)
+            home.replay()
+            assert (home.documents(), waiting(home.store)) == (before, 0)
+
+
+def outcome_of(kind: str, refill: Refill, slices: Sequence[Items]) -> Documents:
+    with past(kind, refill.zone) as home:
+        for _ in refilled(home, refill, slices):
+            check(home, refill)
+        return home.documents()
+
+
+@kinds
+@examples(80)
+@given(refill=refills(WITHIN, evidence=("r",)), order=st.randoms())
+def test_slices_within_the_retention_give_the_same_in_any_order(
+    kind: str, refill: Refill, order: random.Random
+) -> None:
+    expected = outcome_of(kind, refill, refill.slices)
+    shuffled = order.sample(refill.slices, len(refill.slices))
+    assert outcome_of(kind, refill, shuffled) == expected
+
+
+@kinds
+@examples(40)
+@given(zone=st.sampled_from(ZONES), count=st.integers(1, 8), order=st.randoms(), step=st.sampled_from([600, 1800]))
+def test_history_of_another_year_gives_the_same_in_any_order(
+    kind: str, zone: str, count: int, order: random.Random, step: int
+) -> None:
+    start = utc("2024-12-31T06:00")
+    history = [Reading(HOME, start + n * step, None, 500_000 + n * 7, n) for n in range(2 * DAY // step)]
+    slices = [history[n * len(history) // count : (n + 1) * len(history) // count] for n in range(count)]
+    found = []
+    for some in (slices, order.sample(slices, count)):
+        with past(kind, zone) as home:
+            live = [Reading(HOME, utc("2026-03-01T00:00") + n * 600, None, 900_000 + n, None) for n in range(300)]
+            home.take_in(live, live[-1].at + 60)
+            home.sweep(live[-1].at + GONE)
+            for number, items in enumerate(some):
+                home.take_in(items, live[-1].at + GONE + number * DAY)
+            assert list(verify.differences(home.store, home.device)) == []
+            found.append(home.documents())
+    assert found[0] == found[1]
+    assert sum(half.import_wh or 0 for (day, _), half in half_hours(found[0]).items() if day < "2025-02") >= 7 * (
+        len(history) - 1
+    )
+
+
+# Examples
+
+ORDERS = {
+    "one piece": [0],
+    "in order": [0, 1, 2, 3, 4, 5],
+    "newest first": [5, 4, 3, 2, 1, 0],
+    "mixed": [3, 0, 5, 1, 4, 2],
+}
+
+
+def outage() -> tuple[list[Reading], list[Reading]]:
+    """A register that rises by 1 Wh a minute, by 5 in the evening; and what an outage of 58 hours lost of it."""
+    start, readings, wh = utc("2026-03-02T10:07"), list[Reading](), 1_000_000
+    for at in range(start, start + 7 * DAY, 300):
+        readings.append(Reading(HOME, at, None, wh, wh - 900_000))
+        wh += 25 if at % DAY > 17 * HOUR else 5
+    lost = [one for one in readings if 2 * DAY < one.at - start < 2 * DAY + 58 * HOUR]
+    return [one for one in readings if one not in lost], lost
+
+
+@kinds
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("pause_s", [0, GONE])
+def test_a_log_of_lost_half_hours_makes_days_right_months_later(kind: str, order: str, pause_s: int) -> None:
+    live, lost = outage()
+    count = len(ORDERS[order])
+    with past(kind, "Europe/London") as home, past(kind, "Europe/London") as whole:
+        home.take_in(live, live[-1].at)
+        for number, place in enumerate(ORDERS[order]):
+            at = live[-1].at + 60 * DAY + number * pause_s
+            home.sweep(at)
+            home.take_in(lost[place * len(lost) // count : (place + 1) * len(lost) // count], at)
+            assert home.total("import_wh") == live[-1].import_wh - 1_000_000
+            assert list(verify.differences(home.store, home.device)) == []
+        whole.take_in(sorted(live + lost, key=lambda one: one.at), live[-1].at)
+        assert home.documents() == whole.documents()
+
+
+@kinds
+def test_an_import_log_fills_the_import_and_leaves_the_export(kind: str) -> None:
+    live, lost = outage()
+    export = [one._replace(import_wh=None) for one in lost]
+    with past(kind, "Asia/Kathmandu") as home:
+        home.take_in(sorted(live + export, key=lambda one: one.at), live[-1].at)
+        before = half_hours(home.documents())
+        home.sweep(live[-1].at + GONE)
+        home.take_in([one._replace(export_wh=None) for one in lost[:500]], live[-1].at + GONE)
+        after = half_hours(home.documents())
+        assert {key: half.export_wh for key, half in after.items()} == {
+            key: half.export_wh for key, half in before.items()
+        }
+        estimated = [sum(half.estimated_import_wh for half in halves.values()) for halves in (before, after)]
+        assert 0 < estimated[1] < estimated[0] / 2
+        assert home.total("import_wh") == live[-1].import_wh - 1_000_000
+
+
+@kinds
+def test_a_log_that_contradicts_the_register_changes_no_sum(kind: str) -> None:
+    live, lost = outage()
+    wrong = [one._replace(import_wh=one.import_wh + 50_000) for one in lost[::2]] + lost[1:400:2]
+    with past(kind, "UTC") as home:
+        home.take_in(live, live[-1].at)
+        home.sweep(live[-1].at + GONE)
+        home.take_in(sorted(wrong), live[-1].at + GONE)
+        assert home.total("import_wh") == live[-1].import_wh - 1_000_000
+        assert list(verify.differences(home.store, home.device)) == []
+
+
+@kinds
+def test_a_device_that_returns_after_months_goes_on_where_it_is_known(kind: str) -> None:
+    """Its last readings stay on SQLite; on DynamoDB they are deleted, and nothing is counted across."""
+    live, _ = outage()
+    back = [Reading(HOME, one.at + 60 * DAY, None, one.import_wh + 300_000, None) for one in live[-50:]]
+    with past(kind, "Europe/London") as home:
+        home.take_in(live, live[-1].at)
+        home.sweep(live[-1].at + GONE)
+        home.take_in(back, back[-1].at)
+        across = back[0].import_wh - live[-1].import_wh if kind == "sqlite" else 0
+        apart = live[-1].import_wh - 1_000_000 + back[-1].import_wh - back[0].import_wh
+        assert home.total("import_wh") == apart + across
+        assert list(verify.differences(home.store, home.device)) == []
+
+
+@kinds
+def test_older_history_leaves_expired_days_unchanged(kind: str) -> None:
+    live, _ = outage()
+    history = [one._replace(at=one.at - 10 * DAY, import_wh=one.import_wh - 500_000) for one in live[:288]]
+    with past(kind, "UTC") as home:
+        home.take_in(live, live[-1].at)
+        before = home.documents()
+        home.sweep(live[-1].at + GONE)
+        home.take_in(history, live[-1].at + GONE)
+        after = home.documents()
+        home.take_in([one._replace(import_wh=one.import_wh + 9) for one in live[5:600:7]], live[-1].at + GONE)
+        assert home.documents() == after
+    assert {key: after[key] for key in before if key[0] == "day"} == {
+        key: document for key, document in before.items() if key[0] == "day"
+    }
+
+
+@kinds
+def test_a_day_that_began_late_is_filled_in_pieces_after_months(kind: str) -> None:
+    live, _ = outage()
+    begun = [one for one in live if one.at > live[0].at + DAY]
+    morning = [one for one in live if one.at <= live[0].at + DAY]
+    with past(kind, "Europe/London") as home, past(kind, "Europe/London") as whole:
+        home.take_in(begun, begun[-1].at)
+        home.sweep(begun[-1].at + GONE)
+        for items in (morning[200:], morning[:100], morning[100:200]):
+            home.take_in(items, begun[-1].at + GONE)
+        whole.take_in(live, live[-1].at)
+        found, wanted = half_hours(home.documents()), half_hours(whole.documents())
+    seam = {key for key in wanted if found.get(key) != wanted[key]}
+    assert len(seam) <= 1  # the half hour in which the device began to send
+
+
+@kinds
+def test_a_rebuild_and_a_move_of_zone_make_no_expired_day_worse(kind: str) -> None:
+    live, lost = outage()
+    with past(kind, "UTC") as home:
+        home.take_in(live, live[-1].at)
+        home.sweep(live[-1].at + GONE)
+        home.take_in(lost[:100], live[-1].at + GONE)
+        before = home.documents()
+        home.sweep(live[-1].at + 2 * GONE)
+        verify.rebuild(home.store, home.device, None, None)
+        home.replay()
+        assert home.documents() == before
+        verify.rezone(home.store, home.device, "Asia/Kathmandu")
+        home.replay()
+        assert home.documents() == before
+
+
+@kinds
+def test_a_moved_day_keeps_the_time_when_it_was_made(kind: str) -> None:
+    live, _ = outage()
+    with past(kind, "UTC") as home:
+        home.take_in(live, live[-1].at)
+        home.sweep(live[-1].at + 20 * DAY)
+        verify.rezone(home.store, home.device, "Asia/Kathmandu")
+        home.replay()
+        moved = home.documents()
+        assert {zone for zone, _ in moved.values()} == {"Asia/Kathmandu"}
+        assert list(verify.differences(home.store, home.device)) == []
+        home.sweep(live[-1].at + GONE)
+        home.take_in([live[400]._replace(power_w=1)], live[-1].at + GONE)
+        home.replay()
+        assert home.documents() == moved
