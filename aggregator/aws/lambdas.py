@@ -29,9 +29,8 @@ import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
-from aggregator.core.intervals import is_interval
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
-from aggregator.core.readings import check_owner, parse
+from aggregator.core.readings import check_owner, is_interval, parse
 from aggregator.intake import refusals
 from aggregator.intake.chunk import live_state
 from aggregator.intake.clocks import refuse_old

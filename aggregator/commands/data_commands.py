@@ -22,7 +22,7 @@ from aggregator.commands.console import check_id, find_device, opened, until_sto
 from aggregator.commands.device_commands import device
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import Device, as_json
+from aggregator.core.documents import as_json, new_device
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
 from aggregator.intake.imports.import_file import FORMATS, ImportOptions, Progress
@@ -85,7 +85,9 @@ def import_command(
             now=int(time.time()),
         )
         size = os.fstat(stream.fileno()).st_size
-        report = import_file(store, device or Device(device_id, zone), stream, size, asked, _bar(stop), is_dry=is_dry)
+        report = import_file(
+            store, device or new_device(device_id, zone), stream, size, asked, _bar(stop), is_dry=is_dry
+        )
     _say(report, zone, is_dry=is_dry)
     sys.exit(0 if report.accepted or report.known else 1)
 
@@ -193,7 +195,10 @@ def show(
 @with_store
 @click.pass_obj
 def verify(settings: Settings, device_id: str | None, store_url: str | None) -> None:
-    """Recompute every document and compare it with the stored one; list differences and exit 1 if there are any."""
+    """Recompute every document and compare it with the stored one, and sums with registers.
+
+    Lists differences, and exits 1 if there are any. A store without devices is no success either.
+    """
     store = opened(settings, store_url)
     devices = [find_device(store, device_id)] if device_id else list(all_devices(store))
     found = 0
@@ -202,7 +207,11 @@ def verify(settings: Settings, device_id: str | None, store_url: str | None) -> 
             found += 1
             click.echo(difference)
     click.echo(f"{len(devices)} devices, {found} differences")
-    sys.exit(1 if found else 0)
+    if waiting := store.backlog().waiting:
+        click.echo(f"{waiting} keys wait to be settled; what they change is counted as different until then")
+    if not devices:
+        click.echo("there is nothing to verify: the store is empty")
+    sys.exit(1 if found or not devices else 0)
 
 
 COMMANDS = (

@@ -10,7 +10,7 @@ import click
 from aggregator.commands import console
 from aggregator.commands.console import check_id, find_device, opened, with_store
 from aggregator.core import periods
-from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, check_labels
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, check_labels, new_device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
@@ -89,7 +89,7 @@ def device_set(
     """Add or change a device; recompute its charts where the change affects them."""
     store = opened(settings, store_url)
     stored = store.device(check_id(device_id))
-    changed = stored or Device(device_id, settings.timezone)
+    changed = stored or new_device(device_id, settings.timezone)
     _check_home(changed, fields)
     changed = check_labels(replace(changed, **{name: value for name, value in fields.items() if value is not None}))
     conversion = _conversion(changed, calorific_value, first_day, volume_factor)

@@ -6,13 +6,15 @@ a year (months `m01..`). Its content depends only on energy and prices, so a rep
 A stored document has no standing charges: supply goes on where there is no document. `rates.with_charges` adds them to
 what is shown.
 
-The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost, volume]}}`. A
-device without a tariff has no currency and no costs; only a gas meter has a volume.
+The wire form is JSON, `{"z": time zone, "c": currency, "p": {part name: [fields of Part, fields of Cost, volume, check
+value]}}`. A device without a tariff has no currency and no costs; only a gas meter has a volume. The check value, a
+CRC-16 of zone, currency, number of parts, name and fields, tells a part in which a bit was flipped.
 """
 
+from binascii import crc_hqx
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +23,7 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.core.periods import Slot
+from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import sender_of
 
 
@@ -139,6 +142,16 @@ NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, 
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
 
 
+GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
+
+
+def new_device(device_id: str, timezone: str) -> Device:
+    """Return a device that is not registered yet; an id tells a second meter that counts gas."""
+    if device_id.endswith(GAS_SUFFIX):
+        return Device(device_id, timezone, GAS_POWER_W, kind=GAS)
+    return Device(device_id, timezone)
+
+
 def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
     """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
 
@@ -191,16 +204,39 @@ def charged(part: Part, standing_charge: int) -> Part:
 def encode(timezone: str, currency: str, parts: Mapping[str, Part]) -> bytes:
     """Encode a document's body; equal content gives equal bytes."""
     content: dict[str, object] = {"z": timezone, "c": currency} if currency else {"z": timezone}
-    return orjson.dumps(content | {"p": {name: _row(parts[name]) for name in sorted(parts)}})
+    seed = _seed(timezone, currency, len(parts))
+    return orjson.dumps(content | {"p": {name: _checked(seed, name, _row(parts[name])) for name in sorted(parts)}})
 
 
 def decode(
     level: str, device_id: str, period: str, created_at: int | None, changed_at: int | None, body: bytes
 ) -> Document:
-    """Decode a document from its wire form, with the times of its first and last change (UTC seconds)."""
+    """Decode a document from its wire form, with the times of its first and last change (UTC seconds).
+
+    Raises ValueError for a part that does not fit its check value.
+    """
     content = orjson.loads(body)
-    parts = {name: _part(row) for name, row in content["p"].items()}
-    return Document(level, device_id, period, content["z"], parts, content.get("c", ""), changed_at, created_at)
+    timezone, currency = content["z"], content.get("c", "")
+    seed = _seed(timezone, currency, len(content["p"]))
+    parts = {name: _part(_unchecked(seed, name, row)) for name, row in content["p"].items()}
+    return Document(level, device_id, period, timezone, parts, currency, changed_at, created_at)
+
+
+@lru_cache(maxsize=1024)
+def _seed(timezone: str, currency: str, count: int) -> int:
+    return crc_hqx(f"{timezone} {currency} {count}".encode(), 0)
+
+
+def _checked(seed: int, name: str, row: list[Any]) -> list[Any]:
+    row.append(crc_hqx(orjson.dumps(row), crc_hqx(name.encode(), seed)))
+    return row
+
+
+def _unchecked(seed: int, name: str, row: list[Any]) -> list[Any]:
+    check = row.pop()
+    if check != crc_hqx(orjson.dumps(row), crc_hqx(name.encode(), seed)):
+        raise ValueError(f"the part {name} does not fit its check value")
+    return row
 
 
 def _row(part: Part) -> list[Any]:

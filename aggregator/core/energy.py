@@ -19,11 +19,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from aggregator.core.documents import EMPTY, Device, Part
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import Slot, Window
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S, gap_positions, parse_overrides, register_of
-from aggregator.core.timeline import Flow, Origin, Timeline, timeline
+from aggregator.core.timeline import Flow, FlowOrigin, Timeline, timeline
 
 
 class WattSeconds(NamedTuple):
@@ -175,7 +174,7 @@ def _decided(lines: Iterable[Timeline]) -> Timeline:
         if union.flows and start <= union.flows[-1].end:
             union.flows[-1] = union.flows[-1]._replace(end=max(end, union.flows[-1].end))
         else:
-            union.flows.append(Flow(start, end, Origin.MEASURED, int))
+            union.flows.append(Flow(start, end, FlowOrigin.MEASURED, int))
     return union
 
 

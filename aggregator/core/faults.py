@@ -57,7 +57,7 @@ class Rollover(NamedTuple):
     modulus_wh: int
 
 
-class Judgement(NamedTuple):
+class RegisterJudgement(NamedTuple):
     """What is believed of a register: its pieces, without steps back inside, and its rollovers."""
 
     pieces: list[Register]
@@ -199,12 +199,12 @@ def segments(points: Register, max_power_w: int) -> list[Register]:
     return judge(points, max_power_w).pieces
 
 
-def judge(points: Register, max_power_w: int) -> Judgement:
+def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     """Decide every break of a register. The first reading is believed."""
     levels = list(points.whs)
     runs = _runs(points, levels, max_power_w)
     if len(runs) < 2:
-        return Judgement([points._replace(whs=levels)] if runs else [], [])
+        return RegisterJudgement([points._replace(whs=levels)] if runs else [], [])
     level = points._replace(whs=levels)
     pieces, rollovers, raised = [list(range(runs[0].last + 1))], list[Rollover](), 0
     lifted = dict.fromkeys(pieces[0], 0)  # position -> Wh that rollovers add
@@ -229,7 +229,7 @@ def judge(points: Register, max_power_w: int) -> Judgement:
         pieces[-1] += range(start, run.last + 1)
         lifted |= dict.fromkeys(range(start, run.last + 1), raised)
         following += 1
-    return Judgement([_piece(level, piece, lifted) for piece in pieces], rollovers)
+    return RegisterJudgement([_piece(level, piece, lifted) for piece in pieces], rollovers)
 
 
 def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) -> Register:
@@ -328,6 +328,8 @@ def _is_exchange(level: Register, runs: Sequence[_Run], good: int, following: in
         following += 1
         last = runs[following].last
     is_last = following + 1 == len(runs)
+    if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
+        return False  # a meter that never leaves 0 is a fault before an exchange
     return _is_long_enough(level, first, last) or (is_last and _is_other_meter(level, good, first))
 
 

@@ -22,12 +22,12 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from aggregator.core.faults import segments
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import Window
+from aggregator.core.readings import Interval
 from aggregator.core.registers import Register, gap_positions, register_at
 
 
-class Origin(IntEnum):
+class FlowOrigin(IntEnum):
     """Where an energy comes from."""
 
     MEASURED = 0
@@ -40,11 +40,11 @@ class Flow(NamedTuple):
 
     start: int  # UTC seconds
     end: int  # UTC seconds
-    origin: Origin
+    origin: FlowOrigin
     level: Callable[[int], int]  # an instant of the span -> a counter in Wh
 
 
-class Gap(NamedTuple):
+class RegisterGap(NamedTuple):
     """A gap of a register that is spread over several half hours."""
 
     start: int  # UTC seconds of the last reading before it
@@ -59,8 +59,8 @@ class Timeline:
     def __init__(self, pieces: Sequence[Register] = ()) -> None:
         self.pieces = pieces  # the believed readings
         self.flows: list[Flow] = []
-        self.gaps: list[Gap] = []
-        self.exceeding: list[Gap] = []  # gaps with intervals of more energy than the register's difference
+        self.gaps: list[RegisterGap] = []
+        self.exceeding: list[RegisterGap] = []  # gaps with intervals of more energy than the register's difference
 
     def add(self, flow: Flow) -> None:
         """Add a span that is free."""
@@ -103,7 +103,7 @@ class Timeline:
                 inner.flows.append(flow._replace(start=max(start, flow.start), end=min(end, flow.end)))
         return inner
 
-    def spread(self, wh: int, windows: Sequence[Window], origin: Origin) -> None:
+    def spread(self, wh: int, windows: Sequence[Window], origin: FlowOrigin) -> None:
         """Spread an energy evenly over free windows."""
         total, before = sum(end - start for start, end in windows), 0
         for start, end in windows:
@@ -134,14 +134,14 @@ def timeline_of(
         for first, last, is_gap in _stretches(piece, edges):
             start, end = piece.ats[first], piece.ats[last]
             if is_gap:
-                line.gaps.append(Gap(start, end, piece.whs[first], piece.whs[last]))
+                line.gaps.append(RegisterGap(start, end, piece.whs[first], piece.whs[last]))
             elif start < end:
-                line.flows.append(Flow(start, end, Origin.MEASURED, partial(register_at, piece)))
+                line.flows.append(Flow(start, end, FlowOrigin.MEASURED, partial(register_at, piece)))
     for interval, wh in sorted(intervals, key=_strength):
         windows = line.free(interval.start, interval.end)
         if windows:
             rest = max(wh - line.energy(interval.start, interval.end), 0)
-            line.spread(rest, windows, Origin.INTERVAL)
+            line.spread(rest, windows, FlowOrigin.INTERVAL)
     for gap in line.gaps:
         _fill(line, gap)
     return line
@@ -164,16 +164,16 @@ def _stretches(piece: Register, edges: Sequence[int]) -> Iterator[tuple[int, int
     yield first, len(piece.ats) - 1, False
 
 
-def _fill(line: Timeline, gap: Gap) -> None:
+def _fill(line: Timeline, gap: RegisterGap) -> None:
     """Decide a gap: its intervals, and the remainder of the register's difference over the rest of its time."""
     difference = gap.end_wh - gap.start_wh
     inside = line.overlapping(gap.start, gap.end)
     known, windows = line.energy(gap.start, gap.end), line.free(gap.start, gap.end)
     if known <= difference and windows:
-        line.spread(difference - known, windows, Origin.ESTIMATED)
+        line.spread(difference - known, windows, FlowOrigin.ESTIMATED)
     elif known and abs(known - difference) <= len(inside):
         _scale(line, gap, inside, difference, known)
-        line.spread(0, windows, Origin.ESTIMATED)
+        line.spread(0, windows, FlowOrigin.ESTIMATED)
     elif inside and known <= difference:
         _scale(line, gap, inside, difference, known) if known else _estimate(line, gap)
     elif inside:
@@ -181,12 +181,12 @@ def _fill(line: Timeline, gap: Gap) -> None:
         _estimate(line, gap)
 
 
-def _estimate(line: Timeline, gap: Gap) -> None:
+def _estimate(line: Timeline, gap: RegisterGap) -> None:
     line.clear(gap.start, gap.end)
-    line.spread(gap.end_wh - gap.start_wh, [Window(gap.start, gap.end)], Origin.ESTIMATED)
+    line.spread(gap.end_wh - gap.start_wh, [Window(gap.start, gap.end)], FlowOrigin.ESTIMATED)
 
 
-def _scale(line: Timeline, gap: Gap, inside: Sequence[Flow], difference: int, known: int) -> None:
+def _scale(line: Timeline, gap: RegisterGap, inside: Sequence[Flow], difference: int, known: int) -> None:
     """Scale the intervals in a gap to the register's difference, from which they differ by little, or lack some."""
     before = 0
     line.clear(gap.start, gap.end)

@@ -2,10 +2,10 @@
 
 Readings of one instant are merged field by field, and each half hour is written once per chunk.
 
-A reading that is dated before its device's newest one is compared with the readings around it. It is put aside by name
-(Refused) where all of the nearest, before and after it, contradict its register: the register falls, or rises faster
-than the home can use. True readings are taken in any order: with too few neighbours, at a meter exchange, or where one
-side fits, a reading is taken and `core.faults` decides.
+A reading that is dated before its device's newest one is compared with those around it, where the register runs on
+plainly. It is put aside by name (Refused) where it contradicts both its neighbours: the register falls, or rises faster
+than the home can use. A reading that would replace another one of its instant is put aside if it contradicts either.
+True readings are taken in any order: with too few neighbours, or at a meter exchange, `core.faults` decides.
 """
 
 from bisect import bisect_left, insort
@@ -21,10 +21,9 @@ from aggregator.core.documents import Device
 from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Damaged, Refused
 from aggregator.core.faults import DECIDE_S, LEAP, ROUNDING_WH
-from aggregator.core.intervals import Interval
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
-from aggregator.core.readings import GAS, MAX_POWER, Reading, merged
+from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
 from aggregator.core.registers import CHANNELS, parse_overrides
 from aggregator.store.port import Store, Written
 
@@ -86,21 +85,21 @@ class Neighbours:
         one, other = (next(self._side(reading, position, side), None) for side in (-1, +1))
         if one is None or other is None:
             return _FITS
-        if _follows(one, point, device) or _follows(point, other, device):
+        fits = _follows(one, point, device), _follows(point, other, device)
+        known = self._at(reading.device_id, reading.at)
+        is_collision = known is not None and known[position] not in (None, point.wh)
+        if all(fits) or (any(fits) and not is_collision):
             is_still = one.wh == point.wh == other.wh and other.at - one.at <= DECIDE_S
             return _STANDS_STILL if is_still else _FITS
         before, after = (list(islice(self._side(reading, position, side), NEAREST)) for side in (-1, +1))
-        if any(_follows(one, point, device) for one in before) or any(_follows(point, one, device) for one in after):
+        there = [_point(known, position)] if known and is_collision else []
+        is_run = len(before) >= LEAST <= len(after) and _is_plain([*before[::-1], *there, *after], device)
+        if not is_run or _overridden(before[-1].at, after[-1].at, device):
             return _FITS
-        if _overridden(before[-1].at, after[-1].at, device):
-            return _FITS
-        known = self._at(reading.device_id, reading.at)
-        if known is not None and known[position] not in (None, point.wh):
-            there = _point(known, position)
-            return _COLLIDES if _is_plain([before[0], there, after[0]], device) else _FITS
-        is_run = len(before) >= LEAST <= len(after) and _is_plain([*before[::-1], *after], device)
-        is_near = after[0].at - before[0].at <= DECIDE_S  # no meter can have come and gone between
-        return _CONTRADICTS if is_run and is_near and self._is_anchored(reading, position, device) else _FITS
+        if there:
+            return _COLLIDES
+        is_near = other.at - one.at <= DECIDE_S  # no meter can have come and gone between
+        return _CONTRADICTS if is_near and self._is_anchored(reading, position, device) else _FITS
 
     def _is_anchored(self, reading: Reading, position: int, device: Device) -> bool:
         """Whether the register ran on plainly for DECIDE_S before a reading, so that those readings are believed."""

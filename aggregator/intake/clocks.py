@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import iso_utc
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.chunk import evidence_json
 from aggregator.intake.formats.message import Content, Unread
 from aggregator.store.port import Store

@@ -2,7 +2,7 @@
 
 **Readings** go into their half-hour blocks, the live state and the registry. JSON Lines are ingested in chunks: a
 chunk's readings are coalesced, so each block is written once per chunk. Refusals are counted by reason, recorded
-(`refusals`) and passed to the caller. A line that is no reading may be an interval (`core.intervals`) or a status
+(`refusals`) and passed to the caller. A line that is no reading may be an interval (`core.readings`) or a status
 (`core.status`). Intervals do not change the live state.
 
 **Messages** (`Received`) come from MQTT and HTTP with readings, statuses and refusals. Larger batches need fewer
@@ -23,18 +23,16 @@ from operator import itemgetter
 from typing import BinaryIO, NamedTuple
 
 from aggregator.core import status
-from aggregator.core.documents import Device
+from aggregator.core.documents import Device, new_device
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval, is_interval, parse_interval
 from aggregator.core.live import Live
-from aggregator.core.readings import GAS, MAX_LINE, Reading, parse_line, sender_of
+from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line, sender_of
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.intake.chunk import POSITIONS, Chunk, evidence_json, live_state, newest_known
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store.port import Store, Written
 
-GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
 Refuse = Callable[[int, Refused], None]  # line number, reason
 TOGETHER = 256  # half hours of one transaction: nobody else waits long for the write lock
 
@@ -191,11 +189,8 @@ def registered(
 
 def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
     """Create a new device; a second meter has the zone of its sender."""
-    device = Device(device_id, default_zone)
-    sender = store.device(sender_of(device_id)) if device.is_second_meter else None
-    if sender:
-        device = replace(device, timezone=sender.timezone)
-    return replace(device, max_power_w=GAS_POWER_W, kind="gas") if device_id.endswith(GAS) else device
+    sender = store.device(sender_of(device_id))
+    return new_device(device_id, sender.timezone if sender else default_zone)
 
 
 # Messages

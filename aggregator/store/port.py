@@ -12,10 +12,9 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import ConfigurationError, shown
-from aggregator.core.intervals import Interval
 from aggregator.core.live import Live
 from aggregator.core.periods import LEVELS, feed_levels
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.tariffs.rates import Series
 
 Answer = TypeVar("Answer")

@@ -33,7 +33,7 @@ from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
 from aggregator.waterfall.recompute_window import RecomputeWindow
-from aggregator.waterfall.retained_gaps import is_old
+from aggregator.waterfall.stored_half_hours import is_old
 
 EXCHANGED, NOT_EXCHANGED, TAKEN_BACK = "exchanged", "not exchanged", "taken back"
 MOST = 20  # marked instants of a device

@@ -19,10 +19,9 @@ from typing import Literal, NamedTuple
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part, add
 from aggregator.core.energy import stated
-from aggregator.core.faults import Judgement, judge
-from aggregator.core.intervals import Interval
+from aggregator.core.faults import RegisterJudgement, judge
 from aggregator.core.periods import Slot, Window, day_of, day_start
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     CHANNELS,
     NEAR_STEPS,
@@ -138,7 +137,7 @@ class JudgedRegister(NamedTuple):
 
     channel: str
     points: Register
-    judgement: Judgement
+    judgement: RegisterJudgement
 
     @property
     def pieces(self) -> Sequence[Register]:

@@ -12,11 +12,10 @@ from typing import NamedTuple
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Document, Part, add
 from aggregator.core.energy import Evidence, edges_of
-from aggregator.core.intervals import Interval
 from aggregator.core.live import Live
 from aggregator.core.money import NOTHING
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
 from aggregator.intake.refusals import Refusals

@@ -5,69 +5,34 @@ values and the evidence inside it. Evidence that contradicts the two values does
 """
 
 import zlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate
-from typing import Protocol
+from itertools import accumulate, pairwise
+from operator import attrgetter
 
 from aggregator.core import energy
 from aggregator.core.energy import Evidence, Share
 from aggregator.core.faults import ROUNDING_WH, segments
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, Window
+from aggregator.core.readings import Interval
 from aggregator.core.registers import NEAR_STEPS, Register, register_of
-from aggregator.core.timeline import Gap, Origin, Timeline, timeline_of
+from aggregator.core.timeline import FlowOrigin, RegisterGap, Timeline, timeline_of
 from aggregator.waterfall.gap_records import GapRecord, RetainedGap
+from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
 NEW_IN_OLD = -1  # the checksum of a record whose half hours are yet to be stored
-
-
-class HalfHourFacts(Protocol):
-    """What is stored of consecutive half hours; a place is a position among them."""
-
-    @property
-    def edges(self) -> Sequence[int]:
-        """Return the boundaries of the half hours, UTC seconds."""
-
-    @property
-    def now(self) -> int:
-        """Return the store's clock, UTC seconds."""
-
-    @property
-    def max_power_w(self) -> int:
-        """Return the home's maximum power."""
-
-    def places(self, window: Window) -> range:
-        """Return the places that overlap a window."""
-
-    def has_old(self, place: int) -> bool:
-        """Whether a half hour is stored, and evidence of it may be gone."""
-
-    def stored_share(self, place: int, channel: str) -> Share | None:
-        """Return what is stored of a channel."""
-
-    def has_room(self, place: int, channel: str, seconds: int) -> bool:
-        """Whether a half hour has time without data of a channel; it always has where it is not old."""
-
-    def is_frozen(self, window: Window) -> bool:
-        """Whether evidence of a gap may be gone."""
-
-    def can_change(self, window: Window) -> bool:
-        """Whether all half hours of a gap can change."""
-
-    def is_expired(self, at: int) -> bool:
-        """Whether evidence that came in at an instant may be gone."""
 
 
 class ChannelGaps:
     """The gaps of one channel in some half hours."""
 
     def __init__(
-        self, halves: HalfHourFacts, channel: str, line: Timeline, stored: Sequence[GapRecord], evidence: Evidence
+        self, halves: StoredHalfHours, channel: str, line: Timeline, stored: Sequence[GapRecord], evidence: Evidence
     ) -> None:
         """`line` is the timeline of all evidence; `stored` are the records of the channel."""
         self._halves, self.channel, self.line = halves, channel, line
         self._raw = register_of(evidence.readings, channel)
+        self._values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
         self._intervals = energy.stated(evidence.intervals, channel, halves.max_power_w)
         frozen = [one for one in stored if halves.is_frozen(one.base.window)]
         kept = [one for one in stored if one not in frozen]
@@ -80,7 +45,7 @@ class ChannelGaps:
         pure = [gap for gap in pure if not any(_is_within(gap, one.base) for one in frozen)]
         self._new = [self._record(self._retained(gap)) for gap in pure]
         for one in frozen:
-            self._fill(one.base)
+            self._fill(one)
         self._changed = [one for one in frozen if self._is_changed(one)]
         self._unchanged = [one for one in frozen if one not in self._changed]
         self._new_in_old = [one for one in self._new if halves.is_frozen(one.base.window)]
@@ -113,7 +78,7 @@ class ChannelGaps:
             self.line = timeline_of(pieces, self._intervals, self._halves.edges)
             self._cut_hollow(frozen)
 
-    def _is_hollow(self, gap: Gap, frozen: Sequence[RetainedGap]) -> bool:
+    def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap]) -> bool:
         if any(one.overlaps(gap.start, gap.end) for one in frozen):
             return not any(_is_within(gap, one) for one in frozen)
         edges = self._halves.edges
@@ -123,13 +88,14 @@ class ChannelGaps:
                 return True
         return False
 
-    def _fill(self, base: RetainedGap) -> None:
+    def _fill(self, record: GapRecord) -> None:
         """Replace the time of a gap by what its two register values and the evidence inside it tell."""
+        base = record.base
         inside = _believed(base, self._raw, self._halves.max_power_w)
         ats = [*base.before, *inside.ats, *base.after]
         whs = [*[base.start_wh] * len(base.before), *inside.whs, *[base.end_wh] * len(base.after)]
         piece = Register(ats, whs, [None] * len(ats))
-        line = timeline_of([piece], self._inside(base), self._halves.edges)
+        line = timeline_of([piece], self._inside(record), self._halves.edges)
         self.line.clear(base.start, base.end)
         for flow in line.within([base.window]).flows:
             self.line.add(flow)
@@ -137,21 +103,39 @@ class ChannelGaps:
         self.line.gaps = sorted([*gaps, *(gap for gap in line.gaps if _is_within(gap, base))])
         self.line.pieces = [*self.line.pieces, piece]
 
-    def _inside(self, base: RetainedGap) -> list[tuple[Interval, int]]:
-        """Return the intervals in a gap; of one across its end, the share of its time."""
-        found = {(start, end): wh for start, end, wh in base.inside}
+    def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
+        """Return the intervals in a gap; of one across its end, the rest of its energy."""
+        base = record.base
+        known = _union(one for one, _ in self._intervals if base.start <= one.start and one.end <= base.end)
+        found = {(start, end): wh for start, end, wh in base.inside if not _is_covered(start, end, known)}
         for one, wh in self._intervals:
-            start, end = max(one.start, base.start), min(one.end, base.end)
-            if start < end:
-                found[start, end] = wh * (end - start) // (one.end - one.start)
+            if base.start <= one.start and one.end <= base.end:
+                found[one.start, one.end] = wh
+            elif base.overlaps(one.start, one.end):
+                rest = (
+                    wh
+                    - self._beyond(record, one.start, base.start, one, wh)
+                    - self._beyond(record, base.end, one.end, one, wh)
+                )
+                found.setdefault((max(one.start, base.start), min(one.end, base.end)), max(rest, 0))
         return [(Interval("", start, end, None, None), wh) for (start, end), wh in sorted(found.items())]
+
+    def _beyond(self, record: GapRecord, start: int, end: int, interval: Interval, wh: int) -> int:
+        """Return an interval's energy from `start` to `end`, outside of a gap: as stored, or its share of the time."""
+        if start >= end:
+            return 0
+        places = self._halves.places(Window(start, end))
+        stored = record.outside.get(self._halves.edges[places[0]]) if len(places) == 1 else None
+        if stored and sum(stored.seconds) > 0:
+            return sum(stored.wh) * (end - start) // sum(stored.seconds)
+        return wh * (end - start) // (interval.end - interval.start)
 
     def _is_consistent(self, base: RetainedGap) -> bool:
         """Whether the evidence still has the two ends of a gap, and their difference."""
         for piece in self.line.pieces:
-            values = dict(zip(piece.ats, piece.whs, strict=True))
-            if base.start in values and base.end in values:
-                return values[base.end] - values[base.start] == base.end_wh - base.start_wh
+            start, end = (_place(piece, at) for at in base.window)
+            if start is not None and end is not None:
+                return piece.whs[end] - piece.whs[start] == base.end_wh - base.start_wh
         return False
 
     def _shares_within(self, gaps: Iterable[RetainedGap]) -> list[Share | None]:
@@ -164,26 +148,32 @@ class ChannelGaps:
 
         A record of a new gap among old half hours is stored first: it tells what was there before.
         """
-        changed = [
-            one._replace(remaining=self._remaining(one.base), since=one.since or self._halves.now)
-            for one in self._changed
-        ]
+        now = self._halves.now
+        changed = [one._replace(remaining=self._remaining(one.base), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
         last = [
             one._replace(
                 seen=self._checksum(one.base),
+                seen_remaining=tuple(map(self._checksum, one.remaining)),
                 outside=self._beside([one.base], self._in_bases, whole),
-                outside_remaining=self._beside(one.remaining, in_remaining, whole),
             )
             for one in records
         ]
+        beside = [
+            one._replace(outside_remaining=self._beside(one.remaining, in_remaining, whole))
+            if one not in self._unchanged or self._replaced.intersection(self._halves.places(one.base.window))
+            else one
+            for one in (*self._unchanged, *last)
+        ]
         first = [
-            one._replace(seen=NEW_IN_OLD, outside=self._beside([one.base], self._in_bases, whole))
+            one._replace(
+                seen=NEW_IN_OLD, seen_remaining=(NEW_IN_OLD,), outside=self._beside([one.base], self._in_bases, whole)
+            )
             for one in self._new_in_old
         ]
-        return first, [*self._unchanged, *last]
+        return first, beside
 
     def _updated(self, record: GapRecord) -> Iterable[GapRecord]:
         """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
@@ -199,22 +189,25 @@ class ChannelGaps:
     def _remaining(self, base: RetainedGap) -> tuple[RetainedGap, ...]:
         return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))
 
-    def _retained(self, gap: Gap) -> RetainedGap:
-        piece = next(one for one in reversed(self.line.pieces) if gap.start in one.ats and gap.end in one.ats)
-        place = piece.ats.index(gap.start)
+    def _retained(self, gap: RegisterGap) -> RetainedGap:
+        piece, place = next(
+            (one, place)
+            for one in reversed(self.line.pieces)
+            if (place := _place(one, gap.start)) is not None and _place(one, gap.end) is not None
+        )
         before, after = piece.ats[max(place - NEAR_STEPS, 0) : place], piece.ats[place + 2 : place + 2 + NEAR_STEPS]
-        raised = gap.start_wh - dict(zip(self._raw.ats, self._raw.whs, strict=True)).get(gap.start, gap.start_wh)
+        raised = gap.start_wh - self._values.get(gap.start, gap.start_wh)
         raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
         return RetainedGap(
             *(gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised),
             *(tuple(before), tuple(after), self._intervals_in(gap)),
         )
 
-    def _intervals_in(self, gap: Gap) -> tuple[tuple[int, int, int], ...]:
+    def _intervals_in(self, gap: RegisterGap) -> tuple[tuple[int, int, int], ...]:
         """Return the energy from intervals in a gap, cut at the half hours."""
         edges, found = self._halves.edges, list[tuple[int, int, int]]()
         for flow in self.line.overlapping(gap.start, gap.end):
-            if flow.origin is not Origin.INTERVAL:
+            if flow.origin is not FlowOrigin.INTERVAL:
                 continue
             for place in self._halves.places(Window(flow.start, flow.end)):
                 start, end = max(flow.start, gap.start, edges[place]), min(flow.end, gap.end, edges[place + 1])
@@ -245,13 +238,35 @@ class ChannelGaps:
 
     def _checksum(self, base: RetainedGap) -> int:
         """Return a number of the evidence inside a gap; 0 without any."""
-        values = dict(zip(self._raw.ats, self._raw.whs, strict=True))
-        readings = [(at, wh) for at, wh in values.items() if base.start < at < base.end]
+        ats = self._raw.ats
+        readings = [(at, self._values[at]) for at in ats[bisect_right(ats, base.start) : bisect_left(ats, base.end)]]
         intervals = sorted((one.start, one.end, wh) for one, wh in self._intervals if base.overlaps(one.start, one.end))
         return zlib.crc32(repr((readings, intervals)).encode()) if readings or intervals else 0
 
 
-def _is_within(gap: Gap, base: RetainedGap) -> bool:
+def _place(piece: Register, at: int) -> int | None:
+    """Return the place of a reading in a piece, or None."""
+    place = bisect_left(piece.ats, at)
+    return place if place < len(piece.ats) and piece.ats[place] == at else None
+
+
+def _union(intervals: Iterable[Interval]) -> list[Window]:
+    """Return the time of intervals, in order."""
+    union: list[Window] = []
+    for start, end in sorted(one[1:3] for one in intervals):
+        if union and start <= union[-1].end:
+            union[-1] = Window(union[-1].start, max(end, union[-1].end))
+        else:
+            union.append(Window(start, end))
+    return union
+
+
+def _is_covered(start: int, end: int, union: Sequence[Window]) -> bool:
+    place = bisect_right(union, start, key=attrgetter("start")) - 1
+    return place >= 0 and end <= union[place].end
+
+
+def _is_within(gap: RegisterGap, base: RetainedGap) -> bool:
     return base.start <= gap.start and gap.end <= base.end
 
 
@@ -260,7 +275,7 @@ def _cut(piece: Register, starts: Collection[int]) -> list[Register]:
     cuts = [0, *(place + 1 for place, at in enumerate(piece.ats) if at in starts), len(piece.ats)]
     return [
         Register(piece.ats[first:after], piece.whs[first:after], piece.meters[first:after])
-        for first, after in zip(cuts, cuts[1:], strict=False)
+        for first, after in pairwise(cuts)
         if first < after
     ]
 

@@ -7,6 +7,7 @@ order does not matter. Then what remains becomes the base.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,7 @@ PAGE = 100  # records in one read
 FORGET_S = 400 * periods.DAY_S  # a record without a remaining estimate is of no use any longer
 
 Outside = Mapping[int, Share]  # start of a half hour -> its energy and time outside of the gaps in it
+NOTHING: Outside = MappingProxyType({})
 
 
 class RetainedGap(NamedTuple):
@@ -53,8 +55,9 @@ class GapRecord(NamedTuple):
     remaining: tuple[RetainedGap, ...]
     since: int = 0  # UTC seconds when evidence first came into the base; 0: not yet
     seen: int = 0  # checksum of the evidence inside the base; 0: none
-    outside: Outside = {}  # without the base, at both of its ends
-    outside_remaining: Outside = {}  # without what remains, at each end
+    seen_remaining: tuple[int, ...] = ()  # the same of each gap that remains
+    outside: Outside = NOTHING  # without the base, at both of its ends
+    outside_remaining: Outside = NOTHING  # without what remains, at each end
 
     @property
     def key(self) -> str:
@@ -63,8 +66,11 @@ class GapRecord(NamedTuple):
 
     def rebased(self) -> "list[GapRecord]":
         """Return a record for each gap that remains: evidence that came into the base is not all kept any longer."""
-        outside = self.outside_remaining
-        return [GapRecord(self.channel, gap, (gap,), 0, 0, outside, outside) for gap in self.remaining]
+        beside = self.outside_remaining
+        return [
+            GapRecord(self.channel, gap, (gap,), 0, seen, (seen,), beside, beside)
+            for gap, seen in zip(self.remaining, self.seen_remaining, strict=True)
+        ]
 
 
 def gap_records(store: Store, device_id: str, span: Window) -> list[GapRecord]:
@@ -104,17 +110,17 @@ def _key(channel: str, end: int) -> str:
 
 
 def _encoded(record: GapRecord) -> list[Any]:
-    remaining = [] if record.remaining == (record.base,) else [list(map(_encoded_gap, record.remaining))]
-    outside = [[[at, *share] for at, share in sorted(some.items())] for some in record[5:]]
-    return [_encoded_gap(record.base), record.since, record.seen, *outside, *remaining]
+    remaining = [] if record.remaining == (record.base,) else list(map(_encoded_gap, record.remaining))
+    outside = [[[at, *share] for at, share in sorted(some.items())] for some in record[6:]]
+    return [_encoded_gap(record.base), record.since, record.seen, record.seen_remaining, *outside, remaining]
 
 
 def _decoded(channel: str, row: list[Any]) -> GapRecord:
-    base, since, seen, *more = row
-    outside = [{at: Share(wh, seconds) for at, wh, seconds in some} for some in more[:2]]
+    base, since, seen, seen_remaining, *beside, gaps = row
+    outside = [{at: Share(wh, seconds) for at, wh, seconds in some} for some in beside]
     gap = _decoded_gap(base)
-    remaining = tuple(map(_decoded_gap, more[2])) if len(more) > 2 else (gap,)
-    return GapRecord(channel, gap, remaining, since, seen, *outside)
+    remaining = tuple(map(_decoded_gap, gaps)) or (gap,) * len(seen_remaining)
+    return GapRecord(channel, gap, remaining, since, seen, tuple(seen_remaining), *outside)
 
 
 def _encoded_gap(gap: RetainedGap) -> list[Any]:

@@ -22,8 +22,9 @@ from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.gap_records import put_records, whole_gaps
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
-from aggregator.waterfall.retained_gaps import ComputedHalfHour, HalfHours
+from aggregator.waterfall.retained_gaps import ComputedHalfHour, computed
 from aggregator.waterfall.retention import log_backfill
+from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
 log = logging.getLogger("wattfall.waterfall")
 WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
@@ -138,24 +139,24 @@ def recompute(store: Store, device: Device, span: Window) -> None:
 
 def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:
     hours = affected.hours(least)
-    half_hours = HalfHours(store, device, hours)
+    half_hours = StoredHalfHours(store, device, hours)
     for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
         whole = whole_gaps(store, device.device_id, hours)
         if whole == hours:
             break
         hours = affected.hours(whole)
-        half_hours = HalfHours(store, device, hours)
-    computed = half_hours.computed(Evidence(affected.readings, affected.intervals))
-    put_records(store, device.device_id, (), computed.first)
-    log_backfill(store, device, computed.halves, int(time.time()))
-    for day, group in groupby(computed.halves, key=attrgetter("day")):
+        half_hours = StoredHalfHours(store, device, hours)
+    found = computed(store, device, half_hours, Evidence(affected.readings, affected.intervals))
+    put_records(store, device.device_id, (), found.first)
+    log_backfill(store, device, found.halves, int(time.time()))
+    for day, group in groupby(found.halves, key=attrgetter("day")):
         _merge_priced(store, device, day, device.timezone, {half.slot.name: half.part for half in group})
-    put_records(store, device.device_id, [*computed.stored, *computed.first], computed.records)
+    put_records(store, device.device_id, [*found.stored, *found.first], found.records)
 
 
 def computed_half_hours(store: Store, device: Device, span: Window, evidence: Evidence) -> list[ComputedHalfHour]:
     """Return the half hours in a span of whole local hours, in order."""
-    return HalfHours(store, device, span).computed(evidence).halves
+    return computed(store, device, StoredHalfHours(store, device, span), evidence).halves
 
 
 def reprice(store: Store, device: Device, day: str) -> bool:

@@ -27,10 +27,10 @@ from aggregator.core.faults import (
     anchor_before,
     breaks,
     frozen_since,
+    segments,
 )
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     LONGEST_STEP_S,
     MAX_GAP_S,
@@ -46,7 +46,7 @@ from aggregator.store.port import Store
 NEAR = DIP_S // HALF_HOUR + 1  # blocks fetched first on each side: a dip is seen from each of its readings
 FETCH_SIZES = (4, 16, 64, 256, 1024, 4096)  # blocks to fetch next, while those before were too few
 GIVE_UP = 2000  # readings of one register without an anchor: its values are inconsistent
-LONGEST_CHAIN_S = 2 * 86_400  # intervals that overlap each other have effects no further than this
+LONGEST_CHAIN_S = 14 * 86_400  # intervals that overlap each other have effects no further than this
 LONGEST_HOLD_S = RHYTHMS * LONGEST_STEP_S  # a longer step is a gap, whatever the rhythm
 STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
@@ -88,17 +88,19 @@ class RecomputeWindow:
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
         changed = [channel for channel in self._device.registers if register_of(self._changed, channel).ats]
-        if changed:
+        if changed or self._new:
             self._fetch_near()
         start = min([least.start, *self._start_candidates(changed)])
         end = max([least.end, *self._end_candidates(changed, least.end)])
-        start, end = self._wide(changed, start, end)
+        start, end = self._wide(self._device.registers if self._new else changed, start, end)
         start, end = self._with_intervals(start, end)
         start, end = self._hour(start).start, self._hour(end).end
         self._complete(start, end)
         hours = self._bounded(start, end)
         if self._device.longest_interval_s:
-            self.intervals = self._overlapping(hours.start, hours.end)
+            reach = self._chain(Window(*self._with_gaps(start, end)))
+            self._complete(*reach)
+            self.intervals = self._overlapping(*reach)
         return hours
 
     def _start_candidates(self, changed: Sequence[str]) -> Iterator[int]:
@@ -137,7 +139,7 @@ class RecomputeWindow:
 
     def _wide(self, changed: Sequence[str], start: int, end: int) -> tuple[int, int]:
         """Return a window extended by the breaks that a change may explain otherwise, if a register breaks nearby."""
-        changed = [channel for channel in changed if self._may_explain(channel)]
+        changed = [channel for channel in changed if self._may_explain(channel, start)]
         if not changed:
             return start, end
         low, high = start - FAULT_S, end + FAULT_S
@@ -161,14 +163,16 @@ class RecomputeWindow:
                 if not self._fetch(side):
                     break
 
-    def _may_explain(self, channel: str) -> bool:
-        """Whether a change may explain a break of a register nearby otherwise.
+    def _may_explain(self, channel: str, start: int) -> bool:
+        """Whether a change may explain a break of a register nearby otherwise, or hours from `start` depend on one.
 
         It may not where it only continues a run, the newest, that is long enough and passes no earlier reading.
         """
         breaks = self._breaks(channel)
         points, ats = self._points(channel, self.readings), self._points(channel, self._changed).ats
-        if not breaks or breaks[-1] >= ats[0] or points.ats[-1] > ats[-1]:
+        if not ats:  # intervals lie in its gaps
+            return bool(breaks)
+        if not breaks or breaks[-1] >= min(ats[0], self._hour(start).start) or points.ats[-1] > ats[-1]:
             return bool(breaks)
         first, new = bisect_left(points.ats, breaks[-1]), bisect_left(points.ats, ats[0])
         if new - first < STEPS or points.ats[new - 1] - breaks[-1] < DECIDE_S:
@@ -183,18 +187,33 @@ class RecomputeWindow:
         """Return a window extended by the intervals that overlap it, and by the gaps in which they lie."""
         if not self._device.longest_interval_s:
             return start, end
+        reach = self._chain(Window(start, end))
+        self._complete(*reach)
+        return self._with_gaps(*reach)
+
+    def _chain(self, reach: Window) -> Window:
+        """Return a span extended by the intervals that overlap it, by those that overlap these, and so on."""
+        limit = Window(reach.start - LONGEST_CHAIN_S, reach.end + LONGEST_CHAIN_S)
+        while limit.start < reach.start and reach.end < limit.end:
+            found = self._overlapping(*reach)
+            longer = Window(
+                min([reach.start, *(one.start for one in found)]), max([reach.end, *(one.end for one in found)])
+            )
+            if longer == reach:
+                break
+            reach = longer
+        return reach
+
+    def _with_gaps(self, start: int, end: int) -> tuple[int, int]:
+        """Return a span extended by the gaps of believed readings that overlap it."""
         reach = Window(start, end)
-        for one in sorted(self._overlapping(start - LONGEST_CHAIN_S, end + LONGEST_CHAIN_S), key=_length):
-            if one.start < reach.end and reach.start < one.end:
-                reach = Window(min(reach.start, one.start), max(reach.end, one.end))
-        self._complete(reach.start, reach.end)
         for channel in self._device.registers:
-            ats = self._points(channel, self.readings).ats
-            gaps = [Window(ats[place], ats[place + 1]) for place in gap_positions(ats)]
-            touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
-            start = min([start, reach.start, *(gap.start for gap in touched)])
-            end = max([end, reach.end, *(gap.end for gap in touched)])
-        return min(start, reach.start), max(end, reach.end)
+            for piece in segments(self._points(channel, self.readings), self._device.max_power_w):
+                gaps = [Window(piece.ats[place], piece.ats[place + 1]) for place in gap_positions(piece.ats)]
+                touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
+                start = min([start, *(gap.start for gap in touched)])
+                end = max([end, *(gap.end for gap in touched)])
+        return start, end
 
     def _overlapping(self, start: int, end: int) -> list[Interval]:
         """Return the intervals that overlap a span."""
@@ -204,10 +223,10 @@ class RecomputeWindow:
 
     def _complete(self, start: int, end: int) -> None:
         """Fetch every reading that the energy of a span depends on."""
-        while self._edge[BEFORE] > start - LONGEST_HOLD_S and self._fetch(BEFORE):
-            pass
-        while self._edge[AFTER] < end + LONGEST_HOLD_S and not self._is_held_until(end) and self._fetch(AFTER):
-            pass
+        for side, at in ((BEFORE, start), (AFTER, end)):
+            limit = at + side * LONGEST_HOLD_S
+            while (self._edge[side] - limit) * side < 0 and not self._is_held(side, at) and self._fetch(side):
+                pass
         for channel in self._device.registers:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
                 self._anchor(channel, BEFORE, start)
@@ -219,9 +238,12 @@ class RecomputeWindow:
         while not self._neighbours[side] and (self._edge[side] - limit) * side < 0 and self._fetch(side):
             pass
 
-    def _is_held_until(self, end: int) -> bool:
-        """Whether a reading at or after `end` ends the hold of the last power before it."""
-        return any(reading.at >= end for reading in self._neighbours[AFTER][-1:])
+    def _is_held(self, side: int, at: int) -> bool:
+        """Whether the readings beyond `at` tell how long a power is held there."""
+        neighbours = self._neighbours[side]
+        if side == AFTER:
+            return any(reading.at >= at for reading in neighbours[-1:])
+        return len(neighbours) >= STEPS and neighbours[STEPS - 1].at <= at
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
@@ -300,7 +322,3 @@ class RecomputeWindow:
 
     def _hour(self, at: int) -> Window:
         return periods.hour_window(at, self._device.timezone)
-
-
-def _length(one: Interval) -> int:
-    return one.end - one.start

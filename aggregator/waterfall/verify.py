@@ -1,7 +1,7 @@
 """Verify stored documents against a fresh computation; rebuild them, or move them to another time zone.
 
-Days are compared with the remaining readings, every other level with its child. Days whose readings have expired
-are kept.
+Days are compared with the remaining evidence and their hours with their half hours, every other level with its child,
+and sums with registers (`closure`). Days whose evidence has expired are kept.
 """
 
 from collections.abc import Iterator
@@ -13,24 +13,28 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.energy import Evidence
+from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, Window
 from aggregator.store.port import Store
+from aggregator.waterfall.closure import open_sums
 from aggregator.waterfall.gap_records import whole_gaps
-from aggregator.waterfall.levels import computed_half_hours, recompute, steps
+from aggregator.waterfall.levels import computed_half_hours, recompute
 from aggregator.waterfall.pricing import priced
-from aggregator.waterfall.retained_gaps import is_old
+from aggregator.waterfall.stored_half_hours import is_old
 
 
 def differences(store: Store, device: Device) -> Iterator[str]:
-    """Yield one line for each wrong part of a device's documents."""
-    waiting = [store.changes(step.feed, 1) for step in steps()]
-    if any(waiting):
-        yield f"{device.device_id}: the waterfall has not settled; let a worker finish first"
+    """Yield one line for each wrong part of a device's documents, and for each one that cannot be read."""
     yield from (f"{device.device_id}: quarantined: {line}" for line in store.quarantined(device.device_id))
-    yield from _wrong_days(store, device)
-    for level in periods.LEVELS.values():
-        if level.child:
-            yield from _wrong_totals(store, device, level.name, level.child)
+    checks = [partial(_wrong_days, store, device)]
+    checks += [
+        partial(_wrong_totals, store, device, row.name, row.child) for row in periods.LEVELS.values() if row.child
+    ]
+    for check in checks:
+        try:
+            yield from check()
+        except Damaged as error:
+            yield f"{device.device_id}: {error}"
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:
@@ -47,6 +51,7 @@ def _wrong_days(store: Store, device: Device) -> Iterator[str]:
             expected[day] = {half.slot.name: half.part for half in group}
     for day in sorted({*expected, *store.periods("day", device.device_id)}):
         yield from _wrong_day(store, device, day, expected.get(day, {}))
+    yield from open_sums(store, device, readings, intervals)
 
 
 def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part]) -> Iterator[str]:
@@ -99,12 +104,11 @@ def rebuild(store: Store, device: Device, first_day: str | None, last_day: str |
     Days whose readings have expired stay as they are. Return the number of days recomputed.
     """
     days = [day for day in _all_days(store, device) if (first_day or day) <= day <= (last_day or day)]
-    spans = [periods.window("day", day, device.timezone) for day in days]
-    retention_cutoff = store.retention_cutoff(device.device_id)
-    computable = [span for span in spans if span.end > retention_cutoff]
-    for span in computable:
+    cutoff = store.retention_cutoff(device.device_id)
+    computable = [day for day in days if not is_old(store.document("day", device.device_id, day), cutoff)]
+    for day in computable:
         with store.transaction():
-            store.step(partial(recompute, store, device, span))
+            store.step(partial(recompute, store, device, periods.window("day", day, device.timezone)))
     with store.transaction():  # unchanged days too: the documents above them may be wrong
         store.mark("day", device.device_id, days)
         for level in periods.feed_levels()[1:]:
@@ -131,13 +135,18 @@ def _all_days(store: Store, device: Device) -> list[str]:
 
 
 def rezone(store: Store, device: Device, timezone: str) -> None:
-    """Move a device to another time zone; recompute its days from the readings that have not expired."""
-    retention_cutoff = store.retention_cutoff(device.device_id)
-    moved = replace(device, timezone=timezone)
+    """Move a device to another time zone; recompute its days from evidence, but for those whose evidence has expired.
+
+    A day keeps the time when its document was made.
+    """
+    cutoff, moved = store.retention_cutoff(device.device_id), replace(device, timezone=timezone)
     with store.transaction():
         store.put_device(moved)
         for day in store.periods("day", device.device_id):
             document = store.document("day", device.device_id, day)
-            if document and periods.day_start(day, document.timezone) >= retention_cutoff:
-                store.merge_parts("day", device.device_id, day, timezone, dict.fromkeys(document.parts))
+            if document and not is_old(document, cutoff):
+                kept = dict.fromkeys(
+                    list(document.parts)[1:]
+                )  # one part, so that the document stays until it is rebuilt
+                store.merge_parts("day", device.device_id, day, timezone, kept)
         rebuild(store, moved, None, None)

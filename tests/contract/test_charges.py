@@ -30,7 +30,7 @@ class CountingClient(AwsDynamoClient):
 
     def __init__(self, region: str | None) -> None:
         super().__init__(region)
-        self.step = ""
+        self.step, self.now = "", 0  # the store's clock: readings come in as they are made
         self.units = Counter[tuple[str, str]]()
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
@@ -50,7 +50,7 @@ def client(environ: dict[str, str]) -> Iterator[CountingClient]:
         client = CountingClient(None)
         for table in tables():
             AwsDynamoClient.call(client, "create_table", **table_request(PREFIX, table))
-        _an_hour_by_the_minute(client, DynamoStore(client, PREFIX))
+        _an_hour_by_the_minute(client, DynamoStore(client, PREFIX, clock=lambda: client.now))
         yield client
         client.close()
 
@@ -70,8 +70,8 @@ def _an_hour_by_the_minute(client: CountingClient, store: DynamoStore) -> None:
 
 
 def _take(client: CountingClient, store: DynamoStore, readings: list[Reading], step: str) -> None:
-    client.step = step or "ingest"
-    ingest(store, readings, int(time.time()), ZONE)
+    client.step, client.now = step or "ingest", readings[-1].at + 1
+    ingest(store, readings, client.now, ZONE)
     _carry(client, store, DAYS, sorted({str(one.at - one.at % 1800) for one in readings}), step)
 
 

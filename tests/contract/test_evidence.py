@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.intervals import LONGEST_S, Interval, merged_interval
 from aggregator.core.live import Arrival, Live, merged_live
 from aggregator.core.periods import DAY_S, FOR_EVER
-from aggregator.core.readings import Reading, merged
+from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merged, merged_interval
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Written
@@ -212,7 +211,7 @@ def test_intervals_come_back_from_the_blocks_in_which_they_start(either: Store) 
     sent = [
         Interval(HOME, START, START + 300, 20, None, None),
         Interval(HOME, START, START + 1800, 214, 0, "supplier"),
-        Interval(HOME, START + 1799, START + 1799 + LONGEST_S, None, 10**12, "meter"),
+        Interval(HOME, START + 1799, START + 1799 + LONGEST_INTERVAL_S, None, 10**12, "meter"),
         Interval(HOME, START + 3600, START + 3601, 0, 0, "supplier"),
     ]
     assert either.write_intervals(reversed(sent), NOW) == (4, 0)

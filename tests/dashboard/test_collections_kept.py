@@ -17,7 +17,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Batch, put_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.store.collections import COLLECTIONS, FOR_EVER, Owner, about, about_person, mentioning, row_of
+from aggregator.store.collections import COLLECTIONS, FOR_EVER, SPOOL, Owner, about, about_person, mentioning, row_of
 from aggregator.support import actions
 from aggregator.support.audit import Who
 from aggregator.support.fleet import take_census
@@ -34,14 +34,16 @@ DEVICE, ANNA = "cad-furnished", "anna@example.org"
 
 
 def sent(store: Store) -> None:
-    """A day's readings, then those of an hour that was missing."""
+    """A day's readings with an hour that is missing, then those of another one; a message that waits."""
     store.put_device(Device(DEVICE))
     since = NOW // HALF_HOUR * HALF_HOUR - DAY_S
     readings = [Reading(DEVICE, at, 500, 1_000_000 + (at - since) // 10, None, None) for at in range(since, NOW, 60)]
+    readings = [one for one in readings if not since + 8 * HOUR < one.at < since + 9 * HOUR]
     late = [one for one in readings if since + 4 * HOUR < one.at < since + 5 * HOUR]
     for part in ([one for one in readings if one not in late], late):
         ingest(store, part, NOW, "UTC")
         drain(store)
+    store.put_record(SPOOL.of(), f"{DEVICE} {1:020d}", "{}")
     put_statuses(store, [Status(DEVICE, NOW - 60, -61, 180, "v2.0.2", "IHD-02", True)], NOW)
     note_edge(store, DEVICE, NOW)
     note_look(store, DEVICE, NOW)

@@ -21,9 +21,8 @@ from zlib import crc32
 import orjson
 
 from aggregator.core.errors import Damaged
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, day_of, iso_utc
-from aggregator.core.readings import Reading, sender_of
+from aggregator.core.readings import Interval, Reading, sender_of
 from aggregator.core.status import Status
 from aggregator.intake.edge.ingest_client import JSON, IngestClient, SendResult, Sent, ServerAnswer
 from aggregator.intake.formats import canonical

@@ -1,7 +1,7 @@
 """Canonical JSON and half-hour blocks: the formats of Wattfall's own devices, gateways and client programs. Pure.
 
 A JSON message is one item, an array of items, `{"readings": [item, ...]}`, or any of these on separate lines. An item
-is a reading (see `core.readings`), an interval (see `core.intervals`) or a status (see `core.status`); an item without
+is a reading (see `core.readings`), an interval (see `core.readings`) or a status (see `core.status`); an item without
 a device id belongs to the sender. A gateway reports a refused message as
 `{"refused": reason, "detail": text, "payload": original message}`.
 
@@ -19,7 +19,6 @@ import orjson
 from aggregator.core import status
 from aggregator.core.blocks import pack_block, unpack_block_body
 from aggregator.core.errors import Refused, shown
-from aggregator.core.intervals import is_interval, parse_interval
 from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import (
     AHEAD_S,
@@ -32,7 +31,9 @@ from aggregator.core.readings import (
     check_device_id,
     check_meter_id,
     check_owner,
+    is_interval,
     parse,
+    parse_interval,
 )
 from aggregator.intake.formats.message import Content, Origin, Unread, decoded
 

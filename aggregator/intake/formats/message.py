@@ -21,9 +21,8 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from aggregator.core.errors import Refused, shown
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import block_start
-from aggregator.core.readings import AHEAD_S, EARLIEST, Reading
+from aggregator.core.readings import AHEAD_S, EARLIEST, Interval, Reading
 from aggregator.core.status import Counters, Status
 
 LONGEST = 262_144  # bytes of a message; a Glow has 700, a DSMR telegram 1,500, half an hour of readings 27,000

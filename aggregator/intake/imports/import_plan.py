@@ -21,9 +21,8 @@ import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start, iso_utc
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.store.port import Store
 
 MICRO = 1_000_000

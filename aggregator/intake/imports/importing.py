@@ -14,9 +14,8 @@ from typing import BinaryIO
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import block_start, iso_local
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake import refusals
 from aggregator.intake.imports.import_file import ImportOptions, Progress, opened_file

@@ -17,9 +17,8 @@ from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.core.intervals import LONGEST_S
 from aggregator.core.periods import DAY_S, HOUR
-from aggregator.core.readings import MAX_TIME
+from aggregator.core.readings import LONGEST_INTERVAL_S, MAX_TIME
 from aggregator.intake.formats.message import instants
 
 Time = int | datetime  # an instant (UTC seconds), or a local time without an offset
@@ -99,7 +98,7 @@ def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: s
     else:
         found = end if end is not None else days_after(start, 1, zone) if interval_s == DAY_S else start + interval_s
     length = found - start
-    if not 0 < length <= LONGEST_S:
+    if not 0 < length <= LONGEST_INTERVAL_S:
         raise Refused("bad_interval", f"the interval lasts {length} s")
     return found
 

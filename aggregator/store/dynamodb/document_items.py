@@ -5,7 +5,8 @@ trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time cover
 seconds estimated, estimated import and export, unpriced import and export, estimated costs of import
 and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of
 `core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k.
-Time covered is 0, 1 for half an hour, 2 for an hour, or the seconds + 2.
+Time covered is a byte of 31 * code + check value: code 0 is none, 1 half an hour, 2 an hour, 3 the seconds that follow.
+The check value makes the whole, as a number, divisible by 31: a flipped bit is noticed.
 
 **Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
 
@@ -28,15 +29,17 @@ from aggregator.tariffs.rates import Series
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
 _FIELDS = 16
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
+_CHECK = 31  # no power of 2 is divisible by it, and 256 * 4 leaves 1
 
 
 def pack_part(part: Part) -> bytes:
     """Encode a part as an attribute value."""
     cost = part.cost
+    energy = b"".join(_varint(0 if wh is None else wh + 1) for wh in (part.import_wh, part.export_wh))
+    is_usual = part.covered_s in _COVERED
+    code = _COVERED.index(part.covered_s) if is_usual else len(_COVERED)
     numbers = (
-        0 if part.import_wh is None else part.import_wh + 1,
-        0 if part.export_wh is None else part.export_wh + 1,
-        _COVERED.index(part.covered_s) if part.covered_s in _COVERED else part.covered_s + 2,
+        *(() if is_usual else (part.covered_s,)),
         _money_code(cost.import_cost),
         _money_code(cost.export_earnings),
         part.estimated_s,
@@ -51,12 +54,19 @@ def pack_part(part: Part) -> bytes:
         part.interval_s,
         0 if part.volume_l is None else part.volume_l + 1,
     )
-    return b"".join(map(_varint, numbers)).rstrip(b"\0")
+    rest = b"".join(map(_varint, numbers))
+    check = -int.from_bytes(energy + bytes([_CHECK * code]) + rest, "little") * 4 ** len(energy) % _CHECK
+    return (energy + bytes([_CHECK * code + check]) + rest).rstrip(b"\0")
 
 
 def unpack_part(value: bytes) -> Part:
-    """Decode a part from its attribute value."""
-    imported, exported, covered, paid, earned, estimated, *more = [*_varints(value), *[0] * _FIELDS][:_FIELDS]
+    """Decode a part from its attribute value. Raises ValueError if it does not fit its check value."""
+    if int.from_bytes(value, "little") % _CHECK:
+        raise ValueError("it does not fit its check value")
+    imported, exported, coded, *others = [*_varints(value), *[0] * _FIELDS]
+    code = coded // _CHECK
+    covered = _COVERED[code] if code < len(_COVERED) else others.pop(0)
+    paid, earned, estimated, *more = others[: _FIELDS - 3]
     estimated_import, estimated_export, unpriced_import, unpriced_export, *rest = more
     guessed, (interval_import, interval_export, interval_s, volume) = rest[:2], rest[2:]
     cost = Cost(
@@ -72,7 +82,7 @@ def unpack_part(value: bytes) -> Part:
         exported - 1 if exported else None,
         estimated_import,
         estimated_export,
-        _COVERED[covered] if covered < len(_COVERED) else covered - 2,
+        covered,
         estimated,
         interval_import,
         interval_export,
@@ -82,9 +92,18 @@ def unpack_part(value: bytes) -> Part:
     )
 
 
+def _named_part(name: str, value: bytes) -> Part:
+    try:
+        return unpack_part(value)
+    except ValueError as error:
+        raise ValueError(f"the part {name}: {error}") from error
+
+
 def unpack_document(level: str, item: Item | None) -> Document | None:
     """Decode a document; None for a missing item or one without parts."""
-    parts = {name: unpack_part(value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
+    parts = (
+        {name: _named_part(name, value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
+    )
     if not item or not parts:
         return None
     currency = item["c"]["S"] if "c" in item else ""

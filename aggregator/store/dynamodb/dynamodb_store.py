@@ -14,9 +14,8 @@ from typing import Any
 
 from aggregator.core.documents import Document, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, RETENTION_DAYS, block_start
-from aggregator.core.readings import Reading, merged
+from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
 from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale

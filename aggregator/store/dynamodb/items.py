@@ -35,9 +35,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, HALF_HOUR, LEVELS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.store.port import READINGS
 
 Value = dict[str, Any]  # {"S": text} | {"N": digits} | {"B": bytes} | {"SS": texts}

@@ -29,9 +29,8 @@ from itertools import groupby, islice
 from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.documents import Document, Part, decode, encode
 from aggregator.core.errors import Damaged
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start
-from aggregator.core.readings import Reading, merged
+from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series

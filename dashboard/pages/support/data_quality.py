@@ -310,7 +310,7 @@ def _reading_row(reading: Reading, now: int, zone: str, lang: Language) -> Readi
     return ReadingRow(
         support_words.to_the_second(reading.at, now, zone, lang),
         _figure(reading.power_w, "W", lang),
-        _figure(reading.import_wh, "Wh", lang),
+        _figure(reading.volume_l, "l", lang) if reading.import_wh is None else _figure(reading.import_wh, "Wh", lang),
         _figure(reading.export_wh, "Wh", lang),
         reading.meter_id or "–",
     )

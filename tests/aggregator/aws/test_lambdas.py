@@ -12,9 +12,8 @@ from aggregator.aws import lambdas
 from aggregator.aws.lambdas import Answer, DeadLetter, Functions, bundles, level_steps
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import LEVELS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.worker import drain

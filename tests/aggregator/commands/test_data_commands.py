@@ -106,7 +106,7 @@ def test_show_day_json_has_all_hours_and_half_hours_with_offsets() -> None:
         *("device_id", "level", "period", "timezone", "import_wh", "export_wh", "estimated_wh", "interval_wh"),
         *("coverage", "parts", "half_hours", "currency", "cost", "export_earnings", "standing_charge", "unpriced_wh"),
     }
-    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0416)
+    assert (day["import_wh"], day["export_wh"], day["estimated_wh"], day["coverage"]) == (600, None, 0, 0.0417)
     assert len(day["parts"]) == 24
     assert len(day["half_hours"]) == 48
     assert day["parts"][9] == {
@@ -233,6 +233,11 @@ def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:
         "roof\tEurope/London\t100000 W\tgeneration\n"
     )
     assert wattfall("device", "set", "roof", "--kind", "electricity").stdout == "roof\tEurope/London\t100000 W\n"
+
+
+def test_a_named_gas_meter_is_gas_before_its_first_reading() -> None:
+    result = wattfall("device", "set", "cad-1~gas", "--name", "Cellar")
+    assert result.stdout == "cad-1~gas\tEurope/London\t10000000 W\tgas\tname Cellar\n"
 
 
 def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:

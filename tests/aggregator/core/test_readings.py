@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval, parse_interval
 from aggregator.core.periods import block_start
-from aggregator.core.readings import AHEAD_S, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS, Reading, parse, parse_line
+from aggregator.core.readings import (
+    AHEAD_S,
+    MAX_REGISTER,
+    NO_POWER,
+    NO_REGISTER,
+    REASONS,
+    Interval,
+    Reading,
+    parse,
+    parse_interval,
+    parse_line,
+)
 
 NOW = 1_790_000_000
 GOOD: dict[str, Any] = {"device_id": "cad-1", "at": "2026-03-29T00:59:50Z", "power_w": 431}

@@ -8,9 +8,8 @@ import orjson
 import pytest
 
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, iso_utc
-from aggregator.core.readings import AHEAD_S, Reading
+from aggregator.core.readings import AHEAD_S, Interval, Reading
 from aggregator.intake.formats import parse_topic, read_whole
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
 from aggregator.intake.formats.message import Origin

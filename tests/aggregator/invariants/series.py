@@ -3,15 +3,14 @@
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 
 NOW = 1_800_000_000  # later than every reading here
 HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400
-GAP = 300  # a longer interval across a boundary is estimated
 HOME = "home"
 
 
@@ -132,16 +131,119 @@ def messy(draw: st.DrawFn) -> Series:
     return series
 
 
+Points = list[tuple[int, int]]  # UTC seconds and Wh
+Evidence = Reading | Interval
+
+
 @st.composite
-def batchings(draw: st.DrawFn) -> Callable[[Sequence[Reading]], list[list[Reading]]]:
-    """A delivery of readings: in some order, in some batches, some of them twice."""
+def meters(draw: st.DrawFn) -> tuple[str, Points]:
+    """A zone and a faultless register: up to three rhythms with jitter, outages, what a home uses."""
+    zone, at = draw(starts())
+    wh, points = float(draw(st.sampled_from([0, 5, 123_456, 7_000_000, 99_990_000]))), []
+    for _ in range(draw(st.integers(1, 3))):
+        step, length = draw(st.sampled_from([10, 30, 60, 299, 301, 600, 900, 1800, 3600])), draw(st.integers(3, 40))
+        chance, jitter = random.Random(draw(st.integers(0, 2**16))), draw(st.sampled_from([0, 0, step // 10]))
+        for _ in range(length):
+            seconds = (
+                step + chance.randint(-jitter, jitter) + (chance.random() < 0.03) * chance.choice([301, 9000, 32_400])
+            )
+            at += seconds
+            wh += chance.choice([0, 3, 100, 431, 2000, 7200]) * seconds / HOUR
+            points.append((at, int(wh)))
+    return zone, points
+
+
+SHOWN = ("zeros", "restored", "frozen", "high", "garbage")
+
+
+def faulty(points: Points, first: int, after: int, shows: str, back: int, seed: int) -> Points:
+    """Return a register that shows something wrong from `first` until before `after`."""
+    chance, good = random.Random(seed), points[first - 1][1]
+    wrong: dict[str, Callable[[int], int]] = {
+        "zeros": lambda _: 0,
+        "restored": lambda wh: max(wh - back, 0),
+        "frozen": lambda _: max(good - back, 0),
+        "high": lambda wh: wh + 7 * 10**9,
+        "garbage": lambda wh: chance.choice([0, wh // 3, 10**11, 7 * wh + 50_000_000, chance.randint(0, wh)]),
+    }
+    return [(at, wrong[shows](wh)) if first <= place < after else (at, wh) for place, (at, wh) in enumerate(points)]
+
+
+@st.composite
+def stretches(draw: st.DrawFn, points: Points) -> tuple[int, int]:
+    """The first place of a stretch of at most six days, and the one after it."""
+    first = draw(st.integers(1, len(points) - 1))
+    after = min(first + draw(st.sampled_from([1, 1, 2, 3, 8, 20, 60])), len(points))
+    return first, next(
+        n for n in range(after, 0, -1) if n == first + 1 or points[n - 1][0] - points[first][0] <= 6 * DAY
+    )
+
+
+@st.composite
+def troubled(draw: st.DrawFn) -> tuple[str, list[Reading]]:
+    """A zone and readings of a register with faults, rounding, an exchange or a rollover."""
+    zone, points = draw(meters())
+    for _ in range(draw(st.integers(0, 3))):
+        back, seed = draw(st.sampled_from([3, 12, 50, 500, 20_000])), draw(st.integers(0, 99))
+        points = faulty(points, *draw(stretches(points)), draw(st.sampled_from(SHOWN)), back, seed)
+    if draw(st.integers(0, 3)) == 0:
+        chance = random.Random(draw(st.integers(0, 99)))
+        points = [(at, max(wh - chance.choice([0, 0, 1, 2]), 0)) for at, wh in points]
+    middle = draw(st.integers(1, len(points) - 1))
+    old = new = None
+    happens = draw(st.sampled_from(["nothing", "nothing", "exchange", "rollover"]))
+    if happens == "exchange":
+        start, base = draw(st.sampled_from([0, 5000, 50_000_000])), points[middle][1]
+        points = [(at, max(wh - base, 0) + start if place >= middle else wh) for place, (at, wh) in enumerate(points)]
+        old, new = draw(st.sampled_from([(None, None), ("a", "b"), (None, "b"), ("a", None)]))
+    elif happens == "rollover":
+        modulus, base = draw(st.sampled_from([10**8, 10**9, 2**32])), points[middle][1]
+        points = [(at, (wh - base) % modulus) for at, wh in points]
+    return zone, [Reading(HOME, at, None, wh, None, new if n >= middle else old) for n, (at, wh) in enumerate(points)]
+
+
+@st.composite
+def intervals_near(draw: st.DrawFn, start: int, end: int) -> list[Interval]:
+    """Intervals around a span: quarters, half hours, hours, days; overlapping, in a row; of import, export or both."""
+    found = {}
+    for _ in range(draw(st.integers(1, 5))):
+        length, count = draw(st.sampled_from([(900, 1), (1800, 1), (1800, 20), (3600, 1), (DAY, 1), (7000, 1)]))
+        first = draw(st.integers(start - 2 * HOUR, end + 2 * HOUR))
+        first -= first % length if draw(st.booleans()) else 0
+        for at in range(first, first + count * length, length):
+            wh = draw(st.sampled_from([(0, None), (200, None), (1500, 300), (None, 300), (None, 0)]))
+            found[at, length] = Interval(HOME, at, at + length, *wh)
+    return list(found.values())
+
+
+@st.composite
+def evidence(draw: st.DrawFn) -> tuple[str, list[Evidence]]:
+    """A zone and evidence in parts: registers, powers, exports and meter ids of one instant apart, and intervals."""
+    zone, readings = draw(troubled())
+    if draw(st.integers(0, 3)) == 0:
+        readings = readings[:5]
+    chance, has_export, has_power = random.Random(draw(st.integers(0, 99))), draw(st.booleans()), draw(st.booleans())
+    parts: list[Evidence] = []
+    for place, reading in enumerate(readings):
+        is_silent = has_power and chance.random() < 0.2  # a power without a register
+        parts += [] if is_silent else [reading]
+        parts += [Reading(HOME, reading.at, None, None, 50 + place * 3)] if has_export and place % 3 else []
+        parts += [Reading(HOME, reading.at, chance.choice([-500, 100, 2000]), None, None)] if has_power else []
+    if draw(st.booleans()):
+        parts += draw(intervals_near(readings[0].at, readings[-1].at))
+    return zone, parts
+
+
+@st.composite
+def batchings(draw: st.DrawFn) -> Callable[[Sequence[Any]], list[list[Any]]]:
+    """A delivery of evidence: in some order, in some batches, some of it twice."""
     order = draw(st.sampled_from(["as they are", "backwards", "shuffled"]))
     size = draw(st.sampled_from([1, 2, 7]))
     seed = draw(st.integers(0, 2**16))
 
-    def deliver(readings: Sequence[Reading]) -> list[list[Reading]]:
+    def deliver(evidence: Sequence[Any]) -> list[list[Any]]:
         chance = random.Random(seed)
-        queue = list(readings)[:: -1 if order == "backwards" else 1]
+        queue = list(evidence)[:: -1 if order == "backwards" else 1]
         queue += chance.sample(queue, len(queue) // 4)
         if order == "shuffled":
             chance.shuffle(queue)

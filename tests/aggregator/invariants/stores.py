@@ -1,17 +1,21 @@
 """Random series through `ingest` and `drain` into a SQLite file, and the resulting contents."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from aggregator.core import periods
 from aggregator.core.documents import Part, add
-from aggregator.core.readings import Reading
-from aggregator.intake.ingest import ingest
+from aggregator.core.readings import Interval, Reading, merged
+from aggregator.core.registers import CHANNELS
+from aggregator.intake.ingest import ingest, ingest_intervals, registered
 from aggregator.store import Store
+from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.levels import steps
 from aggregator.waterfall.retention import expire
 from aggregator.waterfall.worker import drain
-from tests.aggregator.invariants.series import HOME, NOW, Series
+from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Evidence, Series
+from tests.contract.conftest import KEEP, MEMORY, in_memory
 from tests.copies import fresh_store
 
 Documents = dict[tuple[str, str], tuple[str, dict[str, Part]]]
@@ -27,6 +31,41 @@ def expire_before(store: Store, before: int) -> None:
 def take_in(store: Store, readings: Sequence[Reading], zone: str) -> None:
     ingest(store, readings, NOW, zone)
     drain(store)
+
+
+def take_in_evidence(store: Store, evidence: Sequence[Evidence], zone: str) -> None:
+    """Store evidence as it is, without the check of late readings, whose answer depends on the order."""
+    blocks: dict[tuple[str, int], dict[int, Reading]] = defaultdict(dict)
+    for one in evidence:
+        if isinstance(one, Reading):
+            block = blocks[HOME, one.at - one.at % HALF_HOUR]
+            block[one.at] = merged(block[one.at], one) if one.at in block else one
+    known = {
+        name
+        for name in CHANNELS
+        for block in blocks.values()
+        for one in block.values()
+        if getattr(one, name) is not None
+    }
+    with store.transaction():
+        registered(store, HOME, zone, known)
+        store.write_readings(blocks, NOW)
+    ingest_intervals(store, [one for one in evidence if isinstance(one, Interval)], NOW, zone)
+    drain(store)
+
+
+@contextmanager
+def memory_store() -> Iterator[Store]:
+    """An empty DynamoDB in this process."""
+    with closing(DynamoStore(in_memory(), MEMORY, KEEP, 0, lambda: NOW)) as store:
+        yield store
+
+
+def outcome_of(evidence: Sequence[Evidence], zone: str) -> Documents:
+    """Return the documents of evidence that comes in at once."""
+    with fresh_store() as store:
+        take_in_evidence(store, evidence, zone)
+        return documents(store)
 
 
 def documents(store: Store) -> Documents:

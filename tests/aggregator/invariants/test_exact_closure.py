@@ -7,8 +7,22 @@ from hypothesis import strategies as st
 from aggregator.core import periods
 from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import reference, register_span
-from tests.aggregator.invariants.series import HALF_HOUR, HOME, Series, clean, every, messy, starts
-from tests.aggregator.invariants.stores import check_levels_sum, half_hours, outcome, total
+from tests.aggregator.invariants.series import (
+    DAY,
+    HALF_HOUR,
+    HOME,
+    Evidence,
+    Points,
+    Series,
+    clean,
+    every,
+    evidence,
+    intervals_near,
+    messy,
+    meters,
+    starts,
+)
+from tests.aggregator.invariants.stores import check_levels_sum, half_hours, outcome, outcome_of, total
 from tests.budgets import examples
 
 
@@ -27,6 +41,40 @@ def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
 @given(clean())
 def test_exact_closure_of_each_half_hour(series: Series) -> None:
     assert half_hours(outcome(series)) == reference(series)
+
+
+@examples(200)
+@given(clean(kinds=("i", "ie", "e")), st.data())
+def test_exact_closure_of_intervals_beside_registers(series: Series, data: st.DataObject) -> None:
+    intervals = data.draw(intervals_near(series.readings[0].at, series.readings[-1].at))
+    found = outcome_of([*series.readings, *intervals], series.zone)
+    assert half_hours(found) == reference(series, intervals)
+    check_levels_sum(found)
+
+
+@examples(60)
+@given(starts(), st.data())
+def test_exact_closure_of_intervals_alone(start: tuple[str, int], data: st.DataObject) -> None:
+    zone, at = start
+    intervals = data.draw(intervals_near(at, at + DAY))
+    assert half_hours(outcome_of(intervals, zone)) == reference(Series(zone, []), intervals)
+
+
+@examples(100)
+@given(meters())
+def test_exact_closure_of_any_rhythm(case: tuple[str, Points]) -> None:
+    zone, points = case
+    series = Series(zone, [Reading(HOME, at, None, wh, None) for at, wh in points])
+    found = outcome(series)
+    check_levels_sum(found)
+    assert half_hours(found) == reference(series)
+    assert total(found).import_wh == points[-1][1] - points[0][1]
+
+
+@examples(60)
+@given(evidence())
+def test_exact_closure_of_the_levels_for_any_evidence(case: tuple[str, list[Evidence]]) -> None:
+    check_levels_sum(outcome_of(case[1], case[0]))
 
 
 @examples(120)
@@ -51,7 +99,7 @@ def test_exact_closure_a_glitch_leaves_no_trace(series: Series, data: st.DataObj
     room = (after.at if after else before.at + 20) - before.at
     if room > 1:
         at = before.at + data.draw(st.integers(1, room - 1), label="seconds after the one before")
-        low = (before.import_wh or 0) - data.draw(st.sampled_from([1, 1000]))
+        low = (before.import_wh or 0) - data.draw(st.sampled_from([20, 1000]))  # less may be rounding
         wrong = low if low >= 0 and data.draw(st.booleans(), label="low") else 10**11
         with_glitch.insert(position, Reading(HOME, at, None, wrong, None))
     assert outcome(Series(series.zone, with_glitch)) == outcome(series)

@@ -11,8 +11,20 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
-from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Series, batchings, clean, every, messy, utc
-from tests.aggregator.invariants.stores import documents, expire_before, take_in, waiting
+from tests.aggregator.invariants.series import (
+    HALF_HOUR,
+    HOME,
+    NOW,
+    Evidence,
+    Series,
+    batchings,
+    clean,
+    every,
+    evidence,
+    messy,
+    utc,
+)
+from tests.aggregator.invariants.stores import documents, expire_before, take_in, take_in_evidence, waiting
 from tests.budgets import examples
 from tests.copies import fresh_store
 
@@ -43,6 +55,26 @@ def test_idempotence_of_readings_and_change_records(
         assert drain(store) == replayed, "a replay must die out where nothing changes"
         assert documents(store) == before
         assert waiting(store) == 0
+
+
+@examples(60)
+@given(evidence(), batchings(), st.data())
+def test_idempotence_of_any_evidence(
+    case: tuple[str, list[Evidence]], deliver: Callable[[Sequence[Evidence]], list[list[Evidence]]], data: st.DataObject
+) -> None:
+    """Parts of instants, intervals, faults and exchanges again, and change records of any block and document."""
+    zone, some = case
+    with fresh_store() as store:
+        take_in_evidence(store, some, zone)
+        before = documents(store)
+        for batch in deliver(some):
+            take_in_evidence(store, batch, zone)
+        keys = [*before, *(("readings", str(start)) for start in store.block_starts(HOME, 0, 1000))]
+        for table, key in data.draw(st.lists(st.sampled_from(keys), min_size=1, max_size=12), label="replayed"):
+            store.mark(table, HOME, [key])
+        replayed = waiting(store)
+        assert drain(store) == replayed, "a replay must die out where nothing changes"
+        assert documents(store) == before
 
 
 def test_idempotence_settling_leaves_no_change_records() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.readings import Reading
-from tests.aggregator.invariants.reference import pieces
-from tests.aggregator.invariants.series import GAP, HOME, Series, clean, messy, starts
+from tests.aggregator.invariants.reference import pieces, usual_step
+from tests.aggregator.invariants.series import HOME, Series, clean, messy, starts
 from tests.aggregator.invariants.stores import half_hours, outcome
 from tests.budgets import examples
 
@@ -38,11 +38,13 @@ def test_nothing_from_nothing_one_reading_makes_no_document(start: tuple[str, in
 
 @examples(60)
 @given(clean(kinds=("p",)))
-def test_nothing_from_nothing_power_is_held_at_most_five_minutes(series: Series) -> None:
+def test_nothing_from_nothing_power_is_held_five_minutes_into_an_outage(series: Series) -> None:
     held: dict[tuple[str, int], int] = defaultdict(int)
     watt_seconds: dict[tuple[str, int], int] = defaultdict(int)
-    for one, other in pairwise(series.readings):
-        for key, start, end in pieces(one.at, min(other.at, one.at + GAP), series.zone):
+    ats = [one.at for one in series.readings]
+    for place, (one, other) in enumerate(pairwise(series.readings)):
+        is_gap = other.at - one.at > max(300, 3 * usual_step(ats, place))
+        for key, start, end in pieces(one.at, min(other.at, one.at + 300) if is_gap else other.at, series.zone):
             held[key] += end - start
             watt_seconds[key] += (one.power_w or 0) * (end - start)
     found = half_hours(outcome(series))

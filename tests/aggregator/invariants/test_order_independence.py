@@ -1,48 +1,88 @@
-"""Invariant 3: any order and batching of readings gives the same documents."""
+"""Invariant 3: any order and batching of evidence gives the same documents."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.documents import Device
 from aggregator.core.readings import Reading
-from aggregator.intake.ingest import ingest
+from aggregator.store import Store
 from aggregator.waterfall import verify
-from aggregator.waterfall.worker import drain
-from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, HOUR, NOW, Series, batchings, messy, utc
-from tests.aggregator.invariants.stores import documents, outcome, take_in, total
+from tests.aggregator.invariants.series import (
+    DAY,
+    HALF_HOUR,
+    HOME,
+    HOUR,
+    Evidence,
+    Series,
+    batchings,
+    evidence,
+    messy,
+    utc,
+)
+from tests.aggregator.invariants.stores import (
+    documents,
+    memory_store,
+    outcome,
+    outcome_of,
+    take_in,
+    take_in_evidence,
+    total,
+)
 from tests.budgets import examples
 from tests.copies import fresh_store
+
+Deliver = Callable[[Sequence[Any]], list[list[Any]]]
+
+
+def check_delivery(store: Store, zone: str, some: Sequence[Evidence], deliver: Deliver) -> None:
+    """Check that a delivery gives the documents of all evidence at once."""
+    for batch in deliver(some):
+        take_in_evidence(store, batch, zone)
+    assert documents(store) == outcome_of(some, zone)
+    device = store.device(HOME)
+    assert device is not None
+    assert list(verify.differences(store, device)) == []
 
 
 @examples(250)
 @given(messy(), batchings())
-def test_order_independence_of_any_delivery(
-    series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]]
-) -> None:
+def test_order_independence_of_any_readings(series: Series, deliver: Deliver) -> None:
     with fresh_store() as store:
-        for batch in deliver(series.readings):
-            take_in(store, batch, series.zone)
-        assert documents(store) == outcome(series)
-        assert list(verify.differences(store, Device(HOME, series.zone))) == []
+        check_delivery(store, series.zone, series.readings, deliver)
+
+
+@examples(400)
+@given(evidence(), batchings())
+def test_order_independence_of_any_evidence(case: tuple[str, list[Evidence]], deliver: Deliver) -> None:
+    """Parts of instants, faults, exchanges, rollovers, and intervals beside the registers."""
+    with fresh_store() as store:
+        check_delivery(store, *case, deliver)
+
+
+@examples(24)
+@given(evidence(), batchings())
+def test_order_independence_on_dynamodb(case: tuple[str, list[Evidence]], deliver: Deliver) -> None:
+    with memory_store() as store:
+        check_delivery(store, *case, deliver)
 
 
 @examples(60)
-@given(messy(), batchings(), st.data())
-def test_order_independence_with_a_late_worker_and_replayed_records(
-    series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], data: st.DataObject
+@given(evidence(), batchings(), st.data())
+def test_order_independence_with_replayed_records(
+    case: tuple[str, list[Evidence]], deliver: Deliver, data: st.DataObject
 ) -> None:
+    zone, some = case
     with fresh_store() as store:
-        for batch in deliver(series.readings):
-            ingest(store, batch, NOW, series.zone)
-            if data.draw(st.booleans(), label="drain"):
-                drain(store)
+        for batch in deliver(some):
+            take_in_evidence(store, batch, zone)
             if data.draw(st.booleans(), label="replay"):
-                reading = data.draw(st.sampled_from(batch))
-                store.mark("readings", HOME, [str(reading.at - reading.at % HALF_HOUR)])
-        drain(store)
-        assert documents(store) == outcome(series)
+                one = data.draw(st.sampled_from(batch))
+                at = one.at if isinstance(one, Reading) else one.start
+                store.mark("readings", HOME, [str(at - at % HALF_HOUR)])
+        take_in_evidence(store, [], zone)
+        assert documents(store) == outcome_of(some, zone)
 
 
 def test_order_independence_of_a_daily_register_among_power_readings() -> None:

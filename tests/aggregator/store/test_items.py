@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Document, Part
-from aggregator.core.intervals import LONGEST_S, Interval
 from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
-from aggregator.core.readings import MAX_POWER, MAX_REGISTER, Reading
+from aggregator.core.readings import LONGEST_INTERVAL_S, MAX_POWER, MAX_REGISTER, Interval, Reading
 from aggregator.store.dynamodb import document_items, items, live_items
 from aggregator.store.dynamodb.document_items import merge_request
 from aggregator.store.dynamodb.items import Item
@@ -61,7 +60,7 @@ def test_reading_names_are_two_bytes_in_order_of_time() -> None:
 INTERVALS = st.builds(
     lambda start, length, *values: Interval("home", start, start + length, *values),
     st.integers(START, START + 1799),
-    st.sampled_from([1, 60, 61, 62, 1800, 3844, LONGEST_S]) | st.integers(1, LONGEST_S),
+    st.sampled_from([1, 60, 61, 62, 1800, 3844, LONGEST_INTERVAL_S]) | st.integers(1, LONGEST_INTERVAL_S),
     REGISTERS,
     REGISTERS,
     st.none() | st.text(min_size=1, max_size=64),
@@ -85,7 +84,9 @@ def test_intervals_survive_a_round_trip_beside_readings(intervals: list[Interval
 
 def test_no_meter_has_the_name_of_an_interval() -> None:
     assert items.meter_name(0xFFFF) == "mffff"
-    ends = [Interval("home", START + at, START + at + long, 1, 1) for at in (0, 1799) for long in (1, LONGEST_S)]
+    ends = [
+        Interval("home", START + at, START + at + long, 1, 1) for at in (0, 1799) for long in (1, LONGEST_INTERVAL_S)
+    ]
     assert [items.interval_name(one) for one in ends] == ["00001", "00NPc", "T1001", "T1NPc"]
 
 

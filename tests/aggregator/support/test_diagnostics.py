@@ -9,8 +9,7 @@ import pytest
 
 from aggregator.core import periods, status
 from aggregator.core.documents import Device, Part
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Status
 from aggregator.intake import device_status
 from aggregator.intake.ingest import Outcome, ingest, ingest_intervals, ingest_lines

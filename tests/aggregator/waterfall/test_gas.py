@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of, converted
+from aggregator.waterfall.retention import expire
 from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import KEEP, MEMORY, in_memory
@@ -174,3 +175,30 @@ def test_repricing_equals_a_fresh_computation(store: Store) -> None:
     assert change_conversion(store, store.device(ID) or GAS, conversion_of(store.device(ID) or GAS)) == 1
     drain(store)
     assert document(store, "day", DAY) == repriced
+
+
+# Beyond the retention
+
+
+def test_late_readings_of_an_expired_outage_keep_the_sum_of_the_litres(tmp_path: Path) -> None:
+    """10 h without readings; 4 of its half hours come in after the evidence has been deleted."""
+    litres = [100 + 7 * n for n in range(40 * 48)]
+    readings = register(*litres)
+    outage = range(20, 40)
+    clock = [MIDNIGHT + 2 * 86_400]
+    with closing(SqliteStore(str(tmp_path / "old.db"), lambda: clock[0])) as store:
+        steady = [reading for n, reading in enumerate(readings) if n not in outage]
+        ingest(store, [one for one in steady if one.at < clock[0]], clock[0], ZONE)
+        drain(store)
+        before = document(store, "day", DAY).total
+        ingest(store, [one for one in steady if one.at >= clock[0]], readings[-1].at, ZONE)
+        clock[0] = readings[-1].at
+        drain(store)
+        assert expire(store, store.device(ID) or GAS, MIDNIGHT + 35 * 86_400) == 2 * 48 - len(outage)
+        ingest(store, readings[28:32], clock[0], ZONE)
+        drain(store)
+        after = document(store, "day", DAY)
+    assert (after.total.volume_l, after.total.import_wh) == (before.volume_l, before.import_wh)
+    assert (before.volume_l, before.import_wh) == (sum(litres[:48]), rounded(sum(litres[:48]), "1.02264", "39.5"))
+    assert [after.part(f"s{n:02d}").volume_l for n in (28, 29, 30)] == litres[28:31]
+    assert after.total.estimated_s < before.estimated_s

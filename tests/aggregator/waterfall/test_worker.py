@@ -30,6 +30,7 @@ from aggregator.waterfall.worker import (
     drain,
     report_lag,
     run_worker,
+    settle_once,
     take_waiting,
 )
 
@@ -184,6 +185,18 @@ def test_a_failing_pass_is_rolled_back(store: Store) -> None:
     run_worker(Failing(store), KEPT_DAYS, stop, stop.clock, pace=stop.clock)
     assert store.backlog() == waiting
     assert store.periods("day", "d") == []
+
+
+def test_a_pass_ends_soon_and_serves_every_device(store: Store) -> None:
+    """A clock that runs a second at each look: a pass then takes a piece of each feed only."""
+    readings = [Reading("many", NOW + 1800 * n, None, 10 * n, None) for n in range(-1000, 1)]
+    ingest(store, [*readings, *(Reading("d", NOW + 600 * n, None, 9 * n, None) for n in range(4))], NOW, "UTC")
+    seconds = iter(range(10**6))
+    assert settle_once(store, lambda: float(next(seconds))) == 3 + 1
+    assert store.document("day", "d", "2026-10-01") is not None
+    assert store.extent("day", "many") is None
+    drain(store)
+    assert is_settled(store)
 
 
 # Reports and sweeps

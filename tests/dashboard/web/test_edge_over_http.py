@@ -199,7 +199,7 @@ def test_the_command_stores_sends_and_reports_its_savings(address: str, store: S
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"), [([], b"1 readings kept; sent 1 half hours"), (["--stamp-on-arrival"], b"2 readings kept")]
+    ("options", "kept"), [([], b"2 readings kept; sent 2 half hours"), (["--stamp-on-arrival"], b"3 readings kept")]
 )
 def test_telegrams_on_standard_input_are_read_whole(
     address: str, store: Store, tmp_path: Path, options: list[str], kept: bytes

@@ -13,15 +13,14 @@ from werkzeug.test import TestResponse
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
-from aggregator.core.intervals import Interval
-from aggregator.core.periods import HALF_HOUR, iso_utc
-from aggregator.core.readings import Reading
+from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake import device_status
 from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
 from aggregator.intake.formats.message import LARGEST
-from aggregator.intake.refusals import load_refusals
+from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.intake.tokens import FULL, end_tokens, new_token
 from aggregator.settings import load
 from aggregator.store.port import Store
@@ -281,3 +280,25 @@ def test_a_truncated_body_is_refused(client: FlaskClient, token: str) -> None:
     lines = b"\n".join(orjson.dumps(item(NOW + second)) for second in range(3))
     response = client.post("/ingest", input_stream=io.BytesIO(lines), headers=headers, environ_overrides=environ)
     assert response.status_code == 400
+
+
+def test_readings_older_than_the_retention_are_refused_unless_in_a_block(post: Post, store: Store) -> None:
+    old = NOW - 40 * DAY_S
+    status, content = answer(post([item(old), item()]))
+    assert (status, content["accepted"], content["reasons"]) == (202, 1, {"too_old": 1})
+    assert content["refused"][0]["item"] == 0
+    block = canonical.encode_block([Reading("cad-1", old // HALF_HOUR * HALF_HOUR, 1, 2, 3)])
+    assert post(block, **{"Content-Type": canonical.BLOCK}).status_code == 202
+    assert len(store.readings("cad-1", 0, NOW)) == 2
+
+
+def test_readings_wait_while_the_servers_clock_is_behind_most_devices(store: Store) -> None:
+    client = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: NOW - 3600)).test_client()
+    answers = []
+    for device_id in ("cad-1", "cad-2", "cad-3", "cad-4"):
+        store.put_device(Device(device_id))
+        headers = {"Authorization": f"Bearer {new_token(store, device_id, NOW)}"}
+        answers.append(client.post("/ingest", data=orjson.dumps(item()), headers=headers))
+    assert [answer.status_code for answer in answers] == [400, 400, 503, 503]
+    assert answers[2].headers["Retry-After"] == "60"
+    assert [message.reason for message in load_refusals(store, UNKNOWN).messages] == ["server_clock"]

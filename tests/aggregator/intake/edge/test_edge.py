@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval
 from aggregator.core.periods import HALF_HOUR, HOUR, LEVELS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Counters, Status
 from aggregator.intake.device_status import known_status
 from aggregator.intake.edge.edge import (

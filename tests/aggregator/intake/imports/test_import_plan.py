@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.imports.import_plan import MICRO, Exact, ImportPlan, Planned, compared, in_whole_wh
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store import Store, open_store

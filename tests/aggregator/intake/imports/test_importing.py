@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 import aggregator.intake.ingest
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
-from aggregator.core.intervals import Interval
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.formats.dsmr import crc16
 from aggregator.intake.imports import import_file, import_plan, importing
 from aggregator.intake.imports.import_file import ImportOptions

@@ -1,0 +1,107 @@
+"""What is stored of consecutive half hours, and whether evidence of them may be gone.
+
+Evidence is kept for the retention after it came in, whatever time it tells of. A day is *old* when its document was
+made before the device's retention cutoff.
+"""
+
+from bisect import bisect_left, bisect_right
+
+from aggregator.core import energy, periods
+from aggregator.core.documents import EMPTY, Device, Document, Part
+from aggregator.core.energy import Share
+from aggregator.core.periods import DAY_S, Slot, Window
+from aggregator.store.port import Store
+from aggregator.waterfall.pricing import is_converted
+
+
+def is_old(document: Document | None, retention_cutoff: int) -> bool:
+    """Whether evidence of a day may be gone."""
+    return document is not None and (document.created_at or 0) < retention_cutoff
+
+
+class StoredHalfHours:
+    """The stored half hours of a span; a place is a position among them. `edges` are their boundaries, UTC seconds."""
+
+    def __init__(self, store: Store, device: Device, span: Window) -> None:
+        """`span` is of whole local hours."""
+        self._device = device
+        self.max_power_w = device.max_power_w
+        self.slots = [
+            (day, slot)
+            for day in periods.days_of(span, device.timezone)
+            for slot in periods.half_hours(day, device.timezone)
+            if span.start <= slot.start and slot.end <= span.end
+        ]
+        self.edges = energy.edges_of([slot for _, slot in self.slots])
+        self._cutoff, self.now = store.retention_cutoff(device.device_id), store.now()
+        days = dict.fromkeys(day for day, _ in self.slots)
+        if span.start < self._cutoff or span.start < self.now - DAY_S:
+            days |= dict.fromkeys(periods.shift("day", day, by) for day in (min(days), max(days)) for by in (-1, 1))
+        self._documents = {day: store.document("day", device.device_id, day) for day in sorted(days)}
+        self._old = {day for day, document in self._documents.items() if is_old(document, self._cutoff)}
+        self._is_old = [self._is_old_slot(*named) for named in self.slots]
+        self._stored = [self._stored_part(*named) for named in self.slots]
+
+    @property
+    def may_have_gaps(self) -> bool:
+        """Whether gaps may be recorded: half hours are old, in the past, or estimated."""
+        is_past = self.edges[0] < self.now - DAY_S
+        return is_past or any(self._is_old) or any(part.estimated_s for part in self._stored)
+
+    def places(self, window: Window) -> range:
+        """Return the places of the half hours that overlap a window."""
+        return range(
+            max(bisect_right(self.edges, window.start) - 1, 0),
+            min(bisect_left(self.edges, window.end), len(self.slots)),
+        )
+
+    def has_old(self, place: int) -> bool:
+        """Whether a half hour is stored, and evidence of it may be gone."""
+        return self._is_old[place] and not self._stored[place].is_empty
+
+    def stored_share(self, place: int, channel: str) -> Share | None:
+        """Return what is stored of a channel."""
+        return energy.share_of(self._stored[place], channel)
+
+    def is_frozen(self, window: Window) -> bool:
+        """Whether evidence of a gap may be gone."""
+        return any(self._is_old[place] for place in self.places(window))
+
+    def part(self, place: int) -> Part:
+        """Return what is stored of a half hour."""
+        return self._stored[place]
+
+    def is_in_zone(self, day: str) -> bool:
+        """Whether a day's document can change: it is in the device's time zone, or there is none."""
+        document = self._documents[day]
+        return document is None or document.timezone == self._device.timezone
+
+    def can_change(self, window: Window) -> bool:
+        """Whether all half hours of a gap can change: none is of a document in another time zone."""
+        return all(self.is_in_zone(self.slots[place][0]) for place in self.places(window))
+
+    def is_expired(self, at: int) -> bool:
+        """Whether evidence that came in at an instant may be gone."""
+        return at < self._cutoff
+
+    def has_room(self, place: int, channel: str, seconds: int) -> bool:
+        """Whether a stored half hour has time without data of a channel."""
+        slot = self.slots[place][1]
+        share = self.stored_share(place, channel)
+        return not self._is_old[place] or share is None or sum(share.seconds) + seconds <= slot.end - slot.start
+
+    def _is_old_slot(self, day: str, slot: Slot) -> bool:
+        """Whether evidence of a half hour may be gone: of its day, or of the day that it borders on."""
+        if not self._old:
+            return False
+        window = periods.window("day", day, self._device.timezone)
+        beside = [-1] * (slot.start == window.start) + [1] * (slot.end == window.end)
+        return any(periods.shift("day", day, by) in self._old for by in (0, *beside))
+
+    def _stored_part(self, day: str, slot: Slot) -> Part:
+        """Return what is stored of a half hour, without the energy that is made from a volume."""
+        document = self._documents[day]
+        part = document.part(slot.name) if document else EMPTY
+        if part.volume_l is not None and is_converted(self._device):
+            return part._replace(import_wh=None, estimated_import_wh=0, interval_import_wh=0)
+        return part

@@ -1,0 +1,201 @@
+"""Chunks: parts of an instant become one reading; a late reading that contradicts its neighbours is put aside."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
+from aggregator.core.periods import FOR_EVER, HALF_HOUR, HOUR, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.formats.message import Content
+from aggregator.intake.ingest import Outcome, Received, ingest, ingest_lines, show_live, take_in
+from aggregator.intake.refusals import load_refusals
+from aggregator.store import Store, open_store
+from aggregator.waterfall.worker import drain
+from tests.budgets import examples
+from tests.copies import fresh_store
+
+DAY = 1_795_824_000  # 2026-11-28T00:00:00Z
+NOW = DAY + 86_400
+ASIDE = "contradicts_neighbours"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/chunk.db")
+    yield opened
+    opened.close()
+
+
+def line(at: int, device_id: str = "d", **fields: object) -> bytes:
+    return orjson.dumps({"device_id": device_id, "at": iso_utc(at), **fields})
+
+
+def send(store: Store, lines: Sequence[bytes], size: int = 10_000) -> Outcome:
+    """Ingest lines in chunks of a size, and settle."""
+    outcome = Outcome()
+    for first in range(0, len(lines), size):
+        ingest_lines(store, lines[first : first + size], 1, NOW, "UTC", outcome, lambda *_: None)
+    drain(store)
+    return outcome
+
+
+def live(store: Store, device_id: str = "d") -> Live:
+    found = store.live(device_id)
+    assert found is not None
+    return found
+
+
+def imported(store: Store, device_id: str = "d") -> int | None:
+    document = store.document("day", device_id, "2026-11-28")
+    return document.total.import_wh if document else None
+
+
+# Parts of an instant
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_parts_of_an_instant_are_one_reading_in_any_order(store: Store, size: int) -> None:
+    lines = []
+    for at in range(DAY, DAY + 601, 60):
+        lines += [line(at, import_wh=1000 + (at - DAY) // 12), line(at, export_wh=70), line(at, power_w=300)]
+    random.Random(size).shuffle(lines)
+    assert send(store, lines, size) == Outcome(accepted=33)
+    document = store.document("day", "d", "2026-11-28")
+    assert document is not None
+    assert (document.total.import_wh, document.total.export_wh) == (50, 0)
+    state = live(store)
+    assert (state.power_w, state.import_wh, state.export_wh) == (300, 1050, 70)
+    assert send(store, lines, size) == Outcome(unchanged=33)
+
+
+def test_each_field_of_the_live_state_keeps_its_own_instant(store: Store) -> None:
+    lines = [line(DAY + 10 * number, power_w=1200) for number in range(31)]
+    send(store, [*lines, line(DAY + 303, import_wh=5100)])
+    state = live(store)
+    assert (state.at, state.power_w, state.power_at, state.import_wh) == (DAY + 303, 1200, DAY + 300, 5100)
+
+
+def test_an_implausible_power_leaves_the_last_plausible_one(store: Store) -> None:
+    send(store, [line(DAY, power_w=400), line(DAY + 10, power_w=900_000, import_wh=7)])
+    state = live(store)
+    assert (state.at, state.power_w, state.power_at, state.import_wh) == (DAY + 10, 400, DAY, 7)
+
+
+def test_live_readings_alone_are_merged_by_field_too(store: Store) -> None:
+    readings = [Reading("d", DAY, 500, None, None), Reading("d", DAY, None, 7, None), Reading("d", DAY + 9, None, 8, 1)]
+    show_live(store, Content(readings), NOW, "UTC")
+    state = live(store)
+    assert (state.power_w, state.power_at, state.import_wh, state.export_wh) == (500, DAY, 8, 1)
+    assert store.readings("d", 0, FOR_EVER) == []
+
+
+PARTS = st.builds(
+    Reading,
+    st.sampled_from(["d", "e"]),
+    st.integers(0, 5).map(lambda number: DAY + 20 * number),
+    st.sampled_from([None, 0, 300]),
+    st.sampled_from([None, 1000, 1001]),
+    st.sampled_from([None, 70]),
+    st.sampled_from([None, None, "m"]),
+    st.none(),
+).filter(lambda reading: any(value is not None for value in reading[2:5]))
+
+
+@examples(80)
+@given(st.lists(PARTS, min_size=1, max_size=20), st.lists(PARTS, max_size=6))
+def test_a_chunk_counts_and_stores_like_single_readings(parts: list[Reading], before: list[Reading]) -> None:
+    found = []
+    for size in (1, len(parts)):
+        with fresh_store() as store:
+            ingest(store, before, NOW, "UTC")
+            written = [ingest(store, parts[at : at + size], NOW, "UTC") for at in range(0, len(parts), size)]
+            counts = sum(one.accepted for one in written), sum(one.unchanged for one in written)
+            lives = [one._replace(arrivals=()) for one in store.lives()]
+            found.append((counts, [store.readings(one, 0, FOR_EVER) for one in "de"], lives))
+    assert found[0] == found[1]
+
+
+# Wrong clocks
+
+
+def hours(first: float, last: float, behind_s: int = 0, step_s: int = 10, device_id: str = "d") -> list[bytes]:
+    """Return the lines of a constant 1 kW from one hour of the day to another, of a clock that is behind."""
+    seconds = range(int(first * HOUR), int(last * HOUR), step_s)
+    return [line(DAY + at - behind_s, device_id, import_wh=900_000 + at * 1000 // HOUR) for at in seconds]
+
+
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+def test_an_hour_of_a_wrong_clock_is_put_aside(store: Store, size: int) -> None:
+    wrong = hours(7.5, 8.5, behind_s=3 * HOUR, step_s=60)
+    lines = [*hours(4, 7.5, step_s=60), *wrong, *hours(8.5, 10, step_s=60)]
+    outcome = send(store, lines, size)
+    assert outcome == Outcome(accepted=300, reasons=type(outcome.reasons)({ASIDE: 60}))
+    expected = {DAY + at: 900_000 + at * 1000 // HOUR for at in range(4 * HOUR, 10 * HOUR, 60)}
+    stored = {one.at: one.import_wh for one in store.readings("d", 0, FOR_EVER)}
+    assert stored == {at: wh for at, wh in expected.items() if not 7.5 * HOUR <= at - DAY < 8.5 * HOUR}
+    assert load_refusals(store, "d").messages[0].reason == ASIDE
+    assert imported(store) == 6000 - 17  # to the last minute
+
+
+def test_true_readings_are_taken_after_a_clock_that_was_ahead(store: Store) -> None:
+    lines = [*hours(4, 5), *hours(5, 6, behind_s=-HOUR), *hours(6, 8)]
+    assert send(store, lines).reasons == {}
+    stored = {one.at: one.import_wh for one in store.readings("d", DAY + 6 * HOUR, FOR_EVER)}
+    assert stored == {DAY + at: 900_000 + at * 1000 // HOUR for at in range(6 * HOUR, 8 * HOUR, 10)}
+
+
+def test_readings_of_another_meter_are_taken(store: Store) -> None:
+    send(store, [line(DAY + at, import_wh=9000 + at // 4, meter_id="old") for at in range(4 * HOUR, 6 * HOUR, 10)])
+    late = [line(DAY + 5 * HOUR + 5, import_wh=17, meter_id="new")]
+    assert send(store, [line(DAY + 7 * HOUR, import_wh=40, meter_id="new"), *late]).accepted == 2
+
+
+def test_a_reading_beside_a_persons_statement_is_taken(store: Store) -> None:
+    store.put_device(Device("d", "UTC", exchange_overrides=f"{DAY + 5 * HOUR}+"))
+    send(store, hours(4, 6))
+    assert send(store, [line(DAY + 5 * HOUR, import_wh=17)]).accepted == 1
+    assert send(store, [line(DAY + 5 * HOUR + 1200, import_wh=17)]).reasons == {ASIDE: 1}
+
+
+@pytest.mark.parametrize(("first", "late"), [(4.99, 5.0), (4, 7.1)])
+def test_a_reading_with_few_neighbours_is_taken(store: Store, first: float, late: float) -> None:
+    send(store, [*hours(first, 5), line(DAY + 10 * HOUR, import_wh=910_000)])
+    assert send(store, [line(int(DAY + late * HOUR), import_wh=17)]).accepted == 1
+
+
+def test_a_device_that_was_put_back_far_is_put_aside_when_it_sends(store: Store) -> None:
+    """Nothing is known before its wrong time, but its register goes on from the newest one."""
+
+    def say(at: int, wh: int, now: int) -> Outcome:
+        content = Content([Reading("d", at, None, wh, None)])
+        return take_in(store, [Received("d", content)], now, "UTC")
+
+    for number in range(5):
+        assert say(DAY + 300 * number, 5000 + 30 * number, DAY + 300 * number).accepted == 1
+    assert say(DAY - 9 * HOUR, 5150, DAY + 1500).reasons == {ASIDE: 1}
+    assert say(DAY - 9 * HOUR + 300, 5180, DAY + 1800).reasons == {ASIDE: 1}
+    assert say(DAY + 2100, 5210, DAY + 2100).accepted == 1
+    assert say(DAY - 9 * HOUR, 4000, DAY + 2100).accepted == 1  # history
+
+
+def test_history_in_any_order_is_never_put_aside() -> None:
+    lines = hours(0, 6, step_s=60)
+    for seed in range(4):
+        with fresh_store() as store:
+            shuffled = random.Random(seed).sample(lines, len(lines))
+            assert send(store, shuffled, 50) == Outcome(accepted=360)
+            assert imported(store) == 5983
+
+
+def test_many_half_hours_are_written_in_pieces(store: Store) -> None:
+    readings = [Reading("d", DAY - HALF_HOUR * number, None, 10**6 - 300 * number, None) for number in range(700)]
+    assert ingest(store, readings, NOW, "UTC") == (700, 0)
+    assert len(store.readings("d", 0, FOR_EVER)) == 700
+    assert live(store).at == DAY

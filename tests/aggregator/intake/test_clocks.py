@@ -1,0 +1,214 @@
+"""Wrong clocks of devices and of the server; a sender with too many messages."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import orjson
+import pytest
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import Refused
+from aggregator.core.periods import DAY_S, FOR_EVER, HOUR, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.clocks import FEWEST, WINDOW_S, ServerClock, refuse_old
+from aggregator.intake.formats.message import Content, DeviceRules, Unread
+from aggregator.intake.ingest import Received, ingest, take_in
+from aggregator.intake.mqtt import Arrived, Subscriber
+from aggregator.intake.mqtt_feed import AGAIN_S, SPOOL_BYTES, MqttFeed, Spool
+from aggregator.intake.refusals import UNKNOWN, load_refusals
+from aggregator.store import Store, open_store
+
+NOW = 1_795_824_000
+AHEAD = Content(refused=[Unread(Refused("in_the_future", "ahead"), b"")])
+RIGHT = Content([Reading("d", NOW, 1, None, None)])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/clocks.db")
+    yield opened
+    opened.close()
+
+
+# The judge
+
+
+def judge(registered: str, others: str = "") -> bool:
+    """Judge a clock by devices that are ahead (A) or right (R)."""
+    clock = ServerClock()
+    for is_registered, votes in ((True, registered), (False, others)):
+        for number, vote in enumerate(votes):
+            content = AHEAD if vote == "A" else RIGHT
+            clock.note(f"{is_registered} {number}", content, 0, partial(bool, is_registered))
+    return clock.is_behind(1)
+
+
+@pytest.mark.parametrize(
+    ("registered", "others", "is_behind"),
+    [
+        ("AAA", "", True),
+        ("AAAARR", "", True),
+        ("AA", "", False),
+        ("AAARRR", "", False),
+        ("", "AAA", True),
+        ("RR", "A" * 50, False),
+        ("A", "AA", True),
+        ("", "", False),
+    ],
+)
+def test_most_of_three_devices_outvote_the_servers_clock(registered: str, others: str, is_behind: bool) -> None:
+    assert judge(registered, others) is is_behind
+
+
+def test_a_device_has_one_vote_for_ten_minutes() -> None:
+    clock = ServerClock()
+    for number in range(100):
+        clock.note(f"d{number % (FEWEST - 1)}", AHEAD, number)
+    assert not clock.is_behind(100)
+    clock.note("another", AHEAD, 100)
+    assert clock.is_behind(100)
+    assert not clock.is_behind(101 + WINDOW_S)
+
+
+def test_made_up_names_stay_in_bounded_memory() -> None:
+    clock = ServerClock()
+    for number in range(5000):
+        clock.note(f"made-up-{number}", RIGHT, 0, lambda: False)
+    assert sum(map(len, clock._votes.values())) == 2000
+
+
+# Old evidence
+
+
+def test_evidence_older_than_the_retention_is_refused_by_name(store: Store) -> None:
+    ingest(store, [Reading("d", NOW, 1, None, None)], NOW, "UTC")
+    content = Content([Reading("d", NOW - 40 * DAY_S, 5, None, None), Reading("d", NOW - 10, 6, None, None)])
+    refuse_old(store, content, NOW - 35 * DAY_S)
+    assert [reading.at for reading in content.readings] == [NOW - 10]
+    assert [(unread.why.reason, unread.item) for unread in content.refused] == [("too_old", 0)]
+    assert orjson.loads(content.refused[0].payload) == {
+        "device_id": "d",
+        "at": iso_utc(NOW - 40 * DAY_S),
+        "power_w": 5,
+    }
+
+
+def test_the_newest_of_a_device_is_taken_by_a_server_a_year_ahead(store: Store) -> None:
+    ingest(store, [Reading("d", NOW, 1, None, None)], NOW, "UTC")
+    content = Content([Reading("d", NOW + 10, 5, None, None), Reading("new", NOW + 10, 5, None, None)])
+    refuse_old(store, content, NOW + 365 * DAY_S)
+    assert [reading.device_id for reading in content.readings] == ["d"]
+
+
+# Over MQTT
+
+
+class Queue:
+    """A subscriber with messages in memory."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Arrived] = []
+        self.acknowledged: list[int] = []
+        self._count = 0
+
+    def publish(self, device_id: str, body: bytes) -> None:
+        self._count += 1
+        self.waiting.append(Arrived(f"wattfall/{device_id}/readings", body, 1, self._count, 1))
+
+    def take(self, most: int, _wait_s: float) -> list[Arrived]:
+        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        return taken
+
+    def acknowledge(self, messages: Sequence[Arrived]) -> None:
+        self.acknowledged += [message.number for message in messages if message.qos]
+
+
+class Feed:
+    """A feed with clocks to set."""
+
+    def __init__(self, store: Store) -> None:
+        self.queue, self.now, self.pace = Queue(), float(NOW), 0.0
+        self.feed = MqttFeed(
+            cast(Subscriber, self.queue),
+            lambda messages: take_in(store, messages, int(self.now), "UTC"),
+            lambda _: DeviceRules(),
+            clock=lambda: self.now,
+            check_age=lambda content, now: refuse_old(store, content, now - 35 * DAY_S),
+            is_registered=lambda device_id: store.device(device_id) is not None,
+            spool=Spool(store),
+            pace=lambda: self.pace,
+        )
+
+    def say(self, device_id: str, at: int, **fields: object) -> None:
+        self.queue.publish(device_id, orjson.dumps({"at": iso_utc(at), "power_w": 5} | fields))
+
+    def run(self) -> None:
+        for _ in range(40):
+            self.feed.take_in(0)
+            self.pace += 0.1
+
+
+def test_messages_wait_while_the_servers_clock_is_behind(store: Store) -> None:
+    feed = Feed(store)
+    for number in range(300):
+        feed.say(f"d{number % 5}", NOW + HOUR + number)
+    feed.run()
+    assert (feed.queue.acknowledged, feed.feed.total.accepted) == ([], 0)
+    assert load_refusals(store, UNKNOWN).messages[0].reason == "server_clock"
+    feed.now += HOUR
+    feed.pace += AGAIN_S
+    feed.run()
+    assert sorted(feed.queue.acknowledged) == [*range(1, 301)]
+    assert feed.feed.total.accepted == 300
+
+
+def test_two_devices_ahead_are_refused_and_hold_nobody_up(store: Store) -> None:
+    feed = Feed(store)
+    for number in range(40):
+        feed.say(f"d{number % 2}", NOW + HOUR)
+        feed.say(f"e{number % 3}", NOW + number)
+    feed.run()
+    assert len(feed.queue.acknowledged) == 80
+    assert feed.feed.total.reasons == {"in_the_future": 40}
+    assert feed.feed.total.accepted == 40
+
+
+def test_old_evidence_over_mqtt_is_refused(store: Store) -> None:
+    feed = Feed(store)
+    feed.say("d", 946_685_100, import_wh=61)
+    feed.say("d", NOW, import_wh=5_000_000)
+    feed.run()
+    assert feed.feed.total.reasons == {"too_old": 1}
+    assert [reading.at for reading in store.readings("d", 0, FOR_EVER)] == [NOW]
+
+
+def test_a_sender_with_too_many_messages_delays_no_other(store: Store) -> None:
+    feed = Feed(store)
+    body = b"\n".join(orjson.dumps({"at": iso_utc(NOW - 60 * n), "import_wh": 10**6 - n}) for n in range(1000))
+    many = 2 * SPOOL_BYTES // len(body) + 1
+    for _ in range(many):
+        feed.queue.publish("many", body)
+    feed.say("other", NOW)
+    feed.feed.take_in(0)
+    assert store.live("other") is not None
+    assert len(feed.queue.acknowledged) == many + 1
+    feed.run()
+    assert feed.feed.total.accepted == 1001
+    assert len(store.readings("many", 0, FOR_EVER)) == 1000
+    assert store.records("spool") == []
+
+
+def test_spooled_messages_survive_a_restart(store: Store) -> None:
+    Spool(store).put("d", [("wattfall/d/readings", orjson.dumps({"at": iso_utc(NOW), "power_w": 7}))], NOW)
+    Feed(store).run()
+    live = store.live("d")
+    assert live is not None
+    assert live.power_w == 7
+
+
+def test_a_block_of_an_edge_may_be_of_any_age(store: Store) -> None:
+    store.put_device(Device("d"))
+    old = Content([Reading("d", NOW - 400 * DAY_S, 5, None, None)])
+    assert take_in(store, [Received("d", old, is_history=True)], NOW, "UTC").accepted == 1
