@@ -10,7 +10,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from aggregator.core.documents import Part
-from aggregator.core.intervals import Interval
+from aggregator.core.readings import Interval
 from tests.aggregator.invariants.series import HALF_HOUR, HOUR, Series, utc
 
 

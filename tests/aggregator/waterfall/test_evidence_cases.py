@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from aggregator.core.documents import Device, Part, add, coverage
-from aggregator.core.faults import Judgement, judge
+from aggregator.core.faults import RegisterJudgement, judge
 from aggregator.core.live import Live
 from aggregator.core.periods import FOR_EVER, iso_utc
 from aggregator.core.registers import register_of
@@ -87,7 +87,7 @@ def energy(store: Store, device_id: str, start: int = DAY, end: int = DAY + 86_4
     return add(document.parts[name] for name in (f"s{place:02d}" for place in places) if name in document.parts)
 
 
-def judged(store: Store, device_id: str, channel: str = "import_wh") -> Judgement:
+def judged(store: Store, device_id: str, channel: str = "import_wh") -> RegisterJudgement:
     readings = store.readings(device_id, 0, FOR_EVER)
     return judge(register_of(readings, channel), Device(device_id).max_power_w)
 
