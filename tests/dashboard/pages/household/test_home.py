@@ -1,7 +1,7 @@
 import pytest
 
 from aggregator.core.documents import Device, Part
-from aggregator.core.live import Arrival, Live
+from aggregator.core.live import Live
 from aggregator.store.port import Store
 from dashboard.charts.view import View
 from dashboard.pages.household import page_callbacks
@@ -64,8 +64,8 @@ def test_a_half_hourly_meter_between_two_readings_misses_nothing(data: CachedRea
     last = NOW - NOW % 1800 - 1800  # 50 minutes ago
     device = Device("cad-1", household=homes.HOUSEHOLD)
     homes.fill(store, device, "2026-11-23", last)
-    before = tuple(Arrival(last - 1800 * back, last - 1800 * back) for back in range(8, 0, -1))
-    store.put_live([Live("cad-1", last, last, None, 5, None, None, before)])
+    for at in range(last - 8 * 1800, last + 1, 1800):
+        store.put_live([Live("cad-1", at, at, None, 5, None, None)])
     for level, period in (("day", "2026-11-23"), ("month", "2026-11")):
         slots = page_callbacks.show_page(data, MEMBER, View("household", "cad-1", level, period), None, ENGLISH)
         assert "missing" not in str(slots["remarks.children"])
