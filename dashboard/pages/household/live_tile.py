@@ -172,7 +172,7 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     age, note = age_and_note(home.device, live, now, lang)
     return {
         "hero.data-state": state,
-        "hero.data-level": level,
+        "hero.data-level": "none" if has_no_power(home.device, live) else level,
         **power_label("power", amount, lang.say(without_power(home.device, live))),
         "power-direction.children": direction(watts, lang) if is_current else "",
         "power-cost.children": cost(watts, home, lang) if is_current else "",
@@ -216,9 +216,14 @@ def is_supplied(device: Device, live: Live | None) -> bool:
     return live is None and device.longest_interval_s > 0
 
 
+def has_no_power(device: Device, live: Live | None) -> bool:
+    """Whether no power will ever come: a gas meter has none, nor has the supplier."""
+    return is_supplied(device, live) or (device.kind == GAS and live is not None and live.power_w is None)
+
+
 def without_power(device: Device, live: Live | None) -> str:
-    """Return the text in place of the power. A gas meter has none, nor has the supplier."""
-    if is_supplied(device, live) or (live and device.kind == GAS):
+    """Return the text in place of the power."""
+    if has_no_power(device, live):
         return _NO_LIVE
     return _NO_POWER if live else _NO_READING
 

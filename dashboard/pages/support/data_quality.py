@@ -25,6 +25,7 @@ KINDS: Mapping[Kind, str] = {
     "supplied": text("the supplier’s figures tell its energy"),
     "bridged": text("not filled; the registers before and after tell its energy"),
 }
+MARKS = {True: text("marked as an exchange"), False: text("marked as no exchange")}
 FAULT_S = 300  # a shorter fault is a glitch
 VOLUME = "volume_l"
 CHANNELS = {"import_wh": text("import"), "export_wh": text("export"), VOLUME: text("volume")}
@@ -192,14 +193,8 @@ def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
 def _step_row(
     step: RegisterStep, exchange_overrides: Sequence[ExchangeOverride], now: int, zone: str, lang: Language
 ) -> StepRow:
-    is_exchange = {mark.at: mark.is_exchange for mark in exchange_overrides}.get(step.at)
-    mark = (
-        ""
-        if is_exchange is None
-        else lang.say("marked as an exchange")
-        if is_exchange
-        else lang.say("marked as no exchange")
-    )
+    is_exchange = dict(exchange_overrides).get(step.at)
+    mark = "" if is_exchange is None else lang.say(MARKS[is_exchange])
     time = support_words.to_the_second(step.at, now, zone, lang)
     return StepRow(step.at, time, _step_words(step, now, zone, lang), mark)
 

@@ -69,6 +69,17 @@ def test_the_last_minutes_are_not_missing_yet() -> None:
     )
 
 
+def test_time_after_the_newest_reading_of_a_sending_device_is_not_missing() -> None:
+    hour = instant("2026-11-23T14:00:00+00:00")
+    document = Document("day", "cad-1", "2026-11-23", LONDON, {"h14": Part(100, None, covered_s=600)})
+    view = View("household", "cad-1", "day", "2026-11-23")
+    settled = [
+        chart_model.chart_of(view, document, LONDON, hour + 2700, None, ENGLISH, settled=at).columns[14].missing_s
+        for at in (hour + 600, hour + 1800)
+    ]
+    assert settled == [0, 1200]
+
+
 def test_missing_estimated_and_zero_columns_differ(store: Store) -> None:
     gap = homes.outage("2026-11-22T02:00:00+00:00", "2026-11-22T06:00:00+00:00", "2026-11-22T04:00:00+00:00")
     columns = draw(store, "day", "2026-11-22", energy=gap).columns

@@ -74,6 +74,7 @@ def test_a_mixed_day_says_what_comes_from_where() -> None:
     assert summary.endswith("1 h 30 min from the supplier · 15 min estimated after an outage · 4 h missing")
     facts = dict(sentences.facts(day, ENGLISH))
     assert (facts["Measured"], facts["From the supplier"]) == ("76 %", "6 %")  # of 24 h: 18.25 h and 1.5 h
+    assert facts["Estimated"] == "1 %"
     assert sentences.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
 
 

@@ -1,7 +1,9 @@
 import pytest
 
 from aggregator.core.documents import Device, Part
+from aggregator.core.live import Live
 from aggregator.store.port import Store
+from dashboard.charts.view import View
 from dashboard.pages.household import page_callbacks
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
@@ -56,6 +58,18 @@ def test_a_card_of_gas_has_todays_cubic_metres(data: CachedReads, store: Store) 
         store, gas, "2026-11-23", homes.instant("2026-11-23T01:00:00+00:00"), lambda _: Part(None, None, volume_l=750)
     )
     assert "'16.8 kWh, 1.50 m³ today'" in page_text(data)
+
+
+def test_a_half_hourly_meter_between_two_readings_misses_nothing(data: CachedReads, store: Store) -> None:
+    last = NOW - NOW % 1800 - 1800  # 50 minutes ago
+    device = Device("cad-1", household=homes.HOUSEHOLD)
+    homes.fill(store, device, "2026-11-23", last)
+    for at in range(last - 8 * 1800, last + 1, 1800):
+        store.put_live([Live("cad-1", at, at, None, 5, None, None)])
+    for level, period in (("day", "2026-11-23"), ("month", "2026-11")):
+        slots = page_callbacks.show_page(data, MEMBER, View("household", "cad-1", level, period), None, ENGLISH)
+        assert "missing" not in str(slots["remarks.children"])
+        assert "missing" not in str(slots["more-legend.children"] if level == "month" else "")
 
 
 def test_a_silent_device_shows_its_last_time_without_a_ticking_age(data: CachedReads, store: Store) -> None:

@@ -139,3 +139,25 @@ def test_a_device_without_a_reading_waits_for_the_first() -> None:
     slots = hero(None)
     assert slots["power-without.children"] == "no reading yet"
     assert slots["power-note.children"] == "Waiting for the first reading"
+
+
+def test_a_home_of_the_supplier_alone_waits_for_nothing() -> None:
+    supplied = Home(Device("cad-1", LONDON, longest_interval_s=1800))
+    slots = hero(None, supplied)
+    assert (slots["power-without.children"], slots["hero.data-level"]) == ("no live power", "none")
+    assert slots["power-note.children"] == "Its energy comes from the supplier"
+    assert hero(live("cad-1", 612), supplied)["power-badge.children"] == "medium"
+
+
+def test_a_gas_meter_has_no_power_and_its_age() -> None:
+    slots = hero(live("cad-1~gas", None), Home(Device("cad-1~gas", LONDON, kind="gas")))
+    assert (slots["power-without.children"], slots["hero.data-level"]) == ("no live power", "none")
+    assert (slots["hero.data-state"], slots["power-age.children"]) == ("sending", "4 s ago")
+
+
+def test_the_roll_call_counts_homes_of_the_supplier_apart() -> None:
+    supplied, plain = Device("cad-2", LONDON, longest_interval_s=1800), DEVICE
+    states = [(plain, live("cad-1", 612)), (supplied, None), (plain, None)]
+    assert live_tile.roll_call(states, NOW, ENGLISH) == (
+        "1 sending · 1 from the supplier · 1 waiting for a first reading"
+    )
