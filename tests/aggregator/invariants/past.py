@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from aggregator.core.intervals import Interval
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
-from aggregator.core.intervals import Interval
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
