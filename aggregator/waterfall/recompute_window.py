@@ -23,10 +23,8 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     DECIDE_S,
     LONGEST_S,
-    LONGEST_STEP_S,
     MAX_GAP_S,
     NEAR_STEPS,
-    RHYTHMS,
     ROUNDING_WH,
     Register,
     anchor_after,
@@ -42,7 +40,6 @@ NEAR = DIP_S // HALF_HOUR + 1  # blocks fetched first on each side: a dip is see
 FETCH_SIZES = (4, 16, 64, 256, 1024, 4096)  # blocks to fetch next, while those before were too few
 GIVE_UP = 2000  # readings of one register without an anchor: its values are inconsistent
 LONGEST_CHAIN_S = 14 * 86_400  # intervals that overlap each other have effects no further than this
-LONGEST_HOLD_S = RHYTHMS * LONGEST_STEP_S  # a longer step is a gap, whatever the rhythm
 STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
 BEFORE, CHANGED, AFTER, ALL = -1, 0, +1, 2  # parts of the readings
@@ -216,8 +213,7 @@ class RecomputeWindow:
     def _complete(self, start: int, end: int) -> None:
         """Fetch every reading that the energy of a span depends on."""
         for side, at in ((BEFORE, start), (AFTER, end)):
-            limit = at + side * LONGEST_HOLD_S
-            while (self._edge[side] - limit) * side < 0 and not self._is_held(side, at) and self._fetch(side):
+            while not self._is_held(side, at) and self._fetch(side):
                 pass
         for channel in self._device.registers:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
@@ -225,17 +221,16 @@ class RecomputeWindow:
                 self._anchor(channel, AFTER, end)
 
     def _look(self, side: int) -> None:
-        """Fetch blocks until there is a reading on a side, as far as a power may be held."""
-        limit = (self._blocks.start if side == BEFORE else self._blocks.end) + side * LONGEST_HOLD_S
-        while not self._neighbours[side] and (self._edge[side] - limit) * side < 0 and self._fetch(side):
+        """Fetch blocks until the readings on a side tell whether a step near the change is a gap."""
+        while len(self._neighbours[side]) < STEPS and self._fetch(side):
             pass
 
     def _is_held(self, side: int, at: int) -> bool:
         """Whether the readings beyond `at` tell how long a power is held there."""
         neighbours = self._neighbours[side]
-        if side == AFTER:
-            return any(reading.at >= at for reading in neighbours[-1:])
-        return len(neighbours) >= STEPS and neighbours[STEPS - 1].at <= at
+        if len(neighbours) < STEPS:
+            return False
+        return neighbours[STEPS - 1].at <= at if side == BEFORE else neighbours[-STEPS].at >= at
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
