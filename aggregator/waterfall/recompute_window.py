@@ -23,8 +23,9 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     DECIDE_S,
     LONGEST_S,
-    MAX_GAP_S,
+    LONGEST_STEP_S,
     NEAR_STEPS,
+    RHYTHMS,
     ROUNDING_WH,
     Register,
     anchor_after,
@@ -40,6 +41,7 @@ NEAR = DIP_S // HALF_HOUR + 1  # blocks fetched first on each side: a dip is see
 FETCH_SIZES = (4, 16, 64, 256, 1024, 4096)  # blocks to fetch next, while those before were too few
 GIVE_UP = 2000  # readings of one register without an anchor: its values are inconsistent
 LONGEST_CHAIN_S = 14 * 86_400  # intervals that overlap each other have effects no further than this
+LONGEST_HOLD_S = RHYTHMS * LONGEST_STEP_S  # a longer step is a gap, whatever the rhythm
 STEPS = NEAR_STEPS + 1  # readings beyond a change that decide whether a step near it is a gap
 
 BEFORE, CHANGED, AFTER, ALL = -1, 0, +1, 2  # parts of the readings
@@ -122,7 +124,7 @@ class RecomputeWindow:
         """Yield the instants after the change up to which it has an effect."""
         self._look(AFTER)
         oldest = self._neighbours[AFTER][:STEPS]
-        yield from (min(reading.at, last + MAX_GAP_S) for reading in oldest[:1])
+        yield from (min(reading.at, last + LONGEST_HOLD_S) for reading in oldest[:1])
         if not all(map(has_register, oldest)):
             yield oldest[-1].at
         for channel in changed:
