@@ -100,7 +100,8 @@ def gap_positions(ats: Sequence[int]) -> list[int]:
     steps = list(map(sub, ats[1:], ats))
     if not steps or max(steps) <= MAX_GAP_S:
         return []
-    return [place for place, step in enumerate(steps) if step > MAX_GAP_S and step > _longest_step(steps, place)]
+    least = max(MAX_GAP_S, RHYTHMS * min(min(steps), LONGEST_STEP_S)) if len(steps) > 1 else MAX_GAP_S
+    return [place for place, step in enumerate(steps) if step > least and step > _longest_step(steps, place)]
 
 
 def _longest_step(steps: Sequence[int], place: int) -> float:

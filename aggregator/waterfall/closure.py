@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
+from aggregator.core.energy import has_register
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window
 from aggregator.core.readings import Interval, Reading
 from aggregator.store.port import Store
@@ -21,6 +22,7 @@ from aggregator.waterfall.pricing import is_converted
 from aggregator.waterfall.stored_half_hours import is_old
 
 PLAIN_S = 7 * DAY_S  # a fault lasts no longer
+HOLD_S = 6 * 3600  # a power is held for a shorter time
 LEAST_SHARE = 4  # a step that adds a quarter of the register may be another meter
 CHANNELS = {"import_wh": "import", "export_wh": "export", "volume_l": "volume"}
 
@@ -34,7 +36,8 @@ def open_sums(
             known = [one for one in readings if getattr(one, channel) is not None]
             stated = [one for one in intervals if getattr(one, channel) is not None]
             yield from _open_days(store, device, channel, name, known, stated)
-    yield from _open_gaps(store, device)
+    powers = [one.at for one in readings if one.power_w is not None and not has_register(one)]
+    yield from _open_gaps(store, device, powers)
 
 
 # Days
@@ -101,12 +104,13 @@ def _total(document: Document, channel: str) -> int:
 # Gaps
 
 
-def _open_gaps(store: Store, device: Device) -> Iterator[str]:
+def _open_gaps(store: Store, device: Device, powers: Sequence[int]) -> Iterator[str]:
     records = gap_records(store, device.device_id, Window(0, FOR_EVER))
     for group in _groups(records):
         channel, first, last = group[0].channel, group[0].base, group[-1].base
         parts = _parts(store, device, Window(first.start, last.end))
-        if parts is None:
+        is_held = bisect_left(powers, first.start - HOLD_S) < bisect_right(powers, last.end + HALF_HOUR)
+        if parts is None or is_held:  # no record tells what was held in the same half hour
             continue
         slots = {at: part for at, part in parts.items() if any(one.base.overlaps(at, at + HALF_HOUR) for one in group)}
         outside = {at: share for one in group for at, share in one.outside.items()}

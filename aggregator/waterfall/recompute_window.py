@@ -24,7 +24,6 @@ from aggregator.core.registers import (
     DECIDE_S,
     LONGEST_S,
     LONGEST_STEP_S,
-    MAX_GAP_S,
     NEAR_STEPS,
     RHYTHMS,
     ROUNDING_WH,
@@ -125,7 +124,7 @@ class RecomputeWindow:
         """Yield the instants after the change up to which it has an effect."""
         self._look(AFTER)
         oldest = self._neighbours[AFTER][:STEPS]
-        yield from (min(reading.at, last + MAX_GAP_S) for reading in oldest[:1])
+        yield from (min(reading.at, last + LONGEST_HOLD_S) for reading in oldest[:1])
         if not all(map(has_register, oldest)):
             yield oldest[-1].at
         for channel in changed:
@@ -216,8 +215,7 @@ class RecomputeWindow:
     def _complete(self, start: int, end: int) -> None:
         """Fetch every reading that the energy of a span depends on."""
         for side, at in ((BEFORE, start), (AFTER, end)):
-            limit = at + side * LONGEST_HOLD_S
-            while (self._edge[side] - limit) * side < 0 and not self._is_held(side, at) and self._fetch(side):
+            while not self._is_held(side, at) and self._fetch(side):
                 pass
         for channel in self._device.registers:
             if self._covers(channel, AFTER, start) and self._covers(channel, BEFORE, end):
@@ -225,17 +223,16 @@ class RecomputeWindow:
                 self._anchor(channel, AFTER, end)
 
     def _look(self, side: int) -> None:
-        """Fetch blocks until there is a reading on a side, as far as a power may be held."""
-        limit = (self._blocks.start if side == BEFORE else self._blocks.end) + side * LONGEST_HOLD_S
-        while not self._neighbours[side] and (self._edge[side] - limit) * side < 0 and self._fetch(side):
+        """Fetch blocks until the readings on a side tell whether a step near the change is a gap."""
+        while len(self._neighbours[side]) < STEPS and self._fetch(side):
             pass
 
     def _is_held(self, side: int, at: int) -> bool:
         """Whether the readings beyond `at` tell how long a power is held there."""
         neighbours = self._neighbours[side]
-        if side == AFTER:
-            return any(reading.at >= at for reading in neighbours[-1:])
-        return len(neighbours) >= STEPS and neighbours[STEPS - 1].at <= at
+        if len(neighbours) < STEPS:
+            return False
+        return neighbours[STEPS - 1].at <= at if side == BEFORE else neighbours[-STEPS].at >= at
 
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
