@@ -4,8 +4,9 @@ A record is *frozen* when evidence of its gap may be gone. Then the gap is compu
 values and the evidence inside it. Evidence that contradicts the two values does not count.
 """
 
-import zlib
+from binascii import crc_hqx
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate, pairwise
 from operator import attrgetter
@@ -13,14 +14,14 @@ from operator import attrgetter
 from aggregator.core import energy
 from aggregator.core.energy import Evidence, Share
 from aggregator.core.faults import segments
-from aggregator.core.periods import DAY_S, Window
+from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
 from aggregator.core.readings import Interval
 from aggregator.core.registers import NEAR_STEPS, ROUNDING_WH, Register, register_of
 from aggregator.core.timeline import FlowOrigin, RegisterGap, Timeline, timeline_of
 from aggregator.waterfall.gap_records import GapRecord, RetainedGap
 from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
-NEW_IN_OLD = -1  # the checksum of a record whose half hours are yet to be stored
+NEW_IN_OLD = -HALF_HOUR  # seen in a record whose half hours are yet to be stored
 
 
 class ChannelGaps:
@@ -155,8 +156,8 @@ class ChannelGaps:
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
         last = [
             one._replace(
-                seen=self._checksum(one.base),
-                seen_remaining=tuple(map(self._checksum, one.remaining)),
+                seen=self._seen(one.base),
+                seen_remaining=tuple(map(self._seen, one.remaining)),
                 outside=self._beside([one.base], self._in_bases, whole),
             )
             for one in records
@@ -169,7 +170,9 @@ class ChannelGaps:
         ]
         first = [
             one._replace(
-                seen=NEW_IN_OLD, seen_remaining=(NEW_IN_OLD,), outside=self._beside([one.base], self._in_bases, whole)
+                seen={NEW_IN_OLD: 0},
+                seen_remaining=({NEW_IN_OLD: 0},),
+                outside=self._beside([one.base], self._in_bases, whole),
             )
             for one in self._new_in_old
         ]
@@ -233,15 +236,21 @@ class ChannelGaps:
 
     def _is_changed(self, record: GapRecord) -> bool:
         """Whether other evidence lies in a gap than when it was computed; less evidence is no change."""
-        seen = self._checksum(record.base)
-        return seen not in (0, record.seen) and self._halves.can_change(record.base.window)
+        found = self._seen(record.base).items()
+        is_new = NEW_IN_OLD in record.seen or any(record.seen.get(start) != checksum for start, checksum in found)
+        return is_new and self._halves.can_change(record.base.window)
 
-    def _checksum(self, base: RetainedGap) -> int:
-        """Return a number of the evidence inside a gap; 0 without any."""
+    def _seen(self, base: RetainedGap) -> dict[int, int]:
+        """Return a checksum of the evidence inside a gap by UTC half hour."""
         ats = self._raw.ats
-        readings = [(at, self._values[at]) for at in ats[bisect_right(ats, base.start) : bisect_left(ats, base.end)]]
-        intervals = sorted((one.start, one.end, wh) for one, wh in self._intervals if base.overlaps(one.start, one.end))
-        return zlib.crc32(repr((readings, intervals)).encode()) if readings or intervals else 0
+        found: dict[int, int] = defaultdict(int)
+        for at in ats[bisect_right(ats, base.start) : bisect_left(ats, base.end)]:
+            found[block_start(at)] = crc_hqx(b"%d %d" % (at, self._values[at]), found[block_start(at)])
+        for one, wh in self._intervals:
+            if base.overlaps(one.start, one.end):
+                block = block_start(one.start)
+                found[block] = crc_hqx(b"%d %d %d" % (one.start, one.end, wh), found[block])
+        return dict(found)
 
 
 def _place(piece: Register, at: int) -> int | None:

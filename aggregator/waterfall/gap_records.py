@@ -14,7 +14,7 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.energy import Share
-from aggregator.core.periods import Window
+from aggregator.core.periods import HALF_HOUR, Window
 from aggregator.core.registers import CHANNELS
 from aggregator.store.collections import ESTIMATED_GAPS
 from aggregator.store.port import Store
@@ -24,6 +24,8 @@ FORGET_S = 400 * periods.DAY_S  # a record without a remaining estimate is of no
 
 Outside = Mapping[int, Share]  # start of a half hour -> its energy and time outside of the gaps in it
 NOTHING: Outside = MappingProxyType({})
+Seen = Mapping[int, int]  # start of a UTC half hour -> checksum of its evidence; it expires by half hours
+NOTHING_SEEN: Seen = MappingProxyType({})
 
 
 class RetainedGap(NamedTuple):
@@ -54,8 +56,8 @@ class GapRecord(NamedTuple):
     base: RetainedGap
     remaining: tuple[RetainedGap, ...]
     since: int = 0  # UTC seconds when evidence first came into the base; 0: not yet
-    seen: int = 0  # checksum of the evidence inside the base; 0: none
-    seen_remaining: tuple[int, ...] = ()  # the same of each gap that remains
+    seen: Seen = NOTHING_SEEN  # the evidence inside the base
+    seen_remaining: tuple[Seen, ...] = ()  # and inside each gap that remains
     outside: Outside = NOTHING  # without the base, at both of its ends
     outside_remaining: Outside = NOTHING  # without what remains, at each end
 
@@ -112,11 +114,13 @@ def _key(channel: str, end: int) -> str:
 def _encoded(record: GapRecord) -> list[Any]:
     remaining = [] if record.remaining == (record.base,) else list(map(_encoded_gap, record.remaining))
     outside = [[[at, *share] for at, share in sorted(some.items())] for some in record[6:]]
-    return [_encoded_gap(record.base), record.since, record.seen, record.seen_remaining, *outside, remaining]
+    seen = [_seen_runs(one) for one in (record.seen, *record.seen_remaining)]
+    return [_encoded_gap(record.base), record.since, seen, *outside, remaining]
 
 
 def _decoded(channel: str, row: list[Any]) -> GapRecord:
-    base, since, seen, seen_remaining, *beside, gaps = row
+    base, since, runs, *beside, gaps = row
+    seen, *seen_remaining = map(_decoded_seen, runs)
     outside = [{at: Share(wh, seconds) for at, wh, seconds in some} for some in beside]
     gap = _decoded_gap(base)
     remaining = tuple(map(_decoded_gap, gaps)) or (gap,) * len(seen_remaining)
@@ -144,3 +148,18 @@ def _runs(inside: Sequence[tuple[int, int, int]]) -> list[list[Any]]:
         else:
             rows.append([start, end - start, [wh]])
     return rows
+
+
+def _seen_runs(seen: Seen) -> list[Any]:
+    """Return checksums of half hours in a row as one: start, checksums."""
+    rows: list[Any] = []
+    for start, checksum in sorted(seen.items()):
+        if rows and start == rows[-1][0] + HALF_HOUR * len(rows[-1][1]):
+            rows[-1][1].append(checksum)
+        else:
+            rows.append([start, [checksum]])
+    return rows
+
+
+def _decoded_seen(rows: list[Any]) -> Seen:
+    return {start + place * HALF_HOUR: one for start, checksums in rows for place, one in enumerate(checksums)}

@@ -8,12 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from aggregator.core.intervals import Interval
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Store
@@ -106,6 +105,10 @@ class Refill(NamedTuple):
     import_wh: int  # over all, by the registers
     export_wh: int
 
+    def __repr__(self) -> str:
+        kinds = [f"{len(one)} from {one[0]}" for one in self.slices]
+        return f"{self.zone}: {self.before[-1]} to {self.after[0]}, {kinds}, {self.lateness_s}, {self.pauses_s}"
+
     @property
     def ends(self) -> int:
         """When the last live reading comes in."""
@@ -120,10 +123,10 @@ BEYOND = (DAY, 38 * DAY, GONE + DAY)
 def refills(draw: st.DrawFn, pauses: Sequence[int], evidence: Sequence[str] = ("r", "i", "ri")) -> Refill:
     """Registers at a regular step with an outage, and what was lost: readings, intervals, or both."""
     chance = random.Random(draw(st.integers(0, 2**20), label="seed"))
-    step, wh = draw(st.sampled_from([300, 900, 1800])), draw(st.sampled_from([0, 1_000_000]))
+    step, wh = draw(st.sampled_from([600, 900, 1800])), draw(st.sampled_from([0, 1_000_000]))
     at = utc("2026-03-26T00:00") + draw(st.integers(0, DAY)) // 3 * 3
     whole = []
-    for _ in range(DAY * 5 // 2 // step):
+    for _ in range(DAY * 2 // step):
         whole.append(Reading(HOME, at, None, wh, wh // 3))
         at, wh = at + step, wh + chance.choice([0, 3, 40]) * step // 300
     first = draw(st.integers(len(whole) // 10, len(whole) // 2), label="outage begins")

@@ -36,7 +36,7 @@ def refilled(home: Past, refill: Refill, slices: Sequence[Items]) -> Iterator[fl
 
 
 @kinds
-@examples(120)
+@examples(60)
 @given(refill=refills(BEYOND))
 def test_the_sum_across_an_outage_never_changes_whatever_fills_it(kind: str, refill: Refill) -> None:
     with past(kind, refill.zone) as home:
@@ -50,7 +50,7 @@ def test_the_sum_across_an_outage_never_changes_whatever_fills_it(kind: str, ref
 
 
 @kinds
-@examples(80)
+@examples(40)
 @given(refill=refills(BEYOND))
 def test_idempotence_of_replays_after_sweeps(kind: str, refill: Refill) -> None:
     with past(kind, refill.zone) as home:
@@ -71,7 +71,7 @@ def outcome_of(kind: str, refill: Refill, slices: Sequence[Items]) -> Documents:
 
 
 @kinds
-@examples(80)
+@examples(40)
 @given(refill=refills(WITHIN, evidence=("r",)), order=st.randoms())
 def test_slices_within_the_retention_give_the_same_in_any_order(
     kind: str, refill: Refill, order: random.Random
