@@ -7,7 +7,7 @@
 `waterfall.verify` compares with the rules; this finds a fault of the rules.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
