@@ -123,13 +123,16 @@ class ChannelGaps:
 
     def _beyond(self, record: GapRecord, start: int, end: int, interval: Interval, wh: int) -> int:
         """Return an interval's energy from `start` to `end`, outside of a gap: as stored, or its share of the time."""
-        if start >= end:
-            return 0
-        places = self._halves.places(Window(start, end))
-        stored = record.outside.get(self._halves.edges[places[0]]) if len(places) == 1 else None
-        if stored and sum(stored.seconds) > 0:
-            return sum(stored.wh) * (end - start) // sum(stored.seconds)
-        return wh * (end - start) // (interval.end - interval.start)
+        total = rest_s = 0
+        for place in self._halves.places(Window(start, end)) if start < end else ():
+            at, until = self._halves.edges[place : place + 2]
+            seconds = min(end, until) - max(start, at)
+            beside = self._halves.stored_share(place, self.channel) if place not in self._in_frozen else None
+            share = record.outside.get(at, beside)
+            known_s = sum(share.seconds) if share else 0
+            total += sum(share.wh) * seconds // known_s if share and known_s else 0
+            rest_s += 0 if known_s else seconds
+        return total + wh * rest_s // (interval.end - interval.start)
 
     def _is_consistent(self, base: RetainedGap) -> bool:
         """Whether the evidence still has the two ends of a gap, and their difference."""

@@ -66,7 +66,7 @@ def _open_days(
         if None not in ends:
             stored, risen = _total(document, channel), (ends[1] or 0) - (ends[0] or 0)
             if stored != risen:
-                yield f"{device.device_id} day {day}: {name} is {stored}, but the register rose by {risen}"
+                yield f"{device.device_id} day {day} {name}: stored {stored}, but the register rose by {risen}"
 
 
 def _is_plain(one: Reading, two: Reading, channel: str, device: Device) -> bool:
@@ -119,7 +119,7 @@ def _open_gaps(store: Store, device: Device, powers: Sequence[int]) -> Iterator[
         wanted += sum(sum(share.wh) for at, share in outside.items() if at in slots)
         if stored != wanted:
             times = " to ".join(map(periods.iso_utc, (first.start, last.end)))
-            yield f"{device.device_id} gap {times}: {CHANNELS[channel]} is {stored}, but the register tells {wanted}"
+            yield f"{device.device_id} gap {times} {CHANNELS[channel]}: stored {stored}, but the register tells {wanted}"
 
 
 def _groups(records: Sequence[GapRecord]) -> Iterator[list[GapRecord]]:

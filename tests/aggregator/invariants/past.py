@@ -151,9 +151,15 @@ def refills(draw: st.DrawFn, pauses: Sequence[int], evidence: Sequence[str] = ("
         [one for one in slices if one],
         draw(st.sampled_from([1, 30, 34, 36, 60, 400])) * DAY,
         draw(st.lists(st.sampled_from(pauses), min_size=count, max_size=count)),
-        whole[-1].import_wh - whole[0].import_wh,
-        whole[-1].export_wh - whole[0].export_wh,
+        imported(whole[-1]) - imported(whole[0]),
+        imported(whole[-1]) // 3 - imported(whole[0]) // 3,
     )
+
+
+def imported(reading: Reading) -> int:
+    """The register of import, where it is known."""
+    assert reading.import_wh is not None
+    return reading.import_wh
 
 
 def stated(whole: Sequence[Reading], start: int, end: int) -> Interval:
@@ -163,6 +169,6 @@ def stated(whole: Sequence[Reading], start: int, end: int) -> Interval:
     def register(at: int) -> int:
         place = min(max(bisect_right(ats, at) - 1, 0), len(whole) - 2)
         low, high = whole[place], whole[place + 1]
-        return low.import_wh + (high.import_wh - low.import_wh) * (at - low.at) // (high.at - low.at)
+        return imported(low) + (imported(high) - imported(low)) * (at - low.at) // (high.at - low.at)
 
     return Interval(HOME, start, end, max(register(end) - register(start), 0), None)

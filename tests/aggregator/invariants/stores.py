@@ -12,20 +12,12 @@ from aggregator.intake.ingest import ingest, ingest_intervals, registered
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.levels import steps
-from aggregator.waterfall.retention import expire
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Evidence, Series
 from tests.contract.conftest import KEEP, MEMORY, in_memory
 from tests.copies import fresh_store
 
 Documents = dict[tuple[str, str], tuple[str, dict[str, Part]]]
-
-
-def expire_before(store: Store, before: int) -> None:
-    """Delete the home's older readings, like a sweep after their retention."""
-    device = store.device(HOME)
-    if device:
-        expire(store, device, before, NOW + 1)
 
 
 def take_in(store: Store, readings: Sequence[Reading], zone: str) -> None:

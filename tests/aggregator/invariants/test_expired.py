@@ -7,11 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core.documents import EMPTY
 from aggregator.core.readings import Reading
 from aggregator.waterfall import verify
-from tests.aggregator.invariants.past import BEYOND, GONE, KINDS, WITHIN, ZONES, Items, Past, Refill, past, refills
-from tests.aggregator.invariants.series import DAY, HOME, HOUR, utc
-from tests.aggregator.invariants.stores import Documents, check_levels_sum, half_hours, waiting
+from tests.aggregator.invariants.past import (
+    BEYOND,
+    GONE,
+    KINDS,
+    WITHIN,
+    ZONES,
+    Items,
+    Past,
+    Refill,
+    imported,
+    past,
+    refills,
+)
+from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, HOUR, Series, clean, every, messy, utc
+from tests.aggregator.invariants.stores import Documents, check_levels_sum, half_hours, is_better_known, waiting
 from tests.budgets import examples
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -106,6 +119,48 @@ def test_history_of_another_year_gives_the_same_in_any_order(
     )
 
 
+@kinds
+@examples(60)
+@given(series=messy(), data=st.data())
+def test_late_evidence_beyond_the_retention_makes_no_part_worse(kind: str, series: Series, data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(series.readings), min_size=1, max_size=6), label="again")
+    forget = data.draw(st.sampled_from(["", "export", "import"]), label="without")
+    if forget == "export":
+        again = [reading._replace(power_w=1, export_wh=None) for reading in again]
+    elif forget == "import":
+        again = [reading._replace(power_w=1, import_wh=None) for reading in again]
+    end = series.readings[-1].at + 60
+    with past(kind, series.zone) as home:
+        home.take_in(series.readings, end)
+        before = home.documents()
+        home.sweep(end + GONE)
+        home.take_in(again, end + GONE)
+        after = home.documents()
+    old, new = half_hours(before), half_hours(after)
+    pairs = {key: (part, new.get(key, EMPTY)) for key, part in old.items()}
+    assert {key: pair for key, pair in pairs.items() if not is_better_known(*pair)} == {}
+    check_levels_sum(after)
+
+
+@kinds
+@examples(60)
+@given(series=clean(kinds=("i", "ie")), data=st.data())
+def test_evidence_that_comes_again_after_a_sweep_changes_no_part(
+    kind: str, series: Series, data: st.DataObject
+) -> None:
+    again = data.draw(st.lists(st.sampled_from(series.readings), min_size=1, max_size=6), label="again")
+    end = series.readings[-1].at + 60
+    with past(kind, series.zone) as home:
+        home.take_in(series.readings, end)
+        before = home.documents()
+        home.sweep(end + GONE)
+        home.replay()
+        assert home.documents() == before
+        assert list(verify.differences(home.store, home.device)) == []
+        home.take_in(again, end + GONE)
+        assert half_hours(home.documents()) == half_hours(before)
+
+
 # Examples
 
 ORDERS = {
@@ -126,6 +181,10 @@ def outage() -> tuple[list[Reading], list[Reading]]:
     return [one for one in readings if one not in lost], lost
 
 
+def in_order(readings: Sequence[Reading]) -> list[Reading]:
+    return sorted(readings, key=lambda one: one.at)
+
+
 @kinds
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("pause_s", [0, GONE])
@@ -138,9 +197,9 @@ def test_a_log_of_lost_half_hours_makes_days_right_months_later(kind: str, order
             at = live[-1].at + 60 * DAY + number * pause_s
             home.sweep(at)
             home.take_in(lost[place * len(lost) // count : (place + 1) * len(lost) // count], at)
-            assert home.total("import_wh") == live[-1].import_wh - 1_000_000
+            assert home.total("import_wh") == imported(live[-1]) - 1_000_000
             assert list(verify.differences(home.store, home.device)) == []
-        whole.take_in(sorted(live + lost, key=lambda one: one.at), live[-1].at)
+        whole.take_in(in_order(live + lost), live[-1].at)
         assert home.documents() == whole.documents()
 
 
@@ -149,7 +208,7 @@ def test_an_import_log_fills_the_import_and_leaves_the_export(kind: str) -> None
     live, lost = outage()
     export = [one._replace(import_wh=None) for one in lost]
     with past(kind, "Asia/Kathmandu") as home:
-        home.take_in(sorted(live + export, key=lambda one: one.at), live[-1].at)
+        home.take_in(in_order(live + export), live[-1].at)
         before = half_hours(home.documents())
         home.sweep(live[-1].at + GONE)
         home.take_in([one._replace(export_wh=None) for one in lost[:500]], live[-1].at + GONE)
@@ -159,18 +218,18 @@ def test_an_import_log_fills_the_import_and_leaves_the_export(kind: str) -> None
         }
         estimated = [sum(half.estimated_import_wh for half in halves.values()) for halves in (before, after)]
         assert 0 < estimated[1] < estimated[0] / 2
-        assert home.total("import_wh") == live[-1].import_wh - 1_000_000
+        assert home.total("import_wh") == imported(live[-1]) - 1_000_000
 
 
 @kinds
 def test_a_log_that_contradicts_the_register_changes_no_sum(kind: str) -> None:
     live, lost = outage()
-    wrong = [one._replace(import_wh=one.import_wh + 50_000) for one in lost[::2]] + lost[1:400:2]
+    wrong = [one._replace(import_wh=imported(one) + 50_000) for one in lost[::2]] + lost[1:400:2]
     with past(kind, "UTC") as home:
         home.take_in(live, live[-1].at)
         home.sweep(live[-1].at + GONE)
-        home.take_in(sorted(wrong), live[-1].at + GONE)
-        assert home.total("import_wh") == live[-1].import_wh - 1_000_000
+        home.take_in(in_order(wrong), live[-1].at + GONE)
+        assert home.total("import_wh") == imported(live[-1]) - 1_000_000
         assert list(verify.differences(home.store, home.device)) == []
 
 
@@ -178,13 +237,13 @@ def test_a_log_that_contradicts_the_register_changes_no_sum(kind: str) -> None:
 def test_a_device_that_returns_after_months_goes_on_where_it_is_known(kind: str) -> None:
     """Its last readings stay on SQLite; on DynamoDB they are deleted, and nothing is counted across."""
     live, _ = outage()
-    back = [Reading(HOME, one.at + 60 * DAY, None, one.import_wh + 300_000, None) for one in live[-50:]]
+    back = [Reading(HOME, one.at + 60 * DAY, None, imported(one) + 300_000, None) for one in live[-50:]]
     with past(kind, "Europe/London") as home:
         home.take_in(live, live[-1].at)
         home.sweep(live[-1].at + GONE)
         home.take_in(back, back[-1].at)
-        across = back[0].import_wh - live[-1].import_wh if kind == "sqlite" else 0
-        apart = live[-1].import_wh - 1_000_000 + back[-1].import_wh - back[0].import_wh
+        across = imported(back[0]) - imported(live[-1]) if kind == "sqlite" else 0
+        apart = imported(live[-1]) - 1_000_000 + imported(back[-1]) - imported(back[0])
         assert home.total("import_wh") == apart + across
         assert list(verify.differences(home.store, home.device)) == []
 
@@ -192,14 +251,14 @@ def test_a_device_that_returns_after_months_goes_on_where_it_is_known(kind: str)
 @kinds
 def test_older_history_leaves_expired_days_unchanged(kind: str) -> None:
     live, _ = outage()
-    history = [one._replace(at=one.at - 10 * DAY, import_wh=one.import_wh - 500_000) for one in live[:288]]
+    history = [one._replace(at=one.at - 10 * DAY, import_wh=imported(one) - 500_000) for one in live[:288]]
     with past(kind, "UTC") as home:
         home.take_in(live, live[-1].at)
         before = home.documents()
         home.sweep(live[-1].at + GONE)
         home.take_in(history, live[-1].at + GONE)
         after = home.documents()
-        home.take_in([one._replace(import_wh=one.import_wh + 9) for one in live[5:600:7]], live[-1].at + GONE)
+        home.take_in([one._replace(import_wh=imported(one) + 9) for one in live[5:600:7]], live[-1].at + GONE)
         assert home.documents() == after
     assert {key: after[key] for key in before if key[0] == "day"} == {
         key: document for key, document in before.items() if key[0] == "day"
@@ -254,3 +313,40 @@ def test_a_moved_day_keeps_the_time_when_it_was_made(kind: str) -> None:
         home.take_in([live[400]._replace(power_w=1)], live[-1].at + GONE)
         home.replay()
         assert home.documents() == moved
+
+
+def swept(kind: str, readings: Sequence[Reading]) -> tuple[Documents, Documents]:
+    """The documents of readings, and again after a sweep and a replay."""
+    with past(kind, "UTC") as home:
+        home.take_in(readings, readings[-1].at + 60)
+        before = home.documents()
+        home.sweep(readings[-1].at + GONE)
+        assert list(verify.differences(home.store, home.device)) == []
+        home.replay()
+        return before, home.documents()
+
+
+@kinds
+def test_a_rare_register_outlives_its_readings(kind: str) -> None:
+    """Import every minute, export once a day."""
+    readings = [
+        reading._replace(export_wh=reading.export_wh if n % 1440 == 100 else None)
+        for n, reading in enumerate(every(60, 1440 * 4))
+    ]
+    before, after = swept(kind, readings)
+    assert after == before
+
+
+@kinds
+def test_a_sweep_that_leaves_a_glitch_last_changes_nothing(kind: str) -> None:
+    readings = every(HALF_HOUR, 48)
+    readings[40] = readings[40]._replace(import_wh=0)
+    before, after = swept(kind, readings[:41])
+    assert after == before
+
+
+@kinds
+def test_an_outage_within_an_expired_half_hour_stays(kind: str) -> None:
+    seconds = (-6, -5, 115, 235, 355, 475, 2276)
+    before, after = swept(kind, [Reading(HOME, utc("2026-03-29T01:00") + s, None, s + 100, None) for s in seconds])
+    assert after == before
