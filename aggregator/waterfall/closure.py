@@ -118,8 +118,8 @@ def _open_gaps(store: Store, device: Device, powers: Sequence[int]) -> Iterator[
         wanted = sum(one.base.end_wh - one.base.start_wh for one in group)
         wanted += sum(sum(share.wh) for at, share in outside.items() if at in slots)
         if stored != wanted:
-            times = " to ".join(map(periods.iso_utc, (first.start, last.end)))
-            yield f"{device.device_id} gap {times} {CHANNELS[channel]}: stored {stored}, but the register tells {wanted}"
+            gap = f"gap {periods.iso_utc(first.start)} to {periods.iso_utc(last.end)} {CHANNELS[channel]}"
+            yield f"{device.device_id} {gap}: stored {stored}, but the register tells {wanted}"
 
 
 def _groups(records: Sequence[GapRecord]) -> Iterator[list[GapRecord]]:

@@ -4,11 +4,12 @@ import random
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from aggregator.core import periods
 from aggregator.core.documents import EMPTY
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.waterfall import verify
 from tests.aggregator.invariants.past import (
     BEYOND,
@@ -85,10 +86,13 @@ def outcome_of(kind: str, refill: Refill, slices: Sequence[Items]) -> Documents:
 
 @kinds
 @examples(40)
-@given(refill=refills(WITHIN, evidence=("r",)), order=st.randoms())
+@given(refill=refills(WITHIN), order=st.randoms())
 def test_slices_within_the_retention_give_the_same_in_any_order(
     kind: str, refill: Refill, order: random.Random
 ) -> None:
+    """Where an interval across the end of a gap ends within a half hour of the home, its share is only estimated."""
+    has_intervals = any(isinstance(one, Interval) for items in refill.slices for one in items)
+    assume(not has_intervals or periods.day_start("2026-03-26", refill.zone) % HALF_HOUR == 0)
     expected = outcome_of(kind, refill, refill.slices)
     shuffled = order.sample(refill.slices, len(refill.slices))
     assert outcome_of(kind, refill, shuffled) == expected
