@@ -70,7 +70,8 @@ class Neighbours:
     def check(self, reading: Reading, *, is_sent: bool) -> None:
         """Raise Refused for a late reading that contradicts its neighbours; `is_sent` by the device itself, now."""
         channels = [one for one in POSITIONS if reading[one[1]] is not None]
-        if not channels:
+        known = self._at(reading.device_id, reading.at) if channels else None
+        if not channels or (known and merged(known, reading) == known):  # a repeated reading changes nothing
             return
         device = self._device(reading.device_id)
         verdicts = [self._verdict(reading, position, device) for _, position in channels]
