@@ -100,7 +100,8 @@ class Neighbours:
             return _FITS
         if there:
             return _COLLIDES
-        return _CONTRADICTS if (is_near or any(fits)) and self._is_anchored(reading, position, device) else _FITS
+        is_outage = any(fits) and all(side[-1].at - side[0].at <= DECIDE_S for side in (before[::-1], after))
+        return _CONTRADICTS if (is_near or is_outage) and self._is_anchored(reading, position, device) else _FITS
 
     def _is_anchored(self, reading: Reading, position: int, device: Device) -> bool:
         """Whether the register ran on plainly for DECIDE_S before a reading, so that those readings are believed."""
