@@ -72,20 +72,25 @@ class ChannelGaps:
 
     def _cut_hollow(self, frozen: Sequence[RetainedGap]) -> None:
         """Make the timeline without gaps over old half hours with data: their readings have been deleted."""
-        hollow = [gap for gap in self.line.gaps if self._is_hollow(gap, frozen)]
-        if hollow:
-            starts = {gap.start for gap in hollow}
+        if not self.line.gaps:
+            return
+        whole = energy.shares(self.line, self._halves.edges)
+        inside = energy.shares(self.line.within([Window(*gap[:2]) for gap in self.line.gaps]), self._halves.edges)
+        beside = [energy.share_sum([one], less) for one, less in zip(whole, inside, strict=True)]
+        starts = {gap.start for gap in self.line.gaps if self._is_hollow(gap, frozen, beside)}
+        if starts:
             pieces = [part for piece in self.line.pieces for part in _cut(piece, starts)]
             self.line = timeline_of(pieces, self._intervals, self._halves.edges)
             self._cut_hollow(frozen)
 
-    def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap]) -> bool:
+    def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap], beside: Sequence[Share | None]) -> bool:
+        """Whether a gap leads over old half hours of which the evidence beside the gap is not what is stored."""
         if any(one.overlaps(gap.start, gap.end) for one in frozen):
             return not any(_is_within(gap, one) for one in frozen)
-        edges = self._halves.edges
         for place in self._halves.places(Window(gap.start, gap.end)):
-            seconds = min(gap.end, edges[place + 1]) - max(gap.start, edges[place])
-            if not self._halves.has_room(place, self.channel, seconds):
+            stored = self._halves.stored_share(place, self.channel) if self._halves.has_old(place) else None
+            known = beside[place]
+            if stored and (not known or [*map(sum, stored)] != [*map(sum, known)]):
                 return True
         return False
 
