@@ -175,7 +175,7 @@ def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
 
 def _usual_w(level: Register, good: int) -> int:
     """Return the mean power of the readings up to one of them, W."""
-    known = max(good - USUAL_READINGS, 0)
+    known = max(good - USUAL_READINGS, bisect_left(level.ats, level.ats[good] - FAULT_S))
     rise, seconds = level.whs[good] - level.whs[known], level.ats[good] - level.ats[known]
     return max(rise, 0) * 3600 // max(seconds, DECIDE_S)
 

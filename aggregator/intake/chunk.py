@@ -4,7 +4,8 @@ Readings of one instant are merged field by field, and each half hour is written
 
 A reading that is dated before its device's newest one is compared with those around it, where the register runs on
 plainly. It is put aside by name (Refused) where it contradicts both its neighbours: the register falls, or rises faster
-than the home can use. A reading that would replace another one of its instant is put aside if it contradicts either.
+than the home can use. A reading that would replace another one of its instant is put aside if it contradicts either,
+and so is one in a gap across which the register runs on.
 True readings are taken in any order: with too few neighbours, or at a meter exchange, `core.faults` decides.
 """
 
@@ -70,7 +71,8 @@ class Neighbours:
     def check(self, reading: Reading, *, is_sent: bool) -> None:
         """Raise Refused for a late reading that contradicts its neighbours; `is_sent` by the device itself, now."""
         channels = [one for one in POSITIONS if reading[one[1]] is not None]
-        if not channels:
+        known = self._at(reading.device_id, reading.at) if channels else None
+        if not channels or (known and merged(known, reading) == known):  # a repeated reading changes nothing
             return
         device = self._device(reading.device_id)
         verdicts = [self._verdict(reading, position, device) for _, position in channels]
@@ -87,8 +89,9 @@ class Neighbours:
         fits = _follows(one, point, device), _follows(point, other, device)
         known = self._at(reading.device_id, reading.at)
         is_collision = known is not None and known[position] not in (None, point.wh)
-        if all(fits) or (any(fits) and not is_collision):
-            is_still = one.wh == point.wh == other.wh and other.at - one.at <= DECIDE_S
+        is_near = other.at - one.at <= DECIDE_S  # no meter can have come and gone between
+        if all(fits) or (any(fits) and is_near and not is_collision):
+            is_still = one.wh == point.wh == other.wh and is_near
             return _STANDS_STILL if is_still else _FITS
         before, after = (list(islice(self._side(reading, position, side), NEAREST)) for side in (-1, +1))
         there = [_point(known, position)] if known and is_collision else []
@@ -97,8 +100,7 @@ class Neighbours:
             return _FITS
         if there:
             return _COLLIDES
-        is_near = other.at - one.at <= DECIDE_S  # no meter can have come and gone between
-        return _CONTRADICTS if is_near and self._is_anchored(reading, position, device) else _FITS
+        return _CONTRADICTS if (is_near or any(fits)) and self._is_anchored(reading, position, device) else _FITS
 
     def _is_anchored(self, reading: Reading, position: int, device: Device) -> bool:
         """Whether the register ran on plainly for DECIDE_S before a reading, so that those readings are believed."""

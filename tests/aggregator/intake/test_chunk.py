@@ -144,6 +144,26 @@ def test_an_hour_of_a_wrong_clock_is_put_aside(store: Store, size: int) -> None:
     assert imported(store) == 6000 - 17  # to the last minute
 
 
+def test_a_wrong_clock_that_tells_of_an_outage_is_put_aside(store: Store) -> None:
+    """An outage from 7:30 to 8:30; later the clock is 90 minutes behind, so that it tells of 7:47 to 8:20."""
+    wrong = hours(9.28, 9.83, behind_s=HOUR + HOUR // 2)
+    outcome = send(store, [*hours(4, 7.5), *hours(8.5, 9.28), *wrong, *hours(9.83, 10)])
+    assert outcome.reasons == {ASIDE: len(wrong)}
+    assert imported(store) == 6000 - 3  # to the last ten seconds
+
+
+def test_readings_of_an_outage_are_taken_late_in_any_order(store: Store) -> None:
+    missed = hours(7.5, 8.5)
+    late = random.Random(1).sample(missed, len(missed))
+    assert send(store, [*hours(4, 7.5), *hours(8.5, 10), *late]) == Outcome(accepted=6 * 360)
+    assert imported(store) == 6000 - 3
+
+
+def test_late_readings_of_a_meter_before_its_exchange_are_taken(store: Store) -> None:
+    new = [line(DAY + at, import_wh=5000 + at // 4) for at in range(12 * HOUR, 14 * HOUR, 60)]
+    assert send(store, [*hours(9, 10, step_s=60), *new, *hours(10, 11, step_s=60)]) == Outcome(accepted=240)
+
+
 def test_true_readings_are_taken_after_a_clock_that_was_ahead(store: Store) -> None:
     lines = [*hours(4, 5), *hours(5, 6, behind_s=-HOUR), *hours(6, 8)]
     assert send(store, lines).reasons == {}
