@@ -42,19 +42,19 @@ class ChannelGaps:
         self._in_frozen = {place for one in frozen for place in halves.places(one.base.window)}
         self._cut_hollow([one.base for one in frozen])
         self._kept = [one for one in kept if self._is_consistent(one.base)]
-        pure = [gap for gap in self.line.gaps if not any(_is_within(gap, one.base) for one in self._kept)]
-        pure = [gap for gap in pure if not any(_is_within(gap, one.base) for one in frozen)]
-        self._new = [self._record(self._retained(gap)) for gap in pure]
+        known = [one.base for one in (*self._kept, *frozen)]
+        pure = [gap for gap in self.line.gaps if not any(_is_within(gap, base) for base in known)]
+        self._new = [GapRecord.of(channel, self._retained(gap)) for gap in pure]
         for one in frozen:
             self._fill(one)
         self._changed = [one for one in frozen if self._is_changed(one)]
         self._unchanged = [one for one in frozen if one not in self._changed]
         self._new_in_old = [one for one in self._new if halves.is_frozen(one.base.window)]
-        replaced = [*self._changed, *self._new_in_old]
-        self._replaced = {place for one in replaced for place in halves.places(one.base.window)}
+        replaced = [one.base.window for one in (*self._changed, *self._new_in_old)]
+        self._replaced = {place for window in replaced for place in halves.places(window)}
         self._outside = {at: share for one in frozen for at, share in one.outside.items()}
         self._shares = energy.shares(self.line, halves.edges)
-        self._in_bases = self._shares_within([one.base for one in (*frozen, *self._kept, *self._new)])
+        self._in_bases = self._shares_within([*known, *(one.base for one in self._new)])
 
     def is_replaced(self, place: int) -> bool:
         """Whether evidence has come into a gap of a half hour, or made one."""
@@ -190,12 +190,9 @@ class ChannelGaps:
         """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
         remaining = self._remaining(record.base)
         if not record.since and len(remaining) == 1 and remaining[0][:4] == record.base[:4]:
-            yield self._record(remaining[0])
+            yield GapRecord.of(self.channel, remaining[0])
         elif remaining or record.base.end < self._halves.now - DAY_S:
             yield record._replace(remaining=remaining, since=record.since or self._halves.now)
-
-    def _record(self, gap: RetainedGap) -> GapRecord:
-        return GapRecord(self.channel, gap, (gap,))
 
     def _remaining(self, base: RetainedGap) -> tuple[RetainedGap, ...]:
         return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))

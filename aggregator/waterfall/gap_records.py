@@ -61,6 +61,11 @@ class GapRecord(NamedTuple):
     outside: Outside = NOTHING  # without the base, at both of its ends
     outside_remaining: Outside = NOTHING  # without what remains, at each end
 
+    @classmethod
+    def of(cls, channel: str, gap: RetainedGap) -> "GapRecord":
+        """Return the record of a gap into which nothing has come."""
+        return cls(channel, gap, (gap,))
+
     @property
     def key(self) -> str:
         """Return the key of the record: channel and end."""
