@@ -44,7 +44,8 @@ class ChannelGaps:
         self._kept = [one for one in kept if self._is_consistent(one.base)]
         known = [one.base for one in (*self._kept, *frozen)]
         pure = [gap for gap in self.line.gaps if not any(_is_within(gap, base) for base in known)]
-        self._new = [GapRecord.of(channel, self._retained(gap)) for gap in pure]
+        self._new = [GapRecord.of(channel, self._retained(gap, self.line.pieces)) for gap in pure]
+        self._filled: dict[str, Register] = {}  # the believed readings of a frozen record
         for one in frozen:
             self._fill(one)
         self._changed = [one for one in frozen if self._is_changed(one)]
@@ -107,7 +108,7 @@ class ChannelGaps:
             self.line.add(flow)
         gaps = [gap for gap in self.line.gaps if not _is_within(gap, base)]
         self.line.gaps = sorted([*gaps, *(gap for gap in line.gaps if _is_within(gap, base))])
-        self.line.pieces = [*self.line.pieces, piece]
+        self._filled[record.key] = piece
 
     def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
         """Return the intervals in a gap; of one across its end, the rest of its energy."""
@@ -158,7 +159,7 @@ class ChannelGaps:
         A record of a new gap among old half hours is stored first: it tells what was there before.
         """
         now = self._halves.now
-        changed = [one._replace(remaining=self._remaining(one.base), since=one.since or now) for one in self._changed]
+        changed = [one._replace(remaining=self._remaining(one), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
@@ -188,28 +189,28 @@ class ChannelGaps:
 
     def _updated(self, record: GapRecord) -> Iterable[GapRecord]:
         """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
-        remaining = self._remaining(record.base)
+        remaining = self._remaining(record)
         if not record.since and len(remaining) == 1 and remaining[0][:4] == record.base[:4]:
             yield GapRecord.of(self.channel, remaining[0])
         elif remaining or record.base.end < self._halves.now - DAY_S:
             yield record._replace(remaining=remaining, since=record.since or self._halves.now)
 
-    def _remaining(self, base: RetainedGap) -> tuple[RetainedGap, ...]:
-        return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))
+    def _remaining(self, record: GapRecord) -> tuple[RetainedGap, ...]:
+        filled = self._filled.get(record.key)
+        pieces = [filled] if filled else self.line.pieces
+        return tuple(self._retained(gap, pieces) for gap in self.line.gaps if _is_within(gap, record.base))
 
-    def _retained(self, gap: RegisterGap) -> RetainedGap:
+    def _retained(self, gap: RegisterGap, pieces: Sequence[Register]) -> RetainedGap:
         piece, place = next(
             (one, place)
-            for one in reversed(self.line.pieces)
+            for one in pieces
             if (place := _place(one, gap.start)) is not None and _place(one, gap.end) is not None
         )
         before, after = piece.ats[max(place - NEAR_STEPS, 0) : place], piece.ats[place + 2 : place + 2 + NEAR_STEPS]
         raised = gap.start_wh - self._values.get(gap.start, gap.start_wh)
         raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
-        return RetainedGap(
-            *(gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised),
-            *(tuple(before), tuple(after), self._intervals_in(gap)),
-        )
+        ends = (gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised)
+        return RetainedGap(*ends, tuple(before), tuple(after), self._intervals_in(gap))
 
     def _intervals_in(self, gap: RegisterGap) -> tuple[tuple[int, int, int], ...]:
         """Return the energy from intervals in a gap, cut at the half hours."""
