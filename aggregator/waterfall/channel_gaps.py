@@ -42,19 +42,20 @@ class ChannelGaps:
         self._in_frozen = {place for one in frozen for place in halves.places(one.base.window)}
         self._cut_hollow([one.base for one in frozen])
         self._kept = [one for one in kept if self._is_consistent(one.base)]
-        pure = [gap for gap in self.line.gaps if not any(_is_within(gap, one.base) for one in self._kept)]
-        pure = [gap for gap in pure if not any(_is_within(gap, one.base) for one in frozen)]
-        self._new = [self._record(self._retained(gap)) for gap in pure]
+        known = [one.base for one in (*self._kept, *frozen)]
+        pure = [gap for gap in self.line.gaps if not any(_is_within(gap, base) for base in known)]
+        self._new = [GapRecord.of(channel, self._retained(gap, self.line.pieces)) for gap in pure]
+        self._filled: dict[str, Register] = {}  # the believed readings of a frozen record
         for one in frozen:
             self._fill(one)
         self._changed = [one for one in frozen if self._is_changed(one)]
         self._unchanged = [one for one in frozen if one not in self._changed]
         self._new_in_old = [one for one in self._new if halves.is_frozen(one.base.window)]
-        replaced = [*self._changed, *self._new_in_old]
-        self._replaced = {place for one in replaced for place in halves.places(one.base.window)}
+        replaced = [one.base.window for one in (*self._changed, *self._new_in_old)]
+        self._replaced = {place for window in replaced for place in halves.places(window)}
         self._outside = {at: share for one in frozen for at, share in one.outside.items()}
         self._shares = energy.shares(self.line, halves.edges)
-        self._in_bases = self._shares_within([one.base for one in (*frozen, *self._kept, *self._new)])
+        self._in_bases = self._shares_within([*known, *(one.base for one in self._new)])
 
     def is_replaced(self, place: int) -> bool:
         """Whether evidence has come into a gap of a half hour, or made one."""
@@ -72,20 +73,25 @@ class ChannelGaps:
 
     def _cut_hollow(self, frozen: Sequence[RetainedGap]) -> None:
         """Make the timeline without gaps over old half hours with data: their readings have been deleted."""
-        hollow = [gap for gap in self.line.gaps if self._is_hollow(gap, frozen)]
-        if hollow:
-            starts = {gap.start for gap in hollow}
+        if not self.line.gaps:
+            return
+        whole = energy.shares(self.line, self._halves.edges)
+        inside = energy.shares(self.line.within([Window(*gap[:2]) for gap in self.line.gaps]), self._halves.edges)
+        beside = [energy.share_sum([one], less) for one, less in zip(whole, inside, strict=True)]
+        starts = {gap.start for gap in self.line.gaps if self._is_hollow(gap, frozen, beside)}
+        if starts:
             pieces = [part for piece in self.line.pieces for part in _cut(piece, starts)]
             self.line = timeline_of(pieces, self._intervals, self._halves.edges)
             self._cut_hollow(frozen)
 
-    def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap]) -> bool:
+    def _is_hollow(self, gap: RegisterGap, frozen: Sequence[RetainedGap], beside: Sequence[Share | None]) -> bool:
+        """Whether a gap leads over old half hours of which the evidence beside the gap is not what is stored."""
         if any(one.overlaps(gap.start, gap.end) for one in frozen):
             return not any(_is_within(gap, one) for one in frozen)
-        edges = self._halves.edges
         for place in self._halves.places(Window(gap.start, gap.end)):
-            seconds = min(gap.end, edges[place + 1]) - max(gap.start, edges[place])
-            if not self._halves.has_room(place, self.channel, seconds):
+            stored = self._halves.stored_share(place, self.channel) if self._halves.has_old(place) else None
+            known = beside[place]
+            if stored and (not known or [*map(sum, stored)] != [*map(sum, known)]):
                 return True
         return False
 
@@ -102,7 +108,7 @@ class ChannelGaps:
             self.line.add(flow)
         gaps = [gap for gap in self.line.gaps if not _is_within(gap, base)]
         self.line.gaps = sorted([*gaps, *(gap for gap in line.gaps if _is_within(gap, base))])
-        self.line.pieces = [*self.line.pieces, piece]
+        self._filled[record.key] = piece
 
     def _inside(self, record: GapRecord) -> list[tuple[Interval, int]]:
         """Return the intervals in a gap; of one across its end, the rest of its energy."""
@@ -153,7 +159,7 @@ class ChannelGaps:
         A record of a new gap among old half hours is stored first: it tells what was there before.
         """
         now = self._halves.now
-        changed = [one._replace(remaining=self._remaining(one.base), since=one.since or now) for one in self._changed]
+        changed = [one._replace(remaining=self._remaining(one), since=one.since or now) for one in self._changed]
         kept = [one for record in self._kept for one in self._updated(record)]
         records = [*changed, *kept, *self._new]
         in_remaining = self._shares_within([gap for one in (*records, *self._unchanged) for gap in one.remaining])
@@ -183,31 +189,28 @@ class ChannelGaps:
 
     def _updated(self, record: GapRecord) -> Iterable[GapRecord]:
         """Yield the record of a gap of which all evidence is kept; none if it was short, and is filled by now."""
-        remaining = self._remaining(record.base)
+        remaining = self._remaining(record)
         if not record.since and len(remaining) == 1 and remaining[0][:4] == record.base[:4]:
-            yield self._record(remaining[0])
+            yield GapRecord.of(self.channel, remaining[0])
         elif remaining or record.base.end < self._halves.now - DAY_S:
             yield record._replace(remaining=remaining, since=record.since or self._halves.now)
 
-    def _record(self, gap: RetainedGap) -> GapRecord:
-        return GapRecord(self.channel, gap, (gap,))
+    def _remaining(self, record: GapRecord) -> tuple[RetainedGap, ...]:
+        filled = self._filled.get(record.key)
+        pieces = [filled] if filled else self.line.pieces
+        return tuple(self._retained(gap, pieces) for gap in self.line.gaps if _is_within(gap, record.base))
 
-    def _remaining(self, base: RetainedGap) -> tuple[RetainedGap, ...]:
-        return tuple(self._retained(gap) for gap in self.line.gaps if _is_within(gap, base))
-
-    def _retained(self, gap: RegisterGap) -> RetainedGap:
+    def _retained(self, gap: RegisterGap, pieces: Sequence[Register]) -> RetainedGap:
         piece, place = next(
             (one, place)
-            for one in reversed(self.line.pieces)
+            for one in pieces
             if (place := _place(one, gap.start)) is not None and _place(one, gap.end) is not None
         )
         before, after = piece.ats[max(place - NEAR_STEPS, 0) : place], piece.ats[place + 2 : place + 2 + NEAR_STEPS]
         raised = gap.start_wh - self._values.get(gap.start, gap.start_wh)
         raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
-        return RetainedGap(
-            *(gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised),
-            *(tuple(before), tuple(after), self._intervals_in(gap)),
-        )
+        ends = (gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised)
+        return RetainedGap(*ends, tuple(before), tuple(after), self._intervals_in(gap))
 
     def _intervals_in(self, gap: RegisterGap) -> tuple[tuple[int, int, int], ...]:
         """Return the energy from intervals in a gap, cut at the half hours."""

@@ -61,6 +61,11 @@ class GapRecord(NamedTuple):
     outside: Outside = NOTHING  # without the base, at both of its ends
     outside_remaining: Outside = NOTHING  # without what remains, at each end
 
+    @classmethod
+    def of(cls, channel: str, gap: RetainedGap) -> "GapRecord":
+        """Return the record of a gap into which nothing has come."""
+        return cls(channel, gap, (gap,))
+
     @property
     def key(self) -> str:
         """Return the key of the record: channel and end."""
@@ -68,11 +73,18 @@ class GapRecord(NamedTuple):
 
     def rebased(self) -> "list[GapRecord]":
         """Return a record for each gap that remains: evidence that came into the base is not all kept any longer."""
-        beside = self.outside_remaining
         return [
             GapRecord(self.channel, gap, (gap,), 0, seen, (seen,), beside, beside)
             for gap, seen in zip(self.remaining, self.seen_remaining, strict=True)
+            for beside in [_at_ends(gap, self.outside_remaining)]
         ]
+
+
+def _at_ends(gap: RetainedGap, outside: Outside) -> Outside:
+    """Return what lies outside in the half hours at the ends of a gap."""
+    return {
+        at: share for at, share in outside.items() if at <= gap.start < at + HALF_HOUR or at < gap.end <= at + HALF_HOUR
+    }
 
 
 def gap_records(store: Store, device_id: str, span: Window) -> list[GapRecord]:

@@ -18,6 +18,7 @@ from aggregator.core import energy
 from aggregator.core.documents import Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.periods import Slot, Window
+from aggregator.core.registers import CHANNELS
 from aggregator.core.timeline import Timeline
 from aggregator.store.port import Store
 from aggregator.waterfall.channel_gaps import ChannelGaps
@@ -77,6 +78,7 @@ def _in_zone(halves: StoredHalfHours, parts: Sequence[Part]) -> list[ComputedHal
 
 def _is_whole_now(halves: StoredHalfHours, place: int, new: Part, channels: Sequence[ChannelGaps]) -> bool:
     """Whether evidence knows an old half hour in full, of which a part was unknown."""
-    seconds = halves.edges[place + 1] - halves.edges[place]
-    is_whole = new.covered_s + new.interval_s == seconds > halves.part(place).known_s
-    return is_whole and not any(one.is_replaced(place) for one in channels)
+    seconds, stored = halves.edges[place + 1] - halves.edges[place], halves.part(place)
+    is_whole = new.covered_s + new.interval_s == seconds > stored.known_s
+    is_known = all(energy.share_of(new, channel) or not energy.share_of(stored, channel) for channel in CHANNELS)
+    return is_whole and is_known and not any(one.is_replaced(place) for one in channels)

@@ -18,7 +18,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
 from aggregator.core.live import Live
-from aggregator.core.periods import DAY_S, FOR_EVER, Window, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store, all_devices
@@ -84,7 +84,7 @@ def expire(store: Store, device: Device, retention_cutoff: int) -> int:
 
 
 def _last_runs(store: Store, device: Device) -> int:
-    """Return the start of the half hour in which the last anchored runs of all registers begin."""
+    """Return the start of the half hour before the last anchored runs of all registers begin."""
     overrides, first = parse_overrides(device.exchange_overrides), FOR_EVER
     for look in LOOKS:
         starts = store.block_starts(device.device_id, FOR_EVER, -look)
@@ -96,7 +96,7 @@ def _last_runs(store: Store, device: Device) -> int:
         first = min([starts[0], *(block_start(run[0]) for run in runs if run)])
         if None not in runs or len(starts) < look:
             break
-    return first
+    return first - HALF_HOUR  # so that all is known of the first half hour
 
 
 # Backfill log

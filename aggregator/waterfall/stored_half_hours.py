@@ -84,12 +84,6 @@ class StoredHalfHours:
         """Whether evidence that came in at an instant may be gone."""
         return at < self._cutoff
 
-    def has_room(self, place: int, channel: str, seconds: int) -> bool:
-        """Whether a stored half hour has time without data of a channel."""
-        slot = self.slots[place][1]
-        share = self.stored_share(place, channel)
-        return not self._is_old[place] or share is None or sum(share.seconds) + seconds <= slot.end - slot.start
-
     def _is_old_slot(self, day: str, slot: Slot) -> bool:
         """Whether evidence of a half hour may be gone: of its day, or of the day that it borders on."""
         if not self._old:

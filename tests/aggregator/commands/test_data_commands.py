@@ -17,6 +17,7 @@ from aggregator.core.readings import REASONS
 from aggregator.intake.formats.message import DeviceRules
 from aggregator.intake.ingest import rules_in
 from aggregator.store import open_store
+from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
 
 MORNING = datetime(2026, 6, 1, 8, tzinfo=UTC)
@@ -246,6 +247,22 @@ def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:
     with closing(open_store(url)) as store:
         kinds = [(device.device_id, device.kind) for device in store.devices()]
     assert kinds == [("cad-1", "electricity"), ("cad-1~1", "electricity"), ("cad-1~gas", "gas")]
+
+
+def test_verify_of_an_empty_store_is_no_success() -> None:
+    result = wattfall("verify")
+    assert result.exit_code == 1
+    assert result.stdout == "0 devices, 0 differences\nthere is nothing to verify: the store is empty\n"
+
+
+def test_verify_counts_waiting_keys_apart_from_differences(url: str) -> None:
+    wattfall("ingest", text="\n".join(reading(minutes=minutes, import_wh=minutes) for minutes in range(0, 90, 5)))
+    with closing(open_store(url)) as store:
+        drain(store)
+        store.mark("month", "cad-1", ["2026-06"])
+    result = wattfall("verify")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "1 devices, 0 differences")
+    assert result.stdout.splitlines()[1].startswith("1 keys wait to be settled")
 
 
 def test_a_calorific_value_reprices_gas_from_its_day() -> None:

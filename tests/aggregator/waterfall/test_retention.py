@@ -90,7 +90,7 @@ def test_evidence_stays_for_the_retention_after_it_came_in(store: SqliteStore) -
     assert oldest(store) == NOW - 10 * DAY
     report(store, NOW + STAY_DAYS * DAY + 1)
     assert sweep_at(store, NOW + STAY_DAYS * DAY + 1) > 470
-    assert oldest(store) > NOW - HOUR  # the last anchored run
+    assert oldest(store) >= NOW - HOUR  # the last anchored run
 
 
 def test_a_second_sweep_finds_nothing_to_do(store: SqliteStore) -> None:
@@ -128,7 +128,7 @@ def test_every_device_is_swept_however_many_there_are(store: SqliteStore) -> Non
         ingest(store, old, NOW - 8 * DAY, "UTC")
     report(store, NOW)
     sweep_at(store, NOW)
-    assert {len(store.readings(f"d{number:04d}", 0, FOR_EVER)) for number in range(1003)} == {3}
+    assert {len(store.readings(f"d{number:04d}", 0, FOR_EVER)) for number in range(1003)} == {4}
 
 
 def test_a_damaged_block_does_not_stop_sweeping_other_devices(store: SqliteStore, tmp_path: Path) -> None:
