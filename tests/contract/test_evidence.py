@@ -147,7 +147,7 @@ def messages(draw: st.DrawFn) -> tuple[list[Reading], list[list[Reading]]]:
 
 
 @kinds
-@examples(100)
+@examples(40)
 @given(case=messages(), packing=st.sets(st.integers(0, 10)))
 def test_any_order_of_parts_gives_the_same_readings_and_bytes(
     kind: str, case: tuple[list[Reading], list[list[Reading]]], packing: set[int]
@@ -164,7 +164,7 @@ def test_any_order_of_parts_gives_the_same_readings_and_bytes(
 
 
 @kinds
-@examples(60)
+@examples(24)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), *(st.none() | st.integers(0, 2) for _ in range(3))).filter(
@@ -267,7 +267,7 @@ VALUES = st.none() | st.integers(0, 3)
 
 
 @kinds
-@examples(60)
+@examples(24)
 @given(st.lists(st.tuples(SPANS, VALUES, VALUES, st.none() | st.sampled_from("ab")), max_size=12))
 def test_statements_about_a_span_are_merged_field_by_field(
     kind: str, sent: Sequence[tuple[tuple[int, int], int | None, int | None, str | None]]
@@ -296,7 +296,7 @@ def live_states(draw: st.DrawFn) -> Live:
 
 
 @kinds
-@examples(150)
+@examples(60)
 @given(st.lists(live_states(), min_size=1, max_size=15))
 def test_a_live_state_is_merged_field_by_field(kind: str, states: Sequence[Live]) -> None:
     with fresh(kind) as store:

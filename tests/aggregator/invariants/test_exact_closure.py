@@ -26,7 +26,7 @@ from tests.aggregator.invariants.stores import check_levels_sum, half_hours, out
 from tests.budgets import examples
 
 
-@examples(120)
+@examples(48)
 @given(clean())
 def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
     found = outcome(series)
@@ -37,13 +37,13 @@ def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
         assert whole.export_wh == register_span(series, "export_wh")
 
 
-@examples(120)
+@examples(48)
 @given(clean())
 def test_exact_closure_of_each_half_hour(series: Series) -> None:
     assert half_hours(outcome(series)) == reference(series)
 
 
-@examples(200)
+@examples(80)
 @given(clean(kinds=("i", "ie", "e")), st.data())
 def test_exact_closure_of_intervals_beside_registers(series: Series, data: st.DataObject) -> None:
     intervals = data.draw(intervals_near(series.readings[0].at, series.readings[-1].at))
@@ -52,7 +52,7 @@ def test_exact_closure_of_intervals_beside_registers(series: Series, data: st.Da
     check_levels_sum(found)
 
 
-@examples(60)
+@examples(24)
 @given(starts(), st.data())
 def test_exact_closure_of_intervals_alone(start: tuple[str, int], data: st.DataObject) -> None:
     zone, at = start
@@ -60,7 +60,7 @@ def test_exact_closure_of_intervals_alone(start: tuple[str, int], data: st.DataO
     assert half_hours(outcome_of(intervals, zone)) == reference(Series(zone, []), intervals)
 
 
-@examples(100)
+@examples(40)
 @given(meters())
 def test_exact_closure_of_any_rhythm(case: tuple[str, Points]) -> None:
     zone, points = case
@@ -71,13 +71,13 @@ def test_exact_closure_of_any_rhythm(case: tuple[str, Points]) -> None:
     assert total(found).import_wh == points[-1][1] - points[0][1]
 
 
-@examples(60)
+@examples(24)
 @given(evidence())
 def test_exact_closure_of_the_levels_for_any_evidence(case: tuple[str, list[Evidence]]) -> None:
     check_levels_sum(outcome_of(case[1], case[0]))
 
 
-@examples(120)
+@examples(48)
 @given(messy())
 def test_exact_closure_of_the_levels_for_any_readings(series: Series) -> None:
     found = outcome(series)
@@ -89,7 +89,7 @@ def test_exact_closure_of_the_levels_for_any_readings(series: Series) -> None:
         assert (part.export_wh or 0) >= part.estimated_export_wh >= 0
 
 
-@examples(60)
+@examples(24)
 @given(clean(kinds=("i", "ie")), st.data())
 def test_exact_closure_a_glitch_leaves_no_trace(series: Series, data: st.DataObject) -> None:
     with_glitch: list[Reading] = list(series.readings)
@@ -105,7 +105,7 @@ def test_exact_closure_a_glitch_leaves_no_trace(series: Series, data: st.DataObj
     assert outcome(Series(series.zone, with_glitch)) == outcome(series)
 
 
-@examples(60)
+@examples(24)
 @given(starts(), st.sampled_from([10, 60, 300, 1800]), st.booleans(), st.sampled_from([0, 7, 10**9]), st.integers(3, 9))
 def test_exact_closure_across_a_meter_exchange(
     start: tuple[str, int], step: int, has_id: bool, new: int, count: int

@@ -50,7 +50,7 @@ def refilled(home: Past, refill: Refill, slices: Sequence[Items]) -> Iterator[fl
 
 
 @kinds
-@examples(60)
+@examples(15)
 @given(refill=refills(BEYOND))
 def test_the_sum_across_an_outage_never_changes_whatever_fills_it(kind: str, refill: Refill) -> None:
     with past(kind, refill.zone) as home:
@@ -64,7 +64,7 @@ def test_the_sum_across_an_outage_never_changes_whatever_fills_it(kind: str, ref
 
 
 @kinds
-@examples(40)
+@examples(10)
 @given(refill=refills(BEYOND))
 def test_idempotence_of_replays_after_sweeps(kind: str, refill: Refill) -> None:
     with past(kind, refill.zone) as home:
@@ -85,7 +85,7 @@ def outcome_of(kind: str, refill: Refill, slices: Sequence[Items]) -> Documents:
 
 
 @kinds
-@examples(40)
+@examples(10)
 @given(refill=refills(WITHIN), order=st.randoms())
 def test_slices_within_the_retention_give_the_same_in_any_order(
     kind: str, refill: Refill, order: random.Random
@@ -99,7 +99,7 @@ def test_slices_within_the_retention_give_the_same_in_any_order(
 
 
 @kinds
-@examples(40)
+@examples(10)
 @given(zone=st.sampled_from(ZONES), count=st.integers(1, 8), order=st.randoms(), step=st.sampled_from([600, 1800]))
 def test_history_of_another_year_gives_the_same_in_any_order(
     kind: str, zone: str, count: int, order: random.Random, step: int
@@ -124,7 +124,7 @@ def test_history_of_another_year_gives_the_same_in_any_order(
 
 
 @kinds
-@examples(60)
+@examples(15)
 @given(series=messy(), data=st.data())
 def test_late_evidence_beyond_the_retention_makes_no_part_worse(kind: str, series: Series, data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(series.readings), min_size=1, max_size=6), label="again")
@@ -147,7 +147,7 @@ def test_late_evidence_beyond_the_retention_makes_no_part_worse(kind: str, serie
 
 
 @kinds
-@examples(60)
+@examples(15)
 @given(series=clean(kinds=("i", "ie")), data=st.data())
 def test_evidence_that_comes_again_after_a_sweep_changes_no_part(
     kind: str, series: Series, data: st.DataObject

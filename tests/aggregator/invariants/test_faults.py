@@ -35,7 +35,7 @@ def cannot_be(good: tuple[int, int], shown: tuple[int, int]) -> bool:
     return rise < -ROUNDING_WH or (rise - 1) * HOUR > POWER_W * seconds
 
 
-@examples(300)
+@examples(120)
 @given(
     meters(),
     st.data(),

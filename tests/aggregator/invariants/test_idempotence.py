@@ -23,7 +23,7 @@ from tests.budgets import examples
 from tests.copies import fresh_store
 
 
-@examples(60)
+@examples(24)
 @given(messy(), batchings(), st.data())
 def test_idempotence_of_readings_and_change_records(
     series: Series, deliver: Callable[[Sequence[Reading]], list[list[Reading]]], data: st.DataObject
@@ -45,7 +45,7 @@ def test_idempotence_of_readings_and_change_records(
         assert waiting(store) == 0
 
 
-@examples(60)
+@examples(24)
 @given(evidence(), batchings(), st.data())
 def test_idempotence_of_any_evidence(
     case: tuple[str, list[Evidence]], deliver: Callable[[Sequence[Evidence]], list[list[Evidence]]], data: st.DataObject

@@ -15,7 +15,7 @@ from tests.budgets import examples
 from tests.copies import fresh_store
 
 
-@examples(120)
+@examples(48)
 @given(clean(kinds=("i", "ie")), st.data())
 def test_late_data_changes_exactly_the_parts_it_touches(series: Series, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(series.readings) - 1), label="late")

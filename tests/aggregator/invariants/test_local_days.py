@@ -15,7 +15,7 @@ from tests.budgets import examples
 from tests.copies import fresh_store
 
 
-@examples(60)
+@examples(24)
 @given(clean(kinds=("i",)))
 def test_local_day_energy_is_between_local_midnights(series: Series) -> None:
     """A day's energy is the register's difference between its two local midnights."""

@@ -13,7 +13,7 @@ from tests.aggregator.invariants.stores import half_hours, outcome
 from tests.budgets import examples
 
 
-@examples(60)
+@examples(24)
 @given(messy())
 def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
     """A half hour without a step between readings and without held power does not exist."""
@@ -30,13 +30,13 @@ def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
 @given(
     starts(), st.sampled_from([{"import_wh": 5}, {"export_wh": 0}, {"power_w": 300}, {"import_wh": 0, "power_w": 0}])
 )
-@examples(20)
+@examples(8)
 def test_nothing_from_nothing_one_reading_makes_no_document(start: tuple[str, int], values: dict[str, int]) -> None:
     reading = Reading(HOME, start[1], None, None, None)._replace(**values)  # type: ignore[arg-type]
     assert outcome(Series(start[0], [reading])) == {}
 
 
-@examples(60)
+@examples(24)
 @given(clean(kinds=("p",)))
 def test_nothing_from_nothing_power_is_held_five_minutes_into_an_outage(series: Series) -> None:
     held: dict[tuple[str, int], int] = defaultdict(int)

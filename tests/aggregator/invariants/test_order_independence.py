@@ -46,14 +46,14 @@ def check_delivery(store: Store, zone: str, some: Sequence[Evidence], deliver: D
     assert list(verify.differences(store, device)) == []
 
 
-@examples(250)
+@examples(100)
 @given(messy(), batchings())
 def test_order_independence_of_any_readings(series: Series, deliver: Deliver) -> None:
     with fresh_store() as store:
         check_delivery(store, series.zone, series.readings, deliver)
 
 
-@examples(400)
+@examples(160)
 @given(evidence(), batchings())
 def test_order_independence_of_any_evidence(case: tuple[str, list[Evidence]], deliver: Deliver) -> None:
     """Parts of instants, faults, exchanges, rollovers, and intervals beside the registers."""
@@ -61,14 +61,14 @@ def test_order_independence_of_any_evidence(case: tuple[str, list[Evidence]], de
         check_delivery(store, *case, deliver)
 
 
-@examples(24)
+@examples(10)
 @given(evidence(), batchings())
 def test_order_independence_on_dynamodb(case: tuple[str, list[Evidence]], deliver: Deliver) -> None:
     with memory_store() as store:
         check_delivery(store, *case, deliver)
 
 
-@examples(60)
+@examples(24)
 @given(evidence(), batchings(), st.data())
 def test_order_independence_with_replayed_records(
     case: tuple[str, list[Evidence]], deliver: Deliver, data: st.DataObject
