@@ -236,11 +236,6 @@ class Interval(NamedTuple):
     volume_l: int | None = None  # litres of gas in the span
 
 
-def merged_interval(known: Interval, new: Interval) -> Interval:
-    """Return two statements about one span as one: an absent value never erases a known one; the new value counts."""
-    return Interval(*(old if value is None else value for old, value in zip(known, new, strict=True)))  # type: ignore[arg-type] # field by field
-
-
 def is_interval(message: object) -> bool:
     """Whether a decoded message is an interval rather than a reading."""
     return isinstance(message, dict) and "at" not in message and ("start" in message or "end" in message)

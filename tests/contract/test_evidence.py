@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.live import Arrival, Live, merged_live
 from aggregator.core.periods import DAY_S, FOR_EVER
-from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merged, merged_interval
+from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merged
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Written
@@ -264,6 +264,12 @@ def test_blocks_with_any_evidence_have_a_start(either: Store) -> None:
 
 SPANS = st.sampled_from([(0, 1800), (0, 60), (1800, 3600), (1500, 9000)])
 VALUES = st.none() | st.integers(0, 3)
+
+
+def merged_interval(known: Interval, new: Interval) -> Interval:
+    """Merge two statements about one span field by field, as both stores must."""
+    values = [old if value is None else value for old, value in zip(known, new, strict=True)]
+    return Interval._make(values)
 
 
 @kinds
