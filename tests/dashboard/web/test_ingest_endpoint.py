@@ -80,10 +80,11 @@ def test_messages_are_read_by_the_rules_of_their_device(post: Post, store: Store
     store.put_device(Device("cad-1", netting="sum", stamp_on_arrival=True))
     assert post(phases, "/ingest?format=shelly").status_code == 202
     assert store.readings("cad-1", NOW, NOW) == [Reading("cad-1", NOW, 213, None, None)]
+    before = int(time.time())
     assert post(never_set, "/ingest?format=dsmr").status_code == 202
-    stamped = [one for one in store.readings("cad-1", NOW, NOW + HALF_HOUR) if one.meter_id]
+    stamped = [one for one in store.readings("cad-1", NOW, int(time.time())) if one.meter_id]
     assert [one.import_wh for one in stamped] == [9_121_318]
-    assert 0 <= stamped[0].at - NOW <= HALF_HOUR
+    assert before <= stamped[0].at <= time.time()
 
 
 def test_an_interval_is_stored_and_a_repeat_changes_nothing(post: Post, store: Store) -> None:
