@@ -154,7 +154,7 @@ def day_start(day: str, zone: str) -> int:
 
 def day_of(at: int, zone: str) -> str:
     """Return the local day of an instant."""
-    day = local(at, zone).to_date_string()
+    day = datetime.fromtimestamp(at, ZoneInfo(zone)).date().isoformat()
     following = shift("day", day, 1)
     # Clocks that go back over midnight repeat a date; each day still is one span.
     return following if at >= day_start(following, zone) else day
@@ -268,6 +268,12 @@ def days_of(span: Window, zone: str) -> Iterator[str]:
 def hour_of_half(name: str) -> str:
     """Return the hour of a half hour: `s05` is in `h02`."""
     return f"h{int(name[1:]) // 2:02d}"
+
+
+def halves_of(name: str) -> tuple[str, str]:
+    """Return the half hours of the hour of a half hour: `s04` and `s05` for either. A day may end with the first."""
+    first = int(name[1:]) // 2 * 2
+    return f"s{first:02d}", f"s{first + 1:02d}"
 
 
 def part_in(level: str, period: str) -> str:

@@ -202,7 +202,7 @@ def level_out(levels: list[int], first: int, position: int) -> None:
 def _doubtful(points: Register, max_power_w: int) -> list[int]:
     """Return the positions of the readings that may not run on from the one before; all others surely do."""
     ats, whs, meters, exchange_overrides = points
-    if _runs_on(points, max_power_w):
+    if surely_runs_on(points, max_power_w):
         return []
     steps = zip(count(1), map(sub, ats[1:], ats), map(sub, whs[1:], whs), whs, strict=False)
     found = {
@@ -217,7 +217,7 @@ def _doubtful(points: Register, max_power_w: int) -> list[int]:
     return sorted(found & set(range(1, len(ats)))) if found else []
 
 
-def _runs_on(points: Register, max_power_w: int) -> bool:
+def surely_runs_on(points: Register, max_power_w: int) -> bool:
     """Whether all steps are surely plain: the common case, quickly."""
     ats, whs, meters, exchange_overrides = points
     if exchange_overrides or len(ats) < 2 or len(set(meters)) > 1 or not all(map(ge, whs[1:], whs)):

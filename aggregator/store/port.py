@@ -5,7 +5,7 @@ says only *this key is dirty*; it is consumed at least once. Methods raise Store
 (somebody must repair the store).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, TypeVar
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.live import Live
-from aggregator.core.periods import LEVELS, feed_levels
+from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
 from aggregator.core.readings import Interval, Reading
 from aggregator.tariffs.rates import Series
 
@@ -30,6 +30,7 @@ class Change(NamedTuple):
     table: str
     device_id: str
     key: str
+    first: int = 0  # of readings: no earlier instant of the block has changed, UTC seconds; 0: unknown
 
 
 class Written(NamedTuple):
@@ -40,7 +41,7 @@ class Written(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """The number of dirty keys not yet propagated, and the time of the oldest (UTC seconds; None without one)."""
+    """The number of dirty keys that are due, and the time since when the oldest is (UTC seconds; None without one)."""
 
     waiting: int
     since: int | None
@@ -131,6 +132,9 @@ class Store(Protocol):
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, both included, by time."""
 
+    def readings_after(self, device_id: str, at: int) -> list[Reading]:
+        """Return the readings later than an instant (UTC seconds), by time."""
+
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
 
@@ -167,8 +171,10 @@ class Store(Protocol):
 
     # documents
 
-    def document(self, level: str, device_id: str, period: str) -> Document | None:
-        """Return a document, or None."""
+    def document(
+        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
+    ) -> Document | None:
+        """Return a document, or None; with `names` only these of its parts."""
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """Return the existing documents from the period `first` to `last`, both included, in order.
@@ -240,11 +246,15 @@ class Store(Protocol):
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
         """Mark keys as dirty without a write."""
 
-    def changes(self, table: str, limit: int) -> list[Change]:
-        """Return the oldest change records of a table."""
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
+        """Return the oldest change records of a table that are due at `until` (UTC seconds), and those of `devices`.
+
+        A change of evidence is due at once. On SQLite, a change of a document is due when its period has ended: until
+        then, who shows the parent reads the child.
+        """
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """Delete propagated change records; a key that has become dirty again stays."""
+        """Delete propagated change records, in the transaction of the steps; a key dirty again since then stays."""
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Record dirty keys that cannot be propagated, with the reason, so that other keys go on."""
@@ -256,7 +266,7 @@ class Store(Protocol):
         """Delete the quarantined keys of a device after a rebuild."""
 
     def backlog(self) -> Backlog:
-        """Return the number and the age of the dirty keys."""
+        """Return the number and the age of the dirty keys that are due."""
 
 
 def feeds() -> tuple[str, ...]:

@@ -18,12 +18,15 @@ from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
+from aggregator.core.readings import Reading
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.gap_records import put_records, whole_gaps
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
 from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retained_gaps import ComputedHalfHour, computed
 from aggregator.waterfall.retention import log_backfill
+from aggregator.waterfall.steady_runs import MOST as MOST_RUNS
+from aggregator.waterfall.steady_runs import SteadyRun, SteadyRuns, continued, steady_run
 from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
 log = logging.getLogger("wattfall.waterfall")
@@ -47,14 +50,14 @@ def steps() -> tuple[Step, ...]:
     return (*lowest, *(Step(row.name, row.child) for row in rows if row.child))
 
 
-def propagate(store: Store, step: Step, changes: Iterable[Change]) -> None:
+def propagate(store: Store, step: Step, changes: Iterable[Change], runs: SteadyRuns | None = None) -> None:
     """Update the documents of a step's level from the changed children.
 
-    The keys of a device with a damaged row are quarantined, so that other devices go on.
+    The keys of a device with a damaged row are quarantined, so that other devices go on. `runs` are remembered from one
+    call to the next.
     """
     for device_id, group in groupby(sorted(changes, key=attrgetter("device_id")), key=attrgetter("device_id")):
-        keys = sorted({change.key for change in group})
-        store.step(partial(_propagate_device, store, step, device_id, keys))
+        store.step(partial(_propagate_device, store, step, device_id, list(group), {} if runs is None else runs))
 
 
 def pieces(changes: Iterable[Change]) -> Iterator[list[Change]]:
@@ -82,20 +85,38 @@ def _pieces_of(own: Sequence[Change]) -> Iterator[list[Change]]:
             yield [*own[place : place + DOCUMENTS]]
 
 
-def _propagate_device(store: Store, step: Step, device_id: str, keys: Sequence[str]) -> None:
+def _propagate_device(store: Store, step: Step, device_id: str, changes: Sequence[Change], runs: SteadyRuns) -> None:
+    keys = sorted({change.key for change in changes})
     try:
-        _propagate_keys(store, step, device_id, keys)
+        device = store.device(device_id) or Device(device_id)
+        if step.feed == READINGS:
+            _propagate_readings(store, device, keys, min(change.first for change in changes), runs)
+        else:
+            _propagate_keys(store, step, device, keys)
     except Damaged as error:
         log.error("quarantined: %s", error)
         store.quarantine(step.feed, device_id, keys, str(error))
 
 
-def _propagate_keys(store: Store, step: Step, device_id: str, keys: Sequence[str]) -> None:
-    device = store.device(device_id) or Device(device_id)
-    if step.feed == READINGS:
+def _propagate_readings(store: Store, device: Device, keys: Sequence[str], since: int, runs: SteadyRuns) -> None:
+    """Update days after a change of blocks; nothing before `since` (UTC seconds; 0: unknown) has changed."""
+    run = runs.pop(device.device_id, None)
+    longer = continued(store, device, run) if run and since > run.last.at else None
+    new: SteadyRun | None
+    if longer:
+        new, days = longer
+        for day, halves in days.items():
+            _merge_priced(store, device, day, device.timezone, halves)
+    else:
         for first, last in clusters(sorted(map(int, keys))):
-            _propagate_evidence(store, device, first, last)
-    elif step.feed == PRICES:
+            newest = _propagate_evidence(store, device, first, last)
+        new = steady_run(store, device, newest) if since and len(runs) < MOST_RUNS else None
+    if new:
+        runs[device.device_id] = new
+
+
+def _propagate_keys(store: Store, step: Step, device: Device, keys: Sequence[str]) -> None:
+    if step.feed == PRICES:
         for key in keys:
             reprice(store, device, key)
     else:
@@ -125,10 +146,12 @@ def _propagate_document(store: Store, step: Step, device: Device, period: str) -
     )
 
 
-def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> None:
+def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> list[Reading]:
+    """Update the days that a change of blocks touches; return the newest readings if it is among them."""
     affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
         _replace(store, device, affected, affected.changed)
+    return affected.readings if affected.is_newest else []
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:

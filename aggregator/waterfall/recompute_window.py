@@ -78,6 +78,11 @@ class RecomputeWindow:
         """All fetched readings, by time, without a gap."""
         return [*self._neighbours[BEFORE], *self._changed, *self._neighbours[AFTER]]
 
+    @property
+    def is_newest(self) -> bool:
+        """Whether the device has no reading later than the fetched ones."""
+        return self._is_all[AFTER]
+
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
         changed = [channel for channel in self._device.registers if self._points(channel, CHANGED).ats]

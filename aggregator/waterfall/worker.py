@@ -7,14 +7,20 @@ are logged and retried with growing pauses.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from aggregator.core.errors import StoreAway, StoreUnusable
-from aggregator.store.port import Change, Store
+from aggregator.core.periods import FOR_EVER
+from aggregator.store.collections import WATCHED
+from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.levels import Step, pieces, propagate, steps
 from aggregator.waterfall.retention import sweep
+from aggregator.waterfall.steady_runs import SteadyRuns
 
-BATCH = 20_000  # change records per feed and settling pass; more than one device can make
+PASS, BATCH = 2000, 20_000  # change records per feed and pass; the second number is more than one device can make
+FEW = 1000  # devices with new evidence: so many are carried at once
+PACE_S = 45  # from the first new evidence of a device to its day, in a larger fleet
+LOOK_S, MOST_LOOKS = 1.0, 20_000  # between readings of the devices that somebody looks at, and their number
 SHARE_S = 0.2  # of a settling pass, before the next intake
 COMMIT_S = 0.05  # of a transaction that is shared by devices; a piece more may come on top
 IDLE_S = 0.25  # between polls of an empty feed
@@ -32,26 +38,64 @@ Census = Callable[[int], Iterator[None]]  # now (UTC seconds) -> the pages of a 
 log = logging.getLogger("wattfall.worker")
 
 
-def settle_once(store: Store, pace: Callable[[], float] = time.monotonic) -> int:
+class Agenda:
+    """What the worker carries next, and what it remembers of the devices from one pass to the next."""
+
+    def __init__(self, store: Store, pace: Callable[[], float] = time.monotonic) -> None:
+        self.store, self.pace, self.runs = store, pace, SteadyRuns()
+        self._looked_at: set[str] = set()
+        self._next_look = pace()
+
+    def changes(self, feed: str, now: int) -> list[Change]:
+        """Return dirty keys of a feed to propagate at `now` (UTC seconds); at FOR_EVER all, due or not.
+
+        In a large fleet the evidence of a device waits for PACE_S, so that several readings are carried at once, unless
+        somebody looks at the device.
+        """
+        if feed != READINGS or now == FOR_EVER:
+            return self._oldest(feed, now)
+        few = self.store.changes(feed, FEW + 1, now)
+        if len({change.device_id for change in few}) <= FEW:
+            return few if len(few) <= FEW else self._oldest(feed, now)
+        looked_at = self._looked_at_now()
+        found = self._oldest(feed, now - PACE_S, looked_at)
+        return sorted(found, key=lambda change: change.device_id not in looked_at)
+
+    def _oldest(self, feed: str, until: int, devices: Collection[str] = ()) -> list[Change]:
+        """Return the oldest keys: enough for a pass, and more where a few devices made most of them."""
+        found = self.store.changes(feed, PASS, until, devices)
+        is_mixed = len(found) < PASS or 2 * len({change.device_id for change in found}) > len(found)
+        return found if is_mixed else self.store.changes(feed, BATCH, until, devices)
+
+    def _looked_at_now(self) -> set[str]:
+        """Return the devices that somebody looks at; at most LOOK_S old."""
+        if self.pace() >= self._next_look:
+            self._next_look = self.pace() + LOOK_S
+            self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
+        return self._looked_at
+
+
+def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:
     """Propagate each feed's dirty keys, for about SHARE_S. Return the number of keys; 0 means settled.
 
     The devices take turns, and each commit is short: none waits long for the work or the write lock of another.
     """
-    until, count, every = pace() + SHARE_S, 0, steps()
+    agenda, every, count = agenda or Agenda(store), steps(), 0
+    until = agenda.pace() + SHARE_S
     for feed in dict.fromkeys(step.feed for step in every):
         own = [step for step in every if step.feed == feed]  # of a month both the year and a quarter may be made
-        waiting = pieces(store.changes(feed, BATCH))
+        waiting = pieces(agenda.changes(feed, now))
         piece = next(waiting, None)
         while piece:
-            done, piece = _commit(store, own, piece, waiting, pace)
+            done, piece = _commit(agenda, own, piece, waiting)
             count += done
-            if pace() >= until:
+            if agenda.pace() >= until:
                 break
     return count
 
 
 def _commit(
-    store: Store, own: Sequence[Step], piece: Piece | None, following: Iterator[Piece], pace: Callable[[], float]
+    agenda: Agenda, own: Sequence[Step], piece: Piece | None, following: Iterator[Piece]
 ) -> tuple[int, Piece | None]:
     """Propagate pieces in one transaction, of a device each, for about COMMIT_S; return the keys' number and the next.
 
@@ -59,22 +103,22 @@ def _commit(
     """
     done: list[Change] = []
     devices: set[str] = set()
-    with store.transaction():
-        until = pace() + COMMIT_S
-        while piece and piece[0].device_id not in devices and (not done or pace() < until):
+    with agenda.store.transaction():
+        until = agenda.pace() + COMMIT_S
+        while piece and piece[0].device_id not in devices and (not done or agenda.pace() < until):
             for step in own:
-                propagate(store, step, piece)
+                propagate(agenda.store, step, piece, agenda.runs)
             devices.add(piece[0].device_id)
             done += piece
             piece = next(following, None)
-        store.settle(done)
+        agenda.store.settle(done)
     return len(done), piece
 
 
 def drain(store: Store) -> int:
     """Settle until nothing is dirty. Return the number of change records propagated."""
-    total = 0
-    while count := settle_once(store):
+    total, agenda = 0, Agenda(store)
+    while count := settle_once(store, agenda):
         total += count
     return total
 
@@ -104,13 +148,13 @@ def run_worker(
     A `census` of the fleet runs every CENSUS_S, a few pages per pass. Intervals follow `pace`, a monotonic clock: the
     wall clock may be corrected at any time.
     """
-    pause = IDLE_S
+    pause, agenda = IDLE_S, Agenda(store, pace)
     next_pack = next_sweep = next_report = next_census = pace()
     pages: Iterator[None] = iter(())
     while not stop.is_set():
         try:
             store.follow()
-            settled = settle_once(store, pace)
+            settled = settle_once(store, agenda, int(clock()))
             if take_in:
                 settled += take_waiting(take_in, 0 if settled else IDLE_S, pace)
             if pace() >= next_pack:

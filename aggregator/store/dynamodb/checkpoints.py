@@ -13,11 +13,12 @@ StoreAway and StoreUnusable.
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from itertools import count, islice
 from typing import Protocol
 
+from aggregator.core.periods import FOR_EVER
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
@@ -155,8 +156,8 @@ class Feed(Protocol):
     def mark(self, table: str, device_id: str, key: str) -> None:
         """Mark a key dirty."""
 
-    def changes(self, table: str, limit: int) -> list[Change]:
-        """Return the oldest dirty keys of a table."""
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
+        """Return the oldest dirty keys of a table that became dirty until an instant, and those of some devices."""
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Settle propagated keys."""
@@ -190,16 +191,17 @@ class Dirty:
         """Whether no key of a table is dirty."""
         return not self._tables[table]
 
-    def changes(self, table: str, limit: int) -> list[Change]:
-        """Return the oldest dirty keys of a table."""
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
+        """Return the oldest dirty keys of a table that became dirty until an instant, and those of some devices."""
         with self._lock:
-            found = islice(self._tables[table].items(), limit)
-            return [Change(sequence, table, device_id, key) for (device_id, key), (sequence, _) in found]
+            keys = self._tables[table].items()
+            due = ((key, number) for key, (number, since) in keys if since <= until or key[0] in devices)
+            return [Change(number, table, *key) for key, number in islice(due, limit)]
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Settle propagated keys; keys made dirty again meanwhile stay."""
         with self._lock:
-            for sequence, table, device_id, key in changes:
+            for sequence, table, device_id, key, _ in changes:
                 if self._tables[table].get((device_id, key), (0, 0))[0] == sequence:
                     del self._tables[table][device_id, key]
 

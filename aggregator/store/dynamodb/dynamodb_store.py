@@ -7,14 +7,15 @@ half a read unit; after its first write it reads consistently and so sees its ow
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aggregator.core.documents import Document, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S, RETENTION_DAYS, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, RETENTION_DAYS, block_start
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
@@ -116,6 +117,10 @@ class DynamoStore(DynamoRegistry):
         blocks = self._view.blocks(device_id, first, last)
         return [reading for item in blocks for reading in intact(items.unpack_block, item)]
 
+    def readings_after(self, device_id: str, at: int) -> list[Reading]:
+        """Return the readings later than an instant, by time."""
+        return [one for one in self.readings(device_id, block_start(at), FOR_EVER) if one.at > at]
+
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, by start and end."""
         blocks = self._view.blocks(device_id, first, last)
@@ -159,10 +164,15 @@ class DynamoStore(DynamoRegistry):
 
     # Documents
 
-    def document(self, level: str, device_id: str, period: str) -> Document | None:
-        """Return one document, or None."""
+    def document(
+        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
+    ) -> Document | None:
+        """Return one document, or None; with `names` only these of its parts."""
         item = self._view.item(Get(table_of(level), device_id, period))
-        return intact(partial(document_items.unpack_document, level), item) if item else None
+        found = intact(partial(document_items.unpack_document, level), item) if item else None
+        if found and names is not None:
+            found = replace(found, parts={name: found.parts[name] for name in names if name in found.parts})
+        return found
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """Return the existing documents of the periods from `first` to `last`, both included, in order."""
@@ -248,9 +258,9 @@ class DynamoStore(DynamoRegistry):
         for key in keys:
             self._feed.mark(table, device_id, key)
 
-    def changes(self, table: str, limit: int) -> list[Change]:
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
         """Return the oldest change records of a table, from the streams or from this process."""
-        return self._feed.changes(table, limit)
+        return self._feed.changes(table, limit, until, devices)
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Drop propagated change records, after the steps of the transaction have ended."""

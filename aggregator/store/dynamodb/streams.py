@@ -11,11 +11,12 @@ raise StoreAway and StoreUnusable.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
+from aggregator.core.periods import FOR_EVER
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.checkpoints import LEASE_S, Dirty, Leases
 from aggregator.store.dynamodb.dynamo_client import DynamoClient, IteratorExpired, RecordsTrimmed
@@ -263,7 +264,7 @@ class Follower:
         """Mark a key dirty."""
         self._dirty.add(table, device_id, key)
 
-    def changes(self, table: str, limit: int) -> list[Change]:
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
         """Return dirty keys: the rest of the last poll of the stream, or else those of a new poll, when due."""
         stream = self._streams.get(table)
         if stream:
@@ -272,7 +273,7 @@ class Follower:
             for device_id, key, since in stream.poll():
                 self._dirty.add(table, device_id, key, since)
             self._save(table)
-        return self._dirty.changes(table, limit)
+        return self._dirty.changes(table, limit, until, devices)
 
     def settle(self, changes: Iterable[Change]) -> None:
         """Settle propagated keys."""

@@ -41,7 +41,8 @@ CREATE INDEX records_that_expire ON records (expires) WHERE expires > 0;
 CREATE TABLE aside (device_id TEXT, level TEXT, key TEXT, reason TEXT NOT NULL, body BLOB,
     PRIMARY KEY (device_id, level, key)) WITHOUT ROWID;
 CREATE TABLE changes (sequence INTEGER PRIMARY KEY AUTOINCREMENT, level TEXT NOT NULL, device_id TEXT NOT NULL,
-    key TEXT NOT NULL, since INTEGER NOT NULL, UNIQUE (level, device_id, key));
+    key TEXT NOT NULL, due INTEGER NOT NULL, first INTEGER NOT NULL, UNIQUE (level, device_id, key));
+CREATE INDEX changes_by_due ON changes (level, due);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """

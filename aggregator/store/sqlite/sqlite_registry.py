@@ -1,9 +1,10 @@
 """The embedded store's registry: devices, search terms, live states, records, the change feed and the quarantine."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import repeat
 from struct import Struct
 from typing import Any
 
@@ -12,6 +13,7 @@ import orjson
 from aggregator.core.documents import Device, at_home, check_labels
 from aggregator.core.errors import Damaged
 from aggregator.core.live import REMEMBERED, Arrival, Live
+from aggregator.core.periods import FOR_EVER
 from aggregator.store import search
 from aggregator.store.port import (
     ANYTHING,
@@ -27,6 +29,12 @@ from aggregator.store.port import (
 from aggregator.store.sqlite.sqlite_file import SqliteFile
 
 _PAGE = 500  # terms read at once
+_CHANGES = "SELECT sequence, level, device_id, key, first FROM changes WHERE level = ?"
+_MARK = """
+INSERT INTO changes (level, device_id, key, due, first) VALUES (?, ?, ?, ?, ?) ON CONFLICT (level, device_id, key)
+DO UPDATE SET due = min(due, excluded.due), first = min(first, excluded.first)
+WHERE excluded.due < due OR excluded.first < first
+"""
 _PRESENT = "(expires = 0 OR expires > ?)"
 _ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
 _VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
@@ -192,16 +200,26 @@ class SqliteRegistry(SqliteFile):
         with self.transaction():
             self._mark([(table, device_id, key) for key in keys])
 
-    def changes(self, table: str, limit: int) -> list[Change]:
-        """Return the oldest change records of a table."""
-        query = "SELECT sequence, level, device_id, key FROM changes WHERE level = ? ORDER BY sequence LIMIT ?"
-        return [Change(*row) for row in self._all(query, table, limit)]
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
+        """Return the oldest change records of a table that are due at `until`, and all those of some devices."""
+        rows = self._all(f"{_CHANGES} AND due <= ? ORDER BY due, sequence LIMIT ?", table, until, limit)
+        if devices:
+            chosen = orjson.dumps([*devices]).decode()
+            rows += self._all(
+                f"{_CHANGES} AND due > ? AND device_id IN (SELECT value FROM json_each(?))",  # noqa: S608 - constants
+                *(table, until, chosen),
+            )
+        return [Change(*row) for row in rows]
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """Delete propagated change records; a key that has become dirty again stays."""
+        """Delete propagated change records, in the transaction that has read the state that they stand for.
+
+        A record that got an earlier instant meanwhile stays.
+        """
         with self.transaction():
             self._database.executemany(
-                "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in changes]
+                "DELETE FROM changes WHERE sequence = ? AND first = ?",
+                [(change.sequence, change.first) for change in changes],
             )
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
@@ -223,17 +241,14 @@ class SqliteRegistry(SqliteFile):
             self._run("DELETE FROM aside WHERE device_id = ?", device_id)
 
     def backlog(self) -> Backlog:
-        """Return the number and the age of the dirty keys."""
-        row = self._one("SELECT count(*), min(since) FROM changes")
+        """Return the number and the age of the dirty keys that are due."""
+        row = self._one("SELECT count(*), min(due) FROM changes WHERE due <= ?", int(time.time()))
         return Backlog(*row) if row else Backlog(0, None)
 
-    def _mark(self, keys: Iterable[tuple[str, str, str]]) -> None:
-        now = int(time.time())
-        self._database.executemany(
-            "INSERT OR REPLACE INTO changes (level, device_id, key, since) VALUES (?1, ?2, ?3, coalesce("
-            "(SELECT since FROM changes WHERE level = ?1 AND device_id = ?2 AND key = ?3), ?4))",
-            [(*key, now) for key in keys],
-        )
+    def _mark(self, keys: Iterable[tuple[str, str, str]], firsts: Iterable[int] = repeat(0), due: int = 0) -> None:
+        """Make keys dirty, each from an instant on; due at once, or at `due` (UTC seconds)."""
+        due = max(due, int(time.time()))
+        self._database.executemany(_MARK, [(*key, due, first) for key, first in zip(keys, firsts, strict=False)])
 
 
 def _device_body(device: Device) -> bytes:

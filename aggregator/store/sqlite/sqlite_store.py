@@ -19,17 +19,17 @@ quiet. What comes in later for it lies in `recent` beside it until the next pack
 The registry, the live state, the records and the change feed are in `sqlite_registry`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
 
 from aggregator.core.blocks import pack_block, unpack_block
-from aggregator.core.documents import Document, Part, decode, encode
+from aggregator.core.documents import Document, Part, decode, encode, spliced
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
@@ -88,7 +88,11 @@ class SqliteStore(SqliteRegistry):
         """Merge readings into their blocks; durable on return, or at the end of an open transaction."""
         with self.transaction():
             counts = {block: self._merge(*block, readings, now) for block, readings in sorted(blocks.items())}
-            self._mark([(READINGS, device_id, str(start)) for (device_id, start), count in counts.items() if count])
+            changed = [block for block, count in counts.items() if count]
+            self._mark(
+                [(READINGS, device_id, str(start)) for device_id, start in changed],
+                [min(blocks[block]) for block in changed],
+            )
         accepted = sum(counts.values())
         return Written(accepted, sum(map(len, blocks.values())) - accepted)
 
@@ -144,13 +148,23 @@ class SqliteStore(SqliteRegistry):
             for start, body in self._all(query, device_id, first, last)
             for reading in self._intact(unpack_block, device_id, start, body)
         ]
-        query = f"SELECT {_VALUES} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
-        recent = [_reading((device_id, *row)) for row in self._all(query, device_id, *_span(first, last))]
+        recent = self._recent(device_id, *_span(first, last))
         if not packed or not recent:
             return packed or recent
         known = {reading.at: reading for reading in packed}
         known |= {new.at: merged(known[new.at], new) if new.at in known else new for new in recent}
         return [known[at] for at in sorted(known)]
+
+    def readings_after(self, device_id: str, at: int) -> list[Reading]:
+        """Return the readings later than an instant, by time."""
+        query = "SELECT 1 FROM readings WHERE device_id = ? AND start >= ?"
+        if self._one(query, device_id, block_start(at)):
+            return [one for one in self.readings(device_id, block_start(at), FOR_EVER) if one.at > at]
+        return self._recent(device_id, at + 1, FOR_EVER)
+
+    def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
+        query = f"SELECT {_VALUES} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
+        return [_reading((device_id, *row)) for row in self._all(query, device_id, first, last)]
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
@@ -210,10 +224,12 @@ class SqliteStore(SqliteRegistry):
 
     # documents
 
-    def document(self, level: str, device_id: str, period: str) -> Document | None:
-        """Return a document, or None."""
+    def document(
+        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
+    ) -> Document | None:
+        """Return a document, or None; with `names` only these of its parts."""
         row = self._document(level, device_id, period)
-        return self._intact(decode, level, device_id, period, *row) if row else None
+        return self._intact(partial(decode, names=names), level, device_id, period, *row) if row else None
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
         """Return the existing documents from the period `first` to `last`, both included, in order."""
@@ -243,10 +259,12 @@ class SqliteStore(SqliteRegistry):
         """Replace the named parts of a document (None removes a part). Return whether the document changed."""
         with self.transaction():
             created, changed, body = self._document(level, device_id, period) or (None, None, None)
-            stored = self._intact(decode, level, device_id, period, created, changed, body).parts if body else {}
-            merged = {**stored, **parts}
-            present = {name: part for name, part in merged.items() if part is not None}
-            replaced = encode(timezone, currency, present) if present else None
+            replaced = spliced(body, timezone, currency, parts) if body else None
+            if replaced is None:
+                stored = self._intact(decode, level, device_id, period, created, changed, body).parts if body else {}
+                merged = {**stored, **parts}
+                present = {name: part for name, part in merged.items() if part is not None}
+                replaced = encode(timezone, currency, present) if present else None
             if replaced == body:
                 return False
             if replaced:
@@ -256,7 +274,7 @@ class SqliteStore(SqliteRegistry):
             else:
                 self._run(f"DELETE FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?", device_id, period)  # noqa: S608 - a constant
             if is_feed(level):
-                self._mark([(level, device_id, period)])
+                self._mark([(level, device_id, period)], due=_end(level, period, timezone))
         return True
 
     # half-hourly prices
@@ -306,6 +324,11 @@ class SqliteStore(SqliteRegistry):
             )
             self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
             return self.readings(device_id, start, start)
+
+
+@lru_cache(maxsize=4096)
+def _end(level: str, period: str, timezone: str) -> int:
+    return window(level, period, timezone).end
 
 
 def _span(first: int, last: int) -> tuple[int, int]:
