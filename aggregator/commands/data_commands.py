@@ -203,12 +203,12 @@ def verify(settings: Settings, device_id: str | None, store_url: str | None) -> 
     devices = [find_device(store, device_id)] if device_id else list(all_devices(store))
     found = 0
     for one in devices:
-        for difference in differences(store, one):
+        for difference in differences(store, one, int(time.time())):
             found += 1
             click.echo(difference)
     click.echo(f"{len(devices)} devices, {found} differences")
     if waiting := store.backlog().waiting:
-        click.echo(f"{waiting} keys wait to be settled; what they change is counted as different until then")
+        click.echo(f"{waiting} keys wait to be settled; a part that is over and waits counts as different until then")
     if not devices:
         click.echo("there is nothing to verify: the store is empty")
     sys.exit(1 if found or not devices else 0)

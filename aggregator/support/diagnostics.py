@@ -14,7 +14,7 @@ from aggregator.core.documents import EMPTY, Device, Document, Part, add
 from aggregator.core.energy import Evidence, edges_of, half_hour_parts
 from aggregator.core.live import Live
 from aggregator.core.money import NOTHING
-from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RECORD_DAYS, Window, block_start, day_of
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LOWEST, RECORD_DAYS, Window, block_start, day_of
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
@@ -23,7 +23,7 @@ from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import ChartTotals, CounterComparison, Gap, JudgedRegister, RegisterStep, Surplus
 from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, judge
-from aggregator.waterfall.pricing import converted
+from aggregator.waterfall.pricing import converted, current
 from aggregator.waterfall.retention import backfilled
 from aggregator.waterfall.stored_half_hours import is_old
 
@@ -105,7 +105,13 @@ class _Read:
     quarantined: Sequence[str]
 
     def document(self, level: str, period: str) -> Document | None:
-        """Return a document of a level above the days; read it if it is not of a current period."""
+        """Return a document of a level above the days as it is shown."""
+        return current(self._stored, self.device, level, period, self.now)
+
+    def _stored(self, level: str, period: str) -> Document | None:
+        """Return a stored document; a day is of STRIP_DAYS, a level above is read if it is not of a current period."""
+        if level == LOWEST:
+            return self.documents.get(period)
         is_here = period in self.present
         return self.present[period] if is_here else self.store.document(level, self.device.device_id, period)
 
@@ -153,13 +159,8 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     readings = store.begin(partial(store.readings, device_id, first, FOR_EVER))
     intervals = store.begin(partial(_intervals, store, device, first))
     documents = store.begin(partial(store.documents, "day", device_id, days[0], today))
-    present = {
-        (period := periods.containing(level.name, "day", today)): store.begin(
-            partial(store.document, level.name, device_id, period)
-        )
-        for level in periods.LEVELS.values()
-        if level.child
-    }
+    above = {name: row.of_day(today) for name, row in periods.LEVELS.items() if row.child}
+    present = {one: store.begin(partial(store.document, name, device_id, one)) for name, one in above.items()}
     retention_cutoff = store.begin(partial(store.retention_cutoff, device_id))
     later = store.begin(partial(backfilled, store, device_id, since, now))
     quarantined = store.begin(partial(store.quarantined, device_id))
@@ -315,6 +316,5 @@ def _computed(read: _Read, day: str) -> Part:
 
 def _level(level: str, period: str, document: Document | None, stored: Part, wanted: Part) -> LevelState:
     is_right = stored._replace(cost=NOTHING) == wanted._replace(cost=NOTHING)
-    return LevelState(
-        level, period, max(wanted.known_s - stored.known_s, 0), is_right, document.changed_at if document else None
-    )
+    changed_at = document.changed_at if document else None
+    return LevelState(level, period, max(wanted.known_s - stored.known_s, 0), is_right, changed_at)

@@ -5,20 +5,23 @@ is the number of kWh in a m³. The energy at the end of each half hour is rounde
 half hours, hours and the day close exactly. A corrected calorific value changes energies as a tariff changes costs.
 
 Money is in units of `core.money`. Days that a change touches become dirty keys of the table `prices`; the waterfall
-prices them again from the energy in their day documents, without readings. Documents hold no standing charges:
-`shown` adds them.
+prices them again from the energy in their day documents, without readings.
+
+What is shown differs from what is stored: `current` replaces the open parts, and `shown` adds standing charges, which
+no document holds.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
 from aggregator.core import periods
-from aggregator.core.documents import GAS, Device, Document, Part, add
+from aggregator.core.documents import EMPTY, GAS, Device, Document, Part, add
 from aggregator.core.money import NOTHING
+from aggregator.core.periods import HOUR
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import NO_SERIES, Series, Span, affected_days, days_of_prices, price_day, with_charges
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
@@ -55,13 +58,6 @@ def supplied(store: Store, device: Device, now: int) -> Span | None:
     """Return the days of a device's supply: from the first with data to today; None without data."""
     extent = store.extent("day", device.device_id)
     return (extent[0], periods.day_of(now, device.timezone)) if extent else None
-
-
-def shown(store: Store, device: Device, level: str, period: str, now: int) -> Document:
-    """Return a document as it is shown at `now` (UTC seconds): with standing charges, and empty if none is stored."""
-    document = store.document(level, device.device_id, period)
-    found = document or Document(level, device.device_id, period, device.timezone, {})
-    return with_charges(found, tariff_of(device), supplied(store, device, now))
 
 
 def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
@@ -122,6 +118,67 @@ def _hours(parts: Mapping[str, Part]) -> dict[str, Part]:
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Tariff:
     return tariff_from_text(text)
+
+
+# What is shown
+
+SLACK_S = HOUR  # how long a part may wait for the worker after its end, and more than a device's clock may run ahead
+Read = Callable[[str, str], Document | None]  # level and period -> the stored document
+
+
+def shown(store: Store, device: Device, level: str, period: str, now: int) -> Document:
+    """Return a document as it is shown at `now` (UTC seconds): `current`, with standing charges; empty without data."""
+
+    def read(level: str, period: str) -> Document | None:
+        return store.document(level, device.device_id, period)
+
+    found = current(read, device, level, period, now) or Document(level, device.device_id, period, device.timezone, {})
+    return with_charges(found, tariff_of(device), supplied(store, device, now))
+
+
+def current(read: Read, device: Device, level: str, period: str, now: int) -> Document | None:
+    """Return a document as of `now` (UTC seconds), with its open parts from their own documents; None without data.
+
+    The worker carries a day into its month only when the day is over. So a current month costs two reads, a current
+    year three; in the SLACK_S around the end of a part, the part beside it is read too.
+    """
+    document = read(level, period)
+    zones = {device.timezone, document.timezone} if document else {device.timezone}
+    child = periods.LEVELS[level].child
+    parts = {
+        name: current(read, device, child, below, now) for name, below in open_parts(level, period, zones, now).items()
+    }
+    return _replaced(document or Document(level, device.device_id, period, device.timezone, {}), parts)
+
+
+def open_parts(level: str, period: str, zones: Iterable[str], now: int) -> dict[str, str]:
+    """Return the open parts of a period in any of the time zones, by name in order, as periods of the child's level.
+
+    A part is open if it is less than SLACK_S from `now` (UTC seconds). None is open at the lowest level.
+    """
+    child, near = periods.LEVELS[level].child, (now - SLACK_S, now + SLACK_S)
+    here = [(zone, periods.window(level, period, zone)) for zone in zones] if child else []
+    below = {
+        periods.period_of(child, at, zone)
+        for zone, window in here
+        if near[0] < window.end and window.start <= near[1]
+        for at in near
+    }
+    return {
+        periods.part_in(level, one): one for one in sorted(below) if periods.containing(level, child, one) == period
+    }
+
+
+def _replaced(document: Document, parts: Mapping[str, Document | None]) -> Document | None:
+    """Return a document with the totals of its parts' documents, as `levels` would store it; None if it is empty."""
+    totals = {name: child.total if child else EMPTY for name, child in parts.items()}
+    present = {name: part for name, part in {**document.parts, **totals}.items() if not part.is_empty}
+    if not present:
+        return None
+    known = [document, *filter(None, parts.values())]
+    changed_at = max((one.changed_at for one in known if one.changed_at is not None), default=None)
+    last = known[-1]
+    return replace(document, parts=present, timezone=last.timezone, currency=last.currency, changed_at=changed_at)
 
 
 # Gas

@@ -19,17 +19,19 @@ from aggregator.store.port import Store
 from aggregator.waterfall.closure import open_sums
 from aggregator.waterfall.gap_records import whole_gaps
 from aggregator.waterfall.levels import computed_half_hours, recompute
-from aggregator.waterfall.pricing import priced
+from aggregator.waterfall.pricing import open_parts, priced
 from aggregator.waterfall.stored_half_hours import is_old
 
 
-def differences(store: Store, device: Device) -> Iterator[str]:
-    """Yield one line for each wrong part of a device's documents, and for each one that cannot be read."""
+def differences(store: Store, device: Device, now: int = FOR_EVER) -> Iterator[str]:
+    """Yield one line for each wrong part of a device's documents, and for each one that cannot be read.
+
+    Parts that are open at `now` (UTC seconds) wait for the end of their time; until then their child is shown
+    (`pricing.current`), and they are not compared. At FOR_EVER every part is compared.
+    """
     yield from (f"{device.device_id}: quarantined: {line}" for line in store.quarantined(device.device_id))
     checks = [partial(_wrong_days, store, device)]
-    checks += [
-        partial(_wrong_totals, store, device, row.name, row.child) for row in periods.LEVELS.values() if row.child
-    ]
+    checks += [partial(_wrong_totals, store, device, row.name, now) for row in periods.LEVELS.values() if row.child]
     for check in checks:
         try:
             yield from check()
@@ -66,7 +68,8 @@ def _wrong_day(store: Store, device: Device, day: str, expected: dict[str, Part]
         yield from _wrong(device, "day", day, name, stored.get(name), wanted.get(name))
 
 
-def _wrong_totals(store: Store, device: Device, level: str, child: str) -> Iterator[str]:
+def _wrong_totals(store: Store, device: Device, level: str, now: int) -> Iterator[str]:
+    child = periods.LEVELS[level].child
     expected: dict[str, dict[str, Part]] = {}
     for period in store.periods(child, device.device_id):
         document = store.document(child, device.device_id, period)
@@ -77,7 +80,8 @@ def _wrong_totals(store: Store, device: Device, level: str, child: str) -> Itera
         document = store.document(level, device.device_id, period)
         stored = document.parts if document else {}
         wanted = expected.get(period, {})
-        for name in sorted({*stored, *wanted}):
+        zones = {device.timezone, document.timezone if document else device.timezone}
+        for name in sorted({*stored, *wanted} - open_parts(level, period, zones, now).keys()):
             yield from _wrong(device, level, period, name, stored.get(name), wanted.get(name))
 
 

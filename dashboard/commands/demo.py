@@ -113,7 +113,7 @@ def _wait_until_settled(url: str, homes: Sequence[Household], stopped: Stopped) 
 
 def _is_settled(store: Store, home: Household) -> bool:
     device = store.device(home.device_id)
-    return device is not None and next(differences(store, device), None) is None
+    return device is not None and next(differences(store, device, int(time.time())), None) is None
 
 
 def _run(url: str, demo: Demo, commands: list[list[str]], remark: str, stopped: Stopped) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from zlib import crc32
 
 from aggregator.core import periods
@@ -15,7 +16,7 @@ from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, Span, day_rates, with_charges
 from aggregator.tariffs.tariff import HALF_HOURLY
-from aggregator.waterfall.pricing import series_of, tariff_of
+from aggregator.waterfall.pricing import Read, current, series_of, tariff_of
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
 from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of
@@ -85,9 +86,13 @@ class CachedReads:
 
     def document(self, device: Device, level: str, period: str) -> Document:
         """Return one chart with its standing charges; empty before and after the supply."""
-        return self._shown(device, [self.energy(device, level, period)], level, period, period)[0]
+        return self._shown(device, partial(self._stored, device), level, period, period)[0]
 
     def energy(self, device: Device, level: str, period: str) -> Document | None:
+        """Return one chart without standing charges, or None."""
+        return current(partial(self._stored, device), device, level, period, self.now())
+
+    def _stored(self, device: Device, level: str, period: str) -> Document | None:
         """Return one chart as it is stored, or None. Costs at most one read of the store."""
         terms = self._terms(device)
 
@@ -112,21 +117,25 @@ class CachedReads:
             lambda: self._store.documents(level, device.device_id, first, last),
             lambda documents: self._closed_s(GAPS_S, terms) if documents and is_over else OPEN_S,
         )
-        return self._shown(device, found, level, first, last)
+        return self._shown(device, self._among(device, level, found), level, first, last)
 
     def uncached(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Like `documents`, but uncached: a download is asked for once, and a year of it would fill the cache."""
-        return self._shown(device, self._store.documents(level, device.device_id, first, last), level, first, last)
+        found = self._store.documents(level, device.device_id, first, last)
+        return self._shown(device, self._among(device, level, found), level, first, last)
 
-    def _shown(
-        self, device: Device, found: Iterable[Document | None], level: str, first: str, last: str
-    ) -> list[Document]:
-        """Return a document for every period from `first` to `last`, with its standing charges."""
-        known = {document.period: document for document in found if document}
+    def _among(self, device: Device, level: str, found: Iterable[Document]) -> Read:
+        """Return a read that finds the documents of a level among those in hand."""
+        known = {document.period: document for document in found}
+        return lambda one, period: known.get(period) if one == level else self._stored(device, one, period)
+
+    def _shown(self, device: Device, read: Read, level: str, first: str, last: str) -> list[Document]:
+        """Return a document for every period from `first` to `last`, up to date and with its standing charges."""
         tariff, supplied, documents, period = tariff_of(device), self._supplied(device), list[Document](), first
         while period <= last:
-            document = known.get(period) or Document(level, device.device_id, period, device.timezone, {})
-            documents.append(with_charges(document, tariff, supplied))
+            document = current(read, device, level, period, self.now())
+            empty = Document(level, device.device_id, period, device.timezone, {})
+            documents.append(with_charges(document or empty, tariff, supplied))
             period = periods.shift(level, period, 1)
         return documents
 
@@ -173,9 +182,16 @@ class CachedReads:
         return any(rate.import_rate is not None for rate in self.rates(device, day))
 
     def extent(self, device: Device, level: str) -> tuple[str, str] | None:
-        """Return the first and the last period with data, or None."""
-        key = _key("extent", device, level)
-        return self._cache.fetch(key, lambda: self._store.extent(level, device.device_id), lambda _: OPEN_S)
+        """Return the first and the last period with data, or None; a month has data as soon as a day of it has."""
+        lowest = periods.LOWEST
+        extent = self._cache.fetch(
+            _key("extent", device), lambda: self._store.extent(lowest, device.device_id), lambda _: OPEN_S
+        )
+        return (
+            (periods.containing(level, lowest, extent[0]), periods.containing(level, lowest, extent[1]))
+            if extent
+            else None
+        )
 
     def _terms(self, device: Device) -> tuple[int, int]:
         """Return a number for the time zone, tariff and conversion, and the UTC seconds of their first sight here.

@@ -195,7 +195,7 @@ def _judged(store: Store, fleet: Fleet, kills: int, seconds: float) -> Result:
         kept = set(store.readings(device_id, 0, 1 << 40))
         missing += sum(reading not in kept for reading in readings)
         device = store.device(device_id)
-        found += len(list(differences(store, device))) if device else 1
+        found += len(list(differences(store, device, int(time.time())))) if device else 1
         wrong += _total(store, device_id, readings) != (readings[-1].import_wh or 0) - (readings[0].import_wh or 0)
     return Result(len(fleet.sent), len(acknowledged), missing, found, wrong, kills, seconds)
 

@@ -100,7 +100,7 @@ def known(data: CachedReads, device_id: str, clock: Clock) -> Device:
     """A device with an old tariff."""
     device = data.device(MEMBER, device_id)
     assert device
-    data.document(device, "year", "2026")
+    data.document(device, "year", "2025")
     clock.at += LONG_AGO
     return device
 
@@ -167,6 +167,30 @@ def test_every_period_of_a_range_is_shown_and_owes_its_charge(data: CachedReads,
     ]
     assert found == data.uncached(charged, "month", "2026-08", "2026-11")
     assert [data.document(charged, "month", one.period) for one in found] == found
+
+
+def test_the_levels_share_the_first_and_last_day_with_data(furnished: Store, clock: Clock, ledger: Ledger) -> None:
+    counting = Counting(furnished)
+    data = CachedReads(counting, Cache(ledger), clock)  # type: ignore[arg-type] # it answers what the store answers
+    device = data.device(MEMBER, "cad-lord-howe")
+    assert device
+    assert data.extent(device, "month") == ("2026-09", "2026-11")
+    assert data.extent(device, "year") == ("2026", "2026")
+    assert data.extent(device, "day") == ("2026-09-01", "2026-11-24")
+    assert (counting.asked["extent"], stays(ledger, "extent")) == (1, OPEN_S)
+
+
+def test_a_month_and_its_day_chart_are_of_one_moment(furnished: Store, clock: Clock, ledger: Ledger) -> None:
+    """The day is cached already, and has changed since."""
+    data = CachedReads(furnished, Cache(ledger), clock)
+    device = data.device(MEMBER, "cad-1")
+    assert device
+    before = data.document(device, "day", "2026-11-23").total
+    homes.fill_day(furnished, device, "2026-11-23", homes.NOW + 3600, homes.curve)
+    assert data.document(device, "month", "2026-11").part("d23") == before
+    (key,) = (key for key in ledger.held if key.startswith("('document'") and "2026-11-23" in key)
+    del ledger.held[key]  # as after OPEN_S
+    assert (data.document(device, "month", "2026-11").part("d23").import_wh or 0) > (before.import_wh or 0)
 
 
 def test_a_new_tariff_invalidates_every_chart(furnished: Store, clock: Clock, ledger: Ledger) -> None:

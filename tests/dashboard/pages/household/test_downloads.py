@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Refused, StoreAway
 from aggregator.core.readings import check_device_id
@@ -16,7 +17,7 @@ from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff
 from aggregator.waterfall.worker import drain
 from dashboard.charts import pictures
-from tests.copies import Copy, Originals
+from tests.copies import Copy, Originals, nothing
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
 from tests.dashboard.people import at_home
@@ -348,3 +349,26 @@ def test_a_hostile_device_id_is_not_found(read: Get, device_id: str) -> None:
     answer = read(f"/d/{device_id}/day/2026-11-22.csv")
     assert answer.status_code == 404
     assert "check the address" in line(answer)
+
+
+@pytest.mark.parametrize("first", ["2026-10-20", "2026-11-23"])  # a home with a past, and one of today
+def test_open_months_and_years_hold_the_day_that_is_not_carried(copy: Copy, first: str) -> None:
+    store, today = copy(nothing), "2026-11-23"
+    if first < today:
+        homes.fill(store, Device("cad-1"), first, periods.day_start(today, homes.LONDON))
+    store.put_device(Device("cad-1", household=homes.HOUSEHOLD))
+    homes.fill_day(store, Device("cad-1"), today, NOW, homes.curve)
+    client = at_home(store)
+
+    def energy(address: str) -> object:
+        return client.get(f"/d/cad-1/{address}").get_json()["import_wh"]
+
+    days = [store.document("day", "cad-1", f"2026-11-{date:02d}") for date in range(1, 24)]
+    november = sum(day.total.import_wh or 0 for day in days if day)
+    months = [store.document("month", "cad-1", "2026-10")]
+    october = sum(month.total.import_wh or 0 for month in months if month)
+    assert (energy(f"day/{today}.json"), energy("month/2026-11.json")) == (days[-1] and days[-1].total[0], november)
+    assert energy("year/2026.json") == october + november
+    by_day, by_month = (table(client.get(f"/d/cad-1/{one}.csv")) for one in ("month/2026-11", "year/2026"))
+    assert sum(round(float(row["import_kwh"] or 0) * 1000) for row in by_day) == november
+    assert sum(round(float(row["import_kwh"] or 0) * 1000) for row in by_month) == october + november
