@@ -167,7 +167,7 @@ def parse_block(payload: bytes, origin: Origin) -> Content:
         readings = unpack_block_body(device_id, start, _inflated(payload))
     except (zlib.error, ValueError, IndexError, TypeError, OverflowError) as error:
         raise Refused("bad_block", str(error)[:120]) from error
-    _check(readings, start, origin.now)
+    _check(readings, start, origin.latest)
     return Content(readings)
 
 
