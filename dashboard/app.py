@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
 
 from aggregator.core.errors import StoreAway
+from aggregator.intake.clocks import ServerClock
 from aggregator.settings import Settings
 from aggregator.store.port import Store
 from dashboard.accounts.access import viewer
@@ -35,7 +36,11 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    settings: Settings, store: Store, clock: Callable[[], int] = lambda: int(time.time()), poll_ms: int = POLL_MS
+    settings: Settings,
+    store: Store,
+    clock: Callable[[], int] = lambda: int(time.time()),
+    poll_ms: int = POLL_MS,
+    server_clock: ServerClock | None = None,
 ) -> Dash:
     """Return the app of an installation. `clock` gives UTC seconds. Raises ConfigurationError if sign-in is unsafe."""
     app = _App(
@@ -56,7 +61,12 @@ def create_app(
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, store)
-    ingest = ingest_endpoint.IngestEndpoint(store, settings.timezone, retention_days=settings.retention_days)
+    ingest = ingest_endpoint.IngestEndpoint(
+        store,
+        settings.timezone,
+        retention_days=settings.retention_days,
+        server_clock=server_clock or ServerClock(),
+    )
     ingest_endpoint.add_routes(app.server, ingest)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first

@@ -11,6 +11,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from aggregator.core.errors import ConfigurationError
+from aggregator.intake.clocks import ServerClock
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from dashboard.app import create_app
@@ -78,9 +79,10 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 def serve_web(settings: Settings, host: str) -> None:
     """Serve the dashboard until stopped. Raises ConfigurationError if it cannot start."""
     check_cache(settings.cache)
+    server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> Flask:
-        app = create_app(settings, open_store(settings.store))
+        app = create_app(settings, open_store(settings.store), server_clock=server_clock)
         warm(app)
         server: Flask = app.server
         return server
@@ -90,10 +92,13 @@ def serve_web(settings: Settings, host: str) -> None:
 
 def serve_ingest(settings: Settings, host: str) -> None:
     """Serve `POST /ingest` alone until stopped. Raises ConfigurationError if it cannot start."""
+    server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> Flask:
         store = open_store(settings.store)
-        endpoint = ingest_endpoint.IngestEndpoint(store, settings.timezone, retention_days=settings.retention_days)
+        endpoint = ingest_endpoint.IngestEndpoint(
+            store, settings.timezone, retention_days=settings.retention_days, server_clock=server_clock
+        )
         return create_ingest_server(store, settings.timezone, endpoint)
 
     _serve(build, settings, host, "wattfall ingest-server")

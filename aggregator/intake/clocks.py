@@ -4,9 +4,10 @@ Devices set their clocks themselves. When most of at least three devices run ahe
 server's that is wrong; see `ServerClock`.
 """
 
-from collections import OrderedDict
+import mmap
 from collections.abc import Callable
-from typing import NamedTuple
+from enum import Enum, auto
+from zlib import crc32
 
 from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
@@ -17,14 +18,20 @@ from aggregator.store.port import Store
 
 WINDOW_S = 600  # a vote counts so long
 FEWEST = 3  # devices that outvote the server's clock
+DECIDE_S = 60  # messages of the future wait so long for the votes of others
+JUMP_S = 60  # a clock that moves so far against the monotonic one was set: the votes were about another clock
 TELL_S = 60  # between two complaints
-_MOST = 2000  # devices in memory, of each kind; the least recent are forgotten
+_SLOTS = 1 << 15  # votes of each kind; two devices with one slot share a vote
+_OFFSET, _SINCE, _LAST, _TOLD, _HEAD = range(5)  # numbers before the votes
 _AHEAD = "in_the_future"
 
 
-class _Vote(NamedTuple):
-    at: float  # monotonic seconds
-    is_ahead: bool
+class Wrong(Enum):
+    """Whose clock is wrong where a message lies in the future."""
+
+    DEVICE = auto()  # refuse the message
+    SERVER = auto()  # hold it until the clock is set
+    UNDECIDED = auto()  # hold it until there are more votes
 
 
 class ServerClock:
@@ -32,41 +39,78 @@ class ServerClock:
 
     The caller names the authenticated sender (of the token or the topic), so a device cannot vote for others. Most of
     all devices must run ahead, FEWEST at least; and of the registered ones at least half, so that senders with made-up
-    names cannot outvote them.
+    names cannot outvote them. With too few votes the judge waits for DECIDE_S.
+
+    The votes lie in memory that is shared with forked processes: whichever process a message comes to, the votes are
+    the same. They are of one machine since its start, as its clock is. All of `at` are monotonic seconds.
     """
 
     def __init__(self) -> None:
-        self._votes: dict[bool, OrderedDict[str, _Vote]] = {True: OrderedDict(), False: OrderedDict()}
-        self._told = -float(TELL_S)
+        self._numbers = memoryview(mmap.mmap(-1, 8 * (_HEAD + 2 * _SLOTS))).cast("d")  # 0: none; see `note`
 
-    def note(self, sender: str, content: Content, at: float, is_registered: Callable[[], bool] = lambda: True) -> None:
-        """Count the vote of a message that came at `at` (monotonic seconds)."""
-        if not content.readings and not is_ahead(content):
+    def note(
+        self,
+        sender: str,
+        content: Content,
+        now: float,
+        at: float,
+        is_registered: Callable[[], bool] = lambda: True,
+        *,
+        is_old: bool = False,
+    ) -> None:
+        """Count the vote of a message as of `now` (UTC seconds) and `at`: 1 + `at`, below zero if ahead.
+
+        `is_old` is a message that waits: its sender may have voted since.
+        """
+        ahead = bool(content.refused) and is_ahead(content)
+        if not content.readings and not ahead:
             return
-        kind = sender in self._votes[True] or is_registered()
-        if kind:
-            self._votes[False].pop(sender, None)
-        votes = self._votes[kind]
-        votes[sender] = _Vote(at, is_ahead(content))
-        votes.move_to_end(sender)
-        if len(votes) > _MOST:
-            votes.popitem(last=False)
+        numbers = self._numbers
+        if abs(now - at - numbers[_OFFSET]) > JUMP_S:
+            self._begin_again(now - at)
+        slot = _HEAD + crc32(sender.encode()) % _SLOTS
+        if not ahead:  # storing the readings registers the device
+            numbers[slot], numbers[slot + _SLOTS] = 1 + at, 0
+            return
+        if is_old and numbers[slot] > 0:
+            return
+        if at + 1 - numbers[_LAST] > WINDOW_S or not numbers[_LAST]:
+            numbers[_SINCE] = 1 + at
+        numbers[_LAST] = 1 + at
+        if numbers[slot] or is_registered():
+            numbers[slot], numbers[slot + _SLOTS] = -1 - at, 0
+        else:
+            numbers[slot + _SLOTS] = -1 - at
 
-    def is_behind(self, at: float) -> bool:
-        """Whether the server's clock is the wrong one, as of `at` (monotonic seconds)."""
-        registered, others = (
-            [vote.is_ahead for vote in self._votes[kind].values() if at - vote.at <= WINDOW_S] for kind in (True, False)
+    def wrong(self, at: float) -> Wrong:
+        """Return whose clock is wrong, if a message lies in the future as of `at`."""
+        head, votes = self._numbers[:_HEAD], self._numbers[_HEAD:]
+        if not head[_LAST] or at + 1 - head[_LAST] > WINDOW_S:
+            return Wrong.DEVICE
+        known, others = (
+            [vote < 0 for vote in kind if vote and at + 1 - abs(vote) <= WINDOW_S]
+            for kind in (votes[:_SLOTS], votes[_SLOTS:])
         )
-        ahead = sum(registered) + sum(others)
-        is_most = ahead >= FEWEST and 2 * ahead > len(registered) + len(others)
-        return is_most and 2 * sum(registered) >= len(registered)
+        ahead, count = sum(known) + sum(others), len(known) + len(others)
+        if ahead >= FEWEST and 2 * ahead > count and 2 * sum(known) >= len(known):
+            return Wrong.SERVER
+        is_outvoted = 2 * ahead <= count or 2 * sum(known) < len(known)
+        return (
+            Wrong.DEVICE if (count >= FEWEST and is_outvoted) or at + 1 - head[_SINCE] >= DECIDE_S else Wrong.UNDECIDED
+        )
 
     def complaint(self, at: float) -> Content | None:
         """Return what support is told while messages wait, once in TELL_S; None in between."""
-        if at - self._told < TELL_S:
+        told = self._numbers[_TOLD]
+        if told and at + 1 - told < TELL_S:
             return None
-        self._told = at
+        self._numbers[_TOLD] = 1 + at
         return Content(refused=[Unread(Refused("server_clock", "set the clock of this server"), b"")])
+
+    def _begin_again(self, offset: float) -> None:
+        """Forget all votes: the clock was set. `offset` is its distance from the monotonic one."""
+        self._numbers[:] = memoryview(bytes(self._numbers.nbytes)).cast("d")
+        self._numbers[_OFFSET] = offset
 
 
 def is_ahead(content: Content) -> bool:

@@ -1,7 +1,8 @@
 """The feed from a broker to a store: senders take turns, and those who send too much wait in a spool.
 
 `MqttFeed` takes the senders in turn, so that none waits for the many messages of another. It raises StoreAway and holds
-its messages for a retry. Messages ahead of a server's clock that is behind wait unacknowledged (`clocks.ServerClock`).
+its messages for a retry. Messages ahead of a server's clock that may be behind wait unacknowledged
+(`clocks.ServerClock`).
 
 A broker delivers in order, and only so many unacknowledged messages. The messages of a sender with too many are
 therefore stored as they are, acknowledged, and processed later.
@@ -18,7 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 import orjson
 
 from aggregator.core.errors import Damaged, Refused, StoreAway, StoreUnusable
-from aggregator.intake.clocks import ServerClock, is_ahead
+from aggregator.intake.clocks import ServerClock, Wrong, is_ahead
 from aggregator.intake.formats import parse_topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
@@ -143,6 +144,7 @@ BATCH_BYTES = 65_536  # of the messages stored at once: about 0.1 s of work
 SPOOL_BYTES = 262_144  # waiting messages of one sender; more of them are spooled
 SPOOL_S = 0.25  # longest spooling before messages are stored
 NEXT_S = 0.02  # the broker sends the next messages within
+_MOST_HELD = 4 * UNACKNOWLEDGED  # messages that wait for the server's clock, those of lost connections among them
 AGAIN_S = 5.0  # between two looks at messages that wait for the server's clock
 Sink = Callable[[Sequence[Received]], Outcome]  # durable on return
 
@@ -172,21 +174,30 @@ class MqttFeed:
         """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
         now, at = int(self.clock()), self.pace()
         self._pull(wait_s, now)
-        self._held = self._held or [*self._due(), *self._turns.take(BATCH_BYTES), *self._from_spool(at)]
-        received = [(message, self._received(message, message.at or now)) for message in self._held]
-        for _, one in received:
-            self.server_clock.note(one.device_id, one.content, at, partial(self.is_registered, one.device_id))
-        early = [message for message, one in received if is_ahead(one.content) and message.qos]
-        if not (early and self.server_clock.is_behind(at)):
-            early = []
+        self._held = self._held or [*self._due(at), *self._turns.take(BATCH_BYTES), *self._from_spool(at)]
+        received = [(message, self._received(message, now)) for message in self._held]
+        early, wrong = self._early(received, now, at)
         self._keep([one for message, one in received if message not in early])
-        self.subscriber.acknowledge(message for message in self._held if message not in early)
-        for message in self._held:
+        stored = [message for message in self._held if message not in early]
+        self.subscriber.acknowledge(stored)
+        for message in stored:
             if self.spool and message.spooled:
                 self.spool.drop(message.spooled)
-        self._wait(early, at)
-        count, self._held = len(received) - len(early), []
-        return count
+        self._wait(early, wrong, at)
+        self._held = []
+        return len(stored)
+
+    def _early(self, received: list[tuple[Arrived, Received]], now: int, at: float) -> tuple[set[Arrived], Wrong]:
+        """Return the messages of the future that must wait, since the server's clock is wrong or may be."""
+        old, early = set(self._ahead), set[Arrived]()
+        for message, (device_id, content, _) in received:
+            is_registered = partial(self.is_registered, device_id)
+            self.server_clock.note(device_id, content, now, at, is_registered, is_old=message in old)
+            can_wait = message.qos or message.spooled or len(old) < UNACKNOWLEDGED
+            if content.refused and can_wait and is_ahead(content):
+                early.add(message)
+        wrong = self.server_clock.wrong(at) if early else Wrong.DEVICE
+        return (set() if wrong is Wrong.DEVICE else early), wrong
 
     def _pull(self, wait_s: float, now: int) -> None:
         """Take the messages that have arrived; spool those of senders with too many, until others come."""
@@ -211,24 +222,26 @@ class MqttFeed:
         return bool(owned)
 
     def _from_spool(self, at: float) -> Iterator[Arrived]:
-        """Yield messages of the spool; they wait as well while the server's clock is behind."""
-        if self.spool and not self.spool.is_empty and not self.server_clock.is_behind(at):
+        """Yield messages of the spool; they stay there while the server's clock may be behind."""
+        if self.spool and not self.spool.is_empty and self.server_clock.wrong(at) is Wrong.DEVICE:
             for key, topic, payload, came_in in self.spool.take(BATCH_BYTES):
                 yield Arrived(topic, payload, 0, 0, 0, came_in, key)
 
-    def _due(self) -> list[Arrived]:
-        """Return the messages that have waited for the server's clock, once in AGAIN_S."""
-        if self.pace() < self._again:
+    def _due(self, at: float) -> list[Arrived]:
+        """Return the messages that wait for the server's clock, once in AGAIN_S."""
+        if at < self._again:
             return []
-        due, self._ahead = self._ahead, []
-        return due
+        self._again = at + AGAIN_S
+        return self._ahead
 
-    def _wait(self, early: list[Arrived], at: float) -> None:
-        """Let messages wait for the server's clock; the broker delivers them again after a lost connection."""
-        if not early:
+    def _wait(self, early: set[Arrived], wrong: Wrong, at: float) -> None:
+        """Hold messages for the server's clock; the broker delivers them again after a lost connection."""
+        if not self._ahead and not early:
             return
-        self._ahead, self._again = [*self._ahead, *early][-UNACKNOWLEDGED:], at + AGAIN_S
-        if complaint := self.server_clock.complaint(at):
+        held = set(self._held)
+        waiting = (message for message in self._held if message in early and not message.spooled)
+        self._ahead = [*(message for message in self._ahead if message not in held), *waiting][-_MOST_HELD:]
+        if wrong is Wrong.SERVER and (complaint := self.server_clock.complaint(at)):
             log.error("most devices are ahead of this server's clock; %d messages wait for it", len(self._ahead))
             self._keep([Received(UNKNOWN, complaint)])
 
@@ -248,7 +261,9 @@ class MqttFeed:
         except Refused as why:
             return Received(device_id, Content(refused=[Unread(why, message.payload)]))
         rules = self.rules_of(device_id) if one.has_rules else DeviceRules()
-        content = read_whole(one, message.payload, Origin(device_id, now, rules, part, self.lag_s))
+        at = message.at or now
+        origin = Origin(device_id, at, rules, part, max(self.lag_s, now - at))  # that clock may have been set since
+        content = read_whole(one, message.payload, origin)
         is_history = one.name == "block"
         if not is_history:
             self.check_age(content, now)

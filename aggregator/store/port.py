@@ -76,6 +76,13 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Run the reads and writes inside as one transaction: all writes last, or none."""
 
+    def data_version(self) -> object:
+        """Return a value that changes whenever another connection has written: one of a thread or of a process.
+
+        What this thread has read stays true while the value is equal, but for its own writes; inside a transaction
+        until its end. A store that cannot tell returns another value each time.
+        """
+
     def step(self, work: Callable[[], object]) -> None:
         """Run `work`, which reads inputs and writes results; repeat it when an input has changed meanwhile.
 

@@ -1,9 +1,9 @@
 """`POST /ingest`: readings and intervals over HTTP; each device has its own token.
 
 The answer gives the result of each item. Status: 202 good items are durable, 400 no item is good, 401 bad token, 413
-body too large, 429 too many requests, 503 the store is unreachable, or this server's clock is behind those of most
-devices. Repeating a request is harmless. `watched` in the answer is true while the device has a viewer; an edge sends
-its live power only then.
+body too large, 429 too many requests, 503 the store is unreachable, or this server's clock is or may be behind those of
+most devices. Repeating a request is harmless. `watched` in the answer is true while the device has a viewer; an edge
+sends its live power only then.
 """
 
 import logging
@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
 from aggregator.core.periods import DAY_S, RETENTION_DAYS
 from aggregator.intake import device_status, tokens
-from aggregator.intake.clocks import TELL_S, ServerClock, is_ahead, refuse_old
+from aggregator.intake.clocks import TELL_S, ServerClock, Wrong, is_ahead, refuse_old
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
@@ -29,6 +29,7 @@ from aggregator.store.port import Store
 PATH = "/ingest"
 MOST_NAMED = 100  # refused items that the answer names
 RETRY_S = 5
+AGAIN_S = 10  # until a message of the future is sent again, while it is undecided whose clock is wrong
 _TYPES = {BLOCK: "block"}
 log = logging.getLogger(__name__)
 
@@ -110,17 +111,19 @@ class IngestEndpoint:
         return content
 
     def _check_clock(self, device_id: str, content: Content, now: int) -> None:
-        """Refuse what is older than the retention; raise IngestFault where this server's clock is behind."""
+        """Refuse what is older than the retention; raise IngestFault where this server's clock may be behind."""
         if not self._is_block():
             refuse_old(self.store, content, now - self.retention_days * DAY_S)
         at = self.pace()
-        self.server_clock.note(device_id, content, at)
-        if is_ahead(content) and self.server_clock.is_behind(at):
-            if complaint := self.server_clock.complaint(at):
-                log.error("most devices are ahead of this server's clock; their messages wait for it")
-                store_refusals(self.store, [Received("", complaint)], now)
-            detail = "the clock of the server is behind; send this again later"
-            raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(TELL_S)})
+        self.server_clock.note(device_id, content, now, at)
+        wrong = self.server_clock.wrong(at) if is_ahead(content) else Wrong.DEVICE
+        if wrong is Wrong.SERVER and (complaint := self.server_clock.complaint(at)):
+            log.error("most devices are ahead of this server's clock; their messages wait for it")
+            store_refusals(self.store, [Received("", complaint)], now)
+        if wrong is not Wrong.DEVICE:
+            detail = "this is ahead of the clock of the server, which may be wrong; send it again later"
+            wait = TELL_S if wrong is Wrong.SERVER else AGAIN_S
+            raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(wait)})
 
     def _is_block(self) -> bool:
         return _format().name == _TYPES[BLOCK]

@@ -34,6 +34,7 @@ from aggregator.core.readings import (
     is_interval,
     parse,
     parse_interval,
+    plain_readings,
 )
 from aggregator.intake.formats.message import Content, Origin, Unread, decoded
 
@@ -50,6 +51,14 @@ class _Item(NamedTuple):
 
 def parse_canonical(payload: bytes, origin: Origin) -> Content:
     """Parse a message; each item is accepted or refused by itself. Raises Refused for an oversized message."""
+    plain = plain_readings(payload, origin.latest, origin.device_id)
+    content = _parsed(payload, origin) if plain is None or len(plain) > MOST_ITEMS else Content(plain)
+    if len(content.readings) + len(content.intervals) > MOST_HALF_HOURS and content.half_hours > MOST_HALF_HOURS:
+        raise Refused("message_too_long", f"readings or intervals of more than {MOST_HALF_HOURS} half hours")
+    return content
+
+
+def _parsed(payload: bytes, origin: Origin) -> Content:
     content = Content()
     if payload.count(b"\n") > MOST_ITEMS:
         raise Refused("message_too_long", f"more than {MOST_ITEMS} lines")
@@ -64,8 +73,6 @@ def parse_canonical(payload: bytes, origin: Origin) -> Content:
             _add(content, item, origin.latest)
         except Refused as why:
             content.refused.append(Unread(why, _source(item), number))
-    if content.half_hours > MOST_HALF_HOURS:
-        raise Refused("message_too_long", f"readings or intervals of more than {MOST_HALF_HOURS} half hours")
     return content
 
 
@@ -167,7 +174,7 @@ def parse_block(payload: bytes, origin: Origin) -> Content:
         readings = unpack_block_body(device_id, start, _inflated(payload))
     except (zlib.error, ValueError, IndexError, TypeError, OverflowError) as error:
         raise Refused("bad_block", str(error)[:120]) from error
-    _check(readings, start, origin.now)
+    _check(readings, start, origin.latest)
     return Content(readings)
 
 

@@ -68,6 +68,10 @@ class DynamoStore(DynamoRegistry):
         if not isinstance(self._feed, Follower):
             self._feed = Follower(self._client, self._prefix, self._pace_s, self._clock)
 
+    def data_version(self) -> object:
+        """Return a new value: what others write is not known."""
+        return object()
+
     def transaction(self) -> AbstractContextManager[None]:
         """Run the steps inside side by side and wait for all of them."""
         return self._steps.transaction()

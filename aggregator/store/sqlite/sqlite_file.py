@@ -87,6 +87,10 @@ class SqliteFile:
         """Return the store's clock, UTC seconds."""
         return int(self._clock())
 
+    def data_version(self) -> tuple[int, int]:
+        """Return a value that changes whenever another connection has written to the file."""
+        return id(self._database), self._one("PRAGMA data_version")[0]
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run one transaction with the write lock from its start. Joins an open transaction."""

@@ -19,9 +19,11 @@ from aggregator.core.readings import (
     REASONS,
     Interval,
     Reading,
+    check_owner,
     parse,
     parse_interval,
     parse_line,
+    plain_readings,
 )
 
 NOW = 1_790_000_000
@@ -204,3 +206,70 @@ def test_every_accepted_reading_can_be_stored(message: dict[str, object]) -> Non
         reading
     ]
     assert orjson.loads(orjson.dumps([*reading])) == [*reading]
+
+
+# The compiled step
+
+PAIRS = st.tuples(
+    st.sampled_from(["device_id", "at", "power_w", "import_wh", "export_wh", "meter_id", "volume_l", "start", "lqi"]),
+    st.sampled_from(["d", "a:b~gas", "x y", "", GOOD["at"], "2026-03-29", "2026-03-29T00:59:59.9999999+05:45", "---"])
+    | st.sampled_from(["2026-03-29T00:59:60Z", "20260329T005950Z", "2026-W13-7T01Z", "1999-01-01T00:00:00Z", "é\x7f"])
+    | FIGURES
+    | ANYTHING,
+)
+
+
+def spelled(pairs: list[tuple[str, object]], spaces: str) -> bytes:
+    """Return JSON that may name a key twice."""
+    return f"{spaces}{{{','.join(f'{json.dumps(key)}:{json.dumps(value)}' for key, value in pairs)}}}".encode()
+
+
+def slowly(text: bytes, sender: str) -> Reading | None:
+    """Return the reading of a text, one rule after another."""
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if isinstance(message, dict) and sender:
+        message = {"device_id": sender} | message
+    try:
+        reading = parse(message, NOW)
+        check_owner(sender, reading.device_id)
+    except Refused:
+        return None
+    return reading
+
+
+@given(st.lists(PAIRS, max_size=9), st.sampled_from(["", " ", "\n"]), st.sampled_from(["", "d", "a:b"]))
+@example([("at", GOOD["at"]), ("power_w", True)], "", "d")
+@example([("at", GOOD["at"]), ("power_w", 3.0)], "", "d")
+@example([("at", GOOD["at"]), ("power_w", NO_POWER)], "", "d")
+@example([("at", GOOD["at"]), ("import_wh", NO_REGISTER)], "", "d")
+@example([("at", GOOD["at"]), ("power_w", 1), ("power_w", 2)], "", "d")
+@example([("at", GOOD["at"]), ("power_w", 1), ("meter_id", "")], "", "d")
+@example([("at", GOOD["at"]), ("power_w", 1), ("device_id", "")], "", "d")
+@example([("at", GOOD["at"]), ("power_w", 1), ("device_id", "d~gas")], "", "d")
+def test_the_compiled_step_takes_only_what_the_rules_take(
+    pairs: list[tuple[str, object]], spaces: str, sender: str
+) -> None:
+    pairs = [("at", GOOD["at"]), ("power_w", 5), *pairs]
+    text = spelled(pairs, spaces)
+    expected = slowly(text, sender)
+    assert plain_readings(text, NOW, sender) in (None, [expected])
+    assert plain_readings(b"[" + text + b"," + text + b"]", NOW, sender) in (None, [expected, expected])
+
+
+@given(st.data())
+def test_damaged_bytes_are_taken_by_the_compiled_step_only_if_by_the_rules(data: st.DataObject) -> None:
+    text = bytearray(line(import_wh=5, meter_id="E6S-1"))
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    assert plain_readings(bytes(text), NOW) in (None, [slowly(bytes(text), "")])
+
+
+def test_a_usual_message_is_decoded_in_the_compiled_step() -> None:
+    usual = {"at": GOOD["at"], "power_w": -5, "import_wh": 7, "export_wh": None, "meter_id": "E6S-1"}
+    expected = Reading("d", 1774745990, -5, 7, None, "E6S-1")
+    assert plain_readings(orjson.dumps(usual), NOW, "d") == [expected]
+    assert plain_readings(orjson.dumps([usual, usual | {"device_id": "d"}]), NOW, "d") == [expected, expected]

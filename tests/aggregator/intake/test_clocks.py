@@ -1,5 +1,6 @@
 """Wrong clocks of devices and of the server; a sender with too many messages."""
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S, FOR_EVER, HOUR, iso_utc
 from aggregator.core.readings import Reading
-from aggregator.intake.clocks import FEWEST, WINDOW_S, ServerClock, refuse_old
+from aggregator.intake.clocks import DECIDE_S, FEWEST, WINDOW_S, ServerClock, Wrong, refuse_old
 from aggregator.intake.formats.message import Content, DeviceRules, Unread
-from aggregator.intake.ingest import Received, ingest, take_in
+from aggregator.intake.ingest import Outcome, Received, ingest, take_in
 from aggregator.intake.mqtt import Arrived, Subscriber
 from aggregator.intake.mqtt_feed import AGAIN_S, SPOOL_BYTES, MqttFeed, Spool
 from aggregator.intake.refusals import UNKNOWN, load_refusals
@@ -35,48 +36,104 @@ def store(tmp_path: Path) -> Iterator[Store]:
 # The judge
 
 
-def judge(registered: str, others: str = "") -> bool:
+def judge(registered: str, others: str = "", after: float = 1) -> Wrong:
     """Judge a clock by devices that are ahead (A) or right (R)."""
     clock = ServerClock()
     for is_registered, votes in ((True, registered), (False, others)):
         for number, vote in enumerate(votes):
             content = AHEAD if vote == "A" else RIGHT
-            clock.note(f"{is_registered} {number}", content, 0, partial(bool, is_registered))
-    return clock.is_behind(1)
+            clock.note(f"{is_registered} {number}", content, NOW, 0, partial(bool, is_registered))
+    return clock.wrong(after)
 
 
 @pytest.mark.parametrize(
-    ("registered", "others", "is_behind"),
+    ("registered", "others", "wrong"),
     [
-        ("AAA", "", True),
-        ("AAAARR", "", True),
-        ("AA", "", False),
-        ("AAARRR", "", False),
-        ("", "AAA", True),
-        ("RR", "A" * 50, False),
-        ("A", "AA", True),
-        ("", "", False),
+        ("AAA", "", Wrong.SERVER),
+        ("AAAARR", "", Wrong.SERVER),
+        ("AA", "", Wrong.UNDECIDED),
+        ("A", "A", Wrong.UNDECIDED),
+        ("AR", "", Wrong.UNDECIDED),
+        ("AAR", "", Wrong.UNDECIDED),  # more are ahead than right: another device decides
+        ("ARR", "", Wrong.DEVICE),
+        ("AAARRR", "", Wrong.DEVICE),
+        ("", "AAA", Wrong.SERVER),
+        ("RR", "A" * 50, Wrong.DEVICE),
+        ("A", "AA", Wrong.SERVER),
+        ("", "", Wrong.DEVICE),
     ],
 )
-def test_most_of_three_devices_outvote_the_servers_clock(registered: str, others: str, is_behind: bool) -> None:
-    assert judge(registered, others) is is_behind
+def test_most_of_three_devices_outvote_the_servers_clock(registered: str, others: str, wrong: Wrong) -> None:
+    assert judge(registered, others) is wrong
+
+
+@pytest.mark.parametrize("votes", ["A", "AA", "AR", "AAR"])
+def test_too_few_votes_wait_for_a_minute_by_the_monotonic_clock(votes: str) -> None:
+    assert judge(votes, after=DECIDE_S - 1) is Wrong.UNDECIDED
+    assert judge(votes, after=DECIDE_S) is Wrong.DEVICE
 
 
 def test_a_device_has_one_vote_for_ten_minutes() -> None:
     clock = ServerClock()
     for number in range(100):
-        clock.note(f"d{number % (FEWEST - 1)}", AHEAD, number)
-    assert not clock.is_behind(100)
-    clock.note("another", AHEAD, 100)
-    assert clock.is_behind(100)
-    assert not clock.is_behind(101 + WINDOW_S)
+        clock.note(f"d{number % (FEWEST - 1)}", AHEAD, NOW + number, number)
+    assert clock.wrong(100) is Wrong.DEVICE
+    clock.note("another", AHEAD, NOW + 100, 100)
+    assert clock.wrong(100) is Wrong.SERVER
+    assert clock.wrong(101 + WINDOW_S) is Wrong.DEVICE
 
 
-def test_made_up_names_stay_in_bounded_memory() -> None:
+def test_a_minute_begins_again_after_ten_minutes_without_a_message_of_the_future() -> None:
     clock = ServerClock()
+    for at in (0, WINDOW_S + 10):
+        clock.note("d", AHEAD, NOW + at, at)
+        assert clock.wrong(at + DECIDE_S - 1) is Wrong.UNDECIDED
+    assert clock.wrong(WINDOW_S + 10 + DECIDE_S) is Wrong.DEVICE
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600, 900])
+def test_votes_are_dropped_when_the_clock_is_set(jump: int) -> None:
+    clock = ServerClock()
+    for number in range(3):
+        clock.note(f"r{number}", RIGHT, NOW, 0)
+    clock.note("a", AHEAD, NOW + jump + 1, 1)
+    assert clock.wrong(DECIDE_S) is Wrong.UNDECIDED
+    for number in range(2):
+        clock.note(f"r{number}", AHEAD, NOW + jump + 2, 2)
+    assert clock.wrong(3) is Wrong.SERVER
+
+
+def test_a_message_that_waits_does_not_outvote_what_its_sender_said_since() -> None:
+    clock = ServerClock()
+    for number in range(3):
+        clock.note(f"d{number}", AHEAD, NOW, 0)
+    for number in range(3):
+        clock.note(f"d{number}", RIGHT, NOW + 5, 5)
+        clock.note(f"d{number}", AHEAD, NOW + 5, 5, is_old=True)
+    assert clock.wrong(5) is Wrong.DEVICE
+
+
+def test_votes_do_not_depend_on_the_process_that_got_the_message() -> None:
+    clock = ServerClock()
+    clock.note("d0", AHEAD, NOW, 0)
+    for number in (1, 2):
+        child = os.fork()
+        if not child:
+            clock.note(f"d{number}", AHEAD, NOW, 0)
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert clock.wrong(1) is Wrong.SERVER
+
+
+def test_made_up_names_outvote_nobody_and_stay_in_bounded_memory() -> None:
+    clock = ServerClock()
+    size = clock._numbers.nbytes
     for number in range(5000):
-        clock.note(f"made-up-{number}", RIGHT, 0, lambda: False)
-    assert sum(map(len, clock._votes.values())) == 2000
+        clock.note(f"made-up-{number}", AHEAD, NOW, 0, lambda: False)
+    for number in range(3):
+        clock.note(f"d{number}", RIGHT, NOW, 0)
+    assert clock.wrong(1) is Wrong.DEVICE
+    assert clock._numbers.nbytes == size < 1_000_000
 
 
 # Old evidence
@@ -147,7 +204,11 @@ class Feed:
     def run(self) -> None:
         for _ in range(40):
             self.feed.take_in(0)
-            self.pace += 0.1
+            self.wait(0.1)
+
+    def wait(self, seconds: float) -> None:
+        self.pace += seconds
+        self.now += seconds
 
 
 def test_messages_wait_while_the_servers_clock_is_behind(store: Store) -> None:
@@ -158,10 +219,61 @@ def test_messages_wait_while_the_servers_clock_is_behind(store: Store) -> None:
     assert (feed.queue.acknowledged, feed.feed.total.accepted) == ([], 0)
     assert load_refusals(store, UNKNOWN).messages[0].reason == "server_clock"
     feed.now += HOUR
-    feed.pace += AGAIN_S
+    feed.wait(AGAIN_S)
     feed.run()
     assert sorted(feed.queue.acknowledged) == [*range(1, 301)]
     assert feed.feed.total.accepted == 300
+
+
+def test_no_message_is_refused_before_a_third_device_has_voted(store: Store) -> None:
+    feed = Feed(store)
+    for number in range(2):
+        feed.say(f"d{number}", NOW + HOUR)
+        feed.run()
+    feed.say("d2", NOW + HOUR)
+    feed.run()
+    feed.wait(2 * DECIDE_S)
+    feed.run()
+    assert (feed.queue.acknowledged, [*feed.feed.total.reasons]) == ([], ["server_clock"])
+    feed.now += HOUR
+    feed.wait(AGAIN_S)
+    feed.run()
+    assert (sorted(feed.queue.acknowledged), feed.feed.total.accepted) == ([1, 2, 3], 3)
+
+
+def test_the_future_of_a_home_of_one_is_refused_after_a_minute(store: Store) -> None:
+    feed = Feed(store)
+    feed.say("d", NOW + HOUR)
+    feed.run()
+    feed.say("e", NOW)
+    feed.run()
+    assert (feed.queue.acknowledged, feed.feed.total.accepted) == ([2], 1)
+    feed.wait(DECIDE_S)
+    feed.run()
+    assert feed.queue.acknowledged == [2, 1]
+    assert feed.feed.total.reasons == {"in_the_future": 1}
+
+
+def test_a_message_that_needs_no_acknowledgement_waits_in_memory(store: Store) -> None:
+    feed = Feed(store)
+    feed.say("d", NOW + HOUR)
+    feed.queue.waiting = [message._replace(qos=0) for message in feed.queue.waiting]
+    feed.run()
+    feed.now += HOUR
+    feed.wait(AGAIN_S)
+    feed.run()
+    assert feed.feed.total.as_json() == Outcome(accepted=1).as_json()
+
+
+def test_a_spooled_message_waits_in_the_spool(store: Store) -> None:
+    Spool(store).put("d", [("wattfall/d/readings", orjson.dumps({"at": iso_utc(NOW + HOUR), "power_w": 7}))], NOW)
+    feed = Feed(store)
+    feed.run()
+    assert (len(store.records("spool")), feed.feed.total.rejected) == (1, 0)
+    feed.now += HOUR
+    feed.wait(DECIDE_S)
+    feed.run()
+    assert (store.records("spool"), feed.feed.total.accepted) == ([], 1)
 
 
 def test_two_devices_ahead_are_refused_and_hold_nobody_up(store: Store) -> None:

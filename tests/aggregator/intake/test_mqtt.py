@@ -1,6 +1,7 @@
 """Messages over a real broker: stored messages are acknowledged, others are redelivered."""
 
 import gc
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -178,6 +179,27 @@ def test_an_unreachable_store_loses_no_message(store: Store, subscriber: Subscri
             taken(feed, 1)
     assert feed.take_in(0) == 1
     assert feed.total.accepted == 1
+
+
+def test_nothing_is_lost_while_the_servers_clock_is_an_hour_behind(
+    store: Store, subscriber: Subscriber, publisher: Publisher
+) -> None:
+    behind = [3600]
+    feed = MqttFeed(
+        subscriber,
+        lambda messages: take_in(store, messages, NOW + 100, "UTC"),
+        lambda _: DeviceRules(),
+        clock=lambda: NOW + 100 - behind[0],
+        pace=lambda: next(steps) / 10,
+    )
+    steps = itertools.count()
+    for second in range(20):
+        publisher.publish(f"wattfall/cad-{second % 10}/readings", reading(second))
+        feed.take_in(0.05)
+    assert (feed.total.accepted, [*feed.total.reasons]) == (0, ["server_clock"])
+    behind[0] = 0
+    taken(feed, 20)
+    assert feed.total.accepted == 20
 
 
 def test_a_faulty_message_is_quarantined_and_the_others_stored(

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -503,3 +504,26 @@ def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -
     assert f"readings {START}" in store.quarantined("a")[0]
     assert store._one("SELECT body FROM aside")[0] == b"\x00\xff"
     assert store.quarantined("b") == []
+
+
+def test_the_data_version_changes_with_the_writes_of_others_only(tmp_path: Path) -> None:
+    one, other = (SqliteStore(str(tmp_path / "wattfall.db")) for _ in range(2))
+    before = one.data_version()
+    one.put_device(Device("d"))
+    assert one.data_version() == before
+    other.put_device(Device("e"))
+    with one.transaction():
+        assert one.data_version() != before
+    assert other.data_version() == other.data_version()
+    one.close()
+    other.close()
+
+
+def test_each_thread_has_a_data_version_of_its_own(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "wattfall.db"))
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(store.data_version).result()
+        assert theirs != store.data_version()
+        store.put_device(Device("d"))
+        assert pool.submit(store.data_version).result() != theirs
+    store.close()

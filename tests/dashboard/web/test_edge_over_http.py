@@ -27,7 +27,7 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.store.port import Store
 from dashboard.commands.main import main
 from dashboard.server import create_ingest_server
-from dashboard.web.ingest_endpoint import IngestEndpoint
+from dashboard.web.ingest_endpoint import AGAIN_S, IngestEndpoint
 from tests.aggregator.intake.formats.messages import TELEGRAM, sealed
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the start of a past half hour
@@ -144,9 +144,18 @@ def test_a_foreign_answer_means_later(status: int, headers: dict[str, str], body
     server.server_close()
 
 
-def test_a_half_hour_in_the_servers_future_is_early(uplink: HttpIngestClient) -> None:
-    ahead = Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)
-    assert uplink.send(canonical.encode_block([ahead]), canonical.BLOCK).result is SendResult.EARLY
+def test_a_half_hour_in_the_servers_future_is_sent_later_until_others_vouch_for_the_server(
+    uplink: HttpIngestClient, address: str, store: Store
+) -> None:
+    ahead = canonical.encode_block([Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)])
+    answer = uplink.send(ahead, canonical.BLOCK)
+    assert (answer.result, answer.wait_s) == (SendResult.LATER, AGAIN_S)
+    for device_id in ("cad-2", "cad-3"):
+        other = HttpIngestClient(address, new_token(store, device_id, NOW))
+        right = canonical.encode_block([Reading(device_id, NOW, 1, 2, 3)])
+        assert other.send(right, canonical.BLOCK).result is SendResult.KEPT
+        other.close()
+    assert uplink.send(ahead, canonical.BLOCK).result is SendResult.EARLY
 
 
 def test_an_unreachable_server_means_later(store: Store) -> None:

@@ -16,6 +16,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake import device_status
+from aggregator.intake.clocks import ServerClock
 from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
@@ -293,13 +294,44 @@ def test_readings_older_than_the_retention_are_refused_unless_in_a_block(post: P
     assert len(store.readings("cad-1", 0, NOW)) == 2
 
 
+class FutureServer:
+    """An endpoint with clocks to set, whose server's clock is an hour behind."""
+
+    def __init__(self, store: Store, processes: int = 1) -> None:
+        self.now, self.pace, self.store = NOW - 3600.0, 0.0, store
+        votes = ServerClock()
+        endpoints = [
+            IngestEndpoint(store, "UTC", lambda: self.now, server_clock=votes, pace=lambda: self.pace)
+            for _ in range(processes)
+        ]
+        self.clients = [create_ingest_server(store, "UTC", endpoint).test_client() for endpoint in endpoints]
+
+    def post(self, device_id: str, process: int = 0, at: int = NOW) -> TestResponse:
+        self.store.put_device(Device(device_id))
+        headers = {"Authorization": f"Bearer {new_token(self.store, device_id, NOW)}"}
+        return self.clients[process].post("/ingest", data=orjson.dumps(item(at)), headers=headers)
+
+
 def test_readings_wait_while_the_servers_clock_is_behind_most_devices(store: Store) -> None:
-    client = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: NOW - 3600)).test_client()
-    answers = []
-    for device_id in ("cad-1", "cad-2", "cad-3", "cad-4"):
-        store.put_device(Device(device_id))
-        headers = {"Authorization": f"Bearer {new_token(store, device_id, NOW)}"}
-        answers.append(client.post("/ingest", data=orjson.dumps(item()), headers=headers))
-    assert [answer.status_code for answer in answers] == [400, 400, 503, 503]
-    assert answers[2].headers["Retry-After"] == "60"
-    assert [message.reason for message in load_refusals(store, UNKNOWN).messages] == ["server_clock"]
+    server = FutureServer(store, processes=4)
+    answers = [server.post(f"cad-{number}", number) for number in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 503, 503, 503]
+    assert [answer.headers["Retry-After"] for answer in answers] == ["10", "10", "60", "60"]
+    server.now, server.pace = server.now + 120, 120
+    assert server.post("cad-0").status_code == 503
+    assert [message.reason for message in load_refusals(store, UNKNOWN).messages] == ["server_clock"] * 2
+    server.now += 3600
+    assert [server.post(f"cad-{number}", number).status_code for number in range(4)] == [202] * 4
+
+
+def test_the_future_of_two_devices_is_refused_after_a_minute(store: Store) -> None:
+    server = FutureServer(store)
+    assert [server.post(f"cad-{number}").status_code for number in range(2)] == [503, 503]
+    server.now, server.pace = server.now + 60, 60
+    assert [answer(server.post(f"cad-{number}"))[1]["reasons"] for number in range(2)] == [{"in_the_future": 1}] * 2
+
+
+def test_the_future_of_one_among_others_is_refused_at_once(store: Store) -> None:
+    server = FutureServer(store)
+    assert [server.post(f"cad-{number}", at=NOW - 3600).status_code for number in range(2)] == [202, 202]
+    assert server.post("cad-2").status_code == 400
