@@ -1,7 +1,7 @@
 """The worker of `live`: the product's own `wattfall worker` with its clock shifted, fed through a pipe or by a broker.
 
-Started by `live` as `python -m tests.bench.live_worker SHIFT_S SOCKET MOST PROFILE ARGUMENT...`. A message over the
-socket tells how many messages the worker has acknowledged; the first one, of 0, that it is ready.
+Started by `live` as `python -m tests.bench.live_worker SHIFT_S DESCRIPTOR MOST PROFILE ARGUMENT...`. What it sends
+tells how many messages the worker has acknowledged; the first one, 0, that it is ready.
 """
 
 import cProfile
@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import nullcontext
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection
 from unittest.mock import patch
 
 PIPE = "mqtt://pipe/"  # the address of a broker that is not there
@@ -24,7 +24,7 @@ def run(shift: float, link: "Connection[int, list[tuple[str, bytes, int]]]", mos
         from dashboard.commands.main import main
 
         class PipeSubscriber:
-            """In place of the broker's subscriber: the messages come through the socket."""
+            """In place of the broker's subscriber: the messages come through the pipe."""
 
             def __init__(self, *_: object) -> None:
                 self._waiting: deque[mqtt.Arrived] = deque()
@@ -67,8 +67,8 @@ def run(shift: float, link: "Connection[int, list[tuple[str, bytes, int]]]", mos
 
 
 if __name__ == "__main__":
-    shift_s, address, most_at_once, profile, *command = sys.argv[1:]
+    shift_s, descriptor, most_at_once, profile, *command = sys.argv[1:]
     with cProfile.Profile() if profile else nullcontext() as profiler:
-        run(float(shift_s), Client(address), int(most_at_once), command)
+        run(float(shift_s), Connection(int(descriptor)), int(most_at_once), command)
     if profiler:
         profiler.dump_stats(profile)
