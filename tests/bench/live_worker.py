@@ -17,7 +17,7 @@ PIPE = "mqtt://pipe/"  # the address of a broker that is not there
 
 
 def run(shift: float, link: "Connection[int, list[tuple[str, bytes, int]]]", most: int, arguments: list[str]) -> None:
-    """Run the command line until SIGTERM. The product is imported under the shifted clock."""
+    """Run the command line until SIGTERM, and exit. The product is imported under the shifted clock."""
     real = time.time
     with patch("time.time", lambda: real() + shift):
         from aggregator.intake import mqtt
@@ -63,12 +63,15 @@ def run(shift: float, link: "Connection[int, list[tuple[str, bytes, int]]]", mos
                     link.send(len(acknowledged))
 
         with patch.object(mqtt, "Subscriber", PipeSubscriber if PIPE in arguments else BrokerSubscriber):
-            main(arguments, standalone_mode=False)
+            main(arguments)
 
 
 if __name__ == "__main__":
     shift_s, descriptor, most_at_once, profile, *command = sys.argv[1:]
-    with cProfile.Profile() if profile else nullcontext() as profiler:
-        run(float(shift_s), Connection(int(descriptor)), int(most_at_once), command)
-    if profiler:
-        profiler.dump_stats(profile)
+    profiler = cProfile.Profile() if profile else None
+    try:
+        with profiler or nullcontext():
+            run(float(shift_s), Connection(int(descriptor)), int(most_at_once), command)
+    finally:
+        if profiler:
+            profiler.dump_stats(profile)
