@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from math import ceil
@@ -62,23 +62,20 @@ def p99(lags: list[float]) -> float:
 class Sample:
     """Some devices, and how long each of their readings is on its way to one place."""
 
-    numbers: frozenset[int]
+    waiting: dict[int, deque[tuple[int, float]]]  # device -> (instant, due) of what has not arrived
     seen_until: Callable[[str, int], int]  # device, instant of a reading -> the instant up to which the store has it
-    waiting: dict[int, deque[tuple[int, float]]] = field(default_factory=dict)  # device -> (instant, due)
     lags: list[float] = field(default_factory=list)
 
     def add(self, number: int, at: int, due: float) -> None:
-        if number in self.numbers:
-            self.waiting.setdefault(number, deque()).append((at, due))
+        if number in self.waiting:
+            self.waiting[number].append((at, due))
 
     def look(self) -> None:
         """Note the readings that have arrived."""
-        for number in [*self.waiting]:
-            own = self.waiting[number]
-            while own and self.seen_until(device_name(number), own[0][0]) >= own[0][0]:
-                self.lags.append(time.monotonic() - own.popleft()[1])
-            if not own:
-                del self.waiting[number]
+        for number, own in self.waiting.items():
+            while own and (seen := self.seen_until(device_name(number), own[0][0])) >= own[0][0]:
+                while own and own[0][0] <= seen:
+                    self.lags.append(time.monotonic() - own.popleft()[1])
 
 
 class Watch:
@@ -87,9 +84,15 @@ class Watch:
     def __init__(self, store: Store, path: Path, devices: int, pid: int, clock: Callable[[], float]) -> None:
         self._store, self._log, self._pid, self._clock = store, Path(f"{path}-wal"), pid, clock
         chosen = Random(1).sample(range(devices), min(devices, SAMPLED + LOOKED_AT))
-        self.sampled, self.looked_at = frozenset(chosen[LOOKED_AT:] or chosen), frozenset(chosen[:LOOKED_AT])
-        self.tile, self.day = Sample(self.sampled, self._in_live), Sample(self.sampled, self._in_day)
-        self.chart = Sample(self.looked_at, self._in_day)
+        self.sampled, self.looked_at = chosen[LOOKED_AT:] or chosen, chosen[:LOOKED_AT]
+        self.tile, self.day, self.chart = (
+            Sample({number: deque() for number in numbers}, place)
+            for numbers, place in (
+                (self.sampled, self._in_live),
+                (self.sampled, self._in_day),
+                (self.looked_at, self._in_day),
+            )
+        )
         self.wal, self.own_memory, self._stop = 0, 0, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -101,8 +104,9 @@ class Watch:
         """Look a last time. Raises AssertionError if a reading has not arrived."""
         self._stop.set()
         self._thread.join()
-        lost = {name: len(one.waiting) for name, one in vars(self).items() if isinstance(one, Sample) and one.waiting}
-        assert not lost, f"devices with readings that never arrived: {lost}"
+        for name, sample in (("the live state", self.tile), ("the day", self.day), ("the day looked at", self.chart)):
+            lost = sum(map(len, sample.waiting.values()))
+            assert not lost, f"{lost} readings never arrived in {name}"
 
     def add(self, number: int, at: int, due: float) -> None:
         for sample in (self.tile, self.day, self.chart):
@@ -183,7 +187,7 @@ def settled(store: Store, process: "subprocess.Popen[bytes]") -> float:
     return time.monotonic() - began
 
 
-def bytes_a_reading(path: Path, store: Store, numbers: frozenset[int]) -> float:
+def bytes_a_reading(path: Path, store: Store, numbers: Iterable[int]) -> float:
     """Of the packed half hours of some devices, keys and row headers included."""
     size = count = 0
     with closing(sqlite3.connect(path)) as database:
@@ -197,46 +201,50 @@ def bytes_a_reading(path: Path, store: Store, numbers: frozenset[int]) -> float:
 def live(options: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Run a fleet, at its pace or (`mqtt10`) all at once, and measure."""
     path, is_flood = folder / "live.db", options.mode == "mqtt10"
-    start = MIDNIGHT - options.seconds // 2 - LEAD_S
-    began = time.monotonic()
+    start, began = MIDNIGHT - options.seconds // 2 - LEAD_S, time.monotonic()
     fill(path, options.devices, start)
     say(options, f"filled in {time.monotonic() - began:.0f} s: {path.stat().st_size / 1e6:,.0f} MB")
-    shift = start + (options.seconds if is_flood else 0) - time.time()
-    has_broker = options.mqtt or is_flood
+    shift, at_once = start + options.seconds * is_flood - time.time(), 10 if is_flood else UNACKNOWLEDGED
     with (
-        broker_in(folder) if has_broker else nullcontext() as broker,
-        worker(folder, path, broker.url if broker else PIPE, shift, 10 if is_flood else 1 << 30, options.profile) as (
-            process,
-            link,
-        ),
+        broker_in(folder) if options.mqtt or is_flood else nullcontext() as broker,
+        worker(folder, path, broker.url if broker else PIPE, shift, at_once, options.profile) as (process, link),
         closing(SqliteStore(str(path), lambda: time.time() + shift)) as store,
     ):
         watch = Watch(store, path, options.devices, process.pid, lambda: time.time() + shift)
-        publish, most = (publisher(broker.port), 1 << 30) if broker else (link.send, UNACKNOWLEDGED)
+        publish, most = (
+            (publisher(broker.port), options.devices * options.seconds) if broker else (link.send, UNACKNOWLEDGED)
+        )
         feeder = Feeder(link, publish, most, watch.add)
         first = start + 1 if is_flood else ceil(time.time() + shift) + 1
-        due, used = time.monotonic() + (0 if is_flood else first - time.time() - shift), devices_in._cpu(process.pid)
+        due = time.monotonic() + (0 if is_flood else first - time.time() - shift)
+        used = devices_in._cpu(process.pid)
         watch.start()
         feeder.run(messages(options.devices, first, options.seconds, due, 0 if is_flood else 1))
-        taken = time.monotonic() - due
-        settling = settled(store, process)
+        taken, settling = time.monotonic() - due, settled(store, process)
         used = devices_in._cpu(process.pid) - used
         watch.stop()
         say(options, f"all acknowledged {taken:.1f} s after the first was due, settled {settling:.1f} s later")
-        say(options, f"CPU {used:.1f} s; memory of its own, without the mapped file, {watch.own_memory} MB")
-        rate: dict[str, float] = {"devices": options.devices, "readings": feeder.sent}
-        rate["readings_per_cpu_s"] = round(feeder.sent / used)
-        if is_flood:
-            return rate
-        return rate | {
-            "tile_lag_p99_s": p99(watch.tile.lags),
-            "day_lag_p99_s": p99(watch.day.lags),
-            "looked_at_lag_p99_s": p99(watch.chart.lags),
-            "longest_pause_s": round(feeder.longest_pause, 2),
-            "rss_mb": watch.memory_mb("VmHWM"),
-            "wal_mb": round(watch.wal / 1e6, 1),
-            "bytes_a_reading": bytes_a_reading(path, store, watch.sampled),
-        }
+        say(options, f"CPU {used:.1f} s; memory without mapped pages {watch.own_memory} MB")
+        say(options, f"the fleet itself was late by {feeder.late:.2f} s at most")
+        rate = {"devices": options.devices, "readings": feeder.sent, "readings_per_cpu_s": round(feeder.sent / used)}
+        return rate if is_flood else rate | lags(watch, feeder) | sizes(watch, path, store)
+
+
+def lags(watch: Watch, feeder: Feeder) -> dict[str, float]:
+    return {
+        "tile_lag_p99_s": p99(watch.tile.lags),
+        "day_lag_p99_s": p99(watch.day.lags),
+        "looked_at_lag_p99_s": p99(watch.chart.lags),
+        "longest_pause_s": round(feeder.longest_pause, 2),
+    }
+
+
+def sizes(watch: Watch, path: Path, store: Store) -> dict[str, float]:
+    return {
+        "rss_mb": watch.memory_mb("VmHWM"),
+        "wal_mb": round(watch.wal / 1e6, 1),
+        "bytes_a_reading": bytes_a_reading(path, store, watch.sampled),
+    }
 
 
 def say(options: argparse.Namespace, text: str) -> None:

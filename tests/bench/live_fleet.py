@@ -132,6 +132,7 @@ class Feeder:
     sent: int = 0
     acknowledged: int = 0
     longest_pause: float = 0.0
+    late: float = 0.0  # the longest that the fleet has sent after its time, for its own reasons
     _since: float = 0.0  # the last acknowledgement, or the first message that waits
 
     def run(self, messages: Iterator[tuple[float, int, int]]) -> None:
@@ -142,6 +143,7 @@ class Feeder:
             while following and following[0] <= time.monotonic():
                 due, number, at = following
                 self.note(number, at, due)
+                self.late = max(self.late, time.monotonic() - due)
                 if not waiting and self.acknowledged == self.sent:
                     self._since = due
                 waiting.append((topic(number), body(number % ORIGINALS, at), self.sent + len(waiting) + 1))
