@@ -4,6 +4,7 @@ Run by hand: `python -m tests.bench.devices_in [mqtt] [http] [edge]`. Rates are 
 those per CPU second leave out what else the machine does.
 """
 
+import asyncio
 import http.client
 import os
 import resource
@@ -32,6 +33,7 @@ from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.waterfall.worker import drain, settle_once, take_waiting
 from tests.aggregator.intake.brokers import Publisher, broker_in, free_port
+from tests.bench.load import CONNECTIONS, Connection
 
 DEVICES, TICKS, REQUESTS = 100, 180, 3000
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR
@@ -128,10 +130,48 @@ def web() -> None:
             _say(name, len(messages), "requests", seconds + time.perf_counter() - began, used + settled)
 
 
+def side_by_side(folder: str, seconds: int) -> dict[str, float]:
+    """Single readings of so many seconds over CONNECTIONS connections, as fast as the server answers; then settle."""
+    with _served(folder) as (port, tokens, store, process):
+        starts = {
+            device_id: f"POST /ingest HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Type: {JSON}\r\nContent-Length: "
+            for device_id, token in tokens.items()
+        }
+        ticks = zip(*(readings_of(own, NOW - seconds, seconds // TICK_S) for own in tokens), strict=True)
+        bodies = [(one.device_id, _json(one)) for tick in ticks for one in tick]
+        requests = [f"{starts[own]}{len(body)}\r\n\r\n".encode() + body for own, body in bodies]
+        used = _cpu(process.pid)
+        asyncio.run(_post(port, iter(requests)))
+        used, settling = _cpu(process.pid) - used, time.process_time()
+        drain(store)
+        settling = time.process_time() - settling
+    rates: dict[str, float] = {"readings_per_cpu_s": used, "readings_per_cpu_s_with_settling": used + settling}
+    whole: dict[str, float] = {"devices": len(tokens), "readings": len(requests)}
+    return whole | {name: round(len(requests) / cpu) for name, cpu in rates.items()}
+
+
+async def _post(port: int, requests: Iterator[bytes]) -> None:
+    """Raises AssertionError for a refusal."""
+
+    async def one_after_another() -> None:
+        connection = Connection(port)
+        for request in requests:
+            answer = await connection.ask(request)
+            assert answer.startswith(b"HTTP/1.1 202"), answer
+        connection.close()
+
+    await asyncio.gather(*(one_after_another() for _ in range(CONNECTIONS)))
+
+
 def _singles() -> Iterator[tuple[str, bytes]]:
     for number in range(DEVICES):
         for one in readings_of(f"cad-{number:05d}", NOW - HALF_HOUR, REQUESTS // DEVICES):
-            yield one.device_id, orjson.dumps(one._asdict() | {"at": iso_utc(one.at)})
+            yield one.device_id, _json(one)
+
+
+def _json(reading: Reading) -> bytes:
+    return orjson.dumps(reading._asdict() | {"at": iso_utc(reading.at)})
 
 
 def _blocks() -> Iterator[tuple[str, bytes]]:

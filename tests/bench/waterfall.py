@@ -27,16 +27,16 @@ START = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
 NOW = START + HOURS * 3600
 
 
-def tick_order() -> Iterator[tuple[int, int]]:
+def tick_order(end: int = NOW) -> Iterator[tuple[int, int]]:
     """Device and instant: every device at one instant, then the next instant."""
-    return ((device, at) for at in range(START, NOW, 10) for device in range(DEVICES))
+    return ((device, at) for at in range(START, end, 10) for device in range(DEVICES))
 
 
-def block_order() -> Iterator[tuple[int, int]]:
+def block_order(end: int = NOW) -> Iterator[tuple[int, int]]:
     """Device and instant: a half hour of one device, then the next device."""
     return (
         (device, at)
-        for half_hour in range(START, NOW, 1800)
+        for half_hour in range(START, end, 1800)
         for device in range(DEVICES)
         for at in range(half_hour, half_hour + 1800, 10)
     )
