@@ -154,7 +154,7 @@ def run_worker(
     while not stop.is_set():
         try:
             store.follow()
-            settled = settle_once(store, agenda, int(clock()))
+            settled = settle_once(store, agenda, store.now())
             if take_in:
                 settled += take_waiting(take_in, 0 if settled else IDLE_S, pace)
             if pace() >= next_pack:

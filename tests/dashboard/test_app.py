@@ -1,7 +1,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -289,9 +289,11 @@ class CountingStore:
         self.is_away = False
         self.asked: Counter[object] = Counter()
 
-    def document(self, level: str, device_id: str, period: str) -> Document | None:
+    def document(
+        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
+    ) -> Document | None:
         self._answer(("document", level, period))
-        return self._store.document(level, device_id, period)
+        return self._store.document(level, device_id, period, names)
 
     def device(self, device_id: str) -> Device | None:
         self._answer("device")

@@ -1,6 +1,5 @@
 """The embedded store's registry: devices, search terms, live states, records, the change feed and the quarantine."""
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -242,12 +241,12 @@ class SqliteRegistry(SqliteFile):
 
     def backlog(self) -> Backlog:
         """Return the number and the age of the dirty keys that are due."""
-        row = self._one("SELECT count(*), min(due) FROM changes WHERE due <= ?", int(time.time()))
+        row = self._one("SELECT count(*), min(due) FROM changes WHERE due <= ?", self.now())
         return Backlog(*row) if row else Backlog(0, None)
 
     def _mark(self, keys: Iterable[tuple[str, str, str]], firsts: Iterable[int] = repeat(0), due: int = 0) -> None:
         """Make keys dirty, each from an instant on; due at once, or at `due` (UTC seconds)."""
-        due = max(due, int(time.time()))
+        due = max(due, self.now())
         self._database.executemany(_MARK, [(*key, due, first) for key, first in zip(keys, firsts, strict=False)])
 
 

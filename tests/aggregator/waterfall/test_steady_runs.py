@@ -57,9 +57,9 @@ def readings_of(steps: Sequence[Step], at: int) -> list[Reading]:
         for _ in range(step.repeats):
             at, shown = at + step.seconds, wh + step.wh
             wh = max(wh, shown)
-            known = {"import_wh": shown, "export_wh": 7000 + wh // 9}
-            values = [known[name] if name in step.fields else None for name in known]
-            found.append(Reading("d", at, 300, *values, step.meter_id))
+            imported = shown if "import_wh" in step.fields else None
+            exported = 7000 + wh // 9 if "export_wh" in step.fields else None
+            found.append(Reading("d", at, 300, imported, exported, step.meter_id))
     return found
 
 

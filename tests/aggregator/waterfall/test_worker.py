@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from aggregator.waterfall.worker import (
     QUIET_S,
     REPORT_S,
     SWEEP_S,
+    Agenda,
     drain,
     report_lag,
     run_worker,
@@ -65,11 +66,11 @@ class TroubledStore:
         self._failures = iter(failures)
         self.calls: Counter[str] = Counter()
 
-    def changes(self, table: str, limit: int) -> list[Change]:
+    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
         failure = next(self._failures, None) if table == "readings" else None
         if failure:
             raise failure
-        return self._store.changes(table, limit)
+        return self._store.changes(table, limit, until, devices)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
         self.calls[name] += 1
@@ -192,7 +193,7 @@ def test_a_pass_ends_soon_and_serves_every_device(store: Store) -> None:
     readings = [Reading("many", NOW + 1800 * n, None, 10 * n, None) for n in range(-1000, 1)]
     ingest(store, [*readings, *(Reading("d", NOW + 600 * n, None, 9 * n, None) for n in range(4))], NOW, "UTC")
     seconds = iter(range(10**6))
-    assert settle_once(store, lambda: float(next(seconds))) == 3 + 1
+    assert settle_once(store, Agenda(store, lambda: float(next(seconds)))) == 3 + 1
     assert store.document("day", "d", "2026-10-01") is not None
     assert store.extent("day", "many") is None
     drain(store)
@@ -216,7 +217,7 @@ def test_the_lag_is_the_age_of_the_oldest_change(store: Store, caplog: pytest.Lo
 def test_a_key_dirtied_again_keeps_its_first_time(store: Store, tmp_path: Path) -> None:
     send(store)
     with sqlite3.connect(tmp_path / "wattfall.db") as database:  # as if an hour had passed
-        database.execute("UPDATE changes SET since = since - 3600 WHERE key = ?", (str(NOW),))
+        database.execute("UPDATE changes SET due = due - 3600 WHERE key = ?", (str(NOW),))
     database.close()
     since = store.backlog().since
     store.mark("readings", "d", [str(NOW)])
