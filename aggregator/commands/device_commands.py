@@ -10,12 +10,13 @@ import click
 from aggregator.commands import console
 from aggregator.commands.console import check_id, find_device, opened, with_store
 from aggregator.core import periods
-from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, check_labels, new_device
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, new_device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
+from aggregator.store import search
 from aggregator.store.port import all_devices
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
 from aggregator.waterfall.verify import rebuild, rezone
@@ -91,7 +92,9 @@ def device_set(
     stored = store.device(check_id(device_id))
     changed = stored or new_device(device_id, settings.timezone)
     _check_home(changed, fields)
-    changed = check_labels(replace(changed, **{name: value for name, value in fields.items() if value is not None}))
+    changed = search.check_labels(
+        replace(changed, **{name: value for name, value in fields.items() if value is not None})
+    )
     conversion = _conversion(changed, calorific_value, first_day, volume_factor)
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from aggregator.core.documents import Device, Document, Part
+from aggregator.core.documents import Device, Document, Names, Part
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.live import Live
 from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
@@ -41,7 +41,7 @@ class Written(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """The number of dirty keys that are due, and the time since when the oldest is (UTC seconds; None without one)."""
+    """The number of dirty keys that are due, and since when the oldest is (UTC seconds; None without one)."""
 
     waiting: int
     since: int | None
@@ -104,7 +104,7 @@ class Store(Protocol):
         """Return the devices after the id `after`, by id."""
 
     def put_device(self, device: Device) -> None:
-        """Add or replace a device (`Device.own`) and its terms. Raises ConfigurationError, see `check_labels`."""
+        """Add or replace a device (`Device.own`) and its terms. Raises as `search.check_labels` does."""
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """Return the ids of at most `limit` devices whose search terms match each word of `text`.
@@ -178,9 +178,7 @@ class Store(Protocol):
 
     # documents
 
-    def document(
-        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
-    ) -> Document | None:
+    def document(self, level: str, device_id: str, period: str, names: Names = None) -> Document | None:
         """Return a document, or None; with `names` only these of its parts."""
 
     def documents(self, level: str, device_id: str, first: str, last: str) -> list[Document]:
@@ -256,8 +254,7 @@ class Store(Protocol):
     def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
         """Return the oldest change records of a table that are due at `until` (UTC seconds), and those of `devices`.
 
-        A change of evidence is due at once. On SQLite, a change of a document is due when its period has ended: until
-        then, who shows the parent reads the child.
+        A change of evidence is due at once, on SQLite that of a document when its period ends (`pricing.current`).
         """
 
     def settle(self, changes: Iterable[Change]) -> None:
@@ -273,7 +270,7 @@ class Store(Protocol):
         """Delete the quarantined keys of a device after a rebuild."""
 
     def backlog(self) -> Backlog:
-        """Return the number and the age of the dirty keys that are due."""
+        """Return the dirty keys that are due."""
 
 
 def feeds() -> tuple[str, ...]:

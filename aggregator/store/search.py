@@ -14,7 +14,8 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import LABELS, Device
+from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.readings import SECOND_METERS
 
 LEAST = 2  # characters of a search; a shorter text matches nothing
@@ -30,6 +31,17 @@ _BREAK = re.compile(r"[\W_]+")
 Candidates = Callable[[str], Iterable[str]]  # prefix -> device ids by term, lazily
 Having = Callable[[list[str]], Iterable[str]]  # words -> device ids that may match all, the likeliest first
 Lookup = Callable[[list[str]], Iterable[Device]]  # ids -> the existing devices, in the same order
+
+
+def check_labels(device: Device) -> Device:
+    """Return `device` if its labels are valid; raise ConfigurationError otherwise."""
+    for label, text in device.labels.items():
+        if len(text) > LABELS[label] or not text.isprintable() or text != text.strip():
+            raise ConfigurationError(
+                f"{label} is {shown(text)}; it has up to {LABELS[label]} printable characters,"
+                " and no space at its beginning or end"
+            )
+    return device
 
 
 def normalised(text: str) -> str:

@@ -151,7 +151,7 @@ def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> 
     affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
         _replace(store, device, affected, affected.changed)
-    return affected.readings if affected.is_newest else []
+    return affected.newest
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:

@@ -3,8 +3,7 @@
 A change reaches back to the last *anchor* of each changed register (a plain run of readings, see `core.faults`), and by
 the steps that decide what is a gap, and forward likewise; in whole local hours. Where the register breaks nearby, the
 explanation of every break within FAULT_S may change: then the window is wide. An interval reaches as far as intervals
-and gaps overlap it. Computing the hours needs every register that covers them, from beyond their start to beyond their
-end.
+and gaps overlap it. The hours need every register that covers them, from beyond their start to beyond their end.
 
 The window fetches a few neighbouring blocks first, enough for a device that sends steadily, and then more at a time. It
 ignores readings so far away that no energy is spread to them.
@@ -79,9 +78,9 @@ class RecomputeWindow:
         return [*self._neighbours[BEFORE], *self._changed, *self._neighbours[AFTER]]
 
     @property
-    def is_newest(self) -> bool:
-        """Whether the device has no reading later than the fetched ones."""
-        return self._is_all[AFTER]
+    def newest(self) -> list[Reading]:
+        """The fetched readings if none of the device is later; else nothing."""
+        return self.readings if self._is_all[AFTER] else []
 
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
@@ -293,8 +292,7 @@ class RecomputeWindow:
 
     def _fetch(self, side: int) -> bool:
         """Fetch more blocks on one side; False when none are left within LONGEST_S."""
-        size = None if self._is_all[side] else next(self._sizes[side], None)
-        if size is None:
+        if self._is_all[side] or (size := next(self._sizes[side], None)) is None:
             return False
         starts = self._store.block_starts(self._device.device_id, self._edge[side], side * size)
         low, high = self._blocks.start - LONGEST_S - HALF_HOUR, self._blocks.end + LONGEST_S

@@ -17,7 +17,7 @@ from itertools import chain
 from secrets import SystemRandom, token_hex
 from typing import Any
 
-from aggregator.core.documents import Device, at_home, check_labels
+from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged, StoreAway
 from aggregator.core.readings import sender_of
 from aggregator.store import search
@@ -61,7 +61,7 @@ class Index:
 
     def put(self, device: Device) -> None:
         """Add or replace a device. Reported registers accumulate, also with concurrent writers."""
-        before = self._item(check_labels(device).device_id)
+        before = self._item(search.check_labels(device).device_id)
         pending = _pending_after(before, search.terms(device))
         mark = _MARK + token_hex(6)
         after = self._update(device.device_id, device_update(device, {*pending, mark} if pending else ()))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from aggregator.core.documents import Document, Part
+from aggregator.core.documents import Document, Names, Part
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, FOR_EVER, RETENTION_DAYS, block_start
 from aggregator.core.readings import Interval, Reading, merged
@@ -168,9 +168,7 @@ class DynamoStore(DynamoRegistry):
 
     # Documents
 
-    def document(
-        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
-    ) -> Document | None:
+    def document(self, level: str, device_id: str, period: str, names: Names = None) -> Document | None:
         """Return one document, or None; with `names` only these of its parts."""
         item = self._view.item(Get(table_of(level), device_id, period))
         found = intact(partial(document_items.unpack_document, level), item) if item else None

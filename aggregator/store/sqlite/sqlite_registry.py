@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from aggregator.core.documents import Device, at_home, check_labels
+from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
 from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import FOR_EVER
@@ -83,7 +83,7 @@ class SqliteRegistry(SqliteFile):
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
-        body = _device_body(check_labels(device).own)
+        body = _device_body(search.check_labels(device).own)
         with self.transaction():
             before: frozenset[str] = frozenset()
             with suppress(Damaged):  # the new row repairs the damaged one

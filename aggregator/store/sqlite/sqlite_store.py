@@ -19,7 +19,7 @@ quiet. What comes in later for it lies in `recent` beside it until the next pack
 The registry, the live state, the records and the change feed are in `sqlite_registry`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -27,7 +27,7 @@ from heapq import merge
 from itertools import groupby, islice
 
 from aggregator.core.blocks import pack_block, unpack_block
-from aggregator.core.documents import Document, Part, decode, encode, spliced
+from aggregator.core.documents import Document, Names, Part, decode, encode, spliced
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
@@ -38,6 +38,7 @@ from aggregator.tariffs.rates import Series
 _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
+_whole = partial(decode, names=None)
 _EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
@@ -224,9 +225,7 @@ class SqliteStore(SqliteRegistry):
 
     # documents
 
-    def document(
-        self, level: str, device_id: str, period: str, names: Collection[str] | None = None
-    ) -> Document | None:
+    def document(self, level: str, device_id: str, period: str, names: Names = None) -> Document | None:
         """Return a document, or None; with `names` only these of its parts."""
         row = self._document(level, device_id, period)
         return self._intact(partial(decode, names=names), level, device_id, period, *row) if row else None
@@ -235,7 +234,7 @@ class SqliteStore(SqliteRegistry):
         """Return the existing documents from the period `first` to `last`, both included, in order."""
         where = "WHERE device_id = ? AND period BETWEEN ? AND ? ORDER BY period"
         rows = self._all(f"SELECT period, {_DOCUMENT} FROM {LEVELS[level].table} {where}", device_id, first, last)  # noqa: S608 - constants
-        return [self._intact(decode, level, device_id, *row) for row in rows]
+        return [self._intact(_whole, level, device_id, *row) for row in rows]
 
     def extent(self, level: str, device_id: str) -> tuple[str, str] | None:
         """Return the first and the last period with a document, or None."""
@@ -261,7 +260,7 @@ class SqliteStore(SqliteRegistry):
             created, changed, body = self._document(level, device_id, period) or (None, None, None)
             replaced = spliced(body, timezone, currency, parts) if body else None
             if replaced is None:
-                stored = self._intact(decode, level, device_id, period, created, changed, body).parts if body else {}
+                stored = self._intact(_whole, level, device_id, period, created, changed, body).parts if body else {}
                 merged = {**stored, **parts}
                 present = {name: part for name, part in merged.items() if part is not None}
                 replaced = encode(timezone, currency, present) if present else None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Document, Part, add, as_json, coverage, decode, encode
+from aggregator.core.documents import EMPTY, Document, Part, add, as_json, coverage, decode, encode, spliced
 from aggregator.core.live import Live, live_json
 from aggregator.core.money import NOTHING, Cost
 
@@ -223,7 +223,7 @@ def test_sums_are_associative(parts: list[Part], cut: int) -> None:
 
 @given(BODIES, st.sampled_from([LONDON, LORD_HOWE, "UTC"]), st.sampled_from(["", "GBP"]))
 def test_a_document_round_trips_through_its_bytes(parts: dict[str, Part], zone: str, currency: str) -> None:
-    document = decode("day", "cad-1", "2026-11-23", 5, 7, encode(zone, currency, parts))
+    document = decode("day", "cad-1", "2026-11-23", 5, 7, encode(zone, currency, parts), None)
     assert document == Document("day", "cad-1", "2026-11-23", zone, parts, currency)
     assert all(type(part) is Part for part in document.parts.values())
 
@@ -235,7 +235,24 @@ def test_equal_content_gives_equal_bytes_in_any_order(parts: dict[str, Part], ch
     shuffled = {name: parts[name] for name in names}
     body = encode("UTC", "", parts)
     assert encode("UTC", "", shuffled) == body
-    assert encode("UTC", "", decode("day", "d", "2026-01-01", 5, 7, body).parts) == body
+    assert encode("UTC", "", decode("day", "d", "2026-01-01", 5, 7, body, None).parts) == body
+
+
+@given(BODIES, BODIES, st.sampled_from(["", "GBP"]))
+def test_splicing_parts_gives_the_bytes_of_encoding_all(
+    parts: dict[str, Part], others: dict[str, Part], currency: str
+) -> None:
+    replaced = {name: part for name, part in others.items() if name in parts}
+    body = encode(LONDON, currency, parts)
+    assert spliced(body, LONDON, currency, replaced) == encode(LONDON, currency, parts | replaced)
+
+
+@pytest.mark.parametrize(
+    ("zone", "currency", "parts"),
+    [("UTC", "GBP", {}), (LONDON, "EUR", {}), (LONDON, "GBP", {"h00": None}), (LONDON, "GBP", {"h01": Part(1, None)})],
+)
+def test_other_terms_or_other_parts_are_not_spliced(zone: str, currency: str, parts: dict[str, Part | None]) -> None:
+    assert spliced(encode(LONDON, "GBP", {"h00": Part(1, None)}), zone, currency, parts) is None
 
 
 @given(BODIES, BODIES)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.documents import LABELS, Device, check_labels
+from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.store import search
-from aggregator.store.search import masked, normalised, terms
+from aggregator.store.search import check_labels, masked, normalised, terms
 
 HOME = Device(
     "demo-cad_0042",

@@ -488,7 +488,7 @@ def test_amounts_beyond_64_bits_round_trip() -> None:
     year = {"m01": Part(8_000_000, None, cost=Cost(8_000_000 * 10**13, None))}
     body = documents.encode("Asia/Ho_Chi_Minh", "VND", year)
     assert b'"80000000000000000000"' in body
-    assert documents.decode("year", "d", "2026", 5, 7, body).parts == year
+    assert documents.decode("year", "d", "2026", 5, 7, body, None).parts == year
 
 
 # Properties

@@ -170,22 +170,24 @@ def test_devices_take_turns_and_the_smallest_comes_first() -> None:
 # One chart, one document
 
 
-@pytest.mark.parametrize(("level", "period"), [("day", "2026-10-14"), ("month", "2026-10"), ("year", "2026")])
-def test_a_chart_reads_one_document_in_any_fleet(store: Store, level: str, period: str) -> None:
+@pytest.mark.parametrize(
+    ("level", "period", "reads"), [("day", "2026-10-14", 1), ("month", "2026-10", 1), ("year", "2026", 3)]
+)
+def test_a_chart_reads_one_document_and_its_open_parts(store: Store, level: str, period: str, reads: int) -> None:
     for number in range(5):
         send(store, history(f"d{number}", 24 * 40))
     drain(store)
     counting = CountingStore(store)
-    data = CachedReads(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY)
+    data = CachedReads(counting, open_cache(Flask("t"), ""), lambda: START + 60 * DAY + 12 * HOUR)
     device = store.device("d3")
     assert device is not None
     counting.calls.clear()
     document = data.document(device, level, period)
     assert document is not None
     assert document.total.import_wh
-    assert counting.calls == {"document": 1}
+    assert counting.calls == {"document": reads}
     assert data.document(device, level, period) == document
-    assert counting.calls == {"document": 1}
+    assert counting.calls == {"document": reads}
 
 
 # Damage
