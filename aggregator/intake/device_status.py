@@ -16,12 +16,8 @@ of each firmware. Statuses may come in any order.
 | `status/SHARD` | device | the last value of each key, the time of its arrival, firmwares |
 | `signal/DEVICE` | UTC day | by hour: instant, RSSI, LQI, joined |
 
-**Live viewers.** A device that sends half hours shows live power only while somebody looks at it.
-
-| collection | key | body |
-|---|---|---|
-| `edges` | device | `{}`: the device sends half hours |
-| `watched` | device | `{}`: somebody looks at the device |
+**Live viewers.** `watched` has a record, `{}`, for each device that somebody looks at. An edge sends live power only
+then, and in a large fleet the worker carries such a device at once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,8 +30,8 @@ import orjson
 
 from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.core.status import Counters, Status
-from aggregator.store.collections import EDGES, SIGNAL, STATUS, WATCHED, update_record
 from aggregator.store.collections import KEPT_DAYS as KEPT_DAYS
+from aggregator.store.collections import SIGNAL, STATUS, WATCHED, update_record
 from aggregator.store.port import Store
 
 SHARDS = STATUS.shards  # one partition would be too hot for the last statuses of a fleet
@@ -167,18 +163,9 @@ def _body(merged: KnownStatus) -> str:
 LOOK_S = WATCHED.lifetime_s  # duration of a look; an open page renews it
 
 
-def note_edge(store: Store, device_id: str, now: int) -> None:
-    """Record that a device sends half hours; write only when the last record has expired."""
-    if store.record(EDGES.of(), device_id) is None:
-        store.put_record(EDGES.of(), device_id, "{}", expires=EDGES.expires(now))
-
-
-def note_look(store: Store, device_id: str, now: int) -> bool:
-    """Record that somebody looks at a device. Return False, without a write, for a device that always sends power."""
-    if store.record(EDGES.of(), device_id) is None:
-        return False
+def note_look(store: Store, device_id: str, now: int) -> None:
+    """Record that somebody looks at a device."""
     store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now))
-    return True
 
 
 def is_watched(store: Store, device_id: str) -> bool:

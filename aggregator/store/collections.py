@@ -77,8 +77,7 @@ STATUS = Collection(
     "status/{shard}", "device", "device", FOR_EVER, "the last status, its arrival, the firmwares", shards=64
 )
 SIGNAL = Collection("signal/{device}", "UTC day", "device", (KEPT_DAYS + 1) * DAY_S, "the signal of each hour")
-EDGES = Collection("edges", "device", "device", 7 * DAY_S, "the device sends half hours")
-WATCHED = Collection("watched", "device", "device", 60, "somebody is looking at the device")
+WATCHED = Collection("watched", "device", "device", 180, "somebody is looking at the device")
 REFUSED_STATE = Collection(
     "refused", "device", "device", KEPT_DAYS * DAY_S, "how many refused messages were kept, and when the last"
 )
@@ -171,7 +170,7 @@ ATTEMPTS = Collection(
 MARKS = Collection("store", "`demo`", "nobody", FOR_EVER, "the store was made for the demo")
 
 COLLECTIONS: tuple[Collection, ...] = (
-    *(STATUS, SIGNAL, EDGES, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
+    *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(FLEET, FLEET_DEVICES),

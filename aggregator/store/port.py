@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
 
 class Written(NamedTuple):
-    """The results of written readings: counts of new or different readings, and of readings already stored."""
+    """Counts of written readings: of new or different ones, and of those already stored."""
 
     accepted: int
     unchanged: int
@@ -51,7 +51,7 @@ class Record(NamedTuple):
     """A key and its JSON text in a collection."""
 
     key: str
-    body: str  # JSON text
+    body: str
 
 
 class Anything(Enum):

@@ -75,7 +75,9 @@ def pieces(changes: Iterable[Change]) -> Iterator[list[Change]]:
 
 def _pieces_of(own: Sequence[Change]) -> Iterator[list[Change]]:
     """Cut one device's changes of a feed: clusters of blocks, or a few documents."""
-    if own[0].table == READINGS:
+    if len(own) == 1:
+        yield [*own]
+    elif own[0].table == READINGS:
         starts = {int(change.key): change for change in own}
         ordered = sorted(starts)
         for first, last in clusters(ordered):

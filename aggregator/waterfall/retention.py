@@ -17,7 +17,7 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
-from aggregator.core.live import Live
+from aggregator.core.live import Arrival, Live
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
 from aggregator.store.collections import BACKFILLED
@@ -32,41 +32,50 @@ log = logging.getLogger("wattfall.retention")
 
 
 def sweep(store: Store, retention_days: int, now: int) -> int:
-    """Delete expired records and evidence. Return the number of deleted half hours.
+    """Sweep without pauses. Return the number of deleted half hours."""
+    return sum(sweeping(store, retention_days, now))
+
+
+def sweeping(store: Store, retention_days: int, now: int) -> Iterator[int]:
+    """Delete expired records and evidence, in short steps. Yield the number of half hours that each has deleted.
 
     The retention ends at `now` (UTC seconds), but not after `reported_now`: a clock that is ahead deletes nothing.
     """
     if store.expires_by_itself:
-        return 0
-    now = min(now, reported_now(store, retention_days * DAY_S, now))
+        return
+    arrivals: list[Arrival] = []
+    for page in _pages_of_lives(store):
+        arrivals += [Arrival(live.at, live.received_at) for live in page]
+        yield 0
+    now, removed = min(now, reported_now(arrivals, retention_days * DAY_S, now)), 0
     store.expire_records(now)
-    removed = 0
     for device in all_devices(store):
         try:
-            removed += expire(store, device, now - retention_days * DAY_S)
+            count = expire(store, device, now - retention_days * DAY_S)
         except Damaged as error:
             log.error("%s keeps its readings: %s", device.device_id, error)
+            count = 0
+        removed += count
+        yield count
     if removed:
         log.info("removed %d half hours of readings that came in more than %d days ago", removed, retention_days)
-    return removed
 
 
-def reported_now(store: Store, retention_s: int, now: int) -> int:
-    """Return the newest instant that most devices report (UTC seconds); `now` without devices.
+def reported_now(arrivals: Sequence[Arrival], retention_s: int, now: int) -> int:
+    """Return the newest instant that most devices report (UTC seconds); `now` without devices. Pure.
 
     It is the median of their newest readings, and a few wrong clocks do not move it. Devices that fell silent a
     retention before the last arrival say nothing of the present.
     """
-    arrivals = sorted((live.received_at, live.at) for live in _lives(store))
-    newest = arrivals[-1][0] if arrivals else 0
-    ats = sorted(at for received_at, at in arrivals if received_at >= newest - retention_s)
+    newest = max((one.received_at for one in arrivals), default=0)
+    ats = sorted(one.at for one in arrivals if one.received_at >= newest - retention_s)
     return ats[(len(ats) - 1) // 2] if ats else now
 
 
-def _lives(store: Store) -> Iterator[Live]:
+def _pages_of_lives(store: Store) -> Iterator[Sequence[Live]]:
     after = ""
     while page := store.lives(after):
-        yield from page
+        yield page
         after = page[-1].device_id
 
 

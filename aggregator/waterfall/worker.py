@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from aggregator.core.errors import StoreAway, StoreUnusable
-from aggregator.core.periods import FOR_EVER
+from aggregator.core.periods import FOR_EVER, HOUR
 from aggregator.store.collections import WATCHED
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.levels import Step, pieces, propagate, steps
-from aggregator.waterfall.retention import sweep
+from aggregator.waterfall.retention import sweeping
 from aggregator.waterfall.steady_runs import SteadyRuns
 
 PASS, BATCH = 2000, 20_000  # change records per feed and pass; the second number is more than one device can make
@@ -27,11 +27,11 @@ IDLE_S = 0.25  # between polls of an empty feed
 LONGEST_PAUSE_S = 30.0  # between attempts while the store is away
 PACK_S, PACK_LIMIT = 2.0, 500  # between packings; half hours packed at once, in about 0.1 s
 QUIET_S = 60  # from the last reading of a half hour to its packing
-SWEEP_S = 3600  # between sweeps of expired readings
+SWEEP_S = 6 * HOUR  # between the beginnings of sweeps of expired readings
 TAKE_S = 0.25  # longest intake between two passes
 REPORT_S = 60  # between reports of the lag
 CENSUS_S = 300  # between censuses of the fleet
-CENSUS_SHARE_S = 0.02  # per pass, for the next pages of a census
+SLICE_S = 0.02  # per pass, for the next steps of a sweep, and of a census
 Piece = list[Change]
 TakeIn = Callable[[float], int]  # seconds to wait for messages -> number taken in
 Census = Callable[[int], Iterator[None]]  # now (UTC seconds) -> the pages of a census
@@ -150,7 +150,8 @@ def run_worker(
     """
     pause, agenda = IDLE_S, Agenda(store, pace)
     next_pack = next_sweep = next_report = next_census = pace()
-    pages: Iterator[None] = iter(())
+    sweeps: Iterator[object] = iter(())
+    pages: Iterator[object] = iter(())
     while not stop.is_set():
         try:
             store.follow()
@@ -162,14 +163,15 @@ def run_worker(
                 store.pack(int(clock()) - QUIET_S, PACK_LIMIT)
             if pace() >= next_sweep:
                 next_sweep = pace() + SWEEP_S
-                sweep(store, retention_days, int(clock()))
+                sweeps = sweeping(store, retention_days, int(clock()))
             if pace() >= next_report:
                 next_report = pace() + REPORT_S
                 report_lag(store, int(clock()))
             if census and pace() >= next_census:
                 next_census = pace() + CENSUS_S
                 pages = census(int(clock()))
-            _continue_census(pages, pace)
+            _continue(sweeps, pace)
+            _continue(pages, pace)
             pause = IDLE_S
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
@@ -179,10 +181,10 @@ def run_worker(
     log.info("stopped; the next worker propagates the remaining change records")
 
 
-def _continue_census(pages: Iterator[None], pace: Callable[[], float]) -> None:
-    """Run the next pages of a census for CENSUS_SHARE_S."""
-    until = pace() + CENSUS_SHARE_S
-    for _ in pages:
+def _continue(steps_of_work: Iterator[object], pace: Callable[[], float]) -> None:
+    """Run the next steps of a long work for SLICE_S."""
+    until = pace() + SLICE_S
+    for _ in steps_of_work:
         if pace() >= until:
             return
 

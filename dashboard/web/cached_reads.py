@@ -25,7 +25,7 @@ from dashboard.web.cache import Cache
 # The age limit of an answer: a live value; an open period, or a missing one; a closed period with gaps, which late
 # readings fill; a complete one.
 LIVE_S, OPEN_S, GAPS_S, CLOSED_S = 1, 4, 60, 3600
-LOOK_S, OTHERS_LOOK_S = device_status.LOOK_S // 2, 600  # seconds between two notes of a viewer
+LOOK_S = device_status.LOOK_S * 2 // 3  # seconds between two notes of a viewer
 USAGE_S = 3600
 QUARTER_S = 900
 TARIFF_S = 7 * periods.DAY_S  # how long the first sight of a tariff is remembered
@@ -52,13 +52,14 @@ class CachedReads:
         return self._cache.fetch(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
 
     def note_look(self, device: Device) -> None:
-        """Note a viewer of a device; an edge sends live power only for these."""
+        """Note a viewer of a device, once in LOOK_S for all."""
 
         def note() -> bool:
-            return device_status.note_look(self._store, device.device_id, int(time.time()))
+            device_status.note_look(self._store, device.device_id, int(time.time()))
+            return True
 
         with suppress(StoreAway):  # the page works without the note
-            self._cache.fetch(_key("look", device), note, lambda is_edge: LOOK_S if is_edge else OTHERS_LOOK_S)
+            self._cache.fetch(_key("look", device), note, lambda _: LOOK_S)
 
     def known_status(self, device: Device) -> KnownStatus | None:
         """Return the facts that the device reported about itself, or None."""

@@ -133,8 +133,6 @@ class IngestEndpoint:
             shown_live = show_live(self.store, content, now, self.default_zone)
             shown_live.reasons.update(store_refusals(self.store, [Received(device_id, content)], now))
             return shown_live
-        if request.mimetype == BLOCK:
-            device_status.note_edge(self.store, device_id, now)
         return take_in(self.store, [Received(device_id, content, self._is_block())], now, self.default_zone)
 
 

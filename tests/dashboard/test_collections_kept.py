@@ -12,7 +12,7 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
-from aggregator.intake.device_status import note_edge, note_look, put_statuses
+from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Batch, put_refusals
 from aggregator.intake.tokens import new_token
@@ -45,7 +45,6 @@ def sent(store: Store) -> None:
         drain(store)
     store.put_record(SPOOL.of(), f"{DEVICE} {1:020d}", "{}")
     put_statuses(store, [Status(DEVICE, NOW - 60, -61, 180, "v2.0.2", "IHD-02", True)], NOW)
-    note_edge(store, DEVICE, NOW)
     note_look(store, DEVICE, NOW)
     batch = Batch()
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)

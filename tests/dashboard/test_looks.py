@@ -1,4 +1,4 @@
-"""Looks: an edge learns of its viewers; other devices cost almost nothing."""
+"""Looks: an edge and the worker learn of the viewers of a device."""
 
 import time
 from typing import cast
@@ -25,27 +25,13 @@ def data_on(store: Store) -> CachedReads:
 def test_only_an_authorized_viewer_counts_as_a_look(store: Store) -> None:
     for device_id, household in (("cad-1", MEMBER.household), ("cad-2", "others")):
         store.put_device(Device(device_id, household=household))
-        device_status.note_edge(store, device_id, int(time.time()))
         show_live(data_on(store), MEMBER, View("household", device_id), 1, None, ENGLISH)
     assert [device_status.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
 
 
-def test_looks_at_a_live_device_are_neither_stored_nor_repeated(store: Store) -> None:
+def test_many_viewers_share_one_note(store: Store) -> None:
     device = Device("cad-1", household=MEMBER.household)
     store.put_device(device)
-    counted = Counted(store)
-    data = data_on(cast(Store, counted))
-    for _ in range(50):
-        data.note_look(device)
-    assert counted.asked["put_record"] == 0
-    assert counted.asked["record"] <= 1
-    assert not device_status.is_watched(store, "cad-1")
-
-
-def test_many_viewers_of_an_edge_share_one_note(store: Store) -> None:
-    device = Device("cad-1", household=MEMBER.household)
-    store.put_device(device)
-    device_status.note_edge(store, "cad-1", int(time.time()))
     counted = Counted(store)
     data = data_on(cast(Store, counted))
     for _ in range(50):

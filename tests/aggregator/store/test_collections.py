@@ -97,7 +97,6 @@ def test_the_table_lists_the_records_of_a_device() -> None:
     assert found == {
         ("status/15", "cad-1"),
         ("signal/cad-1", ""),
-        ("edges", "cad-1"),
         ("watched", "cad-1"),
         ("refused", "cad-1"),
         ("refused/cad-1", ""),

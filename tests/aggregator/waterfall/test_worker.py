@@ -231,11 +231,11 @@ def test_the_lag_is_reported_each_minute(store: Store, caplog: pytest.LogCapture
     assert [line for line in caplog.messages if "lag" in line] == ["0 documents waiting, lag 0 s"] * 3
 
 
-def test_readings_are_swept_at_start_and_each_hour(store: Store) -> None:
-    """The retry pauses advance the clock by hours."""
-    hour = [None, *[StoreAway("away")] * int(SWEEP_S / LONGEST_PAUSE_S + 6)]
-    stop = Pauses(len(hour) * 2 + 9)
-    troubled = TroubledStore(store, hour * 2)
+def test_readings_are_swept_at_start_and_every_six_hours(store: Store) -> None:
+    """The retry pauses advance the clock by six hours."""
+    hours = [None, *[StoreAway("away")] * int(SWEEP_S / LONGEST_PAUSE_S + 6)]
+    stop = Pauses(len(hours) * 2 + 9)
+    troubled = TroubledStore(store, hours * 2)
     run_worker(troubled, KEPT_DAYS, stop, stop.clock, pace=stop.clock)
     assert troubled.calls["expires_by_itself"] == 3
 
