@@ -7,6 +7,7 @@ server's that is wrong; see `ServerClock`.
 import mmap
 from collections.abc import Callable
 from enum import Enum, auto
+from operator import attrgetter
 from zlib import crc32
 
 from aggregator.core.errors import Refused
@@ -24,6 +25,7 @@ TELL_S = 60  # between two complaints
 _SLOTS = 1 << 15  # votes of each kind; two devices with one slot share a vote
 _OFFSET, _SINCE, _LAST, _TOLD, _HEAD = range(5)  # numbers before the votes
 _AHEAD = "in_the_future"
+_at = attrgetter("at")
 
 
 class Wrong(Enum):
@@ -123,6 +125,8 @@ def refuse_old(store: Store, content: Content, earliest: int) -> None:
 
     What is newer than all that the device has sent before is no history, however old: then this clock may be wrong.
     """
+    if not content.intervals and min(map(_at, content.readings), default=earliest) >= earliest:
+        return
     dated: list[tuple[Reading | Interval, int]] = [
         *((one, one.at) for one in content.readings),
         *((one, one.end) for one in content.intervals),

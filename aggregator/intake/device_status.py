@@ -174,10 +174,13 @@ def note_edge(store: Store, device_id: str, now: int) -> None:
 
 
 def note_look(store: Store, device_id: str, now: int) -> bool:
-    """Record that somebody looks at a device. Return False, without a write, for a device that always sends power."""
+    """Record that somebody looks at a device. Return False, without a write, for a device that always sends power.
+
+    Raises StoreAway at once where another writes: a page does not wait for a note.
+    """
     if store.record(EDGES.of(), device_id) is None:
         return False
-    store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now))
+    store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now), is_patient=False)
     return True
 
 

@@ -40,7 +40,7 @@ class Turns(Generic[Message]):
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[tuple[Message, int]]] = {}  # the next sender first
-        self._count = 0
+        self._count = self._size = 0
 
     def __len__(self) -> int:
         """Return the number of waiting messages."""
@@ -48,6 +48,8 @@ class Turns(Generic[Message]):
 
     def many(self, most: int) -> list[str]:
         """Return the senders whose messages have more than `most` bytes together."""
+        if self._size <= most:
+            return []
         return [sender for sender, own in self._waiting.items() if sum(size for _, size in own) > most]
 
     def of(self, sender: str) -> list[Message]:
@@ -56,12 +58,15 @@ class Turns(Generic[Message]):
 
     def drop(self, sender: str) -> None:
         """Forget the messages of a sender."""
-        self._count -= len(self._waiting.pop(sender, ()))
+        own = self._waiting.pop(sender, ())
+        self._count -= len(own)
+        self._size -= sum(size for _, size in own)
 
     def add(self, sender: str, message: Message, size: int) -> None:
         """Add a message of `size` bytes behind those of the same sender."""
         self._waiting.setdefault(sender, deque()).append((message, size))
         self._count += 1
+        self._size += size
 
     def take(self, most: int) -> Iterator[Message]:
         """Yield the next messages, one of each sender in turn, until they have `most` bytes."""
@@ -73,6 +78,7 @@ class Turns(Generic[Message]):
             if own:
                 self._waiting[sender] = own  # behind the others
             self._count -= 1
+            self._size -= length
             size += length
             yield message
 

@@ -9,7 +9,7 @@ sends its live power only then.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from flask import Blueprint, Flask, Response, request
@@ -22,11 +22,13 @@ from aggregator.intake.clocks import TELL_S, ServerClock, Wrong, is_ahead, refus
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
+from aggregator.intake.group_commit import GroupCommit
 from aggregator.intake.ingest import Outcome, Received, rules_in, show_live, store_refusals, take_in
 from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
 PATH = "/ingest"
+MOST_TOGETHER = 200  # readings of a message that shares a transaction; a larger one is written in portions of its own
 MOST_NAMED = 100  # refused items that the answer names
 RETRY_S = 5
 AGAIN_S = 10  # until a message of the future is sent again, while it is undecided whose clock is wrong
@@ -55,6 +57,11 @@ class IngestEndpoint:
     retention_days: int = RETENTION_DAYS
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
+    together: GroupCommit[tuple[Outcome, Content]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the threads commit together."""
+        object.__setattr__(self, "together", GroupCommit(self.store))
 
     def take_in(self) -> Response:
         """Return the answer to the current request."""
@@ -67,7 +74,7 @@ class IngestEndpoint:
             raise
         content = self._parse(device_id, body, int(now))
         self._check_clock(device_id, content, int(now))
-        outcome = self._keep(device_id, content, int(now))
+        outcome, content = self._keep(device_id, content, int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
         answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
@@ -128,14 +135,23 @@ class IngestEndpoint:
     def _is_block(self) -> bool:
         return _format().name == _TYPES[BLOCK]
 
-    def _keep(self, device_id: str, content: Content, now: int) -> Outcome:
-        if "live" in request.args:
-            shown_live = show_live(self.store, content, now, self.default_zone)
-            shown_live.reasons.update(store_refusals(self.store, [Received(device_id, content)], now))
-            return shown_live
-        if request.mimetype == BLOCK:
-            device_status.note_edge(self.store, device_id, now)
-        return take_in(self.store, [Received(device_id, content, self._is_block())], now, self.default_zone)
+    def _keep(self, device_id: str, content: Content, now: int) -> tuple[Outcome, Content]:
+        """Store a message, together with others that come at the same time; return it with all that was refused."""
+        is_live, is_block, is_edge = "live" in request.args, self._is_block(), request.mimetype == BLOCK
+
+        def store() -> tuple[Outcome, Content]:
+            own = replace(content, refused=[*content.refused])  # it may be repeated
+            message = Received(device_id, own, is_block)
+            if is_live:
+                outcome = show_live(self.store, own, now, self.default_zone)
+                outcome.reasons.update(store_refusals(self.store, [message], now))
+                return outcome, own
+            if is_edge:
+                device_status.note_edge(self.store, device_id, now)
+            return take_in(self.store, [message], now, self.default_zone), own
+
+        is_large = len(content.readings) + len(content.intervals) > MOST_TOGETHER
+        return store() if is_large else self.together.run(store)
 
 
 def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:

@@ -19,7 +19,7 @@ Row = TypeVar("Row")
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 1  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
-BUSY_S = 30  # longest wait for another process's write
+BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
@@ -63,9 +63,12 @@ _MENDS = {
 class SqliteFile:
     """An open file; a missing file is created."""
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        """Open or create the file and its folder. Raises StoreUnusable."""
-        self._path, self._clock = path, clock
+    def __init__(self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:
+        """Open or create the file and its folder; `busy_s` is the longest wait for the write lock.
+
+        Raises StoreUnusable.
+        """
+        self._path, self._clock, self._busy_s = path, clock, busy_s
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         try:
@@ -86,26 +89,57 @@ class SqliteFile:
         """Return the store's clock, UTC seconds."""
         return int(self._clock())
 
+    @property
+    def has_one_writer(self) -> bool:
+        """True: the file has one write lock."""
+        return True
+
     def data_version(self) -> tuple[int, int]:
         """Return a value that changes whenever another connection has written to the file."""
         return id(self._database), self._one("PRAGMA data_version")[0]
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Run one transaction with the write lock from its start. Joins an open transaction."""
+    def transaction(self, *, is_patient: bool = True) -> Iterator[None]:
+        """Run one transaction with the write lock from its start. Joins an open transaction.
+
+        Raises StoreAway when the lock is not free: after a wait, or at once unless `is_patient`.
+        """
         with self._translated_errors():
             database = self._database
             if database.in_transaction:
                 yield
                 return
-            database.execute("BEGIN IMMEDIATE")
+            self._begin(database, is_patient=is_patient)
             try:
+                self._recall()
                 yield
                 database.execute("COMMIT")
             except BaseException:
+                self._forget()
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
+
+    def _begin(self, database: sqlite3.Connection, *, is_patient: bool) -> None:
+        if is_patient:
+            database.execute("BEGIN IMMEDIATE")
+            return
+        database.execute("PRAGMA busy_timeout = 0")
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        finally:
+            database.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
+
+    def _recall(self) -> None:
+        """Begin a transaction: what this thread remembers is true until its end, or forgotten."""
+        version = self._one("PRAGMA data_version")[0]
+        if version != getattr(self._local, "version", None):
+            self._forget()
+            self._local.version = version
+
+    def _forget(self) -> None:
+        """Forget what this thread remembers of the file."""
+        self._local.devices, self._local.dirty = dict[str, Any](), set[tuple[str, str, str]]()
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -118,7 +152,7 @@ class SqliteFile:
     def _translated(self, error: sqlite3.Error) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreAway(f"{self._path} is busy: another process has been writing for {BUSY_S} s")
+            return StoreAway(f"{self._path} is busy: another process is writing; try again")
         if code in _MENDS:
             return StoreUnusable(f"{self._path} {_MENDS[code]}")
         return StoreUnusable(f"{self._path} cannot be used: {error}")
@@ -127,7 +161,7 @@ class SqliteFile:
     def _database(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = getattr(self._local, "database", None)
         if database is None:
-            database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            database = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
             for pragma in ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824"):
                 database.execute(f"PRAGMA {pragma}")
             self._connections.append(database)
