@@ -56,7 +56,7 @@ class ServerClock:
         content: Content,
         now: float,
         at: float,
-        is_registered: Callable[[], bool] = lambda: True,
+        is_registered: Callable[[str], bool] = lambda _: True,
         *,
         is_old: bool = False,
     ) -> None:
@@ -79,7 +79,7 @@ class ServerClock:
         if at + 1 - numbers[_LAST] > WINDOW_S or not numbers[_LAST]:
             numbers[_SINCE] = 1 + at
         numbers[_LAST] = 1 + at
-        if numbers[slot] or is_registered():
+        if numbers[slot] or is_registered(sender):
             numbers[slot], numbers[slot + _SLOTS] = -1 - at, 0
         else:
             numbers[slot + _SLOTS] = -1 - at

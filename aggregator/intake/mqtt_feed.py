@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import orjson
@@ -183,8 +182,8 @@ class MqttFeed:
         self._held = self._held or [*self._due(at), *self._turns.take(BATCH_BYTES), *self._from_spool(at)]
         received = [(message, self._received(message, now)) for message in self._held]
         early, wrong = self._early(received, now, at)
-        self._keep([one for message, one in received if message not in early])
-        stored = [message for message in self._held if message not in early]
+        self._keep([one for message, one in received if not early or message not in early])
+        stored = [message for message in self._held if message not in early] if early else self._held
         self.subscriber.acknowledge(stored)
         for message in stored:
             if self.spool and message.spooled:
@@ -197,8 +196,8 @@ class MqttFeed:
         """Return the messages of the future that must wait, since the server's clock is wrong or may be."""
         old, early = set(self._ahead), set[Arrived]()
         for message, (device_id, content, _) in received:
-            is_registered = partial(self.is_registered, device_id)
-            self.server_clock.note(device_id, content, now, at, is_registered, is_old=message in old)
+            is_old = bool(old) and message in old
+            self.server_clock.note(device_id, content, now, at, self.is_registered, is_old=is_old)
             can_wait = message.qos or message.spooled or len(old) < UNACKNOWLEDGED
             if content.refused and can_wait and is_ahead(content):
                 early.add(message)

@@ -72,9 +72,11 @@ class IngestEndpoint:
         except Refused as why:
             store_refusals(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             raise
-        content = self._parse(device_id, body, int(now))
-        self._check_clock(device_id, content, int(now))
-        outcome, content = self._keep(device_id, content, int(now))
+        one = _format()
+        content = self._parse(one, device_id, body, int(now))
+        is_block = one.name == _TYPES[BLOCK]
+        self._check_clock(device_id, content, int(now), is_history=is_block)
+        outcome, content = self._keep(Received(device_id, content, is_block), int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
         answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
@@ -110,16 +112,15 @@ class IngestEndpoint:
         self.limits.charge(device_id, len(whole) - size, 0)
         return whole
 
-    def _parse(self, device_id: str, body: bytes, now: int) -> Content:
-        one = _format()
+    def _parse(self, one: Format, device_id: str, body: bytes, now: int) -> Content:
         rules = rules_in(self.store, self.default_zone)(device_id) if one.has_rules else DeviceRules()
         content = read_whole(one, body, Origin(device_id, now, rules, request.args.get("part", "")))
         self.limits.charge(device_id, 0, content.half_hours)
         return content
 
-    def _check_clock(self, device_id: str, content: Content, now: int) -> None:
+    def _check_clock(self, device_id: str, content: Content, now: int, *, is_history: bool) -> None:
         """Refuse what is older than the retention; raise IngestFault where this server's clock may be behind."""
-        if not self._is_block():
+        if not is_history:
             refuse_old(self.store, content, now - self.retention_days * DAY_S)
         at = self.pace()
         self.server_clock.note(device_id, content, now, at)
@@ -132,23 +133,20 @@ class IngestEndpoint:
             wait = TELL_S if wrong is Wrong.SERVER else AGAIN_S
             raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(wait)})
 
-    def _is_block(self) -> bool:
-        return _format().name == _TYPES[BLOCK]
-
-    def _keep(self, device_id: str, content: Content, now: int) -> tuple[Outcome, Content]:
+    def _keep(self, message: Received, now: int) -> tuple[Outcome, Content]:
         """Store a message, together with others that come at the same time; return it with all that was refused."""
-        is_live, is_block, is_edge = "live" in request.args, self._is_block(), request.mimetype == BLOCK
+        device_id, content, _ = message
+        is_live, is_edge = "live" in request.args, request.mimetype == BLOCK
 
         def store() -> tuple[Outcome, Content]:
-            own = replace(content, refused=[*content.refused])  # it may be repeated
-            message = Received(device_id, own, is_block)
+            own = message._replace(content=replace(content, refused=[*content.refused]))  # it may be repeated
             if is_live:
-                outcome = show_live(self.store, own, now, self.default_zone)
-                outcome.reasons.update(store_refusals(self.store, [message], now))
-                return outcome, own
+                outcome = show_live(self.store, own.content, now, self.default_zone)
+                outcome.reasons.update(store_refusals(self.store, [own], now))
+                return outcome, own.content
             if is_edge:
                 device_status.note_edge(self.store, device_id, now)
-            return take_in(self.store, [message], now, self.default_zone), own
+            return take_in(self.store, [own], now, self.default_zone), own.content
 
         is_large = len(content.readings) + len(content.intervals) > MOST_TOGETHER
         return store() if is_large else self.together.run(store)

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
 from aggregator.core.periods import LEVELS
 
 Row = TypeVar("Row")
+_JOINED = nullcontext()  # in an open transaction
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 1  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
@@ -75,8 +76,10 @@ class SqliteFile:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
-        with self._translated_errors():
+        try:
             self._prepare()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -98,17 +101,17 @@ class SqliteFile:
         """Return a value that changes whenever another connection has written to the file."""
         return id(self._database), self._one("PRAGMA data_version")[0]
 
-    @contextmanager
-    def transaction(self, *, is_patient: bool = True) -> Iterator[None]:
+    def transaction(self, *, is_patient: bool = True) -> AbstractContextManager[None]:
         """Run one transaction with the write lock from its start. Joins an open transaction.
 
         Raises StoreAway when the lock is not free: after a wait, or at once unless `is_patient`.
         """
-        with self._translated_errors():
-            database = self._database
-            if database.in_transaction:
-                yield
-                return
+        return _JOINED if self._database.in_transaction else self._transaction(is_patient=is_patient)
+
+    @contextmanager
+    def _transaction(self, *, is_patient: bool) -> Iterator[None]:
+        database = self._database
+        try:
             self._begin(database, is_patient=is_patient)
             try:
                 self._recall()
@@ -119,6 +122,8 @@ class SqliteFile:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _begin(self, database: sqlite3.Connection, *, is_patient: bool) -> None:
         if is_patient:
@@ -141,15 +146,8 @@ class SqliteFile:
         """Forget what this thread remembers of the file."""
         self._local.devices, self._local.dirty = dict[str, Any](), set[tuple[str, str, str]]()
 
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        """Translate SQLite's errors into StoreAway and StoreUnusable."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._translated(error) from error
-
     def _translated(self, error: sqlite3.Error) -> Exception:
+        """Translate SQLite's errors into StoreAway and StoreUnusable."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreAway(f"{self._path} is busy: another process is writing; try again")
@@ -214,20 +212,31 @@ class SqliteFile:
                 time.sleep(0.02)
 
     def _one(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row, by its query
-        with self._translated_errors():
+        try:
             return self._database.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def _each(self, query: str, *values: object) -> Iterator[Any]:
+        try:
+            yield from self._database.execute(query, values)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        with self._translated_errors():
-            return self._database.execute(query, values).fetchall()
+        return list(self._each(query, *values))
 
     def _run(self, statement: str, *values: object) -> int:
-        with self._translated_errors():
+        try:
             return self._database.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
-    def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._translated_errors():
-            self._database.executemany(statement, rows)
+    def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
+        try:
+            return self._database.executemany(statement, rows).rowcount
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
         """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""

@@ -113,7 +113,7 @@ class SqliteStore(SqliteRegistry):
         both = {at: merged(known[at], new) if at in known else new for at, new in readings.items()}
         new = {at: reading for at, reading in both.items() if known.get(at) != reading}
         if len(new) < MANY:
-            return self._database.executemany(_MERGE_RECENT, [(*one, now) for one in new.values()]).rowcount
+            return self._many(_MERGE_RECENT, [(*one, now) for one in new.values()])
         known |= new
         self._put_packed(device_id, start, [known[at] for at in sorted(known)], now)
         return len(new)
@@ -162,12 +162,11 @@ class SqliteStore(SqliteRegistry):
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
-        with self._translated_errors():
-            starts = (
-                (block_start(start) for (start,) in self._database.execute(query, (device_id, edge)))
-                for query in (_STARTS.format(column, table, side, order) for column, table in _EVIDENCE)
-            )
-            return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
+        starts = (
+            (block_start(start) for (start,) in self._each(query, device_id, edge))
+            for query in (_STARTS.format(column, table, side, order) for column, table in _EVIDENCE)
+        )
+        return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
         """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
