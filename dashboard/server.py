@@ -19,6 +19,8 @@ from dashboard.web import ingest_endpoint
 from dashboard.web.cache import check_cache
 
 THREADS = 8  # a request reads a document or two; threads hide the short waits
+INGEST_THREADS = 32  # what they write at the same time is committed at once
+BUSY_S = 2.0  # longest wait for the store's write lock; then the answer is 503
 # Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
 # but there the last socket gets every connection.
 SHARED_OUT = sys.platform == "linux"
@@ -82,7 +84,7 @@ def serve_web(settings: Settings, host: str) -> None:
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> Flask:
-        app = create_app(settings, open_store(settings.store), server_clock=server_clock)
+        app = create_app(settings, open_store(settings.store, BUSY_S), server_clock=server_clock)
         warm(app)
         server: Flask = app.server
         return server
@@ -95,13 +97,13 @@ def serve_ingest(settings: Settings, host: str) -> None:
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> Flask:
-        store = open_store(settings.store)
+        store = open_store(settings.store, BUSY_S)
         endpoint = ingest_endpoint.IngestEndpoint(
             store, settings.timezone, retention_days=settings.retention_days, server_clock=server_clock
         )
         return create_ingest_server(store, settings.timezone, endpoint)
 
-    _serve(build, settings, host, "wattfall ingest-server")
+    _serve(build, settings, host, "wattfall ingest-server", INGEST_THREADS)
 
 
 def create_ingest_server(
@@ -114,13 +116,13 @@ def create_ingest_server(
     return server
 
 
-def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str) -> None:
+def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str, threads: int = THREADS) -> None:
     """Serve the app that `build` returns; each worker process builds its own, with its own store."""
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
         "workers": settings.web_workers,
         "worker_class": "gthread",
-        "threads": THREADS,
+        "threads": threads,
         "loglevel": "warning",
         "reuse_port": SHARED_OUT,
         "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it

@@ -129,7 +129,7 @@ class Device:
     @property
     def is_second_meter(self) -> bool:
         """Whether another device sends its readings."""
-        return sender_of(self.device_id) != self.device_id
+        return "~" in self.device_id
 
     @property
     def own(self) -> "Device":

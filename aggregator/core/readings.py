@@ -134,7 +134,9 @@ def _plain(one: _Plain, now: int, sender: str) -> Reading:
         power = None
     if power is None and one.import_wh is None and one.export_wh is None and one.volume_l is None:
         raise Refused("no_values", "it may be a status")
-    check_owner(sender, check_device_id(device_id))
+    check_device_id(device_id)
+    if device_id is not sender:
+        check_owner(sender, device_id)
     meter = None if meter is None else check_meter_id(meter)
     return Reading(device_id, check_instant(one.at, now), power, one.import_wh, one.export_wh, meter, one.volume_l)
 

@@ -280,23 +280,31 @@ class Chunk:
 
 def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
     """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
-    at = readings[-1].at
-    power = next((one for one in reversed(readings) if is_plausible(one.power_w, device.max_power_w)), None)
-    imported, exported, _ = (newest_known(readings, position) for _, position in POSITIONS)  # no tile shows the volume
+    last, most, power = readings[-1], device.max_power_w, None
+    for one in reversed(readings):
+        if is_plausible(one.power_w, most):
+            power = one
+            break
+    imported, exported, _ = [newest_known(readings, position) for _, position in POSITIONS]  # no tile shows the volume
     meter = newest_known(readings, _METER)
-    return Live(
+    state = Live(
         device.device_id,
-        at,
+        last.at,
         now,
         power and power.power_w,
         imported and imported.import_wh,
         exported and exported.export_wh,
         meter and meter.meter_id,
-        (),
-        *(one.at if one and one.at < at else None for one in (power, imported, exported)),
     )
+    if len(readings) == 1:
+        return state
+    older = [one.at if one and one.at < last.at else None for one in (power, imported, exported)]
+    return state._replace(power_at=older[0], import_at=older[1], export_at=older[2])
 
 
 def newest_known(readings: Sequence[Reading], position: int) -> Reading | None:
     """Return the newest reading with a value in a field."""
-    return next((one for one in reversed(readings) if one[position] is not None), None)
+    for one in reversed(readings):
+        if one[position] is not None:
+            return one
+    return None

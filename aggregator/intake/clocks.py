@@ -7,6 +7,7 @@ server's that is wrong; see `ServerClock`.
 import mmap
 from collections.abc import Callable
 from enum import Enum, auto
+from operator import attrgetter
 from zlib import crc32
 
 from aggregator.core.errors import Refused
@@ -24,6 +25,7 @@ TELL_S = 60  # between two complaints
 _SLOTS = 1 << 15  # votes of each kind; two devices with one slot share a vote
 _OFFSET, _SINCE, _LAST, _TOLD, _HEAD = range(5)  # numbers before the votes
 _AHEAD = "in_the_future"
+_at = attrgetter("at")
 
 
 class Wrong(Enum):
@@ -54,7 +56,7 @@ class ServerClock:
         content: Content,
         now: float,
         at: float,
-        is_registered: Callable[[], bool] = lambda: True,
+        is_registered: Callable[[str], bool] = lambda _: True,
         *,
         is_old: bool = False,
     ) -> None:
@@ -77,7 +79,7 @@ class ServerClock:
         if at + 1 - numbers[_LAST] > WINDOW_S or not numbers[_LAST]:
             numbers[_SINCE] = 1 + at
         numbers[_LAST] = 1 + at
-        if numbers[slot] or is_registered():
+        if numbers[slot] or is_registered(sender):
             numbers[slot], numbers[slot + _SLOTS] = -1 - at, 0
         else:
             numbers[slot + _SLOTS] = -1 - at
@@ -123,6 +125,8 @@ def refuse_old(store: Store, content: Content, earliest: int) -> None:
 
     What is newer than all that the device has sent before is no history, however old: then this clock may be wrong.
     """
+    if not content.intervals and min(map(_at, content.readings), default=earliest) >= earliest:
+        return
     dated: list[tuple[Reading | Interval, int]] = [
         *((one, one.at) for one in content.readings),
         *((one, one.end) for one in content.intervals),

@@ -164,8 +164,11 @@ LOOK_S = WATCHED.lifetime_s  # duration of a look; an open page renews it
 
 
 def note_look(store: Store, device_id: str, now: int) -> None:
-    """Record that somebody looks at a device."""
-    store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now))
+    """Record that somebody looks at a device.
+
+    Raises StoreAway at once where another writes: a page does not wait for a note.
+    """
+    store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now), is_patient=False)
 
 
 def is_watched(store: Store, device_id: str) -> bool:

@@ -29,12 +29,12 @@ from aggregator.core.live import Live
 from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line, sender_of
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.chunk import POSITIONS, Chunk, evidence_json, live_state, newest_known
+from aggregator.intake.chunk import POSITIONS, Chunk, Grouped, evidence_json, live_state, newest_known
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store.port import Store, Written
 
 Refuse = Callable[[int, Refused], None]  # line number, reason
-TOGETHER = 256  # half hours of one transaction: nobody else waits long for the write lock
+TOGETHER, A_BLOCK = 2000, 20  # rows of a transaction: nobody waits long for the lock; rows that packing costs
 
 
 @dataclass(slots=True)
@@ -146,25 +146,36 @@ def store_statuses(store: Store, statuses: Iterable[Status], now: int, default_z
 
 
 def _write(store: Store, chunk: Chunk, now: int, default_zone: str) -> Written:
-    """Write a chunk, a few half hours at a time; a device's registry entry and live state with its first ones."""
-    accepted, unchanged = chunk.counted(store)
-    keys = sorted(chunk.blocks)
-    owned = {device_id: [*own] for device_id, own in groupby(keys, key=itemgetter(0))}
-    for first in range(0, len(keys), TOGETHER):
-        some = {key: chunk.blocks[key] for key in keys[first : first + TOGETHER]}
-        new = {device_id: own for device_id, own in owned.items() if own[0] in some}
+    """Write a chunk in short transactions; a device's registry entry and live state with its first half hours."""
+    (accepted, unchanged), keys = chunk.counted(store), sorted(chunk.blocks)
+    owned = {device_id: [chunk.blocks[key] for key in own] for device_id, own in groupby(keys, key=itemgetter(0))}
+    for some in _portions(keys, chunk.blocks):
+        new = [own for device_id, _ in some if (own := owned.pop(device_id, None))]
         with store.transaction():
-            lives = [_register(store, [chunk.blocks[key] for key in own], now, default_zone) for own in new.values()]
-            written = store.write_readings(some, now)
+            lives = [_register(store, own, now, default_zone) for own in new]
+            written = store.write_readings({key: chunk.blocks[key] for key in some}, now)
             store.put_live(lives)
         accepted, unchanged = accepted + written.accepted, unchanged + written.unchanged
     return Written(accepted, unchanged)
 
 
+def _portions(keys: Sequence[tuple[str, int]], blocks: Grouped) -> Iterator[list[tuple[str, int]]]:
+    """Yield the half hours of one transaction after another: TOGETHER rows; a block costs A_BLOCK rows at most."""
+    portion, rows = list[tuple[str, int]](), 0
+    for key in keys:
+        if rows >= TOGETHER:
+            yield portion
+            portion, rows = [], 0
+        portion.append(key)
+        rows += min(len(blocks[key]), A_BLOCK)
+    if portion:
+        yield portion
+
+
 def _register(store: Store, blocks: Sequence[Mapping[int, Reading]], now: int, default_zone: str) -> Live:
     """Register a device and its registers; return its live state. `blocks` are its half hours in order of time."""
-    readings = [block[at] for block in blocks for at in sorted(block)]
-    reported = {channel for channel, position in POSITIONS if newest_known(readings, position)}
+    readings = [block[at] for block in blocks for at in (sorted(block) if len(block) > 1 else block)]
+    reported = [channel for channel, position in POSITIONS if newest_known(readings, position)]
     return live_state(readings, registered(store, readings[0].device_id, default_zone, reported), now)
 
 
@@ -172,17 +183,17 @@ def registered(
     store: Store,
     device_id: str,
     default_zone: str,
-    reported: frozenset[str] | set[str] = frozenset(),
+    reported: Collection[str] = (),
     longest_interval_s: int = 0,
 ) -> Device:
     """Return the device's registry entry; create it, or add newly `reported` registers and a longer interval."""
     stored = store.device(device_id)
     device = stored or _new_device(store, device_id, default_zone)
-    if not reported <= set(device.registers):
+    if any(channel not in device.registers for channel in reported):
         device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
     if longest_interval_s > device.longest_interval_s:
         device = replace(device, longest_interval_s=longest_interval_s)
-    if device != stored:
+    if device is not stored:
         store.put_device(device)
     return device
 
@@ -219,8 +230,7 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
 
     Readings that contradict their neighbours are put aside: they join the refused items of their message.
     """
-    contents = [message.content for message in messages]
-    outcome = Outcome()
+    contents, outcome = [message.content for message in messages], Outcome()
     chunk, aside = Chunk(store, now), list[tuple[Content, Unread]]()
     for _, content, is_history in messages:
         for number, reading in enumerate(content.readings):

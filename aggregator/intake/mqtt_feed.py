@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import orjson
@@ -40,7 +39,7 @@ class Turns(Generic[Message]):
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[tuple[Message, int]]] = {}  # the next sender first
-        self._count = 0
+        self._count = self._size = 0
 
     def __len__(self) -> int:
         """Return the number of waiting messages."""
@@ -48,6 +47,8 @@ class Turns(Generic[Message]):
 
     def many(self, most: int) -> list[str]:
         """Return the senders whose messages have more than `most` bytes together."""
+        if self._size <= most:
+            return []
         return [sender for sender, own in self._waiting.items() if sum(size for _, size in own) > most]
 
     def of(self, sender: str) -> list[Message]:
@@ -56,12 +57,15 @@ class Turns(Generic[Message]):
 
     def drop(self, sender: str) -> None:
         """Forget the messages of a sender."""
-        self._count -= len(self._waiting.pop(sender, ()))
+        own = self._waiting.pop(sender, ())
+        self._count -= len(own)
+        self._size -= sum(size for _, size in own)
 
     def add(self, sender: str, message: Message, size: int) -> None:
         """Add a message of `size` bytes behind those of the same sender."""
         self._waiting.setdefault(sender, deque()).append((message, size))
         self._count += 1
+        self._size += size
 
     def take(self, most: int) -> Iterator[Message]:
         """Yield the next messages, one of each sender in turn, until they have `most` bytes."""
@@ -73,6 +77,7 @@ class Turns(Generic[Message]):
             if own:
                 self._waiting[sender] = own  # behind the others
             self._count -= 1
+            self._size -= length
             size += length
             yield message
 
@@ -177,8 +182,8 @@ class MqttFeed:
         self._held = self._held or [*self._due(at), *self._turns.take(BATCH_BYTES), *self._from_spool(at)]
         received = [(message, self._received(message, now)) for message in self._held]
         early, wrong = self._early(received, now, at)
-        self._keep([one for message, one in received if message not in early])
-        stored = [message for message in self._held if message not in early]
+        self._keep([one for message, one in received if not early or message not in early])
+        stored = [message for message in self._held if message not in early] if early else self._held
         self.subscriber.acknowledge(stored)
         for message in stored:
             if self.spool and message.spooled:
@@ -191,8 +196,8 @@ class MqttFeed:
         """Return the messages of the future that must wait, since the server's clock is wrong or may be."""
         old, early = set(self._ahead), set[Arrived]()
         for message, (device_id, content, _) in received:
-            is_registered = partial(self.is_registered, device_id)
-            self.server_clock.note(device_id, content, now, at, is_registered, is_old=message in old)
+            is_old = bool(old) and message in old
+            self.server_clock.note(device_id, content, now, at, self.is_registered, is_old=is_old)
             can_wait = message.qos or message.spooled or len(old) < UNACKNOWLEDGED
             if content.refused and can_wait and is_ahead(content):
                 early.add(message)

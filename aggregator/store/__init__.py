@@ -5,19 +5,21 @@ May import tariffs and core. Begin with `port.py`; every other room gets a store
 
 from aggregator.core.errors import ConfigurationError
 from aggregator.store.port import Store
+from aggregator.store.sqlite.sqlite_file import BUSY_S
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 __all__ = ["Store", "open_store"]
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, busy_s: float = BUSY_S) -> Store:
     """Open the store at a URL: `sqlite:///file.db` (`sqlite:////absolute/file.db`), or `dynamodb://PREFIX`.
 
+    `busy_s` is the longest wait for the write lock of a file; a write raises StoreAway then.
     Raises ConfigurationError for another form of URL, StoreUnusable for an unusable store.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/":
-        return SqliteStore(rest[1:])
+        return SqliteStore(rest[1:], busy_s=busy_s)
     if scheme == "dynamodb":
         from aggregator.store.dynamodb.dynamodb_store import open_dynamodb  # boto3 takes a while to load
 

@@ -61,6 +61,7 @@ class Anything(Enum):
 
 
 ANYTHING: Final = Anything.ANYTHING
+Was = str | Anything | None  # the stored body that a write expects; None: no record
 LAST_KEY: Final = "\U0010ffff" * 256  # sorts after every key of a record
 
 
@@ -76,11 +77,14 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Run the reads and writes inside as one transaction: all writes last, or none."""
 
-    def data_version(self) -> object:
-        """Return a value that changes whenever another connection has written: one of a thread or of a process.
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether writers wait for each other, so that what they write costs less in one transaction."""
 
-        What this thread has read stays true while the value is equal, but for its own writes; inside a transaction
-        until its end. A store that cannot tell returns another value each time.
+    def data_version(self) -> object:
+        """Return a value that changes whenever another thread or process has written; compare it in a transaction.
+
+        What this thread has read is true while it is equal, but for its own writes. Another one each time: unknown.
         """
 
     def step(self, work: Callable[[], object]) -> None:
@@ -223,9 +227,11 @@ class Store(Protocol):
         """Return the records from one key to another, both included, in order of key (code points) or backwards."""
 
     def put_record(
-        self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+        self, collection: str, key: str, body: str, was: Was = ANYTHING, expires: int = 0, *, is_patient: bool = True
     ) -> bool:
         """Write a record if the stored body equals `was` (None: no record, or an expired one); else return False.
+
+        With `is_patient` False it does not wait for other writers: it raises StoreAway at once.
 
         Of several concurrent writers with the same `was`, one wins. The record expires at `expires` (UTC seconds;
         0: never).
@@ -258,7 +264,7 @@ class Store(Protocol):
         """
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """Delete propagated change records, in the transaction of the steps; a key dirty again since then stays."""
+        """Delete propagated change records, in the transaction that reads their keys; later writes mark a key again."""
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Record dirty keys that cannot be propagated, with the reason, so that other keys go on."""
@@ -316,6 +322,6 @@ def check_range(collection: str, first: str, last: str) -> None:
 
 def _fits(text: str, most: int) -> bool:
     try:
-        return len(text) <= most and len(text.encode()) <= most
+        return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
     except UnicodeEncodeError:  # a lone surrogate
         return False

@@ -6,6 +6,7 @@ starts a new epoch when a user is disabled, gets a new password or signs out eve
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from itsdangerous import URLSafeTimedSerializer
 
+from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S
 from aggregator.settings import Settings
 from aggregator.store.collections import SESSIONS
@@ -73,17 +75,22 @@ class Sessions:
         if now >= kept["seen"] + life.idle_s or now >= kept["began"] + life.longest_s:
             return None
         if now >= kept["seen"] + life.step_s:
-            self._put(token_hash(token), user, kept | {"seen": now}, was=body)  # not if it ended meanwhile
+            with suppress(StoreAway):  # another writes: the next request notes it
+                # Not if it ended meanwhile.
+                self._put(token_hash(token), user, kept | {"seen": now}, was=body, is_patient=False)
         return user
 
     def end(self, token: str) -> None:
         """End a session."""
         self._store.drop_record(SESSIONS.of(), token_hash(token))
 
-    def _put(self, key: str, user: User, kept: dict[str, object], was: str | None = None) -> None:
+    def _put(
+        self, key: str, user: User, kept: dict[str, object], was: str | None = None, *, is_patient: bool = True
+    ) -> None:
         life = LIFETIMES[user.role]
         expires = min(int(str(kept["seen"])) + life.idle_s, int(str(kept["began"])) + life.longest_s)
-        self._store.put_record(SESSIONS.of(), key, orjson.dumps(kept).decode(), was=was, expires=expires)
+        body = orjson.dumps(kept).decode()
+        self._store.put_record(SESSIONS.of(), key, body, was=was, expires=expires, is_patient=is_patient)
 
 
 class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types

@@ -9,7 +9,7 @@ sends its live power only then.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from flask import Blueprint, Flask, Response, request
@@ -22,11 +22,13 @@ from aggregator.intake.clocks import TELL_S, ServerClock, Wrong, is_ahead, refus
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
+from aggregator.intake.group_commit import GroupCommit
 from aggregator.intake.ingest import Outcome, Received, rules_in, show_live, store_refusals, take_in
 from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
 
 PATH = "/ingest"
+MOST_TOGETHER = 200  # readings of a message that shares a transaction; a larger one is written in portions of its own
 MOST_NAMED = 100  # refused items that the answer names
 RETRY_S = 5
 AGAIN_S = 10  # until a message of the future is sent again, while it is undecided whose clock is wrong
@@ -55,6 +57,11 @@ class IngestEndpoint:
     retention_days: int = RETENTION_DAYS
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
+    together: GroupCommit[tuple[Outcome, Content]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the threads commit together."""
+        object.__setattr__(self, "together", GroupCommit(self.store))
 
     def take_in(self) -> Response:
         """Return the answer to the current request."""
@@ -65,9 +72,11 @@ class IngestEndpoint:
         except Refused as why:
             store_refusals(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             raise
-        content = self._parse(device_id, body, int(now))
-        self._check_clock(device_id, content, int(now))
-        outcome = self._keep(device_id, content, int(now))
+        one = _format()
+        content = self._parse(one, device_id, body, int(now))
+        is_block = one.name == _TYPES[BLOCK]
+        self._check_clock(device_id, content, int(now), is_history=is_block)
+        outcome, content = self._keep(Received(device_id, content, is_block), int(now))
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
         answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
@@ -103,16 +112,15 @@ class IngestEndpoint:
         self.limits.charge(device_id, len(whole) - size, 0)
         return whole
 
-    def _parse(self, device_id: str, body: bytes, now: int) -> Content:
-        one = _format()
+    def _parse(self, one: Format, device_id: str, body: bytes, now: int) -> Content:
         rules = rules_in(self.store, self.default_zone)(device_id) if one.has_rules else DeviceRules()
         content = read_whole(one, body, Origin(device_id, now, rules, request.args.get("part", "")))
         self.limits.charge(device_id, 0, content.half_hours)
         return content
 
-    def _check_clock(self, device_id: str, content: Content, now: int) -> None:
+    def _check_clock(self, device_id: str, content: Content, now: int, *, is_history: bool) -> None:
         """Refuse what is older than the retention; raise IngestFault where this server's clock may be behind."""
-        if not self._is_block():
+        if not is_history:
             refuse_old(self.store, content, now - self.retention_days * DAY_S)
         at = self.pace()
         self.server_clock.note(device_id, content, now, at)
@@ -125,15 +133,20 @@ class IngestEndpoint:
             wait = TELL_S if wrong is Wrong.SERVER else AGAIN_S
             raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(wait)})
 
-    def _is_block(self) -> bool:
-        return _format().name == _TYPES[BLOCK]
+    def _keep(self, message: Received, now: int) -> tuple[Outcome, Content]:
+        """Store a message, together with others that come at the same time; return it with all that was refused."""
+        content, is_live = message.content, "live" in request.args
 
-    def _keep(self, device_id: str, content: Content, now: int) -> Outcome:
-        if "live" in request.args:
-            shown_live = show_live(self.store, content, now, self.default_zone)
-            shown_live.reasons.update(store_refusals(self.store, [Received(device_id, content)], now))
-            return shown_live
-        return take_in(self.store, [Received(device_id, content, self._is_block())], now, self.default_zone)
+        def store() -> tuple[Outcome, Content]:
+            own = message._replace(content=replace(content, refused=[*content.refused]))  # it may be repeated
+            if is_live:
+                outcome = show_live(self.store, own.content, now, self.default_zone)
+                outcome.reasons.update(store_refusals(self.store, [own], now))
+                return outcome, own.content
+            return take_in(self.store, [own], now, self.default_zone), own.content
+
+        is_large = len(content.readings) + len(content.intervals) > MOST_TOGETHER
+        return store() if is_large else self.together.run(store)
 
 
 def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:

@@ -274,11 +274,21 @@ def test_an_unchanged_key_is_not_dirty(store: Store) -> None:
     assert store.backlog() == (0, None)
 
 
-def test_a_key_dirtied_during_propagation_stays_dirty(store: Store) -> None:
+def test_a_key_dirtied_before_its_propagation_is_propagated_whole(store: Store) -> None:
     write(store, reading(START))
     changes = store.changes("readings", 100)
     write(store, reading(START + 10))
-    store.settle(changes)
+    with store.transaction():
+        assert [one.at for one in store.readings(HOME, START, START)] == [START, START + 10]
+        store.settle(changes)
+
+
+def test_a_key_dirtied_after_its_propagation_is_dirty_again(store: Store) -> None:
+    write(store, reading(START))
+    with store.transaction():
+        store.settle(store.changes("readings", 100))
+    write(store, reading(START + 10))
+    write(store, reading(START + 20))
     assert dirty(store, "readings") == [(HOME, str(START))]
 
 

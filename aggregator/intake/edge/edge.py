@@ -172,9 +172,17 @@ class Edge:
             self.counts.blocks += 1
             self._is_watched = answer.is_watched
             self._not_before.pop((change.device_id, change.key), None)
-            self.store.settle([change])
+            self._settle(change, readings, intervals)
         elif answer.result in (SendResult.REFUSED, SendResult.EARLY):
             self._leave(change, answer.why, now + (EARLY_S if answer.result is SendResult.EARLY else REFUSED_S))
+
+    def _settle(self, change: Change, readings: list[Reading], intervals: list[Interval]) -> None:
+        """Settle a half hour that was sent, unless more of it has come in meanwhile."""
+        device_id, start = change.device_id, int(change.key)
+        with self.store.transaction():
+            is_sent = self.store.readings(device_id, start, start) == readings
+            if is_sent and self.store.intervals(device_id, start, start) == intervals:
+                self.store.settle([change])
 
     def _leave(self, change: Change, why: str, until: float) -> None:
         """Postpone a half hour that the server did not accept, so that others go; it stays stored for a retry."""

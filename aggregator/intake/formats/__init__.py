@@ -5,6 +5,7 @@ or follows from its MQTT topic.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused, shown
@@ -59,6 +60,7 @@ class Topic(NamedTuple):
     part: str
 
 
+@lru_cache(maxsize=1 << 17)  # more than the devices of a fleet
 def parse_topic(topic: str, named: str = "") -> Topic:
     """Parse a topic; with a `named` format, the last word of any other topic is the device. Raises Refused."""
     for one, pattern in _TOPICS:

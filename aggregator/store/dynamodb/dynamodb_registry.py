@@ -24,7 +24,7 @@ from aggregator.store.dynamodb.document_items import unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
-from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Anything, Record, check_range, check_record
+from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Record, Was, check_range, check_record
 
 
 class Records:
@@ -52,7 +52,7 @@ class Records:
                 break
         return found
 
-    def put(self, collection: str, key: str, body: str, was: str | Anything | None, expires: int) -> bool:
+    def put(self, collection: str, key: str, body: str, was: Was, expires: int) -> bool:
         """Write a record if the stored body equals `was`; return whether it was written."""
         check_record(collection, key, body)
         item = {**_key(collection, key), "b": items.text(body)} | ({"x": items.number(expires)} if expires else {})
@@ -226,9 +226,10 @@ class DynamoRegistry:
         return self._records.between(collection, first, last, limit, newest_first=newest_first)
 
     def put_record(
-        self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+        self, collection: str, key: str, body: str, was: Was = ANYTHING, expires: int = 0, *, is_patient: bool = True
     ) -> bool:
         """Write a record if the stored body equals `was`; return whether it was written. Not part of a transaction."""
+        del is_patient  # writers do not wait for each other
         return self._records.put(collection, key, body, was, expires)
 
     def drop_record(self, collection: str, key: str) -> None:

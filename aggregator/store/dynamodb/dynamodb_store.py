@@ -68,6 +68,11 @@ class DynamoStore(DynamoRegistry):
         if not isinstance(self._feed, Follower):
             self._feed = Follower(self._client, self._prefix, self._pace_s, self._clock)
 
+    @property
+    def has_one_writer(self) -> bool:
+        """False: writers work side by side."""
+        return False
+
     def data_version(self) -> object:
         """Return a new value: what others write is not known."""
         return object()

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +16,11 @@ from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
 from aggregator.core.periods import LEVELS
 
 Row = TypeVar("Row")
+_JOINED = nullcontext()  # in an open transaction
 
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 1  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
-BUSY_S = 30  # longest wait for another process's write
+BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
@@ -64,17 +65,22 @@ _MENDS = {
 class SqliteFile:
     """An open file; a missing file is created."""
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        """Open or create the file and its folder. Raises StoreUnusable."""
-        self._path, self._clock = path, clock
+    def __init__(self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:
+        """Open or create the file and its folder; `busy_s` is the longest wait for the write lock.
+
+        Raises StoreUnusable.
+        """
+        self._path, self._clock, self._busy_s = path, clock, busy_s
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
-        with self._translated_errors():
+        try:
             self._prepare()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -87,39 +93,65 @@ class SqliteFile:
         """Return the store's clock, UTC seconds."""
         return int(self._clock())
 
+    @property
+    def has_one_writer(self) -> bool:
+        """True: the file has one write lock."""
+        return True
+
     def data_version(self) -> tuple[int, int]:
         """Return a value that changes whenever another connection has written to the file."""
         return id(self._database), self._one("PRAGMA data_version")[0]
 
+    def transaction(self, *, is_patient: bool = True) -> AbstractContextManager[None]:
+        """Run one transaction with the write lock from its start. Joins an open transaction.
+
+        Raises StoreAway when the lock is not free: after a wait, or at once unless `is_patient`.
+        """
+        return _JOINED if self._database.in_transaction else self._transaction(is_patient=is_patient)
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Run one transaction with the write lock from its start. Joins an open transaction."""
-        with self._translated_errors():
-            database = self._database
-            if database.in_transaction:
-                yield
-                return
-            database.execute("BEGIN IMMEDIATE")
+    def _transaction(self, *, is_patient: bool) -> Iterator[None]:
+        database = self._database
+        try:
+            self._begin(database, is_patient=is_patient)
             try:
+                self._recall()
                 yield
                 database.execute("COMMIT")
             except BaseException:
+                self._forget()
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        """Translate SQLite's errors into StoreAway and StoreUnusable."""
-        try:
-            yield
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
+    def _begin(self, database: sqlite3.Connection, *, is_patient: bool) -> None:
+        if is_patient:
+            database.execute("BEGIN IMMEDIATE")
+            return
+        database.execute("PRAGMA busy_timeout = 0")
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        finally:
+            database.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
+
+    def _recall(self) -> None:
+        """Begin a transaction: what this thread remembers is true until its end, or forgotten."""
+        version = self._one("PRAGMA data_version")[0]
+        if version != getattr(self._local, "version", None):
+            self._forget()
+            self._local.version = version
+
+    def _forget(self) -> None:
+        """Forget what this thread remembers of the file."""
+        self._local.devices, self._local.dirty = dict[str, Any](), dict[tuple[str, str, str], int]()
+
     def _translated(self, error: sqlite3.Error) -> Exception:
+        """Translate SQLite's errors into StoreAway and StoreUnusable."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreAway(f"{self._path} is busy: another process has been writing for {BUSY_S} s")
+            return StoreAway(f"{self._path} is busy: another process is writing; try again")
         if code in _MENDS:
             return StoreUnusable(f"{self._path} {_MENDS[code]}")
         return StoreUnusable(f"{self._path} cannot be used: {error}")
@@ -128,7 +160,7 @@ class SqliteFile:
     def _database(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = getattr(self._local, "database", None)
         if database is None:
-            database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            database = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
             for pragma in ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824"):
                 database.execute(f"PRAGMA {pragma}")
             self._connections.append(database)
@@ -181,20 +213,31 @@ class SqliteFile:
                 time.sleep(0.02)
 
     def _one(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row, by its query
-        with self._translated_errors():
+        try:
             return self._database.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def _each(self, query: str, *values: object) -> Iterator[Any]:
+        try:
+            yield from self._database.execute(query, values)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        with self._translated_errors():
-            return self._database.execute(query, values).fetchall()
+        return list(self._each(query, *values))
 
     def _run(self, statement: str, *values: object) -> int:
-        with self._translated_errors():
+        try:
             return self._database.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
-    def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._translated_errors():
-            self._database.executemany(statement, rows)
+    def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
+        try:
+            return self._database.executemany(statement, rows).rowcount
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
         """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""

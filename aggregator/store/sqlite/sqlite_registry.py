@@ -18,10 +18,10 @@ from aggregator.store.port import (
     ANYTHING,
     LAST_KEY,
     Answer,
-    Anything,
     Backlog,
     Change,
     Record,
+    Was,
     check_range,
     check_record,
 )
@@ -34,6 +34,7 @@ INSERT INTO changes (level, device_id, key, due, first) VALUES (?, ?, ?, ?, ?) O
 DO UPDATE SET due = min(due, excluded.due), first = min(first, excluded.first)
 WHERE excluded.due < due OR excluded.first < first
 """
+_REMEMBERED = 200_000  # devices, or dirty keys, in a thread's memory; of about 1 KB each
 _PRESENT = "(expires = 0 OR expires > ?)"
 _ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
 _VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
@@ -70,11 +71,19 @@ class SqliteRegistry(SqliteFile):
     def device(self, device_id: str) -> Device | None:
         """Return a device, or None."""
         stored = self._stored(device_id)
-        return at_home(stored, self._stored) if stored else None
+        return at_home(stored, self._stored) if stored and stored.is_second_meter else stored
 
     def _stored(self, device_id: str) -> Device | None:
-        row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
-        return self._intact(_device, row[0]) if row else None
+        """Return a device's row; a transaction remembers it, and those after it until another connection writes."""
+        remembered: dict[str, Device] = self._local.devices if self._database.in_transaction else {}
+        if device_id not in remembered:
+            row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
+            if row is None:
+                return None
+            remembered[device_id] = self._intact(_device, row[0])
+            if len(remembered) > _REMEMBERED:
+                self._forget()
+        return remembered[device_id]
 
     def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
         """Return the devices after the id `after`, by id."""
@@ -83,13 +92,14 @@ class SqliteRegistry(SqliteFile):
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
-        body = _device_body(search.check_labels(device).own)
+        own = search.check_labels(device).own
         with self.transaction():
             before: frozenset[str] = frozenset()
             with suppress(Damaged):  # the new row repairs the damaged one
                 stored = self._stored(device.device_id)
                 before = search.terms(stored) if stored else before
-            self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, body)
+            self._run("INSERT OR REPLACE INTO devices VALUES (?, ?)", device.device_id, _device_body(own))
+            self._local.devices[device.device_id] = own
             self._index(device.device_id, before, search.terms(device))
 
     def find_devices(self, text: str, limit: int) -> list[str]:
@@ -168,11 +178,11 @@ class SqliteRegistry(SqliteFile):
         return [Record(*row) for row in rows]
 
     def put_record(
-        self, collection: str, key: str, body: str, was: str | Anything | None = ANYTHING, expires: int = 0
+        self, collection: str, key: str, body: str, was: Was = ANYTHING, expires: int = 0, *, is_patient: bool = True
     ) -> bool:
         """Write a record if the stored body equals `was`; return whether it was written."""
         check_record(collection, key, body)
-        with self.transaction():
+        with self.transaction(is_patient=is_patient):
             if was is not ANYTHING and self.record(collection, key) != was:
                 return False
             self._run("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", collection, key, expires, body)
@@ -211,15 +221,18 @@ class SqliteRegistry(SqliteFile):
         return [Change(*row) for row in rows]
 
     def settle(self, changes: Iterable[Change]) -> None:
-        """Delete propagated change records, in the transaction that has read the state that they stand for.
+        """Delete propagated change records, in the transaction that reads what they are about.
 
-        A record that got an earlier instant meanwhile stays.
+        A record that got an earlier instant since it was read stays.
         """
+        settled = list(changes)
         with self.transaction():
             self._database.executemany(
                 "DELETE FROM changes WHERE sequence = ? AND first = ?",
-                [(change.sequence, change.first) for change in changes],
+                [(change.sequence, change.first) for change in settled],
             )
+            for change in settled:
+                self._local.dirty.pop(change[1:4], None)
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Record dirty keys that cannot be propagated, with the reason."""
@@ -245,9 +258,17 @@ class SqliteRegistry(SqliteFile):
         return Backlog(*row) if row else Backlog(0, None)
 
     def _mark(self, keys: Iterable[tuple[str, str, str]], firsts: Iterable[int] = repeat(0), due: int = 0) -> None:
-        """Make keys dirty, each from an instant on; due at once, or at `due` (UTC seconds)."""
+        """Mark keys as dirty, each from an instant on, in a transaction; due at once, or at `due` (UTC seconds).
+
+        It skips those of which this thread remembers that they are.
+        """
+        dirty: dict[tuple[str, str, str], int] = self._local.dirty
+        new = {key: first for key, first in zip(keys, firsts, strict=False) if first < dirty.get(key, FOR_EVER)}
         due = max(due, self.now())
-        self._database.executemany(_MARK, [(*key, due, first) for key, first in zip(keys, firsts, strict=False)])
+        self._database.executemany(_MARK, [(*key, due, first) for key, first in new.items()])
+        dirty.update(new)
+        if len(dirty) > _REMEMBERED:
+            self._forget()
 
 
 def _device_body(device: Device) -> bytes:
@@ -265,12 +286,14 @@ def _live(row: tuple[Any, ...]) -> Live:
 
 def _live_row(state: Live) -> tuple[object, ...]:
     """Encode a live state: each known value with its instant; the last arrival is the state's own."""
-    _, at, received_at, power, imported, exported, _, _, *instants = state
-    own = [
-        None if value is None else at if instant is None else instant
-        for value, instant in zip((power, imported, exported), instants, strict=True)
-    ]
-    return (*state[:7], *own, _ARRIVAL.pack(at, received_at).hex())
+    at, received_at, power, imported, exported = state[1:6]
+    return (
+        *state[:7],
+        None if power is None else state.power_instant,
+        None if imported is None else at if state.import_at is None else state.import_at,
+        None if exported is None else at if state.export_at is None else state.export_at,
+        _ARRIVAL.pack(at, received_at).hex(),
+    )
 
 
 def _device(body: bytes) -> Device:

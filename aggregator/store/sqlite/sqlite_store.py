@@ -8,7 +8,7 @@
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
 | `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
-| `changes` | table, device, key | a dirty key; a key dirtied again gets a new sequence number |
+| `changes` | table, device, key | a dirty key, once; it is settled where the evidence is read |
 | `aside` | device, table, key | a quarantined key, the reason |
 | `device_terms` | term, device | a search term of a device (`search`) |
 | `records` | collection, key | a JSON text, the time of its expiry |
@@ -43,17 +43,21 @@ _EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  #
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
 
-def _merge_rows(table: str, keys: str, values: tuple[str, ...]) -> str:
-    """Return the statement that merges a row into a table field by field; an unchanged row is not written."""
+def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
+    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
     known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
+    count = keys.count(",") + len(values) + 2
     return f"""
-INSERT INTO {table} VALUES ({", ".join("?" * (keys.count(",") + len(values) + 2))}) ON CONFLICT ({keys}) DO UPDATE SET
+INSERT INTO {table} SELECT {", ".join(f"?{number}" for number in range(1, count + 1))} WHERE NOT {unless}
+ON CONFLICT ({keys}) DO UPDATE SET
     written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
 WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
-"""  # noqa: S608 - constants
+"""
 
 
+_IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?2 - ?2 % {HALF_HOUR})"  # noqa: S608 - a constant
 _MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
+_MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
 _MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
 _STARTS = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3}"
 _NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"
@@ -87,34 +91,33 @@ class SqliteStore(SqliteRegistry):
 
     def write_readings(self, blocks: Blocks, now: int) -> Written:
         """Merge readings into their blocks; durable on return, or at the end of an open transaction."""
+        accepted, marks = 0, dict[tuple[str, str, str], int]()
         with self.transaction():
-            counts = {block: self._merge(*block, readings, now) for block, readings in sorted(blocks.items())}
-            changed = [block for block, count in counts.items() if count]
-            self._mark(
-                [(READINGS, device_id, str(start)) for device_id, start in changed],
-                [min(blocks[block]) for block in changed],
-            )
-        accepted = sum(counts.values())
+            put = self._database.cursor().executemany
+            for device_id, start in sorted(blocks):
+                readings, count = blocks[device_id, start], 0
+                if len(readings) < MANY:
+                    count = put(_MERGE_UNPACKED, [(*one, now) for one in readings.values()]).rowcount
+                count = count or self._merge(device_id, start, readings, now)
+                if count:
+                    accepted += count
+                    marks[READINGS, device_id, str(start)] = min(readings)
+            self._mark(marks, marks.values())
         return Written(accepted, sum(map(len, blocks.values())) - accepted)
 
     def _merge(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
-        """Merge readings into a block: as rows, or packed at once if they are many. Return the number that changed it.
-
-        A block that is packed already is unpacked, to see which readings are new.
-        """
-        if len(readings) < MANY and self._packed(device_id, start) is None:
-            return self._put_recent(readings.values(), now)
+        """Merge readings into a packed block, or pack them if they are many. Return the number that changed it."""
+        packed = "SELECT 1 FROM readings WHERE device_id = ? AND start = ?"
+        if len(readings) < MANY and self._one(packed, device_id, start) is None:
+            return 0  # all of them are repeated
         known = {reading.at: reading for reading in self._block_or_quarantine(device_id, start)}
         both = {at: merged(known[at], new) if at in known else new for at, new in readings.items()}
-        changed = {at: reading for at, reading in both.items() if known.get(at) != reading}
-        if len(changed) < MANY:
-            return self._put_recent(changed.values(), now)
-        known |= changed
+        new = {at: reading for at, reading in both.items() if known.get(at) != reading}
+        if len(new) < MANY:
+            return self._many(_MERGE_RECENT, [(*one, now) for one in new.values()])
+        known |= new
         self._put_packed(device_id, start, [known[at] for at in sorted(known)], now)
-        return len(changed)
-
-    def _put_recent(self, readings: Iterable[Reading], now: int) -> int:
-        return self._database.executemany(_MERGE_RECENT, [(*reading, now) for reading in readings]).rowcount
+        return len(new)
 
     def _put_packed(self, device_id: str, start: int, readings: Sequence[Reading], written: int) -> None:
         row = (device_id, start, written, pack_block(start, readings))
@@ -170,12 +173,11 @@ class SqliteStore(SqliteRegistry):
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
-        with self._translated_errors():
-            starts = (
-                (block_start(start) for (start,) in self._database.execute(query, (device_id, edge)))
-                for query in (_STARTS.format(column, table, side, order) for column, table in _EVIDENCE)
-            )
-            return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
+        starts = (
+            (block_start(start) for (start,) in self._each(query, device_id, edge))
+            for query in (_STARTS.format(column, table, side, order) for column, table in _EVIDENCE)
+        )
+        return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
         """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
@@ -304,11 +306,6 @@ class SqliteStore(SqliteRegistry):
         query = f"SELECT {_DOCUMENT} FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
         row: tuple[int, int, bytes] | None = self._one(query, device_id, period)
         return row
-
-    def _packed(self, device_id: str, start: int) -> bytes | None:
-        query = "SELECT body FROM readings WHERE device_id = ? AND start = ?"
-        row = self._database.execute(query, (device_id, start)).fetchone()
-        return row[0] if row else None
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
         """Return the readings of a block. Move a damaged packed block to the quarantine, and return the other ones."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +41,7 @@ def judge(registered: str, others: str = "", after: float = 1) -> Wrong:
     for is_registered, votes in ((True, registered), (False, others)):
         for number, vote in enumerate(votes):
             content = AHEAD if vote == "A" else RIGHT
-            clock.note(f"{is_registered} {number}", content, NOW, 0, partial(bool, is_registered))
+            clock.note(f"{is_registered} {number}", content, NOW, 0, lambda sender: sender.startswith("True"))
     return clock.wrong(after)
 
 
@@ -129,7 +128,7 @@ def test_made_up_names_outvote_nobody_and_stay_in_bounded_memory() -> None:
     clock = ServerClock()
     size = clock._numbers.nbytes
     for number in range(5000):
-        clock.note(f"made-up-{number}", AHEAD, NOW, 0, lambda: False)
+        clock.note(f"made-up-{number}", AHEAD, NOW, 0, lambda _: False)
     for number in range(3):
         clock.note(f"d{number}", RIGHT, NOW, 0)
     assert clock.wrong(1) is Wrong.DEVICE

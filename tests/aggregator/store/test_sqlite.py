@@ -364,13 +364,13 @@ def test_a_file_at_its_size_limit_is_one_error_line(tmp_path: Path, limit: int) 
 
 def test_a_long_write_elsewhere_raises_store_away_without_blocking_readers(tmp_path: Path) -> None:
     path = tmp_path / "wattfall.db"
-    store = filled(path)
-    store._database.execute("PRAGMA busy_timeout = 50")
+    filled(path).close()
+    store = SqliteStore(str(path), busy_s=0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreAway) as raised:
         store.mark("day", "d", AGAIN)
-    assert str(raised.value).startswith(f"{path} is busy: another process has been writing for ")
+    assert str(raised.value).startswith(f"{path} is busy: another process is writing")
     assert store.periods("year", "d") == ["2026"]
     other.execute("ROLLBACK")
     other.close()
@@ -504,6 +504,49 @@ def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -
     assert f"readings {START}" in store.quarantined("a")[0]
     assert store._one("SELECT body FROM aside")[0] == b"\x00\xff"
     assert store.quarantined("b") == []
+
+
+def test_an_impatient_write_does_not_wait_for_the_lock_and_the_next_one_does(tmp_path: Path) -> None:
+    path = str(tmp_path / "wattfall.db")
+    store, other = SqliteStore(path, busy_s=60), SqliteStore(path)
+    with other.transaction(), pytest.raises(StoreAway):
+        store.put_record("notes", "d", "{}", is_patient=False)  # a patient one would wait for a minute
+    assert store._one("PRAGMA busy_timeout") == (60_000,)
+    assert store.put_record("notes", "d", "{}", is_patient=False)
+    store.close()
+    other.close()
+
+
+def test_a_device_that_another_connection_changed_is_read_again(tmp_path: Path) -> None:
+    store, other = (SqliteStore(str(tmp_path / "wattfall.db")) for _ in range(2))
+    for name in ("one", "two"):
+        other.put_device(Device("d", name=name))
+        with store.transaction():
+            assert store.device("d") == Device("d", name=name)
+    with suppress(ZeroDivisionError), store.transaction():
+        store.put_device(Device("d", name="never"))
+        raise ZeroDivisionError
+    with store.transaction():
+        assert store.device("d") == Device("d", name="two")
+    store.close()
+    other.close()
+
+
+def test_a_key_that_another_connection_settled_is_marked_again(tmp_path: Path) -> None:
+    store, other = (SqliteStore(str(tmp_path / "wattfall.db")) for _ in range(2))
+    for settling in (other, store):
+        store.mark("day", "d", AGAIN)
+        assert len(store.changes("day", 10)) == 1
+        settling.settle(settling.changes("day", 10))
+        store.mark("day", "d", AGAIN)
+        assert len(store.changes("day", 10)) == 1
+    with suppress(ZeroDivisionError), store.transaction():
+        store.mark("day", "d", ["2026-01-02"])
+        raise ZeroDivisionError
+    store.mark("day", "d", ["2026-01-02"])
+    assert len(store.changes("day", 10)) == 2
+    store.close()
+    other.close()
 
 
 def test_the_data_version_changes_with_the_writes_of_others_only(tmp_path: Path) -> None:

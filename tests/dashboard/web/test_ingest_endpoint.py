@@ -4,6 +4,8 @@ import gzip
 import io
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,6 +27,7 @@ from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.intake.tokens import FULL, end_tokens, new_token
 from aggregator.settings import load
 from aggregator.store.port import Store
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from dashboard.app import create_app
 from dashboard.server import create_ingest_server
 from dashboard.web.ingest_endpoint import IngestEndpoint
@@ -335,3 +338,37 @@ def test_the_future_of_one_among_others_is_refused_at_once(store: Store) -> None
     server = FutureServer(store)
     assert [server.post(f"cad-{number}", at=NOW - 3600).status_code for number in range(2)] == [202, 202]
     assert server.post("cad-2").status_code == 400
+
+
+def test_posts_of_many_threads_are_all_durable_and_each_has_its_own_answer(tmp_path: Path) -> None:
+    path = str(tmp_path / "threads.db")
+    store, other = SqliteStore(path), SqliteStore(path)
+    client = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: NOW)).test_client
+    sent = [[item(), item(NOW + 1)], [item(power_w=True)], [item(), item(power_w="x")], [item(), item()]]
+    headers = [{"Authorization": f"Bearer {new_token(store, f'cad-{number}', NOW)}"} for number in range(len(sent))]
+
+    def post(number: int) -> tuple[int, Any]:
+        return answer(client().post("/ingest", data=orjson.dumps(sent[number]), headers=headers[number]))
+
+    with ThreadPoolExecutor(len(sent)) as pool:
+        with other.transaction():
+            futures = [pool.submit(post, number) for number in range(len(sent))]
+        answers = [future.result() for future in futures]
+    counts = [(code, said["accepted"], said["unchanged"], said["rejected"]) for code, said in answers]
+    assert counts == [(202, 2, 0, 0), (400, 0, 0, 1), (202, 1, 0, 1), (202, 1, 1, 0)]
+    assert [len(other.readings(f"cad-{number}", NOW, NOW)) for number in range(4)] == [2, 0, 1, 1]
+    store.close()
+    other.close()
+
+
+def test_a_post_gets_503_when_another_process_writes_for_long(tmp_path: Path) -> None:
+    path = str(tmp_path / "busy.db")
+    store, other = SqliteStore(path, busy_s=0.1), SqliteStore(path)
+    headers = {"Authorization": f"Bearer {new_token(store, 'cad-1', NOW)}"}
+    client = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: NOW)).test_client()
+    with other.transaction():
+        response = client.post("/ingest", data=orjson.dumps(item()), headers=headers)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert client.post("/ingest", data=orjson.dumps(item()), headers=headers).status_code == 202
+    store.close()
+    other.close()

@@ -204,6 +204,23 @@ def test_only_a_new_late_reading_resends_its_half_hour(edge: Edge, server: Serve
     assert server.store.readings("cad-1", START, START) == readings()
 
 
+def test_a_reading_that_comes_in_while_its_half_hour_is_sent_is_sent_again(
+    edge: Edge, server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_to(edge, *readings()[:-1])
+    send = server.send
+
+    def slowly(body: bytes, content_type: str, *, is_live: bool = False) -> ServerAnswer:
+        if content_type == canonical.BLOCK and len(server.blocks) == 0:
+            given_to(edge, readings()[-1])  # as another process of the same store would
+        return send(body, content_type, is_live=is_live)
+
+    monkeypatch.setattr(server, "send", slowly)
+    clock.at = OVER
+    run(edge, clock, 60)
+    assert [len(block) for block in server.blocks] == [179, 180]
+
+
 def test_a_power_cut_loses_no_stored_reading(edge: Edge, server: Server, clock: Clock, tmp_path: Path) -> None:
     given_to(edge, *readings())
     # Whoever opens the file now has what a cut would leave: nothing was closed.

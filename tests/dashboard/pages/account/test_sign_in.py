@@ -1,7 +1,9 @@
 """Sign-in and sign-out like browsers do it, with forms and cookies."""
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -14,8 +16,10 @@ from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.demo.feed import mark_as_demo
 from aggregator.settings import load
 from aggregator.store.port import Store
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from dashboard.accounts.accounts import ACCOUNT, Accounts
-from dashboard.accounts.users import ADMIN, SUPPORT, Passwords
+from dashboard.accounts.sessions import LIFETIMES, Sessions
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords
 from dashboard.pages.account import account_page
 from tests.dashboard.forms import Page
 from tests.dashboard.people import PASSWORD, QUICK, SECRET, accounts_on, browser, somebody, token_in
@@ -542,6 +546,27 @@ def test_an_unreachable_store_gets_an_error_page(
     answer = client.get("/d/cad-1")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "/secret/path" not in answer.text
+
+
+def test_pages_do_not_wait_for_a_long_write_and_a_sign_in_gets_an_error_page(tmp_path: Path) -> None:
+    path = str(tmp_path / "busy.db")
+    other, store = SqliteStore(path), SqliteStore(path, busy_s=0.1)
+    somebody(store)
+    server = server_on(store)
+    ann, visitor = browser(server, store), browser(server, store)
+    sign_in(ann)
+    later = Sessions(store, accounts_on(store).user, lambda: int(time.time()) + LIFETIMES[HOUSEHOLD].step_s)
+    token = token_in(visitor.get("/sign-in").text)
+    with other.transaction():
+        assert ann.get("/d/cad-1").text == "the page of cad-1"
+        assert visitor.get("/sign-in").status_code == 200
+        with ann.session_transaction() as kept:
+            assert later.user_of(kept["_user_id"])  # the note of this visit is left out
+        answer = visitor.post("/sign-in", data={"email": EMAIL, "password": PASSWORD, "csrf": token})
+        assert (answer.status_code, answer.headers["Retry-After"], answer.mimetype) == (503, "5", "text/html")
+    assert sign_in(visitor).status_code == 303
+    store.close()
+    other.close()
 
 
 def test_the_server_needs_a_secret(store: Store) -> None:
