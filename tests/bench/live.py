@@ -18,6 +18,7 @@ single readings, over connections side by side. The two measure readings per CPU
 """
 
 import argparse
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -227,7 +228,8 @@ def live(options: argparse.Namespace, folder: Path) -> dict[str, float]:
             used = devices_in._cpu(process.pid) - used
         watch.check()
         say(options, f"all acknowledged {taken:.1f} s after the first was due, settled {settling:.1f} s later")
-        say(options, f"CPU {used:.1f} s; memory without mapped pages {watch.own_memory} MB")
+        share = used / (taken + settling)  # below 1 with a backlog: the machine gave the worker no more
+        say(options, f"CPU {used:.1f} s, {share:.0%} of a core; memory without mapped pages {watch.own_memory} MB")
         say(options, f"the fleet itself was late by {feeder.late:.2f} s at most")
         rate = {"devices": options.devices, "readings": feeder.sent, "readings_per_cpu_s": round(feeder.sent / used)}
         return rate if is_flood else rate | lags(watch, feeder) | sizes(watch, path, store)
@@ -266,6 +268,7 @@ def main() -> None:
     parser.add_argument("--folder", help="where the store is made and removed again [the system's]")
     parser.add_argument("--json", action="store_true", help="print nothing but the last line")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store goes away, also when it is killed
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         is_http = options.mode == "http"
         result = devices_in.side_by_side(folder, options.seconds) if is_http else live(options, Path(folder))
