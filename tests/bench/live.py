@@ -18,6 +18,7 @@ single readings, over connections side by side. The two measure readings per CPU
 """
 
 import argparse
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
+from typing import Self
 
 import orjson
 
@@ -96,15 +98,19 @@ class Watch:
         self.wal, self.own_memory, self._stop = 0, 0, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         self._renew()
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
-        """Look a last time. Raises AssertionError if a reading has not arrived."""
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    def check(self) -> None:
+        """Look a last time. Raises AssertionError if a reading has not arrived."""
         for name, sample in (("the live state", self.tile), ("the day", self.day), ("the day looked at", self.chart)):
+            sample.look()
             lost = sum(map(len, sample.waiting.values()))
             assert not lost, f"{lost} readings never arrived in {name}"
 
@@ -130,8 +136,6 @@ class Watch:
                 if time.monotonic() >= following[look]:
                     look()
                     following[look] = time.monotonic() + pace
-        for _, look in paces:
-            look()
 
     def _measure(self) -> None:
         self.wal = max(self.wal, self._log.stat().st_size)
@@ -218,13 +222,14 @@ def live(options: argparse.Namespace, folder: Path) -> dict[str, float]:
         first = start + 1 if is_flood else ceil(time.time() + shift) + 1
         due = time.monotonic() + (0 if is_flood else first - time.time() - shift)
         used = devices_in._cpu(process.pid)
-        watch.start()
-        feeder.run(messages(options.devices, first, options.seconds, due, 0 if is_flood else 1))
-        taken, settling = time.monotonic() - due, settled(store, process)
-        used = devices_in._cpu(process.pid) - used
-        watch.stop()
+        with watch:
+            feeder.run(messages(options.devices, first, options.seconds, due, 0 if is_flood else 1))
+            taken, settling = time.monotonic() - due, settled(store, process)
+            used = devices_in._cpu(process.pid) - used
+        watch.check()
         say(options, f"all acknowledged {taken:.1f} s after the first was due, settled {settling:.1f} s later")
-        say(options, f"CPU {used:.1f} s; memory without mapped pages {watch.own_memory} MB")
+        share = used / (taken + settling)  # below 1 with a backlog: the machine gave the worker no more
+        say(options, f"CPU {used:.1f} s, {share:.0%} of a core; memory without mapped pages {watch.own_memory} MB")
         say(options, f"the fleet itself was late by {feeder.late:.2f} s at most")
         rate = {"devices": options.devices, "readings": feeder.sent, "readings_per_cpu_s": round(feeder.sent / used)}
         return rate if is_flood else rate | lags(watch, feeder) | sizes(watch, path, store)
@@ -263,6 +268,7 @@ def main() -> None:
     parser.add_argument("--folder", help="where the store is made and removed again [the system's]")
     parser.add_argument("--json", action="store_true", help="print nothing but the last line")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store goes away, also when it is killed
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         is_http = options.mode == "http"
         result = devices_in.side_by_side(folder, options.seconds) if is_http else live(options, Path(folder))

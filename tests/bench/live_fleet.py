@@ -133,6 +133,7 @@ class Feeder:
     acknowledged: int = 0
     longest_pause: float = 0.0
     late: float = 0.0  # the longest that the fleet has sent after its time, for its own reasons
+    _free: float = 0.0  # from when it could send again
     _since: float = 0.0  # the last acknowledgement, or the first message that waits
 
     def run(self, messages: Iterator[tuple[float, int, int]]) -> None:
@@ -143,7 +144,7 @@ class Feeder:
             while following and following[0] <= time.monotonic():
                 due, number, at = following
                 self.note(number, at, due)
-                self.late = max(self.late, time.monotonic() - due)
+                self.late = max(self.late, time.monotonic() - max(due, self._free))
                 if not waiting and self.acknowledged == self.sent:
                     self._since = due
                 waiting.append((topic(number), body(number % ORIGINALS, at), self.sent + len(waiting) + 1))
@@ -154,7 +155,8 @@ class Feeder:
     def _pass_on(self, waiting: "deque[Message]") -> None:
         room = min(len(waiting), self.most - self.sent + self.acknowledged)
         if room > 0:
-            self.publish([waiting.popleft() for _ in range(room)])
+            self.publish([waiting.popleft() for _ in range(room)])  # waits while the worker reads nothing
+            self._free = time.monotonic()
             self.sent += room
 
     def _count(self, wait_s: float) -> None:
