@@ -101,7 +101,7 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
         returned = _return(level, runs, good, following, max_power_w)
         is_dip = returned and returned[1] > runs[returned[0]].first
         wrong = _overshot(level, runs, piece, following, lifted, max_power_w) if is_dip or not returned else None
-        if wrong is not None and not (returned and returned[1] - start <= len(piece) - wrong):
+        if wrong is not None and not (returned and wrong and returned[1] - start <= len(piece) - wrong):
             del piece[wrong:]
         elif returned:
             following, start = returned
@@ -211,17 +211,17 @@ def _overshot(
     earliest = max(bisect_left(ats, ats[last] - FAULT_S), runs[max(following - FAULT_RUNS, 0)].first)
     base = whs[run.first] + lifted[last]
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
-    if count == len(piece) or not is_long_enough(level, *run):
+    if count == len(piece) or not is_long_enough(level, run.first, _end(level, runs, following, max_power_w)):
         return None
     if not count:
         return 0 if _is_elsewhere(level, piece, run.first) else None
     good, wrong = piece[count - 1], piece[count]
     if whs[good] + lifted[good] > base or not follows(level, good, run.first, max_power_w):
         return None
-    usual_w, rise = _usual_w(level, piece, count), whs[run.first] - whs[good] + ROUNDING_WH
-    is_leap = (whs[wrong] - whs[good] - ROUNDING_WH) * 3600 > UNUSUAL * usual_w * (ats[wrong] - ats[good])
+    usual_w, rise = _usual_w(level, piece, len(piece)), whs[run.first] - whs[good] + ROUNDING_WH
+    leap_wh = max(UNUSUAL * _usual_w(level, piece, count), HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
     near = [ats[one] for one in piece[max(count - NEAR_STEPS - 1, 0) : count + NEAR_STEPS + 1]]
-    is_unusual = is_leap or near.index(ats[good]) in gap_positions(near)
+    is_unusual = whs[wrong] - whs[good] > leap_wh or near.index(ats[good]) in gap_positions(near)
     is_in_line = ats[last] - ats[wrong] <= DIP_S or rise * 2 * 3600 >= usual_w * (ats[run.first] - ats[good])
     return count if is_unusual and is_in_line else None
 
@@ -276,7 +276,7 @@ def _modulus(level: Register, piece: Sequence[int], run: Run, max_power_w: int) 
     ats, whs, *_ = level
     good = piece[-1]
     seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
-    if seconds > LONGEST_S or after >= before or is_other_meter(level, good, run.first):
+    if seconds > LONGEST_S or after >= before or is_other_meter(level, good, run.first) or whs[piece[0]] == before:
         return None
     usual_w = _usual_w(level, piece, len(piece))
     can_use_wh = max(UNUSUAL * usual_w, HOME_W) * seconds // 3600
@@ -293,14 +293,18 @@ def _modulus(level: Register, piece: Sequence[int], run: Run, max_power_w: int) 
 
 def _is_exchange(level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
-    first, last = runs[following]
-    while following + 1 < len(runs) and _goes_on(level, last, runs[following + 1].first, max_power_w):
-        following += 1
-        last = runs[following].last
-    is_last = following + 1 == len(runs)
+    first, last = runs[following].first, _end(level, runs, following, max_power_w)
+    is_last = last + 1 == len(level.ats)
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
     return is_long_enough(level, first, last) or (is_last and is_other_meter(level, good, first))
+
+
+def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int) -> int:
+    """Return the last position of a run and of those that go on from it."""
+    while following + 1 < len(runs) and _goes_on(level, runs[following].last, runs[following + 1].first, max_power_w):
+        following += 1
+    return runs[following].last
 
 
 def _goes_on(level: Register, one: int, other: int, max_power_w: int) -> bool:
