@@ -2,34 +2,41 @@
 
 `segments` cuts a register into one piece of believed readings per meter.
 
-**A break** between two runs (`registers.runs_of`) has four explanations, tried in this order:
+**A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
    has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
    clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register,
    may also end within a run, within DIP_S or DIP_READINGS. A register that stood still and then makes up for it within
    FROZEN_S was frozen: a gateway repeated its last value.
-2. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
+2. An *overshoot*: the last readings before the break were wrong, and the register goes on in line with those before
+   them. They came after a gap or with a leap: a clock was wrong, or garbage fitted by chance.
+3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
    used the energy between. The piece continues.
-3. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
-4. Otherwise the run is too short to tell, and is dropped.
+4. A *clock put back*: the register rises at once by no more than the home uses in the time for which it is known, and
+   in CLOCK_S. The readings of that time contradicted earlier ones and were put aside. The piece continues.
+5. An *exchange*: the new run lasts for DECIDE_S and DECIDE_READINGS, or the meter id differs. A new piece starts.
+6. Otherwise the run is too short to tell, and is dropped.
 
 The decision changes when a later reading returns, until FAULT_S after the break. A person's exchange override decides
 first.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aggregator.core.registers import (
     DECIDE_READINGS,
     DECIDE_S,
+    LEAP,
     LONGEST_S,
+    NEAR_STEPS,
     ROUNDING_WH,
     Register,
     Run,
     follows,
+    gap_positions,
     is_long_enough,
     is_other_meter,
     level_out,
@@ -42,7 +49,10 @@ FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanati
 DIP_S = 3600  # longest dip by less than half of the register that ends within a run
 DIP_READINGS = 120  # or of at most this number of readings
 FROZEN_S = 86_400  # longest time for which a register is repeated
-USUAL_READINGS = 64  # readings before a rollover that tell what the home uses
+CLOCK_S = 86_400  # longest time by which a clock is put back
+USUAL_S = 86_400  # time before a break that tells what the home uses
+USUAL_READINGS = 64  # and at least this number of readings, within FAULT_S
+UNUSUAL = 10  # a home may use this multiple of its usual power for a while
 HOME_W = 1000  # W; a home may always have used this during an outage
 SLACK_WH = 2000  # and this at once: registers may count whole kWh
 SLACK_SHARE = 1000  # but no more than this fraction of the register
@@ -86,22 +96,27 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
     lifted = dict.fromkeys(pieces[0], 0)  # position -> Wh that rollovers add
     following = 1
     while following < len(runs):
-        good, run, start = pieces[-1][-1], runs[following], runs[following].first
+        piece, run, start = pieces[-1], runs[following], runs[following].first
+        good = piece[-1]
         returned = _return(level, runs, good, following, max_power_w)
-        if returned:
+        is_dip = returned and returned[1] > runs[returned[0]].first
+        wrong = _overshot(level, runs, piece, following, lifted, max_power_w) if is_dip or not returned else None
+        if wrong is not None and not (returned and wrong and returned[1] - start <= len(piece) - wrong):
+            del piece[wrong:]
+        elif returned:
             following, start = returned
             run = runs[following]
-        elif thawed := _thawed(level, pieces[-1], start, max_power_w):
-            del pieces[-1][thawed:]
-        elif modulus := _modulus(level, good, run, max_power_w):
+        elif thawed := _thawed(level, piece, start, max_power_w):
+            del piece[thawed:]
+        elif modulus := _modulus(level, piece, run, max_power_w):
             raised += modulus
             rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
-        elif _is_exchange(level, runs, good, following, max_power_w):
-            raised = 0
-            pieces.append([])
-        else:
+        elif not _is_exchange(level, runs, good, following, max_power_w):
             following += 1
             continue
+        elif not _is_put_back(level, piece, start):
+            raised = 0
+            pieces.append([])
         pieces[-1] += range(start, run.last + 1)
         lifted |= dict.fromkeys(range(start, run.last + 1), raised)
         following += 1
@@ -161,7 +176,7 @@ def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int)
     frozen = bisect_left(piece, frozen_since(ats, whs, piece[-1]))
     first, rise = piece[frozen], whs[start] - whs[piece[-1]]
     seconds = ats[start] - ats[first]
-    is_usual = seconds <= FROZEN_S and rise * 3600 <= 10 * _usual_w(level, first) * seconds
+    is_usual = seconds <= FROZEN_S and rise * 3600 <= UNUSUAL * _usual_w(level, piece, frozen + 1) * seconds
     return frozen + 1 if rise > 0 and is_usual and follows(level, first, start, max_power_w) else None
 
 
@@ -173,24 +188,103 @@ def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
     return first
 
 
-def _usual_w(level: Register, good: int) -> int:
-    """Return the mean power of the readings up to one of them, W."""
-    known = max(good - USUAL_READINGS, bisect_left(level.ats, level.ats[good] - FAULT_S))
-    rise, seconds = level.whs[good] - level.whs[known], level.ats[good] - level.ats[known]
-    return max(rise, 0) * 3600 // max(seconds, DECIDE_S)
-
-
-def _modulus(level: Register, good: int, run: Run, max_power_w: int) -> int | None:
-    """Return the number at which the register has started again between its reading `good` and a run, or None."""
+def _usual_w(level: Register, piece: Sequence[int], count: int) -> int:
+    """Return the mean power before the end of the first `count` readings of a piece, W."""
     ats, whs, *_ = level
-    seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
-    if seconds > LONGEST_S or after >= before or is_other_meter(level, good, run.first):
+    last = piece[count - 1]
+    day, week = (bisect_left(piece, ats[last] - s, 0, count, key=ats.__getitem__) for s in (USUAL_S, FAULT_S))
+    first = piece[max(min(day, count - USUAL_READINGS), week)]
+    return max(whs[last] - whs[first], 0) * 3600 // max(ats[last] - ats[first], DECIDE_S)
+
+
+def _overshot(
+    level: Register,
+    runs: Sequence[Run],
+    piece: Sequence[int],
+    following: int,
+    lifted: Mapping[int, int],
+    max_power_w: int,
+) -> int | None:
+    """Return how many readings of a piece count where its last ones, above the run `following`, are wrong, or None."""
+    ats, whs, *_ = level
+    last, run = piece[-1], runs[following]
+    earliest = max(bisect_left(ats, ats[last] - FAULT_S), runs[max(following - FAULT_RUNS, 0)].first)
+    base = whs[run.first] + lifted[last]
+    count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
+    if count == len(piece) or not is_long_enough(level, run.first, _end(level, runs, following, max_power_w)):
         return None
-    can_use_wh = max(10 * _usual_w(level, good), HOME_W) * seconds // 3600
-    for modulus in MODULI[bisect_right(MODULI, before) :]:
+    if not count:
+        return 0 if _is_elsewhere(level, piece, run.first) else None
+    good, wrong = piece[count - 1], piece[count]
+    if whs[good] + lifted[good] > base or not follows(level, good, run.first, max_power_w):
+        return None
+    usual_w, rise = _usual_w(level, piece, len(piece)), whs[run.first] - whs[good] + ROUNDING_WH
+    leap_wh = max(UNUSUAL * _usual_w(level, piece, count), HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
+    near = [ats[one] for one in piece[max(count - NEAR_STEPS - 1, 0) : count + NEAR_STEPS + 1]]
+    is_unusual = whs[wrong] - whs[good] > leap_wh or near.index(ats[good]) in gap_positions(near)
+    is_in_line = ats[last] - ats[wrong] <= DIP_S or rise * 2 * 3600 >= usual_w * (ats[run.first] - ats[good])
+    return count if is_unusual and is_in_line else None
+
+
+def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
+    """Whether a whole piece, the first one, belongs to a later time: a stretch apart, a little above what follows."""
+    ats, whs, *_ = level
+    fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
+    is_apart = ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
+    is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
+    return is_apart and is_small and not is_other_meter(level, piece[-1], start)
+
+
+def wrong_since(points: Register, max_power_w: int, start: int, end: int) -> int | None:
+    """Return the instant of the earliest reading that the breaks of a span may show to be wrong, or None."""
+    ats, whs = points.ats, list(points.whs)
+    runs = runs_of(points, whs, max_power_w)
+    found = [
+        _risen_above(points._replace(whs=whs), runs, n) for n, run in enumerate(runs) if start <= ats[run.first] <= end
+    ]
+    return min((ats[position] for position in found if position is not None), default=None)
+
+
+def _risen_above(level: Register, runs: Sequence[Run], following: int) -> int | None:
+    """Return the position at which the register first rises above a run that comes later, whatever is believed."""
+    whs, base, last = level.whs, level.whs[runs[following].first], max(runs[following].first - 1, 0)
+    is_passed = (whs[last] - base) * LEAP < base
+    for first, until in runs[max(following - FAULT_RUNS, 0) : following]:
+        above = bisect_right(whs, base, first, until + 1)
+        if above <= until and (is_passed or above > first):
+            return max(above, bisect_left(level.ats, level.ats[last] - FAULT_S))
+        is_passed |= above > first
+    return None
+
+
+def _most_w(level: Register, piece: Sequence[int]) -> int:
+    """Return the mean power that a home may have over a day or a week after a piece, W."""
+    return max(2 * _usual_w(level, piece, len(piece)), HOME_W)
+
+
+def _is_put_back(level: Register, piece: Sequence[int], start: int) -> bool:
+    """Whether a register only leaves out what the home used while a clock that was put back told known times."""
+    ats, whs, *_ = level
+    rise, silent_s = whs[start] - whs[piece[-1]], ats[start] - ats[piece[-1]]
+    known_s = min(ats[piece[-1]] - ats[piece[0]], CLOCK_S)
+    is_small = rise * 3600 <= _most_w(level, piece) * (known_s + silent_s)
+    return rise >= 0 and silent_s <= LONGEST_S and is_small and not is_other_meter(level, piece[-1], start)
+
+
+def _modulus(level: Register, piece: Sequence[int], run: Run, max_power_w: int) -> int | None:
+    """Return the number at which the register has started again between a piece and a run, or None."""
+    ats, whs, *_ = level
+    good = piece[-1]
+    seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
+    if seconds > LONGEST_S or after >= before or is_other_meter(level, good, run.first) or whs[piece[0]] == before:
+        return None
+    usual_w = _usual_w(level, piece, len(piece))
+    can_use_wh = max(UNUSUAL * usual_w, HOME_W) * seconds // 3600
+    lap_wh = max(usual_w, HOME_W) * seconds // 3600  # in a whole lap or more, nothing tells how many
+    for modulus in MODULI[bisect_right(MODULI, max(before, lap_wh)) :]:
         energy = modulus - before + after
         if (
-            energy <= can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE)
+            energy <= min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 2)
             and (energy - 1) * 3600 <= max_power_w * seconds
         ):
             return modulus
@@ -199,14 +293,18 @@ def _modulus(level: Register, good: int, run: Run, max_power_w: int) -> int | No
 
 def _is_exchange(level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
-    first, last = runs[following]
-    while following + 1 < len(runs) and _goes_on(level, last, runs[following + 1].first, max_power_w):
-        following += 1
-        last = runs[following].last
-    is_last = following + 1 == len(runs)
+    first, last = runs[following].first, _end(level, runs, following, max_power_w)
+    is_last = last + 1 == len(level.ats)
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
     return is_long_enough(level, first, last) or (is_last and is_other_meter(level, good, first))
+
+
+def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int) -> int:
+    """Return the last position of a run and of those that go on from it."""
+    while following + 1 < len(runs) and _goes_on(level, runs[following].last, runs[following + 1].first, max_power_w):
+        following += 1
+    return runs[following].last
 
 
 def _goes_on(level: Register, one: int, other: int, max_power_w: int) -> bool:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, frozen_since, segments
+from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, frozen_since, segments, wrong_since
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
@@ -144,6 +144,10 @@ class RecomputeWindow:
             while (self._edge[side] - limit) * side < 0 and self._fetch(side):
                 pass
         for channel in changed:
+            wrong = wrong_since(self._points(channel, ALL), self._device.max_power_w, low, high)
+            start = min([start, *(self._anchor(channel, BEFORE, wrong - 1) if wrong else ())])
+            while self._edge[BEFORE] > start - FAULT_S - HOUR and self._fetch(BEFORE):
+                pass
             ats, whs, *_ = self._points(channel, ALL)
             found = [at for at in self._breaks(channel) if low <= at <= high]
             if found:
@@ -241,8 +245,7 @@ class RecomputeWindow:
     def _anchor(self, channel: str, side: int, at: int | None) -> list[int]:
         """Return how far a register must be known on one side of `at`; fetch blocks until it is.
 
-        That is its nearest anchor, and STEPS readings. Without an anchor, return the outermost reading of the register;
-        nothing where it has no reading on that side.
+        That is its nearest anchor, and STEPS readings; without an anchor the outermost reading of the register, if any.
         """
         while True:
             points = self._points(channel, side)

@@ -179,6 +179,41 @@ def stretches(draw: st.DrawFn, points: Points) -> tuple[int, int]:
     )
 
 
+class Clocked(NamedTuple):
+    """A faultless register, in the order in which it is sent with a clock that is wrong for a while or from then on."""
+
+    zone: str
+    sent: Points
+    energy_wh: int  # from the first reading to the last one
+
+
+@st.composite
+def wrong_clocks(draw: st.DrawFn) -> Clocked:
+    """A clock that is put back or ahead by a day at most. The home uses a power up to its double; readings may lack.
+
+    The device has sent for as long as the clock is wrong by, and goes on for that time and an hour. The register is
+    large beside what the home uses in a day.
+    """
+    zone, at = draw(starts())
+    step = draw(st.sampled_from([10, 30, 60, 300, 900, 1800]))
+    steps = draw(st.integers(1, min(150, DAY // step - 1)))
+    by = (steps * step + draw(st.sampled_from([0, 1, 7]))) * draw(st.sampled_from([-1, 1]))
+    first = steps + draw(st.integers(12, 40)) + HOUR // step // 4
+    after = first + draw(st.sampled_from([1, 2, 5, 20, 60, 200]))
+    count = after + steps + draw(st.integers(30, 60)) + HOUR // step
+    after = draw(st.sampled_from([after, count]))  # for good
+    chance, watts = random.Random(draw(st.integers(0, 2**16))), draw(st.sampled_from([60, 300, 1000, 4000]))
+    wh, jitter, points = float(draw(st.sampled_from([323_456, 7_000_000, 99_990_000]))), draw(st.booleans()), []
+    for _ in range(count):
+        seconds = step + chance.randint(-step // 10, step // 10) * jitter
+        at, wh = at + seconds, wh + chance.uniform(watts, 2 * watts) * seconds / HOUR
+        points.append((at, int(wh)))
+    missing = draw(st.integers(5, first - 5))
+    lost = range(missing, min(missing + draw(st.sampled_from([0, 0, 3, 40])), first - 3))
+    sent = [(at + by if first <= n < after else at, wh) for n, (at, wh) in enumerate(points) if n not in lost]
+    return Clocked(zone, sent, points[-1][1] - points[0][1])
+
+
 @st.composite
 def troubled(draw: st.DrawFn) -> tuple[str, list[Reading]]:
     """A zone and readings of a register with faults, rounding, an exchange or a rollover."""

@@ -263,6 +263,50 @@ def test_a_clock_that_was_three_hours_behind_replaces_no_true_reading(store: Sto
     assert {at: stored[at] for at in true} == true
 
 
+CLOCKS: dict[str, tuple[int, int, int, int]] = {  # readings; the clock is wrong from, until before, and by seconds
+    "put back for good": (2880, 720, 2881, -HOUR - 5),
+    "put back for longer than its shift": (3600, 1260, 2700, -3 * HOUR),
+    "put ahead for longer than its shift": (3600, 360, 1440, HOUR),
+    "put back for good, to instants of its own readings": (2880, 1260, 2881, -2 * HOUR),
+    "put ahead for good": (2880, 720, 2881, HOUR),
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize("first_wh", [900_000, 0])
+def test_a_clock_that_is_put_back_or_ahead_loses_no_energy(store: Store, name: str, first_wh: int) -> None:
+    """1 kW, a reading every 10 s; by the register, the energy of all readings is known."""
+    count, first, after, by = CLOCKS[name]
+    points = [(DAY + 4 * HOUR + 10 * k, first_wh + k * 10_000 // HOUR) for k in range(count + 1)]
+    points[first:after] = [(at + by, wh) for at, wh in points[first:after]]
+    outcome = send(store, [line(at, import_wh=wh) for at, wh in points])
+    assert energy(store, "d").import_wh == count * 10_000 // HOUR
+    assert set(outcome.reasons) <= {"contradicts_neighbours"}
+    assert len(judged(store, "d").pieces) == 1
+
+
+def test_a_clock_put_back_into_an_outage_leaves_no_trace(store: Store) -> None:
+    """An hour is lost; 50 minutes are dated back into it, and over true readings: these are replaced and then missed."""
+    points = [(DAY + 4 * HOUR + 10 * k, 900_000 + k * 10_000 // HOUR) for k in range(3601)]
+    points[2000:2300] = [(at - 5400, wh) for at, wh in points[2000:2300]]
+    del points[1260:1620]
+    send(store, [line(at, import_wh=wh) for at, wh in points])
+    assert energy(store, "d").import_wh == 10_000
+    assert len(judged(store, "d").pieces) == 1
+
+
+@pytest.mark.parametrize("largest", [10**6, 2**20])
+def test_an_hour_dated_months_early_is_no_rollover(store: Store, order: Order, largest: int) -> None:
+    """2 kW for eight hours up to just below the register's largest number; the fifth is dated 120 days early."""
+    points = sent(8, 60, first=largest - 17_000)
+    points[240:300] = [(at - 120 * 86_400, wh) for at, wh in points[240:300]]
+    send(store, order([line(at, import_wh=wh) for at, wh in points]), batch=200)
+    assert energy(store, "d").import_wh == 16_000
+    found = judged(store, "d")
+    assert (len(found.pieces), found.rollovers) == (1, [])
+    assert store.periods("year", "d") == ["2026"]
+
+
 # Exchanges
 
 

@@ -1,0 +1,162 @@
+"""Faults, rollovers and exchanges of one register: the right values are worked out by hand in each test."""
+
+import pytest
+
+from aggregator.core.faults import RegisterJudgement, judge
+from aggregator.core.registers import Register
+
+DAY, HOUR = 86_400, 3600
+START = 1_800_000_000
+Points = list[tuple[int, int]]  # seconds after START, Wh
+
+
+def steady(first_wh: int, hours: float, step: int = 10, watts: int = 1000, at: int = 0) -> Points:
+    """A constant power, from `at` on; without its last reading."""
+    return [(at + s, first_wh + watts * s // HOUR) for s in range(0, int(hours * HOUR), step)]
+
+
+def judged(points: Points, ids: tuple[int, str, str] | None = None) -> RegisterJudgement:
+    """Judge a register; `ids` are the number of readings of the first meter, and both meters' ids."""
+    ordered = sorted(points)
+    names = [ids and (ids[1] if n < ids[0] else ids[2]) for n in range(len(ordered))]
+    return judge(Register([START + at for at, _ in ordered], [wh for _, wh in ordered], names), 100_000)
+
+
+def energy(judgement: RegisterJudgement) -> int:
+    return sum(piece.whs[-1] - piece.whs[0] for piece in judgement.pieces)
+
+
+# A register rises at once
+
+
+@pytest.mark.parametrize(
+    ("known_h", "first_wh", "rise", "is_exchange"),
+    [
+        (2, 900_000, 2000, False),  # two hours at 1 kW: a clock was put back by them
+        (2, 900_000, 3900, False),  # and at nearly twice that power
+        (2, 900_000, 4100, True),  # more than twice what the home used in the two hours
+        (48, 900_000, 47_000, False),  # nearly two days of energy within one, the longest
+        (48, 900_000, 49_000, True),
+        (2, 0, 1900, False),  # a small register likewise
+        (0.2, 0, 5000, True),  # from 200 to 5,200 Wh: nobody used that in twelve minutes
+        (2, 900_000, 9_000_000, True),
+    ],
+)
+def test_a_register_that_rises_at_once_is_known_by_what_the_home_uses(
+    known_h: float, first_wh: int, rise: int, *, is_exchange: bool
+) -> None:
+    """The old register's energy, the new one's, and the rise unless another meter shows it."""
+    old = steady(first_wh, known_h)
+    new = steady(old[-1][1] + rise, 1, at=old[-1][0] + 10)
+    found = judged(old + new)
+    assert len(found.pieces) == (2 if is_exchange else 1)
+    assert energy(found) == old[-1][1] - first_wh + 997 + (0 if is_exchange else rise)
+
+
+def test_another_meter_id_is_an_exchange_however_small_the_rise() -> None:
+    old = steady(900_000, 2)
+    new = steady(old[-1][1] + 1000, 1, at=old[-1][0] + 10)
+    found = judged(old + new, (len(old), "a", "b"))
+    assert (len(found.pieces), energy(found)) == (2, 1997 + 997)
+
+
+@pytest.mark.parametrize("new_wh", [0, 3, 1500, 2900])
+def test_a_smaller_register_is_an_exchange_when_it_stays(new_wh: int) -> None:
+    """5 kWh on the old meter, then 2,5 kWh on the new one: 7.5 kWh, whatever the new one begins at."""
+    old = steady(0, 5)
+    new = steady(new_wh, 2.5, at=5 * HOUR)
+    found = judged(old + new)
+    assert (len(found.pieces), energy(found)) == (2, 4997 + 2497)
+
+
+# Readings overshoot
+
+
+def test_a_stretch_of_the_future_in_a_gap_is_dropped() -> None:
+    """1 kW; an hour is missing, and the fifty minutes after two hours more are dated into it, and beyond its end."""
+    points = steady(900_000, 10)
+    wrong = [(at - 5400, wh) for at, wh in points[2000:2300]]
+    true = points[:1260] + points[1620:2000] + points[2300:]
+    known = dict(true) | dict(wrong)  # where two are of one instant, the one received last stays
+    found = judged(sorted(known.items()))
+    assert (len(found.pieces), energy(found)) == (1, 9997)
+
+
+@pytest.mark.parametrize("rise", [20, 100, 270])
+def test_a_reading_that_fits_by_chance_adds_nothing(rise: int) -> None:
+    """100 W; one reading is too high by what 100 kW give in ten seconds, at most."""
+    points = steady(900_000, 10, watts=100)
+    points[500] = points[500][0], points[500][1] + rise
+    found = judged(points)
+    assert (len(found.pieces), energy(found)) == (1, 999)
+
+
+@pytest.mark.parametrize(("fall", "energy_wh", "pieces"), [(500, 9983 + 2983 - 500, 1), (3000, 9983 + 2983, 2)])
+def test_a_register_that_falls_for_good_is_a_dip_only_while_it_catches_up(
+    fall: int, energy_wh: int, pieces: int
+) -> None:
+    """1 kW. A fall that is caught up with in an hour may be a dip; the energy after a larger one counts as well."""
+    old = steady(900_000, 10, step=60)
+    found = judged(old + steady(old[-1][1] - fall, 3, step=60, at=10 * HOUR))
+    assert (len(found.pieces), energy(found)) == (pieces, energy_wh)
+
+
+# Rollovers
+
+
+@pytest.mark.parametrize("largest", [10**6, 2**20, 10**7, 2**24])
+@pytest.mark.parametrize("days", [8, 40, 120, 300])
+@pytest.mark.parametrize("has_before", [True, False])
+def test_an_hour_dated_months_early_is_no_rollover(largest: int, days: int, *, has_before: bool) -> None:
+    """Eight hours of 1 kW end just below the largest number; their fifth hour is dated early."""
+    points = steady(largest - 9000, 8)
+    before = steady(largest - 300_000, 1, at=-(days + 9) * DAY) if has_before else []
+    early = [(at - days * DAY, wh) for at, wh in points[1440:1800]]
+    found = judged(before + early + points[:1440] + points[1800:])
+    assert (len(found.pieces), found.rollovers) == (1, [])
+    assert energy(found) == points[-1][1] - (before or points)[0][1]
+
+
+def test_a_lap_of_months_that_a_home_may_use_is_no_rollover() -> None:
+    """1 kW is 2.9 MWh in 120 days: nothing tells how often a register of 1 MWh began again."""
+    found = judged(steady(990_000, 2) + steady(1000, 2, at=120 * DAY))
+    assert (len(found.pieces), found.rollovers, energy(found)) == (2, [], 1997 + 1997)
+
+
+@pytest.mark.parametrize("largest", [10**6, 2**20, 10**8])
+def test_an_outage_of_three_days_hides_a_rollover(largest: int) -> None:
+    """1 kW all the time, 72 of the 76 hours unseen."""
+    found = judged(steady(largest - 5000, 2) + steady(largest - 5000 + 74_000 - largest, 2, at=74 * HOUR))
+    assert [one.modulus_wh for one in found.rollovers] == [largest]
+    assert energy(found) == 74_000 + 1997
+
+
+@pytest.mark.parametrize("shown", [2**32 - 1, 10**9 - 1, 999_999])
+def test_a_largest_number_shown_at_first_is_no_register(shown: int) -> None:
+    found = judged([(-10 * n, shown) for n in range(1, 40)] + steady(20, 2))
+    assert (found.rollovers, energy(found)) == ([], 1997)
+
+
+# Other units, other meters
+
+
+def test_a_register_rounded_down_from_now_on_keeps_its_sum() -> None:
+    """1 kW for five hours in Wh and for five more in whole kWh: from 900,000 to 909,000 Wh."""
+    points = [(at, wh if at < 5 * HOUR + 1800 else wh // 1000 * 1000) for at, wh in steady(900_000, 10)]
+    found = judged(points)
+    assert (len(found.pieces), energy(found)) == (1, 9000)
+
+
+@pytest.mark.parametrize("step", [10, 300])
+def test_kilowatt_hours_taken_for_watt_hours_are_dropped(step: int) -> None:
+    points = [(at, wh // 1000 if 3 * HOUR <= at < 5 * HOUR else wh) for at, wh in steady(900_000, 10, step)]
+    found = judged(points)
+    assert (len(found.pieces), energy(found)) == (1, 10_000 - (3 if step == 10 else 84))
+
+
+@pytest.mark.parametrize("other_wh", [3_000_000, 12_345])
+def test_of_two_meters_in_turn_the_first_one_counts(other_wh: int) -> None:
+    points = steady(900_000, 3)
+    shown = [(at, other_wh + (wh - 900_000) // 3 if n % 2 else wh) for n, (at, wh) in enumerate(points[:-1])]
+    found = judged([*shown, points[-1]])
+    assert (len(found.pieces), energy(found)) == (1, 2997)
