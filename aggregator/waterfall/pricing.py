@@ -57,6 +57,12 @@ def supplied(store: Store, device: Device, now: int) -> Span | None:
     return (extent[0], periods.day_of(now, device.timezone)) if extent else None
 
 
+def first_instant(store: Store, device: Device) -> int | None:
+    """Return the start of the first day with data, UTC seconds; None without data."""
+    extent = store.extent("day", device.device_id)
+    return periods.day_start(extent[0], device.timezone) if extent else None
+
+
 def shown(store: Store, device: Device, level: str, period: str, now: int) -> Document:
     """Return a document as it is shown at `now` (UTC seconds): with standing charges, and empty if none is stored."""
     document = store.document(level, device.device_id, period)
