@@ -120,7 +120,7 @@ class Neighbours:
         _, position = channel
         live, point = self._live(reading.device_id), _point(reading, position)
         newest = self._newest_register(live, channel)
-        if live is None or newest is None or reading.at >= newest.at or _is_exchange(newest, point):
+        if live is None or newest is None or reading.at >= newest.at:
             return False
         elapsed, rise = self._now - live.received_at, point.wh - newest.wh
         could_be_now = elapsed > 0 and rise > 0 and (rise - 1) * 3600 <= device.max_power_w * elapsed
@@ -207,14 +207,9 @@ class Neighbours:
 _FITS, _STANDS_STILL, _CONTRADICTS, _COLLIDES = range(4)
 
 
-def _is_exchange(one: _Point, other: _Point) -> bool:
-    """Whether two registers are of different meters."""
-    return None not in (one.meter_id, other.meter_id) and one.meter_id != other.meter_id
-
-
 def _follows(one: _Point, other: _Point, device: Device) -> bool:
     """Whether one register can have shown these values. Another meter contradicts nothing."""
-    if _is_exchange(one, other):
+    if one.meter_id and other.meter_id and one.meter_id != other.meter_id:
         return True
     rise = other.wh - one.wh
     return rise >= -ROUNDING_WH and (rise - 1) * 3600 <= device.max_power_w * (other.at - one.at)

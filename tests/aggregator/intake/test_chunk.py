@@ -216,12 +216,6 @@ def test_a_late_register_is_compared_with_the_newest_one_of_its_own_field(store:
     assert say(DAY + 100, Reading("d", DAY + 20, None, 1001, None)).reasons == {}
 
 
-def test_a_late_register_of_another_meter_is_no_clock_that_was_put_back(store: Store) -> None:
-    for at, wh, meter, now in ((20, 10, "new", 25), (10, 14, "old", 4000)):
-        content = Content([Reading("d", DAY + at, None, wh, None, meter)])
-        assert take_in(store, [Received("d", content)], DAY + now, "UTC").reasons == {}
-
-
 def test_a_gas_meter_that_was_put_back_far_is_put_aside_when_it_sends(store: Store) -> None:
     def say(at: int, litres: int, now: int) -> Outcome:
         content = Content([Reading("d~gas", at, None, None, None, None, litres)])
