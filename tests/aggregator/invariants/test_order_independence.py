@@ -54,7 +54,7 @@ def check_whole(store: Store, zone: str, some: Sequence[Evidence]) -> None:
     assert list(verify.differences(store, device)) == []
 
 
-@examples(48)
+@examples(40)
 @given(consistent(), batchings(), KINDS, st.sampled_from(["live", "late", "later"]), st.booleans())
 def test_order_independence_of_messages_that_do_not_contradict_each_other(
     case: tuple[str, list[Evidence]], deliver: Deliver, kind: str, comes: str, is_history: bool
