@@ -25,7 +25,7 @@ from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
-from aggregator.support.device_state import device_state, rhythm_s
+from aggregator.support.device_state import arrival_state, rhythm_s
 from aggregator.support.fleet import Summary
 from aggregator.waterfall.pricing import conversion_of
 
@@ -120,7 +120,7 @@ def _comparison_row(name: str, cost: Cost, currency: str) -> tuple[str, ...]:
 def live_table(live: Live, timezone: str, now: int) -> str:
     """Format a live state at `now` (UTC seconds), one figure per line, with the device's state."""
     rows = [
-        ("state", f"{device_state(live, now)}, expected every {rhythm_s(live)} s"),
+        ("state", f"{arrival_state(live, now)}, expected every {rhythm_s(live)} s"),
         ("reading", periods.local(live.at, timezone).to_datetime_string() + f" {timezone}"),
         ("received", f"{live.received_at - live.at} s later"),
         ("power", _with_age(live, live.power_w, "W", live.power_at)),

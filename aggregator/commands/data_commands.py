@@ -32,7 +32,7 @@ from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import Outcome, chunks, ingest_lines
 from aggregator.settings import Settings
 from aggregator.store.port import all_devices
-from aggregator.support.device_state import device_state
+from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
@@ -180,7 +180,7 @@ def show(
         if live is None:
             raise ConfigurationError(f"{device_id} has not sent a reading yet")
         now = int(time.time())
-        as_told = live_json(live) | {"state": device_state(live, now)}
+        as_told = live_json(live) | {"state": arrival_state(live, now)}
         click.echo(json.dumps(as_told) if is_json else console.live_table(live, device.timezone, now))
         return
     wanted = (

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -21,6 +22,8 @@ from aggregator.store.port import all_devices
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain
+
+LEAST_FACTOR = Decimal("0.1")  # no meter reads its volume at ten times the pressure or the cold
 
 
 @click.group()
@@ -137,7 +140,9 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
         day = periods.check_period("day", first_day) if first_day else FIRST_DAY
         stated = number(value, "the calorific value", 1, 200)
         found = replace(found, calorific_values={**found.calorific_values, day: stated})
-    return replace(found, volume_factor=number(factor, "the volume factor", 0, 2)) if factor is not None else found
+    if factor is not None:
+        found = replace(found, volume_factor=number(factor, "the volume factor", LEAST_FACTOR, 2))
+    return found
 
 
 @device.command("token")

@@ -124,7 +124,7 @@ def amount(value: object, what: str, places: int = RATE_PLACES, least: int = -MO
     return Decimal(plain(scaled(found, places, what), places, 0))
 
 
-def number(value: object, what: str, least: int = -MOST, most: int = MOST) -> Decimal:
+def number(value: object, what: str, least: int | Decimal = -MOST, most: int = MOST) -> Decimal:
     """Return a JSON number (int or Decimal) or decimal text as a Decimal from `least` to `most`.
 
     Raises ConfigurationError, also for a float, since a float has lost the written digits.

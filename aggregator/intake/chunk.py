@@ -32,6 +32,7 @@ LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
 LATE_S = 60  # a reading of the last minute is not looked up
 POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
+_LIVE_REGISTERS = {"import_wh": "import_at", "export_wh": "export_at"}  # field of a live state -> that of its instant
 _METER = Reading._fields.index("meter_id")
 Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
 
@@ -116,20 +117,29 @@ class Neighbours:
 
     def _runs_on(self, reading: Reading, channel: tuple[str, int], device: Device) -> bool:
         """Whether a reading continues the newest register and only its time is earlier: its clock was put back."""
-        name, position = channel
-        live = self._live(reading.device_id)
-        newest = getattr(live, name, None)  # a live state has no volume
-        if live is None or newest is None or reading.at >= live.at:
+        _, position = channel
+        live, point = self._live(reading.device_id), _point(reading, position)
+        newest = self._newest_register(live, channel)
+        if live is None or newest is None or reading.at >= newest.at:
             return False
-        elapsed = self._now - live.received_at
-        rise = _point(reading, position).wh - newest
+        elapsed, rise = self._now - live.received_at, point.wh - newest.wh
         could_be_now = elapsed > 0 and rise > 0 and (rise - 1) * 3600 <= device.max_power_w * elapsed
         if not could_be_now or abs(reading.at - self._now) <= abs(live.at - live.received_at):
             return False
-        point = _point(reading, position)
         after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
         is_other = any(_follows(point, one, device) for one in after)
-        return not is_other and not _overridden(reading.at, live.at, device)
+        return not is_other and not _overridden(reading.at, newest.at, device)
+
+    def _newest_register(self, live: Live | None, channel: tuple[str, int]) -> _Point | None:
+        """Return the newest register of a device with its own instant; a volume is in no live state, but stored."""
+        name, position = channel
+        if live is None:
+            return None
+        if name in _LIVE_REGISTERS:
+            wh, at = (getattr(live, field) for field in (name, _LIVE_REGISTERS[name]))
+            return None if wh is None else _Point(live.at if at is None else at, wh, live.meter_id)
+        last = self._at(live.device_id, live.at)
+        return _point(last, position) if last and last[position] is not None else None
 
     def _side(self, reading: Reading, position: int, side: int, *, is_far: bool = False) -> Iterator[_Point]:
         """Yield the known registers before (-1) or after (+1) a reading, nearest first."""

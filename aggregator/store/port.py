@@ -11,7 +11,6 @@ from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Names, Part
-from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.live import Live
 from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
 from aggregator.core.readings import Interval, Reading
@@ -63,6 +62,7 @@ class Anything(Enum):
 ANYTHING: Final = Anything.ANYTHING
 Was = str | Anything | None  # the stored body that a write expects; None: no record
 LAST_KEY: Final = "\U0010ffff" * 256  # sorts after every key of a record
+INDEX = "find "  # prefix of the collections that hold search terms
 
 
 class Store(Protocol):
@@ -240,7 +240,7 @@ class Store(Protocol):
         once: the record lasts when the transaction fails, and a repeated step loses against its own first write.
         Therefore compare and set outside of transactions only; inside, write only records that may be written twice.
 
-        Raises ConfigurationError for a collection, key or body that is too long, see `check_record`.
+        Raises ConfigurationError for a collection, key or body that is too long, see `collections.check_record`.
         """
 
     def drop_record(self, collection: str, key: str) -> None:
@@ -295,33 +295,3 @@ def all_devices(store: Store) -> Iterator[Device]:
     while page := store.devices(after):
         yield from page
         after = page[-1].device_id
-
-
-MAX_COLLECTION, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8, within DynamoDB's limits
-INDEX = "find "  # prefix of the collections that hold search terms
-
-
-def check_record(collection: str, key: str, body: str = "") -> None:
-    """Raise ConfigurationError for a record that the store cannot hold."""
-    for what, text, most in (
-        ("collection", collection, MAX_COLLECTION),
-        ("key", key, MAX_KEY),
-        ("body", body, MAX_BODY),
-    ):
-        if not _fits(text, most):
-            raise ConfigurationError(f"the {what} of a record is {shown(text)}, not text of up to {most} bytes")
-    if not collection or not key or collection.startswith(INDEX):
-        raise ConfigurationError(f"a record cannot have the key {shown(key)} in the collection {shown(collection)}")
-
-
-def check_range(collection: str, first: str, last: str) -> None:
-    """Raise ConfigurationError for an invalid range of keys; its ends may be empty."""
-    for key in (first, last):
-        check_record(collection, key or LAST_KEY)
-
-
-def _fits(text: str, most: int) -> bool:
-    try:
-        return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
-    except UnicodeEncodeError:  # a lone surrogate
-        return False

@@ -1,7 +1,8 @@
 """The state of a device: whether it sends, with the reason and the time, and its readings by hour and day. Pure.
 
 `device_state` is the one answer for the household, the support desk, the fleet and the command line. It compares the
-device with its own rhythm of arrivals, by our clock: a meter's clock may be minutes behind.
+device with its own rhythm of arrivals, by our clock: a meter's clock may be minutes behind. A device from which nothing
+ever arrived is `supplied`, if its energy comes from a supplier's intervals, else `never` heard.
 """
 
 from collections import Counter
@@ -11,12 +12,13 @@ from statistics import median_high, median_low
 from typing import Literal, NamedTuple
 
 from aggregator.core import periods
-from aggregator.core.documents import Document
+from aggregator.core.documents import Device, Document
 from aggregator.core.live import Arrival, Live
 from aggregator.core.periods import HOUR
 from aggregator.core.registers import NEAR_STEPS
 
-State = Literal["sending", "late", "silent", "never"]
+ArrivalState = Literal["sending", "late", "silent"]
+State = Literal["sending", "late", "silent", "supplied", "never"]
 Reason = Literal["on_time", "overdue", "nothing_comes", "only_refused", "only_statuses", "not_joined", "clock_behind"]
 
 USUAL_S = 10  # the assumed rhythm before the second arrival or reading
@@ -76,10 +78,20 @@ def rhythm_s(live: Live) -> int:
     return max(median_low(steps), 1) if steps else USUAL_S
 
 
-def device_state(live: Live | None, now: int) -> State:
-    """Return the state of a device from the age of its newest arrival (`now` in UTC seconds)."""
+def is_supplied(device: Device, live: Live | None) -> bool:
+    """Whether all data is the supplier's intervals."""
+    return live is None and device.longest_interval_s > 0
+
+
+def device_state(device: Device, live: Live | None, now: int) -> State:
+    """Return the state of a device at `now` (UTC seconds)."""
     if live is None:
-        return "never"
+        return "supplied" if is_supplied(device, live) else "never"
+    return arrival_state(live, now)
+
+
+def arrival_state(live: Live, now: int) -> ArrivalState:
+    """Return the state of a device that has sent, from the age of its newest arrival (`now` in UTC seconds)."""
     age, rhythm = now - live.received_at, rhythm_s(live)
     if age <= max(LATE_AFTER * rhythm, LATE_S):
         return "sending"
@@ -91,12 +103,15 @@ def is_power_old(live: Live) -> bool:
     return live.at - live.power_instant > max(LATE_AFTER * rhythm_s(live), LATE_S)
 
 
-def judge(live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
-    """Return the state with its reason. `began` is the end of the last gap in UTC seconds, or None."""
-    state = device_state(live, now)
+def judge(device: Device, live: Live | None, began: int | None, heard: Heard, now: int) -> Judgement:
+    """Return the state with its reason.
+
+    `began` is the end of the last gap, or the start of the supplier's data, in UTC seconds; or None.
+    """
+    state = device_state(device, live, now)
     if live is None:
         reason = _reason(0, heard)
-        return Judgement(state, None if reason == "nothing_comes" else reason, None, USUAL_S)
+        return Judgement(state, None if reason == "nothing_comes" else reason, began, USUAL_S)
     rhythm = rhythm_s(live)
     if state == "sending":
         is_behind = live.received_at - live.at > CLOCK_S

@@ -22,8 +22,8 @@ from aggregator.intake.refusals import Refusals
 from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import ChartTotals, CounterComparison, Gap, JudgedRegister, RegisterStep, Surplus
-from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, judge
-from aggregator.waterfall.pricing import converted, current
+from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, is_supplied, judge
+from aggregator.waterfall.pricing import converted, current, first_instant
 from aggregator.waterfall.retention import backfilled
 from aggregator.waterfall.stored_half_hours import is_old
 
@@ -122,6 +122,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
     live, known, refused = read.live, read.known, read.refused
     ats = [reading.at for reading in read.readings] or _last_ats(store, device.device_id)
     gaps, registers = _gaps(read, ats), anomalies.judge_registers(read.readings, device)
+    began = next((gap.end for gap in gaps if gap.kind != "open"), None)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -131,7 +132,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
         device,
         now,
         live,
-        judge(live, next((gap.end for gap in gaps if gap.kind != "open"), None), heard, now),
+        judge(device, live, first_instant(store, device) if is_supplied(device, live) else began, heard, now),
         by_hour(ats, RECENT_DAYS * 24, now),
         coverage_strip(_days(now, STRIP_DAYS, device.timezone), read.documents, device.timezone, now),
         known,
@@ -152,7 +153,6 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     """Read all independent data; a remote store reads side by side."""
     device_id, days = device.device_id, _days(now, STRIP_DAYS, device.timezone)
     first, today = block_start(now - RECENT_DAYS * DAY_S) - 2 * HALF_HOUR, days[-1]
-    since = periods.day_start(days[0], device.timezone)
     live = store.begin(partial(store.live, device_id))
     known = store.begin(partial(device_status.known_status, store, device_id))
     refused = store.begin(partial(refusals.load_refusals, store, device_id))
@@ -162,7 +162,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
     above = {name: row.of_day(today) for name, row in periods.LEVELS.items() if row.child}
     present = {one: store.begin(partial(store.document, name, device_id, one)) for name, one in above.items()}
     retention_cutoff = store.begin(partial(store.retention_cutoff, device_id))
-    later = store.begin(partial(backfilled, store, device_id, since, now))
+    later = store.begin(partial(backfilled, store, device_id, periods.day_start(days[0], device.timezone), now))
     quarantined = store.begin(partial(store.quarantined, device_id))
     return _Read(
         store,
@@ -217,8 +217,8 @@ def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
         spans |= {gap for gap in near if gap.start < span.end and span.start < gap.end}
     newest = sorted(spans, reverse=True)[:MOST_GAPS]
     found = [Gap(*gap, anomalies.kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
-    found += [Gap(*span, "filled") for span in anomalies.subtract_gaps(read.later, found)]
-    found.sort(reverse=True)
+    filled = [Gap(*span, "filled") for span in anomalies.subtract_gaps(read.later, found)]
+    found = sorted([*found, *filled], reverse=True)
     if live and ats and anomalies.is_gap_open(ats, now - max(live.at, live.received_at)):
         found.insert(0, Gap(live.at, now, "open"))
     return found[:MOST_GAPS]

@@ -19,7 +19,7 @@ from aggregator.core.periods import DAY_S, HOUR, day_of
 from aggregator.intake import device_status, refusals
 from aggregator.store.collections import FLEET, FLEET_DEVICES
 from aggregator.store.port import Backlog, Store, feeds
-from aggregator.support.device_state import device_state
+from aggregator.support.device_state import arrival_state, device_state
 from aggregator.waterfall.pricing import PRICES
 
 SILENT = {  # most seconds since the last arrival of a silent device
@@ -29,8 +29,7 @@ SILENT = {  # most seconds since the last arrival of a silent device
     "silent_7_days": 30 * DAY_S,
     "silent_30_days": 2**40,
 }
-NEVER = "never"
-STATES = ("sending", "late", *SILENT, NEVER)
+STATES = ("sending", "late", *SILENT, "supplied", "never")
 MOST_LISTED = 500  # listed devices of a count; the count is complete
 MOST_WAITING = 5000  # dirty keys read per feed
 MOST_FIRMWARES = 50  # the most frequent ones; OTHERS counts the rest
@@ -94,7 +93,7 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     live_ids: set[str] = set()
     for _ in _by_state(store, now, states, live_ids):
         yield
-    for _ in _never_heard(store, states[NEVER], live_ids):
+    for _ in _without_arrivals(store, now, states, live_ids):
         yield
     firmwares: dict[str, _Group] = {}
     for _ in _by_firmware(store, firmwares):
@@ -120,16 +119,16 @@ def _by_state(store: Store, now: int, states: Mapping[str, _Group], live_ids: se
 
 def _state_name(live: Live, now: int) -> str:
     """Return one of STATES: the device's state; for a silent device also its duration."""
-    state, age = device_state(live, now), now - live.received_at
+    state, age = arrival_state(live, now), now - live.received_at
     return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
 
 
-def _never_heard(store: Store, never: _Group, live_ids: set[str]) -> Iterator[None]:
+def _without_arrivals(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
     after = ""
     while page := store.devices(after):
         for device in page:
             if device.device_id not in live_ids:
-                never.add(device.device_id)
+                states[device_state(device, None, now)].add(device.device_id)
         after = page[-1].device_id
         yield
 

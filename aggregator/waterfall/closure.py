@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Part
+from aggregator.core.documents import GAS, Device, Document, Part
 from aggregator.core.energy import has_register
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window
 from aggregator.core.readings import Interval, Reading
 from aggregator.store.port import Store
 from aggregator.waterfall.gap_records import GapRecord, gap_records
-from aggregator.waterfall.pricing import is_converted
 from aggregator.waterfall.stored_half_hours import is_old
 
 PLAIN_S = 7 * DAY_S  # a fault lasts no longer
@@ -32,7 +31,7 @@ def open_sums(
 ) -> Iterator[str]:
     """Yield one line for each day and each group of gaps that does not add up; `readings` and `intervals` are all."""
     for channel, name in CHANNELS.items():
-        if channel != "import_wh" or not is_converted(device):
+        if channel != "import_wh" or device.kind != GAS:
             known = [one for one in readings if getattr(one, channel) is not None]
             stated = [one for one in intervals if getattr(one, channel) is not None]
             yield from _open_days(store, device, channel, name, known, stated)

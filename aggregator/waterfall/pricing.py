@@ -60,6 +60,12 @@ def supplied(store: Store, device: Device, now: int) -> Span | None:
     return (extent[0], periods.day_of(now, device.timezone)) if extent else None
 
 
+def first_instant(store: Store, device: Device) -> int | None:
+    """Return the start of the first day with data, UTC seconds; None without data."""
+    extent = store.extent("day", device.device_id)
+    return periods.day_start(extent[0], device.timezone) if extent else None
+
+
 def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
     """Return the half-hourly prices of a local day, where its tariff uses them."""
     version = tariff.version_on(day)
@@ -226,39 +232,41 @@ def _parsed_conversion(text: str) -> Conversion:
     return Conversion(Decimal(content["volume_factor"]), values)
 
 
-def is_converted(device: Device) -> bool:
-    """Whether a device's energy is made from its volume: a gas meter that does not send energy itself."""
-    return device.kind == GAS and "import_wh" not in device.registers
-
-
 def whole_day(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> Mapping[str, Part]:
     """Return half hours with the stored ones of the rest of their day, where the energy depends on these."""
-    stored = store.document("day", device.device_id, day) if is_converted(device) else None
+    stored = store.document("day", device.device_id, day) if device.kind == GAS else None
     if stored is None or stored.timezone != zone:
         return halves
     return {**{name: part for name, part in stored.parts.items() if name[0] == "s"}, **halves}
 
 
 def converted(device: Device, day: str, halves: Mapping[str, Part]) -> Mapping[str, Part]:
-    """Return the half hours of a whole day with the energy of their litres."""
-    if not is_converted(device):
+    """Return the half hours of a whole day with the energy of their litres, where the meter tells no energy itself."""
+    if device.kind != GAS:
         return halves
     wh_per_litre = conversion_of(device).wh_per_litre(day)
     parts, litres, before = dict(halves), 0, 0
     for name in sorted(halves):
-        volume = halves[name].volume_l
-        if volume is not None:
-            litres += volume
+        part = halves[name]
+        if part.volume_l is not None and _is_converted(part):
+            litres += part.volume_l
             until = int(litres * wh_per_litre + Fraction(1, 2))
-            parts[name], before = _with_import(halves[name], until - before), until
+            parts[name], before = _with_import(part, until - before), until
     return parts
+
+
+def _is_converted(part: Part) -> bool:
+    """Whether the energy of a gas meter is made from its volume: no register tells it."""
+    return part.is_converted or part.import_wh is None or part.import_wh == part.interval_import_wh
 
 
 def _with_import(part: Part, wh: int) -> Part:
     """Return a part with an import, of which the time tells the estimated share and that of intervals."""
     seconds = max(part.covered_s + part.estimated_s + part.interval_s, 1)
     estimated_wh, interval_wh = (wh * share // seconds for share in (part.estimated_s, part.interval_s))
-    return part._replace(import_wh=wh, estimated_import_wh=estimated_wh, interval_import_wh=interval_wh)
+    return part._replace(
+        import_wh=wh, estimated_import_wh=estimated_wh, interval_import_wh=interval_wh, is_converted=True
+    )
 
 
 def change_conversion(store: Store, device: Device, new: Conversion) -> int:

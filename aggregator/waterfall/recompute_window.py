@@ -58,9 +58,8 @@ class RecomputeWindow:
         before, after = (bisect_left(readings, at, key=attrgetter("at")) for at in self._blocks)
         self._changed = readings[before:after]
         self._neighbours = {BEFORE: readings[:before], AFTER: readings[after:]}
-        self._edge = {BEFORE: low, AFTER: high}  # the outermost blocks fetched
+        self._edge, self._is_all = {BEFORE: low, AFTER: high}, {BEFORE: False, AFTER: False}  # the outermost fetched
         self._sizes: dict[int, Iterator[int]] = {BEFORE: iter(FETCH_SIZES), AFTER: iter(FETCH_SIZES)}
-        self._is_all = {BEFORE: False, AFTER: False}
         self._registers: dict[tuple[str, int], Register] = {}  # by channel and part
         self._new = store.intervals(device.device_id, first, last) if device.longest_interval_s else []
         self.intervals: list[Interval] = []  # that overlap the hours; see `hours`
@@ -68,9 +67,9 @@ class RecomputeWindow:
     @property
     def changed(self) -> Window | None:
         """The span of the changed evidence; None without any."""
-        ats = [reading.at for reading in (*self._changed[:1], *self._changed[-1:])]
-        starts, ends = ats + [one.start for one in self._new], ats + [one.end for one in self._new]
-        return Window(min(starts), max(ends)) if starts else None
+        spans = [(one.at, one.at) for one in (*self._changed[:1], *self._changed[-1:])]
+        spans += [(one.start, one.end) for one in self._new]
+        return Window(min(spans)[0], max(end for _, end in spans)) if spans else None
 
     @property
     def readings(self) -> list[Reading]:
@@ -286,12 +285,10 @@ class RecomputeWindow:
 
     def _covers(self, channel: str, side: int, at: int) -> bool:
         """Whether a register has a reading at or beyond `at` on one side; without one it covers nothing there."""
-        while True:
-            ats = self._points(channel, ALL).ats
-            if ats and (ats[-1] >= at if side == AFTER else ats[0] <= at):
-                return True
+        while not (ats := self._points(channel, ALL).ats) or (ats[-1] < at if side == AFTER else ats[0] > at):
             if not self._fetch(side):
                 return False
+        return True
 
     def _fetch(self, side: int) -> bool:
         """Fetch more blocks on one side; False when none are left within LONGEST_S."""

@@ -7,11 +7,10 @@ made before the device's retention cutoff.
 from bisect import bisect_left, bisect_right
 
 from aggregator.core import energy, periods
-from aggregator.core.documents import EMPTY, Device, Document, Part
+from aggregator.core.documents import EMPTY, GAS, Device, Document, Part
 from aggregator.core.energy import Share
 from aggregator.core.periods import DAY_S, Slot, Window
 from aggregator.store.port import Store
-from aggregator.waterfall.pricing import is_converted
 
 
 def is_old(document: Document | None, retention_cutoff: int) -> bool:
@@ -96,6 +95,6 @@ class StoredHalfHours:
         """Return what is stored of a half hour, without the energy that is made from a volume."""
         document = self._documents[day]
         part = document.part(slot.name) if document else EMPTY
-        if part.volume_l is not None and is_converted(self._device):
-            return part._replace(import_wh=None, estimated_import_wh=0, interval_import_wh=0)
+        if part.is_converted and self._device.kind == GAS:
+            return part._replace(import_wh=None, estimated_import_wh=0, interval_import_wh=0, is_converted=False)
         return part

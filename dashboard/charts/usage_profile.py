@@ -193,8 +193,8 @@ def _by(day: Document, elapsed_s: int) -> Part:
 def _share(part: Part, share: Fraction) -> Part:
     if share >= 1:
         return part
-    *energy, cost, volume_l = part
-    return Part._make([*_times(energy, share), Cost._make(_times(cost, share)), *_times([volume_l], share)])
+    *energy, cost, volume_l, _ = part
+    return Part._make([*_times(energy, share), Cost._make(_times(cost, share)), *_times([volume_l], share), False])
 
 
 def _times(values: Iterable[Any], share: Fraction) -> list[int | None]:

@@ -3,8 +3,9 @@
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
 seconds estimated, estimated import and export, unpriced import and export, estimated costs of import
-and export, import, export and seconds from intervals, volume + 1. Energy is Wh, volume is litres. Money is in units of
-`core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit) + k for the amount m * 10^k with the largest k.
+and export, import, export and seconds from intervals, volume + 1, and 1 if the energy is made from the volume. Energy
+is Wh, volume is litres. Money is in units of `core.money`: 0 for none, else 1 + 14 * (m, its sign in the lowest bit)
++ k for the amount m * 10^k with the largest k.
 Time covered is a byte of 31 * code + check value: code 0 is none, 1 half an hour, 2 an hour, 3 the seconds that follow.
 The check value makes the whole, as a number, divisible by 31: a flipped bit is noticed.
 
@@ -27,7 +28,7 @@ from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
-_FIELDS = 16
+_FIELDS = 17
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 _CHECK = 31  # no power of 2 is divisible by it, and 256 * 4 leaves 1
 
@@ -53,6 +54,7 @@ def pack_part(part: Part) -> bytes:
         part.interval_export_wh,
         part.interval_s,
         0 if part.volume_l is None else part.volume_l + 1,
+        int(part.is_converted),
     )
     rest = b"".join(map(_varint, numbers))
     check = -int.from_bytes(energy + bytes([_CHECK * code]) + rest, "little") * 4 ** len(energy) % _CHECK
@@ -68,7 +70,7 @@ def unpack_part(value: bytes) -> Part:
     covered = _COVERED[code] if code < len(_COVERED) else others.pop(0)
     paid, earned, estimated, *more = others[: _FIELDS - 3]
     estimated_import, estimated_export, unpriced_import, unpriced_export, *rest = more
-    guessed, (interval_import, interval_export, interval_s, volume) = rest[:2], rest[2:]
+    guessed, (interval_import, interval_export, interval_s, volume, is_converted) = rest[:2], rest[2:]
     cost = Cost(
         _money(paid),
         _money(earned),
@@ -89,6 +91,7 @@ def unpack_part(value: bytes) -> Part:
         interval_s,
         NOTHING if cost == NOTHING else cost,
         volume - 1 if volume else None,
+        bool(is_converted),
     )
 
 

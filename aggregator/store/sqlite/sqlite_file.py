@@ -1,4 +1,4 @@
-"""The embedded store's file: schema, connections, transactions, and the translation of SQLite's errors.
+"""The embedded store's file: schema, statements on evidence, connections, transactions, and the translation of errors.
 
 `synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
-from aggregator.core.periods import LEVELS
+from aggregator.core.periods import HALF_HOUR, LEVELS
+from aggregator.core.readings import Interval, Reading
 
 Row = TypeVar("Row")
 _JOINED = nullcontext()  # in an open transaction
@@ -60,6 +61,38 @@ _MENDS = {
     sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
     sqlite3.SQLITE_PERM: "may not be opened; check its permissions",
 }
+
+# Statements on evidence
+
+EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
+
+
+def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
+    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
+    known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
+    count = keys.count(",") + len(values) + 2
+    return f"""
+INSERT INTO {table} SELECT {", ".join(f"?{number}" for number in range(1, count + 1))} WHERE NOT {unless}
+ON CONFLICT ({keys}) DO UPDATE SET
+    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
+WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
+"""
+
+
+_IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?2 - ?2 % {HALF_HOUR})"  # noqa: S608 - a constant
+MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
+MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
+MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
+EXPIRED = f"""
+SELECT start FROM ({
+    " UNION ALL ".join(
+        f"SELECT {column} - {column} % {HALF_HOUR} AS start, written FROM {table}"
+        f" WHERE device_id = ?1 AND {column} < ?2"
+        for column, table in EVIDENCE
+    )
+}) GROUP BY start HAVING max(written) < ?3
+AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
+"""  # noqa: S608 - constants
 
 
 class SqliteFile:

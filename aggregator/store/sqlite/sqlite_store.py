@@ -32,6 +32,7 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
+from aggregator.store.sqlite.sqlite_file import EVIDENCE, EXPIRED, MERGE_INTERVAL, MERGE_RECENT, MERGE_UNPACKED
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
@@ -39,42 +40,15 @@ _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _whole = partial(decode, names=None)
-_EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
 
-def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
-    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
-    known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
-    count = keys.count(",") + len(values) + 2
-    return f"""
-INSERT INTO {table} SELECT {", ".join(f"?{number}" for number in range(1, count + 1))} WHERE NOT {unless}
-ON CONFLICT ({keys}) DO UPDATE SET
-    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
-WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
-"""
-
-
-_IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?2 - ?2 % {HALF_HOUR})"  # noqa: S608 - a constant
-_MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
-_MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
-_MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
 _STARTS = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3}"
 _NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"
 _QUIET = f"""
 SELECT device_id, at - at % {HALF_HOUR}, max(written) FROM recent WHERE device_id = ? AND at < ?
 GROUP BY 2 HAVING max(written) < ? ORDER BY 2 LIMIT ?
 """  # noqa: S608 - a constant
-_EXPIRED = f"""
-SELECT start FROM ({
-    " UNION ALL ".join(
-        f"SELECT {column} - {column} % {HALF_HOUR} AS start, written FROM {table}"
-        f" WHERE device_id = ?1 AND {column} < ?2"
-        for column, table in _EVIDENCE
-    )
-}) GROUP BY start HAVING max(written) < ?3
-AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
-"""  # noqa: S608 - constants
 
 
 class SqliteStore(SqliteRegistry):
@@ -97,7 +71,7 @@ class SqliteStore(SqliteRegistry):
             for device_id, start in sorted(blocks):
                 readings, count = blocks[device_id, start], 0
                 if len(readings) < MANY:
-                    count = put(_MERGE_UNPACKED, [(*one, now) for one in readings.values()]).rowcount
+                    count = put(MERGE_UNPACKED, [(*one, now) for one in readings.values()]).rowcount
                 count = count or self._merge(device_id, start, readings, now)
                 if count:
                     accepted += count
@@ -114,7 +88,7 @@ class SqliteStore(SqliteRegistry):
         both = {at: merged(known[at], new) if at in known else new for at, new in readings.items()}
         new = {at: reading for at, reading in both.items() if known.get(at) != reading}
         if len(new) < MANY:
-            return self._many(_MERGE_RECENT, [(*one, now) for one in new.values()])
+            return self._many(MERGE_RECENT, [(*one, now) for one in new.values()])
         known |= new
         self._put_packed(device_id, start, [known[at] for at in sorted(known)], now)
         return len(new)
@@ -175,7 +149,7 @@ class SqliteStore(SqliteRegistry):
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
         starts = (
             (block_start(start) for (start,) in self._each(query, device_id, edge))
-            for query in (_STARTS.format(column, table, side, order) for column, table in _EVIDENCE)
+            for query in (_STARTS.format(column, table, side, order) for column, table in EVIDENCE)
         )
         return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
 
@@ -183,7 +157,7 @@ class SqliteStore(SqliteRegistry):
         """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
         rows = [(*interval, now) for interval in intervals]
         with self.transaction():
-            changed = [row for row in rows if self._run(_MERGE_INTERVAL, *row)]
+            changed = [row for row in rows if self._run(MERGE_INTERVAL, *row)]
             self._mark(dict.fromkeys((READINGS, row[0], str(block_start(row[1]))) for row in changed))
         return Written(len(changed), len(rows) - len(changed))
 
@@ -204,8 +178,8 @@ class SqliteStore(SqliteRegistry):
         """Delete settled blocks that start before `before` and were last written before `untouched_since`."""
         with self.transaction():
             end = _aligned(min(before, untouched_since + DAY_S))  # nothing tells of a time long after its arrival
-            starts = [start for (start,) in self._all(_EXPIRED, device_id, end, untouched_since)]
-            for column, table in _EVIDENCE:
+            starts = [start for (start,) in self._all(EXPIRED, device_id, end, untouched_since)]
+            for column, table in EVIDENCE:
                 self._many(
                     f"DELETE FROM {table} WHERE device_id = ? AND {column} BETWEEN ? AND ?",  # noqa: S608 - constants
                     ((device_id, *_span(start, start)) for start in starts),

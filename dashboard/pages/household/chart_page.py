@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
-from aggregator.support.device_state import device_state
+from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
@@ -179,7 +179,7 @@ def _settled(data: CachedReads, device: Device) -> int:
     """Return the instant after which no time counts as missing: while a device sends, that of its newest reading."""
     now, live = data.now(), data.live(device)
     settled = now - chart_model.SETTLING_S
-    return min(settled, live.at) if live and device_state(live, now) == "sending" else settled
+    return min(settled, live.at) if live and arrival_state(live, now) == "sending" else settled
 
 
 def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: int, zone: str, lang: Language) -> Slots:

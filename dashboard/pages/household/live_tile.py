@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -21,7 +21,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KnownStatus
-from aggregator.support.device_state import State, device_state, is_power_old
+from aggregator.support.device_state import State, arrival_state, device_state, is_power_old, is_supplied
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import USUAL, UsageProfile
 from dashboard.pages.household.slots import Slots
@@ -98,7 +98,7 @@ def signal_label(known: KnownStatus | None, now: int, lang: Language) -> str:
 
 # States
 
-_ROLL_CALL: Mapping[State | Literal["supplied"], str] = {
+_ROLL_CALL: Mapping[State, str] = {
     "sending": text("{count} sending"),
     "late": text("{count} late"),
     "silent": text("{count} silent"),
@@ -109,7 +109,7 @@ _ROLL_CALL: Mapping[State | Literal["supplied"], str] = {
 
 def roll_call(devices: Iterable[tuple[Device, Live | None]], now: int, lang: Language) -> str:
     """Return the number of devices in each state: `3 sending · 1 late`."""
-    counts = Counter("supplied" if is_supplied(device, live) else device_state(live, now) for device, live in devices)
+    counts = Counter(device_state(device, live, now) for device, live in devices)
     return " · ".join(lang.say(words, count=counts[state]) for state, words in _ROLL_CALL.items() if counts[state])
 
 
@@ -164,7 +164,7 @@ class Home:
 def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     """Return the values of the tile."""
     usage = home.usage
-    state = device_state(live, now)
+    state = device_state(home.device, live, now)
     watts = live.power_w if live else None
     is_old = live is not None and is_power_old(live)
     is_current, level = state != "silent" and not is_old, usage.level(None if is_old else watts)
@@ -211,11 +211,6 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
     return lang.say(sentence, price=lang.price(abs(units_per_wh * power_w), home.currency))
 
 
-def is_supplied(device: Device, live: Live | None) -> bool:
-    """Whether all data is the supplier's intervals."""
-    return live is None and device.longest_interval_s > 0
-
-
 def has_no_power(device: Device, live: Live | None) -> bool:
     """Whether no power will ever come: a gas meter has none, nor has the supplier."""
     return is_supplied(device, live) or (device.kind == GAS and live is not None and live.power_w is None)
@@ -233,10 +228,10 @@ def age_and_note(device: Device, live: Live | None, now: int, lang: Language) ->
 
     The power may be older than the newest reading; the state is that of the readings.
     """
-    state, zone = device_state(live, now), device.timezone
     if live is None:
         waiting, supplied = text("Waiting for the first reading"), text("Its energy comes from the supplier")
         return "", lang.say(supplied if is_supplied(device, live) else waiting)
+    state, zone = arrival_state(live, now), device.timezone
     times = {"time": words.since(live.received_at, now, zone, lang)}
     if is_power_old(live):
         times["power"] = words.since(live.power_instant, now, zone, lang)
@@ -252,7 +247,7 @@ def badge(live: Live | None, usage: UsageProfile, now: int, lang: Language) -> s
     word = _LEVELS.get(usage.level(live.power_w if live else None), "")
     if live is None or not word:
         return ""
-    is_old = device_state(live, now) == "silent" or is_power_old(live)
+    is_old = arrival_state(live, now) == "silent" or is_power_old(live)
     return lang.say("last known") if is_old else lang.say(word)
 
 

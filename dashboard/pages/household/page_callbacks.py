@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
 from aggregator.core.live import Live
-from aggregator.support.device_state import device_state, is_power_old
+from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
@@ -65,7 +65,7 @@ def _open_period(
     """
     now, zone, live = data.now(), device.timezone, data.live(device)
     window = periods.window(level, period, zone)
-    until = max(window.start, live.at) if live and device_state(live, now) == "silent" else now
+    until = max(window.start, live.at) if live and arrival_state(live, now) == "silent" else now
     wanted = usage_profile.chain_of(level, other, until, zone)
     chain = {one: data.document(device, one, name) for one, name in wanted.items()}
     comparable = usage_profile.so_far(chain, level, until, zone)
@@ -120,7 +120,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
         ],
         href=View("household", device.device_id).to_url(),
         className="tile",
-        **attributes(data_state=device_state(live, now), data_level=usage.level(watts)),
+        **attributes(data_state=device_state(device, live, now), data_level=usage.level(watts)),
     )
 
 

@@ -21,11 +21,18 @@ from dashboard.text.language import Language, text
 from dashboard.text.words import ago, duration, period_name
 
 Tone = Literal["good", "warn", "bad", "unknown"]
-TONES: Mapping[State, Tone] = {"sending": "good", "late": "warn", "silent": "bad", "never": "unknown"}
+TONES: Mapping[State, Tone] = {
+    "sending": "good",
+    "late": "warn",
+    "silent": "bad",
+    "supplied": "good",
+    "never": "unknown",
+}
 STATES: Mapping[State, str] = {
     "sending": text("Sending"),
     "late": text("Late"),
     "silent": text("Silent"),
+    "supplied": text("Supplied"),
     "never": text("Never heard"),
 }
 WHY: Mapping[Reason, str] = {
@@ -111,7 +118,7 @@ def _tone(diagnostics: Diagnostics) -> Tone:
 def _state_label(diagnostics: Diagnostics, lang: Language) -> str:
     judgement = diagnostics.judgement
     state = lang.say(STATES[judgement.state])
-    if judgement.state in ("sending", "never") or judgement.since is None:
+    if judgement.state in ("sending", "supplied", "never") or judgement.since is None:
         return state
     since = support_words.instant(judgement.since, diagnostics.now, diagnostics.device.timezone, lang)
     return lang.say("{state} since {time}", state=state, time=since)
@@ -121,6 +128,9 @@ def _sending_sentence(diagnostics: Diagnostics, lang: Language) -> str:
     state, reason, since, interval = diagnostics.judgement
     now, zone, live = diagnostics.now, diagnostics.device.timezone, diagnostics.live
     if live is None:
+        if state == "supplied" and since is not None:
+            day = period_name("day", periods.day_of(since, zone), lang)
+            return lang.say("Its energy comes from the supplier, since {day}.", day=day) + _why(reason, lang)
         return lang.say("No reading has ever come from this device.") + _why(reason, lang)
     every = support_words.every(interval, lang)
     if reason == "clock_behind":
@@ -150,7 +160,9 @@ def _sending_facts(diagnostics: Diagnostics, lang: Language) -> list[Fact]:
     now, zone, live = diagnostics.now, diagnostics.device.timezone, diagnostics.live
     expected = Fact(lang.say("Expected"), support_words.every(diagnostics.judgement.interval_s, lang))
     if live is None:
-        return [Fact(lang.say("Last reading"), lang.say("never"))]
+        newest = next((one.day for one in reversed(diagnostics.strip) if one.supplied), None)
+        reach = [Fact(lang.say("Newest data of the supplier"), period_name("day", newest, lang))] if newest else []
+        return [Fact(lang.say("Last reading"), lang.say("never")), *reach]
     came = support_words.to_the_second(live.received_at, now, zone, lang)
     facts = [Fact(lang.say("Last reading"), ago(now - live.received_at, lang), came), expected, _power(live, lang)]
     if abs(live.received_at - live.at) >= periods.HOUR // 60:

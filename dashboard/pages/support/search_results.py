@@ -13,6 +13,7 @@ from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.store.search import masked
 from aggregator.support.anomalies import CounterComparison, Span
+from aggregator.support.device_state import is_supplied
 from aggregator.support.diagnostics import Diagnostics
 from aggregator.support.fleet import MOST_LISTED, MOST_WAITING, OTHERS, STATES, Summary
 from dashboard.pages.support import support_words
@@ -29,6 +30,7 @@ STATE_NAMES: Mapping[str, str] = {
     "silent_1_day": text("1 to 7 days"),
     "silent_7_days": text("7 to 30 days"),
     "silent_30_days": text("over 30 days"),
+    "supplied": text("From the supplier"),
     "never": text("Never heard"),
 }
 SILENT = tuple(state for state in STATES if state.startswith("silent"))
@@ -64,6 +66,7 @@ class Fleet:
     late: Count
     silent: Count  # all silent devices
     silences: Sequence[Count]
+    supplied: Count
     never: Count
     firmwares: Sequence[Count]
     refused: str  # messages today
@@ -86,7 +89,8 @@ def search_result(
     details = [device.serial, masked(device.meter_point), device.household, device.postcode]
     heard = ""
     if lang and now is not None:
-        heard = ago(now - live.received_at, lang) if live else lang.say("never")
+        never = lang.say("from the supplier") if is_supplied(device, live) else lang.say("never")
+        heard = ago(now - live.received_at, lang) if live else never
     name = device.name or device.device_id
     return SearchResult(device_url(device.device_id), name, device.device_id, [one for one in details if one], heard)
 
@@ -105,6 +109,7 @@ def fleet_view(summary: Summary, lang: Language) -> Fleet:
         count("late"),
         _silent(summary, lang),
         [count(state) for state in SILENT if summary.states.get(state)],
+        count("supplied"),
         count("never"),
         [_firmware(name, number, summary, lang) for name, number in summary.firmwares.items()],
         lang.number(sum(summary.refused.values())),

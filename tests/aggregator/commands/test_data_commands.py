@@ -332,6 +332,7 @@ def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
         (["device", "set", "cad-1", "--calorific-value", "39"], "cad-1 is of kind electricity, and only gas in m³"),
         (["device", "set", "g", "--kind", "gas", "--calorific-value", "0"], "the calorific value is '0'"),
         (["device", "set", "g", "--kind", "gas", "--volume-factor", "x"], "the volume factor is 'x'"),
+        (["device", "set", "g", "--kind", "gas", "--volume-factor", "0"], "it must be between 0.1 and 2"),
         (["device", "set", "g", "--kind", "gas", "--from", "2026-06-01"], "--from is the first day of a --calorific"),
         (["device", "set", "cad-1~gas", "--household", "h1"], "cad-1~gas has the household of cad-1, which reads it"),
         (["device", "set", "cad-1~gas", "--household", ""], "use `wattfall device set cad-1`"),

@@ -43,7 +43,8 @@ PARTS = st.builds(
     interval_s=st.just(0) | SECONDS,
     cost=st.just(NOTHING) | COSTS,
     volume_l=WHS,
-)
+    is_converted=st.booleans(),
+).map(lambda part: part._replace(is_converted=part.is_converted and part.volume_l is not None))
 NAMES = st.builds("{}{:02d}".format, st.sampled_from("hsdm"), st.integers(0, 99))
 BODIES = st.dictionaries(NAMES, PARTS, max_size=12)
 

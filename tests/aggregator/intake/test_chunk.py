@@ -205,6 +205,27 @@ def test_a_device_that_was_put_back_far_is_put_aside_when_it_sends(store: Store)
     assert say(DAY - 9 * HOUR, 4000, DAY + 2100).accepted == 1  # history
 
 
+def test_a_late_register_is_compared_with_the_newest_one_of_its_own_field(store: Store) -> None:
+    """The newest reading has no import register; the late one goes on from the newest import, in order."""
+
+    def say(now: int, *readings: Reading) -> Outcome:
+        return take_in(store, [Received("d", Content([*readings]))], now, "UTC")
+
+    say(DAY + 20, Reading("d", DAY + 10, None, 1000, None))
+    say(DAY + 60, Reading("d", DAY + 50, 300, None, 70))
+    assert say(DAY + 100, Reading("d", DAY + 20, None, 1001, None)).reasons == {}
+
+
+def test_a_gas_meter_that_was_put_back_far_is_put_aside_when_it_sends(store: Store) -> None:
+    def say(at: int, litres: int, now: int) -> Outcome:
+        content = Content([Reading("d~gas", at, None, None, None, None, litres)])
+        return take_in(store, [Received("d", content)], now, "UTC")
+
+    for number in range(5):
+        assert say(DAY + 300 * number, 5000 + 30 * number, DAY + 300 * number).accepted == 1
+    assert say(DAY - 9 * HOUR, 5150, DAY + 1500).reasons == {ASIDE: 1}
+
+
 def test_history_in_any_order_is_never_put_aside() -> None:
     lines = hours(0, 6, step_s=60)
     for seed in range(4):

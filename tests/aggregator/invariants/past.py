@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from aggregator.core.documents import Device
+from aggregator.core import periods
+from aggregator.core.documents import GAS, GAS_POWER_W, Device
 from aggregator.core.live import Live
+from aggregator.core.periods import Window
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
@@ -35,9 +37,9 @@ Items = Sequence[Reading | Interval]
 class Past:
     """A home on a store with a clock of its own."""
 
-    def __init__(self, store: Store, clock: Clock, client: MemoryClient | None, zone: str) -> None:
+    def __init__(self, store: Store, clock: Clock, client: MemoryClient | None, device: Device) -> None:
         self.store, self._clock, self._client = store, clock, client
-        store.put_device(Device(HOME, zone))
+        store.put_device(device)
 
     def take_in(self, items: Items, at: float) -> None:
         """Evidence comes in, and the worker settles."""
@@ -76,20 +78,20 @@ class Past:
 
 
 @contextmanager
-def past(kind: str, zone: str) -> Iterator[Past]:
-    """A home on an empty store."""
-    clock = Clock()
+def past(kind: str, zone: str, *, is_gas: bool = False) -> Iterator[Past]:
+    """A home on an empty store; its meter counts electricity in Wh, or gas in litres."""
+    clock, device = Clock(), Device(HOME, zone, GAS_POWER_W, kind=GAS) if is_gas else Device(HOME, zone)
     if kind == "memory":
         client = in_memory()
         store = DynamoStore(client, MEMORY, KEPT_DAYS, 0, clock)
-        yield Past(store, clock, client, zone)
+        yield Past(store, clock, client, device)
         store.close()
         return
     with TemporaryDirectory(dir=quick_disk()) as folder:
         path = Path(folder) / "past.db"
         path.write_bytes(empty_file())
         sqlite = SqliteStore(str(path), clock)
-        yield Past(sqlite, clock, None, zone)
+        yield Past(sqlite, clock, None, device)
         sqlite.close()
 
 
@@ -104,6 +106,7 @@ class Refill(NamedTuple):
     pauses_s: list[int]
     import_wh: int  # over all, by the registers
     export_wh: int
+    is_gas: bool = False
 
     def __repr__(self) -> str:
         kinds = [f"{len(one)} from {one[0]}" for one in self.slices]
@@ -119,34 +122,52 @@ WITHIN = (0, HOUR * 5, DAY, 3 * DAY)
 BEYOND = (DAY, 38 * DAY, GONE + DAY)
 
 
+LOST = ("both", "both", "export")  # channels
+KINDS_OF_EVIDENCE = ("r", "i", "ri")  # readings, intervals
+STATED = ("import", "both", "export")  # channels of intervals
+FAULTS = ("zeros", "clock", "backup")
+
+
 @st.composite
-def refills(draw: st.DrawFn, pauses: Sequence[int], evidence: Sequence[str] = ("r", "i", "ri")) -> Refill:
-    """Registers at a regular step with an outage, and what was lost: readings, intervals, or both."""
-    chance = random.Random(draw(st.integers(0, 2**20), label="seed"))
-    step, wh = draw(st.sampled_from([600, 900, 1800])), draw(st.sampled_from([0, 1_000_000]))
+def refills(draw: st.DrawFn, pauses: Sequence[int], *, may_contradict: bool = False) -> Refill:
+    """Registers of two rhythms, an outage of both or of export alone, and what was lost: readings, intervals, or both.
+
+    With `may_contradict`, some readings show a fault or a wrong clock, and intervals end anywhere. Else one that
+    reaches over an end of the outage ends at a half hour of the home: what was measured in a part of one is forgotten.
+    """
+    chance, zone = random.Random(draw(st.integers(0, 2**20), label="seed")), draw(st.sampled_from(ZONES))
+    steps, wh = draw(st.tuples(*[st.sampled_from([600, 900, 1800])] * 2)), draw(st.sampled_from([0, 1_000_000]))
     at = utc("2026-03-26T00:00") + draw(st.integers(0, DAY)) // 3 * 3
     whole = []
-    for _ in range(DAY * 2 // step):
+    for step in [steps[0]] * (DAY // steps[0]) + [steps[1]] * (DAY // steps[1]):
         whole.append(Reading(HOME, at, None, wh, wh // 3))
         at, wh = at + step, wh + chance.choice([0, 3, 40]) * step // 300
     first = draw(st.integers(len(whole) // 10, len(whole) // 2), label="outage begins")
     last = draw(st.integers(first + 3, len(whole) * 9 // 10), label="outage ends")
-    lost, kinds = whole[first + 1 : last], draw(st.sampled_from(evidence))
+    lost, before, kinds = whole[first + 1 : last], whole[: first + 1], draw(st.sampled_from(KINDS_OF_EVIDENCE))
+    if draw(st.sampled_from(LOST), label="lost") == "export":
+        before += [one._replace(export_wh=None) for one in lost]
+        lost = [one._replace(import_wh=None) for one in lost]
     items: list[Reading | Interval] = []
     if "r" in kinds:
         items += lost if draw(st.booleans()) else chance.sample(lost, chance.randrange(1, len(lost) + 1))
     if "i" in kinds:
-        length = draw(st.sampled_from([HALF_HOUR, HOUR]))
-        starts = range(whole[first].at // HALF_HOUR * HALF_HOUR, whole[last].at, length)
-        items += [stated(whole, start, start + length) for start in starts if chance.random() < 0.9]
+        length, offset = draw(st.sampled_from([900, 1800, 3600, 5400])), draw(st.sampled_from([0, 0, 900, 1234]))
+        spans = [(at, at + length) for at in range(whole[first].at // 1800 * 1800 + offset, whole[last].at, length)]
+        if not may_contradict:
+            spans = [_snapped(span, Window(whole[first].at, whole[last].at), zone) for span in spans]
+        channels = draw(st.sampled_from(STATED))
+        items += [stated(whole, *span, channels) for span in spans if chance.random() < 0.9]
+    if may_contradict:
+        items = [_faulty(one, draw(st.sampled_from(FAULTS)), chance) for one in items]
     items.sort(key=lambda one: one[1] if isinstance(one, Interval) else one.at)
     if draw(st.booleans(), label="interleaved"):
         chance.shuffle(items)
     count = draw(st.integers(1, 5), label="slices")
     slices = [items[n * len(items) // count : (n + 1) * len(items) // count] for n in range(count)]
-    return Refill(
-        draw(st.sampled_from(ZONES)),
-        whole[: first + 1],
+    refill = Refill(
+        zone,
+        before,
         whole[last:],
         [one for one in slices if one],
         draw(st.sampled_from([1, 30, 34, 36, 60, 400])) * DAY,
@@ -154,6 +175,36 @@ def refills(draw: st.DrawFn, pauses: Sequence[int], evidence: Sequence[str] = ("
         imported(whole[-1]) - imported(whole[0]),
         imported(whole[-1]) // 3 - imported(whole[0]) // 3,
     )
+    return _in_litres(refill) if draw(st.integers(0, 3), label="gas") == 0 else refill
+
+
+def _snapped(span: tuple[int, int], outage: Window, zone: str) -> tuple[int, int]:
+    """Return a span whose end beyond an end of the outage is at a half hour of the home."""
+    offset = periods.day_start("2026-03-26", zone) % HALF_HOUR
+    start, end = span
+    start = (start - offset) // HALF_HOUR * HALF_HOUR + offset if start < outage.start else start
+    return start, -(-(end - offset) // HALF_HOUR) * HALF_HOUR + offset if end > outage.end else end
+
+
+def _faulty(one: Reading | Interval, fault: str, chance: random.Random) -> Reading | Interval:
+    """Return one reading of ten with a fault; of the rest and of intervals what they are."""
+    if isinstance(one, Interval) or chance.random() < 0.9:
+        return one
+    if fault == "clock":
+        return one._replace(at=one.at + chance.choice([-DAY, -HOUR, HOUR, DAY]))
+    low = {"zeros": 0, "backup": max(((one.import_wh or one.export_wh or 0) - 700), 0)}[fault]
+    return one._replace(import_wh=one.import_wh and low, export_wh=one.export_wh and low // 3)
+
+
+def _in_litres(refill: Refill) -> Refill:
+    """Return the import as the litres of a gas meter."""
+
+    def litres(some: Sequence[Reading | Interval]) -> list[Any]:
+        counted = [one._replace(import_wh=None, export_wh=None, volume_l=one.import_wh) for one in some]
+        return [one for one in counted if one.volume_l is not None]
+
+    slices = [one for one in map(litres, refill.slices) if one]
+    return refill._replace(before=litres(refill.before), after=litres(refill.after), slices=slices, is_gas=True)
 
 
 def imported(reading: Reading) -> int:
@@ -162,8 +213,8 @@ def imported(reading: Reading) -> int:
     return reading.import_wh
 
 
-def stated(whole: Sequence[Reading], start: int, end: int) -> Interval:
-    """The interval that a supplier states of a span."""
+def stated(whole: Sequence[Reading], start: int, end: int, channels: str) -> Interval:
+    """The interval that a supplier states of a span: import, export or both."""
     ats = [reading.at for reading in whole]
 
     def register(at: int) -> int:
@@ -171,4 +222,5 @@ def stated(whole: Sequence[Reading], start: int, end: int) -> Interval:
         low, high = whole[place], whole[place + 1]
         return imported(low) + (imported(high) - imported(low)) * (at - low.at) // (high.at - low.at)
 
-    return Interval(HOME, start, end, max(register(end) - register(start), 0), None)
+    wh = max(register(end) - register(start), 0)
+    return Interval(HOME, start, end, None if channels == "export" else wh, None if channels == "import" else wh // 3)

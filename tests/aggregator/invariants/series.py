@@ -270,6 +270,29 @@ def evidence(draw: st.DrawFn) -> tuple[str, list[Evidence]]:
 
 
 @st.composite
+def consistent(draw: st.DrawFn) -> tuple[str, list[Evidence]]:
+    """A zone and evidence that does not contradict itself, in parts: registers, powers, litres, and intervals."""
+    zone, points = draw(meters())
+    points = points[: draw(st.sampled_from([2, 5, 30, 80]))]
+    chance, sends = random.Random(draw(st.integers(0, 2**16))), draw(st.sampled_from(["", "e", "p", "v", "epv"]))
+    middle, ids = draw(st.integers(1, len(points) - 1)), draw(st.sampled_from([(None, None), ("a", "a")]))
+    happens, base = draw(st.sampled_from(["nothing", "nothing", "exchange", "rollover"])), points[middle][1]
+    if happens == "exchange":
+        ids, base = ("a", "b"), base - draw(st.sampled_from([0, 5000, 50_000_000]))
+        points = [*points[:middle], *((at, wh - base) for at, wh in points[middle:])]
+    elif happens == "rollover":
+        points = [(at, (wh - base) % 10**9) for at, wh in points]
+    parts: list[Evidence] = []
+    for place, (at, wh) in enumerate(points):
+        parts.append(Reading(HOME, at, None, wh, None, ids[place >= middle]))
+        parts += [Reading(HOME, at, None, None, 50 + place * 3)] if "e" in sends and chance.random() < 0.7 else []
+        parts += [Reading(HOME, at, None, None, None, None, 9000 + place * 40)] if "v" in sends and place % 3 else []
+        power_at = at + chance.choice([0, 0, 0, 1])
+        parts += [Reading(HOME, power_at, 100 * (place - 9), None, None)] if "p" in sends else []
+    return zone, parts + (draw(intervals_near(points[0][0], points[-1][0])) if draw(st.booleans()) else [])
+
+
+@st.composite
 def batchings(draw: st.DrawFn) -> Callable[[Sequence[Any]], list[list[Any]]]:
     """A delivery of evidence: in some order, in some batches, some of it twice."""
     order = draw(st.sampled_from(["as they are", "backwards", "shuffled"]))

@@ -1,21 +1,28 @@
-"""Random series through `ingest` and `drain` into a SQLite file, and the resulting contents."""
+"""Random series through `ingest` or `take_in` and `drain` into a store of either kind, and the resulting contents."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.documents import Part, add
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.core.registers import CHANNELS
-from aggregator.intake.ingest import ingest, ingest_intervals, registered
+from aggregator.intake.formats.message import Content
+from aggregator.intake.ingest import Outcome, Received, ingest, ingest_intervals, registered
+from aggregator.intake.ingest import take_in as take_in_messages
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.levels import steps
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, NOW, Evidence, Series
 from tests.contract.conftest import KEEP, MEMORY, in_memory
-from tests.copies import fresh_store
+from tests.copies import empty_file, quick_disk
 
 Documents = dict[tuple[str, str], tuple[str, dict[str, Part]]]
 
@@ -46,16 +53,38 @@ def take_in_evidence(store: Store, evidence: Sequence[Evidence], zone: str) -> N
     drain(store)
 
 
+KINDS = st.sampled_from(("sqlite", "sqlite", "memory"))  # kinds of stores; DynamoDB is in memory, and slower
+
+
 @contextmanager
-def memory_store() -> Iterator[Store]:
-    """An empty DynamoDB in this process."""
-    with closing(DynamoStore(in_memory(), MEMORY, KEEP, 0, lambda: NOW)) as store:
+def stores(kind: str, count: int) -> Iterator[list[Store]]:
+    """An empty store, opened several times, as several processes do."""
+    if kind == "memory":
+        client = in_memory()
+        opened: list[Store] = [DynamoStore(client, MEMORY, KEEP, 0, lambda: NOW) for _ in range(count)]
+        yield opened
+        for one in opened:
+            one.close()
+        return
+    with TemporaryDirectory(dir=quick_disk()) as folder:
+        path = Path(folder) / "home.db"
+        path.write_bytes(empty_file())
+        opened = [SqliteStore(str(path), lambda: NOW) for _ in range(count)]
+        yield opened
+        for one in opened:
+            one.close()
+
+
+@contextmanager
+def store_of(kind: str) -> Iterator[Store]:
+    """An empty store."""
+    with stores(kind, 1) as (store,):
         yield store
 
 
-def outcome_of(evidence: Sequence[Evidence], zone: str) -> Documents:
+def outcome_of(evidence: Sequence[Evidence], zone: str, kind: str = "sqlite") -> Documents:
     """Return the documents of evidence that comes in at once."""
-    with fresh_store() as store:
+    with store_of(kind) as store:
         take_in_evidence(store, evidence, zone)
         return documents(store)
 
@@ -71,14 +100,33 @@ def documents(store: Store) -> Documents:
     return found
 
 
+def send(store: Store, evidence: Sequence[Evidence], now: int, zone: str, *, is_history: bool) -> Outcome:
+    """Take in one message with evidence, as it comes by MQTT and HTTP, and settle."""
+    readings = [one for one in evidence if isinstance(one, Reading)]
+    intervals = [one for one in evidence if isinstance(one, Interval)]
+    message = Received(HOME, Content(readings, intervals=intervals), is_history)
+    outcome = take_in_messages(store, [message], now, zone)
+    drain(store)
+    return outcome
+
+
+def replay(store: Store, keys: Iterable[tuple[str, str]]) -> None:
+    """Mark keys as changed, and check that this dies out where nothing changes: no change records follow."""
+    for table, key in keys:
+        store.mark(table, HOME, [key])
+    replayed = waiting(store)
+    assert drain(store) == replayed
+    assert waiting(store) == 0
+
+
 def waiting(store: Store) -> int:
     """Return the number of waiting change records."""
     return sum(len(store.changes(feed, 1000)) for feed in {step.feed for step in steps()})
 
 
-def outcome(series: Series) -> Documents:
+def outcome(series: Series, kind: str = "sqlite") -> Documents:
     """Return the documents of a single delivery."""
-    with fresh_store() as store:
+    with store_of(kind) as store:
         take_in(store, series.readings, series.zone)
         return documents(store)
 

@@ -22,14 +22,14 @@ from tests.aggregator.invariants.series import (
     meters,
     starts,
 )
-from tests.aggregator.invariants.stores import check_levels_sum, half_hours, outcome, outcome_of, total
+from tests.aggregator.invariants.stores import KINDS, check_levels_sum, half_hours, outcome, outcome_of, total
 from tests.budgets import examples
 
 
 @examples(48)
-@given(clean())
-def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
-    found = outcome(series)
+@given(clean(), KINDS)
+def test_exact_closure_of_a_clean_series_at_every_level(series: Series, kind: str) -> None:
+    found = outcome(series, kind)
     check_levels_sum(found)
     for level in periods.LEVELS:
         whole = total(found, level)
@@ -38,49 +38,49 @@ def test_exact_closure_of_a_clean_series_at_every_level(series: Series) -> None:
 
 
 @examples(48)
-@given(clean())
-def test_exact_closure_of_each_half_hour(series: Series) -> None:
-    assert half_hours(outcome(series)) == reference(series)
+@given(clean(), KINDS)
+def test_exact_closure_of_each_half_hour(series: Series, kind: str) -> None:
+    assert half_hours(outcome(series, kind)) == reference(series)
 
 
 @examples(80)
-@given(clean(kinds=("i", "ie", "e")), st.data())
-def test_exact_closure_of_intervals_beside_registers(series: Series, data: st.DataObject) -> None:
+@given(clean(kinds=("i", "ie", "e")), KINDS, st.data())
+def test_exact_closure_of_intervals_beside_registers(series: Series, kind: str, data: st.DataObject) -> None:
     intervals = data.draw(intervals_near(series.readings[0].at, series.readings[-1].at))
-    found = outcome_of([*series.readings, *intervals], series.zone)
+    found = outcome_of([*series.readings, *intervals], series.zone, kind)
     assert half_hours(found) == reference(series, intervals)
     check_levels_sum(found)
 
 
 @examples(24)
-@given(starts(), st.data())
-def test_exact_closure_of_intervals_alone(start: tuple[str, int], data: st.DataObject) -> None:
+@given(starts(), KINDS, st.data())
+def test_exact_closure_of_intervals_alone(start: tuple[str, int], kind: str, data: st.DataObject) -> None:
     zone, at = start
     intervals = data.draw(intervals_near(at, at + DAY))
-    assert half_hours(outcome_of(intervals, zone)) == reference(Series(zone, []), intervals)
+    assert half_hours(outcome_of(intervals, zone, kind)) == reference(Series(zone, []), intervals)
 
 
 @examples(40)
-@given(meters())
-def test_exact_closure_of_any_rhythm(case: tuple[str, Points]) -> None:
+@given(meters(), KINDS)
+def test_exact_closure_of_any_rhythm(case: tuple[str, Points], kind: str) -> None:
     zone, points = case
     series = Series(zone, [Reading(HOME, at, None, wh, None) for at, wh in points])
-    found = outcome(series)
+    found = outcome(series, kind)
     check_levels_sum(found)
     assert half_hours(found) == reference(series)
     assert total(found).import_wh == points[-1][1] - points[0][1]
 
 
 @examples(24)
-@given(evidence())
-def test_exact_closure_of_the_levels_for_any_evidence(case: tuple[str, list[Evidence]]) -> None:
-    check_levels_sum(outcome_of(case[1], case[0]))
+@given(evidence(), KINDS)
+def test_exact_closure_of_the_levels_for_any_evidence(case: tuple[str, list[Evidence]], kind: str) -> None:
+    check_levels_sum(outcome_of(case[1], case[0], kind))
 
 
 @examples(48)
-@given(messy())
-def test_exact_closure_of_the_levels_for_any_readings(series: Series) -> None:
-    found = outcome(series)
+@given(messy(), KINDS)
+def test_exact_closure_of_the_levels_for_any_readings(series: Series, kind: str) -> None:
+    found = outcome(series, kind)
     check_levels_sum(found)
     for (day, number), part in half_hours(found).items():
         slot = periods.half_hours(day, series.zone)[number]

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core.documents import Device
 from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import HOUR
-from aggregator.support.device_state import State, by_hour, device_state, is_power_old, rhythm_s
+from aggregator.support.device_state import State, arrival_state, by_hour, device_state, is_power_old, rhythm_s
 
 NOW = 1_795_443_600
 MIXED_S = (10, 60, 10, 60, 1800, 10, 60, 10)  # of a device with a viewer now and then
@@ -44,17 +45,19 @@ def test_a_device_sends_while_it_keeps_its_rhythm(rhythm: int, last_sending: int
         last_late + 1: "silent",
         40 * 24 * HOUR: "silent",
     }
-    assert {age: device_state(live_state([rhythm] * REMEMBERED, age), NOW) for age in expected} == expected
+    assert {age: arrival_state(live_state([rhythm] * REMEMBERED, age), NOW) for age in expected} == expected
 
 
-def test_a_device_without_a_reading_has_never_sent() -> None:
-    assert device_state(None, NOW) == "never"
+def test_a_device_without_a_reading_has_never_sent_or_is_supplied() -> None:
+    assert device_state(Device("cad-1"), None, NOW) == "never"
+    assert device_state(Device("cad-1", longest_interval_s=1800), None, NOW) == "supplied"
+    assert device_state(Device("cad-1", longest_interval_s=1800), live_state([10] * 8, 61), NOW) == "late"
 
 
 def test_a_device_with_one_arrival_has_a_rhythm_of_ten_seconds() -> None:
     assert rhythm_s(live_state([], 0)) == 10
     assert rhythm_s(live_state([300], 0)) == 300
-    assert [device_state(live_state([], age), NOW) for age in (60, 61, 600, 601)] == [
+    assert [arrival_state(live_state([], age), NOW) for age in (60, 61, 600, 601)] == [
         "sending",
         "late",
         "late",
@@ -71,26 +74,26 @@ def test_the_rhythm_is_the_median_step() -> None:
 def test_edge_blocks_with_jitter_have_a_rhythm_of_half_hours() -> None:
     blocks = [1800 + jitter for jitter in (-200, 100, 0, -30, 250, 30, -100, 0)]
     assert rhythm_s(live_state(blocks, 0)) == 1800
-    assert device_state(live_state(blocks, 2100), NOW) == "sending"
+    assert arrival_state(live_state(blocks, 2100), NOW) == "sending"
 
 
 def test_a_burst_of_edge_blocks_has_a_rhythm_of_half_hours() -> None:
     before = tuple(Arrival(NOW - 1800 * back, NOW - back) for back in range(REMEMBERED, 0, -1))
     live = Live("cad-1", NOW, NOW, 612, None, None, None, before)
     assert rhythm_s(live) == 1800
-    assert device_state(live, NOW + 1800) == "sending"
+    assert arrival_state(live, NOW + 1800) == "sending"
 
 
 def test_the_meters_clock_does_not_affect_the_state() -> None:
     for behind in (-HOUR, 0, 75, HOUR, 30 * 24 * HOUR):
-        assert device_state(live_state([10] * 8, 20, behind), NOW) == "sending"
-        assert device_state(live_state([10] * 8, 601, behind), NOW) == "silent"
+        assert arrival_state(live_state([10] * 8, 20, behind), NOW) == "sending"
+        assert arrival_state(live_state([10] * 8, 601, behind), NOW) == "silent"
 
 
 @given(st.lists(st.integers(1, 10 * HOUR), max_size=REMEMBERED), st.integers(0, 10 * HOUR), st.integers(0, HOUR))
 def test_a_silence_never_improves_the_state(steps: list[int], age: int, more: int) -> None:
     order: list[State] = ["sending", "late", "silent"]
-    earlier, later = (order.index(device_state(live_state(steps, one), NOW)) for one in (age, age + more))
+    earlier, later = (order.index(arrival_state(live_state(steps, one), NOW)) for one in (age, age + more))
     assert earlier <= later
 
 
@@ -98,7 +101,7 @@ def test_a_silence_never_improves_the_state(steps: list[int], age: int, more: in
 def test_a_device_sends_when_its_next_reading_is_due(steps: list[int]) -> None:
     live = live_state(steps, 0)
     assert min(steps) <= rhythm_s(live) <= max(steps)
-    assert device_state(live, NOW + rhythm_s(live)) == "sending"
+    assert arrival_state(live, NOW + rhythm_s(live)) == "sending"
 
 
 def test_a_power_is_old_when_readings_without_it_outlast_three_steps() -> None:

@@ -83,6 +83,13 @@ def test_a_half_hourly_device_is_not_late_for_an_hour(store: Store) -> None:
     assert diagnosed(store, NOW + 6 * 1800 + 1).judgement.state == "silent"
 
 
+def test_a_device_with_intervals_alone_is_supplied_since_its_first_day(store: Store) -> None:
+    first = (NOW - 40 * DAY) // 1800 * 1800
+    ingest_intervals(store, [Interval("cad-1", first + n, first + n + 1800, 200, None) for n in (0, 1800)], NOW, ZONE)
+    drain(store)
+    assert diagnosed(store).judgement == ("supplied", None, first // DAY * DAY, 10)
+
+
 def test_a_device_without_readings_has_never_sent(store: Store) -> None:
     store.put_device(Device("cad-1", ZONE))
     diagnostics = diagnosed(store)

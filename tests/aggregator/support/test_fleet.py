@@ -56,6 +56,7 @@ def test_silent_devices_are_counted_by_duration(store: Store) -> None:
     for number, age in enumerate(ages):
         receive(store, f"d{number}", age)
     store.put_device(Device("unheard"))
+    store.put_device(Device("supplied", longest_interval_s=1800))
     take_census(store, NOW, Backlog(7, NOW - 3))
 
     found = summary(store)
@@ -68,9 +69,10 @@ def test_silent_devices_are_counted_by_duration(store: Store) -> None:
         "silent_1_day": 1,
         "silent_7_days": 1,
         "silent_30_days": 1,
+        "supplied": 1,
         "never": 1,
     }
-    assert (found.at, found.devices, found.waiting, found.waiting_since) == (NOW, 10, 7, NOW - 3)
+    assert (found.at, found.devices, found.waiting, found.waiting_since) == (NOW, 11, 7, NOW - 3)
     assert listed_devices(store, "state", "late") == ["d2", "d3"]
     assert listed_devices(store, "state", "silent_30_days") == ["d8"]
     assert listed_devices(store, "state", "never") == ["unheard"]

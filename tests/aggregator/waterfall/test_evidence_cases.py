@@ -5,7 +5,6 @@ Each case comes in the order of its messages, backwards and shuffled where their
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -23,8 +22,7 @@ from aggregator.intake.ingest import Outcome, Received, ingest_lines, take_in
 from aggregator.store import Store
 from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
-from tests.aggregator.invariants.stores import memory_store
-from tests.copies import fresh_store
+from tests.aggregator.invariants.stores import store_of
 
 DAY = int(datetime(2026, 11, 28, tzinfo=UTC).timestamp())
 HOUR = 3600
@@ -33,11 +31,10 @@ NOW = DAY + 2 * 86_400
 Message = tuple[str, bytes]  # topic (empty for a line of `ingest`) and payload
 
 
-@pytest.fixture(params=[fresh_store, memory_store], ids=["sqlite", "dynamodb"])
+@pytest.fixture(params=["sqlite", "memory"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    opened: Callable[[], AbstractContextManager[Store]] = request.param
-    with opened() as store:
-        yield store
+    with store_of(request.param) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["as sent", "backwards", "shuffled"])
@@ -286,7 +283,7 @@ def test_a_clock_that_is_put_back_or_ahead_loses_no_energy(store: Store, name: s
 
 
 def test_a_clock_put_back_into_an_outage_leaves_no_trace(store: Store) -> None:
-    """An hour is lost; 50 minutes are dated back into it, and over true readings: these are replaced and then missed."""
+    """An hour is lost; 50 minutes are dated back into it, and over true readings: these are replaced, and missed."""
     points = [(DAY + 4 * HOUR + 10 * k, 900_000 + k * 10_000 // HOUR) for k in range(3601)]
     points[2000:2300] = [(at - 5400, wh) for at, wh in points[2000:2300]]
     del points[1260:1620]

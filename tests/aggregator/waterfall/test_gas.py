@@ -177,6 +177,21 @@ def test_repricing_equals_a_fresh_computation(store: Store) -> None:
     assert document(store, "day", DAY) == repriced
 
 
+def test_a_meter_that_once_sent_energy_and_then_litres_alone_is_converted(store: Store) -> None:
+    """Two half hours of 700 Wh in kWh, then two of 1000 l; the fourth boundary is known by both."""
+    energy = [Reading(ID, MIDNIGHT + 1800 * n, None, 50_000 + 700 * n, None) for n in range(3)]
+    litres = register(0, 0, 1000, 1000)[2:]
+    for readings in (energy[:2], litres[:1], energy[2:], litres[1:]):
+        take_in(store, *readings)
+    day = document(store, "day", DAY)
+    assert [day.part(f"s0{n}").import_wh for n in range(4)] == [700, 700, 11_221, 11_220]
+    assert day.total.import_wh == 1400 + rounded(2000, "1.02264", "39.5")
+    assert list(differences(store, store.device(ID) or GAS)) == []
+    change_conversion(store, store.device(ID) or GAS, Conversion(Decimal("0.98"), {FIRST_DAY: Decimal("38.07")}))
+    drain(store)
+    assert import_wh(store, DAY) == 1400 + rounded(2000, "0.98", "38.07")
+
+
 # Beyond the retention
 
 

@@ -6,7 +6,7 @@ from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Backlog
-from aggregator.support.device_state import Judgement, Reason, State
+from aggregator.support.device_state import Covered, Judgement, Reason, State
 from aggregator.support.diagnostics import LevelState
 from dashboard.pages.support import health_view
 from dashboard.text.language import ENGLISH
@@ -79,6 +79,19 @@ def test_a_device_without_any_reading_is_unknown_not_bad() -> None:
         "No reading has ever come from this device.",
     )
     assert "refused" in sending("never", "only_refused", None, None).sentence
+
+
+def test_a_supplied_device_says_since_when_its_energy_is_known() -> None:
+    since = NOW - 40 * DAY_S
+    assert sending("supplied", None, since, None) == (
+        "good",
+        "Supplied",
+        "Its energy comes from the supplier, since Wednesday 14 October 2026.",
+    )
+    assert "refused" in sending("supplied", "only_refused", since, None).sentence
+    supplied = evidence(live=None, strip=[Covered("2026-11-21", 0, 0, 0, 1), Covered("2026-11-22", 0, 0, 1)])
+    facts = health_view.sending(supplied, ENGLISH).facts
+    assert facts == [("Last reading", "never", ""), ("Newest data of the supplier", "Saturday 21 November 2026", "")]
 
 
 def test_the_last_reading_is_shown_to_the_second() -> None:
