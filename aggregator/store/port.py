@@ -302,6 +302,6 @@ def check_range(collection: str, first: str, last: str) -> None:
 
 def _fits(text: str, most: int) -> bool:
     try:
-        return len(text) <= most and len(text.encode()) <= most
+        return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
     except UnicodeEncodeError:  # a lone surrogate
         return False

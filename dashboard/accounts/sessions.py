@@ -5,15 +5,17 @@ starts a new epoch when a user is disabled, gets a new password or signs out eve
 """
 
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 import orjson
-from flask import Flask, request, session
-from flask.sessions import SecureCookieSessionInterface
-from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
-from itsdangerous import URLSafeTimedSerializer
+from flask import Flask, Request, Response, current_app, g, has_request_context, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from werkzeug.http import parse_cookie
 
 from aggregator.core.periods import DAY_S
 from aggregator.settings import Settings
@@ -86,22 +88,20 @@ class Sessions:
         self._store.put_record(SESSIONS.of(), key, orjson.dumps(kept).decode(), was=was, expires=expires)
 
 
-class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types
-    """The user of a session in the form that Flask-Login needs."""
-
-    def __init__(self, user: User, token: str) -> None:
-        self.user = user
-        self._token = token
-
-    def get_id(self) -> str:
-        """Return the token for the cookie."""
-        return self._token
+SESSION = "session"  # the key of its token in the cookie
+MOST_COOKIES = 16_384  # whose signatures are remembered
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """Session cookies. A cookie set over https is Secure, even if no public address is configured."""
+    """Session cookies. A cookie set over https is Secure, even if no public address is configured.
 
-    _serializer: URLSafeTimedSerializer | None = None
+    A poll brings the same cookie for weeks. Its signature is verified once an hour; whether its session lasts is asked
+    of the store each time.
+    """
+
+    def __init__(self) -> None:
+        self._serializer: URLSafeTimedSerializer | None = None
+        self._remembered = lru_cache(MOST_COOKIES)(self._verified)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure
@@ -110,6 +110,30 @@ class _Cookies(SecureCookieSessionInterface):
         """Return the serializer that signs and checks cookies, made once; Flask makes one a poll."""
         self._serializer = self._serializer or super().get_signing_serializer(app)
         return self._serializer
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        """Return the content of the cookie; empty for one that we have not signed, or for too long ago."""
+        cookie = parse_cookie(request.environ).get(self.get_cookie_name(app))  # `request.cookies` walks all headers
+        try:
+            content = self._remembered(app, cookie, int(time.time()) // HOUR_S) if cookie else None
+        except BadSignature:
+            content = None
+        return SecureCookieSession(content)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie of a session that has changed. Flask compares all its attributes at each poll."""
+        if session.modified:
+            super().save_session(app, session, response)
+        elif session.accessed and response.headers.get("Cache-Control") != "no-store":
+            response.vary.add("Cookie")
+
+    def _verified(self, app: Flask, cookie: str, _hour: int) -> Mapping[str, object]:
+        """Return the content of a cookie. Raises BadSignature."""
+        serializer = self.get_signing_serializer(app)
+        assert serializer, "there is always a secret"
+        longest_s = int(app.permanent_session_lifetime.total_seconds())
+        content: Mapping[str, object] = serializer.loads(cookie, max_age=longest_s)
+        return content
 
 
 def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
@@ -125,35 +149,30 @@ def install(server: Flask, settings: Settings, sessions: Sessions) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # the store holds the expiry, and a poll should be small
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=LIFETIMES[HOUSEHOLD].longest_s),
     )
-    manager = LoginManager()
-    manager.session_protection = None  # a phone's address changes all day
-    # Not by init_app: it looks for a remember-me cookie, and makes every file vary by session.
-    server.login_manager = manager  # type: ignore[attr-defined]
-
-    @manager.user_loader  # type: ignore[untyped-decorator]
-    def load(token: str) -> Visitor | None:
-        user = sessions.user_of(token)
-        return Visitor(user, token) if user else None
+    server.extensions[__name__] = sessions
 
 
 def sign_in(sessions: Sessions, user: User) -> None:
     """Start a new session for the current request; drop all earlier state of the browser's cookie."""
-    if current_user.is_authenticated:
-        sessions.end(current_user.get_id())
-    session.clear()
+    sign_out(sessions)
     session.permanent = user.role == HOUSEHOLD  # staff sessions end with the browser
-    login_user(Visitor(user, sessions.begin(user)))
+    session[SESSION] = sessions.begin(user)
 
 
 def sign_out(sessions: Sessions) -> None:
     """End the session of the current request."""
-    if current_user.is_authenticated:
-        sessions.end(current_user.get_id())
-    logout_user()
+    if SESSION in session:
+        sessions.end(session[SESSION])
     session.clear()
+    g.pop("user", None)
 
 
 def signed_in() -> User | None:
-    """Return the user of the current request; None without a session or a request."""
-    visitor = current_user._get_current_object()  # once: each access of the proxy loads the user again
-    return visitor.user if isinstance(visitor, Visitor) else None
+    """Return the user of the current request, asked of the store once; None without a session or a request."""
+    if not has_request_context():
+        return None
+    if "user" not in g:
+        sessions: Sessions = current_app.extensions[__name__]
+        g.user = sessions.user_of(session[SESSION]) if SESSION in session else None
+    user: User | None = g.user
+    return user

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
@@ -29,6 +28,17 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class _Running:
+    """The work of one caller, for which others of the same key wait; much lighter than a `Future`."""
+
+    __slots__ = ("answer", "at_work", "error")
+
+    def __init__(self) -> None:
+        self.at_work = threading.Lock()
+        self.answer: object = None
+        self.error: BaseException | None = None
+
+
 class Cache:
     """Values by key. While the backend is unreachable the cache is empty; it logs that once."""
 
@@ -42,8 +52,7 @@ class Cache:
         self._faults = faults  # errors that mean an unreachable backend
         self._clock = clock
         self._away_until: float | None = None
-        self._running: dict[str, Future[Any]] = {}
-        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever was set
         """Return the cached value, or None."""
@@ -67,20 +76,22 @@ class Cache:
         return found
 
     def _once(self, key: str, work: Callable[[], T]) -> T:
-        with self._lock:
-            running = self._running.get(key)
-            mine = None if running else self._running.setdefault(key, Future())
-        if running:
-            return cast(T, running.result())
-        assert mine
-        try:
-            mine.set_result(work())
-        except BaseException as error:  # every waiting caller gets the error, this one included
-            mine.set_exception(error)
-        finally:
-            with self._lock:
-                del self._running[key]
-        return cast(T, mine.result())
+        mine = _Running()
+        with mine.at_work:
+            running = self._running.setdefault(key, mine)
+            if running is mine:
+                try:
+                    mine.answer = answer = work()
+                except BaseException as error:
+                    mine.error = error  # every waiting caller gets the error too
+                    raise
+                finally:
+                    del self._running[key]
+                return answer
+        with running.at_work:
+            if running.error:
+                raise running.error
+            return cast(T, running.answer)
 
     def _ask_backend(self, question: Callable[[], object]) -> object:
         if self._away_until and self._clock() < self._away_until:

@@ -1,6 +1,7 @@
 """The web process under 10,000 viewers, and the page in a cold browser; run by hand: `python -m tests.bench.dashboard`.
 
-`--runs 10 --seconds 10` for more certainty; `--without-browser` for the load alone.
+`--runs 10 --seconds 10` for more certainty; `--without-browser` for the load alone; `--poll --devices 1000` for polls
+beside empty callbacks of Dash alone, in pairs.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from tests.dashboard import homes
 from tests.dashboard.people import SECRET, cookie_of, dashboard, member
 
 VIEWERS, POLL_S = 10_000, 10
+WARMED = 100  # homes a second, before polls are compared
 ROOT = Path(__file__).parents[2]
 BROWSER = "/usr/bin/chromium"  # with its windows, as people have it
 CHANGES = 5  # of the period, in each browser
@@ -60,10 +62,11 @@ LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance
 
 
 def fill(url: str, count: int, now: int) -> str:
-    """Homes with the charts of today, this month and this year, and one with a past; the cookie of who sees them."""
+    """Homes with the charts of two days, this month and this year, and one with a past; the cookie of who sees them."""
     store = open_store(url)
     homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
     spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in periods.LEVELS]
+    spans.append(("day", periods.shift("day", periods.day_of(now, homes.LONDON), -1)))
     charts = [(level, period, store.document(level, "cad-0", period)) for level, period in spans]
     with store.transaction():
         for number in range(1, count):
@@ -78,16 +81,16 @@ def fill(url: str, count: int, now: int) -> str:
 
 
 @contextmanager
-def web(url: str) -> Iterator[int]:
-    """The port of the Procfile's web process, on a store."""
+def web(url: str) -> Iterator[tuple[int, int]]:
+    """The port and the id of the Procfile's web process, on a store."""
     (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
     _, *arguments = shlex.split(line.removeprefix("web:"))
-    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as port:
-        yield port
+    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as found:
+        yield found
 
 
 @contextmanager
-def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[int]:
+def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -95,7 +98,7 @@ def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[int
     process = subprocess.Popen([sys.executable, "-m", *module], env=environ, cwd=ROOT)
     try:
         _wait_for(port)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -133,6 +136,39 @@ def report_poll(done: Load) -> None:
     middle = statistics.median(done.times)
     print(f"{'a poll of an idle server':<40} {middle:>7.1f} ms  of 10: {middle / 10:.0%}", end="")
     print(f"  {done.size:,} bytes with headers, of 1,000: {done.size / 1000:.0%}")
+
+
+def compare_polls(run: Callable[[], Load], nothing: Callable[[], Load], servers: Sequence[int], pairs: int) -> None:
+    """Print polls and empty callbacks a second, in pairs of one moment, because a shared machine changes by the minute.
+
+    Whichever comes second in a pair comes first in the next. `servers` are the processes that answer each. The time of
+    their own that an answer takes is what other work on the machine changes least.
+    """
+    shares, costs = [], []
+    for number in range(pairs):
+        both = [(run, servers[0]), (nothing, servers[1])]
+        took = {ask: _speed(ask, server) for ask, server in (both if number % 2 else both[::-1])}
+        (polls, poll_ms), (empties, empty_ms) = took[run], took[nothing]
+        shares.append(polls / empties)
+        costs.append(empty_ms / poll_ms)
+        print(f"polls {polls:>6,.0f}/s, {poll_ms:.2f} ms of CPU", end="")
+        print(f"   empty {empties:>6,.0f}/s, {empty_ms:.2f} ms   {shares[-1]:.2f}, by CPU {costs[-1]:.2f}", flush=True)
+    throughput, by_cpu = statistics.median(shares), statistics.median(costs)
+    print(f"a poll has {throughput:.2f} of the throughput of an empty callback, by CPU {by_cpu:.2f}; {pairs} pairs")
+
+
+def _speed(ask: Callable[[], Load], server: int) -> tuple[float, float]:
+    """Return the answers a second, and the CPU time of the server's processes for one, ms."""
+    before = _cpu_s(server)
+    done = ask()
+    return len(done.times) / done.took, 1000 * (_cpu_s(server) - before) / len(done.times)
+
+
+def _cpu_s(process: int) -> float:
+    """Return the CPU seconds of a process and its children so far."""
+    own = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") + sum(_cpu_s(int(child)) for child in own)
 
 
 # the page
@@ -202,6 +238,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--devices", type=int, default=VIEWERS)
     options.add_argument("--without-browser", action="store_true")
+    options.add_argument("--poll", action="store_true")
     chosen = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -209,18 +246,25 @@ def main() -> None:
     ):
         url = f"sqlite:///{folder}/bench.db"
         cookie = fill(url, chosen.devices, int(time.time()))
-        with web(url) as port:
+        with web(url) as (port, server):
             poll = find_poll(port, "cad-0", cookie)
 
-            def run(rate: float, *, keeps: bool) -> Load:
-                return beside.submit(load, poll, chosen.devices, Load(port, rate, chosen.seconds, keeps)).result()
+            def run(rate: float, *, keeps: bool, seconds: float = chosen.seconds) -> Load:
+                return beside.submit(load, poll, chosen.devices, Load(port, rate, seconds, keeps)).result()
 
             rate = VIEWERS / POLL_S
+            with _serving(["tests.bench.empty"], {}) as (other, other_server):
+                empty = Poll("out.children", [{"id": "tick", "property": "data"}], [])
+
+                def nothing() -> Load:
+                    return beside.submit(load, empty, 1, Load(other, 0, chosen.seconds, keeps=True)).result()
+
+                if chosen.poll:
+                    run(0, keeps=True, seconds=chosen.devices / WARMED)  # what each process keeps of a home for an hour
+                    compare_polls(lambda: run(0, keeps=True), nothing, (server, other_server), chosen.runs)
+                    return
+                report_load("callbacks that do nothing, all that go", nothing, 1)
             report_poll(run(20, keeps=True))
-            with _serving(["tests.bench.empty"], {}) as other:
-                nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [])
-                done = beside.submit(load, nothing, 1, Load(other, 0, chosen.seconds, keeps=True)).result()
-                report_load("callbacks that do nothing, all that go", lambda: done, 1)
             report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: run(rate, keeps=True), chosen.runs)
             report_load(f"{rate:,.0f}/s, a connection each", lambda: run(rate, keeps=False), chosen.runs)
             report_load(f"all that go over {CONNECTIONS} connections", lambda: run(0, keeps=True), chosen.runs)

@@ -12,7 +12,7 @@ from aggregator.settings import load
 from aggregator.store.collections import USERS
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.sessions import Sessions
+from dashboard.accounts.sessions import SESSION, Sessions
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User
 from dashboard.app import POLL_MS, create_app
 from tests.dashboard import homes
@@ -52,7 +52,7 @@ def browser(server: Flask, store: Store, user: User | None = None) -> FlaskClien
     if user:
         token = Sessions(store, lambda _: user, Clock()).begin(user)
         with client.session_transaction() as kept:
-            kept.update({"_user_id": token, "_fresh": True})
+            kept[SESSION] = token
     return client
 
 

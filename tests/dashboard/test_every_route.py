@@ -23,7 +23,7 @@ from aggregator.store.port import Store
 from aggregator.support import actions, audit
 from aggregator.support.audit import Who
 from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.sessions import LIFETIMES, Sessions
+from dashboard.accounts.sessions import LIFETIMES, SESSION, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from dashboard.app import create_app
 from dashboard.web import request_guard
@@ -155,7 +155,7 @@ def too_long_away(home: Home) -> FlaskClient:
     client = browser(home.app.server, home.store)
     token = Sessions(home.store, lambda _: home.owner, clock).begin(home.owner)
     with client.session_transaction() as kept:
-        kept["_user_id"] = token
+        kept[SESSION] = token
     return client
 
 

@@ -176,8 +176,10 @@ class SqliteFile:
                 time.sleep(0.02)
 
     def _one(self, query: str, *values: object) -> Any:  # noqa: ANN401 - a row, by its query
-        with self._translated_errors():
+        try:  # without a context manager, which takes a third of a small read
             return self._database.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._translated_errors():

@@ -26,13 +26,36 @@ PAGE = (PAGE_WRITTEN, "alert.children", "household.data-version")
 def first_request() -> str:
     """Return Dash's first request to the PAGE callback as JSON, without the values of its inputs."""
     content = {
-        "output": f"..{'...'.join(PAGE)}..",
+        "output": _output(PAGE),
         "outputs": _named(PAGE),
         "inputs": _named(PAGE_INPUTS),
         "changedPropIds": PAGE_INPUTS[:2],
         "state": _named(PAGE_STATE),
     }
     return orjson.dumps(content).decode()
+
+
+def _output(order: Sequence[str]) -> str:
+    """Return Dash's name of a callback, by its outputs."""
+    return f"..{'...'.join(order)}.."
+
+
+def values_of(body: Any, order: Sequence[str]) -> list[object]:  # noqa: ANN401 - JSON from anybody
+    """Return the values of the inputs and the state in Dash's request to a callback; empty for any other request."""
+    try:
+        named = [*body["inputs"], *body["state"]] if body["output"] == _output(order) else []
+        return [one.get("value") for one in named]
+    except (TypeError, KeyError, AttributeError):
+        return []
+
+
+def answer(values: Sequence[object], order: Sequence[str]) -> bytes:
+    """Return Dash's answer with one value per output."""
+    response: dict[str, dict[str, object]] = {}
+    for (name, prop), value in zip(pairs(order), values, strict=True):
+        if value is not no_update:
+            response.setdefault(name, {})[prop] = value
+    return orjson.dumps({"multi": True, "response": response})
 
 
 def _named(order: Sequence[str]) -> list[dict[str, str]]:

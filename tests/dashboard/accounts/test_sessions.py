@@ -1,13 +1,17 @@
+import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from itsdangerous import URLSafeTimedSerializer
 
+from aggregator.core.periods import DAY_S
 from aggregator.store.collections import SESSIONS
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
-from tests.dashboard.people import Clock, accounts_on, somebody
+from tests.dashboard.people import Clock, accounts_on, browser, cookie_of, dashboard, member, somebody
 
 
 def sessions_on(store: Store, clock: Clock) -> Sessions:
@@ -117,3 +121,48 @@ def test_the_store_holds_no_session_token(store: Store) -> None:
 def test_an_invalid_token_has_no_user(store: Store) -> None:
     sessions = sessions_on(store, Clock())
     assert [sessions.user_of(token) for token in ("", "x", "a" * 5000, "../users")] == [None] * 4
+
+
+# The cookie
+
+
+def test_a_polls_cookie_is_verified_once_and_its_user_is_asked_for_each_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[object] = []
+    loads = URLSafeTimedSerializer.loads
+
+    def counted(self: URLSafeTimedSerializer, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - handed on
+        verified.append(arguments)
+        return loads(self, *arguments, **named)
+
+    user = member(store)
+    client = browser(dashboard(store).server, store, user)
+    monkeypatch.setattr(URLSafeTimedSerializer, "loads", counted)
+    assert [client.get("/_dash-layout").status_code for _ in range(3)] == [200] * 3
+    assert len(verified) == 1
+    Accounts.disable(accounts_on(store), user)
+    assert client.get("/_dash-layout").status_code == 401
+    assert len(verified) == 1
+
+
+def test_a_forged_cookie_is_refused_each_time(store: Store) -> None:
+    server = dashboard(store).server
+    name, _, value = cookie_of(server, store, member(store)).partition("=")
+    client = server.test_client()
+    for forged in (value[:-1] + ("A" if value[-1] != "A" else "B"), "x" + value, value.rpartition(".")[0], "a.b.c"):
+        client.set_cookie(name, forged)
+        assert [client.get("/_dash-layout").status_code for _ in range(2)] == [401, 401]
+    client.set_cookie(name, value)
+    assert client.get("/_dash-layout").status_code == 200
+
+
+def test_a_cookie_of_a_year_ago_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = dashboard(store).server
+    name, _, value = cookie_of(server, store, member(store)).partition("=")
+    client = server.test_client()
+    client.set_cookie(name, value)
+    assert client.get("/_dash-layout").status_code == 200
+    later = time.time() + 366 * DAY_S
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert client.get("/_dash-layout").status_code == 401

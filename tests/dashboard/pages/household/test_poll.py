@@ -9,6 +9,7 @@ import pytest
 from flask_caching.backends.base import BaseCache
 
 from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
@@ -24,7 +25,7 @@ from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.answers import named, scattered
 from tests.dashboard.homes import LONDON, NOW, instant
-from tests.dashboard.people import MEMBER, at_home
+from tests.dashboard.people import MEMBER, at_home, dashboard
 
 MOST_BYTES = 1000
 NEWEST = {"cad-1": 612, "cad-solar": -1240, "cad-agile": 1304, "cad-lord-howe": None}
@@ -104,19 +105,21 @@ class Page:
         return news and news["points"]
 
 
+def question(device: str, known: object) -> dict[str, object]:
+    """Return the request of a poll, as Dash writes it."""
+    state = {"url.pathname": f"/d/{device}", "known.data": known}
+    return {
+        "output": f"..{'...'.join(LIVE)}..",
+        "outputs": list(map(named, LIVE)),
+        "inputs": [named("tick.data") | {"value": TICK}],
+        "state": [named(slot) | {"value": value} for slot, value in state.items()],
+        "changedPropIds": ["tick.data"],
+    }
+
+
 def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
     """Return the bytes of an answer, and the answer."""
-    state = {"url.pathname": f"/d/{device}", "known.data": known}
-    answer = at_home(store).post(
-        "/_dash-update-component",
-        json={
-            "output": f"..{'...'.join(LIVE)}..",
-            "outputs": list(map(named, LIVE)),
-            "inputs": [named("tick.data") | {"value": TICK}],
-            "state": [named(slot) | {"value": value} for slot, value in state.items()],
-            "changedPropIds": ["tick.data"],
-        },
-    )
+    answer = at_home(store).post("/_dash-update-component", json=question(device, known))
     assert answer.status_code == 200
     return len(answer.data), scattered(json.loads(answer.data), LIVE_WRITTEN)["response"]
 
@@ -277,3 +280,54 @@ def test_a_new_home_has_its_own_levels_after_one_day(home: Store) -> None:
 
 def test_hours_are_in_the_homes_time_zone(home: Store) -> None:
     assert Page(home).poll()["hour.data"]["zone"] == LONDON
+
+
+# Without Dash's dispatch
+
+
+@pytest.mark.parametrize("device", [*NEWEST, "cad-new", "nobody"])
+@pytest.mark.parametrize("age", [None, 4, 14])
+def test_a_poll_is_answered_as_dash_would(
+    home: Store, monkeypatch: pytest.MonkeyPatch, device: str, age: int | None
+) -> None:
+    app, asked = dashboard(home), question(device, None if age is None else [device, NOW - age])
+    browser = at_home(home, app)
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "_initialize_context", None)  # Dash cannot answer
+        own = browser.post("/_dash-update-component", json=asked)
+    with monkeypatch.context() as patch:
+        patch.setattr("dashboard.pages.household.slots.values_of", lambda *_: [])  # Dash must answer
+        dashs = browser.post("/_dash-update-component", json=asked)
+    assert (own.status_code, own.get_json()) == (200, dashs.get_json())
+    assert own.content_type == dashs.content_type
+    assert ("hour" in own.get_json()["response"]) == (
+        device != "nobody" and age != 4 and (age is None or device in NEWEST)
+    )
+
+
+class Away:
+    """A store that is out of reach for the live states."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
+        return getattr(self._store, name)
+
+    def live(self, device_id: str) -> Live:
+        raise StoreAway(f"{device_id} is on another disk")
+
+
+def test_a_poll_that_fails_shows_dashs_alert(home: Store) -> None:
+    browser = at_home(Away(home))
+    content = browser.post("/_dash-update-component", json=question("cad-1", None)).get_json()
+    assert "out of reach" in json.dumps(content["sideUpdate"]["alert"])
+
+
+@pytest.mark.parametrize("change", [{"inputs": 5}, {"state": [None]}, {"inputs": [], "state": []}, {"output": ["x"]}])
+def test_a_poll_in_another_shape_is_left_to_dash(home: Store, change: dict[str, object]) -> None:
+    browser = at_home(home)
+    browser.application.testing = False  # as people have it
+    answer = browser.post("/_dash-update-component", json=question("cad-1", None) | change)
+    assert answer.status_code == 500
+    assert "hero" not in answer.text
