@@ -19,6 +19,7 @@ from flask_caching.backends.base import BaseCache
 
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.live import Live
 
 MOST_WEIGHT = 400_000  # weight units of one process, about 100 MB: 5,000 day charts, or 50,000 live states
 REDIS_TIMEOUT_S = 0.25  # a slower answer costs more than it saves
@@ -56,11 +57,11 @@ class Cache:
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever was set
         """Return the cached value, or None."""
-        return self._ask_backend(lambda: self._backend.get(key))
+        return self._ask_backend(self._backend.get, key)
 
     def set(self, key: str, value: object, seconds: int) -> None:
         """Cache a value for `seconds`."""
-        self._ask_backend(lambda: self._backend.set(key, value, timeout=seconds))
+        self._ask_backend(self._backend.set, key, value, seconds)
 
     def fetch(self, key: str, load: Callable[[], T], seconds: Callable[[T], int]) -> T:
         """Return the cached value, or call `load` and cache its result for `seconds(result)`.
@@ -93,11 +94,11 @@ class Cache:
                 raise running.error
             return cast(T, running.answer)
 
-    def _ask_backend(self, question: Callable[[], object]) -> object:
+    def _ask_backend(self, question: Callable[..., object], *values: object) -> object:
         if self._away_until and self._clock() < self._away_until:
             return None
         try:
-            answer = question()
+            answer = question(*values)
         except self._faults as error:
             if self._away_until is None:
                 log.warning("the cache is unreachable, reading from the store: %s", error)
@@ -153,6 +154,8 @@ def weigh(value: object) -> int:
     """Return the weight of a value in the cache; one unit is about a quarter of a KB."""
     if isinstance(value, Document):
         return 1 + len(value.parts)
+    if isinstance(value, Live):
+        return 4 + len(value.arrivals)
     return sum(map(weigh, value)) if isinstance(value, tuple | list) and value else 1
 
 

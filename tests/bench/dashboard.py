@@ -25,9 +25,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.live import Live
+from aggregator.core.live import REMEMBERED, Live
 from aggregator.store import open_store
-from tests.bench.load import CONNECTIONS, Load, Poll, find_poll, load
+from tests.bench.load import CONNECTIONS, HELD_S, Load, Poll, find_poll, load
 from tests.browser.conftest import ARGS, DESK
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, cookie_of, dashboard, member
@@ -74,7 +74,8 @@ def fill(url: str, count: int, now: int) -> str:
             for level, period, chart in charts:
                 assert chart
                 store.merge_parts(level, f"cad-{number}", period, chart.timezone, chart.parts)
-        store.put_live([Live(f"cad-{number}", now, now, 300 + number, number, 0, None) for number in range(count)])
+        for at in range(now - REMEMBERED * HELD_S, now + 1, HELD_S):
+            store.put_live([Live(f"cad-{number}", at, at, 300 + number, number, 0, None) for number in range(count)])
     cookie = cookie_of(dashboard(store).server, store, member(store))
     store.close()
     return cookie

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
@@ -259,6 +260,7 @@ def _live_row(state: Live) -> tuple[object, ...]:
     return (*state[:7], *own, _ARRIVAL.pack(at, received_at).hex())
 
 
+@lru_cache(maxsize=16_384)  # a poll reads a device each time, which hardly ever changes
 def _device(body: bytes) -> Device:
     fields = orjson.loads(body)
     return Device(**fields | {"registers": tuple(fields["registers"])})

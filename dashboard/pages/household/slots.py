@@ -8,6 +8,7 @@ assets/slots.js writes them to their places. It leaves equal values alone, and s
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -35,12 +36,13 @@ def first_request() -> str:
     return orjson.dumps(content).decode()
 
 
-def _output(order: Sequence[str]) -> str:
+@cache
+def _output(order: tuple[str, ...]) -> str:
     """Return Dash's name of a callback, by its outputs."""
     return f"..{'...'.join(order)}.."
 
 
-def values_of(body: Any, order: Sequence[str]) -> list[object]:  # noqa: ANN401 - JSON from anybody
+def values_of(body: Any, order: tuple[str, ...]) -> list[object]:  # noqa: ANN401 - JSON from anybody
     """Return the values of the inputs and the state in Dash's request to a callback; empty for any other request."""
     try:
         named = [*body["inputs"], *body["state"]] if body["output"] == _output(order) else []
