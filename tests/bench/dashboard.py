@@ -1,7 +1,7 @@
 """The web process under 10,000 viewers, and the page in a cold browser; run by hand: `python -m tests.bench.dashboard`.
 
 `--runs 10 --seconds 10` for more certainty; `--without-browser` for the load alone; `--poll --devices 1000` for polls
-beside empty callbacks of Dash alone, in pairs.
+beside callbacks of Dash that do nothing, in rounds.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -82,12 +83,15 @@ def fill(url: str, count: int, now: int) -> str:
 
 
 @contextmanager
-def web(url: str) -> Iterator[tuple[int, int]]:
-    """The port and the id of the Procfile's web process, on a store."""
+def web(url: str) -> Iterator[int]:
+    """The port of the Procfile's web process, on a store."""
     (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
     _, *arguments = shlex.split(line.removeprefix("web:"))
-    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as found:
-        yield found
+    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as (
+        port,
+        _,
+    ):
+        yield port
 
 
 @contextmanager
@@ -139,23 +143,23 @@ def report_poll(done: Load) -> None:
     print(f"  {done.size:,} bytes with headers, of 1,000: {done.size / 1000:.0%}")
 
 
-def compare_polls(run: Callable[[], Load], nothing: Callable[[], Load], servers: Sequence[int], pairs: int) -> None:
-    """Print polls and empty callbacks a second, in pairs of one moment, because a shared machine changes by the minute.
+def compare_polls(asked: Mapping[str, tuple[Callable[[], Load], int]], rounds: int) -> None:
+    """Print the answers a second of the first kind beside the others, in rounds: a machine changes by the minute.
 
-    Whichever comes second in a pair comes first in the next. `servers` are the processes that answer each. The time of
-    their own that an answer takes is what other work on the machine changes least.
+    Each kind is what asks, and the process that answers. The CPU time of that process for one answer is what other
+    work on the machine changes least. The order turns from round to round.
     """
-    shares, costs = [], []
-    for number in range(pairs):
-        both = [(run, servers[0]), (nothing, servers[1])]
-        took = {ask: _speed(ask, server) for ask, server in (both if number % 2 else both[::-1])}
-        (polls, poll_ms), (empties, empty_ms) = took[run], took[nothing]
-        shares.append(polls / empties)
-        costs.append(empty_ms / poll_ms)
-        print(f"polls {polls:>6,.0f}/s, {poll_ms:.2f} ms of CPU", end="")
-        print(f"   empty {empties:>6,.0f}/s, {empty_ms:.2f} ms   {shares[-1]:.2f}, by CPU {costs[-1]:.2f}", flush=True)
-    throughput, by_cpu = statistics.median(shares), statistics.median(costs)
-    print(f"a poll has {throughput:.2f} of the throughput of an empty callback, by CPU {by_cpu:.2f}; {pairs} pairs")
+    first, *others = asked
+    seen: list[dict[str, tuple[float, float]]] = []
+    for number in range(rounds):
+        order = [*asked] if number % 2 else [*asked][::-1]
+        seen.append({name: _speed(*asked[name]) for name in order})
+        told = (f"{name} {seen[-1][name][0]:>6,.0f}/s, {seen[-1][name][1]:.2f} ms of CPU" for name in asked)
+        print(*told, sep="   ", flush=True)
+    for other in others:
+        throughput = statistics.median(one[first][0] / one[other][0] for one in seen)
+        by_cpu = statistics.median(one[other][1] / one[first][1] for one in seen)
+        print(f"{first}: {throughput:.2f} of the throughput of {other}, by CPU {by_cpu:.2f}; median of {rounds}")
 
 
 def _speed(ask: Callable[[], Load], server: int) -> tuple[float, float]:
@@ -247,28 +251,34 @@ def main() -> None:
     ):
         url = f"sqlite:///{folder}/bench.db"
         cookie = fill(url, chosen.devices, int(time.time()))
-        with web(url) as (port, server):
-            poll = find_poll(port, "cad-0", cookie)
 
-            def run(rate: float, *, keeps: bool, seconds: float = chosen.seconds) -> Load:
-                return beside.submit(load, poll, chosen.devices, Load(port, rate, seconds, keeps)).result()
+        def ask(poll: Poll, port: int, rate: float = 0, *, keeps: bool = True, seconds: float = chosen.seconds) -> Load:
+            return beside.submit(load, poll, chosen.devices, Load(port, rate, seconds, keeps)).result()
 
-            rate = VIEWERS / POLL_S
-            with _serving(["tests.bench.empty"], {}) as (other, other_server):
-                empty = Poll("out.children", [{"id": "tick", "property": "data"}], [])
-
-                def nothing() -> Load:
-                    return beside.submit(load, empty, 1, Load(other, 0, chosen.seconds, keeps=True)).result()
-
-                if chosen.poll:
-                    run(0, keeps=True, seconds=chosen.devices / WARMED)  # what each process keeps of a home for an hour
-                    compare_polls(lambda: run(0, keeps=True), nothing, (server, other_server), chosen.runs)
-                    return
-                report_load("callbacks that do nothing, all that go", nothing, 1)
-            report_poll(run(20, keeps=True))
-            report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: run(rate, keeps=True), chosen.runs)
-            report_load(f"{rate:,.0f}/s, a connection each", lambda: run(rate, keeps=False), chosen.runs)
-            report_load(f"all that go over {CONNECTIONS} connections", lambda: run(0, keeps=True), chosen.runs)
+        nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [], cookie=cookie)
+        if chosen.poll:
+            within = {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}
+            with (
+                _serving(["tests.bench.empty", "within"], within) as (port, server),
+                _serving(["tests.bench.empty"], {}) as (other, other_server),
+            ):
+                poll = find_poll(port, "cad-0", cookie)
+                ask(poll, port, seconds=chosen.devices / WARMED)  # what each process keeps of a home for an hour
+                kinds = {
+                    "polls": (partial(ask, poll, port), server),
+                    "empty callbacks of the same app": (partial(ask, nothing, port), server),
+                    "empty callbacks of Dash alone": (partial(ask, nothing, other), other_server),
+                }
+                compare_polls(kinds, chosen.runs)
+            return
+        with web(url) as port:
+            poll, rate = find_poll(port, "cad-0", cookie), VIEWERS / POLL_S
+            report_poll(ask(poll, port, 20))
+            with _serving(["tests.bench.empty"], {}) as (other, _):
+                report_load("callbacks that do nothing, all that go", lambda: ask(nothing, other), 1)
+            report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: ask(poll, port, rate), chosen.runs)
+            report_load(f"{rate:,.0f}/s, a connection each", lambda: ask(poll, port, rate, keeps=False), chosen.runs)
+            report_load(f"all that go over {CONNECTIONS} connections", lambda: ask(poll, port), chosen.runs)
             if not chosen.without_browser:
                 report_page(port, cookie, max(5, chosen.runs))
 
