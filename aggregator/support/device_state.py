@@ -7,6 +7,7 @@ ever arrived is `supplied`, if its energy comes from a supplier's intervals, els
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from statistics import median_high, median_low
 from typing import Literal, NamedTuple
@@ -64,6 +65,7 @@ class Covered(NamedTuple):
     supplied: float = 0.0  # known from intervals
 
 
+@lru_cache(maxsize=1024)  # each tile asks six times
 def rhythm_s(live: Live) -> int:
     """Return the rhythm of a device: the median step between its last arrivals, in seconds; USUAL_S without a step.
 

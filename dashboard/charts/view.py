@@ -48,8 +48,8 @@ class View:
         level, period = (*segments[2:4], "", "")[:2]
         if level not in periods.LEVELS:
             level, period = LOWEST, ""
-        view = cls("household", segments[1], level, period if _exists(level, period) else "")
-        return _with_query(view, search)
+        view = cls("household", segments[1], level, period if period and _exists(level, period) else "")
+        return _with_query(view, search) if search else view
 
     def to_url(self) -> str:
         """Return the path and the query of this view."""

@@ -7,7 +7,7 @@ is translated; tests/dashboard/text/test_languages.py finds each marked sentence
 
 from collections.abc import Callable
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
@@ -18,7 +18,7 @@ from babel import Locale
 from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal, get_currency_symbol
+from babel.numbers import format_currency, get_currency_symbol, get_decimal_symbol, get_group_symbol
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
@@ -42,6 +42,8 @@ class Language:
         self.code = code  # BCP 47, for the page's lang attribute
         self.locale = Locale.parse(code, sep="-")
         self._catalogue = catalogue
+        symbols = {",": get_group_symbol(self.locale), ".": get_decimal_symbol(self.locale), "-": "−"}
+        self._symbols = str.maketrans(symbols)
 
     def __repr__(self) -> str:
         return f"Language({self.code!r})"
@@ -62,7 +64,8 @@ class Language:
 
     def number(self, value: int | Decimal, places: int = 0) -> str:
         """Return a number rounded half to even, with grouped thousands."""
-        return _number(Decimal(value), places, self.locale)
+        rounded = round(Decimal(value), places) + 0  # without the sign of a negative zero
+        return f"{rounded:,.{places}f}".translate(self._symbols)
 
     def money(self, units: int, currency: str) -> str:
         """Return an amount, given in units of 10^-13: `£2.31`."""
@@ -78,7 +81,7 @@ class Language:
         if minor is None or abs(units) >= 10**UNIT_PLACES:
             return self.money(units, currency)
         value = Decimal(units).scaleb(2 - UNIT_PLACES)
-        return f"{_number(value, 1, self.locale).removesuffix(_number(Decimal(0), 1, self.locale)[1:])} {minor}"
+        return f"{self.number(value, 1).removesuffix(self.number(0, 1)[1:])} {minor}"
 
     def symbol(self, currency: str) -> str:
         """Return the symbol of a currency: `£`."""
@@ -87,13 +90,6 @@ class Language:
     def date(self, day: date, pattern: str) -> str:
         """Return a date in a CLDR pattern; each language translates the pattern."""
         return _date(date(day.year, day.month, day.day), self._catalogue.gettext(pattern), self.locale)
-
-
-@_cached
-def _number(value: Decimal, places: int, locale: Locale) -> str:
-    pattern = "#,##0" + ("." + "0" * places if places else "")
-    rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
-    return str(format_decimal(rounded + 0, pattern, locale=locale)).replace("-", "−")
 
 
 @_cached

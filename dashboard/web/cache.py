@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
@@ -20,6 +19,7 @@ from flask_caching.backends.base import BaseCache
 
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.live import Live
 
 MOST_WEIGHT = 400_000  # weight units of one process, about 100 MB: 5,000 day charts, or 50,000 live states
 REDIS_TIMEOUT_S = 0.25  # a slower answer costs more than it saves
@@ -27,6 +27,17 @@ REDIS_PAUSE_S = 5  # pause before an unreachable Redis is asked again
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+class _Running:
+    """The work of one caller, for which others of the same key wait; much lighter than a `Future`."""
+
+    __slots__ = ("answer", "at_work", "error")
+
+    def __init__(self) -> None:
+        self.at_work = threading.Lock()
+        self.answer: object = None
+        self.error: BaseException | None = None
 
 
 class Cache:
@@ -42,16 +53,15 @@ class Cache:
         self._faults = faults  # errors that mean an unreachable backend
         self._clock = clock
         self._away_until: float | None = None
-        self._running: dict[str, Future[Any]] = {}
-        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever was set
         """Return the cached value, or None."""
-        return self._ask_backend(lambda: self._backend.get(key))
+        return self._ask_backend(self._backend.get, key)
 
     def set(self, key: str, value: object, seconds: int) -> None:
         """Cache a value for `seconds`."""
-        self._ask_backend(lambda: self._backend.set(key, value, timeout=seconds))
+        self._ask_backend(self._backend.set, key, value, seconds)
 
     def fetch(self, key: str, load: Callable[[], T], seconds: Callable[[T], int]) -> T:
         """Return the cached value, or call `load` and cache its result for `seconds(result)`.
@@ -67,26 +77,28 @@ class Cache:
         return found
 
     def _once(self, key: str, work: Callable[[], T]) -> T:
-        with self._lock:
-            running = self._running.get(key)
-            mine = None if running else self._running.setdefault(key, Future())
-        if running:
-            return cast(T, running.result())
-        assert mine
-        try:
-            mine.set_result(work())
-        except BaseException as error:  # every waiting caller gets the error, this one included
-            mine.set_exception(error)
-        finally:
-            with self._lock:
-                del self._running[key]
-        return cast(T, mine.result())
+        mine = _Running()
+        with mine.at_work:
+            running = self._running.setdefault(key, mine)
+            if running is mine:
+                try:
+                    mine.answer = answer = work()
+                except BaseException as error:
+                    mine.error = error  # every waiting caller gets the error too
+                    raise
+                finally:
+                    del self._running[key]
+                return answer
+        with running.at_work:
+            if running.error:
+                raise running.error
+            return cast(T, running.answer)
 
-    def _ask_backend(self, question: Callable[[], object]) -> object:
+    def _ask_backend(self, question: Callable[..., object], *values: object) -> object:
         if self._away_until and self._clock() < self._away_until:
             return None
         try:
-            answer = question()
+            answer = question(*values)
         except self._faults as error:
             if self._away_until is None:
                 log.warning("the cache is unreachable, reading from the store: %s", error)
@@ -142,6 +154,8 @@ def weigh(value: object) -> int:
     """Return the weight of a value in the cache; one unit is about a quarter of a KB."""
     if isinstance(value, Document):
         return 1 + len(value.parts)
+    if isinstance(value, Live):
+        return 4 + len(value.arrivals)
     return sum(map(weigh, value)) if isinstance(value, tuple | list) and value else 1
 
 

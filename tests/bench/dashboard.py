@@ -1,6 +1,7 @@
 """The web process under 10,000 viewers, and the page in a cold browser; run by hand: `python -m tests.bench.dashboard`.
 
-`--runs 10 --seconds 10` for more certainty; `--without-browser` for the load alone.
+`--runs 10 --seconds 10` for more certainty; `--without-browser` for the load alone; `--poll --devices 1000` for polls
+beside callbacks of Dash that do nothing, in rounds.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,14 +26,15 @@ from playwright.sync_api import Page, sync_playwright
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
-from aggregator.core.live import Live
+from aggregator.core.live import REMEMBERED, Live
 from aggregator.store import open_store
-from tests.bench.load import CONNECTIONS, Load, Poll, find_poll, load
+from tests.bench.load import CONNECTIONS, HELD_S, Load, Poll, find_poll, load
 from tests.browser.conftest import ARGS, DESK
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, cookie_of, dashboard, member
 
 VIEWERS, POLL_S = 10_000, 10
+WARMED = 100  # homes a second, before polls are compared
 ROOT = Path(__file__).parents[2]
 BROWSER = "/usr/bin/chromium"  # with its windows, as people have it
 CHANGES = 5  # of the period, in each browser
@@ -60,10 +63,11 @@ LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance
 
 
 def fill(url: str, count: int, now: int) -> str:
-    """Homes with the charts of today, this month and this year, and one with a past; the cookie of who sees them."""
+    """Homes with the charts of two days, this month and this year, and one with a past; the cookie of who sees them."""
     store = open_store(url)
     homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
     spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in periods.LEVELS]
+    spans.append(("day", periods.shift("day", periods.day_of(now, homes.LONDON), -1)))
     charts = [(level, period, store.document(level, "cad-0", period)) for level, period in spans]
     with store.transaction():
         for number in range(1, count):
@@ -71,7 +75,8 @@ def fill(url: str, count: int, now: int) -> str:
             for level, period, chart in charts:
                 assert chart
                 store.merge_parts(level, f"cad-{number}", period, chart.timezone, chart.parts)
-        store.put_live([Live(f"cad-{number}", now, now, 300 + number, number, 0, None) for number in range(count)])
+        for at in range(now - REMEMBERED * HELD_S, now + 1, HELD_S):
+            store.put_live([Live(f"cad-{number}", at, at, 300 + number, number, 0, None) for number in range(count)])
     cookie = cookie_of(dashboard(store).server, store, member(store))
     store.close()
     return cookie
@@ -82,12 +87,15 @@ def web(url: str) -> Iterator[int]:
     """The port of the Procfile's web process, on a store."""
     (line,) = (line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
     _, *arguments = shlex.split(line.removeprefix("web:"))
-    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as port:
+    with _serving(["dashboard.commands.main", *arguments], {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}) as (
+        port,
+        _,
+    ):
         yield port
 
 
 @contextmanager
-def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[int]:
+def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -95,7 +103,7 @@ def _serving(module: Sequence[str], settings: Mapping[str, str]) -> Iterator[int
     process = subprocess.Popen([sys.executable, "-m", *module], env=environ, cwd=ROOT)
     try:
         _wait_for(port)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -133,6 +141,39 @@ def report_poll(done: Load) -> None:
     middle = statistics.median(done.times)
     print(f"{'a poll of an idle server':<40} {middle:>7.1f} ms  of 10: {middle / 10:.0%}", end="")
     print(f"  {done.size:,} bytes with headers, of 1,000: {done.size / 1000:.0%}")
+
+
+def compare_polls(asked: Mapping[str, tuple[Callable[[], Load], int]], rounds: int) -> None:
+    """Print the answers a second of the first kind beside the others, in rounds: a machine changes by the minute.
+
+    Each kind is what asks, and the process that answers. The CPU time of that process for one answer is what other
+    work on the machine changes least. The order turns from round to round.
+    """
+    first, *others = asked
+    seen: list[dict[str, tuple[float, float]]] = []
+    for number in range(rounds):
+        order = [*asked] if number % 2 else [*asked][::-1]
+        seen.append({name: _speed(*asked[name]) for name in order})
+        told = (f"{name} {seen[-1][name][0]:>6,.0f}/s, {seen[-1][name][1]:.2f} ms of CPU" for name in asked)
+        print(*told, sep="   ", flush=True)
+    for other in others:
+        throughput = statistics.median(one[first][0] / one[other][0] for one in seen)
+        by_cpu = statistics.median(one[other][1] / one[first][1] for one in seen)
+        print(f"{first}: {throughput:.2f} of the throughput of {other}, by CPU {by_cpu:.2f}; median of {rounds}")
+
+
+def _speed(ask: Callable[[], Load], server: int) -> tuple[float, float]:
+    """Return the answers a second, and the CPU time of the server's processes for one, ms."""
+    before = _cpu_s(server)
+    done = ask()
+    return len(done.times) / done.took, 1000 * (_cpu_s(server) - before) / len(done.times)
+
+
+def _cpu_s(process: int) -> float:
+    """Return the CPU seconds of a process and its children so far."""
+    own = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") + sum(_cpu_s(int(child)) for child in own)
 
 
 # the page
@@ -202,6 +243,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--devices", type=int, default=VIEWERS)
     options.add_argument("--without-browser", action="store_true")
+    options.add_argument("--poll", action="store_true")
     chosen = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -209,21 +251,34 @@ def main() -> None:
     ):
         url = f"sqlite:///{folder}/bench.db"
         cookie = fill(url, chosen.devices, int(time.time()))
+
+        def ask(poll: Poll, port: int, rate: float = 0, *, keeps: bool = True, seconds: float = chosen.seconds) -> Load:
+            return beside.submit(load, poll, chosen.devices, Load(port, rate, seconds, keeps)).result()
+
+        nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [], cookie=cookie)
+        if chosen.poll:
+            within = {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}
+            with (
+                _serving(["tests.bench.empty", "within"], within) as (port, server),
+                _serving(["tests.bench.empty"], {}) as (other, other_server),
+            ):
+                poll = find_poll(port, "cad-0", cookie)
+                ask(poll, port, seconds=chosen.devices / WARMED)  # what each process keeps of a home for an hour
+                kinds = {
+                    "polls": (partial(ask, poll, port), server),
+                    "empty callbacks of the same app": (partial(ask, nothing, port), server),
+                    "empty callbacks of Dash alone": (partial(ask, nothing, other), other_server),
+                }
+                compare_polls(kinds, chosen.runs)
+            return
         with web(url) as port:
-            poll = find_poll(port, "cad-0", cookie)
-
-            def run(rate: float, *, keeps: bool) -> Load:
-                return beside.submit(load, poll, chosen.devices, Load(port, rate, chosen.seconds, keeps)).result()
-
-            rate = VIEWERS / POLL_S
-            report_poll(run(20, keeps=True))
-            with _serving(["tests.bench.empty"], {}) as other:
-                nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [])
-                done = beside.submit(load, nothing, 1, Load(other, 0, chosen.seconds, keeps=True)).result()
-                report_load("callbacks that do nothing, all that go", lambda: done, 1)
-            report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: run(rate, keeps=True), chosen.runs)
-            report_load(f"{rate:,.0f}/s, a connection each", lambda: run(rate, keeps=False), chosen.runs)
-            report_load(f"all that go over {CONNECTIONS} connections", lambda: run(0, keeps=True), chosen.runs)
+            poll, rate = find_poll(port, "cad-0", cookie), VIEWERS / POLL_S
+            report_poll(ask(poll, port, 20))
+            with _serving(["tests.bench.empty"], {}) as (other, _):
+                report_load("callbacks that do nothing, all that go", lambda: ask(nothing, other), 1)
+            report_load(f"{rate:,.0f}/s over {CONNECTIONS} connections", lambda: ask(poll, port, rate), chosen.runs)
+            report_load(f"{rate:,.0f}/s, a connection each", lambda: ask(poll, port, rate, keeps=False), chosen.runs)
+            report_load(f"all that go over {CONNECTIONS} connections", lambda: ask(poll, port), chosen.runs)
             if not chosen.without_browser:
                 report_page(port, cookie, max(5, chosen.runs))
 

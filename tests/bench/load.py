@@ -16,6 +16,7 @@ HELD_S = 10  # a viewer's newest reading is the one before
 _BROWSER = (
     "Host: localhost",
     "Origin: http://localhost",
+    "Sec-Fetch-Site: same-origin",
     "Content-Type: application/json",
     "Accept: application/json",
     "Accept-Encoding: gzip, deflate, br, zstd",

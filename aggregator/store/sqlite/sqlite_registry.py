@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import repeat
 from struct import Struct
 from typing import Any
@@ -295,6 +296,7 @@ def _live_row(state: Live) -> tuple[object, ...]:
     )
 
 
+@lru_cache(maxsize=16_384)  # a poll reads a device each time, which hardly ever changes
 def _device(body: bytes) -> Device:
     fields = orjson.loads(body)
     return Device(**fields | {"registers": tuple(fields["registers"])})

@@ -232,13 +232,12 @@ def age_and_note(device: Device, live: Live | None, now: int, lang: Language) ->
         waiting, supplied = text("Waiting for the first reading"), text("Its energy comes from the supplier")
         return "", lang.say(supplied if is_supplied(device, live) else waiting)
     state, zone = arrival_state(live, now), device.timezone
-    times = {"time": words.since(live.received_at, now, zone, lang)}
-    if is_power_old(live):
-        times["power"] = words.since(live.power_instant, now, zone, lang)
+    is_old = is_power_old(live)
     if state == "silent":
-        return "", lang.say(_SILENT["power" in times], **times)
+        since, power = (words.since(at, now, zone, lang) for at in (live.received_at, live.power_instant))
+        return "", lang.say(_SILENT[is_old], time=since, power=power)
     notes = [text(" · late")] if state == "late" else []
-    notes += [text(" · no power since")] if is_power_old(live) else []
+    notes += [text(" · no power since")] if is_old else []
     return words.ago(now - live.power_instant, lang), "".join(map(lang.say, notes))
 
 
