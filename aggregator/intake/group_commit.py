@@ -25,7 +25,7 @@ class _Waiting(Generic[Answer]):
 
 
 class GroupCommit(Generic[Answer]):
-    """The first thread leads: it commits its work. What others bring meanwhile is committed together afterwards.
+    """The first thread leads: it commits all work that has come when the write lock is free.
 
     Work that fails fails alone: the transaction is repeated with each half of the group. Work must therefore be
     repeatable. A store without one write lock commits faster side by side, so each thread does its own work there.
@@ -44,30 +44,30 @@ class GroupCommit(Generic[Answer]):
         self._queue.append(own)
         with self._turn:
             if not own.is_done:
-                self._lead([self._queue.popleft() for _ in range(len(self._queue))])
-        if own.error:
-            raise own.error
+                self._commit(self._arrived)
+        if own.error or not own.is_done:
+            raise own.error or StoreAway("the thread that wrote was stopped")
         return own.answer  # type: ignore[return-value] # there is no error
 
-    def _lead(self, group: list[_Waiting[Answer]]) -> None:
-        try:
-            self._commit(group)
-        finally:
-            for one in group:
-                if not one.is_done:  # this thread was stopped
-                    one.end(None, StoreAway("the thread that wrote was stopped"))
+    def _arrived(self) -> list[_Waiting[Answer]]:
+        return [self._queue.popleft() for _ in range(len(self._queue))]
 
-    def _commit(self, group: list[_Waiting[Answer]]) -> None:
+    def _commit(self, take: Callable[[], list[_Waiting[Answer]]]) -> None:
+        """Commit the work that `take` returns when the write lock is free."""
+        group: list[_Waiting[Answer]] = []
         try:
             with self._store.transaction():
+                group = take()
                 answers = [one.work() for one in group]
         except Exception as error:
-            if len(group) > 1 and not isinstance(error, StoreAway):
-                self._commit(group[: len(group) // 2])
-                self._commit(group[len(group) // 2 :])
+            group = group or take()
+            middle = len(group) // 2
+            if isinstance(error, StoreAway) or not middle:
+                for one in group:
+                    one.end(None, error)
                 return
-            for one in group:
-                one.end(None, error)
+            for half in (group[:middle], group[middle:]):
+                self._commit(half.copy)
             return
         for one, answer in zip(group, answers, strict=True):
             one.end(answer)

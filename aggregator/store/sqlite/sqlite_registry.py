@@ -211,15 +211,13 @@ class SqliteRegistry(SqliteFile):
         """Delete propagated change records, in the transaction that reads what they are about."""
         settled = list(changes)
         with self.transaction():
-            self._database.executemany(
-                "DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in settled]
-            )
+            self._many("DELETE FROM changes WHERE sequence = ?", [(change.sequence,) for change in settled])
             self._local.dirty.difference_update(change[1:] for change in settled)
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Record dirty keys that cannot be propagated, with the reason."""
         with self.transaction():
-            self._database.executemany(
+            self._many(
                 "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
                 [(device_id, table, key, reason) for key in keys],
             )
@@ -243,7 +241,7 @@ class SqliteRegistry(SqliteFile):
         """Mark keys as dirty, in a transaction, but for those of which this thread remembers that they are."""
         dirty: set[tuple[str, str, str]] = self._local.dirty
         new, now = [key for key in keys if key not in dirty], int(time.time())
-        self._database.executemany(
+        self._many(
             "INSERT OR IGNORE INTO changes (level, device_id, key, since) VALUES (?, ?, ?, ?)",
             [(*key, now) for key in new],
         )

@@ -65,6 +65,20 @@ def test_what_arrives_during_a_commit_is_committed_together_by_one_thread(store:
     assert len(set(seen)) == 1
 
 
+def test_what_arrives_while_the_lock_is_not_free_is_committed_together(tmp_path: Path) -> None:
+    store, other = (SqliteStore(str(tmp_path / "group.db")) for _ in range(2))
+    together, seen = GroupCommit[str](store), list[int]()
+    with ThreadPoolExecutor(4) as pool:
+        with other.transaction():
+            futures = [pool.submit(together.run, putting(store, f"d{number}", seen)) for number in range(4)]
+            while len(together._queue) < 4:
+                continue
+        assert [future.result() for future in futures] == ["d0", "d1", "d2", "d3"]
+    assert len(set(seen)) == 1
+    store.close()
+    other.close()
+
+
 def test_a_fault_is_raised_where_it_belongs_and_the_others_are_stored(store: SqliteStore) -> None:
     def faulty() -> str:
         store.put_device(Device("faulty"))
