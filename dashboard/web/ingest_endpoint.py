@@ -8,7 +8,8 @@ sends its live power only then.
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -22,7 +23,7 @@ from aggregator.intake.clocks import TELL_S, ServerClock, Wrong, is_ahead, refus
 from aggregator.intake.formats import FORMATS, Format, read_whole
 from aggregator.intake.formats.canonical import BLOCK
 from aggregator.intake.formats.message import LARGEST, Content, DeviceRules, Origin, TooLarge, Unread, inflated
-from aggregator.intake.group_commit import GroupCommit
+from aggregator.intake.group_commit import GroupCommit, NotTogether
 from aggregator.intake.ingest import Outcome, Received, rules_in, show_live, store_refusals, take_in
 from aggregator.intake.tokens import Limits
 from aggregator.store.port import Store
@@ -33,6 +34,7 @@ MOST_NAMED = 100  # refused items that the answer names
 RETRY_S = 5
 AGAIN_S = 10  # until a message of the future is sent again, while it is undecided whose clock is wrong
 _TYPES = {BLOCK: "block"}
+_Kept = tuple[Outcome, Content]
 log = logging.getLogger(__name__)
 
 
@@ -57,11 +59,11 @@ class IngestEndpoint:
     retention_days: int = RETENTION_DAYS
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
-    together: GroupCommit[tuple[Outcome, Content]] = field(init=False)
+    together: GroupCommit[Received, _Kept] = field(init=False)
 
     def __post_init__(self) -> None:
         """Let the threads commit together."""
-        object.__setattr__(self, "together", GroupCommit(self.store))
+        object.__setattr__(self, "together", GroupCommit(self.store, self._put))
 
     def take_in(self) -> Response:
         """Return the answer to the current request."""
@@ -133,20 +135,34 @@ class IngestEndpoint:
             wait = TELL_S if wrong is Wrong.SERVER else AGAIN_S
             raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(wait)})
 
-    def _keep(self, message: Received, now: int) -> tuple[Outcome, Content]:
+    def _keep(self, message: Received, now: int) -> _Kept:
         """Store a message, together with others that come at the same time; return it with all that was refused."""
-        content, is_live = message.content, "live" in request.args
+        if "live" in request.args:
+            shown_live = show_live(self.store, message.content, now, self.default_zone)
+            shown_live.reasons.update(store_refusals(self.store, [message], now))
+            return shown_live, message.content
+        is_large = len(message.content.readings) + len(message.content.intervals) > MOST_TOGETHER
+        return self._put([message])[0] if is_large else self.together.put(message)
 
-        def store() -> tuple[Outcome, Content]:
-            own = message._replace(content=replace(content, refused=[*content.refused]))  # it may be repeated
-            if is_live:
-                outcome = show_live(self.store, own.content, now, self.default_zone)
-                outcome.reasons.update(store_refusals(self.store, [own], now))
-                return outcome, own.content
-            return take_in(self.store, [own], now, self.default_zone), own.content
+    def _put(self, messages: Sequence[Received]) -> list[_Kept]:
+        """Store messages; return the outcome of each. Raises NotTogether where some of them repeat what is stored."""
+        # Copies, since all of this may be repeated.
+        own = [one._replace(content=replace(one.content, refused=[*one.content.refused])) for one in messages]
+        outcome = take_in(self.store, own, int(self.clock()), self.default_zone)
+        if len(own) == 1:
+            return [(outcome, own[0].content)]
+        if outcome.unchanged:
+            raise NotTogether
+        return [
+            (_accepted(one.content, stored.content), stored.content) for one, stored in zip(messages, own, strict=True)
+        ]
 
-        is_large = len(content.readings) + len(content.intervals) > MOST_TOGETHER
-        return store() if is_large else self.together.run(store)
+
+def _accepted(sent: Content, stored: Content) -> Outcome:
+    """Return the outcome of a message of which nothing was stored before."""
+    aside = len(stored.refused) - len(sent.refused)
+    reasons = Counter(unread.why.reason for unread in stored.refused)
+    return Outcome(len(sent.readings) + len(sent.intervals) - aside, 0, len(sent.statuses), reasons)
 
 
 def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:

@@ -227,17 +227,15 @@ class SqliteRegistry(SqliteFile):
         """
         settled = list(changes)
         with self.transaction():
-            self._database.executemany(
-                "DELETE FROM changes WHERE sequence = ? AND first = ?",
-                [(change.sequence, change.first) for change in settled],
-            )
+            chosen = [(change.sequence, change.first) for change in settled]
+            self._many("DELETE FROM changes WHERE sequence = ? AND first = ?", chosen)
             for change in settled:
                 self._local.dirty.pop(change[1:4], None)
 
     def quarantine(self, table: str, device_id: str, keys: Iterable[str], reason: str) -> None:
         """Record dirty keys that cannot be propagated, with the reason."""
         with self.transaction():
-            self._database.executemany(
+            self._many(
                 "INSERT OR REPLACE INTO aside (device_id, level, key, reason) VALUES (?, ?, ?, ?)",
                 [(device_id, table, key, reason) for key in keys],
             )
@@ -265,7 +263,7 @@ class SqliteRegistry(SqliteFile):
         dirty: dict[tuple[str, str, str], int] = self._local.dirty
         new = {key: first for key, first in zip(keys, firsts, strict=False) if first < dirty.get(key, FOR_EVER)}
         due = max(due, self.now())
-        self._database.executemany(_MARK, [(*key, due, first) for key, first in new.items()])
+        self._many(_MARK, [(*key, due, first) for key, first in new.items()])
         dirty.update(new)
         if len(dirty) > _REMEMBERED:
             self._forget()

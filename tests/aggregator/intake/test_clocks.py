@@ -82,7 +82,7 @@ def test_a_device_has_one_vote_for_ten_minutes() -> None:
     assert clock.wrong(101 + WINDOW_S) is Wrong.DEVICE
 
 
-def test_a_minute_begins_again_after_ten_minutes_without_a_message_of_the_future() -> None:
+def test_the_minute_begins_again_after_ten_quiet_minutes() -> None:
     clock = ServerClock()
     for at in (0, WINDOW_S + 10):
         clock.note("d", AHEAD, NOW + at, at)

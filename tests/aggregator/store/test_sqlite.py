@@ -506,7 +506,7 @@ def test_a_damaged_packed_half_hour_costs_no_later_reading(store: SqliteStore) -
     assert store.quarantined("b") == []
 
 
-def test_an_impatient_write_does_not_wait_for_the_lock_and_the_next_one_does(tmp_path: Path) -> None:
+def test_an_impatient_write_does_not_wait_for_the_lock(tmp_path: Path) -> None:
     path = str(tmp_path / "wattfall.db")
     store, other = SqliteStore(path, busy_s=60), SqliteStore(path)
     with other.transaction(), pytest.raises(StoreAway):

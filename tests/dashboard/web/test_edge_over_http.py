@@ -144,7 +144,7 @@ def test_a_foreign_answer_means_later(status: int, headers: dict[str, str], body
     server.server_close()
 
 
-def test_a_half_hour_in_the_servers_future_is_sent_later_until_others_vouch_for_the_server(
+def test_a_half_hour_of_the_future_waits_until_others_vouch_for_the_server(
     uplink: HttpIngestClient, address: str, store: Store
 ) -> None:
     ahead = canonical.encode_block([Reading("cad-1", NOW + 5 * HALF_HOUR, 1, 2, 3)])

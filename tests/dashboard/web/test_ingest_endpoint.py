@@ -340,7 +340,7 @@ def test_the_future_of_one_among_others_is_refused_at_once(store: Store) -> None
     assert server.post("cad-2").status_code == 400
 
 
-def test_posts_of_many_threads_are_all_durable_and_each_has_its_own_answer(tmp_path: Path) -> None:
+def test_concurrent_posts_are_durable_and_each_has_its_own_answer(tmp_path: Path) -> None:
     path = str(tmp_path / "threads.db")
     store, other = SqliteStore(path), SqliteStore(path)
     client = create_ingest_server(store, "UTC", IngestEndpoint(store, "UTC", lambda: NOW)).test_client

@@ -204,7 +204,7 @@ def test_only_a_new_late_reading_resends_its_half_hour(edge: Edge, server: Serve
     assert server.store.readings("cad-1", START, START) == readings()
 
 
-def test_a_reading_that_comes_in_while_its_half_hour_is_sent_is_sent_again(
+def test_a_reading_that_comes_in_during_the_sending_is_sent_again(
     edge: Edge, server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_to(edge, *readings()[:-1])

@@ -1,14 +1,18 @@
 """Canonical JSON: its shapes, and the devices for which a sender may report."""
 
+import json
+
 import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.core.periods import iso_utc
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.intake.formats import canonical
-from aggregator.intake.formats.message import Origin
+from aggregator.intake.formats.message import Content, Origin
 
 NOW = 1_795_000_000
 TRUSTED, OWN = Origin("", NOW), Origin("cad-1", NOW)
@@ -94,3 +98,37 @@ def test_an_oversized_line_leaves_the_others() -> None:
     content = canonical.parse_canonical(b"[" + b" " * 300_000 + b"]\n" + orjson.dumps(item()), OWN)
     assert [one.why.reason for one in content.refused] == ["message_too_long"]
     assert content.readings == [reading()]
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+ITEM = st.fixed_dictionaries(
+    {"at": st.sampled_from([iso_utc(NOW), iso_utc(NOW + 9999), "2026-11-18"]) | ANY},
+    optional={
+        "device_id": st.sampled_from(["d", "d~gas", "e", "", "x y"]) | ANY,
+        "power_w": st.integers(-9_000_000, 9_000_000) | st.just(-8_388_608) | ANY,
+        "import_wh": st.integers(-2, 2**49) | ANY,
+        "volume_l": st.integers(0, 9) | ANY,
+        "meter_id": st.sampled_from(["E6S-1", "---", "", "\x07"]) | ANY,
+        "lqi": st.just(96),
+        "refused": st.sampled_from(["no_values", "what"]),
+        "end": st.just(iso_utc(NOW)),
+    },
+)
+
+
+def told(content: Content) -> object:
+    refused = [(one.why.reason, one.why.detail, one.payload, one.item) for one in content.refused]
+    return content.readings, content.statuses, content.intervals, refused
+
+
+@given(ITEM | st.lists(ITEM, max_size=4) | ANY, st.sampled_from(["", "d"]))
+@example([{"at": iso_utc(NOW), "power_w": 1}, {"at": iso_utc(NOW), "power_w": 2}], "d")
+@example([{"at": iso_utc(NOW), "power_w": 1}, {"at": iso_utc(NOW), "power_w": True}], "d")
+@example([], "d")
+def test_the_compiled_step_changes_no_result(message: object, sender: str) -> None:
+    payload, origin = json.dumps(message).encode(), Origin(sender, NOW)
+    assert told(canonical.parse_canonical(payload, origin)) == told(canonical._parsed(payload, origin))

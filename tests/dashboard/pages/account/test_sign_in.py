@@ -548,7 +548,7 @@ def test_an_unreachable_store_gets_an_error_page(
     assert "/secret/path" not in answer.text
 
 
-def test_pages_do_not_wait_for_a_long_write_and_a_sign_in_gets_an_error_page(tmp_path: Path) -> None:
+def test_during_a_long_write_pages_answer_and_a_sign_in_gets_503(tmp_path: Path) -> None:
     path = str(tmp_path / "busy.db")
     other, store = SqliteStore(path), SqliteStore(path, busy_s=0.1)
     somebody(store)
