@@ -218,10 +218,12 @@ def _overshot(
     good, wrong = piece[count - 1], piece[count]
     if whs[good] + lifted[good] > base or not follows(level, good, run.first, max_power_w):
         return None
-    usual_w, rise = _usual_w(level, piece, len(piece)), whs[run.first] - whs[good] + ROUNDING_WH
-    leap_wh = max(UNUSUAL * _usual_w(level, piece, count), HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
+    usual_w, rise = _usual_w(level, piece, count), whs[run.first] - whs[good] + ROUNDING_WH
+    leap_wh = max(LEAP * usual_w, HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
     near = [ats[one] for one in piece[max(count - NEAR_STEPS - 1, 0) : count + NEAR_STEPS + 1]]
-    is_unusual = whs[wrong] - whs[good] > leap_wh or near.index(ats[good]) in gap_positions(near)
+    is_brief = not is_long_enough(level, wrong, last)
+    is_unusual = is_brief or whs[wrong] - whs[good] > leap_wh or near.index(ats[good]) in gap_positions(near)
+    usual_w = usual_w if count > NEAR_STEPS else _usual_w(level, piece, len(piece))
     is_in_line = ats[last] - ats[wrong] <= DIP_S or rise * 2 * 3600 >= usual_w * (ats[run.first] - ats[good])
     return count if is_unusual and is_in_line else None
 
@@ -232,7 +234,8 @@ def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
     fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
     is_apart = ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
     is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
-    return is_apart and is_small and not is_other_meter(level, piece[-1], start)
+    is_run = is_long_enough(level, piece[0], piece[-1])
+    return is_run and is_apart and is_small and not is_other_meter(level, piece[-1], start)
 
 
 def wrong_since(points: Register, max_power_w: int, start: int, end: int) -> int | None:
