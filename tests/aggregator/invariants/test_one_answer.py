@@ -1,5 +1,6 @@
 """Invariant 8: one answer to what is estimated; `dashboard/test_one_state` asks whether a device sends."""
 
+import pytest
 from hypothesis import given
 
 from aggregator.core import periods
@@ -28,4 +29,4 @@ def test_one_answer_to_what_is_a_gap(case: tuple[str, Points]) -> None:
     for day in coverage_strip(list(days), days, zone, NOW):
         span = periods.window("day", day.day, zone)
         estimated_s = sum(part.estimated_s for (name, _), part in found.items() if name == day.day)
-        assert day.estimated == estimated_s / (span.end - span.start)
+        assert day.estimated == pytest.approx(estimated_s / (span.end - span.start))
