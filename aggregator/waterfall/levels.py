@@ -166,7 +166,7 @@ def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Win
     hours = affected.hours(least)
     half_hours = StoredHalfHours(store, device, hours)
     for _ in range(WIDENINGS if half_hours.may_have_gaps else 0):
-        whole = whole_gaps(store, device.device_id, hours)
+        whole = affected.with_gaps(*whole_gaps(store, device.device_id, hours))
         if whole == hours:
             break
         hours = affected.hours(whole)

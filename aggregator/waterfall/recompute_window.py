@@ -94,7 +94,7 @@ class RecomputeWindow:
         self._complete(start, end)
         hours = self._bounded(start, end)
         if self._device.longest_interval_s:
-            reach = self._chain(Window(*self._with_gaps(start, end)))
+            reach = self._chain(self.with_gaps(start, end))
             self._complete(*reach)
             self.intervals = self._overlapping(*reach)
         return hours
@@ -187,7 +187,7 @@ class RecomputeWindow:
             return start, end
         reach = self._chain(Window(start, end))
         self._complete(*reach)
-        return self._with_gaps(*reach)
+        return self.with_gaps(*reach)
 
     def _chain(self, reach: Window) -> Window:
         """Return a span extended by the intervals that overlap it, by those that overlap these, and so on."""
@@ -202,7 +202,7 @@ class RecomputeWindow:
             reach = longer
         return reach
 
-    def _with_gaps(self, start: int, end: int) -> tuple[int, int]:
+    def with_gaps(self, start: int, end: int) -> Window:
         """Return a span extended by the gaps of believed readings that overlap it."""
         reach = Window(start, end)
         for channel in self._device.registers:
@@ -211,7 +211,7 @@ class RecomputeWindow:
                 touched = [gap for gap in gaps if gap.start < reach.end and reach.start < gap.end]
                 start = min([start, *(gap.start for gap in touched)])
                 end = max([end, *(gap.end for gap in touched)])
-        return start, end
+        return Window(start, end)
 
     def _overlapping(self, start: int, end: int) -> list[Interval]:
         """Return the intervals that overlap a span."""

@@ -159,7 +159,8 @@ def refills(draw: st.DrawFn, pauses: Sequence[int], *, may_contradict: bool = Fa
         channels = draw(st.sampled_from(STATED))
         items += [stated(whole, *span, channels) for span in spans if chance.random() < 0.9]
     if may_contradict:
-        items = [_faulty(one, draw(st.sampled_from(FAULTS)), chance) for one in items]
+        fault, known = draw(st.sampled_from(FAULTS)), Window(whole[0].at, whole[-1].at)
+        items = [_faulty(one, fault, known, chance) for one in items]
     items.sort(key=lambda one: one[1] if isinstance(one, Interval) else one.at)
     if draw(st.booleans(), label="interleaved"):
         chance.shuffle(items)
@@ -186,12 +187,13 @@ def _snapped(span: tuple[int, int], outage: Window, zone: str) -> tuple[int, int
     return start, -(-(end - offset) // HALF_HOUR) * HALF_HOUR + offset if end > outage.end else end
 
 
-def _faulty(one: Reading | Interval, fault: str, chance: random.Random) -> Reading | Interval:
-    """Return one reading of ten with a fault; of the rest and of intervals what they are."""
+def _faulty(one: Reading | Interval, fault: str, known: Window, chance: random.Random) -> Reading | Interval:
+    """Return one reading of ten with a fault, or with a wrong time between known ones; the rest as they are."""
     if isinstance(one, Interval) or chance.random() < 0.9:
         return one
     if fault == "clock":
-        return one._replace(at=one.at + chance.choice([-DAY, -HOUR, HOUR, DAY]))
+        at = one.at + chance.choice([-DAY, -HOUR, HOUR, DAY])
+        return one._replace(at=at) if known.start < at < known.end else one
     low = {"zeros": 0, "backup": max(((one.import_wh or one.export_wh or 0) - 700), 0)}[fault]
     return one._replace(import_wh=one.import_wh and low, export_wh=one.export_wh and low // 3)
 

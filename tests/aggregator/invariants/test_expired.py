@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import EMPTY
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.waterfall import verify
 from tests.aggregator.invariants.past import (
     BEYOND,
     GONE,
     KINDS,
     WITHIN,
-    ZONES,
     Items,
     Past,
     Refill,
@@ -23,7 +22,19 @@ from tests.aggregator.invariants.past import (
     past,
     refills,
 )
-from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, HOUR, Series, clean, every, messy, utc
+from tests.aggregator.invariants.series import (
+    DAY,
+    HALF_HOUR,
+    HOME,
+    HOUR,
+    Series,
+    clean,
+    every,
+    intervals_near,
+    messy,
+    starts,
+    utc,
+)
 from tests.aggregator.invariants.stores import Documents, check_levels_sum, half_hours, is_better_known, waiting
 from tests.budgets import examples
 
@@ -99,17 +110,31 @@ def test_slices_within_the_retention_give_the_same_in_any_order(
 
 @kinds
 @examples(10)
-@given(zone=st.sampled_from(ZONES), count=st.integers(1, 8), order=st.randoms(), step=st.sampled_from([600, 1800]))
+@given(
+    start=starts().filter(lambda one: one[1] < utc("2026-01-01T00:00")),
+    count=st.integers(1, 8),
+    order=st.randoms(),
+    step=st.sampled_from([600, 1800]),
+    data=st.data(),
+)
 def test_history_of_another_year_gives_the_same_in_any_order(
-    kind: str, zone: str, count: int, order: random.Random, step: int
+    kind: str, start: tuple[str, int], count: int, order: random.Random, step: int, data: st.DataObject
 ) -> None:
-    start = utc("2024-12-31T06:00")
-    history = [Reading(HOME, start + n * step, None, 500_000 + n * 7, n) for n in range(2 * DAY // step)]
+    """Registers around a change of the clocks, with an outage or without one, and intervals beside them."""
+    zone, at = start
+    history: list[Reading | Interval] = [
+        Reading(HOME, at + n * step, None, 500_000 + n * 7, n) for n in range(DAY // step)
+    ]
+    lost = data.draw(st.integers(1, len(history) // 2), label="lost")
+    del history[lost : lost + data.draw(st.sampled_from([0, 0, 3, 30]), label="of them")]
+    risen = 7 * (DAY // step - 1)
+    history += data.draw(intervals_near(at, at + DAY) | st.just([]))
+    order.shuffle(history)
     slices = [history[n * len(history) // count : (n + 1) * len(history) // count] for n in range(count)]
     found = []
     for some in (slices, order.sample(slices, count)):
         with past(kind, zone) as home:
-            live = [Reading(HOME, utc("2026-03-01T00:00") + n * 600, None, 900_000 + n, None) for n in range(300)]
+            live = [Reading(HOME, utc("2027-03-01T00:00") + n * 600, None, 900_000 + n, None) for n in range(300)]
             home.take_in(live, live[-1].at + 60)
             home.sweep(live[-1].at + GONE)
             for number, items in enumerate(some):
@@ -117,9 +142,7 @@ def test_history_of_another_year_gives_the_same_in_any_order(
             assert list(verify.differences(home.store, home.device)) == []
             found.append(home.documents())
     assert found[0] == found[1]
-    assert sum(half.import_wh or 0 for (day, _), half in half_hours(found[0]).items() if day < "2025-02") >= 7 * (
-        len(history) - 1
-    )
+    assert sum(half.import_wh or 0 for (day, _), half in half_hours(found[0]).items() if day < "2026-02") >= risen
 
 
 @kinds
@@ -266,6 +289,21 @@ def test_older_history_leaves_expired_days_unchanged(kind: str) -> None:
     assert {key: after[key] for key in before if key[0] == "day"} == {
         key: document for key, document in before.items() if key[0] == "day"
     }
+
+
+@kinds
+def test_no_energy_is_spread_from_older_history_over_expired_days(kind: str) -> None:
+    """The history ends in one cluster of half hours, and the gap after it ends in another."""
+    live = [Reading(HOME, utc("2026-03-01T00:00") + n * 600, None, 900_000 + n, None) for n in range(300)]
+    history = [Reading(HOME, 1_761_422_393 + n * HALF_HOUR, None, 500_000 + n * 7, n) for n in range(96)]
+    random.Random(1).shuffle(history)
+    some = in_order(history[:19])
+    with past(kind, "UTC") as home:
+        home.take_in(live, live[-1].at + 60)
+        home.sweep(live[-1].at + GONE)
+        home.take_in(some, live[-1].at + GONE)
+        assert home.total("import_wh") == 299 + imported(some[-1]) - imported(some[0])
+        assert list(verify.differences(home.store, home.device)) == []
 
 
 @kinds

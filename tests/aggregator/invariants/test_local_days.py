@@ -10,16 +10,16 @@ from aggregator.core.documents import Device, add, as_json
 from aggregator.core.readings import Reading
 from tests.aggregator.invariants.reference import first_instant
 from tests.aggregator.invariants.series import HALF_HOUR, HOME, HOUR, Series, clean, utc
-from tests.aggregator.invariants.stores import outcome, take_in, total
+from tests.aggregator.invariants.stores import KINDS, outcome, take_in, total
 from tests.budgets import examples
 from tests.copies import fresh_store
 
 
 @examples(24)
-@given(clean(kinds=("i",)))
-def test_local_day_energy_is_between_local_midnights(series: Series) -> None:
+@given(clean(kinds=("i",)), KINDS)
+def test_local_day_energy_is_between_local_midnights(series: Series, kind: str) -> None:
     """A day's energy is the register's difference between its two local midnights."""
-    found = outcome(series)
+    found = outcome(series, kind)
     known = [(reading.at, reading.import_wh or 0) for reading in series.readings]
 
     def register_at(at: int) -> int:

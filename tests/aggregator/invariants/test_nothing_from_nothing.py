@@ -6,21 +6,22 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from tests.aggregator.invariants.reference import pieces, usual_step
-from tests.aggregator.invariants.series import HOME, Series, clean, messy, starts
-from tests.aggregator.invariants.stores import half_hours, outcome
+from tests.aggregator.invariants.series import HOME, Evidence, Series, clean, evidence, messy, starts
+from tests.aggregator.invariants.stores import KINDS, half_hours, outcome, outcome_of
 from tests.budgets import examples
 
 
 @examples(24)
-@given(messy())
-def test_nothing_from_nothing_outside_the_readings(series: Series) -> None:
-    """A half hour without a step between readings and without held power does not exist."""
-    found = outcome(series)
-    touched = set()
-    for one, other in pairwise(series.readings):
-        touched |= {key for key, _, _ in pieces(one.at, other.at, series.zone)}
+@given(messy() | evidence(), KINDS)
+def test_nothing_from_nothing_outside_the_evidence(series: Series | tuple[str, list[Evidence]], kind: str) -> None:
+    """A half hour without a step between readings, held power or an interval does not exist."""
+    zone, some = series
+    found = outcome_of(some, zone, kind)
+    ats = sorted(one.at for one in some if isinstance(one, Reading))
+    spans = [*pairwise(ats), *((one.start, one.end) for one in some if isinstance(one, Interval))]
+    touched = {key for start, end in spans for key, _, _ in pieces(start, end, zone)}
     assert set(half_hours(found)) <= touched
     for _, parts in found.values():
         assert all(not part.is_empty for part in parts.values())
