@@ -23,6 +23,7 @@ from tests.aggregator.invariants.past import (
     refills,
 )
 from tests.aggregator.invariants.series import (
+    CLOCK_CHANGES,
     DAY,
     HALF_HOUR,
     HOME,
@@ -32,7 +33,6 @@ from tests.aggregator.invariants.series import (
     every,
     intervals_near,
     messy,
-    starts,
     utc,
 )
 from tests.aggregator.invariants.stores import Documents, check_levels_sum, half_hours, is_better_known, waiting
@@ -109,36 +109,36 @@ def test_slices_within_the_retention_give_the_same_in_any_order(
 
 
 @kinds
-@examples(10)
+@examples(6)
 @given(
-    start=starts().filter(lambda one: one[1] < utc("2026-01-01T00:00")),
+    change=st.sampled_from(
+        [one for one in CLOCK_CHANGES if utc("2025-01-01T00:00") < one[1] < utc("2026-01-01T00:00")]
+    ),
     count=st.integers(1, 8),
     order=st.randoms(),
     step=st.sampled_from([600, 1800]),
     data=st.data(),
 )
 def test_history_of_another_year_gives_the_same_in_any_order(
-    kind: str, start: tuple[str, int], count: int, order: random.Random, step: int, data: st.DataObject
+    kind: str, change: tuple[str, int], count: int, order: random.Random, step: int, data: st.DataObject
 ) -> None:
     """Registers around a change of the clocks, with an outage or without one, and intervals beside them."""
-    zone, at = start
-    history: list[Reading | Interval] = [
-        Reading(HOME, at + n * step, None, 500_000 + n * 7, n) for n in range(DAY // step)
-    ]
+    zone, at = change[0], change[1] - data.draw(st.integers(0, DAY), label="seconds before")
+    history = [Reading(HOME, at + n * step, None, 500_000 + n * 7, n) for n in range(DAY // step)]
     lost = data.draw(st.integers(1, len(history) // 2), label="lost")
     del history[lost : lost + data.draw(st.sampled_from([0, 0, 3, 30]), label="of them")]
-    risen = 7 * (DAY // step - 1)
-    history += data.draw(intervals_near(at, at + DAY) | st.just([]))
-    order.shuffle(history)
-    slices = [history[n * len(history) // count : (n + 1) * len(history) // count] for n in range(count)]
+    risen = imported(history[-1]) - imported(history[0])
+    items: list[Reading | Interval] = [*history, *data.draw(intervals_near(at, at + DAY) | st.just([]))]
+    order.shuffle(items)
+    slices = [items[n * len(items) // count : (n + 1) * len(items) // count] for n in range(count)]
     found = []
     for some in (slices, order.sample(slices, count)):
         with past(kind, zone) as home:
             live = [Reading(HOME, utc("2027-03-01T00:00") + n * 600, None, 900_000 + n, None) for n in range(300)]
             home.take_in(live, live[-1].at + 60)
             home.sweep(live[-1].at + GONE)
-            for number, items in enumerate(some):
-                home.take_in(items, live[-1].at + GONE + number * DAY)
+            for number, one in enumerate(some):
+                home.take_in(one, live[-1].at + GONE + number * DAY)
             assert list(verify.differences(home.store, home.device)) == []
             found.append(home.documents())
     assert found[0] == found[1]
