@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from aggregator.core.errors import ConfigurationError
+from aggregator.settings import Settings, load
 from aggregator.store.port import Store
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from dashboard import server
 from dashboard.commands.main import main
 from dashboard.server import check_port, reserve_port, warm
@@ -188,3 +190,20 @@ def test_a_worker_serves_the_files_of_another_workers_page(store: Store) -> None
     warm(other)
     for script in re.findall(r'src="(/[^"]+)"', page):
         assert other.server.test_client().get(script, buffered=True).status_code == 200
+
+
+@pytest.mark.parametrize("serve", [server.serve_web, server.serve_ingest])
+def test_a_serving_process_waits_two_seconds_for_the_write_lock(
+    tmp_path: Path, port: int, serve: Callable[[Settings, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[SqliteStore] = []
+
+    def opening(_: str, busy_s: float) -> Store:
+        opened.append(SqliteStore(str(tmp_path / "homes.db"), busy_s=busy_s))
+        return opened[0]
+
+    monkeypatch.setattr(server, "open_store", opening)
+    monkeypatch.setattr(server._Server, "run", lambda made: made.load())
+    serve(load(variables(tmp_path, port)), "127.0.0.1")
+    assert opened[0]._one("PRAGMA busy_timeout") == (2000,)
+    opened[0].close()

@@ -60,9 +60,12 @@ class Topic(NamedTuple):
     part: str
 
 
-@lru_cache(maxsize=1 << 17)  # more than the devices of a fleet
 def parse_topic(topic: str, named: str = "") -> Topic:
     """Parse a topic; with a `named` format, the last word of any other topic is the device. Raises Refused."""
+    return _known_topic(topic, named) if len(topic) <= _USUAL else _topic(topic, named)
+
+
+def _topic(topic: str, named: str) -> Topic:
     for one, pattern in _TOPICS:
         if named in ("", one.name) and (found := pattern.fullmatch(topic)):
             return Topic(one, check_device_id(found["device"]), found.groupdict().get("part") or "")
@@ -70,6 +73,10 @@ def parse_topic(topic: str, named: str = "") -> Topic:
     if not found:
         raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format")
     return Topic(FORMATS[named], check_device_id(found["device"]), "")
+
+
+_USUAL = 128  # characters; longer topics could fill the memory
+_known_topic = lru_cache(maxsize=1 << 17)(_topic)  # more than the devices of a fleet
 
 
 def read_whole(one: Format, payload: bytes, origin: Origin) -> Content:

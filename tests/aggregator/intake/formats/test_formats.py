@@ -5,6 +5,7 @@ import json
 import pytest
 
 from aggregator.core.errors import Refused
+from aggregator.intake import formats
 from aggregator.intake.formats import FORMATS, parse_topic, read_whole
 from aggregator.intake.formats.message import Origin
 from tests.aggregator.intake.formats.messages import HEX
@@ -74,3 +75,10 @@ def test_an_unreadable_message_is_one_refused_item(name: str) -> None:
     content = read_whole(FORMATS[name], b"\xff nonsense", Origin("cad-1", 1_795_000_000))
     assert (content.readings, content.statuses) == ([], [])
     assert [one.payload for one in content.refused] == [b"\xff nonsense"]
+
+
+def test_long_topics_are_parsed_and_not_remembered() -> None:
+    topic = f"{'x' * 60_000}/tele/washing-cellar/SENSOR"
+    before = formats._known_topic.cache_info().currsize
+    assert parse_topic(topic).device_id == "washing-cellar"
+    assert formats._known_topic.cache_info().currsize == before
