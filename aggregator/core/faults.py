@@ -207,7 +207,7 @@ def _overshot(
 ) -> int | None:
     """Return how many readings of a piece count where its last ones, above the run `following`, are wrong, or None.
 
-    A fault that has `returned` is believed first; but a dip within a run is none where a whole piece lies elsewhere.
+    A fault that has `returned` is believed first; but after a longer silence than FAULT_S no dip begins.
     """
     ats, whs, *_ = level
     last, run = piece[-1], runs[following]
@@ -215,7 +215,7 @@ def _overshot(
     base = whs[run.first] + lifted[last]
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
     is_run = is_long_enough(level, run.first, _end(level, runs, following, max_power_w))
-    is_outdone = returned and (count or returned[1] == runs[returned[0]].first)
+    is_outdone = returned and (returned[1] == runs[returned[0]].first or ats[run.first] - ats[last] <= FAULT_S)
     if count == len(piece) or not whs[run.first] or not is_run or is_outdone:
         return None
     if not count:
