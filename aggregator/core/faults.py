@@ -9,8 +9,8 @@
    clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register,
    may also end within a run, within DIP_S or DIP_READINGS. A register that stood still and then makes up for it within
    FROZEN_S was frozen: a gateway repeated its last value.
-2. An *overshoot*: the last readings before the break were wrong, and the register goes on in line with those before
-   them. They came after a gap or with a leap: a clock was wrong, or garbage fitted by chance.
+2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
+   after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
    used the energy between. The piece continues.
 4. A *clock put back*: the register rises at once by no more than the home uses in the time for which it is known, and
@@ -99,9 +99,8 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
         piece, run, start = pieces[-1], runs[following], runs[following].first
         good = piece[-1]
         returned = _return(level, runs, good, following, max_power_w)
-        is_dip = returned and returned[1] > runs[returned[0]].first
-        wrong = _overshot(level, runs, piece, following, lifted, max_power_w) if is_dip or not returned else None
-        if wrong is not None and not (returned and wrong and returned[1] - start <= len(piece) - wrong):
+        wrong = _overshot(level, runs, piece, following, lifted, returned, max_power_w)
+        if wrong is not None:
             del piece[wrong:]
         elif returned:
             following, start = returned
@@ -203,27 +202,37 @@ def _overshot(
     piece: Sequence[int],
     following: int,
     lifted: Mapping[int, int],
+    returned: tuple[int, int] | None,
     max_power_w: int,
 ) -> int | None:
-    """Return how many readings of a piece count where its last ones, above the run `following`, are wrong, or None."""
+    """Return how many readings of a piece count where its last ones, above the run `following`, are wrong, or None.
+
+    A fault that has `returned` is believed first; but after a longer silence than FAULT_S no dip begins.
+    """
     ats, whs, *_ = level
     last, run = piece[-1], runs[following]
     earliest = max(bisect_left(ats, ats[last] - FAULT_S), runs[max(following - FAULT_RUNS, 0)].first)
     base = whs[run.first] + lifted[last]
     count = bisect_right(piece, base, bisect_left(piece, earliest), key=lambda one: whs[one] + lifted[one])
-    if count == len(piece) or not is_long_enough(level, run.first, _end(level, runs, following, max_power_w)):
+    is_run = is_long_enough(level, run.first, _end(level, runs, following, max_power_w))
+    is_outdone = returned and (returned[1] == runs[returned[0]].first or ats[run.first] - ats[last] <= FAULT_S)
+    if count == len(piece) or not whs[run.first] or not is_run or is_outdone:
         return None
     if not count:
         return 0 if _is_elsewhere(level, piece, run.first) else None
     good, wrong = piece[count - 1], piece[count]
-    if whs[good] + lifted[good] > base or not follows(level, good, run.first, max_power_w):
+    is_known = whs[good] + lifted[good] <= base and is_long_enough(level, piece[0], good)
+    if not is_known or not follows(level, good, run.first, max_power_w):
         return None
     usual_w, rise = _usual_w(level, piece, count), whs[run.first] - whs[good] + ROUNDING_WH
     leap_wh = max(LEAP * usual_w, HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
     near = [ats[one] for one in piece[max(count - NEAR_STEPS - 1, 0) : count + NEAR_STEPS + 1]]
-    is_brief = not is_long_enough(level, wrong, last)
-    is_unusual = is_brief or whs[wrong] - whs[good] > leap_wh or near.index(ats[good]) in gap_positions(near)
-    usual_w = usual_w if count > NEAR_STEPS else _usual_w(level, piece, len(piece))
+    is_unusual = (
+        not is_long_enough(level, wrong, last)
+        or whs[wrong] - whs[good] > leap_wh
+        or near.index(ats[good]) in gap_positions(near)
+    )
+    usual_w = usual_w or _usual_w(level, piece, len(piece))
     is_in_line = ats[last] - ats[wrong] <= DIP_S or rise * 2 * 3600 >= usual_w * (ats[run.first] - ats[good])
     return count if is_unusual and is_in_line else None
 
@@ -234,18 +243,16 @@ def _is_elsewhere(level: Register, piece: Sequence[int], start: int) -> bool:
     fall, seconds = whs[piece[-1]] - whs[start], ats[piece[-1]] - ats[piece[0]]
     is_apart = ats[start] - ats[piece[-1]] > max(seconds, DIP_S)
     is_small = fall * LEAP < whs[start] and fall * 3600 <= _most_w(level, piece) * FAULT_S
-    is_run = is_long_enough(level, piece[0], piece[-1])
-    return is_run and is_apart and is_small and not is_other_meter(level, piece[-1], start)
+    is_small &= is_long_enough(level, piece[0], piece[-1]) and not is_other_meter(level, piece[-1], start)
+    return is_apart and is_small
 
 
 def wrong_since(points: Register, max_power_w: int, start: int, end: int) -> int | None:
     """Return the instant of the earliest reading that the breaks of a span may show to be wrong, or None."""
     ats, whs = points.ats, list(points.whs)
     runs = runs_of(points, whs, max_power_w)
-    found = [
-        _risen_above(points._replace(whs=whs), runs, n) for n, run in enumerate(runs) if start <= ats[run.first] <= end
-    ]
-    return min((ats[position] for position in found if position is not None), default=None)
+    level, near = points._replace(whs=whs), [n for n, run in enumerate(runs) if start <= ats[run.first] <= end]
+    return min((ats[found] for n in near if (found := _risen_above(level, runs, n)) is not None), default=None)
 
 
 def _risen_above(level: Register, runs: Sequence[Run], following: int) -> int | None:
@@ -286,10 +293,8 @@ def _modulus(level: Register, piece: Sequence[int], run: Run, max_power_w: int) 
     lap_wh = max(usual_w, HOME_W) * seconds // 3600  # in a whole lap or more, nothing tells how many
     for modulus in MODULI[bisect_right(MODULI, max(before, lap_wh)) :]:
         energy = modulus - before + after
-        if (
-            energy <= min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 2)
-            and (energy - 1) * 3600 <= max_power_w * seconds
-        ):
+        most_wh = min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 2)
+        if energy <= most_wh and (energy - 1) * 3600 <= max_power_w * seconds:
             return modulus
     return None
 

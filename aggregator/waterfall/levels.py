@@ -102,18 +102,16 @@ def _propagate_device(store: Store, step: Step, device_id: str, changes: Sequenc
 
 def _propagate_readings(store: Store, device: Device, keys: Sequence[str], since: int, runs: SteadyRuns) -> None:
     """Update days after a change of blocks; nothing before `since` (UTC seconds; 0: unknown) has changed."""
-    run = runs.pop(device.device_id, None)
+    run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if since else None)
     longer = continued(store, device, run) if run and since > run.last.at else None
-    new: SteadyRun | None
-    if longer:
-        new, days = longer
-        for day, halves in days.items():
-            _merge_priced(store, device, day, device.timezone, halves)
-    else:
+    if longer is None:
         for first, last in clusters(sorted(map(int, keys))):
-            newest = _propagate_evidence(store, device, first, last)
-        new = steady_run(store, device, newest) if since and len(runs) < MOST_RUNS else None
-    if new:
+            _propagate_evidence(store, device, first, last)
+        return
+    new, days = longer
+    for day, halves in days.items():
+        _merge_priced(store, device, day, device.timezone, halves)
+    if len(runs) < MOST_RUNS:
         runs[device.device_id] = new
 
 
@@ -148,12 +146,10 @@ def _propagate_document(store: Store, step: Step, device: Device, period: str) -
     )
 
 
-def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> list[Reading]:
-    """Update the days that a change of blocks touches; return the newest readings if it is among them."""
+def _propagate_evidence(store: Store, device: Device, first: int, last: int) -> None:
     affected = RecomputeWindow(store, device, first, last)
     if affected.changed:
         _replace(store, device, affected, affected.changed)
-    return affected.newest
 
 
 def recompute(store: Store, device: Device, span: Window) -> None:

@@ -76,11 +76,6 @@ class RecomputeWindow:
         """All fetched readings, by time, without a gap."""
         return [*self._neighbours[BEFORE], *self._changed, *self._neighbours[AFTER]]
 
-    @property
-    def newest(self) -> list[Reading]:
-        """The fetched readings if none of the device is later; else nothing."""
-        return self.readings if self._is_all[AFTER] else []
-
     def hours(self, least: Window) -> Window:
         """Return the local hours to recompute, at least those that `least` touches, and fetch their evidence."""
         changed = [channel for channel in self._device.registers if self._points(channel, CHANGED).ats]

@@ -9,15 +9,16 @@ have the same registers, which run on plainly, no step between them may be a gap
 statement about an exchange and no volume tells of the device. Any other change drops the run.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.money import NOTHING
-from aggregator.core.periods import DAY_S, HALF_HOUR, LOWEST, Slot, Window
+from aggregator.core.periods import DAY_S, HALF_HOUR, LOWEST, Slot, Window, block_start
 from aggregator.core.readings import Reading
 from aggregator.core.registers import (
     DECIDE_S,
@@ -29,6 +30,7 @@ from aggregator.core.registers import (
     surely_runs_on,
 )
 from aggregator.store.port import Store
+from aggregator.waterfall.recompute_window import NEAR
 from aggregator.waterfall.stored_half_hours import is_old
 
 MOST = 500_000  # runs remembered
@@ -47,12 +49,17 @@ SteadyRuns = dict[str, SteadyRun]  # by device
 Halves = Mapping[str, Mapping[str, Part]]  # day -> half hour -> part
 
 
-def steady_run(store: Store, device: Device, newest: Sequence[Reading]) -> SteadyRun | None:
-    """Return the run that the newest readings of a device make, once they are carried; None unless it is steady."""
-    is_plain = not device.longest_interval_s and not device.exchange_overrides
-    if not is_plain or len(newest) <= NEAR_STEPS + 1 or newest[-1].at - newest[0].at < DECIDE_S:
+def steady_run(store: Store, device: Device, since: int) -> SteadyRun | None:
+    """Return the run of a device up to an instant (UTC seconds), until which all is carried; None unless it is steady.
+
+    It looks as far back as `recompute_window`.
+    """
+    if device.longest_interval_s or device.exchange_overrides:
         return None
-    if not _registers(newest, device):
+    block = block_start(since)
+    found = store.readings(device.device_id, block - NEAR * HALF_HOUR, block)
+    newest = found[: bisect_left(found, since, key=attrgetter("at"))]
+    if len(newest) <= NEAR_STEPS + 1 or newest[-1].at - newest[0].at < DECIDE_S or not _registers(newest, device):
         return None
     last = newest[-1]
     (day, slot), *_ = _slots(Window(last.at, last.at + 1), device.timezone)

@@ -153,7 +153,8 @@ def meters(draw: st.DrawFn) -> tuple[str, Points]:
     return zone, points
 
 
-SHOWN = ("zeros", "restored", "frozen", "high", "garbage")
+SHOWN = ("zeros", "restored", "frozen", "high", "garbage", "largest", "other unit", "rounded", "chance")
+LARGEST = (2**31 - 1, 2**32 - 1, 10**9 - 1, 999_999, 1)
 
 
 def faulty(points: Points, first: int, after: int, shows: str, back: int, seed: int) -> Points:
@@ -164,6 +165,10 @@ def faulty(points: Points, first: int, after: int, shows: str, back: int, seed: 
         "restored": lambda wh: max(wh - back, 0),
         "frozen": lambda _: max(good - back, 0),
         "high": lambda wh: wh + 7 * 10**9,
+        "largest": lambda _: LARGEST[seed % len(LARGEST)],
+        "other unit": lambda wh: wh // 1000,
+        "rounded": lambda wh: wh // 1000 * 1000,
+        "chance": lambda wh: max(wh + chance.randint(-back, back), 0),
         "garbage": lambda wh: chance.choice([0, wh // 3, 10**11, 7 * wh + 50_000_000, chance.randint(0, wh)]),
     }
     return [(at, wrong[shows](wh)) if first <= place < after else (at, wh) for place, (at, wh) in enumerate(points)]

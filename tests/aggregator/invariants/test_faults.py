@@ -1,5 +1,8 @@
 """Invariant 7: a fault leaves no trace; a rollover is counted; an exchange stays an exchange."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -7,18 +10,44 @@ from hypothesis import strategies as st
 from aggregator.core.documents import Device
 from aggregator.core.faults import FAULT_S, judge
 from aggregator.core.readings import Reading
-from aggregator.core.registers import ROUNDING_WH, register_of
-from tests.aggregator.invariants.series import DAY, HOME, HOUR, Points, faulty, meters, stretches, utc
-from tests.aggregator.invariants.stores import check_levels_sum, documents, outcome_of, take_in_evidence, total
+from aggregator.core.registers import DECIDE_S, ROUNDING_WH, register_of
+from aggregator.store import Store
+from aggregator.waterfall import verify
+from tests.aggregator.invariants.series import (
+    DAY,
+    HOME,
+    HOUR,
+    SHOWN,
+    Clocked,
+    Points,
+    batchings,
+    faulty,
+    meters,
+    stretches,
+    utc,
+    wrong_clocks,
+)
+from tests.aggregator.invariants.stores import (
+    check_levels_sum,
+    documents,
+    memory_store,
+    outcome_of,
+    take_in,
+    take_in_evidence,
+    total,
+)
 from tests.budgets import examples
 from tests.copies import fresh_store
 
+CHANNEL = st.sampled_from(["import_wh", "export_wh"])
+Deliver = Callable[[Sequence[Any]], list[list[Any]]]
 START = utc("2026-03-02T00:00")
 POWER_W = Device(HOME).max_power_w
 
 
-def readings_of(points: Points, meter: str | None = None) -> list[Reading]:
-    return [Reading(HOME, at, None, wh, None, meter) for at, wh in points]
+def readings_of(points: Points, meter: str | None = None, channel: str = "import_wh") -> list[Reading]:
+    is_import = channel == "import_wh"
+    return [Reading(HOME, at, None, wh if is_import else None, None if is_import else wh, meter) for at, wh in points]
 
 
 def steady(hours: int, step: int, first_wh: int = 7_000_000, at: int = START, watts: int = 500) -> Points:
@@ -48,17 +77,124 @@ def test_a_stretch_that_a_register_cannot_show_leaves_no_trace(
     zone, points = case
     first, after = data.draw(stretches(points))
     shown = faulty(points, first, after, shows, back, 0)
-    settled = (
-        next((at for at, _ in points[after + 2 :] if at >= points[after][0] + 300), None)
-        if after < len(points)
-        else None
-    )
-    assume(points[0][1] > 100_000 and settled is not None)
+    assume(points[0][1] > 100_000 and settled(points, after))
     assume(all(cannot_be(points[first - 1], one) for one in shown[first:after]))
     right = outcome_of(readings_of(points[:first] + points[after:]), zone)
     assert outcome_of(readings_of(shown), zone) == right
     check_levels_sum(right)
     assert total(right).import_wh == points[-1][1] - points[0][1]
+
+
+def settled(points: Points, after: int) -> bool:
+    """Whether a register goes on for long enough after a place for its readings to be believed."""
+    return after < len(points) and any(at >= points[after][0] + DECIDE_S for at, _ in points[after + 2 :])
+
+
+def check_sum(store: Store, readings: Sequence[Reading], zone: str, deliver: Deliver, right_wh: int) -> None:
+    """Check that a delivery gives the sum of the register, and the documents of all readings at once."""
+    for batch in deliver(readings):
+        take_in_evidence(store, batch, zone)
+    found = documents(store)
+    part = total(found)
+    assert (part.import_wh, part.export_wh) in ((right_wh, None), (None, right_wh))
+    check_levels_sum(found)
+    assert found == outcome_of(readings, zone)
+
+
+@st.composite
+def faults(draw: st.DrawFn) -> tuple[str, list[Reading], int]:
+    """A zone, the import or export of one meter with a fault, and its energy.
+
+    The fault begins at the second reading or later, and is over for long enough to tell. It shows for at most six days
+    what a register cannot show, or repeats or rounds it, or for two readings anything at all.
+    """
+    zone, points = draw(meters())
+    shows, back, seed = draw(st.sampled_from(SHOWN)), draw(st.sampled_from([12, 500, 20_000])), draw(st.integers(0, 99))
+    first, after = draw(stretches(points))
+    after = min(after, first + 2) if shows in ("garbage", "chance") else after
+    shown = faulty(points, first, after, shows, back, seed)
+    assume(points[0][1] > 100_000 and settled(points, after))
+    assume(all(not 0 < points[0][1] - wh <= ROUNDING_WH for _, wh in shown))  # the first reading is lowered by rounding
+    return zone, readings_of(shown, channel=draw(CHANNEL)), points[-1][1] - points[0][1]
+
+
+@examples(48)
+@given(faults(), batchings())
+def test_a_fault_keeps_the_sum_of_the_register(case: tuple[str, list[Reading], int], deliver: Deliver) -> None:
+    zone, readings, right_wh = case
+    with fresh_store() as store:
+        check_sum(store, readings, zone, deliver, right_wh)
+
+
+@examples(8)
+@given(faults(), batchings())
+def test_a_fault_keeps_the_sum_on_dynamodb(case: tuple[str, list[Reading], int], deliver: Deliver) -> None:
+    zone, readings, right_wh = case
+    with memory_store() as store:
+        check_sum(store, readings, zone, deliver, right_wh)
+
+
+def check_clock(store: Store, case: Clocked, channel: str) -> None:
+    """Check the sum of readings that contradict each other, in the order in which they are sent."""
+    readings = readings_of(case.sent, channel=channel)
+    for first in range(0, len(readings), 50):
+        take_in(store, readings[first : first + 50], case.zone)
+    found, device = documents(store), store.device(HOME)
+    part = total(found)
+    assert (part.import_wh, part.export_wh) in ((case.energy_wh, None), (None, case.energy_wh))
+    check_levels_sum(found)
+    assert device is not None
+    assert list(verify.differences(store, device)) == []
+
+
+@examples(40)
+@given(wrong_clocks(), CHANNEL)
+def test_a_wrong_clock_keeps_the_sum_of_the_register(case: Clocked, channel: str) -> None:
+    with fresh_store() as store:
+        check_clock(store, case, channel)
+
+
+@examples(8)
+@given(wrong_clocks(), CHANNEL)
+def test_a_wrong_clock_keeps_the_sum_on_dynamodb(case: Clocked, channel: str) -> None:
+    with memory_store() as store:
+        check_clock(store, case, channel)
+
+
+@examples(24)
+@given(meters(), st.data(), st.sampled_from([10**7, 10**8, 10**12, 2**24, 2**31, 2**32, 2**16 * 1000]), batchings())
+def test_a_rollover_keeps_the_sum(
+    case: tuple[str, Points], data: st.DataObject, modulus: int, deliver: Deliver
+) -> None:
+    """The register begins again at any reading that comes within a quarter of an hour after the one before."""
+    zone, points = case
+    near = [n for n in range(4, len(points)) if points[n][0] - points[n - 1][0] <= 900 and settled(points, n)]
+    assume(near)
+    place = data.draw(st.sampled_from(near))
+    assume(points[0][1] < points[place - 1][1])
+    rolled = [(at, (wh - points[place][1]) % modulus) for at, wh in points]
+    readings = readings_of(rolled, channel=data.draw(CHANNEL))
+    with fresh_store() as store:
+        check_sum(store, readings, zone, deliver, points[-1][1] - points[0][1])
+
+
+@examples(24)
+@given(meters(), st.data(), st.booleans(), batchings())
+def test_an_exchange_keeps_the_sum_of_both_meters(
+    case: tuple[str, Points], data: st.DataObject, has_ids: bool, deliver: Deliver
+) -> None:
+    """With ids the registers may be any; without, the new one stays below half of the old one, or is far above it."""
+    zone, points = case
+    place = data.draw(st.integers(1, len(points) - 1))
+    last_wh, used_wh = points[place - 1][1], points[-1][1] - points[place][1]
+    new_wh = data.draw(st.sampled_from([0, 7, 5000, last_wh // 3, last_wh + 5, last_wh + 10**7]))
+    assume(settled(points, place))
+    assume(has_ids or new_wh == last_wh + 10**7 or 2 * (new_wh + used_wh) < last_wh)
+    new = [(at, wh - points[place][1] + new_wh) for at, wh in points[place:]]
+    ids, channel = ("a", "b") if has_ids else (None, None), data.draw(CHANNEL)
+    readings = readings_of(points[:place], ids[0], channel) + readings_of(new, ids[1], channel)
+    with fresh_store() as store:
+        check_sum(store, readings, zone, deliver, last_wh - points[0][1] + used_wh)
 
 
 @pytest.mark.parametrize(("hours", "is_fault"), [(6 * 24 + 22, True), (7 * 24 + 2, False)])

@@ -283,7 +283,7 @@ def test_a_clock_that_is_put_back_or_ahead_loses_no_energy(store: Store, name: s
 
 
 def test_a_clock_put_back_into_an_outage_leaves_no_trace(store: Store) -> None:
-    """An hour is lost; 50 minutes are dated back into it, and over true readings: these are replaced, and missed."""
+    """An hour is lost; 50 minutes are dated back into it and over true readings, which are replaced."""
     points = [(DAY + 4 * HOUR + 10 * k, 900_000 + k * 10_000 // HOUR) for k in range(3601)]
     points[2000:2300] = [(at - 5400, wh) for at, wh in points[2000:2300]]
     del points[1260:1620]
