@@ -18,7 +18,6 @@ from aggregator.core.documents import EMPTY, Device, Part
 from aggregator.core.energy import Evidence
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import HALF_HOUR, Window
-from aggregator.core.readings import Reading
 from aggregator.store.port import READINGS, Change, Store
 from aggregator.waterfall.gap_records import put_records, whole_gaps
 from aggregator.waterfall.pricing import PRICES, currency_of, priced, whole_day
@@ -26,7 +25,7 @@ from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.retained_gaps import ComputedHalfHour, computed
 from aggregator.waterfall.retention import log_backfill
 from aggregator.waterfall.steady_runs import MOST as MOST_RUNS
-from aggregator.waterfall.steady_runs import SteadyRun, SteadyRuns, continued, steady_run
+from aggregator.waterfall.steady_runs import SteadyRuns, continued, steady_run
 from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
 log = logging.getLogger("wattfall.waterfall")
@@ -34,6 +33,7 @@ WIDENINGS = 8  # of a span to the whole of the gaps that it overlaps
 APART = 8  # blocks; nearer changes are computed together
 TOGETHER = 48  # blocks; the largest span computed together, and committed at once by the worker
 DOCUMENTS = 20  # documents, likewise
+LIVE = 2  # blocks that a device changes from one pass to the next
 
 
 class Step(NamedTuple):
@@ -102,7 +102,8 @@ def _propagate_device(store: Store, step: Step, device_id: str, changes: Sequenc
 
 def _propagate_readings(store: Store, device: Device, keys: Sequence[str], since: int, runs: SteadyRuns) -> None:
     """Update days after a change of blocks; nothing before `since` (UTC seconds; 0: unknown) has changed."""
-    run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if since else None)
+    is_live = since and len(keys) <= LIVE
+    run = runs.pop(device.device_id, None) or (steady_run(store, device, since) if is_live else None)
     longer = continued(store, device, run) if run and since > run.last.at else None
     if longer is None:
         for first, last in clusters(sorted(map(int, keys))):

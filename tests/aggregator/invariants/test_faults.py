@@ -30,8 +30,8 @@ from tests.aggregator.invariants.series import (
 from tests.aggregator.invariants.stores import (
     check_levels_sum,
     documents,
-    memory_store,
     outcome_of,
+    store_of,
     take_in,
     take_in_evidence,
     total,
@@ -130,7 +130,7 @@ def test_a_fault_keeps_the_sum_of_the_register(case: tuple[str, list[Reading], i
 @given(faults(), batchings())
 def test_a_fault_keeps_the_sum_on_dynamodb(case: tuple[str, list[Reading], int], deliver: Deliver) -> None:
     zone, readings, right_wh = case
-    with memory_store() as store:
+    with store_of("memory") as store:
         check_sum(store, readings, zone, deliver, right_wh)
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_clock_keeps_the_sum_of_the_register(case: Clocked, channel: str
 @examples(8)
 @given(wrong_clocks(), CHANNEL)
 def test_a_wrong_clock_keeps_the_sum_on_dynamodb(case: Clocked, channel: str) -> None:
-    with memory_store() as store:
+    with store_of("memory") as store:
         check_clock(store, case, channel)
 
 
