@@ -35,7 +35,7 @@ STATE_NAMES: Mapping[str, str] = {
 }
 SILENT = tuple(state for state in STATES if state.startswith("silent"))
 REFUSED, FIRMWARE, ALL_SILENT, WAITING = "refused", "firmware", "silent", "waiting"
-LAG_WARN_S, LAG_BAD_S = 60, 600
+LAG_WARN_S, LAG_BAD_S = 90, 600  # in a large fleet the worker waits for 45 s on purpose
 
 
 class SearchResult(NamedTuple):
