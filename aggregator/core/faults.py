@@ -293,7 +293,7 @@ def _modulus(level: Register, piece: Sequence[int], run: Run, max_power_w: int) 
     lap_wh = max(usual_w, HOME_W) * seconds // 3600  # in a whole lap or more, nothing tells how many
     for modulus in MODULI[bisect_right(MODULI, max(before, lap_wh)) :]:
         energy = modulus - before + after
-        most_wh = min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 2)
+        most_wh = min(can_use_wh + min(SLACK_WH, modulus // SLACK_SHARE), modulus // 4)
         if energy <= most_wh and (energy - 1) * 3600 <= max_power_w * seconds:
             return modulus
     return None
