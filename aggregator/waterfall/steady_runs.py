@@ -59,13 +59,17 @@ def steady_run(store: Store, device: Device, since: int) -> SteadyRun | None:
     block = block_start(since)
     found = store.readings(device.device_id, block - NEAR * HALF_HOUR, block)
     newest = found[: bisect_left(found, since, key=attrgetter("at"))]
-    if len(newest) <= NEAR_STEPS + 1 or newest[-1].at - newest[0].at < DECIDE_S or not _registers(newest, device):
+    if len(newest) <= NEAR_STEPS + 1 or newest[-1].at - newest[0].at < DECIDE_S:
         return None
-    last = newest[-1]
+    registers, last = _registers(newest, device), newest[-1]
     (day, slot), *_ = _slots(Window(last.at, last.at + 1), device.timezone)
+    if not registers or slot.start < newest[0].at:
+        return None
     document = store.document(LOWEST, device.device_id, day, [slot.name])
-    part = document.part(slot.name)._replace(cost=NOTHING) if document else EMPTY
-    return None if part.estimated_s or part.interval_s else SteadyRun(device, last, part)
+    stored = document.part(slot.name)._replace(cost=NOTHING) if document else EMPTY
+    # More is stored where an earlier change has been carried after the readings of this one came.
+    part = _longer(EMPTY, registers, slot.start, last.at) if slot.start < last.at else EMPTY
+    return SteadyRun(device, last, part) if stored == part else None
 
 
 def continued(store: Store, device: Device, run: SteadyRun) -> tuple[SteadyRun, Halves] | None:
