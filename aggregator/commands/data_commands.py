@@ -31,7 +31,7 @@ from aggregator.intake.imports.row_times import interval_of
 from aggregator.intake.imports.rows import named_columns
 from aggregator.intake.ingest import Outcome, chunks, ingest_lines
 from aggregator.settings import Settings
-from aggregator.store.port import all_devices
+from aggregator.store.collections import all_devices
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences

@@ -18,7 +18,7 @@ from aggregator.core.readings import sender_of
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import search
-from aggregator.store.port import all_devices
+from aggregator.store.collections import all_devices
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain

@@ -8,15 +8,16 @@ The DynamoDB store keeps search terms in the same table (`port.INDEX`). They fol
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
 from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
-from aggregator.core.errors import ConfigurationError, StoreAway, shown
+from aggregator.core.documents import Device
+from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
-from aggregator.store.port import INDEX, LAST_KEY, Store
+from aggregator.store.port import Store
 
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
@@ -272,32 +273,12 @@ def update_record(
     return Update(was, was)
 
 
-# What any record must be
-
-MAX_COLLECTION, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8, within DynamoDB's limits
+# Walks
 
 
-def check_record(collection: str, key: str, body: str = "") -> None:
-    """Raise ConfigurationError for a record that the store cannot hold."""
-    for what, text, most in (
-        ("collection", collection, MAX_COLLECTION),
-        ("key", key, MAX_KEY),
-        ("body", body, MAX_BODY),
-    ):
-        if not _fits(text, most):
-            raise ConfigurationError(f"the {what} of a record is {shown(text)}, not text of up to {most} bytes")
-    if not collection or not key or collection.startswith(INDEX):
-        raise ConfigurationError(f"a record cannot have the key {shown(key)} in the collection {shown(collection)}")
-
-
-def check_range(collection: str, first: str, last: str) -> None:
-    """Raise ConfigurationError for an invalid range of keys; its ends may be empty."""
-    for key in (first, last):
-        check_record(collection, key or LAST_KEY)
-
-
-def _fits(text: str, most: int) -> bool:
-    try:
-        return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
+def all_devices(store: Store) -> Iterator[Device]:
+    """Yield every device of a store by id, reading a page at a time."""
+    after = ""
+    while page := store.devices(after):
+        yield from page
+        after = page[-1].device_id

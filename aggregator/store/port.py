@@ -5,12 +5,13 @@ says only *this key is dirty*; it is consumed at least once. Methods raise Store
 (somebody must repair the store).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Names, Part
+from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.live import Live
 from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
 from aggregator.core.readings import Interval, Reading
@@ -240,7 +241,7 @@ class Store(Protocol):
         once: the record lasts when the transaction fails, and a repeated step loses against its own first write.
         Therefore compare and set outside of transactions only; inside, write only records that may be written twice.
 
-        Raises ConfigurationError for a collection, key or body that is too long, see `collections.check_record`.
+        Raises ConfigurationError for a collection, key or body that is too long, see `check_record`.
         """
 
     def drop_record(self, collection: str, key: str) -> None:
@@ -289,9 +290,30 @@ def is_feed(level: str) -> bool:
     return any(row.child == level for row in LEVELS.values())
 
 
-def all_devices(store: Store) -> Iterator[Device]:
-    """Yield every device of a store by id, reading a page at a time."""
-    after = ""
-    while page := store.devices(after):
-        yield from page
-        after = page[-1].device_id
+MAX_COLLECTION, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8, within DynamoDB's limits
+
+
+def check_record(collection: str, key: str, body: str = "") -> None:
+    """Raise ConfigurationError for a record that the store cannot hold."""
+    for what, text, most in (
+        ("collection", collection, MAX_COLLECTION),
+        ("key", key, MAX_KEY),
+        ("body", body, MAX_BODY),
+    ):
+        if not _fits(text, most):
+            raise ConfigurationError(f"the {what} of a record is {shown(text)}, not text of up to {most} bytes")
+    if not collection or not key or collection.startswith(INDEX):
+        raise ConfigurationError(f"a record cannot have the key {shown(key)} in the collection {shown(collection)}")
+
+
+def check_range(collection: str, first: str, last: str) -> None:
+    """Raise ConfigurationError for an invalid range of keys; its ends may be empty."""
+    for key in (first, last):
+        check_record(collection, key or LAST_KEY)
+
+
+def _fits(text: str, most: int) -> bool:
+    try:
+        return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False

@@ -20,8 +20,8 @@ from aggregator.core.errors import Damaged
 from aggregator.core.live import Arrival, Live
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
-from aggregator.store.collections import BACKFILLED
-from aggregator.store.port import Store, all_devices
+from aggregator.store.collections import BACKFILLED, all_devices
+from aggregator.store.port import Store
 from aggregator.waterfall.retained_gaps import ComputedHalfHour
 
 # Sweep
@@ -84,9 +84,13 @@ def expire(store: Store, device: Device, retention_cutoff: int) -> int:
 
     The last anchored run of each register stays, to judge the next readings. Return the number of deleted half hours.
     """
+    untouched_since = retention_cutoff - MARGIN_DAYS * DAY_S
+    oldest = store.block_starts(device.device_id, -1, 1)
+    if not oldest or oldest[0] >= untouched_since + DAY_S:  # nothing tells of a time long after its arrival
+        return 0
     with store.transaction():
         before = _last_runs(store, device)
-        removed = store.expire_readings(device.device_id, before, retention_cutoff - MARGIN_DAYS * DAY_S)
+        removed = store.expire_readings(device.device_id, before, untouched_since)
         if removed:
             store.put_retention_cutoff(device.device_id, retention_cutoff)
     return removed

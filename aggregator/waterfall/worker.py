@@ -7,7 +7,7 @@ are logged and retried with growing pauses.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR
@@ -17,7 +17,7 @@ from aggregator.waterfall.levels import Step, pieces, propagate, steps
 from aggregator.waterfall.retention import sweeping
 from aggregator.waterfall.steady_runs import SteadyRuns
 
-PASS, BATCH = 2000, 20_000  # change records per feed and pass; the second number is more than one device can make
+PASS, BATCH = 1000, 20_000  # change records per feed and pass; the second number is more than one device can make
 FEW = 1000  # devices with new evidence: so many are carried at once
 PACE_S = 45  # from the first new evidence of a device to its day, in a larger fleet
 LOOK_S, MOST_LOOKS = 1.0, 20_000  # between readings of the devices that somebody looks at, and their number
@@ -43,7 +43,8 @@ class Agenda:
 
     def __init__(self, store: Store, pace: Callable[[], float] = time.monotonic) -> None:
         self.store, self.pace, self.runs = store, pace, SteadyRuns()
-        self._looked_at: set[str] = set()
+        self._looked_at = set[str]()
+        self._is_large = False
         self._next_look = pace()
 
     def changes(self, feed: str, now: int) -> list[Change]:
@@ -54,25 +55,27 @@ class Agenda:
         """
         if feed != READINGS or now == FOR_EVER:
             return self._oldest(feed, now)
-        few = self.store.changes(feed, FEW + 1, now)
-        if len({change.device_id for change in few}) <= FEW:
-            return few if len(few) <= FEW else self._oldest(feed, now)
-        looked_at = self._looked_at_now()
-        found = self._oldest(feed, now - PACE_S, looked_at)
-        return sorted(found, key=lambda change: change.device_id not in looked_at)
-
-    def _oldest(self, feed: str, until: int, devices: Collection[str] = ()) -> list[Change]:
-        """Return the oldest keys: enough for a pass, and more where a few devices made most of them."""
-        found = self.store.changes(feed, PASS, until, devices)
-        is_mixed = len(found) < PASS or 2 * len({change.device_id for change in found}) > len(found)
-        return found if is_mixed else self.store.changes(feed, BATCH, until, devices)
-
-    def _looked_at_now(self) -> set[str]:
-        """Return the devices that somebody looks at; at most LOOK_S old."""
         if self.pace() >= self._next_look:
-            self._next_look = self.pace() + LOOK_S
-            self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
-        return self._looked_at
+            self._look(now)
+        if not self._is_large:
+            return self._oldest(feed, now)
+        due = self._oldest(feed, now - PACE_S)
+        devices = self._looked_at | {change.device_id for change in due}
+        rest = self.store.changes(feed, 0, now - PACE_S, devices)  # a device's half hours are carried together
+        return sorted(due + rest, key=lambda change: change.device_id not in self._looked_at)
+
+    def _oldest(self, feed: str, until: int) -> list[Change]:
+        """Return the oldest keys: enough for a pass, and more where a few devices made most of them."""
+        found = self.store.changes(feed, PASS, until)
+        is_mixed = len(found) < PASS or 2 * len({change.device_id for change in found}) > len(found)
+        return found if is_mixed else self.store.changes(feed, BATCH, until)
+
+    def _look(self, now: int) -> None:
+        """See how many devices have new evidence, and which ones somebody looks at; once in LOOK_S."""
+        self._next_look = self.pace() + LOOK_S
+        few = self.store.changes(READINGS, FEW + 1, now)
+        self._is_large = len({change.device_id for change in few}) > FEW
+        self._looked_at = {record.key for record in self.store.records(WATCHED.of(), limit=MOST_LOOKS)}
 
 
 def settle_once(store: Store, agenda: Agenda | None = None, now: int = FOR_EVER) -> int:

@@ -17,7 +17,6 @@ from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live, merged_live
 from aggregator.store import search
-from aggregator.store.collections import check_range, check_record
 from aggregator.store.dynamodb import items, live_items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
 from aggregator.store.dynamodb.device_index import Index
@@ -25,7 +24,7 @@ from aggregator.store.dynamodb.document_items import unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
-from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Record, Was
+from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Record, Was, check_range, check_record
 
 
 class Records:

@@ -15,7 +15,6 @@ from aggregator.core.errors import Damaged
 from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.periods import FOR_EVER
 from aggregator.store import search
-from aggregator.store.collections import check_range, check_record
 from aggregator.store.port import (
     ANYTHING,
     LAST_KEY,
@@ -24,6 +23,8 @@ from aggregator.store.port import (
     Change,
     Record,
     Was,
+    check_range,
+    check_record,
 )
 from aggregator.store.sqlite.sqlite_file import SqliteFile
 

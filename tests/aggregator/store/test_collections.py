@@ -31,11 +31,11 @@ from aggregator.store.collections import (
     Update,
     about,
     about_person,
-    check_record,
     mentioning,
     row_of,
     update_record,
 )
+from aggregator.store.port import check_record
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 ROOT = Path(__file__).parents[3]

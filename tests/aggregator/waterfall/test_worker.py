@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from aggregator.core.periods import FOR_EVER, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
-from aggregator.store.port import Change
 from aggregator.waterfall.worker import (
     IDLE_S,
     LONGEST_PAUSE_S,
@@ -66,11 +65,11 @@ class TroubledStore:
         self._failures = iter(failures)
         self.calls: Counter[str] = Counter()
 
-    def changes(self, table: str, limit: int, until: int = FOR_EVER, devices: Collection[str] = ()) -> list[Change]:
-        failure = next(self._failures, None) if table == "readings" else None
+    def follow(self) -> None:
+        failure = next(self._failures, None)
         if failure:
             raise failure
-        return self._store.changes(table, limit, until, devices)
+        self._store.follow()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the rest of the store as it is
         self.calls[name] += 1
