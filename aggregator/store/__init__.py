@@ -11,15 +11,16 @@ from aggregator.store.sqlite.sqlite_store import SqliteStore
 __all__ = ["Store", "open_store"]
 
 
-def open_store(url: str, busy_s: float = BUSY_S) -> Store:
+def open_store(url: str, busy_s: float = BUSY_S, *, may_create: bool = True) -> Store:
     """Open the store at a URL: `sqlite:///file.db` (`sqlite:////absolute/file.db`), or `dynamodb://PREFIX`.
 
-    `busy_s` is the longest wait for the write lock of a file; a write raises StoreAway then.
+    `busy_s` is the longest wait for the write lock of a file; a write raises StoreAway then. A missing file is created
+    in a folder that exists, if it `may_create`.
     Raises ConfigurationError for another form of URL, StoreUnusable for an unusable store.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/":
-        return SqliteStore(rest[1:], busy_s=busy_s)
+        return SqliteStore(rest[1:], busy_s=busy_s, may_create=may_create)
     if scheme == "dynamodb":
         from aggregator.store.dynamodb.dynamodb_store import open_dynamodb  # boto3 takes a while to load
 
