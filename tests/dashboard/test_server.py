@@ -1,5 +1,6 @@
 """The web process: its start, its workers, and its errors at the start."""
 
+import json
 import os
 import re
 import socket
@@ -10,10 +11,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
+from aggregator.core.documents import new_device
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import iso_utc
+from aggregator.intake.tokens import new_token
 from aggregator.settings import load
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -105,11 +110,30 @@ def listening(port: int) -> list[str]:
     return [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"]
 
 
+def posted(port: int, token: str) -> int | None:
+    """Return the status of a reading that is sent; None where nothing answers."""
+    body = json.dumps({"device_id": "home", "at": iso_utc(int(time.time())), "import_wh": 5}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/ingest", body, headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("name", ["web", "ingest-server"])
 def test_a_serving_process_ends_when_its_store_file_is_replaced(tmp_path: Path, port: int, name: str) -> None:
+    path = tmp_path / "homes.db"
+    with closing(SqliteStore(str(path))) as store:
+        store.put_device(new_device("home", "UTC"))
+        token = new_token(store, "home", int(time.time()))
     with running(tmp_path, port, name) as process:
-        path = tmp_path / "homes.db"
+        assert posted(port, token) == 202
         path.rename(tmp_path / "elsewhere.db")
+        assert posted(port, token) in (503, None)  # None once it has ended
         _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert error.startswith(f"wattfall: {path} was deleted, moved or replaced while it was in use; ")
