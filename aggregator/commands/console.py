@@ -56,9 +56,10 @@ def opened(settings: Settings, url: str | None, *, may_create: bool = False) -> 
 
 
 def own_folder(path: Path) -> None:
-    """Make a folder of Wattfall's own, unless it exists. Raises ConfigurationError."""
+    """Make a folder that only its owner can open, unless it exists. Raises ConfigurationError."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be made: {error.strerror}") from error
 

@@ -224,7 +224,7 @@ class SqliteFile:
         try:
             if self._may_create:
                 with suppress(FileExistsError):
-                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # -wal and -shm likewise
             return _identity(self._path)
         except FileNotFoundError:
             raise StoreUnusable(f"{self._path} {_MISSING[self._may_create]}") from None

@@ -1,17 +1,23 @@
-"""What each command does with a store that does not exist: those that add something make it, and no other."""
+"""The files that commands make: which command makes a store, and who may open them."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from aggregator.store import open_store
 from aggregator.store.port import Store
 from dashboard import server
 from dashboard.commands.main import main
 from tests.dashboard.people import SECRET
 
+TOKEN = "wattfall.home.anything"
 REASON = ("--reason", "no data")
 MAKE = {
     "ingest": (),
@@ -110,3 +116,67 @@ def test_a_command_that_adds_creates_the_store(tmp_path: Path, name: str, monkey
         monkeypatch.setattr(server, serve, stop)
     run(name, MAKE[name], tmp_path / "wattfall.db", tmp_path / "file")
     assert (tmp_path / "wattfall.db").stat().st_size > 0
+
+
+# Who may open them
+
+
+def modes(folder: Path) -> dict[str, str]:
+    """Return the permissions of everything in a folder."""
+    return {str(one.relative_to(folder)): oct(one.stat().st_mode & 0o777) for one in folder.rglob("*")}
+
+
+def alone(umask: int, *arguments: str, **environ: str) -> str:
+    """Run a command in a process of its own; return what it says on stderr."""
+    command = [sys.executable, "-m", "dashboard.commands.main", *arguments]
+    done = subprocess.run(
+        command, env=os.environ | environ, umask=umask, input="", capture_output=True, text=True, check=True
+    )
+    return done.stderr
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_files_and_folders_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
+    data = {"XDG_DATA_HOME": str(tmp_path / "data"), "WATTFALL_STORE": ""}
+    assert alone(umask, "device", "set", "home", **data) == ""
+    alone(umask, "bundle", "home", str(tmp_path / "bundle.zip"), *REASON, **data)
+    alone(umask, "edge", "--source", "-", "--to", "http://localhost:9", WATTFALL_TOKEN=TOKEN, **data)
+    assert modes(tmp_path) == {
+        "data": "0o700",
+        "data/wattfall": "0o700",
+        "data/wattfall/wattfall.db": "0o600",
+        "data/wattfall/edge": "0o700",
+        "data/wattfall/edge/edge.db": "0o600",
+        "bundle.zip": "0o600",
+    }
+
+
+def test_the_files_of_an_open_store_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with closing(open_store(f"sqlite:///{tmp_path}/wattfall.db")) as store:
+            store.mark("day", "d", ["2026-01-01"])
+            assert modes(tmp_path) == {f"wattfall.db{end}": "0o600" for end in ("", "-wal", "-shm")}
+    finally:
+        os.umask(before)
+
+
+def test_a_store_that_others_can_open_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "wattfall.db"
+    open_store(f"sqlite:///{path}").close()
+    assert caplog.messages == []
+    other = tmp_path / "open.db"
+    path.rename(other)
+    other.chmod(0o604)
+    for _ in range(2):
+        open_store(f"sqlite:///{other}").close()
+    assert caplog.messages == [f"{other} can be opened by other users; `chmod go= {other}*` makes it its owner's alone"]
+
+
+def test_a_bundle_closes_a_file_that_others_could_open(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.zip"
+    bundle.touch(mode=0o644)
+    url = f"sqlite:///{tmp_path}/wattfall.db"
+    for command in (["device", "set", "home"], ["bundle", "home", str(bundle), *REASON]):
+        assert CliRunner().invoke(main, [*command, "--store", url]).exit_code == 0
+    assert modes(tmp_path)["bundle.zip"] == "0o600"
