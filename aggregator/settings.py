@@ -115,7 +115,12 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def default_store() -> str:
     """The store of somebody who named none."""
-    return sqlite_url(user_data_path("wattfall", appauthor=False) / "wattfall.db")
+    return sqlite_url(data_folder() / "wattfall.db")
+
+
+def data_folder() -> Path:
+    """Return Wattfall's folder among the user's data."""
+    return user_data_path("wattfall", appauthor=False)
 
 
 def sqlite_url(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
 
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import StoreAway, StoreReplaced
 from aggregator.intake.clocks import ServerClock
 from aggregator.settings import Settings
 from aggregator.store.port import Store
@@ -109,7 +109,7 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
 
 def show_alert(error: Exception) -> None:
     """Show one alert about a failed answer; all other content stays."""
-    if isinstance(error, StoreAway):
+    if isinstance(error, StoreAway | StoreReplaced):
         log.warning("the store is unreachable: %s", error)
         sentence = text("The data is out of reach for the moment. What you see is from before; trying again.")
     else:

@@ -9,8 +9,9 @@ from contextlib import closing
 from dash import Dash
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, StoreReplaced
 from aggregator.intake.clocks import ServerClock
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
@@ -64,9 +65,11 @@ def warm(app: Dash) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    def __init__(self, build: Callable[[], Flask], options: dict[str, object]) -> None:
+    def __init__(self, build: Callable[[], Flask], options: dict[str, object], check: Callable[[], None]) -> None:
         self._build = build
         self._options = options
+        self.check = check
+        self.fault: StoreReplaced | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -77,33 +80,59 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """Return the WSGI app of one worker process."""
         return self._build()
 
+    def run(self) -> None:
+        """Serve until stopped. Raises StoreReplaced."""
+        try:
+            _Watching(self).run()
+        except SystemExit:
+            if self.fault:
+                raise self.fault from None
+            raise
 
-def serve_web(settings: Settings, host: str) -> None:
-    """Serve the dashboard until stopped. Raises ConfigurationError if it cannot start."""
+
+class _Watching(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's first process; it ends all workers when the store's file is replaced."""
+
+    def murder_workers(self) -> None:
+        """Look after the workers, and check the store; gunicorn calls this every second."""
+        try:
+            self.app.check()
+        except StoreReplaced as error:
+            self.app.fault = error
+            self.stop()
+            sys.exit(2)
+        super().murder_workers()
+
+
+def serve_web(settings: Settings, host: str, check: Callable[[], None]) -> None:
+    """Serve the dashboard until stopped, or until `check` of the store raises StoreReplaced.
+
+    Raises ConfigurationError if it cannot start.
+    """
     check_cache(settings.cache)
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> Flask:
-        app = create_app(settings, open_store(settings.store, BUSY_S), server_clock=server_clock)
+        app = create_app(settings, open_store(settings.store, BUSY_S, may_create=False), server_clock=server_clock)
         warm(app)
         server: Flask = app.server
         return server
 
-    _serve(build, settings, host, "wattfall web")
+    _serve(build, settings, host, "wattfall web", check)
 
 
-def serve_ingest(settings: Settings, host: str) -> None:
-    """Serve `POST /ingest` alone until stopped. Raises ConfigurationError if it cannot start."""
+def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> None:
+    """Serve `POST /ingest` alone, like `serve_web`."""
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
     def build() -> Flask:
-        store = open_store(settings.store, BUSY_S)
+        store = open_store(settings.store, BUSY_S, may_create=False)
         endpoint = ingest_endpoint.IngestEndpoint(
             store, settings.timezone, retention_days=settings.retention_days, server_clock=server_clock
         )
         return create_ingest_server(store, settings.timezone, endpoint)
 
-    _serve(build, settings, host, "wattfall ingest-server", INGEST_THREADS)
+    _serve(build, settings, host, "wattfall ingest-server", check, INGEST_THREADS)
 
 
 def create_ingest_server(
@@ -116,7 +145,14 @@ def create_ingest_server(
     return server
 
 
-def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str, threads: int = THREADS) -> None:
+def _serve(
+    build: Callable[[], Flask],
+    settings: Settings,
+    host: str,
+    name: str,
+    check: Callable[[], None],
+    threads: int = THREADS,
+) -> None:
     """Serve the app that `build` returns; each worker process builds its own, with its own store."""
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
@@ -131,4 +167,4 @@ def _serve(build: Callable[[], Flask], settings: Settings, host: str, name: str,
     with reserve_port(settings.port, host) as reserved:
         if not SHARED_OUT:
             reserved.close()
-        _Server(build, options).run()
+        _Server(build, options, check).run()

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,7 +22,7 @@ from aggregator.core.money import Cost, screen_text
 from aggregator.core.periods import Slot, check_period, iso_utc
 from aggregator.core.readings import check_device_id
 from aggregator.intake.refusals import Refusals
-from aggregator.settings import Settings
+from aggregator.settings import Settings, data_folder, default_store
 from aggregator.store import Store, open_store
 from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
@@ -46,9 +47,21 @@ def _day(_context: click.Context, _option: click.Parameter, text: str | None) ->
     return text and check_period("day", text)
 
 
-def opened(settings: Settings, url: str | None) -> Store:
-    """Open the store of an option, or else of the settings."""
-    return open_store(url or settings.store)
+def opened(settings: Settings, url: str | None, *, may_create: bool = False) -> Store:
+    """Open the store of an option, or else of the settings; only a command that adds something may create it."""
+    chosen = url or settings.store
+    if may_create and chosen == default_store():
+        own_folder(data_folder())
+    return open_store(chosen, may_create=may_create)
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder that only its owner can open, unless it exists. Raises ConfigurationError."""
+    try:
+        for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be made: {error.strerror}") from error
 
 
 def check_id(device_id: str) -> str:

@@ -73,7 +73,11 @@ def import_command(
     """
     if format_name != "csv" and (columns or interval):
         raise click.UsageError("--columns and --interval need --format csv; other formats define them")
-    with closing(opened(settings, store_url)) as store, path.open("rb") as stream, _stopping() as stop:
+    with (
+        closing(opened(settings, store_url, may_create=True)) as store,
+        path.open("rb") as stream,
+        _stopping() as stop,
+    ):
         device = store.device(check_id(device_id))
         zone = periods.check_timezone(timezone or (device.timezone if device else settings.timezone))
         asked = ImportOptions(
@@ -147,7 +151,7 @@ def ingest_command(settings: Settings, source: BinaryIO, store_url: str | None) 
 
     The last line of the output counts them as JSON; refused lines are named on stderr.
     """
-    store, outcome, number = opened(settings, store_url), Outcome(), 1
+    store, outcome, number = opened(settings, store_url, may_create=True), Outcome(), 1
     for lines in chunks(source):
         ingest_lines(store, lines, number, int(time.time()), settings.timezone, outcome, _name_refused)
         number += len(lines)

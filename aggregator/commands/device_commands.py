@@ -91,7 +91,7 @@ def device_set(
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
-    store = opened(settings, store_url)
+    store = opened(settings, store_url, may_create=True)
     stored = store.device(check_id(device_id))
     changed = stored or new_device(device_id, settings.timezone)
     _check_home(changed, fields)

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from platformdirs import user_data_path
 
-from aggregator.commands.console import log_to_stderr, opened, until_stopped, with_store
+from aggregator.commands.console import log_to_stderr, opened, own_folder, until_stopped, with_store
 from aggregator.core.documents import NETTINGS
-from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import DAY_S
 from aggregator.demo.feed import check_is_demo, fill, run_simulator
 from aggregator.demo.simulator import households
@@ -29,7 +28,7 @@ from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
-from aggregator.settings import Settings, sqlite_url
+from aggregator.settings import Settings, data_folder, sqlite_url
 from aggregator.store import open_store
 from aggregator.store.port import Store
 from aggregator.support import fleet
@@ -141,9 +140,10 @@ def edge_command(
 ) -> None:
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
     log_to_stderr()
-    folder = data or user_data_path("wattfall", appauthor=False) / "edge"
+    folder = data or data_folder() / "edge"
     client = HttpIngestClient(server, settings.token)
     rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
+    own_folder(folder)
     with closing(open_store(sqlite_url(folder.resolve() / "edge.db"))) as store:
         edge = Edge(store, client, live_s)
         report, stop = TrafficReport(edge, client.sent), until_stopped()
@@ -164,6 +164,7 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
     is_over, pause = False, LOOK_S
     while not stop.is_set():
         try:
+            edge.store.check()
             if is_over:
                 stop.wait(LOOK_S)
             else:
@@ -171,6 +172,8 @@ def run_edge(edge: Edge, report: TrafficReport, take_in: TakeIn, stop: threading
             edge.send()
             report.roll_over(time.time())
             pause = LOOK_S
+        except StoreReplaced:
+            raise
         except (StoreAway, StoreUnusable) as error:
             pause = min(2 * pause, LONGEST_PAUSE_S)
             log.warning("%s; trying again in %g s", error, pause)
@@ -229,7 +232,10 @@ COMMANDS = (edge_command,)
 def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
     """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
     log_to_stderr()
-    with closing(opened(settings, store_url)) as store, subscribed(settings, **broker) as subscriber:
+    with (
+        closing(opened(settings, store_url, may_create=True)) as store,
+        subscribed(settings, **broker) as subscriber,
+    ):
         run_worker(
             store,
             settings.retention_days,
@@ -268,7 +274,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
 def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
     log_to_stderr()
-    store, homes = opened(settings, store_url), households(count, seed)
+    store, homes = opened(settings, store_url, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())
     fill(store, homes, days, now, lambda _: None)

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -201,7 +202,10 @@ def bundle_command(settings: Settings, device_id: str, target: Path | None, reas
     path = target or Path(file_name(device, now))
     content = actions.export_bundle(store, operator(), device, reason, now)
     try:
-        path.write_bytes(content)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            if path.is_file():  # it may have been there, for others to read
+                path.chmod(0o600)
+            file.write(content)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
     click.echo(f"{path}: {len(content)} bytes")

@@ -4,7 +4,8 @@ WattfallError
 ├── Refused             skip: this reading (or message) is unusable; `reason` names the rule that it breaks
 ├── ConfigurationError  fix: a setting, an option or a name is wrong
 ├── StoreUnusable       fix: the store is corrupt, read-only, full, missing or from a newer version
-│   └── Damaged         skip: one row cannot be read; the others can
+│   ├── Damaged         skip: one row cannot be read; the others can
+│   └── StoreReplaced   stop: the file at the store's path is not the one that was opened
 └── StoreAway           retry: the store is busy or out of reach for the moment
 """
 
@@ -34,6 +35,16 @@ class StoreUnusable(WattfallError):
 
 class Damaged(StoreUnusable):
     """One row of the store cannot be read."""
+
+
+class StoreReplaced(StoreUnusable):
+    """The file of the store was deleted, moved or replaced while it was open; nothing more may be acknowledged."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} was deleted, moved or replaced while it was in use; put it back, or start again with a backup in"
+            f" its place and without the old {path}-wal and -shm"
+        )
 
 
 class StoreAway(WattfallError):

@@ -252,6 +252,9 @@ class Store(Protocol):
 
     # change feed
 
+    def check(self) -> None:
+        """Raise StoreReplaced where this is not the store any more that was opened."""
+
     def follow(self) -> None:
         """Read the changes of all processes from now on. Without it, `changes` has at least those of this process."""
 

@@ -1,7 +1,7 @@
 """The worker: it follows a store's change feed and propagates every level to the next until nothing is dirty.
 
 It also takes in messages, sweeps expired readings, reports the lag and runs a census of the fleet. Errors of the store
-are logged and retried with growing pauses.
+are logged and retried with growing pauses; StoreReplaced ends it.
 """
 
 import logging
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import FOR_EVER, HOUR
 from aggregator.store.collections import WATCHED
 from aggregator.store.port import READINGS, Change, Store
@@ -157,6 +157,7 @@ def run_worker(
     pages: Iterator[object] = iter(())
     while not stop.is_set():
         try:
+            store.check()
             store.follow()
             settled = settle_once(store, agenda, store.now())
             if take_in:
@@ -176,6 +177,8 @@ def run_worker(
             _continue(sweeps, pace)
             _continue(pages, pace)
             pause = IDLE_S
+        except StoreReplaced:
+            raise
         except (StoreAway, StoreUnusable) as error:
             settled, pause = 0, min(pause * 2, LONGEST_PAUSE_S)
             log.warning("%s; trying again in %g s", error, pause)

@@ -1,7 +1,8 @@
 """Sign-in at an OpenID Connect provider, by the authorization code flow with PKCE, state and nonce.
 
 Issuer and subject identify a person, and a claim gives the role. An e-mail address links a person to an existing
-account only if the provider has verified it and nobody has used the account yet.
+account only if the provider has verified it and nobody has used the account yet. It also keeps a person out whose
+account is disabled.
 """
 
 import secrets
@@ -131,7 +132,8 @@ def person_of(claims: Mapping[str, Any], client: Client) -> Person:
     if role is None or not isinstance(subject, str) or not subject:
         raise Unfit(f"no role in the claim {client.role_claim!r}")
     email = ""
-    if claims.get("email_verified") in (True, "true"):  # Cognito sends text
+    verified = claims.get("email_verified")
+    if verified is True or verified == "true":  # Cognito sends text; 1 equals True
         try:
             email = check_email(str(claims.get("email", "")))
         except ConfigurationError:
@@ -155,22 +157,24 @@ def role_of(claims: Mapping[str, Any], path: str) -> str | None:
 
 
 def user_of(store: Store, accounts: Accounts, person: Person) -> User | None:
-    """Return the account of a person, and create a missing one; None if it is disabled."""
+    """Return the account of a person, and create a missing one; None if it is disabled, or that of the address is."""
+    namesake = accounts.find(person.email) if person.email else None
+    if namesake and namesake.is_disabled:
+        return None
     user_id = store.record(IDENTITIES.of(), token_hash(person.identity))
     user = (
         accounts.user(user_id)
         if user_id
-        else _invited(store, accounts, person) or _new_account(store, accounts, person)
+        else _invited(store, accounts, person, namesake) or _new_account(store, accounts, person)
     )
     if user is None or user.is_disabled:
         return None
     return accounts.change(user, lambda one: replace(one, role=person.role, name=person.name or one.name))
 
 
-def _invited(store: Store, accounts: Accounts, person: Person) -> User | None:
-    """Return an unused account that was added for this e-mail address, or None."""
-    account = accounts.find(person.email) if person.email else None
-    if account is None or account.identity or account.password_hash or account.is_disabled:
+def _invited(store: Store, accounts: Accounts, person: Person, account: User | None) -> User | None:
+    """Link and return the account of the person's e-mail address if nobody has used it, or None."""
+    if account is None or account.identity or account.password_hash:
         return None
     if not store.put_record(IDENTITIES.of(), token_hash(person.identity), account.user_id, was=None):
         return None

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from aggregator.aws.deployment import check_installed, clean_environ, emulator
+from aggregator.commands.console import own_folder
 from aggregator.core.errors import ConfigurationError
 from aggregator.demo.feed import check_is_demo, expected, fill, mark_as_demo
 from aggregator.demo.simulator import Household, households
@@ -55,6 +56,7 @@ class Demo:
 def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
     """Run the whole demo until `stopped()`. Raises ConfigurationError if one of its processes ends."""
     check_port(demo.port)
+    own_folder(data)
     url = sqlite_url(data.resolve() / "wattfall.db")
     prepare(url, demo, lambda store: _drain(store, stopped), stopped)
     _run(url, demo, [["worker"], ["simulate", *demo.options], ["web"]], f"the data stays in {data.resolve()}", stopped)

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from platformdirs import user_data_path
 
 from aggregator.commands import data_commands
 from aggregator.commands.console import opened, until_stopped, with_store
 from aggregator.core.errors import WattfallError
 from aggregator.demo.feed import is_demo
-from aggregator.settings import Settings, load
+from aggregator.settings import Settings, data_folder, load
 from dashboard.commands.user import user_group
 
 
@@ -74,11 +73,11 @@ def web(settings: Settings, port: int | None, host: str, store_url: str | None) 
     from dashboard.server import serve_web
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    with closing(opened(chosen, None)) as store:  # report an unusable store once, not by every worker
+    with closing(opened(chosen, None, may_create=True)) as store:  # report an unusable store once, not by every worker
         if not chosen.secret and is_demo(store):
             chosen = replace(chosen, secret=secrets.token_urlsafe(32))  # one for all workers, until they end
     check(chosen)
-    serve_web(chosen, host)
+    serve_web(chosen, host, store.check)
 
 
 @main.command("ingest-server")
@@ -90,8 +89,9 @@ def ingest_server(settings: Settings, port: int | None, host: str, store_url: st
     from dashboard.server import serve_ingest
 
     chosen = replace(settings, port=port or settings.port, store=store_url or settings.store)
-    opened(chosen, None).close()  # report an unusable store once, not by every worker
-    serve_ingest(chosen, host)
+    with closing(opened(chosen, None, may_create=True)) as store:  # report an unusable store once
+        check = store.check
+    serve_ingest(chosen, host, check)
 
 
 @main.command()
@@ -129,7 +129,7 @@ def demo(
     if is_dynamodb:
         run_dynamodb_demo(chosen, stopped.is_set)
     else:
-        run_demo(chosen, data or user_data_path("wattfall", appauthor=False) / "demo", stopped.is_set)
+        run_demo(chosen, data or data_folder() / "demo", stopped.is_set)
 
 
 if __name__ == "__main__":

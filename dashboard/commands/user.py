@@ -36,7 +36,7 @@ def user_group() -> None:
 @click.pass_obj
 def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
     """Add a user, and print the link to set a password; the link works once, for seven days."""
-    store = opened(settings, store_url)
+    store = opened(settings, store_url, may_create=True)
     accounts, household = _accounts(store), check_household(household, role)
     _write_down(store, "add", email, role=role, household=household)
     user = accounts.add(email, role, household, name)

@@ -1,29 +1,52 @@
 """A short-lived cache of store reads: in this process, or in a Redis that several web processes share.
 
-Values from Redis are unpickled, so that Redis must be as trusted as the store: ours alone, and nobody else writes to
-it.
+Redis holds typed values, never code: what is not a value of the key's kind is a miss. Whoever writes there can still
+show wrong numbers, so it must be as trusted as the store.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
+import msgspec
 from flask import Flask
 from flask_caching import Cache as FlaskCache
 from flask_caching.backends import SimpleCache
 from flask_caching.backends.base import BaseCache
+from flask_caching.backends.rediscache import RedisCache
 
 from aggregator.core.documents import Document
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
+from aggregator.core.readings import Reading
+from aggregator.intake.device_status import KnownStatus
+from aggregator.tariffs.rates import Rate, Series
+from dashboard.charts.usage_profile import UsageProfile
 
 MOST_WEIGHT = 400_000  # weight units of one process, about 100 MB: 5,000 day charts, or 50,000 live states
 REDIS_TIMEOUT_S = 0.25  # a slower answer costs more than it saves
 REDIS_PAUSE_S = 5  # pause before an unreachable Redis is asked again
+
+KINDS: dict[str, Any] = {  # what is cached, by the first word of its key; in a tuple, see `Cache.fetch`
+    "document": tuple[Document | None],
+    "documents": tuple[list[Document]],
+    "extent": tuple[tuple[str, str] | None],
+    "known": tuple[KnownStatus | None],
+    "live": tuple[Live | None],
+    "look": tuple[bool],
+    "prices": tuple[Series],
+    "rate": tuple[Rate],
+    "readings": tuple[list[Reading]],
+    "supplied": tuple[tuple[str, str] | None],
+    "terms": tuple[int, int],
+    "usage": tuple[UsageProfile],
+}
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -150,6 +173,36 @@ class MemoryCache(SimpleCache):
         self._weight -= self._weights.pop(key, 0)
 
 
+class TypedRedisCache(RedisCache):
+    """A client of Redis that stores values of KINDS as MessagePack."""
+
+    def get(self, key: str) -> Any:  # noqa: ANN401 - a value of the key's kind
+        """Return the cached value; None where there is none of the key's kind."""
+        from redis import ResponseError
+
+        try:
+            packed = self._read_client.get(self._get_prefix() + key)
+            return None if packed is None else _decoder(key.split("'", 2)[1]).decode(packed)
+        except (msgspec.DecodeError, ResponseError):  # somebody else's bytes, or a list
+            return None
+
+    def set(self, key: str, value: object, timeout: Any = None) -> bool | None:  # noqa: ANN401 - cachelib's
+        """Cache a value for `timeout` seconds."""
+        return bool(self._write_client.set(self._get_prefix() + key, msgspec.msgpack.encode(value), ex=timeout))
+
+
+@cache
+def _decoder(kind: str) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(KINDS[kind])
+
+
+def schema() -> str:
+    """Return a hash of the types of KINDS: other types never read these entries."""
+    from msgspec.inspect import multi_type_info
+
+    return sha256(repr((*KINDS, multi_type_info(KINDS.values()))).encode()).hexdigest()[:16]
+
+
 def weigh(value: object) -> int:
     """Return the weight of a value in the cache; one unit is about a quarter of a KB."""
     if isinstance(value, Document):
@@ -185,9 +238,9 @@ def open_cache(server: Flask, url: str) -> Cache:
     from redis.retry import Retry
 
     options = {
-        "CACHE_TYPE": "RedisCache",
+        "CACHE_TYPE": f"{__name__}.TypedRedisCache",
         "CACHE_REDIS_URL": url,
-        "CACHE_KEY_PREFIX": f"wattfall {version('wattfall')} ",  # another version never reads these entries
+        "CACHE_KEY_PREFIX": f"wattfall {version('wattfall')} {schema()} ",
         "CACHE_OPTIONS": {
             "socket_timeout": REDIS_TIMEOUT_S,
             "socket_connect_timeout": REDIS_TIMEOUT_S,

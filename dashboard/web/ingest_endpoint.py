@@ -16,7 +16,7 @@ import orjson
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from aggregator.core.errors import Refused, StoreAway, StoreUnusable, shown
+from aggregator.core.errors import Refused, StoreAway, StoreReplaced, StoreUnusable, shown
 from aggregator.core.periods import DAY_S, RETENTION_DAYS
 from aggregator.intake import device_status, tokens
 from aggregator.intake.clocks import TELL_S, ServerClock, Wrong, is_ahead, refuse_old
@@ -189,7 +189,8 @@ def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
     @api.errorhandler(StoreAway)
     @api.errorhandler(StoreUnusable)
     def away(error: Exception) -> Response:
-        log.warning("readings not taken in: %s", error)
+        if not isinstance(error, StoreReplaced):  # the first process says it once, and ends this one
+            log.warning("readings not taken in: %s", error)
         return _json({"reason": "store_away", "detail": "try again"}, 503, {"Retry-After": str(RETRY_S)})
 
     server.register_blueprint(api)

@@ -22,7 +22,7 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
-from aggregator.core.errors import StoreAway
+from aggregator.core.errors import StoreAway, StoreReplaced
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import Busy
 from dashboard.text.language import text
@@ -217,6 +217,10 @@ def install_error_pages(server: Flask) -> None:
         answer = _answer(503)
         answer.headers["Retry-After"] = str(RETRY_S)
         return answer
+
+    @server.errorhandler(StoreReplaced)
+    def replaced(_: StoreReplaced) -> Response:
+        return _answer(503)  # the first process says why, and ends this one
 
 
 def _answer(code: int) -> Response:

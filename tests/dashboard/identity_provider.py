@@ -32,12 +32,17 @@ class IdentityProvider:
         self.sign: Callable[[Claims], str] = signed
         self.algorithms = ["RS256"]
         self.is_broken = False
+        self.refused: list[str] = []  # why no token was given
         self._asked: dict[str, dict[str, str]] = {}
         self.app = Flask("provider")
         self.app.get("/.well-known/openid-configuration")(self._describe)
         self.app.get("/authorize")(self._authorize)
         self.app.post("/token")(self._token)
         self.app.get("/keys")(lambda: jsonify(KeySet([KEY]).as_dict(private=False)))
+
+    def used(self, code: str) -> None:
+        """Somebody has used a code."""
+        del self._asked[code]
 
     def _describe(self) -> Response | tuple[str, int]:
         if self.is_broken:
@@ -66,6 +71,7 @@ class IdentityProvider:
             "password": SECRET,
         }
         if not asked or not is_known or challenge.rstrip("=") != asked["code_challenge"]:
+            self.refused.append("code" if not asked else "verifier" if is_known else "client")
             return jsonify(error="invalid_grant"), 400
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"]}

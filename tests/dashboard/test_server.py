@@ -1,5 +1,6 @@
 """The web process: its start, its workers, and its errors at the start."""
 
+import json
 import os
 import re
 import socket
@@ -10,11 +11,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
+from aggregator.core.documents import new_device
 from aggregator.core.errors import ConfigurationError
-from aggregator.settings import Settings, load
+from aggregator.core.periods import iso_utc
+from aggregator.intake.tokens import new_token
+from aggregator.settings import load
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from dashboard import server
@@ -42,9 +47,9 @@ def variables(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def command(folder: Path, port: int) -> "subprocess.Popen[str]":
+def command(folder: Path, port: int, name: str = "web") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "dashboard.commands.main", "web"],
+        [sys.executable, "-m", "dashboard.commands.main", name],
         env=os.environ | variables(folder, port),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -72,8 +77,8 @@ def refused(
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
-    process = command(folder, port)
+def running(folder: Path, port: int, name: str = "web") -> Iterator["subprocess.Popen[str]"]:
+    process = command(folder, port, name)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while len(listening(port)) < 2 or get(port, "/health") != b"OK":
@@ -103,6 +108,37 @@ def listening(port: int) -> list[str]:
     """Return the listening sockets of a port, by inode."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"]
+
+
+def posted(port: int, token: str) -> int | None:
+    """Return the status of a reading that is sent; None where nothing answers."""
+    body = json.dumps({"device_id": "home", "at": iso_utc(int(time.time())), "import_wh": 5}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/ingest", body, headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize("name", ["web", "ingest-server"])
+def test_a_serving_process_ends_when_its_store_file_is_replaced(tmp_path: Path, port: int, name: str) -> None:
+    path = tmp_path / "homes.db"
+    with closing(SqliteStore(str(path))) as store:
+        store.put_device(new_device("home", "UTC"))
+        token = new_token(store, "home", int(time.time()))
+    with running(tmp_path, port, name) as process:
+        assert posted(port, token) == 202
+        path.rename(tmp_path / "elsewhere.db")
+        assert posted(port, token) in (503, None)  # None once it has ended
+        _, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert error.startswith(f"wattfall: {path} was deleted, moved or replaced while it was in use; ")
+    assert error.count("\n") == 1
+    assert not path.exists()
 
 
 # Ports
@@ -194,16 +230,17 @@ def test_a_worker_serves_the_files_of_another_workers_page(store: Store) -> None
 
 @pytest.mark.parametrize("serve", [server.serve_web, server.serve_ingest])
 def test_a_serving_process_waits_two_seconds_for_the_write_lock(
-    tmp_path: Path, port: int, serve: Callable[[Settings, str], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, port: int, serve: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[SqliteStore] = []
 
-    def opening(_: str, busy_s: float) -> Store:
+    def opening(_: str, busy_s: float, *, may_create: bool) -> Store:
+        assert not may_create
         opened.append(SqliteStore(str(tmp_path / "homes.db"), busy_s=busy_s))
         return opened[0]
 
     monkeypatch.setattr(server, "open_store", opening)
     monkeypatch.setattr(server._Server, "run", lambda made: made.load())
-    serve(load(variables(tmp_path, port)), "127.0.0.1")
+    serve(load(variables(tmp_path, port)), "127.0.0.1", lambda: None)
     assert opened[0]._one("PRAGMA busy_timeout") == (2000,)
     opened[0].close()

@@ -63,6 +63,9 @@ class DynamoStore(DynamoRegistry):
         """Return the store's clock, UTC seconds."""
         return int(self._clock())
 
+    def check(self) -> None:
+        """Do nothing: a missing table is an error of its own."""
+
     def follow(self) -> None:
         """Use the tables' streams as change feed from now on; they hold the changes of all writers."""
         if not isinstance(self._feed, Follower):

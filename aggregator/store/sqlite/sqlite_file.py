@@ -3,16 +3,17 @@
 `synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection.
 """
 
+import os
 import sqlite3
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aggregator.core.errors import Damaged, StoreAway, StoreUnusable
+from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import HALF_HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading
 
@@ -61,6 +62,10 @@ _MENDS = {
     sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
     sqlite3.SQLITE_PERM: "may not be opened; check its permissions",
 }
+_MISSING = {
+    True: "cannot be created: its folder does not exist",
+    False: "does not exist; correct WATTFALL_STORE or --store",
+}
 
 # Statements on evidence
 
@@ -83,33 +88,23 @@ _IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?
 MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
 MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
 MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
-EXPIRED = f"""
-SELECT start FROM ({
-    " UNION ALL ".join(
-        f"SELECT {column} - {column} % {HALF_HOUR} AS start, written FROM {table}"
-        f" WHERE device_id = ?1 AND {column} < ?2"
-        for column, table in EVIDENCE
-    )
-}) GROUP BY start HAVING max(written) < ?3
-AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
-"""  # noqa: S608 - constants
 
 
 class SqliteFile:
-    """An open file; a missing file is created."""
+    """An open file. No answer is given for a write unless the path still leads to this file."""
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:
-        """Open or create the file and its folder; `busy_s` is the longest wait for the write lock.
+    def __init__(
+        self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S, *, may_create: bool = True
+    ) -> None:
+        """Open the file, or create it in an existing folder; `busy_s` is the longest wait for the write lock.
 
         Raises StoreUnusable.
         """
-        self._path, self._clock, self._busy_s = path, clock, busy_s
+        self._path, self._clock, self._busy_s, self._may_create = path, clock, busy_s, may_create
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnusable(f"{path} cannot be opened: {error.strerror}") from error
+        self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"  # SQLite itself never creates the file
+        self._identity = self._found()
         try:
             self._prepare()
         except sqlite3.Error as error:
@@ -121,6 +116,17 @@ class SqliteFile:
             connection.close()
         self._connections.clear()
         self._local = threading.local()
+
+    def check(self) -> None:
+        """Raise StoreReplaced where the path no longer leads to the file that was opened."""
+        try:
+            is_same = _identity(self._path) == self._identity
+        except FileNotFoundError:
+            is_same = False
+        except OSError as error:
+            raise StoreUnusable(f"{self._path} cannot be reached: {error.strerror}") from error
+        if not is_same:
+            raise StoreReplaced(self._path)
 
     def now(self) -> int:
         """Return the store's clock, UTC seconds."""
@@ -148,9 +154,11 @@ class SqliteFile:
         try:
             self._begin(database, is_patient=is_patient)
             try:
+                self.check()
                 self._recall()
                 yield
                 database.execute("COMMIT")
+                self.check()  # what was committed to a file that is gone is lost
             except BaseException:
                 self._forget()
                 if database.in_transaction:
@@ -193,12 +201,35 @@ class SqliteFile:
     def _database(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = getattr(self._local, "database", None)
         if database is None:
-            database = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+            database = self._local.database = self._connect()
+        return database
+
+    def _connect(self) -> sqlite3.Connection:
+        """Return a new connection to the file. Raises StoreUnusable."""
+        self.check()
+        try:
+            database = sqlite3.connect(
+                self._uri, timeout=self._busy_s, isolation_level=None, check_same_thread=False, uri=True
+            )
+            self._connections.append(database)
             for pragma in ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824"):
                 database.execute(f"PRAGMA {pragma}")
-            self._connections.append(database)
-            self._local.database = database
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        self.check()
         return database
+
+    def _found(self) -> tuple[int, int]:
+        """Find or create the file; return its identity. Raises StoreUnusable."""
+        try:
+            if self._may_create:
+                with suppress(FileExistsError):
+                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # -wal and -shm likewise
+            return _identity(self._path)
+        except FileNotFoundError:
+            raise StoreUnusable(f"{self._path} {_MISSING[self._may_create]}") from None
+        except OSError as error:
+            raise StoreUnusable(f"{self._path} cannot be opened: {error.strerror}") from error
 
     def _prepare(self) -> None:
         if not self._is_ours():
@@ -222,7 +253,7 @@ class SqliteFile:
         """Make the tables of an empty file, completely or not at all. Raises StoreUnusable for a foreign file."""
         if self._is_ours():  # another process was first
             return
-        if self._one("SELECT 1 FROM sqlite_master"):
+        if not self._may_create or self._one("SELECT 1 FROM sqlite_master"):
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
         for statement in _SCHEMA.split(";"):
             self._run(statement)
@@ -279,3 +310,9 @@ class SqliteFile:
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
             key = ", ".join(map(str, values[:-1])) or "a row"
             raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Return the device and the inode of a file. Raises OSError."""
+    found = os.stat(path)  # noqa: PTH116 - at each commit, and twice as fast
+    return found.st_dev, found.st_ino

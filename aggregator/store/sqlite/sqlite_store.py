@@ -32,7 +32,7 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
-from aggregator.store.sqlite.sqlite_file import EVIDENCE, EXPIRED, MERGE_INTERVAL, MERGE_RECENT, MERGE_UNPACKED
+from aggregator.store.sqlite.sqlite_file import EVIDENCE, MERGE_INTERVAL, MERGE_RECENT, MERGE_UNPACKED
 from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
 from aggregator.tariffs.rates import Series
 
@@ -42,13 +42,22 @@ _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading
 _whole = partial(decode, names=None)
 MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
-
 _STARTS = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3}"
 _NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"
 _QUIET = f"""
 SELECT device_id, at - at % {HALF_HOUR}, max(written) FROM recent WHERE device_id = ? AND at < ?
 GROUP BY 2 HAVING max(written) < ? ORDER BY 2 LIMIT ?
 """  # noqa: S608 - a constant
+_EXPIRED = f"""
+SELECT start FROM ({
+    " UNION ALL ".join(
+        f"SELECT {column} - {column} % {HALF_HOUR} AS start, written FROM {table}"
+        f" WHERE device_id = ?1 AND {column} < ?2"
+        for column, table in EVIDENCE
+    )
+}) GROUP BY start HAVING max(written) < ?3
+AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings' AND device_id = ?1)
+"""  # noqa: S608 - constants
 
 
 class SqliteStore(SqliteRegistry):
@@ -178,7 +187,7 @@ class SqliteStore(SqliteRegistry):
         """Delete settled blocks that start before `before` and were last written before `untouched_since`."""
         with self.transaction():
             end = _aligned(min(before, untouched_since + DAY_S))  # nothing tells of a time long after its arrival
-            starts = [start for (start,) in self._all(EXPIRED, device_id, end, untouched_since)]
+            starts = [start for (start,) in self._all(_EXPIRED, device_id, end, untouched_since)]
             for column, table in EVIDENCE:
                 self._many(
                     f"DELETE FROM {table} WHERE device_id = ? AND {column} BETWEEN ? AND ?",  # noqa: S608 - constants

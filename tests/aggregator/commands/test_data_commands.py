@@ -249,7 +249,8 @@ def test_a_gas_meter_registers_itself_as_gas(url: str) -> None:
     assert kinds == [("cad-1", "electricity"), ("cad-1~1", "electricity"), ("cad-1~gas", "gas")]
 
 
-def test_verify_of_an_empty_store_is_no_success() -> None:
+def test_verify_of_an_empty_store_is_no_success(url: str) -> None:
+    open_store(url).close()
     result = wattfall("verify")
     assert result.exit_code == 1
     assert result.stdout == "0 devices, 0 differences\nthere is nothing to verify: the store is empty\n"
@@ -343,7 +344,8 @@ def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )
-def test_an_error_is_one_line_on_stderr_with_exit_code_2(arguments: list[str], message: str) -> None:
+def test_an_error_is_one_line_on_stderr_with_exit_code_2(url: str, arguments: list[str], message: str) -> None:
+    open_store(url).close()
     result = wattfall(*arguments)
 
     assert result.exit_code == 2

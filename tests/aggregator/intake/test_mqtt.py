@@ -377,6 +377,38 @@ def test_the_worker_receives_and_propagates(tmp_path: Path, broker: MosquittoBro
     store.close()
 
 
+def test_a_worker_whose_file_was_moved_acknowledges_nothing(
+    tmp_path: Path, broker: MosquittoBroker, publisher: Publisher
+) -> None:
+    path = tmp_path / "worker.db"
+    store = open_store(f"sqlite:///{path}")
+    options = ["--store", f"sqlite:///{path}", "--mqtt", broker.url, "--topic", "wattfall/#"]
+    command = [sys.executable, "-m", "dashboard.commands.main", "worker", *options]
+
+    def instants() -> set[int]:
+        return {one.at - NOW for one in store.readings("cad-1", NOW - 1800, NOW + 1800)}
+
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + PATIENCE_S
+    while 0 not in instants():
+        assert time.monotonic() < deadline
+        publisher.publish(TOPIC, reading(0))
+        time.sleep(0.2)
+    path.rename(tmp_path / "elsewhere.db")
+    for second in range(10, 20):
+        publisher.publish(TOPIC, reading(second))
+    _, said = worker.communicate(timeout=PATIENCE_S)
+    assert worker.returncode == 2
+    assert said.splitlines()[-1].startswith(f"wattfall: {path} was deleted, moved or replaced".encode())
+    assert b"Traceback" not in said
+    (tmp_path / "elsewhere.db").rename(path)
+    again = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    until(lambda: instants() >= set(range(10, 20)))  # the broker has kept them
+    again.terminate()
+    again.wait()
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("options", "mend"),
     [

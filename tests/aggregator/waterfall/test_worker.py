@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.core.errors import StoreAway, StoreUnusable, WattfallError
+from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable, WattfallError
 from aggregator.core.periods import FOR_EVER, LEVELS
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
@@ -159,6 +159,14 @@ def test_a_successful_pass_resets_the_pauses(store: Store, failure: WattfallErro
     troubled = TroubledStore(store, [failure, failure, None, failure, failure, None])
     run_worker(troubled, KEPT_DAYS, stop, stop.clock, pace=stop.clock)
     assert stop.seen == [0.5, 1, IDLE_S, 0.5, 1, IDLE_S]
+
+
+def test_an_idle_worker_ends_when_its_file_is_replaced(store: Store, tmp_path: Path) -> None:
+    stop = Pauses(3)
+    (tmp_path / "wattfall.db").rename(tmp_path / "elsewhere.db")
+    with pytest.raises(StoreReplaced):
+        run_worker(store, KEPT_DAYS, stop, stop.clock, pace=stop.clock)
+    assert stop.seen == []
 
 
 def test_a_bug_is_not_retried_as_a_store_failure(store: Store) -> None:

@@ -2,6 +2,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -13,7 +14,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.oidc import role_of
+from dashboard.accounts.oidc import RETURN, role_of
 from dashboard.accounts.users import SUPPORT, Passwords
 from dashboard.pages.account import account_page
 from tests.dashboard import identity_provider
@@ -82,9 +83,12 @@ def test_the_same_subject_keeps_its_account_across_addresses(
     assert len(list(accounts_on(store).everybody())) == 2
 
 
-def test_an_unverified_address_links_no_account(client: FlaskClient, store: Store, provider: IdentityProvider) -> None:
+@pytest.mark.parametrize("verified", [None, False, "false", "True", 0, 1, [True]])
+def test_an_unverified_address_links_no_account(
+    client: FlaskClient, store: Store, provider: IdentityProvider, verified: object
+) -> None:
     waiting = accounts_on(store).add("ann@example.org", household="acacia")
-    provider.claims["email_verified"] = False
+    provider.claims["email_verified"] = verified
     walk(client)
     assert accounts_on(store).user(waiting.user_id) == waiting
     assert len(list(accounts_on(store).everybody())) == 2
@@ -120,6 +124,48 @@ def test_a_disabled_account_cannot_sign_in(client: FlaskClient, store: Store) ->
     Accounts.disable(accounts, next(accounts.everybody()))
     assert walk(client).status_code == 403
     assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("role", ["household", "support", "admin"])
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_disabled_account_keeps_its_person_out_at_the_provider(
+    client: FlaskClient, store: Store, provider: IdentityProvider, role: str, *, is_used: bool
+) -> None:
+    accounts = accounts_on(store)
+    account = (
+        somebody(store, "ann@example.org", household="acacia")
+        if is_used
+        else accounts.add("ann@example.org", household="acacia")
+    )
+    accounts.disable(account)
+    before = list(accounts.everybody())
+    provider.claims |= {"email": "Ann@Example.org", "email_verified": True, "role": role}
+    assert walk(client).status_code == 403
+    assert not is_signed_in(client)
+    assert list(accounts.everybody()) == before
+
+
+def test_a_disabled_address_stops_a_subject_that_has_an_account(
+    client: FlaskClient, store: Store, provider: IdentityProvider
+) -> None:
+    walk(client)
+    accounts = accounts_on(store)
+    accounts.disable(somebody(store, "ann@example.org", household="acacia"))
+    provider.claims["email_verified"] = True
+    assert walk(client).status_code == 403
+
+
+def test_a_new_subject_of_a_disabled_persons_address_is_refused(
+    client: FlaskClient, store: Store, provider: IdentityProvider
+) -> None:
+    provider.claims["email_verified"] = True
+    walk(client)
+    accounts = accounts_on(store)
+    (ann,) = accounts.everybody()
+    accounts.disable(ann)
+    provider.claims["sub"] = "ann-2"
+    assert walk(client).status_code == 403
+    assert [user.user_id for user in accounts.everybody()] == [ann.user_id]
 
 
 @pytest.mark.parametrize("role", [None, "", "root", ["users"], {"support": True}, 1])
@@ -213,6 +259,40 @@ def test_an_answer_without_a_pending_request_is_refused(server: Flask, store: St
     victim = browser(server, store)
     assert victim.get(back.removeprefix(HERE)).status_code == 403
     assert not is_signed_in(victim)
+
+
+def returned(client: FlaskClient) -> dict[str, str]:
+    """Return the parameters with which the provider sends a browser back."""
+    leave = client.get("/sign-in/provider")
+    back = requests.get(leave.location, allow_redirects=False, timeout=5).headers["Location"]
+    return dict(parse_qsl(urlsplit(back).query))
+
+
+@pytest.mark.parametrize("state", ["", "from-another-sign-in"])
+def test_an_answer_with_another_state_is_refused(client: FlaskClient, provider: IdentityProvider, state: str) -> None:
+    answer = returned(client) | {"state": state}
+    assert client.get(RETURN, query_string=answer).status_code == 403
+    assert not is_signed_in(client)
+    assert provider.refused == []  # nobody asked it for a token
+
+
+def test_the_code_of_another_sign_in_is_refused(
+    server: Flask, client: FlaskClient, store: Store, provider: IdentityProvider
+) -> None:
+    """PKCE: a code works with the verifier of the browser that left for it."""
+    stolen, own = returned(browser(server, store)), returned(client)
+    assert client.get(RETURN, query_string=own | {"code": stolen["code"]}).status_code == 403
+    assert not is_signed_in(client)
+    assert provider.refused == ["verifier"]
+
+
+def test_a_code_that_was_used_is_refused(
+    server: Flask, client: FlaskClient, store: Store, provider: IdentityProvider
+) -> None:
+    used, own = returned(browser(server, store)), returned(client)
+    provider.used(used["code"])
+    assert client.get(RETURN, query_string=own | {"code": used["code"]}).status_code == 403
+    assert provider.refused == ["code"]
 
 
 def test_an_answer_works_once(client: FlaskClient) -> None:

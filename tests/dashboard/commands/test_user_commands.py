@@ -115,6 +115,7 @@ def test_a_disabled_user_gets_no_invitation(url: str) -> None:
 
 @pytest.mark.parametrize("command", ["disable", "enable", "invite", "sign-out", "set"])
 def test_an_unknown_user_is_named(url: str, command: str) -> None:
+    said(url, "add", "a@b.org")
     assert "no account of 'nobody@b.org'; `wattfall user list`" in fault(url, command, "nobody@b.org")
 
 
@@ -130,4 +131,5 @@ def test_an_unknown_user_is_named(url: str, command: str) -> None:
 )
 def test_invalid_fields_are_refused(url: str, arguments: list[str], word: str) -> None:
     assert word in fault(url, "add", *arguments)
+    open_store(url).close()
     assert said(url, "list") == []

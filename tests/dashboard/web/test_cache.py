@@ -1,6 +1,8 @@
 """The cache: lifetimes of answers, sharing between viewers and processes, and outages."""
 
 import logging
+import os
+import pickle
 import subprocess
 import sys
 import time
@@ -11,8 +13,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import redis
 from flask import Flask
@@ -21,8 +24,10 @@ from flask_caching.backends.base import BaseCache
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
+from aggregator.core.status import Status
+from aggregator.intake.device_status import put_statuses
 from aggregator.store.port import Store
-from dashboard.web.cache import REDIS_PAUSE_S, Cache, MemoryCache, open_cache, weigh
+from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, open_cache, schema, weigh
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
 from tests.dashboard.people import MEMBER, at_home, dashboard
@@ -377,7 +382,84 @@ def test_processes_share_cached_reads(furnished: Store, port: int, tmp_path: Pat
     assert int(other.stdout) == document.total.import_wh
     assert asked["document"] == 0
     assert asked["device"] == 1  # each process checks access every time
-    assert {key.split("(")[0] for key in keys} == {f"wattfall {version('wattfall')} "}
+    assert {key.split("(")[0] for key in keys} == {f"wattfall {version('wattfall')} {schema()} "}
+
+
+def every_read(data: CachedReads, device: Device) -> list[object]:
+    """Return the answer to every cached read."""
+    data.note_look(device)
+    return [
+        data.live(device),
+        data.known_status(device),
+        data.readings(device, homes.NOW - 7200, homes.NOW),
+        data.usage_profile(device),
+        data.document(device, "day", "2026-11-22"),
+        data.energy(device, "day", "2024-05-05"),
+        data.documents(device, "month", "2026-09", "2026-11"),
+        data.rates(device, "2026-11-22"),
+        data.rate(device),
+        data.extent(device, "month"),
+    ]
+
+
+@pytest.fixture
+def shared(port: int, tmp_path: Path) -> Iterator[tuple["redis.Redis", Cache]]:
+    """Return a client of an empty Redis, and a cache that uses it."""
+    with running_redis(port, tmp_path), redis.Redis(port=port) as client:
+        yield client, open_cache(Flask("one"), f"redis://127.0.0.1:{port}")
+
+
+def test_every_kind_of_value_comes_back_from_redis(furnished: Store, shared: tuple["redis.Redis", Cache]) -> None:
+    client, cache = shared
+    furnished.put_prices("cad-1", homes.half_hourly_prices("2026-11-20", 7))
+    device = furnished.device("cad-1")
+    assert device
+    priced = replace(device, tariff=homes.HALF_HOURLY)
+    put_statuses(furnished, [Status("cad-1", homes.NOW, -70, 9, "1.2", None, True)], homes.NOW)
+    expected = every_read(CachedReads(furnished, Cache(Ledger()), lambda: homes.NOW), priced)
+    for _ in range(2):
+        assert every_read(CachedReads(furnished, cache, lambda: homes.NOW), priced) == expected
+    assert {key.decode().split("'")[1] for key in client.scan_iter()} == set(KINDS)
+
+
+class Exploit:
+    """A value that runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_foreign_values_in_redis_are_misses_and_run_nothing(
+    furnished: Store, shared: tuple["redis.Redis", Cache], tmp_path: Path
+) -> None:
+    client, cache = shared
+    data, exploited = CachedReads(furnished, cache, lambda: homes.NOW), tmp_path / "exploited"
+    device = furnished.device("cad-1")
+    assert device
+    expected = every_read(data, device)
+    keys = list(client.scan_iter())
+    pickled = pickle.dumps(Exploit(exploited))
+    for foreign in (b"!" + pickled, pickled, b"", b"\xc1", msgspec.msgpack.encode(("text",)), b"\x91" * 100_000, None):
+        for key in keys:
+            client.delete(key)
+            client.rpush(key, "an element") if foreign is None else client.set(key, foreign)
+        assert every_read(data, device) == expected
+        assert all(client.type(key) == b"string" and client.get(key) != foreign for key in keys)
+    assert not exploited.exists()
+
+
+def test_other_types_have_another_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Renamed(NamedTuple):
+        import_rate: int | None
+        paid_rate: int | None
+
+    before = schema()
+    assert schema() == before
+    monkeypatch.setitem(KINDS, "rate", tuple[Renamed])
+    assert schema() != before
 
 
 def test_pages_survive_a_redis_outage_and_use_it_again_afterwards(

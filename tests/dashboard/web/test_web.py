@@ -97,7 +97,7 @@ def test_a_demo_without_a_secret_gets_one_at_each_start(tmp_path: Path, monkeypa
     demo.close()
     monkeypatch.delenv("WATTFALL_SECRET", raising=False)
     secrets: list[str] = []
-    monkeypatch.setattr(server, "serve_web", lambda settings, _: secrets.append(settings.secret))
+    monkeypatch.setattr(server, "serve_web", lambda settings, *_: secrets.append(settings.secret))
     for _ in range(2):
         with pytest.raises(SystemExit):
             main(["web", "--store", url])

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.errors import Refused
+from aggregator.commands.process_commands import run_edge
+from aggregator.core.errors import Refused, StoreReplaced
 from aggregator.core.periods import HALF_HOUR, HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.status import Counters, Status
@@ -124,6 +126,13 @@ def run(edge: Edge, clock: Clock, seconds: float, step: float = 1.0) -> None:
     while clock.at < until:
         edge.send()
         clock.at += step
+
+
+def test_an_edge_ends_when_its_file_is_moved(edge: Edge, tmp_path: Path) -> None:
+    (tmp_path / "edge.db").rename(tmp_path / "elsewhere.db")
+    report = TrafficReport(edge, Sent())
+    with pytest.raises(StoreReplaced):
+        run_edge(edge, report, lambda _: 0, Event())
 
 
 def test_a_finished_half_hour_is_sent_as_one_block(edge: Edge, server: Server, clock: Clock) -> None:
