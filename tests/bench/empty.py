@@ -45,4 +45,5 @@ def build_within() -> Flask:
 
 
 if __name__ == "__main__":
-    server._serve(build_within if "within" in sys.argv else build, settings.load(os.environ), "127.0.0.1", "empty")
+    build_one = build_within if "within" in sys.argv else build
+    server._serve(build_one, settings.load(os.environ), "127.0.0.1", "empty", lambda: None)
