@@ -214,9 +214,9 @@ class SqliteRegistry(SqliteFile):
         """Return the oldest change records of a table that are due at `until`, and all those of some devices."""
         rows = self._all(f"{_CHANGES} AND due <= ? ORDER BY due, sequence LIMIT ?", table, until, limit)
         if devices:
-            chosen = orjson.dumps([*devices]).decode()
+            chosen = orjson.dumps([*devices]).decode()  # `+due`: found by device, not by due time
             rows += self._all(
-                f"{_CHANGES} AND due > ? AND device_id IN (SELECT value FROM json_each(?))",  # noqa: S608 - constants
+                f"{_CHANGES} AND +due > ? AND device_id IN (SELECT value FROM json_each(?))",  # noqa: S608 - constants
                 *(table, until, chosen),
             )
         return [Change(*row) for row in rows]
