@@ -232,10 +232,8 @@ class Store(Protocol):
     ) -> bool:
         """Write a record if the stored body equals `was` (None: no record, or an expired one); else return False.
 
-        With `is_patient` False it does not wait for other writers: it raises StoreAway at once.
-
-        Of several concurrent writers with the same `was`, one wins. The record expires at `expires` (UTC seconds;
-        0: never).
+        Of several concurrent writers with the same `was`, one wins. Without `is_patient` it raises StoreAway at once
+        where another writes. The record expires at `expires` (UTC seconds; 0: never).
 
         Durable on return. Inside a transaction, SQLite writes the record with the transaction. DynamoDB writes it at
         once: the record lasts when the transaction fails, and a repeated step loses against its own first write.
