@@ -88,7 +88,7 @@ def take_census(store: Store, now: int, backlog: Backlog | None) -> None:
 
 def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     """Take a census, one page per step; the last step writes the counts."""
-    waiting = _waiting(store, now) if backlog and backlog.waiting else []
+    waiting = _waiting(store) if backlog and backlog.waiting else []
     states = {state: _Group() for state in STATES}
     live_ids: set[str] = set()
     for _ in _by_state(store, now, states, live_ids):
@@ -101,9 +101,11 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     _put_summary(store, now, states, _most_frequent(firmwares), (backlog, waiting))
 
 
-def _waiting(store: Store, now: int) -> list[str]:
+def _waiting(store: Store) -> list[str]:
     """Return the devices of the oldest dirty keys that are due, the oldest first."""
-    changes = sorted(change for table in (*feeds(), PRICES) for change in store.changes(table, MOST_WAITING, now))
+    changes = sorted(
+        change for table in (*feeds(), PRICES) for change in store.changes(table, MOST_WAITING, store.now())
+    )
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 

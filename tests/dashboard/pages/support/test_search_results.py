@@ -69,7 +69,8 @@ def test_every_state_has_a_name() -> None:
     [
         (0, None, "up to date", "good"),
         (3, NOW - 2, "2 s behind", "good"),
-        (300, NOW - 90, "1 min behind", "warn"),
+        (300, NOW - 90, "1 min behind", "good"),
+        (300, NOW - 119, "1 min behind", "warn"),
         (9_000, NOW - 7200, "2 h behind", "bad"),
         (None, None, "not known", "unknown"),
     ],
