@@ -82,12 +82,6 @@ class Store(Protocol):
     def has_one_writer(self) -> bool:
         """Whether writers wait for each other, so that what they write costs less in one transaction."""
 
-    def data_version(self) -> object:
-        """Return a value that changes whenever another thread or process has written; compare it in a transaction.
-
-        What this thread has read is true while it is equal, but for its own writes. Another one each time: unknown.
-        """
-
     def step(self, work: Callable[[], object]) -> None:
         """Run `work`, which reads inputs and writes results; repeat it when an input has changed meanwhile.
 

@@ -15,7 +15,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Written
 from aggregator.tariffs.rates import Series
-from tests.contract.conftest import MEMORY, Another, in_memory, store_on
+from tests.contract.conftest import MEMORY, in_memory, store_on
 
 HOME, OTHER, START = "home", "other", 1_795_000_200 // 1800 * 1800
 NOW = START + 7200
@@ -314,10 +314,3 @@ def test_a_failing_step_fails_its_transaction(store: Store) -> None:
 
     with pytest.raises(ValueError, match="no"), store.transaction():
         store.step(work)
-
-
-def test_the_data_version_tells_of_the_writes_of_others(another: Another) -> None:
-    one, other = another(), another()
-    before = one.data_version()
-    other.put_device(Device(HOME))
-    assert one.data_version() != before

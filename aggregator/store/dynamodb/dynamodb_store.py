@@ -76,10 +76,6 @@ class DynamoStore(DynamoRegistry):
         """False: writers work side by side."""
         return False
 
-    def data_version(self) -> object:
-        """Return a new value: what others write is not known."""
-        return object()
-
     def transaction(self) -> AbstractContextManager[None]:
         """Run the steps inside side by side and wait for all of them."""
         return self._steps.transaction()

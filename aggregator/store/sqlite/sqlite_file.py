@@ -137,10 +137,6 @@ class SqliteFile:
         """True: the file has one write lock."""
         return True
 
-    def data_version(self) -> tuple[int, int]:
-        """Return a value that changes whenever another connection has written to the file."""
-        return id(self._database), self._one("PRAGMA data_version")[0]
-
     def transaction(self, *, is_patient: bool = True) -> AbstractContextManager[None]:
         """Run one transaction with the write lock from its start. Joins an open transaction.
 

@@ -606,26 +606,3 @@ def test_a_key_that_another_connection_settled_is_marked_again(tmp_path: Path) -
     assert len(store.changes("day", 10)) == 2
     store.close()
     other.close()
-
-
-def test_the_data_version_changes_with_the_writes_of_others_only(tmp_path: Path) -> None:
-    one, other = (SqliteStore(str(tmp_path / "wattfall.db")) for _ in range(2))
-    before = one.data_version()
-    one.put_device(Device("d"))
-    assert one.data_version() == before
-    other.put_device(Device("e"))
-    with one.transaction():
-        assert one.data_version() != before
-    assert other.data_version() == other.data_version()
-    one.close()
-    other.close()
-
-
-def test_each_thread_has_a_data_version_of_its_own(tmp_path: Path) -> None:
-    store = SqliteStore(str(tmp_path / "wattfall.db"))
-    with ThreadPoolExecutor(1) as pool:
-        theirs = pool.submit(store.data_version).result()
-        assert theirs != store.data_version()
-        store.put_device(Device("d"))
-        assert pool.submit(store.data_version).result() != theirs
-    store.close()
