@@ -1,8 +1,8 @@
 """Devices that send steadily: the next readings of a run add to the last half hours, and change nothing before them.
 
 Nearly all changes of a fleet are such readings. To carry them, the worker needs only the newest reading before them and
-the half hour in which it lies; it remembers both, a `SteadyRun` a device (about 1 KB). The window of
-`recompute_window` reads 1,000 times as many readings. Both give the same bytes (a property test compares them).
+the half hour in which it lies; it remembers both, a `SteadyRun` a device. `recompute_window` reads the readings of two
+hours instead. Both give the same bytes (a property test compares them).
 
 A run is steady when nothing later can change what is known of the time before its newest reading: all readings near
 have the same registers, which run on plainly, no step between them may be a gap, and no interval, no person's
