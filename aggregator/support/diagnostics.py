@@ -7,6 +7,7 @@ and records. Older gaps come from the documents, and from the readings around in
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from aggregator.core import periods
@@ -122,7 +123,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
     live, known, refused = read.live, read.known, read.refused
     ats = [reading.at for reading in read.readings] or _last_ats(store, device.device_id)
     gaps, registers = _gaps(read, ats), anomalies.judge_registers(read.readings, device)
-    began = next((gap.end for gap in gaps if gap.kind != "open"), None)
+    began = next((gap.end for gap in gaps if gap.kind != "open" and not gap.channel), None)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -205,7 +206,7 @@ def _last_ats(store: Store, device_id: str) -> list[int]:
 def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
     """Return the newest gaps, newest first: recent ones from the readings, older ones from incomplete half hours."""
     live, now = read.live, read.now
-    spans = set(anomalies.gaps_between([reading.at for reading in read.readings]))
+    spans = set(anomalies.gaps_of(read.readings, read.device))
     first = read.readings[0].at if read.readings else now
     sparse = [span for span in anomalies.sparse_spans(read.documents.values()) if span.start < first]
     around = [
@@ -213,10 +214,13 @@ def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
         for span in sparse[-MOST_SPARSE:]
     ]
     for span, readings in around:
-        near = anomalies.gaps_between([reading.at for reading in readings()])
-        spans |= {gap for gap in near if gap.start < span.end and span.start < gap.end}
-    newest = sorted(spans, reverse=True)[:MOST_GAPS]
-    found = [Gap(*gap, anomalies.kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
+        near = anomalies.gaps_of(readings(), read.device)
+        spans |= {(gap, channel) for gap, channel in near if gap.start < span.end and span.start < gap.end}
+    newest = sorted(spans, reverse=True)
+    kinds = (
+        Gap(*gap, anomalies.kind_of(gap, read.documents, read.device.timezone), channel) for gap, channel in newest
+    )
+    found = list(islice((gap for gap in kinds if not gap.channel or gap.kind != "bridged"), MOST_GAPS))
     filled = [Gap(*span, "filled") for span in anomalies.subtract_gaps(read.later, found)]
     found = sorted([*found, *filled], reverse=True)
     if live and ats and anomalies.is_gap_open(ats, now - max(live.at, live.received_at)):
