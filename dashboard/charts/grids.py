@@ -17,7 +17,7 @@ import orjson
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard.charts import heat, sentences
+from dashboard.charts import cards, heat, sentences
 from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
 from dashboard.charts.figures import MARGIN
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
@@ -192,7 +192,7 @@ def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
         "note": column.label.note,
         "look": " ".join([*(["now"] if column.when == NOW else []), *(["major"] if column.label.is_major else [])]),
         "side": _side(place, len(chart.columns)),
-        "said": sentences.column_lines(place, chart, lang) if has_card else [],
+        "said": cards.column_lines(place, chart, lang) if has_card else [],
         "href": column.below.to_url() if column.below else "",
         "gap": gap,
     }

@@ -1,9 +1,9 @@
-"""The charts in words: totals, remarks, comparisons, and the lines of the cards. Pure."""
+"""The charts in words: totals, remarks, and comparisons. Pure."""
 
 from decimal import Decimal
 
 from aggregator.core.documents import Part
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
+from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Measure
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
@@ -42,7 +42,7 @@ def remarks(chart: Chart, lang: Language) -> list[str]:
         *_began(chart, lang),
         *_peak(chart, lang),
         *_shift(chart.shift_s, lang),
-        *_unpriced(chart.measure, chart.total, lang),
+        *unpriced(chart.measure, chart.total, lang),
         *_quality(chart, lang),
     ]
 
@@ -140,24 +140,6 @@ def hour_count(shift_s: int, lang: Language) -> str:
     return lang.say("{number} hours", number=lang.number(hours, 0 if hours == int(hours) else 1))
 
 
-def column_lines(place: int, chart: Chart, lang: Language) -> list[str]:
-    """Return the lines of a column's card, without its name."""
-    column, measure = chart.columns[place], chart.measure
-    halves = [
-        f"{name}  {measure.format(amount, lang)}"
-        for name, half in column.halves
-        if (amount := measure.up(half)) is not None
-    ]
-    return [
-        *amounts(measure, column.part, lang),
-        *_against(column, chart, lang),
-        *_price(chart, place, lang),
-        *_unpriced(measure, column.part, lang),
-        *notes(column.part, column.missing_s, lang),
-        *(halves if len(halves) > 1 else []),
-    ]
-
-
 def _money(measure: Measure, part: Part, lang: Language) -> list[str]:
     gross, earned = measure.gross(part), measure.down(part)
     if part.is_empty and gross is not None:
@@ -166,19 +148,6 @@ def _money(measure: Measure, part: Part, lang: Language) -> list[str]:
         return [] if gross is None else [str(measure.format(gross, lang))]
     parts = [] if gross is None else [lang.say("{amount} for import", amount=measure.format(gross, lang))]
     return [*parts, lang.say("{amount} earned", amount=measure.format(earned, lang))]
-
-
-def _against(column: Column, chart: Chart, lang: Language) -> list[str]:
-    """Return the compared column's amount, and the difference if this column is over."""
-    other = chart.measure.gross(column.other)
-    if chart.other is None or other is None:
-        return []
-    line = f"{chart.other.name}: {chart.measure.format(other, lang)}"
-    mine = chart.measure.gross(column.part)
-    if mine is None or column.when == NOW or mine == other:
-        return [line]
-    sign = "+" if mine > other else "−"
-    return [f"{line} ({sign}{chart.measure.format(abs(mine - other), lang)})"]
 
 
 def _compared(chart: Chart, lang: Language) -> list[str]:
@@ -219,7 +188,7 @@ def _composed(chart: Chart, lang: Language) -> list[str]:
 
 def _price_range(chart: Chart, lang: Language) -> list[str]:
     """Return the cheapest and the dearest hour of a day that has only prices."""
-    hours = [_hour_price(chart, place) for place in range(len(chart.columns))]
+    hours = [hour_price(chart, place) for place in range(len(chart.columns))]
     known = [(price, place) for place, price in enumerate(hours) if price is not None]
     dearest = max(known, key=lambda pair: pair[0])
     ends = ((text("cheapest {column} at {price}"), min(known)), (text("dearest {column} at {price}"), dearest))
@@ -229,7 +198,7 @@ def _price_range(chart: Chart, lang: Language) -> list[str]:
     ]
 
 
-def _hour_price(chart: Chart, place: int) -> int | None:
+def hour_price(chart: Chart, place: int) -> int | None:
     """Return the price of a kWh in units, the mean of an hour's half hours; None if one is unknown."""
     rates = chart.prices[2 * place : 2 * place + 2]
     known = [rate for rate in rates if rate is not None]
@@ -259,12 +228,7 @@ def _shift(seconds: int, lang: Language) -> list[str]:
     return [lang.say(sentence, hours=hour_count(seconds, lang))]
 
 
-def _price(chart: Chart, place: int, lang: Language) -> list[str]:
-    price = _hour_price(chart, place)
-    return [] if price is None else [lang.say("{price} a kWh", price=lang.price(price, chart.currency))]
-
-
-def _unpriced(measure: Measure, part: Part, lang: Language) -> list[str]:
+def unpriced(measure: Measure, part: Part, lang: Language) -> list[str]:
     if not measure.currency or not part.cost.unpriced_wh:
         return []
     return [lang.say("{amount} without a price", amount=words.energy(part.cost.unpriced_wh, lang))]

@@ -4,7 +4,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, grids, sentences
+from dashboard.charts import cards, chart_model, grids, sentences
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
@@ -64,7 +64,7 @@ def test_a_day_of_the_supplier_is_no_outage() -> None:
     assert day.average == 500
     assert ("From the supplier", "100 %") in sentences.facts(day, ENGLISH)
     assert "Measured" not in dict(sentences.facts(day, ENGLISH))
-    assert sentences.column_lines(3, day, ENGLISH) == ["0.50 kWh", "from the supplier"]
+    assert cards.column_lines(3, day, ENGLISH) == ["0.50 kWh", "from the supplier"]
 
 
 def test_a_mixed_day_says_what_comes_from_where() -> None:
@@ -75,7 +75,7 @@ def test_a_mixed_day_says_what_comes_from_where() -> None:
     facts = dict(sentences.facts(day, ENGLISH))
     assert (facts["Measured"], facts["From the supplier"]) == ("76 %", "6 %")  # of 24 h: 18.25 h and 1.5 h
     assert facts["Estimated"] == "1 %"
-    assert sentences.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
+    assert cards.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
 
 
 def test_missing_time_is_in_hours_and_minutes() -> None:
@@ -139,8 +139,8 @@ def test_a_skipped_date_has_its_own_sentence() -> None:
 def test_a_card_has_energy_quality_and_half_hours() -> None:
     parts = {"h07": Part(900, None, covered_s=3600), "s14": Part(600, None, covered_s=1800)}
     day = chart("day", "2026-11-22", {**parts, "s15": Part(300, None, covered_s=1800)})
-    assert sentences.column_lines(7, day, ENGLISH) == ["0.90 kWh", "07:00  0.60 kWh", "07:30  0.30 kWh"]
-    assert sentences.column_lines(8, day, ENGLISH) == ["no data"]
+    assert cards.column_lines(7, day, ENGLISH) == ["0.90 kWh", "07:00  0.60 kWh", "07:30  0.30 kWh"]
+    assert cards.column_lines(8, day, ENGLISH) == ["no data"]
 
 
 POUND = 10**13  # units
@@ -208,7 +208,7 @@ def test_a_card_has_the_compared_hour_and_the_difference() -> None:
     other = Other(
         "2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, {"h07": FULL}), EMPTY
     )
-    lines = sentences.column_lines(
+    lines = cards.column_lines(
         7, chart("day", "2026-11-22", {"h07": FULL._replace(import_wh=700)}, other=other), ENGLISH
     )
     assert lines == ["0.70 kWh", "Sunday 15 November: 0.50 kWh (+0.20 kWh)"]
@@ -217,7 +217,7 @@ def test_a_card_has_the_compared_hour_and_the_difference() -> None:
 def test_a_card_has_the_price_of_its_hour() -> None:
     rates = [POUND // 10 // 1000] * 14 + [POUND // 5 // 1000] * 34
     day = chart("day", "2026-11-22", {"h07": FULL}, currency="GBP", prices=rates)
-    assert sentences.column_lines(7, day, ENGLISH) == ["0.50 kWh", "20 p a kWh"]
+    assert cards.column_lines(7, day, ENGLISH) == ["0.50 kWh", "20 p a kWh"]
 
 
 def test_tomorrow_names_its_cheapest_and_dearest_hour() -> None:
@@ -246,7 +246,7 @@ def test_gas_has_its_volume_beside_the_facts() -> None:
 def test_a_day_without_data_names_its_standing_charge() -> None:
     owed = EMPTY._replace(cost=Cost(None, None, POUND // 2))
     month = in_money({"d01": costing(9000, Cost(2 * POUND, None, POUND // 2)), "d02": owed})
-    assert sentences.column_lines(1, month, ENGLISH) == ["£0.50 standing charge", "no data"]
+    assert cards.column_lines(1, month, ENGLISH) == ["£0.50 standing charge", "no data"]
     assert sentences.total(month, ENGLISH) == "£3.00"
     view = View("household", "cad-1", "day", "2026-10-02", unit="money")
     document = Document("day", "cad-1", "2026-10-02", LONDON, {}, "GBP", standing_charge=POUND // 2)
