@@ -65,7 +65,7 @@ def figure(chart: Chart, lang: Language) -> Figure:
         "yaxis3": {**overlay, "range": scale.range()},
         "yaxis4": {**overlay, "range": scale.range(scale.price)},
         "annotations": [
-            _unit(chart, lang),
+            axis_unit("" if chart.is_empty else chart.measure.unit(lang)),  # beside prices each step has its unit
             *_peak(chart, lang),
             *_price_labels(chart, scale, lang),
             *_shift(chart, lang),
@@ -235,9 +235,9 @@ def _tick(step: float, chart: Chart, lang: Language) -> str:
     return lang.number(text, max(0, -int(text.as_tuple().exponent)))
 
 
-def _unit(chart: Chart, lang: Language) -> dict[str, Any]:
+def axis_unit(text: str) -> dict[str, Any]:
+    """Return the unit at the upper end of the axis."""
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
-    text = "" if chart.is_empty else chart.measure.unit(lang)  # beside prices each step carries the unit
     return {"text": text, "showarrow": False, "xshift": -5, **place}
 
 

@@ -96,10 +96,10 @@ def _name(drawn: go.Figure, lang: Language) -> None:
 
 
 def _heading(chart: Chart, lang: Language) -> list[dict[str, Any]]:
-    """Return the device, the period, its total and the remarks, from the top down."""
+    """Return the home, the period, its total and the remarks, from the top down."""
     remarks = "" if chart.is_empty else " · ".join(sentences.remarks(chart, lang))
     lines = [
-        _line(EDGE, chart.view.device_id, _SIZE),
+        _line(EDGE, chart.home, _SIZE),
         _line(EDGE + 28, chart.name, 38, _STRONG),
         _line(EDGE + 84, sentences.total(chart, lang), 26, _STRONG),
         _line(EDGE + 122, remarks, 19),

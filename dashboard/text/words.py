@@ -195,7 +195,7 @@ LEVEL_WORDS = {
     "month": LevelWords(
         tab=text("Month"),
         current=text("This month"),
-        current_narrow=text("Now"),
+        current_narrow=text("This month"),
         choose=text("Choose a month"),
         to_come=text("This month is still to come"),
         begin=text("The readings of this device begin in {period}."),
@@ -212,7 +212,7 @@ LEVEL_WORDS = {
     "year": LevelWords(
         tab=text("Year"),
         current=text("This year"),
-        current_narrow=text("Now"),
+        current_narrow=text("This year"),
         choose=text("Choose a year"),
         to_come=text("This year is still to come"),
         begin=text("The readings of this device begin in {period}."),

@@ -3,6 +3,8 @@
 The section shows the hours of a month, or the running total of a year.
 """
 
+from dataclasses import replace
+
 from dash import html
 from dash.development.base_component import Component
 
@@ -115,7 +117,7 @@ def _total(below: Cumulative, lang: Language) -> Slots:
         "running.hidden": False,
         "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(below, lang)),
         "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
-        "running-table.data-rows": cumulative.cumulative_table(below, lang),
+        "running-table.data-rows": grids.cumulative_table(below, lang),
     }
 
 
@@ -172,7 +174,7 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         _prices(data, device, view, extent),
         _settled(data, device),
     )
-    return chart, extent
+    return replace(chart, home=navigation.home_name(device, lang)), extent
 
 
 def _settled(data: CachedReads, device: Device) -> int:
@@ -194,7 +196,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         **navigation.links(view, first, last, now, zone, lang),
         **navigation.ways(chart, lang),
         **navigation.crumb_slots(view, chart.name, lang),
-        "document.title": f"{chart.name} · {view.device_id}",
+        "document.title": f"{chart.name} · {chart.home}",
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,

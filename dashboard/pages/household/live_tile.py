@@ -84,9 +84,9 @@ def news(
 
 FRESH_S = DAY_S  # an older status says nothing about now
 _SIGNALS: Mapping[Strength, str] = {
-    "good": text(" · signal good"),
-    "fair": text(" · signal fair"),
-    "weak": text(" · signal weak"),
+    "good": text(" · good signal to the meter"),
+    "fair": text(" · fair signal to the meter"),
+    "weak": text(" · weak signal to the meter"),
 }
 
 

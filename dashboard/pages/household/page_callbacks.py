@@ -11,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
+from aggregator.core.documents import EMPTY, Device
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
@@ -20,10 +20,10 @@ from dashboard.accounts.users import User
 from dashboard.charts import usage_profile
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
-from dashboard.pages.household import chart_page, live_tile, tiles
+from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language, text
+from dashboard.text.language import Language
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -75,7 +75,6 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
-KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -112,7 +111,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     return html.A(
         [
             html.Div(
-                [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
+                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
@@ -122,12 +121,6 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
         className="tile",
         **attributes(data_state=device_state(device, live, now), data_level=usage.level(watts)),
     )
-
-
-def _label(device: Device, lang: Language) -> str:
-    """Return the name of a device, and its kind unless it is electricity."""
-    name = device.name or device.device_id
-    return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
 
 
 def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
@@ -236,7 +229,7 @@ def _household(data: CachedReads, device: Device, view: View, version: object, l
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
         "household.data-version": newest,
-        "place.children": html.A(_label(device, lang), href=View("household", device.device_id).to_url()),
+        "place.children": html.A(navigation.home_name(device, lang), href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
         "household.hidden": False,
