@@ -17,6 +17,7 @@ import orjson
 from dash import html
 from dash.development.base_component import Component
 
+from aggregator.core import periods
 from dashboard.charts import cards, heat, sentences
 from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
 from dashboard.charts.cumulative import MONTH, Cumulative
@@ -188,11 +189,13 @@ def column_cells(chart: Chart, lang: Language) -> str:
 def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
     column = chart.columns[place]
     has_card = column.has_content or bool(chart.prices)
+    has_hours = not periods.LEVELS[chart.view.level].child
+    looks = {"now": column.when == NOW, "major": column.label.is_major, "edge": has_hours}
     content = {
         "name": column.label.name,
         "tick": column.label.tick,
         "note": column.label.note,
-        "look": " ".join([*(["now"] if column.when == NOW else []), *(["major"] if column.label.is_major else [])]),
+        "look": " ".join(name for name, is_so in looks.items() if is_so),
         "side": _side(place, len(chart.columns)),
         "said": cards.column_lines(place, chart, lang) if has_card else [],
         "href": column.below.to_url() if column.below else "",

@@ -43,6 +43,7 @@ def remarks(chart: Chart, lang: Language) -> list[str]:
         *_began(chart, lang),
         *_peak(chart, lang),
         *_shift(chart.shift_s, lang),
+        *(lang.say("the meter was exchanged on {time}", time=time) for time in chart.exchanges),
         *unpriced(chart.measure, chart.total, lang),
         *_quality(chart, lang),
     ]

@@ -77,6 +77,12 @@ def since(at: int, now: int, zone: str, lang: Language) -> str:
     return lang.say("{time} on {day}", time=clock, day=day)
 
 
+def date_and_time(at: int, zone: str, lang: Language) -> str:
+    """Return the local date and time of an instant: `20 November, 10:30`."""
+    local = periods.local(at, zone)
+    return f"{lang.date(local, text('d MMMM'))}, {local.format('HH:mm')}"
+
+
 def period_name(level: str, period: str, lang: Language) -> str:
     """Return `Monday 23 November 2026`, `November 2026` or `2026`."""
     return format_period(level, period, LEVEL_WORDS[level].name, lang)
@@ -195,7 +201,7 @@ LEVEL_WORDS = {
     "month": LevelWords(
         tab=text("Month"),
         current=text("This month"),
-        current_narrow=text("This month"),
+        current_narrow=text("Now"),
         choose=text("Choose a month"),
         to_come=text("This month is still to come"),
         begin=text("The readings of this device begin in {period}."),
@@ -212,7 +218,7 @@ LEVEL_WORDS = {
     "year": LevelWords(
         tab=text("Year"),
         current=text("This year"),
-        current_narrow=text("This year"),
+        current_narrow=text("Now"),
         choose=text("Choose a year"),
         to_come=text("This year is still to come"),
         begin=text("The readings of this device begin in {period}."),

@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
+from aggregator.core.registers import parse_overrides
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
@@ -174,7 +175,14 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         _prices(data, device, view, extent),
         _settled(data, device),
     )
-    return replace(chart, home=navigation.home_name(device, lang)), extent
+    return replace(chart, home=navigation.home_name(device, lang), exchanges=_exchanges(device, view, lang)), extent
+
+
+def _exchanges(device: Device, view: View, lang: Language) -> tuple[str, ...]:
+    """Return the times in a view's period at which people say that the meter was exchanged."""
+    span = periods.window(view.level, view.period, device.timezone)
+    found = (one.at for one in parse_overrides(device.exchange_overrides) if one.is_exchange)
+    return tuple(words.date_and_time(at, device.timezone, lang) for at in found if span.start <= at < span.end)
 
 
 def _settled(data: CachedReads, device: Device) -> int:

@@ -11,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, Device
+from aggregator.core.documents import EMPTY, GAS, Device
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
@@ -52,6 +52,7 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         **tiles.today(day, today, zone, lang),
         **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
+        "base-tile.hidden": device.kind == GAS,
         **tiles.month(month, this_month, lang),
     }
 
@@ -125,7 +126,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
 
 def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
     if live is None or live.power_w is None:
-        return [html.Span(lang.say(live_tile.without_power(device, live)), className="without")]
+        return [html.Span(live_tile.without_power(device, live, lang), className="without")]
     number, unit = words.power(live.power_w, lang)
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 

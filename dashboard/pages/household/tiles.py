@@ -81,7 +81,7 @@ def tile(name: str, label: str) -> Component:
         html.P(id=f"{name}-also", className="also"),
         html.P(id=f"{name}-note", className="note"),
     ]
-    return html.Section(children, className="tile")
+    return html.Section(children, id=f"{name}-tile", className="tile")
 
 
 def today(day: Period, date: str, zone: str, lang: Language) -> Slots:

@@ -42,7 +42,7 @@ def test_a_picture_names_home_period_and_total() -> None:
 def test_every_column_has_its_name_under_it() -> None:
     axis = picture(chart(DAY, "2026-10-25"), ENGLISH).layout.xaxis
     assert axis.showticklabels
-    assert axis.tickvals == tuple(range(25))
+    assert axis.tickvals == tuple(place - 0.5 for place in range(25))  # where the hour begins
     assert axis.ticktext[:4] == ("00<br>", "01<br>BST", "01<br>GMT", "02<br>")
 
 
