@@ -257,15 +257,15 @@ def _owners(entries: Sequence[_Entry], ends: Mapping[int, int], columns: _Column
     Raises ConfigurationError where two rows give one half hour two prices.
     """
     owners: dict[int, _Entry] = {}
-    faults: list[str] = []
+    faults: dict[int, str] = {}
     duplicates = 0
     for entry in entries:
         for start in range(entry.start, entry.end or ends[entry.start], HALF_HOUR):
             owner = owners.setdefault(start, entry)
             duplicates += owner is not entry
             if owner.price != entry.price:
-                faults.append(_contradiction(start, owner, entry, columns))
-    _refuse(faults)
+                faults.setdefault(entry.row, _contradiction(start, owner, entry, columns))
+    _refuse(list(faults.values()))
     return owners, duplicates
 
 

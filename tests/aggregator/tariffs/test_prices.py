@@ -298,7 +298,9 @@ def test_payment_methods_are_asked_for() -> None:
     ]
     text, until = json.dumps({"results": rows}), utc("2026-11-10T11:00")
     asked = "say with --payment-method which: DIRECT_DEBIT or NON_DIRECT_DEBIT"
-    assert asked in refusal(text, PriceChoice(open_until=until))
+    refused = refusal(text, PriceChoice(open_until=until))
+    assert refused.endswith(asked)
+    assert refused.count("two prices") == 1  # however many half hours the two share
     found = parse_prices(text, PriceChoice(where={"payment_method": "NON_DIRECT_DEBIT"}, open_until=until))
     assert (set(found.prices.values()), found.report.is_open) == ({Decimal("0.54")}, True)
     assert found.report.span == Window(utc("2026-11-10T10:00"), until)
