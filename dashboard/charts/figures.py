@@ -160,7 +160,7 @@ def _bars(chart: Chart, lang: Language) -> list[Trace]:
 
 def _others(chart: Chart) -> list[Trace]:
     """Return the compared period: an outline on its own axis, so that bars do not stack on it."""
-    if chart.other is None:
+    if chart.other is None or not chart.is_compared:
         return []
     measure, others = chart.measure, [column.other for column in chart.columns]
     marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1.5}, "cornerradius": 2}

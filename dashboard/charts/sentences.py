@@ -171,18 +171,25 @@ def _items(measure: Measure, part: Part, lang: Language) -> list[str]:
 
 
 def _compared(chart: Chart, lang: Language) -> list[str]:
-    if chart.other is None:
+    if chart.other is None or (chart.other.is_usual and chart.when == NOW):  # the sentence on top says it
         return []
     name = chart.other.name
     comparable = chart.measure.net(chart.other.comparable)
     if comparable is None or chart.other.comparable.is_empty:
         return [lang.say("no data of {other}", other=name)]
     if not _is_comparable(chart.total, chart.other.comparable):
+        if chart.other.is_usual:
+            return []
         return [lang.say("too little is known of {other} for a comparison", other=name)]
     sentence = difference(chart.measure, chart.measure.net(chart.total), comparable, name, lang)
     if not sentence:
         return []
     return [lang.say("{difference} by the same time", difference=sentence) if chart.when == NOW else sentence]
+
+
+def usual_name(day: str, lang: Language) -> str:
+    """Return the name of a usual weekday: `a usual Monday`."""
+    return lang.say("a usual {weekday}", weekday=words.format_period("day", day, "EEEE", lang))
 
 
 def _is_comparable(part: Part, other: Part) -> bool:
