@@ -84,7 +84,13 @@ def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         (lang.say("From the supplier"), total.interval_s, total.interval_s),
         (lang.say("Estimated"), total.estimated_s, total.estimated_s),
     )
-    return [(name, f"{lang.number(s * 100 // seconds)} %") for name, s, is_shown in shares if seconds and is_shown]
+    return [(name, _floored(s, seconds, lang)) for name, s, is_shown in shares if seconds and is_shown]
+
+
+def _floored(part: int, whole: int, lang: Language) -> str:
+    """Return a share that is 100 % only if it is all, and 0 % only if it is nothing."""
+    percent = part * 100 // whole
+    return f"{lang.number(percent)} %" if percent or not part else lang.say("under 1 %")
 
 
 def summary(chart: Chart, lang: Language) -> str:

@@ -49,6 +49,7 @@ class UsageProfile:
     high_w: int = 2000
     is_own: bool = False
     base_w: int | None = None  # None until half a day is measured
+    base_before_w: int | None = None  # of the days before those of `base_w`
 
     @property
     def end_w(self) -> int:
@@ -80,8 +81,10 @@ def usage_profile_of(documents: Sequence[Document], now: int) -> UsageProfile:
     """Return the usage profile of a home from its last DAYS day charts."""
     halves = list(measured(documents))
     base_w = always_on([half for half in halves if half.start >= now - BASE_S])
+    before_w = always_on([half for half in halves if half.start < now - BASE_S])
     levels = _levels([half.import_w for half in halves if half.import_w > half.export_w])
-    return UsageProfile(*levels, is_own=True, base_w=base_w) if levels else UsageProfile(base_w=base_w)
+    own = UsageProfile(*levels, is_own=True) if levels else UsageProfile()
+    return replace(own, base_w=base_w, base_before_w=before_w)
 
 
 def measured(documents: Iterable[Document]) -> Iterator[HalfHourProfile]:

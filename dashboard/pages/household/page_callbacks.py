@@ -53,7 +53,7 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
         **live_tile.relative(usage, lang),
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         **tiles.today(day, today, zone, lang),
-        **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
+        **tiles.base(usage, data.rates(device, today), day.currency, lang),
         "base-tile.hidden": device.kind == GAS,
         **tiles.month(month, this_month, lang),
     }
