@@ -28,7 +28,7 @@ from aggregator.core.registers import (
     register_of,
 )
 from aggregator.store.port import Store
-from aggregator.support.audit import GRANT_HOURS, Entry, Who, append, grant
+from aggregator.support.audit import GRANT_HOURS, Audit, Entry, Who, grant
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
@@ -40,64 +40,64 @@ MOST = 20  # marked instants of a device
 _NEAR = 8  # blocks with data on each side of a mark
 
 
-def look_up(store: Store, who: Who, device_id: str, reason: str, now: int) -> Entry:
+def look_up(audit: Audit, who: Who, device_id: str, reason: str, now: int) -> Entry:
     """Grant access to a device for GRANT_HOURS. Raises ConfigurationError without a reason."""
-    entry = append(store, who, "look-up", device_id, reason, now)
-    grant(store, who.user_id, device_id, now + GRANT_HOURS * HOUR)
+    entry = audit.append(who, "look-up", device_id, reason, now)
+    grant(audit.store, who.user_id, device_id, now + GRANT_HOURS * HOUR)
     return entry
 
 
-def add_note(store: Store, who: Who, device: Device, text: str, now: int) -> Entry:
+def add_note(audit: Audit, who: Who, device: Device, text: str, now: int) -> Entry:
     """Add a note to a device's audit. Raises ConfigurationError for an invalid reason."""
-    return append(store, who, "note", device.device_id, text, now)
+    return audit.append(who, "note", device.device_id, text, now)
 
 
 def rebuild(
-    store: Store, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
+    audit: Audit, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
 ) -> int:
     """Recompute local days of a device from `first_day` to `last_day`, both included; None means no bound.
 
     Return the number of days. Raises ConfigurationError without a reason.
     """
     days = {"from": first_day, "to": last_day}
-    append(store, who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
-    return verify.rebuild(store, device, first_day, last_day)
+    audit.append(who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
+    return verify.rebuild(audit.store, device, first_day, last_day)
 
 
 def mark_exchange(
-    store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
+    audit: Audit, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
 ) -> Device:
     """Mark that the meter was exchanged at `at` (UTC seconds), or that it was not.
 
     A repeated mark changes no document. Raises ConfigurationError if the readings of that time have expired, if a
     register went down but should count as not exchanged, or if MOST instants are marked.
     """
-    overrides = _with_mark(store, device, at, is_exchange=is_exchange)
-    _append_exchange(store, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
-    return _put(store, device, overrides, at)
+    overrides = _with_mark(audit.store, device, at, is_exchange=is_exchange)
+    _append_exchange(audit, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
+    return _put(audit.store, device, overrides, at)
 
 
-def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
+def unmark_exchange(audit: Audit, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
     """Remove the mark at `at` (UTC seconds); the readings decide again.
 
     Raises ConfigurationError if nothing is marked, or if the readings of that time have expired.
     """
-    overrides = _without_mark(store, device, at)
-    _append_exchange(store, who, device, at, reason, now, TAKEN_BACK)
-    return _put(store, device, overrides, at)
+    overrides = _without_mark(audit.store, device, at)
+    _append_exchange(audit, who, device, at, reason, now, TAKEN_BACK)
+    return _put(audit.store, device, overrides, at)
 
 
-def export_bundle(store: Store, who: Who, device: Device, reason: str, now: int) -> bytes:
+def export_bundle(audit: Audit, who: Who, device: Device, reason: str, now: int) -> bytes:
     """Return the diagnostic bundle of a device as a ZIP file. Raises ConfigurationError without a reason."""
-    append(store, who, "export", device.device_id, reason, now)
-    return zipped(bundle(store, device, now), now)
+    audit.append(who, "export", device.device_id, reason, now)
+    return zipped(bundle(audit.store, device, now), now)
 
 
 # Exchanges
 
 
-def _append_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int, mark: str) -> None:
-    append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": mark})
+def _append_exchange(audit: Audit, who: Who, device: Device, at: int, reason: str, now: int, mark: str) -> None:
+    audit.append(who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": mark})
 
 
 def _with_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.support import actions, audit
+from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
@@ -151,8 +151,7 @@ def _audit(support: SupportServices) -> Response:
 def _entries(support: SupportServices, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
     """Return the newest matching entries; none for an invalid filter."""
     try:
-        return audit.entries(
-            support.store,
+        return support.audit.entries(
             device_id=wanted["device"],
             person=wanted["person"],
             first_day=days["first"] or None,
@@ -179,9 +178,7 @@ def _who_looked(support: SupportServices) -> Response:
         for device_id in support.store.household_devices(user.household)
         if (device := support.data.device(user, device_id))
     ]
-    seen = [
-        (one, device) for device in devices for one in audit.seen_by_staff(support.store, device.device_id, MOST_LOOKS)
-    ]
+    seen = [(one, device) for device in devices for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(
         "who_looked.html",

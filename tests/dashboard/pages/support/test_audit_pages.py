@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from aggregator.core.periods import iso_utc, local
 from aggregator.store.port import Store
 from aggregator.support import audit
+from aggregator.support.audit import Audit
 from dashboard.accounts.users import SUPPORT
 from dashboard.commands.main import main
 from tests.dashboard.forms import Page
@@ -62,7 +63,7 @@ def test_an_invalid_filter_breaks_nothing(support: FlaskClient, query: dict[str,
 def test_a_long_audit_has_pages(support: FlaskClient, store: Store, clock: Clock) -> None:
     pat = audit.Who("u", "pat@desk.example", SUPPORT)
     for number in range(53):
-        audit.append(store, pat, "note", "cad-1", f"note {number}", clock())
+        Audit(store, []).append(pat, "note", "cad-1", f"note {number}", clock())
     first, second = (support.get(f"/desk/audit?device=cad-1&page={page}").text for page in (1, 2))
     assert Page(first).having(rel="next")[0]["href"] == "?device=cad-1&page=2"
     assert "note 2<" in second
