@@ -139,6 +139,9 @@ AUDIT_GRANTS = Collection(
     mentions=("device",),
     is_ended=True,
 )
+AUDIT_SEARCHES = Collection(
+    "audit/searches", "user", "person", FOR_EVER, "the searches of a person that no entry counts yet", is_ended=True
+)
 FLEET = Collection("fleet", "`summary`", "nobody", FOR_EVER, "the counts of the last census")
 FLEET_DEVICES = Collection(
     "fleet/devices", "kind/name", "nobody", DAY_S, "the devices behind a count", mentions=("device",)
@@ -181,7 +184,8 @@ MARKS = Collection("store", "`demo`", "nobody", FOR_EVER, "the store was made fo
 COLLECTIONS: tuple[Collection, ...] = (
     *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
     *(BACKFILLED, ESTIMATED_GAPS),
-    *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
+    *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
+    *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
     *(FLEET, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
     *(MARKS,),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import orjson
 import pytest
 
 from aggregator.core.documents import Device
@@ -18,7 +19,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.support import actions, audit, fleet
 from aggregator.support.audit import Audit, Who
-from aggregator.support.audit_check import AuditCheck
+from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import MEMORY, in_memory, store_on
@@ -61,7 +62,21 @@ def test_the_audit_is_complete_by_device_person_and_day(store: Store) -> None:
     assert not audit.granted(store, "u-2", "a", NOW)
     assert list(AuditCheck(Audit(store, [])).faults()) == []
     store.drop_record("audit", f"{2:012d}")
-    assert list(AuditCheck(Audit(store, [])).faults()) == ["entries after 1 missing, up to 2"]
+    assert "entries after 1 missing, up to 2" in list(AuditCheck(Audit(store, [])).faults())
+
+
+def test_a_signed_audit_outlives_a_person_and_tells_a_forged_end(store: Store) -> None:
+    signed = Audit(store, ["s" * 40])
+    for who in (ANNA, BEN, ANNA):
+        signed.append(who, "note", "a", "because", NOW)
+    head = signed.head()
+    assert signed.forget(BEN, "anna@example.com", "she left", NOW) == 1
+    assert [one.who.email for one in signed.entries(device_id="a")] == ["", BEN.email, ""]
+    assert list(AuditCheck(signed, head).faults()) == []
+    store.drop_record("audit", f"{4:012d}")
+    store.put_record("audit/head", "head", orjson.dumps([*head]).decode())
+    cut = AuditCheck(signed, parse_head(f"4:{head.hash}")).faults()
+    assert "the audit ends at entry 3, and had 4 when the head was noted" in list(cut)
 
 
 def test_concurrent_writers_make_one_chain(store: Store) -> None:

@@ -71,6 +71,7 @@ def anna_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[User, list[
     anna = signed_in(store)
     who = Who(anna.user_id, anna.email, SUPPORT, "Anna")
     actions.look_up(Audit(store, []), who, DEVICE, "the customer called", NOW)
+    actions.count_search(Audit(store, []), who, NOW)
     take_census(store, NOW, store.backlog())
     mark_as_demo(store)
     store.close()

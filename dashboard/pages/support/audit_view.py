@@ -19,6 +19,7 @@ from dashboard.web.responses import reader_language, render
 
 ACTIONS = {
     "look-up": text("Looked at the device"),
+    "search": text("Searched for devices"),
     "note": text("Wrote a note"),
     "rebuild": text("Had days computed again"),
     "exchange": text("Marked an exchange of the meter"),
@@ -26,6 +27,7 @@ ACTIONS = {
     "tariff": text("Changed the tariff"),
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
+    "forget": text("Had a person forgotten"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),

@@ -111,6 +111,7 @@ def _start(support: SupportServices) -> Response:
 
 
 def _hits(support: SupportServices, typed: str, most: int) -> list[SearchResult]:
+    actions.count_search(support.audit, who(staff()), clock())
     devices = (support.store.device(device_id) for device_id in support.store.find_devices(typed, most))
     return [search_result(device) for device in devices if device]
 

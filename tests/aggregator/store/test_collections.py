@@ -16,6 +16,7 @@ from aggregator.store import collections
 from aggregator.store.collections import (
     AUDIT_GRANTS,
     AUDIT_PEOPLE,
+    AUDIT_SEARCHES,
     COLLECTIONS,
     EMAILS,
     FEW_TRIES,
@@ -111,9 +112,10 @@ def test_the_table_lists_the_records_of_a_device() -> None:
 def test_the_table_lists_the_records_of_a_person() -> None:
     found = about_person("u-1", "ann@Éxample.org")
     assert found == [
+        Place(AUDIT_GRANTS, "audit/grants/u-1"),
         Place(AUDIT_PEOPLE, "audit/people", "u-1"),
         Place(AUDIT_PEOPLE, "audit/people", "ann@éxample.org"),
-        Place(AUDIT_GRANTS, "audit/grants/u-1"),
+        Place(AUDIT_SEARCHES, "audit/searches", "u-1"),
         Place(USERS, "users", "u-1"),
         Place(EMAILS, "emails", "ann@Éxample.org"),
         Place(row_of("invited") or USERS, "invited", "u-1"),

@@ -237,6 +237,28 @@ def test_the_audit_command_lists_oldest_first_and_checks(store: Store) -> None:
     assert (checked.exit_code, checked.stdout.splitlines()[0]) == (1, "entries after 0 missing, up to 1")
 
 
+def test_device_and_tariff_commands_leave_entries_without_values(store: Store, tmp_path: Path) -> None:
+    tariff = tmp_path / "tariff.json"
+    tariff.write_text('{"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}')
+    for arguments in (
+        ("device", "set", "new", "--reason", "a new home"),
+        ("device", "set", "cad-1", "--household", "h-9", "--timezone", "Europe/Paris"),
+        ("device", "set", "cad-1", "--household", "h-9"),
+        ("device", "token", "cad-1"),
+        ("tariff", "set", "cad-1", str(tariff)),
+        ("tariff", "unset", "cad-1"),
+    ):
+        assert wattfall(*arguments).exit_code == 0, arguments
+    found = [(one.device_id, one.action, dict(one.details)) for one in Audit(store, []).entries()]
+    assert found[::-1] == [
+        ("new", "device", {"changed": "new"}),
+        ("cad-1", "device", {"changed": "timezone, household", "to household": "h-9"}),
+        ("cad-1", "device", {"changed": "token"}),
+        ("cad-1", "tariff", {}),
+        ("cad-1", "tariff", {}),
+    ]
+
+
 def test_refused_messages_are_shown(store: Store) -> None:
     assert wattfall("refused", "cad-1").stdout == "nothing was refused\n"
     ingest_lines(store, [b'{"device_id": "cad-1", "at": 7}', b"\x1b[31m"], 1, NOW, "UTC", Outcome(), lambda *_: None)

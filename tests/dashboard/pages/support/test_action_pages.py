@@ -17,7 +17,7 @@ from aggregator.support import actions
 from aggregator.support.audit import Audit
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
-from tests.dashboard.people import Clock
+from tests.dashboard.people import SECRET, Clock
 from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
 
 
@@ -169,7 +169,8 @@ def unzipped(content: bytes) -> dict[str, str]:
 
 
 def wattfall(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"])
+    secret = {"WATTFALL_SECRET": SECRET}
+    return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"], env=secret)
 
 
 def test_web_and_command_line_write_equal_entries(
