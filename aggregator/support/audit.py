@@ -46,6 +46,7 @@ class Seen(NamedTuple):
     by: str  # role and short name
     action: str
     reason: str
+    details: Mapping[str, str]
 
 
 class _Head(NamedTuple):
@@ -135,7 +136,7 @@ def entries(
 def seen_by_staff(store: Store, device_id: str, limit: int = 100) -> list[Seen]:
     """Return the staff's actions on a device for its household, newest first."""
     newest = entries(store, device_id=device_id, limit=limit)
-    return [Seen(one.at, one.who.shown, one.action, one.reason) for one in newest]
+    return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest]
 
 
 def check(store: Store) -> Iterator[str]:
