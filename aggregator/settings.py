@@ -32,6 +32,8 @@ class Settings:
     oidc_role_claim: str = "role"
     mqtt_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    backup_dir: str = ""
+    backups_kept: int = 14
 
 
 SHORTEST_SECRET = 32  # characters
@@ -100,6 +102,8 @@ SETTINGS = (
     Setting("WATTFALL_PROXIES", "proxies", "0", _from(0, 9), "how many reverse proxies stand in front"),
     Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
     Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
+    Setting("WATTFALL_BACKUP_DIR", "backup_dir", "", str, "where the worker puts a backup each day; empty makes none"),
+    Setting("WATTFALL_BACKUP_DAYS", "backups_kept", "14", _from(1, 3650), "how many of these backups are kept"),
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
     Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
     Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from aggregator.commands import console, process_commands, support_commands, tariff_commands
+from aggregator.commands import console, operations_commands, process_commands, support_commands, tariff_commands
 from aggregator.commands.aws_commands import costs_command, package_command, tables_group
 from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
 from aggregator.commands.device_commands import device
@@ -232,4 +232,5 @@ COMMANDS = (
     package_command,
     *support_commands.COMMANDS,
     *process_commands.COMMANDS,
+    *operations_commands.COMMANDS,
 )

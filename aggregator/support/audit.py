@@ -51,6 +51,7 @@ class Seen(NamedTuple):
     by: str  # role and short name
     action: str
     reason: str
+    details: Mapping[str, str]
 
 
 class Head(NamedTuple):
@@ -98,6 +99,7 @@ class Audit:
             if last.key_id != NO_KEY and self.keys.present == NO_KEY:
                 raise ConfigurationError(
                     "the audit of this store is signed; set WATTFALL_SECRET as `wattfall web` has it"
+                    " (`wattfall up` keeps it in the file `secret` of its folder)"
                 )
             at, texts = max(now, last.at), details or {}
             entry, body = encode(
@@ -148,7 +150,9 @@ class Audit:
         moves = self.entries(device_id=sender_of(device_id))  # a second meter goes along
         moved = max((one.number for one in moves if MOVED in one.details), default=0)
         newest = self.entries(device_id=device_id, limit=limit)
-        return [Seen(one.at, one.who.shown, one.action, one.reason) for one in newest if one.number > moved]
+        return [
+            Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest if one.number > moved
+        ]
 
     def head(self) -> Head:
         """Return the last complete entry."""

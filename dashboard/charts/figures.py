@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -22,10 +23,11 @@ from dashboard.text.language import Language
 
 IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"
 OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
-CLEAR = "rgba(0,0,0,0)"
+CLEAR, BAND = "rgba(0,0,0,0)", "rgba(124,77,189,0.09)"
 MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
 HEADROOM = 1.14  # space above the tallest bar for its label
 MOST_TICKS = 5
+MOST_BANDED = 4  # different prices in a day; of these the lowest is a band
 NARROW = 20  # columns of a day or a month, which are narrow
 EDGE_SHIFT = 8  # px
 ROUNDING = 1e-9  # 0.6 / 0.2 is slightly below 3
@@ -52,7 +54,7 @@ TEMPLATE = {
 def figure(chart: Chart, lang: Language) -> Figure:
     """Return a chart's figure: import above the axis, export below; estimated hatched, gaps as faint dotted bands.
 
-    The compared period is an outline behind the bars; the price of a day is a thin stepped line.
+    The compared period is an outline behind the bars; the price of a day is a thin stepped line over cheap bands.
     """
     scale = scale_of(chart)
     steps = axis_steps(scale.low, scale.high)
@@ -65,12 +67,12 @@ def figure(chart: Chart, lang: Language) -> Figure:
         "yaxis3": {**overlay, "range": scale.range()},
         "yaxis4": {**overlay, "range": scale.range(scale.price)},
         "annotations": [
-            _unit(chart, lang),
+            axis_unit("" if chart.is_empty else chart.measure.unit(lang)),  # beside prices each step has its unit
             *_peak(chart, lang),
             *_price_labels(chart, scale, lang),
             *_shift(chart, lang),
         ],
-        "shapes": _shift_line(chart),
+        "shapes": [*_cheap_bands(chart), *_shift_line(chart)],
     }
     traces = [*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)]
     return {"data": traces, "layout": layout}
@@ -189,6 +191,19 @@ def _prices(chart: Chart) -> list[Trace]:
     return [{"type": "scatter", "mode": "lines", "yaxis": "y4", "connectgaps": False, **steps}]
 
 
+def _cheap_bands(chart: Chart) -> list[dict[str, Any]]:
+    """Return a faint band over each run of half hours at the lowest of a few prices; half-hourly prices have none."""
+    if not 1 < len({rate for rate in chart.prices if rate is not None}) <= MOST_BANDED:
+        return []
+    least, bands, place = min(rate for rate in chart.prices if rate is not None), list[dict[str, Any]](), 0
+    for rate, run in groupby(chart.prices):
+        first, place = place, place + sum(1 for _ in run)
+        if rate == least:
+            ends = {"x0": first / 2 - 0.5, "x1": place / 2 - 0.5, "y0": 0, "y1": 1, "yref": "paper"}
+            bands.append({"type": "rect", **ends, "fillcolor": BAND, "line": {"width": 0}, "layer": "below"})
+    return bands
+
+
 def _missing(chart: Chart, scale: Scale) -> list[Trace]:
     """Return dotted bands over missing time; above a bar the band starts at its end."""
     columns = chart.columns
@@ -235,9 +250,9 @@ def _tick(step: float, chart: Chart, lang: Language) -> str:
     return lang.number(text, max(0, -int(text.as_tuple().exponent)))
 
 
-def _unit(chart: Chart, lang: Language) -> dict[str, Any]:
+def axis_unit(text: str) -> dict[str, Any]:
+    """Return the unit at the upper end of the axis."""
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
-    text = "" if chart.is_empty else chart.measure.unit(lang)  # beside prices each step carries the unit
     return {"text": text, "showarrow": False, "xshift": -5, **place}
 
 

@@ -38,8 +38,9 @@ def user_group() -> None:
 def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
     """Add a user, and print the link to set a password; the link works once, for seven days."""
     store = opened(settings, store_url, may_create=True)
+    audit = Audit(store, settings.audit_secrets)
     accounts, household = _accounts(store), check_household(household, role)
-    _write_down(settings, store, "add", Who("", email, role, name), role=role, household=household)
+    record_account(audit, "wattfall user add", Who("", email, role, name), role=role, household=household)
     user = accounts.add(email, role, household, name)
     click.echo(user_line(user))
     click.echo(_invitation(settings, accounts, user))
@@ -122,7 +123,7 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
     user = _require_user(accounts, email)
     if user.is_disabled:
         raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
-    _write_down(settings, store, "invite", _named(user))
+    record_account(Audit(store, settings.audit_secrets), "wattfall user invite", _named(user))
     click.echo(_invitation(settings, accounts, user))
 
 
@@ -165,19 +166,18 @@ def _change(
     store = opened(settings, store_url)
     accounts = _accounts(store)
     user = _require_user(accounts, email)
-    _write_down(settings, store, command, _named(user), **details)
+    record_account(Audit(store, settings.audit_secrets), f"wattfall user {command}", _named(user), **details)
     changed = change(accounts, user)
     if changed is None:
         raise ConfigurationError(f"the account of {email} was deleted meanwhile")
     click.echo(user_line(changed))
 
 
-def _write_down(settings: Settings, store: Store, command: str, account: Who, **details: str) -> None:
+def record_account(audit: Audit, reason: str, account: Who, **details: str) -> None:
     """Write a change of an account to the audit, before the change; a pseudonym stands for the person."""
     texts = {field: value for field, value in details.items() if value and field != "name"}
-    known = {"account": pseudonym_of(store, account), **texts}
-    audit = Audit(store, settings.audit_secrets)
-    audit.append(operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
+    known = {"account": pseudonym_of(audit.store, account), **texts}
+    audit.append(operator(), "account", "", reason, int(time.time()), known)
 
 
 def _named(user: User) -> Who:

@@ -77,6 +77,12 @@ def since(at: int, now: int, zone: str, lang: Language) -> str:
     return lang.say("{time} on {day}", time=clock, day=day)
 
 
+def date_and_time(at: int, zone: str, lang: Language) -> str:
+    """Return the local date and time of an instant: `20 November, 10:30`."""
+    local = periods.local(at, zone)
+    return f"{lang.date(local, text('d MMMM'))}, {local.format('HH:mm')}"
+
+
 def period_name(level: str, period: str, lang: Language) -> str:
     """Return `Monday 23 November 2026`, `November 2026` or `2026`."""
     return format_period(level, period, LEVEL_WORDS[level].name, lang)

@@ -15,7 +15,7 @@ from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, Span, day_rates, with_charges
-from aggregator.tariffs.tariff import HALF_HOURLY
+from aggregator.tariffs.tariff import HalfHourly
 from aggregator.waterfall.pricing import Read, current, series_of, tariff_of
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
@@ -178,7 +178,7 @@ class CachedReads:
         """Whether half-hourly prices apply to a day's import, and some of them are known."""
         tariff = tariff_of(device)
         version = tariff.version_on(day) if tariff else None
-        if version is None or version.import_rates != HALF_HOURLY:
+        if version is None or not isinstance(version.import_rates, HalfHourly):
             return False
         return any(rate.import_rate is not None for rate in self.rates(device, day))
 

@@ -29,7 +29,7 @@ def test_a_compared_day_is_outlined_with_the_difference(visit: Open) -> None:
     assert page.locator(OUTLINES).count() == 24
     page.locator(".column").nth(18).hover()
     expect(page.locator(".column").nth(18).locator(".card")).to_contain_text("Sunday 15 November")
-    choose(page, "nothing")
+    choose(page, "Off")
     expect(page.locator("#legend .other")).to_have_count(0)
     expect(page.locator(OUTLINES)).to_have_count(0)
     assert page.url.endswith("/d/cad-1/day/2026-11-22")

@@ -104,7 +104,9 @@ def test_a_silent_device_is_dimmed_with_its_last_time(visit: Open) -> None:
 def test_an_outage_is_hatched_and_named(visit: Open) -> None:
     page = visit("/d/cad-patchy")
     page.wait_for_selector(".graph pattern path", state="attached")
-    expect(page.locator("figcaption")).to_contain_text("4 h estimated after an outage · 4 h missing")
+    expect(page.locator("figcaption")).to_contain_text(
+        "the energy of 4 h is estimated: no readings arrived · 4 h missing"
+    )
     assert page.locator(".legend li").all_inner_texts() == ["estimated"]
     expect(page.locator(".gap")).to_have_text(["no data"])
 

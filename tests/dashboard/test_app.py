@@ -1,7 +1,10 @@
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,3 +367,27 @@ def test_health_answers_and_private_data_is_not_cached(store: Store) -> None:
     assert client.get("/health").status_code == 200
     assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"
     assert client.get("/").headers["X-Content-Type-Options"] == "nosniff"
+
+
+DAMAGED = [  # a statement that damages the home's data, and the addresses that would show it
+    ("UPDATE days SET body = replace(body, '\"h05\":[', '\"h05\":[1') WHERE device_id = 'cad-1'", ("day/2026-11-22",)),
+    ("UPDATE months SET body = substr(body, 1, 90) WHERE device_id = 'cad-1'", ("month/2026-11",)),
+    ("UPDATE live SET power_w = 'much' WHERE device_id = 'cad-1'", ("day/2026-11-23",)),
+    ("UPDATE devices SET body = replace(body, 'London', 'Londom') WHERE device_id = 'cad-1'", ("day/2026-11-23",)),
+]
+
+
+@pytest.mark.parametrize(("damage", "addresses"), DAMAGED)
+def test_a_damaged_value_is_named_and_not_shown(
+    furnished: Store, tmp_path: Path, damage: str, addresses: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(sqlite3.connect(next(tmp_path.glob("*.db")))) as database:
+        assert database.execute(damage).rowcount
+        database.commit()
+    ask, client = ask_of(furnished), at_home(furnished)
+    for address in addresses:
+        assert "What is stored here is damaged, so it is not shown." in json.dumps(ask(f"/d/cad-1/{address}"))
+    csv = client.get(f"/d/cad-1/{addresses[0]}.csv")
+    assert b"damaged" in csv.data if csv.status_code == 500 else csv.status_code == 200
+    assert any("is damaged: " in message for message in caplog.messages)
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -3,12 +3,15 @@
 The section shows the hours of a month, or the running total of a year.
 """
 
+from dataclasses import replace
+
 from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
+from aggregator.core.registers import parse_overrides
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
@@ -115,7 +118,7 @@ def _total(below: Cumulative, lang: Language) -> Slots:
         "running.hidden": False,
         "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(below, lang)),
         "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
-        "running-table.data-rows": cumulative.cumulative_table(below, lang),
+        "running-table.data-rows": grids.cumulative_table(below, lang),
     }
 
 
@@ -172,7 +175,14 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         _prices(data, device, view, extent),
         _settled(data, device),
     )
-    return chart, extent
+    return replace(chart, home=navigation.home_name(device, lang), exchanges=_exchanges(device, view, lang)), extent
+
+
+def _exchanges(device: Device, view: View, lang: Language) -> tuple[str, ...]:
+    """Return the times in a view's period at which people say that the meter was exchanged."""
+    span = periods.window(view.level, view.period, device.timezone)
+    found = (one.at for one in parse_overrides(device.exchange_overrides) if one.is_exchange)
+    return tuple(words.date_and_time(at, device.timezone, lang) for at in found if span.start <= at < span.end)
 
 
 def _settled(data: CachedReads, device: Device) -> int:
@@ -194,7 +204,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         **navigation.links(view, first, last, now, zone, lang),
         **navigation.ways(chart, lang),
         **navigation.crumb_slots(view, chart.name, lang),
-        "document.title": f"{chart.name} · {view.device_id}",
+        "document.title": f"{chart.name} · {chart.home}",
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,

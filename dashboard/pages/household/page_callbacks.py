@@ -11,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
+from aggregator.core.documents import EMPTY, GAS, Device
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
@@ -20,10 +20,10 @@ from dashboard.accounts.users import User
 from dashboard.charts import usage_profile
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
-from dashboard.pages.household import chart_page, live_tile, tiles
+from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language, text
+from dashboard.text.language import Language
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -52,6 +52,7 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         **tiles.today(day, today, zone, lang),
         **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
+        "base-tile.hidden": device.kind == GAS,
         **tiles.month(month, this_month, lang),
     }
 
@@ -75,7 +76,6 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
-KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -112,7 +112,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     return html.A(
         [
             html.Div(
-                [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
+                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
@@ -124,15 +124,9 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     )
 
 
-def _label(device: Device, lang: Language) -> str:
-    """Return the name of a device, and its kind unless it is electricity."""
-    name = device.name or device.device_id
-    return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
-
-
 def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
     if live is None or live.power_w is None:
-        return [html.Span(lang.say(live_tile.without_power(device, live)), className="without")]
+        return [html.Span(live_tile.without_power(device, live, lang), className="without")]
     number, unit = words.power(live.power_w, lang)
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
@@ -236,7 +230,7 @@ def _household(data: CachedReads, device: Device, view: View, version: object, l
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
         "household.data-version": newest,
-        "place.children": html.A(_label(device, lang), href=View("household", device.device_id).to_url()),
+        "place.children": html.A(navigation.home_name(device, lang), href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
         "household.hidden": False,

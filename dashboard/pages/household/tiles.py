@@ -81,7 +81,7 @@ def tile(name: str, label: str) -> Component:
         html.P(id=f"{name}-also", className="also"),
         html.P(id=f"{name}-note", className="note"),
     ]
-    return html.Section(children, className="tile")
+    return html.Section(children, id=f"{name}-tile", className="tile")
 
 
 def today(day: Period, date: str, zone: str, lang: Language) -> Slots:
@@ -142,7 +142,7 @@ def against(period: Period, name: str, lang: Language) -> str:
 def arrowed(period: Period, sentence: str) -> Component:
     """Return the sentence of a difference with an arrow."""
     mine, other = _both(period)
-    if mine is None or other is None or mine == other:
+    if mine is None or other is None or abs(mine - other) < sentences.SAME * abs(other) or mine == other:
         return html.Span(sentence)
     glyph, way = ("▲", "more") if mine > other else ("▼", "less")
     return html.Span([html.Span(glyph, className=f"arrow {way}", **attributes(aria_hidden="true")), f" {sentence}"])
@@ -171,7 +171,7 @@ def _energy(name: str, period: Period, note: list[Component], lang: Language) ->
     measure, total = period.measure, period.total
     amount = measure.net(total)
     return {
-        **live_tile.power_label(name, None if amount is None else measure.format(amount, lang), lang.say(NO_ENERGY)),
+        **live_tile.power_label(name, None if amount is None else measure.balance(amount, lang), lang.say(NO_ENERGY)),
         f"{name}-also.children": [html.Span(line) for line in _also(period, lang)],
         f"{name}-note.children": note,
     }
@@ -181,7 +181,7 @@ def _also(period: Period, lang: Language) -> list[str]:
     """Return the period in the other unit, and the energy that the large number leaves out, or the volume of gas."""
     total, other = period.total, period.other_measure
     amount = other.net(total) if other else None
-    lines = [] if other is None or amount is None else [str(other.format(amount, lang))]
+    lines = [] if other is None or amount is None else [_with_charge(other, total, amount, lang)]
     if total.cost.unpriced_wh and period.currency:
         lines.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
     elif total.export_wh:
@@ -189,6 +189,15 @@ def _also(period: Period, lang: Language) -> list[str]:
     elif total.volume_l is not None:
         lines.append(str(words.volume(total.volume_l, lang)))
     return lines
+
+
+def _with_charge(measure: Measure, total: Part, amount: int, lang: Language) -> str:
+    """Return an amount with its standing charge apart: by night that is most of a day's cost."""
+    charge = measure.charge(total)
+    if not charge:
+        return str(measure.balance(amount, lang))
+    rest, standing = (measure.format(one, lang) for one in (amount - charge, charge))
+    return lang.say("{amount} + {charge} standing", amount=rest, charge=standing)
 
 
 def _both(period: Period) -> tuple[int | None, int | None]:

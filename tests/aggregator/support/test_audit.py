@@ -116,8 +116,8 @@ def test_a_home_sees_staff_without_their_address(store: Store) -> None:
     look_up(Audit(store, [SECRET]), ANNA, "other", "somebody else", NOW)
 
     assert Audit(store, [SECRET]).seen_by_staff("cad-1") == [
-        (NOW + 60, "support", "rebuild", "hole in Tuesday"),
-        (NOW, "support, Anna K.", "look-up", "customer called"),
+        audit.Seen(NOW + 60, "support", "rebuild", "hole in Tuesday", {"from": "2026-11-17"}),
+        audit.Seen(NOW, "support, Anna K.", "look-up", "customer called", {}),
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, figures, grids
+from dashboard.charts import chart_model, figures, grids, pictures
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps
 from dashboard.charts.view import View
@@ -202,6 +202,29 @@ def test_prices_are_a_stepped_line_with_labelled_extremes() -> None:
     assert (line.x[0], line.x[-1], len(line.x)) == (-0.5, 23.5, 49)
     assert (line.y[13], line.y[14]) == (0.08, 0.3)
     assert {"8 p", "30 p"} <= set(texts(drawn))
+
+
+def bands(drawn: Chart) -> list[tuple[float, float]]:
+    return [(shape.x0, shape.x1) for shape in figure(drawn).layout.shapes if shape.type == "rect"]
+
+
+def test_the_cheap_hours_are_a_band_from_where_they_begin() -> None:
+    """Cheap from 00:30 to 05:30: half of column 0 to half of column 5, whose edges are at -0.5 and 4.5."""
+    night = [RATES[-1], *RATES[:10], *RATES[14:], *RATES[-3:]]
+    assert bands(chart("2026-11-22", hours(500), currency="GBP", prices=night)) == [(0.0, 5.0)]
+
+
+def test_half_hourly_prices_have_no_band() -> None:
+    rates = [PENNY // 1000 * (10 + place) for place in range(48)]
+    assert bands(chart("2026-11-22", hours(500), currency="GBP", prices=rates)) == []
+
+
+def test_an_hour_is_named_where_it_begins_and_a_day_at_its_middle() -> None:
+    day = chart("2026-11-22", hours(500))
+    month = chart("2026-11", {"d01": measured(5000)}, "month")
+    looks = [json.loads(grids.column_cells(one, ENGLISH))["cells"][3].get("look", "") for one in (day, month)]
+    assert ["edge" in look for look in looks] == [True, False]
+    assert [pictures.picture(one, ENGLISH).layout.xaxis.tickvals[3] for one in (day, month)] == [2.5, 3]
 
 
 def test_the_same_price_all_day_is_no_line() -> None:

@@ -81,7 +81,7 @@ def test_a_day_is_not_compared_with_a_day_with_gaps(comparable: Part) -> None:
 def test_energy_shows_its_cost_and_cost_its_energy() -> None:
     cost = Cost(2 * POUND, None, POUND // 2)
     slots = day(part(8400, cost), currency="GBP")
-    assert (slots["today-number.children"], also(slots, "today")) == ("8.40", "£2.50")
+    assert (slots["today-number.children"], also(slots, "today")) == ("8.40", "£2.00 + £0.50 standing")
     slots = day(part(8400, cost), currency="GBP", is_money=True)
     assert (slots["today-number.children"], also(slots, "today")) == ("£2.50", "8.40 kWh")
 

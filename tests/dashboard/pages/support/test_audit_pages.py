@@ -103,7 +103,7 @@ def test_a_household_sees_looks_at_its_own_devices_only(support: FlaskClient, ho
     look_up(support, "ticket 4711")
     post(support, "/desk/device/cad-2", suggested="", reason="somebody else's business")
     words = Page(home.get("/who-looked").text).words
-    assert "Looked at the device · Support desk, Pat" in words
+    assert "Looked at the device · 12 Acacia Road · Support desk, Pat" in words
     assert "ticket 4711" in words
     assert "pat@desk.example" not in words
     assert "somebody else's business" not in words
