@@ -11,14 +11,14 @@ import click
 from aggregator.commands import console
 from aggregator.commands.console import check_id, find_device, opened, with_store
 from aggregator.core import periods
-from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, new_device
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import search
-from aggregator.store.collections import all_devices
+from aggregator.store.collections import all_devices, new_entry
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain
@@ -93,7 +93,7 @@ def device_set(
     """Add or change a device; recompute its charts where the change affects them."""
     store = opened(settings, store_url, may_create=True)
     stored = store.device(check_id(device_id))
-    changed = stored or new_device(device_id, settings.timezone)
+    changed = stored or new_entry(store, device_id, settings.timezone)
     _check_home(changed, fields)
     changed = search.check_labels(
         replace(changed, **{name: value for name, value in fields.items() if value is not None})
@@ -151,10 +151,16 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
 @with_store
 @click.pass_obj
 def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
-    """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day."""
+    """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day.
+
+    A device that is not known yet is added.
+    """
     store = opened(settings, store_url)
-    find_device(store, device_id)
+    if not revoke and store.device(check_id(device_id)) is None:
+        store.put_device(new_entry(store, device_id, settings.timezone))
+        click.echo(f"{device_id} is new, and was added", err=True)
     if revoke:
+        find_device(store, device_id)
         end_tokens(store, device_id)
         click.echo(f"{device_id} has no token any more")
     else:

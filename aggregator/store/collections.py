@@ -9,14 +9,15 @@ The DynamoDB store keeps search terms in the same table (`port.INDEX`). They fol
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import SystemRandom
 from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import Device, new_device
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
+from aggregator.core.readings import sender_of
 from aggregator.store.port import Store
 
 Owner = Literal["device", "person", "nobody"]
@@ -166,9 +167,10 @@ ATTEMPTS = Collection(
     is_ended=True,
 )
 
-# Demo: `feed`
+# What the store was made for: `feed`, `up`
 
-MARKS = Collection("store", "`demo`", "nobody", FOR_EVER, "the store was made for the demo")
+MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store was made for the demo, or for one home")
+HOME: Final = "home"  # the mark of a store of one home, and its household
 
 COLLECTIONS: tuple[Collection, ...] = (
     *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
@@ -274,6 +276,17 @@ def update_record(
 
 
 # Walks
+
+
+def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
+    """Return the registry entry of a new device, not stored yet.
+
+    A second meter has the zone of its sender. In the store of one home the others belong to that home.
+    """
+    sender = store.device(sender_of(device_id))
+    device = new_device(device_id, sender.timezone if sender else default_zone)
+    is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
+    return replace(device, household=HOME) if is_owned else device
 
 
 def all_devices(store: Store) -> Iterator[Device]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
@@ -25,8 +26,8 @@ from aggregator.intake import mqtt
 from aggregator.intake.formats import FORMATS, canonical
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, take_in
-from aggregator.intake.mqtt import Subscriber, broker_of, check_filters
-from aggregator.intake.mqtt_feed import MqttFeed
+from aggregator.intake.mqtt import Arrived, Subscriber, broker_of, check_filters
+from aggregator.intake.mqtt_feed import MANY, MqttFeed
 from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.store import Store, open_store
 from dashboard.commands.main import main
@@ -239,6 +240,42 @@ def test_nothing_is_lost_while_the_servers_clock_is_an_hour_behind(
     behind[0] = 0
     taken(feed, 20)
     assert feed.total.accepted == 20
+
+
+class Bursts:
+    """In place of a subscriber: each `take` has the next of some bursts of messages."""
+
+    def __init__(self, bursts: Sequence[int]) -> None:
+        self._sizes, self._numbers = iter(bursts), itertools.count(1)
+
+    def take(self, _most: int, _wait_s: float) -> list[Arrived]:
+        numbers = itertools.islice(self._numbers, next(self._sizes, 0))
+        return [Arrived(TOPIC, reading(number), 1, number, 1) for number in numbers]
+
+    def acknowledge(self, messages: Sequence[Arrived]) -> None:
+        assert all(message.number for message in messages)
+
+
+def commits(store: Store, bursts: Sequence[int], calls: int) -> tuple[list[int], int]:
+    """Take in some times; return the number of messages of each commit, and how often it waited for more."""
+    pauses: list[float] = []
+    feed = MqttFeed(
+        cast(Subscriber, Bursts(bursts)),
+        lambda messages: take_in(store, messages, NOW + 100, "UTC"),
+        lambda _: DeviceRules(),
+        sleep=pauses.append,
+    )
+    return [feed.take_in(0) for _ in range(calls)], len(pauses)
+
+
+def test_messages_of_one_moment_share_a_commit(store: Store) -> None:
+    assert commits(store, [1, 30, 2, 40], 2) == ([31, 42], 2)
+    assert commits(store, [MANY, 1, 5], 2) == ([MANY, 6], 1)  # of many, none waits
+
+
+def test_a_broker_that_sends_few_messages_at_once_is_not_slowed_down(store: Store) -> None:
+    found, pauses = commits(store, [1, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1], 8)
+    assert (found, pauses) == ([1] * 8, 3)  # at the 1st, 3rd and 7th commit
 
 
 def test_a_faulty_message_is_quarantined_and_the_others_stored(
