@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.periods import iso_utc
+from aggregator.intake import mqtt
 from aggregator.intake.formats import FORMATS, canonical
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, take_in
@@ -101,6 +102,44 @@ def taken(feed: MqttFeed, count: int) -> None:
 
 def reading(second: int) -> bytes:
     return orjson.dumps({"at": iso_utc(NOW + second), "power_w": second, "import_wh": 1000 + second})
+
+
+def fault_of(subscriber: Subscriber) -> str:
+    try:
+        subscriber.take(1, 0.01)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def test_a_second_worker_on_one_session_ends_and_the_first_goes_on(
+    broker: MosquittoBroker, publisher: Publisher, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "FIRST_PAUSE_S", 0.05)
+    hour = itertools.count(0, 3600)
+    with closing(Subscriber(broker_of(broker.url), ("#",), pace=lambda: next(hour))) as first:
+        until(lambda: first.is_subscribed)
+        with closing(Subscriber(broker_of(broker.url), ("#",))) as second:
+            until(lambda: fault_of(second))
+            assert "another worker uses the session 'wattfall' at the broker at 127.0.0.1" in fault_of(second)
+        until(lambda: first.is_subscribed)
+        publisher.publish(TOPIC, reading(1))
+        taken(feed_into(store, first), 1)
+    assert store.live("cad-1")
+
+
+def test_of_two_workers_that_start_together_on_one_session_one_goes_on(
+    broker: MosquittoBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "FIRST_PAUSE_S", 0.05)
+    with (
+        closing(Subscriber(broker_of(broker.url), ("#",))) as one,
+        closing(Subscriber(broker_of(broker.url), ("#",))) as two,
+    ):
+        until(lambda: fault_of(one) or fault_of(two))
+        rest = two if fault_of(one) else one
+        until(lambda: rest.is_subscribed)
+        assert fault_of(rest) == ""
 
 
 def test_published_messages_are_stored_by_topic(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
