@@ -291,11 +291,14 @@ class SqliteFile:
             raise translated(self._path, error) from error
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
-        """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""
+        """Decode a stored value with `read`; `values` are its key (the first three name it), then the value.
+
+        Raises Damaged.
+        """
         try:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-            key = ", ".join(map(str, values[:-1])) or "a row"
+            key = ", ".join(map(str, values[:-1][:3]))
             raise Damaged(
                 f"{self._path} is damaged: {key}: {error}; put a backup in its place with `wattfall restore`"
             ) from error
