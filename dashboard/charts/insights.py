@@ -96,7 +96,7 @@ def _busiest(document: Document) -> int | None:
 # Times without readings
 
 
-class Outage(NamedTuple):
+class UnreadTime(NamedTuple):
     """A time without readings: its span, the energy that is estimated over it, and the chart of its day."""
 
     name: str  # `Tue 24 Nov 08:10–08:50`
@@ -118,13 +118,13 @@ class _Half(NamedTuple):
         return "" if not self.lacking_s else "estimated" if self.part.estimated_s else "missing"
 
 
-def outages(days: Iterable[Document], first: str | None, settled: int, view: View, lang: Language) -> list[Outage]:
+def outages(days: Iterable[Document], first: str | None, settled: int, view: View, lang: Language) -> list[UnreadTime]:
     """Return the times without readings of some days, by time, up to the instant `settled`.
 
     `first` is the first day with data; nothing is missing before its first reading.
     """
     return [
-        _outage(document, run, view, lang)
+        _unread_time(document, run, view, lang)
         for document in days
         for hole, found in groupby(_halves(document, first, settled), key=lambda half: half.hole)
         if hole
@@ -145,8 +145,8 @@ def _halves(document: Document, first: str | None, settled: int) -> Iterator[_Ha
         yield _Half(start, min(end, settled), part, max(0, lacking_s) // words.MINUTE * words.MINUTE)
 
 
-def _outage(document: Document, run: Sequence[_Half], view: View, lang: Language) -> Outage:
-    """Return an outage; its first and last half hour tell its minutes, because it reaches over their common edge."""
+def _unread_time(document: Document, run: Sequence[_Half], view: View, lang: Language) -> UnreadTime:
+    """Return a time without readings; its first and last half hour tell its minutes, because it reaches over their common edge."""
     start, end, what = run[0].start, run[-1].end, list[str]()
     if len(run) > 1:
         start, end = run[0].end - run[0].lacking_s, run[-1].start + run[-1].lacking_s
@@ -159,7 +159,7 @@ def _outage(document: Document, run: Sequence[_Half], view: View, lang: Language
     is_midnight = end == periods.window("day", document.period, document.timezone).end
     day = words.format_period("day", document.period, text("EEE d MMM"), lang)
     name = f"{day} {clocks[0]}–{'24:00' if is_midnight else clocks[1]}"
-    return Outage(name, ", ".join(what), view.to("day", document.period).to_url())
+    return UnreadTime(name, ", ".join(what), view.to("day", document.period).to_url())
 
 
 # Exchanges of the meter
