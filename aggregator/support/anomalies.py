@@ -102,7 +102,7 @@ def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
 def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
     """Return the kind of a gap that has ended, from its documents."""
     touched = list(_touched(gap, documents, zone))
-    if any(_is_estimated(part) for _, part in touched):
+    if any(part.estimated_s or part.estimated_wh for _, part in touched):
         return "estimated"
     if not all(_is_sure(part, slot) for slot, part in touched):
         return "missing"
@@ -111,12 +111,7 @@ def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
 
 def _is_sure(part: Part, slot: Slot) -> bool:
     """Whether a half hour is fully known from readings and intervals."""
-    return part.covered_s + part.interval_s >= slot.end - slot.start and not _is_estimated(part)
-
-
-def _is_estimated(part: Part) -> bool:
-    """Whether time or energy of a half hour is estimated, of any register."""
-    return bool(part.estimated_s or part.estimated_import_wh or part.estimated_export_wh)
+    return part.covered_s + part.interval_s >= slot.end - slot.start and not part.estimated_wh
 
 
 def subtract_gaps(spans: Iterable[Window], gaps: Iterable[Window | Gap]) -> list[Window]:

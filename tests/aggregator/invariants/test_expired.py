@@ -254,7 +254,7 @@ def test_a_gap_recorded_without_the_energy_beside_it_is_filled_likewise(kind: st
 
 @kinds
 def test_an_interval_across_the_end_of_an_old_gap_gives_it_the_exact_rest(kind: str) -> None:
-    """The interval ends 13 min after the outage, within a half hour: 1 Wh was used in each, but 40 Wh in one of them."""
+    """The interval ends 13 min after the outage, within a half hour: 1 Wh was used in each, 40 in one."""
     start = utc("2026-03-02T10:00")
     used = [40 if n == 545 else 1 for n in range(1440)]
     whole = [Reading(HOME, start + 60 * n, None, 900_000 + sum(used[:n]), None) for n in range(1440)]
