@@ -29,6 +29,7 @@ from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
 from aggregator.operations.backup import run_backups
+from aggregator.operations.metrics import Metrics, Readiness, StoreGauges, told
 from aggregator.settings import Settings, data_folder, sqlite_url
 from aggregator.store import file_of, open_store
 from aggregator.store.port import Store
@@ -140,7 +141,7 @@ def edge_command(
     **broker: Any,  # noqa: ANN401 - options
 ) -> None:
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     folder = data or data_folder() / "edge"
     client = HttpIngestClient(server, settings.token)
     rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
@@ -233,19 +234,20 @@ BACKUP_ENDS_S = 2.0  # for a backup to end and tidy up; the next one tidies up o
 @click.pass_obj
 def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
     """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     stop = until_stopped()
     with (
         closing(opened(settings, store_url, may_create=True)) as store,
         subscribed(settings, **broker) as subscriber,
         _backing_up(settings, store_url or settings.store, stop),
+        _told(settings, store_url or settings.store, store, metrics := Metrics()),
     ):
         run_worker(
             store,
             settings.retention_days,
             stop,
             census=lambda now: fleet.census(store, now, store.backlog()),
-            take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
+            take_in=_feed(store, settings, subscriber, broker["format_name"], metrics).take_in if subscriber else None,
         )
 
 
@@ -267,11 +269,25 @@ def _backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator
         thread.join(BACKUP_ENDS_S)
 
 
-def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
+@contextmanager
+def _told(settings: Settings, url: str, store: Store, metrics: Metrics) -> Iterator[None]:
+    """Answer for Prometheus, where the settings name an address."""
+    if not settings.metrics:
+        yield
+        return
+    metrics.watch(store)
+    metrics.add(StoreGauges(store, url, settings.backup_dir))
+    with told(settings.metrics, metrics, Readiness(store)):
+        yield
+
+
+def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str, metrics: Metrics) -> "MqttFeed":
     from aggregator.intake.mqtt_feed import MqttFeed, Spool  # paho takes a while to load
 
     def store_messages(messages: Sequence[Received]) -> Outcome:
-        return take_in(store, messages, int(time.time()), settings.timezone)
+        outcome = take_in(store, messages, int(time.time()), settings.timezone)
+        metrics.count(outcome)
+        return outcome
 
     def check_age(content: Content, now: int) -> None:
         refuse_old(store, content, now - settings.retention_days * DAY_S)
@@ -295,7 +311,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
 @click.pass_obj
 def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     store, homes = opened(settings, store_url, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())
