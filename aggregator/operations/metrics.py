@@ -18,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from aggregator.core.errors import ConfigurationError, WattfallError
 from aggregator.intake.ingest import Outcome
 from aggregator.operations.backup import newest_age_s
+from aggregator.settings import Settings
 from aggregator.store import file_of
 from aggregator.store.port import Store, feeds
 from aggregator.store.sqlite.sqlite_file import SqliteFile
@@ -201,7 +202,19 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def told(address: str, metrics: Metrics, readiness: Readiness) -> Iterator[None]:
+def told(settings: Settings, url: str, store: Store, metrics: Metrics) -> Iterator[None]:
+    """Answer for Prometheus what the worker counts and what its store holds, where the settings name an address."""
+    if not settings.metrics:
+        yield
+        return
+    metrics.watch(store)
+    metrics.add(StoreGauges(store, url, settings.backup_dir))
+    with served(settings.metrics, metrics, Readiness(store)):
+        yield
+
+
+@contextmanager
+def served(address: str, metrics: Metrics, readiness: Readiness) -> Iterator[None]:
     """Answer `/metrics`, `/health` and `/ready` at an address like 127.0.0.1:9464, in a thread, one after the other."""
     host, _, port = address.rpartition(":")
 

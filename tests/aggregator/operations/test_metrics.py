@@ -16,7 +16,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import Outcome, ingest
-from aggregator.operations.metrics import LAG_LIMIT_S, Metrics, Readiness, StoreGauges, ages, told
+from aggregator.operations.metrics import LAG_LIMIT_S, Metrics, Readiness, StoreGauges, ages, served
 from aggregator.store import Store
 from aggregator.store.port import Backlog
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -159,16 +159,16 @@ def get(url: str) -> tuple[int, str]:
 
 def test_the_worker_answers_at_its_own_address(store: Store, path: Path) -> None:
     address, metrics = f"127.0.0.1:{free_port()}", Metrics()
-    with told(address, metrics, Readiness(store)):
+    with served(address, metrics, Readiness(store)):
         assert get(f"http://{address}/health") == (200, "OK")
         assert get(f"http://{address}/ready") == (200, "OK")
         assert "wattfall_commits_total 0.0" in get(f"http://{address}/metrics")[1]
         assert get(f"http://{address}/other")[0] == 404
         with (
             pytest.raises(ConfigurationError, match="WATTFALL_METRICS: cannot listen on"),
-            told(address, metrics, Readiness(store)),
+            served(address, metrics, Readiness(store)),
         ):
             pass
     path.unlink()
-    with told(address, metrics, Readiness(store)):
+    with served(address, metrics, Readiness(store)):
         assert get(f"http://{address}/ready") == (503, "store")
