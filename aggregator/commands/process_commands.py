@@ -55,10 +55,13 @@ def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Cal
                 "format_name",
                 type=click.Choice(list(FORMATS)),
                 callback=lambda _context, _option, name: name or "",
-                help="Format of all messages, where topics do not name it; the last word of a topic is the device.",
+                help="Format of all messages, where topics do not name it; the device is at the first + of --topic.",
             ),
             click.option(
-                "--topic", "topics", multiple=True, help="A topic filter, like 'glow/+/SENSOR/#'; may be repeated."
+                "--topic",
+                "topics",
+                multiple=True,
+                help="A topic filter, like 'glow/+/SENSOR/#'; its first + is the device. May be repeated.",
             ),
             click.option(name, "broker_url", metavar="URL", help=help_text),
         ):
@@ -157,7 +160,9 @@ def edge_command(
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt_feed import MqttFeed
 
-            feed = MqttFeed(subscriber, edge.accept, lambda _: rules, broker["format_name"], lag_s=LAG_S)
+            feed = MqttFeed(
+                subscriber, edge.accept, lambda _: rules, broker["format_name"], broker["topics"], lag_s=LAG_S
+            )
             run_edge(edge, report, feed.take_in, stop)
 
 
@@ -246,7 +251,9 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
             settings.retention_days,
             stop,
             census=_census(store, Audit(store, settings.audit_secrets)),
-            take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
+            take_in=_feed(store, settings, subscriber, broker["format_name"], broker["topics"]).take_in
+            if subscriber
+            else None,
         )
 
 
@@ -281,7 +288,9 @@ def _backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator
         thread.join(BACKUP_ENDS_S)
 
 
-def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
+def _feed(
+    store: Store, settings: Settings, subscriber: "Subscriber", format_name: str, topics: tuple[str, ...]
+) -> "MqttFeed":
     from aggregator.intake.mqtt_feed import MqttFeed, Spool  # paho takes a while to load
 
     def store_messages(messages: Sequence[Received]) -> Outcome:
@@ -295,6 +304,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
         store_messages,
         rules_in(store, settings.timezone),
         format_name,
+        topics,
         check_age=check_age,
         is_registered=lambda device_id: store.device(device_id) is not None,
         spool=Spool(store),
