@@ -28,7 +28,7 @@ from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
 from aggregator.support.device_state import arrival_state, rhythm_s
 from aggregator.support.fleet import Summary
-from aggregator.waterfall.pricing import conversion_of
+from aggregator.tariffs.gas import conversion_of
 
 
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -95,7 +95,7 @@ def test_only_actions_and_account_commands_write_audit_entries() -> None:
     root = Path(audit.__file__).parents[2]
     paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
     writers = {path.name for path in paths if re.search(r"import .*\bappend\b|audit\.append\(", path.read_text())}
-    assert writers == {"actions.py", "user.py"}
+    assert writers == {"actions.py", "device_commands.py", "up.py", "user.py"}
 
 
 def test_a_rebuild_repairs_days_and_is_audited(store: Store) -> None:
