@@ -11,6 +11,7 @@ from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
 from aggregator.settings import Settings
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 from dashboard.accounts.access import viewer
 from dashboard.accounts.users import Passwords
 from dashboard.charts.view import View
@@ -60,7 +61,7 @@ def create_app(
     add_callbacks(app, data)
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
-    support_pages.add_routes(app.server, data, store)
+    support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
     ingest = ingest_endpoint.IngestEndpoint(
         store,
         settings.timezone,

@@ -10,7 +10,7 @@ import click
 
 from aggregator.commands import console
 from aggregator.commands.console import check_id, find_device, opened, with_store
-from aggregator.commands.support_commands import operator
+from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
 from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
 from aggregator.core.errors import ConfigurationError
@@ -20,7 +20,9 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import search
 from aggregator.store.collections import all_devices, new_entry
-from aggregator.support.audit import append
+from aggregator.store.occupancies import moved
+from aggregator.support.actions import record_device, record_token
+from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import FIRST_DAY, Conversion, conversion_of
 from aggregator.waterfall.pricing import change_conversion, move
 from aggregator.waterfall.verify import rebuild, rezone
@@ -79,6 +81,7 @@ def device() -> None:
     metavar="on|off",
     help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
 )
+@with_reason("device set from the command line")
 @with_store
 @click.pass_obj
 def device_set(
@@ -91,6 +94,7 @@ def device_set(
     calorific_value: str | None,
     first_day: str | None,
     volume_factor: str | None,
+    reason: str,
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
@@ -106,6 +110,9 @@ def device_set(
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
     zone = periods.check_timezone(timezone) if timezone else changed.timezone
+    audit, now = Audit(store, settings.audit_secrets), int(time.time())
+    after = replace(changed, timezone=zone, conversion=str(conversion) if conversion else changed.conversion)
+    record_device(audit, operator(), stored, after, reason, now)
     if changed != stored:
         store.put_device(changed)
     if zone != changed.timezone:
@@ -179,9 +186,10 @@ def device_move(settings: Settings, device_id: str, household: str, first_day: s
         raise ConfigurationError(f"{device_id} belongs to the home of {sender}; use `wattfall device move {sender}`")
     if periods.check_period("day", first_day) > periods.day_of(now, device.timezone):
         raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
-    details = {"household": household, "from": first_day}
-    append(store, operator(), "device", device_id, "wattfall device move", now, details)
-    move(store, device, "" if household == "-" else household, first_day)
+    household = "" if household == "-" else household
+    after = moved(device, household, first_day)
+    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"moved from {first_day} on", now)
+    move(store, device, household, first_day)
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
 
@@ -197,11 +205,13 @@ def device_token(settings: Settings, device_id: str, store_url: str | None, *, r
     A device that is not known yet is added.
     """
     store = opened(settings, store_url)
-    if not revoke and store.device(check_id(device_id)) is None:
+    if revoke or store.device(check_id(device_id)):
+        find_device(store, device_id)
+    else:
         store.put_device(new_entry(store, device_id, settings.timezone))
         click.echo(f"{device_id} is new, and was added", err=True)
+    record_token(Audit(store, settings.audit_secrets), operator(), device_id, int(time.time()), is_end=revoke)
     if revoke:
-        find_device(store, device_id)
         end_tokens(store, device_id)
         click.echo(f"{device_id} has no token any more")
     else:

@@ -33,7 +33,8 @@ from aggregator.settings import Settings, data_folder, sqlite_url
 from aggregator.store import file_of, open_store
 from aggregator.store.port import Store
 from aggregator.support import fleet
-from aggregator.waterfall.worker import run_worker
+from aggregator.support.audit import Audit
+from aggregator.waterfall.worker import Census, run_worker
 
 if TYPE_CHECKING:
     from aggregator.intake.mqtt import Subscriber
@@ -244,9 +245,22 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
             store,
             settings.retention_days,
             stop,
-            census=lambda now: fleet.census(store, now, store.backlog()),
+            census=_census(store, Audit(store, settings.audit_secrets)),
             take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
         )
+
+
+def _census(store: Store, audit: Audit) -> Census:
+    """Return the census; it writes the head of the audit to the log at the start, and then daily."""
+    logged = set[int]()  # day
+
+    def census(now: int) -> Iterator[None]:
+        if now // DAY_S not in logged:
+            audit.log_head()
+            logged.add(now // DAY_S)
+        return fleet.census(store, now, store.backlog())
+
+    return census
 
 
 @contextmanager

@@ -13,11 +13,16 @@ import click
 
 from aggregator.commands import console
 from aggregator.commands.console import find_device, opened, with_days, with_store
+from aggregator.commands.support_commands import operator
 from aggregator.core import periods
+from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import cost_json, money_text
 from aggregator.core.periods import DAY_S, FIRST_DAY, FOR_EVER, LAST_DAY
 from aggregator.settings import Settings
+from aggregator.store import Store
+from aggregator.support.actions import record_tariff
+from aggregator.support.audit import Audit
 from aggregator.tariffs.prices import PER_TEXT, PriceChoice, PriceReport, parse_prices
 from aggregator.tariffs.rates import Series, common, count_days, energy_cost, standing_charge
 from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
@@ -43,7 +48,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
     The shortest tariff is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
     """
     store = opened(settings, store_url)
-    count = change_tariff(store, find_device(store, device_id), tariff_from_text(_text(source)))
+    device, given = find_device(store, device_id), tariff_from_text(_text(source))
+    _record(settings, store, device, "tariff set from the command line")
+    count = change_tariff(store, device, given)
     drain(store)
     click.echo(f"{device_id}: {count} days priced again")
 
@@ -55,7 +62,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
 def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> None:
     """Remove a device's tariff and its costs; half-hourly prices stay."""
     store = opened(settings, store_url)
-    count = change_tariff(store, find_device(store, device_id), None)
+    device = find_device(store, device_id)
+    _record(settings, store, device, "tariff removed from the command line")
+    count = change_tariff(store, device, None)
     drain(store)
     click.echo(f"{device_id}: {count} days without a price")
 
@@ -110,6 +119,7 @@ def tariff_import(
     choice = PriceChoice(int(per) if per else None, not without_vat, column, where, currency, open_until)
     found = parse_prices(_text(source), choice)
     series = Series(export_prices=found.prices) if is_export else Series(import_prices=found.prices)
+    _record(settings, store, device, "prices imported from the command line")
     count = add_prices(store, device, series)
     drain(store)
     for line in report_lines(found.report, currency):
@@ -187,6 +197,10 @@ def tariff_compare(
     else:
         currencies = {name: one.currency for name, one in tariffs.items()}
         click.echo(console.comparison_table(days, costs, currencies))
+
+
+def _record(settings: Settings, store: Store, device: Device, reason: str) -> None:
+    record_tariff(Audit(store, settings.audit_secrets), operator(), device, reason, int(time.time()))
 
 
 def _text(source: TextIO) -> str:

@@ -123,7 +123,7 @@ def demo(
 
     chosen, stopped = (
         Demo(port or settings.port, count, days or (40 if is_dynamodb else 400), seed),
-        until_stopped(),
+        until_stopped(late_s=60),  # its processes end first
     )
     if is_dynamodb and data:
         raise click.UsageError("--data cannot be used with --dynamodb: the emulator keeps no data")

@@ -20,7 +20,7 @@ from aggregator.tariffs.tariff import HalfHourly
 from aggregator.waterfall.pricing import Read, current, series_of, tariff_on, with_every_charge
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
-from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of
+from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of, usual_day, weekdays_before
 from dashboard.web.cache import Cache
 
 # The age limit of an answer: a live value; an open period, or a missing one; a closed period with gaps, which late
@@ -119,15 +119,22 @@ class CachedReads:
         key = _key("document", device, terms, level, period)
         return self._cache.fetch(key, lambda: self._store.document(level, device.device_id, period), seconds)
 
+    def usual_day(self, device: Device, day: str) -> Document | None:
+        """Return the usual weekday of a day that is not to come; None if too few of its weeks are known."""
+        if day > periods.day_of(self.now(), device.timezone):
+            return None
+        before = [self.document(device, "day", one) for one in weekdays_before(day)]
+        return usual_day(self.document(device, "day", day), before)
+
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Return every chart from `first` to `last`, both included, with its standing charges."""
         terms = self._terms(device)
-        is_over = periods.window(level, last, device.timezone).end <= self.now()
+        is_past = periods.window(level, last, device.timezone).end <= self.now()
         key = _key("documents", device, terms, level, first, last)
         found = self._cache.fetch(
             key,
             lambda: self._store.documents(level, device.device_id, first, last),
-            lambda documents: self._closed_s(GAPS_S, terms) if documents and is_over else OPEN_S,
+            lambda documents: self._closed_s(GAPS_S, terms) if documents and is_past else OPEN_S,
         )
         return self._shown(device, self._among(device, level, found), level, first, last)
 

@@ -13,7 +13,7 @@ from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
 from aggregator.support import actions
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.household.slots import PAGE, PAGE_WRITTEN
 from dashboard.text.words import LEVEL_WORDS
@@ -248,7 +248,7 @@ def test_support_sees_a_customers_page_marked_and_read_only(furnished: Store) ->
     ask = ask_of(furnished, user=desk)
     assert ask("/d/cad-1")["response"]["household"]["hidden"] is True
     now = int(time.time())
-    actions.look_up(furnished, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
+    actions.look_up(Audit(furnished, []), Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
     shown = ask("/d/cad-1")["response"]
     assert (shown["household"]["hidden"], shown["visiting"]["hidden"]) == (False, False)
     assert "/desk/device/cad-1" in json.dumps(shown["visiting"])

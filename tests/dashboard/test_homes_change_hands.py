@@ -23,7 +23,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store.port import Store
 from aggregator.support import actions
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff, move, shown
 from aggregator.waterfall.worker import drain
@@ -97,7 +97,9 @@ def of(household: str) -> Callable[[Home], User]:
 def support_with_a_reason(home: Home) -> User:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
     for one in (CAD, GAS):
-        actions.look_up(home.store, Who(desk.user_id, desk.email, desk.role), one, "the customer called", Clock().at)
+        actions.look_up(
+            Audit(home.store, []), Who(desk.user_id, desk.email, desk.role), one, "the customer called", Clock().at
+        )
     return desk
 
 
@@ -213,7 +215,9 @@ def test_only_the_present_household_changes_the_tariff(home: Home) -> None:
 
 def test_each_household_reads_who_looked_in_its_own_time(home: Home) -> None:
     for day, reason in (("2026-11-07", "no data in acacia"), ("2026-11-17", "tariff of willow")):
-        actions.look_up(home.store, Who("u9", "desk@example.org", SUPPORT), CAD, reason, start_of(day) + 3600)
+        actions.look_up(
+            Audit(home.store, []), Who("u9", "desk@example.org", SUPPORT), CAD, reason, start_of(day) + 3600
+        )
     for household, own, other in (
         ("acacia", "no data in acacia", "tariff of willow"),
         ("willow", "tariff of willow", "no data in acacia"),

@@ -217,7 +217,11 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
 
 def has_no_power(device: Device, live: Live | None) -> bool:
     """Whether no power will ever come: a gas meter has none, nor has the supplier; nor for who has moved out."""
-    return is_over(device) or is_supplied(device, live) or (device.kind == GAS and live is not None and live.power_w is None)
+    return (
+        is_over(device)
+        or is_supplied(device, live)
+        or (device.kind == GAS and live is not None and live.power_w is None)
+    )
 
 
 def without_power(device: Device, live: Live | None, lang: Language) -> str:
