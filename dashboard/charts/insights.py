@@ -146,7 +146,7 @@ def _halves(document: Document, first: str | None, settled: int) -> Iterator[_Ha
 
 
 def _unread_time(document: Document, run: Sequence[_Half], view: View, lang: Language) -> UnreadTime:
-    """Return a time without readings; its first and last half hour tell its minutes, since it reaches over an edge."""
+    """Return an unread time. It reaches over the common edge of its half hours; first and last tell minutes."""
     start, end, what = run[0].start, run[-1].end, list[str]()
     if len(run) > 1:
         start, end = run[0].end - run[0].lacking_s, run[-1].start + run[-1].lacking_s

@@ -253,9 +253,10 @@ class SqliteRegistry(SqliteFile):
         with self.transaction():
             self._run("DELETE FROM aside WHERE device_id = ?", device_id)
 
-    def backlog(self) -> Backlog:
-        """Return the number and the age of the dirty keys that are due."""
-        row = self._one("SELECT count(*), min(due) FROM changes WHERE due <= ?", self.now())
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the number and the age of the dirty keys that are due, of a table or of all."""
+        where, values = ("AND level = ?", [table]) if table else ("", [])
+        row = self._one(f"SELECT count(*), min(due) FROM changes WHERE due <= ? {where}", self.now(), *values)  # noqa: S608 - constants
         return Backlog(*row) if row else Backlog(0, None)
 
     def _mark(self, keys: Iterable[tuple[str, str, str]], firsts: Iterable[int] = repeat(0), due: int = 0) -> None:
