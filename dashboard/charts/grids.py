@@ -255,7 +255,7 @@ def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
         fields[lang.say("Cost")] = lambda column: _money(money.gross(column.part), chart.currency, lang)
         if chart.total.cost.export_earnings:
             fields[lang.say("Earned")] = lambda column: _money(money.down(column.part), chart.currency, lang)
-    if chart.other:
+    if chart.other and chart.is_compared:
         name = f"{chart.other.name}, {chart.measure.unit(lang)}"
         fields[name] = lambda column: _amount(chart, column, lang)
     if any(sentences.notes(column.part, column.missing_s, lang) for column in chart.columns if column.has_content):

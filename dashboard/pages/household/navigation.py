@@ -126,7 +126,7 @@ def other_name(view: View, period: str, lang: Language) -> str:
 
 
 def _compare(view: View, lang: Language) -> Slots:
-    names = {"": text("Off")} | {
+    names = {"": text("usual day") if view.level == periods.LOWEST else text("Off")} | {
         key: comparison.name for key, comparison in words.LEVEL_WORDS[view.level].comparisons.items()
     }
     choices = [

@@ -183,6 +183,20 @@ def test_the_label_of_an_outermost_narrow_bar_stays_inside(day: str, anchor: str
     assert label.xanchor == anchor
 
 
+def test_the_most_exported_hour_has_its_own_label() -> None:
+    parts = {**hours(500), "h12": Part(40, 1790, covered_s=3600), "h13": Part(30, 1500, covered_s=3600)}
+    drawn = figure(chart("2026-11-22", {**parts, "h18": measured(900)}))
+    labels = {note.text: (note.x, note.y) for note in drawn.layout.annotations}
+    assert (labels["0.90"], labels["1.79"]) == ((18, 0.9), (12, -1.79))
+
+
+def test_only_the_open_day_draws_its_usual_weekday() -> None:
+    usual = Document("day", "cad-1", "2026-11-22", LONDON, hours(900))
+    other = Other("2026-11-22", "a usual day", usual, usual.total, is_usual=True)
+    drawn = ["a usual day" in traces(chart(day, hours(500), other=other)) for day in ("2026-11-22", "2026-11-23")]
+    assert drawn == [False, True]
+
+
 def test_the_compared_period_is_an_outline_on_its_own_axis() -> None:
     other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, hours(900)), EMPTY)
     drawn = chart("2026-11-22", hours(500), other=other)
