@@ -275,7 +275,7 @@ class SqliteRegistry(SqliteFile):
 
 def _device_body(device: Device) -> bytes:
     """Return a device as JSON, without empty texts."""
-    return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
+    return orjson.dumps({name: value for name, value in asdict(device).items() if value not in ("", None)})
 
 
 def _live(_device_id: str, row: tuple[Any, ...]) -> Live:

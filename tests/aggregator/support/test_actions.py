@@ -242,8 +242,9 @@ def test_device_and_tariff_commands_leave_entries_without_values(store: Store, t
     tariff.write_text('{"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}')
     for arguments in (
         ("device", "set", "new", "--reason", "a new home"),
-        ("device", "set", "cad-1", "--household", "h-9", "--timezone", "Europe/Paris"),
-        ("device", "set", "cad-1", "--household", "h-9"),
+        ("device", "set", "cad-1", "--timezone", "Europe/Paris"),
+        ("device", "set", "cad-1", "--timezone", "Europe/Paris"),
+        ("device", "move", "cad-1", "--to", "h-9", "--from", "2026-11-10"),
         ("device", "token", "cad-1"),
         ("tariff", "set", "cad-1", str(tariff)),
         ("tariff", "unset", "cad-1"),
@@ -252,7 +253,8 @@ def test_device_and_tariff_commands_leave_entries_without_values(store: Store, t
     found = [(one.device_id, one.action, dict(one.details)) for one in Audit(store, []).entries()]
     assert found[::-1] == [
         ("new", "device", {"changed": "new"}),
-        ("cad-1", "device", {"changed": "timezone, household", "to household": "h-9"}),
+        ("cad-1", "device", {"changed": "timezone"}),
+        ("cad-1", "device", {"changed": "tariff, household, name, occupied_from, former", "to household": "h-9"}),
         ("cad-1", "device", {"changed": "token"}),
         ("cad-1", "tariff", {}),
         ("cad-1", "tariff", {}),

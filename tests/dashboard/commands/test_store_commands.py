@@ -32,6 +32,7 @@ MAKE = {
 READ_OR_MEND = {
     "show": ("day", "d"),
     "device token": ("d",),
+    "device move": ("d", "--to", "h", "--from", "2026-11-01"),
     "device list": (),
     "tariff set": ("d", "FILE"),
     "tariff unset": ("d",),
