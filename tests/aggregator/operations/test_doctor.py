@@ -93,9 +93,7 @@ def test_a_fault_is_named(folder: Path, name: str, fault: Callable[[Path], objec
         ("WATTFALL_BACKUPDIR", "x", "settings"),
     ],
 )
-def test_a_setting_is_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str
-) -> None:
+def test_a_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str) -> None:
     monkeypatch.setenv(variable, value)
     result = doctor()
     assert (result.exit_code, [*to_mend(result)]) == (1, [name])
