@@ -30,7 +30,7 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from aggregator.aws.lambdas import client
+from aggregator.aws.dead_letters import client
 from aggregator.core.errors import ConfigurationError
 
 HOST = "127.0.0.1"

@@ -1,7 +1,7 @@
 """The functions on real change records, called as AWS calls them: batches cut anywhere, repeated, tried again."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from random import Random
 from typing import Any
@@ -25,7 +25,7 @@ from tests.contract.conftest import KEEP, MEMORY, in_memory
 from tests.contract.dynamo_clients import Counting, Failing
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
-Handler = Callable[[Mapping[str, Any]], Answer]
+Handler = Callable[[dict[str, Any]], Answer]
 SMALL = [
     Reading(HOME, NOW - 7200 + after, None, wh, None)
     for after, wh in ((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))

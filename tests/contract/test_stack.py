@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
+from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
-from aggregator.aws.lambdas import client
 from aggregator.core import periods
 from aggregator.core.documents import Document
 from aggregator.core.readings import Reading

@@ -24,13 +24,14 @@ class Format(NamedTuple):
 
 
 _ID = r"(?P<device>[^/]+)"
+_PREFIX = "[a-z][a-z0-9-]{1,30}"  # `wattfall`, or that of a deployment
 _SHELLY = r"(?P<part>events/rpc|status(?:/em1?(?:data)?:\d)?)"
 _GLOW = r"(?P<device>[0-9A-Fa-f]{12})/(?P<part>STATE|SENSOR/(?:electricity|gas)meter)"
 FORMATS = {
     one.name: one
     for one in (
-        Format("json", canonical.parse_canonical, (rf"wattfall/{_ID}/readings",)),
-        Format("block", canonical.parse_block, (rf"wattfall/{_ID}/block",)),
+        Format("json", canonical.parse_canonical, (rf"{_PREFIX}/{_ID}/readings",)),
+        Format("block", canonical.parse_block),
         Format("glow-hex", glow.parse_glow_hex, (rf"SMART/HILD/{_ID}",)),
         Format("glow", glow.parse_glow, (rf"(?:.+/)?{_GLOW}",)),
         Format(
@@ -48,7 +49,11 @@ FORMATS = {
         Format("dsmr", dsmr.parse_dsmr, has_rules=True),
     )
 }
-_TOPICS = [(one, re.compile(topics)) for one in FORMATS.values() for topics in one.topics]
+_TOPICS = [
+    (one, re.compile(topics))
+    for one in FORMATS.values()
+    for topics in (*one.topics, rf"{_PREFIX}/{_ID}/{one.name}")  # a device whose topic can be chosen names its format
+]
 _LAST = re.compile(rf"(?:.*/)?{_ID}")
 
 
