@@ -14,7 +14,7 @@ from aggregator.core.periods import HALF_HOUR, HOUR, feed_levels, period_of, win
 from aggregator.store.port import Store
 
 LOOK_BACK_S = 2 * HOUR  # ends of periods that one call looks for; several calls see each of them
-_ZONES = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # the first and the last to begin a day
+_EARLIEST, _LATEST = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # the first and the last to begin a day
 
 
 def close_periods(store: Store, now: int) -> int:
@@ -23,26 +23,22 @@ def close_periods(store: Store, now: int) -> int:
 
 
 def _candidates(store: Store, now: int) -> Iterator[tuple[str, Live]]:
-    """Yield silent devices whose last period may just have ended, in some time zone."""
+    """Yield silent devices whose last period has ended of late in some time zone, without looking theirs up."""
+    oldest = {level: period_of(level, now - LOOK_BACK_S, _LATEST) for level in feed_levels()}
+    ended = [level for level, period in oldest.items() if period != period_of(level, now, _EARLIEST)]
     after = ""
     while page := store.lives(after):
         for live in page:
-            for level in feed_levels() if live.received_at < now - HALF_HOUR else ():
-                first, last = (_end(level, live.at, zone) for zone in _ZONES)
-                if first <= now and last > now - LOOK_BACK_S:
-                    yield level, live
+            if live.received_at < now - HALF_HOUR:
+                yield from ((one, live) for one in ended if period_of(one, live.at, _EARLIEST) >= oldest[one])
         after = page[-1].device_id
-
-
-def _end(level: str, at: int, zone: str) -> int:
-    return window(level, period_of(level, at, zone), zone).end
 
 
 def _close(store: Store, level: str, live: Live, now: int) -> bool:
     device = store.device(live.device_id) or Device(live.device_id)
-    if not now - LOOK_BACK_S < _end(level, live.at, device.timezone) <= now:
-        return False
     period = period_of(level, live.at, device.timezone)
+    if not now - LOOK_BACK_S < window(level, period, device.timezone).end <= now:
+        return False
     document = store.document(level, live.device_id, period)
     return document is not None and store.merge_parts(
         level, live.device_id, period, document.timezone, {}, document.currency

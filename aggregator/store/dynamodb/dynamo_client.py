@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the one client to AWS
 import orjson
 from botocore import exceptions as botocore  # type: ignore[import-untyped]  # noqa: TID251 - part of it
-from botocore import session as botocore_session  # type: ignore[import-untyped]  # noqa: TID251 - part of it
+from botocore import session as botocore_session  # noqa: TID251 - part of it
 from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
 from botocore.parsers import JSONParser, ResponseParserFactory  # type: ignore[import-untyped]  # noqa: TID251 - of it
 
@@ -111,7 +111,8 @@ class ItemParser(JSONParser):  # type: ignore[misc]
             return parsed
         headers = response["headers"]
         metadata = {"HTTPStatusCode": 200, "HTTPHeaders": {name.lower(): value for name, value in headers.items()}}
-        return _with_bytes(orjson.loads(response["body"] or b"{}")) | {"ResponseMetadata": metadata}
+        answer: dict[str, Any] = _with_bytes(orjson.loads(response["body"] or b"{}"))
+        return answer | {"ResponseMetadata": metadata}
 
 
 def _with_bytes(found: Any) -> Any:  # noqa: ANN401 - any part of an answer
