@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import pytest
 from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
 from aggregator.core import periods
-from aggregator.core.documents import Document
+from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading
 from aggregator.demo.simulator import TICK_S, households
 from aggregator.demo.simulator import history as simulated
+from aggregator.intake.formats.canonical import encode_block
 from aggregator.intake.ingest import ingest
+from aggregator.intake.refusals import load_refusals
 from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall.pricing import current
 from aggregator.waterfall.worker import drain
 from tests.budgets import scaled
 
@@ -97,20 +101,31 @@ def messages(day: dict[str, list[Reading]]) -> list[tuple[str, bytes]]:
         for at in range(0, len(readings), size):
             some = [as_message(reading) for reading in readings[at : at + size]]
             content = some[0] if size == 1 else {"readings": some}
-            made.append((device_id, orjson.dumps(content | {"topic_device": device_id})))
+            made.append((device_id, orjson.dumps(content)))
     chance = random.Random(3)
     made += chance.sample(made, len(made) // 5)
     chance.shuffle(made)
     return made
 
 
-def documents(store: Store, devices: Iterable[str]) -> list[Document | None]:
+def charts(store: Store, devices: Iterable[str], at: int) -> list[Document | None]:
+    """Return the day, month and year of an instant as they are shown: open parts are read from their own documents."""
+    now = int(time.time())
     return [
-        store.document(level, device_id, period)
+        current(
+            partial(_document, store, device_id),
+            Device(device_id, ZONE),
+            level,
+            periods.period_of(level, at, ZONE),
+            now,
+        )
         for device_id in devices
         for level in periods.LEVELS
-        for period in store.periods(level, device_id)
     ]
+
+
+def _document(store: Store, device_id: str, level: str, period: str) -> Document | None:
+    return store.document(level, device_id, period)
 
 
 def embedded(folder: Path, readings: Sequence[Reading]) -> SqliteStore:
@@ -124,10 +139,12 @@ def embedded(folder: Path, readings: Sequence[Reading]) -> SqliteStore:
 def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
     cloud: Cloud, day: dict[str, list[Reading]], tmp_path: Path
 ) -> None:
-    expected = documents(embedded(tmp_path, [reading for readings in day.values() for reading in readings]), day)
+    sent = [reading for readings in day.values() for reading in readings]
+    at = sent[0].at
+    expected = charts(embedded(tmp_path, sent), day, at)
     cloud.send(messages(day))
-    until(lambda: documents(cloud.store, day) == expected)
-    found = documents(cloud.store, day)
+    until(lambda: charts(cloud.store, day, at) == expected)
+    found = charts(cloud.store, day, at)
     assert len(found) == 9
     assert found == expected
     for device_id, readings in day.items():
@@ -137,33 +154,26 @@ def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
     cloud.send(messages(day))
     marker = [as_message(Reading("marker", readings[0].at + at, 100, None, None)) for at in (0, 60)]
     cloud.send([("marker", orjson.dumps({"readings": marker}))])  # comes after all that was sent again
-    until(lambda: cloud.store.periods("year", "marker"))
+    until(lambda: cloud.store.periods("month", "marker"))
     after = [cloud.stream_records(table) for table in ("readings", "days", "months")]
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1], "of the marker alone"
 
 
-def test_a_device_is_live_at_once_over_its_own_topic(cloud: Cloud) -> None:
+def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
     now = int(time.time())
     devices = cloud.client("iot-data")
-    for device_id, topic in (("cad-live", "cad-live"), ("cad-other", "cad-live")):
-        payload = orjson.dumps(as_message(Reading(device_id, now, 431, 1000, None)))
-        devices.publish(topic=f"{PREFIX}/{topic}/readings", qos=1, payload=payload)
-    until(lambda: cloud.store.live("cad-live"))
-    live = cloud.store.live("cad-live")
-    assert live
-    assert (live.at, live.power_w) == (now, 431)
+    block = encode_block([Reading("cad-edge", now - 60, 300, None, None)])
+    shelly = orjson.dumps({"src": "em", "method": "NotifyStatus", "params": {"ts": now, "em1:0": {"act_power": 7}}})
+    for topic, payload in (
+        (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-live", now, 431, 1000, None)))),
+        (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-other", now, 431, 1000, None)))),
+        (f"{PREFIX}/cad-edge/block", block),
+        ("cad-shelly/events/rpc", shelly),
+    ):
+        devices.publish(topic=topic, qos=1, payload=payload)
+    sent = {"cad-live": 431, "cad-edge": 300, "cad-shelly": 7}
+    until(lambda: all(cloud.store.live(device_id) for device_id in sent))
+    assert {one: (live := cloud.store.live(one)) and live.power_w for one in sent} == sent
     assert cloud.store.live("cad-other") is None
-
-
-def test_an_unreadable_message_becomes_a_dead_letter_with_its_payload(cloud: Cloud) -> None:
-    cloud.send([("cad-1", b"{nonsense")])
-    queue, found = cloud.client("sqs"), list[dict[str, str]]()
-
-    def received() -> bool:
-        found.extend(queue.receive_message(QueueUrl=cloud.outputs["DeadLetters"]).get("Messages", []))
-        return bool(found)
-
-    until(received)
-    letter = orjson.loads(found[0]["Body"])
-    assert letter["payload"] == "{nonsense"
-    assert letter["reason"].startswith("malformed_json")
+    until(lambda: load_refusals(cloud.store, "cad-live").days)
+    assert [*load_refusals(cloud.store, "cad-live").days.values()] == [{"bad_device_id": 1}]
