@@ -126,8 +126,8 @@ def test_nothing_is_public() -> None:
     assert not kinds & {"AWS::Lambda::Url", "AWS::S3::BucketPolicy"}
     ((policy),) = of_type("AWS::SQS::QueuePolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DeadBatchRule", "Arn"]}}}
     assert not any(kind.startswith(("AWS::ApiGateway", "AWS::EC2", "AWS::Cognito")) for kind in kinds)
     for bucket in of_type("AWS::S3::Bucket").values():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
@@ -243,8 +243,9 @@ def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:
     for rule in RULES:
         for metric in ("ParseError", "RuleMessageThrottled", "ErrorActionFailure"):
             assert (metric, str({"Ref": rule})) in watched
-    bucket = of_type("AWS::S3::Bucket")["DeadBatches"]["NotificationConfiguration"]["QueueConfigurations"]
-    assert bucket == [{"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}]
+    told = of_type("AWS::Events::Rule")["DeadBatchRule"]
+    assert told["EventPattern"]["detail"] == {"bucket": {"name": [{"Ref": "DeadBatches"}]}}
+    assert [one["Arn"] for one in told["Targets"]] == [{"Fn::GetAtt": ["DeadLetters", "Arn"]}]
     for function in STREAMS:
         assert ("IteratorAge", str({"Ref": function})) in watched
     for function in FUNCTIONS:
