@@ -4,6 +4,7 @@ import base64
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
@@ -24,9 +26,12 @@ from aggregator.intake.formats.canonical import encode_block
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import load_refusals
 from aggregator.store import Store, open_store
+from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.pricing import current
+from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
+from dashboard.commands.main import main
 from tests.budgets import scaled
 
 PREFIX = "wattfall-test"
@@ -182,3 +187,25 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
     assert cloud.store.live("cad-other") is None
     until(lambda: load_refusals(cloud.store, "cad-live").days)
     assert [*load_refusals(cloud.store, "cad-live").days.values()] == [{"bad_device_id": 1}]
+
+
+def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
+    """The drill of the README, as far as the emulator goes: it copies the present, whatever the instant."""
+    noon = int(time.time()) // 86_400 * 86_400 - 43_200
+    ingest(cloud.store, [Reading("drill", noon + 60 * at, None, 10 * at, None) for at in range(120)], noon, ZONE)
+    device = cloud.store.device("drill")
+    assert device
+    until(lambda: not list(differences(cloud.store, device)))
+
+    database = cloud.client("dynamodb")
+    for table in all_tables():
+        if table.name != "checkpoints":
+            names = {"SourceTableName": f"{PREFIX}-{table.name}", "TargetTableName": f"drill-{table.name}"}
+            database.restore_table_to_point_in_time(**names, UseLatestRestorableTime=True)
+    url = f"dynamodb://drill?region={cloud.endpoint.region}"
+    made = CliRunner().invoke(main, ["tables", "create", "--store", url])
+    assert made.stdout.splitlines()[0] == "drill-checkpoints created"
+    verified = CliRunner().invoke(main, ["verify", "drill", "--store", url])
+    assert verified.stdout.splitlines()[-1] == "1 devices, 0 differences"
+    with closing(open_store(url)) as restored:
+        assert charts(restored, ["drill"], noon) == charts(cloud.store, ["drill"], noon)
