@@ -32,7 +32,7 @@ from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Reading, check_device_id
 from aggregator.intake.chunk import live_state
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
@@ -104,7 +104,7 @@ class Functions:
         """Return the content of a message. The topic says who sent it; without one, the partition key."""
         message = message_of(source)
         try:
-            topic = parse_topic(message.topic) if message.topic else Topic(FORMATS["json"], message.sender, "")
+            topic = topic_of(message.topic) if message.topic else Topic(FORMATS["json"], message.sender, "")
         except Refused as why:
             return Received(message.sender, Content(refused=[Unread(why, message.payload)]))
         rules = rules_in(self.store, self.timezone)(topic.device_id) if topic.format.has_rules else DeviceRules()
@@ -180,6 +180,14 @@ class Functions:
             longest = max(longest, began - left_s())
         self.quarantine([_letter(name, why, items[place]) for place, why in sorted(faults.items()) if place < end])
         return items[:end], _retry_from(items[end].sequence) if end < len(items) else {"batchItemFailures": []}
+
+
+def topic_of(topic: str) -> Topic:
+    """Parse a topic that a rule let in: `PREFIX/DEVICE/FORMAT`, or one of a format's own. Raises Refused."""
+    levels = topic.split("/")
+    if len(levels) == 3 and (levels[2] in FORMATS or levels[2] == "readings"):
+        return Topic(FORMATS["json" if levels[2] == "readings" else levels[2]], check_device_id(levels[1]), "")
+    return parse_topic(topic)
 
 
 def _rounds(items: Sequence[Item]) -> Iterator[list[int]]:
