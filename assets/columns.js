@@ -41,7 +41,7 @@
             band.append(element("span", "", missing));
             made.append(band);
         }
-        const label = element("span", look.includes("major") ? "tick major" : "tick", tick, hidden);
+        const label = element("span", `tick ${look}`, tick, hidden);
         label.append(element("small", "", note));
         made.append(label);
         return made;

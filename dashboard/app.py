@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
 
-from aggregator.core.errors import StoreAway, StoreReplaced
+from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
+from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 from dashboard.accounts.access import viewer
 from dashboard.accounts.users import Passwords
 from dashboard.charts.view import View
@@ -21,7 +23,7 @@ from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint, responses
+from dashboard.web import ingest_endpoint, request_guard, responses
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
@@ -54,18 +56,22 @@ def create_app(
         health_endpoint="health",
         on_error=show_alert,
     )
+    metrics = Metrics()
+    metrics.watch(store)
+    responses.observe(app.server, metrics, Readiness(store), settings.metrics_token)
     app.layout = lambda: layout(poll_ms, reader_language())
     account_page.install(app.server, settings, store, Passwords())
     data = CachedReads(store, open_cache(app.server, settings.cache), clock)
     add_callbacks(app, data)
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
-    support_pages.add_routes(app.server, data, store)
+    support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
     ingest = ingest_endpoint.IngestEndpoint(
         store,
         settings.timezone,
         retention_days=settings.retention_days,
         server_clock=server_clock or ServerClock(),
+        count=metrics.count,
     )
     ingest_endpoint.add_routes(app.server, ingest)
     responses.serve(app.server)
@@ -112,6 +118,9 @@ def show_alert(error: Exception) -> None:
     if isinstance(error, StoreAway | StoreReplaced):
         log.warning("the store is unreachable: %s", error)
         sentence = text("The data is out of reach for the moment. What you see is from before; trying again.")
+    elif isinstance(error, StoreUnusable):
+        log.error("a page is not shown: %s", error)
+        sentence = request_guard.DAMAGED
     else:
         log.error("could not build a page", exc_info=error)
         sentence = text("This page could not be brought up to date. The fault has been logged; trying again.")

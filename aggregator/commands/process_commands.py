@@ -28,11 +28,14 @@ from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
+from aggregator.operations.backup import backing_up
+from aggregator.operations.metrics import Metrics, told
 from aggregator.settings import Settings, data_folder, sqlite_url
 from aggregator.store import open_store
 from aggregator.store.port import Store
 from aggregator.support import fleet
-from aggregator.waterfall.worker import run_worker
+from aggregator.support.audit import Audit
+from aggregator.waterfall.worker import Census, run_worker
 
 if TYPE_CHECKING:
     from aggregator.intake.mqtt import Subscriber
@@ -139,7 +142,7 @@ def edge_command(
     **broker: Any,  # noqa: ANN401 - options
 ) -> None:
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     folder = data or data_folder() / "edge"
     client = HttpIngestClient(server, settings.token)
     rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
@@ -231,25 +234,43 @@ COMMANDS = (edge_command,)
 @click.pass_obj
 def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
     """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
+    stop = until_stopped()
     with (
         closing(opened(settings, store_url, may_create=True)) as store,
         subscribed(settings, **broker) as subscriber,
+        backing_up(settings, store_url or settings.store, stop),
+        told(settings, store_url or settings.store, store, metrics := Metrics()),
     ):
         run_worker(
             store,
             settings.retention_days,
-            until_stopped(),
-            census=lambda now: fleet.census(store, now, store.backlog()),
-            take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
+            stop,
+            census=_census(store, Audit(store, settings.audit_secrets)),
+            take_in=_feed(store, settings, subscriber, broker["format_name"], metrics).take_in if subscriber else None,
         )
 
 
-def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
+def _census(store: Store, audit: Audit) -> Census:
+    """Return the census; it writes the head of the audit to the log at the start, and then daily."""
+    logged = set[int]()  # day
+
+    def census(now: int) -> Iterator[None]:
+        if now // DAY_S not in logged:
+            audit.log_head()
+            logged.add(now // DAY_S)
+        return fleet.census(store, now, store.backlog())
+
+    return census
+
+
+def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str, metrics: Metrics) -> "MqttFeed":
     from aggregator.intake.mqtt_feed import MqttFeed, Spool  # paho takes a while to load
 
     def store_messages(messages: Sequence[Received]) -> Outcome:
-        return take_in(store, messages, int(time.time()), settings.timezone)
+        outcome = take_in(store, messages, int(time.time()), settings.timezone)
+        metrics.count(outcome)
+        return outcome
 
     def check_age(content: Content, now: int) -> None:
         refuse_old(store, content, now - settings.retention_days * DAY_S)
@@ -273,7 +294,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
 @click.pass_obj
 def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     store, homes = opened(settings, store_url, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())

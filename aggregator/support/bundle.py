@@ -24,8 +24,7 @@ from aggregator.intake.refusals import Message, Refusals
 from aggregator.store.port import Store
 from aggregator.store.search import masked
 from aggregator.support.diagnostics import STRIP_DAYS, Diagnostics, diagnose
-from aggregator.tariffs.rates import with_charges
-from aggregator.waterfall.pricing import supplied, tariff_of
+from aggregator.waterfall.pricing import supplied, with_every_charge
 
 FORMAT = 2  # raised when a file or a field changes its meaning
 READINGS_S = 2 * DAY_S  # period of the readings in it
@@ -39,7 +38,7 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
     """Return the files of a bundle as of `now` (UTC seconds)."""
     diagnostics = diagnose(store, device, now)
     days = [one.day for one in diagnostics.strip]
-    tariff, known = tariff_of(device), supplied(store, device, now)
+    known = supplied(store, device, now)
     stored = store.documents("day", device.device_id, days[0], days[-1])
     readings = store.readings(device.device_id, block_start(now - READINGS_S), FOR_EVER)
     return {
@@ -58,7 +57,7 @@ def bundle(store: Store, device: Device, now: int) -> Bundle:
             "hours": plain(device_status.signal_hours(store, device.device_id, now - STRIP_DAYS * DAY_S, now)),
         },
         "refused.json": _refusals_json(diagnostics.refusals, device),
-        "days.jsonl": [as_json(with_charges(document, tariff, known)) for document in stored],
+        "days.jsonl": [as_json(with_every_charge(document, device, known)) for document in stored],
         "readings.jsonl": [reading._asdict() for reading in readings],
     }
 

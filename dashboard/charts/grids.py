@@ -17,8 +17,10 @@ import orjson
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard.charts import heat, sentences
+from aggregator.core import periods
+from dashboard.charts import cards, heat, sentences
 from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
+from dashboard.charts.cumulative import MONTH, Cumulative
 from dashboard.charts.figures import MARGIN
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
@@ -84,10 +86,9 @@ def _span(wording: str, busiest: tuple[int, float], lang: Language) -> str:
 def legend(chart: HeatMap, lang: Language) -> list[Component]:
     """Return the ends of the scale, and the marks in use."""
     taken, given = (text("cost"), text("earned")) if chart.measure.currency else (text("imported"), text("exported"))
-    end = str(chart.measure.format(chart.largest, lang))
-    scales = [_scale(lang.say(taken), "ramp", end, lang)]
+    scales = [_scale(chart, lang.say(taken), "ramp", lang)]
     if chart.has_export:
-        scales.append(_scale(lang.say(given), "ramp gives", end, lang))
+        scales.append(_scale(chart, lang.say(given), "ramp gives", lang))
     cells = list(chart.cells())
     marks = {
         "estimated": (lang.say("estimated"), any(cell.is_estimated for cell in cells)),
@@ -97,10 +98,12 @@ def legend(chart: HeatMap, lang: Language) -> list[Component]:
     return [*scales, *(html.Li(word, className=name) for name, (word, is_shown) in marks.items() if is_shown)]
 
 
-def _scale(word: str, ramp: str, end: str, lang: Language) -> Component:
-    return html.Li(
-        [f"{word} ", html.Small(lang.number(0)), html.Span(className=ramp), html.Small(end)], className="scale"
-    )
+def _scale(chart: HeatMap, word: str, ramp: str, lang: Language) -> Component:
+    """Return a ramp with the amounts at its ends and at its middle, which is no half: `HeatMap.step` takes a root."""
+    middle, end = (str(chart.measure.format(amount, lang)) for amount in (chart.largest // 4, chart.largest))
+    lower, upper = html.Span(className=f"{ramp} lower"), html.Span(className=f"{ramp} upper")
+    ends = [html.Small(lang.number(0)), lower, html.Small(middle), upper, html.Small(end)]
+    return html.Li([f"{word} ", *ends], className="scale")
 
 
 def _day(chart: HeatMap, place: int, lang: Language) -> list[object]:
@@ -186,13 +189,15 @@ def column_cells(chart: Chart, lang: Language) -> str:
 def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
     column = chart.columns[place]
     has_card = column.has_content or bool(chart.prices)
+    has_hours = not periods.LEVELS[chart.view.level].child
+    looks = {"now": column.when == NOW, "major": column.label.is_major, "edge": has_hours}
     content = {
         "name": column.label.name,
         "tick": column.label.tick,
         "note": column.label.note,
-        "look": " ".join([*(["now"] if column.when == NOW else []), *(["major"] if column.label.is_major else [])]),
+        "look": " ".join(name for name, is_so in looks.items() if is_so),
         "side": _side(place, len(chart.columns)),
-        "said": sentences.column_lines(place, chart, lang) if has_card else [],
+        "said": cards.column_lines(place, chart, lang) if has_card else [],
         "href": column.below.to_url() if column.below else "",
         "gap": gap,
     }
@@ -250,7 +255,7 @@ def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
         fields[lang.say("Cost")] = lambda column: _money(money.gross(column.part), chart.currency, lang)
         if chart.total.cost.export_earnings:
             fields[lang.say("Earned")] = lambda column: _money(money.down(column.part), chart.currency, lang)
-    if chart.other:
+    if chart.other and chart.is_compared:
         name = f"{chart.other.name}, {chart.measure.unit(lang)}"
         fields[name] = lambda column: _amount(chart, column, lang)
     if any(sentences.notes(column.part, column.missing_s, lang) for column in chart.columns if column.has_content):
@@ -269,3 +274,29 @@ def _money(units: int | None, currency: str, lang: Language) -> str:
 def _amount(chart: Chart, column: Column, lang: Language) -> str:
     amount = chart.measure.gross(column.other)
     return _money(amount, chart.currency, lang) if chart.measure.currency else _exact(amount, lang)
+
+
+def cumulative_table(chart: Cumulative, lang: Language) -> str:
+    """Return the table by month: this year, the year before, and the difference of closed months."""
+    unit = chart.measure.unit(lang)
+    return number_table(
+        lang.say("{year} and the year before, by month", year=chart.view.period),
+        [f"{chart.view.period}, {unit}", f"{chart.previous}, {unit}", lang.say("Difference")],
+        [_month_row(chart, month, mine, other, lang) for month, mine, other in chart.months],
+    )
+
+
+def _month_row(chart: Cumulative, month: str, mine: int | None, other: int | None, lang: Language) -> Row:
+    period = f"{chart.view.period}-{month}"
+    goes_on = not chart.is_over and chart.until.startswith(period)
+    gap = None if mine is None or other is None or goes_on else mine - other
+    sign = "+" if gap and gap > 0 else ""
+    cells = [_total(chart, mine, lang), _total(chart, other, lang), sign * bool(gap) + _total(chart, gap, lang)]
+    return words.format_period("month", period, MONTH, lang), chart.view.to("month", period).to_url(), cells
+
+
+def _total(chart: Cumulative, amount: int | None, lang: Language) -> str:
+    if amount is None:
+        return "–"
+    money = chart.measure.currency
+    return lang.money(amount, money) if money else lang.number(Decimal(amount) / 1000, 1)

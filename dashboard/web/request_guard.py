@@ -22,12 +22,12 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
-from aggregator.core.errors import StoreAway, StoreReplaced
+from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import Busy
 from dashboard.text.language import text
 from dashboard.web import ingest_endpoint
-from dashboard.web.responses import notice
+from dashboard.web.responses import CALLBACKS, notice
 
 LONGEST = 1024
 # One slash and then no second one: browsers take `//` and `/\` for another site. Browsers also drop spaces and control
@@ -105,10 +105,9 @@ def is_ours(request: Request, url: str = "") -> bool:
 # The guard
 
 PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # these and their subpaths
-PUBLIC_PAGES = frozenset({"/health", "/sign-in", "/_favicon.ico"})
+PUBLIC_PAGES = frozenset({"/health", "/ready", "/metrics", "/sign-in", "/_favicon.ico"})  # /metrics wants a token
 FILES = ("/assets/", "/_dash-component-suites/")  # the same for every user
-SAME_FOR_ALL = frozenset({"/health", "/_favicon.ico"})  # the same for every user
-CALLBACKS = "/_dash-update-component"
+SAME_FOR_ALL = frozenset({"/health", "/ready", "/metrics", "/_favicon.ico"})  # the same for every user
 # Endpoints that answer even while the store is unreachable: Dash's page holds no data, and callbacks and the tariff
 # form show the fault themselves beside the present content.
 PATIENT = frozenset({CALLBACKS, "/", "/<path:path>", "/_dash-layout", "/_dash-dependencies", "tariff.act"})
@@ -184,6 +183,7 @@ def _is_page(request: Request) -> bool:
 RETRY_S = 5
 AWAY = (text("The data is out of reach for the moment"), text("Try again in a few seconds."))
 FAULT = (text("Something went wrong here"), text("The fault has been logged. Trying again may help."))
+DAMAGED = text("What is stored here is damaged, so it is not shown. The fault has been logged.")
 SENTENCES = {
     400: (text("This cannot be answered"), text("The address or what was sent with it makes no sense here.")),
     403: (text("This is not for you to see"), text("Your account does not allow it.")),
@@ -218,13 +218,18 @@ def install_error_pages(server: Flask) -> None:
         answer.headers["Retry-After"] = str(RETRY_S)
         return answer
 
+    @server.errorhandler(StoreUnusable)
+    def damaged(error: StoreUnusable) -> Response:
+        log.error("request not answered: %s", error)
+        return _answer(500, (FAULT[0], DAMAGED))
+
     @server.errorhandler(StoreReplaced)
     def replaced(_: StoreReplaced) -> Response:
         return _answer(503)  # the first process says why, and ends this one
 
 
-def _answer(code: int) -> Response:
-    heading, sentence = SENTENCES.get(code, FAULT if code >= 500 else SENTENCES[400])
+def _answer(code: int, said: tuple[str, str] | None = None) -> Response:
+    heading, sentence = said or SENTENCES.get(code, FAULT if code >= 500 else SENTENCES[400])
     if request.path.startswith("/_"):
         return Response(f"{sentence}\n", code, mimetype="text/plain")
     return notice(code, heading, sentence)

@@ -3,6 +3,8 @@
 The section shows the hours of a month, or the running total of a year.
 """
 
+from dataclasses import replace
+
 from dash import html
 from dash.development.base_component import Component
 
@@ -11,7 +13,7 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
-from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
+from dashboard.charts import chart_model, cumulative, figures, grids, heat, insights, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.cumulative import Cumulative
 from dashboard.charts.heat import HeatMap
@@ -47,7 +49,7 @@ def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
         extent = data.extent(device, LOWEST)
         documents = data.documents(device, LOWEST, days[0], days[-1])
         return heat.heat_map(
-            view, documents, zone, now, extent[0] if extent else None, chart.measure, _settled(data, device)
+            view, documents, zone, now, extent[0] if extent else None, chart.measure, settled(data, device)
         )
     if chart.is_empty or view.level != cumulative.LEVEL:
         return None
@@ -115,7 +117,7 @@ def _total(below: Cumulative, lang: Language) -> Slots:
         "running.hidden": False,
         "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(below, lang)),
         "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
-        "running-table.data-rows": cumulative.cumulative_table(below, lang),
+        "running-table.data-rows": grids.cumulative_table(below, lang),
     }
 
 
@@ -137,6 +139,7 @@ def layout(lang: Language) -> Component:
     return html.Div(
         [
             _confirmation(lang),
+            html.P(id="so-what", className="so-what"),
             html.Div(tiles.layout(lang), className="tiles"),
             html.Section(panel, className="panel"),
             below_layout(lang),
@@ -170,12 +173,13 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         currency_of(device),
         _other(data, device, view, lang),
         _prices(data, device, view, extent),
-        _settled(data, device),
+        settled(data, device),
     )
-    return chart, extent
+    home, exchanges = navigation.home_name(device, lang), insights.exchanges(device, view, lang)
+    return replace(chart, home=home, exchanges=exchanges), extent
 
 
-def _settled(data: CachedReads, device: Device) -> int:
+def settled(data: CachedReads, device: Device) -> int:
     """Return the instant after which no time counts as missing: while a device sends, that of its newest reading."""
     now, live = data.now(), data.live(device)
     settled = now - chart_model.SETTLING_S
@@ -194,7 +198,7 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         **navigation.links(view, first, last, now, zone, lang),
         **navigation.ways(chart, lang),
         **navigation.crumb_slots(view, chart.name, lang),
-        "document.title": f"{chart.name} · {view.device_id}",
+        "document.title": f"{chart.name} · {chart.home}",
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,
@@ -224,7 +228,7 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     """Load the compared period of a view whose period is set."""
     period = view.compared
     if not period:
-        return None
+        return load_usual(data, device, view.period, lang) if view.level == LOWEST else None
     now, zone = data.now(), device.timezone
     document = data.document(device, view.level, period)
     name = navigation.other_name(view, period, lang)
@@ -235,6 +239,17 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     return Other(period, name, document, usage_profile.so_far(chain, view.level, now, zone))
 
 
+def load_usual(data: CachedReads, device: Device, day: str, lang: Language) -> Other | None:
+    """Load the usual weekday of a day up to now; None for a day to come, or if too little is known."""
+    now, zone = data.now(), device.timezone
+    usual = data.usual_day(device, day)
+    if usual is None:
+        return None
+    is_open = day == periods.period_of("day", now, zone)
+    comparable = usage_profile.so_far({"day": usual}, "day", now, zone) if is_open else usual.total
+    return Other(day, sentences.usual_name(day, lang), usual, comparable, is_usual=True)
+
+
 def _figure() -> Component:
     # Hover and click belong to the columns over the graph, see grids.column_cells.
     caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
@@ -243,7 +258,8 @@ def _figure() -> Component:
         html.Div(id="columns", className="columns", style=grids.EDGES),
     ]
     legend = html.Ul(id="legend", className="legend")
-    return html.Figure([caption, legend, html.Div(plot, className="plot")], id="figure", hidden=True)
+    outages = html.Details([html.Summary(id="outages-said"), html.Ul(id="outages-list")], id="outages", hidden=True)
+    return html.Figure([caption, legend, outages, html.Div(plot, className="plot")], id="figure", hidden=True)
 
 
 def _figure_slots(chart: Chart, lang: Language) -> Slots:

@@ -7,6 +7,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
+from aggregator.core.documents import GAS, GENERATION, Device
+from aggregator.core.readings import sender_of
 from dashboard.charts import pictures
 from dashboard.charts.chart_model import Chart
 from dashboard.charts.view import ENERGY, MONEY, View
@@ -105,6 +107,16 @@ def ways(chart: Chart, lang: Language) -> Slots:
     }
 
 
+KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
+
+
+def home_name(device: Device, lang: Language) -> str:
+    """Return the household's name for a device, and its kind unless it is electricity."""
+    kind = [lang.say(KINDS[device.kind])] if device.kind in KINDS else []
+    unnamed = sender_of(device.device_id) if kind else device.device_id
+    return " · ".join([device.name or unnamed, *kind])
+
+
 def other_name(view: View, period: str, lang: Language) -> str:
     """Return the name of the compared period: `Monday 16 November`, `October`, `2025`."""
     mine, other = (words.moment(view.level, one).year for one in (view.period, period))
@@ -114,7 +126,7 @@ def other_name(view: View, period: str, lang: Language) -> str:
 
 
 def _compare(view: View, lang: Language) -> Slots:
-    names = {"": text("nothing")} | {
+    names = {"": text("usual day") if view.level == periods.LOWEST else text("Off")} | {
         key: comparison.name for key, comparison in words.LEVEL_WORDS[view.level].comparisons.items()
     }
     choices = [

@@ -11,19 +11,20 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
+from aggregator.core.documents import EMPTY, GAS, Device, Document
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
-from dashboard.charts import usage_profile
+from dashboard.charts import insights, usage_profile
+from dashboard.charts.chart_model import Chart, Measure
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
-from dashboard.pages.household import chart_page, live_tile, tiles
+from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language, text
+from dashboard.text.language import Language
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -48,12 +49,42 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
     day = _open_period(data, device, "day", today, periods.shift("day", today, -words.WEEK), view.unit == MONEY)
     month = _open_period(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
+        "so-what.children": _so_what(data, device, today, lang),
         **live_tile.relative(usage, lang),
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         **tiles.today(day, today, zone, lang),
-        **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
+        **tiles.base(usage, data.rates(device, today), day.currency, lang),
+        "base-tile.hidden": device.kind == GAS,
         **tiles.month(month, this_month, lang),
     }
+
+
+def _so_what(data: CachedReads, device: Device, today: str, lang: Language) -> str:
+    """Return the sentence on top: today against a usual weekday, and yesterday."""
+    yesterday = periods.shift("day", today, -1)
+    told = []
+    for day in (today, yesterday):
+        span = periods.window("day", day, device.timezone)
+        elapsed_s = min(data.now(), span.end) - span.start
+        usual = chart_page.load_usual(data, device, day, lang)
+        told.append(insights.Told(data.document(device, "day", day), elapsed_s, usual))
+    return insights.so_what(told[0], told[1], Measure(currency_of(device)), lang)
+
+
+def _outages(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
+    """Return the list of the times without readings; closed and hidden without any."""
+    view, days = chart.view, list[Document]()
+    if chart.missing_s or chart.total.estimated_s:
+        if view.level == periods.LOWEST:
+            days = [data.document(device, view.level, view.period)]
+        elif periods.LEVELS[view.level].child == periods.LOWEST:
+            names = list(periods.children(view.level, view.period).values())
+            days = data.documents(device, periods.LOWEST, names[0], names[-1])
+    extent = data.extent(device, periods.LOWEST)
+    found = insights.outages(days, extent[0] if extent else None, chart_page.settled(data, device), view, lang)
+    said = lang.count("{number} time without readings", "{number} times without readings", len(found))
+    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in found]
+    return {"outages.hidden": not found, "outages-said.children": said, "outages-list.children": items}
 
 
 def _open_period(
@@ -75,7 +106,6 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
-KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -112,7 +142,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     return html.A(
         [
             html.Div(
-                [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
+                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
@@ -124,15 +154,9 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     )
 
 
-def _label(device: Device, lang: Language) -> str:
-    """Return the name of a device, and its kind unless it is electricity."""
-    name = device.name or device.device_id
-    return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
-
-
 def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
     if live is None or live.power_w is None:
-        return [html.Span(lang.say(live_tile.without_power(device, live)), className="without")]
+        return [html.Span(live_tile.without_power(device, live, lang), className="without")]
     number, unit = words.power(live.power_w, lang)
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
@@ -235,8 +259,9 @@ def _household(data: CachedReads, device: Device, view: View, version: object, l
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
+        **_outages(data, device, chart, lang),
         "household.data-version": newest,
-        "place.children": html.A(_label(device, lang), href=View("household", device.device_id).to_url()),
+        "place.children": html.A(navigation.home_name(device, lang), href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
         "household.hidden": False,

@@ -219,6 +219,15 @@ def test_netting_is_explained_where_it_is_set() -> None:
     assert "the power of all phases tells the energy" in said
 
 
+def test_the_first_token_of_a_device_adds_it() -> None:
+    wattfall("ingest", text=reading(import_wh=1))
+    first, second = wattfall("device", "token", "cad-2"), wattfall("device", "token", "cad-2")
+    assert (first.stderr, second.stderr) == ("cad-2 is new, and was added\n", "")
+    assert first.stdout.startswith("wattfall.cad-2.")
+    assert wattfall("device", "list").stdout.splitlines()[-1].startswith("cad-2\t")
+    assert "there is no device 'cad-3'" in wattfall("device", "token", "cad-3", "--revoke").stderr
+
+
 def test_device_labels_are_set_kept_and_removed() -> None:
     labels = ["--household", "h1", "--name", "12 Acacia Road", "--serial", "S-9", "--postcode", "SW1A 1AA"]
     wattfall("device", "set", "cad-1", *labels, "--meter-point", "1012345674321")
@@ -227,6 +236,37 @@ def test_device_labels_are_set_kept_and_removed() -> None:
 
     assert result.stdout == "\t".join(["cad-1", "Europe/London", "100000 W", *listed]) + "\n"
     assert wattfall("device", "list").stdout == result.stdout
+
+
+def test_a_home_changes_hands_from_a_day_on() -> None:
+    wattfall("ingest", text=reading(import_wh=1))
+    wattfall("device", "set", "cad-1", "--household", "acacia")
+    moved = wattfall("device", "move", "cad-1", "--to", "willow", "--from", "2026-06-10")
+    assert moved.stdout == "cad-1\tEurope/London\t100000 W\thousehold willow\n"
+    assert "moved from 2026-06-10 on" in wattfall("audit", "--json").stdout
+    emptied = wattfall("device", "move", "cad-1", "--to", "-", "--from", "2026-06-20")
+    assert emptied.stdout == "cad-1\tEurope/London\t100000 W\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("set", "cad-1", "--household", "willow"), "`wattfall device move cad-1 --to ID --from DAY` gives it"),
+        (("set", "cad-1", "--household", ""), "`wattfall device move cad-1 --to ID --from DAY` gives it"),
+        (("move", "cad-1", "--to", "acacia", "--from", "2026-06-10"), "cad-1 belongs to acacia already"),
+        (("move", "cad-1", "--to", "willow", "--from", "2190-06-10"), "2190-06-10 is still to come"),
+        (("move", "cad-1", "--to", "willow", "--from", "June"), "is not a day"),
+        (("move", "cad-1~gas", "--to", "willow", "--from", "2026-06-10"), "use `wattfall device move cad-1`"),
+        (("move", "cad-9", "--to", "willow", "--from", "2026-06-10"), "there is no device 'cad-9'"),
+        (("move", "cad-1", "--to", " x", "--from", "2026-06-10"), "household is ' x'"),
+    ],
+)
+def test_no_household_gets_the_past_of_another_one(arguments: tuple[str, ...], fault: str) -> None:
+    wattfall("ingest", text=reading(import_wh=1) + "\n" + reading("cad-1~gas", import_wh=1))
+    wattfall("device", "set", "cad-1", "--household", "acacia")
+    refused = wattfall("device", *arguments)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert fault in refused.stderr
 
 
 def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:

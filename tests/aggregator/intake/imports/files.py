@@ -14,16 +14,17 @@ from aggregator.intake.imports.structured import open_table
 from aggregator.intake.imports.understanding import BRAKES, Known, Understanding, named_columns
 from aggregator.store import Store
 
+Option = Any  # of a field of Known
 NOW = 1_800_000_000  # 15 January 2027
 
 
-def known_of(zone: str = "UTC", columns: str = "", now: int = NOW, **options: Any) -> Known:
+def known_of(zone: str = "UTC", columns: str = "", now: int = NOW, **options: Option) -> Known:
     named = named_columns(columns) if columns else {}
     return Known(zone, now, columns=named, **options)
 
 
 def understood(
-    content: str | bytes, zone: str = "UTC", *, allowed: tuple[str, ...] = (), device_id: str = "d", **options: Any
+    content: str | bytes, zone: str = "UTC", *, allowed: tuple[str, ...] = (), device_id: str = "d", **options: Option
 ) -> Understanding:
     """What a file is understood to be."""
     body = content.encode() if isinstance(content, str) else content
@@ -44,7 +45,7 @@ def bring(
     allowed: tuple[str, ...] = BRAKES,
     now: int = NOW,
     device_id: str = "d",
-    **options: Any,
+    **options: Option,
 ) -> ImportReport:
     """Take a file into the device `d`; raise ConfigurationError where it is in doubt, or a brake holds."""
     body = content.encode() if isinstance(content, str) else content

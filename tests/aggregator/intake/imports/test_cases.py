@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from aggregator.core import periods
 from aggregator.core.documents import Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.store import Store, open_store
-from tests.aggregator.intake.imports.files import bring, understood
+from tests.aggregator.intake.imports.files import Option, bring, understood
 
 DAY = datetime(2026, 11, 2)  # noqa: DTZ001 - local
 Q = range(96)
@@ -35,7 +34,7 @@ def imports(store: Store) -> dict[str, int | None]:
     return {day: part.import_wh for day, part in days(store).items()}
 
 
-def taken(store: Store, lines: list[str], zone: str = "Europe/London", columns: str = "", **options: Any) -> None:
+def taken(store: Store, lines: list[str], zone: str = "Europe/London", columns: str = "", **options: Option) -> None:
     report = bring(store, "\n".join(lines), zone, columns, allowed=(), **options)
     assert report.rejected == 0
 

@@ -68,7 +68,7 @@ def test_the_signal_is_read_once_a_minute_and_never_polled(store: Store) -> None
     device_status.put_statuses(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
     page = Page(store)
     read = [page.tiles(after)["power-signal.children"] for after in (0, 30)]
-    assert read == [" · signal good"] * 2
+    assert read == [" · good signal to the meter"] * 2
     assert page.store.asked["record"] == 1
     page.tiles(after=60)
     assert page.store.asked["record"] == 2
