@@ -34,24 +34,24 @@ FORMATS = {
         Format("json", canonical.parse_canonical, (rf"wattfall/{_ID}/readings",)),
         Format("block", canonical.parse_block, (rf"wattfall/{_ID}/block",)),
         Format("glow-hex", glow.parse_glow_hex, (rf"SMART/HILD/{_ID}",)),
-        Format("glow", glow.parse_glow, (rf"(?:.+/)?{_GLOW}",)),
+        Format("glow", glow.parse_glow, (rf"{_GLOW}",)),
         Format(
             "tasmota",
             tasmota.parse_tasmota,
-            (rf"(?:.+/)?tele/{_ID}/SENSOR", rf"(?:.+/)?{_ID}/tele/SENSOR"),
+            (rf"tele/{_ID}/SENSOR", rf"{_ID}/tele/SENSOR"),
             has_rules=True,
         ),
         Format(
             "shelly",
             shelly.parse_shelly,
-            (rf"shellies/{_ID}/info", rf"(?:.+/)?{_ID}/{_SHELLY}"),
+            (rf"shellies/{_ID}/info", rf"{_ID}/{_SHELLY}"),
             has_rules=True,
         ),
         Format("dsmr", dsmr.parse_dsmr, has_rules=True),
     )
 }
 _TOPICS = [(one, re.compile(topics)) for one in FORMATS.values() for topics in one.topics]
-_LAST = re.compile(rf"(?:.*/)?{_ID}")
+EVERYTHING = ("#",)
 
 
 class Topic(NamedTuple):
@@ -62,19 +62,43 @@ class Topic(NamedTuple):
     part: str
 
 
-def parse_topic(topic: str, named: str = "") -> Topic:
-    """Parse a topic; with a `named` format, the last word of any other topic is the device. Raises Refused."""
-    return _known_topic(topic, named) if len(topic) <= _USUAL else _topic(topic, named)
+def parse_topic(topic: str, named: str = "", filters: tuple[str, ...] = EVERYTHING) -> Topic:
+    """Parse a topic that one of the subscription's filters let in. Raises Refused.
+
+    The device is at the filter's first `+`, or before it: brokers restrict what a user may publish by the first levels,
+    so no open level may come before the device. Where `#` comes first, the format says where its device is. Of a
+    `named` format also other topics are taken, with the device at the first `+`, or as the last word.
+    """
+    return _known_topic(topic, named, filters) if len(topic) <= _USUAL else _topic(topic, named, filters)
 
 
-def _topic(topic: str, named: str) -> Topic:
-    for one, pattern in _TOPICS:
-        if named in ("", one.name) and (found := pattern.fullmatch(topic)):
-            return Topic(one, check_device_id(found["device"]), found.groupdict().get("part") or "")
-    found = _LAST.fullmatch(topic) if named else None
-    if not found:
-        raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format")
-    return Topic(FORMATS[named], check_device_id(found["device"]), "")
+def _topic(topic: str, named: str, filters: tuple[str, ...]) -> Topic:
+    levels = topic.split("/")
+    for wanted in (one.split("/") for one in filters):
+        found = _within(levels, named, wanted) if _lets_in(wanted, levels) else None
+        if found:
+            return found
+    raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format, or has its device at another level")
+
+
+def _lets_in(wanted: list[str], levels: list[str]) -> bool:
+    fixed = wanted[:-1] if wanted[-1] == "#" else wanted
+    is_long = len(levels) >= len(fixed) if wanted[-1] == "#" else len(levels) == len(fixed)
+    return is_long and all(one in ("+", level) for one, level in zip(fixed, levels, strict=False))
+
+
+def _within(levels: list[str], named: str, wanted: list[str]) -> Topic | None:
+    """Return what a topic names within a filter; only levels that the filter fixes may come before a format's own."""
+    first_open = next((at for at, one in enumerate(wanted) if one in ("+", "#")), len(wanted))
+    is_at_plus = first_open < len(wanted) and wanted[first_open] == "+"
+    for fixed in range(first_open + 1):
+        rest = "/".join(levels[fixed:])
+        for one, pattern in _TOPICS:
+            found = pattern.fullmatch(rest) if named in ("", one.name) else None
+            if found and (not is_at_plus or fixed + rest.count("/", 0, found.start("device")) <= first_open):
+                return Topic(one, check_device_id(found["device"]), found.groupdict().get("part") or "")
+    last = first_open if is_at_plus else len(levels) - 1
+    return Topic(FORMATS[named], check_device_id(levels[last]), "") if named and last <= first_open else None
 
 
 _USUAL = 128  # characters; longer topics could fill the memory
