@@ -228,10 +228,7 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
 
 
 def store_content(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
-    """Store messages without their refusals; durable on return.
-
-    Readings that contradict their neighbours are put aside: they join the refused items of their message.
-    """
+    """Store messages without their refusals; readings that contradict their neighbours join the refused items."""
     contents, outcome = [message.content for message in messages], Outcome()
     chunk, aside = Chunk(store, now), list[tuple[Content, Unread]]()
     for _, content, is_history in messages:
