@@ -29,9 +29,7 @@ SEEN_S = 600  # between notes that the stream is followed
 TRIMMED_S = 23 * 3600  # after this absence records may be gone (they expire after 24 hours)
 POLL_S = 1.0  # between reads of the readings' stream
 PAGES = 20  # of up to 1,000 records, read from a shard at once
-EMPTY_PAGES = (
-    30  # in a row, after which a shard of a stream that is seldom read has nothing new; records may lie behind
-)
+EMPTY_PAGES = 30  # in a row end the reading of a stream that is seldom read; before that, records may follow
 MOST_KEYS = 100_000  # read at once from all shards; the others wait
 SCAN_PAGE = 1000  # keys made dirty at once where records are gone
 log = logging.getLogger("wattfall.streams")
