@@ -145,7 +145,7 @@ class Audit:
         return list(map(audit_people.naming(self.store), found[:limit]))
 
     def seen_by_staff(self, device_id: str, limit: int = 100) -> list[Seen]:
-        """Return the staff's actions on a device for its households, newest first; each may read those of its time."""
+        """Return the staff's actions on a device, newest first, as a household reads them."""
         newest = self.entries(device_id=device_id, limit=limit)
         return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest]
 
