@@ -204,7 +204,7 @@ def cumulative_sentences(chart: Cumulative, lang: Language) -> list[str]:
     return [str(amount) if chart.is_over else lang.say("{amount} so far", amount=amount), _compared(chart, lang)]
 
 
-def cumulative_table(chart: Cumulative, lang: Language) -> str:
+def cumulative_table(chart: Cumulative, lang: Language) -> grids.Tree:
     """Return the table by month: this year, the year before, and the difference of closed months."""
     unit = chart.measure.unit(lang)
     return grids.number_table(

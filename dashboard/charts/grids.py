@@ -1,11 +1,10 @@
-"""Heat map, columns and tables as small JSON, from which the browser builds them. Pure.
+"""Heat map, columns and tables as trees of HTML components; React keeps what stays the same (assets/region.js). Pure.
 
-As components of Dash they would take longer than the drawing: Dash mounts and watches each of 744 cells.
+- Heat map: a table of cells with classes and words, and the sentence about the busiest hours.
+- Columns: targets over a figure, as tall as the chart. A column links to the chart below it.
+- Tables: the numbers of a chart.
 
-- Heat map: cells with classes and words (assets/heat.js), and the sentence about the busiest hours.
-- Columns: targets over a figure, as tall as the chart (assets/columns.js). They are one stop of the Tab key; the arrow
-  keys move along them (assets/wattfall.js). A column links to the chart below it.
-- Tables: the numbers of a chart, built when opened.
+Heat map and columns are one stop of the Tab key each; the arrow keys move along them (assets/explore.js).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,6 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-import orjson
 from dash import html
 from dash.development.base_component import Component
 
@@ -23,34 +21,49 @@ from dashboard.charts.figures import MARGIN
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
 from dashboard.text.language import Language, text
+from dashboard.text.trees import element
+from dashboard.text.words import attributes
 
+Tree = dict[str, Any]  # see text/trees.py
+
+HIDDEN = attributes(aria_hidden="true")
 SPAN = 4  # hours in the busiest time of a day
 NIGHT = range(6)
 EVEN = 1.2  # times their share of the clock, from which the busiest hours are worth a sentence
 _EVERY = 3  # every third hour is named beside the grid
 
 
-def heat_grid(chart: HeatMap, lang: Language) -> str:
-    """Return JSON of the heat map and its words.
+def heat_grid(chart: HeatMap, lang: Language) -> Tree:
+    """Return the table of a heat map. A header links to its day; the first cell with content is the Tab key's stop."""
+    caption = lang.say("Hours by days, {period}", period=words.period_name(chart.view.level, chart.view.period, lang))
+    days = [lang.date(words.moment("day", day), words.WEEKDAY_AND_DATE) for day in chart.days]
+    corner = element("Th", element("Span", lang.say("Hour"), className="unseen"), role="columnheader")
+    heads = [corner, *(_day(chart, place, days[place], lang) for place in range(len(days)))]
+    rows = [[_heat_cell(chart, place, hour, days, lang) for place in range(len(days))] for hour in range(HOURS)]
+    stop = next((cell for row in rows for cell in row if cell["props"]["className"]), rows[0][0])
+    stop["props"]["tabIndex"] = 0
+    head = element("Thead", element("Tr", heads, role="row"), role="rowgroup")
+    lines = [element("Tr", [_hour_head(hour), *row], role="row") for hour, row in enumerate(rows)]
+    return element(
+        "Table",
+        [head, element("Tbody", lines, role="rowgroup")],
+        role="grid",
+        style={"--days": len(days)},
+        **attributes(aria_label=caption, aria_readonly="true"),
+    )
 
-    `hours` have name and tick; `days` have name, tick, start of a week and address; `rows` hold cells. A cell has its
-    classes
-    and words. A day without an address cannot be opened.
-    """
-    content = {
-        "caption": lang.say(
-            "Hours by days, {period}", period=words.period_name(chart.view.level, chart.view.period, lang)
-        ),
-        "corner": lang.say("Hour"),
-        "open": lang.say("Open ›"),
-        "hours": [[_hour(hour), f"{hour:02d}" if hour % _EVERY == 0 else ""] for hour in range(HOURS)],
-        "days": [_day(chart, place, lang) for place in range(len(chart.days))],
-        "rows": [
-            [[_look(chart, column[hour]), _cell_words(chart, column[hour], lang)] for column in chart.columns]
-            for hour in range(HOURS)
-        ],
-    }
-    return orjson.dumps(content).decode()
+
+def _hour_head(hour: int) -> Tree:
+    tick = f"{hour:02d}" if hour % _EVERY == 0 else ""
+    name = [element("Span", _hour(hour), className="unseen"), element("Span", tick, **attributes(aria_hidden="true"))]
+    return element("Th", name, role="rowheader")
+
+
+def _heat_cell(chart: HeatMap, place: int, hour: int, days: Sequence[str], lang: Language) -> Tree:
+    """Return a cell; its card is `data-at` and its name (assets/heat.css)."""
+    cell = chart.columns[place][hour]
+    said = attributes(aria_label=_cell_words(chart, cell, lang), data_at=f"{days[place]}, {_hour(hour)}")
+    return {"type": "Td", "props": {"className": _look(chart, cell), "role": "gridcell", "tabIndex": -1, **said}}
 
 
 def busiest_hours_words(chart: HeatMap, lang: Language) -> str:
@@ -103,13 +116,16 @@ def _scale(word: str, ramp: str, end: str, lang: Language) -> Component:
     )
 
 
-def _day(chart: HeatMap, place: int, lang: Language) -> list[object]:
+def _day(chart: HeatMap, place: int, name: str, lang: Language) -> Tree:
+    """Return the header of a day; it is a link unless the day lies outside the data."""
     day = chart.days[place]
     moment = words.moment("day", day)
     is_open = any(cell.when not in (FUTURE, BEFORE, NEVER) for cell in chart.columns[place])
-    address = chart.view.to("day", day).to_url() if is_open else ""
-    begins_week = moment.weekday() == lang.first_weekday
-    return [lang.date(moment, words.WEEKDAY_AND_DATE), str(moment.day), int(begins_week), address]
+    address = {"href": chart.view.to("day", day).to_url(), "tabIndex": -1} if is_open else {}
+    label = attributes(aria_label=name)
+    tick = element("A" if is_open else "Span", str(moment.day), **address, **(label if is_open else {}))
+    look = "major" if moment.weekday() == lang.first_weekday else ""
+    return element("Th", tick, className=look, role="columnheader", **label)
 
 
 def _look(chart: HeatMap, cell: Cell) -> str:
@@ -166,37 +182,43 @@ def _percent(share: float, lang: Language) -> str:
 EDGES = {side: f"{MARGIN[side[0]]}px" for side in ("left", "right", "top", "bottom")}
 
 
-def column_cells(chart: Chart, lang: Language) -> str:
-    """Return JSON of the columns over a plot: the words `open` and `missing`, the `period`, and `cells`.
-
-    A cell has its `name`, the `tick` and the `note` under the axis, its classes (`look`, and `side` of its card), the
-    lines
-    of its card (`said`), its link (`href`), and the number of columns in the gap that begins there (`gap`).
-    """
+def column_cells(chart: Chart, lang: Language) -> list[Tree]:
+    """Return the columns over a plot, each with its card, its gap and the names under the axis."""
     runs = _gap_runs(chart)
-    content = {
-        "open": lang.say("Open ›"),
-        "missing": lang.say("no data"),
-        "period": chart.view.path,
-        "cells": [_cell(chart, place, runs.get(place, 0), lang) for place in range(len(chart.columns))],
-    }
-    return orjson.dumps(content).decode()
+    cells = [_cell(chart, place, runs.get(place, 0), lang) for place in range(len(chart.columns))]
+    stop = next((cell for cell in cells if "tabIndex" in cell["props"]), None)
+    if stop:
+        stop["props"]["tabIndex"] = 0
+    return cells
 
 
-def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
+def _cell(chart: Chart, place: int, gap: int, lang: Language) -> Tree:
     column = chart.columns[place]
-    has_card = column.has_content or bool(chart.prices)
-    content = {
-        "name": column.label.name,
-        "tick": column.label.tick,
-        "note": column.label.note,
-        "look": " ".join([*(["now"] if column.when == NOW else []), *(["major"] if column.label.is_major else [])]),
-        "side": _side(place, len(chart.columns)),
-        "said": sentences.column_lines(place, chart, lang) if has_card else [],
-        "href": column.below.to_url() if column.below else "",
-        "gap": gap,
-    }
-    return {name: value for name, value in content.items() if value}
+    said = sentences.column_lines(place, chart, lang) if column.has_content or chart.prices else []
+    href = column.below.to_url() if said and column.below else ""
+    inside = [_card(chart, place, said, lang, is_open=bool(href))] if said else []
+    if gap:
+        word = element("Span", lang.say("no data"))
+        inside.append(element("Span", word, className="gap", style={"width": f"{gap:.0%}"}, **HIDDEN))
+    inside.append(_tick(column))
+    reach: dict[str, Any] = {"tabIndex": -1} if said else {}
+    if said and not href:
+        reach |= {"role": "img", **attributes(aria_label=" · ".join([column.label.name, *said]))}
+    look = "column now" if column.when == NOW else "column"
+    return element("A" if href else "Div", inside, className=look, **({"href": href} if href else {}), **reach)
+
+
+def _card(chart: Chart, place: int, said: Sequence[str], lang: Language, *, is_open: bool) -> Tree:
+    name = element("Strong", chart.columns[place].label.name)
+    lines = [name, *(element("Span", line) for line in said)]
+    if is_open:
+        lines.append(element("Span", lang.say("Open ›"), className="open", **HIDDEN))
+    return element("Span", lines, className=f"card {_side(place, len(chart.columns))}")
+
+
+def _tick(column: Column) -> Tree:
+    look = "tick major" if column.label.is_major else "tick"
+    return element("Span", [column.label.tick, element("Small", column.label.note)], className=look, **HIDDEN)
 
 
 def _gap_runs(chart: Chart) -> dict[int, int]:
@@ -220,12 +242,19 @@ def _side(position: int, count: int) -> str:
 Row = tuple[str, str | None, Sequence[str]]  # its name, its link, and its numbers
 
 
-def number_table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """Return JSON of a table for assets/columns.js: `caption`, `heads` and `rows`."""
-    return orjson.dumps({"caption": caption, "heads": heads, "rows": list(rows)}).decode()
+def number_table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> Tree:
+    """Return a table with a row for each name."""
+    top = [element("Td"), *(element("Th", head, scope="col") for head in heads)]
+    body = [element("Tr", [_row_head(name, href), *(element("Td", one) for one in row)]) for name, href, row in rows]
+    title = element("Caption", caption, className="unseen")
+    return element("Table", [title, element("Thead", element("Tr", top)), element("Tbody", body)])
 
 
-def of_chart(chart: Chart, lang: Language) -> str:
+def _row_head(name: str, href: str | None) -> Tree:
+    return element("Th", element("A", name, href=href) if href else name, scope="row")
+
+
+def of_chart(chart: Chart, lang: Language) -> Tree:
     """Return the table of a chart with exact numbers: energy, and cost where known."""
     fields = _fields(chart, lang)
     rows = (

@@ -38,8 +38,8 @@ def open_menu(page: Page, name: str) -> None:
 
 
 def open_picker(page: Page) -> None:
-    page.locator("#picker button").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    page.locator("#pick").click()
+    expect(page.locator("#choice")).to_be_visible()
 
 
 def fill_tariff(page: Page, price: str, then: str) -> None:

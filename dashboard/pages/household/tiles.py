@@ -64,13 +64,12 @@ class Period:
         return replace(self.measure, currency="" if self.is_money else self.currency) if self.currency else None
 
 
-def layout(lang: Language) -> list[Component]:
-    """Return the tiles without their numbers."""
+def layout(lang: Language) -> Component:
+    """Return the small tiles without their numbers."""
     names = {"today": lang.say("Today"), "base": lang.say("Always on"), "month": lang.say("This month")}
     # On a phone these scroll sideways, also by keyboard.
     scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
-    small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
-    return [live_tile.tile(lang), small]
+    return html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
 
 
 def tile(name: str, label: str) -> Component:
