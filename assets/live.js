@@ -16,7 +16,7 @@
     let heard = Date.now();
     let isLost = false;
     let isOver = false; // the session
-    let waiting = 0; // since when an answer is awaited
+    let waiting = Date.now(); // since when an answer is awaited
     let asked = Date.now();
     let due = Infinity;
     let polls = 0;
@@ -76,7 +76,7 @@
 
     const banner = (words) => {
         const time = new Date(heard).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-        const isLate = waiting && Date.now() - waiting > Math.max(PATIENCE, 3 * words.poll * (words.poll < SECOND));
+        const isLate = waiting && Date.now() - waiting > PATIENCE;
         return isLost || isLate ? words.unreachable.replace("{}", time) : "";
     };
 
@@ -103,7 +103,8 @@
             [polls, due] = [REFRESHES - 1, 0];
         }
         beaten = now;
-        const isDue = now >= Math.min(due, asked + words.poll);
+        // Dash drops the answer to a question that is asked again.
+        const isDue = now >= Math.min(due, asked + words.poll) && !(waiting && now - waiting < PATIENCE);
         let refresh = null;
         if (isDue) {
             [asked, due, polls] = [wait(), Infinity, polls + 1];
@@ -116,8 +117,10 @@
     const show = (shown) => {
         if (shown) {
             document.title = shown.title ? `${shown.title} · Wattfall` : "Wattfall";
+            // The fragment has been said; a reload or a bookmark must not repeat it.
             if (window.location.hash.length > 1 && window.location.hash !== "#main") {
                 window.history.replaceState(window.history.state, "", window.location.pathname + window.location.search);
+                setProps("url", { hash: "", href: window.location.href });
             }
             if (shown.device && shown.device !== device) {
                 setProps("tick", { data: (asked = wait()) });
