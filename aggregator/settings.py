@@ -25,12 +25,15 @@ class Settings:
     secret: str = field(default="", repr=False)
     url: str = ""
     proxies: int = 0
+    audit_secrets: tuple[str, ...] = field(default=("",), repr=False)  # the present one first; empty in the demo
     oidc_issuer: str = ""
     oidc_client: str = ""
     oidc_secret: str = field(default="", repr=False)
     oidc_role_claim: str = "role"
     mqtt_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    backup_dir: str = ""
+    backups_kept: int = 14
 
 
 SHORTEST_SECRET = 32  # characters
@@ -63,6 +66,10 @@ def _secret(text: str) -> str:
     return text
 
 
+def _secrets(text: str) -> tuple[str, ...]:
+    return tuple(_secret(one.strip()) for one in text.split(",") if one.strip())
+
+
 def _site(text: str) -> str:
     """A URL without its last slash: https, or http on this machine."""
     parts = urlsplit(text)
@@ -89,11 +96,14 @@ SETTINGS = (
     Setting("WATTFALL_CACHE", "cache", "", str, "a redis:// URL shared by several web processes; empty is one each"),
     Setting("PORT", "port", "8050", _from(1, 65535), "where the web process listens"),
     Setting("WEB_CONCURRENCY", "web_workers", "2", _from(1, 64), "how many web worker processes"),
-    Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies; only the demo does without"),
+    Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies and the audit; only the demo does without"),
+    Setting("WATTFALL_OLD_SECRETS", "audit_secrets", "", _secrets, "former secrets, to check the audit; comma between"),
     Setting("WATTFALL_URL", "url", "", _address, "the public address, as in https://energy.example.org"),
     Setting("WATTFALL_PROXIES", "proxies", "0", _from(0, 9), "how many reverse proxies stand in front"),
     Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
     Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
+    Setting("WATTFALL_BACKUP_DIR", "backup_dir", "", str, "where the worker puts a backup each day; empty makes none"),
+    Setting("WATTFALL_BACKUP_DAYS", "backups_kept", "14", _from(1, 3650), "how many of these backups are kept"),
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
     Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
     Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),
@@ -110,6 +120,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         except ConfigurationError as error:
             raise ConfigurationError(f"{setting.variable}: {error}") from error
     values["store"] = values["store"] or default_store()
+    values["audit_secrets"] = (values["secret"], *values["audit_secrets"])
     return Settings(**values)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_props
 
-from aggregator.core.errors import StoreAway, StoreReplaced
+from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
 from aggregator.settings import Settings
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 from dashboard.accounts.access import viewer
 from dashboard.accounts.users import Passwords
 from dashboard.charts.view import View
@@ -22,7 +23,7 @@ from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint, responses
+from dashboard.web import ingest_endpoint, request_guard, responses
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
@@ -58,7 +59,7 @@ def create_app(
     add_callbacks(app, data)
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
-    support_pages.add_routes(app.server, data, store)
+    support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
     ingest = ingest_endpoint.IngestEndpoint(
         store,
         settings.timezone,
@@ -126,6 +127,9 @@ def show_alert(error: Exception) -> None:
     if isinstance(error, StoreAway | StoreReplaced):
         log.warning("the store is unreachable: %s", error)
         sentence = text("The data is out of reach for the moment. What you see is from before; trying again.")
+    elif isinstance(error, StoreUnusable):
+        log.error("a page is not shown: %s", error)
+        sentence = request_guard.DAMAGED
     else:
         log.error("could not build a page", exc_info=error)
         sentence = text("This page could not be brought up to date. The fault has been logged; trying again.")

@@ -21,6 +21,7 @@ from dashboard.web.cache import check_cache
 
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
+GRACE_S = 5  # from SIGTERM to the end of a request that is under way
 BUSY_S = 2.0  # longest wait for the store's write lock; then the answer is 503
 # Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
 # but there the last socket gets every connection.
@@ -159,6 +160,7 @@ def _serve(
         "workers": settings.web_workers,
         "worker_class": "gthread",
         "threads": threads,
+        "graceful_timeout": GRACE_S,
         "loglevel": "warning",
         "reuse_port": SHARED_OUT,
         "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it

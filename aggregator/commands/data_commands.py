@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import click
 
-from aggregator.commands import console, process_commands, support_commands, tariff_commands
+from aggregator.commands import console, operations_commands, process_commands, support_commands, tariff_commands
 from aggregator.commands.aws_commands import costs_command, package_command, tables_group
-from aggregator.commands.console import check_id, find_device, opened, until_stopped, with_store
+from aggregator.commands.console import check_id, find_device, forget_signals, opened, until_stopped, with_store
 from aggregator.commands.device_commands import device
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
@@ -109,8 +109,9 @@ def _stopping() -> Iterator[threading.Event]:
     """Return an event that Ctrl-C and SIGTERM set, so that a batch is never cut."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield until_stopped()
+        yield until_stopped(late_code=130, said=STOPPED)
     finally:
+        forget_signals()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -124,7 +125,7 @@ def _bar(stop: threading.Event) -> Bar:
             def progress(more: int) -> None:
                 shown.update(more)
                 if stop.is_set():
-                    click.echo("stopped; import the file again to resume", err=True)
+                    click.echo(STOPPED, err=True)
                     raise click.Abort
 
             yield progress
@@ -136,9 +137,8 @@ IMPORT_COMMANDS = (import_command,)
 
 
 # ingest, show, device, verify, rebuild
-if TYPE_CHECKING:
-    pass
 
+STOPPED = "stopped; import the file again to resume"
 LEVELS = click.Choice(["live", *periods.LEVELS])
 
 
@@ -232,4 +232,5 @@ COMMANDS = (
     package_command,
     *support_commands.COMMANDS,
     *process_commands.COMMANDS,
+    *operations_commands.COMMANDS,
 )

@@ -10,15 +10,18 @@ import click
 
 from aggregator.commands import console
 from aggregator.commands.console import check_id, find_device, opened, with_store
+from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
-from aggregator.core.documents import GAS, KINDS, NETTINGS, Device, new_device
+from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import search
-from aggregator.store.collections import all_devices
+from aggregator.store.collections import all_devices, new_entry
+from aggregator.support.actions import record_device, record_token
+from aggregator.support.audit import Audit
 from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain
@@ -76,6 +79,7 @@ def device() -> None:
     metavar="on|off",
     help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
 )
+@with_reason("device set from the command line")
 @with_store
 @click.pass_obj
 def device_set(
@@ -88,12 +92,13 @@ def device_set(
     calorific_value: str | None,
     first_day: str | None,
     volume_factor: str | None,
+    reason: str,
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
     store = opened(settings, store_url, may_create=True)
     stored = store.device(check_id(device_id))
-    changed = stored or new_device(device_id, settings.timezone)
+    changed = stored or new_entry(store, device_id, settings.timezone)
     _check_home(changed, fields)
     changed = search.check_labels(
         replace(changed, **{name: value for name, value in fields.items() if value is not None})
@@ -102,6 +107,9 @@ def device_set(
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
     zone = periods.check_timezone(timezone) if timezone else changed.timezone
+    audit, now = Audit(store, settings.audit_secrets), int(time.time())
+    after = replace(changed, timezone=zone, conversion=str(conversion) if conversion else changed.conversion)
+    record_device(audit, operator(), stored, after, reason, now)
     if changed != stored:
         store.put_device(changed)
     if zone != changed.timezone:
@@ -151,9 +159,17 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
 @with_store
 @click.pass_obj
 def device_token(settings: Settings, device_id: str, store_url: str | None, *, revoke: bool) -> None:
-    """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day."""
+    """Print a new token for POST /ingest; it is shown only once. Earlier tokens expire in a day.
+
+    A device that is not known yet is added.
+    """
     store = opened(settings, store_url)
-    find_device(store, device_id)
+    if revoke or store.device(check_id(device_id)):
+        find_device(store, device_id)
+    else:
+        store.put_device(new_entry(store, device_id, settings.timezone))
+        click.echo(f"{device_id} is new, and was added", err=True)
+    record_token(Audit(store, settings.audit_secrets), operator(), device_id, int(time.time()), is_end=revoke)
     if revoke:
         end_tokens(store, device_id)
         click.echo(f"{device_id} has no token any more")

@@ -28,11 +28,13 @@ from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
+from aggregator.operations.backup import run_backups
 from aggregator.settings import Settings, data_folder, sqlite_url
-from aggregator.store import open_store
+from aggregator.store import file_of, open_store
 from aggregator.store.port import Store
 from aggregator.support import fleet
-from aggregator.waterfall.worker import run_worker
+from aggregator.support.audit import Audit
+from aggregator.waterfall.worker import Census, run_worker
 
 if TYPE_CHECKING:
     from aggregator.intake.mqtt import Subscriber
@@ -223,6 +225,7 @@ class Lines:
 
 
 COMMANDS = (edge_command,)
+BACKUP_ENDS_S = 2.0  # for a backup to end and tidy up; the next one tidies up otherwise
 
 
 @click.command()
@@ -232,17 +235,50 @@ COMMANDS = (edge_command,)
 def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
     """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
     log_to_stderr()
+    stop = until_stopped()
     with (
         closing(opened(settings, store_url, may_create=True)) as store,
         subscribed(settings, **broker) as subscriber,
+        _backing_up(settings, store_url or settings.store, stop),
     ):
         run_worker(
             store,
             settings.retention_days,
-            until_stopped(),
-            census=lambda now: fleet.census(store, now, store.backlog()),
+            stop,
+            census=_census(store, Audit(store, settings.audit_secrets)),
             take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
         )
+
+
+def _census(store: Store, audit: Audit) -> Census:
+    """Return the census; it writes the head of the audit to the log at the start, and then daily."""
+    logged = set[int]()  # day
+
+    def census(now: int) -> Iterator[None]:
+        if now // DAY_S not in logged:
+            audit.log_head()
+            logged.add(now // DAY_S)
+        return fleet.census(store, now, store.backlog())
+
+    return census
+
+
+@contextmanager
+def _backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator[None]:
+    """Make a backup each day in a thread of its own, where the settings name a folder."""
+    if not settings.backup_dir:
+        yield
+        return
+    folder = Path(settings.backup_dir)
+    file_of(url)
+    own_folder(folder)
+    thread = threading.Thread(target=run_backups, args=(url, folder, settings.backups_kept, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(BACKUP_ENDS_S)
 
 
 def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":

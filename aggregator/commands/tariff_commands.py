@@ -13,16 +13,23 @@ import click
 
 from aggregator.commands import console
 from aggregator.commands.console import find_device, opened, with_days, with_store
+from aggregator.commands.support_commands import operator
 from aggregator.core import periods
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import cost_json, money_text
-from aggregator.core.periods import FIRST_DAY, FOR_EVER, LAST_DAY
+from aggregator.core.periods import DAY_S, FIRST_DAY, FOR_EVER, LAST_DAY
 from aggregator.settings import Settings
-from aggregator.tariffs.prices import PriceReport, parse_prices
+from aggregator.store import Store
+from aggregator.support.actions import record_tariff
+from aggregator.support.audit import Audit
+from aggregator.tariffs.prices import PER_TEXT, PriceChoice, PriceReport, parse_prices
 from aggregator.tariffs.rates import Series, common, count_days, energy_cost, standing_charge
 from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
 from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, supplied, tariff_of
 from aggregator.waterfall.worker import drain
+
+DAYS_OPEN = 366  # a price without an end holds for so many days from today
 
 
 @click.group()
@@ -41,7 +48,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
     The shortest tariff is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
     """
     store = opened(settings, store_url)
-    count = change_tariff(store, find_device(store, device_id), tariff_from_text(_text(source)))
+    device, given = find_device(store, device_id), tariff_from_text(_text(source))
+    _record(settings, store, device, "tariff set from the command line")
+    count = change_tariff(store, device, given)
     drain(store)
     click.echo(f"{device_id}: {count} days priced again")
 
@@ -53,7 +62,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
 def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> None:
     """Remove a device's tariff and its costs; half-hourly prices stay."""
     store = opened(settings, store_url)
-    count = change_tariff(store, find_device(store, device_id), None)
+    device = find_device(store, device_id)
+    _record(settings, store, device, "tariff removed from the command line")
+    count = change_tariff(store, device, None)
     drain(store)
     click.echo(f"{device_id}: {count} days without a price")
 
@@ -75,13 +86,11 @@ def tariff_show(settings: Settings, device_id: str, store_url: str | None) -> No
 @click.argument("device_id", metavar="DEVICE")
 @click.argument("source", metavar="[FILE or -]", type=click.File("r"), default="-")
 @click.option("--export", "is_export", is_flag=True, help="Export prices instead of import prices.")
-@click.option(
-    "--per",
-    type=click.Choice(["1", "100", "1000"]),
-    default="1",
-    help="Price unit: 100 for pence per kWh, 1000 for currency per MWh.",
-)
-@click.option("--without-vat", is_flag=True, help="Use the column without VAT, where a file has both.")
+@click.option("--per", type=click.Choice(["1", "100", "1000"]), help="Unit: 100 pence per kWh, 1000 currency per MWh.")
+@click.option("--column", default="", metavar="NAME", help="The column of the price, where several can be it.")
+@click.option("--without-vat", is_flag=True, help="The column without VAT, where a file has both.")
+@click.option("--where", "filters", multiple=True, metavar="NAME=VALUE", help="Only rows with this value in a column.")
+@click.option("--payment-method", metavar="NAME", help="Short for --where payment_method=NAME.")
 @with_store
 @click.pass_obj
 def tariff_import(
@@ -89,27 +98,49 @@ def tariff_import(
     device_id: str,
     source: TextIO,
     is_export: bool,
-    per: str,
+    per: str | None,
+    column: str,
     without_vat: bool,
+    filters: tuple[str, ...],
+    payment_method: str | None,
     store_url: str | None,
 ) -> None:
-    """Import half-hourly prices from CSV or JSON and reprice the days that they touch."""
+    """Import prices of half hours, hours or longer from CSV or JSON and reprice the days that they touch.
+
+    The file tells its columns and its unit, or the answer names the option that does. A price without an end holds for
+    a year from today at most.
+    """
     store = opened(settings, store_url)
     device = find_device(store, device_id)
-    found = parse_prices(_text(source), int(per), vat_included=not without_vat)
+    present = tariff_of(device)
+    where = dict(map(_filter, filters)) | ({"payment_method": payment_method} if payment_method else {})
+    open_until = (int(time.time()) // DAY_S + DAYS_OPEN) * DAY_S
+    currency = present.currency if present else ""
+    choice = PriceChoice(int(per) if per else None, not without_vat, column, where, currency, open_until)
+    found = parse_prices(_text(source), choice)
     series = Series(export_prices=found.prices) if is_export else Series(import_prices=found.prices)
+    _record(settings, store, device, "prices imported from the command line")
     count = add_prices(store, device, series)
     drain(store)
-    for line in report_lines(found.report, tariff_of(device)):
+    for line in report_lines(found.report, currency):
         click.echo(line)
     click.echo(f"{device_id}: {count} days priced again")
 
 
-def report_lines(report: PriceReport, tariff: Tariff | None) -> Iterable[str]:
+def _filter(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigurationError(f"--where is {shown(text)}; it must be like PriceArea=DK1")
+    return name, value
+
+
+def report_lines(report: PriceReport, currency: str) -> Iterable[str]:
     """Format the report of a price file as lines."""
-    currency = tariff.currency if tariff else ""
     start, end = map(periods.iso_utc, report.span)
     yield f"{report.rows} rows from {start} to {end}, {report.lowest} to {report.highest} {currency} per kWh".rstrip()
+    yield f"the file's prices are in {PER_TEXT[report.per]}"
+    if report.is_open:
+        yield f"the last price has no end: it holds to {end} here; import prices again before that"
     if report.duplicates:
         yield f"{report.duplicates} prices are duplicates"
     if report.rounded:
@@ -166,6 +197,10 @@ def tariff_compare(
     else:
         currencies = {name: one.currency for name, one in tariffs.items()}
         click.echo(console.comparison_table(days, costs, currencies))
+
+
+def _record(settings: Settings, store: Store, device: Device, reason: str) -> None:
+    record_tariff(Audit(store, settings.audit_secrets), operator(), device, reason, int(time.time()))
 
 
 def _text(source: TextIO) -> str:

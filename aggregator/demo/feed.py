@@ -28,7 +28,7 @@ from aggregator.intake.refusals import MESSAGE_DAYS
 from aggregator.store.collections import MARKS
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Series
-from aggregator.tariffs.tariff import Tariff, tariff_from_json
+from aggregator.tariffs.tariff import HalfHourly, Tariff, tariff_from_json
 from aggregator.waterfall.pricing import add_prices, tariff_to_text
 
 _FLAT = {"import": "0.2450", "standing_charge": "0.5310"}
@@ -75,7 +75,7 @@ def prices_of_day(seed: int, day_start: int) -> Series:
 
 def has_half_hourly_prices(tariff: Tariff) -> bool:
     """Whether a tariff needs half-hourly prices."""
-    return any(version.import_rates == "half-hourly" for version in tariff.versions)
+    return any(isinstance(version.import_rates, HalfHourly) for version in tariff.versions)
 
 
 def days_between(start: int, end: int) -> range:

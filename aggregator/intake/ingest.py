@@ -23,14 +23,15 @@ from operator import itemgetter
 from typing import BinaryIO, NamedTuple
 
 from aggregator.core import status
-from aggregator.core.documents import Device, new_device
+from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.live import Live
-from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line, sender_of
+from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.intake.chunk import POSITIONS, Chunk, Grouped, evidence_json, live_state, newest_known
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
+from aggregator.store.collections import new_entry
 from aggregator.store.port import Store, Written
 
 Refuse = Callable[[int, Refused], None]  # line number, reason
@@ -188,7 +189,7 @@ def registered(
 ) -> Device:
     """Return the device's registry entry; create it, or add newly `reported` registers and a longer interval."""
     stored = store.device(device_id)
-    device = stored or _new_device(store, device_id, default_zone)
+    device = stored or new_entry(store, device_id, default_zone)
     if any(channel not in device.registers for channel in reported):
         device = replace(device, registers=tuple(sorted({*device.registers, *reported})))
     if longest_interval_s > device.longest_interval_s:
@@ -196,12 +197,6 @@ def registered(
     if device is not stored:
         store.put_device(device)
     return device
-
-
-def _new_device(store: Store, device_id: str, default_zone: str) -> Device:
-    """Create a new device; a second meter has the zone of its sender."""
-    sender = store.device(sender_of(device_id))
-    return new_device(device_id, sender.timezone if sender else default_zone)
 
 
 # Messages

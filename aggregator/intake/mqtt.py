@@ -11,7 +11,8 @@ import logging
 import queue
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +30,10 @@ UNACKNOWLEDGED = 500  # messages
 SESSION_S = 7 * DAY_S  # the broker queues messages so long without a connection
 LARGEST = 16 << 20  # bytes of a packet; the broker drops larger ones
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 60  # between connection attempts
+TAKEN_OVER = "Session taken over"  # some brokers say it, and others just close the connection
+# Two clients with one id end each other's connections for ever. The one without a connection of SETTLED_S is the
+# newcomer; it ends when it is told, or after MOST_SHORT connections of less than SHORT_S to a broker within reach.
+SETTLED_S, SHORT_S, MOST_SHORT = 60.0, 10.0, 3
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "WATTFALL_MQTT_PASSWORD"  # noqa: S105 - its name
 # Retained messages are of any age, and were delivered in the session already.
@@ -90,9 +95,19 @@ def check_filters(topics: Iterable[str]) -> list[str]:
 class Subscriber:
     """A connection that reconnects whenever it is lost."""
 
-    def __init__(self, broker: Broker, topics: Sequence[str], password: str = "", ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Sequence[str],
+        password: str = "",
+        ca_file: str | None = None,
+        pace: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start to connect. Raises ConfigurationError where `ca_file` is not a certificate."""
-        self._broker, self._topics = broker, topics
+        self._broker, self._topics, self._pace = broker, topics, pace
+        self._since = 0.0  # begin of the last connection, by `pace`
+        self._was_settled = False  # whether a connection has lasted for SETTLED_S
+        self._short = 0  # connections in a row that lasted less than SHORT_S
         self._waiting: queue.Queue[Arrived] = queue.Queue(2 * UNACKNOWLEDGED)
         self._connection = 0  # number of the last connection
         self._subscribed = -1  # number of the last one with a subscription
@@ -107,7 +122,7 @@ class Subscriber:
     def take(self, most: int, wait_s: float) -> list[Arrived]:
         """Return up to `most` messages in order; wait at most `wait_s` seconds for the first.
 
-        Raises ConfigurationError when the broker has refused the credentials.
+        Raises ConfigurationError when the broker has refused the credentials, or another worker uses the session.
         """
         if self._fault:
             raise ConfigurationError(self._fault)
@@ -148,9 +163,7 @@ class Subscriber:
                 raise ConfigurationError(f"{ca_file} is not a certificate file: {error}") from error
         client.reconnect_delay_set(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         client.on_connect = self._connected
-        client.on_connect_fail = lambda *_: log.warning(
-            "%s cannot be reached, or its certificate is not trusted; trying again", self._place
-        )
+        client.on_connect_fail = self._unreachable
         client.on_subscribe = self._confirmed
         client.on_disconnect = self._lost
         client.on_message = self._arrived
@@ -167,6 +180,7 @@ class Subscriber:
                 self._fault = f"{self._place} says: {code}; see --mqtt and {PASSWORD}"
             return
         self._connection += 1
+        self._since = self._pace()
         client.subscribe([(topic, _OPTIONS) for topic in self._topics])
         log.info("connected to %s", self._place)
 
@@ -176,9 +190,24 @@ class Subscriber:
             if code.is_failure:
                 log.error("%s refuses the subscription to %s: %s", self._place, topic, code)
 
-    def _lost(self, *_: Any) -> None:  # noqa: ANN401 - paho's
-        if not self._is_closed.is_set():
-            log.warning("lost %s; trying again", self._place)
+    def _unreachable(self, *_: Any) -> None:  # noqa: ANN401 - paho's
+        self._short = 0
+        log.warning("%s cannot be reached, or its certificate is not trusted; trying again", self._place)
+
+    def _lost(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _more: Any) -> None:  # noqa: ANN401 - paho's
+        if self._is_closed.is_set():
+            return
+        age_s = self._pace() - self._since
+        self._was_settled = self._was_settled or age_s >= SETTLED_S
+        self._short = self._short + 1 if age_s < SHORT_S else 0
+        if self._was_settled or not (str(code) == TAKEN_OVER or self._short >= MOST_SHORT):
+            log.warning("lost %s (%s); trying again", self._place, code)
+            return
+        self._fault = (
+            f"another worker uses the session {self._broker.client_id!r} at {self._place}: it ends the connections"
+            " of this one; end that worker, or name a session of its own, like mqtt://host/second-worker"
+        )
+        client.disconnect()  # connects no more
 
     def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401 - paho's
         arrived = Arrived(

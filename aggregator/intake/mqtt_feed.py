@@ -149,6 +149,8 @@ BATCH_BYTES = 65_536  # of the messages stored at once: about 0.1 s of work
 SPOOL_BYTES = 262_144  # waiting messages of one sender; more of them are spooled
 SPOOL_S = 0.25  # longest spooling before messages are stored
 NEXT_S = 0.02  # the broker sends the next messages within
+GATHER_S, MANY = 0.05, 100  # wait for further messages before a commit of fewer than MANY
+_MOST_SKIPPED = 63  # commits without that wait, where it brought nothing
 _MOST_HELD = 4 * UNACKNOWLEDGED  # messages that wait for the server's clock, those of lost connections among them
 AGAIN_S = 5.0  # between two looks at messages that wait for the server's clock
 Sink = Callable[[Sequence[Received]], Outcome]  # durable on return
@@ -169,11 +171,14 @@ class MqttFeed:
     spool: Spool | None = None  # without one, a sender with many messages delays those behind it at the broker
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
     total: Outcome = field(default_factory=Outcome)
     _turns: Turns[Arrived] = field(default_factory=Turns)
     _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
     _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
     _again: float = 0.0  # when to look at `_ahead`, by `pace`
+    _skipped: int = 0  # commits without a wait for further messages
+    _to_skip: int = 0  # of these, the rest
 
     def take_in(self, wait_s: float) -> int:
         """Store waiting messages and return their number. Raises StoreAway and holds them for the next call."""
@@ -209,11 +214,27 @@ class MqttFeed:
         is_busy = self._turns or self._held or (self.spool and not self.spool.is_empty)
         wait_s, until = 0 if is_busy else wait_s, self.pace() + SPOOL_S
         while room := BATCH - len(self._turns):
-            for message in self.subscriber.take(room, wait_s):
+            for message in self._gathered(room, wait_s):
                 self._turns.add(self._sender(message), message, len(message.payload))
             if not self._has_spooled(now) or self._turns or self.pace() >= until:
                 return
             wait_s = NEXT_S
+
+    def _gathered(self, most: int, wait_s: float) -> list[Arrived]:
+        """Take the messages that have arrived and, if they are few, those of the next moment: a commit costs much.
+
+        A broker may send no more before these are acknowledged. Where waiting brings nothing, it is tried ever less.
+        """
+        taken = self.subscriber.take(most, wait_s)
+        if not 0 < len(taken) < min(most, MANY):
+            return taken
+        if self._to_skip:
+            self._to_skip -= 1
+            return taken
+        self.sleep(GATHER_S)
+        more = self.subscriber.take(most - len(taken), 0)
+        self._to_skip = self._skipped = 0 if more else min(2 * self._skipped + 1, _MOST_SKIPPED)
+        return taken + more
 
     def _has_spooled(self, now: int) -> bool:
         """Spool the messages of senders with too many of them, and acknowledge them; whether there were any."""

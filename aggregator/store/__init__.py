@@ -12,7 +12,7 @@ from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_file import BUSY_S
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "file_of", "open_store"]
 log = logging.getLogger("wattfall.store")
 
 
@@ -23,16 +23,27 @@ def open_store(url: str, busy_s: float = BUSY_S, *, may_create: bool = True) -> 
     in a folder that exists, if it `may_create`.
     Raises ConfigurationError for another form of URL, StoreUnusable for an unusable store.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/":
-        store = SqliteStore(rest[1:], busy_s=busy_s, may_create=may_create)
-        _name_exposed(Path(rest[1:]))
+    if path := _path_in(url):
+        store = SqliteStore(path, busy_s=busy_s, may_create=may_create)
+        _name_exposed(Path(path))
         return store
-    if scheme == "dynamodb":
+    if url.startswith("dynamodb://"):
         from aggregator.store.dynamodb.dynamodb_store import open_dynamodb  # boto3 takes a while to load
 
         return open_dynamodb(url)
     raise ConfigurationError(f"{url!r} is not a store; write it like sqlite:///wattfall.db or dynamodb://wattfall")
+
+
+def file_of(url: str) -> Path:
+    """Return the file of the SQLite store at a URL. Raises ConfigurationError for another store."""
+    if path := _path_in(url):
+        return Path(path)
+    raise ConfigurationError(f"{url!r} is no SQLite file; on DynamoDB use point-in-time recovery, as the README tells")
+
+
+def _path_in(url: str) -> str:
+    """Return the path in `sqlite:///path`; empty for another URL."""
+    return url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
 
 
 @cache  # once in a process

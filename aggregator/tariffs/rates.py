@@ -21,7 +21,7 @@ from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part, charged
 from aggregator.core.money import RATE_PLACES, VAT_PLACES, Cost, add_costs, scaled
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window
-from aggregator.tariffs.tariff import HALVES, Rates, Tariff, TariffVersion, face
+from aggregator.tariffs.tariff import HALVES, HalfHourly, Rates, Tariff, TariffVersion, face
 
 ONE: int = 10**VAT_PLACES  # 100 %: VAT is in ten-thousandths
 DAY_TO_UNITS = 1000  # a daily charge in millionths × VAT in ten-thousandths gives 10^-10 of the currency
@@ -55,7 +55,7 @@ def day_rates(tariff: Tariff | None, day: str, zone: str, series: Series = NO_SE
     version = tariff.version_on(day) if tariff else None
     if version is None:
         return (UNKNOWN,) * len(periods.half_hours(day, zone))
-    if not isinstance(version.import_rates, str) and not isinstance(version.export_rates, str):
+    if not isinstance(version.import_rates, HalfHourly) and not isinstance(version.export_rates, HalfHourly):
         return _window_rates(version, day, zone)
     imported = _direction(version.import_rates, _with_vat(version), day, zone, series.import_prices)
     exported = _direction(version.export_rates, ONE, day, zone, series.export_prices)
@@ -156,10 +156,10 @@ def _direction(
     rates: Rates | None, factor: int, day: str, zone: str, prices: Mapping[int, Decimal]
 ) -> Iterator[int | None]:
     """Yield the rate of one direction at each half hour of a day, in units per Wh."""
-    if isinstance(rates, str):
+    if isinstance(rates, HalfHourly):
         starts = (periods.block_start(slot.start) for slot in periods.half_hours(day, zone))
-        found = map(prices.get, starts)
-        return (None if price is None else _per_wh(price, factor) for price in found)
+        found, added = map(prices.get, starts), _per_wh(rates.plus, factor)
+        return (None if price is None else _per_wh(price, factor) + added for price in found)
     table = _face(rates, _kind(day), factor)
     return (table[half] for half in _clock(day, zone))
 
@@ -179,7 +179,7 @@ def _face(rates: Rates | None, kind: str, factor: int) -> tuple[int | None, ...]
     """Return the rate of a window tariff at each half hour of the clock, in units per Wh."""
     if rates is None:
         return (0,) * HALVES
-    assert not isinstance(rates, str)
+    assert not isinstance(rates, HalfHourly)
     return tuple(None if rate is None else _per_wh(rate, factor) for rate in face(rates, kind))
 
 
@@ -205,7 +205,7 @@ def _terms(tariff: Tariff | None, day: str) -> object:
     if version is None:
         return tariff.currency, None, None  # unpriced energy differs from no tariff
     rates = [
-        (rates, factor) if isinstance(rates, str) else _face(rates, _kind(day), factor)
+        (rates, factor) if isinstance(rates, HalfHourly) else _face(rates, _kind(day), factor)
         for rates, factor in ((version.import_rates, _with_vat(version)), (version.export_rates, ONE))
     ]
     return tariff.currency, rates, _standing_charge(version)

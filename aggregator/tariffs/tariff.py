@@ -18,10 +18,11 @@ All keys::
         "vat": 0.05,                           on import and standing charge, not on export earnings
         "vat_included": false},                whether rates and charge include VAT; default true
        {"from": "2026-04-01",
-        "import": "half-hourly",               prices per half hour, imported separately; also for `export`
-        "export": "half-hourly"}]}
+        "import": {"half-hourly": 0.1408},     prices per half hour, imported separately, and what is added to each
+        "export": "half-hourly"}]}             the same with nothing added
 
-`import` and `export` are each a rate, a list of windows, or `"half-hourly"`. A window's times lie on half hours. A
+`import` and `export` are each a rate, a list of windows, or half-hourly prices: those of the market or the supplier,
+plus the sum of fees, network charges and taxes per kWh; VAT comes on both. A window's times lie on half hours. A
 window crosses midnight where `to` is not after `from`, and lasts all day without times. `days` is `all` (default),
 `weekdays` (Monday to Friday) or `weekends`. **Each instant's own local date** decides: the hours after midnight of a
 weekday window apply on Tuesday and not on Saturday. A version begins at local midnight.
@@ -39,13 +40,13 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from operator import attrgetter
-from typing import Final, Literal, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import VAT_PLACES, amount
 
-HALF_HOURLY: Final = "half-hourly"  # priced by a separate series
+HALF_HOURLY: Final = "half-hourly"  # the key of HalfHourly
 DAYS = {"all": ("weekdays", "weekends"), "weekdays": ("weekdays",), "weekends": ("weekends",)}
 HALVES = 48  # half hours of the clock
 FLAT = "flat"  # the window name of a flat rate
@@ -80,7 +81,14 @@ class RateWindow:
         return [*range(self.end), *range(self.start, HALVES)]
 
 
-Rates: TypeAlias = tuple[RateWindow, ...] | Literal["half-hourly"]
+@dataclass(frozen=True, slots=True)
+class HalfHourly:
+    """Prices of half hours from a separate series, and what is added to each."""
+
+    plus: Decimal = Decimal(0)  # currency per kWh, as written: with or without VAT
+
+
+Rates: TypeAlias = tuple[RateWindow, ...] | HalfHourly
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,9 @@ def _day(value: object, where: str) -> str:
 
 def _rates(content: object, where: str) -> Rates:
     if content == HALF_HOURLY:
-        return HALF_HOURLY
+        return HalfHourly()
+    if type(content) is dict:
+        return HalfHourly(amount(_fields(content, where, (HALF_HOURLY,)).get(HALF_HOURLY), f"{where}: {HALF_HOURLY}"))
     if type(content) is not list:
         return flat(amount(content, where))
     windows = tuple(_window(row, f"{where} window {number}") for number, row in enumerate(content, 1))
@@ -274,8 +284,8 @@ def _version_json(version: TariffVersion) -> dict[str, object]:
 
 
 def _rates_json(rates: Rates) -> object:
-    if isinstance(rates, str):
-        return rates
+    if isinstance(rates, HalfHourly):
+        return {HALF_HOURLY: f"{rates.plus:f}"} if rates.plus else HALF_HOURLY
     if rates == flat(rates[0].rate):
         return f"{rates[0].rate:f}"
     return [

@@ -24,7 +24,7 @@ from aggregator.core.money import NOTHING
 from aggregator.core.periods import HOUR
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import NO_SERIES, Series, Span, affected_days, days_of_prices, price_day, with_charges
-from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text, tariff_to_json
+from aggregator.tariffs.tariff import HalfHourly, Tariff, tariff_from_text, tariff_to_json
 
 PRICES = "prices"  # its change records are days to price again
 
@@ -69,7 +69,9 @@ def first_instant(store: Store, device: Device) -> int | None:
 def series_of(store: Store, device: Device, tariff: Tariff, day: str, zone: str) -> Series:
     """Return the half-hourly prices of a local day, where its tariff uses them."""
     version = tariff.version_on(day)
-    if version is None or HALF_HOURLY not in (version.import_rates, version.export_rates):
+    if version is None or not any(
+        isinstance(rates, HalfHourly) for rates in (version.import_rates, version.export_rates)
+    ):
         return NO_SERIES
     span = periods.window("day", day, zone)
     return store.prices(device.device_id, periods.block_start(span.start), span.end)

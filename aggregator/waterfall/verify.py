@@ -30,13 +30,19 @@ def differences(store: Store, device: Device, now: int = FOR_EVER) -> Iterator[s
     (`pricing.current`), and they are not compared. At FOR_EVER every part is compared.
     """
     yield from (f"{device.device_id}: quarantined: {line}" for line in store.quarantined(device.device_id))
-    checks = [partial(_wrong_days, store, device)]
+    checks = [partial(_unreadable_live, store, device), partial(_wrong_days, store, device)]
     checks += [partial(_wrong_totals, store, device, row.name, now) for row in periods.LEVELS.values() if row.child]
     for check in checks:
         try:
             yield from check()
         except Damaged as error:
             yield f"{device.device_id}: {error}"
+
+
+def _unreadable_live(store: Store, device: Device) -> Iterator[str]:
+    """Raise Damaged for a live state that cannot be read; no other state of it is wrong."""
+    store.live(device.device_id)
+    yield from ()
 
 
 def _wrong_days(store: Store, device: Device) -> Iterator[str]:

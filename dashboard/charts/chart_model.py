@@ -66,6 +66,12 @@ class Measure:
         """Return an amount for readers."""
         return Amount(lang.money(amount, self.currency), "") if self.currency else words.energy(amount, lang)
 
+    def balance(self, amount: int, lang: Language) -> Amount:
+        """Return what is to pay, or the energy; money that the home gets is `£20.11 in credit`."""
+        if self.currency and amount < 0:
+            return Amount(lang.money(-amount, self.currency), lang.say("in credit"))
+        return self.format(amount, lang)
+
     def unit(self, lang: Language) -> str:
         """Return the unit at the axis."""
         return lang.symbol(self.currency) if self.currency else "kWh"
@@ -119,6 +125,7 @@ class Other:
     name: str
     document: Document | None
     comparable: Part  # its part up to the same moment; the whole period if the chart's period is over
+    is_usual: bool = False  # a usual weekday, which only the open day draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,8 @@ class Chart:
     shift_at: int | None = None  # the first column after the clocks changed
     other: Other | None = None
     prices: tuple[int | None, ...] = ()  # of a day's half hours, in units per Wh; empty if all are equal
+    home: str = ""  # the household's name for the device
+    exchanges: tuple[str, ...] = ()  # the times at which its meter was exchanged: `20 November, 10:30`
 
     @property
     def is_empty(self) -> bool:
@@ -145,6 +154,8 @@ class Chart:
     @property
     def is_compared(self) -> bool:
         """Whether a bar of the compared period is drawn."""
+        if self.other is None or (self.other.is_usual and self.when != NOW):
+            return False
         others = (column.other for column in self.columns)
         return any(self.measure.gross(part) or self.measure.down(part) for part in others)
 
@@ -182,12 +193,12 @@ class Chart:
 
     @property
     def average(self) -> int | None:
-        """The mean of the past columns with most of their time known; None for fewer than two."""
+        """The mean import or balance of the past columns with most of their time known; None for fewer than two."""
         known = [
             amount
             for column in self.columns
             if column.when == PAST and not column.part.is_empty and not column.is_partial
-            if (amount := self.measure.gross(column.part)) is not None
+            if (amount := self.measure.net(column.part)) is not None
         ]
         return sum(known) // len(known) if len(known) > 1 else None
 

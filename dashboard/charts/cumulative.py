@@ -5,6 +5,7 @@ each other date has one place in every year.
 """
 
 import calendar
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,9 +15,19 @@ from typing import Any
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part, add
-from dashboard.charts import grids
 from dashboard.charts.chart_model import Measure
-from dashboard.charts.figures import CLEAR, HEADROOM, IMPORT, MARGIN, OTHER, TEMPLATE, Figure, Trace, axis_steps
+from dashboard.charts.figures import (
+    CLEAR,
+    HEADROOM,
+    IMPORT,
+    MARGIN,
+    OTHER,
+    TEMPLATE,
+    Figure,
+    Trace,
+    axis_steps,
+    axis_unit,
+)
 from dashboard.charts.sentences import difference
 from dashboard.charts.view import View
 from dashboard.text import words
@@ -58,9 +69,10 @@ class Cumulative:
     is_over: bool
     until: str  # the last day with data or today: `2026-11-23`
     mine: tuple[RunningTotal, ...]
-    other: tuple[RunningTotal, ...]  # empty without data in the year before
+    other: tuple[RunningTotal, ...]  # from the first place known of both years, see `_aligned`
     months: tuple[tuple[str, int | None, int | None], ...]  # `11`, and its total this year and last
     against: Against | None
+    is_other_known: bool  # whether the year before has data
 
     @property
     def previous(self) -> str:
@@ -71,32 +83,35 @@ class Cumulative:
 def running_total(
     view: View,
     documents: Iterable[Document],
-    others: Iterable[Document],
+    documents_before: Iterable[Document],
     comparable: Part,
     now: int,
     zone: str,
     measure: Measure,
 ) -> Cumulative:
-    """Return the running totals of a year's view, whose period is set. `documents` and `others` are month documents.
+    """Return the running totals of a year's view, whose period is set. Documents are of months.
 
     `comparable` is the total of today's date a year ago, up to this time of the day.
     """
-    mine, other = _days(documents, measure), _days(others, measure)
+    mine, other = _days(documents, measure), _days(documents_before, measure)
     today = periods.period_of("day", now, zone)
     is_over = today[:4] > view.period
     last = max(mine, default="01-01") if is_over else today[5:]
     so_far = {day: part for day, part in other.items() if is_over or day < last}
     if not is_over:
         so_far[last] = comparable
+    runs = tuple(_runs(view.period, mine, measure))
+    others = tuple(_runs(periods.shift("year", view.period, -1), other, measure))
     return Cumulative(
         view,
         measure,
         is_over,
         f"{view.period}-{last}",
-        tuple(_runs(view.period, mine, measure)),
-        tuple(_runs(periods.shift("year", view.period, -1), other, measure)),
+        runs,
+        tuple(_aligned(runs, others)),
         tuple(_months(mine, other, measure)),
         _against(mine, so_far, measure),
+        bool(others),
     )
 
 
@@ -143,6 +158,29 @@ def _runs(year: str, days: Days, measure: Measure) -> Iterator[RunningTotal]:
         yield RunningTotal((last,), (total,))
 
 
+def _aligned(mine: Sequence[RunningTotal], other: Sequence[RunningTotal]) -> Iterator[RunningTotal]:
+    """Yield the year before from the first place known of both years, moved to this year's total there.
+
+    A year that is known from late October only would else seem to begin at 0, far below the other.
+    """
+    if not mine or not other:
+        return
+    first = max(mine[0].places[0], other[0].places[0])
+    if mine[-1].places[-1] <= first:
+        return
+    shift = _total_at(mine, first) - _total_at(other, first)
+    for run in other:
+        kept = [pair for pair in zip(run.places, run.totals, strict=True) if pair[0] >= first]
+        if kept:
+            yield RunningTotal(tuple(place for place, _ in kept), tuple(total + shift for _, total in kept))
+
+
+def _total_at(runs: Sequence[RunningTotal], wanted: float) -> int:
+    """Return the total at the end of the last day up to a place."""
+    known = (pair for run in runs for pair in zip(run.places, run.totals, strict=True))
+    return [total for place, total in known if place <= wanted][-1]
+
+
 def _months(mine: Days, other: Days, measure: Measure) -> Iterator[tuple[str, int | None, int | None]]:
     for month in (f"{number:02d}" for number in range(1, 13)):
         sums = [_sum(days, [day for day in days if day.startswith(month)], measure) for days in (mine, other)]
@@ -168,7 +206,7 @@ def _sum(days: Days, wanted: Iterable[str], measure: Measure) -> int | None:
 # The figure and its words
 
 _DATE = text("d MMMM y")
-_MONTH, _SHORT_MONTH = "LLLL", "LLL"
+MONTH, _SHORT_MONTH = "LLLL", "LLL"
 _CLOSE = 0.06  # of the height; closer names would overlap
 
 
@@ -190,7 +228,7 @@ def cumulative_figure(chart: Cumulative, lang: Language) -> Figure:
             "tickangle": 0,
         },
         "yaxis": {"range": [low * HEADROOM, high * HEADROOM], "tickvals": steps, "ticktext": _ticks(steps, lang)},
-        "annotations": [_unit(chart, lang), *_names(chart, high - low)],
+        "annotations": [axis_unit(chart.measure.unit(lang)), *_names(chart, high - low, lang)],
     }
     lines = [*_lines(chart, chart.other, OTHER, 1.5), *_lines(chart, chart.mine, IMPORT, 2.5)]
     return {"data": lines, "layout": layout}
@@ -200,46 +238,21 @@ def cumulative_sentences(chart: Cumulative, lang: Language) -> list[str]:
     """Return the total, and the comparison with the year before."""
     if not chart.mine:
         return []
-    amount = chart.measure.format(chart.mine[-1].totals[-1], lang)
+    amount = chart.measure.balance(chart.mine[-1].totals[-1], lang)
     return [str(amount) if chart.is_over else lang.say("{amount} so far", amount=amount), _compared(chart, lang)]
-
-
-def cumulative_table(chart: Cumulative, lang: Language) -> grids.Tree:
-    """Return the table by month: this year, the year before, and the difference of closed months."""
-    unit = chart.measure.unit(lang)
-    return grids.number_table(
-        lang.say("{year} and the year before, by month", year=chart.view.period),
-        [f"{chart.view.period}, {unit}", f"{chart.previous}, {unit}", lang.say("Difference")],
-        [_row(chart, month, mine, other, lang) for month, mine, other in chart.months],
-    )
-
-
-def _row(chart: Cumulative, month: str, mine: int | None, other: int | None, lang: Language) -> grids.Row:
-    period = f"{chart.view.period}-{month}"
-    goes_on = not chart.is_over and chart.until.startswith(period)
-    gap = None if mine is None or other is None or goes_on else mine - other
-    sign = "+" if gap and gap > 0 else ""
-    cells = [_amount(chart, mine, lang), _amount(chart, other, lang), sign * bool(gap) + _amount(chart, gap, lang)]
-    return words.format_period("month", period, _MONTH, lang), chart.view.to("month", period).to_url(), cells
-
-
-def _amount(chart: Cumulative, amount: int | None, lang: Language) -> str:
-    if amount is None:
-        return "–"
-    money = chart.measure.currency
-    return lang.money(amount, money) if money else lang.number(Decimal(amount) / 1000, 1)
 
 
 def _compared(chart: Cumulative, lang: Language) -> str:
     against = chart.against
     if against is None:
-        return lang.say("nothing is known of {year}", year=chart.previous)
-    mine, other = (str(chart.measure.format(amount, lang)) for amount in (against.mine, against.other))
+        unknown = text("no day is known of both years") if chart.is_other_known else text("nothing is known of {year}")
+        return lang.say(unknown, year=chart.previous)
+    mine, other = (str(chart.measure.balance(amount, lang)) for amount in (against.mine, against.other))
     if not against.is_whole:
         said = difference(chart.measure, against.mine, against.other, chart.previous, lang)
         return lang.count(
-            "{difference} on the one day known of both ({mine}, {other})",
-            "{difference} over the {number} days known of both ({mine}, {other})",
+            "on the one day known of both years {mine}, {difference} ({other})",
+            "on the {number} days known of both years {mine}, {difference} ({other})",
             against.days,
             difference=said,
             mine=mine,
@@ -264,16 +277,11 @@ def _line(chart: Cumulative, places: Sequence[float], totals: Sequence[int], lin
     return {"type": "scatter", "mode": "lines", "x": list(places), "y": amounts, "line": line}
 
 
-def _unit(chart: Cumulative, lang: Language) -> dict[str, Any]:
-    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
-    return {"text": chart.measure.unit(lang), "showarrow": False, "xshift": -5, **place}
-
-
-def _names(chart: Cumulative, span: float) -> list[dict[str, Any]]:
+def _names(chart: Cumulative, span: float, lang: Language) -> list[dict[str, Any]]:
     """Return the year at the end of each line; one above and one below if the ends are close."""
     ends = [
         (run.places[-1], chart.measure.drawn(run.totals[-1]) or 0.0, name)
-        for runs, name in ((chart.other, chart.previous), (chart.mine, chart.view.period))
+        for runs, name in ((chart.other, _other_name(chart, lang)), (chart.mine, chart.view.period))
         if runs
         for run in runs[-1:]
     ]
@@ -291,6 +299,17 @@ def _names(chart: Cumulative, span: float) -> list[dict[str, Any]]:
         }
         for position, (place, amount, name) in enumerate(ends)
     ]
+
+
+def _other_name(chart: Cumulative, lang: Language) -> str:
+    """Return the year before; with its first month if its line begins within the year."""
+    first = chart.other[0].places[0] if chart.other else 0
+    if not first:
+        return chart.previous
+    month = f"{chart.previous}-{bisect_right(STARTS, first):02d}"
+    return lang.say(
+        "{year} from {month} on", year=chart.previous, month=words.format_period("month", month, MONTH, lang)
+    )
 
 
 def _ticks(steps: Sequence[float], lang: Language) -> list[str]:

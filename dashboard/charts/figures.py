@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from aggregator.core.documents import Part
@@ -20,10 +21,11 @@ from dashboard.text.language import Language
 
 IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"
 OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
-CLEAR = "rgba(0,0,0,0)"
+CLEAR, BAND = "rgba(0,0,0,0)", "rgba(124,77,189,0.09)"
 MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
 HEADROOM = 1.14  # space above the tallest bar for its label
 MOST_TICKS = 5
+MOST_BANDED = 4  # different prices in a day; of these the lowest is a band
 NARROW = 20  # columns of a day or a month, which are narrow
 EDGE_SHIFT = 8  # px
 ROUNDING = 1e-9  # 0.6 / 0.2 is slightly below 3
@@ -50,7 +52,7 @@ TEMPLATE = {
 def figure(chart: Chart, lang: Language) -> Figure:
     """Return a chart's figure: import above the axis, export below; estimated hatched, gaps as faint dotted bands.
 
-    The compared period is an outline behind the bars; the price of a day is a thin stepped line.
+    The compared period is an outline behind the bars; the price of a day is a thin stepped line over cheap bands.
     """
     scale = scale_of(chart)
     steps = axis_steps(scale.low, scale.high)
@@ -63,12 +65,12 @@ def figure(chart: Chart, lang: Language) -> Figure:
         "yaxis3": {**overlay, "range": scale.range()},
         "yaxis4": {**overlay, "range": scale.range(scale.price)},
         "annotations": [
-            _unit(chart, lang),
+            axis_unit("" if chart.is_empty else chart.measure.unit(lang)),  # beside prices each step has its unit
             *_peak(chart, lang),
             *_price_labels(chart, scale, lang),
             *_shift(chart, lang),
         ],
-        "shapes": _shift_line(chart),
+        "shapes": [*_cheap_bands(chart), *_shift_line(chart)],
     }
     traces = [*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)]
     return {"data": traces, "layout": layout}
@@ -151,7 +153,7 @@ def _bars(chart: Chart, lang: Language) -> list[Trace]:
 
 def _others(chart: Chart) -> list[Trace]:
     """Return the compared period: an outline on its own axis, so that bars do not stack on it."""
-    if chart.other is None:
+    if chart.other is None or not chart.is_compared:
         return []
     measure, others = chart.measure, [column.other for column in chart.columns]
     marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1.5}, "cornerradius": 2}
@@ -180,6 +182,21 @@ def _prices(chart: Chart) -> list[Trace]:
     line = {"color": PRICE, "width": 1.5, "shape": "hv"}
     steps = {"x": places, "y": [*values, values[-1]], "line": line}
     return [{"type": "scatter", "mode": "lines", "yaxis": "y4", "connectgaps": False, **steps}]
+
+
+def _cheap_bands(chart: Chart) -> list[dict[str, Any]]:
+    """Return a faint band over each run of half hours at the lowest of a few prices; half-hourly prices have none."""
+    known = {rate for rate in chart.prices if rate is not None}
+    runs = _runs(chart.prices) if 1 < len(known) <= MOST_BANDED else []
+    height = {"y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
+    look = {"type": "rect", "fillcolor": BAND, "line": {"width": 0}, **height}
+    return [{**look, "x0": first / 2 - 0.5, "x1": end / 2 - 0.5} for first, end, rate in runs if rate == min(known)]
+
+
+def _runs(prices: Sequence[int | None]) -> list[tuple[int, int, int | None]]:
+    """Return the runs of equal prices: first half hour, the one after the last, and the price."""
+    ends = [place for place in range(1, len(prices)) if prices[place] != prices[place - 1]]
+    return [(first, end, prices[first]) for first, end in pairwise([0, *ends, len(prices)])]
 
 
 def _missing(chart: Chart, scale: Scale) -> list[Trace]:
@@ -228,19 +245,22 @@ def _tick(step: float, chart: Chart, lang: Language) -> str:
     return lang.number(text, max(0, -int(text.as_tuple().exponent)))
 
 
-def _unit(chart: Chart, lang: Language) -> dict[str, Any]:
+def axis_unit(text: str) -> dict[str, Any]:
+    """Return the unit at the upper end of the axis."""
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right", "yanchor": "middle"}
-    text = "" if chart.is_empty else chart.measure.unit(lang)  # beside prices each step carries the unit
     return {"text": text, "showarrow": False, "xshift": -5, **place}
 
 
 def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
-    if chart.peak is None:
-        return []
-    amount = chart.measure.gross(chart.columns[chart.peak].part) or 0
-    text = chart.measure.format(amount, lang).number
-    place = {"x": chart.peak, "y": chart.measure.drawn(amount), "yshift": 10}
-    return [{"text": text, "showarrow": False, **place, **_inward(chart.peak, len(chart.columns))}]
+    """Return labels of the highest import or cost, and of the most exported or earned."""
+    measure, given = chart.measure, [chart.measure.down(column.part) or 0 for column in chart.columns]
+    ends = [] if chart.peak is None else [(chart.peak, measure.gross(chart.columns[chart.peak].part) or 0, 1)]
+    ends += [(given.index(max(given)), max(given), -1)] if any(given) else []
+    return [
+        {"text": measure.format(amount, lang).number, "showarrow": False, "x": place, "yshift": 10 * side}
+        | {"y": side * (measure.drawn(amount) or 0), **_inward(place, len(chart.columns))}
+        for place, amount, side in ends
+    ]
 
 
 def _inward(place: int, count: int) -> dict[str, Any]:
@@ -255,7 +275,6 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
     known = [(rate, place) for place, rate in enumerate(chart.prices) if rate is not None]
     if not known:
         return []
-    font = {"color": PRICE}
     return [
         {
             "x": _middle(chart.prices, place),
@@ -263,7 +282,7 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
             "text": lang.price(rate * 1000, chart.currency),
             "yshift": -9 if 0 <= rate < max(known)[0] else 9,  # above zero there is room below the lowest
             "showarrow": False,
-            "font": font,
+            "font": {"color": PRICE},
         }
         for rate, place in (max(known), min(known))
     ]
@@ -271,12 +290,8 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
 
 def _middle(prices: Sequence[int | None], place: int) -> float:
     """Return the middle of the run of equal prices around a half hour, in columns."""
-    first = last = place
-    while first and prices[first - 1] == prices[place]:
-        first -= 1
-    while last + 1 < len(prices) and prices[last + 1] == prices[place]:
-        last += 1
-    return min(max((first + last + 1) / 4 - 0.5, 0.4), len(prices) / 2 - 1.4)
+    first, end = next((first, end) for first, end, _ in _runs(prices) if place < end)
+    return min(max((first + end) / 4 - 0.5, 0.4), len(prices) / 2 - 1.4)
 
 
 def _shift_line(chart: Chart) -> list[dict[str, Any]]:

@@ -1,32 +1,26 @@
-"""Heat map, columns and tables as trees of HTML components; React keeps what stays the same (assets/region.js). Pure.
+"""Heat map and tables as trees of HTML components; React keeps what stays the same (assets/region.js). Pure.
 
 - Heat map: a table of cells with classes and words, and the sentence about the busiest hours.
-- Columns: targets over a figure, as tall as the chart. A column links to the chart below it.
 - Tables: the numbers of a chart.
 
-Heat map and columns are one stop of the Tab key each; the arrow keys move along them (assets/explore.js).
+The heat map is one stop of the Tab key; the arrow keys move in it (assets/explore.js).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from itertools import groupby
-from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
 
 from dashboard.charts import heat, sentences
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
-from dashboard.charts.figures import MARGIN
+from dashboard.charts.chart_model import BEFORE, FUTURE, Chart, Column, Measure
+from dashboard.charts.cumulative import MONTH, Cumulative
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
 from dashboard.text.language import Language, text
-from dashboard.text.trees import element
+from dashboard.text.trees import Tree, element
 from dashboard.text.words import attributes
 
-Tree = dict[str, Any]  # see text/trees.py
-
-HIDDEN = attributes(aria_hidden="true")
 SPAN = 4  # hours in the busiest time of a day
 NIGHT = range(6)
 EVEN = 1.2  # times their share of the clock, from which the busiest hours are worth a sentence
@@ -97,10 +91,9 @@ def _span(wording: str, busiest: tuple[int, float], lang: Language) -> str:
 def legend(chart: HeatMap, lang: Language) -> list[Component]:
     """Return the ends of the scale, and the marks in use."""
     taken, given = (text("cost"), text("earned")) if chart.measure.currency else (text("imported"), text("exported"))
-    end = str(chart.measure.format(chart.largest, lang))
-    scales = [_scale(lang.say(taken), "ramp", end, lang)]
+    scales = [_scale(chart, lang.say(taken), "ramp", lang)]
     if chart.has_export:
-        scales.append(_scale(lang.say(given), "ramp gives", end, lang))
+        scales.append(_scale(chart, lang.say(given), "ramp gives", lang))
     cells = list(chart.cells())
     marks = {
         "estimated": (lang.say("estimated"), any(cell.is_estimated for cell in cells)),
@@ -110,10 +103,12 @@ def legend(chart: HeatMap, lang: Language) -> list[Component]:
     return [*scales, *(html.Li(word, className=name) for name, (word, is_shown) in marks.items() if is_shown)]
 
 
-def _scale(word: str, ramp: str, end: str, lang: Language) -> Component:
-    return html.Li(
-        [f"{word} ", html.Small(lang.number(0)), html.Span(className=ramp), html.Small(end)], className="scale"
-    )
+def _scale(chart: HeatMap, word: str, ramp: str, lang: Language) -> Component:
+    """Return a ramp with the amounts at its ends and at its middle, which is no half: `HeatMap.step` takes a root."""
+    middle, end = (str(chart.measure.format(amount, lang)) for amount in (chart.largest // 4, chart.largest))
+    lower, upper = html.Span(className=f"{ramp} lower"), html.Span(className=f"{ramp} upper")
+    ends = [html.Small(lang.number(0)), lower, html.Small(middle), upper, html.Small(end)]
+    return html.Li([f"{word} ", *ends], className="scale")
 
 
 def _day(chart: HeatMap, place: int, name: str, lang: Language) -> Tree:
@@ -177,66 +172,6 @@ def _percent(share: float, lang: Language) -> str:
     return f"{lang.number(round(share * 100))} %"
 
 
-# Columns
-
-EDGES = {side: f"{MARGIN[side[0]]}px" for side in ("left", "right", "top", "bottom")}
-
-
-def column_cells(chart: Chart, lang: Language) -> list[Tree]:
-    """Return the columns over a plot, each with its card, its gap and the names under the axis."""
-    runs = _gap_runs(chart)
-    cells = [_cell(chart, place, runs.get(place, 0), lang) for place in range(len(chart.columns))]
-    stop = next((cell for cell in cells if "tabIndex" in cell["props"]), None)
-    if stop:
-        stop["props"]["tabIndex"] = 0
-    return cells
-
-
-def _cell(chart: Chart, place: int, gap: int, lang: Language) -> Tree:
-    column = chart.columns[place]
-    said = sentences.column_lines(place, chart, lang) if column.has_content or chart.prices else []
-    href = column.below.to_url() if said and column.below else ""
-    inside = [_card(chart, place, said, lang, is_open=bool(href))] if said else []
-    if gap:
-        word = element("Span", lang.say("no data"))
-        inside.append(element("Span", word, className="gap", style={"width": f"{gap:.0%}"}, **HIDDEN))
-    inside.append(_tick(column))
-    reach: dict[str, Any] = {"tabIndex": -1} if said else {}
-    if said and not href:
-        reach |= {"role": "img", **attributes(aria_label=" · ".join([column.label.name, *said]))}
-    look = "column now" if column.when == NOW else "column"
-    return element("A" if href else "Div", inside, className=look, **({"href": href} if href else {}), **reach)
-
-
-def _card(chart: Chart, place: int, said: Sequence[str], lang: Language, *, is_open: bool) -> Tree:
-    name = element("Strong", chart.columns[place].label.name)
-    lines = [name, *(element("Span", line) for line in said)]
-    if is_open:
-        lines.append(element("Span", lang.say("Open ›"), className="open", **HIDDEN))
-    return element("Span", lines, className=f"card {_side(place, len(chart.columns))}")
-
-
-def _tick(column: Column) -> Tree:
-    look = "tick major" if column.label.is_major else "tick"
-    return element("Span", [column.label.tick, element("Small", column.label.note)], className=look, **HIDDEN)
-
-
-def _gap_runs(chart: Chart) -> dict[int, int]:
-    """Return the length of the gap that begins at each position."""
-    runs: dict[int, int] = {}
-    for is_gap, run in groupby(range(len(chart.columns)), key=lambda position: chart.columns[position].is_gap):
-        if is_gap:
-            places = list(run)
-            runs[places[0]] = len(places)
-    return runs
-
-
-def _side(position: int, count: int) -> str:
-    """Return the side on which the card opens: towards the middle of the screen, or above in the middle of a phone."""
-    middle = " middle" if count <= position * 3 < 2 * count else ""
-    return ("opens-right" if position * 2 < count else "opens-left") + middle
-
-
 # Tables
 
 Row = tuple[str, str | None, Sequence[str]]  # its name, its link, and its numbers
@@ -279,7 +214,7 @@ def _fields(chart: Chart, lang: Language) -> dict[str, Callable[[Column], str]]:
         fields[lang.say("Cost")] = lambda column: _money(money.gross(column.part), chart.currency, lang)
         if chart.total.cost.export_earnings:
             fields[lang.say("Earned")] = lambda column: _money(money.down(column.part), chart.currency, lang)
-    if chart.other:
+    if chart.other and chart.is_compared:
         name = f"{chart.other.name}, {chart.measure.unit(lang)}"
         fields[name] = lambda column: _amount(chart, column, lang)
     if any(sentences.notes(column.part, column.missing_s, lang) for column in chart.columns if column.has_content):
@@ -298,3 +233,29 @@ def _money(units: int | None, currency: str, lang: Language) -> str:
 def _amount(chart: Chart, column: Column, lang: Language) -> str:
     amount = chart.measure.gross(column.other)
     return _money(amount, chart.currency, lang) if chart.measure.currency else _exact(amount, lang)
+
+
+def cumulative_table(chart: Cumulative, lang: Language) -> Tree:
+    """Return the table by month: this year, the year before, and the difference of closed months."""
+    unit = chart.measure.unit(lang)
+    return number_table(
+        lang.say("{year} and the year before, by month", year=chart.view.period),
+        [f"{chart.view.period}, {unit}", f"{chart.previous}, {unit}", lang.say("Difference")],
+        [_month_row(chart, month, mine, other, lang) for month, mine, other in chart.months],
+    )
+
+
+def _month_row(chart: Cumulative, month: str, mine: int | None, other: int | None, lang: Language) -> Row:
+    period = f"{chart.view.period}-{month}"
+    goes_on = not chart.is_over and chart.until.startswith(period)
+    gap = None if mine is None or other is None or goes_on else mine - other
+    sign = "+" if gap and gap > 0 else ""
+    cells = [_total(chart, mine, lang), _total(chart, other, lang), sign * bool(gap) + _total(chart, gap, lang)]
+    return words.format_period("month", period, MONTH, lang), chart.view.to("month", period).to_url(), cells
+
+
+def _total(chart: Cumulative, amount: int | None, lang: Language) -> str:
+    if amount is None:
+        return "–"
+    money = chart.measure.currency
+    return lang.money(amount, money) if money else lang.number(Decimal(amount) / 1000, 1)

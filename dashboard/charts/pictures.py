@@ -41,6 +41,7 @@ def picture(chart: Chart, lang: Language, nothing: str = "") -> go.Figure:
     drawn.for_each_annotation(_lift)
     _name(drawn, lang)
     labels = [column.label for column in chart.columns]
+    edge = 0 if periods.LEVELS[chart.view.level].child else 0.5  # an hour begins where its label stands
     drawn.update_layout(
         width=WIDTH,
         height=HEIGHT,
@@ -53,7 +54,7 @@ def picture(chart: Chart, lang: Language, nothing: str = "") -> go.Figure:
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "font": {"size": 18}},
         xaxis={
             "showticklabels": True,
-            "tickvals": list(range(len(labels))),
+            "tickvals": [place - edge for place in range(len(labels))],
             "ticktext": [f"{label.tick}<br>{label.note}" for label in labels],
             "tickangle": 0,
         },
@@ -96,10 +97,10 @@ def _name(drawn: go.Figure, lang: Language) -> None:
 
 
 def _heading(chart: Chart, lang: Language) -> list[dict[str, Any]]:
-    """Return the device, the period, its total and the remarks, from the top down."""
+    """Return the home, the period, its total and the remarks, from the top down."""
     remarks = "" if chart.is_empty else " · ".join(sentences.remarks(chart, lang))
     lines = [
-        _line(EDGE, chart.view.device_id, _SIZE),
+        _line(EDGE, chart.home, _SIZE),
         _line(EDGE + 28, chart.name, 38, _STRONG),
         _line(EDGE + 84, sentences.total(chart, lang), 26, _STRONG),
         _line(EDGE + 122, remarks, 19),

@@ -1,13 +1,14 @@
-"""The charts in words: totals, remarks, comparisons, and the lines of the cards. Pure."""
+"""The charts in words: totals, remarks, and comparisons. Pure."""
 
 from decimal import Decimal
 
 from aggregator.core.documents import Part
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
+from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Measure
 from dashboard.text import words
 from dashboard.text.language import Language, text
 
 COMPARABLE = 0.9  # a comparison needs known times that differ by less than a tenth
+SAME = 0.01  # of the other amount; a smaller difference says nothing
 WH = 1000  # in a kWh
 
 
@@ -15,7 +16,7 @@ def total(chart: Chart, lang: Language) -> str:
     """Return the energy or the balance of a chart: `8.4 kWh so far`, `8.40 kWh imported and 3.10 kWh exported`."""
     if chart.measure.currency:
         net = chart.measure.net(chart.total)
-        amount = "" if net is None else str(chart.measure.format(net, lang))
+        amount = "" if net is None else str(chart.measure.balance(net, lang))
     else:
         amount = lang.say(" and ").join(amounts(chart.measure, chart.total, lang))
     return lang.say("{amount} so far", amount=amount) if chart.when == NOW and amount else amount
@@ -42,20 +43,29 @@ def remarks(chart: Chart, lang: Language) -> list[str]:
         *_began(chart, lang),
         *_peak(chart, lang),
         *_shift(chart.shift_s, lang),
-        *_unpriced(chart.measure, chart.total, lang),
+        *(lang.say("the meter was exchanged on {time}", time=time) for time in chart.exchanges),
+        *unpriced(chart.measure, chart.total, lang),
         *_quality(chart, lang),
     ]
+
+
+_FACTS = text("Average"), text("Highest"), text("Lowest")
+_FACTS_OF_TWO = {  # with both import and export
+    True: (text("Average"), text("Highest cost"), text("Lowest cost")),
+    False: (text("Average import"), text("Highest import"), text("Lowest import")),
+}
 
 
 def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
     """Return the volume of gas, average, highest, lowest and coverage of a chart, each with its name."""
     measure, named, litres = chart.measure, list[tuple[str, str]](), chart.total.volume_l
+    average, highest, lowest = _FACTS_OF_TWO[bool(measure.currency)] if chart.total.export_wh else _FACTS
     if litres is not None:
         named.append((lang.say("Volume"), str(words.volume(litres, lang))))
     if chart.average is not None:
-        amount = measure.format(chart.average, lang)
-        named.append((lang.say("Average"), lang.say(words.column_words(chart.view.level).mean, amount=amount)))
-    for name, place in ((lang.say("Highest"), chart.peak), (lang.say("Lowest"), chart.lowest)):
+        amount = measure.balance(chart.average, lang)
+        named.append((lang.say(average), lang.say(words.column_words(chart.view.level).mean, amount=amount)))
+    for name, place in ((lang.say(highest), chart.peak), (lang.say(lowest), chart.lowest)):
         if place is not None:
             column = chart.columns[place]
             named.append((name, f"{measure.format(measure.gross(column.part) or 0, lang)}, {column.label.name}"))
@@ -74,7 +84,13 @@ def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         (lang.say("From the supplier"), total.interval_s, total.interval_s),
         (lang.say("Estimated"), total.estimated_s, total.estimated_s),
     )
-    return [(name, f"{lang.number(s * 100 // seconds)} %") for name, s, is_shown in shares if seconds and is_shown]
+    return [(name, _floored(s, seconds, lang)) for name, s, is_shown in shares if seconds and is_shown]
+
+
+def _floored(part: int, whole: int, lang: Language) -> str:
+    """Return a share that is 100 % only if it is all, and 0 % only if it is nothing."""
+    percent = part * 100 // whole
+    return f"{lang.number(percent)} %" if percent or not part else lang.say("under 1 %")
 
 
 def summary(chart: Chart, lang: Language) -> str:
@@ -90,6 +106,8 @@ def difference(measure: Measure, amount: int | None, other: int | None, name: st
     if not gap:
         return lang.say("the same as {other}", other=name)
     is_share = other > 0 and amount >= 0 and gap <= 2 * other
+    if is_share and abs(gap) < SAME * other:
+        return lang.say("about the same as {other}", other=name)
     by = words.percent(gap, other, lang) if is_share else str(measure.format(abs(gap), lang))
     sentence = text("{amount} more than {other}") if gap > 0 else text("{amount} less than {other}")
     return lang.say(sentence, amount=by, other=name)
@@ -140,60 +158,44 @@ def hour_count(shift_s: int, lang: Language) -> str:
     return lang.say("{number} hours", number=lang.number(hours, 0 if hours == int(hours) else 1))
 
 
-def column_lines(place: int, chart: Chart, lang: Language) -> list[str]:
-    """Return the lines of a column's card, without its name."""
-    column, measure = chart.columns[place], chart.measure
-    halves = [
-        f"{name}  {measure.format(amount, lang)}"
-        for name, half in column.halves
-        if (amount := measure.up(half)) is not None
-    ]
-    return [
-        *amounts(measure, column.part, lang),
-        *_against(column, chart, lang),
-        *_price(chart, place, lang),
-        *_unpriced(measure, column.part, lang),
-        *notes(column.part, column.missing_s, lang),
-        *(halves if len(halves) > 1 else []),
-    ]
-
-
 def _money(measure: Measure, part: Part, lang: Language) -> list[str]:
-    gross, earned = measure.gross(part), measure.down(part)
-    if part.is_empty and gross is not None:
-        return [lang.say("{amount} standing charge", amount=measure.format(gross, lang))]
-    if not earned:
-        return [] if gross is None else [str(measure.format(gross, lang))]
-    parts = [] if gross is None else [lang.say("{amount} for import", amount=measure.format(gross, lang))]
-    return [*parts, lang.say("{amount} earned", amount=measure.format(earned, lang))]
+    """Return the cost, standing charge and earnings of a part; a cost alone needs no name."""
+    items = _items(measure, part, lang)
+    up = measure.up(part)
+    return items if len(items) != 1 or up is None else [str(measure.format(up, lang))]
 
 
-def _against(column: Column, chart: Chart, lang: Language) -> list[str]:
-    """Return the compared column's amount, and the difference if this column is over."""
-    other = chart.measure.gross(column.other)
-    if chart.other is None or other is None:
-        return []
-    line = f"{chart.other.name}: {chart.measure.format(other, lang)}"
-    mine = chart.measure.gross(column.part)
-    if mine is None or column.when == NOW or mine == other:
-        return [line]
-    sign = "+" if mine > other else "−"
-    return [f"{line} ({sign}{chart.measure.format(abs(mine - other), lang)})"]
+def _items(measure: Measure, part: Part, lang: Language) -> list[str]:
+    fields = (
+        (text("{amount} for import"), measure.up(part)),
+        (text("{amount} standing charge"), measure.charge(part) or None),
+        (text("{amount} earned"), measure.down(part) or None),
+    )
+    return [
+        lang.say(sentence, amount=measure.format(amount, lang)) for sentence, amount in fields if amount is not None
+    ]
 
 
 def _compared(chart: Chart, lang: Language) -> list[str]:
-    if chart.other is None:
+    if chart.other is None or (chart.other.is_usual and chart.when == NOW):  # the sentence on top says it
         return []
     name = chart.other.name
     comparable = chart.measure.net(chart.other.comparable)
     if comparable is None or chart.other.comparable.is_empty:
         return [lang.say("no data of {other}", other=name)]
     if not _is_comparable(chart.total, chart.other.comparable):
+        if chart.other.is_usual:
+            return []
         return [lang.say("too little is known of {other} for a comparison", other=name)]
     sentence = difference(chart.measure, chart.measure.net(chart.total), comparable, name, lang)
     if not sentence:
         return []
     return [lang.say("{difference} by the same time", difference=sentence) if chart.when == NOW else sentence]
+
+
+def usual_name(day: str, lang: Language) -> str:
+    """Return the name of a usual weekday: `a usual Monday`."""
+    return lang.say("a usual {weekday}", weekday=words.format_period("day", day, "EEEE", lang))
 
 
 def _is_comparable(part: Part, other: Part) -> bool:
@@ -203,23 +205,18 @@ def _is_comparable(part: Part, other: Part) -> bool:
 
 def _composed(chart: Chart, lang: Language) -> list[str]:
     """Return the items of an amount to pay; empty if import is the only one."""
-    measure, cost = chart.measure, chart.total.cost
+    measure, charge = chart.measure, chart.total.cost.standing_charge
     if not measure.currency:
         return []
-    fields = (
-        (text("{amount} for import"), measure.up(chart.total)),
-        (text("{amount} standing charge"), measure.charge(chart.total)),
-        (text("{amount} earned"), measure.down(chart.total)),
-    )
-    items = [lang.say(words, amount=measure.format(amount, lang)) for words, amount in fields if amount]
-    if cost.standing_charge and not measure.has_charge:
-        items.append(lang.say("without {amount} standing charge", amount=measure.format(cost.standing_charge, lang)))
+    items = _items(measure, chart.total, lang)
+    if charge and not measure.has_charge:
+        items.append(lang.say("without {amount} standing charge", amount=measure.format(charge, lang)))
     return [", ".join(items)] if len(items) > 1 else []
 
 
 def _price_range(chart: Chart, lang: Language) -> list[str]:
     """Return the cheapest and the dearest hour of a day that has only prices."""
-    hours = [_hour_price(chart, place) for place in range(len(chart.columns))]
+    hours = [hour_price(chart, place) for place in range(len(chart.columns))]
     known = [(price, place) for place, price in enumerate(hours) if price is not None]
     dearest = max(known, key=lambda pair: pair[0])
     ends = ((text("cheapest {column} at {price}"), min(known)), (text("dearest {column} at {price}"), dearest))
@@ -229,7 +226,7 @@ def _price_range(chart: Chart, lang: Language) -> list[str]:
     ]
 
 
-def _hour_price(chart: Chart, place: int) -> int | None:
+def hour_price(chart: Chart, place: int) -> int | None:
     """Return the price of a kWh in units, the mean of an hour's half hours; None if one is unknown."""
     rates = chart.prices[2 * place : 2 * place + 2]
     known = [rate for rate in rates if rate is not None]
@@ -259,28 +256,24 @@ def _shift(seconds: int, lang: Language) -> list[str]:
     return [lang.say(sentence, hours=hour_count(seconds, lang))]
 
 
-def _price(chart: Chart, place: int, lang: Language) -> list[str]:
-    price = _hour_price(chart, place)
-    return [] if price is None else [lang.say("{price} a kWh", price=lang.price(price, chart.currency))]
-
-
-def _unpriced(measure: Measure, part: Part, lang: Language) -> list[str]:
+def unpriced(measure: Measure, part: Part, lang: Language) -> list[str]:
     if not measure.currency or not part.cost.unpriced_wh:
         return []
     return [lang.say("{amount} without a price", amount=words.energy(part.cost.unpriced_wh, lang))]
 
 
+_ESTIMATED = text("the energy of {duration} is estimated: no readings arrived")
+
+
 def _quality(chart: Chart, lang: Language) -> list[str]:
     total, estimated, missing = chart.total, chart.total.estimated_s, chart.missing_s
-    if total.covered_s == total.known_s and not missing:
-        return [lang.say("every reading present")]
     if total.interval_s == total.known_s and not missing:
         return [lang.say("all from the supplier")]
     times = []
     if total.interval_s:
         times.append(_from_supplier(total, lang))
     if estimated:
-        times.append(lang.say("{duration} estimated after an outage", duration=words.duration(estimated, lang)))
+        times.append(lang.say(_ESTIMATED, duration=words.duration(estimated, lang)))
     if missing:
         times.append(lang.say("{duration} missing", duration=words.duration(missing, lang)))
     return times

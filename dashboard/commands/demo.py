@@ -4,10 +4,8 @@ With --dynamodb an emulator of AWS replaces the file, and its Lambda functions r
 """
 
 import os
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ import click
 
 from aggregator.aws.deployment import check_installed, clean_environ, emulator
 from aggregator.commands.console import own_folder
-from aggregator.core.errors import ConfigurationError
 from aggregator.demo.feed import check_is_demo, expected, fill, mark_as_demo
 from aggregator.demo.simulator import Household, households
 from aggregator.settings import sqlite_url
@@ -25,12 +22,11 @@ from aggregator.store import Store, open_store
 from aggregator.store.collections import USERS
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import settle_once
+from dashboard.commands.processes import Stopped, run_together
 from dashboard.server import check_port
 
-PATIENCE_S = 30  # seconds for the web process to answer, and for a process to end
 SETTLE_S = 120  # seconds for the emulator's functions to bring the history to the charts
 PREFIX = "wattfall-demo"
-Stopped = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,8 @@ def run_demo(demo: Demo, data: Path, stopped: Stopped) -> None:
     own_folder(data)
     url = sqlite_url(data.resolve() / "wattfall.db")
     prepare(url, demo, lambda store: _drain(store, stopped), stopped)
-    _run(url, demo, [["worker"], ["simulate", *demo.options], ["web"]], f"the data stays in {data.resolve()}", stopped)
+    commands = [["worker"], ["simulate", *demo.options], ["web"]]
+    _run(url, demo, commands, f"the data stays in {data.resolve()}", stopped)
 
 
 def run_dynamodb_demo(demo: Demo, stopped: Stopped) -> None:
@@ -119,51 +116,6 @@ def _is_settled(store: Store, home: Household) -> bool:
 
 
 def _run(url: str, demo: Demo, commands: list[list[str]], remark: str, stopped: Stopped) -> None:
-    if stopped():
-        return
-    environ = os.environ | {"WATTFALL_STORE": url, "PORT": str(demo.port)}
-    parts = [_start(environ, *arguments) for arguments in commands]
-    try:
-        _wait_for_web(demo.port, parts, stopped)
-        if not stopped():
-            click.echo(f"Wattfall is at http://localhost:{demo.port}/ (Ctrl-C ends it; {remark})")
-        while not stopped():
-            _check(parts)
-            time.sleep(0.2)
-    finally:
-        _end(parts)
-
-
-def _start(environ: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "dashboard.commands.main", *arguments]
-    # Its own session: Ctrl-C reaches the demo alone, which then ends its processes in order.
-    return subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 - our own command
-
-
-def _wait_for_web(port: int, parts: Sequence["subprocess.Popen[bytes]"], stopped: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not stopped():
-        _check(parts)
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise ConfigurationError(f"the web process did not answer on port {port}") from None
-            time.sleep(0.1)
-
-
-def _check(parts: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for part in parts:
-        if part.poll() is not None:
-            raise ConfigurationError(f"`wattfall {part.args[3]}` ended with code {part.returncode}")  # type: ignore[index, str-bytes-safe]
-
-
-def _end(parts: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for part in parts:
-        part.terminate()
-    for part in parts:
-        try:
-            part.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            part.kill()
+    environ = {"WATTFALL_STORE": url, "PORT": str(demo.port)}
+    ready = f"Wattfall is at http://localhost:{demo.port}/ (Ctrl-C ends it; {remark})"
+    run_together(commands, environ, demo.port, ready, stopped)

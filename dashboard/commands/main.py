@@ -15,6 +15,7 @@ from aggregator.commands import data_commands
 from aggregator.commands.console import opened, until_stopped, with_store
 from aggregator.core.errors import WattfallError
 from aggregator.demo.feed import is_demo
+from aggregator.intake.formats import FORMATS
 from aggregator.settings import Settings, data_folder, load
 from dashboard.commands.user import user_group
 
@@ -122,7 +123,7 @@ def demo(
 
     chosen, stopped = (
         Demo(port or settings.port, count, days or (40 if is_dynamodb else 400), seed),
-        until_stopped(),
+        until_stopped(late_s=60),  # its processes end first
     )
     if is_dynamodb and data:
         raise click.UsageError("--data cannot be used with --dynamodb: the emulator keeps no data")
@@ -130,6 +131,26 @@ def demo(
         run_dynamodb_demo(chosen, stopped.is_set)
     else:
         run_demo(chosen, data or data_folder() / "demo", stopped.is_set)
+
+
+@main.command()
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder [home/ in the user's data folder]."
+)
+@click.option("--email", help="Address of the first account; its link to choose a password is printed.")
+@click.option("--mqtt", metavar="URL", help="Receive messages from this broker, like mqtt://user@localhost/ .")
+@click.option("--topic", "topics", multiple=True, help="A topic filter, like 'glow/+/SENSOR/#'; may be repeated.")
+@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), help="Format, where topics do not name it.")
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificate file of a private broker.")
+@click.option("--timezone", help="Time zone of the home [WATTFALL_TIMEZONE].")
+@click.option("--host", help="Address to listen on; 0.0.0.0 admits the other machines of the home [127.0.0.1].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")
+@click.pass_obj
+def up(settings: Settings, /, data: Path | None, **options: Any) -> None:  # noqa: ANN401 - options
+    """Install Wattfall for one home in a folder and run it; `wattfall up` again continues with the same options."""
+    from dashboard.commands.up import Up, run_up
+
+    run_up(Up(**options), data or data_folder() / "home", settings, until_stopped().is_set)
 
 
 if __name__ == "__main__":

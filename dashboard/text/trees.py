@@ -9,8 +9,11 @@ from typing import Any
 
 from dash.development.base_component import Component
 
+Tree = dict[str, Any]  # one component
+HIDDEN = {"aria-hidden": "true"}
 
-def element(name: str, children: object = None, **props: object) -> dict[str, Any]:
+
+def element(name: str, children: object = None, **props: object) -> Tree:
     """Return an HTML component with a name of `dash.html`."""
     return {"type": name, "props": {**props, "children": plain(children)}}
 

@@ -15,11 +15,11 @@ from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.port import Store
 from aggregator.tariffs.rates import Rate, Span, day_rates, with_charges
-from aggregator.tariffs.tariff import HALF_HOURLY
+from aggregator.tariffs.tariff import HalfHourly
 from aggregator.waterfall.pricing import Read, current, series_of, tariff_of
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
-from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of
+from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of, usual_day, weekdays_before
 from dashboard.web.cache import Cache
 
 # The age limit of an answer: a live value; an open period, or a missing one; a closed period with gaps, which late
@@ -108,6 +108,13 @@ class CachedReads:
         key = _key("document", device, terms, level, period)
         return self._cache.fetch(key, lambda: self._store.document(level, device.device_id, period), seconds)
 
+    def usual_day(self, device: Device, day: str) -> Document | None:
+        """Return the usual weekday of a day that is not to come; None if too few of its weeks are known."""
+        if day > periods.day_of(self.now(), device.timezone):
+            return None
+        before = [self.document(device, "day", one) for one in weekdays_before(day)]
+        return usual_day(self.document(device, "day", day), before)
+
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Return every chart from `first` to `last`, both included, with its standing charges."""
         terms = self._terms(device)
@@ -178,7 +185,7 @@ class CachedReads:
         """Whether half-hourly prices apply to a day's import, and some of them are known."""
         tariff = tariff_of(device)
         version = tariff.version_on(day) if tariff else None
-        if version is None or version.import_rates != HALF_HOURLY:
+        if version is None or not isinstance(version.import_rates, HalfHourly):
             return False
         return any(rate.import_rate is not None for rate in self.rates(device, day))
 

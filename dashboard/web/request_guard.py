@@ -22,7 +22,7 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
-from aggregator.core.errors import StoreAway, StoreReplaced
+from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import Busy
 from dashboard.text.language import text
@@ -184,6 +184,7 @@ def _is_page(request: Request) -> bool:
 RETRY_S = 5
 AWAY = (text("The data is out of reach for the moment"), text("Try again in a few seconds."))
 FAULT = (text("Something went wrong here"), text("The fault has been logged. Trying again may help."))
+DAMAGED = text("What is stored here is damaged, so it is not shown. The fault has been logged.")
 SENTENCES = {
     400: (text("This cannot be answered"), text("The address or what was sent with it makes no sense here.")),
     403: (text("This is not for you to see"), text("Your account does not allow it.")),
@@ -218,13 +219,18 @@ def install_error_pages(server: Flask) -> None:
         answer.headers["Retry-After"] = str(RETRY_S)
         return answer
 
+    @server.errorhandler(StoreUnusable)
+    def damaged(error: StoreUnusable) -> Response:
+        log.error("request not answered: %s", error)
+        return _answer(500, (FAULT[0], DAMAGED))
+
     @server.errorhandler(StoreReplaced)
     def replaced(_: StoreReplaced) -> Response:
         return _answer(503)  # the first process says why, and ends this one
 
 
-def _answer(code: int) -> Response:
-    heading, sentence = SENTENCES.get(code, FAULT if code >= 500 else SENTENCES[400])
+def _answer(code: int, said: tuple[str, str] | None = None) -> Response:
+    heading, sentence = said or SENTENCES.get(code, FAULT if code >= 500 else SENTENCES[400])
     if request.path.startswith("/_"):
         return Response(f"{sentence}\n", code, mimetype="text/plain")
     return notice(code, heading, sentence)

@@ -20,7 +20,7 @@ def run(shift: float, link: "Connection[int, list[tuple[str, bytes, int]]]", mos
     """Run the command line until SIGTERM, and exit. The product is imported under the shifted clock."""
     real = time.time
     with patch("time.time", lambda: real() + shift):
-        from aggregator.intake import mqtt
+        from aggregator.intake import mqtt, mqtt_feed
         from dashboard.commands.main import main
 
         class PipeSubscriber:
@@ -62,7 +62,10 @@ def run(shift: float, link: "Connection[int, list[tuple[str, bytes, int]]]", mos
                 if acknowledged:
                     link.send(len(acknowledged))
 
-        with patch.object(mqtt, "Subscriber", PipeSubscriber if PIPE in arguments else BrokerSubscriber):
+        with (
+            patch.object(mqtt, "Subscriber", PipeSubscriber if PIPE in arguments else BrokerSubscriber),
+            patch.object(mqtt_feed, "MANY", min(most, mqtt_feed.MANY)),
+        ):
             main(arguments)
 
 

@@ -70,7 +70,7 @@ def test_a_device_becoming_late_and_silent_moves_nothing(states: str, visit: Ope
     heights = []
     for name in ("fresh", "late", "silent"):
         page = visit(f"/d/{name}", at=states, viewport=size, ready="h1:visible")
-        expect(page.locator("#power-signal")).to_have_text(" · signal weak", use_inner_text=False)
+        expect(page.locator("#power-signal")).to_have_text(" · weak signal to the meter", use_inner_text=False)
         assert page.locator("#power-signal").is_visible() == (name != "silent")
         heights.append(page.evaluate("document.getElementById('hero').getBoundingClientRect().height"))
     assert max(heights) - min(heights) < 1, heights

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from aggregator.aws.deployment import Endpoint, deploy, emulator
 from aggregator.aws.lambdas import client
@@ -20,8 +22,11 @@ from aggregator.demo.simulator import TICK_S, households
 from aggregator.demo.simulator import history as simulated
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
+from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
+from dashboard.commands.main import main
 from tests.budgets import scaled
 
 PREFIX = "wattfall-test"
@@ -167,3 +172,25 @@ def test_an_unreadable_message_becomes_a_dead_letter_with_its_payload(cloud: Clo
     letter = orjson.loads(found[0]["Body"])
     assert letter["payload"] == "{nonsense"
     assert letter["reason"].startswith("malformed_json")
+
+
+def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
+    """The drill of the README, as far as the emulator goes: it copies the present, whatever the instant."""
+    noon = int(time.time()) // 86_400 * 86_400 - 43_200
+    ingest(cloud.store, [Reading("drill", noon + 60 * at, None, 10 * at, None) for at in range(120)], noon, ZONE)
+    device = cloud.store.device("drill")
+    assert device
+    until(lambda: not list(differences(cloud.store, device)))  # the year has its open month, too
+
+    database = cloud.client("dynamodb")
+    for table in all_tables():
+        if table.name != "checkpoints":
+            names = {"SourceTableName": f"{PREFIX}-{table.name}", "TargetTableName": f"drill-{table.name}"}
+            database.restore_table_to_point_in_time(**names, UseLatestRestorableTime=True)
+    url = f"dynamodb://drill?region={cloud.endpoint.region}"
+    made = CliRunner().invoke(main, ["tables", "create", "--store", url])
+    assert made.stdout.splitlines()[0] == "drill-checkpoints created"
+    verified = CliRunner().invoke(main, ["verify", "drill", "--store", url])
+    assert verified.stdout.splitlines()[-1] == "1 devices, 0 differences"
+    with closing(open_store(url)) as restored:
+        assert documents(restored, ["drill"]) == documents(cloud.store, ["drill"])

@@ -1,7 +1,10 @@
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway
 from aggregator.store.port import Store
 from aggregator.support import actions
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from dashboard.accounts.users import SUPPORT, User
 from dashboard.pages.household.slots import PAGE
 from dashboard.text.words import LEVEL_WORDS
@@ -244,7 +247,7 @@ def test_support_sees_a_customers_page_marked_and_read_only(furnished: Store) ->
     ask = ask_of(furnished, user=desk)
     assert ask("/d/cad-1")["response"]["home"]["hidden"] is False
     now = int(time.time())
-    actions.look_up(furnished, Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
+    actions.look_up(Audit(furnished, []), Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
     shown = ask("/d/cad-1")["response"]
     assert (shown["home"]["hidden"], shown["visiting"]["hidden"]) == (True, False)
     assert "/desk/device/cad-1" in json.dumps(shown["visiting"])
@@ -363,3 +366,27 @@ def test_health_answers_and_private_data_is_not_cached(store: Store) -> None:
     assert client.get("/health").status_code == 200
     assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"
     assert client.get("/").headers["X-Content-Type-Options"] == "nosniff"
+
+
+DAMAGED = [  # a statement that damages the home's data, and the addresses that would show it
+    ("UPDATE days SET body = replace(body, '\"h05\":[', '\"h05\":[1') WHERE device_id = 'cad-1'", ("day/2026-11-22",)),
+    ("UPDATE months SET body = substr(body, 1, 90) WHERE device_id = 'cad-1'", ("month/2026-11",)),
+    ("UPDATE live SET power_w = 'much' WHERE device_id = 'cad-1'", ("day/2026-11-23",)),
+    ("UPDATE devices SET body = replace(body, 'London', 'Londom') WHERE device_id = 'cad-1'", ("day/2026-11-23",)),
+]
+
+
+@pytest.mark.parametrize(("damage", "addresses"), DAMAGED)
+def test_a_damaged_value_is_named_and_not_shown(
+    furnished: Store, tmp_path: Path, damage: str, addresses: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(sqlite3.connect(next(tmp_path.glob("*.db")))) as database:
+        assert database.execute(damage).rowcount
+        database.commit()
+    ask, client = ask_of(furnished), at_home(furnished)
+    for address in addresses:
+        assert "What is stored here is damaged, so it is not shown." in json.dumps(ask(f"/d/cad-1/{address}"))
+    csv = client.get(f"/d/cad-1/{addresses[0]}.csv")
+    assert b"damaged" in csv.data if csv.status_code == 500 else csv.status_code == 200
+    assert any("is damaged: " in message for message in caplog.messages)
+    assert [record for record in caplog.records if record.exc_info] == []

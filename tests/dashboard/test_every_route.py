@@ -21,7 +21,7 @@ from aggregator.core.periods import HALF_HOUR
 from aggregator.settings import load
 from aggregator.store.port import Store
 from aggregator.support import actions, audit
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
@@ -172,13 +172,15 @@ def moved_out(home: Home) -> FlaskClient:
 
 def of_the_desk_without_a_look_up(home: Home) -> FlaskClient:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
-    actions.look_up(home.store, who(desk), "cad-own", "the customer called", Clock().at)
+    actions.look_up(Audit(home.store, []), who(desk), "cad-own", "the customer called", Clock().at)
     return browser(home.app.server, home.store, desk)
 
 
 def of_the_desk_after_their_look_up(home: Home) -> FlaskClient:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
-    actions.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at - audit.GRANT_HOURS * 3600)
+    actions.look_up(
+        Audit(home.store, []), who(desk), THEIRS, "the customer called", Clock().at - audit.GRANT_HOURS * 3600
+    )
     return browser(home.app.server, home.store, desk)
 
 
@@ -349,7 +351,7 @@ def drop_tariff(home: Home, client: FlaskClient) -> TestResponse:
 
 def test_support_sees_a_looked_up_home_and_changes_nothing(home: Home) -> None:
     desk = somebody(home.store, "desk@example.org", SUPPORT)
-    actions.look_up(home.store, who(desk), THEIRS, "the customer called", Clock().at)
+    actions.look_up(Audit(home.store, []), who(desk), THEIRS, "the customer called", Clock().at)
     client = browser(home.app.server, home.store, desk)
     for one in tries(home.app):
         if one.kind == OWN and "tariff" not in one.what:

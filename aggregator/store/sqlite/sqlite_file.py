@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS {table} (device_id TEXT, period TEXT, created INTEGER
 _MENDS = {
     sqlite3.SQLITE_READONLY: "is read-only; make the file and its folder writable",
     sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space",
-    sqlite3.SQLITE_CORRUPT: "is damaged; restore it from a backup",
+    sqlite3.SQLITE_CORRUPT: "is damaged; put a backup in its place with `wattfall restore`",
     sqlite3.SQLITE_NOTADB: "is not a Wattfall store; name another file",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
     sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk",
@@ -108,7 +108,7 @@ class SqliteFile:
         try:
             self._prepare()
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -161,7 +161,7 @@ class SqliteFile:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
 
     def _begin(self, database: sqlite3.Connection, *, is_patient: bool) -> None:
         if is_patient:
@@ -184,15 +184,6 @@ class SqliteFile:
         """Forget what this thread remembers of the file."""
         self._local.devices, self._local.dirty = dict[str, Any](), dict[tuple[str, str, str], int]()
 
-    def _translated(self, error: sqlite3.Error) -> Exception:
-        """Translate SQLite's errors into StoreAway and StoreUnusable."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreAway(f"{self._path} is busy: another process is writing; try again")
-        if code in _MENDS:
-            return StoreUnusable(f"{self._path} {_MENDS[code]}")
-        return StoreUnusable(f"{self._path} cannot be used: {error}")
-
     @property
     def _database(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = getattr(self._local, "database", None)
@@ -211,7 +202,7 @@ class SqliteFile:
             for pragma in ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824"):
                 database.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
         self.check()
         return database
 
@@ -276,13 +267,13 @@ class SqliteFile:
         try:
             return self._database.execute(query, values).fetchone()
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
 
     def _each(self, query: str, *values: object) -> Iterator[Any]:
         try:
             yield from self._database.execute(query, values)
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         return list(self._each(query, *values))
@@ -291,21 +282,36 @@ class SqliteFile:
         try:
             return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
 
     def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
         try:
             return self._database.executemany(statement, rows).rowcount
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise translated(self._path, error) from error
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
-        """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""
+        """Decode a stored value with `read`; `values` are its key (the first three name it), then the value.
+
+        Raises Damaged.
+        """
         try:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-            key = ", ".join(map(str, values[:-1])) or "a row"
-            raise Damaged(f"{self._path} is damaged: {key}: {error}; restore it from a backup") from error
+            key = ", ".join(map(str, values[:-1][:3]))
+            raise Damaged(
+                f"{self._path} is damaged: {key}: {error}; put a backup in its place with `wattfall restore`"
+            ) from error
+
+
+def translated(path: str, error: sqlite3.Error) -> Exception:
+    """Translate SQLite's errors about a file into StoreAway and StoreUnusable."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreAway(f"{path} is busy: another process is writing; try again")
+    if code in _MENDS:
+        return StoreUnusable(f"{path} {_MENDS[code]}")
+    return StoreUnusable(f"{path} cannot be used: {error}")
 
 
 def _identity(path: str) -> tuple[int, int]:

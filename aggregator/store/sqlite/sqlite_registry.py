@@ -7,12 +7,14 @@ from functools import lru_cache
 from itertools import repeat
 from struct import Struct
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import msgspec
 import orjson
 
 from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
-from aggregator.core.live import REMEMBERED, Arrival, Live
+from aggregator.core.live import REMEMBERED, Live
 from aggregator.core.periods import FOR_EVER
 from aggregator.store import search
 from aggregator.store.port import (
@@ -81,15 +83,15 @@ class SqliteRegistry(SqliteFile):
             row = self._one("SELECT body FROM devices WHERE device_id = ?", device_id)
             if row is None:
                 return None
-            remembered[device_id] = self._intact(_device, row[0])
+            remembered[device_id] = self._intact(_device, device_id, row[0])
             if len(remembered) > _REMEMBERED:
                 self._forget()
         return remembered[device_id]
 
     def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
         """Return the devices after the id `after`, by id."""
-        rows = self._all("SELECT body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?", after, limit)
-        return [at_home(self._intact(_device, body), self._stored) for (body,) in rows]
+        query = "SELECT device_id, body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?"
+        return [at_home(self._intact(_device, *row), self._stored) for row in self._all(query, after, limit)]
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
@@ -145,12 +147,12 @@ class SqliteRegistry(SqliteFile):
     def live(self, device_id: str) -> Live | None:
         """Return the live state of a device, or None."""
         row = self._one("SELECT * FROM live WHERE device_id = ?", device_id)
-        return self._intact(_live, row) if row else None
+        return self._intact(_live, device_id, row) if row else None
 
     def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
         """Return the live states after the device `after`, by device."""
         query = "SELECT * FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
-        return [self._intact(_live, row) for row in self._all(query, after, limit)]
+        return [self._intact(_live, row[0], row) for row in self._all(query, after, limit)]
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states into the stored ones without a read. `states` has one state per device."""
@@ -275,12 +277,12 @@ def _device_body(device: Device) -> bytes:
     return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
 
 
-def _live(row: tuple[Any, ...]) -> Live:
-    """Decode a live state; the last stored arrival is the state's own and is cut off."""
+def _live(_device_id: str, row: tuple[Any, ...]) -> Live:
+    """Decode a live state; the last stored arrival is the state's own and is cut off. Raises ValueError."""
     *values, power_at, import_at, export_at, arrivals = row
     instants = (None if at == values[1] else at for at in (power_at, import_at, export_at))
     before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
-    return Live._make([*values, tuple(map(Arrival._make, _ARRIVAL.iter_unpack(before))), *instants])
+    return msgspec.convert((*values, tuple(_ARRIVAL.iter_unpack(before)), *instants), Live)  # a column holds any type
 
 
 def _live_row(state: Live) -> tuple[object, ...]:
@@ -296,6 +298,8 @@ def _live_row(state: Live) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=16_384)  # a poll reads a device each time, which hardly ever changes
-def _device(body: bytes) -> Device:
-    fields = orjson.loads(body)
-    return Device(**fields | {"registers": tuple(fields["registers"])})
+def _device(_device_id: str, body: bytes) -> Device:
+    """Decode a device. Raises ValueError, or KeyError for an unknown time zone."""
+    device = msgspec.json.decode(body, type=Device)
+    ZoneInfo(device.timezone)
+    return device

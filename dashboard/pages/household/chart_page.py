@@ -3,6 +3,7 @@
 The section shows the hours of a month, or the running total of a year.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from dash import dcc, html
@@ -13,7 +14,7 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.periods import LOWEST
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
-from dashboard.charts import chart_model, cumulative, figures, grids, heat, sentences, usage_profile
+from dashboard.charts import cards, chart_model, cumulative, figures, grids, heat, insights, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.cumulative import Cumulative
 from dashboard.charts.heat import HeatMap
@@ -49,7 +50,7 @@ def load_below(data: CachedReads, device: Device, chart: Chart) -> Below:
         extent = data.extent(device, LOWEST)
         documents = data.documents(device, LOWEST, days[0], days[-1])
         return heat.heat_map(
-            view, documents, zone, now, extent[0] if extent else None, chart.measure, _settled(data, device)
+            view, documents, zone, now, extent[0] if extent else None, chart.measure, settled(data, device)
         )
     if chart.is_empty or view.level != cumulative.LEVEL:
         return None
@@ -118,7 +119,7 @@ def _total(below: Cumulative, lang: Language) -> Slots:
         "running.hidden": False,
         "running-picture.figure": cumulative.cumulative_figure(below, lang),
         "running-frame.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
-        "running-table.children": cumulative.cumulative_table(below, lang),
+        "running-table.children": grids.cumulative_table(below, lang),
     }
 
 
@@ -162,12 +163,13 @@ def load_chart(data: CachedReads, device: Device, view: View, lang: Language) ->
         currency_of(device),
         _other(data, device, view, lang),
         _prices(data, device, view, extent),
-        _settled(data, device),
+        settled(data, device),
     )
-    return chart, extent
+    home, exchanges = navigation.home_name(device, lang), insights.exchanges(device, view, lang)
+    return replace(chart, home=home, exchanges=exchanges), extent
 
 
-def _settled(data: CachedReads, device: Device) -> int:
+def settled(data: CachedReads, device: Device) -> int:
     """Return the instant after which no time counts as missing: while a device sends, that of its newest reading."""
     now, live = data.now(), data.live(device)
     settled = now - chart_model.SETTLING_S
@@ -215,7 +217,7 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     """Load the compared period of a view whose period is set."""
     period = view.compared
     if not period:
-        return None
+        return load_usual(data, device, view.period, lang) if view.level == LOWEST else None
     now, zone = data.now(), device.timezone
     document = data.document(device, view.level, period)
     name = navigation.other_name(view, period, lang)
@@ -226,15 +228,27 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     return Other(period, name, document, usage_profile.so_far(chain, view.level, now, zone))
 
 
+def load_usual(data: CachedReads, device: Device, day: str, lang: Language) -> Other | None:
+    """Load the usual weekday of a day up to now; None for a day to come, or if too little is known."""
+    now, zone = data.now(), device.timezone
+    usual = data.usual_day(device, day)
+    if usual is None:
+        return None
+    is_open = day == periods.period_of("day", now, zone)
+    comparable = usage_profile.so_far({"day": usual}, "day", now, zone) if is_open else usual.total
+    return Other(day, sentences.usual_name(day, lang), usual, comparable, is_usual=True)
+
+
 def _figure() -> Component:
-    # Hover and click belong to the columns over the graph, see grids.column_cells.
+    # Hover and click belong to the columns over the graph, see cards.column_cells.
     caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
     plot = [
         html.Div(html.Slot(), id="picture-frame", role="img", className="graph"),
-        html.Div(id="columns", className="columns", style=grids.EDGES),
+        html.Div(id="columns", className="columns", style=cards.EDGES),
     ]
     legend = html.Ul(id="legend", className="legend")
-    return html.Figure([caption, legend, html.Div(plot, className="plot")], id="figure", hidden=True)
+    outages = html.Details([html.Summary(id="outages-said"), html.Ul(id="outages-list")], id="outages", hidden=True)
+    return html.Figure([caption, legend, outages, html.Div(plot, className="plot")], id="figure", hidden=True)
 
 
 def _figure_slots(chart: Chart, lang: Language) -> Slots:
@@ -247,7 +261,7 @@ def _figure_slots(chart: Chart, lang: Language) -> Slots:
             "Bar chart, {period}: {summary}", period=chart.name, summary=sentences.summary(chart, lang)
         ),
         "picture.figure": figures.figure(chart, lang),
-        "columns.children": grids.column_cells(chart, lang),
+        "columns.children": cards.column_cells(chart, lang),
         "facts.children": _facts(chart, lang),
         "table.children": grids.of_chart(chart, lang),
     }

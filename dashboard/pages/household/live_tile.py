@@ -21,7 +21,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KnownStatus
-from aggregator.support.device_state import State, arrival_state, device_state, is_power_old, is_supplied
+from aggregator.support.device_state import State, arrival_state, device_state, is_power_old, is_supplied, rhythm_s
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import USUAL, UsageProfile
 from dashboard.pages.household.slots import Slots
@@ -84,9 +84,9 @@ def news(
 
 FRESH_S = DAY_S  # an older status says nothing about now
 _SIGNALS: Mapping[Strength, str] = {
-    "good": text(" · signal good"),
-    "fair": text(" · signal fair"),
-    "weak": text(" · signal weak"),
+    "good": text(" · good signal to the meter"),
+    "fair": text(" · fair signal to the meter"),
+    "weak": text(" · weak signal to the meter"),
 }
 
 
@@ -115,7 +115,6 @@ def roll_call(devices: Iterable[tuple[Device, Live | None]], now: int, lang: Lan
 
 # The tile
 
-_NO_READING, _NO_POWER, _NO_LIVE = text("no reading yet"), text("power not reported"), text("no live power")
 _SILENT = (text("No reading since {time}"), text("No reading since {time}, no power since {power}"))
 _LEVELS = {"low": text("low"), "medium": text("medium"), "high": text("high"), "exporting": text("exporting")}
 _COSTS = {  # keys: is it import, is its price above zero
@@ -132,7 +131,9 @@ def tile(lang: Language) -> Component:
     badge = [html.Span(id="power-badge", className="badge"), html.Span(id="power-relative", className="unseen")]
     return html.Section(
         [
-            html.H2([lang.say("Power now"), html.Span(id="power-direction")], className="label"),
+            html.H2(
+                [html.Span(lang.say("Power now"), id="power-name"), html.Span(id="power-direction")], className="label"
+            ),
             html.P([*amount("power"), *badge], className="amount"),
             html.P(id="power-cost", className="also"),
             html.Div(
@@ -173,7 +174,8 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     return {
         "hero.data-state": state,
         "hero.data-level": "none" if has_no_power(home.device, live) else level,
-        **power_label("power", amount, lang.say(without_power(home.device, live))),
+        "power-name.children": lang.say("Gas") if home.device.kind == GAS else lang.say("Power now"),
+        **power_label("power", amount, without_power(home.device, live, lang)),
         "power-direction.children": direction(watts, lang) if is_current else "",
         "power-cost.children": cost(watts, home, lang) if is_current else "",
         "power-badge.children": badge(live, usage, now, lang),
@@ -215,11 +217,13 @@ def has_no_power(device: Device, live: Live | None) -> bool:
     return is_supplied(device, live) or (device.kind == GAS and live is not None and live.power_w is None)
 
 
-def without_power(device: Device, live: Live | None) -> str:
-    """Return the text in place of the power."""
+def without_power(device: Device, live: Live | None, lang: Language) -> str:
+    """Return the text in place of the power; of gas the time between two readings."""
+    if device.kind == GAS and live and live.power_w is None and live.arrivals:
+        return lang.say("read every {duration}", duration=words.duration(rhythm_s(live), lang))
     if has_no_power(device, live):
-        return _NO_LIVE
-    return _NO_POWER if live else _NO_READING
+        return lang.say("no live power")
+    return lang.say(text("power not reported") if live else text("no reading yet"))
 
 
 def age_and_note(device: Device, live: Live | None, now: int, lang: Language) -> tuple[str, str]:

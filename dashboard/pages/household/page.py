@@ -64,11 +64,9 @@ def layout(poll_ms: int, lang: Language) -> Component:
     def region(name: str, *inside: Component) -> Region:
         return Region(*inside, id=name, content=tree(name, lang))
 
+    hero = region("hero-region", live_tile.last_hour(lang), html.Time(id="power-age"))
     household = [
-        html.Div(
-            [region("hero-region", live_tile.last_hour(lang), html.Time(id="power-age")), region("tiles-region")],
-            className="tiles",
-        ),
+        region("tiles-region", hero),
         region("chart-region", chart_page.graph("picture")),
         region("more-region", chart_page.graph("running-picture")),
     ]

@@ -12,16 +12,17 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, GENERATION, Device
+from aggregator.core.documents import EMPTY, GAS, Device, Document
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
-from dashboard.charts import usage_profile
+from dashboard.charts import insights, usage_profile
+from dashboard.charts.chart_model import Chart, Measure
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
-from dashboard.pages.household import chart_page, live_tile, tiles
+from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -53,10 +54,40 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
     day = _open_period(data, device, "day", today, periods.shift("day", today, -words.WEEK), view.unit == MONEY)
     month = _open_period(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
+        "so-what.children": _so_what(data, device, today, lang),
         **tiles.today(day, today, zone, lang),
-        **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
+        **tiles.base(usage, data.rates(device, today), day.currency, lang),
+        "base-tile.hidden": device.kind == GAS,
         **tiles.month(month, this_month, lang),
     }
+
+
+def _so_what(data: CachedReads, device: Device, today: str, lang: Language) -> str:
+    """Return the sentence on top: today against a usual weekday, and yesterday."""
+    yesterday = periods.shift("day", today, -1)
+    told = []
+    for day in (today, yesterday):
+        span = periods.window("day", day, device.timezone)
+        elapsed_s = min(data.now(), span.end) - span.start
+        usual = chart_page.load_usual(data, device, day, lang)
+        told.append(insights.Told(data.document(device, "day", day), elapsed_s, usual))
+    return insights.so_what(told[0], told[1], Measure(currency_of(device)), lang)
+
+
+def _outages(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
+    """Return the list of the times without readings; closed and hidden without any."""
+    view, days = chart.view, list[Document]()
+    if chart.missing_s or chart.total.estimated_s:
+        if view.level == periods.LOWEST:
+            days = [data.document(device, view.level, view.period)]
+        elif periods.LEVELS[view.level].child == periods.LOWEST:
+            names = list(periods.children(view.level, view.period).values())
+            days = data.documents(device, periods.LOWEST, names[0], names[-1])
+    extent = data.extent(device, periods.LOWEST)
+    found = insights.outages(days, extent[0] if extent else None, chart_page.settled(data, device), view, lang)
+    said = lang.count("{number} time without readings", "{number} times without readings", len(found))
+    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in found]
+    return {"outages.hidden": not found, "outages-said.children": said, "outages-list.children": items}
 
 
 def _open_period(
@@ -78,7 +109,6 @@ def _open_period(
 # The start page
 
 MOST_CARDS = 50
-KINDS = {GAS: text("Gas"), GENERATION: text("Generation")}
 _EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
 
 
@@ -115,7 +145,7 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     return html.A(
         [
             html.Div(
-                [html.H2(_label(device, lang), className="label"), html.Span(today, className="today")],
+                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
@@ -127,15 +157,9 @@ def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, no
     )
 
 
-def _label(device: Device, lang: Language) -> str:
-    """Return the name of a device, and its kind unless it is electricity."""
-    name = device.name or device.device_id
-    return f"{name} · {lang.say(KINDS[device.kind])}" if device.kind in KINDS else name
-
-
 def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
     if live is None or live.power_w is None:
-        return [html.Span(lang.say(live_tile.without_power(device, live)), className="without")]
+        return [html.Span(live_tile.without_power(device, live, lang), className="without")]
     number, unit = words.power(live.power_w, lang)
     return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
 
@@ -260,12 +284,9 @@ def _household(data: CachedReads, device: Device, view: View, shown: object, lan
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
-        "shown.data": {
-            "title": f"{chart.name} · {device.name or device.device_id}",
-            "version": newest,
-            "device": device.device_id,
-        },
-        "place.children": html.A(_label(device, lang), href=View("household", device.device_id).to_url()),
+        **_outages(data, device, chart, lang),
+        "shown.data": {"title": f"{chart.name} · {chart.home}", "version": newest, "device": device.device_id},
+        "place.children": html.A(chart.home, href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
     }

@@ -16,6 +16,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.tariffs.rates import Rate
 from dashboard.charts import sentences
 from dashboard.charts.chart_model import Measure
+from dashboard.charts.usage_profile import UsageProfile
 from dashboard.pages.household import live_tile
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
@@ -24,6 +25,8 @@ from dashboard.text.words import attributes
 
 NO_ENERGY = text("no data yet")
 KNOWN = 0.9  # the share of a time that must be known to stand for all of it
+TREND = 0.1  # of the base load; a smaller change is none
+DAYS_OF_YEAR = 365
 DAYS_FOR_COURSE = 3  # complete days before a forecast of the month
 
 
@@ -64,12 +67,13 @@ class Period:
         return replace(self.measure, currency="" if self.is_money else self.currency) if self.currency else None
 
 
-def layout(lang: Language) -> Component:
-    """Return the small tiles without their numbers."""
+def layout(lang: Language) -> list[Component]:
+    """Return the sentence on top, and the tiles without their numbers; the live tile stands in its slot."""
     names = {"today": lang.say("Today"), "base": lang.say("Always on"), "month": lang.say("This month")}
     # On a phone these scroll sideways, also by keyboard.
     scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
-    return html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
+    small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
+    return [html.P(id="so-what", className="so-what"), html.Div([html.Slot(), small], className="tiles")]
 
 
 def tile(name: str, label: str) -> Component:
@@ -80,7 +84,7 @@ def tile(name: str, label: str) -> Component:
         html.P(id=f"{name}-also", className="also"),
         html.P(id=f"{name}-note", className="note"),
     ]
-    return html.Section(children, className="tile")
+    return html.Section(children, id=f"{name}-tile", className="tile")
 
 
 def today(day: Period, date: str, zone: str, lang: Language) -> Slots:
@@ -107,8 +111,9 @@ def month(so_far: Period, name: str, lang: Language) -> Slots:
     return _energy("month", so_far, note or [html.Span(words.format_period("month", name, "LLLL", lang))], lang)
 
 
-def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Language) -> Slots:
-    """Return the base load, and its energy or cost in a day at the day's prices."""
+def base(usage: UsageProfile, rates: tuple[Rate, ...], currency: str, lang: Language) -> Slots:
+    """Return the base load with its trend, and its energy in a day, or its cost in a day and a year, at this price."""
+    base_w = usage.base_w
     if base_w is None:
         return {
             **live_tile.power_label("base", None, lang.say("not known yet")),
@@ -117,13 +122,24 @@ def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Langu
         }
     known = [rate.import_rate for rate in rates if rate.import_rate is not None]
     wh = base_w * DAY_S // HOUR
-    energy = lang.say("{amount} a day", amount=words.energy(wh, lang))
-    price = lang.money(wh * sum(known) // len(known), currency) if known else ""
+    also = lang.say("{amount} a day", amount=words.energy(wh, lang))
+    if known:
+        units = wh * sum(known) // len(known)
+        a_year = lang.round_money(units * DAYS_OF_YEAR, currency)
+        also = lang.say("{amount} a day, {year} a year", amount=lang.money(units, currency), year=a_year)
     return {
         **live_tile.power_label("base", words.power(base_w, lang), ""),
-        "base-also.children": lang.say("{amount} a day", amount=price) if price else energy,
-        "base-note.children": html.Span(lang.say("lowest of the last two days")),
+        "base-also.children": also,
+        "base-note.children": [html.Span(line) for line in _base_notes(base_w, usage.base_before_w, lang)],
     }
+
+
+def _base_notes(base_w: int, before_w: int | None, lang: Language) -> list[str]:
+    lines = [lang.say("lowest of the last two days")]
+    if before_w and abs(base_w - before_w) >= TREND * before_w:
+        sentence = text("{power} more than before") if base_w > before_w else text("{power} less than before")
+        lines.append(lang.say(sentence, power=words.power(abs(base_w - before_w), lang)))
+    return lines
 
 
 def against(period: Period, name: str, lang: Language) -> str:
@@ -141,7 +157,7 @@ def against(period: Period, name: str, lang: Language) -> str:
 def arrowed(period: Period, sentence: str) -> Component:
     """Return the sentence of a difference with an arrow."""
     mine, other = _both(period)
-    if mine is None or other is None or mine == other:
+    if mine is None or other is None or abs(mine - other) < sentences.SAME * abs(other) or mine == other:
         return html.Span(sentence)
     glyph, way = ("▲", "more") if mine > other else ("▼", "less")
     return html.Span([html.Span(glyph, className=f"arrow {way}", **attributes(aria_hidden="true")), f" {sentence}"])
@@ -170,7 +186,7 @@ def _energy(name: str, period: Period, note: list[Component], lang: Language) ->
     measure, total = period.measure, period.total
     amount = measure.net(total)
     return {
-        **live_tile.power_label(name, None if amount is None else measure.format(amount, lang), lang.say(NO_ENERGY)),
+        **live_tile.power_label(name, None if amount is None else measure.balance(amount, lang), lang.say(NO_ENERGY)),
         f"{name}-also.children": [html.Span(line) for line in _also(period, lang)],
         f"{name}-note.children": note,
     }
@@ -180,7 +196,7 @@ def _also(period: Period, lang: Language) -> list[str]:
     """Return the period in the other unit, and the energy that the large number leaves out, or the volume of gas."""
     total, other = period.total, period.other_measure
     amount = other.net(total) if other else None
-    lines = [] if other is None or amount is None else [str(other.format(amount, lang))]
+    lines = [] if other is None or amount is None else [_with_charge(other, total, amount, lang)]
     if total.cost.unpriced_wh and period.currency:
         lines.append(lang.say("{amount} without a price", amount=words.energy(total.cost.unpriced_wh, lang)))
     elif total.export_wh:
@@ -188,6 +204,15 @@ def _also(period: Period, lang: Language) -> list[str]:
     elif total.volume_l is not None:
         lines.append(str(words.volume(total.volume_l, lang)))
     return lines
+
+
+def _with_charge(measure: Measure, total: Part, amount: int, lang: Language) -> str:
+    """Return an amount with its standing charge apart: by night that is most of a day's cost."""
+    charge = measure.charge(total)
+    if not charge:
+        return str(measure.balance(amount, lang))
+    rest, standing = (measure.format(one, lang) for one in (amount - charge, charge))
+    return lang.say("{amount} + {charge} standing", amount=rest, charge=standing)
 
 
 def _both(period: Period) -> tuple[int | None, int | None]:

@@ -1,24 +1,26 @@
 """The audit in words and its pages: all entries for staff, and the looks at its own devices for a household."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.support import actions, audit
+from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from dashboard.pages.support import support_words
 from dashboard.pages.support.search_results import device_url
 from dashboard.pages.support.support_request import SupportServices, clock, day_argument, page_argument, staff
+from dashboard.text import words
 from dashboard.text.language import Language, text
 from dashboard.web.responses import reader_language, render
 
 ACTIONS = {
     "look-up": text("Looked at the device"),
+    "search": text("Searched for devices"),
     "note": text("Wrote a note"),
     "rebuild": text("Had days computed again"),
     "exchange": text("Marked an exchange of the meter"),
@@ -26,11 +28,17 @@ ACTIONS = {
     "tariff": text("Changed the tariff"),
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
+    "forget": text("Had a person forgotten"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
     actions.NOT_EXCHANGED: text("no exchange"),
     actions.TAKEN_BACK: text("undone"),
+}
+EXCHANGES_SAID = {
+    actions.EXCHANGED: text("Noted: the meter was exchanged on {time}"),
+    actions.NOT_EXCHANGED: text("Noted: the meter was not exchanged on {time}"),
+    actions.TAKEN_BACK: text("Took back the note of an exchange on {time}"),
 }
 FROM_DAY, TO_DAY = text("from {day}"), text("up to {day}")
 BY = {SUPPORT: text("Support desk"), ADMIN: text("Manages accounts"), HOUSEHOLD: text("Household")}
@@ -75,11 +83,19 @@ def row(entry: Entry, now: int, zone: str, device_zone: str, lang: Language) -> 
 
 
 def seen_row(seen: Seen, home: str, now: int, zone: str, lang: Language) -> SeenRow:
-    """Return an entry for the household of its device."""
+    """Return an entry for the household of its device; of an exchange it says when that was."""
     role, comma, name = seen.by.partition(", ")
     by = f"{lang.say(BY.get(role, role))}{comma}{name}"
     reason = support_words.reason_label(seen.reason, lang)
-    return SeenRow(support_words.instant(seen.at, now, zone, lang), home, by, action_label(seen.action, lang), reason)
+    action = action_label(seen.action, lang)
+    if seen.details.get("is") in EXCHANGES_SAID:
+        time = words.date_and_time(_instant(seen.details), zone, lang)
+        action = lang.say(EXCHANGES_SAID[seen.details["is"]], time=time)
+    return SeenRow(support_words.instant(seen.at, now, zone, lang), home, by, action, reason)
+
+
+def _instant(details: Mapping[str, str]) -> int:
+    return int(datetime.fromisoformat(details["at"]).timestamp())
 
 
 def action_label(action: str, lang: Language) -> str:
@@ -91,8 +107,8 @@ def details_label(entry: Entry, now: int, zone: str, lang: Language) -> str:
     """Return the details of `aggregator.support.actions` in words, in the time of a zone; other details unchanged."""
     details = entry.details
     if details.get("is") in EXCHANGE_LABELS and details.get("at"):
-        at = int(datetime.fromisoformat(details["at"]).timestamp())
-        return f"{support_words.with_zone(at, now, zone, lang)} · {lang.say(EXCHANGE_LABELS[details['is']])}"
+        time = support_words.with_zone(_instant(details), now, zone, lang)
+        return f"{time} · {lang.say(EXCHANGE_LABELS[details['is']])}"
     if entry.action == "rebuild":
         return _days_label(details.get("from", ""), details.get("to", ""), lang)
     return " · ".join(details.values())
@@ -151,8 +167,7 @@ def _audit(support: SupportServices) -> Response:
 def _entries(support: SupportServices, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
     """Return the newest matching entries; none for an invalid filter."""
     try:
-        return audit.entries(
-            support.store,
+        return support.audit.entries(
             device_id=wanted["device"],
             person=wanted["person"],
             first_day=days["first"] or None,
@@ -179,12 +194,9 @@ def _who_looked(support: SupportServices) -> Response:
         for device_id in support.store.household_devices(user.household)
         if (device := support.data.device(user, device_id))
     ]
-    seen = [
-        (one, device) for device in devices for one in audit.seen_by_staff(support.store, device.device_id, MOST_LOOKS)
-    ]
+    seen = [(one, device) for device in devices for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(
         "who_looked.html",
         rows=[seen_row(one, support_words.home_name(device), now, device.timezone, lang) for one, device in seen],
-        has_several=len(devices) > 1,
     )

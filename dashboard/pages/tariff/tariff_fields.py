@@ -13,7 +13,18 @@ from babel.numbers import get_decimal_symbol
 
 from aggregator.core.errors import WattfallError
 from aggregator.core.money import RATE_PLACES, plain, scaled
-from aggregator.tariffs.tariff import FLAT, HALF_HOURLY, HALVES, Rates, RateWindow, Tariff, TariffVersion, clock, flat
+from aggregator.tariffs.tariff import (
+    FLAT,
+    HALF_HOURLY,
+    HALVES,
+    HalfHourly,
+    Rates,
+    RateWindow,
+    Tariff,
+    TariffVersion,
+    clock,
+    flat,
+)
 from dashboard.text.language import MINOR, Language
 
 MOST_VERSIONS = 50
@@ -46,6 +57,7 @@ class Pricing:
 
     kind: str  # one of KINDS
     rate: str = ""
+    plus: str = ""  # added to each half-hourly price
     rows: tuple[RateRow, ...] = (RateRow(end=clock(_NIGHT_ENDS)), RateRow(start=clock(_NIGHT_ENDS)))
 
 
@@ -73,7 +85,9 @@ class Fields:
 def fields_of(tariff: Tariff, language: Language) -> Fields:
     """Return the form of a tariff. Raises TooMuch."""
     rates = [one for version in tariff.versions for one in (version.import_rates, version.export_rates) if one]
-    if len(tariff.versions) > MOST_VERSIONS or any(len(one) > MOST_ROWS for one in rates if not isinstance(one, str)):
+    if len(tariff.versions) > MOST_VERSIONS or any(
+        len(one) > MOST_ROWS for one in rates if not isinstance(one, HalfHourly)
+    ):
         raise TooMuch("the tariff is longer than the form")
     versions = tuple(_version(version, tariff.currency, language) for version in reversed(tariff.versions))
     return Fields(tariff.currency, tariff.currency, versions)
@@ -145,8 +159,8 @@ def _version(version: TariffVersion, currency: str, language: Language) -> Versi
 def _pricing(rates: Rates | None, currency: str, language: Language) -> Pricing:
     if rates is None:
         return Pricing(NONE)
-    if isinstance(rates, str):
-        return Pricing(HALF_HOURLY)
+    if isinstance(rates, HalfHourly):
+        return Pricing(HALF_HOURLY, plus=money_typed(rates.plus, currency, language) if rates.plus else "")
     if rates == flat(rates[0].rate):
         return Pricing(FLAT, money_typed(rates[0].rate, currency, language))
     return Pricing(WINDOWS, rows=tuple(_row(window, currency, language) for window in rates))
@@ -176,7 +190,8 @@ def _sent_pricing(form: Mapping[str, str], place: str, default: str) -> Pricing:
         for number in _numbers(form, f"{place}-{{}}-rate", MOST_ROWS)
     )
     kinds = KINDS[place.rpartition("-")[2]]
-    return Pricing(kind if kind in kinds else default, form.get(f"{place}-rate", "").strip(), tuple(rows))
+    rate, plus = (form.get(f"{place}-{name}", "").strip() for name in ("rate", "plus"))
+    return Pricing(kind if kind in kinds else default, rate, plus, tuple(rows))
 
 
 def _numbers(form: Mapping[str, str], name: str, most: int) -> Iterator[int]:

@@ -127,8 +127,10 @@ class _Checker:
         return day
 
     def _pricing(self, pricing: Pricing, place: str) -> object:
-        if pricing.kind in (NONE, HALF_HOURLY):
-            return None if pricing.kind == NONE else HALF_HOURLY
+        if pricing.kind == NONE:
+            return None
+        if pricing.kind == HALF_HOURLY:
+            return {HALF_HOURLY: self._price(pricing.plus or "0", f"{place}-plus")}
         if pricing.kind == FLAT:
             return self._price(pricing.rate, f"{place}-rate")
         content, windows = [], []

@@ -27,7 +27,7 @@ from aggregator.tariffs.rates import (
     energy_cost,
     standing_charge,
 )
-from aggregator.tariffs.tariff import CURRENCIES, HALF_HOURLY, Rates, Tariff, TariffVersion
+from aggregator.tariffs.tariff import CURRENCIES, HalfHourly, Rates, Tariff, TariffVersion
 from aggregator.waterfall.pricing import supplied, tariff_of
 from dashboard.pages.tariff.tariff_fields import money_typed
 from dashboard.text.language import MINOR, Language, text
@@ -107,7 +107,9 @@ def _is_half_hourly(tariff: Tariff | None, first: str, last: str) -> bool:
         return False
     begun = tariff.version_on(first)
     versions = [version for version in tariff.versions if version == begun or first < version.valid_from <= last]
-    return any(HALF_HOURLY in (version.import_rates, version.export_rates) for version in versions)
+    return any(
+        isinstance(rates, HalfHourly) for version in versions for rates in (version.import_rates, version.export_rates)
+    )
 
 
 def _cut(span: Span, level: str) -> Iterator[Span]:
@@ -204,13 +206,18 @@ _LEAST, _MOST = Decimal("0.01"), Decimal(3)  # of a pound or a euro per kWh; usu
 
 
 def _numbers(rates: Rates) -> Sequence[Decimal]:
-    return [] if isinstance(rates, str) else [window.rate for window in rates]
+    """Return the prices that a person typed."""
+    return [rates.plus] if isinstance(rates, HalfHourly) else [window.rate for window in rates]
 
 
 def _rates_words(rates: Rates, currency: str, language: Language) -> str:
     numbers = _numbers(rates)
-    if not numbers:
-        return language.say("prices by the half hour")
+    if isinstance(rates, HalfHourly):
+        plus = price_words(rates.plus, currency, language)
+        by_half_hour = language.say("prices by the half hour")
+        return (
+            language.say("{prices} plus {plus} per kWh", prices=by_half_hour, plus=plus) if rates.plus else by_half_hour
+        )
     least, most = (price_words(one, currency, language) for one in (min(numbers), max(numbers)))
     if least == most:
         return language.say("{price} per kWh", price=most)

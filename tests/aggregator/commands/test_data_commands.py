@@ -219,6 +219,15 @@ def test_netting_is_explained_where_it_is_set() -> None:
     assert "the power of all phases tells the energy" in said
 
 
+def test_the_first_token_of_a_device_adds_it() -> None:
+    wattfall("ingest", text=reading(import_wh=1))
+    first, second = wattfall("device", "token", "cad-2"), wattfall("device", "token", "cad-2")
+    assert (first.stderr, second.stderr) == ("cad-2 is new, and was added\n", "")
+    assert first.stdout.startswith("wattfall.cad-2.")
+    assert wattfall("device", "list").stdout.splitlines()[-1].startswith("cad-2\t")
+    assert "there is no device 'cad-3'" in wattfall("device", "token", "cad-3", "--revoke").stderr
+
+
 def test_device_labels_are_set_kept_and_removed() -> None:
     labels = ["--household", "h1", "--name", "12 Acacia Road", "--serial", "S-9", "--postcode", "SW1A 1AA"]
     wattfall("device", "set", "cad-1", *labels, "--meter-point", "1012345674321")

@@ -106,6 +106,41 @@ def test_imported_prices_may_be_unordered_and_holes_are_named() -> None:
     assert amounts(day()) == ["GBP", "4.80", "0.00", "0.00", 1000]
 
 
+BY_HALF_HOUR = {"currency": "GBP", "versions": [{"from": "2026-01-01", "import": "half-hourly"}]}
+
+
+def test_an_hourly_price_holds_for_the_whole_hour() -> None:
+    wattfall("tariff", "set", "cad-1", text=json.dumps(BY_HALF_HOUR))
+    rows = [f"2026-10-25T{hour}:00:00+01:00,{price}" for hour, price in ((10, 0.2), (11, 0.4), (12, 0.1))]
+    assert wattfall("tariff", "import", "cad-1", text="\n".join(["start,price", *rows])).exit_code == 0
+    assert amounts(day()) == ["GBP", "0.70", "0.00", "0.00", 22_000]  # 1 kWh in each hour; 22 hours have no price
+
+
+def test_payment_methods_are_asked_for_and_an_open_end_holds_on() -> None:
+    wattfall("tariff", "set", "cad-1", text=json.dumps(BY_HALF_HOUR))
+    rows = [
+        {"value_inc_vat": price, "valid_from": "2026-10-01T23:00:00Z", "valid_to": None, "payment_method": name}
+        for name, price in (("DIRECT_DEBIT", 26.25), ("NON_DIRECT_DEBIT", 28.35))
+    ]
+    text = json.dumps({"results": rows})
+    asked = wattfall("tariff", "import", "cad-1", text=text)
+    assert (asked.exit_code, amounts(day())[-1]) == (2, 25_000)
+    assert "say with --payment-method which: DIRECT_DEBIT or NON_DIRECT_DEBIT" in asked.stderr
+
+    taken = wattfall("tariff", "import", "cad-1", "--payment-method", "DIRECT_DEBIT", text=text)
+    assert "the file's prices are in hundredths of the currency (pence, cents) per kWh" in taken.stdout
+    assert "the last price has no end: it holds to " in taken.stdout
+    assert amounts(day()) == ["GBP", "6.5625", "0.00", "0.00", 0]  # 25 kWh at 26.25 p
+
+
+def test_a_file_in_pence_is_not_taken_for_pounds() -> None:
+    wattfall("tariff", "set", "cad-1", text=json.dumps(BY_HALF_HOUR))
+    result = wattfall("tariff", "import", "cad-1", text="start,price\n2026-10-25T10:00Z,24.5\n2026-10-25T11:00Z,31\n")
+    assert (result.exit_code, amounts(day())[-1]) == (2, 25_000)
+    assert result.stderr.count("\n") == 1
+    assert "say --per 100 for pence" in result.stderr
+
+
 def test_reprice_of_correct_days_changes_nothing() -> None:
     wattfall("tariff", "set", "cad-1", text=json.dumps(ECONOMY_7))
     before = day()

@@ -195,6 +195,7 @@ class Feed:
             is_registered=lambda device_id: store.device(device_id) is not None,
             spool=Spool(store),
             pace=lambda: self.pace,
+            sleep=lambda _: None,
         )
 
     def say(self, device_id: str, at: int, **fields: object) -> None:

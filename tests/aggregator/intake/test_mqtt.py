@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
@@ -21,11 +22,12 @@ from cryptography.x509.oid import NameOID
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.core.periods import iso_utc
+from aggregator.intake import mqtt
 from aggregator.intake.formats import FORMATS, canonical
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, take_in
-from aggregator.intake.mqtt import Subscriber, broker_of, check_filters
-from aggregator.intake.mqtt_feed import MqttFeed
+from aggregator.intake.mqtt import Arrived, Subscriber, broker_of, check_filters
+from aggregator.intake.mqtt_feed import MANY, MqttFeed
 from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.store import Store, open_store
 from dashboard.commands.main import main
@@ -100,6 +102,44 @@ def taken(feed: MqttFeed, count: int) -> None:
 
 def reading(second: int) -> bytes:
     return orjson.dumps({"at": iso_utc(NOW + second), "power_w": second, "import_wh": 1000 + second})
+
+
+def fault_of(subscriber: Subscriber) -> str:
+    try:
+        subscriber.take(1, 0.01)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def test_a_second_worker_on_one_session_ends_and_the_first_goes_on(
+    broker: MosquittoBroker, publisher: Publisher, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "FIRST_PAUSE_S", 0.05)
+    hour = itertools.count(0, 3600)
+    with closing(Subscriber(broker_of(broker.url), ("#",), pace=lambda: next(hour))) as first:
+        until(lambda: first.is_subscribed)
+        with closing(Subscriber(broker_of(broker.url), ("#",))) as second:
+            until(lambda: fault_of(second))
+            assert "another worker uses the session 'wattfall' at the broker at 127.0.0.1" in fault_of(second)
+        until(lambda: first.is_subscribed)
+        publisher.publish(TOPIC, reading(1))
+        taken(feed_into(store, first), 1)
+    assert store.live("cad-1")
+
+
+def test_of_two_workers_that_start_together_on_one_session_one_goes_on(
+    broker: MosquittoBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "FIRST_PAUSE_S", 0.05)
+    with (
+        closing(Subscriber(broker_of(broker.url), ("#",))) as one,
+        closing(Subscriber(broker_of(broker.url), ("#",))) as two,
+    ):
+        until(lambda: fault_of(one) or fault_of(two))
+        rest = two if fault_of(one) else one
+        until(lambda: rest.is_subscribed)
+        assert fault_of(rest) == ""
 
 
 def test_published_messages_are_stored_by_topic(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
@@ -200,6 +240,42 @@ def test_nothing_is_lost_while_the_servers_clock_is_an_hour_behind(
     behind[0] = 0
     taken(feed, 20)
     assert feed.total.accepted == 20
+
+
+class Bursts:
+    """In place of a subscriber: each `take` has the next of some bursts of messages."""
+
+    def __init__(self, bursts: Sequence[int]) -> None:
+        self._sizes, self._numbers = iter(bursts), itertools.count(1)
+
+    def take(self, _most: int, _wait_s: float) -> list[Arrived]:
+        numbers = itertools.islice(self._numbers, next(self._sizes, 0))
+        return [Arrived(TOPIC, reading(number), 1, number, 1) for number in numbers]
+
+    def acknowledge(self, messages: Sequence[Arrived]) -> None:
+        assert all(message.number for message in messages)
+
+
+def commits(store: Store, bursts: Sequence[int], calls: int) -> tuple[list[int], int]:
+    """Take in some times; return the number of messages of each commit, and how often it waited for more."""
+    pauses: list[float] = []
+    feed = MqttFeed(
+        cast(Subscriber, Bursts(bursts)),
+        lambda messages: take_in(store, messages, NOW + 100, "UTC"),
+        lambda _: DeviceRules(),
+        sleep=pauses.append,
+    )
+    return [feed.take_in(0) for _ in range(calls)], len(pauses)
+
+
+def test_messages_of_one_moment_share_a_commit(store: Store) -> None:
+    assert commits(store, [1, 30, 2, 40], 2) == ([31, 42], 2)
+    assert commits(store, [MANY, 1, 5], 2) == ([MANY, 6], 1)  # of many, none waits
+
+
+def test_a_broker_that_sends_few_messages_at_once_is_not_slowed_down(store: Store) -> None:
+    found, pauses = commits(store, [1, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1], 8)
+    assert (found, pauses) == ([1] * 8, 3)  # at the 1st, 3rd and 7th commit
 
 
 def test_a_faulty_message_is_quarantined_and_the_others_stored(

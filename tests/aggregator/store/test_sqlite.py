@@ -206,7 +206,7 @@ def change(path: Path, statement: str) -> None:
 
 NEWER = "was written by a newer Wattfall (format 2, this one knows 1); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
-DAMAGED = "is damaged; restore it from a backup"
+DAMAGED = "is damaged; put a backup in its place with `wattfall restore`"
 CLOSED = "cannot be opened; check that its folder exists and is writable"
 FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (of_a_newer_version, NEWER),

@@ -17,7 +17,7 @@ from aggregator.store import Store, open_store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.support.actions import mark_exchange
 from aggregator.support.anomalies import Surplus
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from aggregator.support.diagnostics import RECENT_DAYS, STRIP_DAYS, Diagnostics, diagnose
 from aggregator.waterfall.verify import rebuild
 from aggregator.waterfall.worker import drain
@@ -365,7 +365,7 @@ def test_a_marked_exchange_is_listed_and_the_sum_holds(store: Store) -> None:
     send(store, steady())
     device = store.device("cad-1")
     assert device
-    mark_exchange(store, Who("u-1", "", "support"), device, NOW - DAY, "new meter", NOW, is_exchange=True)
+    mark_exchange(Audit(store, []), Who("u-1", "", "support"), device, NOW - DAY, "new meter", NOW, is_exchange=True)
     drain(store)
     diagnostics = diagnosed(store)
     assert [(one.kind, one.at - NOW + DAY < 60) for one in diagnostics.steps] == [("exchange", True)]

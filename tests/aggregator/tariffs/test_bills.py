@@ -240,6 +240,19 @@ def test_half_hourly_export_combines_with_import_windows() -> None:
     assert (total.unpriced_import_wh, total.unpriced_export_wh) == (0, 300)
 
 
+def test_fees_and_taxes_come_on_each_half_hourly_price_and_vat_on_both() -> None:
+    spot = tariff(
+        **{"import": {"half-hourly": "0.1408"}, "export": {"half-hourly": "-0.01"}}, vat="0.25", vat_included=False
+    )
+    start = utc("2026-01-15T00:00")
+    prices = Series({start: Decimal("0.06"), start + HALF_HOUR: Decimal("-0.02")}, {start: Decimal("0.05")})
+    energy = {"s00": Part(1000, 500), "s01": Part(2000, None), "s02": Part(300, None)}
+    total = bill_of("2026-01-15", LONDON, energy, spot, prices).total
+    # (0.06 + 0.1408) x 1.25 x 1 kWh + (-0.02 + 0.1408) x 1.25 x 2 kWh; (0.05 - 0.01) x 0.5 kWh; 300 Wh have no price
+    assert (total.import_cost, total.export_earnings) == (pounds("0.553"), pounds("0.02"))
+    assert total.unpriced_import_wh == 300
+
+
 def test_vat_is_added_to_half_hourly_import_not_export() -> None:
     both = tariff(**{"import": "half-hourly", "export": "half-hourly"}, vat="0.05", vat_included=False)
     prices = Series({utc("2026-01-15T00:00"): Decimal("0.20")}, {utc("2026-01-15T00:00"): Decimal("0.10")})

@@ -19,6 +19,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.tariffs.tariff import (
     HALF_HOURLY,
     HALVES,
+    HalfHourly,
     RateWindow,
     Tariff,
     TariffVersion,
@@ -46,7 +47,7 @@ EVERYTHING: dict[str, Any] = {
             "vat": "0.05",
             "vat_included": False,
         },
-        {"from": "2026-04-01", "import": "half-hourly", "export": "half-hourly"},
+        {"from": "2026-04-01", "import": {"half-hourly": "0.1408"}, "export": "half-hourly"},
     ],
 }
 
@@ -93,7 +94,7 @@ def test_the_full_example_is_parsed() -> None:
     )
     assert old.export_rates == flat(Decimal("0.15"))
     assert (old.standing_charge, old.vat, old.vat_included) == (Decimal("0.531"), Decimal("0.05"), False)
-    assert (new.import_rates, new.export_rates) == (HALF_HOURLY, HALF_HOURLY)
+    assert (new.import_rates, new.export_rates) == (HalfHourly(Decimal("0.1408")), HalfHourly())
 
 
 def test_the_documented_example_is_valid() -> None:
@@ -230,6 +231,7 @@ def windows(draw: st.DrawFn, kind: str) -> list[dict[str, Any]]:
 schedules = st.one_of(
     rates,
     st.just(HALF_HOURLY),
+    rates.map(lambda plus: {HALF_HOURLY: plus}),
     windows("all"),
     st.tuples(windows("weekdays"), windows("weekends")).map(lambda both: both[0] + both[1]),
 )
@@ -275,7 +277,7 @@ def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  
 
 
 def table(found: TariffVersion, kind: str) -> object:
-    return found.import_rates if isinstance(found.import_rates, str) else face(found.import_rates, kind)
+    return found.import_rates if isinstance(found.import_rates, HalfHourly) else face(found.import_rates, kind)
 
 
 @given(tariffs)

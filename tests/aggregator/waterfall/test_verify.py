@@ -227,3 +227,11 @@ def test_a_flipped_bit_is_named_and_never_shown(store: Store, tmp_path: Path, le
         assert any(f"{level}, d, {period}" in line for line in faults(store))
         database.execute(f"UPDATE {table} SET body = ? {place[0]}", (body,))
     assert store.document(level, "d", period) == before
+
+
+def test_a_live_state_of_another_type_is_named(store: Store, tmp_path: Path) -> None:
+    store.put_live([Live("d", START, START, 5, None, None, None)])
+    with closing(sqlite3.connect(tmp_path / "wattfall.db")) as database:
+        assert database.execute("UPDATE live SET power_w = 'much'").rowcount == 1
+        database.commit()
+    assert [line for line in faults(store) if "Expected `int | null`, got `str`" in line] != []

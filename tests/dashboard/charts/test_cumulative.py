@@ -5,7 +5,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import cumulative
+from dashboard.charts import cumulative, grids
 from dashboard.charts.chart_model import Measure
 from dashboard.charts.cumulative import FRAME, Cumulative
 from dashboard.charts.view import View
@@ -93,8 +93,24 @@ def test_a_partial_year_is_compared_over_common_days() -> None:
     assert chart.against is not None
     assert (chart.against.days, chart.against.mine, chart.against.other) == (5, 4500, 4900)
     assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == (
-        "8 % less than 2025 over the 5 days known of both (4.50 kWh, 4.90 kWh)"
+        "on the 5 days known of both years 4.50 kWh, 8 % less than 2025 (4.90 kWh)"
     )
+
+
+def test_a_year_known_from_march_only_is_drawn_from_this_years_total_on() -> None:
+    """By hand: on 1 March 2026 has 59 days of 900 Wh; from there 2025 rises by 1000 Wh a day."""
+    chart = year(spring("2026", 900), {"2025-03": days(1, 5)})
+    (line,) = chart.other
+    assert (line.places[0], line.totals[0], line.totals[-1]) == (60, 53_100, 58_100)
+    assert chart.mine[0].totals[-1] == 57_600
+    notes = go.Figure(cumulative.cumulative_figure(chart, ENGLISH)).layout.annotations
+    assert "2025 from March on" in [note["text"] for note in notes]
+
+
+def test_a_year_before_without_a_common_day_is_no_line() -> None:
+    chart = year(spring("2026"), {"2025-10": days(14, 31)})
+    assert chart.other == ()
+    assert cumulative.cumulative_sentences(chart, ENGLISH)[1] == "no day is known of both years"
 
 
 def test_a_first_year_has_no_comparison() -> None:
@@ -115,7 +131,7 @@ def test_both_lines_are_named_without_overlap() -> None:
 
 def test_the_table_compares_closed_months() -> None:
     chart = year(spring("2026", 900), spring("2025"))
-    body = cumulative.cumulative_table(chart, ENGLISH)["props"]["children"][2]["props"]["children"]
+    body = grids.cumulative_table(chart, ENGLISH)["props"]["children"][2]["props"]["children"]
     rows = [[text_of(cell) for cell in row["props"]["children"][1:]] for row in body]
     assert rows == [["27.9", "31.0", "−3.1"], ["25.2", "28.0", "−2.8"], ["4.5", "5.0", "–"]]
 

@@ -6,7 +6,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, figures, grids
+from dashboard.charts import cards, chart_model, figures, pictures
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps
 from dashboard.charts.view import View
@@ -81,7 +81,7 @@ def test_a_gap_is_a_dotted_band_never_a_zero() -> None:
     assert found["Imported"].y[3] is None
     assert (found["Data missing"].x, found["Data missing"].y) == ((3, 4), (1, 1))
     assert found["Data missing"].marker.pattern.shape == "."
-    cells = grids.column_cells(drawn, ENGLISH)
+    cells = cards.column_cells(drawn, ENGLISH)
     assert [gap(cell) for cell in cells[2:6]] == [None, "200%", None, None]  # one label over both
     assert all("no data" in str(cell["props"]["aria-label"]) for cell in cells[3:5])
 
@@ -98,7 +98,7 @@ def test_zero_is_drawn_as_zero_and_not_as_a_gap() -> None:
     drawn = chart("2026-11-22", hours(0))
     assert list(traces(drawn)) == ["Imported"]
     assert set(traces(drawn)["Imported"].y) == {0}
-    assert not any(map(gap, grids.column_cells(drawn, ENGLISH)))
+    assert not any(map(gap, cards.column_cells(drawn, ENGLISH)))
 
 
 def test_the_future_is_blank() -> None:
@@ -188,6 +188,20 @@ def test_the_label_of_an_outermost_narrow_bar_stays_inside(day: str, anchor: str
     assert label.xanchor == anchor
 
 
+def test_the_most_exported_hour_has_its_own_label() -> None:
+    parts = {**hours(500), "h12": Part(40, 1790, covered_s=3600), "h13": Part(30, 1500, covered_s=3600)}
+    drawn = figure(chart("2026-11-22", {**parts, "h18": measured(900)}))
+    labels = {note.text: (note.x, note.y) for note in drawn.layout.annotations}
+    assert (labels["0.90"], labels["1.79"]) == ((18, 0.9), (12, -1.79))
+
+
+def test_only_the_open_day_draws_its_usual_weekday() -> None:
+    usual = Document("day", "cad-1", "2026-11-22", LONDON, hours(900))
+    other = Other("2026-11-22", "a usual day", usual, usual.total, is_usual=True)
+    drawn = ["a usual day" in traces(chart(day, hours(500), other=other)) for day in ("2026-11-22", "2026-11-23")]
+    assert drawn == [False, True]
+
+
 def test_the_compared_period_is_an_outline_on_its_own_axis() -> None:
     other = Other("2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, hours(900)), EMPTY)
     drawn = chart("2026-11-22", hours(500), other=other)
@@ -207,6 +221,29 @@ def test_prices_are_a_stepped_line_with_labelled_extremes() -> None:
     assert (line.x[0], line.x[-1], len(line.x)) == (-0.5, 23.5, 49)
     assert (line.y[13], line.y[14]) == (0.08, 0.3)
     assert {"8 p", "30 p"} <= set(texts(drawn))
+
+
+def bands(drawn: Chart) -> list[tuple[float, float]]:
+    return [(shape.x0, shape.x1) for shape in figure(drawn).layout.shapes if shape.type == "rect"]
+
+
+def test_the_cheap_hours_are_a_band_from_where_they_begin() -> None:
+    """Cheap from 00:30 to 05:30: half of column 0 to half of column 5, whose edges are at -0.5 and 4.5."""
+    night = [RATES[-1], *RATES[:10], *RATES[14:], *RATES[-3:]]
+    assert bands(chart("2026-11-22", hours(500), currency="GBP", prices=night)) == [(0.0, 5.0)]
+
+
+def test_half_hourly_prices_have_no_band() -> None:
+    rates = [PENNY // 1000 * (10 + place) for place in range(48)]
+    assert bands(chart("2026-11-22", hours(500), currency="GBP", prices=rates)) == []
+
+
+def test_an_hour_is_named_where_it_begins_and_a_day_at_its_middle() -> None:
+    day = chart("2026-11-22", hours(500))
+    month = chart("2026-11", {"d01": measured(5000)}, "month")
+    looks = [str(cards.column_cells(one, ENGLISH)[3]["props"]["children"][-1]["props"]) for one in (day, month)]
+    assert ["edge" in look for look in looks] == [True, False]
+    assert [pictures.picture(one, ENGLISH).layout.xaxis.tickvals[3] for one in (day, month)] == [2.5, 3]
 
 
 def test_the_same_price_all_day_is_no_line() -> None:

@@ -20,7 +20,8 @@ def chart(
 ) -> Chart:
     document = Document(level, "cad-1", period, LONDON, parts)
     view = View("household", "cad-1", level, period)
-    return chart_model.chart_of(view, document, LONDON, NOW, "2000-01-01"[: len(period)], ENGLISH, prices=prices)
+    drawn = chart_model.chart_of(view, document, LONDON, NOW, "2000-01-01"[: len(period)], ENGLISH, prices=prices)
+    return replace(drawn, home="12 Acacia Road")
 
 
 def texts(drawn: go.Figure) -> list[str]:
@@ -31,17 +32,17 @@ def legend(drawn: go.Figure) -> list[str]:
     return [trace.name for trace in drawn.data if trace.showlegend] if drawn.layout.showlegend else []
 
 
-def test_a_picture_names_device_period_and_total() -> None:
+def test_a_picture_names_home_period_and_total() -> None:
     names = texts(picture(chart(DAY), ENGLISH))
-    for words in ("cad-1", "Sunday 22 November 2026", "12.0 kWh", "kWh", "Wattfall"):
+    for words in ("12 Acacia Road", "Sunday 22 November 2026", "12.0 kWh", "kWh", "Wattfall"):
         assert words in names
-    assert any("every reading present" in line for line in names)
+    assert not any("cad-1" in line for line in names)
 
 
 def test_every_column_has_its_name_under_it() -> None:
     axis = picture(chart(DAY, "2026-10-25"), ENGLISH).layout.xaxis
     assert axis.showticklabels
-    assert axis.tickvals == tuple(range(25))
+    assert axis.tickvals == tuple(place - 0.5 for place in range(25))  # where the hour begins
     assert axis.ticktext[:4] == ("00<br>", "01<br>BST", "01<br>GMT", "02<br>")
 
 
@@ -80,7 +81,7 @@ def test_the_line_of_prices_is_named() -> None:
 def test_an_empty_picture_has_words_and_no_scale() -> None:
     drawn = picture(chart({}), ENGLISH, "No data")
     assert not drawn.layout.yaxis.visible
-    assert texts(drawn) == ["No data", "cad-1", "Sunday 22 November 2026", "Wattfall"]
+    assert texts(drawn) == ["No data", "12 Acacia Road", "Sunday 22 November 2026", "Wattfall"]
 
 
 @pytest.mark.parametrize("period", ["2026-11-22", "2026-10-25"])

@@ -4,7 +4,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, grids, sentences
+from dashboard.charts import cards, chart_model, grids, sentences
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
@@ -36,7 +36,7 @@ FULL = Part(500, None, covered_s=3600)
 
 def test_the_summary_of_an_open_day_is_so_far() -> None:
     parts = {**hours(14, FULL), "h07": FULL._replace(import_wh=1400)}
-    expected = "7.90 kWh so far · busiest 07:00–08:00 · every reading present"
+    expected = "7.90 kWh so far · busiest 07:00–08:00"
     assert (
         sentences.summary(chart("day", "2026-11-23", {**parts, "h14": Part(0, None, covered_s=1200)}), ENGLISH)
         == expected
@@ -50,7 +50,9 @@ def test_a_past_day_with_export_names_both_directions() -> None:
 
 def test_an_outage_is_named_as_estimated() -> None:
     parts = {**hours(24, FULL), **dict.fromkeys(("h02", "h03", "h04"), Part(300, None, 300, 0, 0, 3600))}
-    assert "3 h estimated after an outage" in sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
+    assert "the energy of 3 h is estimated: no readings arrived" in sentences.summary(
+        chart("day", "2026-11-22", parts), ENGLISH
+    )
 
 
 SUPPLIED = Part(500, None, interval_import_wh=500, interval_s=3600)
@@ -60,30 +62,35 @@ def test_a_day_of_the_supplier_is_no_outage() -> None:
     day = chart("day", "2026-11-22", hours(24, SUPPLIED))
     summary = sentences.summary(day, ENGLISH)
     assert summary.endswith(" · all from the supplier")
-    assert not any(word in summary for word in ("missing", "estimated", "every reading"))
+    assert not any(word in summary for word in ("missing", "estimated"))
     assert not any(column.is_partial or column.is_gap for column in day.columns)
     assert day.average == 500
     assert ("From the supplier", "100 %") in sentences.facts(day, ENGLISH)
     assert "Measured" not in dict(sentences.facts(day, ENGLISH))
-    assert sentences.column_lines(3, day, ENGLISH) == ["0.50 kWh", "from the supplier"]
+    assert cards.column_lines(3, day, ENGLISH) == ["0.50 kWh", "4 % of the day", "from the supplier"]
 
 
 def test_a_mixed_day_says_what_comes_from_where() -> None:
     mixed = Part(500, None, 50, 0, 900, 900, 200, 0, 1800)
     day = chart("day", "2026-11-22", {**hours(18, FULL), "h18": mixed, "h19": SUPPLIED})
     summary = sentences.summary(day, ENGLISH)
-    assert summary.endswith("1 h 30 min from the supplier · 15 min estimated after an outage · 4 h missing")
+    assert " · 1 h 30 min from the supplier · the energy of 15 min is estimated: no readings arrived" in summary
+    assert summary.endswith(" · 4 h missing")
     facts = dict(sentences.facts(day, ENGLISH))
     assert (facts["Measured"], facts["From the supplier"]) == ("76 %", "6 %")  # of 24 h: 18.25 h and 1.5 h
     assert facts["Estimated"] == "1 %"
-    assert sentences.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
+    assert cards.column_lines(18, day, ENGLISH) == [
+        "0.50 kWh",
+        "5 % of the day",
+        "30 min from the supplier",
+        "15 min estimated",
+    ]
 
 
 def test_missing_time_is_in_hours_and_minutes() -> None:
     parts = {**hours(22, FULL), "h22": Part(10, None, covered_s=3600 - 600)}
     summary = sentences.summary(chart("day", "2026-11-22", parts), ENGLISH)
     assert "1 h 10 min missing" in summary
-    assert "every reading present" not in summary
 
 
 def test_a_day_of_25_hours_names_the_reason() -> None:
@@ -140,11 +147,12 @@ def test_a_skipped_date_has_its_own_sentence() -> None:
 def test_a_card_has_energy_quality_and_half_hours() -> None:
     parts = {"h07": Part(900, None, covered_s=3600), "s14": Part(600, None, covered_s=1800)}
     day = chart("day", "2026-11-22", {**parts, "s15": Part(300, None, covered_s=1800)})
-    assert sentences.column_lines(7, day, ENGLISH) == ["0.90 kWh", "07:00  0.60 kWh", "07:30  0.30 kWh"]
-    assert sentences.column_lines(8, day, ENGLISH) == ["no data"]
+    assert cards.column_lines(7, day, ENGLISH) == ["0.90 kWh", "07:00  0.60 kWh", "07:30  0.30 kWh"]
+    assert cards.column_lines(8, day, ENGLISH) == ["no data"]
 
 
 POUND = 10**13  # units
+PENNY = POUND // 100
 
 
 def costing(import_wh: int, cost: Cost, known_s: int = 86_400) -> Part:
@@ -160,6 +168,57 @@ def test_money_is_a_balance_with_its_items() -> None:
     part = costing(9000, Cost(2 * POUND, POUND // 2, POUND // 4))
     summary = sentences.summary(in_money({"d01": part, "d02": part}), ENGLISH)
     assert summary.startswith("£3.50 · £4.00 for import, £0.50 standing charge, £1.00 earned · ")
+
+
+def test_a_card_of_a_day_with_panels_has_import_and_standing_charge_apart() -> None:
+    """12 June as found: £0.99 for import, £0.53 standing charge; it said £1.52 for import."""
+    part = costing(4030, Cost(99 * POUND // 100, POUND * 2, 53 * POUND // 100))
+    lines = cards.column_lines(0, in_money({"d01": part, "d02": part}), ENGLISH)
+    assert lines == [
+        "£0.99 for import · 4.03 kWh",
+        "£2.00 earned · 0.10 kWh exported",
+        "£0.53 standing charge",
+        "50 % of the month",
+    ]
+
+
+def test_the_average_bill_of_a_home_with_panels_counts_what_it_earned() -> None:
+    """By hand: 2 + 0.50 - 1 = 1.50 and 4 + 0.50 - 9 = -4.50 pounds; together -3, a day -1.50."""
+    first = costing(9000, Cost(2 * POUND, POUND, POUND // 2))
+    second = costing(9000, Cost(4 * POUND, 9 * POUND, POUND // 2))
+    month = in_money({"d01": first, "d02": second})
+    assert sentences.total(month, ENGLISH) == "£3.00 in credit"
+    assert dict(sentences.facts(month, ENGLISH))["Average"] == "£1.50 in credit a day"
+
+
+def test_the_average_of_energy_with_export_is_named_import() -> None:
+    parts = {**hours(24, FULL._replace(export_wh=100)), "h07": FULL._replace(import_wh=1400)}
+    facts = dict(sentences.facts(chart("day", "2026-11-22", parts), ENGLISH))
+    assert facts["Average import"] == "0.54 kWh an hour"  # 12.9 kWh over 24 hours
+    assert facts["Highest import"] == "1.40 kWh, 07:00–08:00"
+
+
+def test_a_card_has_the_export_of_each_half_hour() -> None:
+    """14 June as found: 1.79 kWh exported; the reader added up the imports 0.01 and 0.03 beneath."""
+    first, second = Part(10, 900, covered_s=1800), Part(30, 890, covered_s=1800)
+    hour = {"h11": Part(40, 1790, covered_s=3600), "s22": first, "s23": second}
+    assert cards.column_lines(11, chart("day", "2026-11-22", hour), ENGLISH) == [
+        "0.04 kWh imported",
+        "1.79 kWh exported",
+        "11:00  0.01 kWh, 0.90 kWh exported",
+        "11:30  0.03 kWh, 0.89 kWh exported",
+    ]
+
+
+def test_the_money_of_half_hours_is_in_pence() -> None:
+    """12 Wh and 21 Wh at 24.5 p are 0.294 p and 0.5145 p; as pounds both would be £0.00 or £0.01."""
+    rate = 245 * PENNY // 10 // 1000
+    halves = [Part(wh, None, covered_s=1800, cost=Cost(wh * rate, None)) for wh in (12, 21)]
+    hour = Part(33, None, covered_s=3600, cost=Cost(33 * rate, None))
+    view = View("household", "cad-1", "day", "2026-11-22", unit="money")
+    parts = {"h11": hour, "s22": halves[0], "s23": halves[1]}
+    day = chart("day", "2026-11-22", parts, view=view, currency="GBP")
+    assert cards.column_lines(11, day, ENGLISH) == ["£0.01 · 0.03 kWh", "11:00  0.3 p", "11:30  0.5 p"]
 
 
 def test_an_excluded_standing_charge_is_named() -> None:
@@ -186,7 +245,7 @@ def against(comparable: Part, parts: dict[str, Part], period: str = "2026-11-22"
         (10_000, "20 % more than Sunday 15 November"),
         (24_000, "50 % less than Sunday 15 November"),
         (12_000, "the same as Sunday 15 November"),
-        (12_010, "under 1 % less than Sunday 15 November"),
+        (12_010, "about the same as Sunday 15 November"),
         (0, "12.0 kWh more than Sunday 15 November"),
     ],
 )
@@ -209,16 +268,27 @@ def test_a_card_has_the_compared_hour_and_the_difference() -> None:
     other = Other(
         "2026-11-15", "Sunday 15 November", Document("day", "cad-1", "2026-11-15", LONDON, {"h07": FULL}), EMPTY
     )
-    lines = sentences.column_lines(
+    lines = cards.column_lines(
         7, chart("day", "2026-11-22", {"h07": FULL._replace(import_wh=700)}, other=other), ENGLISH
     )
     assert lines == ["0.70 kWh", "Sunday 15 November: 0.50 kWh (+0.20 kWh)"]
 
 
+def test_a_card_of_energy_has_its_money_and_its_share() -> None:
+    """By hand: 0.70 of 12.20 kWh is 5.7 %; 700 Wh at 20 p are 14 p."""
+    rates = [POUND // 5 // 1000] * 48
+    priced = {
+        name: part._replace(cost=Cost((part.import_wh or 0) * rates[0], None)) for name, part in hours(24, FULL).items()
+    }
+    priced["h07"] = Part(700, None, covered_s=3600, cost=Cost(700 * rates[0], None))
+    day = chart("day", "2026-11-22", priced, currency="GBP")
+    assert cards.column_lines(7, day, ENGLISH) == ["0.70 kWh · £0.14", "6 % of the day"]
+
+
 def test_a_card_has_the_price_of_its_hour() -> None:
     rates = [POUND // 10 // 1000] * 14 + [POUND // 5 // 1000] * 34
     day = chart("day", "2026-11-22", {"h07": FULL}, currency="GBP", prices=rates)
-    assert sentences.column_lines(7, day, ENGLISH) == ["0.50 kWh", "20 p a kWh"]
+    assert cards.column_lines(7, day, ENGLISH) == ["0.50 kWh", "20 p a kWh"]
 
 
 def test_tomorrow_names_its_cheapest_and_dearest_hour() -> None:
@@ -247,7 +317,7 @@ def test_gas_has_its_volume_beside_the_facts() -> None:
 def test_a_day_without_data_names_its_standing_charge() -> None:
     owed = EMPTY._replace(cost=Cost(None, None, POUND // 2))
     month = in_money({"d01": costing(9000, Cost(2 * POUND, None, POUND // 2)), "d02": owed})
-    assert sentences.column_lines(1, month, ENGLISH) == ["£0.50 standing charge", "no data"]
+    assert cards.column_lines(1, month, ENGLISH) == ["£0.50 standing charge", "no data"]
     assert sentences.total(month, ENGLISH) == "£3.00"
     view = View("household", "cad-1", "day", "2026-10-02", unit="money")
     document = Document("day", "cad-1", "2026-10-02", LONDON, {}, "GBP", standing_charge=POUND // 2)

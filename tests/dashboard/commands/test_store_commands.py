@@ -40,6 +40,7 @@ READ_OR_MEND = {
     "tariff compare": ("d", "FILE"),
     "reprice": ("d",),
     "verify": (),
+    "backup": ("FILE",),
     "audit": (),
     "refused": ("d",),
     "inspect": ("d",),
@@ -73,7 +74,7 @@ def run(name: str, arguments: tuple[str, ...], path: Path, file: Path) -> tuple[
 
 
 def test_every_command_with_a_store_is_tried() -> None:
-    assert set(with_a_store(main)) == {*MAKE, *READ_OR_MEND}
+    assert set(with_a_store(main)) == {*MAKE, *READ_OR_MEND, "restore"}  # a new machine has no store yet
 
 
 @pytest.mark.parametrize("name", READ_OR_MEND)

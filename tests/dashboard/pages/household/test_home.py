@@ -48,7 +48,7 @@ def test_a_card_names_the_kind_of_a_meter_that_is_not_electricity(data: CachedRe
     for device in (Device("cad-1", household=homes.HOUSEHOLD), Device("cad-1~gas", kind="gas")):
         store.put_device(device)
     page = page_text(data)
-    assert "'cad-1~gas · Gas'" in page
+    assert "'cad-1 · Gas'" in page
     assert "'cad-1'" in page
 
 

@@ -155,6 +155,14 @@ def test_a_gas_meter_has_no_power_and_its_age() -> None:
     assert (slots["hero.data-state"], slots["age.data"]) == ("sending", 4)
 
 
+def test_the_tile_of_gas_is_called_gas_and_says_how_often_it_is_read() -> None:
+    arrivals = tuple(Arrival(NOW - 1800 * back, NOW - 1800 * back) for back in (3, 2, 1))
+    read = Live("cad-1~gas", NOW, NOW, None, 5_000_000, None, None, arrivals=arrivals)
+    slots = hero(read, Home(Device("cad-1~gas", LONDON, kind="gas")))
+    assert (slots["power-name.children"], slots["power-without.children"]) == ("Gas", "read every 30 min")
+    assert hero(live("cad-1", 612))["power-name.children"] == "Power now"
+
+
 def test_the_roll_call_counts_homes_of_the_supplier_apart() -> None:
     supplied, plain = Device("cad-2", LONDON, longest_interval_s=1800), DEVICE
     states = [(plain, live("cad-1", 612)), (supplied, None), (plain, None)]

@@ -68,7 +68,7 @@ def test_the_signal_is_read_once_a_minute(store: Store) -> None:
     device_status.put_statuses(store, [Status("cad-1", NOW - 60, -71, 96, None, None, True)], NOW)
     page = Page(store)
     for after, reads in ((0, 1), (30, 0), (60, 1)):
-        assert page.poll(after=after)["power-signal.children"] == " · signal good"
+        assert page.poll(after=after)["power-signal.children"] == " · good signal to the meter"
         assert page.store.asked["record"] == reads
 
 

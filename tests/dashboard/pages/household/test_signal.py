@@ -40,13 +40,13 @@ def test_link_quality_is_no_percentage() -> None:
 
 
 def test_the_household_reads_the_signal_in_its_language() -> None:
-    assert live_tile.signal_label(known(), NOW, ENGLISH) == " · signal good"
-    assert live_tile.signal_label(known(-90), NOW, ENGLISH) == " · signal weak"
-    assert live_tile.signal_label(known(-80), NOW, languages()["de"]) == " · Empfang mäßig"
+    assert live_tile.signal_label(known(), NOW, ENGLISH) == " · good signal to the meter"
+    assert live_tile.signal_label(known(-90), NOW, ENGLISH) == " · weak signal to the meter"
+    assert live_tile.signal_label(known(-80), NOW, languages()["de"]) == " · mäßiger Empfang zum Zähler"
 
 
 def test_an_unknown_or_old_signal_is_not_shown() -> None:
     assert live_tile.signal_label(None, NOW, ENGLISH) == ""
     assert live_tile.signal_label(known(None, None), NOW, ENGLISH) == ""
-    assert live_tile.signal_label(known(received_at=NOW - DAY_S), NOW, ENGLISH) == " · signal good"
+    assert live_tile.signal_label(known(received_at=NOW - DAY_S), NOW, ENGLISH) == " · good signal to the meter"
     assert live_tile.signal_label(known(received_at=NOW - DAY_S - 1), NOW, ENGLISH) == ""

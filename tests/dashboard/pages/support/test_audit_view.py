@@ -12,7 +12,7 @@ PAT = Who("u1", "pat@desk.example", "support", "Pat Murray")
 def entry(
     action: str = "look-up", who: Who = PAT, device_id: str = "cad-1", details: dict[str, str] | None = None
 ) -> Entry:
-    return Entry(7, NOW - 60, who, action, device_id, "ticket 4711", details or {}, "")
+    return Entry(7, NOW - 60, "p", who.role, action, device_id, "ticket 4711", details or {}, "", who=who)
 
 
 def test_an_entry_has_person_action_time_and_reason() -> None:
@@ -74,8 +74,22 @@ def test_details_use_the_readers_language_and_the_devices_time(written: str, exp
 
 
 def test_a_home_reads_role_and_short_name_in_its_own_time() -> None:
-    seen = Seen(instant("2026-07-01T12:00:00+00:00"), "support, Pat M.", "look-up", "ticket 4711")
+    seen = Seen(instant("2026-07-01T12:00:00+00:00"), "support, Pat M.", "look-up", "ticket 4711", {})
     row = audit_view.seen_row(seen, "12 Acacia Road", NOW, LONDON, ENGLISH)
     assert row.by == "Support desk, Pat M."
     assert row.time == "13:00 on Wednesday 1 July (BST)"
     assert audit_view.seen_row(seen._replace(by="support"), "", NOW, LONDON, ENGLISH).by == "Support desk"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (actions.EXCHANGED, "Noted: the meter was exchanged on 20 November, 10:30"),
+        (actions.NOT_EXCHANGED, "Noted: the meter was not exchanged on 20 November, 10:30"),
+        (actions.TAKEN_BACK, "Took back the note of an exchange on 20 November, 10:30"),
+    ],
+)
+def test_a_home_reads_when_its_meter_was_exchanged(written: str, expected: str) -> None:
+    details = {"at": "2026-11-20T10:30:00+00:00", "is": written}
+    seen = Seen(NOW, "support, Pat M.", "exchange", "called", details)
+    assert audit_view.seen_row(seen, "12 Acacia Road", NOW, LONDON, ENGLISH).action == expected

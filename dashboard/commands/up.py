@@ -1,0 +1,136 @@
+"""`wattfall up`: the installation of one home in a folder; the worker, the web and the broker's listener run together.
+
+The folder holds the store, the secret, the options of the last start and a backup of each day. A start without options
+continues with those of the last one.
+"""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from aggregator.commands.console import own_folder
+from aggregator.core.errors import ConfigurationError
+from aggregator.settings import SHORTEST_SECRET, Settings, sqlite_url
+from aggregator.store import open_store
+from aggregator.store.collections import HOME, MARKS
+from aggregator.support.audit import Audit, Who
+from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.users import HOUSEHOLD, Passwords, User
+from dashboard.commands.processes import Stopped, run_together
+from dashboard.commands.user import record_account
+from dashboard.server import check_port
+
+_OPTIONS, _SECRET, _STORE, _BACKUPS = "up.json", "secret", "wattfall.db", "backups"
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """The options of an installation; None and () were not given."""
+
+    email: str | None = None  # of the first account
+    port: int | None = None
+    host: str | None = None  # address to listen on
+    timezone: str | None = None
+    mqtt: str | None = None  # the broker's address
+    topics: tuple[str, ...] = ()
+    format_name: str | None = None
+    ca_file: str | None = None
+
+    def after(self, last: "Up") -> "Up":
+        """Return these options, and those of the last start where one was not given."""
+        return Up(*(getattr(self, one.name) or getattr(last, one.name) for one in fields(self)))
+
+    @property
+    def listener(self) -> list[str]:
+        """The worker's options for the broker."""
+        named = {"--mqtt": self.mqtt, "--format": self.format_name, "--ca-file": self.ca_file}
+        given = [word for option, value in named.items() if value for word in (option, value)]
+        return given + [word for topic in self.topics for word in ("--topic", topic)]
+
+
+def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> None:
+    """Make the installation or continue it, and run it until `stopped()`. Raises ConfigurationError."""
+    own_folder(folder)
+    options = given.after(_last_options(folder))
+    port = options.port or settings.port
+    check_port(port)
+    if options.topics and not options.mqtt:
+        raise ConfigurationError("--topic needs the address of a broker; name it with --mqtt")
+    url = sqlite_url(folder.resolve() / _STORE)
+    secret = own_secret(folder / _SECRET)
+    with closing(open_store(url)) as store:
+        link = first_link(Audit(store, [secret]), options, settings.url or f"http://localhost:{port}")
+    _write(folder / _OPTIONS, json.dumps(asdict(options), indent=2))
+    environ = {
+        "WATTFALL_STORE": url,
+        "WATTFALL_SECRET": secret,
+        "WATTFALL_TIMEZONE": options.timezone or settings.timezone,
+        "WATTFALL_BACKUP_DIR": settings.backup_dir or str(folder.resolve() / _BACKUPS),
+        "PORT": str(port),
+    }
+    commands = [["worker", *options.listener], ["web", "--host", options.host or "127.0.0.1"]]
+    run_together(commands, environ, port, _ready(port, link, options, folder.resolve()), stopped)
+
+
+def first_link(audit: Audit, options: Up, address: str) -> str:
+    """Return the first account's link to choose a password; empty where somebody has one already.
+
+    The store becomes that of one home: a device that registers itself belongs to it. Raises ConfigurationError.
+    """
+    store = audit.store
+    accounts = Accounts(store, Passwords(), lambda: int(time.time()))
+    people = list(accounts.everybody())
+    if any(one.password_hash or one.identity for one in people):
+        return ""
+    if not people and not options.email:
+        raise ConfigurationError("the first account has no address; name it with --email you@example.org")
+    store.put_record(MARKS.of(), HOME, json.dumps({"household": HOME}))
+    user = people[0] if people else _first_account(audit, accounts, options.email or "")
+    return f"{address}/invitation/{accounts.invite(user)}"
+
+
+def _first_account(audit: Audit, accounts: Accounts, email: str) -> User:
+    record_account(audit, "wattfall up", Who("", email, HOUSEHOLD), role=HOUSEHOLD, household=HOME)
+    return accounts.add(email, household=HOME)
+
+
+def own_secret(path: Path) -> str:
+    """Return the installation's secret; make it on the first start. Raises ConfigurationError."""
+    try:
+        _write(path, secrets.token_urlsafe(SHORTEST_SECRET), os.O_EXCL)
+    except FileExistsError:
+        found = path.read_text().strip()
+        if len(found) < SHORTEST_SECRET:
+            raise ConfigurationError(f"{path} holds no secret; delete it, and everybody signs in again") from None
+        return found
+    return path.read_text()
+
+
+def _write(path: Path, text: str, flags: int = os.O_TRUNC) -> None:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "w") as file:
+        file.write(text)
+
+
+def _last_options(folder: Path) -> Up:
+    path = folder / _OPTIONS
+    if not path.exists():
+        return Up()
+    try:
+        found: Mapping[str, object] = json.loads(path.read_text())
+        known = Up(**found)  # type: ignore[arg-type]
+        return replace(known, topics=tuple(known.topics))
+    except (ValueError, TypeError, UnicodeDecodeError):
+        raise ConfigurationError(f"{path} is not what `wattfall up` wrote; delete it and give the options") from None
+
+
+def _ready(port: int, link: str, options: Up, folder: Path) -> str:
+    lines = [f"Wattfall is at http://localhost:{port}/ (Ctrl-C ends it, `wattfall up` continues; data in {folder})"]
+    lines += [f"Choose your password at {link}"] if link else []
+    lines += [f"Readings come from {options.mqtt}" if options.mqtt else "No broker is named: see `wattfall up --help`"]
+    return "\n".join(lines)
