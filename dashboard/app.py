@@ -10,6 +10,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
+from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
@@ -53,6 +54,9 @@ def create_app(
         on_error=show_alert,
     )
     app.renderer = RENDERER
+    metrics = Metrics()
+    metrics.watch(store)
+    responses.observe(app.server, metrics, Readiness(store), settings.metrics_token)
     app.layout = lambda: layout(poll_ms, reader_language())
     account_page.install(app.server, settings, store, Passwords())
     data = CachedReads(store, open_cache(app.server, settings.cache), clock)
@@ -65,6 +69,7 @@ def create_app(
         settings.timezone,
         retention_days=settings.retention_days,
         server_clock=server_clock or ServerClock(),
+        count=metrics.count,
     )
     ingest_endpoint.add_routes(app.server, ingest)
     responses.serve(app.server)

@@ -1,23 +1,29 @@
 """The web process: gunicorn, started from Python, so that one command works on every platform."""
 
+import os
 import re
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from dash import Dash
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from aggregator.commands.console import JsonLines
 from aggregator.core.errors import ConfigurationError, StoreReplaced
 from aggregator.intake.clocks import ServerClock
+from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from dashboard.app import create_app
 from dashboard.web import ingest_endpoint
 from dashboard.web.cache import check_cache
+from dashboard.web.responses import observe
 
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
@@ -128,10 +134,18 @@ def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> No
 
     def build() -> Flask:
         store = open_store(settings.store, BUSY_S, may_create=False)
+        metrics = Metrics()
+        metrics.watch(store)
         endpoint = ingest_endpoint.IngestEndpoint(
-            store, settings.timezone, retention_days=settings.retention_days, server_clock=server_clock
+            store,
+            settings.timezone,
+            retention_days=settings.retention_days,
+            server_clock=server_clock,
+            count=metrics.count,
         )
-        return create_ingest_server(store, settings.timezone, endpoint)
+        server = create_ingest_server(store, settings.timezone, endpoint)
+        observe(server, metrics, Readiness(store), settings.metrics_token)
+        return server
 
     _serve(build, settings, host, "wattfall ingest-server", check, INGEST_THREADS)
 
@@ -166,7 +180,28 @@ def _serve(
         "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it
         "proc_name": name,
     }
-    with reserve_port(settings.port, host) as reserved:
+    if settings.log == "json":
+        options["logconfig_dict"] = _JSON_LOG
+    with reserve_port(settings.port, host) as reserved, _shared_counts():
         if not SHARED_OUT:
             reserved.close()
         _Server(build, options, check).run()
+
+
+_JSON_LOG = {
+    "formatters": {"generic": {"()": JsonLines}},
+    "root": {"level": "WARNING", "handlers": ["console"]},
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": ["error_console"], "propagate": False}},
+}
+
+
+@contextmanager
+def _shared_counts() -> Iterator[None]:
+    """Make the folder in which the worker processes add up their metrics; the first process removes it."""
+    folder, first = mkdtemp(prefix="wattfall-metrics-"), os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == first:  # gunicorn's processes leave by this way, too
+            rmtree(folder, ignore_errors=True)

@@ -46,6 +46,7 @@ from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
 from aggregator.waterfall.pricing import PRICES
 
+TOPIC_DEVICE = "topic_device"  # the AWS IoT rule adds the device of the message's topic for `live`
 SECONDS = 20  # timeout of a call
 
 
@@ -134,7 +135,7 @@ class Functions:
         now = int(self.clock())
         try:
             reading = parse(event, now)
-            check_owner(str(event.get(canonical.TOPIC_DEVICE) or ""), reading.device_id)
+            check_owner(str(event.get(TOPIC_DEVICE) or "-"), reading.device_id)
         except Refused as refused:
             log.warning("%s", refused)
             return
@@ -147,7 +148,8 @@ class Functions:
         for record in event["Records"]:
             source = record["kinesis"]
             payload = b64decode(source["data"])
-            content, owner = _content(payload, now), source["partitionKey"]
+            owner = source["partitionKey"]  # set by the rule from the topic; nothing in the payload counts
+            content = _content(payload, owner, now)
             refuse_old(self.store, content, now - self.retention_days * DAY_S)
             reasons = "; ".join(str(unread.why) for unread in content.refused[:5])
             letter = DeadLetter("ingest", reasons, payload.decode(errors="backslashreplace"))
@@ -205,9 +207,9 @@ class Functions:
         return {"batchItemFailures": failures}
 
 
-def _content(payload: bytes, now: int) -> Content:
+def _content(payload: bytes, owner: str, now: int) -> Content:
     try:
-        return canonical.parse_canonical(payload, Origin("", now))
+        return canonical.parse_canonical(payload, Origin(owner, now))
     except Refused as why:
         return Content(refused=[Unread(why, payload)])
 

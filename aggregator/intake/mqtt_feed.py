@@ -19,7 +19,7 @@ import orjson
 
 from aggregator.core.errors import Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.intake.clocks import ServerClock, Wrong, is_ahead
-from aggregator.intake.formats import parse_topic, read_whole
+from aggregator.intake.formats import EVERYTHING, parse_topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
 from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber
@@ -164,6 +164,7 @@ class MqttFeed:
     sink: Sink
     rules_of: Callable[[str], DeviceRules]  # by device id
     format_name: str = ""  # one format for all messages; empty where topics name it
+    filters: tuple[str, ...] = EVERYTHING  # of the subscription; they say which level of a topic is the device
     clock: Callable[[], float] = time.time
     lag_s: int = 0  # see Origin
     check_age: Callable[[Content, int], None] = lambda _content, _now: None  # refuses what is too old
@@ -273,13 +274,13 @@ class MqttFeed:
 
     def _sender(self, message: Arrived) -> str:
         try:
-            return parse_topic(message.topic, self.format_name).device_id
+            return parse_topic(message.topic, self.format_name, self.filters).device_id
         except Refused:
             return UNKNOWN
 
     def _received(self, message: Arrived, now: int) -> Received:
         try:
-            one, device_id, part = parse_topic(message.topic, self.format_name)
+            one, device_id, part = parse_topic(message.topic, self.format_name, self.filters)
         except Refused as why:  # a device id in the payload does not identify the sender
             return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
         try:

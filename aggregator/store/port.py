@@ -271,8 +271,8 @@ class Store(Protocol):
     def clear_quarantine(self, device_id: str) -> None:
         """Delete the quarantined keys of a device after a rebuild."""
 
-    def backlog(self) -> Backlog:
-        """Return the dirty keys that are due."""
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the dirty keys that are due, of a table or of all."""
 
 
 def feeds() -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import Busy
 from dashboard.text.language import text
 from dashboard.web import ingest_endpoint
-from dashboard.web.responses import notice
+from dashboard.web.responses import CALLBACKS, notice
 
 LONGEST = 1024
 # One slash and then no second one: browsers take `//` and `/\` for another site. Browsers also drop spaces and control
@@ -105,10 +105,9 @@ def is_ours(request: Request, url: str = "") -> bool:
 # The guard
 
 PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # these and their subpaths
-PUBLIC_PAGES = frozenset({"/health", "/sign-in", "/_favicon.ico"})
+PUBLIC_PAGES = frozenset({"/health", "/ready", "/metrics", "/sign-in", "/_favicon.ico"})  # /metrics wants a token
 FILES = ("/assets/", "/_dash-component-suites/")  # the same for every user
-SAME_FOR_ALL = frozenset({"/health", "/_favicon.ico"})  # the same for every user
-CALLBACKS = "/_dash-update-component"
+SAME_FOR_ALL = frozenset({"/health", "/ready", "/metrics", "/_favicon.ico"})  # the same for every user
 # Endpoints that answer even while the store is unreachable: Dash's page holds no data, and callbacks and the tariff
 # form show the fault themselves beside the present content.
 PATIENT = frozenset({CALLBACKS, "/", "/<path:path>", "/_dash-layout", "/_dash-dependencies", "tariff.act"})

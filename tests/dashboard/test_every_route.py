@@ -26,7 +26,7 @@ from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from dashboard.app import create_app
-from dashboard.web import request_guard
+from dashboard.web.responses import CALLBACKS as CALLBACK_PATH
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on, browser, somebody, token_in
 
@@ -41,6 +41,8 @@ ROUTES = {
     "GET /_dash-component-suites/<string:package_name>/<path:fingerprinted_path>": PUBLIC,
     "GET /_favicon.ico": PUBLIC,
     "GET /health": PUBLIC,
+    "GET /ready": PUBLIC,
+    "GET /metrics": PUBLIC,  # needs a token, which nobody here has
     "GET /sign-in": PUBLIC,
     "POST /sign-in": PUBLIC,
     "POST /sign-in/demo": PUBLIC,
@@ -218,7 +220,7 @@ def tries(app: Dash) -> Iterator[Try]:
     for rule in sorted(app.server.url_map.iter_rules(), key=lambda rule: "sign-out" in rule.rule):
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             name = f"{method} {rule.rule}"
-            if rule.rule == request_guard.CALLBACKS:
+            if rule.rule == CALLBACK_PATH:
                 yield from callbacks(app)
             else:
                 yield Try(name, ROUTES[name], sender(app, method, rule))
@@ -270,7 +272,7 @@ def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, s
             "state": [value(one) for one in callback["state"]],
             "changedPropIds": [named(one) for one in callback["inputs"]],
         }
-        return client.post(request_guard.CALLBACKS, json=payload)
+        return client.post(CALLBACK_PATH, json=payload)
 
     return ask
 

@@ -162,8 +162,8 @@ class Feed(Protocol):
     def settle(self, changes: Iterable[Change]) -> None:
         """Settle propagated keys."""
 
-    def backlog(self) -> Backlog:
-        """Return the number and age of dirty keys."""
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the number and age of dirty keys, of a table or of all."""
 
     def close(self) -> None:
         """Release positions to other workers."""
@@ -205,10 +205,11 @@ class Dirty:
                 if self._tables[table].get((device_id, key), (0, 0))[0] == sequence:
                     del self._tables[table][device_id, key]
 
-    def backlog(self) -> Backlog:
-        """Return the number and age of dirty keys."""
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the number and age of dirty keys, of a table or of all."""
         with self._lock:
-            since = [since for keys in self._tables.values() for _, since in keys.values()]
+            chosen = [self._tables[table]] if table else self._tables.values()
+            since = [since for keys in chosen for _, since in keys.values()]
         return Backlog(len(since), min(since, default=None))
 
 

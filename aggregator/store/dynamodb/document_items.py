@@ -254,9 +254,13 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
     sets |= {"u": items.text("y")} if device.is_total_import else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
+    sets |= {"y": items.text(device.occupied_from)} if device.occupied_from else {}
+    sets |= {"q": items.text(device.former)} if device.former else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", "u", *LABEL_NAMES.values()) if name not in sets]
+    gone = [
+        name for name in ("t", "k", "g", "n", "c", "v", "a", "u", "y", "q", *LABEL_NAMES.values()) if name not in sets
+    ]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
@@ -283,4 +287,6 @@ def unpack_device(item: Item) -> Device:
         conversion=item["c"]["S"] if "c" in item else "",
         stamp_on_arrival="a" in item,
         is_total_import="u" in item,
+        occupied_from=item["y"]["S"] if "y" in item else "",
+        former=item["q"]["S"] if "q" in item else "",
     )

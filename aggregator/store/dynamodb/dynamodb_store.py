@@ -285,6 +285,6 @@ class DynamoStore(DynamoRegistry):
         """Clear a device's quarantine."""
         self._quarantine.clear(device_id)
 
-    def backlog(self) -> Backlog:
-        """Return the number and age of dirty keys."""
-        return self._feed.backlog()
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the number and age of dirty keys, of a table or of all."""
+        return self._feed.backlog(table)

@@ -289,9 +289,9 @@ class Follower:
             stream.save()
             self._due[table] = 0.0 if stream.is_behind else self._clock() + self._every[table]
 
-    def backlog(self) -> Backlog:
-        """Return the number and age of dirty keys read so far."""
-        return self._dirty.backlog()
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the number and age of dirty keys read so far, of a table or of all."""
+        return self._dirty.backlog(table)
 
     def close(self) -> None:
         """Save positions and release the shards to other workers."""

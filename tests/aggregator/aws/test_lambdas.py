@@ -138,8 +138,9 @@ def test_an_unreadable_message_is_quarantined_with_its_payload(stack: Stack) -> 
 
 def test_a_device_cannot_write_as_another(stack: Stack) -> None:
     (reading,) = readings(count=1)
-    stack.ingest(line(reading, topic_device="cad-2"))
+    stack.ingest(line(reading, topic_device="cad-1"), line(reading), partition="cad-2")
     stack.functions.live(as_message(reading) | {"topic_device": "cad-2"})
+    stack.functions.live(as_message(reading))
     assert stack.store.devices() == []
     assert stack.store.live("cad-1") is None
     assert "was sent by 'cad-2'" in stack.letters[0].reason
@@ -168,7 +169,7 @@ def test_intervals_are_stored_and_have_no_live_state(stack: Stack) -> None:
 
 def test_an_implausible_power_is_not_shown_live(stack: Stack) -> None:
     stack.store.put_device(Device("cad-1", ZONE, max_power_w=400))
-    stack.functions.live(as_message(readings(count=1)[0]))
+    stack.functions.live(as_message(readings(count=1)[0]) | {"topic_device": "cad-1"})
     live = stack.store.live("cad-1")
     assert live
     assert live.power_w is None

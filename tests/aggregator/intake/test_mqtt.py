@@ -85,10 +85,13 @@ def until(is_true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def feed_into(store: Store, subscriber: Subscriber, format_name: str = "") -> MqttFeed:
-    return MqttFeed(
-        subscriber, lambda messages: take_in(store, messages, NOW + 100, "UTC"), lambda _: DeviceRules(), format_name
-    )
+def feed_into(
+    store: Store, subscriber: Subscriber, format_name: str = "", filters: tuple[str, ...] = ("glow/+/#", "#")
+) -> MqttFeed:
+    def sink(messages: Sequence[Received]) -> Outcome:
+        return take_in(store, messages, NOW + 100, "UTC")
+
+    return MqttFeed(subscriber, sink, lambda _: DeviceRules(), format_name, filters)
 
 
 def taken(feed: MqttFeed, count: int) -> None:
@@ -305,7 +308,7 @@ def test_a_failing_parser_stops_no_other_message(
     monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(parse=broken))
     for figure in (3, 4):
         publisher.publish("home/cad-1", b'{"at": "2026-11-18T10:00:00Z", "power_w": %d}' % figure)
-    feed = feed_into(store, subscriber, "json")
+    feed = feed_into(store, subscriber, "json", ("home/+",))
     taken(feed, 2)
     assert (feed.total.accepted, feed.total.reasons) == (1, {"our_fault": 1})
 
@@ -347,7 +350,7 @@ def test_a_restarted_broker_is_reconnected(store: Store, broker: MosquittoBroker
 
 def test_a_named_format_parses_other_topics(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
     publisher.publish("home/energy/cad-1", reading(1))
-    taken(feed_into(store, subscriber, "json"), 1)
+    taken(feed_into(store, subscriber, "json", ("home/energy/+",)), 1)
     assert store.live("cad-1")
 
 
