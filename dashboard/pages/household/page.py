@@ -11,7 +11,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard.pages.household import chart_page, live_tile, navigation, tiles
-from dashboard.pages.household.region import Region
+from dashboard.pages.household.slots import Region
 from dashboard.text.language import Language
 from dashboard.text.trees import plain
 from dashboard.text.words import attributes

@@ -1,14 +1,19 @@
-"""Slots: the changing values of the page by place, `component.property`, and the outputs that carry them.
+"""Slots: the changing values of the page by place, `component.property`; the outputs that carry them; and `Region`.
 
-The inside of a region is a tree of components with ids (`page.TREES`). A callback fills the tree with its values and
-returns the whole as `content`; React then changes what differs. PAGE goes at each address and refresh; LIVE is polled
-every few seconds by every viewer.
+The inside of a region is a tree of components with ids (`page.tree`). A callback fills the tree with its values and
+returns the whole as `content`; React then changes what differs (assets/region.js). PAGE goes at each address and
+refresh; LIVE is polled every few seconds by every viewer.
+
+Dash 4.4 builds everything anew below a `children` output: the keyboard focus, open menus and the scroll were lost at
+every step. It also walks all mounted components for each output (about 1 ms each at 130 components). The inside of a
+Region is not among them, and its text, attributes and elements change in place.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dash import Input, Output, State, no_update
+from dash.development.base_component import Component
 
 from dashboard.text.trees import fill, names, plain
 
@@ -24,6 +29,20 @@ PAGE = (
     *("top-region.content", "home-region.content", "tiles-region.content", "chart-region.content"),
     *("picture.figure", "more-region.content", "running-picture.figure"),
 )
+
+
+class Region(Component):
+    """A tree of HTML components. Its `children`, such as a graph, stand in the places of `html.Slot`, in order."""
+
+    _namespace = "wattfall"
+    _type = "Region"
+    _children_props: list[str] = []  # noqa: RUF012 - as Dash's base class has them
+    _base_nodes = ["children"]  # noqa: RUF012
+
+    def __init__(self, *children: Component, id: str, content: object = None) -> None:  # noqa: A002 - Dash's name
+        self._prop_names = self.available_properties = ["children", "id", "content"]
+        self._valid_wildcard_attributes = self.available_wildcard_properties = []
+        super().__init__(children=list(children), id=id, content=plain(content))  # type: ignore[no-untyped-call]
 
 
 def _pairs(order: Sequence[str]) -> list[tuple[str, str]]:
