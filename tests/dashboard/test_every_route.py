@@ -56,6 +56,7 @@ ROUTES = {
     "GET /_dash-dependencies": SIGNED_IN,
     "GET /_reload-hash": SIGNED_IN,
     "GET /account": SIGNED_IN,
+    "GET /account/everything.zip": SIGNED_IN,
     "POST /account/password": SIGNED_IN,
     "POST /sign-out": SIGNED_IN,
     "POST /sign-out-everywhere": SIGNED_IN,
