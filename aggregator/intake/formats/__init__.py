@@ -5,13 +5,15 @@ or follows from its MQTT topic.
 """
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused, shown
-from aggregator.core.readings import check_device_id
+from aggregator.core.periods import FOR_EVER
+from aggregator.core.readings import Reading, check_device_id, check_instant, sender_of
 from aggregator.intake.formats import canonical, dsmr, glow, shelly, tasmota
-from aggregator.intake.formats.message import Content, Origin, Parse, Unread
+from aggregator.intake.formats.message import Content, DeviceRules, Origin, Parse, Unread
 
 
 class Format(NamedTuple):
@@ -48,6 +50,13 @@ FORMATS = {
         Format("dsmr", dsmr.parse_dsmr, has_rules=True),
     )
 }
+EXAMPLES = {  # a topic of each format, for those whose topic none takes
+    "json": "wattfall/ID/readings",
+    "glow": "glow/0123456789AB/SENSOR/electricitymeter, with 12 hexadecimal digits",
+    "glow-hex": "SMART/HILD/ID",
+    "tasmota": "tele/ID/SENSOR",
+    "shelly": "shellies/ID/info or ID/events/rpc",
+}
 _TOPICS = [(one, re.compile(topics)) for one in FORMATS.values() for topics in one.topics]
 EVERYTHING = ("#",)
 
@@ -76,7 +85,14 @@ def _topic(topic: str, named: str, filters: tuple[str, ...]) -> Topic:
         found = _within(levels, named, wanted) if _lets_in(wanted, levels) else None
         if found:
             return found
-    raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format, or has its device at another level")
+    raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format{_nearest(levels)}")
+
+
+def _nearest(levels: Sequence[str]) -> str:
+    """Return the example that shares most levels with a topic, as the end of a sentence; empty if none shares any."""
+    words = {name: set(re.split(r"[/ ,]+", example)) for name, example in EXAMPLES.items()}
+    name = max(words, key=lambda one: len(words[one] & set(levels)))
+    return f"; {name} has {EXAMPLES[name]}" if words[name] & set(levels) else ", or has its device at another level"
 
 
 def _lets_in(wanted: list[str], levels: list[str]) -> bool:
@@ -111,3 +127,64 @@ def read_whole(one: Format, payload: bytes, origin: Origin) -> Content:
         return Content(refused=[Unread(why, payload)])
     except Exception as error:  # a bug in a parser must not redeliver the message forever
         return Content(refused=[Unread(Refused("our_fault", repr(error)[:120]), payload)])
+
+
+# Messages that were written to a file
+
+Logged = tuple[
+    int, bytes, Reading | Refused
+]  # the number of a line, its text, and a reading in it or why there is none
+
+
+def split_message(line: bytes, now: int) -> tuple[int, str, bytes]:
+    """Return the arrival (UTC seconds; `now` where none is written), the topic and the payload of a line of a log."""
+    first, _, rest = line.partition(b" ")
+    text = first.decode(errors="replace")
+    try:
+        at = int(text) if text.isdecimal() and len(text) == len("1774359000") else check_instant(text, now)
+    except Refused:
+        return now, text, rest.strip()
+    topic, _, payload = rest.strip().partition(b" ")
+    return at, topic.decode(errors="replace"), payload.strip()
+
+
+def is_log(lines: Sequence[str]) -> bool:
+    """Whether most lines are a topic with a payload."""
+    found = 0
+    for line in lines[:50]:
+        _, topic, payload = split_message(line.strip().encode(errors="replace"), FOR_EVER)
+        found += "/" in topic and payload[:1] in (b"{", b"[", b"/") and "," not in topic
+    return found * 2 > len(lines[:50])
+
+
+def logged_messages(lines: Iterable[bytes], origin: Origin) -> Iterator[Logged]:
+    """Yield the readings in a log with a topic and a payload on each line; local times are of the zone of `origin`."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            at, topic, payload = split_message(line.strip(), origin.now)
+            try:
+                found = parse_topic(topic)
+            except Refused as why:
+                yield number, line, why
+                continue
+            rules = DeviceRules(origin.rules.zone) if found.format.has_rules else DeviceRules()
+            content = read_whole(found.format, payload, Origin(found.device_id, at, rules, found.part))
+            for one in content.readings:  # one of this moment has neither a time of its own nor one of arrival
+                yield number, line, Refused("bad_time", "the message has no time") if one.at == origin.now else one
+            yield from ((number, line, unread.why) for unread in content.refused)
+
+
+def logged_telegrams(lines: Iterable[bytes], origin: Origin) -> Iterator[Logged]:
+    """Yield the readings of DSMR telegrams, with the number of their last line."""
+    number = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal number
+        for number, line in enumerate(lines, 1):  # noqa: B007 - it is the number of the last line that was read
+            yield line
+
+    sender = origin._replace(device_id=sender_of(origin.device_id))
+    for telegram in dsmr.telegrams(counted()):
+        content = read_whole(FORMATS["dsmr"], telegram, sender)
+        yield from ((number, telegram, one) for one in content.readings)
+        yield from ((number, telegram, unread.why) for unread in content.refused)

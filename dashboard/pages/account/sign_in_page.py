@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as Answer
 
 from aggregator.demo.feed import is_demo
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 from dashboard.accounts import oidc
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
@@ -83,6 +84,7 @@ class AuthServices:
     sessions: Sessions
     throttle: Throttle
     provider: oidc.Provider | None
+    audit: Audit
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
