@@ -32,7 +32,7 @@ from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
 from aggregator.support.device_state import arrival_state, rhythm_s
 from aggregator.support.fleet import Summary
-from aggregator.waterfall.pricing import conversion_of
+from aggregator.tariffs.gas import conversion_of
 
 LATE_S = 6.0  # from SIGTERM to the end of a process that something holds up
 LATE = "stopped; something held the process up, and what it has acknowledged is stored"

@@ -26,6 +26,7 @@ from aggregator.store import file_of, open_store
 from aggregator.store.collections import AUDIT_HEAD, all_devices
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_backup import (
+    check_pages,
     copy_file,
     counts,
     put_in_place,
@@ -92,6 +93,7 @@ def _checked_copy(source: Path, target: Path, pause: Pause, put: Callable[[Path]
         remove(part)
         _check_room(source, target.parent)
         copy_file(source, part, pause)
+        check_pages(part)
         rows = counts(part)
         with closing(open_store(f"sqlite:///{part.absolute()}", may_create=False)) as copy:
             _check_damage(copy, pause)

@@ -24,12 +24,12 @@ from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import ChartTotals, CounterComparison, Gap, JudgedRegister, RegisterStep, Surplus
 from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, is_supplied, judge
-from aggregator.waterfall.pricing import converted, current, first_instant
+from aggregator.tariffs.gas import converted
+from aggregator.waterfall.pricing import current, first_instant
 from aggregator.waterfall.retention import backfilled
 from aggregator.waterfall.stored_half_hours import is_old
 
-RECENT_DAYS = 7
-STRIP_DAYS = RECORD_DAYS
+RECENT_DAYS, STRIP_DAYS = 7, RECORD_DAYS
 MOST_GAPS = 50  # the newest ones
 MOST_SPARSE = 40  # runs of incomplete half hours whose readings are read
 LAST_READINGS = 20
