@@ -100,8 +100,9 @@ def replay_command(settings: Settings, queue: str, url: str | None) -> None:
     """
     from aggregator.aws.dead_letters import aws_errors, client
 
-    sqs, failed, done = client("sqs"), 0, 0
+    failed = done = 0
     with aws_errors(), closing(open_store(url or settings.store)) as store:
+        sqs = client("sqs")
         while messages := _received(sqs, queue):
             for message in messages:
                 why = _replayed(message["Body"], store, settings)

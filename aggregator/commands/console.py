@@ -76,7 +76,8 @@ def check_id(device_id: str) -> str:
     try:
         return check_device_id(device_id)
     except Refused as refused:
-        raise ConfigurationError(refused.detail) from refused
+        rule = "use up to 64 letters and digits, like cad-1"
+        raise ConfigurationError(f"{refused.detail}; {rule}") from refused
 
 
 def find_device(store: Store, device_id: str) -> Device:

@@ -128,7 +128,7 @@ def _certain(
 
 
 def _question(doubt: Doubt) -> str:
-    examples = ", ".join(f"{doubt.option} {shlex.quote(value)}" for value in doubt.values)
+    examples = " or ".join(f"{doubt.option} {shlex.quote(value)}" for value in doubt.values)
     return f"{doubt.text}; say which with {examples or doubt.option}"
 
 

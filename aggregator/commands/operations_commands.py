@@ -82,7 +82,9 @@ def units_command(
     settings: Settings, folder: Path | None, broker_url: str, topics: tuple[str, ...], server: str
 ) -> None:
     """Print hardened systemd units for web, worker and ingest-server, or for an edge, or write them into a folder."""
-    if broker_url or server:
+    if server and not broker_url:
+        raise click.UsageError("an edge reads from a broker; name it with --mqtt")
+    if broker_url:
         from aggregator.intake.mqtt import broker_of, check_filters
 
         broker_of(broker_url), check_filters(topics)

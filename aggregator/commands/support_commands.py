@@ -200,7 +200,8 @@ def _instant(text: str, now: int) -> int:
     try:
         return check_instant(text, now)
     except Refused as refused_instant:
-        raise ConfigurationError(refused_instant.detail) from refused_instant
+        mend = "write a past instant like 2026-11-23T10:00:00Z"
+        raise ConfigurationError(f"{refused_instant.detail}; {mend}") from refused_instant
 
 
 @click.command("bundle")

@@ -214,7 +214,8 @@ def _read(path: Path) -> Tariff:
     try:
         return tariff_from_text(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{path} cannot be read: {why}") from error
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 

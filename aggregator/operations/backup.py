@@ -145,8 +145,8 @@ def _audit_head(store: Store) -> str:
     body = store.record(AUDIT_HEAD.of(), "head")
     if not body:
         return ""
-    number, *_, entry_hash = orjson.loads(body)
-    return f"{number} {entry_hash}"
+    number, _, entry_hash, *_ = orjson.loads(body)
+    return f"{number}:{entry_hash}"
 
 
 def _lives(store: Store) -> Iterator[Live]:

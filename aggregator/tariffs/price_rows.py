@@ -104,7 +104,7 @@ def _json_rows(text: str, spelling: dict[str, str]) -> Iterator[Row]:
         content = json.loads(text, parse_float=Decimal, parse_constant=str)
         objects = list(_objects(content, {}))
     except (ValueError, RecursionError, InvalidOperation) as error:
-        raise ConfigurationError(f"the file is not JSON: {shown(str(error))}") from None
+        raise ConfigurationError(f"the file is not JSON: {error}") from None
     for row, fields in enumerate(objects, 1):
         yield row, {_named(key, spelling): value for key, value in fields.items()}
 

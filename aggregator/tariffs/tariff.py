@@ -126,7 +126,7 @@ def tariff_from_text(text: str) -> Tariff:
     try:
         content = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError, InvalidOperation) as error:
-        raise ConfigurationError(f"the tariff is not JSON: {shown(str(error))}") from None
+        raise ConfigurationError(f"the tariff is not JSON: {error}") from None
     return tariff_from_json(content)
 
 

@@ -46,4 +46,4 @@ def export_household(settings: Settings, household: str, target: Path, store_url
     with os.fdopen(handle, "wb") as file:
         for piece in export(store, audit, household, people, now, ENGLISH):
             file.write(piece)
-    click.echo(f"{target} has {len(devices)} devices and {len(people)} accounts of {household}")
+    click.echo(f"{target} holds {household}: devices {len(devices)}, accounts {len(people)}")

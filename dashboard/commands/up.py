@@ -59,8 +59,7 @@ def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> Non
     options = given.after(_last_options(folder))
     port = options.port or settings.port
     check_port(port)
-    if options.topics and not options.mqtt:
-        raise ConfigurationError("--topic needs the address of a broker; name it with --mqtt")
+    _check_broker(options)
     url = sqlite_url(folder.resolve() / _STORE)
     secret = own_secret(folder / _SECRET)
     with closing(open_store(url)) as store:
@@ -75,6 +74,16 @@ def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> Non
     }
     commands = [["worker", *options.listener], ["web", "--host", options.host or "127.0.0.1"]]
     run_together(commands, environ, port, _ready(port, link, options, folder.resolve()), stopped)
+
+
+def _check_broker(options: Up) -> None:
+    """Refuse a broker that the worker would refuse, before the options are kept for the next start."""
+    if options.mqtt:
+        from aggregator.intake.mqtt import broker_of, check_filters  # paho takes a while to load
+
+        broker_of(options.mqtt), check_filters(options.topics)
+    elif options.topics or options.format_name or options.ca_file:
+        raise ConfigurationError("--topic, --format and --ca-file need the address of a broker; name it with --mqtt")
 
 
 def first_link(audit: Audit, options: Up, address: str) -> str:

@@ -312,7 +312,7 @@ def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path
     (file,) = tmp_path.glob("*.db")
     environ = {"WATTFALL_STORE": f"sqlite:///{file}"}
     done = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
-    assert (done.exit_code, done.stdout) == (0, f"{target} has 2 devices and 1 accounts of acacia\n")
+    assert (done.exit_code, done.stdout) == (0, f"{target} holds acacia: devices 2, accounts 1\n")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert everything(target.read_bytes())[f"{CAD}/days.jsonl"].count("\n") == len(ACACIA)
     assert [one.device_id for one in Audit(home.store, []).entries() if one.action == "export"] == [GAS, CAD]

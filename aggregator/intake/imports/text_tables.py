@@ -31,6 +31,13 @@ PREAMBLE = 60  # lines among which the header is searched
 LOOKED_AT = 400  # lines of the sample that are compared
 DELIMITERS = ";\t,|"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_CODE_PAGES = [
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "cp850",
+    "cp932",
+]  # what suppliers' files are in; rare ones match too often
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+[.,]?|[.,][0-9])[0-9]*(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?"
 )
@@ -94,7 +101,8 @@ def encoding_of(head: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        best = from_bytes(head[:20_000]).best()
+        telling = b"".join(line for line in head.splitlines(keepends=True) if not line.isascii())[:20_000]
+        best = from_bytes(telling, cp_isolation=_CODE_PAGES).best()
         return best.encoding if best and best.encoding != "utf_8" else "cp1252"
     if head[1::2].count(0) * 4 > len(head):
         return "utf-16-le"

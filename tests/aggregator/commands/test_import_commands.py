@@ -173,7 +173,7 @@ def test_power_per_minute_is_held_between_rows(tmp_path: Path) -> None:
         ("a,b\n1,2\n", [], "no row of the file looks like a header followed by times and numbers"),
         ("a,b\n2026-02-01,2\n", ["--columns", "time=a,import_kwh=c"], "the columns 'a', 'b', not 'c'; name them with"),
         ("a,b\n2026-02-01,2\n", ["--columns", "when=a"], "--columns has 'when=a'"),
-        ("time,kWh\n2026-02-01 10:00,2\n", [], "say which with --time start, --time end"),
+        ("time,kWh\n2026-02-01 10:00,2\n", [], "say which with --time start or --time end"),
         ("time,kWh\n2026-02-01,2\n", ["--interval", "soon"], "'soon' is not an interval; write it like 30m"),
         ("time,kWh\n2026-02-01,2\n", ["--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
         ("time,kWh\n2026-02-01,2\n", ["--device", "../etc"], "device_id is '../etc'"),

@@ -212,7 +212,11 @@ def test_compare_shows_no_total_for_unpriced_energy(tmp_path: Path) -> None:
     ("arguments", "text", "message"),
     [
         (["tariff", "set", "nobody"], "{}", "there is no device 'nobody'"),
-        (["tariff", "set", "cad-1"], "{", "the tariff is not JSON"),
+        (
+            ["tariff", "set", "cad-1"],
+            "{",
+            "the tariff is not JSON: Expecting property name enclosed in double quotes: line 1 column 2",
+        ),
         (["tariff", "set", "cad-1"], '{"currency": "GBP", "versions": []}', "versions is []"),
         (["tariff", "show", "cad-1"], "", "cad-1 has no tariff; set one with `wattfall tariff set`"),
         (["tariff", "import", "cad-1"], "start,price\nsoon,1\n", "row 2"),

@@ -60,6 +60,15 @@ def wattfall(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
+def test_the_head_of_the_audit_that_a_backup_prints_can_be_checked(path: Path, tmp_path: Path) -> None:
+    wattfall("device", "set", "home", "--name", "Home", "--store", url_of(path))
+    printed = wattfall("backup", str(tmp_path / "copy.db"), "--store", url_of(path)).stdout
+    head = next(line.split()[-1] for line in printed.splitlines() if line.startswith("audit head"))
+
+    checked = wattfall("audit", "--check", head, "--store", url_of(path))
+    assert (checked.exit_code, checked.stdout) == (0, f"0 faults\nhead {head}\n")
+
+
 # Make one
 
 

@@ -99,6 +99,20 @@ def test_the_first_start_asks_for_an_address(store: Store) -> None:
         first_link(Audit(store, [SECRET]), Up(), SITE)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Up("ann@example.org", mqtt="localhost", topics=("glow/+/#",)), "'localhost' is not like mqtts://user@host/"),
+        (Up("ann@example.org", mqtt="mqtt://localhost/"), "name a topic with --topic"),
+        (Up("ann@example.org", topics=("glow/+/#",)), "name it with --mqtt"),
+    ],
+)
+def test_a_broker_that_cannot_be_one_is_refused_and_not_kept(given: Up, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        run_up(given, tmp_path, load({"PORT": str(free_port())}), lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_start_without_options_continues_with_the_last_ones() -> None:
     last = Up("ann@example.org", 8051, None, "Europe/Berlin", "mqtt://localhost/", ("glow/+/#",))
     assert Up().after(last) == last

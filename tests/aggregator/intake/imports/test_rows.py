@@ -11,7 +11,7 @@ from aggregator.core.errors import Refused
 from aggregator.core.readings import MAX_LINE, REASONS
 from aggregator.intake.imports.notation import read_figure
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
-from aggregator.intake.imports.text_tables import cells
+from aggregator.intake.imports.text_tables import cells, encoding_of
 from aggregator.intake.imports.vocabulary import Figure, Roles
 
 _TWO = Roles(
@@ -56,6 +56,23 @@ def reason(text: str, layout: Layout = ENERGY) -> str:
         row_of(text, layout)
     assert refused.value.reason in REASONS
     return refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Datum;Zählerstand (kWh)\n", "cp1252"),
+        ("Date de relevé;Énergie soutirée (kWh)\n", "cp1252"),
+        ("Datum;Spotřeba (kWh);Měřidlo číslo\n", "cp1250"),
+        ("Дата;Потребление (кВтч)\n", "cp1251"),
+        ("Datum;Zählerstand (kWh);Gerät für Küche\n", "cp850"),
+        ("日時;使用電力量(kWh)\n", "cp932"),
+    ],
+)
+def test_few_letters_above_many_figures_tell_the_encoding(text: str, encoding: str) -> None:
+    content = (text + "01.09.2026;12000,5\n" * 300).encode(encoding)
+
+    assert content.decode(encoding_of(content)).startswith(text)
 
 
 def test_a_row_of_an_interval_has_exact_energies() -> None:
