@@ -29,10 +29,10 @@ import orjson
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
+from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import check_owner, is_interval, parse
 from aggregator.intake import refusals
-from aggregator.intake.chunk import live_state
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.message import Content, Origin, Unread

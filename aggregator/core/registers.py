@@ -63,6 +63,7 @@ NEAR_STEPS = 4  # steps on each side of a gap that give the usual step
 LONGEST_STEP_S = 7200  # a longer step counts as this in the usual step, so that a change has effects nearby only
 
 CHANNELS = ("import_wh", "export_wh", "volume_l")
+POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
 _VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
 _AT = attrgetter("at")
 

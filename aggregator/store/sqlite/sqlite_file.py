@@ -182,7 +182,7 @@ class SqliteFile:
 
     def _forget(self) -> None:
         """Forget what this thread remembers of the file."""
-        self._local.devices, self._local.dirty = dict[str, Any](), dict[tuple[str, str, str], int]()
+        self._local.devices, self._local.newest, self._local.dirty = {}, {}, {}
 
     @property
     def _database(self) -> sqlite3.Connection:
