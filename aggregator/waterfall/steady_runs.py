@@ -11,6 +11,7 @@ statement about an exchange and no volume tells of the device. Any other change 
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
@@ -35,6 +36,7 @@ from aggregator.waterfall.stored_half_hours import is_old
 
 MOST = 500_000  # runs remembered
 _CHANNELS = ("import_wh", "export_wh")
+_QUARTER = HALF_HOUR // 2
 
 
 class SteadyRun(NamedTuple):
@@ -118,12 +120,22 @@ def _longer(part: Part, registers: Sequence[Register | None], start: int, end: i
 
 def _slots(span: Window, zone: str) -> Iterator[tuple[str, Slot]]:
     """Yield the half hours that overlap a span, each with its day."""
+    quarter = span.start - span.start % _QUARTER
+    if span.end <= quarter + _QUARTER:
+        yield _at(quarter, zone)
+        return
     for day in periods.days_of(span, zone):
         slots = periods.half_hours(day, zone)
         for slot in slots[max(span.start - slots[0].start, 0) // HALF_HOUR :]:
             if slot.start >= span.end:
                 return
             yield day, slot
+
+
+@lru_cache(maxsize=1024)
+def _at(quarter: int, zone: str) -> tuple[str, Slot]:
+    """Return the half hour in which a quarter of an hour lies: offsets from UTC are whole quarters since 1972."""
+    return next(iter(_slots(Window(quarter, quarter + 2 * _QUARTER), zone)))
 
 
 def _registers(readings: Sequence[Reading], device: Device) -> list[Register | None]:

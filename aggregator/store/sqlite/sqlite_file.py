@@ -96,10 +96,7 @@ class SqliteFile:
     def __init__(
         self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S, *, may_create: bool = True
     ) -> None:
-        """Open the file, or create it in an existing folder; `busy_s` is the longest wait for the write lock.
-
-        Raises StoreUnusable.
-        """
+        """Open the file, or create it; `busy_s` is the longest wait for the write lock. Raises StoreUnusable."""
         self._path, self._clock, self._busy_s, self._may_create = path, clock, busy_s, may_create
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -175,6 +172,7 @@ class SqliteFile:
 
     def _recall(self) -> None:
         """Begin a transaction: what this thread remembers is true until its end, or forgotten."""
+        self._local.document = None
         version = self._one("PRAGMA data_version")[0]
         if version != getattr(self._local, "version", None):
             self._forget()

@@ -252,6 +252,7 @@ class SqliteStore(SqliteLive):
                 replaced = encode(timezone, currency, present) if present else None
             if replaced == body:
                 return False
+            self._local.document = None
             if replaced:
                 now = int(self._clock())
                 row = (device_id, period, now if created is None else created, now, replaced)
@@ -265,9 +266,15 @@ class SqliteStore(SqliteLive):
     # rows
 
     def _document(self, level: str, device_id: str, period: str) -> tuple[int, int, bytes] | None:
-        """Return the times of a document's first and last change, and its body."""
+        """Return the times of a document's first and last change, and its body; a transaction remembers one."""
+        key, remembered = (level, device_id, period), getattr(self._local, "document", None)
+        row: tuple[int, int, bytes] | None
+        if remembered and remembered[0] == key and self._database.in_transaction:
+            _, row = remembered
+            return row
         query = f"SELECT {_DOCUMENT} FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
-        row: tuple[int, int, bytes] | None = self._one(query, device_id, period)
+        row = self._one(query, device_id, period)
+        self._local.document = key, row
         return row
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
