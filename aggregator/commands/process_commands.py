@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +56,13 @@ def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Cal
                 "format_name",
                 type=click.Choice(list(FORMATS)),
                 callback=lambda _context, _option, name: name or "",
-                help="Format of all messages, where topics do not name it; the last word of a topic is the device.",
+                help="Format of all messages, where topics do not name it; the device is at the first + of --topic.",
             ),
             click.option(
-                "--topic", "topics", multiple=True, help="A topic filter, like 'glow/+/SENSOR/#'; may be repeated."
+                "--topic",
+                "topics",
+                multiple=True,
+                help="A topic filter, like 'glow/+/SENSOR/#'; its first + is the device. May be repeated.",
             ),
             click.option(name, "broker_url", metavar="URL", help=help_text),
         ):
@@ -158,7 +161,9 @@ def edge_command(
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt_feed import MqttFeed
 
-            feed = MqttFeed(subscriber, edge.accept, lambda _: rules, broker["format_name"], lag_s=LAG_S)
+            feed = MqttFeed(
+                subscriber, edge.accept, lambda _: rules, broker["format_name"], broker["topics"], lag_s=LAG_S
+            )
             run_edge(edge, report, feed.take_in, stop)
 
 
@@ -247,7 +252,7 @@ def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:
             settings.retention_days,
             stop,
             census=_census(store, Audit(store, settings.audit_secrets)),
-            take_in=_feed(store, settings, subscriber, broker["format_name"], metrics).take_in if subscriber else None,
+            take_in=_feed(store, settings, subscriber, broker, metrics).take_in if subscriber else None,
         )
 
 
@@ -264,7 +269,9 @@ def _census(store: Store, audit: Audit) -> Census:
     return census
 
 
-def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str, metrics: Metrics) -> "MqttFeed":
+def _feed(
+    store: Store, settings: Settings, subscriber: "Subscriber", broker: Mapping[str, Any], metrics: Metrics
+) -> "MqttFeed":
     from aggregator.intake.mqtt_feed import MqttFeed, Spool  # paho takes a while to load
 
     def store_messages(messages: Sequence[Received]) -> Outcome:
@@ -279,7 +286,8 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
         subscriber,
         store_messages,
         rules_in(store, settings.timezone),
-        format_name,
+        broker["format_name"],
+        broker["topics"],
         check_age=check_age,
         is_registered=lambda device_id: store.device(device_id) is not None,
         spool=Spool(store),

@@ -99,6 +99,9 @@ class Store(Protocol):
     def device(self, device_id: str) -> Device | None:
         """Return a device, or None; a second meter as `documents.at_home` gives it its home."""
 
+    def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:
+        """Read devices and their live states at once; within, they are not read again. One thread at a time."""
+
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id."""
 
