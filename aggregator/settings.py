@@ -1,5 +1,6 @@
 """The settings: one table; the environment is read once, here, at start."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,18 +26,23 @@ class Settings:
     secret: str = field(default="", repr=False)
     url: str = ""
     proxies: int = 0
+    audit_secrets: tuple[str, ...] = field(default=("",), repr=False)  # the present one first; empty in the demo
     oidc_issuer: str = ""
     oidc_client: str = ""
     oidc_secret: str = field(default="", repr=False)
     oidc_role_claim: str = "role"
     mqtt_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    log: str = "text"
+    metrics: str = ""
+    metrics_token: str = field(default="", repr=False)
     backup_dir: str = ""
     backups_kept: int = 14
 
 
 SHORTEST_SECRET = 32  # characters
 HERE = ("localhost", "127.0.0.1", "::1")
+_LISTENING = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 MAKE_ONE = "make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
@@ -65,6 +71,10 @@ def _secret(text: str) -> str:
     return text
 
 
+def _secrets(text: str) -> tuple[str, ...]:
+    return tuple(_secret(one.strip()) for one in text.split(",") if one.strip())
+
+
 def _site(text: str) -> str:
     """A URL without its last slash: https, or http on this machine."""
     parts = urlsplit(text)
@@ -80,6 +90,22 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ConfigurationError(f"{text!r} is none of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def _listening(text: str) -> str:
+    found = _LISTENING.fullmatch(text)
+    if text and not (found and 0 < int(found[1]) < 65536):
+        raise ConfigurationError(f"{text!r} is not like 127.0.0.1:9464")
+    return text
+
+
 SETTINGS = (
     Setting(
         "WATTFALL_STORE", "store", "", str, "where documents live; empty is a SQLite file in the user's data folder"
@@ -91,11 +117,29 @@ SETTINGS = (
     Setting("WATTFALL_CACHE", "cache", "", str, "a redis:// URL shared by several web processes; empty is one each"),
     Setting("PORT", "port", "8050", _from(1, 65535), "where the web process listens"),
     Setting("WEB_CONCURRENCY", "web_workers", "2", _from(1, 64), "how many web worker processes"),
-    Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies; only the demo does without"),
+    Setting("WATTFALL_SECRET", "secret", "", _secret, "signs the cookies and the audit; only the demo does without"),
+    Setting("WATTFALL_OLD_SECRETS", "audit_secrets", "", _secrets, "former secrets, to check the audit; comma between"),
     Setting("WATTFALL_URL", "url", "", _address, "the public address, as in https://energy.example.org"),
     Setting("WATTFALL_PROXIES", "proxies", "0", _from(0, 9), "how many reverse proxies stand in front"),
     Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
     Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
+    Setting(
+        "WATTFALL_LOG",
+        "log",
+        "text",
+        _one_of("text", "json"),
+        "how processes log: text, or json with one object a line",
+    ),
+    Setting(
+        "WATTFALL_METRICS", "metrics", "", _listening, "where the worker answers /metrics and /ready: 127.0.0.1:9464"
+    ),
+    Setting(
+        "WATTFALL_METRICS_TOKEN",
+        "metrics_token",
+        "",
+        _secret,
+        "with which Prometheus reads /metrics of the web process",
+    ),
     Setting("WATTFALL_BACKUP_DIR", "backup_dir", "", str, "where the worker puts a backup each day; empty makes none"),
     Setting("WATTFALL_BACKUP_DAYS", "backups_kept", "14", _from(1, 3650), "how many of these backups are kept"),
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
@@ -114,6 +158,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         except ConfigurationError as error:
             raise ConfigurationError(f"{setting.variable}: {error}") from error
     values["store"] = values["store"] or default_store()
+    values["audit_secrets"] = (values["secret"], *values["audit_secrets"])
     return Settings(**values)
 
 

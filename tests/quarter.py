@@ -32,6 +32,7 @@ WORDS = LevelWords(
     name="QQQ y",
     name_in_year="QQQ",
     above="QQQ",
+    share="{share} of the quarter",
     rest="y",
     comparisons={"previous": Comparison(1, "the quarter before"), "year": Comparison(4, "a year ago")},
 )

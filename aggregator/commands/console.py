@@ -4,10 +4,14 @@ The tables are pure: they format documents, devices and support data for a termi
 ConfigurationError.
 """
 
+import json
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,10 @@ from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
 from aggregator.support.device_state import arrival_state, rhythm_s
 from aggregator.support.fleet import Summary
-from aggregator.waterfall.pricing import conversion_of
+from aggregator.tariffs.gas import conversion_of
+
+LATE_S = 6.0  # from SIGTERM to the end of a process that something holds up
+LATE = "stopped; something held the process up, and what it has acknowledged is stored"
 
 
 def with_store(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,17 +87,61 @@ def find_device(store: Store, device_id: str) -> Device:
     return device
 
 
-def until_stopped() -> threading.Event:
-    """Return an event that SIGTERM and Ctrl-C set."""
+def until_stopped(late_s: float = LATE_S, late_code: int = 0, said: str = LATE) -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set.
+
+    A process that a lock or a connection holds up says so and ends with `late_code`, `late_s` after SIGTERM: what it
+    has acknowledged is durable.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    _tell(told.detach())  # from C: while SQLite waits for a lock, Python runs no handler
+    threading.Thread(target=_end_late, args=(heard, late_s, late_code, said), daemon=True).start()
     return stop
 
 
-def log_to_stderr() -> None:
-    """Log to stderr with the time, for long-running commands."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+def forget_signals() -> None:
+    """Undo `until_stopped`, but for the handlers."""
+    _tell(-1)
+
+
+def _tell(descriptor: int) -> None:
+    before = signal.set_wakeup_fd(descriptor)
+    if before != -1:
+        os.close(before)  # its thread ends
+
+
+def _end_late(heard: socket.socket, late_s: float, late_code: int, said: str) -> None:
+    """Wait for SIGTERM, and then for `late_s`; say why, and end the process."""
+    with heard:
+        while (told := heard.recv(1)) and told[0] != signal.SIGTERM:
+            pass
+    if told:
+        time.sleep(late_s)
+        click.echo(said, err=True)
+        os._exit(late_code)
+
+
+class JsonLines(logging.Formatter):
+    """Log records as JSON, one object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as JSON."""
+        content = {"at": iso_utc(int(record.created)), "level": record.levelname.lower(), "logger": record.name}
+        content["message"] = record.getMessage()
+        if record.exc_info:
+            content["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(content)
+
+
+def log_to_stderr(form: str, level: int = logging.INFO) -> None:
+    """Log to stderr with the time, for long-running commands; `form` is text or json."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs every call
 
 

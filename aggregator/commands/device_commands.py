@@ -10,6 +10,7 @@ import click
 
 from aggregator.commands import console
 from aggregator.commands.console import check_id, find_device, opened, with_store
+from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
 from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
 from aggregator.core.errors import ConfigurationError
@@ -19,7 +20,11 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import search
 from aggregator.store.collections import all_devices, new_entry
-from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
+from aggregator.store.occupancies import moved
+from aggregator.support.actions import record_device, record_token
+from aggregator.support.audit import Audit
+from aggregator.tariffs.gas import FIRST_DAY, Conversion, conversion_of
+from aggregator.waterfall.pricing import change_conversion, move
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain
 
@@ -37,7 +42,7 @@ def device() -> None:
 @click.option(
     "--max-power-w", type=click.IntRange(1, 10_000_000), help="The home's maximum power in either direction, W."
 )
-@click.option("--household", metavar="ID", help="The household of the device; '' removes it, here and below.")
+@click.option("--household", metavar="ID", help="The first household of the device, from ever; see `device move`.")
 @click.option("--name", help="The household's name for the home, like '12 Acacia Road'.")
 @click.option("--serial", help="The serial number of the device.")
 @click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
@@ -76,6 +81,7 @@ def device() -> None:
     metavar="on|off",
     help="Whether Tasmota's Total counts import alone. Beside ExportActive it is net otherwise, as Tasmota counts it.",
 )
+@with_reason("device set from the command line")
 @with_store
 @click.pass_obj
 def device_set(
@@ -88,6 +94,7 @@ def device_set(
     calorific_value: str | None,
     first_day: str | None,
     volume_factor: str | None,
+    reason: str,
     **fields: Any,  # noqa: ANN401 - options
 ) -> None:
     """Add or change a device; recompute its charts where the change affects them."""
@@ -95,6 +102,7 @@ def device_set(
     stored = store.device(check_id(device_id))
     changed = stored or new_entry(store, device_id, settings.timezone)
     _check_home(changed, fields)
+    _check_household(changed, fields.get("household"))
     changed = search.check_labels(
         replace(changed, **{name: value for name, value in fields.items() if value is not None})
     )
@@ -102,6 +110,9 @@ def device_set(
     if max_power_w:
         changed = replace(changed, max_power_w=max_power_w)
     zone = periods.check_timezone(timezone) if timezone else changed.timezone
+    audit, now = Audit(store, settings.audit_secrets), int(time.time())
+    after = replace(changed, timezone=zone, conversion=str(conversion) if conversion else changed.conversion)
+    record_device(audit, operator(), stored, after, reason, now)
     if changed != stored:
         store.put_device(changed)
     if zone != changed.timezone:
@@ -125,6 +136,15 @@ def _check_home(device: Device, named: Mapping[str, object]) -> None:
             )
 
 
+def _check_household(device: Device, household: str | None) -> None:
+    """Raise ConfigurationError where a household would get the past of another one."""
+    if (household is not None and device.household not in ("", household)) or (household and device.former):
+        raise ConfigurationError(
+            f"{device.device_id} belongs to {device.household or 'nobody'}; `wattfall device move {device.device_id}"
+            " --to ID --from DAY` gives it to another household, which sees its own days only"
+        )
+
+
 def _conversion(device: Device, value: str | None, first_day: str | None, factor: str | None) -> Conversion | None:
     """Return the conversion of a gas meter with the options' values; None without one."""
     if value is factor is None:
@@ -145,6 +165,35 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
     return found
 
 
+@device.command("move")
+@click.argument("device_id", metavar="DEVICE")
+@click.option(
+    "--to", "household", required=True, metavar="ID", help="The household that moves in; - for an empty home."
+)
+@click.option("--from", "first_day", required=True, metavar="DAY", help="Its first whole day there, local.")
+@with_store
+@click.pass_obj
+def device_move(settings: Settings, device_id: str, household: str, first_day: str, store_url: str | None) -> None:
+    """Give a device and its second meters to another household, from a day on.
+
+    Each household sees its own days only. The new one names its home and sets its tariff anew; the days before keep
+    the tariff of their own household.
+    """
+    store, now = opened(settings, store_url), int(time.time())
+    device = find_device(store, device_id)
+    if device.is_second_meter:
+        sender = sender_of(device_id)
+        raise ConfigurationError(f"{device_id} belongs to the home of {sender}; use `wattfall device move {sender}`")
+    if periods.check_period("day", first_day) > periods.day_of(now, device.timezone):
+        raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
+    household = "" if household == "-" else household
+    after = moved(device, household, first_day)
+    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"moved from {first_day} on", now)
+    move(store, device, household, first_day)
+    drain(store)
+    click.echo(console.device_line(find_device(store, device_id)))
+
+
 @device.command("token")
 @click.argument("device_id", metavar="DEVICE")
 @click.option("--revoke", is_flag=True, help="Revoke all tokens of the device at once, and make none.")
@@ -156,11 +205,13 @@ def device_token(settings: Settings, device_id: str, store_url: str | None, *, r
     A device that is not known yet is added.
     """
     store = opened(settings, store_url)
-    if not revoke and store.device(check_id(device_id)) is None:
+    if revoke or store.device(check_id(device_id)):
+        find_device(store, device_id)
+    else:
         store.put_device(new_entry(store, device_id, settings.timezone))
         click.echo(f"{device_id} is new, and was added", err=True)
+    record_token(Audit(store, settings.audit_secrets), operator(), device_id, int(time.time()), is_end=revoke)
     if revoke:
-        find_device(store, device_id)
         end_tokens(store, device_id)
         click.echo(f"{device_id} has no token any more")
     else:

@@ -19,8 +19,10 @@ from aggregator.core.readings import REASONS, check_instant
 from aggregator.core.registers import parse_overrides
 from aggregator.intake.refusals import UNKNOWN, filter_refusals, load_refusals
 from aggregator.settings import Settings
-from aggregator.support import actions, audit, fleet
-from aggregator.support.audit import Who
+from aggregator.support import actions, fleet
+from aggregator.support.audit import Audit, Who
+from aggregator.support.audit_check import AuditCheck, parse_head
+from aggregator.support.audit_entry import FIRST
 from aggregator.support.bundle import file_name, plain
 from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
@@ -48,8 +50,15 @@ def operator() -> Who:
 )
 @with_json
 @click.option(
-    "--check", "is_check", is_flag=True, help="Search for changed or deleted entries; exit 1 if there are any."
+    "--check",
+    "checked",
+    is_flag=False,
+    flag_value="0:" + FIRST,
+    metavar="[HEAD]",
+    help="Search for changed or deleted entries, exit 1 if there are any, and print the head. With a HEAD that was"
+    " printed or logged before, prove that nothing up to it was rewritten.",
 )
+@click.option("--forget", metavar="PERSON", help="Destroy what names a person (id or e-mail) in the audit, for good.")
 @with_store
 @click.pass_obj
 def audit_command(
@@ -60,18 +69,21 @@ def audit_command(
     last_day: str | None,
     limit: int,
     is_json: bool,
-    is_check: bool,
+    checked: str | None,
+    forget: str | None,
     store_url: str | None,
 ) -> None:
     """List the staff's actions on devices: person, device, action, time and reason. Days are UTC."""
-    store = opened(settings, store_url)
-    if is_check:
-        faults = list(audit.check(store))
-        click.echo("\n".join([*faults, f"{len(faults)} faults"]))
+    audit = Audit(opened(settings, store_url), settings.audit_secrets)
+    if checked is not None:
+        faults = list(AuditCheck(audit, parse_head(checked)).faults())
+        click.echo("\n".join([*faults, f"{len(faults)} faults", f"head {audit.head()}"]))
         sys.exit(1 if faults else 0)
-    newest = audit.entries(
-        store, device_id=device_id, person=person, first_day=first_day, last_day=last_day, limit=limit
-    )
+    if forget:
+        count = audit.forget(operator(), forget, "a person is forgotten in the audit", int(time.time()))
+        click.echo(f"{count} pseudonyms name nobody any more")
+        return
+    newest = audit.entries(device_id=device_id, person=person, first_day=first_day, last_day=last_day, limit=limit)
     for entry in reversed(newest):
         click.echo(json.dumps(entry.as_json()) if is_json else console.audit_line(entry))
 
@@ -149,7 +161,9 @@ def rebuild_command(
     """Recompute a device's documents from its readings; half hours with expired readings stay."""
     store = opened(settings, store_url)
     device = find_device(store, device_id)
-    count = actions.rebuild(store, operator(), device, first_day, last_day, reason, int(time.time()))
+    count = actions.rebuild(
+        Audit(store, settings.audit_secrets), operator(), device, first_day, last_day, reason, int(time.time())
+    )
     drain(store)
     click.echo(f"{device_id}: {count} days computed again")
 
@@ -171,11 +185,11 @@ def exchange_command(
     if is_not and is_undo:
         raise click.UsageError("--not and --undo do not go together")
     store, now = opened(settings, store_url), int(time.time())
-    device, instant = find_device(store, device_id), _instant(at, now)
+    device, instant, audit = find_device(store, device_id), _instant(at, now), Audit(store, settings.audit_secrets)
     if is_undo:
-        changed = actions.unmark_exchange(store, operator(), device, instant, reason, now)
+        changed = actions.unmark_exchange(audit, operator(), device, instant, reason, now)
     else:
-        changed = actions.mark_exchange(store, operator(), device, instant, reason, now, is_exchange=not is_not)
+        changed = actions.mark_exchange(audit, operator(), device, instant, reason, now, is_exchange=not is_not)
     drain(store)
     exchange_overrides = parse_overrides(changed.exchange_overrides)
     marks = [f"{iso_utc(one.at)} {'exchanged' if one.is_exchange else 'not exchanged'}" for one in exchange_overrides]
@@ -200,7 +214,7 @@ def bundle_command(settings: Settings, device_id: str, target: Path | None, reas
     store, now = opened(settings, store_url), int(time.time())
     device = find_device(store, device_id)
     path = target or Path(file_name(device, now))
-    content = actions.export_bundle(store, operator(), device, reason, now)
+    content = actions.export_bundle(Audit(store, settings.audit_secrets), operator(), device, reason, now)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             if path.is_file():  # it may have been there, for others to read

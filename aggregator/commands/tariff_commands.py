@@ -13,15 +13,20 @@ import click
 
 from aggregator.commands import console
 from aggregator.commands.console import find_device, opened, with_days, with_store
+from aggregator.commands.support_commands import operator
 from aggregator.core import periods
+from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.money import cost_json, money_text
 from aggregator.core.periods import DAY_S, FIRST_DAY, FOR_EVER, LAST_DAY
 from aggregator.settings import Settings
+from aggregator.store import Store
+from aggregator.support.actions import record_tariff
+from aggregator.support.audit import Audit
 from aggregator.tariffs.prices import PER_TEXT, PriceChoice, PriceReport, parse_prices
 from aggregator.tariffs.rates import Series, common, count_days, energy_cost, standing_charge
 from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
-from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, supplied, tariff_of
+from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, supplied_to_present, tariff_of
 from aggregator.waterfall.worker import drain
 
 DAYS_OPEN = 366  # a price without an end holds for so many days from today
@@ -43,7 +48,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
     The shortest tariff is {"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}.
     """
     store = opened(settings, store_url)
-    count = change_tariff(store, find_device(store, device_id), tariff_from_text(_text(source)))
+    device, given = find_device(store, device_id), tariff_from_text(_text(source))
+    _record(settings, store, device, "tariff set from the command line")
+    count = change_tariff(store, device, given)
     drain(store)
     click.echo(f"{device_id}: {count} days priced again")
 
@@ -55,7 +62,9 @@ def tariff_set(settings: Settings, device_id: str, source: TextIO, store_url: st
 def tariff_unset(settings: Settings, device_id: str, store_url: str | None) -> None:
     """Remove a device's tariff and its costs; half-hourly prices stay."""
     store = opened(settings, store_url)
-    count = change_tariff(store, find_device(store, device_id), None)
+    device = find_device(store, device_id)
+    _record(settings, store, device, "tariff removed from the command line")
+    count = change_tariff(store, device, None)
     drain(store)
     click.echo(f"{device_id}: {count} days without a price")
 
@@ -110,6 +119,7 @@ def tariff_import(
     choice = PriceChoice(int(per) if per else None, not without_vat, column, where, currency, open_until)
     found = parse_prices(_text(source), choice)
     series = Series(export_prices=found.prices) if is_export else Series(import_prices=found.prices)
+    _record(settings, store, device, "prices imported from the command line")
     count = add_prices(store, device, series)
     drain(store)
     for line in report_lines(found.report, currency):
@@ -167,7 +177,7 @@ def tariff_compare(
         tariffs[str(path) if path.stem in ("present", *tariffs) else path.stem] = _read(path)
     asked = first_day or FIRST_DAY, last_day or LAST_DAY
     documents, series = store.documents("day", device_id, *asked), store.prices(device_id, 0, FOR_EVER)
-    known, zone = supplied(store, device, int(time.time())), device.timezone
+    known, zone = supplied_to_present(store, device, int(time.time())), device.timezone
     costs = {
         name: energy_cost(documents, one, series)._replace(standing_charge=standing_charge(one, asked, known, zone))
         for name, one in tariffs.items()
@@ -187,6 +197,10 @@ def tariff_compare(
     else:
         currencies = {name: one.currency for name, one in tariffs.items()}
         click.echo(console.comparison_table(days, costs, currencies))
+
+
+def _record(settings: Settings, store: Store, device: Device, reason: str) -> None:
+    record_tariff(Audit(store, settings.audit_secrets), operator(), device, reason, int(time.time()))
 
 
 def _text(source: TextIO) -> str:

@@ -9,9 +9,11 @@ Wrong options, credentials and certificates raise ConfigurationError. The feed t
 
 import logging
 import queue
+import socket
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import DAY_S
 from aggregator.intake.formats.message import LONGEST
 
@@ -29,6 +31,12 @@ UNACKNOWLEDGED = 500  # messages
 SESSION_S = 7 * DAY_S  # the broker queues messages so long without a connection
 LARGEST = 16 << 20  # bytes of a packet; the broker drops larger ones
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 60  # between connection attempts
+TAKEN_OVER = "Session taken over"  # some brokers say it, and others just close the connection
+# Two clients with one id end each other's connections for ever. The one without a connection of SETTLED_S is the
+# newcomer; it ends when it is told, or after MOST_SHORT connections of less than SHORT_S to a broker within reach.
+SETTLED_S, SHORT_S, MOST_SHORT = 60.0, 10.0, 3
+REACH_S = 5.0  # for a try whether a broker can be reached
+MOST_KINDS, LONGEST_KIND = 50, 128  # unknown topics that the log names, and their characters that count
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "WATTFALL_MQTT_PASSWORD"  # noqa: S105 - its name
 # Retained messages are of any age, and were delivered in the session already.
@@ -87,12 +95,49 @@ def check_filters(topics: Iterable[str]) -> list[str]:
     return filters
 
 
+def reach(broker: Broker, ca_file: str = "") -> str:
+    """Connect to a broker without a session; return what was reached. Raises ConfigurationError."""
+    place = f"the broker at {broker.host}:{broker.port}"
+    try:
+        with socket.create_connection((broker.host, broker.port), REACH_S) as plain:
+            if broker.is_tls:
+                context = ssl.create_default_context(cafile=ca_file or None)
+                context.wrap_socket(plain, server_hostname=broker.host).close()
+    except OSError as error:
+        raise ConfigurationError(f"{place} cannot be reached: {error}; see --mqtt and --ca-file") from error
+    return f"{place} can be reached"
+
+
+class UnknownTopics:
+    """Names the first message of each kind of unknown topic in the log; one kind differs in its ids alone."""
+
+    def __init__(self) -> None:
+        self._kinds: set[str] = set()
+
+    def note(self, topic: str, why: Refused) -> None:
+        """Log a refused topic, unless one of its kind was logged, or MOST_KINDS were."""
+        kind = "/".join("+" if any(map(str.isdigit, level)) else level for level in topic[:LONGEST_KIND].split("/"))
+        if kind not in self._kinds and len(self._kinds) < MOST_KINDS:
+            self._kinds.add(kind)
+            log.warning("messages are refused: %s", why.detail)
+
+
 class Subscriber:
     """A connection that reconnects whenever it is lost."""
 
-    def __init__(self, broker: Broker, topics: Sequence[str], password: str = "", ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Sequence[str],
+        password: str = "",
+        ca_file: str | None = None,
+        pace: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start to connect. Raises ConfigurationError where `ca_file` is not a certificate."""
-        self._broker, self._topics = broker, topics
+        self._broker, self._topics, self._pace = broker, topics, pace
+        self._since = 0.0  # begin of the last connection, by `pace`
+        self._was_settled = False  # whether a connection has lasted for SETTLED_S
+        self._short = 0  # connections in a row that lasted less than SHORT_S
         self._waiting: queue.Queue[Arrived] = queue.Queue(2 * UNACKNOWLEDGED)
         self._connection = 0  # number of the last connection
         self._subscribed = -1  # number of the last one with a subscription
@@ -107,7 +152,7 @@ class Subscriber:
     def take(self, most: int, wait_s: float) -> list[Arrived]:
         """Return up to `most` messages in order; wait at most `wait_s` seconds for the first.
 
-        Raises ConfigurationError when the broker has refused the credentials.
+        Raises ConfigurationError when the broker has refused the credentials, or another worker uses the session.
         """
         if self._fault:
             raise ConfigurationError(self._fault)
@@ -148,9 +193,7 @@ class Subscriber:
                 raise ConfigurationError(f"{ca_file} is not a certificate file: {error}") from error
         client.reconnect_delay_set(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         client.on_connect = self._connected
-        client.on_connect_fail = lambda *_: log.warning(
-            "%s cannot be reached, or its certificate is not trusted; trying again", self._place
-        )
+        client.on_connect_fail = self._unreachable
         client.on_subscribe = self._confirmed
         client.on_disconnect = self._lost
         client.on_message = self._arrived
@@ -167,6 +210,7 @@ class Subscriber:
                 self._fault = f"{self._place} says: {code}; see --mqtt and {PASSWORD}"
             return
         self._connection += 1
+        self._since = self._pace()
         client.subscribe([(topic, _OPTIONS) for topic in self._topics])
         log.info("connected to %s", self._place)
 
@@ -176,9 +220,24 @@ class Subscriber:
             if code.is_failure:
                 log.error("%s refuses the subscription to %s: %s", self._place, topic, code)
 
-    def _lost(self, *_: Any) -> None:  # noqa: ANN401 - paho's
-        if not self._is_closed.is_set():
-            log.warning("lost %s; trying again", self._place)
+    def _unreachable(self, *_: Any) -> None:  # noqa: ANN401 - paho's
+        self._short = 0
+        log.warning("%s cannot be reached, or its certificate is not trusted; trying again", self._place)
+
+    def _lost(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _more: Any) -> None:  # noqa: ANN401 - paho's
+        if self._is_closed.is_set():
+            return
+        age_s = self._pace() - self._since
+        self._was_settled = self._was_settled or age_s >= SETTLED_S
+        self._short = self._short + 1 if age_s < SHORT_S else 0
+        if self._was_settled or not (str(code) == TAKEN_OVER or self._short >= MOST_SHORT):
+            log.warning("lost %s (%s); trying again", self._place, code)
+            return
+        self._fault = (
+            f"another worker uses the session {self._broker.client_id!r} at {self._place}: it ends the connections"
+            " of this one; end that worker, or name a session of its own, like mqtt://host/second-worker"
+        )
+        client.disconnect()  # connects no more
 
     def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401 - paho's
         arrived = Arrived(

@@ -24,8 +24,14 @@ Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
 KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
 
-# The pattern of each variable part of a name. `person` is a user id or an e-mail address in lower case.
-_PARTS = {"device": r"[\w.:~-]+", "user": ".*", "person": ".*", "shard": r"\d\d", "day": r"\d{4}-\d\d-\d\d"}
+# The pattern of each variable part of a name.
+_PARTS = {
+    "device": r"[\w.:~-]+",
+    "user": ".*",
+    "pseudonym": "[0-9a-f]{32}",
+    "shard": r"\d\d",
+    "day": r"\d{4}-\d\d-\d\d",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Collection:
     """A row: a collection, or a family of collections whose names differ in one part."""
 
     name: str  # with the variable part in braces: `signal/{device}`
-    key: str  # of a record; `device`, `user` and `email` are ids, any other text describes the key
+    key: str  # of a record; `device`, `user`, `email`, `person` (user or email) are ids, others describe the key
     owner: Owner  # the subject of a record
     lifetime_s: int  # from the last write of a record; or FOR_EVER
     meaning: str
@@ -112,15 +118,17 @@ ESTIMATED_GAPS = Collection(
 
 # Support: `audit`, `fleet`
 
-AUDIT = Collection(
-    "audit", "number", "nobody", FOR_EVER, "the entries, each chained to the last", mentions=("device", "person")
-)
+AUDIT = Collection("audit", "number", "nobody", FOR_EVER, "the entries, each chained to the last", mentions=("device",))
 AUDIT_OF_DEVICE = Collection(
-    "audit/device/{device}", "number", "device", FOR_EVER, "copies of the entries about a device", mentions=("person",)
+    "audit/device/{device}", "number", "device", FOR_EVER, "copies of the entries about a device"
 )
 AUDIT_OF_PERSON = Collection(
-    "audit/person/{person}", "number", "person", FOR_EVER, "copies of the entries by a person", mentions=("device",)
+    "audit/person/{pseudonym}", "number", "nobody", FOR_EVER, "copies of the entries by a person", mentions=("device",)
 )
+AUDIT_CARDS = Collection(
+    "audit/cards", "pseudonym", "nobody", FOR_EVER, "the person behind a pseudonym", mentions=("person",), is_ended=True
+)
+AUDIT_PEOPLE = Collection("audit/people", "person", "person", FOR_EVER, "the pseudonyms of a person", is_ended=True)
 AUDIT_DAYS = Collection("audit/days", "UTC day", "nobody", FOR_EVER, "the number of the first entry of a day")
 AUDIT_HEAD = Collection("audit/head", "`head`", "nobody", FOR_EVER, "the last entry that is complete")
 AUDIT_GRANTS = Collection(
@@ -131,6 +139,9 @@ AUDIT_GRANTS = Collection(
     "until when a person may see a device",
     mentions=("device",),
     is_ended=True,
+)
+AUDIT_SEARCHES = Collection(
+    "audit/searches", "user", "person", FOR_EVER, "the searches of a person that no entry counts yet", is_ended=True
 )
 FLEET = Collection("fleet", "`summary`", "nobody", FOR_EVER, "the counts of the last census")
 FLEET_DEVICES = Collection(
@@ -176,6 +187,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
+    *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
     *(FLEET, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
     *(MARKS,),

@@ -2,7 +2,8 @@
 
 A term is a text without case, accents, spaces and punctuation. A label gives one term for each of its words, from the
 word to the end of the label (`12acaciaroad`, `acaciaroad`, `road`). Thus each word and each phrase is a prefix of a
-term. People also know an id, a serial number or a meter point by its end, so these have a reversed term after `<`.
+term. People also know an id or a serial number by its end, so these have a reversed term after `<`. Lists mask a meter
+point, so nobody can find it digit by digit: only the whole number, and the end that lists show, are terms.
 `household_devices` uses the terms `=HOUSEHOLD=`; nobody can type one.
 
 The index may hold outdated terms but lacks none, so each match is checked against the registry. For several words
@@ -16,9 +17,11 @@ from itertools import chain, islice
 
 from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import ConfigurationError, shown
-from aggregator.core.readings import SECOND_METERS
+from aggregator.core.readings import SECOND_METERS, sender_of
+from aggregator.store.occupancies import households
 
 LEAST = 2  # characters of a search; a shorter text matches nothing
+LEAST_NUMBER = 8  # characters of a whole meter point number
 MAX_TERM = 64  # characters
 MAX_TEXT = 200  # characters of a search; the rest is ignored
 MAX_WORDS = 8
@@ -35,6 +38,7 @@ Lookup = Callable[[list[str]], Iterable[Device]]  # ids -> the existing devices,
 
 def check_labels(device: Device) -> Device:
     """Return `device` if its labels are valid; raise ConfigurationError otherwise."""
+    assert device.seen is None, "a device as a household sees it is not what the registry stores"
     for label, text in device.labels.items():
         if len(text) > LABELS[label] or not text.isprintable() or text != text.strip():
             raise ConfigurationError(
@@ -52,11 +56,12 @@ def normalised(text: str) -> str:
 def terms(device: Device) -> frozenset[str]:
     """Return the search terms of a device, from what the registry stores of it."""
     device = device.own
-    ends = (device.device_id, device.serial, device.meter_point)
+    ends = (device.device_id, device.serial, _shown_end(device.meter_point))
     whole = (*ends, device.household, device.name, device.postcode)
     found = {term for text in whole for term in _tails(text)}
     found |= {f"<{term[::-1]}" for text in ends if (term := normalised(text))}
-    return frozenset(found | ({household_term(device.household)} if device.household else set()))
+    found |= {_whole(term)} if (term := normalised(device.meter_point)) else set()
+    return frozenset(found | set(map(household_term, households(device))))
 
 
 def neighbours(of_device: Iterable[str]) -> str:
@@ -71,9 +76,17 @@ def household_term(household: str) -> str:
 
 def masked(meter_point: str) -> str:
     """Return a meter point number for lists: only its last 4 characters, and never more than half of it."""
+    return f"{MASK * 4} {MASK * 4} {_shown_end(meter_point)}".rstrip() if meter_point else ""
+
+
+def _shown_end(meter_point: str) -> str:
     size = len(meter_point)
-    shown = meter_point[size - min(4, size // 2) :]
-    return f"{MASK * 4} {MASK * 4} {shown}".rstrip() if meter_point else ""
+    return meter_point[size - min(4, size // 2) :]
+
+
+def _whole(number: str) -> str:
+    """Return the term of a whole number, which no part of it begins."""
+    return f"#{number}#"
 
 
 def find_devices(text: str, limit: int, candidates: Candidates, having: Having, lookup: Lookup) -> list[str]:
@@ -87,12 +100,12 @@ def find_devices(text: str, limit: int, candidates: Candidates, having: Having, 
 
 
 def household_devices(household: str, candidates: Candidates, lookup: Lookup) -> list[str]:
-    """Return the ids of a household's devices and of their second meters, in order."""
+    """Return the ids of the devices that are or were a household's, and of their second meters, in order."""
     if not household or not household.isprintable():
         return []
-    own = {*candidates(household_term(household))}
+    own = {sender_of(device_id) for device_id in candidates(household_term(household))}
     ids = sorted(f"{device_id}{suffix}" for device_id in own for suffix in ("", *SECOND_METERS))
-    return [device.device_id for device in lookup(ids) if device.household == household]
+    return [device.device_id for device in lookup(ids) if household in households(device)]
 
 
 def _tails(text: str) -> Iterator[str]:
@@ -105,9 +118,10 @@ def _words(text: str) -> list[str]:
     return [word for word in map(normalised, text[:MAX_TEXT].split()) if word][:MAX_WORDS]
 
 
-def prefixes(word: str) -> tuple[str, str]:
-    """Return the prefixes of terms that begin with a word, and of reversed terms that end with it."""
-    return word, f"<{word[::-1]}"
+def prefixes(word: str) -> tuple[str, ...]:
+    """Return the prefixes of terms that begin with a word, of reversed ones that end with it, and of a whole number."""
+    is_number = len(word) >= LEAST_NUMBER and any(map(str.isdigit, word))
+    return (word, f"<{word[::-1]}", *([_whole(word)] if is_number else []))
 
 
 def having_all(words: list[str], candidates: Candidates) -> Iterator[str]:
@@ -119,7 +133,7 @@ def having_all(words: list[str], candidates: Candidates) -> Iterator[str]:
 
 
 def _look(word: str, candidates: Candidates) -> Iterable[str]:
-    """Return devices with a term that begins with `word`, then devices with a term that ends with it; may repeat."""
+    """Return devices with a term that begins with `word`, that ends with it, or that is it; may repeat."""
     return chain.from_iterable(map(candidates, prefixes(word)))
 
 

@@ -5,15 +5,20 @@ household reads the entries. The web and the command line call these functions; 
 
 | action | details of its entry |
 |---|---|
-| `look-up`, `note`, `export` | none; the reason of a note is its text |
+| `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
+| `search` | `number` of searches `since` an ISO instant in UTC |
+| `device` | `changed`: the names of the fields; `to household`: where the device went |
 | `rebuild` | `from`, `to`: local days, without a bound not given |
 | `exchange` | `at`: ISO instant in UTC; `is`: EXCHANGED, NOT_EXCHANGED or TAKEN_BACK |
 
 The caller checks who may act. The waterfall is not drained here; a worker does that.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from functools import partial
+
+import orjson
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
@@ -27,8 +32,9 @@ from aggregator.core.registers import (
     parse_overrides,
     register_of,
 )
+from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
-from aggregator.support.audit import GRANT_HOURS, Entry, Who, append, grant
+from aggregator.support.audit import GRANT_HOURS, MOVED, Audit, Entry, Who, grant
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
@@ -36,68 +42,110 @@ from aggregator.waterfall.recompute_window import RecomputeWindow
 from aggregator.waterfall.stored_half_hours import is_old
 
 EXCHANGED, NOT_EXCHANGED, TAKEN_BACK = "exchanged", "not exchanged", "taken back"
+SEARCHES = 20  # of a person, in one entry
 MOST = 20  # marked instants of a device
 _NEAR = 8  # blocks with data on each side of a mark
 
 
-def look_up(store: Store, who: Who, device_id: str, reason: str, now: int) -> Entry:
+def look_up(audit: Audit, who: Who, device_id: str, reason: str, now: int) -> Entry:
     """Grant access to a device for GRANT_HOURS. Raises ConfigurationError without a reason."""
-    entry = append(store, who, "look-up", device_id, reason, now)
-    grant(store, who.user_id, device_id, now + GRANT_HOURS * HOUR)
+    entry = audit.append(who, "look-up", device_id, reason, now)
+    grant(audit.store, who.user_id, device_id, now + GRANT_HOURS * HOUR)
     return entry
 
 
-def add_note(store: Store, who: Who, device: Device, text: str, now: int) -> Entry:
+def count_search(audit: Audit, who: Who, now: int) -> None:
+    """Count a search of a person; each SEARCHES of them make one entry."""
+
+    def count(body: str | None) -> str:
+        searches, since = orjson.loads(body) if body else (0, now)
+        return orjson.dumps([1, now] if searches >= SEARCHES else [searches + 1, since]).decode()
+
+    searches, since = orjson.loads(update_record(audit.store, AUDIT_SEARCHES.of(), who.user_id, count).body or "[0,0]")
+    if searches == SEARCHES:
+        audit.append(who, "search", "", "searched for devices", now, {"number": str(searches), "since": iso_utc(since)})
+
+
+def record_device(audit: Audit, who: Who, before: Device | None, after: Device, reason: str, now: int) -> None:
+    """Write down which fields of a device are about to change, without their values, and where it goes.
+
+    Call it before the change. Equal ones leave no entry.
+    """
+    former = before or Device(after.device_id)
+    names = [one.name for one in fields(after) if getattr(former, one.name) != getattr(after, one.name)]
+    moved = {MOVED: after.household or "-"} if "household" in names else {}
+    if names or not before:
+        audit.append(who, "device", after.device_id, reason, now, {"changed": ", ".join(names) or "new", **moved})
+
+
+def record_token(audit: Audit, who: Who, device_id: str, now: int, *, is_end: bool) -> None:
+    """Write down that a device is about to get a token, or to lose all of them."""
+    reason = "device token revoked" if is_end else "device token made"
+    audit.append(who, "device", device_id, reason, now, {"changed": "token"})
+
+
+def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:
+    """Write down, with each of its devices, that everything of a household is about to be exported."""
+    for device_id in device_ids:
+        audit.append(who, "export", device_id, "everything of the household", now)
+
+
+def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int) -> None:
+    """Write down that the tariff or the prices of a device are about to change."""
+    audit.append(who, "tariff", device.device_id, reason, now)
+
+
+def add_note(audit: Audit, who: Who, device: Device, text: str, now: int) -> Entry:
     """Add a note to a device's audit. Raises ConfigurationError for an invalid reason."""
-    return append(store, who, "note", device.device_id, text, now)
+    return audit.append(who, "note", device.device_id, text, now)
 
 
 def rebuild(
-    store: Store, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
+    audit: Audit, who: Who, device: Device, first_day: str | None, last_day: str | None, reason: str, now: int
 ) -> int:
     """Recompute local days of a device from `first_day` to `last_day`, both included; None means no bound.
 
     Return the number of days. Raises ConfigurationError without a reason.
     """
     days = {"from": first_day, "to": last_day}
-    append(store, who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
-    return verify.rebuild(store, device, first_day, last_day)
+    audit.append(who, "rebuild", device.device_id, reason, now, {name: day for name, day in days.items() if day})
+    return verify.rebuild(audit.store, device, first_day, last_day)
 
 
 def mark_exchange(
-    store: Store, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
+    audit: Audit, who: Who, device: Device, at: int, reason: str, now: int, *, is_exchange: bool
 ) -> Device:
     """Mark that the meter was exchanged at `at` (UTC seconds), or that it was not.
 
     A repeated mark changes no document. Raises ConfigurationError if the readings of that time have expired, if a
     register went down but should count as not exchanged, or if MOST instants are marked.
     """
-    overrides = _with_mark(store, device, at, is_exchange=is_exchange)
-    _append_exchange(store, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
-    return _put(store, device, overrides, at)
+    overrides = _with_mark(audit.store, device, at, is_exchange=is_exchange)
+    _append_exchange(audit, who, device, at, reason, now, EXCHANGED if is_exchange else NOT_EXCHANGED)
+    return _put(audit.store, device, overrides, at)
 
 
-def unmark_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
+def unmark_exchange(audit: Audit, who: Who, device: Device, at: int, reason: str, now: int) -> Device:
     """Remove the mark at `at` (UTC seconds); the readings decide again.
 
     Raises ConfigurationError if nothing is marked, or if the readings of that time have expired.
     """
-    overrides = _without_mark(store, device, at)
-    _append_exchange(store, who, device, at, reason, now, TAKEN_BACK)
-    return _put(store, device, overrides, at)
+    overrides = _without_mark(audit.store, device, at)
+    _append_exchange(audit, who, device, at, reason, now, TAKEN_BACK)
+    return _put(audit.store, device, overrides, at)
 
 
-def export_bundle(store: Store, who: Who, device: Device, reason: str, now: int) -> bytes:
+def export_bundle(audit: Audit, who: Who, device: Device, reason: str, now: int) -> bytes:
     """Return the diagnostic bundle of a device as a ZIP file. Raises ConfigurationError without a reason."""
-    append(store, who, "export", device.device_id, reason, now)
-    return zipped(bundle(store, device, now), now)
+    audit.append(who, "export", device.device_id, reason, now)
+    return zipped(bundle(audit.store, device, now), now)
 
 
 # Exchanges
 
 
-def _append_exchange(store: Store, who: Who, device: Device, at: int, reason: str, now: int, mark: str) -> None:
-    append(store, who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": mark})
+def _append_exchange(audit: Audit, who: Who, device: Device, at: int, reason: str, now: int, mark: str) -> None:
+    audit.append(who, "exchange", device.device_id, reason, now, {"at": iso_utc(at), "is": mark})
 
 
 def _with_mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> ExchangeOverrides:

@@ -1,9 +1,9 @@
-"""The audit: which staff looked at which home, their actions, times and reasons. Append-only, as a hash chain.
+"""The audit: which staff looked at which home, their actions, times and reasons. Append-only, as a keyed hash chain.
 
 An entry is written once, under the next free number; nothing replaces or deletes it. Its hash covers its content and
-the hash of the previous entry, so `check` detects a changed or deleted entry. The collections of its device and its
-person hold copies under the same number, and `audit/days` holds the first number of each day. Each query thus reads
-one range of keys.
+the hash of the previous entry, and needs WATTFALL_SECRET, so `audit_check` detects a changed or deleted entry. The
+collections of its device and its person hold copies under the same number, and `audit/days` holds the first number of
+each day. Each query thus reads one range of keys. `audit_people` has the people behind the pseudonyms.
 
 A process may die between an entry and its copies. `head` names the last complete entry; the next writer or reader
 completes later entries first.
@@ -11,32 +11,36 @@ completes later entries first.
 | collection | key | body |
 |---|---|---|
 | `audit` | number | the entry |
-| `audit/device/ID`, `audit/person/ID` (and the e-mail) | number | the same |
+| `audit/device/ID`, `audit/person/PSEUDONYM` | number | the same |
 | `audit/days` | UTC day | number of its first entry |
 | `audit/head` | `head` | number, time and hash of the last complete entry |
 | `audit/grants/USER` | device | end of the grant, UTC seconds |
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from aggregator.core import periods
-from aggregator.core.errors import StoreAway, StoreUnusable
+from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import HOUR
 from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
 from aggregator.store.port import LAST_KEY, Store
+from aggregator.support import audit_people
 from aggregator.support.audit_entry import ACTIONS as ACTIONS
-from aggregator.support.audit_entry import FIRST, check_reason, decode, encode, key_of
+from aggregator.support.audit_entry import FIRST, NO_KEY, ChainKeys, check_reason, decode, encode, key_of
 from aggregator.support.audit_entry import Action as Action
 from aggregator.support.audit_entry import Entry as Entry
 from aggregator.support.audit_entry import Who as Who
 
 GRANT_HOURS = AUDIT_GRANTS.lifetime_s // HOUR  # a look-up lasts a shift
+MOVED = "to household"  # the detail of an entry that tells where a device went
 TRIES = 50  # attempts of a write against concurrent writers
-_PAGE = 1000
-_LEDGER, _DAYS, _HEAD = AUDIT.of(), AUDIT_DAYS.of(), AUDIT_HEAD.of()
+PAGE = 1000
+LEDGER, _DAYS, _HEAD = AUDIT.of(), AUDIT_DAYS.of(), AUDIT_HEAD.of()
+log = logging.getLogger("wattfall.audit")
 
 
 class Seen(NamedTuple):
@@ -49,43 +53,195 @@ class Seen(NamedTuple):
     details: Mapping[str, str]
 
 
-class _Head(NamedTuple):
+class Head(NamedTuple):
     """The last complete entry."""
 
     number: int = 0
     at: int = 0
     hash: str = FIRST
+    key_id: str = NO_KEY
+
+    def __str__(self) -> str:
+        """Return the anchor to be kept outside the store: number and hash."""
+        return f"{self.number}:{self.hash}"
 
 
-# Writing
+class Audit:
+    """The audit of a store. `secrets` has WATTFALL_SECRET first, then former ones, with which entries are checked."""
+
+    def __init__(self, store: Store, secrets: Sequence[str]) -> None:
+        self.store = store
+        self.keys = ChainKeys(secrets)
+
+    # Writing
+
+    def append(
+        self,
+        who: Who,
+        action: Action,
+        device_id: str,
+        reason: str,
+        now: int,
+        details: Mapping[str, str] | None = None,
+    ) -> Entry:
+        """Write an entry before its action; durable on return. Call it outside of transactions.
+
+        `update_record` does not fit, because it repeats one key: here a writer that loses completes the winner's entry
+        and tries the next number.
+
+        Raises ConfigurationError without a reason, or without the secret of a keyed chain, and StoreAway after TRIES
+        concurrent writes.
+        """
+        reason, person = check_reason(reason), audit_people.pseudonym_of(self.store, who)
+        for _ in range(TRIES):
+            last = self.complete_head()
+            if last.key_id != NO_KEY and self.keys.present == NO_KEY:
+                raise ConfigurationError(
+                    "the audit of this store is signed; set WATTFALL_SECRET as `wattfall web` has it"
+                    " (`wattfall up` keeps it in the file `secret` of its folder)"
+                )
+            at, texts = max(now, last.at), details or {}
+            entry, body = encode(
+                Entry(last.number + 1, at, person, who.role, action, device_id, reason, texts, last.hash, who=who),
+                self.keys,
+            )
+            if self.store.put_record(LEDGER, entry.key, body, was=None):
+                self._complete(entry, body)
+                return entry
+        raise StoreAway(f"other writers were faster than this audit entry {TRIES} times in a row; try again")
+
+    def forget(self, who: Who, person: str, reason: str, now: int) -> int:
+        """Destroy what tells the person behind their pseudonyms; an entry tells of it. Return the number of these.
+
+        Raises ConfigurationError for a person that the audit does not know.
+        """
+        known = audit_people.pseudonyms(self.store, person)
+        if not known:
+            raise ConfigurationError("the audit knows no such person; name them by user id or e-mail address")
+        self.append(who, "forget", "", reason, now, dict.fromkeys(known, "forgotten"))
+        return len(audit_people.forget(self.store, person))
+
+    # Reading
+
+    def entries(
+        self,
+        *,
+        device_id: str = "",
+        person: str = "",
+        first_day: str | None = None,
+        last_day: str | None = None,
+        limit: int = PAGE,
+    ) -> list[Entry]:
+        """Return the newest entries, newest first: of a device, a person, or UTC days, both included.
+
+        A person is a user id, an e-mail address or a pseudonym. A copy that no writer of the chain made is left out.
+        """
+        self.complete_head()  # a writer may have died before the copies
+        low, high = self._numbers(first_day, last_day)
+        people = (audit_people.pseudonyms(self.store, person) or [person]) if person else []
+        places = [of_device(device_id)] if device_id else [of_person(one) for one in people] or [LEDGER]
+        found = [one for place in places for one in self._listed(place, low, high, limit, people, device_id)]
+        found.sort(key=lambda one: one.number, reverse=True)
+        return list(map(audit_people.naming(self.store), found[:limit]))
+
+    def seen_by_staff(self, device_id: str, limit: int = 100) -> list[Seen]:
+        """Return the staff's actions on a device, newest first, as a household reads them."""
+        newest = self.entries(device_id=device_id, limit=limit)
+        return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest]
+
+    def head(self) -> Head:
+        """Return the last complete entry."""
+        body = self.store.record(_HEAD, "head")
+        return Head(*orjson.loads(body)) if body else Head()
+
+    def log_head(self) -> None:
+        """Write the head to the log, which is kept elsewhere than the store."""
+        head = self.head()
+        log.info("head %s; `wattfall audit --check %s` proves that nothing before was rewritten", head, head)
+
+    def _listed(
+        self, collection: str, low: str, high: str, limit: int, people: Sequence[str], device_id: str
+    ) -> list[Entry]:
+        found: list[Entry] = []
+        while len(found) < limit and low <= high:
+            page = self.store.records(collection, low, high, min(limit, PAGE), newest_first=True)
+            if not page:
+                break
+            found += [one for record in page if (one := self._entry_of(record.body, people, device_id))]
+            high = key_of(int(page[-1].key) - 1)
+        return found
+
+    def _entry_of(self, body: str, people: Sequence[str], device_id: str) -> Entry | None:
+        """Return the entry of a copy; None where it is not one of these people and this device, or is forged."""
+        entry = decode(body)
+        if (people and entry.person not in people) or (device_id and entry.device_id != device_id):
+            return None
+        is_signed = entry.key_id != NO_KEY and entry.is_intact(self.keys)
+        return entry if is_signed or self.store.record(LEDGER, entry.key) == body else None
+
+    def _numbers(self, first_day: str | None, last_day: str | None) -> tuple[str, str]:
+        """Return the keys of the first and the last entry of UTC days; without entries the first is after the last."""
+        low, high = key_of(0), key_of(10**12 - 1)
+        if first_day:
+            found = self.store.records(_DAYS, first_day, limit=1)
+            low = found[0].body if found else LAST_KEY
+        if last_day:
+            found = self.store.records(_DAYS, periods.shift("day", last_day, 1), limit=1)
+            high = key_of(int(found[0].body) - 1) if found else high
+        return low, high
+
+    # The chain
+
+    def complete_head(self) -> Head:
+        """Complete all entries and return the last."""
+        last = self.head()
+        while page := self.store.records(LEDGER, key_of(last.number + 1), limit=PAGE):
+            for record in page:
+                entry = parse_entry(record.key, record.body)
+                if entry is None:
+                    raise StoreUnusable(f"entry {record.key} of the audit cannot be read; see `wattfall audit --check`")
+                self._complete(entry, record.body)
+                last = head_of(entry)
+        return last
+
+    def _complete(self, entry: Entry, body: str) -> None:
+        """Write the copies of an entry, the start of its day, and the head. Repeating it changes nothing."""
+        for collection in copies(entry):
+            self.store.put_record(collection, entry.key, body)
+        self.store.put_record(_DAYS, periods.day_of(entry.at, "UTC"), entry.key, was=None)
+        self.store.put_record(_HEAD, "head", orjson.dumps([*head_of(entry)]).decode())
 
 
-def append(
-    store: Store,
-    who: Who,
-    action: Action,
-    device_id: str,
-    reason: str,
-    now: int,
-    details: Mapping[str, str] | None = None,
-) -> Entry:
-    """Write an entry before its action; durable on return. Call it outside of transactions.
+def head_of(entry: Entry) -> Head:
+    """Return an entry as a head."""
+    return Head(entry.number, entry.at, entry.hash, entry.key_id)
 
-    `update_record` does not fit, because it repeats one key: here a writer that loses completes the winner's entry and
-    tries the next number.
 
-    Raises ConfigurationError without a reason, StoreAway after TRIES concurrent writes.
-    """
-    reason = check_reason(reason)
-    for _ in range(TRIES):
-        last = _complete_head(store)
-        entry, body = encode(
-            Entry(last.number + 1, max(now, last.at), who, action, device_id, reason, details or {}, last.hash)
-        )
-        if store.put_record(_LEDGER, entry.key, body, was=None):
-            _complete(store, entry, body)
-            return entry
-    raise StoreAway(f"other writers were faster than this audit entry {TRIES} times in a row; try again")
+def parse_entry(key: str, body: str) -> Entry | None:
+    """Return the entry of a record; None for one that cannot be read."""
+    try:
+        entry = decode(body)
+    except (ValueError, TypeError):
+        return None
+    return entry if entry.key == key else None
+
+
+def copies(entry: Entry) -> list[str]:
+    """Return the collections with a copy of an entry."""
+    return [of_device(entry.device_id), of_person(entry.person)] if entry.device_id else [of_person(entry.person)]
+
+
+def of_device(device_id: str) -> str:
+    """Return the collection of a device's entries."""
+    return AUDIT_OF_DEVICE.of(device_id)
+
+
+def of_person(pseudonym: str) -> str:
+    """Return the collection of a person's entries."""
+    return AUDIT_OF_PERSON.of(pseudonym)
+
+
+# Grants
 
 
 def grant(store: Store, user_id: str, device_id: str, until: int) -> None:
@@ -102,144 +258,6 @@ def granted(store: Store, user_id: str, device_id: str, now: int) -> bool:
 def withdraw(store: Store, user_id: str, device_id: str) -> None:
     """End a grant early."""
     store.drop_record(_grants(user_id), device_id)
-
-
-# Reading
-
-
-def entries(
-    store: Store,
-    *,
-    device_id: str = "",
-    person: str = "",
-    first_day: str | None = None,
-    last_day: str | None = None,
-    limit: int = _PAGE,
-) -> list[Entry]:
-    """Return the newest entries, newest first: of a device, a person (id or e-mail), or UTC days, both included."""
-    _complete_head(store)  # a writer may have died before the copies
-    low, high = _numbers(store, first_day, last_day)
-    collection = _of_device(device_id) if device_id else _of_person(person) if person else _LEDGER
-    wanted = person.lower() if device_id else ""
-    found: list[Entry] = []
-    while len(found) < limit and low <= high:
-        page = [
-            decode(record.body) for record in store.records(collection, low, high, min(limit, _PAGE), newest_first=True)
-        ]
-        if not page:
-            break
-        found += [one for one in page if not wanted or wanted in one.who.ids]
-        high = key_of(page[-1].number - 1)
-    return found[:limit]
-
-
-def seen_by_staff(store: Store, device_id: str, limit: int = 100) -> list[Seen]:
-    """Return the staff's actions on a device for its household, newest first."""
-    newest = entries(store, device_id=device_id, limit=limit)
-    return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest]
-
-
-def check(store: Store) -> Iterator[str]:
-    """Yield a line for each missing, changed or unchained entry, and for each differing copy."""
-    last, noted = _Head(), _load_head(store)
-    for key, body in _ledger(store):
-        entry = _parse(key, body)
-        if entry is None:
-            yield f"entry {key} cannot be read"
-            last = _Head(int(key), 0, "")
-            continue
-        yield from _faults(entry, last)
-        if entry.number <= noted.number:  # later entries get their copies from the next writer
-            yield from _missing_copies(store, entry, body)
-        last = _Head(entry.number, entry.at, entry.hash)
-    if noted.number > last.number:
-        yield f"entries after {last.number} missing, up to {noted.number}"
-    elif noted.number == last.number and noted.hash != last.hash:
-        yield f"entry {last.number} is not the one that was written"
-
-
-def _faults(entry: Entry, last: _Head) -> Iterator[str]:
-    if entry.number != last.number + 1:
-        yield f"entries after {last.number} missing, up to {entry.number - 1}"
-    elif last.hash and entry.previous != last.hash:
-        yield f"entry {entry.number} does not follow the one before it"
-    if not entry.is_intact:
-        yield f"entry {entry.number} was changed"
-
-
-def _missing_copies(store: Store, entry: Entry, body: str) -> Iterator[str]:
-    for collection in _copies(entry):
-        if store.record(collection, entry.key) != body:
-            yield f"entry {entry.number} is not the same on {collection}"
-
-
-def _parse(key: str, body: str) -> Entry | None:
-    try:
-        entry = decode(body)
-    except (ValueError, TypeError):
-        return None
-    return entry if entry.key == key else None
-
-
-def _ledger(store: Store) -> Iterator[tuple[str, str]]:
-    after = ""
-    while page := store.records(_LEDGER, after, limit=_PAGE):
-        yield from page
-        after = page[-1].key + "\0"
-
-
-def _numbers(store: Store, first_day: str | None, last_day: str | None) -> tuple[str, str]:
-    """Return the keys of the first and the last entry of UTC days; without entries the first is after the last."""
-    low, high = key_of(0), key_of(10**12 - 1)
-    if first_day:
-        found = store.records(_DAYS, first_day, limit=1)
-        low = found[0].body if found else LAST_KEY
-    if last_day:
-        found = store.records(_DAYS, periods.shift("day", last_day, 1), limit=1)
-        high = key_of(int(found[0].body) - 1) if found else high
-    return low, high
-
-
-# The chain
-
-
-def _load_head(store: Store) -> _Head:
-    body = store.record(_HEAD, "head")
-    return _Head(*orjson.loads(body)) if body else _Head()
-
-
-def _complete_head(store: Store) -> _Head:
-    """Complete all entries and return the last."""
-    last = _load_head(store)
-    while page := store.records(_LEDGER, key_of(last.number + 1), limit=_PAGE):
-        for record in page:
-            entry = _parse(record.key, record.body)
-            if entry is None:
-                raise StoreUnusable(f"entry {record.key} of the audit cannot be read; see `wattfall audit --check`")
-            _complete(store, entry, record.body)
-            last = _Head(entry.number, entry.at, entry.hash)
-    return last
-
-
-def _complete(store: Store, entry: Entry, body: str) -> None:
-    """Write the copies of an entry, the start of its day, and the head. Repeating it changes nothing."""
-    for collection in _copies(entry):
-        store.put_record(collection, entry.key, body)
-    store.put_record(_DAYS, periods.day_of(entry.at, "UTC"), entry.key, was=None)
-    store.put_record(_HEAD, "head", orjson.dumps([entry.number, entry.at, entry.hash]).decode())
-
-
-def _copies(entry: Entry) -> list[str]:
-    people = [_of_person(one) for one in entry.who.ids]
-    return [_of_device(entry.device_id), *people] if entry.device_id else people
-
-
-def _of_device(device_id: str) -> str:
-    return AUDIT_OF_DEVICE.of(device_id)
-
-
-def _of_person(person: str) -> str:
-    return AUDIT_OF_PERSON.of(person.lower())
 
 
 def _grants(user_id: str) -> str:

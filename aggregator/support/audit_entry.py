@@ -1,7 +1,12 @@
-"""Audit entries: person, action, device, time and reason, chained to the previous entry by a hash. Pure."""
+"""Audit entries: person, action, device, time and reason, chained to the previous entry by a keyed hash. Pure.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+The key of the chain comes from WATTFALL_SECRET (HMAC-SHA-256), so that who can write the store cannot write an entry.
+An entry names its person by a pseudonym; `audit_people` knows the person behind it, until they are forgotten.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal, NamedTuple, get_args
 
@@ -10,10 +15,13 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 
-Action = Literal["look-up", "note", "rebuild", "exchange", "export", "tariff", "account", "device"]
+Action = Literal["look-up", "search", "note", "rebuild", "exchange", "export", "tariff", "account", "device", "forget"]
 ACTIONS: tuple[str, ...] = get_args(Action)
 FIRST = "0" * 64  # the hash before the first entry
 LONGEST_REASON = 500  # characters
+LEAST_LETTERS = 3  # letters or digits of a reason
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers
+NO_KEY = ""  # the key id of an entry that was written without WATTFALL_SECRET
 
 
 class Who(NamedTuple):
@@ -37,24 +45,48 @@ class Who(NamedTuple):
         return f"{self.role}, {short}" if short else self.role
 
 
+class ChainKeys:
+    """The keys of the chain by key id: of the present secret, and of former ones for checking."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        """`secrets` has the present secret first; an empty one makes the unkeyed chain of the demo."""
+        keys = [hmac.digest(one.encode(), b"wattfall audit chain", "sha256") for one in secrets if one]
+        self._keys = {sha256(key).hexdigest()[:16]: key for key in keys}
+        self.present = next(iter(self._keys)) if secrets and secrets[0] else NO_KEY
+
+    def knows(self, key_id: str) -> bool:
+        """Whether hashes with a key can be checked."""
+        return key_id == NO_KEY or key_id in self._keys
+
+    def sign(self, key_id: str, content: bytes) -> str:
+        """Return the hash of a content with a known key."""
+        return hmac.new(self._keys.get(key_id, b""), content, sha256).hexdigest()
+
+
+_NOBODY = Who("", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One action of a member of staff, with its reason."""
 
     number: int
     at: int  # UTC seconds; never before the previous entry
-    who: Who
+    person: str  # pseudonym, see `audit_people`
+    role: str
     action: str  # one of ACTIONS
     device_id: str  # empty without a device
     reason: str
-    details: Mapping[str, str]  # of the action: rebuilt days, time of an exchange, account
+    details: Mapping[str, str]  # of the action: rebuilt days, time of an exchange, pseudonym of an account
     previous: str  # hash of the previous entry
+    key_id: str = NO_KEY
     hash: str = ""
+    who: Who = _NOBODY  # the person behind the pseudonym; not stored
 
-    @property
-    def is_intact(self) -> bool:
-        """Whether the hash matches the content."""
-        return self.hash == sha256(_content(self)).hexdigest()
+    def is_intact(self, keys: ChainKeys) -> bool:
+        """Whether the hash matches the content; False for an unknown key."""
+        is_known = keys.knows(self.key_id)
+        return is_known and hmac.compare_digest(self.hash, keys.sign(self.key_id, _content(self)))
 
     @property
     def key(self) -> str:
@@ -76,10 +108,14 @@ class Entry:
 
 
 def check_reason(reason: str) -> str:
-    """Return a reason as one line. Raises ConfigurationError for a missing or too long reason."""
+    """Return a reason as one line. Raises ConfigurationError for a missing, unreadable or too long reason."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in reason).split())
-    if not 3 <= len(text) <= LONGEST_REASON:
-        raise ConfigurationError(f"the reason is {shown(reason)}; give a reason of 3 to {LONGEST_REASON} characters")
+    # Fillers such as U+3164 are letters by their category, and leave no trace on a screen.
+    letters = sum(letter.isalnum() and letter not in _BLANK_LETTERS for letter in text)
+    if not 3 <= len(text) <= LONGEST_REASON or letters < LEAST_LETTERS:
+        raise ConfigurationError(
+            f"the reason is {shown(reason)}; give a reason of 3 to {LONGEST_REASON} characters, with letters"
+        )
     return text
 
 
@@ -88,20 +124,21 @@ def key_of(number: int) -> str:
     return f"{number:012d}"
 
 
-def encode(entry: Entry) -> tuple[Entry, str]:
-    """Return an entry with its hash, and its body."""
-    content = _content(entry)
-    digest = sha256(content).hexdigest()
-    return decode(body := orjson.dumps([*orjson.loads(content), digest]).decode()), body
+def encode(entry: Entry, keys: ChainKeys) -> tuple[Entry, str]:
+    """Return an entry with its hash by the present key, and its body."""
+    signed = replace(entry, key_id=keys.present)
+    content = _content(signed)
+    body = orjson.dumps([*orjson.loads(content), keys.sign(keys.present, content)]).decode()
+    return replace(decode(body), who=entry.who), body
 
 
 def decode(body: str) -> Entry:
     """Decode an entry. Raises ValueError or TypeError for an invalid body."""
-    number, at, who, *rest = orjson.loads(body)
-    return Entry(number, at, Who(*who), *rest)
+    entry = Entry(*orjson.loads(body))
+    return replace(entry, who=Who(entry.person, "", entry.role))
 
 
 def _content(entry: Entry) -> bytes:
     """Encode an entry without its hash; equal content gives equal bytes."""
-    fields = [entry.number, entry.at, [*entry.who], entry.action, entry.device_id, entry.reason]
-    return orjson.dumps([*fields, entry.details, entry.previous], option=orjson.OPT_SORT_KEYS)
+    fields = [entry.number, entry.at, entry.person, entry.role, entry.action, entry.device_id, entry.reason]
+    return orjson.dumps([*fields, entry.details, entry.previous, entry.key_id], option=orjson.OPT_SORT_KEYS)

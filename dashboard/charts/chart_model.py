@@ -125,6 +125,7 @@ class Other:
     name: str
     document: Document | None
     comparable: Part  # its part up to the same moment; the whole period if the chart's period is over
+    is_usual: bool = False  # a usual weekday, which only the open day draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,8 @@ class Chart:
     @property
     def is_compared(self) -> bool:
         """Whether a bar of the compared period is drawn."""
+        if self.other is None or (self.other.is_usual and self.when != NOW):
+            return False
         others = (column.other for column in self.columns)
         return any(self.measure.gross(part) or self.measure.down(part) for part in others)
 

@@ -11,10 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
-
-import orjson
 
 from aggregator.core.documents import Part
 from aggregator.core.money import UNIT_PLACES
@@ -76,11 +74,6 @@ def figure(chart: Chart, lang: Language) -> Figure:
     }
     traces = [*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)]
     return {"data": traces, "layout": layout}
-
-
-def to_json(figure: Figure) -> str:
-    """Return a figure as JSON for assets/charts.js."""
-    return orjson.dumps(figure).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +153,7 @@ def _bars(chart: Chart, lang: Language) -> list[Trace]:
 
 def _others(chart: Chart) -> list[Trace]:
     """Return the compared period: an outline on its own axis, so that bars do not stack on it."""
-    if chart.other is None:
+    if chart.other is None or not chart.is_compared:
         return []
     measure, others = chart.measure, [column.other for column in chart.columns]
     marker = {"color": CLEAR, "line": {"color": OTHER, "width": 1.5}, "cornerradius": 2}
@@ -193,15 +186,17 @@ def _prices(chart: Chart) -> list[Trace]:
 
 def _cheap_bands(chart: Chart) -> list[dict[str, Any]]:
     """Return a faint band over each run of half hours at the lowest of a few prices; half-hourly prices have none."""
-    if not 1 < len({rate for rate in chart.prices if rate is not None}) <= MOST_BANDED:
-        return []
-    least, bands, place = min(rate for rate in chart.prices if rate is not None), list[dict[str, Any]](), 0
-    for rate, run in groupby(chart.prices):
-        first, place = place, place + sum(1 for _ in run)
-        if rate == least:
-            ends = {"x0": first / 2 - 0.5, "x1": place / 2 - 0.5, "y0": 0, "y1": 1, "yref": "paper"}
-            bands.append({"type": "rect", **ends, "fillcolor": BAND, "line": {"width": 0}, "layer": "below"})
-    return bands
+    known = {rate for rate in chart.prices if rate is not None}
+    runs = _runs(chart.prices) if 1 < len(known) <= MOST_BANDED else []
+    height = {"y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
+    look = {"type": "rect", "fillcolor": BAND, "line": {"width": 0}, **height}
+    return [{**look, "x0": first / 2 - 0.5, "x1": end / 2 - 0.5} for first, end, rate in runs if rate == min(known)]
+
+
+def _runs(prices: Sequence[int | None]) -> list[tuple[int, int, int | None]]:
+    """Return the runs of equal prices: first half hour, the one after the last, and the price."""
+    ends = [place for place in range(1, len(prices)) if prices[place] != prices[place - 1]]
+    return [(first, end, prices[first]) for first, end in pairwise([0, *ends, len(prices)])]
 
 
 def _missing(chart: Chart, scale: Scale) -> list[Trace]:
@@ -257,12 +252,15 @@ def axis_unit(text: str) -> dict[str, Any]:
 
 
 def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
-    if chart.peak is None:
-        return []
-    amount = chart.measure.gross(chart.columns[chart.peak].part) or 0
-    text = chart.measure.format(amount, lang).number
-    place = {"x": chart.peak, "y": chart.measure.drawn(amount), "yshift": 10}
-    return [{"text": text, "showarrow": False, **place, **_inward(chart.peak, len(chart.columns))}]
+    """Return labels of the highest import or cost, and of the most exported or earned."""
+    measure, given = chart.measure, [chart.measure.down(column.part) or 0 for column in chart.columns]
+    ends = [] if chart.peak is None else [(chart.peak, measure.gross(chart.columns[chart.peak].part) or 0, 1)]
+    ends += [(given.index(max(given)), max(given), -1)] if any(given) else []
+    return [
+        {"text": measure.format(amount, lang).number, "showarrow": False, "x": place, "yshift": 10 * side}
+        | {"y": side * (measure.drawn(amount) or 0), **_inward(place, len(chart.columns))}
+        for place, amount, side in ends
+    ]
 
 
 def _inward(place: int, count: int) -> dict[str, Any]:
@@ -277,7 +275,6 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
     known = [(rate, place) for place, rate in enumerate(chart.prices) if rate is not None]
     if not known:
         return []
-    font = {"color": PRICE}
     return [
         {
             "x": _middle(chart.prices, place),
@@ -285,7 +282,7 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
             "text": lang.price(rate * 1000, chart.currency),
             "yshift": -9 if 0 <= rate < max(known)[0] else 9,  # above zero there is room below the lowest
             "showarrow": False,
-            "font": font,
+            "font": {"color": PRICE},
         }
         for rate, place in (max(known), min(known))
     ]
@@ -293,12 +290,8 @@ def _price_labels(chart: Chart, scale: Scale, lang: Language) -> list[dict[str, 
 
 def _middle(prices: Sequence[int | None], place: int) -> float:
     """Return the middle of the run of equal prices around a half hour, in columns."""
-    first = last = place
-    while first and prices[first - 1] == prices[place]:
-        first -= 1
-    while last + 1 < len(prices) and prices[last + 1] == prices[place]:
-        last += 1
-    return min(max((first + last + 1) / 4 - 0.5, 0.4), len(prices) / 2 - 1.4)
+    first, end = next((first, end) for first, end, _ in _runs(prices) if place < end)
+    return min(max((first + end) / 4 - 0.5, 0.4), len(prices) / 2 - 1.4)
 
 
 def _shift_line(chart: Chart) -> list[dict[str, Any]]:

@@ -84,7 +84,13 @@ def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         (lang.say("From the supplier"), total.interval_s, total.interval_s),
         (lang.say("Estimated"), total.estimated_s, total.estimated_s),
     )
-    return [(name, f"{lang.number(s * 100 // seconds)} %") for name, s, is_shown in shares if seconds and is_shown]
+    return [(name, _floored(s, seconds, lang)) for name, s, is_shown in shares if seconds and is_shown]
+
+
+def _floored(part: int, whole: int, lang: Language) -> str:
+    """Return a share that is 100 % only if it is all, and 0 % only if it is nothing."""
+    percent = part * 100 // whole
+    return f"{lang.number(percent)} %" if percent or not part else lang.say("under 1 %")
 
 
 def summary(chart: Chart, lang: Language) -> str:
@@ -171,18 +177,25 @@ def _items(measure: Measure, part: Part, lang: Language) -> list[str]:
 
 
 def _compared(chart: Chart, lang: Language) -> list[str]:
-    if chart.other is None:
+    if chart.other is None or (chart.other.is_usual and chart.when == NOW):  # the sentence on top says it
         return []
     name = chart.other.name
     comparable = chart.measure.net(chart.other.comparable)
     if comparable is None or chart.other.comparable.is_empty:
         return [lang.say("no data of {other}", other=name)]
     if not _is_comparable(chart.total, chart.other.comparable):
+        if chart.other.is_usual:
+            return []
         return [lang.say("too little is known of {other} for a comparison", other=name)]
     sentence = difference(chart.measure, chart.measure.net(chart.total), comparable, name, lang)
     if not sentence:
         return []
     return [lang.say("{difference} by the same time", difference=sentence) if chart.when == NOW else sentence]
+
+
+def usual_name(day: str, lang: Language) -> str:
+    """Return the name of a usual weekday: `a usual Monday`."""
+    return lang.say("a usual {weekday}", weekday=words.format_period("day", day, "EEEE", lang))
 
 
 def _is_comparable(part: Part, other: Part) -> bool:

@@ -1,4 +1,4 @@
-"""The usual power of a home: its levels and its base load. Also a period compared up to the same moment. Pure.
+"""The usual power of a home, its usual weekday, and a period compared up to the same moment. Pure.
 
 The profile uses half hours with at least nine tenths measured and nothing estimated. A half hour's mean smooths a
 kettle,
@@ -8,17 +8,18 @@ A comparison matches hours by their position in the day, days by date, and month
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
+from statistics import median_low
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, Document, Part, add, charged
 from aggregator.core.money import Cost
-from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
+from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR, Slot
 
 DAYS = 8  # the week before, and today so far
 MEASURED = 0.9  # the share of a half hour that its mean needs
@@ -48,6 +49,7 @@ class UsageProfile:
     high_w: int = 2000
     is_own: bool = False
     base_w: int | None = None  # None until half a day is measured
+    base_before_w: int | None = None  # of the days before those of `base_w`
 
     @property
     def end_w(self) -> int:
@@ -79,8 +81,10 @@ def usage_profile_of(documents: Sequence[Document], now: int) -> UsageProfile:
     """Return the usage profile of a home from its last DAYS day charts."""
     halves = list(measured(documents))
     base_w = always_on([half for half in halves if half.start >= now - BASE_S])
+    before_w = always_on([half for half in halves if half.start < now - BASE_S])
     levels = _levels([half.import_w for half in halves if half.import_w > half.export_w])
-    return UsageProfile(*levels, is_own=True, base_w=base_w) if levels else UsageProfile(base_w=base_w)
+    own = UsageProfile(*levels, is_own=True) if levels else UsageProfile()
+    return replace(own, base_w=base_w, base_before_w=before_w)
 
 
 def measured(documents: Iterable[Document]) -> Iterator[HalfHourProfile]:
@@ -139,6 +143,50 @@ def _round(power_w: int) -> int:
 
 def _mean_w(wh: int, seconds: int) -> int:
     return (wh * HOUR + seconds // 2) // seconds
+
+
+# The usual weekday
+
+WEEKS, WEEKS_ENOUGH = 4, 3  # the same weekdays before a day; and how many of them an hour needs
+
+
+def weekdays_before(day: str) -> list[str]:
+    """Return the same weekdays in the WEEKS weeks before a day."""
+    return [periods.shift("day", day, -7 * week) for week in range(1, WEEKS + 1)]
+
+
+def usual_day(day: Document, before: Sequence[Document]) -> Document | None:
+    """Return the median of each hour and half hour of earlier days; None unless WEEKS_ENOUGH measured every hour.
+
+    Days of another length (the clocks change) do not count. The standing charge is that of `day`.
+    """
+    zone, period = day.timezone, day.period
+    hours, halves = periods.slots("day", period, zone), periods.half_hours(period, zone)
+    alike = [one for one in before if len(periods.half_hours(one.period, one.timezone)) == len(halves)]
+    parts = {slot.name: _usual([one.part(slot.name) for one in alike], slot) for slot in (*hours, *halves)}
+    if any(parts[slot.name] is None for slot in hours):
+        return None
+    known = {name: part for name, part in parts.items() if part is not None}
+    return replace(day, parts=known)
+
+
+def _usual(parts: Sequence[Part], slot: Slot) -> Part | None:
+    seconds = slot.end - slot.start
+    measured = [part for part in parts if part.covered_s + part.interval_s >= MEASURED * seconds]
+    if len(measured) < WEEKS_ENOUGH:
+        return None
+    costs = [part.cost for part in measured]
+    return Part(
+        _median([part.import_wh for part in measured]),
+        _median([part.export_wh for part in measured]),
+        covered_s=seconds,
+        cost=Cost(_median([one.import_cost for one in costs]), _median([one.export_earnings for one in costs])),
+    )
+
+
+def _median(amounts: Sequence[int | None]) -> int | None:
+    known = [amount for amount in amounts if amount is not None]
+    return median_low(known) if len(known) == len(amounts) else None
 
 
 # Comparison up to the same moment

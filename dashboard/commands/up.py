@@ -14,16 +14,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from aggregator.commands.console import own_folder
-from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
 from aggregator.settings import SHORTEST_SECRET, Settings, sqlite_url
 from aggregator.store import open_store
 from aggregator.store.collections import HOME, MARKS
-from aggregator.store.port import Store
-from aggregator.support.audit import append
+from aggregator.support.audit import Audit, Who
 from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.users import Passwords, User
+from dashboard.accounts.users import HOUSEHOLD, Passwords, User
 from dashboard.commands.processes import Stopped, run_together
+from dashboard.commands.user import record_account
 from dashboard.server import check_port
 
 _OPTIONS, _SECRET, _STORE, _BACKUPS = "up.json", "secret", "wattfall.db", "backups"
@@ -63,12 +62,13 @@ def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> Non
     if options.topics and not options.mqtt:
         raise ConfigurationError("--topic needs the address of a broker; name it with --mqtt")
     url = sqlite_url(folder.resolve() / _STORE)
+    secret = own_secret(folder / _SECRET)
     with closing(open_store(url)) as store:
-        link = first_link(store, options, settings.url or f"http://localhost:{port}")
+        link = first_link(Audit(store, [secret]), options, settings.url or f"http://localhost:{port}")
     _write(folder / _OPTIONS, json.dumps(asdict(options), indent=2))
     environ = {
         "WATTFALL_STORE": url,
-        "WATTFALL_SECRET": own_secret(folder / _SECRET),
+        "WATTFALL_SECRET": secret,
         "WATTFALL_TIMEZONE": options.timezone or settings.timezone,
         "WATTFALL_BACKUP_DIR": settings.backup_dir or str(folder.resolve() / _BACKUPS),
         "PORT": str(port),
@@ -77,25 +77,25 @@ def run_up(given: Up, folder: Path, settings: Settings, stopped: Stopped) -> Non
     run_together(commands, environ, port, _ready(port, link, options, folder.resolve()), stopped)
 
 
-def first_link(store: Store, options: Up, address: str) -> str:
+def first_link(audit: Audit, options: Up, address: str) -> str:
     """Return the first account's link to choose a password; empty where somebody has one already.
 
     The store becomes that of one home: a device that registers itself belongs to it. Raises ConfigurationError.
     """
-    accounts, now = Accounts(store, Passwords(), lambda: int(time.time())), int(time.time())
+    store = audit.store
+    accounts = Accounts(store, Passwords(), lambda: int(time.time()))
     people = list(accounts.everybody())
     if any(one.password_hash or one.identity for one in people):
         return ""
     if not people and not options.email:
         raise ConfigurationError("the first account has no address; name it with --email you@example.org")
     store.put_record(MARKS.of(), HOME, json.dumps({"household": HOME}))
-    user = people[0] if people else _first_account(store, accounts, options.email or "", now)
+    user = people[0] if people else _first_account(audit, accounts, options.email or "")
     return f"{address}/invitation/{accounts.invite(user)}"
 
 
-def _first_account(store: Store, accounts: Accounts, email: str, now: int) -> User:
-    details = {"account": email, "role": "household", "household": HOME}
-    append(store, operator(), "account", "", "wattfall up", now, details)
+def _first_account(audit: Audit, accounts: Accounts, email: str) -> User:
+    record_account(audit, "wattfall up", Who("", email, HOUSEHOLD), role=HOUSEHOLD, household=HOME)
     return accounts.add(email, household=HOME)
 
 

@@ -13,7 +13,8 @@ from aggregator.core.documents import LABELS
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.settings import Settings
 from aggregator.store.port import Store
-from aggregator.support.audit import append
+from aggregator.support.audit import Audit, Who
+from aggregator.support.audit_people import pseudonym_of
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_name
 
@@ -37,8 +38,9 @@ def user_group() -> None:
 def add(settings: Settings, email: str, role: str, household: str, name: str, store_url: str | None) -> None:
     """Add a user, and print the link to set a password; the link works once, for seven days."""
     store = opened(settings, store_url, may_create=True)
+    audit = Audit(store, settings.audit_secrets)
     accounts, household = _accounts(store), check_household(household, role)
-    _write_down(store, "add", email, role=role, household=household)
+    record_account(audit, "wattfall user add", Who("", email, role, name), role=role, household=household)
     user = accounts.add(email, role, household, name)
     click.echo(user_line(user))
     click.echo(_invitation(settings, accounts, user))
@@ -121,7 +123,7 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
     user = _require_user(accounts, email)
     if user.is_disabled:
         raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
-    _write_down(store, "invite", email)
+    record_account(Audit(store, settings.audit_secrets), "wattfall user invite", _named(user))
     click.echo(_invitation(settings, accounts, user))
 
 
@@ -164,17 +166,22 @@ def _change(
     store = opened(settings, store_url)
     accounts = _accounts(store)
     user = _require_user(accounts, email)
-    _write_down(store, command, email, **details)
+    record_account(Audit(store, settings.audit_secrets), f"wattfall user {command}", _named(user), **details)
     changed = change(accounts, user)
     if changed is None:
         raise ConfigurationError(f"the account of {email} was deleted meanwhile")
     click.echo(user_line(changed))
 
 
-def _write_down(store: Store, command: str, account: str, **details: str) -> None:
-    """Write a change of an account to the audit, before the change."""
-    known = {"account": account, **{field: value for field, value in details.items() if value}}
-    append(store, operator(), "account", "", f"wattfall user {command}", int(time.time()), known)
+def record_account(audit: Audit, reason: str, account: Who, **details: str) -> None:
+    """Write a change of an account to the audit, before the change; a pseudonym stands for the person."""
+    texts = {field: value for field, value in details.items() if value and field != "name"}
+    known = {"account": pseudonym_of(audit.store, account), **texts}
+    audit.append(operator(), "account", "", reason, int(time.time()), known)
+
+
+def _named(user: User) -> Who:
+    return Who(user.user_id, user.email, user.role, user.name)
 
 
 def _require_user(accounts: Accounts, who: str) -> User:

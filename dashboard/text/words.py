@@ -149,6 +149,7 @@ class LevelWords:
     name: str  # pattern: `Monday 23 November 2026`
     name_in_year: str  # pattern: the same beside a period of the same year
     above: str  # pattern: the name in the breadcrumb, `November`
+    share: str  # of a column in a period of this level
     rest: str  # pattern: the first words of a name that the breadcrumb repeats, `November`; may be empty
     comparisons: Mapping[str, Comparison]  # by the word in an address
     columns: ColumnWords | None = None  # for charts with these periods as columns; None if no chart has them
@@ -190,6 +191,7 @@ LEVEL_WORDS = {
         name=text("EEEE d MMMM y"),
         name_in_year=WEEKDAY_AND_DATE,
         above=WEEKDAY_AND_DATE,
+        share=text("{share} of the day"),
         rest="MMMM",
         comparisons={
             "week": Comparison(WEEK, text("last week")),
@@ -208,6 +210,7 @@ LEVEL_WORDS = {
         name=text("MMMM y"),
         name_in_year="LLLL",
         above="LLLL",
+        share=text("{share} of the month"),
         rest="y",
         comparisons={
             "previous": Comparison(1, text("the month before")),
@@ -225,6 +228,7 @@ LEVEL_WORDS = {
         name="y",
         name_in_year="y",
         above="y",
+        share=text("{share} of the year"),
         rest="",
         comparisons={"previous": Comparison(1, text("the year before"))},
     ),

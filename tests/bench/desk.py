@@ -22,7 +22,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.settings import load
 from aggregator.store.port import Store
 from aggregator.support.actions import look_up
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from aggregator.support.diagnostics import STRIP_DAYS
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain
@@ -89,7 +89,7 @@ def send(store: Store, device_id: str, now: int) -> None:
 def looking_at(store: Store, device_id: str, now: int) -> FlaskClient:
     """The browser of somebody of the desk who has looked a device up."""
     user = somebody(store, f"pat{time.time_ns()}@desk.example", SUPPORT)
-    look_up(store, Who(user.user_id, user.email, user.role), device_id, "a measurement", now)
+    look_up(Audit(store, []), Who(user.user_id, user.email, user.role), device_id, "a measurement", now)
     return browser(create_app(load({"WATTFALL_SECRET": SECRET}), store).server, store, user)
 
 

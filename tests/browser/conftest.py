@@ -154,7 +154,8 @@ def visit(screen: Screen, address: str) -> Iterator[Open]:
 def bars(page: Page) -> int:
     """Return the number of import bars, once drawn."""
     page.wait_for_selector(".graph .barlayer .point")
-    return page.locator(".graph .barlayer .point path:not([d='M0,0Z'])").count()
+    outline = "[style*='stroke: rgb(107, 125, 134)']"  # of a compared period or a usual day
+    return page.locator(f".graph .barlayer .point path:not([d='M0,0Z']):not({outline})").count()
 
 
 def settled(page: Page) -> None:

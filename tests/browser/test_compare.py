@@ -29,7 +29,7 @@ def test_a_compared_day_is_outlined_with_the_difference(visit: Open) -> None:
     assert page.locator(OUTLINES).count() == 24
     page.locator(".column").nth(18).hover()
     expect(page.locator(".column").nth(18).locator(".card")).to_contain_text("Sunday 15 November")
-    choose(page, "Off")
+    choose(page, "usual day")
     expect(page.locator("#legend .other")).to_have_count(0)
     expect(page.locator(OUTLINES)).to_have_count(0)
     assert page.url.endswith("/d/cad-1/day/2026-11-22")
@@ -96,14 +96,14 @@ def test_a_click_elsewhere_closes_the_menu(visit: Open) -> None:
 def test_every_number_turns_into_money_and_back(visit: Open) -> None:
     page = visit("/d/cad-1/month")
     expect(page.locator("#total")).to_contain_text("kWh")
-    page.get_by_role("link", name="£").click()
+    page.get_by_role("link", name="£", exact=True).click()
     expect(page.locator("#total")).to_contain_text("£")
     for place in ("#today-number", "#month-number", "#facts"):
         expect(page.locator(place)).to_contain_text("£")
     page.locator(".column").nth(4).click()
     expect(page.get_by_role("heading", name="Thursday 5 November 2026")).to_be_visible()
     expect(page.locator("#total")).to_contain_text("£")
-    page.get_by_role("link", name="kWh").click()
+    page.get_by_role("link", name="kWh", exact=True).click()
     expect(page.locator("#total")).to_contain_text("kWh")
     assert page.url.endswith("/d/cad-1/day/2026-11-05")
 

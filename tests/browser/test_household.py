@@ -36,17 +36,18 @@ def test_previous_next_and_today_walk_through_time(visit: Open) -> None:
     page.get_by_role("link", name="Year", exact=True).click()
     expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
     page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_role("heading", name="2025", exact=True)).to_be_visible()
     page.get_by_role("link", name="This year").click()
-    assert page.url.endswith("/d/cad-1/year")
+    expect(page).to_have_url(re.compile("/d/cad-1/year$"))
 
 
 def test_the_address_restores_the_same_page(visit: Open) -> None:
     path = "/d/cad-solar/month/2026-07?unit=money&compare=previous&charge=no"
     page = visit(path)
     expect(page.locator("#total")).to_contain_text("£")
-    shown = [page.locator(place).inner_text() for place in ("#total", "#remarks", "#legend", "#facts", "h1")]
+    shown = [page.locator(place).inner_text() for place in ("#total", "#remarks", "#legend", "#facts", "#heading")]
     page.reload()
-    for place, words in zip(("#total", "#remarks", "#legend", "#facts", "h1"), shown, strict=True):
+    for place, words in zip(("#total", "#remarks", "#legend", "#facts", "#heading"), shown, strict=True):
         expect(page.locator(place)).to_have_text(re.compile(".*".join(map(re.escape, words.split()))))
     assert page.url.endswith(path)
 
@@ -98,7 +99,10 @@ def test_a_silent_device_is_dimmed_with_its_last_time(visit: Open) -> None:
     expect(page.locator(".hero")).to_contain_text("last known")
     expect(page.locator("figcaption")).to_contain_text("2 h 45 min missing")
     expect(page.locator(".gap")).to_have_text(["no data"])
-    assert page.locator(".legend li").all_inner_texts() == ["data missing"]  # of the hour in which it fell silent
+    assert page.locator(".legend li").all_inner_texts() == [
+        "data missing",  # of the hour in which it fell silent
+        "a usual Monday",
+    ]
 
 
 def test_an_outage_is_hatched_and_named(visit: Open) -> None:
@@ -107,8 +111,18 @@ def test_an_outage_is_hatched_and_named(visit: Open) -> None:
     expect(page.locator("figcaption")).to_contain_text(
         "the energy of 4 h is estimated: no readings arrived · 4 h missing"
     )
-    assert page.locator(".legend li").all_inner_texts() == ["estimated"]
+    assert page.locator(".legend li").all_inner_texts() == ["estimated", "a usual Monday"]
     expect(page.locator(".gap")).to_have_text(["no data"])
+    page.get_by_text("2 times without readings").click()
+    expect(page.locator("#outages-list li")).to_have_text(
+        ["Mon 23 Nov 02:00–06:00 2.40 kWh estimated", "Mon 23 Nov 06:00–10:00 nothing is known"]
+    )
+
+
+def test_one_sentence_on_top_says_how_today_compares_and_what_yesterday_cost(visit: Open) -> None:
+    page = visit("/d/cad-1")
+    said = r"^More than on a usual Monday so far: .* Yesterday £3\.46, like a usual Sunday, mostly 17:00–20:00\.$"
+    expect(page.locator("#so-what")).to_have_text(re.compile(said))
 
 
 def test_a_step_in_time_keeps_drawing_focus_and_scroll(visit: Open) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import orjson
 import pytest
 
 from aggregator.core.documents import Device
@@ -17,7 +18,8 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.support import actions, audit, fleet
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
+from aggregator.support.audit_check import AuditCheck, parse_head
 from aggregator.support.diagnostics import diagnose
 from aggregator.waterfall.worker import drain
 from tests.contract.conftest import MEMORY, in_memory, store_on
@@ -48,26 +50,40 @@ def numbers(found: list[audit.Entry]) -> list[int]:
 
 
 def test_the_audit_is_complete_by_device_person_and_day(store: Store) -> None:
-    actions.look_up(store, ANNA, "a", "customer called", NOW)
-    audit.append(store, BEN, "rebuild", "a", "hole in Tuesday", NOW + 86_400, {"from": "2026-11-17"})
-    actions.look_up(store, ANNA, "b", "customer called", NOW + 86_400)
+    actions.look_up(Audit(store, []), ANNA, "a", "customer called", NOW)
+    Audit(store, []).append(BEN, "rebuild", "a", "hole in Tuesday", NOW + 86_400, {"from": "2026-11-17"})
+    actions.look_up(Audit(store, []), ANNA, "b", "customer called", NOW + 86_400)
 
-    assert numbers(audit.entries(store)) == [3, 2, 1]
-    assert numbers(audit.entries(store, device_id="a")) == [2, 1]
-    assert numbers(audit.entries(store, person="anna@example.com")) == [3, 1]
-    assert numbers(audit.entries(store, last_day=TODAY)) == [1]
+    assert numbers(Audit(store, []).entries()) == [3, 2, 1]
+    assert numbers(Audit(store, []).entries(device_id="a")) == [2, 1]
+    assert numbers(Audit(store, []).entries(person="anna@example.com")) == [3, 1]
+    assert numbers(Audit(store, []).entries(last_day=TODAY)) == [1]
     assert audit.granted(store, "u-1", "a", NOW)
     assert not audit.granted(store, "u-2", "a", NOW)
-    assert list(audit.check(store)) == []
+    assert list(AuditCheck(Audit(store, [])).faults()) == []
     store.drop_record("audit", f"{2:012d}")
-    assert list(audit.check(store)) == ["entries after 1 missing, up to 2"]
+    assert "entries after 1 missing, up to 2" in list(AuditCheck(Audit(store, [])).faults())
+
+
+def test_a_signed_audit_outlives_a_person_and_tells_a_forged_end(store: Store) -> None:
+    signed = Audit(store, ["s" * 40])
+    for who in (ANNA, BEN, ANNA):
+        signed.append(who, "note", "a", "because", NOW)
+    head = signed.head()
+    assert signed.forget(BEN, "anna@example.com", "she left", NOW) == 1
+    assert [one.who.email for one in signed.entries(device_id="a")] == ["", BEN.email, ""]
+    assert list(AuditCheck(signed, head).faults()) == []
+    store.drop_record("audit", f"{4:012d}")
+    store.put_record("audit/head", "head", orjson.dumps([*head]).decode())
+    cut = AuditCheck(signed, parse_head(f"4:{head.hash}")).faults()
+    assert "the audit ends at entry 3, and had 4 when the head was noted" in list(cut)
 
 
 def test_concurrent_writers_make_one_chain(store: Store) -> None:
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda n: audit.append(store, ANNA, "note", f"d{n % 2}", "because", NOW), range(9)))
-    assert numbers(audit.entries(store)) == [*range(9, 0, -1)]
-    assert list(audit.check(store)) == []
+        list(pool.map(lambda n: Audit(store, []).append(ANNA, "note", f"d{n % 2}", "because", NOW), range(9)))
+    assert numbers(Audit(store, []).entries()) == [*range(9, 0, -1)]
+    assert list(AuditCheck(Audit(store, [])).faults()) == []
 
 
 def test_refusals_are_counted_and_stored(store: Store) -> None:
@@ -123,14 +139,14 @@ def test_exchange_overrides_are_stored_and_used(store: Store) -> None:
     drain(store)
     device = store.device("a")
     assert device
-    marked = actions.mark_exchange(store, ANNA, device, START + 1800, "new meter", NOW, is_exchange=True)
+    marked = actions.mark_exchange(Audit(store, []), ANNA, device, START + 1800, "new meter", NOW, is_exchange=True)
     drain(store)
     assert store.device("a") == marked
     told = diagnose(store, marked, NOW)
     assert [(step.kind, step.at) for step in told.steps] == [("exchange", START + 1800)]
     assert {level.is_right for level in told.levels} == {True}
 
-    actions.unmark_exchange(store, ANNA, marked, START + 1800, "wrong home", NOW)
+    actions.unmark_exchange(Audit(store, []), ANNA, marked, START + 1800, "wrong home", NOW)
     drain(store)
     assert store.device("a") == device
     assert diagnose(store, device, NOW).steps == []

@@ -17,7 +17,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Refusals
 from aggregator.settings import load
 from aggregator.store.port import Backlog, Store
-from aggregator.support import audit
+from aggregator.support.audit import Audit
 from aggregator.support.device_state import Covered, Hour, Judgement
 from aggregator.support.diagnostics import Diagnostics, LevelState
 from aggregator.waterfall.worker import drain
@@ -103,4 +103,4 @@ def look_up(client: FlaskClient, reason: str = "ticket 4711") -> TestResponse:
 
 
 def audited_actions(store: Store) -> list[str]:
-    return [entry.action for entry in audit.entries(store, device_id="cad-1")]
+    return [entry.action for entry in Audit(store, []).entries(device_id="cad-1")]

@@ -19,7 +19,7 @@ from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.store.collections import COLLECTIONS, FOR_EVER, SPOOL, Owner, about, about_person, mentioning, row_of
 from aggregator.support import actions
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Throttle
@@ -70,7 +70,8 @@ def anna_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[User, list[
     sent(store)
     anna = signed_in(store)
     who = Who(anna.user_id, anna.email, SUPPORT, "Anna")
-    actions.look_up(store, who, DEVICE, "the customer called", NOW)
+    actions.look_up(Audit(store, []), who, DEVICE, "the customer called", NOW)
+    actions.count_search(Audit(store, []), who, NOW)
     take_census(store, NOW, store.backlog())
     mark_as_demo(store)
     store.close()

@@ -33,7 +33,7 @@ _MARK = "!"  # begins a mark, but no term
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # random pauses separate competing writers
 _PAGES = (50, 1000)  # terms per read: the first read, and later reads
 _PAGES_OF_WORDS = (100, 400, 2000)  # terms per read with several words; the last size only for the longest word
-_FORM = items.number(2)  # format of the index items; format 1 had no `v`
+_FORM = items.number(3)  # format of the index items; format 1 had no `v`, 2 meter points digit by digit
 
 SideBySide = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]  # function, arguments -> answers
 
@@ -224,4 +224,4 @@ def _key(term: str, device_id: str) -> Item:
 
 def _collection(term: str) -> str:
     """Return a term's collection: one for each two first letters, and one for each household."""
-    return INDEX + (term if term.startswith("=") else term[: search.LEAST + term.startswith("<")])
+    return INDEX + (term if term.startswith("=") else term[: search.LEAST + (term[0] in "<#")])

@@ -4,6 +4,7 @@ Begin with `show_page`, for a new address, and `show_live`, for a poll. They cal
 of one device, the start page with a card for each device, and the page of an unknown address.
 """
 
+from typing import Any
 from urllib.parse import quote
 from zlib import crc32
 
@@ -11,19 +12,20 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, Device
+from aggregator.core.documents import EMPTY, GAS, Device, Document
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
-from dashboard.charts import usage_profile
+from dashboard.charts import insights, usage_profile
+from dashboard.charts.chart_model import Chart, Measure
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language
+from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -36,7 +38,11 @@ def live_slots(data: CachedReads, device: Device, known: object, lang: Language)
     first = live_tile.since(held, live, now)
     readings = [] if first is None else data.readings(device, first, now)
     news = live_tile.news(device, held, live, readings, now)
-    slots = live_tile.slots(live, home, now, lang)
+    slots = {
+        **live_tile.slots(live, home, now, lang),
+        **live_tile.relative(home.usage, lang),
+        "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
+    }
     return {**slots, "hour.data": news} if news else slots
 
 
@@ -48,13 +54,40 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
     day = _open_period(data, device, "day", today, periods.shift("day", today, -words.WEEK), view.unit == MONEY)
     month = _open_period(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
-        **live_tile.relative(usage, lang),
-        "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
+        "so-what.children": _so_what(data, device, today, lang),
         **tiles.today(day, today, zone, lang),
-        **tiles.base(usage.base_w, data.rates(device, today), day.currency, lang),
+        **tiles.base(usage, data.rates(device, today), day.currency, lang),
         "base-tile.hidden": device.kind == GAS,
         **tiles.month(month, this_month, lang),
     }
+
+
+def _so_what(data: CachedReads, device: Device, today: str, lang: Language) -> str:
+    """Return the sentence on top: today against a usual weekday, and yesterday."""
+    yesterday = periods.shift("day", today, -1)
+    told = []
+    for day in (today, yesterday):
+        span = periods.window("day", day, device.timezone)
+        elapsed_s = min(data.now(), span.end) - span.start
+        usual = chart_page.load_usual(data, device, day, lang)
+        told.append(insights.Told(data.document(device, "day", day), elapsed_s, usual))
+    return insights.so_what(told[0], told[1], Measure(currency_of(device)), lang)
+
+
+def _outages(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
+    """Return the list of the times without readings; closed and hidden without any."""
+    view, days = chart.view, list[Document]()
+    if chart.missing_s or chart.total.estimated_s:
+        if view.level == periods.LOWEST:
+            days = [data.document(device, view.level, view.period)]
+        elif periods.LEVELS[view.level].child == periods.LOWEST:
+            names = list(periods.children(view.level, view.period).values())
+            days = data.documents(device, periods.LOWEST, names[0], names[-1])
+    extent = data.extent(device, periods.LOWEST)
+    found = insights.outages(days, extent[0] if extent else None, chart_page.settled(data, device), view, lang)
+    said = lang.count("{number} time without readings", "{number} times without readings", len(found))
+    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in found]
+    return {"outages.hidden": not found, "outages-said.children": said, "outages-list.children": items}
 
 
 def _open_period(
@@ -167,40 +200,61 @@ def not_found_content(view: View, lang: Language) -> Component:
 # The callbacks
 
 
-def show_page(data: CachedReads, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
-    """Return the values of a page. The browser keeps its chart if `version` is still current."""
-    device = data.device(viewer, view.device_id) if view.page == "household" else None
-    if device:
-        slots = _household(data, device, view, version, lang)
-        return {"alert.children": [], **slots, **_staff_note(viewer, device, lang)}
+SAID = {
+    "#tariff-changed": text("The tariff has been changed. Every chart has its new costs within seconds."),
+    "#tariff-gone": text("There is no tariff any more. Every chart is without costs within seconds."),
+}
+
+
+def show_page(
+    data: CachedReads, viewer: User | None, view: View, shown: object, lang: Language, said: object = None
+) -> Slots:
+    """Return the values of a page. The browser keeps its chart if the version in `shown` is still current.
+
+    `said` is the address's fragment, which names an action of another page (`SAID`).
+    """
+    current: dict[str, Any] = {"alert.children": []}
     if view.page == "home":
-        return {"alert.children": [], **_without_device("", home_content(data, viewer, lang))}
-    return {"alert.children": [], **_without_device(lang.say("Not found"), not_found_content(view, lang))}
-
-
-def show_live(data: CachedReads, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
-    """Return the values that change every few seconds. `tick` numbers the poll; `known` names the browser's data."""
-    served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
+        devices = data.devices(viewer, MOST_CARDS)
+        if len(devices) != 1:
+            return {**current, **_without_device("", home_content(data, viewer, lang))}
+        view = View("household", devices[0].device_id)  # a household with one home lands on its page
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
-        return served
+        return {**current, **_without_device(lang.say("Not found"), not_found_content(view, lang))}
+    slots = {**current, **_household(data, device, view, shown, lang)}
+    if "shown.data" not in slots:
+        return slots
+    confirmation = lang.say(SAID[said]) if isinstance(said, str) and said in SAID else ""
+    announced = {"said.children": confirmation, "said.hidden": not confirmation}
+    return {**slots, **announced, **_staff_note(viewer, device, lang)}
+
+
+def show_live(data: CachedReads, viewer: User | None, shown: object, known: object, lang: Language) -> Slots:
+    """Return the values that change every few seconds. `shown` names the device, `known` the browser's data of it."""
+    device = data.device(viewer, _shown(shown, "device"))
+    if device is None:
+        return {}
     data.note_look(device)
-    return served | dict(live_slots(data, device, known, lang))
+    return live_slots(data, device, known, lang)
+
+
+def _shown(shown: object, name: str) -> str:
+    """Return what the browser says of its page; it may send anything."""
+    value = shown.get(name) if isinstance(shown, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _without_device(title: str, content: object) -> Slots:
     """Return the values of a page without a device."""
     return {
-        "document.title": title,
+        "shown.data": {"title": title, "version": "", "device": ""},
         "place.children": "",
         "home.hidden": False,
         "home.children": content,
-        "household.hidden": True,
-        "household.data-version": "",
         "units.hidden": True,
-        "tariff.children": "",
-        "tariff.href": None,
         "visiting.hidden": True,
+        "said.hidden": True,
     }
 
 
@@ -216,22 +270,23 @@ def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
     return {"visiting.hidden": False, "visiting.children": note, "tariff.children": "", "tariff.href": None}
 
 
-def _household(data: CachedReads, device: Device, view: View, version: object, lang: Language) -> Slots:
+def _household(data: CachedReads, device: Device, view: View, shown: object, lang: Language) -> Slots:
+    """Return the tiles, and the chart unless the browser has it."""
     tiles = tile_slots(data, device, view, lang)
     chart, extent = chart_page.load_chart(data, device, view, lang)
     last = chart_page.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
     below = chart_page.load_below(data, device, chart)
     newest = f"{crc32(repr((chart, below, extent, last, lang.code)).encode()):08x}"
-    if newest == version:
+    if newest == _shown(shown, "version"):
         return tiles
     return {
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
-        "household.data-version": newest,
-        "place.children": html.A(navigation.home_name(device, lang), href=View("household", device.device_id).to_url()),
+        **_outages(data, device, chart, lang),
+        "shown.data": {"title": f"{chart.name} · {chart.home}", "version": newest, "device": device.device_id},
+        "place.children": html.A(chart.home, href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
-        "household.hidden": False,
     }

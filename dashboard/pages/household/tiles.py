@@ -16,6 +16,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.tariffs.rates import Rate
 from dashboard.charts import sentences
 from dashboard.charts.chart_model import Measure
+from dashboard.charts.usage_profile import UsageProfile
 from dashboard.pages.household import live_tile
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
@@ -24,6 +25,8 @@ from dashboard.text.words import attributes
 
 NO_ENERGY = text("no data yet")
 KNOWN = 0.9  # the share of a time that must be known to stand for all of it
+TREND = 0.1  # of the base load; a smaller change is none
+DAYS_OF_YEAR = 365
 DAYS_FOR_COURSE = 3  # complete days before a forecast of the month
 
 
@@ -65,12 +68,12 @@ class Period:
 
 
 def layout(lang: Language) -> list[Component]:
-    """Return the tiles without their numbers."""
+    """Return the sentence on top, and the tiles without their numbers; the live tile stands in its slot."""
     names = {"today": lang.say("Today"), "base": lang.say("Always on"), "month": lang.say("This month")}
     # On a phone these scroll sideways, also by keyboard.
     scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
     small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
-    return [live_tile.tile(lang), small]
+    return [html.P(id="so-what", className="so-what"), html.Div([html.Slot(), small], className="tiles")]
 
 
 def tile(name: str, label: str) -> Component:
@@ -108,8 +111,9 @@ def month(so_far: Period, name: str, lang: Language) -> Slots:
     return _energy("month", so_far, note or [html.Span(words.format_period("month", name, "LLLL", lang))], lang)
 
 
-def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Language) -> Slots:
-    """Return the base load, and its energy or cost in a day at the day's prices."""
+def base(usage: UsageProfile, rates: tuple[Rate, ...], currency: str, lang: Language) -> Slots:
+    """Return the base load with its trend, and its energy in a day, or its cost in a day and a year, at this price."""
+    base_w = usage.base_w
     if base_w is None:
         return {
             **live_tile.power_label("base", None, lang.say("not known yet")),
@@ -118,13 +122,24 @@ def base(base_w: int | None, rates: tuple[Rate, ...], currency: str, lang: Langu
         }
     known = [rate.import_rate for rate in rates if rate.import_rate is not None]
     wh = base_w * DAY_S // HOUR
-    energy = lang.say("{amount} a day", amount=words.energy(wh, lang))
-    price = lang.money(wh * sum(known) // len(known), currency) if known else ""
+    also = lang.say("{amount} a day", amount=words.energy(wh, lang))
+    if known:
+        units = wh * sum(known) // len(known)
+        a_year = lang.round_money(units * DAYS_OF_YEAR, currency)
+        also = lang.say("{amount} a day, {year} a year", amount=lang.money(units, currency), year=a_year)
     return {
         **live_tile.power_label("base", words.power(base_w, lang), ""),
-        "base-also.children": lang.say("{amount} a day", amount=price) if price else energy,
-        "base-note.children": html.Span(lang.say("lowest of the last two days")),
+        "base-also.children": also,
+        "base-note.children": [html.Span(line) for line in _base_notes(base_w, usage.base_before_w, lang)],
     }
+
+
+def _base_notes(base_w: int, before_w: int | None, lang: Language) -> list[str]:
+    lines = [lang.say("lowest of the last two days")]
+    if before_w and abs(base_w - before_w) >= TREND * before_w:
+        sentence = text("{power} more than before") if base_w > before_w else text("{power} less than before")
+        lines.append(lang.say(sentence, power=words.power(abs(base_w - before_w), lang)))
+    return lines
 
 
 def against(period: Period, name: str, lang: Language) -> str:

@@ -85,7 +85,7 @@ def _note(support: SupportServices, device: Device) -> Answer:
     given, faults = _reason(reader_language())
     if faults:
         return _note_form(support, device, faults, given=given)
-    actions.add_note(support.store, who(staff()), device, given.reason, clock())
+    actions.add_note(support.audit, who(staff()), device, given.reason, clock())
     return _done(device, "note")
 
 
@@ -107,7 +107,7 @@ def _rebuild(support: SupportServices, device: Device) -> Answer:
     if faults:
         days = {"first": first, "last": last, "today": today}
         return _page("support_rebuild.html", device, faults, given=given, most=MOST_DAYS, **days)
-    computed = actions.rebuild(support.store, who(staff()), device, first, last, given.reason, clock())
+    computed = actions.rebuild(support.audit, who(staff()), device, first, last, given.reason, clock())
     return _done(device, "rebuild" if computed else "nothing")
 
 
@@ -177,10 +177,10 @@ def _change_override(support: SupportServices, device: Device, at: int, kind: st
     """Mark an `exchange` or its absence (`none`), or `undo` the mark; return the fault, or an empty string."""
     try:
         if kind == "undo":
-            actions.unmark_exchange(support.store, who(staff()), device, at, reason, clock())
+            actions.unmark_exchange(support.audit, who(staff()), device, at, reason, clock())
         else:
             is_exchange = kind != "none"
-            actions.mark_exchange(support.store, who(staff()), device, at, reason, clock(), is_exchange=is_exchange)
+            actions.mark_exchange(support.audit, who(staff()), device, at, reason, clock(), is_exchange=is_exchange)
     except ConfigurationError as fault:
         return str(fault)
     return ""
@@ -214,7 +214,7 @@ def _bundle(support: SupportServices, device: Device) -> Response:
     if faults:
         return _page("support_bundle.html", device, faults, given=given)
     now = clock()
-    answer = make_response(actions.export_bundle(support.store, who(staff()), device, given.reason, now))
+    answer = make_response(actions.export_bundle(support.audit, who(staff()), device, given.reason, now))
     answer.mimetype = "application/zip"
     answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(device, now)}"'
     answer.headers["Cache-Control"] = "no-store, private"

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.support import actions, audit
+from aggregator.store.occupancies import seen_instants
+from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
@@ -20,6 +21,7 @@ from dashboard.web.responses import reader_language, render
 
 ACTIONS = {
     "look-up": text("Looked at the device"),
+    "search": text("Searched for devices"),
     "note": text("Wrote a note"),
     "rebuild": text("Had days computed again"),
     "exchange": text("Marked an exchange of the meter"),
@@ -27,6 +29,7 @@ ACTIONS = {
     "tariff": text("Changed the tariff"),
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
+    "forget": text("Had a person forgotten"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
@@ -165,8 +168,7 @@ def _audit(support: SupportServices) -> Response:
 def _entries(support: SupportServices, wanted: dict[str, str], days: dict[str, str], limit: int) -> list[Entry]:
     """Return the newest matching entries; none for an invalid filter."""
     try:
-        return audit.entries(
-            support.store,
+        return support.audit.entries(
             device_id=wanted["device"],
             person=wanted["person"],
             first_day=days["first"] or None,
@@ -194,7 +196,10 @@ def _who_looked(support: SupportServices) -> Response:
         if (device := support.data.device(user, device_id))
     ]
     seen = [
-        (one, device) for device in devices for one in audit.seen_by_staff(support.store, device.device_id, MOST_LOOKS)
+        (one, device)
+        for device in devices
+        for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)
+        if (span := seen_instants(device)).start <= one.at < span.end
     ]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(

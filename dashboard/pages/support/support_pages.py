@@ -8,8 +8,8 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core.documents import Device
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.intake import device_status
-from aggregator.store.port import Store
-from aggregator.support import actions, audit, fleet
+from aggregator.support import actions, fleet
+from aggregator.support.audit import GRANT_HOURS, Audit, withdraw
 from aggregator.support.diagnostics import diagnose
 from dashboard.accounts import access
 from dashboard.accounts.users import User
@@ -47,10 +47,10 @@ HISTORY = 30  # audit entries on a device's page
 NOTHING_YET = Answered("", "", "", "")
 
 
-def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
+def add_routes(server: Flask, data: CachedReads, audit: Audit) -> None:
     """Add the routes to a server."""
     page = Blueprint("desk", __name__)
-    support = SupportServices(store, data)
+    support = SupportServices(audit, data)
 
     @page.get("/desk")
     def start() -> Response:
@@ -78,7 +78,7 @@ def add_routes(server: Flask, data: CachedReads, store: Store) -> None:
     @page.post("/desk/device/<device_id>/leave")
     def leave(device_id: str) -> Answer:
         support.registered(device_id)
-        audit.withdraw(support.store, staff().user_id, device_id)
+        withdraw(support.store, staff().user_id, device_id)
         return redirect("/desk", 303)
 
     @page.before_app_request
@@ -111,6 +111,7 @@ def _start(support: SupportServices) -> Response:
 
 
 def _hits(support: SupportServices, typed: str, most: int) -> list[SearchResult]:
+    actions.count_search(support.audit, who(staff()), clock())
     devices = (support.store.device(device_id) for device_id in support.store.find_devices(typed, most))
     return [search_result(device) for device in devices if device]
 
@@ -163,7 +164,7 @@ def _look_up(support: SupportServices, device_id: str) -> Response | Answer:
     given = answered(request.form)
     if given.fault:
         return _reason_form(device, given, 422)
-    actions.look_up(support.store, who(user), device_id, given.reason, clock())
+    actions.look_up(support.audit, who(user), device_id, given.reason, clock())
     return redirect(device_url(device_id), 303)
 
 
@@ -176,7 +177,7 @@ def _reason_form(device: Device, given: Answered, code: int = 200) -> Response:
         hit=search_result(device),
         given=given,
         suggestions=support_words.SUGGESTIONS,
-        hours=audit.GRANT_HOURS,
+        hours=GRANT_HOURS,
     )
 
 
@@ -184,7 +185,7 @@ def _device_page(support: SupportServices, device: Device, user: User) -> Respon
     lang, zone, now = reader_language(), device.timezone, support.data.now()
     since = now - device_status.KEPT_DAYS * DAY_S
     signals = support.store.begin(partial(device_status.signal_hours, support.store, device.device_id, since, now))
-    history = support.store.begin(partial(audit.entries, support.store, device_id=device.device_id, limit=HISTORY))
+    history = support.store.begin(partial(support.audit.entries, device_id=device.device_id, limit=HISTORY))
     known, entries = diagnose(support.store, device, now), history()
     mine = next((one for one in entries if one.action == "look-up" and one.who.user_id == user.user_id), None)
     return render(
@@ -201,7 +202,7 @@ def _device_page(support: SupportServices, device: Device, user: User) -> Respon
         made=support_words.to_the_second(now, now, zone, lang),
         zone_label=support_words.zone_label(now, zone, lang),
         reason=support_words.reason_label(mine.reason, lang) if mine else "",
-        until=support_words.instant(mine.at + audit.GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
+        until=support_words.instant(mine.at + GRANT_HOURS * HOUR, clock(), zone, lang) if mine else "",
         history=[audit_view.row(entry, clock(), zone, zone, lang) for entry in entries],
         history_size=HISTORY,
         chart=View("household", device.device_id).to_url(),

@@ -12,7 +12,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.readings import check_device_id
 from aggregator.store.port import Store
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_entry import LONGEST_REASON, check_reason
 from dashboard.accounts import access
 from dashboard.accounts.users import User
@@ -36,8 +36,13 @@ class Answered(NamedTuple):
 class SupportServices:
     """The collaborators of the support pages."""
 
-    store: Store
+    audit: Audit
     data: CachedReads
+
+    @property
+    def store(self) -> Store:
+        """Return the store."""
+        return self.audit.store
 
     def device(self, device_id: str) -> Device | None:
         """Return a device that the user has looked up, else None. Aborts with 404 for an unknown device."""

@@ -15,7 +15,8 @@ from aggregator.core.periods import DAY_S
 from aggregator.store import collections
 from aggregator.store.collections import (
     AUDIT_GRANTS,
-    AUDIT_OF_PERSON,
+    AUDIT_PEOPLE,
+    AUDIT_SEARCHES,
     COLLECTIONS,
     EMAILS,
     FEW_TRIES,
@@ -40,7 +41,7 @@ from aggregator.store.sqlite.sqlite_store import SqliteStore
 
 ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "aggregator/store/collections.py"
-SAMPLES = {"device": "cad-1", "user": "u-1", "person": "ann@example.org", "shard": "07", "day": "2026-11-23", "": None}
+SAMPLES = {"device": "cad-1", "user": "u-1", "pseudonym": "0f" * 16, "shard": "07", "day": "2026-11-23", "": None}
 RECORDS = ("record", "records", "put_record", "drop_record", "update_record")
 
 
@@ -111,9 +112,10 @@ def test_the_table_lists_the_records_of_a_device() -> None:
 def test_the_table_lists_the_records_of_a_person() -> None:
     found = about_person("u-1", "ann@Éxample.org")
     assert found == [
-        Place(AUDIT_OF_PERSON, "audit/person/u-1"),
-        Place(AUDIT_OF_PERSON, "audit/person/ann@éxample.org"),
         Place(AUDIT_GRANTS, "audit/grants/u-1"),
+        Place(AUDIT_PEOPLE, "audit/people", "u-1"),
+        Place(AUDIT_PEOPLE, "audit/people", "ann@éxample.org"),
+        Place(AUDIT_SEARCHES, "audit/searches", "u-1"),
         Place(USERS, "users", "u-1"),
         Place(EMAILS, "emails", "ann@Éxample.org"),
         Place(row_of("invited") or USERS, "invited", "u-1"),

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aggregator.core.documents import Device, Part
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import day_of, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters, Status
-from aggregator.intake import device_status
+from aggregator.intake import device_status, refusals
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.support import actions, audit
-from aggregator.support.audit import Who
-from aggregator.support.bundle import bundle, file_name, zipped
+from aggregator.support.audit import Audit, Who
+from aggregator.support.bundle import KNOWN_FIELDS, bundle, file_name, structure, zipped
 from aggregator.support.fleet import take_census
 from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
@@ -69,7 +71,7 @@ def home(store: Store) -> Device:
 
 
 def audited(store: Store) -> list[tuple[str, str, dict[str, str]]]:
-    return [(entry.action, entry.reason, dict(entry.details)) for entry in audit.entries(store, device_id="cad-1")]
+    return [(entry.action, entry.reason, dict(entry.details)) for entry in Audit(store, []).entries(device_id="cad-1")]
 
 
 def wattfall(*arguments: str) -> Result:
@@ -80,13 +82,13 @@ def wattfall(*arguments: str) -> Result:
 
 
 def test_a_note_is_an_audit_entry_whose_reason_is_its_text(store: Store) -> None:
-    actions.add_note(store, ANNA, home(store), "  Router was off.\r\nAsked to restart. ", NOW)
+    actions.add_note(Audit(store, []), ANNA, home(store), "  Router was off.\r\nAsked to restart. ", NOW)
     assert audited(store) == [("note", "Router was off. Asked to restart.", {})]
-    assert audit.entries(store, device_id="neighbour") == []
+    assert Audit(store, []).entries(device_id="neighbour") == []
 
 
 def test_a_look_up_grants_access_and_is_audited(store: Store) -> None:
-    actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    actions.look_up(Audit(store, []), ANNA, "cad-1", "customer called", NOW)
     assert audit.granted(store, ANNA.user_id, "cad-1", NOW)
     assert audited(store) == [("look-up", "customer called", {})]
 
@@ -94,15 +96,15 @@ def test_a_look_up_grants_access_and_is_audited(store: Store) -> None:
 def test_only_actions_and_account_commands_write_audit_entries() -> None:
     root = Path(audit.__file__).parents[2]
     paths = [path for package in ("aggregator", "dashboard") for path in (root / package).rglob("*.py")]
-    writers = {path.name for path in paths if re.search(r"import .*\bappend\b|audit\.append\(", path.read_text())}
-    assert writers == {"actions.py", "user.py"}
+    writers = {path.name for path in paths if re.search(r"audit\.append\(|self\.append\(who", path.read_text())}
+    assert writers == {"actions.py", "audit.py", "user.py"}
 
 
 def test_a_rebuild_repairs_days_and_is_audited(store: Store) -> None:
     day = day_of(START, "Europe/London")
     store.merge_parts("day", "cad-1", day, "Europe/London", {"h00": Part(9, 9)})
     assert list(verify.differences(store, home(store))) != []
-    actions.rebuild(store, ANNA, home(store), day, None, "hole in Tuesday", NOW)
+    actions.rebuild(Audit(store, []), ANNA, home(store), day, None, "hole in Tuesday", NOW)
     drain(store)
 
     assert list(verify.differences(store, home(store))) == []
@@ -111,9 +113,9 @@ def test_a_rebuild_repairs_days_and_is_audited(store: Store) -> None:
 
 def test_marking_and_unmarking_an_exchange_are_audited(store: Store) -> None:
     at = START + 1800
-    actions.mark_exchange(store, ANNA, home(store), at, "engineer was there", NOW, is_exchange=True)
+    actions.mark_exchange(Audit(store, []), ANNA, home(store), at, "engineer was there", NOW, is_exchange=True)
     assert home(store).exchange_overrides == f"{at}+"
-    actions.unmark_exchange(store, ANNA, home(store), at, "wrong home", NOW)
+    actions.unmark_exchange(Audit(store, []), ANNA, home(store), at, "wrong home", NOW)
 
     assert home(store).exchange_overrides == ""
     assert [details["is"] for _, _, details in audited(store)] == ["taken back", "exchanged"]
@@ -121,11 +123,11 @@ def test_marking_and_unmarking_an_exchange_are_audited(store: Store) -> None:
 
 def test_a_refused_exchange_is_not_audited(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="nothing is marked"):
-        actions.unmark_exchange(store, ANNA, home(store), START + 1800, "wrong home", NOW)
+        actions.unmark_exchange(Audit(store, []), ANNA, home(store), START + 1800, "wrong home", NOW)
     full = replace(home(store), exchange_overrides=" ".join(f"{START + at}+" for at in range(actions.MOST)))
     store.put_device(full)
     with pytest.raises(ConfigurationError, match="has 20 marked instants already"):
-        actions.mark_exchange(store, ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
+        actions.mark_exchange(Audit(store, []), ANNA, full, START + 1800, "engineer was there", NOW, is_exchange=True)
     assert audited(store) == []
     assert home(store) == full
 
@@ -134,15 +136,15 @@ def test_a_refused_exchange_is_not_audited(store: Store) -> None:
 def test_an_action_without_a_reason_does_nothing(store: Store, reason: str) -> None:
     device = home(store)
     with pytest.raises(ConfigurationError):
-        actions.look_up(store, ANNA, "cad-1", reason, NOW)
+        actions.look_up(Audit(store, []), ANNA, "cad-1", reason, NOW)
     with pytest.raises(ConfigurationError):
-        actions.add_note(store, ANNA, device, reason, NOW)
+        actions.add_note(Audit(store, []), ANNA, device, reason, NOW)
     with pytest.raises(ConfigurationError):
-        actions.rebuild(store, ANNA, device, None, None, reason, NOW)
+        actions.rebuild(Audit(store, []), ANNA, device, None, None, reason, NOW)
     with pytest.raises(ConfigurationError):
-        actions.mark_exchange(store, ANNA, device, START, reason, NOW, is_exchange=True)
+        actions.mark_exchange(Audit(store, []), ANNA, device, START, reason, NOW, is_exchange=True)
     with pytest.raises(ConfigurationError):
-        actions.export_bundle(store, ANNA, device, reason, NOW)
+        actions.export_bundle(Audit(store, []), ANNA, device, reason, NOW)
     assert audited(store) == []
     assert home(store).exchange_overrides == ""
 
@@ -153,11 +155,11 @@ def test_an_action_without_a_reason_does_nothing(store: Store, reason: str) -> N
 def test_a_bundle_has_no_personal_data_and_no_other_home(store: Store) -> None:
     bad = b'{"device_id": "cad-1", "at": 1, "mpan": "1100000000123", "x": {"MPRN" : 7700000009876}, "m": 1100000000123}'
     ingest_lines(store, [bad], 1, NOW, "Europe/London", Outcome(), lambda *_: None)
-    actions.add_note(store, ANNA, home(store), "Mrs Kay was rude.", NOW)
-    actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
+    actions.add_note(Audit(store, []), ANNA, home(store), "Mrs Kay was rude.", NOW)
+    actions.look_up(Audit(store, []), ANNA, "cad-1", "customer called", NOW)
     device_status.put_statuses(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", joined=True)], NOW)
 
-    content = actions.export_bundle(store, ANNA, home(store), "for the makers", NOW)
+    content = actions.export_bundle(Audit(store, []), ANNA, home(store), "for the makers", NOW)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
     text = "".join(files.values())
@@ -167,6 +169,48 @@ def test_a_bundle_has_no_personal_data_and_no_other_home(store: Store) -> None:
     for shown in ("SN-4711", "0123", "v2.0.2", '"bad_time"', '"GBP"'):
         assert shown in text
     assert audited(store)[0] == ("export", "for the makers", {})
+
+
+POINT = "2200012345678"
+REFUSED = (
+    b'{"ssid":"A Surname WiFi","name":"12 Acacia Road","e":"some@example.org","device_id":"cad-1","power_w":431}',
+    f'{{"device_id":"cad-1","mpanCore":"{POINT}","point":{POINT},"Acacia":{{"at":"2026-11-30T05:17:00Z"}}}}'.encode(),
+    f'{{"device_id":"cad-1","raw":"{{\\"mpan\\":\\"{POINT}\\"}}","import_wh":"Mr Surname","at":"{POINT}"}}'.encode(),
+    f'{{"device_id":"cad-1","at":"2026-11-30T05:17:00Z","power_w":-17,"x":["Surname {POINT[:7]}'.encode(),  # cut off
+    f"Ann Surname, DE000{POINT}".encode(),
+    f"/ISK5\r\n1-0:1.8.1(000123.456*kWh)\n0-0:1.0.0(261130051700W)\n0-0:96.13.0(Surname)({POINT})\n!AB12".encode(),
+)
+
+
+def test_a_bundle_keeps_structure_and_known_figures_of_refused_messages(store: Store) -> None:
+    batch = refusals.Batch()
+    for payload in REFUSED:
+        batch.add(payload, Refused("wrong_format", f"field is 'Ann Surname' {POINT}"), NOW, "cad-1")
+        refusals.put_refusals(store, batch, NOW)
+    store.put_device(replace(home(store), serial=f"MPAN {POINT}"))
+
+    text = zipfile.ZipFile(io.BytesIO(zipped(bundle(store, home(store), NOW), NOW))).read("refused.json").decode()
+    found = [one["payload"] for one in json.loads(text)["messages"]][::-1]
+    assert found == [
+        '{"field":"(14 characters)","field":"(14 characters)","field":"(16 characters)",'
+        '"device_id":"cad-1","power_w":431}',
+        '{"device_id":"cad-1","field":"(13 characters)","field":0,"field":{"at":"2026-11-30T05:17:00Z"}}',
+        '{"device_id":"cad-1","field":"(28 characters)","import_wh":"(10 characters)","at":"(13 characters)"}',
+        '{"device_id":"cad-1","at":"2026-11-30T05:17:00Z","power_w":-17,"field":["(15 characters)"',
+        "(31 characters)",
+        "(5 characters)\n1-0:1.8.1(000123.456*kWh)\n0-0:1.0.0(261130051700W)\n"
+        "0-0:96.13.0((7 characters))((13 characters))\n(5 characters)",
+    ]
+    whole = "".join(map(repr, bundle(store, home(store), NOW).values()))
+    assert [secret for secret in ("Surname", "Acacia", "example.org", POINT, POINT[:7]) if secret in whole] == []
+    assert "•••• •••• 5678" in whole
+
+
+@given(st.text(max_size=200), st.sampled_from(['{"a":', "[", ""]))
+def test_no_word_of_any_payload_gets_through(text: str, before: str) -> None:
+    left = structure(f"{before}{text}", "cad-1")
+    words = set(re.findall(r"[^\W\d_]{2,}", left)) - {"field", "characters", "true", "false", "null"}
+    assert {word for word in words if word.lower() not in KNOWN_FIELDS} == set()
 
 
 def test_a_bundle_has_the_data_for_finding_a_fault(store: Store) -> None:
@@ -186,7 +230,7 @@ def test_a_bundle_has_the_data_for_finding_a_fault(store: Store) -> None:
     assert evidence["backlog"] == {"waiting": 0, "since": None}
     assert {"levels", "aside", "gaps", "steps", "closures", "counted", "hours", "strip"} < set(evidence)
     assert status["known"]["status"]["counters"]["day_wh"] == 1_204
-    assert (about["format"], about["made_at"]) == (2, iso_utc(NOW))
+    assert (about["format"], about["made_at"]) == (3, iso_utc(NOW))
     assert {day["device_id"] for day in days} == {"cad-1"}
     assert zipped(files, NOW) == zipped(bundle(store, home(store), NOW), NOW)
 
@@ -216,8 +260,8 @@ def test_a_device_that_never_sent_has_a_bundle(store: Store) -> None:
 
 
 def test_the_audit_command_lists_oldest_first_and_checks(store: Store) -> None:
-    actions.look_up(store, ANNA, "cad-1", "customer called", NOW)
-    actions.rebuild(store, ANNA, home(store), None, None, "hole in Tuesday", NOW)
+    actions.look_up(Audit(store, []), ANNA, "cad-1", "customer called", NOW)
+    actions.rebuild(Audit(store, []), ANNA, home(store), None, None, "hole in Tuesday", NOW)
     listed = wattfall("audit")
     assert listed.stdout.splitlines() == [
         f"{iso_utc(NOW)}\tsupport anna@example.com\tlook-up\tcad-1\tcustomer called",
@@ -228,10 +272,37 @@ def test_the_audit_command_lists_oldest_first_and_checks(store: Store) -> None:
     assert [json.loads(line)["action"] for line in found.stdout.splitlines()] == ["look-up", "rebuild"]
     assert wattfall("audit", "--device", "neighbour").stdout == ""
 
-    assert wattfall("audit", "--check").stdout == "0 faults\n"
+    head = Audit(store, []).head()
+    assert wattfall("audit", "--check").stdout == f"0 faults\nhead {head}\n"
+    assert wattfall("audit", "--check", str(head)).exit_code == 0
+    assert wattfall("audit", "--check", f"3:{head.hash}").stdout.startswith("the audit ends at entry 2, and had 3")
     store.drop_record("audit", f"{1:012d}")
     checked = wattfall("audit", "--check")
-    assert (checked.exit_code, checked.stdout) == (1, "entries after 0 missing, up to 1\n1 faults\n")
+    assert (checked.exit_code, checked.stdout.splitlines()[0]) == (1, "entries after 0 missing, up to 1")
+
+
+def test_device_and_tariff_commands_leave_entries_without_values(store: Store, tmp_path: Path) -> None:
+    tariff = tmp_path / "tariff.json"
+    tariff.write_text('{"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}')
+    for arguments in (
+        ("device", "set", "new", "--reason", "a new home"),
+        ("device", "set", "cad-1", "--timezone", "Europe/Paris"),
+        ("device", "set", "cad-1", "--timezone", "Europe/Paris"),
+        ("device", "move", "cad-1", "--to", "h-9", "--from", "2026-11-10"),
+        ("device", "token", "cad-1"),
+        ("tariff", "set", "cad-1", str(tariff)),
+        ("tariff", "unset", "cad-1"),
+    ):
+        assert wattfall(*arguments).exit_code == 0, arguments
+    found = [(one.device_id, one.action, dict(one.details)) for one in Audit(store, []).entries()]
+    assert found[::-1] == [
+        ("new", "device", {"changed": "new"}),
+        ("cad-1", "device", {"changed": "timezone"}),
+        ("cad-1", "device", {"changed": "tariff, household, name, occupied_from, former", "to household": "h-9"}),
+        ("cad-1", "device", {"changed": "token"}),
+        ("cad-1", "tariff", {}),
+        ("cad-1", "tariff", {}),
+    ]
 
 
 def test_refused_messages_are_shown(store: Store) -> None:
@@ -275,7 +346,7 @@ def test_an_exchange_is_marked_from_the_command_line(store: Store) -> None:
     said = wattfall("exchange", "cad-1", at, "--not", "--reason", "none was there").stdout
     assert said == f"cad-1: {at} not exchanged\n"
     assert wattfall("exchange", "cad-1", at, "--undo", "--reason", "not sure").stdout == "cad-1: nothing is marked\n"
-    assert [entry.who.role for entry in audit.entries(store)] == ["operator"] * 3
+    assert [entry.who.role for entry in Audit(store, []).entries()] == ["operator"] * 3
 
 
 def test_a_rebuild_from_the_command_line_leaves_an_audit_entry(store: Store) -> None:
@@ -286,7 +357,7 @@ def test_a_rebuild_from_the_command_line_leaves_an_audit_entry(store: Store) -> 
         ("rebuild", "a hole", {"from": day, "to": day}),
         ("rebuild", "rebuild from the command line", {}),
     ]
-    assert [entry.who.role for entry in audit.entries(store)] == ["operator"] * 2
+    assert [entry.who.role for entry in Audit(store, []).entries()] == ["operator"] * 2
     assert wattfall("audit").stdout.splitlines()[1].endswith(f"\trebuild\tcad-1\ta hole\tfrom={day} to={day}")
 
 

@@ -17,7 +17,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.support import actions
 from aggregator.support.actions import MOST
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
 from tests.aggregator.invariants.reference import register_span
@@ -47,11 +47,13 @@ def readings(*whs: int, step: int = 600, start: int = START) -> list[Reading]:
 
 
 def mark(store: Store, device: Device, at: int, *, is_exchange: bool) -> Device:
-    return actions.mark_exchange(store, ANNA, device, at, "the engineer called", NOW, is_exchange=is_exchange)
+    return actions.mark_exchange(
+        Audit(store, []), ANNA, device, at, "the engineer called", NOW, is_exchange=is_exchange
+    )
 
 
 def unmark(store: Store, device: Device, at: int) -> Device:
-    return actions.unmark_exchange(store, ANNA, device, at, "the wrong home", NOW)
+    return actions.unmark_exchange(Audit(store, []), ANNA, device, at, "the wrong home", NOW)
 
 
 def mark_and_drain(store: Store, at: int, *, is_exchange: bool) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
 from aggregator.support import actions, audit
-from aggregator.support.audit import Who
+from aggregator.support.audit import Audit, Who
 from dashboard.accounts.access import is_staff, may_edit, visible_device, visible_devices
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from tests.dashboard.people import Clock
@@ -32,7 +32,7 @@ def seen(store: Store, viewer: User | None, now: int = NOW) -> list[str]:
 
 
 def look_up(store: Store, user: User, device_id: str) -> None:
-    actions.look_up(store, Who(user.user_id, user.email, user.role), device_id, "the customer called", NOW)
+    actions.look_up(Audit(store, []), Who(user.user_id, user.email, user.role), device_id, "the customer called", NOW)
 
 
 def test_a_household_sees_its_own_devices(homes: Store) -> None:

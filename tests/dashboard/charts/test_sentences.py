@@ -8,6 +8,7 @@ from dashboard.charts import cards, chart_model, grids, sentences
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
+from tests.dashboard.answers import text_of
 from tests.dashboard.homes import LONDON, NOW
 
 
@@ -66,7 +67,7 @@ def test_a_day_of_the_supplier_is_no_outage() -> None:
     assert day.average == 500
     assert ("From the supplier", "100 %") in sentences.facts(day, ENGLISH)
     assert "Measured" not in dict(sentences.facts(day, ENGLISH))
-    assert cards.column_lines(3, day, ENGLISH) == ["0.50 kWh", "from the supplier"]
+    assert cards.column_lines(3, day, ENGLISH) == ["0.50 kWh", "4 % of the day", "from the supplier"]
 
 
 def test_a_mixed_day_says_what_comes_from_where() -> None:
@@ -78,7 +79,12 @@ def test_a_mixed_day_says_what_comes_from_where() -> None:
     facts = dict(sentences.facts(day, ENGLISH))
     assert (facts["Measured"], facts["From the supplier"]) == ("76 %", "6 %")  # of 24 h: 18.25 h and 1.5 h
     assert facts["Estimated"] == "1 %"
-    assert cards.column_lines(18, day, ENGLISH) == ["0.50 kWh", "30 min from the supplier", "15 min estimated"]
+    assert cards.column_lines(18, day, ENGLISH) == [
+        "0.50 kWh",
+        "5 % of the day",
+        "30 min from the supplier",
+        "15 min estimated",
+    ]
 
 
 def test_missing_time_is_in_hours_and_minutes() -> None:
@@ -168,7 +174,12 @@ def test_a_card_of_a_day_with_panels_has_import_and_standing_charge_apart() -> N
     """12 June as found: £0.99 for import, £0.53 standing charge; it said £1.52 for import."""
     part = costing(4030, Cost(99 * POUND // 100, POUND * 2, 53 * POUND // 100))
     lines = cards.column_lines(0, in_money({"d01": part, "d02": part}), ENGLISH)
-    assert lines[:3] == ["£0.99 for import", "£0.53 standing charge", "£2.00 earned"]
+    assert lines == [
+        "£0.99 for import · 4.03 kWh",
+        "£2.00 earned · 0.10 kWh exported",
+        "£0.53 standing charge",
+        "50 % of the month",
+    ]
 
 
 def test_the_average_bill_of_a_home_with_panels_counts_what_it_earned() -> None:
@@ -207,7 +218,7 @@ def test_the_money_of_half_hours_is_in_pence() -> None:
     view = View("household", "cad-1", "day", "2026-11-22", unit="money")
     parts = {"h11": hour, "s22": halves[0], "s23": halves[1]}
     day = chart("day", "2026-11-22", parts, view=view, currency="GBP")
-    assert cards.column_lines(11, day, ENGLISH) == ["£0.01", "11:00  0.3 p", "11:30  0.5 p"]
+    assert cards.column_lines(11, day, ENGLISH) == ["£0.01 · 0.03 kWh", "11:00  0.3 p", "11:30  0.5 p"]
 
 
 def test_an_excluded_standing_charge_is_named() -> None:
@@ -263,6 +274,17 @@ def test_a_card_has_the_compared_hour_and_the_difference() -> None:
     assert lines == ["0.70 kWh", "Sunday 15 November: 0.50 kWh (+0.20 kWh)"]
 
 
+def test_a_card_of_energy_has_its_money_and_its_share() -> None:
+    """By hand: 0.70 of 12.20 kWh is 5.7 %; 700 Wh at 20 p are 14 p."""
+    rates = [POUND // 5 // 1000] * 48
+    priced = {
+        name: part._replace(cost=Cost((part.import_wh or 0) * rates[0], None)) for name, part in hours(24, FULL).items()
+    }
+    priced["h07"] = Part(700, None, covered_s=3600, cost=Cost(700 * rates[0], None))
+    day = chart("day", "2026-11-22", priced, currency="GBP")
+    assert cards.column_lines(7, day, ENGLISH) == ["0.70 kWh · £0.14", "6 % of the day"]
+
+
 def test_a_card_has_the_price_of_its_hour() -> None:
     rates = [POUND // 10 // 1000] * 14 + [POUND // 5 // 1000] * 34
     day = chart("day", "2026-11-22", {"h07": FULL}, currency="GBP", prices=rates)
@@ -289,7 +311,7 @@ def test_facts_are_average_highest_lowest_and_coverage() -> None:
 def test_gas_has_its_volume_beside_the_facts() -> None:
     gas = chart("day", "2026-11-22", hours(24, FULL._replace(volume_l=45)))
     assert sentences.facts(gas, ENGLISH)[0] == ("Volume", "1.08 m³")
-    assert "Volume, m³" in grids.of_chart(gas, ENGLISH)
+    assert "Volume, m³" in text_of(grids.of_chart(gas, ENGLISH))
 
 
 def test_a_day_without_data_names_its_standing_charge() -> None:

@@ -63,7 +63,8 @@ def test_two_fifths_of_half_hours_are_low_one_seventh_high() -> None:
 
 
 def test_a_lamp_is_not_high_in_a_quiet_home() -> None:
-    assert usage_profile_of(charts(lambda _: half_hour(10)), NOW) == UsageProfile(100, 200, is_own=True, base_w=20)
+    lamp = UsageProfile(100, 200, is_own=True, base_w=20, base_before_w=20)
+    assert usage_profile_of(charts(lambda _: half_hour(10)), NOW) == lamp
 
 
 def test_less_than_a_day_of_half_hours_gives_no_levels() -> None:

@@ -19,9 +19,10 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.settings import load, sqlite_url
 from aggregator.store import Store, open_store
+from aggregator.support.audit import Audit
 from dashboard.commands.up import Up, first_link, own_secret, run_up
 from tests.aggregator.intake.brokers import PATIENCE_S, Publisher, broker_in
-from tests.dashboard.people import PASSWORD, accounts_on
+from tests.dashboard.people import PASSWORD, SECRET, accounts_on
 from tests.servers import free_port
 
 ANN, SITE = Up("ann@example.org"), "http://localhost:8050"
@@ -73,7 +74,7 @@ def test_one_command_brings_a_meter_on_a_broker_to_the_page_of_its_home(tmp_path
 
 def test_a_device_that_registers_itself_belongs_to_the_home(store: Store) -> None:
     ingest(store, [Reading("before", 1_780_000_000, 1, None, None)], 1_780_000_000, "Europe/Berlin")
-    first_link(store, ANN, SITE)
+    first_link(Audit(store, [SECRET]), ANN, SITE)
     for device_id in ("cad-1", "cad-1~gas"):
         ingest(store, [Reading(device_id, 1_780_000_000, None, 1, None)], 1_780_000_000, "Europe/Berlin")
     found = {device.device_id: (device.household, device.timezone) for device in store.devices(limit=9)}
@@ -86,16 +87,16 @@ def test_a_device_that_registers_itself_belongs_to_the_home(store: Store) -> Non
 
 def test_the_link_is_fresh_at_every_start_until_a_password_is_chosen(store: Store) -> None:
     accounts = accounts_on(store)
-    first, second = (first_link(store, one, SITE).rpartition("/")[2] for one in (ANN, Up()))
+    first, second = (first_link(Audit(store, [SECRET]), one, SITE).rpartition("/")[2] for one in (ANN, Up()))
     assert accounts.invited(first) is None
     assert accounts.accept(second, PASSWORD)
-    assert first_link(store, Up(), SITE) == ""
+    assert first_link(Audit(store, [SECRET]), Up(), SITE) == ""
     assert [(user.email, user.household) for user in accounts.everybody()] == [("ann@example.org", "home")]
 
 
 def test_the_first_start_asks_for_an_address(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="name it with --email"):
-        first_link(store, Up(), SITE)
+        first_link(Audit(store, [SECRET]), Up(), SITE)
 
 
 def test_a_start_without_options_continues_with_the_last_ones() -> None:

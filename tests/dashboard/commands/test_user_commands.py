@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from aggregator.settings import load
 from aggregator.store import open_store
-from aggregator.support import audit
+from aggregator.support.audit import Audit
 from dashboard.accounts.sessions import Sessions
 from dashboard.commands.user import user_group
 from tests.dashboard.people import PASSWORD, Clock, accounts_on
@@ -51,7 +51,7 @@ def test_every_account_command_is_audited(url: str) -> None:
     said(url, "set", "ann@example.org", "--role", "support", "--household", "")
     said(url, "disable", "ann@example.org")
     store = open_store(url)
-    found = [(entry.who.role, entry.reason, dict(entry.details)) for entry in audit.entries(store)]
+    found = [(entry.who.role, entry.reason, dict(entry.details)) for entry in Audit(store, []).entries()]
     store.close()
     account = {"account": "ann@example.org"}
     assert sorted(found, key=lambda entry: entry[1]) == [

@@ -7,6 +7,7 @@ from aggregator.core.documents import EMPTY, Document, Part, add
 from aggregator.core.money import NOTHING, Cost
 from aggregator.core.periods import DAY_S
 from aggregator.tariffs.rates import Rate
+from dashboard.charts.usage_profile import UsageProfile
 from dashboard.pages.household import tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text.language import ENGLISH
@@ -136,18 +137,30 @@ def test_a_forecast_of_money_has_no_hundredths() -> None:
 
 def test_the_base_loads_cost_uses_the_days_prices() -> None:
     night, peak = Rate(10 * PENCE, 0), Rate(40 * PENCE, 0)
-    slots = tiles.base(148, (night,) * 24 + (peak,) * 24, "GBP", ENGLISH)
+    slots = tiles.base(UsageProfile(base_w=148), (night,) * 24 + (peak,) * 24, "GBP", ENGLISH)
     assert (slots["base-number.children"], slots["base-unit.children"]) == ("148", " W")
-    assert slots["base-also.children"] == "£0.89 a day"
+    assert slots["base-also.children"] == "£0.89 a day, £324 a year"  # 3.552 kWh at 25 p, 365 times
+
+
+@pytest.mark.parametrize(
+    ("before_w", "trend"),
+    [(None, ""), (140, ""), (120, "|28 W more than before"), (200, "|52 W less than before")],
+)
+def test_the_base_load_has_its_trend(before_w: int | None, trend: str) -> None:
+    slots = tiles.base(UsageProfile(base_w=148, base_before_w=before_w), (), "", ENGLISH)
+    assert note(slots, "base") == f"lowest of the last two days{trend}"
 
 
 def test_the_base_load_without_a_price_is_energy() -> None:
-    assert tiles.base(148, (), "", ENGLISH)["base-also.children"] == "3.55 kWh a day"
-    assert tiles.base(148, (Rate(None, None),) * 48, "GBP", ENGLISH)["base-also.children"] == "3.55 kWh a day"
+    assert tiles.base(UsageProfile(base_w=148), (), "", ENGLISH)["base-also.children"] == "3.55 kWh a day"
+    assert (
+        tiles.base(UsageProfile(base_w=148), (Rate(None, None),) * 48, "GBP", ENGLISH)["base-also.children"]
+        == "3.55 kWh a day"
+    )
 
 
 def test_an_unknown_base_load_is_not_guessed() -> None:
-    slots = tiles.base(None, (), "", ENGLISH)
+    slots = tiles.base(UsageProfile(), (), "", ENGLISH)
     assert (slots["base-number.children"], slots["base-without.children"]) == ("", "not known yet")
     assert note(slots, "base") == "needs half a day of readings"
 

@@ -13,10 +13,11 @@ from flask.testing import FlaskClient
 
 from aggregator.core.periods import DAY_S, day_of, iso_utc, local
 from aggregator.store.port import Store
-from aggregator.support import actions, audit
+from aggregator.support import actions
+from aggregator.support.audit import Audit
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
-from tests.dashboard.people import Clock
+from tests.dashboard.people import SECRET, Clock
 from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
 
 
@@ -49,7 +50,7 @@ def test_a_rebuild_is_audited(support: FlaskClient, store: Store, clock: Clock) 
     drain(store)
     assert answer.headers["Location"] == f"{PAGE}?done=rebuild"
     assert store.document("day", "cad-1", day) == before
-    entry = audit.entries(store, device_id="cad-1")[0]
+    entry = Audit(store, []).entries(device_id="cad-1")[0]
     assert (entry.action, entry.details) == ("rebuild", {"from": day, "to": day})
 
 
@@ -101,7 +102,7 @@ def test_an_exchange_is_marked_and_undone(support: FlaskClient, store: Store, cl
     unmarked = store.device("cad-1")
     assert unmarked
     assert unmarked.exchange_overrides == ""
-    details = [entry.details for entry in audit.entries(store, device_id="cad-1")[:2]]
+    details = [entry.details for entry in Audit(store, []).entries(device_id="cad-1")[:2]]
     assert details == [{"at": iso_utc(at), "is": "taken back"}, {"at": iso_utc(at), "is": "exchanged"}]
 
 
@@ -168,7 +169,8 @@ def unzipped(content: bytes) -> dict[str, str]:
 
 
 def wattfall(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"])
+    secret = {"WATTFALL_SECRET": SECRET}
+    return CliRunner().invoke(main, [*arguments, "--store", f"sqlite:///{folder}/homes.db"], env=secret)
 
 
 def test_web_and_command_line_write_equal_entries(
@@ -180,13 +182,13 @@ def test_web_and_command_line_write_equal_entries(
     post(support, f"{PAGE}/exchange", kind="none", time=local_time(at), reason="it ran on")
     post(support, f"{PAGE}/exchange", undo=str(at), reason="a mistake")
     post(support, f"{PAGE}/bundle", reason="for the makers")
-    web = [(one.action, one.reason, one.details) for one in audit.entries(store, device_id="cad-1", limit=4)]
+    web = [(one.action, one.reason, one.details) for one in Audit(store, []).entries(device_id="cad-1", limit=4)]
 
     wattfall(tmp_path, "rebuild", "cad-1", "--from", day, "--to", day, "--reason", "a hole")
     wattfall(tmp_path, "exchange", "cad-1", iso_utc(at), "--not", "--reason", "it ran on")
     wattfall(tmp_path, "exchange", "cad-1", iso_utc(at), "--undo", "--reason", "a mistake")
     wattfall(tmp_path, "bundle", "cad-1", str(tmp_path / "cad-1.zip"), "--reason", "for the makers")
-    found = audit.entries(store, device_id="cad-1", limit=4)
+    found = Audit(store, []).entries(device_id="cad-1", limit=4)
     assert [(one.action, one.reason, one.details) for one in found] == web
     assert {one.who.role for one in found} == {"operator"}
 

@@ -10,11 +10,12 @@ from flask.testing import FlaskClient
 
 from aggregator.core.periods import iso_utc, local
 from aggregator.store.port import Store
-from aggregator.support import audit
+from aggregator.support import actions, audit
+from aggregator.support.audit import Audit
 from dashboard.accounts.users import SUPPORT
 from dashboard.commands.main import main
 from tests.dashboard.forms import Page
-from tests.dashboard.people import Clock, browser, somebody
+from tests.dashboard.people import SECRET, Clock, browser, somebody
 from tests.dashboard.support_desks import PAGE, look_up, post, sent, server_on, staff_on
 
 
@@ -62,7 +63,7 @@ def test_an_invalid_filter_breaks_nothing(support: FlaskClient, query: dict[str,
 def test_a_long_audit_has_pages(support: FlaskClient, store: Store, clock: Clock) -> None:
     pat = audit.Who("u", "pat@desk.example", SUPPORT)
     for number in range(53):
-        audit.append(store, pat, "note", "cad-1", f"note {number}", clock())
+        Audit(store, []).append(pat, "note", "cad-1", f"note {number}", clock())
     first, second = (support.get(f"/desk/audit?device=cad-1&page={page}").text for page in (1, 2))
     assert Page(first).having(rel="next")[0]["href"] == "?device=cad-1&page=2"
     assert "note 2<" in second
@@ -84,7 +85,7 @@ def test_entries_of_the_command_line_are_translated(
         "--store",
         f"sqlite:///{tmp_path}/homes.db",
     ]
-    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert CliRunner().invoke(main, arguments, env={"WATTFALL_SECRET": SECRET}).exit_code == 0
     clock_time = local(at, "Europe/London").format("HH:mm:ss")
     for address in (PAGE, "/desk/audit"):
         page = Page(support.get(address, headers={"Accept-Language": "de"}).text).words
@@ -104,6 +105,14 @@ def test_a_household_sees_looks_at_its_own_devices_only(support: FlaskClient, ho
     assert "ticket 4711" in words
     assert "pat@desk.example" not in words
     assert "somebody else's business" not in words
+
+
+def test_searches_are_counted_in_the_audit(support: FlaskClient, store: Store) -> None:
+    for number in range(actions.SEARCHES + 1):
+        support.get(f"/desk/search.json?q={number}")
+    (entry,) = Audit(store, []).entries()
+    assert (entry.action, entry.who.email, entry.details["number"]) == ("search", "pat@desk.example", "20")
+    assert "Searched for devices" in support.get("/desk/audit").text
 
 
 def test_only_a_household_has_the_page_of_looks(support: FlaskClient) -> None:

@@ -12,7 +12,7 @@ PAT = Who("u1", "pat@desk.example", "support", "Pat Murray")
 def entry(
     action: str = "look-up", who: Who = PAT, device_id: str = "cad-1", details: dict[str, str] | None = None
 ) -> Entry:
-    return Entry(7, NOW - 60, who, action, device_id, "ticket 4711", details or {}, "")
+    return Entry(7, NOW - 60, "p", who.role, action, device_id, "ticket 4711", details or {}, "", who=who)
 
 
 def test_an_entry_has_person_action_time_and_reason() -> None:

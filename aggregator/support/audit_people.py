@@ -1,0 +1,101 @@
+"""The people behind the audit's pseudonyms. A forgotten person leaves the chain of entries as it is.
+
+A pseudonym is the hash of a random salt, the user id, the e-mail address and the name. Only the card of a pseudonym
+holds these, so nobody can put another person in its place, and without the card nobody can find the person again. A
+new address or name makes a new pseudonym.
+
+| collection | key | body |
+|---|---|---|
+| `audit/cards` | pseudonym | salt, user id, e-mail address, name |
+| `audit/people` | user id, e-mail address | the pseudonyms of this person, the newest last |
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from typing import NamedTuple
+
+import orjson
+
+from aggregator.store.collections import AUDIT_CARDS, AUDIT_PEOPLE, update_record
+from aggregator.store.port import Store
+from aggregator.support.audit_entry import Entry, Who
+
+_CARDS, _PEOPLE = AUDIT_CARDS.of(), AUDIT_PEOPLE.of()
+
+
+class Card(NamedTuple):
+    """What a pseudonym stands for."""
+
+    salt: str
+    user_id: str
+    email: str
+    name: str
+
+    @property
+    def pseudonym(self) -> str:
+        """Return the pseudonym, to which the card is bound."""
+        return sha256(orjson.dumps([*self])).hexdigest()[:32]
+
+
+def pseudonym_of(store: Store, who: Who) -> str:
+    """Return the pseudonym of a person as they are now; a new one where none fits."""
+    for known in reversed(pseudonyms(store, who.user_id or who.email)):
+        card = load_card(store, known)
+        if card and card[1:] == (who.user_id, who.email, who.name):
+            return known
+    card = Card(secrets.token_hex(16), who.user_id, who.email, who.name)
+    for one in who.ids:  # before the card, so that each card can be found and forgotten
+        update_record(store, _PEOPLE, one, partial(_with, pseudonym=card.pseudonym))
+    store.put_record(_CARDS, card.pseudonym, orjson.dumps([*card]).decode())
+    return card.pseudonym
+
+
+def _with(body: str | None, pseudonym: str) -> str:
+    return orjson.dumps([*orjson.loads(body or "[]"), pseudonym]).decode()
+
+
+def pseudonyms(store: Store, person: str) -> list[str]:
+    """Return the pseudonyms of a person by user id or e-mail address, the newest last."""
+    body = store.record(_PEOPLE, person.lower()) if person else None
+    return list(orjson.loads(body)) if body else []
+
+
+def load_card(store: Store, pseudonym: str) -> Card | None:
+    """Return the card of a pseudonym; None where the person is forgotten, or the card is not the one that was made."""
+    body = store.record(_CARDS, pseudonym)
+    card = Card(*orjson.loads(body)) if body else None
+    return card if card and card.pseudonym == pseudonym else None
+
+
+def naming(store: Store) -> Callable[[Entry], Entry]:
+    """Return a function that adds the people to entries; it reads each card once."""
+    cards: dict[str, Card | None] = {}
+
+    def card_of(pseudonym: str) -> Card | None:
+        if pseudonym not in cards:
+            cards[pseudonym] = load_card(store, pseudonym)
+        return cards[pseudonym]
+
+    def named(entry: Entry) -> Entry:
+        card, account = card_of(entry.person), entry.details.get("account", "")
+        known = card_of(account) if account else None
+        details = {**entry.details, "account": known.email or known.user_id} if known else entry.details
+        who = Who(card.user_id, card.email, entry.role, card.name) if card else entry.who
+        return replace(entry, who=who, details=details)
+
+    return named
+
+
+def forget(store: Store, person: str) -> list[str]:
+    """Destroy the cards of a person, and return their pseudonyms. What the entries say otherwise stays."""
+    found = pseudonyms(store, person)
+    for pseudonym in found:
+        card = load_card(store, pseudonym)
+        store.drop_record(_CARDS, pseudonym)
+        for one in Who(card.user_id, card.email, "").ids if card else ():
+            store.drop_record(_PEOPLE, one)
+    store.drop_record(_PEOPLE, person.lower())
+    return found
