@@ -23,7 +23,7 @@ PUBLISHES, CONNECTIONS, CONNECTS = 20_000, 500_000, 500  # IoT Core: messages a 
 SPARE = 1.5  # parameters are recommended with so much room
 
 
-class Limit(NamedTuple):
+class CapacityLimit(NamedTuple):
     """A limit, its load, and where to raise it."""
 
     name: str
@@ -37,40 +37,42 @@ class Limit(NamedTuple):
         return self.load / self.capacity
 
 
-def limits(plan: Plan, parameters: Mapping[str, float]) -> list[Limit]:
+def limits(plan: Plan, parameters: Mapping[str, float]) -> list[CapacityLimit]:
     """Return every limit, the first to be hit first."""
     return sorted(_limits(plan, parameters), key=lambda limit: -limit.share)
 
 
-def _limits(plan: Plan, parameters: Mapping[str, float]) -> Iterator[Limit]:
+def _limits(plan: Plan, parameters: Mapping[str, float]) -> Iterator[CapacityLimit]:
     messages = plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s)
-    yield Limit("IoT Core: messages a second", messages, PUBLISHES, "quota of AWS")
-    yield Limit("IoT Core: connections", plan.devices, CONNECTIONS, "quota of AWS")
+    yield CapacityLimit("IoT Core: messages a second", messages, PUBLISHES, "quota of AWS")
+    yield CapacityLimit("IoT Core: connections", plan.devices, CONNECTIONS, "quota of AWS")
     accepted = plan.shards * SHARD_RECORDS or ON_DEMAND_RECORDS
-    yield Limit("Kinesis: records a second", messages, accepted, "Shards" if plan.shards else "quota of AWS")
+    yield CapacityLimit("Kinesis: records a second", messages, accepted, "Shards" if plan.shards else "quota of AWS")
     yield ingest_limit(plan, parameters)
     yield days_limit(plan, parameters)
     for table in ("readings", "live", "days"):
         units = sum(row.write_units for row in rows(plan) if row.place == table) / MONTH_S
-        yield Limit(f"DynamoDB: write units a second of a new table {table}", units, NEW_TABLE_UNITS, "a warmer table")
-        yield Limit(f"DynamoDB: write units a second of the table {table}", units, TABLE_UNITS, "quota of AWS")
+        yield CapacityLimit(
+            f"DynamoDB: write units a second of a new table {table}", units, NEW_TABLE_UNITS, "a warmer table"
+        )
+        yield CapacityLimit(f"DynamoDB: write units a second of the table {table}", units, TABLE_UNITS, "quota of AWS")
 
 
-def ingest_limit(plan: Plan, parameters: Mapping[str, float]) -> Limit:
+def ingest_limit(plan: Plan, parameters: Mapping[str, float]) -> CapacityLimit:
     """Return the limit of the function `ingest`: devices a second."""
     shards = plan.shards or max(4, ceil(plan.devices / plan.interval_s / SHARD_RECORDS))
     cores = min(parameters["IngestConcurrency"], BATCHES * shards)
     load = plan.devices / (HALF_HOUR if plan.is_edge else max(plan.window_s, plan.interval_s))
-    return Limit("ingest: devices a second", load, cores / INGEST_S, "IngestConcurrency")
+    return CapacityLimit("ingest: devices a second", load, cores / INGEST_S, "IngestConcurrency")
 
 
-def days_limit(plan: Plan, parameters: Mapping[str, float]) -> Limit:
+def days_limit(plan: Plan, parameters: Mapping[str, float]) -> CapacityLimit:
     """Return the limit of the function `days`: devices a second, with the shards that the table's writes make."""
     units = sum(row.write_units for row in rows(plan) if row.place == "readings") / MONTH_S
     shards = max(NEW_TABLE_UNITS // PARTITION_UNITS, ceil(units / PARTITION_UNITS))
     cores = min(parameters["DaysConcurrency"], BATCHES * shards)
     every = HALF_HOUR if plan.is_edge else max(plan.window_s, plan.waterfall_s, plan.interval_s)
-    return Limit("days: devices a second", plan.devices / every, cores / DAY_STEP_S, "DaysConcurrency")
+    return CapacityLimit("days: devices a second", plan.devices / every, cores / DAY_STEP_S, "DaysConcurrency")
 
 
 def first_devices(plan: Plan, parameters: Mapping[str, float]) -> int:
