@@ -24,7 +24,7 @@ from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint, request_guard, responses
+from dashboard.web import ingest_endpoint, request_guard, responses, user_limits
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
@@ -59,6 +59,7 @@ def create_app(
     responses.observe(app.server, metrics, Readiness(store), settings.metrics_token)
     app.layout = lambda: layout(poll_ms, reader_language())
     account_page.install(app.server, settings, store, Passwords())
+    user_limits.install(app.server, user_limits.Budgets())
     data = CachedReads(store, open_cache(app.server, settings.cache), clock)
     add_callbacks(app, data)
     downloads.add_routes(app.server, data)
@@ -72,6 +73,7 @@ def create_app(
         count=metrics.count,
     )
     ingest_endpoint.add_routes(app.server, ingest)
+    request_guard.install_callback_check(app.server, app.callback_map)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])

@@ -9,11 +9,14 @@ which were too old, into the bucket. Messages that are refused are no dead lette
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
 
 from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.periods import LEVELS
+from aggregator.store.port import READINGS
 
 SECONDS = 20  # timeout of a call
 
@@ -25,6 +28,17 @@ def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no 
 
     config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"mode": "standard", "max_attempts": 5})
     return boto3.client(service, config=config, **options)
+
+
+@contextmanager
+def aws_errors() -> Iterator[None]:
+    """Raise ConfigurationError for what AWS refuses or cannot be asked."""
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # noqa: TID251 - of boto3
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise ConfigurationError(f"AWS: {error}; check the address, the region and the credentials") from error
 
 
 # The way in
@@ -70,11 +84,44 @@ def bundles(lines: Iterable[str]) -> Iterator[str]:
 # The way back
 
 
+_PARENTS = {LEVELS[row.child].table if row.child else READINGS: row.table for row in LEVELS.values()}
+
+
 class Dead(NamedTuple):
     """What is to be done again: a function, and its event."""
 
     function: str
     event: dict[str, Any]
+
+
+class BatchPlace(NamedTuple):
+    """An object in a bucket."""
+
+    bucket: str
+    key: str
+
+
+def batch_place(body: str) -> BatchPlace | None:
+    """Return the place of the batch that a message of the queue tells of; None for a message with its own content."""
+    note = _object(body) if "aws.s3" in body and "\n" not in body else {}
+    if note.get("source") != "aws.s3":
+        return None
+    return BatchPlace(_text(note["detail"]["bucket"], "name"), _text(note["detail"]["object"], "key"))
+
+
+def fetch_batch(place: BatchPlace) -> bytes | None:
+    """Return an object of the bucket; None where it has been replayed before."""
+    storage = client("s3")
+    try:
+        body: bytes = storage.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+    except storage.exceptions.NoSuchKey:
+        return None
+    return body
+
+
+def delete_batch(place: BatchPlace) -> None:
+    """Delete an object of the bucket."""
+    client("s3").delete_object(Bucket=place.bucket, Key=place.key)
 
 
 def dead_of_message(body: str) -> list[Dead]:
@@ -104,7 +151,9 @@ def dead_of_batch(body: bytes) -> Dead:
     if "kinesis" in records[0]:
         return Dead("ingest", event)
     table = str(records[0].get("eventSourceARN", "")).partition("/stream/")[0].rpartition("-")[2]
-    return Dead(f"changes of {table}", event)
+    if table not in _PARENTS:
+        raise Refused("wrong_format", f"no function takes the changes of {table!r}")
+    return Dead(_PARENTS[table], event)
 
 
 def _object(text: str | bytes) -> dict[str, Any]:
@@ -150,6 +199,6 @@ def _wrapped(payload: bytes) -> StreamMessage | None:
     try:
         found = orjson.loads(payload)
         is_wrapped = isinstance(found, dict) and found.keys() == {"topic", "data"}
-        return StreamMessage(str(found["topic"]), "", b64decode(found["data"])) if is_wrapped else None
+        return StreamMessage(str(found["topic"]), "", b64decode(found["data"], validate=True)) if is_wrapped else None
     except (ValueError, TypeError):  # not of a rule
         return None

@@ -209,3 +209,29 @@ def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: C
     assert verified.stdout.splitlines()[-1] == "1 devices, 0 differences"
     with closing(open_store(url)) as restored:
         assert charts(restored, ["drill"], noon) == charts(cloud.store, ["drill"], noon)
+
+
+def test_replay_takes_back_queue_and_bucket(cloud: Cloud) -> None:
+    now, queue = int(time.time()), cloud.outputs["DeadLetters"]
+    lost = [Reading("cad-lost", now - 10 * at, 100 + at, None, None) for at in range(3)]
+    payloads = [base64.b64encode(orjson.dumps(as_message(one))).decode() for one in lost]
+    iot = {"topic": f"{PREFIX}/cad-lost/readings", "base64OriginalPayload": payloads[0], "failures": []}
+    letter, batch = (
+        {"kinesis": {"data": data, "partitionKey": "cad-lost", "sequenceNumber": "1"}} for data in payloads[1:]
+    )
+    place = {"bucket": {"name": cloud.outputs["DeadBatches"]}, "object": {"key": "aws/lambda/1/batch"}}
+    content = orjson.dumps({"payload": orjson.dumps({"Records": [batch]}).decode()})
+    cloud.client("s3").put_object(Bucket=place["bucket"]["name"], Key=place["object"]["key"], Body=content)
+    note = {"source": "aws.s3", "detail": place}
+    bad = {"function": "ingest", "reason": "", "payload": "{"}
+    for body in (iot, {"function": "ingest", "reason": "", "payload": orjson.dumps(letter).decode()}, note, bad):
+        cloud.client("sqs").send_message(QueueUrl=queue, MessageBody=orjson.dumps(body).decode())
+    url = f"dynamodb://{PREFIX}?region={cloud.endpoint.region}"
+    done = CliRunner().invoke(main, ["replay", "--queue", queue, "--store", url])
+    assert done.exit_code == 1
+    assert "malformed_json" in done.stderr
+    counts = orjson.loads(done.stdout)
+    assert counts["failed"] == 1
+    assert counts["replayed"] >= 3  # the emulator's bucket may have told of its batch as well
+    assert [one.power_w for one in cloud.store.readings("cad-lost", 0, 2**40)] == [102, 101, 100]
+    assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket=place["bucket"]["name"])

@@ -23,7 +23,7 @@ from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
 from dashboard.pages.account import sign_in_page
-from dashboard.pages.account.sign_in_page import PREFIX, AuthServices, too_soon
+from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
 from dashboard.web.responses import notice, reader_language, render
@@ -83,7 +83,7 @@ def _me() -> User:
 
 def _account(user: User, faults: Faults | None = None, status: int = 200) -> Response:
     role = reader_language().say(ROLES[user.role])
-    is_demo = user.user_id.startswith(PREFIX)  # visitors share the account; one must not sign out all others
+    is_demo = user.is_visitor  # visitors share the account; one must not sign out all others
     done = request.args.get("done") == "password"
     return render("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
 
