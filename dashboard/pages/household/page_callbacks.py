@@ -12,7 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, Device, Document
+from aggregator.core.documents import GAS, Device, Document, Part
 from aggregator.core.live import Live
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
@@ -120,7 +120,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     now = data.now()
     lives = [data.live(device) for device in devices]
     cards = [
-        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now, lang), now, lang))
+        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now), now, lang))
         for device, live in zip(devices, lives, strict=True)
     ]
     counts = html.P(live_tile.roll_call(zip(devices, lives, strict=True), now, lang), className="roll-call")
@@ -128,27 +128,46 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     return html.Div([heading, html.Ul(cards, className="devices")])
 
 
-def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
+def _today(data: CachedReads, device: Device, now: int) -> Document:
+    """Return the day so far; empty if unknown."""
+    today = periods.period_of("day", now, device.timezone)
+    return data.energy(device, "day", today) or Document("day", device.device_id, today, device.timezone, {})
+
+
+def _today_label(total: Part, lang: Language) -> str:
     """Return the day's energy so far, of gas also its volume; empty if unknown."""
-    document = data.energy(device, "day", periods.period_of("day", now, device.timezone))
-    total = document.total if document else EMPTY
     known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
     known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]
     return lang.say("{amount} today", amount=", ".join(known)) if known else ""
 
 
-def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
+def _small_chart(today: Document) -> Component:
+    """Return the hours of a day as small bars; the number beside them says the same."""
+    slots = periods.slots("day", today.period, today.timezone)
+    hours = [today.part(slot.name).import_wh for slot in slots]
+    most = max((hour or 0 for hour in hours), default=0) or 1
+    bars = [html.I(style={"height": f"{(hour or 0) / most:.0%}"}) for hour in hours]
+    return html.Div(bars, className="small-chart", **attributes(aria_hidden="true"))
+
+
+def _card(
+    device: Device, live: Live | None, usage: UsageProfile, today: Document, now: int, lang: Language
+) -> Component:
     watts = live.power_w if live and not is_power_old(live) else None
     age, note = live_tile.age_and_note(device, live, now, lang)
     badge = live_tile.badge(live, usage, now, lang)
-    stamp = [html.Time(age, **attributes(data_age=now - live.power_instant))] if live and age else []
+    stamp = [html.Time(age)] if age else []
     return html.A(
         [
             html.Div(
-                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
+                [
+                    html.H2(navigation.home_name(device, lang), className="label"),
+                    html.Span(_today_label(today.total, lang), className="today"),
+                ],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
+            _small_chart(today),
             html.P([live_tile.dot(), *stamp, html.Span(note)], className="note"),
         ],
         href=View("household", device.device_id).to_url(),
@@ -286,7 +305,7 @@ def _household(data: CachedReads, device: Device, view: View, shown: object, lan
         **chart_page.slots(below, lang),
         **_outages(data, device, chart, lang),
         "shown.data": {"title": f"{chart.name} · {chart.home}", "version": newest, "device": device.device_id},
-        "place.children": html.A(chart.home, href=View("household", device.device_id).to_url()),
+        "place.children": html.H1(html.A(chart.home, href=View("household", device.device_id).to_url())),
         "home.hidden": True,
         "home.children": [],
     }
