@@ -120,7 +120,8 @@ def newest_known(readings: Sequence[Reading], position: int) -> Reading | None:
 def continued_live(stored: Live, arrived: Sequence[tuple[Reading, int]], device: Device) -> Live:
     """Return a live state with the readings after `look_back` (by time, each with its arrival in UTC seconds).
 
-    Readings that it has already change nothing; those of one second came in together.
+    Readings that it has already change nothing; those of one second came in together. A reading that was completed
+    later counts as come in then.
     """
     both = merged_live(stored, live_state([reading for reading, _ in arrived], device, arrived[-1][1]))
     newer, earliest = list[Arrival](), FOR_EVER
