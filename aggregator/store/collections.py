@@ -144,6 +144,9 @@ AUDIT_SEARCHES = Collection(
     "audit/searches", "user", "person", FOR_EVER, "the searches of a person that no entry counts yet", is_ended=True
 )
 FLEET = Collection("fleet", "`summary`", "nobody", FOR_EVER, "the counts of the last census")
+FLEET_DAYS = Collection(
+    "fleet/days", "UTC day", "nobody", (KEPT_DAYS + 1) * DAY_S, "the counts of the day's last census"
+)
 FLEET_DEVICES = Collection(
     "fleet/devices", "kind/name", "nobody", DAY_S, "the devices behind a count", mentions=("device",)
 )
@@ -188,7 +191,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
-    *(FLEET, FLEET_DEVICES),
+    *(FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
     *(MARKS,),
 )

@@ -146,7 +146,10 @@ def _halves(document: Document, first: str | None, settled: int) -> Iterator[_Ha
 
 
 def _unread_time(document: Document, run: Sequence[_Half], view: View, lang: Language) -> UnreadTime:
-    """Return a time without readings; its first and last half hour tell its minutes, because it reaches over their common edge."""
+    """Return a time without readings.
+
+    Its first and its last half hour tell its minutes, because it reaches over the edges between.
+    """
     start, end, what = run[0].start, run[-1].end, list[str]()
     if len(run) > 1:
         start, end = run[0].end - run[0].lacking_s, run[-1].start + run[-1].lacking_s
