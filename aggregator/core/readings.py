@@ -73,8 +73,8 @@ REASONS = {
     "contradiction": "another row gives another figure for the same time",
 }
 
-GAS = "~gas"  # suffix of the id of a device's gas meter
-SECOND_METERS = (GAS, *(f"~{number}" for number in range(1, 10)))  # suffixes of ids
+GAS, SOLAR = "~gas", "~solar"  # suffixes of the ids of a device's gas meter, and of the meter of its panels
+SECOND_METERS = (GAS, SOLAR, *(f"~{number}" for number in range(1, 10)))  # suffixes of ids
 
 _DEVICE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,63}}(?:{'|'.join(SECOND_METERS)})?")
 

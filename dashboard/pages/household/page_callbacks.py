@@ -4,6 +4,7 @@ Begin with `show_page`, for a new address, and `show_live`, for a poll. They cal
 of one device, the start page with a card for each device, and the page of an unknown address.
 """
 
+from dataclasses import replace
 from urllib.parse import quote
 from zlib import crc32
 
@@ -11,8 +12,10 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, Device, Document
+from aggregator.core.documents import ELECTRICITY, EMPTY, GAS, Device, Document
 from aggregator.core.live import Live
+from aggregator.core.readings import GAS as GAS_SUFFIX
+from aggregator.core.readings import SOLAR
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
@@ -69,6 +72,19 @@ def _so_what(data: CachedReads, device: Device, today: str, lang: Language) -> s
         usual = chart_page.load_usual(data, device, day, lang)
         told.append(insights.Told(data.document(device, "day", day), elapsed_s, usual))
     return insights.so_what(told[0], told[1], Measure(currency_of(device)), lang)
+
+
+def _beside(data: CachedReads, viewer: User | None, device: Device, chart: Chart, lang: Language) -> Chart:
+    """Return a chart of electricity with the facts of the home's gas meter, and of the meter of its panels."""
+    if device.kind != ELECTRICITY:
+        return chart
+    gas, panels = (data.device(viewer, device.device_id + suffix) for suffix in (GAS_SUFFIX, SOLAR))
+    level, period = chart.view.level, chart.view.period
+    facts = []
+    if gas:
+        facts = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
+    made = data.document(panels, level, period).total if panels else None
+    return replace(chart, beside=(*facts, *insights.solar_facts(chart.total, made, lang)))
 
 
 def _outages(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
@@ -201,7 +217,7 @@ def show_page(data: CachedReads, viewer: User | None, view: View, version: objec
     """Return the values of a page. The browser keeps its chart if `version` is still current."""
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device:
-        slots = _household(data, device, view, version, lang)
+        slots = _household(data, viewer, device, view, version, lang)
         return {"alert.children": [], **slots, **_staff_note(viewer, device, lang)}
     if view.page == "home":
         return {"alert.children": [], **_without_device("", home_content(data, viewer, lang))}
@@ -246,9 +262,12 @@ def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
     return {"visiting.hidden": False, "visiting.children": note, "tariff.children": "", "tariff.href": None}
 
 
-def _household(data: CachedReads, device: Device, view: View, version: object, lang: Language) -> Slots:
+def _household(
+    data: CachedReads, viewer: User | None, device: Device, view: View, version: object, lang: Language
+) -> Slots:
     tiles = tile_slots(data, device, view, lang)
     chart, extent = chart_page.load_chart(data, device, view, lang)
+    chart = _beside(data, viewer, device, chart, lang)
     last = chart_page.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
     below = chart_page.load_below(data, device, chart)

@@ -75,14 +75,6 @@ def add_routes(server: Flask, data: CachedReads, audit: Audit) -> None:
         said = reader_language().count("{number} device found", "{number} devices found", len(hits))
         return jsonify(said=said, found=[hit._asdict() for hit in hits])
 
-    @page.get(attention_view.LIST_URL)
-    def attention() -> Response:
-        return _attention(support)
-
-    @page.get(f"{attention_view.LIST_URL}.csv")
-    def attention_csv() -> Response:
-        return _attention_csv(support)
-
     @page.get("/desk/fleet/<group>")
     def listed(group: str) -> Response:
         return _listed(support, group)
@@ -107,6 +99,8 @@ def add_routes(server: Flask, data: CachedReads, audit: Audit) -> None:
         is_start = request.path == "/" and request.method == "GET"
         return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
 
+    page.add_url_rule(attention_view.LIST_URL, "attention", partial(_attention, support))
+    page.add_url_rule(f"{attention_view.LIST_URL}.csv", "attention_csv", partial(_attention_csv, support))
     action_pages.add_routes(page, support)
     audit_view.add_routes(page, support)
     server.register_blueprint(page)
