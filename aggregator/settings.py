@@ -1,5 +1,6 @@
 """The settings: one table; the environment is read once, here, at start."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,12 +33,16 @@ class Settings:
     oidc_role_claim: str = "role"
     mqtt_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    log: str = "text"
+    metrics: str = ""
+    metrics_token: str = field(default="", repr=False)
     backup_dir: str = ""
     backups_kept: int = 14
 
 
 SHORTEST_SECRET = 32  # characters
 HERE = ("localhost", "127.0.0.1", "::1")
+_LISTENING = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 MAKE_ONE = "make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 
 
@@ -85,6 +90,22 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ConfigurationError(f"{text!r} is none of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def _listening(text: str) -> str:
+    found = _LISTENING.fullmatch(text)
+    if text and not (found and 0 < int(found[1]) < 65536):
+        raise ConfigurationError(f"{text!r} is not like 127.0.0.1:9464")
+    return text
+
+
 SETTINGS = (
     Setting(
         "WATTFALL_STORE", "store", "", str, "where documents live; empty is a SQLite file in the user's data folder"
@@ -102,6 +123,23 @@ SETTINGS = (
     Setting("WATTFALL_PROXIES", "proxies", "0", _from(0, 9), "how many reverse proxies stand in front"),
     Setting("WATTFALL_MQTT_PASSWORD", "mqtt_password", "", str, "of the user that --mqtt or --source names"),
     Setting("WATTFALL_TOKEN", "token", "", str, "the device's token, with which `wattfall edge` sends"),
+    Setting(
+        "WATTFALL_LOG",
+        "log",
+        "text",
+        _one_of("text", "json"),
+        "how processes log: text, or json with one object a line",
+    ),
+    Setting(
+        "WATTFALL_METRICS", "metrics", "", _listening, "where the worker answers /metrics and /ready: 127.0.0.1:9464"
+    ),
+    Setting(
+        "WATTFALL_METRICS_TOKEN",
+        "metrics_token",
+        "",
+        _secret,
+        "with which Prometheus reads /metrics of the web process",
+    ),
     Setting("WATTFALL_BACKUP_DIR", "backup_dir", "", str, "where the worker puts a backup each day; empty makes none"),
     Setting("WATTFALL_BACKUP_DAYS", "backups_kept", "14", _from(1, 3650), "how many of these backups are kept"),
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),

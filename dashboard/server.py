@@ -1,24 +1,39 @@
 """The web process: gunicorn, started from Python, so that one command works on every platform."""
 
+import errno
+import os
 import re
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dash import Dash
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
+from aggregator.commands.console import JsonLines
 from aggregator.core.errors import ConfigurationError, StoreReplaced
 from aggregator.intake.clocks import ServerClock
+from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from dashboard.app import create_app
 from dashboard.web import ingest_endpoint
 from dashboard.web.cache import check_cache
+from dashboard.web.responses import observe
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+Done = TypeVar("Done")
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
 GRACE_S = 5  # from SIGTERM to the end of a request that is under way
@@ -105,6 +120,88 @@ class _Watching(Arbiter):  # type: ignore[misc] # gunicorn has no types
         super().murder_workers()
 
 
+# Slow clients
+
+RECEIVE_S = 10.0  # from the first byte of a request to its last; a phone needs one
+SEND_S = 30.0  # for each piece of an answer
+
+
+class _TimedSocket(socket.socket):
+    """A connection that is given up when a request or an answer takes too long, byte by byte or not at all."""
+
+    received_by = 0.0  # by time.monotonic()
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive within the time for a request. Raises ConnectionResetError, which gunicorn takes in silence."""
+        self._wait_at_most(max(self.received_by - time.monotonic(), 0.001))
+        return self._given_up(lambda: super(_TimedSocket, self).recv(size, flags))
+
+    def sendall(self, data: "Buffer", flags: int = 0) -> None:
+        """Send within SEND_S. Raises ConnectionResetError."""
+        self._wait_at_most(SEND_S)
+        self._given_up(lambda: super(_TimedSocket, self).sendall(data, flags))
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:  # noqa: ANN401 - as the base has it
+        """Send a file, each piece within SEND_S. Raises ConnectionResetError."""
+        self._wait_at_most(SEND_S)
+        return self._given_up(lambda: super(_TimedSocket, self).sendfile(file, offset, count))
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if self.gettimeout() != 0:  # gunicorn makes it non-blocking between requests
+            self.settimeout(seconds)
+
+    def _given_up(self, transfer: Callable[[], Done]) -> Done:
+        try:
+            return transfer()
+        except TimeoutError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the client was too slow") from error
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """A worker process in which one address takes three of four threads at most, and each request ends in time."""
+
+    has_shares = True
+
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)
+        self._share = self.cfg.threads * 3 // 4 if self.has_shares else self.cfg.threads
+        self._busy = Counter[str]()  # threads by address
+        self._waiting: dict[str, deque[Any]] = {}
+
+    def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+        """Give a connection to a thread, or let it wait for another one of the same address."""
+        if not isinstance(conn.sock, _TimedSocket):
+            conn.sock = _TimedSocket(fileno=conn.sock.detach())
+        peer = conn.client[0]
+        if self._busy[peer] >= self._share:
+            self._waiting.setdefault(peer, deque()).append(conn)
+            return
+        self._busy[peer] += 1
+        super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
+        """Handle a request, which must have come in RECEIVE_S."""
+        conn.sock.received_by = time.monotonic() + RECEIVE_S
+        return super().handle(conn)
+
+    def finish_request(self, conn: Any, done: Any) -> None:  # noqa: ANN401 - gunicorn's
+        """Take the connection back from its thread, and give the thread to the next one of this address."""
+        peer = conn.client[0]
+        self._busy -= Counter([peer])
+        super().finish_request(conn, done)
+        waiting = self._waiting.get(peer)
+        if waiting:
+            self.enqueue_req(waiting.popleft())
+        else:
+            self._waiting.pop(peer, None)
+
+
+class _WorkerBehindProxy(_Worker):
+    """A worker process whose connections all come from the proxy."""
+
+    has_shares = False
+
+
 def serve_web(settings: Settings, host: str, check: Callable[[], None]) -> None:
     """Serve the dashboard until stopped, or until `check` of the store raises StoreReplaced.
 
@@ -128,10 +225,18 @@ def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> No
 
     def build() -> Flask:
         store = open_store(settings.store, BUSY_S, may_create=False)
+        metrics = Metrics()
+        metrics.watch(store)
         endpoint = ingest_endpoint.IngestEndpoint(
-            store, settings.timezone, retention_days=settings.retention_days, server_clock=server_clock
+            store,
+            settings.timezone,
+            retention_days=settings.retention_days,
+            server_clock=server_clock,
+            count=metrics.count,
         )
-        return create_ingest_server(store, settings.timezone, endpoint)
+        server = create_ingest_server(store, settings.timezone, endpoint)
+        observe(server, metrics, Readiness(store), settings.metrics_token)
+        return server
 
     _serve(build, settings, host, "wattfall ingest-server", check, INGEST_THREADS)
 
@@ -158,7 +263,7 @@ def _serve(
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
         "workers": settings.web_workers,
-        "worker_class": "gthread",
+        "worker_class": _WorkerBehindProxy if settings.proxies else _Worker,
         "threads": threads,
         "graceful_timeout": GRACE_S,
         "loglevel": "warning",
@@ -166,7 +271,28 @@ def _serve(
         "control_socket_disable": True,  # a file in the user's home; two Wattfalls would fight for it
         "proc_name": name,
     }
-    with reserve_port(settings.port, host) as reserved:
+    if settings.log == "json":
+        options["logconfig_dict"] = _JSON_LOG
+    with reserve_port(settings.port, host) as reserved, _shared_counts():
         if not SHARED_OUT:
             reserved.close()
         _Server(build, options, check).run()
+
+
+_JSON_LOG = {
+    "formatters": {"generic": {"()": JsonLines}},
+    "root": {"level": "WARNING", "handlers": ["console"]},
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": ["error_console"], "propagate": False}},
+}
+
+
+@contextmanager
+def _shared_counts() -> Iterator[None]:
+    """Make the folder in which the worker processes add up their metrics; the first process removes it."""
+    folder, first = mkdtemp(prefix="wattfall-metrics-"), os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == first:  # gunicorn's processes leave by this way, too
+            rmtree(folder, ignore_errors=True)

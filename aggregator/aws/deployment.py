@@ -30,7 +30,7 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from aggregator.aws.lambdas import client
+from aggregator.aws.dead_letters import client
 from aggregator.core.errors import ConfigurationError
 
 HOST = "127.0.0.1"
@@ -231,10 +231,12 @@ def deploy(endpoint: Endpoint, prefix: str) -> dict[str, str]:
         storage = client("s3", **endpoint.options)
         storage.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": endpoint.region})
         storage.put_object(Bucket=BUCKET, Key=CODE, Body=code.read_bytes())
+        template = TEMPLATE.read_text().replace(f"CodeUri: {CODE}", f"CodeUri: s3://{BUCKET}/{CODE}")
+        storage.put_object(Bucket=BUCKET, Key=TEMPLATE.name, Body=template.encode())
     stacks = client("cloudformation", **endpoint.options)
     stacks.create_stack(
         StackName=prefix,
-        TemplateBody=TEMPLATE.read_text().replace(f"CodeUri: {CODE}", f"CodeUri: s3://{BUCKET}/{CODE}"),
+        TemplateURL=f"{endpoint.url}/{BUCKET}/{TEMPLATE.name}",
         Parameters=[{"ParameterKey": "Prefix", "ParameterValue": prefix}],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

@@ -1,10 +1,11 @@
-"""The AWS commands: `tables` (DynamoDB tables without the template), `aws package` and `aws costs`.
+"""The AWS commands: `tables` (DynamoDB tables without the template), `replay`, `package` and `costs`.
 
 Errors are one line on stderr with exit code 2.
 """
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import click
 from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, rows, shards, total
 from aggregator.aws.deployment import build
 from aggregator.commands.console import aligned
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.settings import Settings
+from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.tables import read_url
 
 if TYPE_CHECKING:
@@ -80,6 +82,77 @@ def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
         raise ConfigurationError("nothing was removed")
     for name in delete_tables(client, prefix):
         click.echo(f"{name} removed")
+
+
+# Dead letters
+
+_WAIT_S, _HIDDEN_S = 1, 600  # for the next message; while a message is worked on, nobody else gets it
+
+
+@click.command("replay")
+@click.option("--queue", required=True, metavar="URL", help="The queue DeadLetters of the template's outputs.")
+@_with_url
+@click.pass_obj
+def replay_command(settings: Settings, queue: str, url: str | None) -> None:
+    """Process dead letters again: what the queue holds, and the batches in the bucket of which it tells.
+
+    What is done leaves the queue and the bucket; what fails again stays. Exit code 1 if anything stays.
+    """
+    from aggregator.aws.dead_letters import aws_errors, client
+
+    sqs, failed, done = client("sqs"), 0, 0
+    with aws_errors(), closing(open_store(url or settings.store)) as store:
+        while messages := _received(sqs, queue):
+            for message in messages:
+                why = _replayed(message["Body"], store, settings)
+                done, failed = done + (not why), failed + bool(why)
+                if why:
+                    click.echo(f"{message['MessageId']}: {why}", err=True)
+                else:
+                    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    click.echo(json.dumps({"replayed": done, "failed": failed}))
+    if failed:
+        raise SystemExit(1)
+
+
+def _received(sqs: Any, queue: str) -> list[dict[str, str]]:  # noqa: ANN401 - boto3 has no types
+    answer = sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=_WAIT_S, VisibilityTimeout=_HIDDEN_S
+    )
+    found: list[dict[str, str]] = answer.get("Messages", [])
+    return found
+
+
+def _replayed(body: str, store: Store, settings: Settings) -> str:
+    """Process a message of the queue, and delete its batch from the bucket. Return why it failed, or nothing."""
+    from aggregator.aws.dead_letters import (
+        DeadLetter,
+        batch_place,
+        dead_of_batch,
+        dead_of_message,
+        delete_batch,
+        fetch_batch,
+    )
+    from aggregator.aws.lambdas import Functions, level_steps
+
+    letters: list[DeadLetter] = []
+    functions = Functions(store, settings.timezone, letters.extend, retention_days=settings.retention_days)
+    try:
+        place = batch_place(body)
+        batch = fetch_batch(place) if place else None
+        dead = dead_of_message(body) if place is None else [dead_of_batch(batch)] if batch else []
+        for function, event in dead:
+            step = level_steps().get(function)
+            answer = functions.propagate(step, event) if step else functions.ingest(event)
+            if answer["batchItemFailures"]:
+                return "the store is away; try again later"
+    except Refused as why:
+        return str(why)
+    if letters:
+        return letters[0].reason
+    if place:
+        delete_batch(place)
+    return ""
 
 
 # Package and costs

@@ -4,6 +4,7 @@ The tables are pure: they format documents, devices and support data for a termi
 ConfigurationError.
 """
 
+import json
 import logging
 import os
 import signal
@@ -31,7 +32,7 @@ from aggregator.store.search import masked
 from aggregator.support.audit_entry import Entry
 from aggregator.support.device_state import arrival_state, rhythm_s
 from aggregator.support.fleet import Summary
-from aggregator.waterfall.pricing import conversion_of
+from aggregator.tariffs.gas import conversion_of
 
 LATE_S = 6.0  # from SIGTERM to the end of a process that something holds up
 LATE = "stopped; something held the process up, and what it has acknowledged is stored"
@@ -124,9 +125,23 @@ def _end_late(heard: socket.socket, late_s: float, late_code: int, said: str) ->
         os._exit(late_code)
 
 
-def log_to_stderr() -> None:
-    """Log to stderr with the time, for long-running commands."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+class JsonLines(logging.Formatter):
+    """Log records as JSON, one object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as JSON."""
+        content = {"at": iso_utc(int(record.created)), "level": record.levelname.lower(), "logger": record.name}
+        content["message"] = record.getMessage()
+        if record.exc_info:
+            content["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(content)
+
+
+def log_to_stderr(form: str, level: int = logging.INFO) -> None:
+    """Log to stderr with the time, for long-running commands; `form` is text or json."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs every call
 
 

@@ -20,9 +20,11 @@ from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
 from aggregator.store import search
 from aggregator.store.collections import all_devices, new_entry
+from aggregator.store.occupancies import moved
 from aggregator.support.actions import record_device, record_token
 from aggregator.support.audit import Audit
-from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of
+from aggregator.tariffs.gas import FIRST_DAY, Conversion, conversion_of
+from aggregator.waterfall.pricing import change_conversion, move
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain
 
@@ -40,7 +42,7 @@ def device() -> None:
 @click.option(
     "--max-power-w", type=click.IntRange(1, 10_000_000), help="The home's maximum power in either direction, W."
 )
-@click.option("--household", metavar="ID", help="The household of the device; '' removes it, here and below.")
+@click.option("--household", metavar="ID", help="The first household of the device, from ever; see `device move`.")
 @click.option("--name", help="The household's name for the home, like '12 Acacia Road'.")
 @click.option("--serial", help="The serial number of the device.")
 @click.option("--meter-point", metavar="NUMBER", help="The number of the meter point.")
@@ -100,6 +102,7 @@ def device_set(
     stored = store.device(check_id(device_id))
     changed = stored or new_entry(store, device_id, settings.timezone)
     _check_home(changed, fields)
+    _check_household(changed, fields.get("household"))
     changed = search.check_labels(
         replace(changed, **{name: value for name, value in fields.items() if value is not None})
     )
@@ -133,6 +136,15 @@ def _check_home(device: Device, named: Mapping[str, object]) -> None:
             )
 
 
+def _check_household(device: Device, household: str | None) -> None:
+    """Raise ConfigurationError where a household would get the past of another one."""
+    if (household is not None and device.household not in ("", household)) or (household and device.former):
+        raise ConfigurationError(
+            f"{device.device_id} belongs to {device.household or 'nobody'}; `wattfall device move {device.device_id}"
+            " --to ID --from DAY` gives it to another household, which sees its own days only"
+        )
+
+
 def _conversion(device: Device, value: str | None, first_day: str | None, factor: str | None) -> Conversion | None:
     """Return the conversion of a gas meter with the options' values; None without one."""
     if value is factor is None:
@@ -151,6 +163,35 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
     if factor is not None:
         found = replace(found, volume_factor=number(factor, "the volume factor", LEAST_FACTOR, 2))
     return found
+
+
+@device.command("move")
+@click.argument("device_id", metavar="DEVICE")
+@click.option(
+    "--to", "household", required=True, metavar="ID", help="The household that moves in; - for an empty home."
+)
+@click.option("--from", "first_day", required=True, metavar="DAY", help="Its first whole day there, local.")
+@with_store
+@click.pass_obj
+def device_move(settings: Settings, device_id: str, household: str, first_day: str, store_url: str | None) -> None:
+    """Give a device and its second meters to another household, from a day on.
+
+    Each household sees its own days only. The new one names its home and sets its tariff anew; the days before keep
+    the tariff of their own household.
+    """
+    store, now = opened(settings, store_url), int(time.time())
+    device = find_device(store, device_id)
+    if device.is_second_meter:
+        sender = sender_of(device_id)
+        raise ConfigurationError(f"{device_id} belongs to the home of {sender}; use `wattfall device move {sender}`")
+    if periods.check_period("day", first_day) > periods.day_of(now, device.timezone):
+        raise ConfigurationError(f"{first_day} is still to come; move the device on that day")
+    household = "" if household == "-" else household
+    after = moved(device, household, first_day)
+    record_device(Audit(store, settings.audit_secrets), operator(), device, after, f"moved from {first_day} on", now)
+    move(store, device, household, first_day)
+    drain(store)
+    click.echo(console.device_line(find_device(store, device_id)))
 
 
 @device.command("token")

@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,10 @@ from aggregator.intake.formats import FORMATS, read_whole
 from aggregator.intake.formats.dsmr import telegrams
 from aggregator.intake.formats.message import Content, DeviceRules, Origin
 from aggregator.intake.ingest import Outcome, Received, chunks, rules_in, take_in
-from aggregator.operations.backup import run_backups
+from aggregator.operations.backup import backing_up
+from aggregator.operations.metrics import Metrics, told
 from aggregator.settings import Settings, data_folder, sqlite_url
-from aggregator.store import file_of, open_store
+from aggregator.store import open_store
 from aggregator.store.port import Store
 from aggregator.support import fleet
 from aggregator.support.audit import Audit
@@ -55,10 +56,13 @@ def with_broker(name: str, help_text: str) -> Callable[[Callable[..., Any]], Cal
                 "format_name",
                 type=click.Choice(list(FORMATS)),
                 callback=lambda _context, _option, name: name or "",
-                help="Format of all messages, where topics do not name it; the last word of a topic is the device.",
+                help="Format of all messages, where topics do not name it; the device is at the first + of --topic.",
             ),
             click.option(
-                "--topic", "topics", multiple=True, help="A topic filter, like 'glow/+/SENSOR/#'; may be repeated."
+                "--topic",
+                "topics",
+                multiple=True,
+                help="A topic filter, like 'glow/+/SENSOR/#'; its first + is the device. May be repeated.",
             ),
             click.option(name, "broker_url", metavar="URL", help=help_text),
         ):
@@ -141,7 +145,7 @@ def edge_command(
     **broker: Any,  # noqa: ANN401 - options
 ) -> None:
     """Store readings here and send each half hour as one block; runs at the home or a gateway, with WATTFALL_TOKEN."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     folder = data or data_folder() / "edge"
     client = HttpIngestClient(server, settings.token)
     rules = DeviceRules(settings.timezone, netting, stamp_on_arrival, is_total_import)
@@ -157,7 +161,9 @@ def edge_command(
                 raise click.UsageError("name a --source, like mqtt://localhost/")
             from aggregator.intake.mqtt_feed import MqttFeed
 
-            feed = MqttFeed(subscriber, edge.accept, lambda _: rules, broker["format_name"], lag_s=LAG_S)
+            feed = MqttFeed(
+                subscriber, edge.accept, lambda _: rules, broker["format_name"], broker["topics"], lag_s=LAG_S
+            )
             run_edge(edge, report, feed.take_in, stop)
 
 
@@ -225,7 +231,6 @@ class Lines:
 
 
 COMMANDS = (edge_command,)
-BACKUP_ENDS_S = 2.0  # for a backup to end and tidy up; the next one tidies up otherwise
 
 
 @click.command()
@@ -234,19 +239,20 @@ BACKUP_ENDS_S = 2.0  # for a backup to end and tidy up; the next one tidies up o
 @click.pass_obj
 def worker(settings: Settings, /, store_url: str | None, **broker: Any) -> None:  # noqa: ANN401 - options
     """Propagate every change of the store to the charts, until stopped; with --mqtt also receive devices' messages."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     stop = until_stopped()
     with (
         closing(opened(settings, store_url, may_create=True)) as store,
         subscribed(settings, **broker) as subscriber,
-        _backing_up(settings, store_url or settings.store, stop),
+        backing_up(settings, store_url or settings.store, stop),
+        told(settings, store_url or settings.store, store, metrics := Metrics()),
     ):
         run_worker(
             store,
             settings.retention_days,
             stop,
             census=_census(store, Audit(store, settings.audit_secrets)),
-            take_in=_feed(store, settings, subscriber, broker["format_name"]).take_in if subscriber else None,
+            take_in=_feed(store, settings, subscriber, broker, metrics).take_in if subscriber else None,
         )
 
 
@@ -263,29 +269,15 @@ def _census(store: Store, audit: Audit) -> Census:
     return census
 
 
-@contextmanager
-def _backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator[None]:
-    """Make a backup each day in a thread of its own, where the settings name a folder."""
-    if not settings.backup_dir:
-        yield
-        return
-    folder = Path(settings.backup_dir)
-    file_of(url)
-    own_folder(folder)
-    thread = threading.Thread(target=run_backups, args=(url, folder, settings.backups_kept, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(BACKUP_ENDS_S)
-
-
-def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_name: str) -> "MqttFeed":
+def _feed(
+    store: Store, settings: Settings, subscriber: "Subscriber", broker: Mapping[str, Any], metrics: Metrics
+) -> "MqttFeed":
     from aggregator.intake.mqtt_feed import MqttFeed, Spool  # paho takes a while to load
 
     def store_messages(messages: Sequence[Received]) -> Outcome:
-        return take_in(store, messages, int(time.time()), settings.timezone)
+        outcome = take_in(store, messages, int(time.time()), settings.timezone)
+        metrics.count(outcome)
+        return outcome
 
     def check_age(content: Content, now: int) -> None:
         refuse_old(store, content, now - settings.retention_days * DAY_S)
@@ -294,7 +286,8 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
         subscriber,
         store_messages,
         rules_in(store, settings.timezone),
-        format_name,
+        broker["format_name"],
+        broker["topics"],
         check_age=check_age,
         is_registered=lambda device_id: store.device(device_id) is not None,
         spool=Spool(store),
@@ -309,7 +302,7 @@ def _feed(store: Store, settings: Settings, subscriber: "Subscriber", format_nam
 @click.pass_obj
 def simulate(settings: Settings, count: int, days: int, seed: int, store_url: str | None) -> None:
     """Simulate demo households: add missing history, then a reading every 10 s, until stopped."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     store, homes = opened(settings, store_url, may_create=True), households(count, seed)
     check_is_demo(store, homes)
     now = int(time.time())

@@ -26,7 +26,7 @@ from aggregator.support.audit import Audit
 from aggregator.tariffs.prices import PER_TEXT, PriceChoice, PriceReport, parse_prices
 from aggregator.tariffs.rates import Series, common, count_days, energy_cost, standing_charge
 from aggregator.tariffs.tariff import Tariff, tariff_from_text, tariff_to_json
-from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, supplied, tariff_of
+from aggregator.waterfall.pricing import PRICES, add_prices, change_tariff, supplied_to_present, tariff_of
 from aggregator.waterfall.worker import drain
 
 DAYS_OPEN = 366  # a price without an end holds for so many days from today
@@ -177,7 +177,7 @@ def tariff_compare(
         tariffs[str(path) if path.stem in ("present", *tariffs) else path.stem] = _read(path)
     asked = first_day or FIRST_DAY, last_day or LAST_DAY
     documents, series = store.documents("day", device_id, *asked), store.prices(device_id, 0, FOR_EVER)
-    known, zone = supplied(store, device, int(time.time())), device.timezone
+    known, zone = supplied_to_present(store, device, int(time.time())), device.timezone
     costs = {
         name: energy_cost(documents, one, series)._replace(standing_charge=standing_charge(one, asked, known, zone))
         for name, one in tariffs.items()

@@ -119,9 +119,12 @@ class Device:
     kind: str = "electricity"  # one of KINDS
     netting: str = "phase"  # one of NETTINGS: how a three-phase meter's phases make import and export
     longest_interval_s: int = 0  # of its intervals; 0 without one
-    conversion: str = ""  # JSON text of a gas meter, see `pricing.Conversion`; empty for the usual one
+    conversion: str = ""  # JSON text of a gas meter, see `gas.Conversion`; empty for the usual one
     stamp_on_arrival: bool = False  # the clock of the device was never set: its telegrams are of their arrival
     is_total_import: bool = False  # Tasmota's `Total` counts import alone beside `ExportActive`, and is not net
+    occupied_from: str = ""  # the household's first local day; empty: from ever
+    former: str = ""  # JSON text of the occupancies before, see `occupancies`
+    seen: tuple[str, str] | None = None  # the first and last day that its viewer may see; None: all. Not stored
 
     @property
     def labels(self) -> dict[str, str]:
@@ -135,15 +138,13 @@ class Device:
 
     @property
     def own(self) -> "Device":
-        """Return what the registry stores: a second meter without the labels that `at_home` gives it."""
-        return replace(self, household="", postcode="") if self.is_second_meter else self
+        """Return what the registry stores: a second meter without what `at_home` gives it."""
+        return replace(self, household="", postcode="", occupied_from="") if self.is_second_meter else self
 
 
 ELECTRICITY, GAS, GENERATION = KINDS = ("electricity", "gas", "generation")
 NETTINGS = ("phase", "sum")  # each phase for itself, or the sum of the phases, as German, Dutch and Belgian meters do
 LABELS = {"household": 64, "name": 80, "serial": 64, "meter_point": 32, "postcode": 16}  # field -> most characters
-
-
 GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour, by the whole half hour's energy
 
 
@@ -151,21 +152,19 @@ def new_device(device_id: str, timezone: str) -> Device:
     """Return a device that is not registered yet; an id tells a second meter that counts gas or generation."""
     if device_id.endswith(GAS_SUFFIX):
         return Device(device_id, timezone, GAS_POWER_W, kind=GAS)
-    if device_id.endswith(SOLAR):
-        return Device(device_id, timezone, kind=GENERATION)
-    return Device(device_id, timezone)
+    return Device(device_id, timezone, kind=GENERATION if device_id.endswith(SOLAR) else ELECTRICITY)
 
 
 def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:
     """Return a stored device with the home that it belongs to; `stored` reads a device from the registry.
 
-    A second meter has no household of its own: it has the household and the postcode of the device that sends it.
+    A second meter has no household of its own: it has that of the device that sends it, since then, and the postcode.
     """
     if not device.is_second_meter:
         return device
     sender = stored(sender_of(device.device_id))
-    household, postcode = (sender.household, sender.postcode) if sender else ("", "")
-    return replace(device, household=household, postcode=postcode)
+    home = sender or Device(device.device_id)
+    return replace(device, household=home.household, postcode=home.postcode, occupied_from=home.occupied_from)
 
 
 def add(parts: Iterable[Part]) -> Part:

@@ -5,10 +5,11 @@
 **A break** between two runs (`registers.runs_of`) has these explanations, tried in this order:
 
 1. A *fault*: the register goes on later where it would have been. It returns within FAULT_S, at the start of a run, and
-   has then risen by no less than it rose during the fault. What it showed meanwhile (zeros, a restored backup, a wrong
-   clock, garbage) is dropped, so the time of the fault becomes a gap. A dip, a fall by less than half of the register,
-   may also end within a run, within DIP_S or DIP_READINGS. A register that stood still and then makes up for it within
-   FROZEN_S was frozen: a gateway repeated its last value.
+   has then risen by no less than it rose during the fault. A long run tells better where it returns than a short one.
+   What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault
+   becomes a gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or
+   DIP_READINGS. A register that stood still and then makes up for it within FROZEN_S was frozen: a gateway repeated its
+   last value.
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
@@ -29,6 +30,7 @@ from typing import NamedTuple
 from aggregator.core.registers import (
     DECIDE_READINGS,
     DECIDE_S,
+    FROZEN_S,
     LEAP,
     LONGEST_S,
     NEAR_STEPS,
@@ -36,7 +38,9 @@ from aggregator.core.registers import (
     Register,
     Run,
     follows,
+    frozen_since,
     gap_positions,
+    is_leap,
     is_long_enough,
     is_other_meter,
     level_out,
@@ -48,7 +52,6 @@ FAULT_S = 7 * 86_400  # a longer stretch is no fault
 FAULT_RUNS = 64  # nor is one of more runs: garbage without end has no explanation
 DIP_S = 3600  # longest dip by less than half of the register that ends within a run
 DIP_READINGS = 120  # or of at most this number of readings
-FROZEN_S = 86_400  # longest time for which a register is repeated
 CLOCK_S = 86_400  # longest time by which a clock is put back
 USUAL_S = 86_400  # time before a break that tells what the home uses
 USUAL_READINGS = 64  # and at least this number of readings, within FAULT_S
@@ -107,7 +110,7 @@ def judge(points: Register, max_power_w: int) -> RegisterJudgement:
             run = runs[following]
         elif thawed := _thawed(level, piece, start, max_power_w):
             del piece[thawed:]
-        elif modulus := _modulus(level, piece, run, max_power_w):
+        elif modulus := _modulus(level, runs, piece, following, max_power_w):
             raised += modulus
             rollovers.append(Rollover(level.ats[good], level.ats[start], modulus))
         elif not _is_exchange(level, runs, good, following, max_power_w):
@@ -134,31 +137,30 @@ def _piece(level: Register, positions: Sequence[int], lifted: dict[int, int]) ->
 def _return(
     level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int
 ) -> tuple[int, int] | None:
-    """Return the run and the position at which the register goes on after its reading `good`, or None.
-
-    The fault, if any, begins with the run `following`.
-    """
+    """Return the run and position at which a register goes on after `good`; a fault begins with the run `following`."""
     ats, whs, *_ = level
     strange = runs[following].first
-    risen, within = 0, None
+    risen, highest, within, found = 0, 0, None, None
     for number, run in enumerate(runs[following : following + FAULT_RUNS], following):
         first, last = run
         if ats[first] - ats[strange] > FAULT_S:
             break
-        is_jump = within is None or not follows(level, first - 1, first, max_power_w)
-        if is_jump and follows(level, good, first, max_power_w):
-            falls_back = 0 < 2 * whs[first] < whs[first - 1] and is_long_enough(level, first, last)
-            if falls_back or risen <= whs[first] - whs[good] + ROUNDING_WH:
-                return number, first
+        goes_on, is_long = follows(level, first - 1, first, max_power_w), is_long_enough(level, first, last)
+        is_strange = goes_on and (within or (whs[first - 1] > whs[good] and is_leap(whs[good], whs[first])))
+        is_up = risen <= whs[first] - whs[good] + ROUNDING_WH or (is_long and 0 < 2 * whs[first] < highest)
+        if is_up and not is_strange and follows(level, good, first, max_power_w):
+            if not found or (is_long and not follows(level, runs[found[0]].last, first, max_power_w)):
+                found = number, first
+            if is_long or number == following:
+                return found
         position = bisect_left(whs, whs[good] - ROUNDING_WH, first, last + 1)
         if within is None and first < position <= last and _is_dip(level, good, strange, position):
-            rise = risen + whs[position - 1] - whs[first]
-            is_small = 2 * whs[strange] >= whs[good]
-            is_small |= rise <= whs[position] - whs[good] + ROUNDING_WH
+            least = risen + whs[position - 1] - whs[first] - ROUNDING_WH
+            is_small = 2 * whs[strange] >= whs[good] or least <= whs[position] - whs[good]
             if is_small and follows(level, good, position, max_power_w):
                 within = number, position  # unless it jumps later to where it would have been
-        risen += whs[last] - whs[first]
-    return within
+        risen, highest = risen + whs[last] - whs[first], max(highest, whs[last])
+    return found or within
 
 
 def _is_dip(level: Register, good: int, strange: int, position: int) -> bool:
@@ -177,14 +179,6 @@ def _thawed(level: Register, piece: Sequence[int], start: int, max_power_w: int)
     seconds = ats[start] - ats[first]
     is_usual = seconds <= FROZEN_S and rise * 3600 <= UNUSUAL * _usual_w(level, piece, frozen + 1) * seconds
     return frozen + 1 if rise > 0 and is_usual and follows(level, first, start, max_power_w) else None
-
-
-def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
-    """Return the position of the first of the readings up to `last` that repeat its value, FROZEN_S at most."""
-    first = last
-    while first > 0 and whs[first - 1] == whs[last] and ats[last] - ats[first - 1] <= FROZEN_S:
-        first -= 1
-    return first
 
 
 def _usual_w(level: Register, piece: Sequence[int], count: int) -> int:
@@ -224,7 +218,7 @@ def _overshot(
     is_known = whs[good] + lifted[good] <= base and is_long_enough(level, piece[0], good)
     if not is_known or not follows(level, good, run.first, max_power_w):
         return None
-    usual_w, rise = _usual_w(level, piece, count), whs[run.first] - whs[good] + ROUNDING_WH
+    usual_w = _usual_w(level, piece, count)
     leap_wh = max(LEAP * usual_w, HOME_W) * (ats[wrong] - ats[good]) // 3600 + ROUNDING_WH
     near = [ats[one] for one in piece[max(count - NEAR_STEPS - 1, 0) : count + NEAR_STEPS + 1]]
     is_unusual = (
@@ -232,7 +226,7 @@ def _overshot(
         or whs[wrong] - whs[good] > leap_wh
         or near.index(ats[good]) in gap_positions(near)
     )
-    usual_w = usual_w or _usual_w(level, piece, len(piece))
+    usual_w, rise = usual_w or _usual_w(level, piece, len(piece)), whs[run.first] - whs[good] + ROUNDING_WH
     is_in_line = ats[last] - ats[wrong] <= DIP_S or rise * 2 * 3600 >= usual_w * (ats[run.first] - ats[good])
     return count if is_unusual and is_in_line else None
 
@@ -281,10 +275,14 @@ def _is_put_back(level: Register, piece: Sequence[int], start: int) -> bool:
     return rise >= 0 and silent_s <= LONGEST_S and is_small and not is_other_meter(level, piece[-1], start)
 
 
-def _modulus(level: Register, piece: Sequence[int], run: Run, max_power_w: int) -> int | None:
+def _modulus(
+    level: Register, runs: Sequence[Run], piece: Sequence[int], following: int, max_power_w: int
+) -> int | None:
     """Return the number at which the register has started again between a piece and a run, or None."""
     ats, whs, *_ = level
-    good = piece[-1]
+    good, run, last = piece[-1], runs[following], _end(level, runs, following, max_power_w)
+    if last + 1 < len(ats) and not is_long_enough(level, run.first, last):
+        return None
     seconds, before, after = ats[run.first] - ats[good], whs[good], whs[run.first]
     if seconds > LONGEST_S or after >= before or is_other_meter(level, good, run.first) or whs[piece[0]] == before:
         return None

@@ -8,8 +8,8 @@ Exchange overrides are people's statements, stored as text: `1793059200+ 1793145
 **Gaps** follow the register's own rhythm, see `gap_positions`.
 
 **Runs.** Readings run on *plainly* while each can follow the one before: the register does not fall, and rises no
-faster than the home's maximum power, without a leap. A fall of ROUNDING_WH is rounding: the readings before it are
-lowered. Most registers are one run.
+faster than the home's maximum power (but for one count of the register), without a leap. A fall of ROUNDING_WH is
+rounding: the readings before it are lowered. Most registers are one run.
 """
 
 from bisect import bisect_left, bisect_right
@@ -55,6 +55,8 @@ LONGEST_S = 400 * 86_400  # no energy is spread over more time: a clock was wron
 DECIDE_S = 300  # a run that decides for itself lasts this long
 DECIDE_READINGS = 2  # and has at least this many steps
 ROUNDING_WH = 8  # a register may fall by this: a sum of rounded figures, or of phases read one after the other
+FROZEN_S = 86_400  # longest time for which a register is repeated
+COUNTS_WH = (1000, 100, 10, 1)  # in which registers count
 LEAP = 4  # a step that adds a quarter of the register, or more, is not plain
 
 MAX_GAP_S = 300  # a shorter step is never a gap
@@ -191,6 +193,14 @@ def runs_of(points: Register, levels: list[int], max_power_w: int) -> list[Run]:
     return [Run(first, after - 1) for first, after in zip(firsts, [*firsts[1:], len(whs)], strict=True)]
 
 
+def frozen_since(ats: Sequence[int], whs: Sequence[int], last: int) -> int:
+    """Return the position of the first of the readings up to `last` that repeat its value, FROZEN_S at most."""
+    first = last
+    while first > 0 and whs[first - 1] == whs[last] and ats[last] - ats[first - 1] <= FROZEN_S:
+        first -= 1
+    return first
+
+
 def level_out(levels: list[int], first: int, position: int) -> None:
     """Lower the readings before a position, back to `first`, that lie above it."""
     for earlier in range(position - 1, first - 1, -1):
@@ -230,16 +240,29 @@ def surely_runs_on(points: Register, max_power_w: int) -> bool:
 
 def _is_plain(points: Register, one: int, other: int, max_power_w: int) -> bool:
     """Whether a register runs on from one reading to another one."""
-    before, after = points.whs[one], points.whs[other]
-    is_leap = (after - before) * LEAP >= before and after - before > 1
-    return not is_leap and follows(points, one, other, max_power_w)
+    return not is_leap(points.whs[one], points.whs[other]) and follows(points, one, other, max_power_w)
+
+
+def is_leap(before: int, after: int) -> bool:
+    """Whether a step adds a quarter of the register, or more, and more than one count."""
+    return (after - before) * LEAP >= before and after - before > _count(before, after)
+
+
+def _count(before: int, after: int) -> int:
+    """Return the Wh in which a register counts that shows two values: a whole kWh, or a part of one."""
+    return next(unit for unit in COUNTS_WH if not before % unit and not after % unit)
+
+
+def can_rise(before: int, after: int, seconds: int, max_power_w: int) -> bool:
+    """Whether a home can have used a rise, of which one count may be rounding."""
+    return (after - before - _count(before, after)) * 3600 <= max_power_w * seconds
 
 
 def follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
-    """Whether one meter can have shown these two values; 1 Wh of the rise may be rounding."""
-    rise, seconds = points.whs[other] - points.whs[one], points.ats[other] - points.ats[one]
-    is_possible = rise >= -ROUNDING_WH and seconds <= LONGEST_S and not is_other_meter(points, one, other)
-    return is_possible and ((rise - 1) * 3600 <= max_power_w * seconds or overridden(points, one, other) is False)
+    """Whether one meter can have shown these two values."""
+    before, after, seconds = points.whs[one], points.whs[other], points.ats[other] - points.ats[one]
+    is_possible = after >= before - ROUNDING_WH and seconds <= LONGEST_S and not is_other_meter(points, one, other)
+    return is_possible and (can_rise(before, after, seconds, max_power_w) or overridden(points, one, other) is False)
 
 
 def is_other_meter(points: Register, one: int, other: int) -> bool:

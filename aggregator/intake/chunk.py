@@ -24,7 +24,7 @@ from aggregator.core.errors import Damaged, Refused
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
-from aggregator.core.registers import CHANNELS, DECIDE_S, LEAP, ROUNDING_WH, parse_overrides
+from aggregator.core.registers import CHANNELS, DECIDE_S, ROUNDING_WH, can_rise, is_leap, parse_overrides
 from aggregator.store.port import Store, Written
 
 NEAREST = 3  # neighbours on each side that must agree
@@ -122,8 +122,10 @@ class Neighbours:
         newest = self._newest_register(live, channel)
         if live is None or newest is None or reading.at >= newest.at:
             return False
-        elapsed, rise = self._now - live.received_at, point.wh - newest.wh
-        could_be_now = elapsed > 0 and rise > 0 and (rise - 1) * 3600 <= device.max_power_w * elapsed
+        elapsed = self._now - live.received_at
+        could_be_now = (
+            elapsed > 0 and point.wh > newest.wh and can_rise(newest.wh, point.wh, elapsed, device.max_power_w)
+        )
         if not could_be_now or abs(reading.at - self._now) <= abs(live.at - live.received_at):
             return False
         after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
@@ -211,15 +213,12 @@ def _follows(one: _Point, other: _Point, device: Device) -> bool:
     """Whether one register can have shown these values. Another meter contradicts nothing."""
     if one.meter_id and other.meter_id and one.meter_id != other.meter_id:
         return True
-    rise = other.wh - one.wh
-    return rise >= -ROUNDING_WH and (rise - 1) * 3600 <= device.max_power_w * (other.at - one.at)
+    return other.wh >= one.wh - ROUNDING_WH and can_rise(one.wh, other.wh, other.at - one.at, device.max_power_w)
 
 
 def _is_plain(points: list[_Point], device: Device) -> bool:
     """Whether a register ran on through all of these points, without a leap."""
-    return all(
-        _follows(one, other, device) and other.wh - one.wh <= max(one.wh // LEAP, 1) for one, other in pairwise(points)
-    )
+    return all(_follows(one, other, device) and not is_leap(one.wh, other.wh) for one, other in pairwise(points))
 
 
 def _overridden(start: int, end: int, device: Device) -> bool:

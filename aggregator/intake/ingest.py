@@ -221,10 +221,14 @@ class Received(NamedTuple):
 
 
 def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
-    """Store messages; durable on return. Repeated messages change only the counts of refusals.
+    """Store messages and their refusals; durable on return. Repeated messages change only the counts of refusals."""
+    outcome = store_content(store, messages, now, default_zone)
+    outcome.reasons.update(store_refusals(store, messages, now))
+    return outcome
 
-    Readings that contradict their neighbours are put aside: they join the refused items of their message.
-    """
+
+def store_content(store: Store, messages: Sequence[Received], now: int, default_zone: str) -> Outcome:
+    """Store messages without their refusals; readings that contradict their neighbours join the refused items."""
     contents, outcome = [message.content for message in messages], Outcome()
     chunk, aside = Chunk(store, now), list[tuple[Content, Unread]]()
     for _, content, is_history in messages:
@@ -242,7 +246,6 @@ def take_in(store: Store, messages: Sequence[Received], now: int, default_zone: 
     outcome.statuses = len(statuses)
     for content, unread in aside:
         content.refused.append(unread)
-    outcome.reasons.update(store_refusals(store, messages, now))
     return outcome
 
 

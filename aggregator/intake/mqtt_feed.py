@@ -19,10 +19,10 @@ import orjson
 
 from aggregator.core.errors import Damaged, Refused, StoreAway, StoreUnusable
 from aggregator.intake.clocks import ServerClock, Wrong, is_ahead
-from aggregator.intake.formats import parse_topic, read_whole
+from aggregator.intake.formats import EVERYTHING, parse_topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
-from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber
+from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, UnknownTopics
 from aggregator.intake.refusals import UNKNOWN
 from aggregator.store.collections import SPOOL
 from aggregator.store.port import Store
@@ -164,6 +164,7 @@ class MqttFeed:
     sink: Sink
     rules_of: Callable[[str], DeviceRules]  # by device id
     format_name: str = ""  # one format for all messages; empty where topics name it
+    filters: tuple[str, ...] = EVERYTHING  # of the subscription; they say which level of a topic is the device
     clock: Callable[[], float] = time.time
     lag_s: int = 0  # see Origin
     check_age: Callable[[Content, int], None] = lambda _content, _now: None  # refuses what is too old
@@ -173,6 +174,7 @@ class MqttFeed:
     pace: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
     total: Outcome = field(default_factory=Outcome)
+    unknown: UnknownTopics = field(default_factory=UnknownTopics)
     _turns: Turns[Arrived] = field(default_factory=Turns)
     _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
     _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
@@ -273,14 +275,15 @@ class MqttFeed:
 
     def _sender(self, message: Arrived) -> str:
         try:
-            return parse_topic(message.topic, self.format_name).device_id
+            return parse_topic(message.topic, self.format_name, self.filters).device_id
         except Refused:
             return UNKNOWN
 
     def _received(self, message: Arrived, now: int) -> Received:
         try:
-            one, device_id, part = parse_topic(message.topic, self.format_name)
+            one, device_id, part = parse_topic(message.topic, self.format_name, self.filters)
         except Refused as why:  # a device id in the payload does not identify the sender
+            self.unknown.note(message.topic, why)
             return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
         try:
             check_size(message.payload)

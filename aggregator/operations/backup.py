@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,12 @@ import orjson
 from aggregator.core.errors import ConfigurationError, Damaged, StoreUnusable, WattfallError
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, FOR_EVER, HOUR, LEVELS
+from aggregator.settings import Settings
 from aggregator.store import file_of, open_store
 from aggregator.store.collections import AUDIT_HEAD, all_devices
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_backup import (
+    check_pages,
     copy_file,
     counts,
     put_in_place,
@@ -35,6 +37,7 @@ from aggregator.store.sqlite.sqlite_backup import (
 )
 
 PAUSE_S = 0.01  # after each piece of work, so that a backup in the background takes a small share of a core
+ENDS_S = 2.0  # for a backup to end and tidy up; the next one tidies up otherwise
 RETRY_S = HOUR  # after a failed backup
 ROOM = 1.2  # free space that a copy needs, as a share of the store
 _NAME = re.compile(r"wattfall-\d{8}T\d{6}Z\.db")
@@ -90,6 +93,7 @@ def _checked_copy(source: Path, target: Path, pause: Pause, put: Callable[[Path]
         remove(part)
         _check_room(source, target.parent)
         copy_file(source, part, pause)
+        check_pages(part)
         rows = counts(part)
         with closing(open_store(f"sqlite:///{part.absolute()}", may_create=False)) as copy:
             _check_damage(copy, pause)
@@ -157,6 +161,27 @@ def _stamp(at: float) -> str:
 
 
 # Each day
+
+
+@contextmanager
+def backing_up(settings: Settings, url: str, stop: threading.Event) -> Iterator[None]:
+    """Make a backup each day in a thread of its own, where the settings name a folder. Raises ConfigurationError."""
+    if not settings.backup_dir:
+        yield
+        return
+    folder = Path(settings.backup_dir)
+    file_of(url)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"WATTFALL_BACKUP_DIR: {folder} cannot be made: {error.strerror}") from error
+    thread = threading.Thread(target=run_backups, args=(url, folder, settings.backups_kept, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(ENDS_S)
 
 
 def run_backups(url: str, folder: Path, keep: int, stop: threading.Event) -> None:

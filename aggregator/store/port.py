@@ -99,6 +99,9 @@ class Store(Protocol):
     def device(self, device_id: str) -> Device | None:
         """Return a device, or None; a second meter as `documents.at_home` gives it its home."""
 
+    def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:
+        """Read devices and their live states at once; within, they are not read again. One thread at a time."""
+
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id."""
 
@@ -271,8 +274,8 @@ class Store(Protocol):
     def clear_quarantine(self, device_id: str) -> None:
         """Delete the quarantined keys of a device after a rebuild."""
 
-    def backlog(self) -> Backlog:
-        """Return the dirty keys that are due."""
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the dirty keys that are due, of a table or of all."""
 
 
 def feeds() -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from itertools import chain, islice
 
 from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import ConfigurationError, shown
-from aggregator.core.readings import SECOND_METERS
+from aggregator.core.readings import SECOND_METERS, sender_of
+from aggregator.store.occupancies import households
 
 LEAST = 2  # characters of a search; a shorter text matches nothing
 LEAST_NUMBER = 8  # characters of a whole meter point number
@@ -37,6 +38,7 @@ Lookup = Callable[[list[str]], Iterable[Device]]  # ids -> the existing devices,
 
 def check_labels(device: Device) -> Device:
     """Return `device` if its labels are valid; raise ConfigurationError otherwise."""
+    assert device.seen is None, "a device as a household sees it is not what the registry stores"
     for label, text in device.labels.items():
         if len(text) > LABELS[label] or not text.isprintable() or text != text.strip():
             raise ConfigurationError(
@@ -59,7 +61,7 @@ def terms(device: Device) -> frozenset[str]:
     found = {term for text in whole for term in _tails(text)}
     found |= {f"<{term[::-1]}" for text in ends if (term := normalised(text))}
     found |= {_whole(term)} if (term := normalised(device.meter_point)) else set()
-    return frozenset(found | ({household_term(device.household)} if device.household else set()))
+    return frozenset(found | set(map(household_term, households(device))))
 
 
 def neighbours(of_device: Iterable[str]) -> str:
@@ -98,12 +100,12 @@ def find_devices(text: str, limit: int, candidates: Candidates, having: Having, 
 
 
 def household_devices(household: str, candidates: Candidates, lookup: Lookup) -> list[str]:
-    """Return the ids of a household's devices and of their second meters, in order."""
+    """Return the ids of the devices that are or were a household's, and of their second meters, in order."""
     if not household or not household.isprintable():
         return []
-    own = {*candidates(household_term(household))}
+    own = {sender_of(device_id) for device_id in candidates(household_term(household))}
     ids = sorted(f"{device_id}{suffix}" for device_id in own for suffix in ("", *SECOND_METERS))
-    return [device.device_id for device in lookup(ids) if device.household == household]
+    return [device.device_id for device in lookup(ids) if household in households(device)]
 
 
 def _tails(text: str) -> Iterator[str]:

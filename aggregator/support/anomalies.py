@@ -1,6 +1,7 @@
 """Anomalies in a device's data, for the support desk: gaps, register steps, surplus intervals, meter counters. Pure.
 
-**Gaps** are spans without readings; the documents tell how their energy was treated.
+**Gaps** are spans without readings, or without believed readings of one register, as the charts have them; the
+documents tell how their energy was treated.
 
 **Register steps** are glitches, rollovers and meter exchanges. `faults.judge` decides which readings are believed; this
 module only compares them with the sent readings.
@@ -24,6 +25,7 @@ from aggregator.core.periods import Slot, Window, day_of, day_start
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
     CHANNELS,
+    MAX_GAP_S,
     NEAR_STEPS,
     Register,
     gap_positions,
@@ -38,7 +40,7 @@ Kind = Literal["open", "estimated", "missing", "bridged", "filled", "supplied"]
 
 
 class Gap(NamedTuple):
-    """A span without readings, in UTC seconds, half-open.
+    """A span without readings, or without those of one register, in UTC seconds, half-open.
 
     Kinds: open (it continues), estimated (its energy is spread over it), missing (its energy is unknown), bridged (it
     lies within a half hour with measured energy), filled (its readings came later; only its half hours are known),
@@ -48,6 +50,7 @@ class Gap(NamedTuple):
     start: int  # the last reading before it
     end: int  # the first reading after it; now for an open gap
     kind: Kind
+    channel: str = ""  # one of CHANNELS, if only this register has the gap
 
     @property
     def seconds(self) -> int:
@@ -58,6 +61,19 @@ class Gap(NamedTuple):
 def gaps_between(ats: Sequence[int]) -> list[Window]:
     """Return the steps between neighbouring instants that are gaps by the rhythm around them, in order."""
     return [Window(ats[place], ats[place + 1]) for place in gap_positions(ats)]
+
+
+def gaps_of(readings: Sequence[Reading], device: Device) -> list[tuple[Window, str]]:
+    """Return the gaps of a device's readings, without a channel, and those that one register has beside them."""
+    silent = gaps_between([reading.at for reading in readings])
+    beside = [
+        (gap, register.channel)
+        for register in judge_registers(readings, device)
+        for piece in register.pieces
+        for gap in gaps_between(piece.ats)
+        if any(one.end - one.start > MAX_GAP_S for one in subtract_gaps([gap], silent))
+    ]
+    return [(gap, "") for gap in silent] + beside
 
 
 def is_gap_open(ats: Sequence[int], silent_s: int) -> bool:
@@ -86,7 +102,7 @@ def sparse_spans(documents: Iterable[Document]) -> Iterator[Window]:
 def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
     """Return the kind of a gap that has ended, from its documents."""
     touched = list(_touched(gap, documents, zone))
-    if sum(part.estimated_s for _, part in touched):
+    if any(part.estimated_s or part.estimated_wh for _, part in touched):
         return "estimated"
     if not all(_is_sure(part, slot) for slot, part in touched):
         return "missing"
@@ -95,10 +111,10 @@ def kind_of(gap: Window, documents: Mapping[str, Document], zone: str) -> Kind:
 
 def _is_sure(part: Part, slot: Slot) -> bool:
     """Whether a half hour is fully known from readings and intervals."""
-    return part.covered_s + part.interval_s >= slot.end - slot.start
+    return part.covered_s + part.interval_s >= slot.end - slot.start and not part.estimated_wh
 
 
-def subtract_gaps(spans: Iterable[Window], gaps: Iterable[Gap]) -> list[Window]:
+def subtract_gaps(spans: Iterable[Window], gaps: Iterable[Window | Gap]) -> list[Window]:
     """Return the parts of `spans` outside of all gaps."""
     left = list(spans)
     for gap in gaps:

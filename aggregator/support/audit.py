@@ -26,7 +26,6 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import HOUR
-from aggregator.core.readings import sender_of
 from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
 from aggregator.store.port import LAST_KEY, Store
 from aggregator.support import audit_people
@@ -146,13 +145,9 @@ class Audit:
         return list(map(audit_people.naming(self.store), found[:limit]))
 
     def seen_by_staff(self, device_id: str, limit: int = 100) -> list[Seen]:
-        """Return the staff's actions on a device for its household, newest first, since the device came to it."""
-        moves = self.entries(device_id=sender_of(device_id))  # a second meter goes along
-        moved = max((one.number for one in moves if MOVED in one.details), default=0)
+        """Return the staff's actions on a device, newest first, as a household reads them."""
         newest = self.entries(device_id=device_id, limit=limit)
-        return [
-            Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest if one.number > moved
-        ]
+        return [Seen(one.at, one.who.shown, one.action, one.reason, one.details) for one in newest]
 
     def head(self) -> Head:
         """Return the last complete entry."""

@@ -7,6 +7,7 @@ and records. Older gaps come from the documents, and from the readings around in
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from aggregator.core import periods
@@ -23,12 +24,12 @@ from aggregator.store.port import Backlog, Store
 from aggregator.support import anomalies
 from aggregator.support.anomalies import ChartTotals, CounterComparison, Gap, JudgedRegister, RegisterStep, Surplus
 from aggregator.support.device_state import Covered, Heard, Hour, Judgement, by_hour, coverage_strip, is_supplied, judge
-from aggregator.waterfall.pricing import converted, current, first_instant
+from aggregator.tariffs.gas import converted
+from aggregator.waterfall.pricing import current, first_instant
 from aggregator.waterfall.retention import backfilled
 from aggregator.waterfall.stored_half_hours import is_old
 
-RECENT_DAYS = 7
-STRIP_DAYS = RECORD_DAYS
+RECENT_DAYS, STRIP_DAYS = 7, RECORD_DAYS
 MOST_GAPS = 50  # the newest ones
 MOST_SPARSE = 40  # runs of incomplete half hours whose readings are read
 LAST_READINGS = 20
@@ -122,7 +123,7 @@ def diagnose(store: Store, device: Device, now: int) -> Diagnostics:
     live, known, refused = read.live, read.known, read.refused
     ats = [reading.at for reading in read.readings] or _last_ats(store, device.device_id)
     gaps, registers = _gaps(read, ats), anomalies.judge_registers(read.readings, device)
-    began = next((gap.end for gap in gaps if gap.kind != "open"), None)
+    began = next((gap.end for gap in gaps if gap.kind != "open" and not gap.channel), None)
     heard = Heard(
         refused.messages[0].at if refused.messages else None,
         known.received_at if known else None,
@@ -183,8 +184,7 @@ def _read(store: Store, device: Device, now: int) -> _Read:
 
 
 def _days(now: int, count: int, zone: str) -> list[str]:
-    today = day_of(now, zone)
-    return [periods.shift("day", today, -back) for back in range(count - 1, -1, -1)]
+    return [periods.shift("day", day_of(now, zone), -back) for back in range(count - 1, -1, -1)]
 
 
 def _intervals(store: Store, device: Device, first: int) -> list[Interval]:
@@ -205,7 +205,7 @@ def _last_ats(store: Store, device_id: str) -> list[int]:
 def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
     """Return the newest gaps, newest first: recent ones from the readings, older ones from incomplete half hours."""
     live, now = read.live, read.now
-    spans = set(anomalies.gaps_between([reading.at for reading in read.readings]))
+    spans = set(anomalies.gaps_of(read.readings, read.device))
     first = read.readings[0].at if read.readings else now
     sparse = [span for span in anomalies.sparse_spans(read.documents.values()) if span.start < first]
     around = [
@@ -213,10 +213,11 @@ def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
         for span in sparse[-MOST_SPARSE:]
     ]
     for span, readings in around:
-        near = anomalies.gaps_between([reading.at for reading in readings()])
-        spans |= {gap for gap in near if gap.start < span.end and span.start < gap.end}
-    newest = sorted(spans, reverse=True)[:MOST_GAPS]
-    found = [Gap(*gap, anomalies.kind_of(gap, read.documents, read.device.timezone)) for gap in newest]
+        near = anomalies.gaps_of(readings(), read.device)
+        spans |= {(gap, channel) for gap, channel in near if gap.start < span.end and span.start < gap.end}
+    kind_of = partial(anomalies.kind_of, documents=read.documents, zone=read.device.timezone)
+    newest = (Gap(*gap, kind_of(gap), channel) for gap, channel in sorted(spans, reverse=True))
+    found = list(islice((gap for gap in newest if not gap.channel or gap.kind != "bridged"), MOST_GAPS))
     filled = [Gap(*span, "filled") for span in anomalies.subtract_gaps(read.later, found)]
     found = sorted([*found, *filled], reverse=True)
     if live and ats and anomalies.is_gap_open(ats, now - max(live.at, live.received_at)):
@@ -225,7 +226,7 @@ def _gaps(read: _Read, ats: Sequence[int]) -> list[Gap]:
 
 
 def _readings(read: _Read, first: int, last: int) -> Callable[[], list[Reading]]:
-    """Start a read of the blocks from `first` to `last`. Return a function that waits for the readings."""
+    """Start a read of the blocks from `first` to `last`; the returned function waits for the readings."""
     return read.store.begin(partial(read.store.readings, read.device.device_id, first, last))
 
 
@@ -261,8 +262,8 @@ def _surplus(read: _Read, registers: Sequence[JudgedRegister]) -> list[Surplus]:
     if not registers or not read.intervals:
         return []
     zone = read.device.timezone
-    days = periods.days_of(Window(read.readings[0].at, read.readings[-1].at + 1), zone)
-    slots = [slot for day in days for slot in periods.half_hours(day, zone)]
+    span = Window(read.readings[0].at, read.readings[-1].at + 1)
+    slots = [slot for day in periods.days_of(span, zone) for slot in periods.half_hours(day, zone)]
     return anomalies.surplus_intervals(registers, read.intervals, edges_of(slots), read.device.max_power_w)
 
 
@@ -285,8 +286,7 @@ def _levels(read: _Read) -> list[LevelState]:
         return []
     zone = read.device.timezone
     day = day_of(read.readings[-1].at, zone)
-    child = _computed(read, day)
-    document = read.documents.get(day)
+    child, document = _computed(read, day), read.documents.get(day)
     parts = [document.part(slot.name) for slot in periods.half_hours(day, zone)] if document else []
     levels = [_level("day", day, document, add(parts), child)]
     totals = {"day": document.total if document else EMPTY}

@@ -109,7 +109,8 @@ def with_charges(document: Document, tariff: Tariff | None, supplied: Span | Non
         for name, period in periods.children(level.name, document.period).items()
         if (charge := standing_charge(tariff, periods.days(level.child, period), supplied, zone)) is not None
     }
-    parts = {name: charged(document.part(name), charge) for name, charge in charges.items()}
+    before = {name: document.part(name).cost.standing_charge or 0 for name in charges}  # of another household
+    parts = {name: charged(document.part(name), before[name] + charge) for name, charge in charges.items()}
     currency = tariff.currency if charges else document.currency
     return replace(document, parts={**document.parts, **parts}, currency=currency)
 

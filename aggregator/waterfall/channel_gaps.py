@@ -8,19 +8,19 @@ from binascii import crc_hqx
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import attrgetter
 
 from aggregator.core import energy
 from aggregator.core.energy import Evidence, Share
-from aggregator.core.faults import segments
 from aggregator.core.periods import DAY_S, HALF_HOUR, Window, block_start
 from aggregator.core.readings import Interval
-from aggregator.core.registers import NEAR_STEPS, ROUNDING_WH, Register, register_of
+from aggregator.core.registers import ROUNDING_WH, Register, register_of
 from aggregator.core.timeline import FlowOrigin, RegisterGap, Timeline, timeline_of
-from aggregator.waterfall.gap_records import GapRecord, RetainedGap
+from aggregator.waterfall.gap_records import GapRecord, RetainedGap, believed, register_of_points
 from aggregator.waterfall.stored_half_hours import StoredHalfHours
 
+NEAR_READINGS = 128  # kept on each side of a gap, so that the rest of an interval across its end is exact
 NEW_IN_OLD = -HALF_HOUR  # seen in a record whose half hours are yet to be stored
 
 
@@ -98,10 +98,8 @@ class ChannelGaps:
     def _fill(self, record: GapRecord) -> None:
         """Replace the time of a gap by what its two register values and the evidence inside it tell."""
         base = record.base
-        inside = _believed(base, self._raw, self._halves.max_power_w)
-        ats = [*base.before, *inside.ats, *base.after]
-        whs = [*[base.start_wh] * len(base.before), *inside.whs, *[base.end_wh] * len(base.after)]
-        piece = Register(ats, whs, [None] * len(ats))
+        inside = believed(base, self._raw, self._halves.max_power_w)
+        piece = register_of_points([*base.before, *zip(*inside[:2], strict=True), *base.after])
         line = timeline_of([piece], self._inside(record), self._halves.edges)
         self.line.clear(base.start, base.end)
         for flow in line.within([base.window]).flows:
@@ -128,7 +126,10 @@ class ChannelGaps:
         return [(Interval("", start, end, None, None), wh) for (start, end), wh in sorted(found.items())]
 
     def _beyond(self, record: GapRecord, start: int, end: int, interval: Interval, wh: int) -> int:
-        """Return an interval's energy from `start` to `end`, outside of a gap: as stored, or its share of the time."""
+        """Return an interval's energy from `start` to `end`, outside of a gap: as measured, as stored, or its share."""
+        measured = record.base.measured(start, end)
+        if measured is not None:
+            return measured
         total = rest_s = 0
         for place in self._halves.places(Window(start, end)) if start < end else ():
             at, until = self._halves.edges[place : place + 2]
@@ -206,9 +207,10 @@ class ChannelGaps:
             for one in pieces
             if (place := _place(one, gap.start)) is not None and _place(one, gap.end) is not None
         )
-        before, after = piece.ats[max(place - NEAR_STEPS, 0) : place], piece.ats[place + 2 : place + 2 + NEAR_STEPS]
         raised = gap.start_wh - self._values.get(gap.start, gap.start_wh)
         raised = raised if abs(raised) > ROUNDING_WH else 0  # by rollovers before it
+        points = [(at, wh - raised) for at, wh in zip(*piece[:2], strict=True)]
+        before, after = points[max(place - NEAR_READINGS, 0) : place], points[place + 2 : place + 2 + NEAR_READINGS]
         ends = (gap.start, gap.end, gap.start_wh - raised, gap.end_wh - raised)
         return RetainedGap(*ends, tuple(before), tuple(after), self._intervals_in(gap))
 
@@ -293,27 +295,3 @@ def _cut(piece: Register, starts: Collection[int]) -> list[Register]:
         for first, after in pairwise(cuts)
         if first < after
     ]
-
-
-def _believed(base: RetainedGap, raw: Register, max_power_w: int) -> Register:
-    """Return the readings of a gap with both of its ends: those that lie between these two, as far as they rise."""
-    first, after = bisect_left(raw.ats, base.start + 1), bisect_left(raw.ats, base.end)
-    inside = [
-        (at, min(max(wh, base.start_wh), base.end_wh))
-        for at, wh in zip(raw.ats[first:after], raw.whs[first:after], strict=True)
-        if base.start_wh - ROUNDING_WH <= wh <= base.end_wh + ROUNDING_WH
-    ]
-    points = [(base.start, base.start_wh), *inside, (base.end, base.end_wh)]
-    ats, whs = zip(*points, strict=True)
-    pieces = segments(Register(ats, whs, [None] * len(ats)), max_power_w)
-    if (
-        len(pieces) == 1
-        and (pieces[0].ats[0], pieces[0].ats[-1]) == (base.start, base.end)
-        and pieces[0].whs[-1] == base.end_wh
-    ):
-        return pieces[0]
-    highest = list(accumulate(whs, max))
-    lowest = list(accumulate(reversed(whs), min))[::-1]
-    rising = [point for point, low, high in zip(points, lowest, highest, strict=True) if low == point[1] == high]
-    ats, whs = zip(*rising, strict=True)
-    return Register(ats, whs, [None] * len(ats))

@@ -6,7 +6,9 @@ evidence that came into it. While all of that evidence is kept, the base is fill
 order does not matter. Then what remains becomes the base.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,8 +16,9 @@ import orjson
 
 from aggregator.core import periods
 from aggregator.core.energy import Share
+from aggregator.core.faults import segments
 from aggregator.core.periods import HALF_HOUR, Window
-from aggregator.core.registers import CHANNELS
+from aggregator.core.registers import CHANNELS, ROUNDING_WH, Register, gap_positions, register_at
 from aggregator.store.collections import ESTIMATED_GAPS
 from aggregator.store.port import Store
 
@@ -28,6 +31,9 @@ Seen = Mapping[int, int]  # start of a UTC half hour -> checksum of its evidence
 NOTHING_SEEN: Seen = MappingProxyType({})
 
 
+Points = tuple[tuple[int, int], ...]  # readings: UTC seconds and Wh
+
+
 class RetainedGap(NamedTuple):
     """A gap of a register."""
 
@@ -35,14 +41,26 @@ class RetainedGap(NamedTuple):
     end: int  # UTC seconds of the first reading after it
     start_wh: int
     end_wh: int
-    before: tuple[int, ...] = ()  # instants of the readings before its start, which tell the rhythm
-    after: tuple[int, ...] = ()  # and after its end
+    before: Points = ()  # the readings before its start, which tell the rhythm and what was measured there
+    after: Points = ()  # and after its end
     inside: tuple[tuple[int, int, int], ...] = ()  # intervals within it: start, end, Wh
 
     @property
     def window(self) -> Window:
         """Return the time of the gap."""
         return Window(self.start, self.end)
+
+    def measured(self, start: int, end: int) -> int | None:
+        """Return the rise of the register in a span beside the gap, if readings tell it without another gap."""
+        points = (*self.before, (self.start, self.start_wh), (self.end, self.end_wh), *self.after)
+        beside = register_of_points([one for one in points if (one[0] >= self.end) is (start >= self.end)])
+        if start >= end:
+            return 0
+        gaps = [beside.ats[place : place + 2] for place in gap_positions(beside.ats)]
+        is_known = beside.ats[0] <= start and end <= beside.ats[-1]
+        if not is_known or any(first < end and start < last for first, last in gaps):
+            return None
+        return register_at(beside, end) - register_at(beside, start)
 
     def overlaps(self, start: int, end: int) -> bool:
         """Whether the gap has time in a span."""
@@ -140,7 +158,9 @@ def _decoded(channel: str, row: list[Any]) -> GapRecord:
 
 
 def _encoded_gap(gap: RetainedGap) -> list[Any]:
-    return [*gap[:6], _runs(gap.inside)]
+    before = [[at - gap.start, wh - gap.start_wh] for at, wh in gap.before]
+    after = [[at - gap.end, wh - gap.end_wh] for at, wh in gap.after]
+    return [*gap[:4], before, after, _runs(gap.inside)]
 
 
 def _decoded_gap(row: list[Any]) -> RetainedGap:
@@ -148,7 +168,13 @@ def _decoded_gap(row: list[Any]) -> RetainedGap:
     inside = [
         (at + place * length, at + (place + 1) * length, wh) for at, length, whs in runs for place, wh in enumerate(whs)
     ]
-    return RetainedGap(start, end, start_wh, end_wh, tuple(before), tuple(after), tuple(inside))
+    near = _near(before, start, start_wh), _near(after, end, end_wh)
+    return RetainedGap(start, end, start_wh, end_wh, *near, tuple(inside))
+
+
+def _near(rows: Sequence[int | list[int]], at: int, wh: int) -> Points:
+    """Return the readings beside a gap; records of an earlier form have their instants alone."""
+    return tuple((one, wh) if isinstance(one, int) else (at + one[0], wh + one[1]) for one in rows)
 
 
 def _runs(inside: Sequence[tuple[int, int, int]]) -> list[list[Any]]:
@@ -175,3 +201,36 @@ def _seen_runs(seen: Seen) -> list[Any]:
 
 def _decoded_seen(rows: list[Any]) -> Seen:
     return {start + place * HALF_HOUR: one for start, checksums in rows for place, one in enumerate(checksums)}
+
+
+# Readings of a gap
+
+
+def register_of_points(points: Sequence[tuple[int, int]]) -> Register:
+    """Return the register of some readings of one meter."""
+    ats, whs = zip(*points, strict=True)
+    return Register(ats, whs, [None] * len(ats))
+
+
+def believed(base: RetainedGap, raw: Register, max_power_w: int) -> Register:
+    """Return the readings of a gap with both of its ends: those that lie between these two, as far as they rise."""
+    first, after = bisect_left(raw.ats, base.start + 1), bisect_left(raw.ats, base.end)
+    inside = [
+        (at, min(max(wh, base.start_wh), base.end_wh))
+        for at, wh in zip(raw.ats[first:after], raw.whs[first:after], strict=True)
+        if base.start_wh - ROUNDING_WH <= wh <= base.end_wh + ROUNDING_WH
+    ]
+    points = [(base.start, base.start_wh), *inside, (base.end, base.end_wh)]
+    pieces = segments(register_of_points(points), max_power_w)
+    if (
+        len(pieces) == 1
+        and (pieces[0].ats[0], pieces[0].ats[-1]) == (base.start, base.end)
+        and pieces[0].whs[-1] == base.end_wh
+    ):
+        return pieces[0]
+    whs = [wh for _, wh in points]
+    highest = list(accumulate(whs, max))
+    lowest = list(accumulate(reversed(whs), min))[::-1]
+    return register_of_points(
+        [one for one, low, high in zip(points, lowest, highest, strict=True) if low == one[1] == high]
+    )

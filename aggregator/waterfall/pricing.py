@@ -1,8 +1,7 @@
 """Price half hours with a device's tariff and its stored half-hourly prices; mark days when either changes.
 
-A gas meter that counts m³ gets its energy here, from the litres in its documents: volume factor x calorific value / 3.6
-is the number of kWh in a m³. The energy at the end of each half hour is rounded from the litres since the day began, so
-half hours, hours and the day close exactly. A corrected calorific value changes energies as a tariff changes costs.
+A gas meter that counts m³ gets its energy here, from the litres in its documents (`tariffs.gas`). A corrected calorific
+value changes energies as a tariff changes costs.
 
 Money is in units of `core.money`. Days that a change touches become dirty keys of the table `prices`; the waterfall
 prices them again from the energy in their day documents, without readings.
@@ -13,17 +12,29 @@ no document holds.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from fractions import Fraction
+from dataclasses import replace
 from functools import lru_cache
 
 from aggregator.core import periods
 from aggregator.core.documents import EMPTY, GAS, Device, Document, Part, add
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.money import NOTHING
 from aggregator.core.periods import HOUR
+from aggregator.core.readings import SECOND_METERS
+from aggregator.store import search
+from aggregator.store.occupancies import moved, occupancies, tariff_text_on
 from aggregator.store.port import Store
-from aggregator.tariffs.rates import NO_SERIES, Series, Span, affected_days, days_of_prices, price_day, with_charges
+from aggregator.tariffs.gas import Conversion, conversion_of, converted
+from aggregator.tariffs.rates import (
+    NO_SERIES,
+    Series,
+    Span,
+    affected_days,
+    common,
+    days_of_prices,
+    price_day,
+    with_charges,
+)
 from aggregator.tariffs.tariff import HalfHourly, Tariff, tariff_from_text, tariff_to_json
 
 PRICES = "prices"  # its change records are days to price again
@@ -39,6 +50,12 @@ def tariff_of(device: Device) -> Tariff | None:
     return _parsed(device.tariff) if device.tariff else None
 
 
+def tariff_on(device: Device, day: str) -> Tariff | None:
+    """Return the tariff of a local day: that of the household that lived there."""
+    text = tariff_text_on(device, day)
+    return _parsed(text) if text else None
+
+
 def currency_of(device: Device) -> str:
     """Return the currency of a device's tariff; empty without a tariff."""
     tariff = tariff_of(device)
@@ -48,7 +65,7 @@ def currency_of(device: Device) -> str:
 def priced(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> dict[str, Part]:
     """Return the half hours of a day with their cost, and their hours."""
     halves = converted(device, day, halves)
-    tariff = tariff_of(device)
+    tariff = tariff_on(device, day)
     costs = price_day(day, zone, halves, tariff, series_of(store, device, tariff, day, zone)) if tariff else {}
     parts = {name: part._replace(cost=costs.get(name, NOTHING)) for name, part in halves.items()}
     return parts | _hours(parts)
@@ -58,6 +75,19 @@ def supplied(store: Store, device: Device, now: int) -> Span | None:
     """Return the days of a device's supply: from the first with data to today; None without data."""
     extent = store.extent("day", device.device_id)
     return (extent[0], periods.day_of(now, device.timezone)) if extent else None
+
+
+def supplied_to_present(store: Store, device: Device, now: int) -> Span | None:
+    """Return the days of a device's supply to the present household; None without data."""
+    return common(occupancies(device)[-1].days, supplied(store, device, now))
+
+
+def with_every_charge(document: Document, device: Device, supplied: Span | None) -> Document:
+    """Return a document with the standing charges of each household whose days it tells of, by its own tariff."""
+    for one in occupancies(device):
+        tariff = _parsed(one.tariff) if one.tariff else None
+        document = with_charges(document, tariff, common(one.days, supplied))
+    return document
 
 
 def first_instant(store: Store, device: Device) -> int | None:
@@ -84,12 +114,32 @@ def change_tariff(store: Store, device: Device, new: Tariff | None) -> int:
     kept in memory.
     """
     text = tariff_to_text(new) if new else ""
+    former = {_parsed(one.tariff).currency for one in occupancies(device)[:-1] if one.tariff}
+    if new and former - {new.currency}:
+        raise ConfigurationError(f"the days of the household before are in {former.pop()}; one device has one currency")
     with store.transaction():
         is_same = text == device.tariff
-        days = store.periods("day", device.device_id) if is_same else _days_to_reprice(store, device, new)
+        days = _days_of_present(store, device) if is_same else _days_to_reprice(store, device, new)
         store.put_device(replace(device, tariff=text))
         store.mark(PRICES, device.device_id, days)
     return len(days)
+
+
+def move(store: Store, device: Device, household: str, first: str) -> None:
+    """Give a device and its second meters to another household from a local day on; mark the days to price again.
+
+    Raises ConfigurationError as `occupancies.moved` does.
+    """
+    home = search.check_labels(moved(device, household, first))
+    second = [one for suffix in SECOND_METERS if (one := store.device(f"{device.device_id}{suffix}"))]
+    with store.transaction():
+        for one in (
+            *(moved(one, household, first) for one in second),
+            home,
+        ):  # the others have their home from the last
+            store.put_device(one)
+            days = [day for day in store.periods("day", one.device_id) if day >= first]
+            store.mark(PRICES, one.device_id, days)
 
 
 def add_prices(store: Store, device: Device, series: Series) -> int:
@@ -101,9 +151,13 @@ def add_prices(store: Store, device: Device, series: Series) -> int:
     return len(days)
 
 
+def _days_of_present(store: Store, device: Device) -> list[str]:
+    return [day for day in store.periods("day", device.device_id) if day >= device.occupied_from]
+
+
 def _days_to_reprice(store: Store, device: Device, new: Tariff | None) -> list[str]:
     """Return the days of a device that the new tariff prices differently."""
-    old, days = tariff_of(device), store.periods("day", device.device_id)
+    old, days = tariff_of(device), _days_of_present(store, device)
     if not days:
         return []
     spans = affected_days(old, new, days[0], days[-1])
@@ -141,7 +195,7 @@ def shown(store: Store, device: Device, level: str, period: str, now: int) -> Do
         return store.document(level, device.device_id, period)
 
     found = current(read, device, level, period, now) or Document(level, device.device_id, period, device.timezone, {})
-    return with_charges(found, tariff_of(device), supplied(store, device, now))
+    return with_every_charge(found, device, supplied(store, device, now))
 
 
 def current(read: Read, device: Device, level: str, period: str, now: int) -> Document | None:
@@ -191,48 +245,6 @@ def _replaced(document: Document, parts: Mapping[str, Document | None]) -> Docum
 
 # Gas
 
-FIRST_DAY = "1970-01-01"  # of a calorific value that holds from the beginning
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """How the volume of a gas meter becomes energy; without an argument, as is usual in Great Britain."""
-
-    volume_factor: Decimal = Decimal("1.02264")  # to 15 °C and 1013.25 mbar
-    # MJ/m³ by the first local day; one holds from FIRST_DAY
-    calorific_values: Mapping[str, Decimal] = field(default_factory=lambda: {FIRST_DAY: Decimal("39.5")})
-
-    def __str__(self) -> str:
-        values = [
-            f"{value:f} MJ/m³" + (f" from {day}" if day > FIRST_DAY else "")
-            for day, value in sorted(self.calorific_values.items())
-        ]
-        return f"m³ x {self.volume_factor:f} x {', '.join(values)}"
-
-    def wh_per_litre(self, day: str) -> Fraction:
-        """Return the energy of a litre on a local day."""
-        value = self.calorific_values[max(first for first in self.calorific_values if first <= day)]
-        return Fraction(self.volume_factor) * Fraction(value) / Fraction("3.6")
-
-    def to_text(self) -> str:
-        """Return the conversion as the registry stores it."""
-        values = {day: f"{self.calorific_values[day]:f}" for day in sorted(self.calorific_values)}
-        return json.dumps({"volume_factor": f"{self.volume_factor:f}", "calorific_values": values})
-
-
-def conversion_of(device: Device) -> Conversion:
-    """Return the conversion of a gas meter."""
-    return _parsed_conversion(device.conversion)
-
-
-@lru_cache(maxsize=1024)
-def _parsed_conversion(text: str) -> Conversion:
-    if not text:
-        return Conversion()
-    content = json.loads(text)
-    values = {day: Decimal(value) for day, value in content["calorific_values"].items()}
-    return Conversion(Decimal(content["volume_factor"]), values)
-
 
 def whole_day(store: Store, device: Device, day: str, zone: str, halves: Mapping[str, Part]) -> Mapping[str, Part]:
     """Return half hours with the stored ones of the rest of their day, where the energy depends on these."""
@@ -240,35 +252,6 @@ def whole_day(store: Store, device: Device, day: str, zone: str, halves: Mapping
     if stored is None or stored.timezone != zone:
         return halves
     return {**{name: part for name, part in stored.parts.items() if name[0] == "s"}, **halves}
-
-
-def converted(device: Device, day: str, halves: Mapping[str, Part]) -> Mapping[str, Part]:
-    """Return the half hours of a whole day with the energy of their litres, where the meter tells no energy itself."""
-    if device.kind != GAS:
-        return halves
-    wh_per_litre = conversion_of(device).wh_per_litre(day)
-    parts, litres, before = dict(halves), 0, 0
-    for name in sorted(halves):
-        part = halves[name]
-        if part.volume_l is not None and _is_converted(part):
-            litres += part.volume_l
-            until = int(litres * wh_per_litre + Fraction(1, 2))
-            parts[name], before = _with_import(part, until - before), until
-    return parts
-
-
-def _is_converted(part: Part) -> bool:
-    """Whether the energy of a gas meter is made from its volume: no register tells it."""
-    return part.is_converted or part.import_wh is None or part.import_wh == part.interval_import_wh
-
-
-def _with_import(part: Part, wh: int) -> Part:
-    """Return a part with an import, of which the time tells the estimated share and that of intervals."""
-    seconds = max(part.covered_s + part.estimated_s + part.interval_s, 1)
-    estimated_wh, interval_wh = (wh * share // seconds for share in (part.estimated_s, part.interval_s))
-    return part._replace(
-        import_wh=wh, estimated_import_wh=estimated_wh, interval_import_wh=interval_wh, is_converted=True
-    )
 
 
 def change_conversion(store: Store, device: Device, new: Conversion) -> int:

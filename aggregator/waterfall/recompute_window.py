@@ -16,7 +16,7 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.energy import has_register
-from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, frozen_since, segments, wrong_since
+from aggregator.core.faults import DIP_READINGS, DIP_S, FAULT_S, segments, wrong_since
 from aggregator.core.periods import HALF_HOUR, HOUR, Window, block_start
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import (
@@ -30,6 +30,7 @@ from aggregator.core.registers import (
     anchor_after,
     anchor_before,
     breaks,
+    frozen_since,
     gap_positions,
     parse_overrides,
     register_of,

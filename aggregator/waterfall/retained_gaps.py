@@ -8,9 +8,9 @@ knows in full replaces one that is known in part. And a *recorded gap* (`gap_rec
 its two register values and the evidence inside it, so the sum across it never changes. The half hours at its ends keep
 what was measured outside of it.
 
-What an interval across the end of a gap gives to the gap is the rest of its energy, and of the time beyond the end the
-half hours are known, but not their parts: where the interval ends within one, that part is taken as its share of time.
-Evidence that came in while the readings there were kept tells it to the Wh, so then the order may matter by a few Wh.
+What an interval across the end of a gap gives to the gap is the rest of its energy. The record keeps readings beside
+the gap, which tell the energy of the rest of its time. Where the interval reaches beyond them and ends within a half
+hour, that half hour gives its share of time; then the order of evidence may matter by a few Wh.
 
 No energy is spread over old half hours with data: such a gap of the register is hollow, its readings have been deleted.
 """

@@ -1,11 +1,13 @@
 """Access: who may see which device. This module alone decides; every read of the dashboard asks it.
 
-A household sees its own devices. Support sees a device for some hours after a look-up with a reason. An account
-manager sees no energy. An unauthorized device looks like a missing one: the same reads give the same answer.
+A household sees its own devices, each from its first day there to its last (`occupancies.seen_by`). Support sees a
+device for some hours after a look-up with a reason. An account manager sees no energy. An unauthorized device looks
+like a missing one: the same reads give the same answer.
 """
 
 from aggregator.core.documents import Device
 from aggregator.core.readings import is_device_id
+from aggregator.store.occupancies import is_over, seen_by
 from aggregator.store.port import Store
 from aggregator.support import audit
 from dashboard.accounts.sessions import signed_in
@@ -23,7 +25,7 @@ def visible_device(store: Store, viewer: User | None, device_id: str, now: int) 
         return None
     device = store.device(device_id)
     if viewer.role == HOUSEHOLD:
-        return device if _is_own(viewer, device) else None
+        return seen_by(device, viewer.household) if device else None
     if is_staff(viewer):
         return device if audit.granted(store, viewer.user_id, device_id, now) else None
     return None
@@ -34,18 +36,16 @@ def visible_devices(store: Store, viewer: User | None, limit: int) -> list[Devic
     if viewer is None or viewer.is_disabled or viewer.role != HOUSEHOLD or not viewer.household:
         return []
     found = (store.device(device_id) for device_id in store.household_devices(viewer.household)[:limit])
-    return [device for device in found if device and _is_own(viewer, device)]
+    return [own for device in found if device and (own := seen_by(device, viewer.household))]
 
 
 def may_edit(viewer: User | None, device: Device) -> bool:
-    """Whether a viewer may change a household's own settings, such as its tariff."""
-    return viewer is not None and not viewer.is_disabled and viewer.role == HOUSEHOLD and _is_own(viewer, device)
+    """Whether a viewer may change a household's own settings, such as its tariff. Who moved out may not."""
+    if viewer is None or viewer.is_disabled or viewer.role != HOUSEHOLD or is_over(device):
+        return False
+    return bool(viewer.household) and device.household == viewer.household
 
 
 def is_staff(viewer: User | None) -> bool:
     """Whether a viewer works in support."""
     return viewer is not None and not viewer.is_disabled and viewer.role == SUPPORT
-
-
-def _is_own(viewer: User, device: Device | None) -> bool:
-    return device is not None and bool(viewer.household) and device.household == viewer.household

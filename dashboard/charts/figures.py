@@ -14,8 +14,6 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from aggregator.core.documents import Part
 from aggregator.core.money import UNIT_PLACES
 from dashboard.charts.chart_model import Chart, Column, Measure
@@ -76,11 +74,6 @@ def figure(chart: Chart, lang: Language) -> Figure:
     }
     traces = [*_others(chart), *_bars(chart, lang), *_missing(chart, scale), *_prices(chart)]
     return {"data": traces, "layout": layout}
-
-
-def to_json(figure: Figure) -> str:
-    """Return a figure as JSON for assets/charts.js."""
-    return orjson.dumps(figure).decode()
 
 
 @dataclass(frozen=True, slots=True)

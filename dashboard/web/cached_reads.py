@@ -13,10 +13,11 @@ from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.intake import device_status
 from aggregator.intake.device_status import KnownStatus
+from aggregator.store.occupancies import is_over, occupancies, own_days, seen_instants
 from aggregator.store.port import Store
-from aggregator.tariffs.rates import Rate, Span, day_rates, with_charges
+from aggregator.tariffs.rates import Rate, Span, common, day_rates
 from aggregator.tariffs.tariff import HalfHourly
-from aggregator.waterfall.pricing import Read, current, series_of, tariff_of
+from aggregator.waterfall.pricing import Read, current, series_of, tariff_on, with_every_charge
 from dashboard.accounts.access import visible_device, visible_devices
 from dashboard.accounts.users import User
 from dashboard.charts.usage_profile import DAYS, UsageProfile, usage_profile_of, usual_day, weekdays_before
@@ -49,10 +50,15 @@ class CachedReads:
 
     def live(self, device: Device) -> Live | None:
         """Return the newest reading, or None."""
-        return self._cache.fetch(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
+        if is_over(device):
+            return None
+        live = self._cache.fetch(_key("live", device), lambda: self._store.live(device.device_id), lambda _: LIVE_S)
+        return live if live and live.at >= seen_instants(device).start else None
 
     def note_look(self, device: Device) -> None:
-        """Note a viewer of a device, once in LOOK_S for all."""
+        """Note a viewer of a device, once in LOOK_S for all. Who moved out waits for nothing new."""
+        if is_over(device):
+            return
 
         def note() -> bool:
             device_status.note_look(self._store, device.device_id, int(time.time()))
@@ -62,7 +68,9 @@ class CachedReads:
             self._cache.fetch(_key("look", device), note, lambda _: LOOK_S)
 
     def known_status(self, device: Device) -> KnownStatus | None:
-        """Return the facts that the device reported about itself, or None."""
+        """Return the facts that the device reported about itself, or None; nothing for who moved out."""
+        if is_over(device):
+            return None
         key = _key("known", device)
         return self._cache.fetch(
             key, lambda: device_status.known_status(self._store, device.device_id), lambda _: GAPS_S
@@ -72,15 +80,18 @@ class CachedReads:
         """Return the readings of the half hours from that of `first` to that of `last`, by time."""
         blocks = periods.block_start(first), periods.block_start(last)
         key = _key("readings", device, *blocks)
-        return self._cache.fetch(key, lambda: self._store.readings(device.device_id, *blocks), lambda _: LIVE_S)
+        found = self._cache.fetch(key, lambda: self._store.readings(device.device_id, *blocks), lambda _: LIVE_S)
+        span = seen_instants(device)
+        return found if device.seen is None else [one for one in found if span.start <= one.at < span.end]
 
     def usage_profile(self, device: Device) -> UsageProfile:
         """Return the usual power levels of this home."""
 
         def compute() -> UsageProfile:
             today = periods.day_of(self.now(), device.timezone)
-            first = periods.shift("day", today, 1 - DAYS)
-            return usage_profile_of(self._store.documents("day", device.device_id, first, today), self.now())
+            span = common((periods.shift("day", today, 1 - DAYS), today), device.seen or (periods.FIRST_DAY, today))
+            known = self._store.documents("day", device.device_id, *span) if span else []
+            return usage_profile_of(known, self.now())
 
         key = _key("usage", device, device.timezone)
         return self._cache.fetch(key, compute, lambda usage: USAGE_S if usage.is_own else GAPS_S)
@@ -91,7 +102,7 @@ class CachedReads:
 
     def energy(self, device: Device, level: str, period: str) -> Document | None:
         """Return one chart without standing charges, or None."""
-        return current(partial(self._stored, device), device, level, period, self.now())
+        return current(own_days(device, partial(self._stored, device)), device, level, period, self.now())
 
     def _stored(self, device: Device, level: str, period: str) -> Document | None:
         """Return one chart as it is stored, or None. Costs at most one read of the store."""
@@ -118,12 +129,12 @@ class CachedReads:
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Return every chart from `first` to `last`, both included, with its standing charges."""
         terms = self._terms(device)
-        is_over = periods.window(level, last, device.timezone).end <= self.now()
+        is_past = periods.window(level, last, device.timezone).end <= self.now()
         key = _key("documents", device, terms, level, first, last)
         found = self._cache.fetch(
             key,
             lambda: self._store.documents(level, device.device_id, first, last),
-            lambda documents: self._closed_s(GAPS_S, terms) if documents and is_over else OPEN_S,
+            lambda documents: self._closed_s(GAPS_S, terms) if documents and is_past else OPEN_S,
         )
         return self._shown(device, self._among(device, level, found), level, first, last)
 
@@ -139,17 +150,18 @@ class CachedReads:
 
     def _shown(self, device: Device, read: Read, level: str, first: str, last: str) -> list[Document]:
         """Return a document for every period from `first` to `last`, up to date and with its standing charges."""
-        tariff, supplied, documents, period = tariff_of(device), self._supplied(device), list[Document](), first
+        supplied, read = self._supplied(device), own_days(device, read)
+        documents, period = list[Document](), first
         while period <= last:
             document = current(read, device, level, period, self.now())
             empty = Document(level, device.device_id, period, device.timezone, {})
-            documents.append(with_charges(document or empty, tariff, supplied))
+            documents.append(with_every_charge(document or empty, device, supplied))
             period = periods.shift(level, period, 1)
         return documents
 
     def _supplied(self, device: Device) -> Span | None:
         """Return the days from the first with data to today, see `pricing.supplied`; None without a tariff or data."""
-        if not device.tariff:
+        if not any(one.tariff for one in occupancies(device)):
             return None
         key = _key("supplied", device)
         extent = self._cache.fetch(key, lambda: self._store.extent(periods.LOWEST, device.device_id), _first_known_s)
@@ -157,7 +169,7 @@ class CachedReads:
 
     def rates(self, device: Device, day: str) -> tuple[Rate, ...]:
         """Return the import and export price of a Wh for each half hour of a local day; empty without a tariff."""
-        tariff = tariff_of(device)
+        tariff = tariff_on(device, day)
         if tariff is None:
             return ()
         series = self._cache.fetch(
@@ -169,7 +181,7 @@ class CachedReads:
 
     def rate(self, device: Device) -> Rate | None:
         """Return the present prices of a Wh; None without a tariff."""
-        if not device.tariff:
+        if not device.tariff or is_over(device):
             return None
         # Half hours count from local midnight. In a few zones that is 15 minutes off the half hours of UTC.
         at = self.now() - self.now() % QUARTER_S
@@ -183,7 +195,7 @@ class CachedReads:
 
     def has_prices(self, device: Device, day: str) -> bool:
         """Whether half-hourly prices apply to a day's import, and some of them are known."""
-        tariff = tariff_of(device)
+        tariff = tariff_on(device, day)
         version = tariff.version_on(day) if tariff else None
         if version is None or not isinstance(version.import_rates, HalfHourly):
             return False
@@ -195,18 +207,15 @@ class CachedReads:
         extent = self._cache.fetch(
             _key("extent", device), lambda: self._store.extent(lowest, device.device_id), lambda _: OPEN_S
         )
-        return (
-            (periods.containing(level, lowest, extent[0]), periods.containing(level, lowest, extent[1]))
-            if extent
-            else None
-        )
+        own = common(extent, device.seen) if extent and device.seen else extent
+        return (periods.containing(level, lowest, own[0]), periods.containing(level, lowest, own[1])) if own else None
 
     def _terms(self, device: Device) -> tuple[int, int]:
         """Return a number for the time zone, tariff and conversion, and the UTC seconds of their first sight here.
 
         The number is part of the cache keys, so new terms never read entries of the old ones.
         """
-        terms = f"{device.timezone} {device.tariff} {device.kind} {device.conversion}"
+        terms = f"{device.timezone} {device.tariff} {device.former} {device.kind} {device.conversion}"
         key, state = _key("terms", device), crc32(terms.encode())
         held: tuple[int, int] | None = self._cache.get(key)
         if held is None or held[0] != state:
@@ -227,4 +236,4 @@ def _first_known_s(extent: tuple[str, str] | None) -> int:
 
 
 def _key(kind: str, device: Device, *rest: object) -> str:
-    return repr((kind, device.device_id, *rest))
+    return repr((kind, device.device_id, device.seen, *rest))

@@ -59,6 +59,7 @@ class IngestEndpoint:
     retention_days: int = RETENTION_DAYS
     server_clock: ServerClock = field(default_factory=ServerClock)
     pace: Callable[[], float] = time.monotonic
+    count: Callable[[Outcome], object] = lambda _: None  # told the outcome of each request
     together: GroupCommit[Received, _Kept] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,12 +74,14 @@ class IngestEndpoint:
             body = self._body(device_id, now)
         except Refused as why:
             store_refusals(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
+            self.count(Outcome(reasons=Counter([why.reason])))
             raise
         one = _format()
         content = self._parse(one, device_id, body, int(now))
         is_block = one.name == _TYPES[BLOCK]
         self._check_clock(device_id, content, int(now), is_history=is_block)
         outcome, content = self._keep(Received(device_id, content, is_block), int(now))
+        self.count(outcome)
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
         answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}

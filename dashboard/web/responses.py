@@ -4,6 +4,7 @@
 - Headers: the content security policy, and the lifetime of a copy in the browser.
 - Compression: Brotli or gzip. Immutable files are compressed once a process, other answers each time. Flask-Compress
   keeps no compressed file, and needs 30 ms a visit for the chart library alone.
+- Seen from outside: `observe` times the answers, and adds `/ready` and `/metrics`.
 - Templates: `render` and `notice` write the pages without Dash: sign-in, account, tariff, support, errors.
 
 BREACH: the compressed length of an answer can reveal a secret beside echoed input. So a page that may echo a form or a
@@ -12,17 +13,20 @@ query is not compressed. Callbacks accept JSON posts only, which no other site c
 
 import gzip
 import re
+import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 from zlib import crc32
 
 import brotli
-from flask import Flask, Response, has_request_context, make_response, render_template, request
+from flask import Flask, Response, abort, g, has_request_context, make_response, render_template, request
 from markupsafe import Markup
 
+from aggregator.operations.metrics import TEXT, Metrics, Readiness
 from dashboard.text.language import ENGLISH, Language, preferred_language
 
 JOINED = ("page.css", "page.js")  # two requests instead of nineteen
@@ -129,6 +133,49 @@ def _copies(response: Response) -> str:
         return FOREVER if is_lasting and response.status_code == 200 else "no-cache"
     is_same_for_all = response.mimetype == "text/html" and not response.cache_control.no_store
     return "no-cache" if is_same_for_all else "no-store"
+
+
+# Seen from outside
+
+CALLBACKS = "/_dash-update-component"
+
+
+def observe(server: Flask, metrics: Metrics, readiness: Readiness, token: str = "") -> None:
+    """Time every answer, and add `/ready`, and `/metrics` for whoever knows the token. Call it before other hooks."""
+
+    @server.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    @server.after_request
+    def count(response: Response) -> Response:
+        metrics.count_request(_kind(response), response.status_code, time.perf_counter() - g.began)
+        return response
+
+    @server.get("/ready")
+    def ready() -> Response:
+        fault = readiness.fault()
+        return Response(fault or "OK", 503 if fault else 200, mimetype="text/plain")
+
+    @server.get("/metrics")
+    def told() -> Response:
+        if not token:
+            abort(404)
+        if not compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+            return Response("send the token\n", 401, {"WWW-Authenticate": "Bearer"}, mimetype="text/plain")
+        return Response(metrics.text(), content_type=TEXT)
+
+
+def _kind(response: Response) -> str:
+    """Return what an answer is: a poll, another callback, a message of a device, a file, or a page."""
+    path = request.path
+    if path == CALLBACKS:
+        content = request.get_json() if response.status_code == 200 else {}  # Dash has read it
+        changed = content.get("changedPropIds")
+        return "poll" if changed == ["tick.data"] else "callback"
+    if path.startswith(("/assets/", "/_dash-component-suites/")):
+        return "file"
+    return path[1:] if path in ("/ingest", "/health", "/ready", "/metrics") else "page"
 
 
 # Compression

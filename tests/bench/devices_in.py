@@ -72,7 +72,8 @@ def mqtt() -> None:
             )
             publisher.close()
             store, subscriber = open_store(f"sqlite:///{folder}/mqtt.db"), Subscriber(address, ["#"])
-            feed = MqttFeed(_Few(subscriber, batch) if batch else subscriber, _keep(store), lambda _: DeviceRules())  # type: ignore[arg-type]
+            few = _Few(subscriber, batch) if batch else subscriber
+            feed = MqttFeed(few, _keep(store), lambda _: DeviceRules(), "", ("glow/+/#",))  # type: ignore[arg-type]
             taken, began, used = 0, time.perf_counter(), time.process_time()
             while taken < count:
                 taken += take_waiting(feed.take_in, 0.25)

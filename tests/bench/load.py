@@ -37,7 +37,7 @@ class Poll:
 
     def body(self, device_id: str) -> bytes:
         """The request of a device's viewer."""
-        values = {"url": f"/d/{device_id}", "tick": 1, "known": [device_id, self.newest - HELD_S]}
+        values = {"shown": {"device": device_id}, "tick": 1, "known": [device_id, self.newest - HELD_S]}
         inputs, state = (
             [{**one, "value": values.get(one["id"])} for one in some] for some in (self.inputs, self.state)
         )

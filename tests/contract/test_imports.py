@@ -1,19 +1,16 @@
 """An import comes to the same on every store."""
 
-import io
-from contextlib import AbstractContextManager, nullcontext
 from unittest.mock import patch
 
 import pytest
 
-from aggregator.core.documents import Device
 from aggregator.intake.imports import importing
-from aggregator.intake.imports.import_file import ImportOptions, Progress
 from aggregator.intake.imports.importing import ImportReport
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.verify import differences
+from tests.aggregator.intake.imports.files import bring as bring_file
 from tests.contract.conftest import Tables
 
 HALF_HOUR, DAY = 1800, 86_400
@@ -25,14 +22,8 @@ ENERGIES = [100 + place % 7 for place in range(100)]
 def bring(store: Store, places: range, column: str = "import_wh") -> ImportReport:
     rows = (f"{FIRST + place * HALF_HOUR},{FIRST + (place + 1) * HALF_HOUR},{ENERGIES[place]}\n" for place in places)
     content = (f"start,end,{column}\n" + "".join(rows)).encode()
-    device = store.device("d") or Device("d", "Europe/London")
-    asked = ImportOptions("d", "csv", "UTC", {}, None, NOW)
     with patch.object(importing, "BATCH", 40):
-        return importing.import_file(store, device, io.BytesIO(content), len(content), asked, _silent, is_dry=False)
-
-
-def _silent(_label: str, _length: int) -> AbstractContextManager[Progress]:
-    return nullcontext(lambda _: None)
+        return bring_file(store, content, now=NOW)
 
 
 def check(store: Store) -> None:

@@ -12,6 +12,7 @@ from aggregator.core.live import REMEMBERED, Live
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
+from aggregator.store.occupancies import moved
 from tests.contract.conftest import Another
 
 ACACIA = Device("cad-0042", household="h1", name="12 Acacia Road", serial="GEO-1944Z", meter_point="1012345678901")
@@ -35,6 +36,7 @@ def test_labels_are_stored_and_removed(either: Store) -> None:
 
 def test_how_messages_are_read_is_stored_and_removed(either: Store) -> None:
     told = Device("p1-7", kind="gas", netting="sum", stamp_on_arrival=True, is_total_import=True)
+    told = moved(replace(told, household="acacia", name="Villa"), "willow", "2026-11-10")
     put(either, told)
     assert either.device("p1-7") == told
     put(either, Device("p1-7"))

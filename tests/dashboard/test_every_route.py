@@ -26,7 +26,7 @@ from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from dashboard.app import create_app
-from dashboard.web import request_guard
+from dashboard.web.responses import CALLBACKS as CALLBACK_PATH
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on, browser, somebody, token_in
 
@@ -41,6 +41,8 @@ ROUTES = {
     "GET /_dash-component-suites/<string:package_name>/<path:fingerprinted_path>": PUBLIC,
     "GET /_favicon.ico": PUBLIC,
     "GET /health": PUBLIC,
+    "GET /ready": PUBLIC,
+    "GET /metrics": PUBLIC,  # needs a token, which nobody here has
     "GET /sign-in": PUBLIC,
     "POST /sign-in": PUBLIC,
     "POST /sign-in/demo": PUBLIC,
@@ -54,6 +56,7 @@ ROUTES = {
     "GET /_dash-dependencies": SIGNED_IN,
     "GET /_reload-hash": SIGNED_IN,
     "GET /account": SIGNED_IN,
+    "GET /account/everything.zip": SIGNED_IN,
     "POST /account/password": SIGNED_IN,
     "POST /sign-out": SIGNED_IN,
     "POST /sign-out-everywhere": SIGNED_IN,
@@ -84,11 +87,12 @@ ROUTES = {
     "POST /desk/device/<device_id>/bundle": DESK,
 }
 CALLBACKS = {  # by their inputs
-    "url.pathname url.search refresh.data": OWN,
+    "url.pathname url.search wanted.data refresh.data": OWN,
     "tick.data": OWN,
 }
 STAMP = re.compile(r"\?m=[\d.]+")  # an asset's time stamp, which may look like a figure
-IN_THE_BROWSER = {"hour.data"}  # inputs of callbacks that run in the browser only
+# inputs of callbacks that run in the browser only
+IN_THE_BROWSER = {"hour.data", "beat.n_intervals", "shown.data", "words.data"}
 
 THEIRS, GHOST = "cad-their", "cad-ghost"  # another household's home, and a missing one; equally long
 DAY = "2026-11-22"
@@ -219,7 +223,7 @@ def tries(app: Dash) -> Iterator[Try]:
     for rule in sorted(app.server.url_map.iter_rules(), key=lambda rule: "sign-out" in rule.rule):
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             name = f"{method} {rule.rule}"
-            if rule.rule == request_guard.CALLBACKS:
+            if rule.rule == CALLBACK_PATH:
                 yield from callbacks(app)
             else:
                 yield Try(name, ROUTES[name], sender(app, method, rule))
@@ -254,10 +258,14 @@ def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, s
     """A callback with a forged payload; every value is about the device."""
 
     def ask(client: FlaskClient, device_id: str) -> TestResponse:
-        forged = {"pathname": f"/d/{device_id}", "search": f"?unit=money&device_id={device_id}"}
+        forged: dict[str, object] = {
+            "pathname": f"/d/{device_id}",
+            "search": f"?unit=money&device_id={device_id}",
+            "shown": {"device": device_id},
+        }
 
         def value(one: Mapping[str, Any]) -> dict[str, Any]:
-            return {**one, "value": forged.get(one["property"], device_id)}
+            return {**one, "value": forged.get(one["id"], forged.get(one["property"], device_id))}
 
         outputs = [slot.split(".") for slot in output.strip(".").split("...")]
         payload = {
@@ -267,7 +275,7 @@ def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, s
             "state": [value(one) for one in callback["state"]],
             "changedPropIds": [named(one) for one in callback["inputs"]],
         }
-        return client.post(request_guard.CALLBACKS, json=payload)
+        return client.post(CALLBACK_PATH, json=payload)
 
     return ask
 

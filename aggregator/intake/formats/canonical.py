@@ -40,7 +40,6 @@ from aggregator.intake.formats.message import Content, Origin, Unread, decoded
 
 # Limits of a message: a day has 8,640 readings, and two weeks have 672 half hours.
 MOST_ITEMS, MOST_REFUSED, MOST_HALF_HOURS = 10_000, 500, 700
-TOPIC_DEVICE = "topic_device"  # the AWS IoT rule adds the device of the message's topic
 
 
 class _Item(NamedTuple):
@@ -103,17 +102,12 @@ def _items(payload: bytes, owner: str) -> Iterator[_Item]:
         except Refused as why:
             yield _Item(why, owner, line)
             continue
-        yield from (_Item(one, owner or _topic_device(message), line) for one in _inner(message))
+        yield from (_Item(one, owner, line) for one in _inner(message))
 
 
 def _inner(message: object) -> list[object]:
     many = message.get("readings") if isinstance(message, dict) else message
     return many if isinstance(many, list) else [message]
-
-
-def _topic_device(message: object) -> str:
-    device = message.get(TOPIC_DEVICE, "") if isinstance(message, dict) else ""
-    return device if isinstance(device, str) else "-"
 
 
 def _add(content: Content, item: _Item, now: int) -> None:

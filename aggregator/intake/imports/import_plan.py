@@ -13,8 +13,9 @@ export, and the fields of a reading, are filled in independently. What overlaps 
 
 import heapq
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice, pairwise
+from operator import itemgetter
 from typing import IO, Any, NamedTuple
 
 import orjson
@@ -29,24 +30,27 @@ MICRO = 1_000_000
 
 
 class Exact(NamedTuple):
-    """The energy of an interval in the file, in millionths of a Wh. None is absent."""
+    """The energy of an interval in the file, in millionths of a Wh or of a litre. None is absent."""
 
     start: int  # UTC seconds
     end: int
     line: int
     import_uwh: int | None
     export_uwh: int | None
+    volume_ul: int | None = None
 
 
 def in_whole_wh(rows: Iterable[Exact], device_id: str, source: str) -> Iterator[tuple[int, Interval]]:
     """Yield line numbers and intervals in whole Wh; a rounding rest goes to the next interval, so sums stay exact."""
-    imported = exported = 0
+    sums = [0, 0, 0]
     for row in rows:
-        before = _whole(imported), _whole(exported)
-        imported, exported = imported + (row.import_uwh or 0), exported + (row.export_uwh or 0)
-        import_wh = None if row.import_uwh is None else _whole(imported) - before[0]
-        export_wh = None if row.export_uwh is None else _whole(exported) - before[1]
-        yield row.line, Interval(device_id, row.start, row.end, import_wh, export_wh, source=source)
+        whole: list[int | None] = [None, None, None]
+        for place, micro in enumerate(row[3:6]):
+            if micro is not None:
+                before = _whole(sums[place])
+                sums[place] += micro
+                whole[place] = _whole(sums[place]) - before
+        yield row.line, Interval(device_id, row.start, row.end, whole[0], whole[1], source, whole[2])
 
 
 def _whole(micro: int) -> int:
@@ -54,31 +58,49 @@ def _whole(micro: int) -> int:
 
 
 # Unique rows in order
-Row = tuple[Any, ...]
-Refuse = Callable[[int, bytes, Refused], None]  # line number, its bytes, the reason
+Row = tuple[Any, ...]  # the instant, its end or 0, the number of the row, its series, its figures
+Refuse = Callable[[int, str, Refused], None]  # number of the row, its text, the reason
 
 
 def unique(rows: Iterable[Row], refuse: Refuse, repeated: Callable[[], None]) -> Iterator[Row]:
-    """Yield one row per key; none where rows of one key contradict each other.
+    """Yield one row per time, without its series; none where rows of one time contradict each other.
 
-    The correct one is unknown, so the result does not depend on the order of the file.
+    Rows that say different things of one time are joined; rows of different series add up. Where two figures contradict
+    each other the correct one is unknown, so the result does not depend on the order of the file.
     """
-    first: Row | None = None
-    is_contradicted = False
+    for at, some in groupby(rows, key=itemgetter(0)):
+        first, *others = some
+        if not others:
+            yield (*first[:3], *first[4:])
+            continue
+        joined = _joined([first, *others], repeated)
+        if joined is not None:
+            yield at, *joined
+            continue
+        for row in (first, *others):
+            other = next((one for one in (first, *others) if _said(one) != _said(row)), None)
+            if other:
+                refuse(*_contradiction(row, f"line {other[2]} has other figures for the same time"))
+            else:
+                repeated()
+
+
+def _joined(rows: Sequence[Row], repeated: Callable[[], None]) -> Row | None:
+    """Return the end, the number and the figures of rows of one time; None where they contradict each other."""
+    by_series: dict[int, list[Any]] = {}
     for row in rows:
-        if first is None or row[0] != first[0]:
-            if first and not is_contradicted:
-                yield first
-            first, is_contradicted = row, False
-        elif _said(row) == _said(first):
+        figures = by_series.setdefault(row[3], list(row[4:]))
+        if row[1] != rows[0][1] or any(
+            None not in (old, new) and old != new for old, new in zip(figures, row[4:], strict=True)
+        ):
+            return None
+        by_series[row[3]] = [new if old is None else old for old, new in zip(figures, row[4:], strict=True)]
+    for earlier, later in pairwise(sorted(rows, key=itemgetter(3, 2))):
+        if earlier[3:] == later[3:]:
             repeated()
-        else:
-            if not is_contradicted:
-                refuse(*_contradiction(first, f"line {row[2]} has other figures for the same time"))
-            refuse(*_contradiction(row, f"line {first[2]} has other figures for the same time"))
-            is_contradicted = True
-    if first and not is_contradicted:
-        yield first
+    columns = zip(*by_series.values(), strict=True)
+    totals = [sum(known) if (known := [one for one in column if one is not None]) else None for column in columns]
+    return rows[0][1], rows[0][2], *totals
 
 
 def exact_intervals(rows: Iterable[Row], refuse: Refuse) -> Iterator[Exact]:
@@ -93,19 +115,19 @@ def exact_intervals(rows: Iterable[Row], refuse: Refuse) -> Iterator[Exact]:
             before = interval
 
 
-def readings_of(rows: Iterable[Row]) -> Iterator[Reading]:
-    """Convert rows of instants to readings."""
-    for at, device_id, _, *said in rows:
-        yield Reading(device_id, at, *said)
+def readings_of(rows: Iterable[Row], device_id: str) -> Iterator[Reading]:
+    """Convert unique rows of instants to readings."""
+    for at, _, _, power_w, import_wh, export_wh, volume_l in rows:
+        yield Reading(device_id, at, power_w, import_wh, export_wh, None, volume_l)
 
 
 def _said(row: Row) -> Row:
     return row[1], *row[3:]
 
 
-def _contradiction(row: Row, detail: str) -> tuple[int, bytes, Refused]:
+def _contradiction(row: Row, detail: str) -> tuple[int, str, Refused]:
     at, _, line, *_ = row
-    return line, f"line {line}, {iso_utc(at)}".encode(), Refused("contradiction", detail)
+    return line, f"line {line}, {iso_utc(at)}", Refused("contradiction", detail)
 
 
 # External sort

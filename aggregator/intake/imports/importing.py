@@ -1,16 +1,15 @@
-"""Import a file into a store: parse, sort, plan against the stored evidence, write in batches, propagate; and report.
+"""Take a recognised file into a store: plan against the stored evidence, write in batches, propagate; and report.
 
 Each batch is one durable step with its documents updated. An import can therefore stop at any time, and importing the
 same file again resumes it. The live state stays unchanged, since history is not a live device. The report holds counts,
 the span, holes, energy in Wh and refused rows.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import BinaryIO
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
@@ -18,24 +17,23 @@ from aggregator.core.periods import block_start, iso_local
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake import refusals
-from aggregator.intake.imports.import_file import ImportOptions, Progress, opened_file
 from aggregator.intake.imports.import_plan import (
     Evidence,
     ImportPlan,
     Planned,
     Row,
     SortedRows,
-    exact_intervals,
     in_whole_wh,
     readings_of,
     unique,
 )
+from aggregator.intake.imports.recognise import Progress, Recognised
+from aggregator.intake.imports.understanding import RefusedRows
 from aggregator.intake.ingest import ingest_intervals, registered
 from aggregator.intake.refusals import Batch
 from aggregator.store.port import Store
 from aggregator.waterfall.worker import drain
 
-NAMED = 20  # named refused rows per reason; the others are only counted
 _A_BATCH = 5  # messages in a batch of refusals
 
 
@@ -43,37 +41,28 @@ _A_BATCH = 5  # messages in a batch of refusals
 class ImportReport:
     """Counts of the rows so far, and the refused rows by name."""
 
-    unit: str = "line"  # the unit that row numbers count
+    refusals: RefusedRows = field(default_factory=RefusedRows)
     accepted: int = 0
     known: int = 0
     differs: int = 0  # rows that contradict a stored value, which stays
     duplicates: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
     first: int | None = None  # UTC seconds
     last: int | None = None
     holes: int = 0
     hole_s: int = 0
     import_wh: int | None = None  # energy of the accepted intervals
     export_wh: int | None = None
-    named: list[str] = field(default_factory=list)
-    _samples: deque[tuple[bytes, Refused]] = field(default_factory=lambda: deque(maxlen=refusals.KEPT))
+    volume_l: int | None = None
 
     @property
     def rejected(self) -> int:
         """The number of refused rows."""
-        return self.reasons.total()
+        return self.refusals.reasons.total()
 
     @property
     def rows(self) -> int:
         """The number of rows in the file."""
         return self.accepted + self.known + self.duplicates + self.rejected
-
-    def refuse(self, number: int, payload: bytes, why: Refused) -> None:
-        """Count a refused row; name it if it is among the first of its reason."""
-        self.reasons[why.reason] += 1
-        if self.reasons[why.reason] <= NAMED:
-            self.named.append(f"{self.unit} {number}: {why}")
-        self._samples.append((payload, why))
 
     def repeat(self) -> None:
         """Count a duplicate row."""
@@ -98,16 +87,18 @@ class ImportReport:
                 self.import_wh = (self.import_wh or 0) + added.import_wh
             if added.export_wh is not None:
                 self.export_wh = (self.export_wh or 0) + added.export_wh
+            if added.volume_l is not None:
+                self.volume_l = (self.volume_l or 0) + added.volume_l
 
     def keep_refused(self, store: Store, device_id: str, now: int) -> None:
         """Record refusals for `wattfall refused`: all counts and the last messages."""
-        counts = Counter(self.reasons)
+        counts = Counter(self.refusals.reasons)
         batch = Batch()
-        for place, (payload, why) in enumerate(self._samples, 1):
+        for place, (payload, why) in enumerate(self.refusals.samples, 1):
             batch.add(payload, why, now, device_id)
             counts[why.reason] -= 1
-            if place % _A_BATCH == 0 or place == len(self._samples):
-                if place == len(self._samples):
+            if place % _A_BATCH == 0 or place == len(self.refusals.samples):
+                if place == len(self.refusals.samples):
                     batch.counts[device_id].update(counts)
                 refusals.put_refusals(store, batch, now)
 
@@ -119,21 +110,15 @@ class ImportReport:
             "differs": self.differs,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
-            "reasons": dict(sorted(self.reasons.items())),
+            "reasons": dict(sorted(self.refusals.reasons.items())),
             "from": None if self.first is None else iso_local(self.first, zone),
             "to": None if self.last is None else iso_local(self.last, zone),
             "import_wh": self.import_wh,
             "export_wh": self.export_wh,
+            **({"volume_l": self.volume_l} if self.volume_l is not None else {}),
             "holes": self.holes,
             "hole_s": self.hole_s,
         }
-
-    def refused_lines(self) -> Iterator[str]:
-        """Yield each named refused row, and the number of others per reason."""
-        yield from self.named
-        for reason, count in sorted(self.reasons.items()):
-            if count > NAMED:
-                yield f"{reason}: {count - NAMED} more"
 
 
 def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
@@ -147,7 +132,7 @@ def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
     yield f"{report.known} known already; {report.duplicates} duplicates"
     if report.differs:
         yield f"{report.differs} differ from what is stored, which stays"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.refusals.reasons.items()))
     yield f"{report.rejected} {would}refused" + (f": {reasons}" if reasons else "")
     yield f"{report.holes} holes" + (f" of {_days(report.hole_s)} together" if report.holes else "")
 
@@ -155,6 +140,7 @@ def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
 def _energies(report: ImportReport) -> str:
     energies = (("import", report.import_wh), ("export", report.export_wh))
     known = [f"{wh / 1000:,.3f} kWh of {name}" for name, wh in energies if wh is not None]
+    known += [f"{report.volume_l / 1000:,.3f} m³ of gas"] if report.volume_l is not None else []
     return f": {' and '.join(known)}" if known else ""
 
 
@@ -168,28 +154,25 @@ _A_STEP = 1000  # rows between reports of progress
 Bar = Callable[[str, int], AbstractContextManager[Progress]]  # label and amount of work -> progress
 
 
-def import_file(
-    store: Store, device: Device, stream: BinaryIO, size: int, asked: ImportOptions, bar: Bar, *, is_dry: bool
-) -> ImportReport:
-    """Import a file of `size` bytes into a device; with `is_dry` only report the result."""
-    report = ImportReport()
-    with bar("Reading", size) as progress:
-        opened = opened_file(stream, asked, report.refuse, progress)
-        report.unit = opened.unit
-        rows = SortedRows(opened.rows)
-    with closing(rows), bar("Checking" if is_dry else "Importing", rows.count) as progress:
-        once = unique(_counted(rows, progress), report.refuse, report.repeat)
-        if opened.is_intervals:
-            added = _added_intervals(ImportPlan(store, device), once, asked, report)
+def take(store: Store, device: Device, found: Recognised, now: int, bar: Bar, *, is_dry: bool) -> ImportReport:
+    """Take a recognised file into a device; with `is_dry` only report the result."""
+    assert found.rows is not None
+    assert found.layout is not None
+    report = ImportReport(found.refusals)
+    with bar("Checking" if is_dry else "Importing", found.rows.count) as progress:
+        rows = unique(_counted(found.rows, progress), report.refusals.refuse, report.repeat)
+        plan = ImportPlan(store, device)
+        if found.layout.is_instant:
+            added = _added_readings(plan, rows, device.device_id, max(3 * found.step_s, MAX_GAP_S), report)
         else:
-            added = _added_readings(ImportPlan(store, device), once, max(opened.step_s or 0, MAX_GAP_S), report)
+            added = _added_intervals(plan, rows, found, device.device_id, report)
         for batch in _batches(added):
             if not is_dry:
-                _write(store, device, batch, asked.now)
+                _write(store, device, batch, now)
         if not is_dry:
             drain(store)  # what a stopped import has left
     if not is_dry:
-        report.keep_refused(store, device.device_id, asked.now)
+        report.keep_refused(store, device.device_id, now)
     return report
 
 
@@ -202,15 +185,15 @@ def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
 
 
 def _added_intervals(
-    plan: ImportPlan, rows: Iterator[Row], asked: ImportOptions, report: ImportReport
+    plan: ImportPlan, rows: Iterator[Row], found: Recognised, device_id: str, report: ImportReport
 ) -> Iterator[Evidence]:
     """Yield the intervals that the rows add."""
-    exact = exact_intervals(rows, report.refuse)
-    for line, interval in in_whole_wh(exact, asked.device_id, asked.format):
+    exact = found.intervals(rows, report.refusals.refuse)
+    for line, interval in in_whole_wh(exact, device_id, found.understanding.format):
         try:
             planned = plan.plan(interval)
         except Refused as why:
-            report.refuse(line, repr(interval).encode(), why)
+            report.refusals.refuse(line, repr(interval), why)
             continue
         report.cover(interval.start, interval.end, 0)
         report.note(planned)
@@ -219,10 +202,10 @@ def _added_intervals(
 
 
 def _added_readings(
-    plan: ImportPlan, rows: Iterator[Row], longest_gap_s: int, report: ImportReport
+    plan: ImportPlan, rows: Iterator[Row], device_id: str, longest_gap_s: int, report: ImportReport
 ) -> Iterator[Evidence]:
     """Yield the readings that the rows add."""
-    for reading in readings_of(rows):
+    for reading in readings_of(rows, device_id):
         planned = plan.plan(reading)
         report.cover(reading.at, reading.at, longest_gap_s)
         report.note(planned)

@@ -1,91 +1,25 @@
-"""Times of a file's rows: their notation, the length of intervals, local times as instants. Pure.
+"""When rows were: local times as instants, and the length of intervals. Pure.
 
-A time with an offset, or in seconds since 1970, is an instant (UTC seconds). A time without an offset is local;
-`in_utc` resolves it.
+A time without an offset is local; `in_utc` resolves it. The order of the rows resolves the repeated hour in autumn. In
+a file that ascends or descends in time, local times step back (or forward) once where the clocks did: the step tells
+the two passes of the hour. Where each time stands there twice in a row, the first is of the first pass (in a descending
+file of the second). Otherwise (the hour occurs once, or the rows are unordered) only the rows of that hour are refused.
 
-The order of the rows resolves the repeated hour in autumn. In a file that ascends or descends in time, local times step
-back (or forward) once where the clocks did: the step separates the two passes of the hour. Without a clear step (the
-hour occurs once, or the rows are unordered) only the rows of that hour are refused.
+`lengths` gives each row of a file without ends the length of its interval, from its neighbours.
 """
 
-import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.core.periods import DAY_S, HOUR
-from aggregator.core.readings import LONGEST_INTERVAL_S, MAX_TIME
+from aggregator.core.errors import Refused
+from aggregator.core.periods import DAY_S
+from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import instants
-
-Time = int | datetime  # an instant (UTC seconds), or a local time without an offset
-_EPOCH = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?|([0-9]{10})[0-9]{3}")  # 1973 to 2286; seconds or milliseconds
-_DATED = re.compile(
-    r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}),?"
-    r"(?:[ T]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]*)?)?(?: ?([AaPp])\.?[Mm]\.?)?)?"
-)
-_LENGTH = re.compile(r"([0-9]{1,6}) ?(s|m|min|h|d)")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": HOUR, "d": DAY_S}
-
-
-def read_time(text: str, *, is_month_first: bool = False) -> Time:
-    """Parse a time: ISO, `24/03/2026 13:30`, `24-03-2026`, seconds since 1970. Raises Refused."""
-    trimmed = text.strip()
-    if len(trimmed) <= MAX_TIME:
-        if epoch := _EPOCH.fullmatch(trimmed):
-            return int(epoch[1] or epoch[2])
-        try:
-            dated = _DATED.fullmatch(trimmed)
-            return _local(dated, is_month_first) if dated else _instant(datetime.fromisoformat(trimmed))
-        except (ValueError, OverflowError):
-            pass
-    raise Refused("bad_time", f"the time is {shown(trimmed)}")
-
-
-def _instant(moment: datetime) -> Time:
-    return moment.replace(microsecond=0) if moment.tzinfo is None else int(moment.timestamp() // 1)
-
-
-def _local(dated: re.Match[str], is_month_first: bool) -> datetime:
-    first, _, second, year, hour, minute, seconds, half = dated.groups()
-    day, month = (second, first) if is_month_first else (first, second)
-    hours = int(hour or 0)
-    if half:
-        if not 1 <= hours <= 12:
-            raise ValueError("an hour of a 12-hour clock is not 1 to 12")
-        hours = hours % 12 + (12 if half in "Pp" else 0)
-    return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(seconds or 0))  # noqa: DTZ001 - local
-
-
-def is_month_first(texts: Iterable[str]) -> bool:
-    """Whether the month comes first, as in 03/24/2026; without such a date, the day does."""
-    return any(found and int(found[3]) > 12 >= int(found[1]) for found in map(_DATED.match, texts))
-
-
-def interval_of(text: str) -> int:
-    """Parse an option's interval to seconds: `30m`, `1h`, `1d`. Raises ConfigurationError."""
-    found = _LENGTH.fullmatch(text.strip())
-    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
-    if not 0 < seconds <= DAY_S:
-        raise ConfigurationError(f"{text!r} is not an interval; write it like 30m, 1h or 1d: up to a day")
-    return seconds
-
-
-def usual_step(times: Sequence[Time]) -> int | None:
-    """Return the most common step between neighbouring rows, in seconds; None where it is unknown."""
-    steps = Counter(_between(one, other) for one, other in pairwise(times) if type(one) is type(other) and one != other)
-    return steps.most_common(1)[0][0] if steps else None
-
-
-def _between(one: Time, other: Time) -> int:
-    if isinstance(one, datetime):
-        assert isinstance(other, datetime)
-        return abs(other - one) // timedelta(seconds=1)
-    assert isinstance(other, int)
-    return abs(other - one)
+from aggregator.intake.imports.notation import Time
 
 
 def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: str) -> int:
@@ -172,7 +106,7 @@ class _Order:
 def _told(rows: Sequence[Row], order: _Order, after: Time | None, zone: str) -> Iterator[tuple[Row, int | Refused]]:
     """Yield rows of a repeated hour with their instant, where the order of rows decides it."""
     times = [row.time for row in rows if isinstance(row.time, datetime)]
-    is_second = _passes(times, order, after if isinstance(after, datetime) else None)
+    is_second = _passes(times, order, after if isinstance(after, datetime) else None) or _interleaved(times, order)
     for place, (row, time) in enumerate(zip(rows, times, strict=True)):
         yield row, instants(time, zone)[is_second[place]] if is_second else _refused(time, zone)
 
@@ -189,6 +123,15 @@ def _passes(times: Sequence[datetime], order: _Order, after: datetime | None) ->
     return found[0] if len(found) == 1 else []
 
 
+def _interleaved(times: Sequence[datetime], order: _Order) -> list[bool]:
+    """Return the pass of each time where all stand there twice in a row; empty otherwise."""
+    firsts, seconds = times[::2], times[1::2]
+    ways = {_way(*pair) for pair in pairwise(firsts)} | order.ways
+    if firsts != seconds or len(times) < 4 or len(ways) != 1 or 0 in ways:
+        return []
+    return [(place % 2 == 1) == (ways == {_UP}) for place in range(len(times))]
+
+
 def _way(one: datetime, other: datetime) -> int:
     return _UP if other > one else _DOWN if other < one else 0
 
@@ -200,3 +143,42 @@ def _refused(time: Time, zone: str) -> Refused:
             f"{time} occurred twice in {zone}, and the order of the rows does not decide which one it is",
         )
     return Refused("no_such_time", f"{time} does not exist in {zone}: the clocks went forward over it")
+
+
+# Lengths of intervals
+
+_AHEAD = 8  # rows that say which step is usual
+_RUN = 6  # equal larger steps that are no holes
+SortRow = tuple[Any, ...]
+
+
+def lengths(rows: Iterable[SortRow], step_s: int | None = None, *, is_by_end: bool = False) -> Iterator[SortRow]:
+    """Yield rows in order of time (first field) with the length of their interval as the second field, seconds.
+
+    The length is the step to the next row, or from the row before where the time is the end (`is_by_end`). Across a
+    hole it is that of the rows around it.
+    """
+    window, before, usual = deque[SortRow](), None, step_s or 0
+    source = iter(rows)
+    while True:
+        while len(window) <= _AHEAD and (row := next(source, None)) is not None:
+            window.append(row)
+        if not window:
+            return
+        if not step_s:
+            ats = [row[0] for row in window]
+            steps = [other - one for one, other in pairwise(ats if before is None else [before, *ats])]
+            usual = _length(steps, usual)
+        row = window.popleft()
+        before = row[0] if is_by_end else None
+        yield row[0], usual, *row[2:]
+
+
+def _length(steps: Sequence[int], usual: int) -> int:
+    """Return the length of an interval with the step of its own and those that follow; `usual` before, 0 at first."""
+    if not steps or steps[0] == usual:
+        return usual
+    if not usual or steps[0] < usual:
+        common = Counter(steps).most_common()
+        return min(one for one, count in common if count == common[0][1])
+    return steps[0] if len(steps) >= _RUN and all(one == steps[0] for one in steps[:_RUN]) else usual

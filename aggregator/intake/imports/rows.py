@@ -1,311 +1,313 @@
-"""CSV rows: the columns and layout of a file, and the energy, registers or power in each row. Pure.
+"""The rows of a table under a layout: times and figures, exact; a bad figure costs itself, a bad row is refused. Pure.
 
-The beginning of the file decides the delimiter (comma, semicolon or tab), the order of day and month, and, unless
-options name them, the columns and the interval. With a semicolon or tab, a comma is decimal. An empty figure, or `NA`
-and the like, is absent, never zero.
-
-Columns are named by `--columns`, or found by their common names. A row describes an instant with registers (Wh) or
-power (W), or an interval with its energy (millionths of a Wh). All rows of a file are of one kind. Layout errors raise
-ConfigurationError; a bad row raises Refused.
+A layout is everything that was decided about a file. A row tells of an interval, by its energy or its mean power, or of
+an instant, by registers or power. Energy is in millionths of a Wh and volume in millionths of a litre, so sums are
+exact; registers are Wh or litres, power is W. An empty figure, or `NA` and the like, is absent, never zero.
 """
 
-import csv
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import NamedTuple
 
-from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER
-from aggregator.intake.formats.message import number
-from aggregator.intake.imports.row_times import Time, is_month_first, read_time, usual_step
-
-TIMES = ("time", "date", "clock", "end")
-ENERGIES = ("import_kwh", "import_wh", "export_kwh", "export_wh")
-INSTANT = (
-    *("import_register_kwh", "import_register_wh", "export_register_kwh", "export_register_wh"),
-    *("power_kw", "power_w"),
+from aggregator.core.errors import Refused, shown
+from aggregator.core.periods import DAY_S, HOUR, window
+from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS
+from aggregator.intake.imports.columns import hour_number
+from aggregator.intake.imports.notation import Time, read_clock, read_figure, read_time
+from aggregator.intake.imports.text_tables import Cells
+from aggregator.intake.imports.vocabulary import (
+    EXPORT,
+    IMPORT,
+    NET,
+    POWER,
+    REGISTER,
+    UNITS,
+    VOLUME_M3,
+    WATT_HOURS,
+    WATTS,
+    Figure,
+    Roles,
+    said_by,
 )
-FIELDS = (*TIMES, *ENERGIES, *INSTANT)
 
-_COMMON = {
-    "time": (
-        *("time", "timestamp", "datetime", "date time", "date and time", "local time", "utc time", "reading time"),
-        *("start", "start time", "start date", "interval start", "period start", "from"),
-        *("zeit", "zeitpunkt", "zeitstempel", "datum zeit", "von"),
-    ),
-    "date": ("date", "reading date", "datum"),
-    "clock": ("clock", "time", "uhrzeit", "zeit"),
-    "end": ("end", "end time", "end date", "interval end", "period end", "to", "bis"),
-    "import_kwh": (
-        *("import kwh", "elec import kwh", "electricity import kwh", "consumption kwh", "electricity consumption kwh"),
-        *("consumption", "usage kwh", "usage", "energy kwh", "kwh", "verbrauch kwh", "verbrauch in kwh", "verbrauch"),
-    ),
-    "import_wh": ("import wh", "consumption wh", "usage wh", "energy wh", "wh"),
-    "export_kwh": ("export kwh", "elec export kwh", "electricity export kwh", "export", "einspeisung kwh"),
-    "export_wh": ("export wh",),
-    "import_register_kwh": ("import register kwh", "register kwh", "meter reading kwh", "reading kwh"),
-    "import_register_wh": ("import register wh", "register wh", "meter reading wh", "reading wh"),
-    "export_register_kwh": ("export register kwh", "export reading kwh"),
-    "export_register_wh": ("export register wh", "export reading wh"),
-    "power_kw": ("power kw", "global active power"),
-    "power_w": ("power w", "watts"),
-}
-_FIELD = re.compile(rf"\s*({'|'.join(FIELDS)})\s*=", re.IGNORECASE)
-_UNITS = (("_kwh", "_wh"), ("_kw", "_w"))
-_TIMES_OF_A_ROW: tuple[tuple[str, ...], ...] = (("date", "clock"), ("time",), ("date",), ("end",))
+MICRO = 1_000_000
+FACTORS = {**WATT_HOURS, **WATTS, VOLUME_M3: 1000}  # Wh, W or litres in a unit
 
 
-def named_columns(text: str) -> dict[str, str]:
-    """Parse `--columns` to column names by field: `time=Date,import_kwh=Elec`. Raises ConfigurationError."""
-    pieces = re.split(rf",(?={_FIELD.pattern})", text, flags=re.IGNORECASE)[::2]
-    names: dict[str, str] = {}
-    for piece in pieces:
-        found = _FIELD.match(piece)
-        field, name = (found[1].lower(), piece[found.end() :].strip()) if found else ("", "")
-        if not name or field in names:
-            raise ConfigurationError(
-                f"--columns has {shown(piece)}; write it like time=Date,import_kwh=Elec. The fields are {_list(FIELDS)}"
-            )
-        names[field] = name
-    _check(names)
-    return names
+class Layout(NamedTuple):
+    """How a file is read."""
 
-
-def places_of(header: Sequence[str], named: Mapping[str, str]) -> dict[str, int] | None:
-    """Return the position of each field in a header; None where the line is not a header.
-
-    Without `named` columns, common names are searched; interval energy takes precedence over registers and power.
-    """
-    names = [_plain(name) for name in header]
-    if named:
-        wanted = {field: _plain(name) for field, name in named.items()}
-        return (
-            {field: names.index(name) for field, name in wanted.items()} if set(wanted.values()) <= {*names} else None
-        )
-    found = {field: names.index(name) for field in FIELDS for name in _COMMON[field][::-1] if name in names}
-    return _of_one_kind(found)
-
-
-def _of_one_kind(found: Mapping[str, int]) -> dict[str, int] | None:
-    times = next((some for some in _TIMES_OF_A_ROW if {*some} <= {*found}), None)
-    figures = [field for field in ENERGIES if field in found]
-    if figures and times and "end" in found:
-        times = tuple(dict.fromkeys((*times, "end")))
-    figures = figures or [field for field in INSTANT if field in found]
-    figures = [field for field in figures if not _is_repeated(field, figures)]
-    return {field: found[field] for field in (*times, *figures)} if times and figures else None
-
-
-def _is_repeated(field: str, fields: Sequence[str]) -> bool:
-    """Whether the same figure is present in a finer unit."""
-    return any(field.endswith(large) and field.removesuffix(large) + small in fields for large, small in _UNITS)
-
-
-def _check(names: Mapping[str, str]) -> None:
-    times, figures = {*names} & {*TIMES}, [field for field in names if field not in TIMES]
-    if times not in [{*some, *more} for some in _TIMES_OF_A_ROW for more in ((), ("end",))]:
-        raise ConfigurationError("--columns needs time=, or date= (and clock=), or end= alone")
-    if not figures:
-        raise ConfigurationError(f"--columns names no figure; it needs one of {_list((*ENERGIES, *INSTANT))}")
-    if any(_is_repeated(field, figures) for field in figures):
-        raise ConfigurationError("--columns names one figure in two units; one is enough")
-    if len({field in ENERGIES for field in figures}) > 1:
-        raise ConfigurationError("--columns names both interval energies and registers or power; name only one kind")
-
-
-def _plain(name: str) -> str:
-    """Return a name in the form for comparison: lower case words of letters and digits."""
-    return " ".join(re.findall(r"\w+", name.lower().replace("_", " ")))
-
-
-def _list(fields: Sequence[str]) -> str:
-    return ", ".join(fields)
-
-
-# Layout and rows
-MICRO = 1_000_000  # interval energy is exact in millionths of a Wh, so sums are exact
-PREAMBLE = 20  # lines allowed before the header
-_DELIMITERS = ";\t,"
-_ABSENT = {"", "-", "?", "na", "n/a", "nan", "null", "none"}
-_NAMES = 12  # columns listed in an error
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+    roles: Roles
+    order: str = "dmy"  # of day, month and year
+    decimal: str = "."
+    edge: str = "start"  # which end of an interval a row's time is
+    kind: str = "energy"
+    is_instant: bool = False  # rows are readings: registers, or power of an instant
+    zone: str = "UTC"  # of times without an offset
+    direction: str = IMPORT  # of figures that name none
+    unit: str = ""  # of figures that name none
+    where: tuple[tuple[int, str], ...] = ()  # a column and the text that its rows must have
+    short_s: int = 0  # written ends are so many seconds early: 00:29 of 00:30
+    is_ordinal: bool = True  # numbered hours count from midnight, also where clocks change
+    first_hour: int = 1  # the number of the hour that begins at midnight
+    step_s: int | None = None  # the length of intervals without an end, where it was named
 
 
 class FileRow(NamedTuple):
     """The values of a row. None is absent, never zero."""
 
     line: int
-    text: bytes  # the original line
-    time: Time  # of an interval the start, or the end where the layout says so
-    end: Time | None = None
-    import_uwh: int | None = None  # energy of the interval, millionths of a Wh
-    export_uwh: int | None = None
-    import_wh: int | None = None  # register, Wh
-    export_wh: int | None = None
-    power_w: int | None = None
+    text: str
+    time: Time
+    end: Time | None
+    series: int  # rows of different series add up, like those of two tariffs
+    imported: int | None  # of intervals millionths of a Wh (of power: of a W); of instants Wh
+    exported: int | None
+    volume: int | None
+    power_w: int | None
+    bad: Refused | None = None  # a figure that could not be read
 
 
-class Layout(NamedTuple):
-    """The notation of a file."""
+class _Selected(NamedTuple):
+    """What the categories of a row say of its figure."""
 
-    delimiter: str
-    places: Mapping[str, int]  # column positions by field
-    header: int  # line number of the header
-    is_month_first: bool
-    step_s: int | None  # the most common step between rows; None where unknown
-
-    @property
-    def is_intervals(self) -> bool:
-        """Whether rows are intervals, not instants."""
-        return not self.places.keys().isdisjoint(ENERGIES)
-
-    @property
-    def is_by_end(self) -> bool:
-        """Whether a row gives only the end of its interval."""
-        return self.places.keys().isdisjoint(("time", "date"))
+    channel: str
+    factor: int
+    series: int
+    is_volume: bool
 
 
-def layout_of(lines: Sequence[bytes], named: Mapping[str, str]) -> Layout:
-    """Return the layout of a file from its first lines and the named columns. Raises ConfigurationError."""
-    if lines and lines[0].startswith(_UTF_16):
-        raise ConfigurationError("the file is in UTF-16; save it as UTF-8")
-    headers = [(place, text_of(line)) for place, line in enumerate(lines[:PREAMBLE]) if line.strip()]
-    if not headers:
-        raise ConfigurationError("the file is empty")
-    for place, text in headers:
-        for delimiter in sorted(_DELIMITERS, key=text.count, reverse=True):
-            places = places_of([name.strip() for name in _cells(text, delimiter)], named)
-            if places:
-                return _with_times(Layout(delimiter, places, place + 1, False, None), lines[place + 1 :])
-    raise ConfigurationError(_unknown_columns(headers[0][1], named))
+class RowReader:
+    """Reads the rows of one file."""
 
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.beyond = 0  # rows whose numbered hour is after the end of their day
+        self.others = 0  # rows of another quantity, kind or meter, which are not refused
+        self._selections: dict[tuple[str, ...], _Selected | None] = {}
+        self._figures = [(one, FACTORS[one.unit or layout.unit or "kWh"]) for one in layout.roles.figures]
 
-def _with_times(layout: Layout, lines: Sequence[bytes]) -> Layout:
-    """Return the layout, completed from the times of the first rows."""
-    written = [text for line in lines if (text := _time_text(layout, line))]
-    layout = layout._replace(is_month_first=is_month_first(written))
-    times = []
-    for text in written:
+    def row_of(self, row: Cells) -> FileRow | None:
+        """Return a row; None for one of another quantity. Raises Refused."""
+        number, text, cells = row
+        if len(text) >= MAX_LINE:
+            raise Refused("line_too_long", f"more than {MAX_LINE} characters")
         try:
-            times.append(read_time(text, is_month_first=layout.is_month_first))
-        except Refused:
-            continue
-    return layout._replace(step_s=usual_step(times))
+            if self._is_other(cells):
+                self.others += 1
+                return None
+            time, end = self.times(cells)
+            selected = self._selected(cells)
+            if selected is None:
+                self.others += 1
+                return None
+            return self._with_figures(number, text, time, end, cells, selected)
+        except IndexError:
+            raise Refused("bad_row", f"it has {len(cells)} columns") from None
+
+    def _is_other(self, cells: Sequence[str]) -> bool:
+        return any(cells[place].strip() != value for place, value in self.layout.where)
+
+    # Times
+
+    def times(self, cells: Sequence[str]) -> tuple[Time, Time | None]:
+        """Return the time of a row, and its end where it has one. Raises Refused and IndexError."""
+        roles, order = self.layout.roles, self.layout.order
+        if roles.clock is None:
+            if cells[roles.time][:1] == "!":  # a message that was refused as a whole
+                reason, _, detail = cells[roles.time][1:].partition(": ")
+                raise Refused(reason if reason in REASONS else "bad_time", detail)
+            time = read_time(cells[roles.time], order)
+        else:
+            time = self._clocked(cells[roles.time], cells[roles.clock])
+        if roles.end is None:
+            return time, None
+        if roles.end_clock is not None:
+            end = self._clocked(cells[roles.end], cells[roles.end_clock])
+            if roles.end == roles.time and isinstance(end, datetime) and isinstance(time, datetime) and end <= time:
+                end += timedelta(days=1)
+        else:
+            end = read_time(cells[roles.end], order)
+        short = self.layout.short_s
+        return time, end if not short else end + short if isinstance(end, int) else end + timedelta(seconds=short)
+
+    def _clocked(self, date: str, clock: str) -> Time:
+        roles = self.layout.roles
+        day = read_time(date.split(" ")[0] if ":" in date else date, self.layout.order)
+        if isinstance(day, int):
+            raise Refused("bad_time", f"the date is {shown(date)}")
+        return self._numbered(day, clock) if roles.hours else day + timedelta(seconds=read_clock(clock.strip()))
+
+    def _numbered(self, day: datetime, clock: str) -> Time:
+        """Return the instant of the n-th hour of a day, or its local time where hours are clock times."""
+        digits = hour_number(clock)
+        if not digits:
+            raise Refused("bad_time", f"the hour is {shown(clock.strip())}")
+        step = DAY_S // self.layout.roles.hours
+        number = int(digits) - self.layout.first_hour
+        if number < 0 or number * step > DAY_S + HOUR:
+            raise Refused("bad_time", f"the hour is {shown(clock.strip())}")
+        if not self.layout.is_ordinal:
+            return day + timedelta(seconds=number * step)
+        first, last = window("day", day.date().isoformat(), self.layout.zone)
+        if first + number * step >= last:
+            self.beyond += 1
+        return first + number * step
+
+    # Figures
+
+    def _with_figures(
+        self, line: int, text: str, time: Time, end: Time | None, cells: Sequence[str], selected: "_Selected"
+    ) -> FileRow:
+        values: dict[str, int] = {}
+        bad: Refused | None = None
+        for figure, factor in self._figures:
+            try:
+                self._add(values, figure, factor, cells, selected)
+            except Refused as why:
+                bad = why
+        if not values:
+            raise bad or Refused("no_values", "none of its figures has a value")
+        return FileRow(
+            line,
+            text,
+            time,
+            end,
+            selected.series,
+            values.get(IMPORT),
+            values.get(EXPORT),
+            values.get(VOLUME_M3),
+            values.get(POWER),
+            bad,
+        )
+
+    def _add(
+        self, values: dict[str, int], figure: Figure, factor: int, cells: Sequence[str], selected: "_Selected"
+    ) -> None:
+        total = Decimal(0)
+        for place in figure.places:
+            found = read_figure(cells[place], self.layout.decimal)
+            if found is None:
+                return
+            total += found
+        channel = figure.channel or selected.channel
+        factor = selected.factor or factor
+        is_volume = (
+            figure.unit == VOLUME_M3 or selected.is_volume or (not figure.unit and self.layout.unit == VOLUME_M3)
+        )
+        self._put(values, VOLUME_M3 if is_volume else channel, total * factor, (figure.kind or self.layout.kind))
+
+    def _put(self, values: dict[str, int], channel: str, value: Decimal, kind: str) -> None:
+        if self.layout.is_instant and kind == POWER:
+            if value != NO_POWER:
+                values[POWER] = _checked(
+                    value if channel != EXPORT else -abs(value), MAX_POWER, "power", least=-MAX_POWER
+                )
+        elif self.layout.is_instant:
+            if value != NO_REGISTER:
+                values[channel] = _checked(value, MAX_REGISTER, "register")
+        elif channel == NET:
+            values[IMPORT], values[EXPORT] = (_micro(max(value, Decimal(0))), _micro(max(-value, Decimal(0))))
+        else:
+            values[channel] = _micro(abs(value) if channel == EXPORT else value)
+
+    # Categories
+
+    def _selected(self, cells: Sequence[str]) -> "_Selected | None":
+        """Return what the categories say; None for a row of another quantity or kind."""
+        key = tuple([cells[place] for place in self.layout.roles.categories])
+        try:
+            return self._selections[key]
+        except KeyError:
+            if len(self._selections) > MAX_LINE:
+                self._selections.clear()
+            found = self._selections[key] = self._classified(key)
+            return found
+
+    def _classified(self, key: tuple[str, ...]) -> "_Selected | None":
+        layout = self.layout
+        if not key:
+            return _Selected(layout.direction, 0, 0, False)
+        said = said_by(" ".join(key))
+        kind = said.kind or layout.kind
+        if (
+            said.is_ignored
+            or said.is_generation
+            or (kind != layout.kind and not (layout.kind != REGISTER and said.kind == ""))
+        ):
+            return None
+        unit = said.unit if said.unit in UNITS else ""
+        return _Selected(
+            said.channel or layout.direction, FACTORS.get(unit, 0), len(self._selections) + 1, unit == VOLUME_M3
+        )
 
 
-def _time_text(layout: Layout, line: bytes) -> str:
-    try:
-        return _time_of(_cells(text_of(line), layout.delimiter), layout.places)
-    except IndexError:
-        return ""
+def _micro(value: Decimal) -> int:
+    if not 0 <= value <= MAX_REGISTER:
+        raise Refused("out_of_range", f"the energy of an interval is {shown(value)} Wh")
+    return round(value * MICRO)
 
 
-def _unknown_columns(header: str, named: Mapping[str, str]) -> str:
-    names = [shown(name.strip()) for name in _cells(header, max(_DELIMITERS, key=header.count))]
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    missing = f", not {' and '.join(map(shown, named.values()))}" if named else ""
-    return (
-        f"the file has the columns {', '.join(names[:_NAMES])}{more}{missing};"
-        " name them with --columns, like time=Date,import_kwh=Elec"
-    )
+def _checked(value: Decimal, most: int, what: str, least: int = 0) -> int:
+    if what == "register" and value < 0:
+        raise Refused("negative_register", f"a register is {shown(value)}")
+    if not least <= value <= most:
+        raise Refused("out_of_range", f"a {what} is {shown(value)}")
+    return round(value)
 
 
-def row_of(line: bytes, line_number: int, layout: Layout) -> FileRow:
-    """Parse one line to a row. Raises Refused."""
-    if len(line) > MAX_LINE:
-        raise Refused("line_too_long", f"more than {MAX_LINE} bytes")
-    try:
-        cells, places = _cells(text_of(line), layout.delimiter), layout.places
-        time = read_time(_time_of(cells, places), is_month_first=layout.is_month_first)
-        end, figures = None, dict[str, int | None]()
-        for field, place in places.items():
-            if field in _FIGURES:
-                name, read, unit = _FIGURES[field]
-                figures[name] = read(cells[place], unit, layout.delimiter)
-            elif field == "end" and not layout.is_by_end:
-                end = read_time(cells[place], is_month_first=layout.is_month_first)
-    except IndexError:
-        raise Refused("bad_row", f"it has {len(cells)} columns") from None
-    if not any(figure is not None for figure in figures.values()):
-        raise Refused("no_values", "none of its figures has a value")
-    return FileRow(line_number, line, time, end, **figures)
+# Looks of figures
+
+RISES = 8  # rises without a fall from which figures look like a register
 
 
-def text_of(line: bytes) -> str:
-    """Decode a line as UTF-8, or else as Windows-1252."""
-    line = line.rstrip(b"\r\n")
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("cp1252", errors="replace")
+class Look(NamedTuple):
+    """How figures look in order of time."""
+
+    rises: int
+    falls: int
+    step_s: int  # the usual step
+    mean: float
+    largest: float
+    risen_per_hour: float  # of the last figure over the first
+    is_register: bool
+    is_energy: bool
+
+    @property
+    def said(self) -> str:
+        """Return what is seen, for people."""
+        return f"they rise {self.rises} times and fall {self.falls} times"
+
+    def power(self, kind: str) -> float:
+        """Return the mean power that they are as one kind, in units of the figures."""
+        if kind == REGISTER:
+            return self.risen_per_hour
+        return self.mean if kind == POWER else self.mean * HOUR / max(self.step_s, 1)
 
 
-def _cells(text: str, delimiter: str) -> list[str]:
-    if '"' not in text:
-        return text.split(delimiter)
-    try:  # one reader per line: an unclosed quote costs one row, not the rest of the file
-        return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
-    except csv.Error:
-        return text.split(delimiter)
+def look_of(values: Sequence[float], ats: Sequence[int], *, has_end: bool) -> Look:
+    """Return how figures look that are in order of time (`ats`, seconds)."""
+    changes = [other - one for one, other in pairwise(values)]
+    rises, falls = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
+    largest = max(map(abs, values), default=0.0)
+    mean = sum(map(abs, values)) / max(len(values), 1)
+    is_steep = max(changes, default=0.0) * 100 > largest
+    is_register = falls == 0 and rises > 0 and (rises >= RISES or not is_steep) and not has_end
+    risen = (values[-1] - values[0]) * HOUR / (ats[-1] - ats[0]) if len(ats) > 1 else 0.0
+    is_energy = falls * 5 > rises + falls
+    return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy)
 
 
-def _time_of(cells: Sequence[str], places: Mapping[str, int]) -> str:
-    if "date" in places and "clock" in places:
-        return f"{cells[places['date']].strip()} {cells[places['clock']].strip()}"
-    return cells[next(places[field] for field in ("time", "date", "end") if field in places)]
+def usual_step(ats: Sequence[int]) -> int:
+    """Return the most common step between times, seconds; 0 without one."""
+    steps = Counter(other - one for one, other in pairwise(ats))
+    return steps.most_common(1)[0][0] if steps else 0
 
 
-def figure(text: str, delimiter: str = ",") -> Decimal | None:
-    """Parse a figure; None where it is absent. Raises Refused."""
-    trimmed = text.strip()
-    if delimiter != ",":
-        trimmed = trimmed.replace(",", ".")
-    found = number(trimmed)
-    if found is None and trimmed.lower() not in _ABSENT:
-        raise Refused("not_a_number", f"a figure is {shown(text.strip())}")
-    return found
-
-
-def energy_uwh(text: str, unit: int, delimiter: str = ",") -> int | None:
-    """Parse the energy of an interval to millionths of a Wh, from a figure in units of `unit` Wh. Raises Refused."""
-    found = figure(text, delimiter)
-    if found is None:
-        return None
-    if not 0 <= found * unit <= MAX_REGISTER:
-        raise Refused("out_of_range", f"the energy of an interval is {shown(found)}")
-    return round(found * unit * MICRO)
-
-
-def _register_wh(text: str, unit: int, delimiter: str) -> int | None:
-    found = figure(text, delimiter)
-    if found is None or found == NO_REGISTER:
-        return None
-    if found < 0:
-        raise Refused("negative_register", f"a register is {shown(found)}")
-    if found * unit > MAX_REGISTER:
-        raise Refused("out_of_range", f"a register is {shown(found)}")
-    return round(found * unit)
-
-
-def _power_w(text: str, unit: int, delimiter: str) -> int | None:
-    found = figure(text, delimiter)
-    if found is None or found * unit == NO_POWER:
-        return None
-    if abs(found * unit) > MAX_POWER:
-        raise Refused("out_of_range", f"a power is {shown(found)}")
-    return round(found * unit)
-
-
-_FIGURES: dict[str, tuple[str, Callable[[str, int, str], int | None], int]] = {
-    "import_kwh": ("import_uwh", energy_uwh, 1000),
-    "import_wh": ("import_uwh", energy_uwh, 1),
-    "export_kwh": ("export_uwh", energy_uwh, 1000),
-    "export_wh": ("export_uwh", energy_uwh, 1),
-    "import_register_kwh": ("import_wh", _register_wh, 1000),
-    "import_register_wh": ("import_wh", _register_wh, 1),
-    "export_register_kwh": ("export_wh", _register_wh, 1000),
-    "export_register_wh": ("export_wh", _register_wh, 1),
-    "power_kw": ("power_w", _power_w, 1000),
-    "power_w": ("power_w", _power_w, 1),
-}
+def share_of_usual(ats: Sequence[int]) -> float:
+    """Return the share of steps between times that are the most common one."""
+    steps = Counter(other - one for one, other in pairwise(ats))
+    return steps.most_common(1)[0][1] / steps.total() if steps else 1.0

@@ -198,11 +198,18 @@ Request = tuple[str, dict[str, Any]]  # operation and arguments
 
 
 def merge_request(
-    stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None], now: int
+    stored: Item | None,
+    timezone: str,
+    currency: str,
+    parts: Mapping[str, Part | None],
+    now: int,
+    *,
+    is_open: bool | None,
 ) -> Request | None:
     """Return the request that gives `stored` these parts (None removes one); None when nothing changes.
 
-    The time of change (`now`, UTC seconds) is written with a change and never alone.
+    The time of change (`now`, UTC seconds) is written with a change and never alone. `is_open` says that the period
+    goes on (None at a level that feeds no other); a document that was closed stays so.
     """
     before = stored or {}
     wanted: dict[str, Value | None] = {name: part and {"B": pack_part(part)} for name, part in parts.items()}
@@ -210,6 +217,10 @@ def merge_request(
     if not any(value and "B" in value for value in after.values()):
         return ("delete_item", _condition(before, [name for name in before if name not in "dp"])) if before else None
     wanted |= {"z": items.text(timezone), "c": items.text(currency) if currency else None}
+    if is_open is not None:
+        wanted[items.OPEN] = (
+            items.IS_OPEN if is_open and before.get(items.OPEN, items.IS_OPEN) == items.IS_OPEN else items.IS_OVER
+        )
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None
@@ -254,9 +265,13 @@ def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any
     sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
     sets |= {"u": items.text("y")} if device.is_total_import else {}
     sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
+    sets |= {"y": items.text(device.occupied_from)} if device.occupied_from else {}
+    sets |= {"q": items.text(device.former)} if device.former else {}
     adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
     adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in ("t", "k", "g", "n", "c", "v", "a", "u", *LABEL_NAMES.values()) if name not in sets]
+    gone = [
+        name for name in ("t", "k", "g", "n", "c", "v", "a", "u", "y", "q", *LABEL_NAMES.values()) if name not in sets
+    ]
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
     expression += " REMOVE " + ", ".join(gone) if gone else ""
     expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
@@ -283,4 +298,6 @@ def unpack_device(item: Item) -> Device:
         conversion=item["c"]["S"] if "c" in item else "",
         stamp_on_arrival="a" in item,
         is_total_import="u" in item,
+        occupied_from=item["y"]["S"] if "y" in item else "",
+        former=item["q"]["S"] if "q" in item else "",
     )

@@ -6,7 +6,8 @@ A conditional write of a record leaves a unique mark in its item (`w`). AWS's cl
 answer, and the repeated write then fails against the first. The mark distinguishes this case from another writer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from heapq import nsmallest
 from itertools import islice
@@ -124,7 +125,7 @@ class DynamoRegistry:
     def __init__(self, client: DynamoClient, prefix: str, clock: Callable[[], float]) -> None:
         self._client, self._prefix, self._clock = client, prefix, clock
         self._reader = Reader(client, prefix)
-        self._steps = ConcurrentSteps(self._reader.fetch, CONNECTIONS)
+        self._steps = ConcurrentSteps(self._reader.fetch, self._reader.fetch_many, CONNECTIONS)
         self._view = ReadView(self._reader, self._steps)
         self._index = Index(client, prefix, self._reader, self._steps.side_by_side)
         self._records = Records(client, f"{prefix}-records", clock)
@@ -145,6 +146,10 @@ class DynamoRegistry:
         item = self._view.item(Get("devices", device_id))
         return intact(unpack_device, item) if item and "z" in item else None
 
+    def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:
+        """Read devices and their live states at once; within, they are not read again."""
+        return self._view.reading_ahead(Get(table, one) for table in ("devices", "live") for one in device_ids)
+
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id. One scan serves all following pages."""
         if not after or not self._listed:
@@ -158,6 +163,7 @@ class DynamoRegistry:
         """Add or replace a device and its search terms. Reported registers accumulate."""
         self._view.is_consistent = True
         self._index.put(device)
+        self._view.forget(Get("devices", device.device_id))
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """Return the ids of at most `limit` devices that match a text."""
@@ -201,6 +207,7 @@ class DynamoRegistry:
     def _put_live(self, state: Live) -> None:
         """Write a newer state without a read; merge another one into the stored one. Raises StoreAway."""
         request = live_items.live_update(state)
+        self._view.forget(Get("live", state.device_id))
         for _ in range(TRIES):
             try:
                 self._client.call("update_item", TableName=f"{self._prefix}-live", **request, **TELL)

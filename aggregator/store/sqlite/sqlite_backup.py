@@ -39,13 +39,23 @@ def copy_file(source: Path, target: Path, pause: Callable[[], object]) -> None:
     _sync(target)
 
 
-def counts(path: Path) -> dict[str, int]:
-    """Return the number of rows of each table of a copy. Raises StoreUnusable for damaged pages."""
+def check_pages(path: Path) -> None:
+    """Let SQLite check each page of a file. Raises StoreUnusable that names the first faults."""
     try:
         with closing(_opened(path, "ro")) as database:
             faults = [line for (line,) in database.execute("PRAGMA integrity_check(3)") if line != "ok"]
-            if faults:
-                raise StoreUnusable(f"{path} is damaged: {'; '.join(faults)}")
+    except sqlite3.Error as error:
+        raise translated(str(path), error) from error
+    if faults:
+        raise StoreUnusable(
+            f"{path} is damaged: {'; '.join(faults)}; put a backup in its place with `wattfall restore`"
+        )
+
+
+def counts(path: Path) -> dict[str, int]:
+    """Return the number of rows of each table of a file."""
+    try:
+        with closing(_opened(path, "ro")) as database:
             return {name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED}  # noqa: S608 - constants
     except sqlite3.Error as error:
         raise translated(str(path), error) from error

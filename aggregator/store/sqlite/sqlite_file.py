@@ -93,6 +93,8 @@ MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fie
 class SqliteFile:
     """An open file. No answer is given for a write unless the path still leads to this file."""
 
+    committed: Callable[[], object] = staticmethod(lambda: None)  # called after each transaction
+
     def __init__(
         self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S, *, may_create: bool = True
     ) -> None:
@@ -155,6 +157,7 @@ class SqliteFile:
                 yield
                 database.execute("COMMIT")
                 self.check()  # what was committed to a file that is gone is lost
+                self.committed()
             except BaseException:
                 self._forget()
                 if database.in_transaction:
@@ -291,10 +294,7 @@ class SqliteFile:
             raise translated(self._path, error) from error
 
     def _intact(self, read: Callable[..., Row], *values: object) -> Row:
-        """Decode a stored value with `read`; `values` are its key (the first three name it), then the value.
-
-        Raises Damaged.
-        """
+        """Decode a stored value with `read`; `values` are its key, then the value. Raises Damaged."""
         try:
             return read(*values)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:

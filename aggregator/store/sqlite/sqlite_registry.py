@@ -1,7 +1,7 @@
 """The embedded store's registry: devices, search terms, live states, records, the change feed and the quarantine."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import repeat
@@ -87,6 +87,10 @@ class SqliteRegistry(SqliteFile):
             if len(remembered) > _REMEMBERED:
                 self._forget()
         return remembered[device_id]
+
+    def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:  # noqa: ARG002 - the port's
+        """Do nothing: a read costs no call."""
+        return nullcontext()
 
     def devices(self, after: str = "", limit: int = 1000) -> list[Device]:
         """Return the devices after the id `after`, by id."""
@@ -253,9 +257,10 @@ class SqliteRegistry(SqliteFile):
         with self.transaction():
             self._run("DELETE FROM aside WHERE device_id = ?", device_id)
 
-    def backlog(self) -> Backlog:
-        """Return the number and the age of the dirty keys that are due."""
-        row = self._one("SELECT count(*), min(due) FROM changes WHERE due <= ?", self.now())
+    def backlog(self, table: str = "") -> Backlog:
+        """Return the number and the age of the dirty keys that are due, of a table or of all."""
+        where, values = ("AND level = ?", [table]) if table else ("", [])
+        row = self._one(f"SELECT count(*), min(due) FROM changes WHERE due <= ? {where}", self.now(), *values)  # noqa: S608 - constants
         return Backlog(*row) if row else Backlog(0, None)
 
     def _mark(self, keys: Iterable[tuple[str, str, str]], firsts: Iterable[int] = repeat(0), due: int = 0) -> None:
@@ -274,7 +279,7 @@ class SqliteRegistry(SqliteFile):
 
 def _device_body(device: Device) -> bytes:
     """Return a device as JSON, without empty texts."""
-    return orjson.dumps({name: value for name, value in asdict(device).items() if value != ""})
+    return orjson.dumps({name: value for name, value in asdict(device).items() if value not in ("", None)})
 
 
 def _live(_device_id: str, row: tuple[Any, ...]) -> Live:

@@ -7,6 +7,7 @@ The start page shows the same levels and ages on its cards, and `roll_call` coun
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from itertools import chain
 from typing import Any
@@ -21,6 +22,7 @@ from aggregator.core.periods import DAY_S, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KnownStatus
+from aggregator.store.occupancies import is_over
 from aggregator.support.device_state import State, arrival_state, device_state, is_power_old, is_supplied, rhythm_s
 from aggregator.tariffs.rates import Rate
 from dashboard.charts.usage_profile import USUAL, UsageProfile
@@ -141,9 +143,9 @@ def tile(lang: Language) -> Component:
                 className="scale",
                 **attributes(aria_hidden="true"),
             ),
-            _last_hour(lang),
+            html.Slot(),
             html.P(
-                [dot(), html.Time(id="power-age"), html.Span(id="power-note"), html.Span(id="power-signal")],
+                [dot(), html.Slot(), html.Span(id="power-note"), html.Span(id="power-signal")],
                 className="note",
             ),
         ],
@@ -180,8 +182,7 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
         "power-cost.children": cost(watts, home, lang) if is_current else "",
         "power-badge.children": badge(live, usage, now, lang),
         "power-marker.style": _marked(usage, None if is_old else watts),
-        "power-age.children": age,
-        "power-age.data-age": now - live.power_instant if live and age else None,
+        "age.data": now - live.power_instant if live and age else None,
         "power-note.children": note + (lang.say(", the device may be offline") if state == "silent" else ""),
     }
 
@@ -214,8 +215,12 @@ def cost(power_w: int | None, home: Home, lang: Language) -> str:
 
 
 def has_no_power(device: Device, live: Live | None) -> bool:
-    """Whether no power will ever come: a gas meter has none, nor has the supplier."""
-    return is_supplied(device, live) or (device.kind == GAS and live is not None and live.power_w is None)
+    """Whether no power will ever come: a gas meter has none, nor has the supplier; nor for who has moved out."""
+    return (
+        is_over(device)
+        or is_supplied(device, live)
+        or (device.kind == GAS and live is not None and live.power_w is None)
+    )
 
 
 def without_power(device: Device, live: Live | None, lang: Language) -> str:
@@ -227,11 +232,16 @@ def without_power(device: Device, live: Live | None, lang: Language) -> str:
     return lang.say(text("power not reported") if live else text("no reading yet"))
 
 
+_DATE = text("d MMMM y")
+
+
 def age_and_note(device: Device, live: Live | None, now: int, lang: Language) -> tuple[str, str]:
     """Return the age of the power and the text after it; assets/live.js counts the age up between polls.
 
     The power may be older than the newest reading; the state is that of the readings.
     """
+    if device.seen and is_over(device):
+        return "", lang.say("You lived here until {day}", day=lang.date(date.fromisoformat(device.seen[1]), _DATE))
     if live is None:
         waiting, supplied = text("Waiting for the first reading"), text("Its energy comes from the supplier")
         return "", lang.say(supplied if is_supplied(device, live) else waiting)
@@ -279,7 +289,7 @@ def _marked(usage: UsageProfile, power_w: int | None) -> dict[str, str]:
     return {"opacity": "0"} if power_w is None else {"transform": f"translateX({usage.place(power_w):.1f}%)"}
 
 
-def _last_hour(lang: Language) -> Component:
+def last_hour(lang: Language) -> Component:
     """Return the element in which assets/hour.js draws, with the sentences that it fills in.
 
     `hour` brings it new points; `known` tells the server what it holds.

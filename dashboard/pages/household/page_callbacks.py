@@ -5,6 +5,7 @@ of one device, the start page with a card for each device, and the page of an un
 """
 
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 from zlib import crc32
 
@@ -27,7 +28,7 @@ from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
-from dashboard.text.language import Language
+from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
 
@@ -40,7 +41,11 @@ def live_slots(data: CachedReads, device: Device, known: object, lang: Language)
     first = live_tile.since(held, live, now)
     readings = [] if first is None else data.readings(device, first, now)
     news = live_tile.news(device, held, live, readings, now)
-    slots = live_tile.slots(live, home, now, lang)
+    slots = {
+        **live_tile.slots(live, home, now, lang),
+        **live_tile.relative(home.usage, lang),
+        "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
+    }
     return {**slots, "hour.data": news} if news else slots
 
 
@@ -53,8 +58,6 @@ def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) ->
     month = _open_period(data, device, "month", this_month, periods.shift("month", this_month, -1), view.unit == MONEY)
     return {
         "so-what.children": _so_what(data, device, today, lang),
-        **live_tile.relative(usage, lang),
-        "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         **tiles.today(day, today, zone, lang),
         **tiles.base(usage, data.rates(device, today), day.currency, lang),
         "base-tile.hidden": device.kind == GAS,
@@ -213,40 +216,66 @@ def not_found_content(view: View, lang: Language) -> Component:
 # The callbacks
 
 
-def show_page(data: CachedReads, viewer: User | None, view: View, version: object, lang: Language) -> Slots:
-    """Return the values of a page. The browser keeps its chart if `version` is still current."""
-    device = data.device(viewer, view.device_id) if view.page == "household" else None
-    if device:
-        slots = _household(data, viewer, device, view, version, lang)
-        return {"alert.children": [], **slots, **_staff_note(viewer, device, lang)}
+_CHANGED = text("The tariff has been changed. Charts follow within seconds; until then they show old costs.")
+_GONE = text("There is no tariff any more. Charts follow within seconds; until then they show old costs.")
+SAID = {"#tariff-changed": _CHANGED, "#tariff-gone": _GONE}
+
+
+def show_page(
+    data: CachedReads, viewer: User | None, view: View, shown: object, lang: Language, said: object = None
+) -> Slots:
+    """Return the values of a page. The browser keeps its chart if the version in `shown` is still current.
+
+    `said` is the address's fragment, which names an action of another page (`SAID`).
+    """
+    current: dict[str, Any] = {"alert.children": []}
     if view.page == "home":
-        return {"alert.children": [], **_without_device("", home_content(data, viewer, lang))}
-    return {"alert.children": [], **_without_device(lang.say("Not found"), not_found_content(view, lang))}
-
-
-def show_live(data: CachedReads, viewer: User | None, view: View, tick: object, known: object, lang: Language) -> Slots:
-    """Return the values that change every few seconds. `tick` numbers the poll; `known` names the browser's data."""
-    served = {"main.data-served": f"{data.now()} {tick if isinstance(tick, int) else ''}"}
+        devices = data.devices(viewer, MOST_CARDS)
+        if len(devices) != 1:
+            return {**current, **_without_device("", home_content(data, viewer, lang))}
+        view = View("household", devices[0].device_id)  # a household with one home lands on its page
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
-        return served
+        return {**current, **_without_device(lang.say("Not found"), not_found_content(view, lang))}
+    slots = {**current, **_household(data, viewer, device, view, shown, lang)}
+    if "shown.data" not in slots:
+        return slots
+    is_said = isinstance(said, str) and said in SAID
+    announced = {"said.children": _said(str(said), device, lang) if is_said else "", "said.hidden": not is_said}
+    return {**slots, **announced, **_staff_note(viewer, device, lang)}
+
+
+def _said(action: str, device: Device, lang: Language) -> list[str | Component]:
+    """Return the sentence of another page's action, and the way to take it back."""
+    undo_url = f"{View('household', device.device_id).device_path}/tariff"
+    return [lang.say(SAID[action]), " ", html.A(lang.say("Undo"), href=undo_url, **attributes(data_full=""))]
+
+
+def show_live(data: CachedReads, viewer: User | None, shown: object, known: object, lang: Language) -> Slots:
+    """Return the values that change every few seconds. `shown` names the device, `known` the browser's data of it."""
+    device = data.device(viewer, _shown(shown, "device"))
+    if device is None:
+        return {}
     data.note_look(device)
-    return served | dict(live_slots(data, device, known, lang))
+    return live_slots(data, device, known, lang)
+
+
+def _shown(shown: object, name: str) -> str:
+    """Return what the browser says of its page; it may send anything."""
+    value = shown.get(name) if isinstance(shown, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _without_device(title: str, content: object) -> Slots:
     """Return the values of a page without a device."""
     return {
-        "document.title": title,
+        "shown.data": {"title": title, "version": "", "device": ""},
         "place.children": "",
         "home.hidden": False,
         "home.children": content,
-        "household.hidden": True,
-        "household.data-version": "",
         "units.hidden": True,
-        "tariff.children": "",
-        "tariff.href": None,
         "visiting.hidden": True,
+        "said.hidden": True,
     }
 
 
@@ -263,8 +292,9 @@ def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
 
 
 def _household(
-    data: CachedReads, viewer: User | None, device: Device, view: View, version: object, lang: Language
+    data: CachedReads, viewer: User | None, device: Device, view: View, shown: object, lang: Language
 ) -> Slots:
+    """Return the tiles, and the chart unless the browser has it."""
     tiles = tile_slots(data, device, view, lang)
     chart, extent = chart_page.load_chart(data, device, view, lang)
     chart = _beside(data, viewer, device, chart, lang)
@@ -272,16 +302,15 @@ def _household(
     now, zone = data.now(), device.timezone
     below = chart_page.load_below(data, device, chart)
     newest = f"{crc32(repr((chart, below, extent, last, lang.code)).encode()):08x}"
-    if newest == version:
+    if newest == _shown(shown, "version"):
         return tiles
     return {
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
         **_outages(data, device, chart, lang),
-        "household.data-version": newest,
-        "place.children": html.A(navigation.home_name(device, lang), href=View("household", device.device_id).to_url()),
+        "shown.data": {"title": f"{chart.name} · {chart.home}", "version": newest, "device": device.device_id},
+        "place.children": html.A(chart.home, href=View("household", device.device_id).to_url()),
         "home.hidden": True,
         "home.children": [],
-        "household.hidden": False,
     }

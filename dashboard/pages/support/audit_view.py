@@ -7,6 +7,7 @@ from typing import NamedTuple
 from flask import Blueprint, Response, abort, request
 
 from aggregator.core.errors import ConfigurationError
+from aggregator.store.occupancies import seen_instants
 from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
 from dashboard.accounts import access
@@ -194,7 +195,12 @@ def _who_looked(support: SupportServices) -> Response:
         for device_id in support.store.household_devices(user.household)
         if (device := support.data.device(user, device_id))
     ]
-    seen = [(one, device) for device in devices for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)]
+    seen = [
+        (one, device)
+        for device in devices
+        for one in support.audit.seen_by_staff(device.device_id, MOST_LOOKS)
+        if (span := seen_instants(device)).start <= one.at < span.end
+    ]
     seen.sort(key=lambda pair: pair[0].at, reverse=True)
     return render(
         "who_looked.html",

@@ -184,10 +184,10 @@ def gap_row(gap: Gap, now: int, zone: str, lang: Language) -> GapRow:
     """Return a gap with its start, end, length and treatment."""
     start, end = support_words.span(Window(gap.start, gap.end), now, zone, lang)
     first, last = periods.day_of(gap.start, zone), periods.day_of(gap.end - 1, zone)
-    is_open = gap.kind == "open"
-    return GapRow(
-        start, "" if is_open else end, duration(gap.seconds, lang), lang.say(KINDS[gap.kind]), first, last, is_open
-    )
+    is_open, became = gap.kind == "open", lang.say(KINDS[gap.kind])
+    if gap.channel:
+        became = lang.say("{channel} alone: {became}", channel=lang.say(CHANNELS[gap.channel]), became=became)
+    return GapRow(start, "" if is_open else end, duration(gap.seconds, lang), became, first, last, is_open)
 
 
 def _step_row(

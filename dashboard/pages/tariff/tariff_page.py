@@ -22,7 +22,7 @@ from aggregator.core.periods import DAY_S
 from aggregator.store.collections import TARIFF_BEFORE
 from aggregator.store.port import Store
 from aggregator.tariffs.tariff import HALF_HOURLY, Tariff, tariff_from_text
-from aggregator.waterfall.pricing import change_tariff, tariff_of, tariff_to_text
+from aggregator.waterfall.pricing import change_tariff, supplied_to_present, tariff_of, tariff_to_text
 from dashboard.accounts.access import may_edit, viewer
 from dashboard.charts.view import ENERGY, MONEY, View
 from dashboard.pages.tariff import tariff_view
@@ -197,9 +197,9 @@ def _fields(tariff_request: TariffRequest, tariff: Tariff | None) -> Fields:
     """Return the form of a tariff; without one, an empty form from the first day with data. Raises TooMuch."""
     if tariff:
         return fields_of(tariff, tariff_request.language)
-    extent = tariff_request.store.extent("day", tariff_request.device.device_id)
+    known = _known_days(tariff_request)
     currency = currency_of_zone(tariff_request.device.timezone, date.fromisoformat(tariff_request.today))
-    return first_fields(extent[0] if extent else tariff_request.today, currency)
+    return first_fields(known[0] if known else tariff_request.today, currency)
 
 
 def _typed_fields(sent: Mapping[str, str]) -> Fields:
@@ -248,8 +248,12 @@ def _form(
 
 
 def _first_day(tariff_request: TariffRequest) -> str:
-    extent = tariff_request.store.extent("day", tariff_request.device.device_id)
-    return tariff_request.language.date(date.fromisoformat(extent[0]), DAY) if extent else ""
+    known = _known_days(tariff_request)
+    return tariff_request.language.date(date.fromisoformat(known[0]), DAY) if known else ""
+
+
+def _known_days(tariff_request: TariffRequest) -> tuple[str, str] | None:
+    return supplied_to_present(tariff_request.store, tariff_request.device, tariff_request.now)
 
 
 def _known_prices(tariff_request: TariffRequest, fields: Fields) -> dict[str, str]:

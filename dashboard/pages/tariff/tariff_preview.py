@@ -28,7 +28,7 @@ from aggregator.tariffs.rates import (
     standing_charge,
 )
 from aggregator.tariffs.tariff import CURRENCIES, HalfHourly, Rates, Tariff, TariffVersion
-from aggregator.waterfall.pricing import supplied, tariff_of
+from aggregator.waterfall.pricing import supplied_to_present, tariff_of
 from dashboard.pages.tariff.tariff_fields import money_typed
 from dashboard.text.language import MINOR, Language, text
 
@@ -62,7 +62,7 @@ class Preview:
 
 def preview(store: Store, device: Device, new: Tariff | None, now: int) -> Preview:
     """Return the effects of the tariff `new` on a device's past up to `now` (UTC seconds)."""
-    known, old, zone = supplied(store, device, now), tariff_of(device), device.timezone
+    known, old, zone = supplied_to_present(store, device, now), tariff_of(device), device.timezone
     spans = affected_days(old, new, *known) if known else []
     if known is None or not spans:
         return Preview()

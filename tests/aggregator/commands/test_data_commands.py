@@ -238,6 +238,37 @@ def test_device_labels_are_set_kept_and_removed() -> None:
     assert wattfall("device", "list").stdout == result.stdout
 
 
+def test_a_home_changes_hands_from_a_day_on() -> None:
+    wattfall("ingest", text=reading(import_wh=1))
+    wattfall("device", "set", "cad-1", "--household", "acacia")
+    moved = wattfall("device", "move", "cad-1", "--to", "willow", "--from", "2026-06-10")
+    assert moved.stdout == "cad-1\tEurope/London\t100000 W\thousehold willow\n"
+    assert "moved from 2026-06-10 on" in wattfall("audit", "--json").stdout
+    emptied = wattfall("device", "move", "cad-1", "--to", "-", "--from", "2026-06-20")
+    assert emptied.stdout == "cad-1\tEurope/London\t100000 W\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("set", "cad-1", "--household", "willow"), "`wattfall device move cad-1 --to ID --from DAY` gives it"),
+        (("set", "cad-1", "--household", ""), "`wattfall device move cad-1 --to ID --from DAY` gives it"),
+        (("move", "cad-1", "--to", "acacia", "--from", "2026-06-10"), "cad-1 belongs to acacia already"),
+        (("move", "cad-1", "--to", "willow", "--from", "2190-06-10"), "2190-06-10 is still to come"),
+        (("move", "cad-1", "--to", "willow", "--from", "June"), "is not a day"),
+        (("move", "cad-1~gas", "--to", "willow", "--from", "2026-06-10"), "use `wattfall device move cad-1`"),
+        (("move", "cad-9", "--to", "willow", "--from", "2026-06-10"), "there is no device 'cad-9'"),
+        (("move", "cad-1", "--to", " x", "--from", "2026-06-10"), "household is ' x'"),
+    ],
+)
+def test_no_household_gets_the_past_of_another_one(arguments: tuple[str, ...], fault: str) -> None:
+    wattfall("ingest", text=reading(import_wh=1) + "\n" + reading("cad-1~gas", import_wh=1))
+    wattfall("device", "set", "cad-1", "--household", "acacia")
+    refused = wattfall("device", *arguments)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert fault in refused.stderr
+
+
 def test_a_device_of_another_kind_names_it_where_devices_are_listed() -> None:
     assert wattfall("device", "set", "roof", "--kind", "generation").stdout == (
         "roof\tEurope/London\t100000 W\tgeneration\n"

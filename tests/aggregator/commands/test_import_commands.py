@@ -59,7 +59,7 @@ def octopus(tmp_path: Path) -> Path:
 
 
 def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
-    result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home")
+    result = wattfall("import", str(octopus), "--device", "home")
     wh = round(sum(Decimal(f"0.{place:03}1") for place in range(48)) * 1000)
 
     assert result.exit_code == 0
@@ -77,7 +77,8 @@ def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
         "holes": 0,
         "hole_s": 0,
     }
-    assert result.stdout.splitlines()[1] == f"48 taken in: {wh / 1000:.3f} kWh of import"
+    assert f"48 taken in: {wh / 1000:.3f} kWh of import" in result.stdout.splitlines()
+    assert "format: Octopus Energy CSV" in result.stdout.splitlines()
     day = shown("day", "2026-02-01")
     assert (day["import_wh"], day["interval_wh"], day["estimated_wh"], day["coverage"]) == (wh, wh, 0, 0.0)
     assert wattfall("device", "list").stdout == "home\tEurope/London\t100000 W\n"
@@ -85,12 +86,12 @@ def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
 
 
 def test_the_same_day_as_json_is_known(octopus: Path, tmp_path: Path) -> None:
-    wattfall("import", str(octopus), "--format", "octopus", "--device", "home")
+    wattfall("import", str(octopus), "--device", "home")
     rows = [line.split(", ") for line in octopus.read_text().splitlines()[1:]]
     results = [{"consumption": float(kwh), "interval_start": start, "interval_end": end} for kwh, _, start, end in rows]
     path = tmp_path / "octopus.json"
     path.write_text(json.dumps({"count": 48, "results": results}))
-    result = wattfall("import", str(path), "--format", "octopus", "--device", "home")
+    result = wattfall("import", str(path), "--device", "home")
 
     assert result.exit_code == 0
     assert (last_line(result)["accepted"], last_line(result)["known"], last_line(result)["differs"]) == (0, 48, 0)
@@ -101,8 +102,15 @@ def test_one_row_suffices_with_a_named_interval(column: str, tmp_path: Path) -> 
     path = tmp_path / "file.csv"
     path.write_text(f"{column},Elec\n2026-02-01 13:00,2\n")
     field = "end" if "end" in column else "time"
-    options = ["--columns", f"{field}={column},import_kwh=Elec", "--interval", "1h"]
-    result = wattfall("import", str(path), "--format", "csv", "--device", "home", *options)
+    options = [
+        "--columns",
+        f"{field}={column},import_kwh=Elec",
+        "--interval",
+        "1h",
+        "--time",
+        field.replace("time", "start"),
+    ]
+    result = wattfall("import", str(path), "--device", "home", *options)
 
     assert last_line(result)["import_wh"] == 2000
     hours = shown("day", "2026-02-01")["parts"]
@@ -111,10 +119,10 @@ def test_one_row_suffices_with_a_named_interval(column: str, tmp_path: Path) -> 
 
 
 def test_a_dry_run_creates_no_device(octopus: Path) -> None:
-    result = wattfall("import", str(octopus), "--format", "octopus", "--device", "home", "--dry-run")
+    result = wattfall("import", str(octopus), "--device", "home", "--dry-run")
 
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[1].startswith("48 would be taken in: ")
+    assert "48 would be taken in: 1.133 kWh of import" in result.stdout.splitlines()
     assert wattfall("device", "list").stdout == ""
 
 
@@ -128,7 +136,7 @@ def recorded(name: str, tmp_path: Path, lines: int) -> Path:
 def test_half_a_year_of_local_hours_is_imported(tmp_path: Path) -> None:
     """A real file: a spring day has 23 rows, and the repeated autumn hour is one row."""
     path = recorded("uk_home_hourly.csv", tmp_path, 5000)
-    result = wattfall("import", str(path), "--format", "csv", "--device", "home", "--timezone", "Europe/London")
+    result = wattfall("import", str(path), "--device", "home", "--timezone", "Europe/London", "--time", "start")
     outcome, autumn = last_line(result), "2021-10-31 01:00:00"
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     energies = Counter[str]()
@@ -149,7 +157,7 @@ def test_half_a_year_of_local_hours_is_imported(tmp_path: Path) -> None:
 
 def test_power_per_minute_is_held_between_rows(tmp_path: Path) -> None:
     path = recorded("uci_household_1min.txt", tmp_path, 3000)
-    result = wattfall("import", str(path), "--format", "csv", "--device", "home", "--timezone", "Europe/Paris")
+    result = wattfall("import", str(path), "--device", "home", "--timezone", "Europe/Paris")
     rows = [line.split(";") for line in path.read_text().splitlines()[1:]]
     watts = [round(Decimal(row[2]) * 1000) for row in rows if row[0] == "17/12/2006"]
     day = shown("day", "2006-12-17")
@@ -162,18 +170,17 @@ def test_power_per_minute_is_held_between_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        ("a,b\n1,2\n", [], "the file has the columns 'a', 'b'; name them with --columns"),
-        ("a,b\n1,2\n", ["--columns", "time=a,import_kwh=c"], "not 'a' and 'c'"),
-        ("a,b\n1,2\n", ["--columns", "when=a"], "--columns has 'when=a'"),
-        ("time,kWh\n2026-02-01,2\n", [], "there is no second row; name it with --interval, like --interval 30m"),
+        ("a,b\n1,2\n", [], "no row of the file looks like a header followed by times and numbers"),
+        ("a,b\n2026-02-01,2\n", ["--columns", "time=a,import_kwh=c"], "the columns 'a', 'b', not 'c'; name them with"),
+        ("a,b\n2026-02-01,2\n", ["--columns", "when=a"], "--columns has 'when=a'"),
+        ("time,kWh\n2026-02-01 10:00,2\n", [], "say which with --time start, --time end"),
         ("time,kWh\n2026-02-01,2\n", ["--interval", "soon"], "'soon' is not an interval; write it like 30m"),
         ("time,kWh\n2026-02-01,2\n", ["--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
         ("time,kWh\n2026-02-01,2\n", ["--device", "../etc"], "device_id is '../etc'"),
-        ("time,kWh\n2026-02-01,2\n", ["--format", "octopus"], "use --format csv for other files"),
-        ("{", ["--format", "octopus"], "the file begins like JSON but is invalid"),
+        ("time,kWh\n2026-02-01,2\n", ["--where", "Meter=1"], "--where has 'Meter=1'"),
+        ("{", [], "the file begins like JSON but is invalid"),
         ("", [], "the file is empty"),
-        ("time,kWh\n", ["--format", "dsmr", "--interval", "1h"], "--columns and --interval need --format csv"),
-        ("time,kWh\n", ["--format", "excel"], "'excel' is not one of"),
+        ("time,kWh\n", ["--unit", "joule"], "'joule' is not one of"),
     ],
 )
 def test_an_error_is_one_line_on_stderr_with_exit_code_2(
@@ -181,7 +188,7 @@ def test_an_error_is_one_line_on_stderr_with_exit_code_2(
 ) -> None:
     path = tmp_path / "file"
     path.write_text(text)
-    result = wattfall("import", str(path), "--format", "csv", "--device", "home", *arguments)
+    result = wattfall("import", str(path), "--device", "home", *arguments)
 
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
@@ -193,26 +200,26 @@ def test_an_error_is_one_line_on_stderr_with_exit_code_2(
 def test_oversized_json_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "octopus.json"
     path.write_text('{"results": [' + " " * (17 << 20) + "]}")
-    result = wattfall("import", str(path), "--format", "octopus", "--device", "home")
+    result = wattfall("import", str(path), "--device", "home")
 
     assert result.exit_code == 2
-    assert "the JSON is larger than 16 MB; request shorter periods from the API" in result.stderr
+    assert "the JSON is larger than 16 MB; request shorter periods, one file each" in result.stderr
 
 
 def test_import_requires_a_device_and_a_file(octopus: Path) -> None:
-    assert "Missing option '--device'" in wattfall("import", str(octopus), "--format", "octopus").stderr
-    assert "'/nowhere/x.csv' does not exist" in wattfall("import", "/nowhere/x.csv", "--format", "csv").stderr
+    assert "Missing option '--device'" in wattfall("import", str(octopus)).stderr
+    assert "'/nowhere/x.csv' does not exist" in wattfall("import", "/nowhere/x.csv").stderr
 
 
-def test_an_unusable_file_exits_with_1(tmp_path: Path) -> None:
+def test_a_file_of_mostly_refused_rows_is_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
-    path.write_text("time,kWh,interval end\nyesterday,1,today\n")
-    result = wattfall("import", str(path), "--format", "csv", "--device", "home")
+    path.write_text("start,kWh\n" + "".join(f"2026-02-01 0{hour}:00,{'x' if hour > 6 else 1}\n" for hour in range(10)))
+    result = wattfall("import", str(path), "--device", "home")
 
     assert result.exit_code == 1
-    assert (last_line(result)["accepted"], last_line(result)["reasons"]) == (0, {"bad_time": 1})
-    assert result.stdout.splitlines()[0] == "1 rows, all unusable"
+    assert "nothing is taken: 3 of 10 rows would be refused, 3 as not_a_number; see --allow refused" in result.stderr
     assert wattfall("device", "list").stdout == ""
+    assert last_line(wattfall("import", str(path), "--device", "home", "--allow", "refused"))["accepted"] == 7
 
 
 def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> None:
@@ -226,8 +233,6 @@ def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> Non
         "dashboard.commands.main",
         "import",
         str(path),
-        "--format",
-        "csv",
         "--device",
         "home",
     ]

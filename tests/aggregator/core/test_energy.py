@@ -111,9 +111,15 @@ def test_an_impossible_reading_with_inconsistent_followers_is_dropped() -> None:
 
 
 def test_a_register_that_rises_faster_than_the_maximum_power_is_quarantined() -> None:
-    readings = imported(*((60 * n, 1000 * n) for n in range(20)))  # 60 kW
-    assert halves(readings) == [Part(19_000, None, covered_s=1140)]
+    readings = imported(*((60 * n, 1001 * n) for n in range(20)))  # 60 kW
+    assert halves(readings) == [Part(19_019, None, covered_s=1140)]
     assert halves(readings, max_power_w=50_000) == [EMPTY]
+
+
+def test_a_register_of_whole_kwh_may_count_one_at_once() -> None:
+    readings = imported(*((10 * n, 189_000 + 1000 * (n // 60)) for n in range(180)))  # 6 kW, and 360 kW for 10 s
+    assert halves(readings) == [Part(2000, None, covered_s=1790)]
+    assert halves(imported((0, 189_000), (10, 191_000))) == [EMPTY]
 
 
 @pytest.mark.parametrize(("rise", "counts"), [(84, True), (85, False)])

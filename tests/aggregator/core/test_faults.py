@@ -137,6 +137,36 @@ def test_a_largest_number_shown_at_first_is_no_register(shown: int) -> None:
     assert (found.rollovers, energy(found)) == ([], 1997)
 
 
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_low_number_shown_at_first_is_no_register_to_return_to(shown: int) -> None:
+    """After an outage of 25 hours at 2 kW the register has risen by so much that nothing but its own past tells it."""
+    points = steady(171_445, 8, 300, at=9000)
+    later = steady(points[-1][1] + 50_000, 8, 300, at=points[-1][0] + 25 * HOUR)
+    found = judged([(300 * n, shown) for n in range(30)] + points + later)
+    assert (found.rollovers, energy(found)) == ([], later[-1][1] - 171_445)
+
+
+# Garbage
+
+GARBAGE = (69_953, 0, 78_445, 20_995, 2_099_800, 315_156, 1_702_550_797, 21_013)
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_garbage_of_two_hours_leaves_no_trace(shift: int) -> None:
+    """Some of it could follow the register before it, at up to 100 kW; the register after it goes on for hours."""
+    points = steady(200_000, 24, 900)
+    wrong = dict(enumerate(GARBAGE[shift:] + GARBAGE[:shift], 40))
+    found = judged([(at, wrong.get(n, wh)) for n, (at, wh) in enumerate(points)])
+    assert (len(found.pieces), found.rollovers, energy(found)) == (1, [], points[-1][1] - 200_000)
+
+
+def test_a_short_stretch_of_the_register_among_zeros_counts() -> None:
+    points = steady(900_000, 3, 60)
+    found = judged([(at, 0 if n in range(60, 70) or n in range(72, 80) else wh) for n, (at, wh) in enumerate(points)])
+    assert START + 71 * 60 in found.pieces[0].ats
+    assert energy(found) == points[-1][1] - 900_000
+
+
 # Other units, other meters
 
 
@@ -145,6 +175,13 @@ def test_a_register_rounded_down_from_now_on_keeps_its_sum() -> None:
     points = [(at, wh if at < 5 * HOUR + 1800 else wh // 1000 * 1000) for at, wh in steady(900_000, 10)]
     found = judged(points)
     assert (len(found.pieces), energy(found)) == (1, 9000)
+
+
+def test_a_count_of_a_whole_kwh_after_a_spike_counts() -> None:
+    """A kWh within 30 s would be 120 kW, but the register counts no less."""
+    whs = [55_269_000] * 92 + [63_094_053] + [55_269_000] * 25 + [55_270_000] * 122
+    found = judged([(30 * n, wh) for n, wh in enumerate(whs)])
+    assert (len(found.pieces), energy(found)) == (1, 1000)
 
 
 @pytest.mark.parametrize("step", [10, 300])

@@ -71,8 +71,10 @@ def broker_in(folder: Path, more: str = "allow_anonymous true\n") -> Iterator[Mo
 class Publisher:
     """A client that publishes with QoS 1 and waits for the broker's acknowledgement."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, user: str = "", password: str = "") -> None:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        if user:
+            self._client.username_pw_set(user, password)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 

@@ -85,10 +85,13 @@ def until(is_true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def feed_into(store: Store, subscriber: Subscriber, format_name: str = "") -> MqttFeed:
-    return MqttFeed(
-        subscriber, lambda messages: take_in(store, messages, NOW + 100, "UTC"), lambda _: DeviceRules(), format_name
-    )
+def feed_into(
+    store: Store, subscriber: Subscriber, format_name: str = "", filters: tuple[str, ...] = ("glow/+/#", "#")
+) -> MqttFeed:
+    def sink(messages: Sequence[Received]) -> Outcome:
+        return take_in(store, messages, NOW + 100, "UTC")
+
+    return MqttFeed(subscriber, sink, lambda _: DeviceRules(), format_name, filters)
 
 
 def taken(feed: MqttFeed, count: int) -> None:
@@ -173,6 +176,20 @@ def test_unreadable_messages_are_recorded_and_stop_nothing(
     assert {one.reason for one in load_refusals(store, "cad-1").messages} == {"malformed_json", "message_too_long"}
     unknown = {one.reason: one.payload for one in load_refusals(store, UNKNOWN).messages}
     assert unknown == {"unknown_topic": "what/is/this x", "bad_device_id": "wattfall/a b/block "}
+
+
+def test_the_log_names_the_first_message_of_each_kind_of_unknown_topic(
+    store: Store, subscriber: Subscriber, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = ["glow/cad-1/SENSOR/electricitymeter", "glow/cad-2/SENSOR/electricitymeter", "what/is/this"]
+    for topic in topics:
+        publisher.publish(topic, b"x")
+    taken(feed_into(store, subscriber), len(topics))
+    logged = [one.getMessage() for one in caplog.records if "messages are refused" in one.getMessage()]
+    assert len(logged) == 2
+    assert logged[0].startswith(
+        "messages are refused: 'glow/cad-1/SENSOR/electricitymeter' belongs to no known format; "
+    )
 
 
 def test_only_unacknowledged_messages_are_redelivered(
@@ -305,7 +322,7 @@ def test_a_failing_parser_stops_no_other_message(
     monkeypatch.setitem(FORMATS, "json", FORMATS["json"]._replace(parse=broken))
     for figure in (3, 4):
         publisher.publish("home/cad-1", b'{"at": "2026-11-18T10:00:00Z", "power_w": %d}' % figure)
-    feed = feed_into(store, subscriber, "json")
+    feed = feed_into(store, subscriber, "json", ("home/+",))
     taken(feed, 2)
     assert (feed.total.accepted, feed.total.reasons) == (1, {"our_fault": 1})
 
@@ -347,7 +364,7 @@ def test_a_restarted_broker_is_reconnected(store: Store, broker: MosquittoBroker
 
 def test_a_named_format_parses_other_topics(store: Store, subscriber: Subscriber, publisher: Publisher) -> None:
     publisher.publish("home/energy/cad-1", reading(1))
-    taken(feed_into(store, subscriber, "json"), 1)
+    taken(feed_into(store, subscriber, "json", ("home/energy/+",)), 1)
     assert store.live("cad-1")
 
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from aggregator.core import periods
 from aggregator.core.documents import GAS, GAS_POWER_W, Device
 from aggregator.core.live import Live
 from aggregator.core.periods import Window
@@ -21,7 +20,7 @@ from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.worker import drain
-from tests.aggregator.invariants.series import DAY, HALF_HOUR, HOME, HOUR, utc
+from tests.aggregator.invariants.series import DAY, HOME, HOUR, utc
 from tests.aggregator.invariants.stores import Documents, documents
 from tests.contract.conftest import MEMORY, Clock, in_memory
 from tests.contract.memory_client import MemoryClient
@@ -132,8 +131,7 @@ FAULTS = ("zeros", "clock", "backup")
 def refills(draw: st.DrawFn, pauses: Sequence[int], *, may_contradict: bool = False) -> Refill:
     """Registers of two rhythms, an outage of both or of export alone, and what was lost: readings, intervals, or both.
 
-    With `may_contradict`, some readings show a fault or a wrong clock, and intervals end anywhere. Else one that
-    reaches over an end of the outage ends at a half hour of the home: what was measured in a part of one is forgotten.
+    Intervals begin and end at any second. With `may_contradict`, some readings show a fault or a wrong clock.
     """
     chance, zone = random.Random(draw(st.integers(0, 2**20), label="seed")), draw(st.sampled_from(ZONES))
     steps, wh = draw(st.tuples(*[st.sampled_from([600, 900, 1800])] * 2)), draw(st.sampled_from([0, 1_000_000]))
@@ -152,10 +150,8 @@ def refills(draw: st.DrawFn, pauses: Sequence[int], *, may_contradict: bool = Fa
     if "r" in kinds:
         items += lost if draw(st.booleans()) else chance.sample(lost, chance.randrange(1, len(lost) + 1))
     if "i" in kinds:
-        length, offset = draw(st.sampled_from([900, 1800, 3600, 5400])), draw(st.sampled_from([0, 0, 900, 1234]))
+        length, offset = draw(st.sampled_from([900, 1800, 3600, 4321, 5400])), draw(st.just(0) | st.integers(1, 1799))
         spans = [(at, at + length) for at in range(whole[first].at // 1800 * 1800 + offset, whole[last].at, length)]
-        if not may_contradict:
-            spans = [_snapped(span, Window(whole[first].at, whole[last].at), zone) for span in spans]
         channels = draw(st.sampled_from(STATED))
         items += [stated(whole, *span, channels) for span in spans if chance.random() < 0.9]
     if may_contradict:
@@ -177,14 +173,6 @@ def refills(draw: st.DrawFn, pauses: Sequence[int], *, may_contradict: bool = Fa
         imported(whole[-1]) // 3 - imported(whole[0]) // 3,
     )
     return _in_litres(refill) if draw(st.integers(0, 3), label="gas") == 0 else refill
-
-
-def _snapped(span: tuple[int, int], outage: Window, zone: str) -> tuple[int, int]:
-    """Return a span whose end beyond an end of the outage is at a half hour of the home."""
-    offset = periods.day_start("2026-03-26", zone) % HALF_HOUR
-    start, end = span
-    start = (start - offset) // HALF_HOUR * HALF_HOUR + offset if start < outage.start else start
-    return start, -(-(end - offset) // HALF_HOUR) * HALF_HOUR + offset if end > outage.end else end
 
 
 def _faulty(one: Reading | Interval, fault: str, known: Window, chance: random.Random) -> Reading | Interval:

@@ -1,5 +1,6 @@
 """Invariants 1, 2, 3 and 5 beyond the retention: history is a whole when its evidence has been deleted."""
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.core.documents import EMPTY
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.collections import ESTIMATED_GAPS
 from aggregator.waterfall import verify
 from tests.aggregator.invariants.past import (
     BEYOND,
@@ -227,6 +229,45 @@ def test_a_log_of_lost_half_hours_makes_days_right_months_later(kind: str, order
             assert list(verify.differences(home.store, home.device)) == []
         whole.take_in(in_order(live + lost), live[-1].at)
         assert home.documents() == whole.documents()
+
+
+@kinds
+def test_a_gap_recorded_without_the_energy_beside_it_is_filled_likewise(kind: str) -> None:
+    """Version 1 of the store kept the instants of four readings on each side of a gap, and no energy."""
+    live, lost = outage()
+    with past(kind, "Europe/London") as home, past(kind, "Europe/London") as whole:
+        home.take_in(live, live[-1].at)
+        collection = ESTIMATED_GAPS.of(HOME)
+        records = home.store.records(collection, "", "~", 9)
+        assert len(records) == 2
+        for one in records:
+            (start, end, *whs, before, after, inside), *rest = json.loads(one.body)
+            ats = [start + at for at, _ in before[-4:]], [end + at for at, _ in after[:4]]
+            home.store.put_record(collection, one.key, json.dumps([[start, end, *whs, *ats, inside], *rest]), expires=0)
+        home.sweep(live[-1].at + 60 * DAY)
+        for items in (lost[:300], lost[300:]):
+            home.take_in(items, live[-1].at + 60 * DAY)
+            assert home.total("import_wh") == imported(live[-1]) - 1_000_000
+        whole.take_in(in_order(live + lost), live[-1].at)
+        assert home.documents() == whole.documents()
+
+
+@kinds
+def test_an_interval_across_the_end_of_an_old_gap_gives_it_the_exact_rest(kind: str) -> None:
+    """The interval ends 13 min after the outage, within a half hour: 1 Wh was used in each, 40 in one."""
+    start = utc("2026-03-02T10:00")
+    used = [40 if n == 545 else 1 for n in range(1440)]
+    whole = [Reading(HOME, start + 60 * n, None, 900_000 + sum(used[:n]), None) for n in range(1440)]
+    live = [one for n, one in enumerate(whole) if not 60 < n < 542]
+    across = Interval(HOME, start + 500 * 60, start + 555 * 60, 300, None)
+    with past(kind, "UTC") as home:
+        home.take_in(live, live[-1].at)
+        home.sweep(live[-1].at + GONE)
+        home.take_in([across], live[-1].at + GONE)
+        (day,) = (home.store.document("day", HOME, one) for one in home.store.periods("day", HOME)[:1])
+    assert day is not None
+    interval_wh = sum(part.interval_import_wh for name, part in day.parts.items() if name[0] == "s")
+    assert interval_wh == 300 - (12 + 40)
 
 
 @kinds

@@ -106,12 +106,12 @@ def faults(draw: st.DrawFn) -> tuple[str, list[Reading], int]:
     """A zone, the import or export of one meter with a fault, and its energy.
 
     The fault begins at the second reading or later, and is over for long enough to tell. It shows for at most six days
-    what a register cannot show, or repeats or rounds it, or for two readings anything at all.
+    what a register cannot show, or repeats or rounds it, or for 20 readings garbage, or for two anything at all.
     """
     zone, points = draw(meters())
     shows, back, seed = draw(st.sampled_from(SHOWN)), draw(st.sampled_from([12, 500, 20_000])), draw(st.integers(0, 99))
     first, after = draw(stretches(points))
-    after = min(after, first + 2) if shows in ("garbage", "chance") else after
+    after = min(after, first + {"garbage": 20, "chance": 2}.get(shows, len(points)))
     shown = faulty(points, first, after, shows, back, seed)
     assume(points[0][1] > 100_000 and settled(points, after))
     assume(all(not 0 < points[0][1] - wh <= ROUNDING_WH for _, wh in shown))  # the first reading is lowered by rounding

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aggregator.core.documents import Device, Part
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import day_of, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.core.status import Counters, Status
-from aggregator.intake import device_status
+from aggregator.intake import device_status, refusals
 from aggregator.intake.ingest import Outcome, ingest, ingest_lines
 from aggregator.store import Store, open_store
 from aggregator.support import actions, audit
 from aggregator.support.audit import Audit, Who
-from aggregator.support.bundle import bundle, file_name, zipped
+from aggregator.support.bundle import KNOWN_FIELDS, bundle, file_name, structure, zipped
 from aggregator.support.fleet import take_census
 from aggregator.waterfall import verify
 from aggregator.waterfall.worker import drain
@@ -169,6 +171,48 @@ def test_a_bundle_has_no_personal_data_and_no_other_home(store: Store) -> None:
     assert audited(store)[0] == ("export", "for the makers", {})
 
 
+POINT = "2200012345678"
+REFUSED = (
+    b'{"ssid":"A Surname WiFi","name":"12 Acacia Road","e":"some@example.org","device_id":"cad-1","power_w":431}',
+    f'{{"device_id":"cad-1","mpanCore":"{POINT}","point":{POINT},"Acacia":{{"at":"2026-11-30T05:17:00Z"}}}}'.encode(),
+    f'{{"device_id":"cad-1","raw":"{{\\"mpan\\":\\"{POINT}\\"}}","import_wh":"Mr Surname","at":"{POINT}"}}'.encode(),
+    f'{{"device_id":"cad-1","at":"2026-11-30T05:17:00Z","power_w":-17,"x":["Surname {POINT[:7]}'.encode(),  # cut off
+    f"Ann Surname, DE000{POINT}".encode(),
+    f"/ISK5\r\n1-0:1.8.1(000123.456*kWh)\n0-0:1.0.0(261130051700W)\n0-0:96.13.0(Surname)({POINT})\n!AB12".encode(),
+)
+
+
+def test_a_bundle_keeps_structure_and_known_figures_of_refused_messages(store: Store) -> None:
+    batch = refusals.Batch()
+    for payload in REFUSED:
+        batch.add(payload, Refused("wrong_format", f"field is 'Ann Surname' {POINT}"), NOW, "cad-1")
+        refusals.put_refusals(store, batch, NOW)
+    store.put_device(replace(home(store), serial=f"MPAN {POINT}"))
+
+    text = zipfile.ZipFile(io.BytesIO(zipped(bundle(store, home(store), NOW), NOW))).read("refused.json").decode()
+    found = [one["payload"] for one in json.loads(text)["messages"]][::-1]
+    assert found == [
+        '{"field":"(14 characters)","field":"(14 characters)","field":"(16 characters)",'
+        '"device_id":"cad-1","power_w":431}',
+        '{"device_id":"cad-1","field":"(13 characters)","field":0,"field":{"at":"2026-11-30T05:17:00Z"}}',
+        '{"device_id":"cad-1","field":"(28 characters)","import_wh":"(10 characters)","at":"(13 characters)"}',
+        '{"device_id":"cad-1","at":"2026-11-30T05:17:00Z","power_w":-17,"field":["(15 characters)"',
+        "(31 characters)",
+        "(5 characters)\n1-0:1.8.1(000123.456*kWh)\n0-0:1.0.0(261130051700W)\n"
+        "0-0:96.13.0((7 characters))((13 characters))\n(5 characters)",
+    ]
+    whole = "".join(map(repr, bundle(store, home(store), NOW).values()))
+    assert [secret for secret in ("Surname", "Acacia", "example.org", POINT, POINT[:7]) if secret in whole] == []
+    assert "•••• •••• 5678" in whole
+
+
+@given(st.text(max_size=200), st.sampled_from(['{"a":', "[", ""]))
+def test_no_word_of_any_payload_gets_through(text: str, before: str) -> None:
+    left = structure(f"{before}{text}", "cad-1")
+    words = set(re.findall(r"[^\W\d_]{2,}", left)) - {"field", "characters", "true", "false", "null"}
+    assert {word for word in words if word.lower() not in KNOWN_FIELDS} == set()
+
+
 def test_a_bundle_has_the_data_for_finding_a_fault(store: Store) -> None:
     counters = Counters(NOW - 8, 1_204, None, None)
     device_status.put_statuses(store, [Status("cad-1", NOW, -71, 96, "v2.0.2", "IHD", True, counters)], NOW)
@@ -186,7 +230,7 @@ def test_a_bundle_has_the_data_for_finding_a_fault(store: Store) -> None:
     assert evidence["backlog"] == {"waiting": 0, "since": None}
     assert {"levels", "aside", "gaps", "steps", "closures", "counted", "hours", "strip"} < set(evidence)
     assert status["known"]["status"]["counters"]["day_wh"] == 1_204
-    assert (about["format"], about["made_at"]) == (2, iso_utc(NOW))
+    assert (about["format"], about["made_at"]) == (3, iso_utc(NOW))
     assert {day["device_id"] for day in days} == {"cad-1"}
     assert zipped(files, NOW) == zipped(bundle(store, home(store), NOW), NOW)
 
@@ -242,8 +286,9 @@ def test_device_and_tariff_commands_leave_entries_without_values(store: Store, t
     tariff.write_text('{"currency": "GBP", "versions": [{"from": "2026-04-01", "import": 0.2450}]}')
     for arguments in (
         ("device", "set", "new", "--reason", "a new home"),
-        ("device", "set", "cad-1", "--household", "h-9", "--timezone", "Europe/Paris"),
-        ("device", "set", "cad-1", "--household", "h-9"),
+        ("device", "set", "cad-1", "--timezone", "Europe/Paris"),
+        ("device", "set", "cad-1", "--timezone", "Europe/Paris"),
+        ("device", "move", "cad-1", "--to", "h-9", "--from", "2026-11-10"),
         ("device", "token", "cad-1"),
         ("tariff", "set", "cad-1", str(tariff)),
         ("tariff", "unset", "cad-1"),
@@ -252,7 +297,8 @@ def test_device_and_tariff_commands_leave_entries_without_values(store: Store, t
     found = [(one.device_id, one.action, dict(one.details)) for one in Audit(store, []).entries()]
     assert found[::-1] == [
         ("new", "device", {"changed": "new"}),
-        ("cad-1", "device", {"changed": "timezone, household", "to household": "h-9"}),
+        ("cad-1", "device", {"changed": "timezone"}),
+        ("cad-1", "device", {"changed": "tariff, household, name, occupied_from, former", "to household": "h-9"}),
         ("cad-1", "device", {"changed": "token"}),
         ("cad-1", "tariff", {}),
         ("cad-1", "tariff", {}),

@@ -282,6 +282,29 @@ def test_gaps_of_weeks_ago_are_exact_to_the_second(store: Store) -> None:
     assert (gap.start, gap.end, gap.kind) == (last, first, "estimated")
 
 
+@pytest.mark.parametrize("age_d", [1, 20])
+def test_a_gap_of_the_export_alone_is_listed(store: Store, age_d: int) -> None:
+    start = NOW // 1800 * 1800 - age_d * DAY
+    readings = steady(start - DAY, start + DAY, step=300)
+    exporting = [one._replace(export_wh=(one.at - start + DAY) // 20) for one in readings]
+    lost = [one.at for one in without(exporting, start, start + 3 * HOUR)]
+    send(store, [one if one.at in lost else one._replace(export_wh=None) for one in exporting])
+    diagnostics = diagnosed(store)
+    assert [gap for gap in diagnostics.gaps if gap.kind != "open"] == [
+        (start, start + 3 * HOUR, "estimated", "export_wh")
+    ]
+    assert diagnostics.judgement.since != start + 3 * HOUR  # it sent all the time
+
+
+def test_a_fault_that_the_charts_spread_is_a_gap_of_the_register(store: Store) -> None:
+    start = NOW // 1800 * 1800 - DAY
+    readings = [one._replace(import_wh=0) if 0 < one.at - start < HOUR else one for one in steady()]
+    send(store, readings)
+    assert [gap for gap in diagnosed(store).gaps if gap.kind != "open"] == [
+        (start, start + HOUR, "estimated", "import_wh")
+    ]
+
+
 def test_a_glitch_and_an_exchange_are_listed_with_their_registers(store: Store) -> None:
     readings = steady()
     glitch, seam = len(readings) // 2, len(readings) - 60

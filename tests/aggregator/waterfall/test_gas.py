@@ -18,7 +18,8 @@ from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.sqlite.sqlite_store import SqliteStore
-from aggregator.waterfall.pricing import FIRST_DAY, Conversion, change_conversion, conversion_of, converted
+from aggregator.tariffs.gas import FIRST_DAY, Conversion, conversion_of, converted
+from aggregator.waterfall.pricing import change_conversion
 from aggregator.waterfall.retention import expire
 from aggregator.waterfall.verify import differences, rebuild
 from aggregator.waterfall.worker import drain

@@ -34,6 +34,9 @@ TOPICS = {
 }
 
 
+FILTERS = ("glow/+/#", "cellar/+", "#")
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_published_message_reaches_the_store(tmp_path: Path, name: str) -> None:
     one = SAMPLES[name]
@@ -63,7 +66,9 @@ def round_trip(folder: Path, topic: str, payload: bytes, zone: str, format_name:
         subscriber, publisher = Subscriber(broker_of(broker.url), ["#"]), Publisher(broker.port)
         until(lambda: subscriber.is_subscribed)
         publisher.publish(topic, payload)
-        feed = MqttFeed(subscriber, store_messages, lambda _: DeviceRules(zone), format_name, clock=lambda: NOW)
+        feed = MqttFeed(
+            subscriber, store_messages, lambda _: DeviceRules(zone), format_name, FILTERS, clock=lambda: NOW
+        )
         taken(feed, 1)
         subscriber.close()
         publisher.close()

@@ -32,6 +32,7 @@ MAKE = {
 READ_OR_MEND = {
     "show": ("day", "d"),
     "device token": ("d",),
+    "device move": ("d", "--to", "h", "--from", "2026-11-01"),
     "device list": (),
     "tariff set": ("d", "FILE"),
     "tariff unset": ("d",),
@@ -41,6 +42,7 @@ READ_OR_MEND = {
     "reprice": ("d",),
     "verify": (),
     "backup": ("FILE",),
+    "household export": ("h", "FILE"),
     "audit": (),
     "refused": ("d",),
     "inspect": ("d",),
@@ -74,7 +76,12 @@ def run(name: str, arguments: tuple[str, ...], path: Path, file: Path) -> tuple[
 
 
 def test_every_command_with_a_store_is_tried() -> None:
-    assert set(with_a_store(main)) == {*MAKE, *READ_OR_MEND, "restore"}  # a new machine has no store yet
+    assert set(with_a_store(main)) == {
+        *MAKE,
+        *READ_OR_MEND,
+        "restore",  # a new machine has no store yet
+        "doctor",  # says so beside other things
+    }
 
 
 @pytest.mark.parametrize("name", READ_OR_MEND)

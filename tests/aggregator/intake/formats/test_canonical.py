@@ -53,13 +53,6 @@ def test_a_device_reports_only_for_itself_and_its_meters() -> None:
     ]
 
 
-def test_the_topic_device_counts_only_without_an_owner() -> None:
-    forged = orjson.dumps({**item("cad-2"), "topic_device": "cad-2"})
-    assert canonical.parse_canonical(forged, TRUSTED).readings == [reading("cad-2")]
-    assert canonical.parse_canonical(forged, OWN).readings == []
-    assert canonical.parse_canonical(orjson.dumps({**item(), "topic_device": ["cad-1"]}), TRUSTED).readings == []
-
-
 def test_one_bad_item_is_named_and_leaves_the_others() -> None:
     content = canonical.parse_canonical(
         orjson.dumps([item(), 5, item(power_w="x"), item(None, lqi=96)]) + b"\n{cut", OWN

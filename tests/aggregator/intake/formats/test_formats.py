@@ -1,6 +1,7 @@
 """Formats: a topic names the format and the device of its messages."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -14,15 +15,14 @@ from tests.aggregator.intake.formats.messages import HEX
 @pytest.mark.parametrize(
     ("topic", "name", "device_id", "part"),
     [
-        ("glow/0123456789AB/SENSOR/electricitymeter", "glow", "0123456789AB", "SENSOR/electricitymeter"),
-        ("home/up/glow/0123456789ab/SENSOR/gasmeter", "glow", "0123456789ab", "SENSOR/gasmeter"),
-        ("glow/0123456789AB/STATE", "glow", "0123456789AB", "STATE"),
+        ("0123456789AB/SENSOR/electricitymeter", "glow", "0123456789AB", "SENSOR/electricitymeter"),
+        ("0123456789AB/STATE", "glow", "0123456789AB", "STATE"),
         ("SMART/HILD/0123456789AB", "glow-hex", "0123456789AB", ""),
         ("tele/washing-cellar/SENSOR", "tasmota", "washing-cellar", ""),
         ("shellyproem50-08f9e0/status/em1data:0", "shelly", "shellyproem50-08f9e0", "status/em1data:0"),
         ("shellyproem50-08f9e0/events/rpc", "shelly", "shellyproem50-08f9e0", "events/rpc"),
         ("shellies/shellyem-B9F0A1/info", "shelly", "shellyem-B9F0A1", ""),
-        ("home/washing-cellar/tele/SENSOR", "tasmota", "washing-cellar", ""),
+        ("washing-cellar/tele/SENSOR", "tasmota", "washing-cellar", ""),
         ("wattfall/cad-1/readings", "json", "cad-1", ""),
         ("wattfall/cad-1/block", "block", "cad-1", ""),
     ],
@@ -40,6 +40,23 @@ def test_an_unknown_topic_is_refused_by_name(topic: str) -> None:
         parse_topic(topic)
 
 
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        (
+            "glow/cad-1/SENSOR/electricitymeter",
+            "glow has glow/0123456789AB/SENSOR/electricitymeter, with 12 hexadecimal",
+        ),
+        ("home/shellies/em-1/info/x", "shelly has shellies/ID/info or ID/events/rpc"),
+        ("what/is/this", "or has its device at another level"),
+    ],
+)
+def test_an_unknown_topic_is_told_what_the_nearest_format_expects(topic: str, expected: str) -> None:
+    with pytest.raises(Refused) as caught:
+        parse_topic(topic)
+    assert expected in caught.value.detail
+
+
 @pytest.mark.parametrize("device", ["+", "#", "..", "a b", "-x", "%2e", "é", "x" * 65, "\0", "a\nb"])
 def test_a_topic_with_an_invalid_device_is_refused_by_name(device: str) -> None:
     for topic, named in ((f"wattfall/{device}/readings", ""), (f"p1/{device}", "dsmr")):
@@ -48,8 +65,47 @@ def test_a_topic_with_an_invalid_device_is_refused_by_name(device: str) -> None:
 
 
 def test_a_named_format_takes_the_topics_last_word_as_device() -> None:
-    assert parse_topic("cellar/p1/meter-7", "dsmr")[0:2] == (FORMATS["dsmr"], "meter-7")
-    assert parse_topic("glow/0123456789AB/STATE", "glow").device_id == "0123456789AB"
+    for filters in (("cellar/p1/+",), ("cellar/p1/#",), ("cellar/p1/meter-7",)):
+        assert parse_topic("cellar/p1/meter-7", "dsmr", filters)[0:2] == (FORMATS["dsmr"], "meter-7")
+    assert parse_topic("cellar/meter-7/p1", "dsmr", ("cellar/+/p1",)).device_id == "meter-7"
+    assert parse_topic("glow/0123456789AB/STATE", "glow", ("glow/+/#",)).device_id == "0123456789AB"
+
+
+@pytest.mark.parametrize(
+    ("filter_", "topic", "device_id"),
+    [
+        ("glow/+/#", "glow/0123456789AB/SENSOR/gasmeter", "0123456789AB"),
+        ("home/up/glow/+/#", "home/up/glow/0123456789ab/STATE", "0123456789ab"),
+        ("home/#", "home/tele/washing-cellar/SENSOR", "washing-cellar"),
+        ("home/+/#", "home/washing-cellar/tele/SENSOR", "washing-cellar"),
+        ("home/tele/+/SENSOR", "home/tele/washing-cellar/SENSOR", "washing-cellar"),
+        ("tele/washing-cellar/+", "tele/washing-cellar/SENSOR", "washing-cellar"),
+        ("+/events/rpc", "shellyproem50-08f9e0/events/rpc", "shellyproem50-08f9e0"),
+    ],
+)
+def test_a_filter_says_which_level_is_the_device(filter_: str, topic: str, device_id: str) -> None:
+    assert parse_topic(topic, "", (filter_,)).device_id == device_id
+
+
+@pytest.mark.parametrize(
+    ("filter_", "topic", "named"),
+    [
+        ("glow/+/#", "glow/liar/tele/cad-a/SENSOR", ""),
+        ("glow/+/#", "glow/liar/cad-a/tele/SENSOR", ""),
+        ("glow/+/#", "glow/liar/cad-a/events/rpc", ""),
+        ("glow/+/#", "glow/liar/0123456789AB/SENSOR/electricitymeter", ""),
+        ("glow/+/#", "glow/liar/wattfall/cad-a/readings", ""),
+        ("home/#", "home/liar/tele/cad-a/SENSOR", ""),
+        ("#", "liar/tele/cad-a/SENSOR", ""),
+        ("+/#", "tele/cad-a/SENSOR", ""),
+        ("p1/#", "p1/liar/cad-a", "dsmr"),
+        ("p1/+/#", "p1/liar/tele/cad-a/SENSOR", "tasmota"),
+        ("glow/+/#", "tele/cad-a/SENSOR", ""),  # of a former subscription of the session
+    ],
+)
+def test_no_open_level_may_come_before_the_device(filter_: str, topic: str, named: str) -> None:
+    with suppress(Refused):
+        assert parse_topic(topic, named, (filter_,)).device_id == "liar"
 
 
 SECOND = "2026-02-01T07:10:20"
@@ -78,7 +134,8 @@ def test_an_unreadable_message_is_one_refused_item(name: str) -> None:
 
 
 def test_long_topics_are_parsed_and_not_remembered() -> None:
-    topic = f"{'x' * 60_000}/tele/washing-cellar/SENSOR"
+    prefix = "x" * 60_000
+    topic = f"{prefix}/tele/washing-cellar/SENSOR"
     before = formats._known_topic.cache_info().currsize
-    assert parse_topic(topic).device_id == "washing-cellar"
+    assert parse_topic(topic, "", (f"{prefix}/#",)).device_id == "washing-cellar"
     assert formats._known_topic.cache_info().currsize == before

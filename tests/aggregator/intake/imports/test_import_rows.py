@@ -18,32 +18,54 @@ class Told:
     def repeat(self) -> None:
         self.duplicates += 1
 
-    def refuse(self, line: int, payload: bytes, why: Refused) -> None:
-        assert f"line {line}".encode() in payload
+    def refuse(self, line: int, payload: str, why: Refused) -> None:
+        assert f"line {line}" in payload
         self.refused.append((line, why.reason))
+
+
+def rows_of(*rows: Row) -> list[Row]:
+    """Rows of the instant, the line, the figures, and a series that is 0 unless it is told."""
+    return [(at, 0, line, series, *figures) for at, line, series, *figures in rows]
 
 
 def test_a_duplicate_row_counts_once() -> None:
     told = Told()
-    rows: list[Row] = [(0, 1800, 2, 500, None), (0, 1800, 9, 500, None), (1800, 3600, 3, 500, None)]
+    rows = rows_of((0, 2, 0, 500, None), (0, 9, 0, 500, None), (1800, 3, 0, 500, None))
 
-    assert list(unique(rows, told.refuse, told.repeat)) == [rows[0], rows[2]]
+    assert list(unique(rows, told.refuse, told.repeat)) == [(0, 0, 2, 500, None), (1800, 0, 3, 500, None)]
+    assert (told.duplicates, told.refused) == (1, [])
+
+
+def test_rows_that_say_different_things_of_one_time_are_joined() -> None:
+    told = Told()
+
+    assert list(unique(rows_of((0, 2, 0, 500, None), (0, 3, 0, None, 7)), told.refuse, told.repeat)) == [
+        (0, 0, 2, 500, 7)
+    ]
+    assert (told.duplicates, told.refused) == (0, [])
+
+
+def test_rows_of_two_tariffs_add_up() -> None:
+    told = Told()
+    rows = rows_of((0, 2, 1, 500, None), (0, 3, 2, 40, None), (0, 4, 2, 40, None), (0, 5, 3, None, 7))
+
+    assert list(unique(rows, told.refuse, told.repeat)) == [(0, 0, 2, 540, 7)]
     assert (told.duplicates, told.refused) == (1, [])
 
 
 def test_contradicting_rows_are_all_refused() -> None:
     told = Told()
-    rows: list[Row] = [(0, "d", 2, 1), (0, "d", 3, 2), (0, "d", 4, 1), (0, "d", 5, 3), (60, "d", 1, 1)]
+    rows = rows_of((0, 2, 0, 1), (0, 3, 0, 2), (0, 4, 0, 1), (0, 5, 0, 3), (60, 1, 0, 1))
 
-    assert list(unique(rows, told.refuse, told.repeat)) == [rows[4]]
-    assert told.refused == [(line, "contradiction") for line in (2, 3, 5)]
-    assert told.duplicates == 1
+    assert list(unique(rows, told.refuse, told.repeat)) == [(60, 0, 1, 1)]
+    assert told.refused == [(line, "contradiction") for line in (2, 3, 4, 5)]
+    assert told.duplicates == 0
 
 
 def test_intervals_of_one_start_and_different_lengths_contradict() -> None:
     told = Told()
 
-    assert list(unique([(0, 1800, 2, 5, None), (0, 3600, 3, 5, None)], told.refuse, told.repeat)) == []
+    assert list(unique([(0, 1800, 2, 0, 5, None), (0, 3600, 3, 0, 5, None)], told.refuse, told.repeat)) == []
     assert len(told.refused) == 2
 
 
@@ -56,14 +78,14 @@ def test_an_overlapping_interval_is_refused() -> None:
 
 
 def test_instant_rows_become_readings() -> None:
-    assert list(readings_of([(60, "d", 2, 431, None, 5, "m")])) == [Reading("d", 60, 431, None, 5, "m")]
+    assert list(readings_of([(60, 0, 2, 431, None, 5, 8)], "d")) == [Reading("d", 60, 431, None, 5, None, 8)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), max_size=20))
 def test_the_result_is_independent_of_file_order(figures: list[tuple[int, int]]) -> None:
     def believed(rows: list[tuple[int, int]]) -> tuple[set[tuple[int, int]], int]:
         told = Told()
-        ordered = sorted((at, "d", line, figure) for line, (at, figure) in enumerate(rows))
+        ordered = sorted((at, 0, line, 0, figure) for line, (at, figure) in enumerate(rows))
         found = {(row[0], row[3]) for row in unique(ordered, told.refuse, told.repeat)}
         return found, len(found) + told.duplicates + len(told.refused)
 

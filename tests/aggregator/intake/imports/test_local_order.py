@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.intake.formats import message
-from aggregator.intake.imports.row_times import MOST, Time, in_utc
+from aggregator.intake.imports.notation import Time
+from aggregator.intake.imports.row_times import MOST, in_utc
 
 AUTUMN = datetime(2026, 10, 25, tzinfo=UTC)  # in London the clocks go back at 01:00 UTC
 SPRING = datetime(2026, 3, 29, tzinfo=UTC)
@@ -82,6 +83,16 @@ def test_the_skipped_spring_hour_is_refused() -> None:
     missing = datetime(2026, 3, 29, 1, 30)  # noqa: DTZ001 - local
 
     assert told([*times[:4], missing, *times[4:]]) == [*instants[:4], "no_such_time", *instants[4:]]
+
+
+def test_interleaved_passes_are_told_by_their_pairs() -> None:
+    """00:30, then 01:00 twice, 01:30 twice, 02:00: the first of a pair is of the first pass."""
+    times = [datetime(2026, 10, 25, *at) for at in ((0, 30), (1, 0), (1, 0), (1, 30), (1, 30), (2, 0))]  # noqa: DTZ001
+    first, half = int(AUTUMN.timestamp()) - 1800, 1800
+    instants = [first, first + half, first + 3 * half, first + 2 * half, first + 4 * half, first + 5 * half]
+
+    assert told(times) == instants
+    assert told(times[::-1]) == instants[::-1]
 
 
 def test_too_many_rows_of_one_hour_are_refused() -> None:

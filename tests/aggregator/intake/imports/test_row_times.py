@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.intake.imports.row_times import (
-    Time,
-    days_after,
-    end_of,
-    interval_of,
-    is_month_first,
-    read_time,
-    usual_step,
-)
+from aggregator.intake.imports.notation import Time, interval_of, read_clock, read_time
+from aggregator.intake.imports.row_times import days_after, end_of, lengths
 
 HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400
 
@@ -45,17 +38,36 @@ def local(text: str) -> datetime:
         ("1774359000", 1_774_359_000),
         ("1774359000.7", 1_774_359_000),
         ("1774359000123", 1_774_359_000),
+        ("1774359000123456789", 1_774_359_000),
+        ("2026-03-24 13.30", local("2026-03-24T13:30")),
+        ("2026-03-24 24:00", local("2026-03-25T00:00")),
+        ("2026/03/24", local("2026-03-24")),
+        ("20260324", local("2026-03-24")),
+        ("20260324 1330", local("2026-03-24T13:30")),
+        ("2026-03-24 13:30:00.0000000", local("2026-03-24T13:30")),
+        ("24-Mar-2026 13:30", local("2026-03-24T13:30")),
+        ("Tue 24 March 2026 01:30 PM", local("2026-03-24T13:30")),
+        ("24 août 2026", local("2026-08-24")),
+        ("24/03/26 13:30", local("2026-03-24T13:30")),
+        ("24/03/2026 13:30 CET", utc("2026-03-24T12:30")),
+        ("2026-03-24 13:30:00 +01:00", utc("2026-03-24T12:30")),
     ],
 )
 def test_common_time_notations_are_parsed(text: str, time: Time) -> None:
     assert read_time(text) == time
 
 
-def test_the_month_may_come_first() -> None:
-    assert read_time("03/24/2026 13:30", is_month_first=True) == local("2026-03-24T13:30")
-    assert is_month_first(["03/04/2026 00:00", "2026-01-01", "03/13/2026 00:00"])
-    assert not is_month_first(["13/03/2026", "03/04/2026"])
-    assert not is_month_first(["03/04/2026"])
+def test_the_order_of_day_and_month_is_an_argument() -> None:
+    assert read_time("03/24/2026 13:30", "mdy") == local("2026-03-24T13:30")
+    assert read_time("03/04/2026", "mdy") == local("2026-03-04")
+    assert read_time("26-03-04", "ymd") == local("2026-03-04")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("00:30", 1800), ("00.30", 1800), ("1:30 pm", 48_600), ("24:00", 86_400), ("12 AM", 0)]
+)
+def test_a_time_of_day_is_parsed(text: str, seconds: int) -> None:
+    assert read_clock(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -101,12 +113,28 @@ def test_a_named_interval_lasts_up_to_a_day(text: str) -> None:
         interval_of(text)
 
 
-def test_the_usual_step_is_the_most_common_in_either_direction() -> None:
-    times = [local("2026-02-01T02:00"), local("2026-02-01T01:30"), local("2026-02-01T01:00"), local("2026-01-01T00:30")]
+def lengths_of(ats: list[int], *, is_by_end: bool = False) -> list[int]:
+    return [length for _, length in lengths([(at, 0) for at in ats], is_by_end=is_by_end)]
 
-    assert usual_step(times) == HALF_HOUR
-    assert usual_step([60, 0, 0, 120, 180]) == 60
-    assert usual_step(times[:1]) is None
+
+def test_a_row_lasts_until_the_next_and_not_over_a_hole() -> None:
+    hours = [at * HOUR for at in range(10)]
+
+    assert lengths_of(hours) == [HOUR] * 10
+    assert lengths_of([*hours[:4], *hours[6:]]) == [HOUR] * 8
+    assert lengths_of([*hours[:4], *hours[6:]], is_by_end=True) == [HOUR] * 8
+    assert lengths_of([0]) == [0]
+
+
+def test_the_step_may_change_within_a_file() -> None:
+    """Ten hours, then eight quarters; and the other way round."""
+    starts = [*(at * HOUR for at in range(10)), *(10 * HOUR + at * 900 for at in range(8))]
+    ends = [*(at * HOUR for at in range(1, 11)), *(10 * HOUR + at * 900 for at in range(1, 9))]
+    back = [*(at * 900 for at in range(8)), *(2 * HOUR + at * HOUR for at in range(10))]
+
+    assert lengths_of(starts) == [HOUR] * 10 + [900] * 8
+    assert lengths_of(ends, is_by_end=True) == [HOUR] * 10 + [900] * 8
+    assert lengths_of(back) == [900] * 8 + [HOUR] * 10
 
 
 @pytest.mark.parametrize(

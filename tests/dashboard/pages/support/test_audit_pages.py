@@ -1,8 +1,6 @@
 """The audit pages of support, and the household's page of looks at its devices."""
 
 import re
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from dashboard.accounts.users import SUPPORT
 from dashboard.commands.main import main
 from tests.dashboard.forms import Page
 from tests.dashboard.people import SECRET, Clock, browser, somebody
-from tests.dashboard.support_desks import DEVICE, PAGE, look_up, post, sent, server_on, staff_on
+from tests.dashboard.support_desks import PAGE, look_up, post, sent, server_on, staff_on
 
 
 @pytest.fixture
@@ -107,26 +105,6 @@ def test_a_household_sees_looks_at_its_own_devices_only(support: FlaskClient, ho
     assert "ticket 4711" in words
     assert "pat@desk.example" not in words
     assert "somebody else's business" not in words
-
-
-def test_a_household_does_not_read_reasons_about_the_one_before(
-    support: FlaskClient, home: FlaskClient, server: Flask, store: Store
-) -> None:
-    store.put_device(replace(DEVICE, device_id="cad-1~gas"))
-    for device_id in ("cad-1", "cad-1~gas"):
-        post(support, f"/desk/device/{device_id}", suggested="", reason="the former tenant is ill")
-    operator, before = audit.Who("terminal", "", "operator"), store.device("cad-1")
-    assert before
-    moved = replace(before, household="hh-9")
-    actions.record_device(Audit(store, [SECRET]), operator, before, moved, "a new tenant", int(time.time()))
-    store.put_device(moved)
-    post(support, "/desk/device/cad-1", suggested="", reason="the new tenant called")
-
-    tenant = browser(server, store, somebody(store, "new@example.org", household="hh-9"))
-    words = Page(tenant.get("/who-looked").text).words
-    assert "the new tenant called" in words
-    assert "is ill" not in words
-    assert "is ill" not in home.get("/who-looked").text
 
 
 def test_searches_are_counted_in_the_audit(support: FlaskClient, store: Store) -> None:

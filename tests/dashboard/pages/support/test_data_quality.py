@@ -55,6 +55,11 @@ def test_a_gap_has_start_end_length_and_treatment() -> None:
     assert (row.first_day, row.last_day) == ("2026-11-17", "2026-11-17")
 
 
+def test_a_gap_of_one_register_names_it() -> None:
+    row = data_quality.gap_row(TUESDAY._replace(channel="export_wh"), NOW, LONDON, ENGLISH)
+    assert row.became == "export alone: not filled; its energy is spread over it, marked as estimated"
+
+
 def test_a_gap_over_midnight_touches_both_days() -> None:
     gap = Gap(instant("2026-11-17T23:00:00+00:00"), instant("2026-11-18T00:30:00+00:00"), "missing")
     row = data_quality.gap_row(gap, NOW, LONDON, ENGLISH)

@@ -1,0 +1,319 @@
+"""What a file's rows can mean: candidates for signs, dates, meters, kinds, units and ends, judged by evidence. Pure.
+
+Each question has few candidates. Evidence removes those that cannot be: dates that do not exist or jump, powers that no
+home has, registers that fall, days that do not begin at midnight. Where one is left, it is taken and says why
+(`Choice`). Where several are left, nothing is guessed: `Doubt` names the option that decides.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from aggregator.core.errors import Refused
+from aggregator.core.periods import DAY_S, HOUR
+from aggregator.intake.imports.columns import hour_number
+from aggregator.intake.imports.notation import ORDERS, SIGNS, Time, decimal_sign, order_of, read_figure, seconds_of
+from aggregator.intake.imports.rows import FACTORS, RISES, Layout, Look, RowReader, look_of, share_of_usual, usual_step
+from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
+from aggregator.intake.imports.vocabulary import (
+    ENERGY,
+    EXPORT,
+    IMPORT,
+    NET,
+    POWER,
+    REGISTER,
+    UNITS,
+    VOLUME_M3,
+    WATT_HOURS,
+    WATTS,
+    Figure,
+    Roles,
+    may_be_power,
+    said_by,
+)
+
+_LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
+_PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
+_MANY_RISES = 200  # from here on it is one
+_NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
+
+
+class Judged(NamedTuple):
+    """A layout with what speaks for it, and what is not certain."""
+
+    layout: Layout
+    choices: tuple[Choice, ...]
+    doubts: tuple[Doubt, ...]
+    step_s: int = 0  # the usual step between rows
+
+
+def judged(
+    names: tuple[str, ...], rows: Sequence[Sequence[str]], roles: Roles, known: Known, delimiter: str = ""
+) -> Judged:
+    """Decide all about a file from its first rows, which have a cell for each name. Raises ConfigurationError."""
+    judge = _Judge(names, rows, roles, known)
+    judge.sign(delimiter)
+    for decide in (judge.dates, judge.meters, judge.kind_and_unit, judge.time_edge, judge.direction):
+        decide()
+    return Judged(judge.layout, tuple(judge.choices), tuple(judge.doubts), judge.step_s)
+
+
+class _Judge:
+    """One file's candidates, one question after the other."""
+
+    def __init__(self, names: tuple[str, ...], rows: Sequence[Sequence[str]], roles: Roles, known: Known) -> None:
+        self.names, self.roles, self.known = names, roles, known
+        self.choices: list[Choice] = []
+        self.doubts: list[Doubt] = []
+        self.ats: list[int] = []  # the times of the rows, each once, ascending
+        self.step_s = 0
+        zone = "UTC" if roles.is_utc and not known.is_zone_named else known.zone
+        where = tuple(row_filter(text, names) for text in known.where)
+        self.rows = [row for row in rows if all(row[place].strip() == text for place, text in where)]
+        self.layout = Layout(roles, zone=zone, step_s=known.step_s, where=where)
+
+    def _choose(self, what: str, value: str, why: str) -> None:
+        self.choices.append(Choice(what, value, why))
+
+    def _ask(self, option: str, text: str, values: Sequence[str]) -> None:
+        self.doubts.append(Doubt(option, text, tuple(values)))
+
+    def _texts(self, place: int | None) -> list[str]:
+        return [] if place is None else [text for row in self.rows if (text := row[place].strip())]
+
+    # Notation
+
+    def sign(self, delimiter: str) -> None:
+        """Decide the decimal sign."""
+        texts = [text for one in self.roles.figures for place in one.places for text in self._texts(place)]
+        named = SIGNS.get(self.known.decimal, "")
+        sign, example = (named, "") if named else decimal_sign(texts, delimiter)
+        if not sign:
+            self._ask("--decimal", f"{example} may have a decimal sign or one of thousands", [*SIGNS])
+        elif example:
+            self._choose("decimal sign", "comma" if sign == "," else "point", f"as in {example}")
+        self.layout = self.layout._replace(decimal=sign or ".")
+
+    def dates(self) -> None:
+        """Decide the order of day, month and year; and note the times of the rows."""
+        orders = [ORDERS[self.known.order]] if self.known.order else list(ORDERS.values())
+        told = {order: times for order in orders if (times := self._times(order))}
+        order, why = order_of(told)
+        example = next(iter(self._texts(self.roles.time)), "")
+        if not why:
+            options = [name for name, one in ORDERS.items() if one in told]
+            self._ask("--dates", f"{example} may be {' or '.join(options)}", options)
+        elif _NUMERIC_DATE.match(example):
+            self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
+        self.layout = self.layout._replace(order=order)
+        self.ats = sorted({seconds_of(time) for time in told.get(order, [])})
+        self.step_s = self.known.step_s or usual_step(self.ats)
+
+    def _times(self, order: str) -> list[Time]:
+        """Return the times of the rows in one order; none where they cannot be, one in fifty excepted."""
+        reader, times = RowReader(self.layout._replace(order=order)), list[Time]()
+        for row in self.rows:
+            try:
+                times.append(reader.times(row)[0])
+            except Refused:
+                continue
+        future = sum(seconds_of(time) > self.known.now + DAY_S for time in times)
+        return times if (len(self.rows) - len(times) + future) * 50 <= len(self.rows) or self.known.order else []
+
+    # Meters in one file
+
+    def meters(self) -> None:
+        """Ask which meter is meant, where rows of one time differ in a column that may name a meter."""
+        keyed = [place for place in (self.roles.time, self.roles.clock, *self.roles.categories) if place is not None]
+        keys = [tuple(row[place] for place in keyed) for row in self.rows]
+        once = len(set(keys))
+        for place in self.roles.groups:
+            told = {(*key, row[place]) for key, row in zip(keys, self.rows, strict=True)}
+            if len(told) > once + once // 50:
+                values = Counter(self._texts(place))
+                name = self.names[place]
+                options = [f"{name}={value}" for value, _ in values.most_common(12)]
+                self._ask("--where", f"the file has {len(values)} different {name}", options)
+                return
+        self._sums()
+
+    def _sums(self) -> None:
+        """Ask which category is meant, where several tell the same direction and are no tariffs of one whole."""
+        by_channel: dict[str, set[str]] = {}
+        for values in {tuple(row[place] for place in self.roles.categories) for row in self.rows}:
+            said = said_by(" ".join(values))
+            if said.channel and not said.is_ignored and not said.is_generation and "tariff" not in said.meanings:
+                by_channel.setdefault(f"{said.channel} {said.is_weak} {said.kind}", set()).add(values[-1])
+        for same in by_channel.values():
+            names = [place for place in self.roles.categories if len({*self._texts(place)} & same) > 1]
+            if len(same) > 1 and names:
+                options = [f"{self.names[names[0]]}={value}" for value in sorted(same)]
+                self._ask("--where", f"several rows of one time tell of {' and '.join(sorted(same))}", options)
+
+    # Kind and unit
+
+    def kind_and_unit(self) -> None:
+        """Decide whether figures are energy, a register or power, and their unit."""
+        figures = [one for one in self.roles.figures if one.kind != POWER] or list(self.roles.figures)
+        said = said_by(" ".join(self.rows[0][place] for place in self.roles.categories) if self.rows else "")
+        kinds = {one.kind for one in figures} - {""}
+        unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
+        kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
+        look = self._look(figures)
+        found = self._candidates(figures, kind, unit, look)
+        self._note(found, kind, unit, look)
+        chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
+        has_register = any(one.kind == REGISTER for one in self.roles.figures)
+        is_irregular = bool(self.ats) and share_of_usual(self.ats) < 0.6
+        is_held = self.roles.end is None and (self.step_s <= 60 or is_irregular or has_register)
+        self.layout = self.layout._replace(
+            kind=chosen, unit=unit, is_instant=chosen == REGISTER or (chosen == POWER and is_held)
+        )
+
+    def _note(self, found: Sequence[tuple[str, str]], kind: str, unit: str, look: Look) -> None:
+        kinds, units = list(dict.fromkeys(one for one, _ in found)), list(dict.fromkeys(one for _, one in found))
+        if len(kinds) > 1:
+            self._ask("--kind", f"the figures may be {' or '.join(kinds)}: {look.said}", kinds)
+        elif len(units) > 1:
+            self._ask("--unit", f"the figures may be in {' or '.join(units)}", units)
+        elif not found and not unit:
+            self._ask("--unit", "no unit makes the figures the power of a home", UNITS)
+        elif not found:
+            self._ask(
+                "--kind", f"as {kind or ENERGY} in {unit} the figures are not those of a home", (ENERGY, REGISTER)
+            )
+        elif not kind and kinds == [REGISTER]:
+            self._choose("figures", f"register in {units[0]}", look.said)
+        elif not unit:
+            self._choose("figures", f"{kinds[0]} in {units[0]}", "only so is the power that of a home")
+
+    def _candidates(self, figures: Sequence[Figure], kind: str, unit: str, look: Look) -> list[tuple[str, str]]:
+        """Return the kinds and units that the figures can be of, the likely ones first."""
+        if unit == VOLUME_M3 or self.known.meter == "gas":
+            told = kind or (REGISTER if look.is_register and look.rises >= RISES else ENERGY)
+            return [(told, unit)] if unit else [(told, "kWh"), (told, VOLUME_M3)]
+        kinds = [kind] if kind else [ENERGY, REGISTER, *([POWER] if not unit and may_be_power(figures) else [])]
+        every = [(one, written) for one in kinds for written in (WATTS if one == POWER else WATT_HOURS)]
+        found = [one for one in every if not unit or one[1] == unit]
+        if kind and unit:
+            return found
+        if unit and not look.is_register:
+            return [(ENERGY, unit)] if not kind else found  # a named unit may be of any home
+        possible = [one for one in found if self._is_possible(one, look, is_told=bool(kind))]
+        likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible
+        twin = {HOUR: {"kWh": "kW", "Wh": "W"}}.get(self.step_s, {})  # over an hour the energy is the same
+        energies = {written for one, written in likely if one == ENERGY}
+        return [one for one in likely if one[0] != POWER or one[1] not in {twin.get(written) for written in energies}]
+
+    def _is_possible(self, candidate: tuple[str, str], look: Look, *, is_told: bool) -> bool:
+        kind, unit = candidate
+        if kind == REGISTER:
+            return look.is_register or (is_told and not look.is_energy)
+        if look.is_register and look.rises >= _MANY_RISES:
+            return False
+        seconds = HOUR if kind == POWER else look.step_s
+        most = _PEAK_W if look.step_s >= 300 else self.known.max_power_w
+        return seconds > 0 and look.largest * FACTORS[unit] * HOUR / seconds <= most
+
+    def _look(self, figures: Sequence[Figure]) -> Look:
+        main = next((one for one in figures if one.channel != EXPORT), figures[0])
+        selected = [tuple(row[place] for place in self.roles.categories) for row in self.rows]
+        usual = Counter(selected).most_common(1)[0][0] if selected else ()
+        reader, points = RowReader(self.layout), dict[int, float]()
+        for row, categories in zip(self.rows, selected, strict=True):
+            try:
+                numbers = [read_figure(row[place], self.layout.decimal) for place in main.places]
+                if categories == usual and None not in numbers:
+                    points[seconds_of(reader.times(row)[0])] = float(sum(filter(None, numbers), Decimal(0)))
+            except Refused:
+                continue
+        ats = sorted(points)
+        return look_of([points[at] for at in ats], ats, has_end=self.roles.end is not None)
+
+    # Start or end
+
+    def time_edge(self) -> None:
+        """Decide which end of its interval a row's time is."""
+        edge = self.known.edge or self.roles.edge
+        if self.layout.is_instant:
+            return
+        if self.roles.end is not None:
+            self.layout = self.layout._replace(edge="start", short_s=self._short_of_end())
+        elif self.roles.hours:
+            self._numbered_hours(edge)
+        else:
+            self.layout = self.layout._replace(edge=edge or self._edge_by_midnight() or "start")
+
+    def _numbered_hours(self, edge: str) -> None:
+        """Decide hours that are numbers: from 1 on they are hours of the day, else clock times."""
+        numbers = {int(hour_number(text) or 0) for text in self._texts(self.roles.clock)}
+        is_from_one = 0 not in numbers and self.roles.hours in numbers and edge != "start"
+        if is_from_one:
+            self._choose("hours", f"numbered from 1 to {max(numbers)}", "hour 1 begins at midnight")
+        elif not edge and 0 not in numbers:
+            self._ask_edge("the hour")
+        edge = "end" if edge == "end" and not is_from_one else "start"
+        self.layout = self.layout._replace(edge=edge, is_ordinal=is_from_one, first_hour=int(is_from_one))
+
+    def _short_of_end(self) -> int:
+        """Return by how much written ends are early: a minute or a second, where ends are 00:29 of 00:30."""
+        reader, lengths = RowReader(self.layout), Counter[int]()
+        for row in self.rows:
+            try:
+                time, end = reader.times(row)
+            except Refused:
+                continue
+            lengths[seconds_of(end) - seconds_of(time) if end is not None else 0] += 1
+        usual = lengths.most_common(1)[0][0] if lengths else 0
+        short = next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)
+        if short:
+            self._choose("ends", f"{short} s early", f"intervals last {usual} s as written")
+        return short
+
+    def _edge_by_midnight(self) -> str:
+        """Return which end of its interval a time is, by the row with which the first day begins."""
+        texts = [text for place in (self.roles.time, self.roles.clock) for text in self._texts(place)]
+        if self.step_s >= DAY_S - HOUR or len(self.ats) < 2:
+            if not any(re.search(r"[0-9]:[0-9]", text) for text in texts):
+                return "start"
+            self._ask_edge("the interval" if self.step_s < DAY_S - HOUR else "the day")
+        elif any("24:00" in text for text in texts):
+            self._choose("times", "the end of the interval", "24:00 is the end of a day")
+            return "end"
+        elif self.ats[0] % DAY_S == 0:
+            self._choose("times", "the start of the interval", "the first row is at midnight")
+            return "start"
+        elif self.ats[0] % DAY_S == self.step_s and (
+            self.ats[-1] % DAY_S == 0 or len(self.ats) >= DAY_S // self.step_s
+        ):
+            self._choose("times", "the end of the interval", "the first row is one interval after midnight")
+            return "end"
+        else:
+            self._ask_edge("the interval")
+        return ""
+
+    def _ask_edge(self, what: str) -> None:
+        self._ask(
+            "--time", f"the figure of a row may be of {what} that starts or that ends at its time", ("start", "end")
+        )
+
+    # Direction
+
+    def direction(self) -> None:
+        """Decide the direction of figures that name none, and of net figures."""
+        unnamed = [one for one in self.roles.figures if not one.channel]
+        if self.known.direction:
+            if len(self.roles.figures) == 1:
+                named = self.roles.figures[0]._replace(channel=self.known.direction)
+                self.layout = self.layout._replace(roles=self.roles._replace(figures=(named,)))
+            self.layout = self.layout._replace(direction=self.known.direction)
+        elif self.layout.is_instant and self.layout.kind == POWER and unnamed:
+            self.layout = self.layout._replace(direction=NET)
+        elif unnamed and not self.roles.categories:
+            texts = [text for one in unnamed for place in one.places for text in self._texts(place)]
+            signed = [text[0] == "-" for text in texts if re.search("[1-9]", text)]
+            if any(signed):
+                options = (EXPORT,) if all(signed) else (NET, IMPORT)
+                self._ask("--direction", "figures are below zero: net energy, negative for export?", options)

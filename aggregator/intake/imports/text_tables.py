@@ -1,0 +1,315 @@
+"""A file's bytes as a table: its encoding, its delimiter, the lines before its header, its rows as cells of text.
+
+The table begins at the row that looks like a header: names, followed by the most rows with as many cells, among them a
+time and a number. Lines before it may say something of the whole file (`about`), like a unit. A file without a header
+has the names `column 1`, `column 2`, ... Rows are read line by line; nothing here grows with the file.
+
+`unpivoted` makes a row for each time of a table with a column for each. Tables of other structures (JSON, XML, NEM12,
+Excel) are made in `structured`.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import BinaryIO, NamedTuple
+
+from charset_normalizer import from_bytes
+
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.periods import DAY_S
+from aggregator.core.readings import MAX_LINE
+from aggregator.intake.imports.notation import is_time, read_clock, read_time
+
+SAMPLE = 1 << 18  # bytes at the beginning that decide encoding and delimiter
+PREAMBLE = 60  # lines among which the header is searched
+LOOKED_AT = 400  # lines of the sample that are compared
+DELIMITERS = ";\t,|"
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+[.,]?|[.,][0-9])[0-9]*(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?"
+)
+_UNIT_ROW = re.compile(r"[\[(]?\s*(?:|[kM]?Wh?|m3|m³|kVArh|V|A|°C|[€£$]|EUR|GBP|date|time|datetime)\s*[\])]?", re.I)
+_WIDE = 12  # columns named by times; fewer are a table of another kind
+_COUNTED = re.compile(r"[^\W\d]*[ _]?([0-9]{1,3})")
+
+Cells = tuple[int, str, list[str]]  # the number of a row, its text, its cells
+
+
+class FileTable(NamedTuple):
+    """A file as rows of cells under names."""
+
+    format: str  # as `wattfall import --formats` lists it
+    names: tuple[str, ...]
+    rows: Callable[[], Iterator[Cells]]  # opens the rows anew
+    about: Mapping[str, str]  # what is said before the header, by name
+    unit: str = "line"  # what row numbers count
+    delimiter: str = ""
+    encoding: str = ""
+    header: int = 0  # line number; 0 without one
+
+
+def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
+    """Return the table of a text file; the stream can seek. Raises ConfigurationError for a file without a table."""
+    head = _head(stream)
+    encoding = encoding_of(head)
+    lines = head.decode(encoding, errors="replace").splitlines()
+    if head and len(head) == SAMPLE:
+        del lines[-1:]
+    if not any(line.strip() for line in lines):
+        raise ConfigurationError("the file is empty")
+    found = delimiter or _delimiter(lines[:LOOKED_AT])
+    rows = [cells(line, found) for line in lines[:LOOKED_AT]]
+    table = table_of(rows)
+    if table is None:
+        raise ConfigurationError(
+            "no row of the file looks like a header followed by times and numbers; is it a file of a meter?"
+        )
+    names, first, about = table
+    opened = partial(_rows, stream, encoding, found, first)
+    return FileTable("csv", names, opened, about, delimiter=found, encoding=encoding, header=first - 1)
+
+
+def table_of(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], int, dict[str, str]] | None:
+    """Return the names of the columns, the number of the first row, and what is said before; None without a table."""
+    place = _header(rows)
+    return None if place is None else (*_names(rows, place), _about(rows[: max(place, 0)]))
+
+
+def _head(stream: BinaryIO) -> bytes:
+    stream.seek(0)
+    return stream.read(SAMPLE)
+
+
+def encoding_of(head: bytes) -> str:
+    """Return the encoding of a text by its beginning; UTF-8 unless the bytes say otherwise."""
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return name
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        best = from_bytes(head[:20_000]).best()
+        return best.encoding if best and best.encoding != "utf_8" else "cp1252"
+    if head[1::2].count(0) * 4 > len(head):
+        return "utf-16-le"
+    return "utf-16-be" if head[::2].count(0) * 4 > len(head) else "utf-8"
+
+
+def cells(line: str, delimiter: str) -> list[str]:
+    """Split a line; quotes may hold the delimiter."""
+    if delimiter == " ":
+        return line.split()
+    if '"' not in line:
+        return line.rstrip("\r\n").split(delimiter)
+    try:  # one reader per line: an unclosed quote costs one row, not the rest of the file
+        return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True))
+    except (csv.Error, StopIteration):
+        return line.rstrip("\r\n").split(delimiter)
+
+
+def _rows(stream: BinaryIO, encoding: str, delimiter: str, first: int) -> Iterator[Cells]:
+    stream.seek(0)
+    reader = io.TextIOWrapper(stream, encoding, errors="replace")
+    number = 0
+    try:
+        while line := reader.readline(MAX_LINE):
+            number += 1
+            if number >= first and not line.isspace():
+                yield number, line, cells(line, delimiter)
+    except UnicodeError as error:
+        raise ConfigurationError(
+            f"line {number + 1} cannot be decoded as {encoding}; save the file as UTF-8"
+        ) from error
+    finally:
+        reader.detach()
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return the delimiter by which the most lines have the same number of cells, two or more."""
+    filled = [line for line in lines if line.strip()]
+    best, most = ",", (0, 0)
+    for one in DELIMITERS:
+        counts = Counter(len(cells(line, one)) for line in filled)
+        widest = max(counts, key=lambda count: (counts[count] if count > 1 else 0, count))
+        if widest > 1 and (counts[widest], widest) > most:
+            best, most = one, (counts[widest], widest)
+    if most[0] * 2 < len(filled) and sum(len(line.split()) == 2 for line in filled) * 2 > len(filled):
+        return " "
+    return best
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell looks like a number, in any notation."""
+    return _NUMBER.fullmatch(text.strip()) is not None
+
+
+def _is_row(row: Sequence[str]) -> bool:
+    """Whether a row has a time and a number beside it."""
+    timed = [place for place, text in enumerate(row) if is_time(text)]
+    return bool(timed) and any(is_number(text) for place, text in enumerate(row) if place != timed[0])
+
+
+def _header(rows: Sequence[Sequence[str]]) -> int | None:
+    """Return the place of the header; -1 where the table begins without one, None without a table."""
+    data = [_is_row(row) or slot_columns(row) != [] for row in rows]
+    best, most = None, 0
+    for place, row in enumerate(rows[:PREAMBLE]):
+        if not _is_header(row):
+            continue
+        count = 0
+        for later, is_data in zip(rows[place + 1 :], data[place + 1 :], strict=True):
+            count += is_data and len(row) <= len(later) + 1 and len(later) <= len(row) + 1
+        if count > most + (most >> 1):  # a later header needs clearly more rows, as each has those of the next
+            best, most = place, count
+        elif best is not None and count and not any(data[best + 1 : place]):
+            best, most = place, count  # nothing but a preamble between the two
+    first = next((place for place, is_data in enumerate(data) if is_data), None)
+    if best is None or (first is not None and first < best and len(rows[first]) == len(rows[best])):
+        return -1 if first == 0 else best
+    return best
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    named = [text for text in row if text.strip()]
+    plain = [text for text in named if not is_number(text) and not is_time(text)]
+    return len(named) >= 2 and bool(plain) and (len(plain) == len(named) or len(slot_columns(row)) >= _WIDE)
+
+
+def slot_columns(names: Sequence[str]) -> list[int]:
+    """Return the places of the columns that are named by the times of a day, or by times; empty for other tables.
+
+    The names ascend: `00:00`, `00:30`, ...; `H1` to `H24`; `2026-01-01T00:00:00Z`, ...
+    """
+    for value in (_clock_value, _time_value, _count_value):
+        found = [(place, at) for place, name in enumerate(names) if (at := value(name)) is not None]
+        ascending = all(one[1] < other[1] for one, other in pairwise(found[:-1]))
+        if len(found) >= _WIDE and ascending and found[-1][0] - found[0][0] == len(found) - 1:
+            return [place for place, _ in found]
+    return []
+
+
+def _clock_value(name: str) -> float | None:
+    first = name.strip().split("-")[0].strip()
+    try:
+        return read_clock(first) if ":" in first else None
+    except Refused:
+        return None
+
+
+def _time_value(name: str) -> float | None:
+    try:
+        found = read_time(name) if len(name.strip()) > 9 else None
+    except Refused:
+        return None
+    return found if isinstance(found, int) else found.toordinal() * 86_400 + found.hour * 3600 if found else None
+
+
+def _count_value(name: str) -> float | None:
+    found = _COUNTED.fullmatch(name.strip())
+    return int(found[1]) if found and int(found[1]) <= 100 else None
+
+
+def _names(rows: Sequence[Sequence[str]], place: int) -> tuple[tuple[str, ...], int]:
+    """Return the names of the columns, and the line number of the first row."""
+    if place < 0:
+        return tuple(f"column {number}" for number in range(1, len(rows[0]) + 1)), 1
+    names = [name.strip() for name in rows[place]]
+    following = rows[place + 1] if place + 1 < len(rows) else []
+    if following and any(map(str.strip, following)) and all(_UNIT_ROW.fullmatch(cell.strip()) for cell in following):
+        more = [*following, *[""] * (len(names) - len(following))]
+        return tuple(f"{name} {unit.strip()}".strip() for name, unit in zip(names, more, strict=False)), place + 3
+    return tuple(names), place + 2
+
+
+def _about(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return what the lines before the header say: rows of a name and a value, or of names over a row of values."""
+    said: dict[str, str] = {}
+    for row in rows:
+        parts = [text.strip() for text in row]
+        if len([part for part in parts if part]) == 2 and parts[0]:
+            said[parts[0]] = next(part for part in parts[1:] if part)
+    for names, values in pairwise(rows):
+        if (len(names) > 2 and 0 <= len(names) - len(values) <= 1) or len(values) - len(names) == 1 < len(names):
+            said.update(
+                {name.strip(): value.strip() for name, value in zip(names, values, strict=False) if name.strip()}
+            )
+    return said
+
+
+# NEM12
+
+
+def nem12_table(stream: BinaryIO) -> FileTable:
+    """Return the table of a NEM12 file, an interval per row; the market's time is UTC+10 all the year."""
+    names = ("start", "end", "meter point", "NMI suffix", "quantity", "unit")
+    return FileTable("NEM12", names, partial(_nem12_rows, stream), {}, "interval")
+
+
+def _nem12_rows(stream: BinaryIO) -> Iterator[Cells]:
+    number, about, minutes = 0, ["", "", ""], 0
+    for _, _, row in _rows(stream, "utf-8-sig", ",", 1):
+        if row[0] == "200" and len(row) > 8:
+            about, minutes = (
+                [row[1].strip(), row[4].strip(), row[7].strip()],
+                int(row[8]) if row[8].strip().isdigit() else 0,
+            )
+        elif row[0] == "300" and 0 < minutes <= 1440 and len(row) > 1440 // minutes + 1:
+            for place, value in enumerate(row[2 : 2 + 1440 // minutes]):
+                number += 1
+                start = _market_time(row[1].strip(), place * minutes)
+                end = _market_time(row[1].strip(), (place + 1) * minutes)
+                yield number, ",".join(row[:2]), [start, end, about[0], about[1], value.strip(), about[2]]
+
+
+def _market_time(day: str, minutes: int) -> str:
+    try:
+        at = datetime.strptime(day, "%Y%m%d") + timedelta(minutes=minutes)  # noqa: DTZ007 - the offset follows
+    except (ValueError, OverflowError):
+        return day
+    return f"{at.isoformat()}+10:00"
+
+
+# Wide tables
+
+
+def unpivoted(table: FileTable) -> FileTable:
+    """Return a table with a row for each of the columns that are named by times; other tables as they are."""
+    places = slot_columns(table.names)
+    if not places:
+        return table
+    others = [place for place in range(len(table.names)) if place not in places]
+    slots = [_slot_name(table.names[place]) for place in places]
+    name = "hour" if slots[0].isdigit() else "clock" if len(slots[0]) < 9 else "time"
+    if name == "clock" and read_clock(slots[0]) > 0 and read_clock(slots[-1]) == 0:
+        slots[-1] = "24:00"
+    if name == "clock" and read_clock(slots[-1]) == DAY_S and read_clock(slots[0]) == 0:
+        raise ConfigurationError("the columns of times begin and end at midnight: which interval is each of?")
+    names = (*(table.names[place] for place in others), name, "energy")
+    return table._replace(
+        names=names, rows=partial(_unpivoted_rows, table, others, list(zip(places, slots, strict=True)))
+    )
+
+
+def _slot_name(text: str) -> str:
+    digits = "".join(filter(str.isdigit, text))
+    return (
+        text.strip().split("-")[0].strip()
+        if ":" in text and len(text.strip()) < 14
+        else digits
+        if len(digits) < 4
+        else text.strip()
+    )
+
+
+def _unpivoted_rows(table: FileTable, others: Sequence[int], slots: Sequence[tuple[int, str]]) -> Iterator[Cells]:
+    for number, text, row in table.rows():
+        fixed = [row[place] if place < len(row) else "" for place in others]
+        for place, slot in slots:
+            if place < len(row):
+                yield number, text[:200], [*fixed, slot, row[place]]

@@ -1,0 +1,241 @@
+"""The words of meter files: what a name says of direction, unit, kind and time; and the profiles of providers. Pure.
+
+A name is split into words without accents: `energiaVertida_kWh` is `energia vertida kwh`. A word stands in one row of
+these tables; a new language is more words. `said_by` returns what a text says.
+
+A provider's file is mostly read by these words. Its profile says what they do not: `PROFILES` has a row per provider.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+IMPORT, EXPORT, NET = "import", "export", "net"
+ENERGY, REGISTER, POWER = "energy", "register", "power"
+VOLUME_M3 = "m3"
+WATTS = {"W": 1, "kW": 1000, "MW": 1_000_000}
+WATT_HOURS = {"Wh": 1, "kWh": 1000, "MWh": 1_000_000}
+UNITS = (*WATT_HOURS, *WATTS, VOLUME_M3)  # the values of --unit
+
+_UNITS = {
+    **{unit.lower(): unit for unit in (*WATT_HOURS, *WATTS)},
+    "kilowattstunden": "kWh",
+    "kilowattuur": "kWh",
+    "kilowatt": "kW",
+    "watt": "W",
+    "watts": "W",
+    "m3": VOLUME_M3,
+}
+_TABLES: dict[str, str] = {
+    "import": "import imported bezug netzbezug afname offtake soutirage purchased purchase entrante delivered geleverd"
+    " e2 e3 e4 e5 e6 e7 e8 e9 levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme",
+    "consumption": "consumption consumed consumo consommation consommee usage used use verbrauch verbruik forbrug"
+    " forbruk forbrukning kulutus konsum consume load demand anvendelse maengde",
+    "export": "export exported exportado feedin einspeisung eingespeist teruglevering teruggeleverd retour injectie"
+    " injection injected returned return ret excedente excedentes vertida vertido saliente surplus as eai bn02"
+    " b1 b2 b3 sold inmatning anto retur rueckspeisung ruckspeisung lieferung immissione immessa oddana dodavka",
+    "generation": "production produced produktion produktie produccion generation generated generacion solar pv"
+    " erzeugung opwek opbrengst tuotanto genereret",
+    "net": "net netto balance saldo",
+    "register": "register reading index stand zahlerstand zaehlerstand meterstand standen cumulative cumulated lecture"
+    " lectura counter zaehlwerk zahlwerk lukema matarstallning malerstand releve odczyt cumulatief",
+    "power": "power leistung vermogen puissance potencia effekt teho effekten moc potenza",
+    "ignored": "cost costs price prices tariff rate eur gbp usd dkk sek nok pence ct cent cents kosten preis prijs"
+    " coste precio prix pris hinta voltage volt spannung current ampere amps temp temperature temperatur humidity co2"
+    " carbon kvarh varh kvar var kvah reactive blindarbeit reactief inductief capacitief reactiva reactive factor"
+    " autocons autoconsumo self stored battery charged discharged estimated_cost standing soc water heat ev car min max"
+    " fund frequency freq lqi rssi quality lag lead apparent aprt revision created updated modified latitude longitude"
+    " autoconsumption eigenverbrauch holiday weekend quarter week rank id nmi interpolated q1 q2 q3 q4 k1 r1 r4",
+    "start": "start from begin beginning van von fra desde debut inicio alku alkuaika startzeit starttid starttijd"
+    " beginn anfang fran od started",
+    "end": "end to til tot bis fin until slut loppu einde ende hasta stop ending till endzeit eindtijd endtime ended",
+    "clock": "time clock hour hora heure uhrzeit zeit tijd tijdstip klokkeslett klokke tid uur stunde ora godzina he"
+    " aika period periodo timme kl",
+    "date": "date datum fecha dato day dag tag jour dia giorno paiva data",
+    "utc": "utc gmt zulu",
+    "tariff": "t1 t2 t3 t4 dag nacht day night hp hc hph hch hpb hcb peak offpeak off high low normal normaal hoog laag"
+    " ht nt tarief tarif rate1 rate2 1 2 3 4 jour nuit punta llano valle f1 f2 f3 hochtarif niedertarif tariff1 tariff2"
+    " electricity1 electricity2 p1 p2 p3 piek dal heures pleines creuses e1 e2 e3 e4 e5 e6 e7 e8 e9 b1 b2 b3",
+    "phase": "l1 l2 l3 b c phase",
+    "total": "total totaal gesamt summe sum totale",
+}
+_WORDS: dict[str, set[str]] = {}
+for _meaning, _list in _TABLES.items():
+    for _word in _list.split():
+        _WORDS.setdefault(_word, set()).add(_meaning)
+_PHRASES = (
+    (re.compile(r"\b(feed|fed)[ -]?in(to)?\b"), "export"),
+    (re.compile(r"\b(to|naar|into) (the )?(grid|net|netz)\b"), "export"),
+    (re.compile(r"\bfrom (the )?grid\b"), "import"),
+    (re.compile(r"\b(surplus|excess) ?generation\b"), "export"),
+    (re.compile(r"\b1[ .-]?0?[: ]?1[. ]8[. ][0-9]\b|\b1[. ]8[. ][0-9]\b"), "import"),
+    (re.compile(r"\b2[. ]8[. ][0-9]\b"), "export"),
+    (re.compile(r"\b(act|active) energy\b"), "import"),
+    (re.compile(r"\beas t\b"), "total"),
+    (re.compile(r"\boff peak\b"), "tariff"),
+    (re.compile(r"\bself consum"), "ignored"),
+    (re.compile(r"\bmean power|average power|per half hour\b"), "mean"),
+    (re.compile(r"\bactive import register\b|\bactive export register\b"), "register"),
+)
+_UNIT_WORDS = re.compile(r"([kKM]?V?A?[Ww][hH]?|k?VArh|kVAr)(?![a-z])")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+
+
+class Said(NamedTuple):
+    """What a name says; empty where it says nothing."""
+
+    meanings: frozenset[str]  # keys of the tables above
+    unit: str  # one of UNITS
+
+    @property
+    def channel(self) -> str:
+        """Return IMPORT, EXPORT, NET or empty; a strong word for the grid goes before one for consumption."""
+        for meaning, channel in (("net", NET), ("export", EXPORT), ("import", IMPORT), ("consumption", IMPORT)):
+            if meaning in self.meanings:
+                return channel
+        return ""
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether it speaks of consumption, which may be the home's and not the grid's."""
+        return "consumption" in self.meanings and not self.meanings & {"import", "export"}
+
+    @property
+    def kind(self) -> str:
+        """Return ENERGY, REGISTER, POWER or empty; an energy unit does not tell a register from energy."""
+        if self.unit in WATTS:
+            return POWER
+        if "register" in self.meanings:
+            return REGISTER
+        if self.unit in WATT_HOURS or self.unit == VOLUME_M3:
+            return ""
+        return POWER if "power" in self.meanings else ""
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether it is of something else than energy: money, voltage, a quality, a battery."""
+        return "ignored" in self.meanings
+
+    @property
+    def is_generation(self) -> bool:
+        """Whether it is of what panels make, which is neither import nor export."""
+        return "generation" in self.meanings and not self.meanings & {"export", "import"}
+
+
+def plain(name: str) -> str:
+    """Return a name in the form for comparison: lower-case words of letters and digits, without accents."""
+    lower = _UNIT_WORDS.sub(lambda unit: unit[0].lower(), name.replace("³", "3").replace("_", " "))
+    split = _CAMEL.sub(" ", lower)
+    bare = "".join(one for one in unicodedata.normalize("NFKD", split) if not unicodedata.combining(one))
+    bare = (
+        bare.replace("ø", "o")
+        .replace("Ø", "o")
+        .replace("æ", "ae")
+        .replace("Æ", "ae")
+        .replace("ß", "ss")
+        .replace("ł", "l")
+    )
+    return " ".join(re.findall(r"[\w.]*\w|€|£", bare.lower()))
+
+
+@lru_cache(maxsize=4096)
+def said_by(name: str) -> Said:
+    """Return what a name says."""
+    text = plain(name)
+    words = re.findall(r"\w+|€|£", text)
+    meanings = {meaning for word in words for meaning in _WORDS.get(word, ())}
+    meanings |= {meaning for pattern, meaning in _PHRASES if pattern.search(text)}
+    if "€" in words or "£" in words or words[-1:] == ["p"]:
+        meanings.add("ignored")
+    unit = next((_UNITS[word] for word in reversed(words) if word in _UNITS), "")
+    return Said(frozenset(meanings), unit)
+
+
+# Roles of columns
+
+
+class Figure(NamedTuple):
+    """A figure of a row: the sum of some columns."""
+
+    places: tuple[int, ...]
+    channel: str  # IMPORT, EXPORT, NET; empty where a category or nothing tells it
+    kind: str  # ENERGY, REGISTER, POWER; empty where only the values tell it
+    unit: str  # one of UNITS; empty where only the values tell it
+    name: str  # of its columns
+
+
+class Roles(NamedTuple):
+    """The columns of a table by their roles."""
+
+    time: int
+    clock: int | None
+    end: int | None
+    end_clock: int | None
+    edge: str  # "start" or "end": which end of an interval `time` is; empty where its name does not say
+    hours: int  # the number of times in a day where `clock` is a number: 24, 48, 96; 0 where it is a time
+    figures: tuple[Figure, ...]
+    categories: tuple[int, ...]  # columns that tell direction, unit or kind of a row
+    groups: tuple[int, ...]  # columns that may tell one meter from another
+    is_utc: bool = False
+
+
+def may_be_power(figures: Sequence[Figure]) -> bool:
+    """Whether figures without a unit may be power: no name speaks of energy or consumption."""
+    words = " ".join(one.name.lower() for one in figures)
+    return "energ" not in words and not any("consumption" in said_by(one.name).meanings for one in figures)
+
+
+# Profiles
+
+
+class Profile(NamedTuple):
+    """What the names of a provider's columns leave unsaid; empty fields are recognised."""
+
+    name: str
+    needs: tuple[str, ...]  # columns, as `plain` writes them, by which its file is known
+    columns: str = ""  # as in --columns
+    edge: str = ""  # which end of its interval a row's time is
+    unit: str = ""
+
+
+PROFILES = (
+    Profile("Octopus Energy CSV", ("consumption kwh", "start", "end")),
+    Profile("Octopus Energy API", ("consumption", "interval start", "interval end"), unit="kWh"),
+    Profile("Enedis load curve", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
+    Profile("Enedis registers", ("horodate", "type de releve"), unit="Wh"),
+    Profile("Datadis", ("cups", "fecha", "hora", "consumo kwh")),
+    Profile("CNMC (Spanish distributors)", ("fecha", "hora", "ae kwh")),
+    Profile("Spanish distributors", ("cups", "fecha", "hora", "consumo"), unit="kWh"),
+    Profile("Fluvius", ("van datum", "tot datum", "register", "volume")),
+    Profile("ESB Networks", ("mprn", "read value", "read type", "read date and end time"), edge="end"),
+    Profile("Smart Meter Texas", ("usage date", "usage start time", "usage end time", "usage kwh")),
+    Profile("eloverblik", ("fra dato", "til dato", "maengde")),
+    Profile("Fingrid Datahub", ("alkuaika", "maara", "resoluutio")),
+    Profile("Home Assistant energy", ("entity id", "type", "unit", "time")),
+    Profile("Home Assistant history", ("entity id", "state", "last changed")),
+    Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh")),
+    Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),
+    Profile("DSMR-reader hours", ("hour start", "electricity1", "electricity2"), edge="start", unit="kWh"),
+    Profile("DSMR-reader days", ("day", "electricity1", "electricity2"), unit="kWh"),
+    Profile("Shelly em_data", ("date time utc", "active energy wh"), edge="start"),
+    Profile("Shelly emdata", ("timestamp", "a total act energy"), edge="start", unit="Wh"),
+    Profile("Shelly em1data", ("timestamp", "total act energy"), edge="start", unit="Wh"),
+    Profile("Enphase", ("date time", "imported from grid wh", "exported to grid wh")),
+    Profile("SolarEdge", ("date", "value", "type", "unit")),
+    Profile("Low Carbon London", ("lclid", "kwh hh per half hour")),
+    Profile("Open Power System Data", ("utc timestamp", "cet cest timestamp")),
+    Profile("Tibber", ("from", "to", "consumption", "consumption unit")),
+    Profile("Glowmarkt", ("classifier", "units", "column 1", "column 2"), edge="start"),
+    Profile("Green Button (ESPI)", ("start", "end", "flow", "usage")),
+    Profile("NEM12", ("start", "end", "nmi suffix", "quantity", "unit")),
+    Profile("PG&E", ("type", "date", "start time", "end time", "usage kwh")),
+)
+
+
+def profile_of(names: Sequence[str]) -> Profile | None:
+    """Return the profile of a file by its columns; the one that needs most of them."""
+    own = {plain(name) for name in names}
+    found = [one for one in PROFILES if own.issuperset(one.needs)]
+    return max(found, key=lambda one: len(one.needs), default=None)

@@ -1,0 +1,322 @@
+"""A home with three occupancies: each viewer sees exactly the days of their own, by every door.
+
+The meter counts 100 Wh in each half hour of 5 to 9 November (4,800 Wh a day) for acacia, 200 Wh while the home is empty
+from the 10th, and 300 Wh from the 15th, when willow moves in, to the 20th. It is the 23rd.
+"""
+
+import csv
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from dash import Dash
+from flask import Flask
+from flask.testing import FlaskClient
+
+from aggregator.core.documents import Device
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.live import Live
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import ingest
+from aggregator.settings import load
+from aggregator.store.port import Store
+from aggregator.support import actions
+from aggregator.support.audit import Audit, Who
+from aggregator.tariffs.tariff import tariff_from_json
+from aggregator.waterfall.pricing import change_tariff, move, shown
+from aggregator.waterfall.worker import drain
+from dashboard.accounts.access import visible_device
+from dashboard.accounts.users import ADMIN, SUPPORT, User
+from dashboard.app import create_app
+from dashboard.commands.main import main
+from dashboard.web.cache import open_cache
+from dashboard.web.cached_reads import CachedReads
+from tests.dashboard import homes
+from tests.dashboard.people import SECRET, Clock, browser, somebody
+
+CAD, GAS = "cad-1", "cad-1~gas"
+DAYS = [f"2026-11-{day:02d}" for day in range(5, 21)]
+EMPTY_SINCE, WILLOW_SINCE = "2026-11-10", "2026-11-15"
+EVERY_WH = {**dict.fromkeys(DAYS[:5], 100), **dict.fromkeys(DAYS[5:10], 200), **dict.fromkeys(DAYS[10:], 300)}
+WH = {day: 48 * half for day, half in EVERY_WH.items()}
+ACACIA = {day: WH[day] for day in DAYS if day < EMPTY_SINCE}
+WILLOW = {day: WH[day] for day in DAYS if day >= WILLOW_SINCE}
+HALF_HOUR = 1800
+
+
+def start_of(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+
+
+def tariff(rate: str, standing_charge: str) -> Any:  # noqa: ANN401 - JSON
+    version = {"from": "2026-01-01", "import": rate, "standing_charge": standing_charge}
+    return tariff_from_json({"currency": "GBP", "versions": [version]})
+
+
+def device(store: Store) -> Device:
+    found = store.device(CAD)
+    assert found
+    return found
+
+
+class Home(NamedTuple):
+    app: Dash
+    store: Store
+
+
+@pytest.fixture
+def home(store: Store) -> Home:
+    store.put_device(Device(CAD, household="acacia", name="Villa Acacia", postcode="AB1 2CD"))
+    store.put_device(Device(GAS))
+    register, readings = 0, []
+    for day in DAYS:
+        for half in range(48):
+            readings.append(Reading(CAD, start_of(day) + half * HALF_HOUR, None, register, None))
+            register += EVERY_WH[day]
+    readings.append(Reading(CAD, start_of("2026-11-21"), None, register, None))
+    for one in (readings, [one._replace(device_id=GAS) for one in readings]):
+        ingest(store, one, homes.NOW, "Europe/London")
+    store.put_live([Live(CAD, homes.NOW - 5, homes.NOW - 5, 612, register, None, None)])
+    change_tariff(store, device(store), tariff("0.10", "1.00"))
+    drain(store)
+    move(store, device(store), "", EMPTY_SINCE)
+    move(store, device(store), "willow", WILLOW_SINCE)
+    change_tariff(store, device(store), tariff("0.20", "2.00"))
+    drain(store)
+    return Home(create_app(load({"WATTFALL_SECRET": SECRET}), store, lambda: homes.NOW), store)
+
+
+# Viewers
+
+
+def of(household: str) -> Callable[[Home], User]:
+    return lambda home: somebody(home.store, f"{household or 'nobody'}@example.org", household=household)
+
+
+def support_with_a_reason(home: Home) -> User:
+    desk = somebody(home.store, "desk@example.org", SUPPORT)
+    for one in (CAD, GAS):
+        actions.look_up(
+            Audit(home.store, []), Who(desk.user_id, desk.email, desk.role), one, "the customer called", Clock().at
+        )
+    return desk
+
+
+def support_without_a_reason(home: Home) -> User:
+    return somebody(home.store, "other@example.org", SUPPORT)
+
+
+def admin(home: Home) -> User:
+    return somebody(home.store, "admin@example.org", ADMIN)
+
+
+VIEWERS = [
+    pytest.param(of("acacia"), ACACIA, id="former household"),
+    pytest.param(of("willow"), WILLOW, id="present household"),
+    pytest.param(of("birch"), {}, id="future household"),
+    pytest.param(of(""), {}, id="no household"),
+    pytest.param(support_with_a_reason, WH, id="support with a reason"),
+    pytest.param(support_without_a_reason, {}, id="support without a reason"),
+    pytest.param(admin, {}, id="account manager"),
+]
+
+
+def client_of(home: Home, user: User) -> FlaskClient:
+    return browser(home.app.server, home.store, user)
+
+
+def total_of(client: FlaskClient, device_id: str, level: str, period: str) -> int | None:
+    answer = client.get(f"/d/{device_id}/{level}/{period}.json")
+    if answer.status_code == 404:
+        return None
+    assert answer.status_code == 200
+    wh = answer.get_json()["import_wh"]
+    assert wh is None or isinstance(wh, int)
+    return wh
+
+
+# Energy
+
+
+@pytest.mark.parametrize("device_id", [CAD, GAS])
+@pytest.mark.parametrize(("come", "own"), VIEWERS)
+def test_each_viewer_sees_exactly_their_own_days(
+    home: Home, device_id: str, come: Callable[[Home], User], own: dict[str, int]
+) -> None:
+    client = client_of(home, come(home))
+    assert {day: wh for day in DAYS if (wh := total_of(client, device_id, "day", day))} == own
+    for level, period in (("month", "2026-11"), ("year", "2026")):
+        assert total_of(client, device_id, level, period) == (sum(own.values()) or None)
+    rows = client.get(f"/d/{device_id}/month/2026-11.csv")
+    if own:
+        counted = [float(row["import_kwh"]) for row in csv.DictReader(io.StringIO(rows.text)) if row["import_kwh"]]
+        assert counted == [wh / 1000 for wh in own.values()]
+    else:
+        assert rows.status_code == 404
+
+
+def test_the_present_household_alone_sees_the_power_now(home: Home) -> None:
+    answers = {
+        household: client_of(home, of(household)(home)).get(f"/d/{CAD}/live.json") for household in ("acacia", "willow")
+    }
+    assert answers["willow"].get_json()["power_w"] == 612
+    assert answers["acacia"].status_code in (204, 404) or answers["acacia"].get_json()["power_w"] is None
+    assert "612" not in answers["acacia"].text
+
+
+def test_two_households_read_one_month_through_one_cache_in_one_second(home: Home) -> None:
+    data = CachedReads(home.store, open_cache(Flask("one"), ""), lambda: homes.NOW)
+    people = [of(household)(home) for household in ("acacia", "willow")]
+    seen = [visible for user in people if (visible := visible_device(home.store, user, CAD, homes.NOW))]
+    for _ in range(2):
+        totals = [data.document(one, "month", "2026-11").total.import_wh for one in seen]
+        assert totals == [sum(ACACIA.values()), sum(WILLOW.values())]
+
+
+# Money
+
+
+def test_each_household_pays_its_own_tariff_for_its_own_days(home: Home) -> None:
+    def costs(user: User) -> list[str | None]:
+        content = client_of(home, user).get(f"/d/{CAD}/month/2026-11.json").get_json()
+        return [content["cost"], content["standing_charge"], content["unpriced_wh"]]
+
+    assert costs(of("acacia")(home)) == ["2.40", "5.00", 0]  # 24 kWh at 0.10; 5 days at 1.00
+    assert costs(of("willow")(home)) == ["17.28", "18.00", 0]  # 86.4 kWh at 0.20; 15 to 23 November at 2.00
+    assert costs(support_with_a_reason(home)) == ["19.68", "23.00", 0]  # the empty home has no tariff
+    year = shown(home.store, device(home.store), "year", "2026", homes.NOW)
+    assert year.total.cost.standing_charge == 23 * 10**13
+
+
+def test_a_new_tariff_prices_no_day_of_the_household_before(home: Home) -> None:
+    assert change_tariff(home.store, device(home.store), tariff("0.50", "0")) == len(WILLOW)
+    drain(home.store)
+    content = client_of(home, of("acacia")(home)).get(f"/d/{CAD}/month/2026-11.json").get_json()
+    assert content["cost"] == "2.40"
+
+
+def test_one_device_has_one_currency(home: Home) -> None:
+    euro = tariff_from_json({"currency": "EUR", "versions": [{"from": "2026-01-01", "import": "0.3"}]})
+    with pytest.raises(ConfigurationError, match="the days of the household before are in GBP"):
+        change_tariff(home.store, device(home.store), euro)
+
+
+def test_only_the_present_household_changes_the_tariff(home: Home) -> None:
+    status = {
+        household: client_of(home, of(household)(home)).get(f"/d/{CAD}/tariff").status_code
+        for household in ("acacia", "willow")
+    }
+    assert (status["willow"], status["acacia"] in (403, 404)) == (200, True)
+
+
+# People
+
+
+def test_each_household_reads_who_looked_in_its_own_time(home: Home) -> None:
+    for day, reason in (("2026-11-07", "no data in acacia"), ("2026-11-17", "tariff of willow")):
+        actions.look_up(
+            Audit(home.store, []), Who("u9", "desk@example.org", SUPPORT), CAD, reason, start_of(day) + 3600
+        )
+    for household, own, other in (
+        ("acacia", "no data in acacia", "tariff of willow"),
+        ("willow", "tariff of willow", "no data in acacia"),
+    ):
+        page = client_of(home, of(household)(home)).get("/who-looked").text
+        assert own in page
+        assert other not in page
+
+
+def test_a_household_sees_its_own_name_of_the_home(home: Home) -> None:
+    assert device(home.store).name == ""
+    former = visible_device(home.store, of("acacia")(home), CAD, homes.NOW)
+    assert former
+    assert (former.name, former.postcode) == ("Villa Acacia", "AB1 2CD")
+
+
+def test_a_household_that_comes_back_sees_its_newest_time(home: Home) -> None:
+    move(home.store, device(home.store), "acacia", "2026-11-19")
+    drain(home.store)
+    client = client_of(home, of("acacia")(home))
+    assert total_of(client, CAD, "month", "2026-11") == 2 * 48 * 300
+    assert total_of(client_of(home, of("willow")(home)), CAD, "month", "2026-11") == 4 * 48 * 300
+
+
+@pytest.mark.parametrize(
+    ("household", "first", "fault"),
+    [
+        ("willow", "2026-11-20", "belongs to willow already"),
+        ("birch", WILLOW_SINCE, "belongs to willow since 2026-11-15; name a later day"),
+        ("birch", "2026-11-01", "belongs to willow since 2026-11-15; name a later day"),
+    ],
+)
+def test_a_move_follows_the_last_one(home: Home, household: str, first: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        move(home.store, device(home.store), household, first)
+
+
+# Everything of a household
+
+
+def everything(answer: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(answer)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(("household", "own"), [("acacia", ACACIA), ("willow", WILLOW)])
+def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str, own: dict[str, int]) -> None:
+    for day in ("2026-11-07", "2026-11-17"):
+        who = Who("u9", "desk@example.org", SUPPORT)
+        actions.look_up(Audit(home.store, []), who, CAD, f"asked on {day}", start_of(day) + 3600)
+    answer = client_of(home, of(household)(home)).get("/account/everything.zip")
+    assert answer.mimetype == "application/zip"
+    files = everything(answer.data)
+    assert sorted({name.partition("/")[0] for name in files}) == ["README.txt", "account.json", CAD, GAS]
+    for device_id in (CAD, GAS):
+        readings = list(csv.DictReader(io.StringIO(files[f"{device_id}/readings.csv"])))
+        assert len(readings) == 48 * len(own) + (household == "willow")  # the last one begins a day after
+        assert {row["at"][:10] for row in readings} - {"2026-11-21"} == set(own)
+        days = [json.loads(line) for line in files[f"{device_id}/days.jsonl"].splitlines()]
+        assert {day["period"]: day["import_wh"] for day in days} == own
+        for level in ("months", "years"):
+            (whole,) = [json.loads(line) for line in files[f"{device_id}/{level}.jsonl"].splitlines()]
+            assert whole["import_wh"] == sum(own.values())
+    told = json.loads(files[f"{CAD}/home.json"])
+    assert (told["from"], told["to"]) == ((None, "2026-11-09") if household == "acacia" else (WILLOW_SINCE, None))
+    assert told["tariff"]["versions"][0]["import"] == ("0.1" if household == "acacia" else "0.2")
+    assert [one["email"] for one in json.loads(files["account.json"])] == [f"{household}@example.org"]
+    looked = csv.DictReader(io.StringIO(files[f"{CAD}/who-looked.csv"]))
+    assert [row["reason"] for row in looked] == [
+        "asked on 2026-11-07" if household == "acacia" else "asked on 2026-11-17"
+    ]
+
+
+def test_only_a_household_downloads_everything(home: Home) -> None:
+    for come in (support_with_a_reason, admin, of("")):
+        assert client_of(home, come(home)).get("/account/everything.zip").status_code == 404
+    assert everything(client_of(home, of("birch")(home)).get("/account/everything.zip").data).keys() == {
+        *("README.txt", "account.json")
+    }
+
+
+def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path: Path) -> None:
+    of("acacia")(home)
+    target, arguments = tmp_path / "acacia.zip", ("household", "export", "acacia")
+    (file,) = tmp_path.glob("*.db")
+    environ = {"WATTFALL_STORE": f"sqlite:///{file}"}
+    done = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
+    assert (done.exit_code, done.stdout) == (0, f"{target} has 2 devices and 1 accounts of acacia\n")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert everything(target.read_bytes())[f"{CAD}/days.jsonl"].count("\n") == len(ACACIA)
+    assert [one.device_id for one in Audit(home.store, []).entries() if one.action == "export"] == [GAS, CAD]
+    again = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
+    assert (again.exit_code, again.stderr) == (2, f"wattfall: {target} cannot be made: File exists\n")
+    nobody = CliRunner().invoke(main, ["household", "export", "nobody", str(tmp_path / "x.zip")], env=environ)
+    assert (nobody.exit_code, "nothing is kept of a household 'nobody'" in nobody.stderr) == (2, True)
