@@ -13,7 +13,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import ELECTRICITY, EMPTY, GAS, Device, Document
+from aggregator.core.documents import ELECTRICITY, GAS, Device, Document, Part
 from aggregator.core.live import Live
 from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import SOLAR
@@ -90,22 +90,6 @@ def _beside(data: CachedReads, viewer: User | None, device: Device, chart: Chart
     return replace(chart, beside=(*facts, *insights.solar_facts(chart.total, made, lang)))
 
 
-def _outages(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
-    """Return the list of the times without readings; closed and hidden without any."""
-    view, days = chart.view, list[Document]()
-    if chart.missing_s or chart.total.estimated_s:
-        if view.level == periods.LOWEST:
-            days = [data.document(device, view.level, view.period)]
-        elif periods.LEVELS[view.level].child == periods.LOWEST:
-            names = list(periods.children(view.level, view.period).values())
-            days = data.documents(device, periods.LOWEST, names[0], names[-1])
-    extent = data.extent(device, periods.LOWEST)
-    found = insights.outages(days, extent[0] if extent else None, chart_page.settled(data, device), view, lang)
-    said = lang.count("{number} time without readings", "{number} times without readings", len(found))
-    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in found]
-    return {"outages.hidden": not found, "outages-said.children": said, "outages-list.children": items}
-
-
 def _open_period(
     data: CachedReads, device: Device, level: str, period: str, other: str, is_money: bool
 ) -> tiles.Period:
@@ -136,7 +120,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     now = data.now()
     lives = [data.live(device) for device in devices]
     cards = [
-        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now, lang), now, lang))
+        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now), now, lang))
         for device, live in zip(devices, lives, strict=True)
     ]
     counts = html.P(live_tile.roll_call(zip(devices, lives, strict=True), now, lang), className="roll-call")
@@ -144,27 +128,46 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     return html.Div([heading, html.Ul(cards, className="devices")])
 
 
-def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
+def _today(data: CachedReads, device: Device, now: int) -> Document:
+    """Return the day so far; empty if unknown."""
+    today = periods.period_of("day", now, device.timezone)
+    return data.energy(device, "day", today) or Document("day", device.device_id, today, device.timezone, {})
+
+
+def _today_label(total: Part, lang: Language) -> str:
     """Return the day's energy so far, of gas also its volume; empty if unknown."""
-    document = data.energy(device, "day", periods.period_of("day", now, device.timezone))
-    total = document.total if document else EMPTY
     known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
     known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]
     return lang.say("{amount} today", amount=", ".join(known)) if known else ""
 
 
-def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
+def _small_chart(today: Document) -> Component:
+    """Return the hours of a day as small bars; the number beside them says the same."""
+    slots = periods.slots("day", today.period, today.timezone)
+    hours = [today.part(slot.name).import_wh for slot in slots]
+    most = max((hour or 0 for hour in hours), default=0) or 1
+    bars = [html.I(style={"height": f"{(hour or 0) / most:.0%}"}) for hour in hours]
+    return html.Div(bars, className="small-chart", **attributes(aria_hidden="true"))
+
+
+def _card(
+    device: Device, live: Live | None, usage: UsageProfile, today: Document, now: int, lang: Language
+) -> Component:
     watts = live.power_w if live and not is_power_old(live) else None
     age, note = live_tile.age_and_note(device, live, now, lang)
     badge = live_tile.badge(live, usage, now, lang)
-    stamp = [html.Time(age, **attributes(data_age=now - live.power_instant))] if live and age else []
+    stamp = [html.Time(age)] if age else []
     return html.A(
         [
             html.Div(
-                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
+                [
+                    html.H2(navigation.home_name(device, lang), className="label"),
+                    html.Span(_today_label(today.total, lang), className="today"),
+                ],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
+            _small_chart(today),
             html.P([live_tile.dot(), *stamp, html.Span(note)], className="note"),
         ],
         href=View("household", device.device_id).to_url(),
@@ -308,9 +311,9 @@ def _household(
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
-        **_outages(data, device, chart, lang),
+        **chart_page.outage_slots(data, device, chart, lang),
         "shown.data": {"title": f"{chart.name} · {chart.home}", "version": newest, "device": device.device_id},
-        "place.children": html.A(chart.home, href=View("household", device.device_id).to_url()),
+        "place.children": html.H1(html.A(chart.home, href=View("household", device.device_id).to_url())),
         "home.hidden": True,
         "home.children": [],
     }

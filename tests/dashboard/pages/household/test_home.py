@@ -34,6 +34,14 @@ def test_a_card_shows_power_level_and_the_days_energy(data: CachedReads, store: 
     assert all(f"'{text}'" in page for text in ("612", "medium", "2.90 kWh today", "4 s ago", "1 sending"))
 
 
+def test_a_card_has_the_hours_of_today_as_bars(data: CachedReads, store: Store) -> None:
+    for name in ("cad-1", "cad-2"):
+        homes.fill(store, Device(name), "2026-11-23", NOW, lambda _: measured(100))
+    page = page_text(data)
+    assert page.count("I(style={'height': '100%'})") == 2 * 14
+    assert page.count("I(style={'height': '0%'})") == 2 * 9  # the hours to come
+
+
 def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-flat"), "2026-11-21", NOW, lambda _: measured(30))
     homes.fill(store, Device("cad-house"), "2026-11-21", NOW, lambda _: measured(900))
