@@ -105,6 +105,9 @@ class Store(Protocol):
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id."""
 
+    def stored_devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        """Return the devices after the device `after`, in the store's own order, each as if alone in its home."""
+
     def put_device(self, device: Device) -> None:
         """Add or replace a device (`Device.own`) and its terms. Raises as `search.check_labels` does."""
 

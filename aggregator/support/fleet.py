@@ -9,8 +9,11 @@ The worker does other work between two pages, so a census takes a few minutes an
 | `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | up to MOST_LISTED devices |
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 
 import orjson
 
@@ -47,6 +50,28 @@ class _Group:
         self.count += 1
         if len(self.devices) < MOST_LISTED:
             self.devices.append(device_id)
+
+
+class _Seen:
+    """The devices that have been seen, in 8 bytes each: hashes, of which two of a million are alike once in 10^7."""
+
+    def __init__(self) -> None:
+        self._hashes, self._is_sorted = array("Q"), True
+
+    def add(self, device_id: str) -> None:
+        self._hashes.append(_hash(device_id))
+        self._is_sorted = False
+
+    def __contains__(self, device_id: str) -> bool:
+        if not self._is_sorted:
+            self._hashes, self._is_sorted = array("Q", sorted(self._hashes)), True
+        wanted = _hash(device_id)
+        place = bisect_left(self._hashes, wanted)
+        return place < len(self._hashes) and self._hashes[place] == wanted
+
+
+def _hash(device_id: str) -> int:
+    return int.from_bytes(blake2b(device_id.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +115,7 @@ def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     """Take a census, one page per step; the last step writes the counts."""
     waiting = _waiting(store) if backlog and backlog.waiting else []
     states = {state: _Group() for state in STATES}
-    live_ids: set[str] = set()
+    live_ids = _Seen()
     for _ in _by_state(store, now, states, live_ids):
         yield
     for _ in _without_arrivals(store, now, states, live_ids):
@@ -109,12 +134,12 @@ def _waiting(store: Store) -> list[str]:
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 
-def _by_state(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
+def _by_state(store: Store, now: int, states: Mapping[str, _Group], live_ids: "_Seen") -> Iterator[None]:
     after = ""
     while page := store.lives(after):
         for live in page:
             states[_state_name(live, now)].add(live.device_id)
-        live_ids.update(live.device_id for live in page)
+            live_ids.add(live.device_id)
         after = page[-1].device_id
         yield
 
@@ -125,9 +150,9 @@ def _state_name(live: Live, now: int) -> str:
     return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
 
 
-def _without_arrivals(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
+def _without_arrivals(store: Store, now: int, states: Mapping[str, _Group], live_ids: "_Seen") -> Iterator[None]:
     after = ""
-    while page := store.devices(after):
+    while page := store.stored_devices(after):
         for device in page:
             if device.device_id not in live_ids:
                 states[device_state(device, None, now)].add(device.device_id)
