@@ -168,7 +168,7 @@ class DynamoRegistry:
         """Return the devices after the device `after`, in the table's own order, from one page of it."""
         start = {"d": items.text(after)} if after else None
         scanned = (item for item in self._reader.scan("devices", start, limit) if "z" in item)
-        return [intact(unpack_device, item) for item in islice(scanned, limit)]
+        return [at_home(intact(unpack_device, item), self._stored) for item in islice(scanned, limit)]
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms. Reported registers accumulate."""
@@ -209,6 +209,16 @@ class DynamoRegistry:
         """Return the live states after the device `after`, in the table's own order."""
         start = {"d": items.text(after)} if after else None
         return [intact(live_items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
+
+    @property
+    def derives_live(self) -> bool:
+        """False: a block of readings is a large read."""
+        return False
+
+    def newest_at(self, device_id: str) -> int:
+        """Return the instant of a device's live state; 0 without one."""
+        live = self.live(device_id)
+        return live.at if live else 0
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states into the stored ones. `states` has one state per device."""
