@@ -199,6 +199,16 @@ class DynamoRegistry:
         start = {"d": items.text(after)} if after else None
         return [intact(live_items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
 
+    @property
+    def derives_live(self) -> bool:
+        """False: a block of readings is a large read."""
+        return False
+
+    def newest_at(self, device_id: str) -> int:
+        """Return the instant of a device's live state; 0 without one."""
+        live = self.live(device_id)
+        return live.at if live else 0
+
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states into the stored ones. `states` has one state per device."""
         self._view.is_consistent = True

@@ -10,9 +10,10 @@ from werkzeug.test import TestResponse
 from aggregator.core import status
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
+from aggregator.core.live import Live
 from aggregator.core.periods import iso_utc, period_of
 from aggregator.intake import device_status, refusals
-from aggregator.store.port import Store
+from aggregator.store.port import Backlog, Store
 from aggregator.support.audit import Audit
 from aggregator.support.fleet import take_census
 from dashboard.accounts.users import ADMIN, HOUSEHOLD
@@ -49,6 +50,8 @@ def home(server: Flask, store: Store) -> FlaskClient:
 ADDRESSES = [
     "/desk",
     "/desk/search.json?q=cad",
+    "/desk/attention",
+    "/desk/attention.csv",
     "/desk/fleet/late",
     "/desk/audit",
     PAGE,
@@ -176,10 +179,15 @@ def test_search_finds_a_device_by_each_label(staff: FlaskClient, typed: str) -> 
 
 
 def test_search_works_without_scripts_and_masks_meter_points(staff: FlaskClient) -> None:
-    page = staff.get("/desk", query_string={"q": "5678"})
+    page = staff.get("/desk", query_string={"q": "SW1A 1AA"})
     assert Page(page.text).having(href=PAGE)
     assert "•••• •••• 5678" in page.text
     assert DEVICE.meter_point not in page.text + staff.get("/desk/search.json?q=5678").text
+
+
+def test_a_sole_hit_opens_without_a_click(staff: FlaskClient) -> None:
+    answer = staff.get("/desk", query_string={"q": "5678"})
+    assert (answer.status_code, answer.location) == (303, PAGE)
 
 
 @pytest.mark.parametrize("typed", ["", " ", "x", "<b>", "'; DROP", "\x00\x00", "%", "ß" * 300])
@@ -188,6 +196,19 @@ def test_an_empty_search_finds_nothing(staff: FlaskClient, typed: str) -> None:
     page = staff.get("/desk", query_string={"q": typed})
     assert page.status_code == 200
     assert "<b>" not in page.text
+
+
+def test_the_first_page_and_the_list_name_a_silent_device(staff: FlaskClient, store: Store, clock: Clock) -> None:
+    silent_since = clock() - 7200
+    store.put_live([Live("cad-1", silent_since, silent_since, 1, None, None, None)])
+    take_census(store, clock(), Backlog(0, None))
+    for address in ("/desk", "/desk/attention", "/desk/attention?problem=silent&area=sw1"):
+        page = staff.get(address).text
+        assert "Nothing at all comes from it" in page
+        assert "(2 h)" in page
+    assert "Nothing needs anybody." in staff.get("/desk/attention?area=10").text
+    (row,) = staff.get("/desk/attention.csv?area=SW").text.splitlines()[1:]
+    assert row.startswith(f"cad-1,WF123,SW1A 1AA,,silent,{iso_utc(silent_since)},Nothing at all comes")
 
 
 def test_the_page_explains_a_missing_census(staff: FlaskClient) -> None:
