@@ -1,8 +1,7 @@
 """The port: every method of a store that the waterfall and the dashboard call.
 
-Each write compares its values with the stored values; an unchanged value leaves no change record. A change record
-says only *this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable
-(somebody must repair the store).
+Each write compares its values with the stored ones; an unchanged value leaves no change record. A record says only
+*this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable (repair it).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
