@@ -1,8 +1,7 @@
 """The port: every method of a store that the waterfall and the dashboard call.
 
-Each write compares its values with the stored values; an unchanged value leaves no change record. A change record
-says only *this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable
-(somebody must repair the store).
+Each write compares its values with the stored ones; an unchanged value leaves no change record. A record says only
+*this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable (repair it).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -101,6 +100,9 @@ class Store(Protocol):
 
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id."""
+
+    def stored_devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        """Return the devices after the device `after`, in the store's own order."""
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device (`Device.own`) and its terms. Raises as `search.check_labels` does."""

@@ -171,7 +171,7 @@ class _Census:
     def devices(self, store: Store) -> Iterator[None]:
         """Count the devices that have never sent, and all that have by their area."""
         after = ""
-        while page := store.devices(after):
+        while page := store.stored_devices(after):
             for device in page:
                 is_sending = self.is_sending.get(device.device_id)
                 if is_sending is None:

@@ -76,6 +76,10 @@ class SqliteRegistry(SqliteFile):
         query = "SELECT device_id, body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?"
         return [at_home(self._intact(_device, *row), self._stored) for row in self._all(query, after, limit)]
 
+    def stored_devices(self, after: str = "", limit: int = 1000) -> list[Device]:
+        """Return the devices after the id `after`, by id."""
+        return self.devices(after, limit)
+
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
         own = search.check_labels(device).own
