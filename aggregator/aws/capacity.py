@@ -20,7 +20,7 @@ ON_DEMAND_RECORDS = 200_000  # a second, into a stream on demand; it doubles wit
 PARTITION_UNITS = 1000  # write units a second of a partition of a table, which is a shard of its stream
 NEW_TABLE_UNITS, TABLE_UNITS = 4_000, 40_000  # write units a second: of a new table; of any, by default
 PUBLISHES, CONNECTIONS, CONNECTS = 20_000, 500_000, 500  # IoT Core: messages a second, devices, connects a second
-SPARE = 1.5  # parameters are recommended with so much room
+SPARE = 2.0  # parameters are recommended with so much room
 
 
 class CapacityLimit(NamedTuple):

@@ -50,7 +50,7 @@ def test_the_first_limit_is_the_one_that_is_used_most() -> None:
 def test_the_recommended_parameters_carry_the_fleet(devices: int) -> None:
     wanted = recommended(Plan(devices, 10, 60))
     plan = Plan(devices, 10, 60, shards=wanted["Shards"])
-    assert wanted["Shards"] == devices / 10 / 1000 * 1.5
+    assert wanted["Shards"] == devices / 10 / 1000 * 2
     assert ingest_limit(plan, OWN | wanted).share <= 1
     assert days_limit(plan, OWN | wanted).share <= 1
     exceeded = {one.raised_by for one in limits(plan, OWN | wanted) if one.share > 1}
