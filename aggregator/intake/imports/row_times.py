@@ -165,7 +165,9 @@ def lengths(rows: Iterable[SortRow], step_s: int | None = None, *, is_by_end: bo
             window.append(row)
         if not window:
             return
-        if not step_s:
+        edge = window[0][0] if before is None else before
+        beyond = window[0][0] if before is not None else window[1][0] if len(window) > 1 else edge
+        if not step_s and beyond - edge != usual:
             ats = [row[0] for row in window]
             steps = [other - one for one, other in pairwise(ats if before is None else [before, *ats])]
             usual = _length(steps, usual)
