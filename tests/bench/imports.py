@@ -76,7 +76,7 @@ def spec_of(random: Random) -> Spec:
         figure,
         random.choice(["W", "kW"] if figure == "power" else ["kWh", "Wh", "kWh", ""]),
         figure != "power" and random.random() < 0.4,
-        "start" if figure == "register" else random.choice(["start", "start", "end", "both"]),
+        "start" if figure == "register" or step == 86_400 else random.choice(["start", "start", "end", "both"]),
         delimiter,
         "." if delimiter == "," else random.choice([",", "."]),
         random.choice(["ymd", "ymd", "dmy", "mdy", "dotted"]),

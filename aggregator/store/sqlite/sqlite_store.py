@@ -19,7 +19,7 @@ quiet. What comes in later for it lies in `recent` beside it until the next pack
 The registry, the live state, the records and the change feed are in `sqlite_registry`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -157,15 +157,8 @@ class SqliteStore(SqliteRegistry):
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
         queries = (_NEAREST.format(column, table, side, order) for column, table in EVIDENCE)
-        starts = (self._block_starts_in(query, device_id, edge, HALF_HOUR * (count > 0)) for query in queries)
+        starts = (self._found_blocks(query, device_id, edge, HALF_HOUR * (count > 0)) for query in queries)
         return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
-
-    def _block_starts_in(self, query: str, device_id: str, edge: int, length: int) -> Iterator[int]:
-        """Yield the starts of one table's blocks, nearest first: a look-up for each, however many rows it has."""
-        while row := self._one(query, device_id, edge):
-            start = block_start(row[0])
-            yield start
-            edge = start + length
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
         """Merge intervals into those stored, field by field; durable on return, or at the end of a transaction."""
