@@ -7,7 +7,7 @@
     const LETTERS = { t: "current", d: "to-day", m: "to-month", y: "to-year" };
     const KEYS = { ...ARROWS, ...LETTERS };
     // These elements need the keys themselves.
-    const OWN = "input, select, textarea, [contenteditable], details[open] > :not(summary), .column, [role='grid'], [role='dialog']";
+    const OWN = "input, select, textarea, [contenteditable], details[open] > :not(summary), .column, [role='grid']";
 
     const follow = (id) => {
         const link = document.getElementById(id);
@@ -25,17 +25,6 @@
             event.preventDefault();
         }
     });
-
-    // Visible links name their keys.
-    const label = () => {
-        for (const [key, id] of Object.entries(KEYS)) {
-            const link = document.getElementById(id);
-            if (link && !link.hasAttribute("aria-keyshortcuts")) {
-                link.setAttribute("aria-keyshortcuts", key);
-            }
-        }
-    };
-    new MutationObserver(label).observe(document.documentElement, { subtree: true, childList: true });
 
     // A swipe is mostly sideways and quick; other moves scroll or touch a column.
     const FAR = 56; // px

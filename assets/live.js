@@ -1,153 +1,146 @@
-// Polls when a reading is due, pauses in a hidden tab, ticks ages in between, and rolls numbers.
+// The page's clock. It polls when a reading is due, rests in a hidden tab, ticks the age between polls, and says at once
+// when an answer does not come or the session is over. Dash's renderer tells of each answer (`answered`).
 (() => {
     "use strict";
 
     const SECOND = 1000;
     const EVERY = 10 * SECOND; // between readings
-    const MARGIN = SECOND; // ms; a reading needs a moment to arrive
+    const MARGIN = SECOND; // a reading needs a moment to arrive
     const SOONEST = 2 * SECOND;
     const REFRESHES = 3; // polls between two refreshes of the whole page
-    const LOST = 3; // unanswered polls
-    const BEAT = SECOND / 4;
-    const ASLEEP = 5 * SECOND; // larger distances between beats mean that the browser slept
-    const ROLL_MS = 180;
+    const PATIENCE = 5 * SECOND; // with an answer
+    const ASLEEP = 5 * SECOND; // a longer pause between beats: the browser slept
+    const UNAUTHORIZED = 401;
     const setProps = (id, props) => window.dash_clientside.set_props(id, props);
-    const main = () => document.getElementById("main");
-    const period = () => Number(main()?.dataset.poll) || EVERY;
 
-    let answer = null; // the newest: the server's clock, and its poll
     let heard = Date.now();
-    let due = Infinity; // Dash sends the first poll itself
-    let asked = 0;
-    let patience = 0; // before this time the server does not count as unreachable
+    let isLost = false;
+    let isOver = false; // the session
+    let waiting = Date.now(); // since when an answer is awaited
+    let asked = Date.now();
+    let due = Infinity;
     let polls = 0;
     let beaten = Date.now();
+    let device = null;
 
-    // The server sends the age of a reading at its answer; the age counts on from there.
-    const age = () => Number(document.querySelector(".hero time[data-age]")?.dataset.age ?? NaN) * SECOND;
-
-    const listen = () => {
-        const newest = main()?.dataset.served;
-        if (!newest || newest === answer) {
+    const answered = ({ clientside_function: isOurs }, { error, data }) => {
+        if (isOurs) {
             return;
         }
-        answer = newest;
-        heard = Date.now();
-        const next = EVERY + MARGIN - age();
-        due = heard + Math.min(period(), Number.isNaN(next) || next < 0 ? period() : Math.max(next, SOONEST));
-    };
-
-    const isOnHousehold = () => document.getElementById("household")?.hidden === false;
-
-    const ask = () => {
-        asked = Date.now();
-        due = asked + period();
-        polls += 1;
-        setProps("tick", { data: Date.now() });
-        const isBehind = document.getElementById("alert")?.childElementCount > 0;
-        if (polls % REFRESHES === 0 || isBehind || !isOnHousehold()) {
-            setProps("refresh", { data: Date.now() });
+        waiting = 0;
+        if (error?.status === UNAUTHORIZED) {
+            signOut();
+        } else if (error) {
+            isLost = true;
+        } else {
+            [heard, isLost] = [Date.now(), false];
+            plan(data?.age?.data);
         }
     };
 
-    // Another device is polled at once, after a link or the back button (Dash must learn of the latter first).
-    window.wattfall = Object.assign(window.wattfall ?? {}, { poll: ask });
-    window.addEventListener("popstate", () => window.setTimeout(ask));
+    // After the answer to a poll the next is due when the next reading is.
+    const plan = (age) => {
+        if (age !== undefined) {
+            const next = EVERY + MARGIN - age * SECOND;
+            due = heard + (age === null || next < 0 ? Infinity : Math.max(next, SOONEST));
+        }
+    };
+
+    const signOut = () => {
+        isOver = true;
+        const next = encodeURIComponent(window.location.pathname + window.location.search);
+        document.title = "Wattfall";
+        setProps("app", { className: "app signed-out" });
+        setProps("signed-out", { hidden: false });
+        setProps("sign-in", { href: `/sign-in?next=${next}` });
+        window.setTimeout(() => document.getElementById("sign-in").focus());
+    };
 
     const MINUTE = 60; // seconds
     const HOUR = 60 * MINUTE;
 
     // As the server says it; null where it counts in days, which stay as they are.
     const duration = (seconds) => {
-        if (seconds < MINUTE) {
-            return `${seconds} s`;
-        }
         const minutes = Math.floor(seconds / MINUTE) % 60;
         const hours = Math.floor(seconds / HOUR);
-        if (hours >= 48) {
-            return null;
-        }
-        return [hours && `${hours} h`, minutes && `${minutes} min`].filter(Boolean).join(" ");
+        const parts = [hours && `${hours} h`, minutes && `${minutes} min`].filter(Boolean).join(" ");
+        return seconds < MINUTE ? `${seconds} s` : hours < 48 ? parts : null;
     };
 
-    const tick = () => {
+    // The server sends the age of a reading at its answer; the age counts on from there.
+    const said = (age, words) => {
         const passed = Math.floor((Date.now() - heard) / SECOND);
-        for (const stamp of document.querySelectorAll("time[data-age]")) {
-            const seconds = Math.max(0, Number(stamp.dataset.age) + passed); // a meter's clock may run ahead
-            const said = duration(seconds);
-            const text = said && main().dataset.ago.replace("{}", said);
-            if (text && stamp.firstChild && stamp.firstChild.nodeValue !== text) {
-                stamp.firstChild.nodeValue = text;
-            }
-        }
+        const how = typeof age === "number" ? duration(Math.max(0, age + passed)) : ""; // a meter's clock may run ahead
+        return how ? words.ago.replace("{}", how) : how;
     };
 
-    const watch = () => {
-        const banner = document.getElementById("unreachable");
-        const isLost = answer !== null && Date.now() - heard > LOST * period() && Date.now() > patience;
-        if (banner && banner.hidden === isLost) {
-            const time = new Date(heard).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-            banner.textContent = isLost ? main().dataset.unreachable.replace("{}", time) : "";
-            banner.hidden = !isLost;
-        }
+    const banner = (words) => {
+        const time = new Date(heard).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+        const isLate = waiting && Date.now() - waiting > PATIENCE;
+        return isLost || isLate ? words.unreachable.replace("{}", time) : "";
     };
 
-    // After a pause everything is requested at once; missed polls during the pause are no fault.
-    const wake = () => {
+    // Counts an asked answer, and returns the instant, which is a new value for the store that asks.
+    const wait = () => {
+        waiting ||= Date.now();
+        return Date.now();
+    };
+
+    let last = [];
+    const changed = (values) => {
+        const news = values.map((value, at) => (value === last[at] || value === null ? window.dash_clientside.no_update : value));
+        last = values.map((value, at) => value ?? last[at]);
+        return news;
+    };
+
+    // Values for the poll, the refresh of the whole page, the age and the banner.
+    const beat = (_, age, words, alert) => {
         const now = Date.now();
-        if (document.hidden || answer === null || now - asked < SECOND) {
-            return;
+        if (isOver || document.hidden) {
+            return Array(4).fill(window.dash_clientside.no_update);
+        }
+        if (now - beaten > ASLEEP) {
+            [polls, due] = [REFRESHES - 1, 0];
         }
         beaten = now;
-        patience = now + (LOST - 1) * period();
-        tick();
-        polls = REFRESHES - 1;
-        ask();
+        // Dash drops the answer to a question that is asked again.
+        const isDue = now >= Math.min(due, asked + words.poll) && !(waiting && now - waiting < PATIENCE);
+        let refresh = null;
+        if (isDue) {
+            [asked, due, polls] = [wait(), Infinity, polls + 1];
+            refresh = polls % REFRESHES === 0 || isLost || alert?.length > 0 || !device ? now : null;
+        }
+        return changed([isDue && device ? now : null, refresh, said(age, words), banner(words)]);
     };
 
-    // A new number rolls up from below; the first one just appears.
-    const roll = new MutationObserver((changes) => {
-        const number = document.getElementById("power-number");
-        const isFirst = changes.some((change) => change.type === "childList" && !change.removedNodes.length);
-        if (!isFirst && number.textContent && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
-            number.animate([{ transform: "translateY(0.14em)", opacity: 0.35 }, { transform: "none", opacity: 1 }], {
-                duration: ROLL_MS,
-                easing: "ease-out",
-            });
-        }
-    });
-    let rolling = null;
-    const follow = () => {
-        const number = document.getElementById("power-number");
-        if (number && number !== rolling) {
-            rolling = number;
-            roll.disconnect();
-            roll.observe(number, { childList: true, characterData: true, subtree: true });
+    // Another device is polled at once.
+    const show = (shown) => {
+        if (shown) {
+            document.title = shown.title ? `${shown.title} · Wattfall` : "Wattfall";
+            // The fragment has been said; a reload or a bookmark must not repeat it.
+            if (window.location.hash.length > 1 && window.location.hash !== "#main") {
+                window.history.replaceState(window.history.state, "", window.location.pathname + window.location.search);
+                setProps("url", { hash: "", href: window.location.href });
+            }
+            if (shown.device && shown.device !== device) {
+                setProps("tick", { data: (asked = wait()) });
+            }
+            device = shown.device;
         }
     };
 
-    window.setInterval(() => {
-        follow();
-        listen();
-        if (due === Infinity && main()) {
-            due = Date.now() + period(); // Dash's own requests may stay unanswered too
+    // A tab that is shown again asks for everything at once.
+    const wake = () => {
+        if (!document.hidden && device !== null && !isOver) {
+            [beaten, asked] = [Date.now(), wait()];
+            setProps("tick", { data: asked });
+            setProps("refresh", { data: asked });
         }
-        if (document.hidden) {
-            return;
-        }
-        if (Date.now() - beaten > ASLEEP) {
-            wake();
-        }
-        beaten = Date.now();
-        tick();
-        watch();
-        if (Date.now() >= due) {
-            ask();
-        }
-    }, BEAT);
-
-    // A hidden tab does not poll; it polls at once when shown.
+    };
     document.addEventListener("visibilitychange", wake);
     window.addEventListener("online", wake);
     window.addEventListener("pageshow", (event) => event.persisted && wake());
+
+    window.wattfall = Object.assign(window.wattfall ?? {}, { answered, isOver: () => isOver, wait });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { live: { beat, show } });
 })();

@@ -7,19 +7,19 @@
     const root = document.documentElement;
     const scheme = () => root.dataset.theme || "system";
 
+    // Names the button after the scheme. Dash calls this once its button is there; forms have it from the start.
     const label = () => {
         const button = document.getElementById("theme");
-        if (!button) {
-            return;
-        }
-        const said = `${button.dataset.label}: ${button.dataset[scheme()]}`;
-        if (button.title !== said) {
+        const said = button && `${button.dataset.label}: ${button.dataset[scheme()]}`;
+        if (said && window.dash_clientside?.set_props) {
+            window.dash_clientside.set_props("theme", { title: said, "aria-label": said });
+        } else if (said) {
             button.title = said;
             button.setAttribute("aria-label", said);
-            for (const bar of document.querySelectorAll("meta[name='theme-color']")) {
-                bar.dataset.system ??= bar.content;
-                bar.content = BARS[scheme()] ?? bar.dataset.system;
-            }
+        }
+        for (const bar of document.querySelectorAll("meta[name='theme-color']")) {
+            bar.dataset.system ??= bar.content;
+            bar.content = BARS[scheme()] ?? bar.dataset.system;
         }
     };
     document.addEventListener("click", (event) => {
@@ -34,6 +34,6 @@
             label();
         }
     });
-    new MutationObserver(label).observe(root, { childList: true, subtree: true });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { theme: { label } });
     label();
 })();

@@ -1,11 +1,12 @@
 """The factory of the web app. It puts everything together; an import does nothing."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, html, set_props
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_props
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
@@ -18,21 +19,17 @@ from dashboard.accounts.users import Passwords
 from dashboard.charts.view import View
 from dashboard.pages.account import account_page
 from dashboard.pages.household import downloads, slots
-from dashboard.pages.household.page import INDEX, layout
+from dashboard.pages.household.page import INDEX, RENDERER, layout, tree
 from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint, request_guard, responses
+from dashboard.web import ingest_endpoint, request_guard, responses, user_limits
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
 
 POLL_MS = 10_000  # readings come every 10 s
-
-# Scripts of Dash that this app does not need: tables, and polyfills for browsers of 2015. Dash's own scripts need one
-# piece of the polyfills (assets/regenerator-runtime-*.js).
-_UNUSED = re.compile(r'<script src="[^"]*/(?:dash_table/bundle|deps/polyfill@)[^"]*"></script>\n?')
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +53,13 @@ def create_app(
         health_endpoint="health",
         on_error=show_alert,
     )
+    app.renderer = RENDERER
     metrics = Metrics()
     metrics.watch(store)
     responses.observe(app.server, metrics, Readiness(store), settings.metrics_token)
     app.layout = lambda: layout(poll_ms, reader_language())
     account_page.install(app.server, settings, store, Passwords())
+    user_limits.install(app.server, user_limits.Budgets())
     data = CachedReads(store, open_cache(app.server, settings.cache), clock)
     add_callbacks(app, data)
     downloads.add_routes(app.server, data)
@@ -74,6 +73,7 @@ def create_app(
         count=metrics.count,
     )
     ingest_endpoint.add_routes(app.server, ingest)
+    request_guard.install_callback_check(app.server, app.callback_map)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first
     secure(app.server, [*app.csp_hashes(), *hashes(INDEX)])
@@ -85,7 +85,6 @@ class _App(Dash):
 
     def interpolate_index(self, **parts: str) -> str:  # type: ignore[override] # handed on as it comes
         """Return the page with its language in `lang`."""
-        parts["scripts"] = _UNUSED.sub("", parts["scripts"])
         page: str = super().interpolate_index(**parts)  # type: ignore[no-untyped-call]
         return page.replace('lang="en-GB"', f'lang="{reader_language().code}"', 1)
 
@@ -93,24 +92,41 @@ class _App(Dash):
 def add_callbacks(app: Dash, data: CachedReads) -> None:
     """Add the callbacks: the page at each address and refresh, the power every few seconds."""
 
-    @app.callback(
-        slots.outputs(slots.PAGE),
-        [Input(name, prop) for name, prop in slots.pairs(slots.PAGE_INPUTS)],
-        [State(name, prop) for name, prop in slots.pairs(slots.PAGE_STATE)],
-    )
-    def show(path: object, search: object, _refresh: object, version: object) -> list[object]:
+    @app.callback(slots.outputs(slots.PAGE), slots.inputs(slots.PAGE_INPUTS), slots.states(slots.PAGE_STATE))
+    def show(path: object, search: object, wanted: object, _refresh: object, said: object, shown: object) -> list[Any]:
         lang = reader_language()
-        return slots.in_order(show_page(data, viewer(), View.from_url(path, search), version, lang), slots.PAGE)
+        if isinstance(wanted, str) and not {"url.pathname", "url.search"} & ctx.triggered_prop_ids.keys():
+            path, _, query = wanted.partition("?")
+            search, said = f"?{query}" if query else "", ""
+        content: dict[str, Any] = dict(show_page(data, viewer(), View.from_url(path, search), shown, lang, said))
+        # The address follows its content, so that it never names a page that did not come.
+        address = {"url.pathname": path, "url.search": search} if wanted else {}
+        return slots.in_order({**content, **address, "wanted.data": None}, slots.PAGE, partial(tree, lang=lang))
 
-    @app.callback(slots.outputs(slots.LIVE), Input("tick", "data"), State("url", "pathname"), State("known", "data"))
-    def poll(tick: object, path: object, known: object) -> list[object]:
-        return slots.in_order(
-            show_live(data, viewer(), View.from_url(path), tick, known, reader_language()), slots.LIVE
-        )
-
-    app.clientside_callback(  # type: ignore[no-untyped-call]
-        ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data")
+    @app.callback(
+        slots.outputs(slots.LIVE), Input("tick", "data"), slots.states(slots.LIVE_STATE), prevent_initial_call=True
     )
+    def poll(_tick: object, shown: object, known: object) -> list[Any]:
+        lang = reader_language()
+        content = show_live(data, viewer(), shown, known, lang)
+        return slots.in_order(content, slots.LIVE, partial(tree, lang=lang))
+
+    in_browser(app)
+
+
+def in_browser(app: Dash) -> None:
+    """Add the callbacks that run in the browser alone: the last hour, the page's clock, its title and its scheme."""
+    add: Callable[..., object] = app.clientside_callback
+    add(ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data"))
+    add(
+        ClientsideFunction("live", "beat"),
+        [Output("tick", "data"), Output("refresh", "data"), Output("power-age", "children")],
+        Output("unreachable", "children"),
+        Input("beat", "n_intervals"),
+        [State("age", "data"), State("words", "data"), State("alert", "children")],
+    )
+    add(ClientsideFunction("live", "show"), Input("shown", "data"))
+    add(ClientsideFunction("theme", "label"), Input("words", "data"))
 
 
 def show_alert(error: Exception) -> None:

@@ -1,18 +1,23 @@
 """The web process: gunicorn, started from Python, so that one command works on every platform."""
 
+import errno
 import os
 import re
 import socket
 import sys
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dash import Dash
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
 from aggregator.commands.console import JsonLines
 from aggregator.core.errors import ConfigurationError, StoreReplaced
@@ -25,6 +30,10 @@ from dashboard.web import ingest_endpoint
 from dashboard.web.cache import check_cache
 from dashboard.web.responses import observe
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+Done = TypeVar("Done")
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
 GRACE_S = 5  # from SIGTERM to the end of a request that is under way
@@ -111,6 +120,88 @@ class _Watching(Arbiter):  # type: ignore[misc] # gunicorn has no types
         super().murder_workers()
 
 
+# Slow clients
+
+RECEIVE_S = 10.0  # from the first byte of a request to its last; a phone needs one
+SEND_S = 30.0  # for each piece of an answer
+
+
+class _TimedSocket(socket.socket):
+    """A connection that is given up when a request or an answer takes too long, byte by byte or not at all."""
+
+    received_by = 0.0  # by time.monotonic()
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive within the time for a request. Raises ConnectionResetError, which gunicorn takes in silence."""
+        self._wait_at_most(max(self.received_by - time.monotonic(), 0.001))
+        return self._given_up(lambda: super(_TimedSocket, self).recv(size, flags))
+
+    def sendall(self, data: "Buffer", flags: int = 0) -> None:
+        """Send within SEND_S. Raises ConnectionResetError."""
+        self._wait_at_most(SEND_S)
+        self._given_up(lambda: super(_TimedSocket, self).sendall(data, flags))
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:  # noqa: ANN401 - as the base has it
+        """Send a file, each piece within SEND_S. Raises ConnectionResetError."""
+        self._wait_at_most(SEND_S)
+        return self._given_up(lambda: super(_TimedSocket, self).sendfile(file, offset, count))
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if self.gettimeout() != 0:  # gunicorn makes it non-blocking between requests
+            self.settimeout(seconds)
+
+    def _given_up(self, transfer: Callable[[], Done]) -> Done:
+        try:
+            return transfer()
+        except TimeoutError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the client was too slow") from error
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """A worker process in which one address takes three of four threads at most, and each request ends in time."""
+
+    has_shares = True
+
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)
+        self._share = self.cfg.threads * 3 // 4 if self.has_shares else self.cfg.threads
+        self._busy = Counter[str]()  # threads by address
+        self._waiting: dict[str, deque[Any]] = {}
+
+    def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
+        """Give a connection to a thread, or let it wait for another one of the same address."""
+        if not isinstance(conn.sock, _TimedSocket):
+            conn.sock = _TimedSocket(fileno=conn.sock.detach())
+        peer = conn.client[0]
+        if self._busy[peer] >= self._share:
+            self._waiting.setdefault(peer, deque()).append(conn)
+            return
+        self._busy[peer] += 1
+        super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
+        """Handle a request, which must have come in RECEIVE_S."""
+        conn.sock.received_by = time.monotonic() + RECEIVE_S
+        return super().handle(conn)
+
+    def finish_request(self, conn: Any, done: Any) -> None:  # noqa: ANN401 - gunicorn's
+        """Take the connection back from its thread, and give the thread to the next one of this address."""
+        peer = conn.client[0]
+        self._busy -= Counter([peer])
+        super().finish_request(conn, done)
+        waiting = self._waiting.get(peer)
+        if waiting:
+            self.enqueue_req(waiting.popleft())
+        else:
+            self._waiting.pop(peer, None)
+
+
+class _WorkerBehindProxy(_Worker):
+    """A worker process whose connections all come from the proxy."""
+
+    has_shares = False
+
+
 def serve_web(settings: Settings, host: str, check: Callable[[], None]) -> None:
     """Serve the dashboard until stopped, or until `check` of the store raises StoreReplaced.
 
@@ -172,7 +263,7 @@ def _serve(
     options: dict[str, object] = {
         "bind": f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}",
         "workers": settings.web_workers,
-        "worker_class": "gthread",
+        "worker_class": _WorkerBehindProxy if settings.proxies else _Worker,
         "threads": threads,
         "graceful_timeout": GRACE_S,
         "loglevel": "warning",

@@ -12,6 +12,7 @@ Failures raise ConfigurationError.
 """
 
 import os
+import re
 import runpy
 import signal
 import socket
@@ -30,7 +31,7 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from aggregator.aws.lambdas import client
+from aggregator.aws.dead_letters import client
 from aggregator.core.errors import ConfigurationError
 
 HOST = "127.0.0.1"
@@ -215,6 +216,21 @@ def install_libraries(folder: Path) -> None:
         raise ConfigurationError(f"pip could not install the functions' libraries: {last}")
 
 
+# Parameters of the template
+
+
+def parameters() -> dict[str, float]:
+    """Return the numeric parameters of the template with their defaults."""
+    text = TEMPLATE.read_text().partition("\nConditions:")[0]
+    found = re.findall(r"\n  (\w+):\n    Type: Number\n    Default: (-?[0-9]+)\n", text)
+    return {name: float(value) for name, value in found}
+
+
+def alarm_count() -> int:
+    """Return the number of alarms in the template."""
+    return TEMPLATE.read_text().count("Type: AWS::CloudWatch::Alarm\n")
+
+
 # Stack
 BUCKET = "wattfall-code"
 STACK_PATIENCE_S = 60
@@ -231,10 +247,12 @@ def deploy(endpoint: Endpoint, prefix: str) -> dict[str, str]:
         storage = client("s3", **endpoint.options)
         storage.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": endpoint.region})
         storage.put_object(Bucket=BUCKET, Key=CODE, Body=code.read_bytes())
+        template = TEMPLATE.read_text().replace(f"CodeUri: {CODE}", f"CodeUri: s3://{BUCKET}/{CODE}")
+        storage.put_object(Bucket=BUCKET, Key=TEMPLATE.name, Body=template.encode())
     stacks = client("cloudformation", **endpoint.options)
     stacks.create_stack(
         StackName=prefix,
-        TemplateBody=TEMPLATE.read_text().replace(f"CodeUri: {CODE}", f"CodeUri: s3://{BUCKET}/{CODE}"),
+        TemplateURL=f"{endpoint.url}/{BUCKET}/{TEMPLATE.name}",
         Parameters=[{"ParameterKey": "Prefix", "ParameterValue": prefix}],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

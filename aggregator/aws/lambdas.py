@@ -1,118 +1,72 @@
-"""AWS Lambda handlers, their dead letters and clients. `template.yaml` defines their events and batch sizes.
+"""AWS Lambda handlers. `template.yaml` defines their events, windows and batch sizes.
 
 | function | event | action |
 |---|---|---|
-| `live` | one reading, from an IoT rule | replaces the live state, if the reading is newer |
-| `ingest` | a batch of the coalescing stream (Kinesis) | merges readings and intervals into their half hours |
+| `ingest` | a window of the coalescing stream (Kinesis) | merges evidence into half hours, and writes the live state |
+| `watched` | a few seconds of the same stream | writes the live state of the devices that somebody looks at |
 | a level's: `days`, `months`, ... | a batch of change records of the level below | runs the worker's step |
 | `fleet` | a schedule, every few minutes | counts the fleet for the support desk |
+| `closing` | a schedule | closes days and months of devices that have gone silent |
 
-A batch is processed a device at a time. When the store fails, the answer is the first sequence number not done, and
-nothing after it is tried: Lambda retries from there, and repeated records change nothing. A record that can never
-succeed goes to the dead-letter queue with its payload, and the batch continues.
+A batch is processed in rounds of many devices, whose calls run side by side. When the store fails, or the time of the
+call is nearly over, the answer is the first sequence number not done: Lambda retries from there, and repeated records
+change nothing, in any order. After any other error the round is bisected; a record that can never succeed becomes a
+dead letter, once, and the batch continues.
 
-A message of the queue (SQS) holds letters as JSON Lines: `{"function": name, "reason": text, "payload": text}`. The
-payload of `ingest` is the original message. The payload of a level is the dirty key; `wattfall rebuild` does the work
-of that change.
+A document of a period that is not over goes no further, since pages read it themselves (`pricing.current`).
 """
 
 import logging
 import os
 import time
-from base64 import b64decode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from math import inf
 from typing import Any, NamedTuple
 
 import orjson
 
+from aggregator.aws.closing import close_periods
+from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine
 from aggregator.core.documents import Device
-from aggregator.core.errors import ConfigurationError, Refused, StoreAway, StoreUnusable
+from aggregator.core.errors import Refused, StoreAway, StoreUnusable
+from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
-from aggregator.core.readings import check_owner, is_interval, parse
-from aggregator.intake import refusals
-from aggregator.intake.chunk import live_state
+from aggregator.core.readings import Reading, check_device_id
 from aggregator.intake.clocks import refuse_old
-from aggregator.intake.formats import canonical
-from aggregator.intake.formats.message import Content, Origin, Unread
-from aggregator.intake.ingest import ingest as take_in
-from aggregator.intake.ingest import ingest_intervals, store_statuses
+from aggregator.intake.device_status import looked_at
+from aggregator.intake.formats import FORMATS, Topic, parse_topic, read_whole
+from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread
+from aggregator.intake.ingest import Received, rules_in, store_content, store_refusals
 from aggregator.settings import load
 from aggregator.store import Store, open_store
-from aggregator.store.dynamodb.items import changed_key, table_of
+from aggregator.store.dynamodb.items import changed_key, is_open, table_of
 from aggregator.store.port import Change
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.levels import Step, propagate, steps
 from aggregator.waterfall.pricing import PRICES
 
-TOPIC_DEVICE = "topic_device"  # the AWS IoT rule adds the device of the message's topic for `live`
-SECONDS = 20  # timeout of a call
-
-
-def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no types
-    """Return a boto3 client from the standard AWS chain and variables, with `options` on top."""
-    import boto3  # type: ignore[import-untyped]  # noqa: TID251 - the other client to AWS, opened only where needed
-    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: TID251 - part of it
-
-    config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"mode": "standard", "max_attempts": 5})
-    return boto3.client(service, config=config, **options)
-
-
-# Dead letters
-
-BYTES = 250_000  # bytes of a message; a larger letter goes alone
-letters_log = logging.getLogger("wattfall.deadletters")
-
-
-class DeadLetter(NamedTuple):
-    """A quarantined record."""
-
-    function: str
-    reason: str
-    payload: str
-
-
-def quarantine(queue: str, letters: Sequence[DeadLetter]) -> None:
-    """Send letters to the queue at a URL. Raises on failure, so that the batch is retried."""
-    if not letters:
-        return
-    letters_log.error("%d quarantined: %s", len(letters), letters[0].reason)
-    if not queue:
-        raise ConfigurationError("WATTFALL_DEAD_LETTERS: name the queue for quarantined records")
-    sqs = client("sqs")
-    for body in bundles(orjson.dumps(letter._asdict()).decode() for letter in letters):
-        sqs.send_message(QueueUrl=queue, MessageBody=body)
-
-
-def bundles(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines to messages within the queue's size limit."""
-    bundle, size = list[str](), 0
-    for line in lines:
-        length = len(line.encode()) + 1
-        if bundle and size + length > BYTES:
-            yield "\n".join(bundle)
-            bundle, size = [], 0
-        bundle.append(line)
-        size += length
-    if bundle:
-        yield "\n".join(bundle)
-
-
-# Handlers
-
-Record = Mapping[str, Any]  # a record of a Lambda event
+Record = dict[str, Any]  # an event, or a record of one
 Answer = dict[str, list[dict[str, str]]]  # the records to retry
+LeftS = Callable[[], float]  # seconds that are left of the call
+ROUND = 256  # devices at once
+RESERVE_S = 10  # of a call, for its answer and its letters
 log = logging.getLogger("wattfall.lambdas")
+
+
+def no_deadline() -> float:
+    """Return the time that is left of a call without end."""
+    return inf
 
 
 class Item(NamedTuple):
     """One record of a batch, prepared for its step."""
 
     sequence: str
-    owner: str  # device; its items are processed together
-    content: Any  # a Change, or the Content of a message
-    letter: DeadLetter  # for the quarantine
+    owner: str  # device; its items are processed in one round
+    content: Any  # a Change, or a Received
+    record: Record  # for the quarantine
 
 
 TakeIn = Callable[[Sequence[Item]], None]
@@ -128,116 +82,159 @@ class Functions:
     clock: Callable[[], float] = time.time
     retention_days: int = RETENTION_DAYS
 
-    def live(self, event: Record) -> None:
-        """Process one reading from an IoT rule; an interval has no live state. `ingest` gets it too."""
-        if is_interval(event):
-            return
+    def ingest(self, event: Record, left_s: LeftS = no_deadline) -> Answer:
+        """Process a window of messages of the coalescing stream."""
         now = int(self.clock())
+        senders = {record["kinesis"]["partitionKey"] for record in event["Records"]}
         try:
-            reading = parse(event, now)
-            check_owner(str(event.get(TOPIC_DEVICE) or "-"), reading.device_id)
-        except Refused as refused:
-            log.warning("%s", refused)
-            return
-        device = self.store.device(reading.device_id) or Device(reading.device_id)
-        self.store.put_live([live_state([reading], device, now)])
-
-    def ingest(self, event: Record) -> Answer:
-        """Process a batch of messages of the coalescing stream."""
-        now, items, letters, batch = int(self.clock()), list[Item](), list[DeadLetter](), refusals.Batch()
-        for record in event["Records"]:
-            source = record["kinesis"]
-            payload = b64decode(source["data"])
-            owner = source["partitionKey"]  # set by the rule from the topic; nothing in the payload counts
-            content = _content(payload, owner, now)
-            refuse_old(self.store, content, now - self.retention_days * DAY_S)
-            reasons = "; ".join(str(unread.why) for unread in content.refused[:5])
-            letter = DeadLetter("ingest", reasons, payload.decode(errors="backslashreplace"))
-            letters += [letter] if content.refused else []
-            for unread in content.refused:
-                batch.add(unread.payload, unread.why, now, owner)
-            items.append(Item(source["sequenceNumber"], owner, content, letter))
-
-        def take(group: Sequence[Item]) -> None:
-            contents = [item.content for item in group]
-            take_in(self.store, [reading for one in contents for reading in one.readings], now, self.timezone)
-            ingest_intervals(self.store, [one for content in contents for one in content.intervals], now, self.timezone)
-            store_statuses(self.store, [said for one in contents for said in one.statuses], now, self.timezone)
-
-        answer = self._answer(items, take, letters)
-        self._keep_refused(batch, now)
+            with self.store.reading_ahead(senders):
+                items = [self._item(record, now) for record in event["Records"]]
+                done, answer = self._answer("ingest", items, partial(self._take_in, now), left_s)
+        except (StoreAway, StoreUnusable) as error:
+            log.warning("%s; retry all", error)
+            return _retry_from(event["Records"][0]["kinesis"]["sequenceNumber"])
+        self._keep_refused([item.content for item in done], now)
         return answer
 
-    def _keep_refused(self, batch: refusals.Batch, now: int) -> None:
-        """Record refusals for the support desk; a failure is only logged, since the dead letters hold them too."""
+    def _item(self, record: Record, now: int) -> Item:
+        received = self._received(record["kinesis"], now)
+        return Item(record["kinesis"]["sequenceNumber"], received.device_id, received, record)
+
+    def _received(self, source: Record, now: int) -> Received:
+        """Return the content of a message. The topic says who sent it; without one, the partition key."""
+        message = message_of(source)
         try:
-            refusals.put_refusals(self.store, batch, now)
+            topic = topic_of(message.topic) if message.topic else Topic(FORMATS["json"], message.sender, "")
+        except Refused as why:
+            return Received(message.sender, Content(refused=[Unread(why, message.payload)]))
+        rules = rules_in(self.store, self.timezone)(topic.device_id) if topic.format.has_rules else DeviceRules()
+        content = read_whole(topic.format, message.payload, Origin(topic.device_id, now, rules, topic.part))
+        is_history = topic.format.name == "block"
+        if not is_history:
+            refuse_old(self.store, content, now - self.retention_days * DAY_S)
+        return Received(topic.device_id, content, is_history)
+
+    def _take_in(self, now: int, items: Sequence[Item]) -> None:
+        store_content(self.store, [item.content for item in items], now, self.timezone)
+
+    def _keep_refused(self, messages: Sequence[Received], now: int) -> None:
+        """Record refusals for the support desk; a failure is only logged, since it may not stop what is good."""
+        try:
+            store_refusals(self.store, messages, now)
         except (StoreAway, StoreUnusable) as error:
-            log.warning("%s; the refusals are only in the dead letters", error)
+            refused = sum(len(content.refused) for _, content, _ in messages)
+            log.error("%s; %d refused messages are not counted", error, refused)
+
+    def watched(self, event: Record) -> None:
+        """Write the live state of the devices that somebody looks at. A failure is mended by the next readings."""
+        now, devices = int(self.clock()), looked_at(self.store)
+        newest: dict[str, list[Reading]] = {}
+        for record in event["Records"]:
+            if record["kinesis"]["partitionKey"] in devices:
+                for reading in self._received(record["kinesis"], now).content.readings:
+                    newest.setdefault(reading.device_id, []).append(reading)
+        found = [(self.store.device(one) or Device(one), sorted(own, key=_at)) for one, own in newest.items()]
+        self.store.put_live([live_state(own, device, now) for device, own in found])
 
     def fleet(self) -> None:
         """Count the fleet, without the lag of the waterfall, which the alarms watch."""
         take_census(self.store, int(self.clock()), None)
 
-    def propagate(self, step: Step, event: Record) -> Answer:
+    def closing(self) -> None:
+        """Close the days and months of devices that have gone silent."""
+        close_periods(self.store, int(self.clock()))
+
+    def propagate(self, step: Step, event: Record, left_s: LeftS = no_deadline) -> Answer:
         """Process a batch of change records of the level below."""
         changes = [(record, change_of(step, record)) for record in event["Records"]]
-        items = [_item(step, record, change) for record, change in changes if change]
+        items = [
+            Item(record["dynamodb"]["SequenceNumber"], change.device_id, change, record)
+            for record, change in changes
+            if change
+        ]
 
         def take(group: Sequence[Item]) -> None:
             with self.store.transaction():
                 propagate(self.store, step, [item.content for item in group])
 
-        return self._answer(items, take, [])
+        return self._answer(LEVELS[step.level].table, items, take, left_s)[1]
 
-    def _answer(self, items: Sequence[Item], take: TakeIn, letters: list[DeadLetter]) -> Answer:
-        """Run `take` for each device's items, up to the first failure of the store."""
-        owners: dict[str, list[Item]] = {}
-        for item in items:
-            owners.setdefault(item.owner, []).append(item)
-        failures = []
-        for group in owners.values():
-            try:
-                letters += _take(group, take)
-            except (StoreAway, StoreUnusable) as error:
-                log.warning("%s; retry from %s", error, group[0].sequence)
-                failures = [{"itemIdentifier": group[0].sequence}]
+    def _answer(self, name: str, items: Sequence[Item], take: TakeIn, left_s: LeftS) -> tuple[Sequence[Item], Answer]:
+        """Run `take` for rounds of devices, up to a failure of the store or the end of the time.
+
+        Return the items before the first one that is not done, and the answer. Later ones come again.
+        """
+        faults: dict[int, str] = {}  # place of an item -> what it fails with
+        end, longest = len(items), 0.0
+        for places in _rounds(items):
+            began = left_s()
+            if longest and began < RESERVE_S + longest:
+                end = places[0]
                 break
-        self.quarantine(letters)
-        return {"batchItemFailures": failures}
+            try:
+                _take(items, places, take, faults)
+            except (StoreAway, StoreUnusable) as error:
+                log.warning("%s; retry from %s", error, items[places[0]].sequence)
+                end = places[0]
+                break
+            longest = max(longest, began - left_s())
+        self.quarantine([_letter(name, why, items[place]) for place, why in sorted(faults.items()) if place < end])
+        return items[:end], _retry_from(items[end].sequence) if end < len(items) else {"batchItemFailures": []}
 
 
-def _content(payload: bytes, owner: str, now: int) -> Content:
+def topic_of(topic: str) -> Topic:
+    """Parse a topic that a rule let in: `PREFIX/DEVICE/FORMAT`, or one of a format's own. Raises Refused."""
+    levels = topic.split("/")
+    if len(levels) == 3 and (levels[2] in FORMATS or levels[2] == "readings"):
+        return Topic(FORMATS["json" if levels[2] == "readings" else levels[2]], check_device_id(levels[1]), "")
+    return parse_topic(topic)
+
+
+def _rounds(items: Sequence[Item]) -> Iterator[list[int]]:
+    """Yield the places of the items of ROUND devices after those of others; the first devices first."""
+    owners: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        owners.setdefault(item.owner, []).append(place)
+    every = [*owners.values()]
+    for at in range(0, len(every), ROUND):
+        yield sorted(place for own in every[at : at + ROUND] for place in own)
+
+
+def _take(items: Sequence[Item], places: Sequence[int], take: TakeIn, faults: dict[int, str]) -> None:
+    """Run `take` for items; after an error, bisect them to find the faulty ones."""
     try:
-        return canonical.parse_canonical(payload, Origin(owner, now))
-    except Refused as why:
-        return Content(refused=[Unread(why, payload)])
-
-
-def change_of(step: Step, record: Record) -> Change | None:
-    """Return the key of a step's feed that a change record makes dirty, or None."""
-    key = changed_key(table_of(step.feed), record)
-    return Change(0, step.feed, *key) if key else None
-
-
-def _item(step: Step, record: Record, change: Change) -> Item:
-    letter = DeadLetter(step.level, "", f"{change.table} {change.device_id} {change.key}")
-    return Item(record["dynamodb"]["SequenceNumber"], change.device_id, change, letter)
-
-
-def _take(group: Sequence[Item], take: TakeIn) -> list[DeadLetter]:
-    """Run `take` for a group; after an error, bisect the group to find the faulty items."""
-    try:
-        take(group)
+        take([items[place] for place in places])
     except (StoreAway, StoreUnusable):
         raise
     except Exception as error:  # one record must not stop the others
-        if len(group) == 1:
-            log.exception("%s is quarantined", group[0].letter.payload[:200])
-            return [group[0].letter._replace(reason=repr(error))]
-        middle = len(group) // 2
-        return _take(group[:middle], take) + _take(group[middle:], take)
-    return []
+        if len(places) == 1:
+            log.exception("a record of %s is quarantined", items[places[0]].owner)
+            faults[places[0]] = repr(error)
+            return
+        middle = len(places) // 2
+        _take(items, places[:middle], take, faults)
+        _take(items, places[middle:], take, faults)
+
+
+def _letter(name: str, reason: str, item: Item) -> DeadLetter:
+    return DeadLetter(name, reason, orjson.dumps(item.record, default=str).decode())
+
+
+def _retry_from(sequence: str) -> Answer:
+    return {"batchItemFailures": [{"itemIdentifier": sequence}]}
+
+
+def _at(reading: Reading) -> int:
+    return reading.at
+
+
+def change_of(step: Step, record: Record) -> Change | None:
+    """Return the key of a step's feed that a change record makes dirty; None for none, or a period that is not over."""
+    key = None if is_open(record) else changed_key(table_of(step.feed), record)
+    return Change(0, step.feed, *key) if key else None
+
+
+# Entry points
 
 
 @cache
@@ -249,14 +246,19 @@ def _functions() -> Functions:
     return Functions(open_store(settings.store), settings.timezone, put_aside, retention_days=settings.retention_days)
 
 
-def live(event: Record, _context: object) -> None:
-    """The handler of `live`."""
-    _functions().live(event)
+def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime
+    """Return the clock of a call's deadline, by Lambda's context."""
+    return lambda: float(context.get_remaining_time_in_millis()) / 1000
 
 
-def ingest(event: Record, _context: object) -> Answer:
+def ingest(event: Record, context: object) -> Answer:
     """The handler of `ingest`."""
-    return _functions().ingest(event)
+    return _functions().ingest(event, _left_s(context))
+
+
+def watched(event: Record, _context: object) -> None:
+    """The handler of `watched`."""
+    _functions().watched(event)
 
 
 def level_steps() -> dict[str, Step]:
@@ -269,9 +271,14 @@ def __getattr__(name: str) -> Callable[[Record, object], Answer]:
     step = level_steps().get(name)
     if step is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return lambda event, _context: _functions().propagate(step, event)
+    return lambda event, context: _functions().propagate(step, event, _left_s(context))
 
 
 def fleet(_event: Record, _context: object) -> None:
     """The handler of `fleet`."""
     _functions().fleet()
+
+
+def closing(_event: Record, _context: object) -> None:
+    """The handler of `closing`."""
+    _functions().closing()

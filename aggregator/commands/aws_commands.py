@@ -1,20 +1,24 @@
-"""The AWS commands: `tables` (DynamoDB tables without the template), `aws package` and `aws costs`.
+"""The AWS commands: `tables` (DynamoDB tables without the template), `replay`, `package` and `costs`.
 
 Errors are one line on stderr with exit code 2.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, rows, shards, total
-from aggregator.aws.deployment import build
+from aggregator.aws.capacity import catch_up_s, first_devices, lag_s, limits, recommended
+from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, plan_of, rows, total
+from aggregator.aws.deployment import alarm_count, build, parameters
 from aggregator.commands.console import aligned
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.settings import Settings
+from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.tables import read_url
 
 if TYPE_CHECKING:
@@ -82,6 +86,77 @@ def delete(settings: Settings, url: str | None, *, yes: bool) -> None:
         click.echo(f"{name} removed")
 
 
+# Dead letters
+
+_WAIT_S, _HIDDEN_S = 1, 600  # for the next message; while a message is worked on, nobody else gets it
+
+
+@click.command("replay")
+@click.option("--queue", required=True, metavar="URL", help="The queue DeadLetters of the template's outputs.")
+@_with_url
+@click.pass_obj
+def replay_command(settings: Settings, queue: str, url: str | None) -> None:
+    """Process dead letters again: what the queue holds, and the batches in the bucket of which it tells.
+
+    What is done leaves the queue and the bucket; what fails again stays. Exit code 1 if anything stays.
+    """
+    from aggregator.aws.dead_letters import aws_errors, client
+
+    sqs, failed, done = client("sqs"), 0, 0
+    with aws_errors(), closing(open_store(url or settings.store)) as store:
+        while messages := _received(sqs, queue):
+            for message in messages:
+                why = _replayed(message["Body"], store, settings)
+                done, failed = done + (not why), failed + bool(why)
+                if why:
+                    click.echo(f"{message['MessageId']}: {why}", err=True)
+                else:
+                    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    click.echo(json.dumps({"replayed": done, "failed": failed}))
+    if failed:
+        raise SystemExit(1)
+
+
+def _received(sqs: Any, queue: str) -> list[dict[str, str]]:  # noqa: ANN401 - boto3 has no types
+    answer = sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=_WAIT_S, VisibilityTimeout=_HIDDEN_S
+    )
+    found: list[dict[str, str]] = answer.get("Messages", [])
+    return found
+
+
+def _replayed(body: str, store: Store, settings: Settings) -> str:
+    """Process a message of the queue, and delete its batch from the bucket. Return why it failed, or nothing."""
+    from aggregator.aws.dead_letters import (
+        DeadLetter,
+        batch_place,
+        dead_of_batch,
+        dead_of_message,
+        delete_batch,
+        fetch_batch,
+    )
+    from aggregator.aws.lambdas import Functions, level_steps
+
+    letters: list[DeadLetter] = []
+    functions = Functions(store, settings.timezone, letters.extend, retention_days=settings.retention_days)
+    try:
+        place = batch_place(body)
+        batch = fetch_batch(place) if place else None
+        dead = dead_of_message(body) if place is None else [dead_of_batch(batch)] if batch else []
+        for function, event in dead:
+            step = level_steps().get(function)
+            answer = functions.propagate(step, event) if step else functions.ingest(event)
+            if answer["batchItemFailures"]:
+                return "the store is away; try again later"
+    except Refused as why:
+        return str(why)
+    if letters:
+        return letters[0].reason
+    if place:
+        delete_batch(place)
+    return ""
+
+
 # Package and costs
 
 
@@ -100,32 +175,67 @@ def package_command(folder: Path) -> None:
 @click.option(
     "--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Seconds between readings."
 )
-@click.option(
-    "--window",
-    type=click.IntRange(0, 1800),
-    default=60,
-    show_default=True,
-    help="Seconds of readings written together.",
-)
-@click.option("--edge", is_flag=True, help="Half-hour batches from the device, without live state in between.")
+@click.option("--window", type=click.IntRange(0, 300), help="Seconds of readings written together [the template's].")
+@click.option("--shards", type=click.IntRange(0, 10_000), help="Of the coalescing stream; 0: on demand.")
+@click.option("--edge", is_flag=True, help="Half-hour blocks from the device.")
+@click.option("--tariff", is_flag=True, help="With half-hourly prices.")
+@click.option("--statuses", type=float, default=0.0, help="Changed statuses of a device an hour.")
+@click.option("--web", is_flag=True, help="With two instances of the web behind a balancer.")
 @click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
-def costs_command(devices: int, interval: int, window: int, edge: bool, is_json: bool) -> None:
-    """Estimate the monthly cost of the template on AWS, by table and step."""
-    plan = Plan(devices, interval, window, edge)
+def costs_command(devices: int, interval: int, *, is_json: bool, **options: Any) -> None:  # noqa: ANN401 - of click
+    """Reckon a month of the template on AWS by table and step, and the first limit that a fleet hits."""
+    own = parameters()
+    plan = _plan(devices, interval, own, options)
     found = rows(plan)
     sums = [
         total(filter(is_table, found), "DynamoDB"),
         total(found, "all"),
         total(found, "all, a device", devices),
     ]
+    limit, *_ = limits(plan, own)
     if is_json:
-        content = {"region": REGION, "prices_of": PRICES_OF, "shards": shards(plan)}
-        lines = {"rows": [row._asdict() for row in found], "sums": [row._asdict() for row in sums]}
-        click.echo(json.dumps(content | lines))
+        click.echo(json.dumps(_costs_json(plan, own, found, sums)))
         return
-    click.echo(f"{_count(devices)}, {'half hours from the edge' if edge else f'every {interval} s, window {window} s'}")
+    sent = "half hours from the edge" if plan.is_edge else f"every {interval} s, window {plan.window_s:.0f} s"
+    click.echo(f"{_count(devices)}, {sent}")
     click.echo(table(found, sums))
-    click.echo(f"A month of 30 days in {REGION}, on demand, prices of {PRICES_OF}; shards of Kinesis: {shards(plan)}")
+    click.echo(f"First limit, at {first_devices(plan, own):,} devices: {limit.name} ({limit.raised_by})")
+    click.echo(f"At {_count(devices)} it is used to {limit.share:.0%}; lag {_duration(lag_s(plan, own))}; an hour's")
+    click.echo(f"outage is caught up in {_duration(catch_up_s(plan, own))}. Parameters: {_named(recommended(plan))}")
+    click.echo(f"A month of 30 days in {REGION}, on demand, prices of {PRICES_OF}")
+
+
+def _plan(devices: int, interval: int, own: Mapping[str, float], options: Mapping[str, Any]) -> Plan:
+    wanted = {"window_s": options["window"], "shards": options["shards"]}
+    if wanted["window_s"] is not None:
+        wanted["waterfall_s"] = max(own["WaterfallWindow"], wanted["window_s"])
+    flags = {"is_edge": options["edge"], "is_priced": options["tariff"], "has_web": options["web"]}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    more = {"statuses": options["statuses"], **flags, **given}
+    return plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)
+
+
+def _costs_json(plan: Plan, own: Mapping[str, float], found: list[CostRow], sums: list[CostRow]) -> dict[str, object]:
+    lag, catch_up = lag_s(plan, own), catch_up_s(plan, own)
+    return {
+        "region": REGION,
+        "prices_of": PRICES_OF,
+        "rows": [row._asdict() for row in found],
+        "sums": [row._asdict() for row in sums],
+        "limits": [{**limit._asdict(), "share": limit.share} for limit in limits(plan, own)],
+        "first_limit_devices": first_devices(plan, own),
+        "lag_s": lag if isfinite(lag) else None,
+        "catch_up_s": catch_up if isfinite(catch_up) else None,
+        "parameters": recommended(plan),
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if isfinite(seconds) else "without end"
+
+
+def _named(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def table(found: list[CostRow], sums: list[CostRow]) -> str:

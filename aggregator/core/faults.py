@@ -8,8 +8,7 @@
    has then risen by no less than it rose during the fault. A long run tells better where it returns than a short one.
    What it showed meanwhile (zeros, a restored backup, a wrong clock, garbage) is dropped, so the time of the fault
    becomes a gap. A dip, a fall by less than half of the register, may also end within a run, within DIP_S or
-   DIP_READINGS. A register that stood still and then makes up for it within FROZEN_S was frozen: a gateway repeated its
-   last value.
+   DIP_READINGS. A register that stood still, and then makes up for it within FROZEN_S, was frozen by a gateway.
 2. An *overshoot*: the last readings were wrong, and the register goes on in line with those before them. They came
    after a gap or with a leap, or are few: a clock was wrong, or garbage fitted by chance.
 3. A *rollover*: the register starts again at 0 after its largest number, 10^n or 2^n of its unit, and the home can have
@@ -299,16 +298,19 @@ def _modulus(
 
 def _is_exchange(level: Register, runs: Sequence[Run], good: int, following: int, max_power_w: int) -> bool:
     """Whether a run shows another meter: for long enough, or by its meter id while nothing contradicts."""
-    first, last = runs[following].first, _end(level, runs, following, max_power_w)
+    first, last = runs[following].first, _end(level, runs, following, max_power_w, is_all=True)
     is_last = last + 1 == len(level.ats)
     if not level.whs[last] and not is_last and level.ats[last + 1] - level.ats[first] <= FAULT_S:
         return False  # a meter that never leaves 0 is a fault before an exchange
     return is_long_enough(level, first, last) or (is_last and is_other_meter(level, good, first))
 
 
-def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int) -> int:
-    """Return the last position of a run and of those that go on from it."""
-    while following + 1 < len(runs) and _goes_on(level, runs[following].last, runs[following + 1].first, max_power_w):
+def _end(level: Register, runs: Sequence[Run], following: int, max_power_w: int, *, is_all: bool = False) -> int:
+    """Return the last position of a run and of those that go on from it: until they are long enough, or of all."""
+    first = runs[following].first
+    while following + 1 < len(runs) and (is_all or not is_long_enough(level, first, runs[following].last)):
+        if not _goes_on(level, runs[following].last, runs[following + 1].first, max_power_w):
+            break
         following += 1
     return runs[following].last
 

@@ -65,8 +65,9 @@ NEAR_STEPS = 4  # steps on each side of a gap that give the usual step
 LONGEST_STEP_S = 7200  # a longer step counts as this in the usual step, so that a change has effects nearby only
 
 CHANNELS = ("import_wh", "export_wh", "volume_l")
+POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
 _VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
-_AT = attrgetter("at")
+_AT, _METER = attrgetter("at"), attrgetter("meter_id")
 
 
 class Register(NamedTuple):
@@ -87,7 +88,7 @@ def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: E
             return Register([], [], [], exchange_overrides)
         readings = [reading for reading in readings if value(reading) is not None]
         whs = list(map(value, readings))
-    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], exchange_overrides)
+    return Register(list(map(_AT, readings)), whs, list(map(_METER, readings)), exchange_overrides)
 
 
 # Gaps
@@ -255,7 +256,8 @@ def _count(before: int, after: int) -> int:
 
 def can_rise(before: int, after: int, seconds: int, max_power_w: int) -> bool:
     """Whether a home can have used a rise, of which one count may be rounding."""
-    return (after - before - _count(before, after)) * 3600 <= max_power_w * seconds
+    most_wh = max_power_w * seconds // 3600 + 1
+    return after - before <= most_wh or after - before - _count(before, after) < most_wh
 
 
 def follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
@@ -263,6 +265,26 @@ def follows(points: Register, one: int, other: int, max_power_w: int) -> bool:
     before, after, seconds = points.whs[one], points.whs[other], points.ats[other] - points.ats[one]
     is_possible = after >= before - ROUNDING_WH and seconds <= LONGEST_S and not is_other_meter(points, one, other)
     return is_possible and (can_rise(before, after, seconds, max_power_w) or overridden(points, one, other) is False)
+
+
+class RegisterPoint(NamedTuple):
+    """A register at an instant."""
+
+    at: int  # UTC seconds
+    wh: int
+    meter_id: str | None
+
+
+def can_follow(one: RegisterPoint, other: RegisterPoint, max_power_w: int) -> bool:
+    """Whether one register can have shown these values. Another meter contradicts nothing."""
+    if one.meter_id and other.meter_id and one.meter_id != other.meter_id:
+        return True
+    return other.wh >= one.wh - ROUNDING_WH and can_rise(one.wh, other.wh, other.at - one.at, max_power_w)
+
+
+def runs_on_plainly(points: Sequence[RegisterPoint], max_power_w: int) -> bool:
+    """Whether a register ran on through all of these points, without a leap."""
+    return all(can_follow(*pair, max_power_w) and not is_leap(pair[0].wh, pair[1].wh) for pair in pairwise(points))
 
 
 def is_other_meter(points: Register, one: int, other: int) -> bool:

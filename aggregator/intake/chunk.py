@@ -1,4 +1,4 @@
-"""A chunk: readings in order of arrival, coalesced, the neighbours of those that come late, and live states.
+"""A chunk: readings in order of arrival, coalesced, and the neighbours of those that come late.
 
 Readings of one instant are merged field by field, and each half hour is written once per chunk.
 
@@ -11,43 +11,34 @@ True readings are taken in any order: with too few neighbours, or at a meter exc
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from aggregator.core.documents import Device
-from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Damaged, Refused
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
-from aggregator.core.registers import CHANNELS, DECIDE_S, ROUNDING_WH, can_rise, is_leap, parse_overrides
+from aggregator.core.registers import DECIDE_S, POSITIONS, RegisterPoint, can_follow, parse_overrides, runs_on_plainly
 from aggregator.store.port import Store, Written
 
 NEAREST = 3  # neighbours on each side that must agree
 LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
+A_BLOCK = 20  # readings of a half hour that cost as much as packing it
+DAY_WH = 24_000  # a home may have used this since the newest register while its clock was wrong
 LATE_S = 60  # a reading of the last minute is not looked up
-POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
 _LIVE_REGISTERS = {"import_wh": "import_at", "export_wh": "export_at"}  # field of a live state -> that of its instant
-_METER = Reading._fields.index("meter_id")
 Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
 
 
-class _Point(NamedTuple):
-    """A register at an instant."""
-
-    at: int
-    wh: int
-    meter_id: str | None
-
-
-def _point(reading: Reading, position: int) -> _Point:
+def _point(reading: Reading, position: int) -> RegisterPoint:
     wh: Any = reading[position]
-    return _Point(reading.at, wh, reading.meter_id)
+    return RegisterPoint(reading.at, wh, reading.meter_id)
 
 
 class Neighbours:
@@ -66,8 +57,7 @@ class Neighbours:
         """Return the instant of a device's newest reading, before the first one of the chunk came in."""
         if reading.at >= self._now - LATE_S:
             return reading.at
-        live = self._live(reading.device_id)
-        return live.at if live else reading.at
+        return self._store.newest_at(reading.device_id) or reading.at
 
     def check(self, reading: Reading, *, is_sent: bool) -> None:
         """Raise Refused for a late reading that contradicts its neighbours; `is_sent` by the device itself, now."""
@@ -85,9 +75,11 @@ class Neighbours:
     def _verdict(self, reading: Reading, position: int, device: Device) -> int:
         point = _point(reading, position)
         one, other = (next(self._side(reading, position, side), None) for side in (-1, +1))
+        if one is None and self._continues_newest(reading, position, device):
+            return _CONTRADICTS
         if one is None or other is None:
             return _FITS
-        fits = _follows(one, point, device), _follows(point, other, device)
+        fits = can_follow(one, point, device.max_power_w), can_follow(point, other, device.max_power_w)
         known = self._at(reading.device_id, reading.at)
         is_collision = known is not None and known[position] not in (None, point.wh)
         is_near = other.at - one.at <= DECIDE_S  # no meter can have come and gone between
@@ -96,7 +88,8 @@ class Neighbours:
             return _STANDS_STILL if is_still else _FITS
         before, after = (list(islice(self._side(reading, position, side), NEAREST)) for side in (-1, +1))
         there = [_point(known, position)] if known and is_collision else []
-        is_run = len(before) >= LEAST <= len(after) and _is_plain([*before[::-1], *there, *after], device)
+        points = [*before[::-1], *there, *after]
+        is_run = len(before) >= LEAST <= len(after) and runs_on_plainly(points, device.max_power_w)
         if not is_run or _overridden(before[-1].at, after[-1].at, device):
             return _FITS
         if there:
@@ -104,12 +97,25 @@ class Neighbours:
         is_outage = any(fits) and all(side[-1].at - side[0].at <= DECIDE_S for side in (before[::-1], after))
         return _CONTRADICTS if (is_near or is_outage) and self._is_anchored(reading, position, device) else _FITS
 
+    def _continues_newest(self, reading: Reading, position: int, device: Device) -> bool:
+        """Whether a reading before all others near it goes on from the newest register: its clock was put back."""
+        channel, point = (Reading._fields[position], position), _point(reading, position)
+        newest = self._newest_register(self._live(reading.device_id), channel)
+        if newest is None or newest.at <= point.at or newest.wh > point.wh:
+            return False
+        after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
+        if len(after) < NEAREST or can_follow(point, after[0], device.max_power_w) or after[0].wh >= newest.wh:
+            return False
+        is_near = point.wh - newest.wh <= max(newest.wh - after[0].wh, DAY_WH)
+        is_run = runs_on_plainly(after, device.max_power_w)
+        return is_near and is_run and not _overridden(point.at, newest.at, device)
+
     def _is_anchored(self, reading: Reading, position: int, device: Device) -> bool:
         """Whether the register ran on plainly for DECIDE_S before a reading, so that those readings are believed."""
         last = None
         for count, (one, other) in enumerate(pairwise(self._side(reading, position, -1)), 1):
             last = last or one.at
-            if not _is_plain([other, one], device):
+            if not runs_on_plainly([other, one], device.max_power_w):
                 return False
             if count >= LEAST and last - other.at >= DECIDE_S:
                 return True
@@ -123,27 +129,26 @@ class Neighbours:
         if live is None or newest is None or reading.at >= newest.at:
             return False
         elapsed = self._now - live.received_at
-        could_be_now = (
-            elapsed > 0 and point.wh > newest.wh and can_rise(newest.wh, point.wh, elapsed, device.max_power_w)
-        )
+        arrived = point._replace(at=newest.at + elapsed)
+        could_be_now = elapsed > 0 and point.wh > newest.wh and can_follow(newest, arrived, device.max_power_w)
         if not could_be_now or abs(reading.at - self._now) <= abs(live.at - live.received_at):
             return False
         after = list(islice(self._side(reading, position, +1, is_far=True), NEAREST))
-        is_other = any(_follows(point, one, device) for one in after)
+        is_other = any(can_follow(point, one, device.max_power_w) for one in after)
         return not is_other and not _overridden(reading.at, newest.at, device)
 
-    def _newest_register(self, live: Live | None, channel: tuple[str, int]) -> _Point | None:
+    def _newest_register(self, live: Live | None, channel: tuple[str, int]) -> RegisterPoint | None:
         """Return the newest register of a device with its own instant; a volume is in no live state, but stored."""
         name, position = channel
         if live is None:
             return None
         if name in _LIVE_REGISTERS:
             wh, at = (getattr(live, field) for field in (name, _LIVE_REGISTERS[name]))
-            return None if wh is None else _Point(live.at if at is None else at, wh, live.meter_id)
+            return None if wh is None else RegisterPoint(live.at if at is None else at, wh, live.meter_id)
         last = self._at(live.device_id, live.at)
         return _point(last, position) if last and last[position] is not None else None
 
-    def _side(self, reading: Reading, position: int, side: int, *, is_far: bool = False) -> Iterator[_Point]:
+    def _side(self, reading: Reading, position: int, side: int, *, is_far: bool = False) -> Iterator[RegisterPoint]:
         """Yield the known registers before (-1) or after (+1) a reading, nearest first."""
         first = block_start(reading.at)
         starts = [first + side * step for step in range(0, LOOK + 1, HALF_HOUR)]
@@ -209,18 +214,6 @@ class Neighbours:
 _FITS, _STANDS_STILL, _CONTRADICTS, _COLLIDES = range(4)
 
 
-def _follows(one: _Point, other: _Point, device: Device) -> bool:
-    """Whether one register can have shown these values. Another meter contradicts nothing."""
-    if one.meter_id and other.meter_id and one.meter_id != other.meter_id:
-        return True
-    return other.wh >= one.wh - ROUNDING_WH and can_rise(one.wh, other.wh, other.at - one.at, device.max_power_w)
-
-
-def _is_plain(points: list[_Point], device: Device) -> bool:
-    """Whether a register ran on through all of these points, without a leap."""
-    return all(_follows(one, other, device) and not is_leap(one.wh, other.wh) for one, other in pairwise(points))
-
-
 def _overridden(start: int, end: int, device: Device) -> bool:
     """Whether a person has said anything of the meter between two instants."""
     return any(start < override.at <= end for override in parse_overrides(device.exchange_overrides))
@@ -242,6 +235,7 @@ class Chunk:
         self.blocks: Grouped = defaultdict(dict)
         self.repeated = 0  # readings that changed nothing after those before them
         self.parts: dict[tuple[str, int], list[Reading]] = {}  # device, instant -> readings that are one now
+        self._late = set[str]()  # devices with a reading that was not the newest one
         self._newest: dict[str, int] = {}  # device -> instant
         self._neighbours = Neighbours(store, self.blocks, now)
 
@@ -254,6 +248,7 @@ class Chunk:
         if at > newest:
             self._newest[device_id] = at
         elif at < newest:
+            self._late.add(device_id)
             self._neighbours.check(reading, is_sent=is_sent)
         self.merge(reading)
 
@@ -286,34 +281,13 @@ class Chunk:
                 accepted, unchanged = accepted - (known != first), unchanged - (known == first)
         return Written(accepted, unchanged)
 
-
-def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
-    """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
-    last, most, power = readings[-1], device.max_power_w, None
-    for one in reversed(readings):
-        if is_plausible(one.power_w, most):
-            power = one
-            break
-    imported, exported, _ = [newest_known(readings, position) for _, position in POSITIONS]  # no tile shows the volume
-    meter = newest_known(readings, _METER)
-    state = Live(
-        device.device_id,
-        last.at,
-        now,
-        power and power.power_w,
-        imported and imported.import_wh,
-        exported and exported.export_wh,
-        meter and meter.meter_id,
-    )
-    if len(readings) == 1:
-        return state
-    older = [one.at if one and one.at < last.at else None for one in (power, imported, exported)]
-    return state._replace(power_at=older[0], import_at=older[1], export_at=older[2])
+    def is_derived(self, store: Store, readings: Sequence[Reading]) -> bool:
+        """Whether the store derives a device's live state from these readings of the chunk: a few, and the newest."""
+        device_id = readings[0].device_id
+        is_plain = store.derives_live and len(readings) < A_BLOCK and device_id not in self._late
+        return is_plain and store.newest_at(device_id) > 0
 
 
-def newest_known(readings: Sequence[Reading], position: int) -> Reading | None:
-    """Return the newest reading with a value in a field."""
-    for one in reversed(readings):
-        if one[position] is not None:
-            return one
-    return None
+def in_order(blocks: Iterable[Mapping[int, Reading]]) -> list[Reading]:
+    """Return the readings of half hours that are in order of time."""
+    return [block[at] for block in blocks for at in (sorted(block) if len(block) > 1 else block)]

@@ -161,6 +161,7 @@ def _body(merged: KnownStatus) -> str:
 # Live viewers
 
 LOOK_S = WATCHED.lifetime_s  # duration of a look; an open page renews it
+MOST_LOOKS = 20_000
 
 
 def note_look(store: Store, device_id: str, now: int) -> None:
@@ -169,6 +170,11 @@ def note_look(store: Store, device_id: str, now: int) -> None:
     Raises StoreAway at once where another writes: a page does not wait for a note.
     """
     store.put_record(WATCHED.of(), device_id, "{}", expires=WATCHED.expires(now), is_patient=False)
+
+
+def looked_at(store: Store) -> set[str]:
+    """Return the devices that somebody looks at, at most MOST_LOOKS."""
+    return {record.key for record in store.records(WATCHED.of(), limit=MOST_LOOKS)}
 
 
 def is_watched(store: Store, device_id: str) -> bool:

@@ -22,7 +22,7 @@ from aggregator.intake.clocks import ServerClock, Wrong, is_ahead
 from aggregator.intake.formats import EVERYTHING, parse_topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread, check_size
 from aggregator.intake.ingest import Outcome, Received
-from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber
+from aggregator.intake.mqtt import UNACKNOWLEDGED, Arrived, Subscriber, UnknownTopics
 from aggregator.intake.refusals import UNKNOWN
 from aggregator.store.collections import SPOOL
 from aggregator.store.port import Store
@@ -174,6 +174,7 @@ class MqttFeed:
     pace: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
     total: Outcome = field(default_factory=Outcome)
+    unknown: UnknownTopics = field(default_factory=UnknownTopics)
     _turns: Turns[Arrived] = field(default_factory=Turns)
     _held: list[Arrived] = field(default_factory=list)  # in turn, but not stored yet
     _ahead: list[Arrived] = field(default_factory=list)  # wait for the server's clock
@@ -282,6 +283,7 @@ class MqttFeed:
         try:
             one, device_id, part = parse_topic(message.topic, self.format_name, self.filters)
         except Refused as why:  # a device id in the payload does not identify the sender
+            self.unknown.note(message.topic, why)
             return Received(UNKNOWN, Content(refused=[Unread(why, f"{message.topic} ".encode() + message.payload)]))
         try:
             check_size(message.payload)

@@ -71,9 +71,15 @@ def seen_by(device: Device, household: str) -> Device | None:
 
     A household that came back sees its newest occupancy.
     """
-    own = next((one for one in reversed(occupancies(device)) if household and one.household == household), None)
-    if own is None:
-        return None
+    return next(stays(device, household), None)
+
+
+def stays(device: Device, household: str) -> Iterator[Device]:
+    """Yield a device as a household sees it in each of its occupancies, the newest first."""
+    return (_as_seen(device, one) for one in reversed(occupancies(device)) if household and one.household == household)
+
+
+def _as_seen(device: Device, own: Occupancy) -> Device:
     if own.days == (FIRST_DAY, LAST_DAY):
         return device
     shown = replace(device, seen=own.days)

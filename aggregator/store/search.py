@@ -17,7 +17,7 @@ from itertools import chain, islice
 
 from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import ConfigurationError, shown
-from aggregator.core.readings import SECOND_METERS
+from aggregator.core.readings import SECOND_METERS, sender_of
 from aggregator.store.occupancies import households
 
 LEAST = 2  # characters of a search; a shorter text matches nothing
@@ -103,7 +103,7 @@ def household_devices(household: str, candidates: Candidates, lookup: Lookup) ->
     """Return the ids of the devices that are or were a household's, and of their second meters, in order."""
     if not household or not household.isprintable():
         return []
-    own = {*candidates(household_term(household))}
+    own = {sender_of(device_id) for device_id in candidates(household_term(household))}
     ids = sorted(f"{device_id}{suffix}" for device_id in own for suffix in ("", *SECOND_METERS))
     return [device.device_id for device in lookup(ids) if household in households(device)]
 

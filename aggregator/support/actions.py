@@ -14,6 +14,7 @@ household reads the entries. The web and the command line call these functions; 
 The caller checks who may act. The waterfall is not drained here; a worker does that.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from functools import partial
 
@@ -81,6 +82,12 @@ def record_token(audit: Audit, who: Who, device_id: str, now: int, *, is_end: bo
     """Write down that a device is about to get a token, or to lose all of them."""
     reason = "device token revoked" if is_end else "device token made"
     audit.append(who, "device", device_id, reason, now, {"changed": "token"})
+
+
+def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:
+    """Write down, with each of its devices, that everything of a household is about to be exported."""
+    for device_id in device_ids:
+        audit.append(who, "export", device_id, "everything of the household", now)
 
 
 def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int) -> None:

@@ -167,7 +167,8 @@ class Accounts:
 
 # Throttle
 
-NETWORK = 64  # bits; the owner of one IPv6 address usually has its whole /64 network
+# Bits of an IPv6 network. A home gets a /56 or a /64, and a company or a rented machine up to a /48.
+HOME_NETWORK, SITE_NETWORK = 56, 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,8 @@ class Limit:
 ACCOUNT = Limit(free=5, first_s=30, longest_s=900, forgotten_s=ATTEMPTS.lifetime_s)
 # Many people share the address of an office or a mobile network.
 ADDRESS = Limit(free=30, first_s=30, longest_s=900, forgotten_s=3600)
+SITE = Limit(free=120, first_s=30, longest_s=3600, forgotten_s=3600)
+VISITS = Limit(free=20, first_s=30, longest_s=900, forgotten_s=3600)
 
 
 class Throttle:
@@ -199,13 +202,32 @@ class Throttle:
 
     def attempt(self, account: str, address: str) -> int:
         """Count an attempt and return the seconds to wait; 0 allows the check of the password."""
-        wait = self._count(_address_key(address), ADDRESS)
-        return wait or self._count(_account_key(account), ACCOUNT)
+        return self._of_address(address) or self._count(_account_key(account), ACCOUNT)
+
+    def visit(self, address: str) -> int:
+        """Count a visitor of the demo and return the seconds to wait."""
+        return self._count(f"visit-{network(address, HOME_NETWORK)}", VISITS)
+
+    def withdraw(self, account: str, address: str) -> None:
+        """Take back an attempt that was not looked at."""
+        self._give_back(_account_key(account))
+        self._forgive_address(address)
 
     def forgive(self, account: str, address: str) -> None:
         """Forget the account's attempts, and this one of the address, after a right password."""
         self._store.drop_record(ATTEMPTS.of(), _account_key(account))
-        self._give_back(_address_key(address))
+        self._forgive_address(address)
+
+    def _of_address(self, address: str) -> int:
+        for key, limit in _address_keys(address):
+            wait = self._count(key, limit)
+            if wait:
+                return wait  # the wider network does not pay for it
+        return 0
+
+    def _forgive_address(self, address: str) -> None:
+        for key, _ in _address_keys(address):
+            self._give_back(key)
 
     def _count(self, key: str, limit: Limit) -> int:
         """Count an attempt under a key; return the seconds by which it comes too early, else 0."""
@@ -245,12 +267,19 @@ def _account_key(account: str) -> str:
     return f"account-{token_hash(account.strip().lower())}"
 
 
-def _address_key(address: str) -> str:
-    """Return an IPv4 address, or the network of an IPv6 address. Invalid text counts as an address."""
+def _address_keys(address: str) -> list[tuple[str, Limit]]:
+    """Return the counters of an address, the narrowest network first."""
+    home, site = network(address, HOME_NETWORK), network(address, SITE_NETWORK)
+    return [(f"address-{home}", ADDRESS), *([(f"site-{site}", SITE)] if site != home else [])]
+
+
+def network(address: str, bits: int = HOME_NETWORK) -> str:
+    """Return an IPv4 address, or the network of an IPv6 address. Invalid text counts as one address."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return "address-unknown"
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return f"address-{parsed.packed[: NETWORK // 8].hex()}"
-    return f"address-{getattr(parsed, 'ipv4_mapped', None) or parsed}"
+        return "unknown"
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    if isinstance(parsed, IPv6Address) and mapped is None:
+        return f"{parsed.packed[: bits // 8].hex()}/{bits}"
+    return str(mapped or parsed)

@@ -44,6 +44,11 @@ _STAFF = Lifetime(2 * HOUR_S, 12 * HOUR_S)
 LIFETIMES = {HOUSEHOLD: Lifetime(30 * DAY_S, SESSIONS.lifetime_s), SUPPORT: _STAFF, ADMIN: _STAFF}
 
 
+def lifetime(user: User) -> Lifetime:
+    """Return the limits of a user's sessions; visitors of the demo come without a password, and stay for hours."""
+    return _STAFF if user.is_visitor else LIFETIMES[user.role]
+
+
 class Sessions:
     """The sessions. `user` finds a user by id; `clock` gives UTC seconds."""
 
@@ -71,7 +76,7 @@ class Sessions:
         user = self._user(kept["user"])
         if user is None or user.is_disabled or user.session_epoch != kept["session_epoch"]:
             return None
-        life = LIFETIMES[user.role]
+        life = lifetime(user)
         if now >= kept["seen"] + life.idle_s or now >= kept["began"] + life.longest_s:
             return None
         if now >= kept["seen"] + life.step_s:
@@ -87,7 +92,7 @@ class Sessions:
     def _put(
         self, key: str, user: User, kept: dict[str, object], was: str | None = None, *, is_patient: bool = True
     ) -> None:
-        life = LIFETIMES[user.role]
+        life = lifetime(user)
         expires = min(int(str(kept["seen"])) + life.idle_s, int(str(kept["began"])) + life.longest_s)
         body = orjson.dumps(kept).decode()
         self._store.put_record(SESSIONS.of(), key, body, was=was, expires=expires, is_patient=is_patient)
@@ -148,7 +153,7 @@ def sign_in(sessions: Sessions, user: User) -> None:
     if current_user.is_authenticated:
         sessions.end(current_user.get_id())
     session.clear()
-    session.permanent = user.role == HOUSEHOLD  # staff sessions end with the browser
+    session.permanent = user.role == HOUSEHOLD and not user.is_visitor  # staff sessions end with the browser
     login_user(Visitor(user, sessions.begin(user)))
 
 

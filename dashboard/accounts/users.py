@@ -19,6 +19,7 @@ from aggregator.core.errors import ConfigurationError, Damaged, shown
 from dashboard.text.language import text
 
 HOUSEHOLD, SUPPORT, ADMIN = ROLES = ("household", "support", "admin")
+VISITOR = "demo/"  # begins the user id of a visitor of the demo
 LONGEST_EMAIL = 254
 LONGEST_NAME = 80
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256  # characters; hashing a longer one would cost us, not the sender
@@ -55,6 +56,11 @@ class User:
     def called(self) -> str:
         """The display name."""
         return self.name or self.email
+
+    @property
+    def is_visitor(self) -> bool:
+        """Whether this is a visitor of the demo; visitors of one home share a user."""
+        return self.user_id.startswith(VISITOR)
 
     def to_text(self) -> str:
         """Return the stored JSON text."""

@@ -1,13 +1,23 @@
-"""The card of a column of a chart: its lines of words. Pure."""
+"""The columns over a chart, as tall as its plot, each with its card. Pure.
+
+A column links to the chart below it. They are one stop of the Tab key; the arrow keys move along them
+(assets/explore.js).
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
+from aggregator.core import periods
 from aggregator.core.documents import Part
 from dashboard.charts import sentences
 from dashboard.charts.chart_model import NOW, PAST, Chart, Column, Measure
+from dashboard.charts.figures import MARGIN
 from dashboard.text import words
 from dashboard.text.language import Language, text
+from dashboard.text.trees import HIDDEN, Tree, element
+from dashboard.text.words import attributes
 
 
 def column_lines(place: int, chart: Chart, lang: Language) -> list[str]:
@@ -96,3 +106,65 @@ def _against(column: Column, chart: Chart, lang: Language) -> list[str]:
 def _price(chart: Chart, place: int, lang: Language) -> list[str]:
     price = sentences.hour_price(chart, place)
     return [] if price is None else [lang.say("{price} a kWh", price=lang.price(price, chart.currency))]
+
+
+# The columns
+
+EDGES = {side: f"{MARGIN[side[0]]}px" for side in ("left", "right", "top", "bottom")}
+
+
+def column_cells(chart: Chart, lang: Language) -> list[Tree]:
+    """Return the columns over a plot, each with its card, its gap and the names under the axis."""
+    runs = _gap_runs(chart)
+    cells = [_cell(chart, place, runs.get(place, 0), lang) for place in range(len(chart.columns))]
+    stop = next((cell for cell in cells if "tabIndex" in cell["props"]), None)
+    if stop:
+        stop["props"]["tabIndex"] = 0
+    return cells
+
+
+def _cell(chart: Chart, place: int, gap: int, lang: Language) -> Tree:
+    column = chart.columns[place]
+    said = column_lines(place, chart, lang) if column.has_content or chart.prices else []
+    href = column.below.to_url() if said and column.below else ""
+    inside = [_card(chart, place, said, lang, is_open=bool(href))] if said else []
+    if gap:
+        word = element("Span", lang.say("no data"))
+        inside.append(element("Span", word, className="gap", style={"width": f"{gap:.0%}"}, **HIDDEN))
+    inside.append(_tick(column, has_hours=not periods.LEVELS[chart.view.level].child))
+    reach: dict[str, Any] = {"tabIndex": -1} if said else {}
+    if said and not href:
+        reach |= {"role": "img", **attributes(aria_label=" · ".join([column.label.name, *said]))}
+    look = "column now" if column.when == NOW else "column"
+    return element("A" if href else "Div", inside, className=look, **({"href": href} if href else {}), **reach)
+
+
+def _card(chart: Chart, place: int, said: Sequence[str], lang: Language, *, is_open: bool) -> Tree:
+    name = element("Strong", chart.columns[place].label.name)
+    lines = [name, *(element("Span", line) for line in said)]
+    if is_open:
+        lines.append(element("Span", lang.say("Open ›"), className="open", **HIDDEN))
+    return element("Span", lines, className=f"card {_side(place, len(chart.columns))}")
+
+
+def _tick(column: Column, *, has_hours: bool) -> Tree:
+    """Return the name under the axis; that of an hour stands where the hour begins."""
+    looks = {"tick": True, "major": column.label.is_major, "edge": has_hours}
+    look = " ".join(name for name, is_so in looks.items() if is_so)
+    return element("Span", [column.label.tick, element("Small", column.label.note)], className=look, **HIDDEN)
+
+
+def _gap_runs(chart: Chart) -> dict[int, int]:
+    """Return the length of the gap that begins at each position."""
+    runs: dict[int, int] = {}
+    for is_gap, run in groupby(range(len(chart.columns)), key=lambda position: chart.columns[position].is_gap):
+        if is_gap:
+            places = list(run)
+            runs[places[0]] = len(places)
+    return runs
+
+
+def _side(position: int, count: int) -> str:
+    """Return the side on which the card opens: towards the middle of the screen, or above in the middle of a phone."""
+    middle = " middle" if count <= position * 3 < 2 * count else ""
+    return ("opens-right" if position * 2 < count else "opens-left") + middle

@@ -1,30 +1,25 @@
-"""Heat map, columns and tables as small JSON, from which the browser builds them. Pure.
+"""Heat map and tables as trees of HTML components; React keeps what stays the same (assets/region.js). Pure.
 
-As components of Dash they would take longer than the drawing: Dash mounts and watches each of 744 cells.
+- Heat map: a table of cells with classes and words, and the sentence about the busiest hours.
+- Tables: the numbers of a chart.
 
-- Heat map: cells with classes and words (assets/heat.js), and the sentence about the busiest hours.
-- Columns: targets over a figure, as tall as the chart (assets/columns.js). They are one stop of the Tab key; the arrow
-  keys move along them (assets/wattfall.js). A column links to the chart below it.
-- Tables: the numbers of a chart, built when opened.
+The heat map is one stop of the Tab key; the arrow keys move in it (assets/explore.js).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from itertools import groupby
-from typing import Any
 
-import orjson
 from dash import html
 from dash.development.base_component import Component
 
-from aggregator.core import periods
-from dashboard.charts import cards, heat, sentences
-from dashboard.charts.chart_model import BEFORE, FUTURE, NOW, Chart, Column, Measure
+from dashboard.charts import heat, sentences
+from dashboard.charts.chart_model import BEFORE, FUTURE, Chart, Column, Measure
 from dashboard.charts.cumulative import MONTH, Cumulative
-from dashboard.charts.figures import MARGIN
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
 from dashboard.text.language import Language, text
+from dashboard.text.trees import Tree, element
+from dashboard.text.words import attributes
 
 SPAN = 4  # hours in the busiest time of a day
 NIGHT = range(6)
@@ -32,27 +27,37 @@ EVEN = 1.2  # times their share of the clock, from which the busiest hours are w
 _EVERY = 3  # every third hour is named beside the grid
 
 
-def heat_grid(chart: HeatMap, lang: Language) -> str:
-    """Return JSON of the heat map and its words.
+def heat_grid(chart: HeatMap, lang: Language) -> Tree:
+    """Return the table of a heat map. A header links to its day; the first cell with content is the Tab key's stop."""
+    caption = lang.say("Hours by days, {period}", period=words.period_name(chart.view.level, chart.view.period, lang))
+    days = [lang.date(words.moment("day", day), words.WEEKDAY_AND_DATE) for day in chart.days]
+    corner = element("Th", element("Span", lang.say("Hour"), className="unseen"), role="columnheader")
+    heads = [corner, *(_day(chart, place, days[place], lang) for place in range(len(days)))]
+    rows = [[_heat_cell(chart, place, hour, days, lang) for place in range(len(days))] for hour in range(HOURS)]
+    stop = next((cell for row in rows for cell in row if cell["props"]["className"]), rows[0][0])
+    stop["props"]["tabIndex"] = 0
+    head = element("Thead", element("Tr", heads, role="row"), role="rowgroup")
+    lines = [element("Tr", [_hour_head(hour), *row], role="row") for hour, row in enumerate(rows)]
+    return element(
+        "Table",
+        [head, element("Tbody", lines, role="rowgroup")],
+        role="grid",
+        style={"--days": len(days)},
+        **attributes(aria_label=caption, aria_readonly="true"),
+    )
 
-    `hours` have name and tick; `days` have name, tick, start of a week and address; `rows` hold cells. A cell has its
-    classes
-    and words. A day without an address cannot be opened.
-    """
-    content = {
-        "caption": lang.say(
-            "Hours by days, {period}", period=words.period_name(chart.view.level, chart.view.period, lang)
-        ),
-        "corner": lang.say("Hour"),
-        "open": lang.say("Open ›"),
-        "hours": [[_hour(hour), f"{hour:02d}" if hour % _EVERY == 0 else ""] for hour in range(HOURS)],
-        "days": [_day(chart, place, lang) for place in range(len(chart.days))],
-        "rows": [
-            [[_look(chart, column[hour]), _cell_words(chart, column[hour], lang)] for column in chart.columns]
-            for hour in range(HOURS)
-        ],
-    }
-    return orjson.dumps(content).decode()
+
+def _hour_head(hour: int) -> Tree:
+    tick = f"{hour:02d}" if hour % _EVERY == 0 else ""
+    name = [element("Span", _hour(hour), className="unseen"), element("Span", tick, **attributes(aria_hidden="true"))]
+    return element("Th", name, role="rowheader")
+
+
+def _heat_cell(chart: HeatMap, place: int, hour: int, days: Sequence[str], lang: Language) -> Tree:
+    """Return a cell; its card is `data-at` and its name (assets/heat.css)."""
+    cell = chart.columns[place][hour]
+    said = attributes(aria_label=_cell_words(chart, cell, lang), data_at=f"{days[place]}, {_hour(hour)}")
+    return {"type": "Td", "props": {"className": _look(chart, cell), "role": "gridcell", "tabIndex": -1, **said}}
 
 
 def busiest_hours_words(chart: HeatMap, lang: Language) -> str:
@@ -106,13 +111,16 @@ def _scale(chart: HeatMap, word: str, ramp: str, lang: Language) -> Component:
     return html.Li([f"{word} ", *ends], className="scale")
 
 
-def _day(chart: HeatMap, place: int, lang: Language) -> list[object]:
+def _day(chart: HeatMap, place: int, name: str, lang: Language) -> Tree:
+    """Return the header of a day; it is a link unless the day lies outside the data."""
     day = chart.days[place]
     moment = words.moment("day", day)
     is_open = any(cell.when not in (FUTURE, BEFORE, NEVER) for cell in chart.columns[place])
-    address = chart.view.to("day", day).to_url() if is_open else ""
-    begins_week = moment.weekday() == lang.first_weekday
-    return [lang.date(moment, words.WEEKDAY_AND_DATE), str(moment.day), int(begins_week), address]
+    address = {"href": chart.view.to("day", day).to_url(), "tabIndex": -1} if is_open else {}
+    label = attributes(aria_label=name)
+    tick = element("A" if is_open else "Span", str(moment.day), **address, **(label if is_open else {}))
+    look = "major" if moment.weekday() == lang.first_weekday else ""
+    return element("Th", tick, className=look, role="columnheader", **label)
 
 
 def _look(chart: HeatMap, cell: Cell) -> str:
@@ -164,73 +172,24 @@ def _percent(share: float, lang: Language) -> str:
     return f"{lang.number(round(share * 100))} %"
 
 
-# Columns
-
-EDGES = {side: f"{MARGIN[side[0]]}px" for side in ("left", "right", "top", "bottom")}
-
-
-def column_cells(chart: Chart, lang: Language) -> str:
-    """Return JSON of the columns over a plot: the words `open` and `missing`, the `period`, and `cells`.
-
-    A cell has its `name`, the `tick` and the `note` under the axis, its classes (`look`, and `side` of its card), the
-    lines
-    of its card (`said`), its link (`href`), and the number of columns in the gap that begins there (`gap`).
-    """
-    runs = _gap_runs(chart)
-    content = {
-        "open": lang.say("Open ›"),
-        "missing": lang.say("no data"),
-        "period": chart.view.path,
-        "cells": [_cell(chart, place, runs.get(place, 0), lang) for place in range(len(chart.columns))],
-    }
-    return orjson.dumps(content).decode()
-
-
-def _cell(chart: Chart, place: int, gap: int, lang: Language) -> dict[str, Any]:
-    column = chart.columns[place]
-    has_card = column.has_content or bool(chart.prices)
-    has_hours = not periods.LEVELS[chart.view.level].child
-    looks = {"now": column.when == NOW, "major": column.label.is_major, "edge": has_hours}
-    content = {
-        "name": column.label.name,
-        "tick": column.label.tick,
-        "note": column.label.note,
-        "look": " ".join(name for name, is_so in looks.items() if is_so),
-        "side": _side(place, len(chart.columns)),
-        "said": cards.column_lines(place, chart, lang) if has_card else [],
-        "href": column.below.to_url() if column.below else "",
-        "gap": gap,
-    }
-    return {name: value for name, value in content.items() if value}
-
-
-def _gap_runs(chart: Chart) -> dict[int, int]:
-    """Return the length of the gap that begins at each position."""
-    runs: dict[int, int] = {}
-    for is_gap, run in groupby(range(len(chart.columns)), key=lambda position: chart.columns[position].is_gap):
-        if is_gap:
-            places = list(run)
-            runs[places[0]] = len(places)
-    return runs
-
-
-def _side(position: int, count: int) -> str:
-    """Return the side on which the card opens: towards the middle of the screen, or above in the middle of a phone."""
-    middle = " middle" if count <= position * 3 < 2 * count else ""
-    return ("opens-right" if position * 2 < count else "opens-left") + middle
-
-
 # Tables
 
 Row = tuple[str, str | None, Sequence[str]]  # its name, its link, and its numbers
 
 
-def number_table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """Return JSON of a table for assets/columns.js: `caption`, `heads` and `rows`."""
-    return orjson.dumps({"caption": caption, "heads": heads, "rows": list(rows)}).decode()
+def number_table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> Tree:
+    """Return a table with a row for each name."""
+    top = [element("Td"), *(element("Th", head, scope="col") for head in heads)]
+    body = [element("Tr", [_row_head(name, href), *(element("Td", one) for one in row)]) for name, href, row in rows]
+    title = element("Caption", caption, className="unseen")
+    return element("Table", [title, element("Thead", element("Tr", top)), element("Tbody", body)])
 
 
-def of_chart(chart: Chart, lang: Language) -> str:
+def _row_head(name: str, href: str | None) -> Tree:
+    return element("Th", element("A", name, href=href) if href else name, scope="row")
+
+
+def of_chart(chart: Chart, lang: Language) -> Tree:
     """Return the table of a chart with exact numbers: energy, and cost where known."""
     fields = _fields(chart, lang)
     rows = (
@@ -276,7 +235,7 @@ def _amount(chart: Chart, column: Column, lang: Language) -> str:
     return _money(amount, chart.currency, lang) if chart.measure.currency else _exact(amount, lang)
 
 
-def cumulative_table(chart: Cumulative, lang: Language) -> str:
+def cumulative_table(chart: Cumulative, lang: Language) -> Tree:
     """Return the table by month: this year, the year before, and the difference of closed months."""
     unit = chart.measure.unit(lang)
     return number_table(

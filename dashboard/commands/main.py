@@ -17,6 +17,7 @@ from aggregator.core.errors import WattfallError
 from aggregator.demo.feed import is_demo
 from aggregator.intake.formats import FORMATS
 from aggregator.settings import Settings, data_folder, load
+from dashboard.commands.household import household_group
 from dashboard.commands.user import user_group
 
 
@@ -60,7 +61,7 @@ def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")(host(command))
 
 
-for command in (*data_commands.COMMANDS, user_group):
+for command in (*data_commands.COMMANDS, user_group, household_group):
     main.add_command(command)
 
 

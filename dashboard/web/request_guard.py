@@ -13,7 +13,9 @@ The module also holds:
 import logging
 import re
 import secrets
+from collections.abc import Mapping
 from hmac import compare_digest
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from dash.exceptions import DependencyException
@@ -124,11 +126,13 @@ def install(server: Flask, url: str) -> None:
 
     @server.before_request
     def pass_or_stop() -> Response | Answer | None:
-        if (request.path in SAME_FOR_ALL or request.path.startswith(FILES)) and request.method in SAFE:
-            return None  # needs no session
-        if request.path == ingest_endpoint.PATH and request.method == "POST":
-            return None  # the device's token protects it; no browser sends that by itself
-        return _foreign(url) or _signed_out()
+        return None if is_free(request) else _foreign(url) or _signed_out()
+
+
+def is_free(request: Request) -> bool:
+    """Whether a request needs no session: a file, or a device's, which its token protects; no browser sends that."""
+    is_file = request.path in SAME_FOR_ALL or request.path.startswith(FILES)
+    return (is_file and request.method in SAFE) or (request.path == ingest_endpoint.PATH and request.method == "POST")
 
 
 def is_public(path: str) -> bool:
@@ -190,6 +194,7 @@ SENTENCES = {
     404: (text("There is no page at this address"), text("The link may be old, or cut short.")),
     405: (text("This cannot be answered"), text("The address or what was sent with it makes no sense here.")),
     413: (text("Nothing has been changed"), TOO_MUCH),
+    429: (text("This was too much at once"), text("Try again in a minute.")),
     500: FAULT,
     503: AWAY,
 }
@@ -226,6 +231,54 @@ def install_error_pages(server: Flask) -> None:
     @server.errorhandler(StoreReplaced)
     def replaced(_: StoreReplaced) -> Response:
         return _answer(503)  # the first process says why, and ends this one
+
+
+def too_much_answer(wait_s: int) -> Response:
+    """Return the answer to somebody who asked for too much, with the seconds until the next request."""
+    answer = _answer(429)
+    answer.headers["Retry-After"] = str(wait_s)
+    answer.headers["Cache-Control"] = "no-store, private"
+    return answer
+
+
+def install_callback_check(server: Flask, callbacks: Mapping[str, Any]) -> None:
+    """Answer a malformed callback with 400 and one line in the log; Dash would raise. Call it after `install`."""
+
+    @server.before_request
+    def check() -> Response | None:
+        if request.path != CALLBACKS or request.method in SAFE:
+            return None
+        try:
+            body = request.get_json()
+        except (HTTPException, RecursionError):
+            body = None
+        if _fits(body, callbacks):
+            return None
+        log.warning("a malformed callback was refused: %.200r", request.get_data(cache=True)[:100])
+        return _answer(400)
+
+
+def _fits(body: object, callbacks: Mapping[str, Any]) -> bool:
+    """Whether a callback has the output, the inputs and the state of one of the app."""
+    if not isinstance(body, dict) or not isinstance(body.get("output"), str) or body["output"] not in callbacks:
+        return False
+    row, changed = callbacks[body["output"]], body.get("changedPropIds", [])
+    are_named = isinstance(changed, list) and all(isinstance(one, str) for one in changed)
+    outputs = [".".join(one) for one in _names(body.get("outputs")) or []]
+    is_its_own = body["output"] in (outputs[0] if len(outputs) == 1 else "", f"..{'...'.join(outputs)}..")
+    fits = all(_names(body.get(part, [])) == _names(row[part]) for part in ("inputs", "state"))
+    return are_named and is_its_own and fits
+
+
+def _names(parts: object) -> list[tuple[str, str]] | None:
+    """Return id and property of each part of a callback; None for something else."""
+    listed = parts if isinstance(parts, list) else [parts]
+    named = [
+        (one["id"], one["property"])
+        for one in listed
+        if isinstance(one, dict) and isinstance(one.get("id"), str) and isinstance(one.get("property"), str)
+    ]
+    return named if len(named) == len(listed) else None
 
 
 def _answer(code: int, said: tuple[str, str] | None = None) -> Response:

@@ -36,17 +36,18 @@ def test_previous_next_and_today_walk_through_time(visit: Open) -> None:
     page.get_by_role("link", name="Year", exact=True).click()
     expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
     page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_role("heading", name="2025", exact=True)).to_be_visible()
     page.get_by_role("link", name="This year").click()
-    assert page.url.endswith("/d/cad-1/year")
+    expect(page).to_have_url(re.compile("/d/cad-1/year$"))
 
 
 def test_the_address_restores_the_same_page(visit: Open) -> None:
     path = "/d/cad-solar/month/2026-07?unit=money&compare=previous&charge=no"
     page = visit(path)
     expect(page.locator("#total")).to_contain_text("£")
-    shown = [page.locator(place).inner_text() for place in ("#total", "#remarks", "#legend", "#facts", "h1")]
+    shown = [page.locator(place).inner_text() for place in ("#total", "#remarks", "#legend", "#facts", "#heading")]
     page.reload()
-    for place, words in zip(("#total", "#remarks", "#legend", "#facts", "h1"), shown, strict=True):
+    for place, words in zip(("#total", "#remarks", "#legend", "#facts", "#heading"), shown, strict=True):
         expect(page.locator(place)).to_have_text(re.compile(".*".join(map(re.escape, words.split()))))
     assert page.url.endswith(path)
 

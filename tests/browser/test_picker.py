@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.conftest import DESK, PHONE, Open
 
@@ -16,83 +16,69 @@ SWIPE = """([from, to, down]) => {
 }"""
 
 
-def written(weekday: str, date: str) -> re.Pattern[str]:
-    """Return a date in the browser's format: some releases put a comma after the weekday."""
-    return re.compile(f"^{weekday},? {date}$")
-
-
 def opened(page: Page, label: str) -> Page:
-    page.get_by_role("button", name=label).click()
-    expect(page.get_by_role("dialog", name=label)).to_be_visible()
+    page.locator("#pick").click()
+    expect(page.locator("#pick")).to_have_attribute("aria-label", label)
+    expect(page.locator("#choice")).to_be_visible()
     return page
+
+
+def choice(page: Page, name: str) -> Locator:
+    return page.locator("#choice").get_by_role("link", name=name, exact=True)
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE])
 def test_a_day_is_chosen_from_a_fully_visible_calendar(visit: Open, viewport: ViewportSize) -> None:
     page = opened(visit("/d/cad-1?unit=money", viewport=viewport), "Choose a day")
-    box = page.get_by_role("dialog").bounding_box()
+    box = page.locator("#choice").bounding_box()
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= viewport["width"]
     assert box["y"] + box["height"] <= viewport["height"]
-    page.get_by_role("button", name="Earlier", exact=True).click()
-    page.get_by_role("gridcell", name=written("Wednesday", "7 October 2026")).click()
+    choice(page, "Earlier").click()
+    expect(page.get_by_role("heading", name="Friday 23 October 2026")).to_be_visible()
+    expect(choice(page, "Earlier")).to_be_focused()
+    choice(page, "Wednesday 7 October 2026").click()
     expect(page).to_have_url(re.compile(r"/d/cad-1/day/2026-10-07\?unit=money$"))
     expect(page.get_by_role("heading", name="Wednesday 7 October 2026")).to_be_visible()
-    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#choice")).to_be_hidden()
+    expect(page.locator("#pick")).to_be_focused()
 
 
 def test_the_calendar_covers_the_range_of_the_data(visit: Open) -> None:
     page = opened(visit("/d/cad-solar/day/2026-06-10"), "Choose a day")
-    expect(page.get_by_role("gridcell", name=written("Tuesday", "2 June 2026"))).to_have_attribute(
-        "aria-disabled", "true"
-    )
-    expect(page.get_by_role("gridcell", name=written("Wednesday", "3 June 2026"))).not_to_have_attribute(
-        "aria-disabled", "true"
-    )
-    expect(page.get_by_role("button", name="Earlier", exact=True)).to_be_disabled()
-    page.get_by_role("gridcell", name=written("Tuesday", "2 June 2026")).click(force=True)
-    expect(page.get_by_role("dialog")).to_be_visible()
-    page.keyboard.press("PageUp")
-    expect(page.get_by_role("gridcell", name=written("Wednesday", "3 June 2026"))).to_be_focused()
+    expect(choice(page, "Wednesday 3 June 2026")).to_have_count(1)
+    expect(choice(page, "Tuesday 2 June 2026")).to_have_count(0)
+    expect(choice(page, "Earlier")).to_have_count(0)
+    choice(page, "Later").click()
+    expect(page.get_by_role("heading", name="Friday 10 July 2026")).to_be_visible()
+    page.goto(page.url.replace("07-10", "07-01"))
+    opened(page, "Choose a day")
+    choice(page, "Earlier").click()
+    expect(page.get_by_role("heading", name="Wednesday 3 June 2026")).to_be_visible()
 
 
-def test_calendar_keys_move_by_day_week_and_month(visit: Open) -> None:
-    page = opened(visit("/d/cad-1/day/2026-10-31"), "Choose a day")
-    for key, name in {
-        "ArrowLeft": "Friday 30 October 2026",
-        "ArrowUp": "Friday 23 October 2026",
-        "Home": "Monday 19 October 2026",
-        "End": "Sunday 25 October 2026",
-        "PageUp": "Friday 25 September 2026",
-        "ArrowDown": "Friday 2 October 2026",
-        "ArrowRight": "Saturday 3 October 2026",
-    }.items():
-        page.keyboard.press(key)
-        expect(page.get_by_role("gridcell", name=written(*name.split(" ", 1)))).to_be_focused()
+def test_the_calendar_works_by_keyboard(visit: Open) -> None:
+    page = visit("/d/cad-1/day/2026-10-31")
+    page.locator("#pick").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Saturday 3 October 2026")).to_be_visible()
-
-
-def test_escape_closes_the_calendar_and_returns_the_focus(visit: Open) -> None:
-    page = opened(visit("/d/cad-1"), "Choose a day")
     page.keyboard.press("Tab")
-    page.keyboard.press("Shift+Tab")
-    expect(page.get_by_role("gridcell", name=written("Monday", "23 November 2026"))).to_be_focused()
+    expect(choice(page, "A year earlier")).to_be_focused()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.get_by_role("button", name="Choose a day")).to_be_focused()
+    expect(page.locator("#choice")).to_be_hidden()
+    expect(page.locator("#pick")).to_be_focused()
 
 
 def test_months_and_years_are_chosen_in_the_same_way(visit: Open) -> None:
     page = opened(visit("/d/cad-1/month"), "Choose a month")
-    page.get_by_role("button", name="A year earlier").click()
-    expect(page.get_by_role("gridcell", name="September 2025")).to_have_attribute("aria-disabled", "true")
-    page.get_by_role("gridcell", name="October 2025").click()
+    choice(page, "A year earlier").click()
+    expect(page.get_by_role("heading", name="November 2025", exact=True)).to_be_visible()
+    expect(choice(page, "September 2025")).to_have_count(0)
+    choice(page, "October 2025").click()
     expect(page.get_by_role("heading", name="October 2025", exact=True)).to_be_visible()
     page.get_by_role("link", name="Year", exact=True).click()
     expect(page.get_by_role("heading", name="2025", exact=True)).to_be_visible()
-    opened(page, "Choose a year").get_by_role("gridcell", name="2026").click()
+    choice(opened(page, "Choose a year"), "2026").click()
     expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
 
 
@@ -107,15 +93,14 @@ def test_the_heading_links_up_and_is_read_in_full(visit: Open) -> None:
     expect(page.locator("#crumbs")).to_be_hidden()
 
 
-def test_a_link_rebuilt_during_a_click_still_works(visit: Open) -> None:
+def test_a_link_changed_during_a_click_is_followed(visit: Open) -> None:
     page = visit("/d/cad-solar/day/2026-10-07")
-    page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="2026").hover()
+    page.get_by_role("link", name="Previous").hover()
     page.mouse.down()
     page.evaluate("wattfall.go('/d/cad-solar/month/2026-10')")
     expect(page.get_by_role("heading", name="October 2026", exact=True)).to_be_visible()
     page.mouse.up()
-    expect(page.get_by_role("heading", name="2026", exact=True)).to_be_visible()
-    expect(page).to_have_url(re.compile(r"/year/2026$"))
+    expect(page.get_by_role("heading", name="September 2026", exact=True)).to_be_visible()
 
 
 def test_arrow_keys_move_in_time_and_letters_need_the_panel(visit: Open) -> None:

@@ -37,7 +37,7 @@ class MemoryTable:
     def __post_init__(self) -> None:
         self.name: str = self.request["TableName"]
         self.keys = [key["AttributeName"] for key in self.request["KeySchema"]]
-        self.has_stream = "StreamSpecification" in self.request
+        self.stream = self.request.get("StreamSpecification", {}).get("StreamViewType", "")
 
     def key_of(self, item: Item) -> Item:
         """The key of an item."""
@@ -60,7 +60,7 @@ class MemoryTable:
         before = partition.pop(ranged, {})
         if after:
             partition[ranged] = after
-        if self.has_stream and before != after:
+        if self.stream and before != after:
             self._record(key, before, after, is_expired=is_expired)
 
     def partition(self, key: Value) -> list[Item]:
@@ -77,7 +77,7 @@ class MemoryTable:
         return hashed, ranged[0] if ranged else 0
 
     def _record(self, key: Item, before: Item, after: Item, *, is_expired: bool) -> None:
-        images = ({"OldImage": before} if before else {}) | ({"NewImage": after} if after else {})
+        images = {"NewImage": after} if after and self.stream == "NEW_IMAGE" else {}
         change = {
             "ApproximateCreationDateTime": datetime.now(UTC),
             "Keys": key,

@@ -1,7 +1,7 @@
 """`wattfall costs` against what DynamoDB says it has charged."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +14,7 @@ from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.items import item_size, read_units
 from aggregator.store.dynamodb.tables import table_request, tables
 from aggregator.store.port import Change
 from aggregator.waterfall.levels import Step, propagate
@@ -31,15 +32,24 @@ class CountingClient(AwsDynamoClient):
     def __init__(self, region: str | None) -> None:
         super().__init__(region)
         self.step, self.now = "", 0  # the store's clock: readings come in as they are made
-        self.units = Counter[tuple[str, str]]()
+        self.units = defaultdict[tuple[str, str], float](float)
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
         answer = super().call(operation, ReturnConsumedCapacity="TOTAL", **request)
         kind = "write" if operation in WRITES else "read"
-        consumed = answer["ConsumedCapacity"]  # a list of a batch, by table
-        for charge in consumed if isinstance(consumed, list) else [consumed]:
+        consumed = answer["ConsumedCapacity"] if operation != "batch_get_item" else _consumed(answer, request)
+        for charge in consumed if isinstance(consumed, list) else [consumed]:  # a list of a batch, by table
             self.units[self.step, kind] += charge["CapacityUnits"]
         return answer
+
+
+def _consumed(answer: dict[str, Any], request: dict[str, Any]) -> list[dict[str, float]]:
+    """Return what a batch of reads is charged, which the emulator does not tell: each item as if read alone."""
+    ((table, asked),) = request["RequestItems"].items()
+    found = answer["Responses"].get(table, [])
+    units = [read_units(item_size(item), is_consistent=asked["ConsistentRead"]) for item in found]
+    missing = (len(asked["Keys"]) - len(found)) * read_units(0, is_consistent=asked["ConsistentRead"])
+    return [{"CapacityUnits": sum(units) + missing}]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +81,8 @@ def _an_hour_by_the_minute(client: CountingClient, store: DynamoStore) -> None:
 
 def _take(client: CountingClient, store: DynamoStore, readings: list[Reading], step: str) -> None:
     client.step, client.now = step or "ingest", readings[-1].at + 1
-    ingest(store, readings, client.now, ZONE)
+    with store.reading_ahead([DEVICE]):
+        ingest(store, readings, client.now, ZONE)
     _carry(client, store, DAYS, sorted({str(one.at - one.at % 1800) for one in readings}), step)
 
 
@@ -85,6 +96,8 @@ def reckoned(step: str) -> tuple[float, float]:
     """Write and read units of a step in so many minutes."""
     found: list[CostRow] = [row for row in rows(PLAN) if row.step == step]
     share = MINUTES * 60 / (30 * 86_400)
+    if step in ("months", "years"):  # the test carries what is open, every five minutes
+        share = MINUTES / 5 / sum(row.requests for row in found)
     return sum(row.write_units for row in found) * share, sum(row.read_units for row in found) * share
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -13,16 +14,18 @@ from hypothesis import strategies as st
 from aggregator.core.errors import StoreAway
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import ingest
+from aggregator.store.dynamodb import checkpoints, streams
 from aggregator.store.dynamodb.checkpoints import LEASE_S
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
+from aggregator.store.dynamodb.streams import SAVE_S
 from aggregator.waterfall.levels import propagate, steps
 from aggregator.waterfall.worker import drain, settle_once
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.budgets import examples
 from tests.contract.conftest import KEEP, MEMORY, in_memory
-from tests.contract.dynamo_clients import Counting, Failing, Torn
+from tests.contract.dynamo_clients import Counting, Failing, Passing, Torn
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
 
@@ -206,6 +209,66 @@ def test_the_same_readings_again_write_nothing_below_the_readings(client: AwsDyn
         assert ingest(store, SMALL, NOW, "UTC") == (0, len(SMALL))
         settle(store, clock)
         assert counting.writes.keys() <= {"readings", "live", "checkpoints"}
+
+
+def test_a_worker_saves_no_position_before_its_keys_are_propagated() -> None:
+    clock, client = Clock(), in_memory()
+    source = DynamoStore(client, MEMORY, KEEP)
+    with worker(client, MEMORY, clock) as store:
+        assert store.changes("readings", 100) == []
+        clock.now += SAVE_S + 1  # a position that is read now would be saved at once
+        ingest(source, SMALL, NOW, "UTC")
+        first, *rest = store.changes("readings", 100)
+        clock.now += SAVE_S + 1
+        store.settle([first])
+        assert store.changes("readings", 100) == rest != []
+    source.close()
+    clock.now += LEASE_S + 1
+    with worker(client, MEMORY, clock) as store:
+        settle(store, clock)
+        assert documents(store) == outcome(Series("UTC", SMALL))
+
+
+class Sparse(Passing):
+    """Answers with empty pages before each page that has records."""
+
+    def __init__(self, client: DynamoClient, empty: int) -> None:
+        super().__init__(client)
+        self.empty, self.left = empty, empty
+
+    def call(self, operation: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - as boto3 takes it
+        if operation != "get_records" or self.left == 0:
+            self.left = self.empty
+            return super().call(operation, **request)
+        self.left -= 1
+        return {"Records": [], "NextShardIterator": request["ShardIterator"]}
+
+
+def test_records_behind_empty_pages_are_found_at_once() -> None:
+    clock, client = Clock(), in_memory()
+    source = DynamoStore(client, MEMORY, KEEP)
+    ingest(source, SMALL, NOW, "UTC")
+    with worker(client, MEMORY, clock) as store:
+        drain(store)
+    source.close()
+    sparse, clock.now = Sparse(client, 12), clock.now + LEASE_S + 1
+    store = DynamoStore(sparse, MEMORY, KEEP, pace_s=300, clock=clock)
+    store.follow()
+    assert [change.key for change in store.changes("day", 100)] == sorted(store.periods("day", HOME))
+    store.close()
+
+
+def test_a_follower_forgets_no_key_that_its_checkpoint_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "MOST", 3)
+    monkeypatch.setattr(streams, "MOST_KEYS", 4)
+    clock, client = Clock(), in_memory()
+    source = DynamoStore(client, MEMORY, KEEP)
+    for number in range(9):
+        ingest(source, [reading._replace(device_id=f"home-{number}") for reading in SMALL[:2]], NOW, "UTC")
+    source.close()
+    with worker(client, MEMORY, clock) as store:
+        settle(store, clock)
+        assert [len(store.periods("day", f"home-{number}")) for number in range(9)] == [1] * 9
 
 
 def test_months_and_years_are_propagated_at_their_own_pace() -> None:

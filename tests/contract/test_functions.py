@@ -1,16 +1,21 @@
 """The functions on real change records, called as AWS calls them: batches cut anywhere, repeated, tried again."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.aws.closing import close_periods
 from aggregator.aws.lambdas import Answer, Functions, level_steps
 from aggregator.core import periods
 from aggregator.core.readings import Reading
@@ -25,7 +30,7 @@ from tests.contract.conftest import KEEP, MEMORY, in_memory
 from tests.contract.dynamo_clients import Counting, Failing
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
-Handler = Callable[[Mapping[str, Any]], Answer]
+Handler = Callable[[dict[str, Any]], Answer]
 SMALL = [
     Reading(HOME, NOW - 7200 + after, None, wh, None)
     for after, wh in ((0, 1000), (600, 1100), (1790, 1200), (1810, 1210), (3500, 1300))
@@ -38,6 +43,21 @@ class Mapped:
     def __init__(self, client: DynamoClient, prefix: str, table: str, chance: Random) -> None:
         self.chance, self.done, self.client = chance, 0, client
         self.arn = client.call("describe_table", TableName=f"{prefix}-{table}")["Table"]["LatestStreamArn"]
+
+    def run_side_by_side(self, handler: Handler) -> int:
+        """All records that there are by now, in FACTOR batches at once; an item's records are in one of them, in order.
+
+        Returns how many.
+        """
+        records = self._records()[self.done :]
+        lanes: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for record in records:
+            lanes[crc32(repr(record["dynamodb"]["Keys"]).encode()) % FACTOR].append(record)
+        with ThreadPoolExecutor(FACTOR) as pool:
+            for _ in pool.map(partial(_deliver, handler), lanes.values()):
+                pass
+        self.done += len(records)
+        return len(records)
 
     def run(self, handler: Handler) -> int:
         """All records that there are by now. Returns how many."""
@@ -62,6 +82,11 @@ class Mapped:
         return records
 
 
+def _deliver(handler: Handler, batch: list[dict[str, Any]]) -> None:
+    while batch and (first := _first_failure(handler, batch)) is not None:
+        batch = batch[first:]
+
+
 def _first_failure(handler: Handler, batch: list[dict[str, Any]]) -> int | None:
     failed = handler({"Records": batch})["batchItemFailures"]
     if not failed:
@@ -70,6 +95,8 @@ def _first_failure(handler: Handler, batch: list[dict[str, Any]]) -> int | None:
     return min(sequences.index(one["itemIdentifier"]) for one in failed)
 
 
+FACTOR = 10  # the template's ParallelizationFactor
+LATER = NOW + 400 * 86_400  # every period of a test is over
 MOST_TRIES = 1000  # of one batch, while calls fail at random
 
 
@@ -79,9 +106,10 @@ class Stack:
     def __init__(
         self, client: DynamoClient, prefix: str, zone: str, seed: int = 0, mapped_by: DynamoClient | None = None
     ) -> None:
-        self.store = DynamoStore(client, prefix, KEEP)
+        self.now = LATER
+        self.store = DynamoStore(client, prefix, KEEP, clock=lambda: self.now)
         self.letters: list[object] = []
-        self.functions = Functions(self.store, zone, self.letters.extend, lambda: NOW, KEEP)
+        self.functions = Functions(self.store, zone, self.letters.extend, lambda: self.now, KEEP)
         chance = Random(seed)
         self.mapped = [
             (step, Mapped(mapped_by or client, prefix, table_of(step.feed), chance)) for step in level_steps().values()
@@ -93,9 +121,9 @@ class Stack:
         event = {"Records": [{"kinesis": source}]}
         assert any(not self.functions.ingest(event)["batchItemFailures"] for _ in range(MOST_TRIES))
 
-    def settle(self) -> None:
+    def settle(self, run: Callable[[Mapped, Handler], int] = Mapped.run) -> None:
         """Run the mappings until no stream has a new record."""
-        while sum(mapped.run(self._handler(step)) for step, mapped in self.mapped):
+        while sum(run(mapped, self._handler(step)) for step, mapped in self.mapped):
             pass
 
     def _handler(self, step: Step) -> Handler:
@@ -126,6 +154,74 @@ def test_batches_cut_anywhere_and_repeated_lead_to_the_same_documents(
     stack.settle()
     assert documents(stack.store) == outcome(series)
     assert stack.letters == []
+    stack.store.close()
+
+
+@examples(20)
+@given(messy(), batchings())
+def test_batches_of_one_shard_side_by_side_give_the_same(series: Series, deliver: Deliver) -> None:
+    series = Series(series.zone, list(filter(_is_sent, series.readings)))
+    stack = Stack(in_memory(), MEMORY, series.zone)
+    for batch in deliver(series.readings):
+        stack.ingest(batch)
+    stack.settle(Mapped.run_side_by_side)
+    assert documents(stack.store) == outcome(series)
+    assert stack.letters == []
+    stack.store.close()
+
+
+def levels_of(stack: Stack) -> set[str]:
+    return {level for level, _ in documents(stack.store)}
+
+
+def test_a_day_goes_to_its_month_when_it_is_over() -> None:
+    start = periods.day_start("2027-01-15", "Europe/London")
+    stack = Stack(in_memory(), MEMORY, "Europe/London")
+    stack.now = start + 7200
+    stack.ingest([Reading(HOME, start, None, 1000, None), Reading(HOME, start + 3600, None, 1500, None)])
+    stack.settle()
+    assert levels_of(stack) == {"day"}
+    stack.now = start + 86_400 + 60
+    stack.ingest([Reading(HOME, start + 86_400 + 50, None, 9000, None)])  # the day's last half hour is known now
+    stack.settle()
+    month = stack.store.document("month", HOME, "2027-01")
+    assert month
+    assert month.parts.keys() == {"d15"}
+    assert month.total.import_wh == 8000 - stack.store.document("day", HOME, "2027-01-16").total.import_wh  # type: ignore[union-attr, operator]
+    assert levels_of(stack) == {"day", "month"}
+    stack.store.close()
+
+
+def test_the_day_and_the_month_of_a_silent_device_are_closed() -> None:
+    start = periods.day_start("2027-01-31", "Europe/London")
+    stack = Stack(in_memory(), MEMORY, "Europe/London")
+    stack.now = start + 7200
+    stack.ingest([Reading(HOME, start, None, 1000, None), Reading(HOME, start + 3600, None, 1500, None)])
+    stack.settle()
+    stack.now = start + 86_400 - 600
+    assert close_periods(stack.store, stack.now) == 0
+    stack.now = start + 86_400 + 600
+    assert close_periods(stack.store, stack.now) == 1
+    assert close_periods(stack.store, stack.now) == 0
+    stack.settle()
+    assert documents(stack.store) == outcome(Series("Europe/London", stack.store.readings(HOME, 0, 2**40)))
+    assert levels_of(stack) == {"day", "month", "year"}
+    stack.store.close()
+
+
+def test_the_month_of_a_device_that_was_silent_for_weeks_is_closed() -> None:
+    start = periods.day_start("2027-01-10", "Europe/London")
+    stack = Stack(in_memory(), MEMORY, "Europe/London")
+    stack.now = start + 7200
+    stack.ingest([Reading(HOME, start, None, 1000, None), Reading(HOME, start + 3600, None, 1500, None)])
+    stack.now = start + 86_400 + 600
+    assert close_periods(stack.store, stack.now) == 0  # the day is not written yet
+    stack.settle()
+    assert levels_of(stack) == {"day", "month"}
+    stack.now = periods.day_start("2027-02-01", "Europe/London") + 600
+    assert close_periods(stack.store, stack.now) == 1
+    stack.settle()
+    assert levels_of(stack) == {"day", "month", "year"}
     stack.store.close()
 
 

@@ -1,10 +1,12 @@
 """The template, deployed into an emulator: readings in at one end, charts out at the other."""
 
+import base64
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,20 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from aggregator.aws.dead_letters import client
 from aggregator.aws.deployment import Endpoint, deploy, emulator
-from aggregator.aws.lambdas import client
 from aggregator.core import periods
-from aggregator.core.documents import Document
+from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading
 from aggregator.demo.simulator import TICK_S, households
 from aggregator.demo.simulator import history as simulated
+from aggregator.intake.formats.canonical import encode_block
 from aggregator.intake.ingest import ingest
+from aggregator.intake.refusals import load_refusals
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.waterfall.pricing import current
 from aggregator.waterfall.verify import differences
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
@@ -102,20 +107,31 @@ def messages(day: dict[str, list[Reading]]) -> list[tuple[str, bytes]]:
         for at in range(0, len(readings), size):
             some = [as_message(reading) for reading in readings[at : at + size]]
             content = some[0] if size == 1 else {"readings": some}
-            made.append((device_id, orjson.dumps(content | {"topic_device": device_id})))
+            made.append((device_id, orjson.dumps(content)))
     chance = random.Random(3)
     made += chance.sample(made, len(made) // 5)
     chance.shuffle(made)
     return made
 
 
-def documents(store: Store, devices: Iterable[str]) -> list[Document | None]:
+def charts(store: Store, devices: Iterable[str], at: int) -> list[Document | None]:
+    """Return the day, month and year of an instant as they are shown: open parts are read from their own documents."""
+    now = int(time.time())
     return [
-        store.document(level, device_id, period)
+        current(
+            partial(_document, store, device_id),
+            Device(device_id, ZONE),
+            level,
+            periods.period_of(level, at, ZONE),
+            now,
+        )
         for device_id in devices
         for level in periods.LEVELS
-        for period in store.periods(level, device_id)
     ]
+
+
+def _document(store: Store, device_id: str, level: str, period: str) -> Document | None:
+    return store.document(level, device_id, period)
 
 
 def embedded(folder: Path, readings: Sequence[Reading]) -> SqliteStore:
@@ -129,10 +145,12 @@ def embedded(folder: Path, readings: Sequence[Reading]) -> SqliteStore:
 def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
     cloud: Cloud, day: dict[str, list[Reading]], tmp_path: Path
 ) -> None:
-    expected = documents(embedded(tmp_path, [reading for readings in day.values() for reading in readings]), day)
+    sent = [reading for readings in day.values() for reading in readings]
+    at = sent[0].at
+    expected = charts(embedded(tmp_path, sent), day, at)
     cloud.send(messages(day))
-    until(lambda: documents(cloud.store, day) == expected)
-    found = documents(cloud.store, day)
+    until(lambda: charts(cloud.store, day, at) == expected)
+    found = charts(cloud.store, day, at)
     assert len(found) == 9
     assert found == expected
     for device_id, readings in day.items():
@@ -142,36 +160,33 @@ def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
     cloud.send(messages(day))
     marker = [as_message(Reading("marker", readings[0].at + at, 100, None, None)) for at in (0, 60)]
     cloud.send([("marker", orjson.dumps({"readings": marker}))])  # comes after all that was sent again
-    until(lambda: cloud.store.periods("year", "marker"))
+    until(lambda: cloud.store.periods("month", "marker"))
     after = [cloud.stream_records(table) for table in ("readings", "days", "months")]
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1], "of the marker alone"
 
 
-def test_a_device_is_live_at_once_over_its_own_topic(cloud: Cloud) -> None:
+def by_rule(topic: str, payload: bytes) -> tuple[str, bytes]:
+    """Return what a rule of IoT Core puts into the stream; the emulator's rules cannot."""
+    return topic, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
+
+
+def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
     now = int(time.time())
-    devices = cloud.client("iot-data")
-    for device_id, topic in (("cad-live", "cad-live"), ("cad-other", "cad-live")):
-        payload = orjson.dumps(as_message(Reading(device_id, now, 431, 1000, None)))
-        devices.publish(topic=f"{PREFIX}/{topic}/readings", qos=1, payload=payload)
-    until(lambda: cloud.store.live("cad-live"))
-    live = cloud.store.live("cad-live")
-    assert live
-    assert (live.at, live.power_w) == (now, 431)
+    block = encode_block([Reading("cad-edge", now - 60, 300, None, None)])
+    shelly = orjson.dumps({"src": "em", "method": "NotifyStatus", "params": {"ts": now, "em1:0": {"act_power": 7}}})
+    sent = (
+        (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-live", now, 431, 1000, None)))),
+        (f"{PREFIX}/cad-live/readings", orjson.dumps(as_message(Reading("cad-other", now, 431, 1000, None)))),
+        (f"{PREFIX}/cad-edge/block", block),
+        ("cad-shelly/events/rpc", shelly),
+    )
+    cloud.send(by_rule(topic, payload) for topic, payload in sent)
+    shown = {"cad-live": 431, "cad-edge": 300, "cad-shelly": 7}
+    until(lambda: all(cloud.store.live(device_id) for device_id in shown))
+    assert {one: (live := cloud.store.live(one)) and live.power_w for one in shown} == shown
     assert cloud.store.live("cad-other") is None
-
-
-def test_an_unreadable_message_becomes_a_dead_letter_with_its_payload(cloud: Cloud) -> None:
-    cloud.send([("cad-1", b"{nonsense")])
-    queue, found = cloud.client("sqs"), list[dict[str, str]]()
-
-    def received() -> bool:
-        found.extend(queue.receive_message(QueueUrl=cloud.outputs["DeadLetters"]).get("Messages", []))
-        return bool(found)
-
-    until(received)
-    letter = orjson.loads(found[0]["Body"])
-    assert letter["payload"] == "{nonsense"
-    assert letter["reason"].startswith("malformed_json")
+    until(lambda: load_refusals(cloud.store, "cad-live").days)
+    assert [*load_refusals(cloud.store, "cad-live").days.values()] == [{"bad_device_id": 1}]
 
 
 def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
@@ -180,7 +195,7 @@ def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: C
     ingest(cloud.store, [Reading("drill", noon + 60 * at, None, 10 * at, None) for at in range(120)], noon, ZONE)
     device = cloud.store.device("drill")
     assert device
-    until(lambda: not list(differences(cloud.store, device)))  # the year has its open month, too
+    until(lambda: not list(differences(cloud.store, device)))
 
     database = cloud.client("dynamodb")
     for table in all_tables():
@@ -193,4 +208,30 @@ def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: C
     verified = CliRunner().invoke(main, ["verify", "drill", "--store", url])
     assert verified.stdout.splitlines()[-1] == "1 devices, 0 differences"
     with closing(open_store(url)) as restored:
-        assert documents(restored, ["drill"]) == documents(cloud.store, ["drill"])
+        assert charts(restored, ["drill"], noon) == charts(cloud.store, ["drill"], noon)
+
+
+def test_replay_takes_back_queue_and_bucket(cloud: Cloud) -> None:
+    now, queue = int(time.time()), cloud.outputs["DeadLetters"]
+    lost = [Reading("cad-lost", now - 10 * at, 100 + at, None, None) for at in range(3)]
+    payloads = [base64.b64encode(orjson.dumps(as_message(one))).decode() for one in lost]
+    iot = {"topic": f"{PREFIX}/cad-lost/readings", "base64OriginalPayload": payloads[0], "failures": []}
+    letter, batch = (
+        {"kinesis": {"data": data, "partitionKey": "cad-lost", "sequenceNumber": "1"}} for data in payloads[1:]
+    )
+    place = {"bucket": {"name": cloud.outputs["DeadBatches"]}, "object": {"key": "aws/lambda/1/batch"}}
+    content = orjson.dumps({"payload": orjson.dumps({"Records": [batch]}).decode()})
+    cloud.client("s3").put_object(Bucket=place["bucket"]["name"], Key=place["object"]["key"], Body=content)
+    note = {"source": "aws.s3", "detail": place}
+    bad = {"function": "ingest", "reason": "", "payload": "{"}
+    for body in (iot, {"function": "ingest", "reason": "", "payload": orjson.dumps(letter).decode()}, note, bad):
+        cloud.client("sqs").send_message(QueueUrl=queue, MessageBody=orjson.dumps(body).decode())
+    url = f"dynamodb://{PREFIX}?region={cloud.endpoint.region}"
+    done = CliRunner().invoke(main, ["replay", "--queue", queue, "--store", url])
+    assert done.exit_code == 1
+    assert "malformed_json" in done.stderr
+    counts = orjson.loads(done.stdout)
+    assert counts["failed"] == 1
+    assert counts["replayed"] >= 3  # the emulator's bucket may have told of its batch as well
+    assert [one.power_w for one in cloud.store.readings("cad-lost", 0, 2**40)] == [102, 101, 100]
+    assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket=place["bucket"]["name"])

@@ -1,18 +1,35 @@
 """The answers of the callbacks, read like a browser does."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def scattered(content: Mapping[str, Any], carrier: str) -> Mapping[str, Any]:
-    """Return an answer with its joined values in the places where assets/slots.js writes them."""
-    name, _, prop = carrier.partition(".")
+def by_place(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an answer with the properties of every component by its id, also of those inside a region."""
     response = dict(content.get("response", {}))
-    for slot, value in json.loads(response.pop(name, {prop: "{}"})[prop]).items():
-        component, _, part = slot.partition(".")
-        response[component] = response.get(component, {}) | {part: value}
+    for props in content.get("response", {}).values():
+        response |= {part["props"]["id"]: part["props"] for part in parts(props.get("content"))}
     return {**content, "response": response}
+
+
+def parts(tree: object) -> Iterator[dict[str, Any]]:
+    """Yield the components with an id in a tree."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from parts(one)
+    elif isinstance(tree, dict) and "props" in tree:
+        if "id" in tree["props"]:
+            yield tree
+        yield from parts(tree["props"].get("children"))
+
+
+def text_of(tree: object) -> str:
+    """Return the text in a tree, as `textContent` does."""
+    if isinstance(tree, list | tuple):
+        return "".join(map(text_of, tree))
+    if isinstance(tree, dict):
+        return text_of(tree["props"].get("children"))
+    return "" if tree is None else str(tree)
 
 
 def named(slot: str) -> dict[str, object]:

@@ -15,10 +15,10 @@ from aggregator.store.port import Store
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.users import SUPPORT, User
-from dashboard.pages.household.slots import PAGE, PAGE_WRITTEN
+from dashboard.pages.household.slots import PAGE
 from dashboard.text.words import LEVEL_WORDS
 from tests.dashboard import homes
-from tests.dashboard.answers import named, scattered
+from tests.dashboard.answers import by_place, named
 from tests.dashboard.people import at_home, browser, dashboard, somebody
 
 Ask = Callable[..., Mapping[str, Any]]
@@ -30,21 +30,27 @@ def ask_of(store: Store, language: str = "en-GB", user: User | None = None) -> A
 
     def ask(address: object, version: object = "") -> Mapping[str, Any]:
         path, _, search = address.partition("?") if isinstance(address, str) else (address, "", "")
-        inputs = {"url.pathname": path, "url.search": f"?{search}" if search else "", "refresh.data": None}
+        inputs = {
+            "url.pathname": path,
+            "url.search": f"?{search}" if search else "",
+            "wanted.data": None,
+            "refresh.data": None,
+        }
+        state = {"url.hash": "", "shown.data": {"version": version}}
         answer = client.post(
             "/_dash-update-component",
             json={
                 "output": f"..{'...'.join(PAGE)}..",
                 "outputs": list(map(named, PAGE)),
                 "inputs": [named(slot) | {"value": value} for slot, value in inputs.items()],
-                "state": [named("household.data-version") | {"value": version}],
+                "state": [named(slot) | {"value": value} for slot, value in state.items()],
                 "changedPropIds": ["url.pathname"],
             },
             headers={"Accept-Language": language},
         )
         assert answer.status_code == 200
         content: Mapping[str, Any] = json.loads(answer.data)
-        return scattered(content, PAGE_WRITTEN)
+        return by_place(content)
 
     return ask
 
@@ -74,12 +80,12 @@ def test_the_first_visit_explains_the_next_steps(store: Store) -> None:
 
 def test_a_device_page_has_tiles_chart_and_links(ask: Ask) -> None:
     shown = ask("/d/cad-1/day/2026-11-22")["response"]
-    assert shown["document"]["title"] == "Sunday 22 November 2026 · cad-1"
+    assert shown["shown"]["data"]["title"] == "Sunday 22 November 2026 · cad-1"
     assert shown["previous"]["href"] == "/d/cad-1/day/2026-11-21"
     assert shown["next"]["href"] == "/d/cad-1/day/2026-11-23"
     assert shown["to-month"]["href"] == "/d/cad-1/month/2026-11"
     assert (shown["to-day"]["aria-current"], shown["to-year"]["aria-current"]) == ("page", None)
-    assert len(json.loads(shown["columns"]["data-cells"])["cells"]) == 24
+    assert len(shown["columns"]["children"]) == 24
 
 
 @pytest.mark.parametrize("level", ["day", "month", "year"])
@@ -105,14 +111,14 @@ def test_the_levels_keep_the_viewed_time(ask: Ask, path: str, to_day: str, to_mo
 
 def test_months_link_to_days_and_years_to_months(ask: Ask) -> None:
     month, year = (ask(f"/d/cad-1/{period}")["response"]["columns"] for period in ("month/2026-11", "year/2026"))
-    assert '"href":"/d/cad-1/day/2026-11-05"' in month["data-cells"]
-    assert '"href":"/d/cad-1/month/2026-02"' in year["data-cells"]
+    assert month["children"][4]["props"]["href"] == "/d/cad-1/day/2026-11-05"
+    assert year["children"][1]["props"]["href"] == "/d/cad-1/month/2026-02"
 
 
 def test_navigation_ends_at_the_first_and_the_current_period(ask: Ask) -> None:
-    nowhere = {"href": None, "aria-current": None, "aria-disabled": "true"}
-    assert ask(f"/d/cad-1/day/{homes.FIRST_DAY}")["response"]["previous"] == nowhere
-    assert ask("/d/cad-1")["response"]["next"] == nowhere
+    nowhere = {"href": None, "aria-current": None, "aria-disabled": "true"}.items()
+    assert ask(f"/d/cad-1/day/{homes.FIRST_DAY}")["response"]["previous"].items() >= nowhere
+    assert ask("/d/cad-1")["response"]["next"].items() >= nowhere
 
 
 def test_a_period_without_data_explains_itself_and_links_back(ask: Ask) -> None:
@@ -150,7 +156,7 @@ def test_an_unknown_device_gets_a_page_not_an_error(ask: Ask, path: str) -> None
 def test_a_hostile_address_is_a_page_and_no_error(ask: Ask, path: object) -> None:
     content = ask(path)
     assert content["response"]["alert"]["children"] == []
-    assert content["response"]["document"]["title"]
+    assert content["response"]["shown"]["data"]["title"]
 
 
 def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
@@ -159,9 +165,9 @@ def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
         return set().union(*map(ids_in, part))
     if not isinstance(part, dict):
         return set()
-    return ({part["props"]["id"]} if "id" in part.get("props", {}) else set()) | ids_in(
-        part.get("props", {}).get("children")
-    )
+    props = part.get("props", {})
+    inside = ids_in(props.get("children")) | ids_in(props.get("content"))
+    return ({props["id"]} if "id" in props else set()) | inside
 
 
 @pytest.mark.parametrize(
@@ -177,11 +183,11 @@ def ids_in(part: Any) -> set[str]:  # noqa: ANN401 - a layout is what it is
 )
 def test_every_sent_slot_exists_on_the_page(homes_to_read: Store, ask: Ask, address: str) -> None:
     layout = json.loads(at_home(homes_to_read).get("/_dash-layout").data)
-    assert ask(address)["response"].keys() - ids_in(layout) == {"document"}
+    assert ask(address)["response"].keys() - ids_in(layout) == set()
 
 
 def test_an_unchanged_chart_is_not_sent_again(ask: Ask) -> None:
-    version = ask("/d/cad-1")["response"]["household"]["data-version"]
+    version = ask("/d/cad-1")["response"]["shown"]["data"]["version"]
     again = ask("/d/cad-1", version)["response"]
     assert "picture" not in again
     assert "picture" in ask("/d/cad-1/day/2026-11-22", version)["response"]
@@ -199,12 +205,8 @@ def test_navigation_in_time_keeps_the_view_options(ask: Ask) -> None:
 
 def test_the_switch_between_energy_and_money_is_a_link(ask: Ask) -> None:
     energy = ask("/d/cad-1/month/2026-10")["response"]
-    assert energy["unit-money"] == {
-        "href": "/d/cad-1/month/2026-10?unit=money",
-        "aria-current": None,
-        "aria-disabled": None,
-        "children": "£",
-    }
+    switch = {"href": "/d/cad-1/month/2026-10?unit=money", "aria-current": None, "children": "£"}
+    assert energy["unit-money"].items() >= switch.items()
     assert energy["total"]["children"].endswith(" kWh")
     money = ask(energy["unit-money"]["href"])["response"]
     assert money["unit-money"]["aria-current"] == "true"
@@ -216,11 +218,8 @@ def test_the_standing_charge_can_be_excluded_and_included(ask: Ask) -> None:
     whole = ask("/d/cad-1/month/2026-10?unit=money")["response"]
     assert whole["charge"]["children"] == "without standing charge"
     bare = ask(whole["charge"]["href"])["response"]
-    assert bare["charge"] == {
-        "hidden": False,
-        "children": "with standing charge",
-        "href": "/d/cad-1/month/2026-10?unit=money",
-    }
+    assert (bare["charge"]["hidden"], bare["charge"]["children"]) == (False, "with standing charge")
+    assert bare["charge"]["href"] == "/d/cad-1/month/2026-10?unit=money"
     amounts = [float(shown["total"]["children"].removeprefix("£")) for shown in (whole, bare)]
     assert amounts[0] - amounts[1] == pytest.approx(31 * 0.5310, abs=0.011)
 
@@ -246,19 +245,19 @@ def test_tomorrow_is_linked_once_its_prices_are_known(ask: Ask) -> None:
 def test_support_sees_a_customers_page_marked_and_read_only(furnished: Store) -> None:
     desk = somebody(furnished, "des@example.org", SUPPORT)
     ask = ask_of(furnished, user=desk)
-    assert ask("/d/cad-1")["response"]["household"]["hidden"] is True
+    assert ask("/d/cad-1")["response"]["home"]["hidden"] is False
     now = int(time.time())
     actions.look_up(Audit(furnished, []), Who(desk.user_id, desk.email, desk.role), "cad-1", "the customer called", now)
     shown = ask("/d/cad-1")["response"]
-    assert (shown["household"]["hidden"], shown["visiting"]["hidden"]) == (False, False)
+    assert (shown["home"]["hidden"], shown["visiting"]["hidden"]) == (True, False)
     assert "/desk/device/cad-1" in json.dumps(shown["visiting"])
-    assert shown["tariff"] == {"children": "", "href": None}
+    assert (shown["tariff"]["children"], shown["tariff"]["href"]) == ("", None)
     assert ask("/")["response"]["visiting"]["hidden"] is True
 
 
 def test_a_households_own_page_has_no_support_mark(ask: Ask) -> None:
     shown = ask("/d/cad-1")["response"]
-    assert shown["visiting"] == {"hidden": True}
+    assert shown["visiting"]["hidden"] is True
     assert shown["tariff"]["href"] == "/d/cad-1/tariff"
 
 
@@ -271,7 +270,7 @@ def test_a_comparison_overlays_the_other_period_with_the_difference(ask: Ask) ->
 
 def test_a_german_browser_gets_a_german_page(furnished: Store) -> None:
     shown = ask_of(furnished, "de-DE,de;q=0.9")("/d/cad-1/month/2026-11?unit=money")["response"]
-    assert shown["document"]["title"] == "November 2026 · cad-1"
+    assert shown["shown"]["data"]["title"] == "November 2026 · cad-1"
     assert shown["total"]["children"].endswith("£ bisher")
     assert shown["to-day"]["href"] == "/d/cad-1?unit=money"
 

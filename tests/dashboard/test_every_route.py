@@ -56,6 +56,7 @@ ROUTES = {
     "GET /_dash-dependencies": SIGNED_IN,
     "GET /_reload-hash": SIGNED_IN,
     "GET /account": SIGNED_IN,
+    "GET /account/everything.zip": SIGNED_IN,
     "POST /account/password": SIGNED_IN,
     "POST /sign-out": SIGNED_IN,
     "POST /sign-out-everywhere": SIGNED_IN,
@@ -69,6 +70,8 @@ ROUTES = {
     "GET /who-looked": SIGNED_IN,
     "GET /desk": DESK,
     "GET /desk/search.json": DESK,
+    "GET /desk/attention": DESK,
+    "GET /desk/attention.csv": DESK,
     "GET /desk/fleet/<group>": DESK,
     "GET /desk/audit": DESK,
     "GET /desk/device/<device_id>": DESK,
@@ -84,11 +87,12 @@ ROUTES = {
     "POST /desk/device/<device_id>/bundle": DESK,
 }
 CALLBACKS = {  # by their inputs
-    "url.pathname url.search refresh.data": OWN,
+    "url.pathname url.search wanted.data refresh.data": OWN,
     "tick.data": OWN,
 }
 STAMP = re.compile(r"\?m=[\d.]+")  # an asset's time stamp, which may look like a figure
-IN_THE_BROWSER = {"hour.data"}  # inputs of callbacks that run in the browser only
+# inputs of callbacks that run in the browser only
+IN_THE_BROWSER = {"hour.data", "beat.n_intervals", "shown.data", "words.data"}
 
 THEIRS, GHOST = "cad-their", "cad-ghost"  # another household's home, and a missing one; equally long
 DAY = "2026-11-22"
@@ -254,10 +258,14 @@ def caller(output: str, callback: Mapping[str, Any]) -> Callable[[FlaskClient, s
     """A callback with a forged payload; every value is about the device."""
 
     def ask(client: FlaskClient, device_id: str) -> TestResponse:
-        forged = {"pathname": f"/d/{device_id}", "search": f"?unit=money&device_id={device_id}"}
+        forged: dict[str, object] = {
+            "pathname": f"/d/{device_id}",
+            "search": f"?unit=money&device_id={device_id}",
+            "shown": {"device": device_id},
+        }
 
         def value(one: Mapping[str, Any]) -> dict[str, Any]:
-            return {**one, "value": forged.get(one["property"], device_id)}
+            return {**one, "value": forged.get(one["id"], forged.get(one["property"], device_id))}
 
         outputs = [slot.split(".") for slot in output.strip(".").split("...")]
         payload = {

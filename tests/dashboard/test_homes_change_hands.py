@@ -6,11 +6,16 @@ from the 10th, and 300 Wh from the 15th, when willow moves in, to the 20th. It i
 
 import csv
 import io
+import json
+import stat
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 from dash import Dash
 from flask import Flask
 from flask.testing import FlaskClient
@@ -30,6 +35,7 @@ from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
+from dashboard.commands.main import main
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
@@ -253,3 +259,64 @@ def test_a_household_that_comes_back_sees_its_newest_time(home: Home) -> None:
 def test_a_move_follows_the_last_one(home: Home, household: str, first: str, fault: str) -> None:
     with pytest.raises(ConfigurationError, match=fault):
         move(home.store, device(home.store), household, first)
+
+
+# Everything of a household
+
+
+def everything(answer: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(answer)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(("household", "own"), [("acacia", ACACIA), ("willow", WILLOW)])
+def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str, own: dict[str, int]) -> None:
+    for day in ("2026-11-07", "2026-11-17"):
+        who = Who("u9", "desk@example.org", SUPPORT)
+        actions.look_up(Audit(home.store, []), who, CAD, f"asked on {day}", start_of(day) + 3600)
+    answer = client_of(home, of(household)(home)).get("/account/everything.zip")
+    assert answer.mimetype == "application/zip"
+    files = everything(answer.data)
+    assert sorted({name.partition("/")[0] for name in files}) == ["README.txt", "account.json", CAD, GAS]
+    for device_id in (CAD, GAS):
+        readings = list(csv.DictReader(io.StringIO(files[f"{device_id}/readings.csv"])))
+        assert len(readings) == 48 * len(own) + (household == "willow")  # the last one begins a day after
+        assert {row["at"][:10] for row in readings} - {"2026-11-21"} == set(own)
+        days = [json.loads(line) for line in files[f"{device_id}/days.jsonl"].splitlines()]
+        assert {day["period"]: day["import_wh"] for day in days} == own
+        for level in ("months", "years"):
+            (whole,) = [json.loads(line) for line in files[f"{device_id}/{level}.jsonl"].splitlines()]
+            assert whole["import_wh"] == sum(own.values())
+    told = json.loads(files[f"{CAD}/home.json"])
+    assert (told["from"], told["to"]) == ((None, "2026-11-09") if household == "acacia" else (WILLOW_SINCE, None))
+    assert told["tariff"]["versions"][0]["import"] == ("0.1" if household == "acacia" else "0.2")
+    assert [one["email"] for one in json.loads(files["account.json"])] == [f"{household}@example.org"]
+    looked = csv.DictReader(io.StringIO(files[f"{CAD}/who-looked.csv"]))
+    assert [row["reason"] for row in looked] == [
+        "asked on 2026-11-07" if household == "acacia" else "asked on 2026-11-17"
+    ]
+
+
+def test_only_a_household_downloads_everything(home: Home) -> None:
+    for come in (support_with_a_reason, admin, of("")):
+        assert client_of(home, come(home)).get("/account/everything.zip").status_code == 404
+    assert everything(client_of(home, of("birch")(home)).get("/account/everything.zip").data).keys() == {
+        *("README.txt", "account.json")
+    }
+
+
+def test_an_operator_exports_a_household_and_leaves_entries(home: Home, tmp_path: Path) -> None:
+    of("acacia")(home)
+    target, arguments = tmp_path / "acacia.zip", ("household", "export", "acacia")
+    (file,) = tmp_path.glob("*.db")
+    environ = {"WATTFALL_STORE": f"sqlite:///{file}"}
+    done = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
+    assert (done.exit_code, done.stdout) == (0, f"{target} has 2 devices and 1 accounts of acacia\n")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert everything(target.read_bytes())[f"{CAD}/days.jsonl"].count("\n") == len(ACACIA)
+    assert [one.device_id for one in Audit(home.store, []).entries() if one.action == "export"] == [GAS, CAD]
+    again = CliRunner().invoke(main, [*arguments, str(target)], env=environ)
+    assert (again.exit_code, again.stderr) == (2, f"wattfall: {target} cannot be made: File exists\n")
+    nobody = CliRunner().invoke(main, ["household", "export", "nobody", str(tmp_path / "x.zip")], env=environ)
+    assert (nobody.exit_code, "nothing is kept of a household 'nobody'" in nobody.stderr) == (2, True)

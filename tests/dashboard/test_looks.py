@@ -8,7 +8,6 @@ from aggregator.intake import device_status
 from aggregator.settings import load
 from aggregator.store.port import Store
 from dashboard.app import create_app
-from dashboard.charts.view import View
 from dashboard.pages.household.page_callbacks import show_live
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
@@ -25,7 +24,7 @@ def data_on(store: Store) -> CachedReads:
 def test_only_an_authorized_viewer_counts_as_a_look(store: Store) -> None:
     for device_id, household in (("cad-1", MEMBER.household), ("cad-2", "others")):
         store.put_device(Device(device_id, household=household))
-        show_live(data_on(store), MEMBER, View("household", device_id), 1, None, ENGLISH)
+        show_live(data_on(store), MEMBER, {"device": device_id}, None, ENGLISH)
     assert [device_status.is_watched(store, device_id) for device_id in ("cad-1", "cad-2")] == [True, False]
 
 

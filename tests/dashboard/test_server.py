@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -44,6 +44,7 @@ def variables(folder: Path, port: int) -> dict[str, str]:
         "PORT": str(port),
         "WEB_CONCURRENCY": "2",
         "WATTFALL_SECRET": SECRET,
+        "WATTFALL_METRICS_TOKEN": SECRET,
     }
 
 
@@ -202,6 +203,20 @@ def test_each_worker_has_its_own_socket_and_serves_every_script(web: int) -> Non
         assert get(web, scripts[-1])
 
 
+def pages_counted(port: int) -> float:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {SECRET}"})
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+        found = re.search(rb'request_seconds_count{kind="page",status="2xx"} (\S+)', answer.read())
+    return float(found[1]) if found else 0
+
+
+def test_the_counts_of_all_workers_add_up_in_any_answer(web: int) -> None:
+    before = pages_counted(web)
+    for _ in range(20):
+        get(web, "/sign-in")
+    assert [pages_counted(web) - before for _ in range(8)] == [20] * 8  # the kernel chooses any worker
+
+
 def test_a_second_wattfall_on_the_same_port_is_refused(tmp_path: Path, web: int) -> None:
     second = command(tmp_path, web)
     assert second.communicate(timeout=PATIENCE_S) == (
@@ -244,3 +259,34 @@ def test_a_serving_process_waits_two_seconds_for_the_write_lock(
     serve(load(variables(tmp_path, port)), "127.0.0.1", lambda: None)
     assert opened[0]._one("PRAGMA busy_timeout") == (2000,)
     opened[0].close()
+
+
+# Slow clients
+
+BEGUN = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+HALF = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nemail="
+
+
+def connected(port: int, source: str, patience_s: float) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=patience_s, source_address=(source, 0))
+
+
+def is_given_up(connection: socket.socket) -> bool:
+    with suppress(ConnectionResetError):
+        return connection.recv(100)[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 403")
+    return True
+
+
+def test_half_a_request_is_given_up_and_stops_nobody(web: int) -> None:
+    with ExitStack() as ends:
+        stuck = [ends.enter_context(connected(web, "127.0.0.1", PATIENCE_S)) for _ in range(24)]
+        for number, one in enumerate(stuck):
+            one.sendall((BEGUN, HALF)[number % 2])
+        other = ends.enter_context(connected(web, "127.0.0.2", server.RECEIVE_S / 2))
+        other.sendall(BEGUN + b"\r\n")
+        assert other.recv(100).startswith(b"HTTP/1.1 200")
+        for _ in range(int(server.RECEIVE_S) - 2):  # a drip does not hold it
+            time.sleep(1)
+            for one in stuck[:4]:
+                one.sendall(b"x")
+        assert all(map(is_given_up, stuck[:4]))

@@ -50,6 +50,13 @@ FORMATS = {
         Format("dsmr", dsmr.parse_dsmr, has_rules=True),
     )
 }
+EXAMPLES = {  # a topic of each format, for those whose topic none takes
+    "json": "wattfall/ID/readings",
+    "glow": "glow/0123456789AB/SENSOR/electricitymeter, with 12 hexadecimal digits",
+    "glow-hex": "SMART/HILD/ID",
+    "tasmota": "tele/ID/SENSOR",
+    "shelly": "shellies/ID/info or ID/events/rpc",
+}
 _TOPICS = [(one, re.compile(topics)) for one in FORMATS.values() for topics in one.topics]
 EVERYTHING = ("#",)
 
@@ -78,7 +85,14 @@ def _topic(topic: str, named: str, filters: tuple[str, ...]) -> Topic:
         found = _within(levels, named, wanted) if _lets_in(wanted, levels) else None
         if found:
             return found
-    raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format, or has its device at another level")
+    raise Refused("unknown_topic", f"{shown(topic)} belongs to no known format{_nearest(levels)}")
+
+
+def _nearest(levels: Sequence[str]) -> str:
+    """Return the example that shares most levels with a topic, as the end of a sentence; empty if none shares any."""
+    words = {name: set(re.split(r"[/ ,]+", example)) for name, example in EXAMPLES.items()}
+    name = max(words, key=lambda one: len(words[one] & set(levels)))
+    return f"; {name} has {EXAMPLES[name]}" if words[name] & set(levels) else ", or has its device at another level"
 
 
 def _lets_in(wanted: list[str], levels: list[str]) -> bool:

@@ -172,8 +172,9 @@ class Feed(Protocol):
 class Dirty:
     """Dirty keys of tables in order; a key made dirty again moves to the end. Thread-safe."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], most: int | None = None) -> None:
+        """Beyond `most` keys the oldest of a table is forgotten; None: none is, and the caller adds no more."""
+        self._clock, self._most = clock, most
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._tables: dict[str, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)  # key -> sequence, since
@@ -184,7 +185,7 @@ class Dirty:
             keys = self._tables[table]
             _, before = keys.pop((device_id, key), (0, since if since is not None else int(self._clock())))
             keys[device_id, key] = next(self._numbers), before
-            if len(keys) > MOST:
+            if self._most is not None and len(keys) > self._most:
                 del keys[next(iter(keys))]
 
     def is_empty(self, table: str) -> bool:
@@ -215,6 +216,9 @@ class Dirty:
 
 class OwnFeed(Dirty):
     """The feed of keys that this process itself has made dirty."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock, MOST)
 
     def mark(self, table: str, device_id: str, key: str) -> None:
         """Mark a key dirty."""

@@ -198,11 +198,18 @@ Request = tuple[str, dict[str, Any]]  # operation and arguments
 
 
 def merge_request(
-    stored: Item | None, timezone: str, currency: str, parts: Mapping[str, Part | None], now: int
+    stored: Item | None,
+    timezone: str,
+    currency: str,
+    parts: Mapping[str, Part | None],
+    now: int,
+    *,
+    is_open: bool | None,
 ) -> Request | None:
     """Return the request that gives `stored` these parts (None removes one); None when nothing changes.
 
-    The time of change (`now`, UTC seconds) is written with a change and never alone.
+    The time of change (`now`, UTC seconds) is written with a change and never alone. `is_open` says that the period
+    goes on (None at a level that feeds no other); a document that was closed stays so.
     """
     before = stored or {}
     wanted: dict[str, Value | None] = {name: part and {"B": pack_part(part)} for name, part in parts.items()}
@@ -210,6 +217,10 @@ def merge_request(
     if not any(value and "B" in value for value in after.values()):
         return ("delete_item", _condition(before, [name for name in before if name not in "dp"])) if before else None
     wanted |= {"z": items.text(timezone), "c": items.text(currency) if currency else None}
+    if is_open is not None:
+        wanted[items.OPEN] = (
+            items.IS_OPEN if is_open and before.get(items.OPEN, items.IS_OPEN) == items.IS_OPEN else items.IS_OVER
+        )
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None

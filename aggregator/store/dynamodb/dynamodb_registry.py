@@ -6,9 +6,10 @@ A conditional write of a record leaves a unique mark in its item (`w`). AWS's cl
 answer, and the repeated write then fails against the first. The mark distinguishes this case from another writer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from heapq import nsmallest
 from itertools import islice
 from secrets import token_hex
 from typing import Any
@@ -118,13 +119,17 @@ def _condition(was: str | None, now: int) -> dict[str, Any]:
 # Registry
 
 
+def _id(device: Device) -> str:
+    return device.device_id
+
+
 class DynamoRegistry:
     """The port's registry, live state and records on DynamoDB tables named `PREFIX-...`."""
 
     def __init__(self, client: DynamoClient, prefix: str, clock: Callable[[], float]) -> None:
         self._client, self._prefix, self._clock = client, prefix, clock
         self._reader = Reader(client, prefix)
-        self._steps = ConcurrentSteps(self._reader.fetch, CONNECTIONS)
+        self._steps = ConcurrentSteps(self._reader.fetch, self._reader.fetch_many, CONNECTIONS)
         self._view = ReadView(self._reader, self._steps)
         self._index = Index(client, prefix, self._reader, self._steps.side_by_side)
         self._records = Records(client, f"{prefix}-records", clock)
@@ -145,19 +150,31 @@ class DynamoRegistry:
         item = self._view.item(Get("devices", device_id))
         return intact(unpack_device, item) if item and "z" in item else None
 
+    def reading_ahead(self, device_ids: Collection[str]) -> AbstractContextManager[None]:
+        """Read devices and their live states at once; within, they are not read again."""
+        return self._view.reading_ahead(Get(table, one) for table in ("devices", "live") for one in device_ids)
+
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id. One scan serves all following pages."""
         if not after or not self._listed:
             scanned = self._reader.scan("devices")
             stored = [intact(unpack_device, item) for item in scanned if "z" in item]
             by_id = {device.device_id: device for device in stored}
-            self._listed = [at_home(device, by_id.get) for device in stored]
-        return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
+            self._listed = sorted((at_home(one, by_id.get) for one in stored), key=_id)
+        first = bisect_right(self._listed, after, key=_id)
+        return self._listed[first : first + limit]
+
+    def stored_devices(self, after: str = "", limit: int = 1000) -> list[Device]:
+        """Return the devices after the device `after`, in the table's own order, from one page of it."""
+        start = {"d": items.text(after)} if after else None
+        scanned = (item for item in self._reader.scan("devices", start, limit) if "z" in item)
+        return [at_home(intact(unpack_device, item), self._stored) for item in islice(scanned, limit)]
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms. Reported registers accumulate."""
         self._view.is_consistent = True
         self._index.put(device)
+        self._view.forget(Get("devices", device.device_id))
 
     def find_devices(self, text: str, limit: int) -> list[str]:
         """Return the ids of at most `limit` devices that match a text."""
@@ -193,6 +210,16 @@ class DynamoRegistry:
         start = {"d": items.text(after)} if after else None
         return [intact(live_items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
 
+    @property
+    def derives_live(self) -> bool:
+        """False: a block of readings is a large read."""
+        return False
+
+    def newest_at(self, device_id: str) -> int:
+        """Return the instant of a device's live state; 0 without one."""
+        live = self.live(device_id)
+        return live.at if live else 0
+
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states into the stored ones. `states` has one state per device."""
         self._view.is_consistent = True
@@ -201,6 +228,7 @@ class DynamoRegistry:
     def _put_live(self, state: Live) -> None:
         """Write a newer state without a read; merge another one into the stored one. Raises StoreAway."""
         request = live_items.live_update(state)
+        self._view.forget(Get("live", state.device_id))
         for _ in range(TRIES):
             try:
                 self._client.call("update_item", TableName=f"{self._prefix}-live", **request, **TELL)

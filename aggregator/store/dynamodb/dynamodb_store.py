@@ -15,7 +15,7 @@ from typing import Any
 
 from aggregator.core.documents import Document, Names, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S, FOR_EVER, RETENTION_DAYS, block_start
+from aggregator.core.periods import DAY_S, FOR_EVER, RETENTION_DAYS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
@@ -215,9 +215,10 @@ class DynamoStore(DynamoRegistry):
     ) -> bool:
         """Replace the named parts of a document (None removes one). Return whether anything changed."""
         self._view.is_consistent = True
-        read = Get(table_of(level), device_id, period)
+        read, now = Get(table_of(level), device_id, period), int(self._clock())
+        is_open = now < window(level, period, timezone).end if is_feed(level) else None
         for _ in range(TRIES):
-            request = merge_request(self._view.item(read), timezone, currency, parts, int(self._clock()))
+            request = merge_request(self._view.item(read), timezone, currency, parts, now, is_open=is_open)
             if request is None:
                 return False
             operation, arguments = request

@@ -3,8 +3,8 @@
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
 | `readings` | `d` device, `b` start of the UTC half hour | one per reading and per interval, see below; `x` expiry (TTL), `m..` meter ids and sources | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
-| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change | about 600, 900 with a tariff | 1 |
-| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t` | about 400 | 1 |
+| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change, `o` 1 while the day goes on, else 0 | about 600, 900 with a tariff | 1 |
+| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t`, `o` | about 400 | 1 |
 | `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 200 | 1 |
@@ -42,6 +42,8 @@ from aggregator.store.port import READINGS
 Value = dict[str, Any]  # {"S": text} | {"N": digits} | {"B": bytes} | {"SS": texts}
 Item = dict[str, Value]
 
+OPEN = "o"  # the attribute of a document that says whether its period goes on
+IS_OPEN, IS_OVER = {"N": "1"}, {"N": "0"}
 WRITE_UNIT = 1024  # bytes
 READ_UNIT = 4096  # bytes
 
@@ -122,6 +124,9 @@ def reading_name(offset: int) -> str:
     return _DIGITS[offset // 62] + _DIGITS[offset % 62]
 
 
+_OFFSETS = {reading_name(offset): offset for offset in range(HALF_HOUR)}
+
+
 def interval_name(interval: Interval) -> str:
     """Return the attribute name of an interval, five characters; no meter's name begins with such a digit."""
     length = interval.end - interval.start
@@ -157,33 +162,33 @@ def pack_reading(reading: Reading, tags: Mapping[str, int]) -> bytes:
 
 def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading:
     """Decode a reading from its attribute; `item` holds its meter id. Raises ValueError."""
-    if value[0] == _VOLUME:
+    head, size = value[0], len(value)
+    if head == _VOLUME:
         end = 2 + value[1]
         volume_l = int.from_bytes(value[2:end], "little")
         return unpack_reading(device_id, at, value[end:], item)._replace(volume_l=volume_l)
-    power_size, codes = divmod(value[0], 49)
-    import_code, export_code = divmod(codes, 7)
+    power_size, import_code, export_code = head // 49, head // 7 % 7, head % 7
     power_end = 1 + power_size
-    import_end = power_end + max(import_code - 1, 0)
-    export_end = import_end + max(export_code - 1, 0)
-    if value[0] > _MOST or not 0 <= len(value) - export_end <= 2:
-        raise ValueError(f"a reading of {len(value)} bytes has the wrong head byte {value[0]}")
-    meter = item[meter_name(int.from_bytes(value[export_end:], "little"))]["S"] if len(value) > export_end else None
+    import_end = power_end + (import_code - 1 if import_code else 0)
+    export_end = import_end + (export_code - 1 if export_code else 0)
+    if head > _MOST or not 0 <= size - export_end <= 2:
+        raise ValueError(f"a reading of {size} bytes has the wrong head byte {head}")
+    number_of = int.from_bytes
     return Reading(
         device_id,
         at,
-        int.from_bytes(value[1:power_end], "little", signed=True) if power_size else None,
-        int.from_bytes(value[power_end:import_end], "little") if import_code else None,
-        int.from_bytes(value[import_end:export_end], "little") if export_code else None,
-        meter,
+        number_of(value[1:power_end], "little", signed=True) if power_size else None,
+        number_of(value[power_end:import_end], "little") if import_code else None,
+        number_of(value[import_end:export_end], "little") if export_code else None,
+        item[meter_name(number_of(value[export_end:], "little"))]["S"] if size > export_end else None,
     )
 
 
 def unpack_block(item: Item) -> list[Reading]:
     """Decode the readings of a block, by time."""
     device_id, start = item["d"]["S"], int(item["b"]["N"])
-    names = [name for name in sorted(item) if len(name) == 2]
-    return [unpack_reading(device_id, start + _number(name), item[name]["B"], item) for name in names]
+    names = sorted(name for name in item if len(name) == 2)
+    return [unpack_reading(device_id, start + _OFFSETS[name], item[name]["B"], item) for name in names]
 
 
 def as_reading(interval: Interval) -> Reading:
@@ -195,7 +200,7 @@ def unpack_intervals(item: Item) -> list[Interval]:
     """Decode the intervals of a block, by start and end."""
     device_id, block = item["d"]["S"], int(item["b"]["N"])
     names = [name for name in sorted(item) if len(name) == 5 and name[0] != "m"]
-    starts = [block + _number(name[:2]) for name in names]
+    starts = [block + _OFFSETS[name[:2]] for name in names]
     return [
         Interval(device_id, start, start + _number(name[2:]), *unpack_reading("", 0, item[name]["B"], item)[3:])
         for start, name in zip(starts, names, strict=True)
@@ -231,19 +236,18 @@ def _code(value: int | None, packed: bytes) -> int:
 
 
 def changed_key(table: str, record: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the device and key that a change record of `table` makes dirty; None where it makes none.
+    """Return the device and key that a change record of `table` makes dirty; None for a deletion by TTL.
 
-    A change of the expiry alone and a deletion by TTL make none. The record is as from GetRecords or as Lambda gets it.
+    A write that changes nothing leaves no record. The record is as from GetRecords or as Lambda gets it.
     """
     identity = {name.lower(): value for name, value in (record.get("userIdentity") or {}).items()}
     if record["eventName"] == "REMOVE" and identity.get("principalid") == "dynamodb.amazonaws.com":
         return None
-    change = record["dynamodb"]
-    old, new = (
-        {name: value for name, value in change[image].items() if name != "x"} if image in change else None
-        for image in ("OldImage", "NewImage")
-    )
-    if old is not None and old == new:
-        return None
-    (key,) = change["Keys"][range_key(table)].values()
-    return change["Keys"]["d"]["S"], key
+    keys = record["dynamodb"]["Keys"]
+    (key,) = keys[range_key(table)].values()
+    return keys["d"]["S"], key
+
+
+def is_open(record: Mapping[str, Any]) -> bool:
+    """Whether a change record is of a document whose period was not over."""
+    return bool(record["dynamodb"].get("NewImage", {}).get(OPEN) == IS_OPEN)

@@ -4,8 +4,9 @@
 `write_block` merges evidence field by field. An undecodable item raises Damaged.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway
@@ -13,7 +14,7 @@ from aggregator.core.periods import HALF_HOUR
 from aggregator.core.readings import Reading, merged
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get, GetBlocks, Read, starts
-from aggregator.store.dynamodb.dynamo_client import TELL, ConditionFailed, DynamoClient
+from aggregator.store.dynamodb.dynamo_client import READS, TELL, ConditionFailed, DynamoClient, read_items
 from aggregator.store.dynamodb.items import Item
 
 
@@ -26,9 +27,8 @@ class Reader:
     def fetch(self, read: Read, is_consistent: bool) -> list[Item]:
         """Return the items of a read: at most one item, or blocks, nearest first."""
         if isinstance(read, Get):
-            key = {"d": items.text(read.device_id)} | ({"p": items.text(read.period)} if read.period else {})
             table = f"{self._prefix}-{read.table}"
-            answer = self._client.call("get_item", TableName=table, Key=key, ConsistentRead=is_consistent)
+            answer = self._client.call("get_item", TableName=table, Key=_item_key(read), ConsistentRead=is_consistent)
             return [answer["Item"]] if "Item" in answer else []
         return list(
             self._query(
@@ -41,6 +41,15 @@ class Reader:
                 ScanIndexForward=read.is_onwards,
             )
         )
+
+    def fetch_many(self, reads: Sequence[Get], is_consistent: bool) -> dict[Get, Item]:
+        """Return the existing items of reads of one table."""
+        keys = {_comparable(_item_key(read)): read for read in reads}
+        table = f"{self._prefix}-{reads[0].table}"
+        found = read_items(
+            self._client, table, [_item_key(read) for read in keys.values()], is_consistent=is_consistent
+        )
+        return {keys[_comparable(item)]: item for item in found}
 
     def span(self, device_id: str, first: int, last: int, *, is_consistent: bool) -> Iterator[Item]:
         """Yield the blocks that start from `first` to `last`."""
@@ -109,6 +118,14 @@ class Reader:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
+def _item_key(read: Get) -> Item:
+    return {"d": items.text(read.device_id)} | ({"p": items.text(read.period)} if read.period else {})
+
+
+def _comparable(item: Item) -> tuple[str, str]:
+    return item["d"]["S"], item["p"]["S"] if "p" in item and "S" in item["p"] else ""
+
+
 # Read view
 
 Content = TypeVar("Content")
@@ -122,12 +139,33 @@ class ReadView:
     def __init__(self, reader: Reader, steps: ConcurrentSteps) -> None:
         self._reader, self._steps = reader, steps
         self.is_consistent = False
+        self._ahead: dict[Get, Item] = {}
 
     def item(self, read: Get) -> Item | None:
         """Return one item, or None."""
         step = self._steps.step
+        if step is None and read in self._ahead:
+            return self._ahead[read]
         found = step.ask(read) if step else self._reader.fetch(read, self.is_consistent)
         return found[0] if found else None
+
+    @contextmanager
+    def reading_ahead(self, reads: Iterable[Get]) -> Iterator[None]:
+        """Read items, many in one call; within, those that exist are not read again unless they are forgotten."""
+        by_table: dict[str, list[Get]] = defaultdict(list)
+        for read in reads:
+            by_table[read.table].append(read)
+        jobs = [(own[at : at + READS], True) for own in by_table.values() for at in range(0, len(own), READS)]
+        for found in self._steps.side_by_side(self._reader.fetch_many, jobs):
+            self._ahead |= found
+        try:
+            yield
+        finally:
+            self._ahead = {}
+
+    def forget(self, read: Get) -> None:
+        """Read an item again that this store has written."""
+        self._ahead.pop(read, None)
 
     def blocks(self, device_id: str, first: int, last: int) -> Iterable[Item]:
         """Return the blocks that start from `first` to `last`, by time."""

@@ -29,6 +29,8 @@ SEEN_S = 600  # between notes that the stream is followed
 TRIMMED_S = 23 * 3600  # after this absence records may be gone (they expire after 24 hours)
 POLL_S = 1.0  # between reads of the readings' stream
 PAGES = 20  # of up to 1,000 records, read from a shard at once
+EMPTY_PAGES = 30  # in a row end the reading of a stream that is seldom read; before that, records may follow
+MOST_KEYS = 100_000  # read at once from all shards; the others wait
 SCAN_PAGE = 1000  # keys made dirty at once where records are gone
 log = logging.getLogger("wattfall.streams")
 
@@ -54,10 +56,16 @@ class Stream:
     """One table's stream: its shards and the dirty keys of its records."""
 
     def __init__(
-        self, client: DynamoClient, prefix: str, level: str, leases: Leases, clock: Callable[[], float]
+        self,
+        client: DynamoClient,
+        prefix: str,
+        level: str,
+        leases: Leases,
+        clock: Callable[[], float],
+        empty_pages: int = 1,
     ) -> None:
         self._client, self._prefix, self._clock = client, prefix, clock
-        self._leases, self._table = leases, table_of(level)
+        self._leases, self._table, self._empty_pages = leases, table_of(level), empty_pages
         self._arn = ""
         self._shards: dict[str, Shard] = {}
         self._describe_at = self._note_at = 0.0
@@ -68,9 +76,13 @@ class Stream:
         now = self._clock()
         if now >= self._describe_at:
             self._describe()
+        count = 0
         for shard in list(self._shards.values()):
-            if self._is_next(shard) and self._is_ours(shard):
-                yield from self._read(shard)
+            if count < MOST_KEYS and self._is_next(shard) and self._is_ours(shard):
+                self._shards[shard.shard_id] = self._shards.pop(shard.shard_id)  # the others come first next time
+                for key in self._read(shard):
+                    count += 1
+                    yield key
         if self._scan is not None:
             yield from self._scanned()
 
@@ -193,7 +205,8 @@ class Stream:
     # Records
 
     def _read(self, shard: Shard) -> Iterator[tuple[str, str, int]]:
-        for _ in range(PAGES):
+        empty = 0
+        for _ in range(PAGES + self._empty_pages):
             answer = self._page(shard)
             for record in answer["Records"]:
                 key = items.changed_key(self._table, record)
@@ -203,7 +216,8 @@ class Stream:
                 shard.position = answer["Records"][-1]["dynamodb"]["SequenceNumber"]
             shard.iterator = answer.get("NextShardIterator")
             shard.is_drained = shard.iterator is None
-            if shard.is_drained or not answer["Records"]:
+            empty = 0 if answer["Records"] else empty + 1
+            if shard.is_drained or empty == self._empty_pages:
                 return
 
     def _page(self, shard: Shard) -> dict[str, Any]:
@@ -252,8 +266,11 @@ class Follower:
         """`pace_s` is the interval of the steps above the days, in seconds. Makes no call yet."""
         self._clock = clock
         leases = Leases(client, f"{prefix}-checkpoints", clock, token_hex(8))
-        self._streams = {level: Stream(client, prefix, level, leases, clock) for level in feeds()}
-        self._every = dict.fromkeys(self._streams, pace_s) | {READINGS: min(POLL_S, pace_s)}
+        self._every = dict.fromkeys(feeds(), pace_s) | {READINGS: min(POLL_S, pace_s)}
+        self._streams = {
+            level: Stream(client, prefix, level, leases, clock, 1 if every <= POLL_S else EMPTY_PAGES)
+            for level, every in self._every.items()
+        }
         self._due = dict.fromkeys(self._streams, 0.0)
         self._dirty = Dirty(clock)
 

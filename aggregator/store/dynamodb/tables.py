@@ -21,13 +21,13 @@ from aggregator.store.port import is_feed
 
 
 class Table(NamedTuple):
-    """A table: its key, and whether it has a stream or a TTL attribute."""
+    """A table: its key, and its stream or its TTL attribute, if any."""
 
     name: str
     hash_key: str
     range_key: str | None = None
     range_type: str = "S"
-    has_stream: bool = False
+    stream: str = ""  # what its change records show; empty: it has none
     expires: str | None = None  # the TTL attribute
 
 
@@ -35,8 +35,8 @@ def tables() -> tuple[Table, ...]:
     """Return the tables of a store; each level has one."""
     return (
         Table("live", "d"),
-        Table("readings", "d", "b", "N", has_stream=True, expires="x"),
-        *(Table(level.table, "d", "p", has_stream=is_feed(level.name)) for level in LEVELS.values()),
+        Table("readings", "d", "b", "N", stream="KEYS_ONLY", expires="x"),  # many records fit into a batch
+        *(Table(level.table, "d", "p", stream="NEW_IMAGE" if is_feed(level.name) else "") for level in LEVELS.values()),
         Table("devices", "d"),
         Table("prices", "d", "p"),
         Table("checkpoints", "s"),
@@ -55,8 +55,8 @@ def table_request(prefix: str, table: Table) -> dict[str, Any]:
         "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind, _ in keys],
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": sort} for name, _, sort in keys],
     }
-    if table.has_stream:
-        request["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    if table.stream:
+        request["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.stream}
     return request
 
 

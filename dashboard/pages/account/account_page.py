@@ -5,8 +5,9 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from flask import Blueprint, Flask, Response, redirect, request
+from flask import Blueprint, Flask, Response, abort, redirect, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as Answer
 
@@ -14,13 +15,15 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S
 from aggregator.settings import MAKE_ONE, Settings
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 from dashboard.accounts import sessions
 from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.household_export import export
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
 from dashboard.pages.account import sign_in_page
-from dashboard.pages.account.sign_in_page import PREFIX, AuthServices, too_soon
+from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
 from dashboard.web.responses import notice, reader_language, render
@@ -40,6 +43,10 @@ def add_routes(server: Flask, services: AuthServices) -> None:
     @page.get("/account")
     def account() -> Response:
         return _account(_me())
+
+    @page.get("/account/everything.zip")
+    def everything() -> Response:
+        return _everything(services, _me())
 
     @page.post("/account/password")
     def change_password() -> Response | Answer:
@@ -76,9 +83,19 @@ def _me() -> User:
 
 def _account(user: User, faults: Faults | None = None, status: int = 200) -> Response:
     role = reader_language().say(ROLES[user.role])
-    is_demo = user.user_id.startswith(PREFIX)  # visitors share the account; one must not sign out all others
+    is_demo = user.is_visitor  # visitors share the account; one must not sign out all others
     done = request.args.get("done") == "password"
     return render("account.html", status, user=user, role=role, faults=faults or {}, done=done, is_demo=is_demo)
+
+
+def _everything(services: AuthServices, user: User) -> Response:
+    """Stream everything that is kept of the user's household."""
+    if user.role != HOUSEHOLD or not user.household:
+        abort(404)
+    people, now = services.accounts.everybody(), int(time.time())
+    pieces = export(services.store, services.audit, user.household, people, now, reader_language())
+    name = f"attachment; filename=wattfall-{datetime.fromtimestamp(now, UTC).date().isoformat()}.zip"
+    return Response(pieces, mimetype="application/zip", headers={"Content-Disposition": name})
 
 
 def _change_password(services: AuthServices, user: User) -> Response | Answer:
@@ -180,4 +197,5 @@ def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock
         Sessions(store, user, clock),
         Throttle(store, clock),
         Provider(client) if client else None,
+        Audit(store, settings.audit_secrets),
     )

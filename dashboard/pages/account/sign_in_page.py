@@ -12,15 +12,15 @@ from werkzeug.wrappers import Response as Answer
 
 from aggregator.demo.feed import is_demo
 from aggregator.store.port import Store
+from aggregator.support.audit import Audit
 from dashboard.accounts import oidc
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
-from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, User
+from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, VISITOR, Busy, User
 from dashboard.text.language import text
 from dashboard.web.request_guard import safe_redirect, sign_in_url
 from dashboard.web.responses import notice, reader_language, render
 
-PREFIX = "demo/"
 SUPPORT_CHOICE = "support"
 MOST_HOMES = 8
 # The content of a home, by the first word of its household's id.
@@ -50,15 +50,15 @@ def demo_user(store: Store, choice: str) -> User | None:
     if not is_demo(store):
         return None
     if choice == SUPPORT_CHOICE:
-        return User(PREFIX + SUPPORT_CHOICE, "desk@demo.invalid", "Demo Desk", SUPPORT)
+        return User(VISITOR + SUPPORT_CHOICE, "desk@demo.invalid", "Demo Desk", SUPPORT)
     homes = store.household_devices(choice) if choice else []
     home = store.device(homes[0]) if homes else None
-    return User(PREFIX + choice, name=home.name, household=choice) if home else None
+    return User(VISITOR + choice, name=home.name, household=choice) if home else None
 
 
 def user_of(store: Store, user_id: str) -> User | None:
     """Return the demo user of a session, or None."""
-    return demo_user(store, user_id.removeprefix(PREFIX)) if user_id.startswith(PREFIX) else None
+    return demo_user(store, user_id.removeprefix(VISITOR)) if user_id.startswith(VISITOR) else None
 
 
 # The sign-in page
@@ -84,6 +84,7 @@ class AuthServices:
     sessions: Sessions
     throttle: Throttle
     provider: oidc.Provider | None
+    audit: Audit
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
@@ -104,7 +105,8 @@ def add_routes(server: Flask, services: AuthServices) -> None:
         user = demo_user(services.store, request.form.get("choice", ""))
         if user is None:
             abort(404)
-        return _welcome(services, user, request.form.get("next"))
+        wait_s = services.throttle.visit(request.remote_addr or "")
+        return _wait(services, "/", "", wait_s) if wait_s else _welcome(services, user, request.form.get("next"))
 
     _add_provider_routes(page, services)
     server.register_blueprint(page)
@@ -147,14 +149,22 @@ def _check(services: AuthServices, email: str, password: str) -> Response | Answ
     wanted, address = safe_redirect(request.form.get("next")), request.remote_addr or ""
     wait_s = services.throttle.attempt(email, address)
     if wait_s:
-        answer = _form(services, wanted, email, too_soon(wait_s), 429)
-        answer.headers["Retry-After"] = str(wait_s)
-        return answer
-    user = services.accounts.check(email, password)
+        return _wait(services, wanted, email, wait_s)
+    try:
+        user = services.accounts.check(email, password)
+    except Busy:
+        services.throttle.withdraw(email, address)
+        raise
     if user is None:
         return _form(services, wanted, email, reader_language().say(WRONG), 403)
     services.throttle.forgive(email, address)
     return _welcome(services, user, wanted)
+
+
+def _wait(services: AuthServices, wanted: str, email: str, wait_s: int) -> Response:
+    answer = _form(services, wanted, email, too_soon(wait_s), 429)
+    answer.headers["Retry-After"] = str(wait_s)
+    return answer
 
 
 def too_soon(wait_s: int) -> str:

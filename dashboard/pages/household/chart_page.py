@@ -4,21 +4,22 @@ The section shows the hours of a month, or the running total of a year.
 """
 
 from dataclasses import replace
+from typing import Any
 
-from dash import html
+from dash import dcc, html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Part
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.periods import LOWEST
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
-from dashboard.charts import chart_model, cumulative, figures, grids, heat, insights, sentences, usage_profile
+from dashboard.charts import cards, chart_model, cumulative, figures, grids, heat, insights, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.cumulative import Cumulative
 from dashboard.charts.heat import HeatMap
 from dashboard.charts.view import View
-from dashboard.pages.household import navigation, tiles
+from dashboard.pages.household import navigation
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language
@@ -82,10 +83,11 @@ def _heat() -> Component:
 
 
 def _running(lang: Language) -> Component:
+    frame = html.Div(html.Slot(), id="running-frame", role="img", className="graph")
     numbers = [html.Summary(lang.say("By month")), html.Div(id="running-table")]
     return html.Div(
         [
-            html.Div(html.Div(id="running-picture", role="img", className="graph"), className="running-plot"),
+            html.Div(frame, className="running-plot"),
             html.Details(numbers, className="numbers"),
         ],
         id="running",
@@ -100,7 +102,7 @@ def _hours(below: HeatMap, lang: Language) -> Slots:
         "more-words.children": grids.busiest_hours_words(below, lang),
         "more-legend.children": grids.legend(below, lang),
         "heat.hidden": False,
-        "heat.data-grid": grids.heat_grid(below, lang),
+        "heat.children": grids.heat_grid(below, lang),
         "running.hidden": True,
     }
 
@@ -115,9 +117,9 @@ def _total(below: Cumulative, lang: Language) -> Slots:
         "more-legend.children": [],
         "heat.hidden": True,
         "running.hidden": False,
-        "running-picture.data-figure": figures.to_json(cumulative.cumulative_figure(below, lang)),
-        "running-picture.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
-        "running-table.data-rows": grids.cumulative_table(below, lang),
+        "running-picture.figure": cumulative.cumulative_figure(below, lang),
+        "running-frame.aria-label": lang.say("Line chart, {title}: {summary}", title=title, summary=summary),
+        "running-table.children": grids.cumulative_table(below, lang),
     }
 
 
@@ -125,7 +127,7 @@ def _total(below: Cumulative, lang: Language) -> Slots:
 
 
 def layout(lang: Language) -> Component:
-    """Return the page without its numbers."""
+    """Return the chart's panel without its numbers; the graph stands in its slot."""
     panel = [
         html.Div([navigation.layout(lang), navigation.tools(lang)], className="ways"),
         navigation.crumbs_layout(lang),
@@ -136,26 +138,14 @@ def layout(lang: Language) -> Component:
         ),
         html.Div(id="nothing", className="nothing", hidden=True),
     ]
-    return html.Div(
-        [
-            _confirmation(lang),
-            html.P(id="so-what", className="so-what"),
-            html.Div(tiles.layout(lang), className="tiles"),
-            html.Section(panel, className="panel"),
-            below_layout(lang),
-        ],
-        id="household",
-        hidden=True,
-    )
+    return html.Section(panel, className="panel")
 
 
-def _confirmation(lang: Language) -> Component:
-    """Return the place where assets/said.js confirms an action of another page."""
-    sentences = attributes(
-        data_tariff_changed=lang.say("The tariff has been changed. Every chart has its new costs within seconds."),
-        data_tariff_gone=lang.say("There is no tariff any more. Every chart is without costs within seconds."),
-    )
-    return html.P(id="said", className="said", role="status", hidden=True, **sentences)
+def graph(name: str) -> Component:
+    """Return a graph that only draws; its figure is an output. Until then it draws an empty one, which loads plotly."""
+    still: Any = {"displayModeBar": False, "staticPlot": True}
+    nothing = {"data": [], "layout": {axis: {"visible": False} for axis in ("xaxis", "yaxis")}}
+    return dcc.Graph(id=name, figure=nothing, config=still, responsive=True, style={"height": "100%"})
 
 
 def load_chart(data: CachedReads, device: Device, view: View, lang: Language) -> tuple[Chart, tuple[str, str] | None]:
@@ -198,7 +188,6 @@ def chart_slots(chart: Chart, extent: tuple[str, str] | None, last: str, now: in
         **navigation.links(view, first, last, now, zone, lang),
         **navigation.ways(chart, lang),
         **navigation.crumb_slots(view, chart.name, lang),
-        "document.title": f"{chart.name} · {chart.home}",
         "figure.hidden": not is_drawn,
         "numbers.hidden": chart.is_empty,
         "nothing.hidden": is_drawn,
@@ -239,6 +228,22 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     return Other(period, name, document, usage_profile.so_far(chain, view.level, now, zone))
 
 
+def outage_slots(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
+    """Return the list of the times without readings; closed and hidden without any."""
+    view, days = chart.view, list[Document]()
+    if chart.missing_s or chart.total.estimated_s:
+        if view.level == LOWEST:
+            days = [data.document(device, view.level, view.period)]
+        elif periods.LEVELS[view.level].child == LOWEST:
+            names = list(periods.children(view.level, view.period).values())
+            days = data.documents(device, LOWEST, names[0], names[-1])
+    extent = data.extent(device, LOWEST)
+    holes = insights.outages(days, extent[0] if extent else None, settled(data, device), view, lang)
+    said = lang.count("{number} time without readings", "{number} times without readings", len(holes))
+    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in holes]
+    return {"outages.hidden": not holes, "outages-said.children": said, "outages-list.children": items}
+
+
 def load_usual(data: CachedReads, device: Device, day: str, lang: Language) -> Other | None:
     """Load the usual weekday of a day up to now; None for a day to come, or if too little is known."""
     now, zone = data.now(), device.timezone
@@ -251,11 +256,11 @@ def load_usual(data: CachedReads, device: Device, day: str, lang: Language) -> O
 
 
 def _figure() -> Component:
-    # Hover and click belong to the columns over the graph, see grids.column_cells.
+    # Hover and click belong to the columns over the graph, see cards.column_cells.
     caption = html.Figcaption([html.Strong(id="total"), html.Span(id="remarks")])
     plot = [
-        html.Div(id="picture", role="img", className="graph"),
-        html.Div(id="columns", className="columns", style=grids.EDGES),
+        html.Div(html.Slot(), id="picture-frame", role="img", className="graph"),
+        html.Div(id="columns", className="columns", style=cards.EDGES),
     ]
     legend = html.Ul(id="legend", className="legend")
     outages = html.Details([html.Summary(id="outages-said"), html.Ul(id="outages-list")], id="outages", hidden=True)
@@ -268,13 +273,13 @@ def _figure_slots(chart: Chart, lang: Language) -> Slots:
         "total.children": total,
         "remarks.children": " · ".join([*([""] if total else []), *remarks]),
         "legend.children": _legend(chart, lang),
-        "picture.aria-label": lang.say(
+        "picture-frame.aria-label": lang.say(
             "Bar chart, {period}: {summary}", period=chart.name, summary=sentences.summary(chart, lang)
         ),
-        "picture.data-figure": figures.to_json(figures.figure(chart, lang)),
-        "columns.data-cells": grids.column_cells(chart, lang),
+        "picture.figure": figures.figure(chart, lang),
+        "columns.children": cards.column_cells(chart, lang),
         "facts.children": _facts(chart, lang),
-        "table.data-rows": grids.of_chart(chart, lang),
+        "table.children": grids.of_chart(chart, lang),
     }
 
 

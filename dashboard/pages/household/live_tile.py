@@ -143,9 +143,9 @@ def tile(lang: Language) -> Component:
                 className="scale",
                 **attributes(aria_hidden="true"),
             ),
-            _last_hour(lang),
+            html.Slot(),
             html.P(
-                [dot(), html.Time(id="power-age"), html.Span(id="power-note"), html.Span(id="power-signal")],
+                [dot(), html.Slot(), html.Span(id="power-note"), html.Span(id="power-signal")],
                 className="note",
             ),
         ],
@@ -182,8 +182,7 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
         "power-cost.children": cost(watts, home, lang) if is_current else "",
         "power-badge.children": badge(live, usage, now, lang),
         "power-marker.style": _marked(usage, None if is_old else watts),
-        "power-age.children": age,
-        "power-age.data-age": now - live.power_instant if live and age else None,
+        "age.data": now - live.power_instant if live and age else None,
         "power-note.children": note + (lang.say(", the device may be offline") if state == "silent" else ""),
     }
 
@@ -290,7 +289,7 @@ def _marked(usage: UsageProfile, power_w: int | None) -> dict[str, str]:
     return {"opacity": "0"} if power_w is None else {"transform": f"translateX({usage.place(power_w):.1f}%)"}
 
 
-def _last_hour(lang: Language) -> Component:
+def last_hour(lang: Language) -> Component:
     """Return the element in which assets/hour.js draws, with the sentences that it fills in.
 
     `hour` brings it new points; `known` tells the server what it holds.
@@ -307,6 +306,7 @@ def _last_hour(lang: Language) -> Component:
             dcc.Store(id="hour"),
             dcc.Store(id="known"),
             html.Div(id="hour-graph", role="img", tabIndex="0", **sentences),
+            html.Output(id="hour-readout"),
             html.Div(marks, className="marks", **attributes(aria_hidden="true")),
         ],
         className="last-hour",

@@ -3,6 +3,8 @@
 The breadcrumb is `2026 › November › Monday 23`; each part but the last links to a longer period.
 """
 
+from typing import Any
+
 from dash import html
 from dash.development.base_component import Component
 
@@ -12,6 +14,7 @@ from aggregator.core.readings import sender_of
 from dashboard.charts import pictures
 from dashboard.charts.chart_model import Chart
 from dashboard.charts.view import ENERGY, MONEY, View
+from dashboard.pages.household import period_picker
 from dashboard.pages.household.slots import Slots, link
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -21,19 +24,25 @@ from dashboard.text.words import attributes
 def layout(lang: Language) -> Component:
     """Return the links through time, without their targets."""
     tabs = [
-        html.A(lang.say(words.LEVEL_WORDS[level].tab), id=f"to-{level}", className="tab") for level in periods.LEVELS
+        html.A(lang.say(words.LEVEL_WORDS[level].tab), id=f"to-{level}", className="tab", **_key(level[0]))
+        for level in periods.LEVELS
     ]
     current = [html.Span(id="current-wide", className="wide"), html.Span(id="current-narrow", className="narrow")]
     steps = [
-        html.A(id="previous", className="step", role="link", **attributes(aria_label=lang.say("Previous"))),
-        html.A(current, id="current", className="button"),
-        html.A(id="next", className="step", role="link", **attributes(aria_label=lang.say("Next"))),
+        html.A(id="previous", className="step", role="link", **_key("ArrowLeft", lang.say("Previous"))),
+        html.A(current, id="current", className="button", **_key("t")),
+        html.A(id="next", className="step", role="link", **_key("ArrowRight", lang.say("Next"))),
     ]
     return html.Nav(
         [html.Div(tabs, className="tabs"), html.Div(steps, className="steps")],
         className="navigation",
         **attributes(aria_label=lang.say("Period")),
     )
+
+
+def _key(key: str, label: str | None = None) -> dict[str, Any]:
+    """Return the attributes of a link that a key follows (assets/keys.js)."""
+    return attributes(aria_keyshortcuts=key, **({"aria_label": label} if label else {}))
 
 
 def units(lang: Language) -> Component:
@@ -75,11 +84,7 @@ def links(view: View, first: str | None, last: str | None, now: int, zone: str, 
         **link("current", view.to(level).to_url(), "date" if view.period == current else None),
         **link("previous", back.to_url() if back else None),
         **link("next", on.to_url() if on else None),
-        "picker.data-level": level,
-        "picker.data-period": view.period,
-        "picker.data-first": first or current,
-        "picker.data-last": end,
-        "picker.data-path": view.device_path,
+        **period_picker.choices(view, first or current, end, lang),
     }
     for other in periods.LEVELS:
         target = _across(view, other, now, zone).to_url()
@@ -173,21 +178,12 @@ def _across(view: View, level: str, now: int, zone: str) -> View:
 
 
 def crumbs_layout(lang: Language) -> Component:
-    """Return the heading row: the breadcrumb, the name of the period, and the picker."""
-    choices = attributes(
-        **{f"data_label_{level}": lang.say(words.LEVEL_WORDS[level].choose) for level in periods.LEVELS},
-        data_earlier=lang.say("Earlier"),
-        data_later=lang.say("Later"),
-        data_earlier_year=lang.say("A year earlier"),
-        data_later_year=lang.say("A year later"),
-        data_close=lang.say("Close"),
-        data_first_weekday=lang.first_weekday,
-    )
+    """Return the heading row: the breadcrumb, the name of the period, and the calendar."""
     return html.Div(
         [
             html.Nav(id="crumbs", className="crumbs", **attributes(aria_label=lang.say("Breadcrumb"))),
-            html.H1(id="heading", **attributes(aria_live="polite")),
-            html.Div(id="picker", **choices),
+            html.H2(id="heading", **attributes(aria_live="polite")),
+            period_picker.layout(),
         ],
         className="title",
     )

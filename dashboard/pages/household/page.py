@@ -1,47 +1,30 @@
-"""The frame of every page: its head, its header, and the places that the callbacks fill."""
+"""The frame of every page: its head, its header, and the regions that the callbacks fill.
+
+Measured beside a page that wrote one JSON string into the DOM: see dashboard/README.md, "Upgrading Dash and plotly".
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard.pages.household import chart_page, navigation, slots
+from dashboard.pages.household import chart_page, live_tile, navigation, tiles
+from dashboard.pages.household.slots import Region
 from dashboard.text.language import Language
+from dashboard.text.trees import plain
 from dashboard.text.words import attributes
 from dashboard.web import responses
 from dashboard.web.responses import HEAD
 
-# After its scripts have run, Dash asks for the layout, the callbacks and the content of the page. This script asks
-# earlier, so the answers are there by then. While it waits, the chart library (assets/library.js) can run.
-EARLY_SCRIPT = """{
-    const ask = window.fetch;
-    const here = () => location.pathname + location.search;
-    const [answers, opened] = ["/_dash-update-component", here()];
-    const value = { pathname: location.pathname, search: location.search, data: null };
-    const question = QUESTION;
-    question.inputs.forEach((input) => { input.value = value[input.property]; });
-    const sent = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(question) };
-    const asked = [["/_dash-layout"], ["/_dash-dependencies"], [answers, sent]];
-    const begun = new Map(asked.map((how) => [how[0], ask(...how)]));
-    begun.forEach((answer) => answer.catch(() => {}));
-    window.fetch = (address, ...how) => {
-        const [path] = String(address).split("?");
-        const isBegun = path !== answers || (how[0].body.includes(question.output) && here() === opened);
-        const answer = isBegun && begun.get(path);
-        if (answer) {
-            begun.delete(path);
-        }
-        if (path === answers) {
-            setTimeout(() => window.Plotly);
-        }
-        return answer || ask(address, ...how);
-    };
-}""".replace("QUESTION", slots.first_request())
+BEAT_MS = 1000  # the page's clock: ages and polls
 PLOTLY = "/assets/plotly-basic-4.1.1.min.js"
 INDEX = f"""<!DOCTYPE html>
 <html lang="en-GB">
     <head>
         {{%metas%}}
         {HEAD}
-        <script>{EARLY_SCRIPT}</script>
         <title>{{%title%}}</title>
         <link rel="stylesheet" href="/assets/page.css">
     </head>
@@ -57,53 +40,93 @@ INDEX = f"""<!DOCTYPE html>
 </html>"""
 
 
+# The renderer's own hooks tell assets/live.js of each answer, and of each that does not come.
+RENDERER = "var renderer = new DashRenderer({ callback_resolved: window.wattfall.answered });"
+
+
+@cache
+def tree(region: str, lang: Language) -> Any:  # noqa: ANN401 - any JSON
+    """Return the empty tree of a region in Dash's JSON form; the callbacks fill it."""
+    trees: Mapping[str, Callable[[Language], object]] = {
+        "top-region": _top,
+        "home-region": _home,
+        "hero-region": live_tile.tile,
+        "tiles-region": tiles.layout,
+        "chart-region": chart_page.layout,
+        "more-region": chart_page.below_layout,
+    }
+    return plain(trees[region](lang))
+
+
 def layout(poll_ms: int, lang: Language) -> Component:
     """Return the frame; the callbacks fill it."""
+
+    def region(name: str, *inside: Component) -> Region:
+        return Region(*inside, id=name, content=tree(name, lang))
+
+    hero = region("hero-region", live_tile.last_hour(lang), html.Time(id="power-age"))
+    household = [
+        region("tiles-region", hero),
+        region("chart-region", chart_page.graph("picture")),
+        region("more-region", chart_page.graph("running-picture")),
+    ]
+    main = [
+        html.Div(id="alert", className="alert", role="alert"),
+        html.Div(id="unreachable", className="alert", role="status"),
+        region("home-region"),
+        html.Div(household, id="household"),
+        _signed_out(lang),
+    ]
     return html.Div(
         [
             dcc.Location(id="url", refresh=False),
-            *(dcc.Store(id=name) for name in ("tick", "refresh")),
-            *(html.Div(id=name, hidden=True) for name in ("page", "live")),
+            dcc.Interval(id="beat", interval=min(BEAT_MS, poll_ms)),
+            *(dcc.Store(id=name) for name in ("tick", "refresh", "wanted", "shown", "age")),
+            dcc.Store(id="words", data=_words(poll_ms, lang)),
             html.A(lang.say("Skip to the content"), href="#main", className="skip"),
-            _header(lang),
-            html.Main(
-                [
-                    html.Div(id="alert", className="alert", role="alert"),
-                    html.Div(id="unreachable", className="alert", role="status", hidden=True),
-                    html.Div(id="visiting", className="visiting", hidden=True),
-                    html.Div(id="home", hidden=True),
-                    chart_page.layout(lang),
-                    _signed_out(lang),
-                ],
-                id="main",
-                tabIndex="-1",
-                **attributes(
-                    data_poll=poll_ms,
-                    data_ago=lang.say("{duration} ago", duration="{}"),
-                    data_unreachable=lang.say(
-                        "Wattfall cannot be reached. What you see is from {time}; trying again.", time="{}"
-                    ),
-                ),
-            ),
+            _header(region("top-region"), lang),
+            html.Main(main, id="main", tabIndex="-1"),
         ],
+        id="app",
         className="app",
     )
 
 
-def _header(lang: Language) -> Component:
+def _words(poll_ms: int, lang: Language) -> dict[str, object]:
+    """Return the words that the scripts in assets/ fill in, and the time between two polls."""
+    return {
+        "poll": poll_ms,
+        "ago": lang.say("{duration} ago", duration="{}"),
+        "unreachable": lang.say("Wattfall cannot be reached. What you see is from {time}; trying again.", time="{}"),
+    }
+
+
+def _top(lang: Language) -> list[Component]:
+    return [html.Span(id="place", className="place"), navigation.units(lang)]
+
+
+def _home(_: Language) -> list[Component]:
+    return [
+        html.Div(id="visiting", className="visiting", hidden=True),
+        html.P(id="said", className="said", role="status", hidden=True),
+        html.Div(id="home", hidden=True),
+    ]
+
+
+def _header(top: Component, lang: Language) -> Component:
     brand = [html.Img(src=responses.url("logo.svg"), alt="", width=26, height=26), html.Span("Wattfall")]
     return html.Header(
         [
             html.A(brand, href="/", className="brand", **attributes(aria_label="Wattfall")),
-            html.Span(id="place", className="place"),
+            top,
             html.Div(
                 [
-                    navigation.units(lang),
                     html.Button(
                         id="theme",
                         type="button",
                         className="step",
                         **attributes(
+                            aria_label=lang.say("Light or dark"),
                             data_label=lang.say("Light or dark"),
                             data_system=lang.say("as the system"),
                             data_light=lang.say("light"),
@@ -127,15 +150,15 @@ def _account(lang: Language) -> Component:
 
 
 def _signed_out(lang: Language) -> Component:
-    """Return the place where assets/signed-out.js reports the end of the session."""
+    """Return what assets/live.js shows at the end of the session."""
     return html.Div(
+        [
+            html.H1(lang.say("You have been signed out")),
+            html.P(lang.say("Sign in again to see your energy.")),
+            html.A(lang.say("Sign in"), id="sign-in", href="/sign-in", className="button", **attributes(data_full="")),
+        ],
         id="signed-out",
         className="panel words",
         role="alert",
         hidden=True,
-        **attributes(
-            data_heading=lang.say("You have been signed out"),
-            data_sentence=lang.say("Sign in again to see your energy."),
-            data_link=lang.say("Sign in"),
-        ),
     )

@@ -1,67 +1,81 @@
-"""Slots: the changing places of the page, as values by `component.property`.
+"""Slots: the changing values of the page by place, `component.property`; the outputs that carry them; and `Region`.
 
-LIVE is polled every few seconds by every viewer; PAGE at each address and refresh.
+The inside of a region is a tree of components with ids (`page.tree`). A callback fills the tree with its values and
+returns the whole as `content`; React then changes what differs (assets/region.js). PAGE goes at each address and
+refresh; LIVE is polled every few seconds by every viewer.
 
-Dash 4.4 walks all components of the page for every output of a callback and for every component that it builds. That
-took about 1 ms each, a third of a change of period. So words, addresses, lists and figures go as one value, and
-assets/slots.js writes them to their places. It leaves equal values alone, and so keeps the focus and open tables.
+Dash 4.4 builds everything anew below a `children` output: the keyboard focus, open menus and the scroll were lost at
+every step. It also walks all mounted components for each output (about 1 ms each at 130 components). The inside of a
+Region is not among them, and its text, attributes and elements change in place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-from dash import Output, no_update
+from dash import Input, Output, State, no_update
 from dash.development.base_component import Component
 
+from dashboard.text.trees import fill, names, plain
+
 Slots = Mapping[str, Any]
+Tree = Callable[[str], Any]  # the empty tree of a region, by its name
 
-LIVE_WRITTEN, PAGE_WRITTEN = "live.data-written", "page.data-written"
-LIVE = (LIVE_WRITTEN, "hour.data")
-PAGE_INPUTS = ("url.pathname", "url.search", "refresh.data")
-PAGE_STATE = ("household.data-version",)
-PAGE = (PAGE_WRITTEN, "alert.children", "household.data-version")
-
-
-def first_request() -> str:
-    """Return Dash's first request to the PAGE callback as JSON, without the values of its inputs."""
-    content = {
-        "output": f"..{'...'.join(PAGE)}..",
-        "outputs": _named(PAGE),
-        "inputs": _named(PAGE_INPUTS),
-        "changedPropIds": PAGE_INPUTS[:2],
-        "state": _named(PAGE_STATE),
-    }
-    return orjson.dumps(content).decode()
+LIVE = ("hero-region.content", "age.data", "hour.data")
+LIVE_STATE = ("shown.data", "known.data")
+PAGE_INPUTS = ("url.pathname", "url.search", "wanted.data", "refresh.data")
+PAGE_STATE = ("url.hash", "shown.data")
+PAGE = (
+    *("url.pathname", "url.search", "wanted.data", "shown.data", "alert.children"),
+    *("top-region.content", "home-region.content", "tiles-region.content", "chart-region.content"),
+    *("picture.figure", "more-region.content", "running-picture.figure"),
+)
 
 
-def _named(order: Sequence[str]) -> list[dict[str, str]]:
-    return [{"id": name, "property": prop} for name, prop in pairs(order)]
+class Region(Component):
+    """A tree of HTML components. Its `children`, such as a graph, stand in the places of `html.Slot`, in order."""
+
+    _namespace = "wattfall"
+    _type = "Region"
+    _children_props: list[str] = []  # noqa: RUF012 - as Dash's base class has them
+    _base_nodes = ["children"]  # noqa: RUF012
+
+    def __init__(self, *children: Component, id: str, content: object = None) -> None:  # noqa: A002 - Dash's name
+        self._prop_names = self.available_properties = ["children", "id", "content"]
+        self._valid_wildcard_attributes = self.available_wildcard_properties = []
+        super().__init__(children=list(children), id=id, content=plain(content))  # type: ignore[no-untyped-call]
 
 
-def pairs(order: Sequence[str]) -> list[tuple[str, str]]:
-    """Return slots as Dash's pairs of component and property."""
+def _pairs(order: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, prop) for name, _, prop in (slot.partition(".") for slot in order)]
+
+
+def inputs(order: Sequence[str]) -> list[Input]:
+    """Return the inputs of a callback."""
+    return [Input(name, prop) for name, prop in _pairs(order)]
+
+
+def states(order: Sequence[str]) -> list[State]:
+    """Return the states of a callback."""
+    return [State(name, prop) for name, prop in _pairs(order)]
 
 
 def outputs(order: Sequence[str]) -> list[Output]:
     """Return the outputs of a callback."""
-    return [Output(name, prop) for name, prop in pairs(order)]
+    return [Output(name, prop) for name, prop in _pairs(order)]
 
 
-def in_order(slots: Slots, order: Sequence[str]) -> list[Any]:
-    """Return one value per output; `no_update` where a slot is unchanged.
+def in_order(slots: Slots, order: Sequence[str], tree: Tree) -> list[Any]:
+    """Return one value per output; `no_update` where nothing changed. A region is filled in whole or not at all."""
+    places: dict[str, dict[str, Any]] = {}
+    for slot, value in slots.items():
+        name, _, prop = slot.partition(".")
+        places.setdefault(name, {})[prop] = plain(value)
+    return [_content(slot, places, tree) if slot.endswith(".content") else slots.get(slot, no_update) for slot in order]
 
-    The first output gets all slots that have no output of their own, as JSON.
-    """
-    others = {slot: value for slot, value in slots.items() if slot not in order}
-    return [orjson.dumps(others, _plain).decode(), *(slots.get(slot, no_update) for slot in order[1:])]
 
-
-def _plain(part: Component) -> dict[str, Any]:
-    """Return a component in the form that assets/slots.js builds."""
-    content: dict[str, Any] = part.to_plotly_json()  # type: ignore[no-untyped-call]
-    return {"type": content["type"].lower(), "props": content["props"]}
+def _content(slot: str, places: Mapping[str, Mapping[str, Any]], tree: Tree) -> Any:  # noqa: ANN401 - any JSON
+    content = tree(slot.removesuffix(".content"))
+    return fill(content, places) if names(content) & places.keys() else no_update
 
 
 def link(name: str, href: str | None, current: str | None = None) -> Slots:

@@ -68,12 +68,12 @@ class Period:
 
 
 def layout(lang: Language) -> list[Component]:
-    """Return the tiles without their numbers."""
+    """Return the sentence on top, and the tiles without their numbers; the live tile stands in its slot."""
     names = {"today": lang.say("Today"), "base": lang.say("Always on"), "month": lang.say("This month")}
     # On a phone these scroll sideways, also by keyboard.
     scrolled = attributes(role="group", tabIndex="0", aria_label=", ".join(names.values()))
     small = html.Div([tile(name, label) for name, label in names.items()], className="small", **scrolled)
-    return [live_tile.tile(lang), small]
+    return [html.P(id="so-what", className="so-what"), html.Div([html.Slot(), small], className="tiles")]
 
 
 def tile(name: str, label: str) -> Component:

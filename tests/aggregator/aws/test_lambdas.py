@@ -8,13 +8,17 @@ from typing import Any
 import orjson
 import pytest
 
-from aggregator.aws import lambdas
-from aggregator.aws.lambdas import Answer, DeadLetter, Functions, bundles, level_steps
+from aggregator.aws import dead_letters, lambdas
+from aggregator.aws.dead_letters import DeadLetter, bundles
+from aggregator.aws.lambdas import Answer, Functions, level_steps
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.periods import LEVELS
 from aggregator.core.readings import Interval, Reading
+from aggregator.intake.device_status import note_look
+from aggregator.intake.formats.canonical import encode_block
 from aggregator.intake.ingest import ingest
+from aggregator.intake.refusals import load_refusals
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.worker import drain
 
@@ -80,7 +84,7 @@ def message(number: int, payload: bytes, partition: str = "cad-1") -> dict[str, 
 
 def record(table: str, device_id: str, key: str, number: int, **images: object) -> dict[str, Any]:
     keys = {"d": {"S": device_id}, KEYS[table]: {"N" if table == "readings" else "S": key}}
-    change = {"Keys": keys, "SequenceNumber": f"seq-{number}", "NewImage": {"n": {"N": "1"}}} | images
+    change = {"Keys": keys, "SequenceNumber": f"seq-{number}"} | images
     return {"eventName": "MODIFY", "dynamodb": change}
 
 
@@ -122,66 +126,97 @@ def test_functions_and_worker_make_the_same_documents(stack: Stack, tmp_path: Pa
 
 def test_batches_and_lines_are_messages_too(stack: Stack) -> None:
     first, second, *rest = readings(count=10)
-    batch = orjson.dumps({"readings": [as_message(first), as_message(second)], "topic_device": "cad-1"})
+    batch = orjson.dumps({"readings": [as_message(first), as_message(second)]})
     assert stack.ingest(batch, b"\n".join(map(line, rest))) == []
     assert stack.store.readings("cad-1", MIDNIGHT, MIDNIGHT) == [first, second, *rest]
     assert not stack.letters
 
 
-def test_an_unreadable_message_is_quarantined_with_its_payload(stack: Stack) -> None:
+def wrapped(topic: str, payload: bytes) -> bytes:
+    """Return a message as a rule of IoT Core passes it on."""
+    return orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
+
+
+def refused(stack: Stack, device_id: str = "cad-1") -> dict[str, int]:
+    return {reason: n for day in load_refusals(stack.store, device_id).days.values() for reason, n in day.items()}
+
+
+def test_a_refused_message_is_counted_and_is_no_dead_letter(stack: Stack) -> None:
     good = readings(count=2)
     assert stack.ingest(b"{nonsense", line(good[0]), b'{"device_id": "cad-1"}', b"\xff", line(good[1])) == []
-    assert [letter.payload for letter in stack.letters] == ["{nonsense", '{"device_id": "cad-1"}', "\\xff"]
-    assert stack.letters[0].reason.startswith("malformed_json")
+    assert stack.letters == []
+    assert refused(stack) == {"malformed_json": 2, "bad_time": 1}
     assert stack.store.readings("cad-1", MIDNIGHT, MIDNIGHT) == good
 
 
-def test_a_device_cannot_write_as_another(stack: Stack) -> None:
-    (reading,) = readings(count=1)
-    stack.ingest(line(reading, topic_device="cad-1"), line(reading), partition="cad-2")
-    stack.functions.live(as_message(reading) | {"topic_device": "cad-2"})
-    stack.functions.live(as_message(reading))
+@pytest.mark.parametrize("is_wrapped", [True, False], ids=["by a rule", "by a gateway"])
+def test_a_device_cannot_write_as_another(stack: Stack, *, is_wrapped: bool) -> None:
+    for more in ({"topic_device": "victim"}, {}):
+        forged = line(readings("victim", 1)[0], **more)
+        stack.ingest(wrapped("wattfall/attacker/readings", forged) if is_wrapped else forged, partition="attacker")
     assert stack.store.devices() == []
-    assert stack.store.live("cad-1") is None
-    assert "was sent by 'cad-2'" in stack.letters[0].reason
+    assert stack.store.live("victim") is None
+    assert refused(stack, "-") == {"bad_device_id": 2}
 
 
-def test_live_state_is_immediate_and_only_from_newer_readings(stack: Stack) -> None:
-    old, new = readings(count=2)
-    for reading in (new, old):
-        stack.functions.live(as_message(reading) | {"topic_device": "cad-1"})
-    live = stack.store.live("cad-1")
-    assert live
-    assert (live.at, live.power_w, live.received_at) == (new.at, 500, NOW)
-    assert stack.store.changes("readings", 10) == []
+def test_a_message_of_every_format_comes_in_by_its_topic(stack: Stack) -> None:
+    at = MIDNIGHT + 60
+    block = encode_block([Reading("cad-1", at, 300, None, None)])
+    tasmota = orjson.dumps({"Time": "2026-11-23T00:02:00", "ENERGY": {"Power": 302}})
+    params = {"ts": at + 180, "em1:0": {"act_power": 303}}
+    shelly = orjson.dumps({"src": "cad-1", "method": "NotifyStatus", "params": params})
+    sent = {"wattfall/cad-1/block": block, "tele/cad-1/SENSOR": tasmota, "cad-1/events/rpc": shelly}
+    sent["wattfall/cad-1/tasmota"] = orjson.dumps({"Time": "2026-11-23T00:05:00", "ENERGY": {"Power": 304}})
+    assert stack.ingest(*(wrapped(topic, payload) for topic, payload in sent.items())) == []
+    found = stack.store.readings("cad-1", MIDNIGHT, MIDNIGHT)
+    assert [(one.at - at, one.power_w) for one in found] == [(0, 300), (60, 302), (180, 303), (240, 304)]
+    assert refused(stack) == {}
+    stack.ingest(wrapped("wattfall/cad-1/unheard-of", b"{}"))
+    assert refused(stack) == {"unknown_topic": 1}
 
 
-def test_intervals_are_stored_and_have_no_live_state(stack: Stack) -> None:
+def test_an_interval_has_no_live_state(stack: Stack) -> None:
     span = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:30:00Z", "import_wh": 214}
-    stack.functions.live({**span, "topic_device": "cad-1"})
-    empty = {**span, "device_id": "cad-1", "end": span["start"]}
-    assert stack.ingest(orjson.dumps({**span, "topic_device": "cad-1"}), orjson.dumps(empty)) == []
+    assert stack.ingest(orjson.dumps(span), orjson.dumps({**span, "end": span["start"]})) == []
     start = MIDNIGHT + 10 * 3600
     assert stack.store.intervals("cad-1", start, start) == [Interval("cad-1", start, start + 1800, 214, None)]
     assert stack.store.live("cad-1") is None
-    assert [letter.reason.partition(":")[0] for letter in stack.letters] == ["bad_interval"]
+    assert refused(stack) == {"bad_interval": 1}
+
+
+def test_the_live_state_is_written_once_a_window(stack: Stack) -> None:
+    sent = readings(count=6)
+    assert stack.ingest(*map(line, reversed(sent))) == []
+    live = stack.store.live("cad-1")
+    assert live
+    assert (live.at, live.power_w, live.received_at) == (sent[-1].at, 500, NOW)
+    assert live.arrivals == ()  # one arrival
+
+
+def test_a_watched_device_is_live_before_its_window_ends(stack: Stack) -> None:
+    note_look(stack.store, "cad-1", int(stack.store.now()))
+    first, second = readings(count=2)
+    batch = [message(0, line(second)), message(1, line(first))]
+    batch += [message(2, line(readings("cad-2", 1)[0]), "cad-2"), message(3, b"{")]
+    stack.functions.watched({"Records": batch})
+    live = stack.store.live("cad-1")
+    assert live
+    assert (live.at, live.power_w) == (second.at, 500)
+    assert stack.store.live("cad-2") is None
+    assert stack.store.changes("readings", 10) == []
 
 
 def test_an_implausible_power_is_not_shown_live(stack: Stack) -> None:
     stack.store.put_device(Device("cad-1", ZONE, max_power_w=400))
-    stack.functions.live(as_message(readings(count=1)[0]) | {"topic_device": "cad-1"})
+    stack.ingest(line(readings(count=1)[0]))
     live = stack.store.live("cad-1")
     assert live
     assert live.power_w is None
     assert live.import_wh == 1000
 
 
-def test_a_refused_live_reading_raises_no_error(stack: Stack) -> None:
-    stack.functions.live({"device_id": "cad-1", "topic_device": "cad-1"})
-    assert stack.letters == []  # `ingest` gets it too, and quarantines it
-
-
-def test_a_store_failure_stops_at_the_first_unfinished_record(stack: Stack) -> None:
+def test_a_store_failure_stops_at_the_first_unfinished_record(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambdas, "ROUND", 1)
     for name in ("a", "b", "c"):
         ingest(stack.store, readings(name), NOW, ZONE)
     start = str(MIDNIGHT)
@@ -199,6 +234,38 @@ def test_a_store_failure_stops_at_the_first_unfinished_record(stack: Stack) -> N
     assert not stack.letters
 
 
+def test_a_call_that_runs_out_of_time_answers_how_far_it_came(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambdas, "ROUND", 1)
+    for name in ("a", "b", "c"):
+        ingest(stack.store, readings(name), NOW, ZONE)
+    batch = {"Records": [record("readings", name, str(MIDNIGHT), n) for n, name in enumerate("aabc")]}
+    left = iter([100, 60, 45, 15])  # the second round might take 40 s again, and 10 s are for the answer
+    assert failed(stack.functions.propagate(DAYS, batch, lambda: next(left))) == ["seq-2"]
+    left = iter([100, 60, 51, 41, 5])
+    assert failed(stack.functions.propagate(DAYS, batch, lambda: next(left))) == ["seq-3"]
+    assert stack.store.document("day", "b", "2026-11-23")
+    left = iter([5, 1])  # however late it is, a call does something
+    assert failed(stack.functions.propagate(DAYS, {"Records": batch["Records"][3:]}, lambda: next(left))) == []
+
+
+def test_a_retried_batch_repeats_no_dead_letter(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambdas, "ROUND", 2)
+    for name in ("a", "b", "c"):
+        ingest(stack.store, readings(name), NOW, ZONE)
+    batch = [record("readings", name, str(MIDNIGHT), n) for n, name in enumerate("acbc")]
+    faults = {"a": ValueError("damaged"), "c": ValueError("damaged"), "b": StoreAway("away")}
+    for _ in range(3):
+        with failing(stack, lambda _, device_id: faults.get(device_id)):
+            again = failed(stack.functions.propagate(DAYS, {"Records": batch}))
+        batch = [one for one in batch if one["dynamodb"]["SequenceNumber"] >= (again or ["seq-9"])[0]]
+    assert again == ["seq-2"]
+    del faults["b"]
+    with failing(stack, lambda _, device_id: faults.get(device_id)):
+        assert failed(stack.functions.propagate(DAYS, {"Records": batch})) == []
+    places = [orjson.loads(letter.payload)["dynamodb"]["SequenceNumber"] for letter in stack.letters]
+    assert places == ["seq-0", "seq-1", "seq-3"]
+
+
 def test_an_unusable_store_quarantines_nothing(stack: Stack) -> None:
     ingest(stack.store, readings(), NOW, ZONE)
     batch = {"Records": [record("readings", "cad-1", str(MIDNIGHT), 0)]}
@@ -213,7 +280,8 @@ def test_a_hopeless_record_is_quarantined_alone(stack: Stack) -> None:
     batch = [record("readings", name, str(MIDNIGHT), n) for n, name in enumerate("abc")]
     with failing(stack, lambda _, device_id: ValueError("damaged") if device_id == "b" else None):
         assert failed(stack.functions.propagate(DAYS, {"Records": batch})) == []
-    assert stack.letters == [DeadLetter("day", "ValueError('damaged')", f"readings b {MIDNIGHT}")]
+    letter = DeadLetter("days", "ValueError('damaged')", orjson.dumps(batch[1]).decode())
+    assert stack.letters == [letter]
     assert stack.store.document("day", "a", "2026-11-23")
     assert stack.store.document("day", "c", "2026-11-23")
 
@@ -224,21 +292,22 @@ def test_only_the_faulty_record_of_a_device_is_quarantined(stack: Stack) -> None
         record("readings", "cad-1", key, n) for n, key in enumerate((str(MIDNIGHT), "never", str(MIDNIGHT + 3600)))
     ]
     assert failed(stack.functions.propagate(DAYS, {"Records": batch})) == []
-    assert [letter.payload for letter in stack.letters] == ["readings cad-1 never"]
+    assert [orjson.loads(letter.payload) for letter in stack.letters] == [batch[1]]
     day = stack.store.document("day", "cad-1", "2026-11-23")
     assert day
     assert {"h00", "h01"} <= set(day.parts)
 
 
-def test_unchanged_records_and_expiries_are_ignored(stack: Stack) -> None:
+def test_expiries_and_documents_that_are_not_over_are_ignored(stack: Stack) -> None:
     ingest(stack.store, readings(), NOW, ZONE)
-    image = {"d": {"S": "cad-1"}, "v": {"B": "AAAA"}}
-    same = record("readings", "cad-1", str(MIDNIGHT), 0, OldImage=image, NewImage=dict(image))
-    expiry = record("readings", "cad-1", str(MIDNIGHT), 1, OldImage=image)
-    del expiry["dynamodb"]["NewImage"]
+    expiry = record("readings", "cad-1", str(MIDNIGHT), 1)
     expiry |= {"eventName": "REMOVE", "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
-    assert failed(stack.functions.propagate(DAYS, {"Records": [same, expiry]})) == []
+    assert failed(stack.functions.propagate(DAYS, {"Records": [expiry]})) == []
     assert stack.store.periods("day", "cad-1") == []
+    stack.carry_all()
+    going_on = record("day", "cad-2", "2026-11-23", 2, NewImage={"o": {"N": "1"}})
+    stack.functions.propagate(STEPS[1], {"Records": [going_on]})
+    assert stack.store.periods("month", "cad-2") == []
 
 
 def test_repeated_records_change_nothing(stack: Stack) -> None:
@@ -285,6 +354,6 @@ def _carry_with_failures(stack: Stack, chance: random.Random) -> None:
 
 
 def test_dead_letters_fit_the_queues_message_size() -> None:
-    big = "y" * (lambdas.BYTES // 2)
+    big = "y" * (dead_letters.BYTES // 2)
     assert list(bundles(["x", "x", big, big, big * 3, "x"])) == [f"x\nx\n{big}", big, big * 3, "x"]
     assert list(bundles([])) == []

@@ -9,10 +9,11 @@ from aggregator.aws import deployment
 IN_LAMBDA = {"boto3", "botocore", "certifi", "jmespath", "s3transfer", "urllib3"}  # its own
 LOADED = """
 import sys
+import aggregator.aws.dead_letters
 import aggregator.aws.lambdas
 before = set(sys.modules)
 import aggregator.store.dynamodb.dynamodb_store
-aggregator.aws.lambdas.client("sqs", region_name="eu-west-2")
+aggregator.aws.dead_letters.client("sqs", region_name="eu-west-2")
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 print(*sorted(before))
 """

@@ -20,8 +20,9 @@ def level_streams() -> dict[str, str]:
 
 
 LEVEL_STREAMS = level_streams()
-FUNCTIONS = {"LiveFunction", "IngestFunction", *LEVEL_STREAMS, "FleetFunction"}
+FUNCTIONS = {"IngestFunction", "WatchedFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
 STREAMS = {"IngestFunction": "Incoming", **LEVEL_STREAMS}
+RULES = ("DeviceRule", "GlowRule", "TasmotaRule", "ShellyRule")
 INNER = re.compile(r"\$\{(?P<resource>[A-Za-z]+)\.Arn\}/(stream|aws/lambda)/\*")
 Resource = dict[str, Any]
 
@@ -117,12 +118,16 @@ def test_only_the_step_of_a_level_writes_its_documents() -> None:
     for table in ("Days", "Months", "Years"):
         of_table = [one for one in statements() if {"Fn::GetAtt": [table, "Arn"]} in listed(one[1]["Resource"])]
         writers = {name for name, statement in of_table if writes & set(listed(statement["Action"]))}
-        assert writers == {f"{table}Role"}
+        assert writers - {"ClosingRole"} == {f"{table}Role"}  # which removes the mark of an open document
 
 
 def test_nothing_is_public() -> None:
     kinds = {resource["Type"] for resource in translated().values()}
-    assert not kinds & {"AWS::Lambda::Url", "AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
+    assert not kinds & {"AWS::Lambda::Url", "AWS::S3::BucketPolicy"}
+    ((policy),) = of_type("AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DeadBatchRule", "Arn"]}}}
     assert not any(kind.startswith(("AWS::ApiGateway", "AWS::EC2", "AWS::Cognito")) for kind in kinds)
     for bucket in of_type("AWS::S3::Bucket").values():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
@@ -146,14 +151,15 @@ def test_a_device_may_publish_only_under_its_own_name() -> None:
 def test_tables_match_the_store_and_outlive_the_stack(table: tables.Table) -> None:
     made = translated()[table.name.capitalize()]
     properties, wanted = made["Properties"], tables.table_request("PREFIX", table)
-    assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    assert properties["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
     assert properties["TableName"] == {"Fn::Sub": f"${{Prefix}}-{table.name}"}
     for name in ("BillingMode", "KeySchema", "AttributeDefinitions"):
         assert properties[name] == wanted[name]
     stream = wanted.get("StreamSpecification", {}).get("StreamViewType")
     assert properties.get("StreamSpecification", {}).get("StreamViewType") == stream
     assert properties.get("TimeToLiveSpecification", {}).get("AttributeName") == table.expires
-    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert properties["SSESpecification"] == {"SSEEnabled": {"Ref": "KmsEncryption"}}
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
@@ -167,17 +173,64 @@ def test_each_level_has_a_function_on_its_childs_stream() -> None:
 
 
 def test_a_failing_batch_is_bisected_retried_and_quarantined() -> None:
-    mappings = of_type("AWS::Lambda::EventSourceMapping").values()
-    found = {mapping["FunctionName"]["Ref"]: mapping["EventSourceArn"]["Fn::GetAtt"][0] for mapping in mappings}
-    assert found == STREAMS
-    for mapping in mappings:
+    mappings = {one["FunctionName"]["Ref"]: one for one in of_type("AWS::Lambda::EventSourceMapping").values()}
+    watched = mappings.pop("WatchedFunction")
+    assert (watched["MaximumRetryAttempts"], watched["MaximumBatchingWindowInSeconds"]) == (0, 3)
+    assert {name: one["EventSourceArn"]["Fn::GetAtt"][0] for name, one in mappings.items()} == STREAMS
+    for mapping in mappings.values():
+        assert (mapping["BatchSize"], mapping["ParallelizationFactor"]) == (10_000, 10)
         assert mapping["StartingPosition"] == "TRIM_HORIZON"
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert mapping["BisectBatchOnFunctionError"] is True
         assert mapping["MaximumRetryAttempts"] == {"Ref": "RetryAttempts"}
         assert mapping["MaximumRecordAgeInSeconds"] == {"Ref": "RecordAge"}
         assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["DeadBatches", "Arn"]}
-    assert template()["Parameters"]["RecordAge"]["MaxValue"] < 86_400, "streams forget after a day"
+    age = template()["Parameters"]["RecordAge"]
+    assert 23 * 3600 < age["Default"] <= age["MaxValue"] < 86_400, "streams forget after a day"
+    assert default("RetryAttempts") == -1
+
+
+@pytest.mark.parametrize(
+    ("function", "change", "is_passed"),
+    [
+        ("DaysFunction", {"eventName": "INSERT"}, True),
+        ("DaysFunction", {"eventName": "MODIFY"}, True),
+        ("DaysFunction", {"eventName": "REMOVE"}, False),
+        ("MonthsFunction", {"dynamodb": {"NewImage": {"d": {"S": "cad-1"}, "o": {"N": "1"}}}}, False),
+        ("MonthsFunction", {"dynamodb": {"NewImage": {"d": {"S": "cad-1"}, "o": {"N": "0"}}}}, True),
+        ("YearsFunction", {"eventName": "REMOVE", "dynamodb": {"Keys": {"d": {"S": "cad-1"}}}}, True),
+    ],
+)
+def test_no_function_is_called_for_expiries_and_open_documents(
+    function: str, change: dict[str, Any], *, is_passed: bool
+) -> None:
+    from ministack.services.lambda_svc import _apply_filter_criteria  # type: ignore[import-untyped]
+
+    (mapping,) = [
+        one for one in of_type("AWS::Lambda::EventSourceMapping").values() if one["FunctionName"]["Ref"] == function
+    ]
+    assert bool(_apply_filter_criteria([change], mapping)) is is_passed
+
+
+def test_each_function_has_a_concurrency_of_its_own() -> None:
+    functions = of_type("AWS::Lambda::Function").values()
+    reserved = [one["ReservedConcurrentExecutions"] for one in functions]
+    numbers = [default(one["Ref"]) if isinstance(one, dict) else one for one in reserved]
+    assert sum(map(int, map(str, numbers))) <= 1000 - 100, "an account has 1,000, of which 100 stay unreserved"
+    for one in functions:
+        assert one["LoggingConfig"]["SystemLogLevel"] == "WARN"
+        assert one["MemorySize"] == 1769 or one["FunctionName"] == {"Fn::Sub": "${Prefix}-watched"}
+
+
+def test_a_rule_passes_on_the_message_as_it_is_with_the_topic() -> None:
+    rules = of_type("AWS::IoT::TopicRule")
+    assert set(rules) == set(RULES)
+    for rule in rules.values():
+        payload = rule["TopicRulePayload"]
+        sql = payload["Sql"]["Fn::Sub"] if isinstance(payload["Sql"], dict) else payload["Sql"]
+        assert sql.startswith("SELECT encode(*, 'base64') AS data, topic() AS topic FROM '")
+        place = sql.partition("FROM '")[2].strip("'").split("/").index("+") + 1
+        assert payload["Actions"][0]["Kinesis"]["PartitionKey"] == f"${{topic({place})}}"
 
 
 def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:
@@ -187,13 +240,20 @@ def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:
         function.replace("Function", "Log") for function in LEVEL_STREAMS
     }
     watched = {(alarm["MetricName"], str(alarm["Dimensions"][0]["Value"])) for alarm in alarms.values()}
+    for rule in RULES:
+        for metric in ("ParseError", "RuleMessageThrottled", "ErrorActionFailure"):
+            assert (metric, str({"Ref": rule})) in watched
+    told = of_type("AWS::Events::Rule")["DeadBatchRule"]
+    assert told["EventPattern"]["detail"] == {"bucket": {"name": [{"Ref": "DeadBatches"}]}}
+    assert [one["Arn"] for one in told["Targets"]] == [{"Fn::GetAtt": ["DeadLetters", "Arn"]}]
     for function in STREAMS:
         assert ("IteratorAge", str({"Ref": function})) in watched
     for function in FUNCTIONS:
         assert ("Errors", str({"Ref": function})) in watched
         assert ("Throttles", str({"Ref": function})) in watched
-    for table in ("Live", "Readings", *(level.table.capitalize() for level in periods.LEVELS.values())):
-        assert ("WriteThrottleEvents", str({"Ref": table})) in watched
+    for table in tables.tables():
+        for metric in ("WriteThrottleEvents", "ReadThrottleEvents"):
+            assert (metric, str({"Ref": table.name.capitalize()})) in watched
     assert ("ApproximateNumberOfMessagesVisible", str({"Fn::GetAtt": ["DeadLetters", "QueueName"]})) in watched
 
 
@@ -201,7 +261,8 @@ def test_the_template_matches_package_and_cost_assumptions() -> None:
     function = template()["Globals"]["Function"]
     assert function["CodeUri"] == deployment.CODE
     assert function["Runtime"] == f"python{deployment.PYTHON}"
-    assert function["MemorySize"] == costs.MEMORY_GB * 1024
-    assert default("WaterfallWindow") == costs.WATERFALL_WINDOW_S
-    assert default("HigherWindow") == costs.HIGHER_WINDOW_S
+    assert function["MemorySize"] == round(costs.MEMORY_GB * 1024)
+    numbers = {name: one["Default"] for name, one in template()["Parameters"].items() if one["Type"] == "Number"}
+    assert deployment.parameters() == numbers
+    assert deployment.alarm_count() == len(of_type("AWS::CloudWatch::Alarm"))
     assert default("RetentionDays") == periods.RETENTION_DAYS

@@ -144,6 +144,23 @@ def test_an_hour_of_a_wrong_clock_is_put_aside(store: Store, size: int) -> None:
     assert imported(store) == 6000 - 17  # to the last minute
 
 
+@pytest.mark.parametrize("by", [2 * HOUR, 24 * HOUR])
+def test_a_clock_put_back_to_before_the_first_reading_is_put_aside(store: Store, by: int) -> None:
+    """1 kW; 90 minutes are known when the clock is put back for half an hour, to where nothing contradicts it."""
+    at, count, wrong = DAY + 12 * HOUR, 360, range(90, 120)
+    lines = [line(at + 60 * n - by * (n in wrong), import_wh=900_000 + 1000 * n // 60) for n in range(count)]
+    outcome = send(store, lines, 10)
+    assert outcome.reasons == {ASIDE: 30}
+    assert imported(store) == 1000 * (count - 1) // 60
+
+
+def test_the_history_of_a_larger_meter_before_the_first_reading_is_taken(store: Store) -> None:
+    new = [line(DAY + 12 * HOUR + 60 * n, import_wh=17 * n) for n in range(60)]
+    old = [line(DAY + 10 * HOUR + 60 * n, import_wh=50_000_000 + 17 * n) for n in range(60)]
+    assert send(store, new + old, 60).reasons == {}
+    assert imported(store) == 2 * 17 * 59
+
+
 def test_a_wrong_clock_that_tells_of_an_outage_is_put_aside(store: Store) -> None:
     """An outage from 7:30 to 8:30; later the clock is 90 minutes behind, so that it tells of 7:47 to 8:20."""
     wrong = hours(9.28, 9.83, behind_s=HOUR + HOUR // 2)

@@ -178,6 +178,20 @@ def test_unreadable_messages_are_recorded_and_stop_nothing(
     assert unknown == {"unknown_topic": "what/is/this x", "bad_device_id": "wattfall/a b/block "}
 
 
+def test_the_log_names_the_first_message_of_each_kind_of_unknown_topic(
+    store: Store, subscriber: Subscriber, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = ["glow/cad-1/SENSOR/electricitymeter", "glow/cad-2/SENSOR/electricitymeter", "what/is/this"]
+    for topic in topics:
+        publisher.publish(topic, b"x")
+    taken(feed_into(store, subscriber), len(topics))
+    logged = [one.getMessage() for one in caplog.records if "messages are refused" in one.getMessage()]
+    assert len(logged) == 2
+    assert logged[0].startswith(
+        "messages are refused: 'glow/cad-1/SENSOR/electricitymeter' belongs to no known format; "
+    )
+
+
 def test_only_unacknowledged_messages_are_redelivered(
     store: Store, broker: MosquittoBroker, subscriber: Subscriber, publisher: Publisher
 ) -> None:

@@ -6,7 +6,7 @@ from aggregator.store.collections import SESSIONS
 from aggregator.store.port import Store
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
-from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, VISITOR, User
 from tests.dashboard.people import Clock, accounts_on, somebody
 
 
@@ -81,6 +81,15 @@ def test_a_session_ends_after_its_maximum_age(store: Store, role: str) -> None:
         clock.at += life.idle_s // 2
     assert used > 2
     assert life.longest_s <= clock.at - began < life.longest_s + life.idle_s
+
+
+def test_a_visitor_of_the_demo_stays_for_hours(store: Store) -> None:
+    clock, visitor = Clock(), User(f"{VISITOR}acacia", household="acacia")
+    sessions, began = Sessions(store, lambda _: visitor, clock), clock.at
+    token = sessions.begin(visitor)
+    while sessions.user_of(token):
+        clock.at += 3600
+    assert clock.at - began == 12 * 3600
 
 
 def test_a_poll_writes_nothing(store: Store) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from aggregator.store.collections import ATTEMPTS
 from aggregator.store.port import Store
-from dashboard.accounts.accounts import ACCOUNT, ADDRESS, Throttle
+from dashboard.accounts.accounts import ACCOUNT, ADDRESS, SITE, VISITS, Throttle
 from tests.dashboard.people import Clock
 
 HERE = "192.0.2.7"
@@ -51,12 +51,39 @@ def test_an_address_that_tries_many_accounts_waits(throttle: Throttle) -> None:
     assert throttle.attempt("ann@example.org", "192.0.2.8") == 0
 
 
-def test_a_network_of_ipv6_counts_as_one_address(throttle: Throttle) -> None:
+def test_a_home_network_of_ipv6_counts_as_one_address(throttle: Throttle) -> None:
     for number in range(ADDRESS.free):
-        throttle.attempt(f"p{number}@example.org", f"2001:db8:1:2::{number:x}")
-    assert throttle.attempt("ann@example.org", "2001:db8:1:2:ffff::1") == 30
-    assert throttle.attempt("ann@example.org", "2001:db8:1:3::1") == 0
+        throttle.attempt(f"p{number}@example.org", f"2001:db8:1:{number:x}::1")
+    assert throttle.attempt("ann@example.org", "2001:db8:1:ff:ffff::1") == 30
+    assert throttle.attempt("ann@example.org", "2001:db8:1:100::1") == 0
     assert throttle.attempt("bob@example.org", "::ffff:192.0.2.1") == 0
+
+
+def test_many_networks_of_one_site_wait_ever_longer(throttle: Throttle, clock: Clock) -> None:
+    waits = []
+    for number in range(SITE.free + 4):  # a /56 each time, of one /48
+        waits.append(throttle.attempt(f"p{number}@example.org", f"2001:db8:1:{number:x}00::1"))
+        clock.at += waits[-1]
+        assert not waits[-1] or throttle.attempt(f"q{number}@example.org", f"2001:db8:1:{number:x}00::1") == 0
+    assert waits == [0] * SITE.free + [30, 60, 120, 240]
+    assert throttle.attempt("ann@example.org", "2001:db8:2::1") == 0
+
+
+def test_one_home_cannot_use_up_the_attempts_of_its_site(throttle: Throttle) -> None:
+    for number in range(10 * SITE.free):
+        throttle.attempt(f"p{number}@example.org", "2001:db8:1::1")
+    assert throttle.attempt("ann@example.org", "2001:db8:1:100::1") == 0
+
+
+def test_an_attempt_that_nobody_looked_at_is_taken_back(throttle: Throttle) -> None:
+    for _ in range(10 * ACCOUNT.free):
+        assert throttle.attempt("ann@example.org", HERE) == 0
+        throttle.withdraw("ann@example.org", HERE)
+
+
+def test_visitors_of_the_demo_are_few_from_one_address(throttle: Throttle) -> None:
+    assert [throttle.visit(HERE) for _ in range(VISITS.free + 1)] == [0] * VISITS.free + [30]
+    assert throttle.attempt("ann@example.org", HERE) == 0
 
 
 def test_attempts_count_for_every_spelling_of_an_address(throttle: Throttle) -> None:

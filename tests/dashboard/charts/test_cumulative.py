@@ -1,4 +1,3 @@
-import json
 from collections.abc import Mapping
 
 import plotly.graph_objects as go
@@ -11,6 +10,7 @@ from dashboard.charts.chart_model import Measure
 from dashboard.charts.cumulative import FRAME, Cumulative
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
+from tests.dashboard.answers import text_of
 from tests.dashboard.homes import LONDON, instant
 
 NOW = instant("2026-03-05T12:00:00+00:00")
@@ -131,7 +131,8 @@ def test_both_lines_are_named_without_overlap() -> None:
 
 def test_the_table_compares_closed_months() -> None:
     chart = year(spring("2026", 900), spring("2025"))
-    rows = [numbers for _, _, numbers in json.loads(grids.cumulative_table(chart, ENGLISH))["rows"]]
+    body = grids.cumulative_table(chart, ENGLISH)["props"]["children"][2]["props"]["children"]
+    rows = [[text_of(cell) for cell in row["props"]["children"][1:]] for row in body]
     assert rows == [["27.9", "31.0", "−3.1"], ["25.2", "28.0", "−2.8"], ["4.5", "5.0", "–"]]
 
 

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +6,7 @@ import pytest
 
 from aggregator.core.documents import EMPTY, Document, Part
 from aggregator.core.money import Cost
-from dashboard.charts import chart_model, figures, grids, pictures
+from dashboard.charts import cards, chart_model, figures, pictures
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.figures import CLEAR, EXPORT, HEADROOM, IMPORT, axis_steps
 from dashboard.charts.view import View
@@ -69,6 +68,12 @@ def test_estimated_energy_is_hatched_above_the_measured() -> None:
     assert found["Imported, estimated"].marker.pattern.fgcolor == IMPORT
 
 
+def gap(cell: dict[str, Any]) -> str | None:
+    """Return the width of the gap that begins at a column."""
+    inside = [part["props"] for part in cell["props"]["children"]]
+    return next((props["style"]["width"] for props in inside if props["className"] == "gap"), None)
+
+
 def test_a_gap_is_a_dotted_band_never_a_zero() -> None:
     parts = {name: part for name, part in hours(500).items() if name not in ("h03", "h04")}
     drawn = chart("2026-11-22", parts)
@@ -76,9 +81,9 @@ def test_a_gap_is_a_dotted_band_never_a_zero() -> None:
     assert found["Imported"].y[3] is None
     assert (found["Data missing"].x, found["Data missing"].y) == ((3, 4), (1, 1))
     assert found["Data missing"].marker.pattern.shape == "."
-    cells = json.loads(grids.column_cells(drawn, ENGLISH))["cells"]
-    assert [cell.get("said") for cell in cells[3:5]] == [["no data"], ["no data"]]
-    assert [cell.get("gap") for cell in cells[2:6]] == [None, 2, None, None]  # one label over both
+    cells = cards.column_cells(drawn, ENGLISH)
+    assert [gap(cell) for cell in cells[2:6]] == [None, "200%", None, None]  # one label over both
+    assert all("no data" in str(cell["props"]["aria-label"]) for cell in cells[3:5])
 
 
 def test_missing_time_is_dotted_above_its_bar() -> None:
@@ -93,7 +98,7 @@ def test_zero_is_drawn_as_zero_and_not_as_a_gap() -> None:
     drawn = chart("2026-11-22", hours(0))
     assert list(traces(drawn)) == ["Imported"]
     assert set(traces(drawn)["Imported"].y) == {0}
-    assert not any("gap" in cell for cell in json.loads(grids.column_cells(drawn, ENGLISH))["cells"])
+    assert not any(map(gap, cards.column_cells(drawn, ENGLISH)))
 
 
 def test_the_future_is_blank() -> None:
@@ -167,7 +172,7 @@ def test_without_the_standing_charge_only_the_energy_is_drawn() -> None:
 
 def test_a_negative_price_draws_its_cost_below_the_axis() -> None:
     drawn = figure(money("2026-10", {"d01": priced(9000, 250), "d02": priced(9000, -30)}))
-    assert drawn.layout.yaxis.range == (-0.3 * HEADROOM, 2.5 * HEADROOM)
+    assert drawn.layout.yaxis.range == (-0.3 - 0.07 * 2.8, 2.5 * HEADROOM)
 
 
 def test_money_without_a_tariff_is_drawn_as_energy() -> None:
@@ -236,7 +241,7 @@ def test_half_hourly_prices_have_no_band() -> None:
 def test_an_hour_is_named_where_it_begins_and_a_day_at_its_middle() -> None:
     day = chart("2026-11-22", hours(500))
     month = chart("2026-11", {"d01": measured(5000)}, "month")
-    looks = [json.loads(grids.column_cells(one, ENGLISH))["cells"][3].get("look", "") for one in (day, month)]
+    looks = [str(cards.column_cells(one, ENGLISH)[3]["props"]["children"][-1]["props"]) for one in (day, month)]
     assert ["edge" in look for look in looks] == [True, False]
     assert [pictures.picture(one, ENGLISH).layout.xaxis.tickvals[3] for one in (day, month)] == [2.5, 3]
 

@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pytest
@@ -41,14 +40,26 @@ def month(
     )
 
 
-def grid(chart: HeatMap) -> dict[str, Any]:
-    return dict(json.loads(grids.heat_grid(chart, ENGLISH)))
+def rows(chart: HeatMap) -> list[Any]:
+    """Return the rows of the grid; the first one has the days."""
+    head, body = grids.heat_grid(chart, ENGLISH)["props"]["children"]
+    return [row["props"]["children"] for part in (head, body) for row in children(part)]
+
+
+def children(part: dict[str, Any]) -> list[Any]:
+    inside = part["props"]["children"]
+    return inside if isinstance(inside, list) else [inside]
+
+
+def days(chart: HeatMap) -> list[str | None]:
+    """Return the links of the days."""
+    return [children(head)[0]["props"].get("href") for head in rows(chart)[0][1:]]
 
 
 def cell(chart: HeatMap, day: int, hour: int) -> list[str]:
     """Return the classes and the words of a cell."""
-    content: list[str] = grid(chart)["rows"][hour][day - 1]
-    return content
+    props = rows(chart)[hour + 1][day]["props"]
+    return [props["className"], props["aria-label"]]
 
 
 def test_each_hour_of_a_day_stands_in_its_row(store: Store) -> None:
@@ -102,8 +113,7 @@ def test_future_hours_are_empty_and_the_current_one_not_missing(store: Store) ->
     assert [one.when for one in chart.columns[22][13:16]] == [PAST, NOW, FUTURE]
     assert cell(chart, 23, 15) == ["", "still to come"]
     assert chart.columns[22][14].missing_s == 0
-    assert grid(chart)["days"][22][3] == "/d/cad-1/day/2026-11-23"
-    assert grid(chart)["days"][23][3] == ""
+    assert days(chart)[22:24] == ["/d/cad-1/day/2026-11-23", None]
 
 
 def test_an_outage_is_hatched_if_estimated_else_dotted(store: Store) -> None:
@@ -127,7 +137,7 @@ def test_before_the_first_reading_nothing_is_missing(store: Store) -> None:
     assert [one.when for one in chart.columns[4][7:9]] == [BEFORE, PAST]
     assert not any(one.missing_s for one in chart.cells())
     assert cell(chart, 4, 3) == ["", "before the first reading"]
-    assert [day[3] for day in grid(chart)["days"][3:5]] == ["", "/d/cad-1/day/2026-11-05"]
+    assert days(chart)[3:5] == [None, "/d/cad-1/day/2026-11-05"]
 
 
 def test_one_night_of_charging_leaves_the_other_hours_their_colours(store: Store) -> None:

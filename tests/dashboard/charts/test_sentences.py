@@ -8,6 +8,7 @@ from dashboard.charts import cards, chart_model, grids, sentences
 from dashboard.charts.chart_model import Chart, Other
 from dashboard.charts.view import View
 from dashboard.text.language import ENGLISH
+from tests.dashboard.answers import text_of
 from tests.dashboard.homes import LONDON, NOW
 
 
@@ -310,7 +311,7 @@ def test_facts_are_average_highest_lowest_and_coverage() -> None:
 def test_gas_has_its_volume_beside_the_facts() -> None:
     gas = chart("day", "2026-11-22", hours(24, FULL._replace(volume_l=45)))
     assert sentences.facts(gas, ENGLISH)[0] == ("Volume", "1.08 m³")
-    assert "Volume, m³" in grids.of_chart(gas, ENGLISH)
+    assert "Volume, m³" in text_of(grids.of_chart(gas, ENGLISH))
 
 
 def test_a_day_without_data_names_its_standing_charge() -> None:

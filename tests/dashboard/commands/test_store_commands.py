@@ -42,6 +42,7 @@ READ_OR_MEND = {
     "reprice": ("d",),
     "verify": (),
     "backup": ("FILE",),
+    "household export": ("h", "FILE"),
     "audit": (),
     "refused": ("d",),
     "inspect": ("d",),

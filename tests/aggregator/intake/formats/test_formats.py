@@ -40,6 +40,23 @@ def test_an_unknown_topic_is_refused_by_name(topic: str) -> None:
         parse_topic(topic)
 
 
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        (
+            "glow/cad-1/SENSOR/electricitymeter",
+            "glow has glow/0123456789AB/SENSOR/electricitymeter, with 12 hexadecimal",
+        ),
+        ("home/shellies/em-1/info/x", "shelly has shellies/ID/info or ID/events/rpc"),
+        ("what/is/this", "or has its device at another level"),
+    ],
+)
+def test_an_unknown_topic_is_told_what_the_nearest_format_expects(topic: str, expected: str) -> None:
+    with pytest.raises(Refused) as caught:
+        parse_topic(topic)
+    assert expected in caught.value.detail
+
+
 @pytest.mark.parametrize("device", ["+", "#", "..", "a b", "-x", "%2e", "é", "x" * 65, "\0", "a\nb"])
 def test_a_topic_with_an_invalid_device_is_refused_by_name(device: str) -> None:
     for topic, named in ((f"wattfall/{device}/readings", ""), (f"p1/{device}", "dsmr")):

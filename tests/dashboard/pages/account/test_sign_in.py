@@ -15,11 +15,12 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, StoreAway
 from aggregator.demo.feed import mark_as_demo
 from aggregator.settings import load
+from aggregator.store.collections import SESSIONS
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
-from dashboard.accounts.accounts import ACCOUNT, Accounts
+from dashboard.accounts.accounts import ACCOUNT, VISITS, Accounts
 from dashboard.accounts.sessions import LIFETIMES, Sessions
-from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Busy, Passwords
 from dashboard.pages.account import account_page
 from tests.dashboard.forms import Page
 from tests.dashboard.people import PASSWORD, QUICK, SECRET, accounts_on, browser, somebody, token_in
@@ -482,6 +483,29 @@ def test_a_demo_visitor_is_a_household_or_support(server: Flask, store: Store) -
     assert "Support desk" in staff.get("/account").text
     assert "Household" in family.get("/account").text
     assert submit(stranger, "/sign-in/demo", "/sign-in", choice="willow").status_code == 404
+
+
+def test_visitors_of_one_address_must_wait_after_a_few(server: Flask, store: Store) -> None:
+    mark_as_demo(store)
+    store.put_device(Device("demo-1", household="acacia"))
+    visits = [submit(browser(server, store), "/sign-in/demo", "/sign-in", choice="acacia") for _ in range(VISITS.free)]
+    assert {answer.status_code for answer in visits} == {303}
+    refused = submit(browser(server, store), "/sign-in/demo", "/sign-in", choice="acacia")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert len(store.records(SESSIONS.of())) == VISITS.free
+
+
+def test_a_busy_answer_is_no_attempt(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = server_on(store)
+    somebody(store)
+
+    def busy(*_: object) -> bool:
+        raise Busy
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Passwords, "is_right", busy)
+        assert {sign_in(browser(server, store)).status_code for _ in range(ACCOUNT.free + 1)} == {503}
+    assert sign_in(browser(server, store)).status_code == 303
 
 
 def test_visitors_are_signed_out_once_a_real_device_arrives(client: FlaskClient, store: Store) -> None:

@@ -1,0 +1,45 @@
+"""Close the documents of silent devices.
+
+A document is marked while its period goes on, and its function at the next level is not called for it. The first write
+after the end removes the mark. A device that has fallen silent makes no such write: its last day, and later its last
+month, would be missing one level up. So a schedule looks for devices that are silent since before the end of a period,
+and writes their documents again, unchanged but for the mark.
+"""
+
+from collections.abc import Iterator
+
+from aggregator.core.documents import Device
+from aggregator.core.live import Live
+from aggregator.core.periods import HALF_HOUR, HOUR, feed_levels, period_of, window
+from aggregator.store.port import Store
+
+LOOK_BACK_S = 2 * HOUR  # ends of periods that one call looks for; several calls see each of them
+_EARLIEST, _LATEST = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # the first and the last to begin a day
+
+
+def close_periods(store: Store, now: int) -> int:
+    """Close the periods that ended in the LOOK_BACK_S before `now` (UTC seconds). Return the number of documents."""
+    return sum(_close(store, level, live, now) for level, live in _candidates(store, now))
+
+
+def _candidates(store: Store, now: int) -> Iterator[tuple[str, Live]]:
+    """Yield silent devices whose last period has ended of late in some time zone, without looking theirs up."""
+    oldest = {level: period_of(level, now - LOOK_BACK_S, _LATEST) for level in feed_levels()}
+    ended = [level for level, period in oldest.items() if period != period_of(level, now, _EARLIEST)]
+    after = ""
+    while page := store.lives(after):
+        for live in page:
+            if live.received_at < now - HALF_HOUR:
+                yield from ((one, live) for one in ended if period_of(one, live.at, _EARLIEST) >= oldest[one])
+        after = page[-1].device_id
+
+
+def _close(store: Store, level: str, live: Live, now: int) -> bool:
+    device = store.device(live.device_id) or Device(live.device_id)
+    period = period_of(level, live.at, device.timezone)
+    if not now - LOOK_BACK_S < window(level, period, device.timezone).end <= now:
+        return False
+    document = store.document(level, live.device_id, period)
+    return document is not None and store.merge_parts(
+        level, live.device_id, period, document.timezone, {}, document.currency
+    )

@@ -1,0 +1,91 @@
+"""What one user, or one address without a user, may take of the server: CPU time, and requests at once.
+
+Each process measures the CPU time of each request and charges it to who sent it. So every dear address counts, the next
+one too: a year as CSV, a rebuild, a bundle, a heat map, a search. Who has used up the allowance gets 429, with the
+seconds until it has grown again. Devices have limits of their own (`intake.tokens`), and files cost nearly nothing.
+"""
+
+import math
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+
+from aggregator.core.errors import StoreAway
+from dashboard.accounts.accounts import network
+from dashboard.accounts.sessions import signed_in
+from dashboard.web.request_guard import is_free, too_much_answer
+from dashboard.web.responses import CALLBACKS
+
+ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
+# Slow requests of a user in one process; the next one waits. The callbacks of a page come together, and are quick.
+AT_ONCE, PATIENCE_S = 1, 1.0
+MOST_KEYS = 10_000
+LIVE = "/live.json"
+
+
+class Budgets:
+    """The allowances of users and addresses in one process. `pace` is a monotonic clock, in seconds."""
+
+    def __init__(self, pace: Callable[[], float] = time.monotonic, patience_s: float = PATIENCE_S) -> None:
+        self._pace, self._patience_s, self._lock = pace, patience_s, threading.Condition()
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # CPU seconds, and when
+        self._running: Counter[str] = Counter()
+
+    def begin(self, key: str, *, is_slow: bool) -> int:
+        """Begin a request; return the seconds to wait, or 0 where it may run."""
+        with self._lock:
+            is_free = not is_slow or self._lock.wait_for(lambda: self._running[key] < AT_ONCE, self._patience_s)
+            left = self._of(key)
+            wait_s = math.ceil(-left / RATE) if left <= 0 else 0 if is_free else 1
+            if not wait_s and is_slow:
+                self._running[key] += 1
+            return wait_s
+
+    def end(self, key: str, cpu_s: float, *, is_slow: bool) -> None:
+        """End a request that ran, and charge its CPU time."""
+        with self._lock:
+            self._left[key] = (self._of(key) - cpu_s, self._pace())
+            self._left.move_to_end(key)
+            if len(self._left) > MOST_KEYS:
+                self._left.popitem(last=False)
+            if is_slow:
+                self._running -= Counter([key])
+                self._lock.notify_all()
+
+    def _of(self, key: str) -> float:
+        left, at = self._left.get(key, (ALLOWANCE_S, 0.0))
+        return min(left + (self._pace() - at) * RATE, ALLOWANCE_S)
+
+
+def install(server: Flask, budgets: Budgets) -> None:
+    """Charge each request to its user. Call it after the guard."""
+
+    @server.before_request
+    def begin() -> Response | None:
+        if is_free(request):
+            return None
+        key, is_slow = _key(), request.path != CALLBACKS and not request.path.endswith(LIVE)
+        wait_s = budgets.begin(key, is_slow=is_slow)
+        if wait_s:
+            return too_much_answer(wait_s)
+        g.charged = key, time.thread_time(), is_slow
+        return None
+
+    @server.teardown_request
+    def end(_: BaseException | None) -> None:
+        if "charged" in g:
+            key, began, is_slow = g.pop("charged")
+            budgets.end(key, time.thread_time() - began, is_slow=is_slow)
+
+
+def _key() -> str:
+    """Return the user of the current request, or else the address; visitors of the demo share a user."""
+    address = network(request.remote_addr or "")
+    try:
+        user = signed_in()
+    except StoreAway:
+        user = None
+    return f"{user.user_id} {address if user.is_visitor else ''}" if user else address
