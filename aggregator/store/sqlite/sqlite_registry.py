@@ -13,7 +13,7 @@ import orjson
 
 from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
-from aggregator.core.periods import FOR_EVER
+from aggregator.core.periods import FOR_EVER, HALF_HOUR
 from aggregator.store import search
 from aggregator.store.port import (
     ANYTHING,
@@ -262,6 +262,13 @@ class SqliteRegistry(SqliteFile):
         dirty.update(new)
         if len(dirty) > REMEMBERED_DEVICES:
             self._forget()
+
+    def _found_blocks(self, query: str, device_id: str, edge: int, length: int) -> Iterator[int]:
+        """Yield the starts of one table's blocks, nearest first: a look-up for each, however many rows it has."""
+        while row := self._one(query, device_id, edge):
+            start = row[0] - row[0] % HALF_HOUR
+            yield start
+            edge = start + length
 
 
 def _device_body(device: Device) -> bytes:

@@ -39,7 +39,7 @@ _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _whole = partial(decode, names=None)
 
-_STARTS = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3}"
+_NEAREST = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3} LIMIT 1"
 _NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"
 _QUIET = f"""
 SELECT device_id, at - at % {HALF_HOUR}, max(written) FROM recent WHERE device_id = ? AND at < ?
@@ -155,10 +155,8 @@ class SqliteStore(SqliteLive):
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
-        starts = (
-            (block_start(start) for (start,) in self._each(query, device_id, edge))
-            for query in (_STARTS.format(column, table, side, order) for column, table in EVIDENCE)
-        )
+        queries = (_NEAREST.format(column, table, side, order) for column, table in EVIDENCE)
+        starts = (self._found_blocks(query, device_id, edge, HALF_HOUR * (count > 0)) for query in queries)
         return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
