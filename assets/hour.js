@@ -6,7 +6,7 @@
     const GAP = 300; // seconds; a longer pause breaks the line
     const LEAST = 100; // least range of the drawing, W, so that a resting home looks flat
     const HEAD = 20; // px above, for the label of the highest point
-    const FOOT = { import: 3, export: 18 }; // px below
+    const FOOT = 18; // px below, for the label of the lowest
     const NEAR = 64; // px; closer labels would overlap
     const SVG = "http://www.w3.org/2000/svg";
 
@@ -63,11 +63,11 @@
         const cursor = make("g", "cursor", svg);
         const rule = make("line", "", cursor);
         const mark = make("circle", "", cursor);
-        const readout = document.createElement("output");
+        const readout = document.getElementById("hour-readout");
         const none = document.createElement("p");
         none.className = "none";
         none.textContent = home.dataset.none;
-        home.append(readout, none);
+        home.append(none);
         parts = { svg, plot, above, below, zero, slide, labels, paths, now, peaks, cursor, rule, mark, readout, none };
         new ResizeObserver(draw).observe(home);
         return true;
@@ -114,7 +114,7 @@
         const watts = points.map((point) => point[1]);
         const low = Math.min(0, ...watts);
         const high = Math.max(0, ...watts, low + LEAST);
-        const perWatt = (height - HEAD - (low < 0 ? FOOT.export : FOOT.import)) / (high - low);
+        const perWatt = (height - HEAD - FOOT) / (high - low);
         const perSecond = width / SPAN;
         const shift = width - (rightEdge() - origin) * perSecond;
         return {
@@ -143,7 +143,7 @@
         return [highest, near || highest[1] === lowest[1] ? null : lowest];
     };
 
-    const label = ({ dot, label: text }, point, to) => {
+    const label = ({ dot, label: text }, point, to, isLowest) => {
         const isShown = point !== null;
         dot.style.display = text.style.display = isShown ? "" : "none";
         if (!isShown) {
@@ -152,7 +152,7 @@
         const [x, y] = [to.x(point[0]), to.y(point[1])];
         const seen = x + to.shift;
         const anchor = seen < NEAR / 2 ? "start" : seen > to.width - NEAR / 2 ? "end" : "middle";
-        const up = point[1] < 0 ? -15 : 7;
+        const up = point[1] < 0 || isLowest ? -15 : 7; // the lowest is named below the line, which it would cross
         set(dot, { cx: x, cy: y, r: 2.5 });
         set(text, { x, y: y - up, "text-anchor": anchor });
         text.textContent = signed(point[1]);
@@ -217,7 +217,7 @@
         set(parts.now, { cx: to.x(last[0]), cy: to.y(last[1]), r: 3 });
         parts.now.classList.toggle("export", last[1] < 0);
         const found = peaks(to);
-        parts.peaks.forEach((place, order) => label(place, found[order], to));
+        parts.peaks.forEach((place, order) => label(place, found[order], to, order === 1));
         for (const moved of [parts.slide, parts.labels]) {
             moved.style.transform = `translateX(${to.shift.toFixed(2)}px)`;
         }

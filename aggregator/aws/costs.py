@@ -1,16 +1,18 @@
 """The monthly cost of the template on AWS: requests, units and dollars, by step. Pure.
 
-Item sizes come from `store.dynamodb.items`, windows from the template's defaults. Devices send by Basic Ingest, without
-a charge for messages. A month has 30 days.
+Windows come from the template's parameters, item sizes from `store.dynamodb.items`, times of functions from
+`tests.bench.cloud`. Devices send by Basic Ingest, without a charge for messages. A month has 30 days. Logs cost nothing
+while nothing fails: the functions log no line for a call (SystemLogLevel). Nor does encryption with AWS's own keys.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
 from aggregator.core.documents import Device, Part
 from aggregator.core.live import REMEMBERED, Arrival, Live
+from aggregator.core.money import Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR, RETENTION_DAYS
 from aggregator.core.readings import Reading
 from aggregator.store.dynamodb import document_items, items, live_items
@@ -25,36 +27,49 @@ PRICES = {  # dollars
     "rule": 0.15e-6,  # IoT Core: a triggered rule, per 5 KB
     "action": 0.15e-6,  # IoT Core: an action of a rule
     "minute": 0.08e-6,  # IoT Core: connection
-    "shard-hour": 0.015,  # Kinesis
+    "shard-hour": 0.015,  # Kinesis, provisioned
     "put unit": 0.014e-6,  # 25 KB
+    "stream-hour": 0.04,  # Kinesis on demand
+    "GB in": 0.08,  # each record as whole KB
+    "GB out": 0.04,  # to each of two functions
     "invocation": 0.20e-6,  # Lambda
     "GB-second": 13.3334e-6,  # on arm64
+    "alarm": 0.10,  # CloudWatch
+    "instance-hour": 0.0168,  # t4g.small
+    "balancer-hour": 0.0225,
 }
 MONTH_S = 30 * DAY_S
-WATERFALL_WINDOW_S = 60  # the template's defaults
-HIGHER_WINDOW_S = 300
-BATCH = 10_000  # records; Lambda's maximum, so a window is complete only while a shard has fewer
-SHARD_RATE = 1000  # write units a second of one shard of a table's stream
 MEMORY_GB = 1769 / 1024
-CALL_S = 0.005  # function time per call to DynamoDB; an assumption
-MESSAGE = 150  # bytes of a reading as JSON; a batched one omits the device and needs about 90
-BATCHED = 90
+INGEST_S, DAY_STEP_S, HIGHER_STEP_S = 0.004, 0.0125, 0.0075  # of a core, a device and step; `tests.bench.cloud`
+CLOSINGS = 3  # writes of a day after its end: its last half hour, and what comes late
+WATCHED = 0.02  # of the devices, at any time
+MESSAGE = 200  # bytes of a reading as a rule wraps it
+BATCHED = 3  # bytes of a reading in a block of the edge
 NEAR = 2  # half hours that a step reads near the end of a device's readings
 ITEM_OVERHEAD = 100  # bytes that AWS adds to each item it stores
+CENSUSES, CLOSING_SCANS = MONTH_S / 300, MONTH_S / 1800  # scans of the live states
+TARIFF_BYTES = 400  # of a night rate, in the registry
 
 _DEVICE = "cad-0123456789ab"
 _READING = Reading(_DEVICE, 0, 431, 12_345_678, None, None)
 _PART = Part(412, None, 0, 0, 1800, 0)
+_PRICED = _PART._replace(cost=Cost(1_234_567_000, None))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fleet and its sending pattern."""
+    """A fleet and its sending pattern, and the template's parameters."""
 
     devices: int
     interval_s: int  # between readings
     window_s: int  # readings of this time are written together
-    is_edge: bool = False  # half-hour batches at the device, without live state in between
+    is_edge: bool = False  # half-hour blocks from the device
+    is_priced: bool = False  # with a tariff
+    waterfall_s: int = 60  # half hours changed in this time are carried to their day together
+    shards: int = 0  # of the coalescing stream; 0: on demand
+    alarms: int = 0
+    statuses: float = 0  # changed statuses of a device an hour
+    has_web: bool = False  # two instances behind a balancer
 
 
 class CostRow(NamedTuple):
@@ -70,17 +85,26 @@ class CostRow(NamedTuple):
 
 def rows(plan: Plan) -> list[CostRow]:
     """Return the cost of every step, tables first."""
-    batches = _batches(plan)
-    live = _table("live", "live", plan, MONTH_S / plan.interval_s, live_size(), device_reads())
+    batches, closings = _batches(plan), CLOSINGS * MONTH_S / DAY_S
     steps = [
-        *([] if plan.is_edge else [live]),
         _readings(plan),
-        _table("ingest", "live", plan, batches, live_size(), device_reads()),
-        _table("days", "days", plan, _updates(plan, WATERFALL_WINDOW_S), day_size(), _day_reads(plan)),
-        _table("months", "months", plan, _updates(plan, HIGHER_WINDOW_S), month_size(), _document_reads(day_size())),
-        _table("years", "years", plan, _updates(plan, HIGHER_WINDOW_S), year_size(), _document_reads(month_size())),
+        _table(
+            "ingest",
+            "live",
+            plan,
+            batches,
+            live_size(),
+            device_reads(plan) + read_units(live_size(), is_consistent=True),
+        ),
+        _table("watched", "live", plan, 0 if plan.is_edge else WATCHED * MONTH_S / plan.interval_s, live_size(), 0),
+        _table("days", "days", plan, _updates(plan), day_size(plan), _day_reads(plan)),
+        _table("months", "months", plan, closings, month_size(), _document_reads(plan, day_size(plan))),
+        _table("years", "years", plan, CLOSINGS, year_size(), _document_reads(plan, month_size())),
+        _table("statuses", "records", plan, plan.statuses * MONTH_S / 3600, 300, 3),
+        _scans(plan),
     ]
-    return [*steps, _storage(plan), _incoming(plan), _stream(plan), _functions(plan, steps)]
+    services = [_storage(plan), _incoming(plan), _stream(plan), _functions(plan, steps), _alarms(plan), _web(plan)]
+    return [row for row in (*steps, *services) if row.dollars]
 
 
 def total(some: Iterable[CostRow], name: str, devices: int = 1) -> CostRow:
@@ -106,11 +130,10 @@ def live_size() -> int:
     return item_size(live_items.pack_live(Live(_DEVICE, at, at + 1, 431, 12_345_678, None, None, before)))
 
 
-def device_size() -> int:
+def device_size(plan: Plan) -> int:
     """Return the size of a registry entry."""
-    return item_size(
-        {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": ["import_wh"]}}
-    )
+    item: Item = {"d": text(_DEVICE), "z": text(Device("").timezone), "w": number(100_000), "r": {"SS": ["import_wh"]}}
+    return item_size(item) + TARIFF_BYTES * plan.is_priced
 
 
 def block_size(readings: int) -> int:
@@ -119,24 +142,26 @@ def block_size(readings: int) -> int:
     return item_size(key) + readings * (2 + len(items.pack_reading(_READING, {})))
 
 
-def day_size() -> int:
+def day_size(plan: Plan) -> int:
     """Return the size of a 24-hour day."""
-    return _document_size([f"h{hour:02}" for hour in range(24)] + [f"s{half:02}" for half in range(48)], "2026-11-23")
+    names = [f"h{hour:02}" for hour in range(24)] + [f"s{half:02}" for half in range(48)]
+    return _document_size(names, "2026-11-23", _PRICED if plan.is_priced else _PART)
 
 
 def month_size() -> int:
     """Return the size of a 31-day month."""
-    return _document_size([f"d{day:02}" for day in range(1, 32)], "2026-11")
+    return _document_size([f"d{day:02}" for day in range(1, 32)], "2026-11", _PRICED)
 
 
 def year_size() -> int:
     """Return the size of a year."""
-    return _document_size([f"m{month:02}" for month in range(1, 13)], "2026")
+    return _document_size([f"m{month:02}" for month in range(1, 13)], "2026", _PRICED)
 
 
-def _document_size(parts: list[str], period: str) -> int:
-    key: Item = {"d": text(_DEVICE), "p": text(period), "z": text("Europe/London"), "t": number(1_790_001_000)}
-    return item_size(key | {name: {"B": document_items.pack_part(_PART)} for name in parts})
+def _document_size(names: list[str], period: str, part: Part) -> int:
+    key: Item = {"d": text(_DEVICE), "p": text(period), "z": text("Europe/London"), "o": items.IS_OPEN}
+    times: Item = {"t": number(1_790_001_000), "u": number(1_790_001_000), "c": text("GBP")}
+    return item_size(key | times | {name: {"B": document_items.pack_part(part)} for name in names})
 
 
 # Frequencies, per device and month
@@ -146,8 +171,8 @@ def _batches(plan: Plan) -> float:
     return MONTH_S / (HALF_HOUR if plan.is_edge else max(plan.window_s, plan.interval_s))
 
 
-def _updates(plan: Plan, window_s: int) -> float:
-    return min(_batches(plan), MONTH_S / window_s)
+def _updates(plan: Plan) -> float:
+    return min(_batches(plan), MONTH_S / max(plan.waterfall_s, 1))
 
 
 # rows
@@ -168,9 +193,9 @@ def _readings(plan: Plan) -> CostRow:
     return _priced("ingest", "readings", half_hours * writes, half_hours * units, 0)
 
 
-def device_reads() -> float:
+def device_reads(plan: Plan) -> float:
     """Return the read units of a registry read by a function that has written before."""
-    return read_units(device_size(), is_consistent=True)
+    return read_units(device_size(plan), is_consistent=True)
 
 
 def _twice(size: int) -> float:
@@ -180,61 +205,80 @@ def _twice(size: int) -> float:
 
 def _day_reads(plan: Plan) -> float:
     blocks = _twice(NEAR * block_size(HALF_HOUR // plan.interval_s)) + read_units(0, is_consistent=False)
-    return _twice(device_size()) + blocks + _twice(day_size())
+    prices = read_units(2 * price_size(), is_consistent=True) if plan.is_priced else 0
+    return _twice(device_size(plan)) + blocks + _twice(day_size(plan)) + prices
 
 
-def _document_reads(child_size: int) -> float:
-    return _twice(device_size()) + _twice(child_size) + read_units(month_size(), is_consistent=False)
+def _document_reads(plan: Plan, child_size: int) -> float:
+    return _twice(device_size(plan)) + _twice(child_size) + read_units(month_size(), is_consistent=False)
+
+
+def price_size() -> int:
+    """Return the size of a day of half-hourly prices."""
+    key: Item = {"d": text(_DEVICE), "p": text("2026-11-23")}
+    return item_size(key | {f"i{half:02}": {"N": "0.1234"} for half in range(48)})
+
+
+def _scans(plan: Plan) -> CostRow:
+    """Return the cost of reading every live state, for the census and for closing."""
+    units = (CENSUSES + CLOSING_SCANS) * plan.devices * live_size() / items.READ_UNIT / 2
+    return _priced("fleet, closing", "live", CENSUSES + CLOSING_SCANS, 0, units)
 
 
 def _storage(plan: Plan) -> CostRow:
     """Return the cost of the storage after a year."""
     half_hours = RETENTION_DAYS * DAY_S / HALF_HOUR * (block_size(HALF_HOUR // plan.interval_s) + ITEM_OVERHEAD)
-    documents = 365 * (day_size() + ITEM_OVERHEAD) + 12 * (month_size() + ITEM_OVERHEAD)
+    documents = 365 * (day_size(plan) + ITEM_OVERHEAD) + 12 * (month_size() + ITEM_OVERHEAD)
+    documents += 365 * (price_size() + ITEM_OVERHEAD) * plan.is_priced
     dollars = plan.devices * (half_hours + documents) / 2**30 * PRICES["GB-month"]
     return CostRow("kept after a year", "storage", 0, 0, 0, dollars)
 
 
 def _incoming(plan: Plan) -> CostRow:
-    """Return the cost of IoT Core: a rule per 5 KB, with one action to the stream and one to the live state."""
-    if plan.is_edge:
-        messages, size, actions = MONTH_S / HALF_HOUR, HALF_HOUR // plan.interval_s * BATCHED, 1
-    else:
-        messages, size, actions = MONTH_S / plan.interval_s, MESSAGE, 2
-    metered = messages * ceil(size / 5120) * plan.devices
-    dollars = metered * (PRICES["rule"] + actions * PRICES["action"])
-    dollars += plan.devices * MONTH_S / 60 * PRICES["minute"]
-    return CostRow("come in", "IoT Core", messages * plan.devices, 0, 0, dollars)
+    """Return the cost of IoT Core: a rule per 5 KB, with one action to the stream."""
+    messages = MONTH_S / (HALF_HOUR if plan.is_edge else plan.interval_s) * plan.devices
+    dollars = messages * (PRICES["rule"] + PRICES["action"]) + plan.devices * MONTH_S / 60 * PRICES["minute"]
+    return CostRow("come in", "IoT Core", messages, 0, 0, dollars)
 
 
 def _stream(plan: Plan) -> CostRow:
     records = plan.devices * MONTH_S / (HALF_HOUR if plan.is_edge else plan.interval_s)
-    dollars = shards(plan) * MONTH_S / 3600 * PRICES["shard-hour"] + records * PRICES["put unit"]
+    hours = MONTH_S / 3600
+    if plan.shards:
+        dollars = plan.shards * hours * PRICES["shard-hour"] + records * PRICES["put unit"]
+    else:
+        dollars = hours * PRICES["stream-hour"] + records * 2**10 / 2**30 * (PRICES["GB in"] + 2 * PRICES["GB out"])
     return CostRow("coalesce", "Kinesis", records, 0, 0, dollars)
 
 
-def shards(plan: Plan) -> int:
-    """Return the shards of the coalescing stream for which a window's readings fit into a batch."""
-    if plan.is_edge:
-        return max(1, ceil(plan.devices * HALF_HOUR // plan.interval_s * BATCHED / HALF_HOUR / 2**20))
-    return max(1, ceil(plan.devices * max(plan.window_s, plan.interval_s) / plan.interval_s / BATCH))
-
-
 def _functions(plan: Plan, steps: Iterable[CostRow]) -> CostRow:
-    """Return the cost of Lambda: an invocation per live reading and per shard window, and time per call."""
-    invocations, calls = 0.0, 0.0
-    for row in steps:
-        calls += row.requests * 3
-        if row.step == "live":
-            invocations += row.requests
-        elif row.place != "live":
-            parallel = shards(plan) if row.step == "ingest" else ceil(row.write_units / MONTH_S / SHARD_RATE)
-            window = {"ingest": plan.window_s, "days": WATERFALL_WINDOW_S}.get(row.step, HIGHER_WINDOW_S)
-            invocations += min(row.requests, parallel * MONTH_S / max(window, 1))
-    dollars = invocations * PRICES["invocation"] + calls * CALL_S * MEMORY_GB * PRICES["GB-second"]
-    return CostRow("carry", "Lambda", invocations, 0, 0, dollars)
+    """Return the cost of Lambda: ten calls a shard and window, and the measured time of each step."""
+    requests = {row.step: row.requests for row in steps if row.step != "ingest" or row.place == "live"}
+    seconds = requests["ingest"] * INGEST_S + requests["days"] * DAY_STEP_S
+    seconds += (requests["months"] + requests["years"]) * HIGHER_STEP_S
+    shards = plan.shards or max(4, ceil(plan.devices / (HALF_HOUR if plan.is_edge else plan.interval_s) / 1000))
+    windows = {"ingest": max(plan.window_s, 1), "days": max(plan.waterfall_s, 1)}
+    calls = sum(min(requests[step], 10 * shards * MONTH_S / window) for step, window in windows.items())
+    calls += shards * MONTH_S / 3 + CENSUSES + CLOSING_SCANS
+    dollars = calls * PRICES["invocation"] + seconds * MEMORY_GB * PRICES["GB-second"]
+    return CostRow("carry", "Lambda", calls, 0, 0, dollars)
+
+
+def _alarms(plan: Plan) -> CostRow:
+    return CostRow("alarms", "CloudWatch", 0, 0, 0, plan.alarms * PRICES["alarm"])
+
+
+def _web(plan: Plan) -> CostRow:
+    dollars = (2 * PRICES["instance-hour"] + PRICES["balancer-hour"]) * MONTH_S / 3600
+    return CostRow("web", "EC2", 0, 0, 0, dollars * plan.has_web)
 
 
 def _priced(step: str, table: str, requests: float, writes: float, reads: float) -> CostRow:
     dollars = writes * PRICES["write unit"] + reads * PRICES["read unit"]
     return CostRow(step, table, requests, writes, reads, dollars)
+
+
+def plan_of(parameters: Mapping[str, float], alarms: int, **more: int | float) -> Plan:
+    """Return a plan with the template's parameters, and what the caller wants otherwise."""
+    own = {"window_s": parameters["IngestWindow"], "waterfall_s": parameters["WaterfallWindow"], "alarms": alarms}
+    return Plan(**{"shards": parameters["Shards"], **own, **more})  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ Failures raise ConfigurationError.
 """
 
 import os
+import re
 import runpy
 import signal
 import socket
@@ -213,6 +214,21 @@ def install_libraries(folder: Path) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise ConfigurationError(f"pip could not install the functions' libraries: {last}")
+
+
+# Parameters of the template
+
+
+def parameters() -> dict[str, float]:
+    """Return the numeric parameters of the template with their defaults."""
+    text = TEMPLATE.read_text().partition("\nConditions:")[0]
+    found = re.findall(r"\n  (\w+):\n    Type: Number\n    Default: (-?[0-9]+)\n", text)
+    return {name: float(value) for name, value in found}
+
+
+def alarm_count() -> int:
+    """Return the number of alarms in the template."""
+    return TEMPLATE.read_text().count("Type: AWS::CloudWatch::Alarm\n")
 
 
 # Stack

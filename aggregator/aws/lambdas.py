@@ -31,9 +31,9 @@ from aggregator.aws.closing import close_periods
 from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable
+from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
 from aggregator.core.readings import Reading, check_device_id
-from aggregator.intake.chunk import live_state
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
 from aggregator.intake.formats import FORMATS, Topic, parse_topic, read_whole

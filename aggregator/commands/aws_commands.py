@@ -4,15 +4,17 @@ Errors are one line on stderr with exit code 2.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, rows, shards, total
-from aggregator.aws.deployment import build
+from aggregator.aws.capacity import catch_up_s, first_devices, lag_s, limits, recommended
+from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, plan_of, rows, total
+from aggregator.aws.deployment import alarm_count, build, parameters
 from aggregator.commands.console import aligned
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.settings import Settings
@@ -174,32 +176,67 @@ def package_command(folder: Path) -> None:
 @click.option(
     "--interval", type=click.IntRange(1, 1800), default=10, show_default=True, help="Seconds between readings."
 )
-@click.option(
-    "--window",
-    type=click.IntRange(0, 1800),
-    default=60,
-    show_default=True,
-    help="Seconds of readings written together.",
-)
-@click.option("--edge", is_flag=True, help="Half-hour batches from the device, without live state in between.")
+@click.option("--window", type=click.IntRange(0, 300), help="Seconds of readings written together [the template's].")
+@click.option("--shards", type=click.IntRange(0, 10_000), help="Of the coalescing stream; 0: on demand.")
+@click.option("--edge", is_flag=True, help="Half-hour blocks from the device.")
+@click.option("--tariff", is_flag=True, help="With half-hourly prices.")
+@click.option("--statuses", type=float, default=0.0, help="Changed statuses of a device an hour.")
+@click.option("--web", is_flag=True, help="With two instances of the web behind a balancer.")
 @click.option("--json", "is_json", is_flag=True, help="As JSON instead of a table.")
-def costs_command(devices: int, interval: int, window: int, edge: bool, is_json: bool) -> None:
-    """Estimate the monthly cost of the template on AWS, by table and step."""
-    plan = Plan(devices, interval, window, edge)
+def costs_command(devices: int, interval: int, *, is_json: bool, **options: Any) -> None:  # noqa: ANN401 - of click
+    """Reckon a month of the template on AWS by table and step, and the first limit that a fleet hits."""
+    own = parameters()
+    plan = _plan(devices, interval, own, options)
     found = rows(plan)
     sums = [
         total(filter(is_table, found), "DynamoDB"),
         total(found, "all"),
         total(found, "all, a device", devices),
     ]
+    limit, *_ = limits(plan, own)
     if is_json:
-        content = {"region": REGION, "prices_of": PRICES_OF, "shards": shards(plan)}
-        lines = {"rows": [row._asdict() for row in found], "sums": [row._asdict() for row in sums]}
-        click.echo(json.dumps(content | lines))
+        click.echo(json.dumps(_costs_json(plan, own, found, sums)))
         return
-    click.echo(f"{_count(devices)}, {'half hours from the edge' if edge else f'every {interval} s, window {window} s'}")
+    sent = "half hours from the edge" if plan.is_edge else f"every {interval} s, window {plan.window_s:.0f} s"
+    click.echo(f"{_count(devices)}, {sent}")
     click.echo(table(found, sums))
-    click.echo(f"A month of 30 days in {REGION}, on demand, prices of {PRICES_OF}; shards of Kinesis: {shards(plan)}")
+    click.echo(f"First limit, at {first_devices(plan, own):,} devices: {limit.name} ({limit.raised_by})")
+    click.echo(f"At {_count(devices)} it is used to {limit.share:.0%}; lag {_duration(lag_s(plan, own))}; an hour's")
+    click.echo(f"outage is caught up in {_duration(catch_up_s(plan, own))}. Parameters: {_named(recommended(plan))}")
+    click.echo(f"A month of 30 days in {REGION}, on demand, prices of {PRICES_OF}")
+
+
+def _plan(devices: int, interval: int, own: Mapping[str, float], options: Mapping[str, Any]) -> Plan:
+    wanted = {"window_s": options["window"], "shards": options["shards"]}
+    if wanted["window_s"] is not None:
+        wanted["waterfall_s"] = max(own["WaterfallWindow"], wanted["window_s"])
+    flags = {"is_edge": options["edge"], "is_priced": options["tariff"], "has_web": options["web"]}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    more = {"statuses": options["statuses"], **flags, **given}
+    return plan_of(own, alarm_count(), devices=devices, interval_s=interval, **more)
+
+
+def _costs_json(plan: Plan, own: Mapping[str, float], found: list[CostRow], sums: list[CostRow]) -> dict[str, object]:
+    lag, catch_up = lag_s(plan, own), catch_up_s(plan, own)
+    return {
+        "region": REGION,
+        "prices_of": PRICES_OF,
+        "rows": [row._asdict() for row in found],
+        "sums": [row._asdict() for row in sums],
+        "limits": [{**limit._asdict(), "share": limit.share} for limit in limits(plan, own)],
+        "first_limit_devices": first_devices(plan, own),
+        "lag_s": lag if isfinite(lag) else None,
+        "catch_up_s": catch_up if isfinite(catch_up) else None,
+        "parameters": recommended(plan),
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if isfinite(seconds) else "without end"
+
+
+def _named(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def table(found: list[CostRow], sums: list[CostRow]) -> str:

@@ -24,7 +24,7 @@ from aggregator.core import periods
 from aggregator.core.money import NOTHING, Cost, add_costs, cost_json, to_wire
 from aggregator.core.periods import Slot
 from aggregator.core.readings import GAS as GAS_SUFFIX
-from aggregator.core.readings import sender_of
+from aggregator.core.readings import SOLAR, sender_of
 
 
 class Part(NamedTuple):
@@ -149,10 +149,10 @@ GAS_POWER_W = 10_000_000  # limit for gas: its register rises once per half hour
 
 
 def new_device(device_id: str, timezone: str) -> Device:
-    """Return a device that is not registered yet; an id tells a second meter that counts gas."""
+    """Return a device that is not registered yet; an id tells a second meter that counts gas or generation."""
     if device_id.endswith(GAS_SUFFIX):
         return Device(device_id, timezone, GAS_POWER_W, kind=GAS)
-    return Device(device_id, timezone)
+    return Device(device_id, timezone, kind=GENERATION if device_id.endswith(SOLAR) else ELECTRICITY)
 
 
 def at_home(device: Device, stored: Callable[[str], Device | None]) -> Device:

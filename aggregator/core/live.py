@@ -1,8 +1,14 @@
 """Live states: the newest known value of each field of a device, and the rhythm of its arrivals. Pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aggregator.core import periods
+from aggregator.core.documents import Device
+from aggregator.core.energy import is_plausible
+from aggregator.core.periods import FOR_EVER
+from aggregator.core.readings import Reading
+from aggregator.core.registers import POSITIONS
 
 
 class Arrival(NamedTuple):
@@ -13,6 +19,8 @@ class Arrival(NamedTuple):
 
 
 REMEMBERED = 8  # arrivals before the newest one
+LOOK_BACK_S = 60  # parts of an instant, and fields that are sent in turn, come in within
+_METER = Reading._fields.index("meter_id")
 
 
 class Live(NamedTuple):
@@ -75,6 +83,58 @@ def _newest(new: Live, stored: Live, name: str, last: int) -> _Known:
         if value is not None and at >= best_at:
             best, best_at = value, at
     return _Known(best, None if best is None or best_at == last else best_at)
+
+
+def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
+    """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
+    last, most, power = readings[-1], device.max_power_w, None
+    for one in reversed(readings):
+        if is_plausible(one.power_w, most):
+            power = one
+            break
+    imported, exported, _ = [newest_known(readings, position) for _, position in POSITIONS]  # no tile shows the volume
+    meter = newest_known(readings, _METER)
+    state = Live(
+        device.device_id,
+        last.at,
+        now,
+        power and power.power_w,
+        imported and imported.import_wh,
+        exported and exported.export_wh,
+        meter and meter.meter_id,
+    )
+    if len(readings) == 1:
+        return state
+    older = [one.at if one and one.at < last.at else None for one in (power, imported, exported)]
+    return state._replace(power_at=older[0], import_at=older[1], export_at=older[2])
+
+
+def newest_known(readings: Sequence[Reading], position: int) -> Reading | None:
+    """Return the newest reading with a value in a field."""
+    for one in reversed(readings):
+        if one[position] is not None:
+            return one
+    return None
+
+
+def continued_live(stored: Live, arrived: Sequence[tuple[Reading, int]], device: Device) -> Live:
+    """Return a live state with the readings after `look_back` (by time, each with its arrival in UTC seconds).
+
+    Readings that it has already change nothing; those of one second came in together. A reading that was completed
+    later counts as come in then.
+    """
+    both = merged_live(stored, live_state([reading for reading, _ in arrived], device, arrived[-1][1]))
+    newer, earliest = list[Arrival](), FOR_EVER
+    for reading, received_at in reversed(arrived):
+        if reading.at > stored.at and received_at < earliest:  # it was the newest when it came in
+            earliest = received_at
+            newer.append(Arrival(reading.at, received_at))
+    return both._replace(arrivals=(*both.arrivals, *newer[:0:-1])[-REMEMBERED:])
+
+
+def look_back(stored: Live) -> int:
+    """Return the instant (UTC seconds) after which readings may tell what a live state does not have yet."""
+    return min(stored.at, stored.received_at) - LOOK_BACK_S
 
 
 def live_json(live: Live) -> dict[str, object]:

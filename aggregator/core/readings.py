@@ -6,8 +6,8 @@
 
 Power is W, negative when exporting; registers are cumulative Wh; `volume_l` is the register of a gas meter that counts
 m³, in whole litres. `at` carries any UTC offset. At least one of power and the registers is present. `meter_id` is
-optional, and unknown keys are ignored. A device with a second meter names it `cad-1~gas`, or `cad-1~1` to `cad-1~9`. A
-message that breaks a rule raises Refused with a key of `REASONS`.
+optional, and unknown keys are ignored. A device with a second meter names it `cad-1~gas`, `cad-1~solar` (what panels
+make is its import), or `cad-1~1` to `cad-1~9`. A message that breaks a rule raises Refused with a key of `REASONS`.
 
 **Intervals.** The canonical message is a JSON object on one line::
 
@@ -73,8 +73,8 @@ REASONS = {
     "contradiction": "another row gives another figure for the same time",
 }
 
-GAS = "~gas"  # suffix of the id of a device's gas meter
-SECOND_METERS = (GAS, *(f"~{number}" for number in range(1, 10)))  # suffixes of ids
+GAS, SOLAR = "~gas", "~solar"  # suffixes of the ids of a device's gas meter, and of the meter of its panels
+SECOND_METERS = (GAS, SOLAR, *(f"~{number}" for number in range(1, 10)))  # suffixes of ids
 
 _DEVICE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,63}}(?:{'|'.join(SECOND_METERS)})?")
 

@@ -65,8 +65,9 @@ NEAR_STEPS = 4  # steps on each side of a gap that give the usual step
 LONGEST_STEP_S = 7200  # a longer step counts as this in the usual step, so that a change has effects nearby only
 
 CHANNELS = ("import_wh", "export_wh", "volume_l")
+POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
 _VALUE = {channel: attrgetter(channel) for channel in CHANNELS}
-_AT = attrgetter("at")
+_AT, _METER = attrgetter("at"), attrgetter("meter_id")
 
 
 class Register(NamedTuple):
@@ -87,7 +88,7 @@ def register_of(readings: Sequence[Reading], channel: str, exchange_overrides: E
             return Register([], [], [], exchange_overrides)
         readings = [reading for reading in readings if value(reading) is not None]
         whs = list(map(value, readings))
-    return Register(list(map(_AT, readings)), whs, [reading.meter_id for reading in readings], exchange_overrides)
+    return Register(list(map(_AT, readings)), whs, list(map(_METER, readings)), exchange_overrides)
 
 
 # Gaps

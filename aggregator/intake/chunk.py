@@ -1,4 +1,4 @@
-"""A chunk: readings in order of arrival, coalesced, the neighbours of those that come late, and live states.
+"""A chunk: readings in order of arrival, coalesced, and the neighbours of those that come late.
 
 Readings of one instant are merged field by field, and each half hour is written once per chunk.
 
@@ -11,20 +11,20 @@ True readings are taken in any order: with too few neighbours, or at a meter exc
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice, pairwise
 from typing import Any
 
 import orjson
 
+from aggregator.core.blocks import MANY
 from aggregator.core.documents import Device
-from aggregator.core.energy import is_plausible
 from aggregator.core.errors import Damaged, Refused
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, block_start, iso_utc
 from aggregator.core.readings import GAS, MAX_POWER, Interval, Reading, merged
-from aggregator.core.registers import CHANNELS, DECIDE_S, RegisterPoint, can_follow, parse_overrides, runs_on_plainly
+from aggregator.core.registers import DECIDE_S, POSITIONS, RegisterPoint, can_follow, parse_overrides, runs_on_plainly
 from aggregator.store.port import Store, Written
 
 NEAREST = 3  # neighbours on each side that must agree
@@ -32,9 +32,7 @@ LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
 DAY_WH = 24_000  # a home may have used this since the newest register while its clock was wrong
 LATE_S = 60  # a reading of the last minute is not looked up
-POSITIONS = tuple((channel, Reading._fields.index(channel)) for channel in CHANNELS)
 _LIVE_REGISTERS = {"import_wh": "import_at", "export_wh": "export_at"}  # field of a live state -> that of its instant
-_METER = Reading._fields.index("meter_id")
 Grouped = dict[tuple[str, int], dict[int, Reading]]  # (device, start of the half hour) -> instant -> reading
 
 
@@ -59,8 +57,7 @@ class Neighbours:
         """Return the instant of a device's newest reading, before the first one of the chunk came in."""
         if reading.at >= self._now - LATE_S:
             return reading.at
-        live = self._live(reading.device_id)
-        return live.at if live else reading.at
+        return self._store.newest_at(reading.device_id) or reading.at
 
     def check(self, reading: Reading, *, is_sent: bool) -> None:
         """Raise Refused for a late reading that contradicts its neighbours; `is_sent` by the device itself, now."""
@@ -238,6 +235,7 @@ class Chunk:
         self.blocks: Grouped = defaultdict(dict)
         self.repeated = 0  # readings that changed nothing after those before them
         self.parts: dict[tuple[str, int], list[Reading]] = {}  # device, instant -> readings that are one now
+        self._late = set[str]()  # devices with a reading that was not the newest one
         self._newest: dict[str, int] = {}  # device -> instant
         self._neighbours = Neighbours(store, self.blocks, now)
 
@@ -250,6 +248,7 @@ class Chunk:
         if at > newest:
             self._newest[device_id] = at
         elif at < newest:
+            self._late.add(device_id)
             self._neighbours.check(reading, is_sent=is_sent)
         self.merge(reading)
 
@@ -282,34 +281,13 @@ class Chunk:
                 accepted, unchanged = accepted - (known != first), unchanged - (known == first)
         return Written(accepted, unchanged)
 
-
-def live_state(readings: Sequence[Reading], device: Device, now: int) -> Live:
-    """Return the live state of one device's readings in order of time, received at `now` (UTC seconds)."""
-    last, most, power = readings[-1], device.max_power_w, None
-    for one in reversed(readings):
-        if is_plausible(one.power_w, most):
-            power = one
-            break
-    imported, exported, _ = [newest_known(readings, position) for _, position in POSITIONS]  # no tile shows the volume
-    meter = newest_known(readings, _METER)
-    state = Live(
-        device.device_id,
-        last.at,
-        now,
-        power and power.power_w,
-        imported and imported.import_wh,
-        exported and exported.export_wh,
-        meter and meter.meter_id,
-    )
-    if len(readings) == 1:
-        return state
-    older = [one.at if one and one.at < last.at else None for one in (power, imported, exported)]
-    return state._replace(power_at=older[0], import_at=older[1], export_at=older[2])
+    def is_derived(self, store: Store, readings: Sequence[Reading]) -> bool:
+        """Whether the store derives a device's live state from these readings of the chunk: few, the newest."""
+        device_id = readings[0].device_id
+        is_plain = store.derives_live and len(readings) < MANY and device_id not in self._late
+        return is_plain and store.newest_at(device_id) > 0
 
 
-def newest_known(readings: Sequence[Reading], position: int) -> Reading | None:
-    """Return the newest reading with a value in a field."""
-    for one in reversed(readings):
-        if one[position] is not None:
-            return one
-    return None
+def in_order(blocks: Iterable[Mapping[int, Reading]]) -> list[Reading]:
+    """Return the readings of half hours that are in order of time."""
+    return [block[at] for block in blocks for at in (sorted(block) if len(block) > 1 else block)]

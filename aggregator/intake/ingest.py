@@ -16,7 +16,7 @@ import os
 import select
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -25,11 +25,12 @@ from typing import BinaryIO, NamedTuple
 from aggregator.core import status
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
-from aggregator.core.live import Live
+from aggregator.core.live import live_state, newest_known
 from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, parse_interval, parse_line
+from aggregator.core.registers import POSITIONS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.chunk import POSITIONS, Chunk, Grouped, evidence_json, live_state, newest_known
+from aggregator.intake.chunk import Chunk, Grouped, evidence_json, in_order
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store.collections import new_entry
 from aggregator.store.port import Store, Written
@@ -151,9 +152,10 @@ def _write(store: Store, chunk: Chunk, now: int, default_zone: str) -> Written:
     (accepted, unchanged), keys = chunk.counted(store), sorted(chunk.blocks)
     owned = {device_id: [chunk.blocks[key] for key in own] for device_id, own in groupby(keys, key=itemgetter(0))}
     for some in _portions(keys, chunk.blocks):
-        new = [own for device_id, _ in some if (own := owned.pop(device_id, None))]
+        new = [in_order(own) for device_id, _ in some if (own := owned.pop(device_id, None))]
         with store.transaction():
-            lives = [_register(store, own, now, default_zone) for own in new]
+            entries = [(own, _register(store, own, default_zone)) for own in new]
+            lives = [live_state(*one, now) for one in entries if not chunk.is_derived(store, one[0])]
             written = store.write_readings({key: chunk.blocks[key] for key in some}, now)
             store.put_live(lives)
         accepted, unchanged = accepted + written.accepted, unchanged + written.unchanged
@@ -173,11 +175,10 @@ def _portions(keys: Sequence[tuple[str, int]], blocks: Grouped) -> Iterator[list
         yield portion
 
 
-def _register(store: Store, blocks: Sequence[Mapping[int, Reading]], now: int, default_zone: str) -> Live:
-    """Register a device and its registers; return its live state. `blocks` are its half hours in order of time."""
-    readings = [block[at] for block in blocks for at in (sorted(block) if len(block) > 1 else block)]
+def _register(store: Store, readings: Sequence[Reading], default_zone: str) -> Device:
+    """Register a device and its registers."""
     reported = [channel for channel, position in POSITIONS if newest_known(readings, position)]
-    return live_state(readings, registered(store, readings[0].device_id, default_zone, reported), now)
+    return registered(store, readings[0].device_id, default_zone, reported)
 
 
 def registered(
@@ -269,8 +270,8 @@ def show_live(store: Store, content: Content, now: int, default_zone: str) -> Ou
         chunk.merge(reading)
     keys = sorted(chunk.blocks)
     with store.transaction():
-        owned = [[chunk.blocks[key] for key in own] for _, own in groupby(keys, key=itemgetter(0))]
-        store.put_live([_register(store, blocks, now, default_zone) for blocks in owned])
+        owned = [in_order(chunk.blocks[key] for key in own) for _, own in groupby(keys, key=itemgetter(0))]
+        store.put_live([live_state(own, _register(store, own, default_zone), now) for own in owned])
     return Outcome(len(content.readings) + stated.accepted, stated.unchanged, len(content.statuses))
 
 

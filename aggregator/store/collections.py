@@ -143,7 +143,13 @@ AUDIT_GRANTS = Collection(
 AUDIT_SEARCHES = Collection(
     "audit/searches", "user", "person", FOR_EVER, "the searches of a person that no entry counts yet", is_ended=True
 )
+TARIFF_BEFORE = Collection(
+    "tariff/before", "device", "device", 7 * DAY_S, "the tariff before the household's last change, to take it back"
+)
 FLEET = Collection("fleet", "`summary`", "nobody", FOR_EVER, "the counts of the last census")
+FLEET_DAYS = Collection(
+    "fleet/days", "UTC day", "nobody", (KEPT_DAYS + 1) * DAY_S, "the counts of the day's last census"
+)
 FLEET_DEVICES = Collection(
     "fleet/devices", "kind/name", "nobody", DAY_S, "the devices behind a count", mentions=("device",)
 )
@@ -188,7 +194,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
-    *(FLEET, FLEET_DEVICES),
+    *(TARIFF_BEFORE, FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
     *(MARKS,),
 )

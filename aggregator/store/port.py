@@ -1,8 +1,7 @@
 """The port: every method of a store that the waterfall and the dashboard call.
 
-Each write compares its values with the stored values; an unchanged value leaves no change record. A change record
-says only *this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable
-(somebody must repair the store).
+Each write compares its values with the stored ones; an unchanged value leaves no change record. A record says only
+*this key is dirty*; it is consumed at least once. Methods raise StoreAway (retry later) or StoreUnusable (repair it).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -89,10 +88,7 @@ class Store(Protocol):
         """
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Start an independent read. Return a function that waits for its answer.
-
-        Call it outside of transactions and steps. A remote store runs started reads side by side.
-        """
+        """Start a read outside of transactions and steps, on a remote store beside others; return who waits for it."""
 
     # registry
 
@@ -104,6 +100,9 @@ class Store(Protocol):
 
     def devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
         """Return the devices after the id `after`, by id."""
+
+    def stored_devices(self, after: str = "", limit: int = 1000) -> Sequence[Device]:
+        """Return the devices after the device `after`, in the store's own order."""
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device (`Device.own`) and its terms. Raises as `search.check_labels` does."""
@@ -125,10 +124,14 @@ class Store(Protocol):
         """Return the newest reading of a device, or None."""
 
     def put_live(self, states: Iterable[Live]) -> None:
-        """Merge live states into the stored ones (`documents.merged_live`). `states` has one state per device.
+        """Merge live states (`live.merged_live`), one a device, into the stored ones. It keeps its own `arrivals`."""
 
-        The store maintains `arrivals` itself: it appends the overwritten state. It ignores the `arrivals` of `states`.
-        """
+    @property
+    def derives_live(self) -> bool:
+        """Whether a device's newer readings show in `live` once they are stored, if it had a live state before."""
+
+    def newest_at(self, device_id: str) -> int:
+        """Return the instant of a device's live state, UTC seconds; 0 without one."""
 
     def lives(self, after: str = "", limit: int = 1000) -> Sequence[Live]:
         """Return the live states after the device `after`, in the store's own order; empty at the end."""

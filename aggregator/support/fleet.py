@@ -1,4 +1,4 @@
-"""The fleet: counts of devices by state and by firmware, refused messages, and the lag.
+"""The fleet: counts of devices by state, firmware and area, refused messages, the lag, and what needs somebody now.
 
 A census reads all devices a page at a time and writes its counts as records, so a page of the desk reads one key.
 The worker does other work between two pages, so a census takes a few minutes and delays nothing.
@@ -6,20 +6,27 @@ The worker does other work between two pages, so a census takes a few minutes an
 | collection | key | body |
 |---|---|---|
 | `fleet` | `summary` | all counts |
-| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `waterfall/waiting` | up to MOST_LISTED devices |
+| `fleet/days` | UTC day | the counts of the day's last census |
+| `fleet/devices` | `state/late`, `firmware/v2.0.2`, `refused/today`, `signal/weak`, ... | the first MOST_LISTED |
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
+from typing import Literal, NamedTuple
 
 import orjson
 
+from aggregator.core.documents import Device
 from aggregator.core.live import Live
-from aggregator.core.periods import DAY_S, HOUR, day_of
+from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of
+from aggregator.core.status import Status, signal_strength
 from aggregator.intake import device_status, refusals
-from aggregator.store.collections import FLEET, FLEET_DEVICES
+from aggregator.intake.device_status import KnownStatus
+from aggregator.store.collections import FLEET, FLEET_DAYS, FLEET_DEVICES
 from aggregator.store.port import Backlog, Store, feeds
-from aggregator.support.device_state import arrival_state, device_state
+from aggregator.support.device_state import Heard, arrival_state, device_state, judge
 from aggregator.waterfall.pricing import PRICES
 
 SILENT = {  # most seconds since the last arrival of a silent device
@@ -32,21 +39,36 @@ SILENT = {  # most seconds since the last arrival of a silent device
 STATES = ("sending", "late", *SILENT, "supplied", "never")
 MOST_LISTED = 500  # listed devices of a count; the count is complete
 MOST_WAITING = 5000  # dirty keys read per feed
+LAG_S = 600  # a longer lag of the charts needs somebody
+MOST_AREAS = 50  # those with the most devices late or silent
 MOST_FIRMWARES = 50  # the most frequent ones; OTHERS counts the rest
 OTHERS = "others"
 
 
+_AREA = re.compile(r"[A-Za-z]{1,2}(?=\d)|\d\d")
+
+
+def area_of(postcode: str) -> str:
+    """Return the area of a postcode: the letters at its start (`SW`), or two digits (`10`); empty without them."""
+    found = _AREA.match(postcode.strip())
+    return found[0].upper() if found else ""
+
+
 @dataclass(slots=True)
 class _Group:
-    """A count of devices, and the first MOST_LISTED of them."""
+    """A count of devices, and the first MOST_LISTED of them, each with its place in the list."""
 
     count: int = 0
-    devices: list[str] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
 
-    def add(self, device_id: str) -> None:
+    def add(self, device_id: str, place: int = 0) -> None:
         self.count += 1
-        if len(self.devices) < MOST_LISTED:
-            self.devices.append(device_id)
+        if len(self.places) < MOST_LISTED:
+            self.places[device_id] = place
+
+    @property
+    def devices(self) -> list[str]:
+        return sorted(self.places, key=lambda one: (self.places[one], one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +84,13 @@ class Summary:
     waiting: int | None  # dirty keys; None if the store cannot count them
     waiting_since: int | None  # UTC seconds of the oldest
     waiting_devices: int = 0  # devices of the oldest dirty keys; the census reads MOST_WAITING per feed
+    weak: int = 0  # devices with a weak signal
+    areas: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # by area: devices, and those late or silent
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the charts are so far behind that somebody is needed."""
+        return self.waiting_since is not None and self.at - self.waiting_since > LAG_S
 
 
 def summary(store: Store) -> Summary | None:
@@ -70,11 +99,18 @@ def summary(store: Store) -> Summary | None:
     return Summary(**orjson.loads(body)) if body else None
 
 
+def history(store: Store, now: int) -> list[Summary]:
+    """Return the counts of each day's last census in the last RECORD_DAYS days, the oldest first."""
+    first, last = day_of(now - (RECORD_DAYS - 1) * DAY_S, "UTC"), day_of(now, "UTC")
+    return [Summary(**orjson.loads(one.body)) for one in store.records(FLEET_DAYS.of(), first, last)]
+
+
 def listed_devices(store: Store, kind: str, name: str) -> list[str]:
     """Return the listed devices of a count.
 
-    `kind` and `name` are `state` and one of STATES, `firmware` and its name, `refused` and `today`, or `waterfall` and
-    `waiting` (devices with unpropagated changes, the longest waiting first).
+    `kind` and `name` are `state` and one of STATES (those longest without an arrival first), `firmware` and its name,
+    `refused` and `today`, `signal` and `weak`, or `waterfall` and `waiting` (devices with unpropagated changes, the
+    longest waiting first).
     """
     body = store.record(FLEET_DEVICES.of(), f"{kind}/{name}")
     return list(orjson.loads(body)) if body else []
@@ -89,16 +125,11 @@ def take_census(store: Store, now: int, backlog: Backlog | None) -> None:
 def census(store: Store, now: int, backlog: Backlog | None) -> Iterator[None]:
     """Take a census, one page per step; the last step writes the counts."""
     waiting = _waiting(store) if backlog and backlog.waiting else []
-    states = {state: _Group() for state in STATES}
-    live_ids: set[str] = set()
-    for _ in _by_state(store, now, states, live_ids):
-        yield
-    for _ in _without_arrivals(store, now, states, live_ids):
-        yield
-    firmwares: dict[str, _Group] = {}
-    for _ in _by_firmware(store, firmwares):
-        yield
-    _put_summary(store, now, states, _most_frequent(firmwares), (backlog, waiting))
+    found = _Census(now)
+    for page in (found.lives(store), found.devices(store), found.statuses(store)):
+        for _ in page:
+            yield
+    _put_summary(store, found, (backlog, waiting))
 
 
 def _waiting(store: Store) -> list[str]:
@@ -109,38 +140,58 @@ def _waiting(store: Store) -> list[str]:
     return list(dict.fromkeys(change.device_id for change in changes))[:MOST_LISTED]
 
 
-def _by_state(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
-    after = ""
-    while page := store.lives(after):
-        for live in page:
-            states[_state_name(live, now)].add(live.device_id)
-        live_ids.update(live.device_id for live in page)
-        after = page[-1].device_id
-        yield
-
-
 def _state_name(live: Live, now: int) -> str:
     """Return one of STATES: the device's state; for a silent device also its duration."""
     state, age = arrival_state(live, now), now - live.received_at
     return next(name for name, most in SILENT.items() if age <= most) if state == "silent" else state
 
 
-def _without_arrivals(store: Store, now: int, states: Mapping[str, _Group], live_ids: set[str]) -> Iterator[None]:
-    after = ""
-    while page := store.devices(after):
-        for device in page:
-            if device.device_id not in live_ids:
-                states[device_state(device, None, now)].add(device.device_id)
-        after = page[-1].device_id
-        yield
+@dataclass(slots=True)
+class _Census:
+    """The counts of a census while it goes on; each method counts one table, a page per step."""
 
+    now: int
+    states: dict[str, _Group] = field(default_factory=lambda: {state: _Group() for state in STATES})
+    firmwares: dict[str, _Group] = field(default_factory=dict)
+    weak: _Group = field(default_factory=_Group)
+    areas: dict[str, tuple[int, int]] = field(default_factory=dict)
+    is_sending: dict[str, bool] = field(default_factory=dict)  # of the devices that have sent
 
-def _by_firmware(store: Store, firmwares: dict[str, _Group]) -> Iterator[None]:
-    for shard in range(device_status.SHARDS):
-        for merged in device_status.shard_statuses(store, shard):
-            if merged.status.firmware:
-                firmwares.setdefault(merged.status.firmware, _Group()).add(merged.status.device_id)
-        yield
+    def lives(self, store: Store) -> Iterator[None]:
+        """Count the devices that have sent by their state."""
+        after = ""
+        while page := store.lives(after):
+            for live in page:
+                state = _state_name(live, self.now)
+                self.states[state].add(live.device_id, live.received_at)
+                self.is_sending[live.device_id] = state == "sending"
+            after = page[-1].device_id
+            yield
+
+    def devices(self, store: Store) -> Iterator[None]:
+        """Count the devices that have never sent, and all that have by their area."""
+        after = ""
+        while page := store.stored_devices(after):
+            for device in page:
+                is_sending = self.is_sending.get(device.device_id)
+                if is_sending is None:
+                    self.states[device_state(device, None, self.now)].add(device.device_id)
+                elif area := area_of(device.postcode):
+                    known, quiet = self.areas.get(area, (0, 0))
+                    self.areas[area] = known + 1, quiet + (not is_sending)
+            after = page[-1].device_id
+            yield
+
+    def statuses(self, store: Store) -> Iterator[None]:
+        """Count the devices by their firmware, and those with a weak signal on the last day."""
+        for shard in range(device_status.SHARDS):
+            for merged in device_status.shard_statuses(store, shard):
+                status = merged.status
+                if status.firmware:
+                    self.firmwares.setdefault(status.firmware, _Group()).add(status.device_id)
+                if signal_strength(status) == "weak" and self.now - merged.received_at <= DAY_S:
+                    self.weak.add(status.device_id)
+            yield
 
 
 def _most_frequent(firmwares: Mapping[str, _Group]) -> dict[str, _Group]:
@@ -148,18 +199,12 @@ def _most_frequent(firmwares: Mapping[str, _Group]) -> dict[str, _Group]:
     named, others = dict(ordered[:MOST_FIRMWARES]), _Group()
     for _, group in ordered[MOST_FIRMWARES:]:
         others.count += group.count
-        others.devices += group.devices[: MOST_LISTED - len(others.devices)]
+        others.places |= dict(list(group.places.items())[: MOST_LISTED - len(others.places)])
     return named | ({OTHERS: others} if others.count else {})
 
 
-def _put_summary(
-    store: Store,
-    now: int,
-    states: Mapping[str, _Group],
-    firmwares: Mapping[str, _Group],
-    behind: tuple[Backlog | None, list[str]],
-) -> None:
-    backlog, waiting = behind
+def _put_summary(store: Store, found: _Census, behind: tuple[Backlog | None, list[str]]) -> None:
+    (backlog, waiting), now, states, firmwares = behind, found.now, found.states, _most_frequent(found.firmwares)
     refused = refusals.load_total(store, day_of(now, "UTC"))
     counts = Summary(
         now,
@@ -171,13 +216,105 @@ def _put_summary(
         backlog.waiting if backlog else None,
         backlog.since if backlog else None,
         len(waiting),
+        found.weak.count,
+        dict(sorted(found.areas.items(), key=lambda one: (-one[1][1], -one[1][0], one[0]))[:MOST_AREAS]),
     )
     lists = {f"state/{state}": group.devices for state, group in states.items()}
     lists |= {f"firmware/{name}": group.devices for name, group in firmwares.items()}
-    lists["refused/today"] = list(refused.devices)[:MOST_LISTED]
-    lists = {key: sorted(devices) for key, devices in lists.items()} | {"waterfall/waiting": waiting}
+    lists["refused/today"] = sorted(list(refused.devices)[:MOST_LISTED])
+    lists |= {"waterfall/waiting": waiting, "signal/weak": found.weak.devices}
     with store.transaction():  # on SQLite one write to the disk
         for key, devices in lists.items():
             text, expires = orjson.dumps(devices).decode(), FLEET_DEVICES.expires(now)
             store.put_record(FLEET_DEVICES.of(), key, text, expires=expires)
-        store.put_record(FLEET.of(), "summary", orjson.dumps(asdict(counts)).decode())
+        body = orjson.dumps(asdict(counts)).decode()
+        store.put_record(FLEET.of(), "summary", body)
+        store.put_record(FLEET_DAYS.of(), day_of(now, "UTC"), body, expires=FLEET_DAYS.expires(now))
+
+
+# What needs somebody now
+
+Problem = Literal["silent", "behind", "refused", "weak"]
+PROBLEMS: tuple[Problem, ...] = ("silent", "behind", "refused", "weak")  # the worst first
+
+
+class Trouble(NamedTuple):
+    """A device that needs somebody."""
+
+    device: Device
+    problem: Problem
+    since: int | None  # UTC seconds; None if unknown
+    reason: str  # of a silence (`device_state.Reason`), or of most refused messages; empty for the other problems
+    messages: int  # refused today; 0 for the other problems
+    firmware: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The wanted devices; an empty field wants all."""
+
+    problem: str = ""
+    area: str = ""
+    firmware: str = ""
+
+
+def troubles(store: Store, now: int, wanted: Wanted) -> Iterator[Trouble]:
+    """Yield the devices that need somebody at `now` (UTC seconds), the worst first; each once.
+
+    The last census lists them; each is judged again, so a device that is back is left out.
+    """
+    seen: set[str] = set()
+    for problem in (one for one in PROBLEMS if wanted.problem in ("", one)):
+        for device_id in _suspects(store, problem):
+            found = None if device_id in seen else _trouble(store, problem, device_id, wanted, now)
+            if found:
+                seen.add(device_id)
+                yield found
+
+
+def _trouble(store: Store, problem: Problem, device_id: str, wanted: Wanted, now: int) -> Trouble | None:
+    """Return the trouble of a wanted device; None if it has the problem no more."""
+    device, known = store.device(device_id) or Device(device_id), device_status.known_status(store, device_id)
+    firmware = (known.status.firmware if known else None) or ""
+    if wanted.firmware not in ("", firmware) or wanted.area not in ("", area_of(device.postcode)):
+        return None
+    found = _judged(store, problem, device, known, now)
+    return Trouble(device, problem, *found, firmware) if found else None
+
+
+def _suspects(store: Store, problem: Problem) -> list[str]:
+    if problem == "silent":
+        return [one for state in reversed(SILENT) for one in listed_devices(store, "state", state)]
+    if problem == "refused":
+        return listed_devices(store, "refused", "today")
+    if problem == "weak":
+        return listed_devices(store, "signal", "weak")
+    counts = summary(store)
+    return listed_devices(store, "waterfall", "waiting") if counts and counts.is_behind else []
+
+
+def _judged(
+    store: Store, problem: Problem, device: Device, known: KnownStatus | None, now: int
+) -> tuple[int | None, str, int] | None:
+    """Return since when, why and how often; None if the device has the problem no more."""
+    if problem == "behind":
+        return None, "", 0
+    if problem == "weak":
+        return _weak_since(store, device.device_id, now), "", 0
+    found = refusals.load_refusals(store, device.device_id)
+    if problem == "refused":
+        reasons = found.days.get(today := day_of(now, "UTC"), {})
+        since = min((one.at for one in found.messages if day_of(one.at, "UTC") == today), default=None)
+        return (since, max(reasons, key=lambda one: reasons[one]), sum(reasons.values())) if reasons else None
+    said = (known.received_at, known.status.joined) if known else (None, None)
+    heard = Heard(found.messages[0].at if found.messages else None, *said)
+    judgement = judge(device, store.live(device.device_id), None, heard, now)
+    return (judgement.since, judgement.reason or "", 0) if judgement.state == "silent" else None
+
+
+def _weak_since(store: Store, device_id: str, now: int) -> int | None:
+    """Return the first hour of the last run of hours with a weak signal."""
+    hours = device_status.signal_hours(store, device_id, now - RECORD_DAYS * DAY_S, now)
+    statuses = (Status(device_id, one.at, one.rssi_dbm, one.lqi, None, None, None) for one in reversed(hours))
+    weak = list(takewhile(lambda one: signal_strength(one) == "weak", statuses))
+    return weak[-1].at if weak else None

@@ -11,8 +11,9 @@ statement about an exchange and no volume tells of the device. Any other change 
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
-from operator import attrgetter, itemgetter
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter, itemgetter, sub
 from typing import NamedTuple
 
 from aggregator.core import periods
@@ -35,6 +36,8 @@ from aggregator.waterfall.stored_half_hours import is_old
 
 MOST = 500_000  # runs remembered
 _CHANNELS = ("import_wh", "export_wh")
+_QUARTER = HALF_HOUR // 2
+_AT, _VOLUME = attrgetter("at"), attrgetter("volume_l")
 
 
 class SteadyRun(NamedTuple):
@@ -58,7 +61,7 @@ def steady_run(store: Store, device: Device, since: int) -> SteadyRun | None:
         return None
     block = block_start(since)
     found = store.readings(device.device_id, block - NEAR * HALF_HOUR, block)
-    newest = found[: bisect_left(found, since, key=attrgetter("at"))]
+    newest = found[: bisect_left(found, since, key=_AT)]
     if len(newest) <= NEAR_STEPS + 1 or newest[-1].at - newest[0].at < DECIDE_S:
         return None
     registers, last = _registers(newest, device), newest[-1]
@@ -118,12 +121,22 @@ def _longer(part: Part, registers: Sequence[Register | None], start: int, end: i
 
 def _slots(span: Window, zone: str) -> Iterator[tuple[str, Slot]]:
     """Yield the half hours that overlap a span, each with its day."""
+    quarter = span.start - span.start % _QUARTER
+    if span.end <= quarter + _QUARTER:
+        yield _at(quarter, zone)
+        return
     for day in periods.days_of(span, zone):
         slots = periods.half_hours(day, zone)
         for slot in slots[max(span.start - slots[0].start, 0) // HALF_HOUR :]:
             if slot.start >= span.end:
                 return
             yield day, slot
+
+
+@lru_cache(maxsize=1024)
+def _at(quarter: int, zone: str) -> tuple[str, Slot]:
+    """Return the half hour in which a quarter of an hour lies: offsets from UTC are whole quarters since 1972."""
+    return next(iter(_slots(Window(quarter, quarter + 2 * _QUARTER), zone)))
 
 
 def _registers(readings: Sequence[Reading], device: Device) -> list[Register | None]:
@@ -134,6 +147,7 @@ def _registers(readings: Sequence[Reading], device: Device) -> list[Register | N
         if points.ats and (len(points.ats) < len(readings) or not surely_runs_on(points, device.max_power_w)):
             return []
         found.append(points if points.ats else None)
-    longest = max(later.at - earlier.at for earlier, later in pairwise(readings))
-    is_steady = any(found) and longest <= MAX_GAP_S and all(one.volume_l is None for one in readings)
-    return found if is_steady else []
+    ats = list(map(_AT, readings))
+    longest = max(map(sub, ats[1:], ats))
+    has_volume = any(volume is not None for volume in set(map(_VOLUME, readings)))
+    return found if any(found) and longest <= MAX_GAP_S and not has_volume else []

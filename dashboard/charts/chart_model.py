@@ -144,6 +144,7 @@ class Chart:
     other: Other | None = None
     prices: tuple[int | None, ...] = ()  # of a day's half hours, in units per Wh; empty if all are equal
     home: str = ""  # the household's name for the device
+    beside: tuple[tuple[str, str], ...] = ()  # facts of the home's other meters: each name and value
     exchanges: tuple[str, ...] = ()  # the times at which its meter was exchanged: `20 November, 10:30`
 
     @property

@@ -24,6 +24,7 @@ OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
 CLEAR, BAND = "rgba(0,0,0,0)", "rgba(124,77,189,0.09)"
 MARGIN = {"l": 46, "r": 6, "t": 14, "b": 40}  # px
 HEADROOM = 1.14  # space above the tallest bar for its label
+FOOTROOM = 0.07  # of the whole range, below the deepest bar
 MOST_TICKS = 5
 MOST_BANDED = 4  # different prices in a day; of these the lowest is a band
 NARROW = 20  # columns of a day or a month, which are narrow
@@ -86,7 +87,8 @@ class Scale:
 
     def range(self, factor: float = 1.0) -> list[float]:
         """Return the ends of an axis on which one unit is `factor`."""
-        return [self.low * HEADROOM * factor, self.high * HEADROOM * factor]
+        room = max(-self.low * (HEADROOM - 1), FOOTROOM * (self.high - self.low)) if self.low < 0 else 0.0
+        return [(self.low - room) * factor, self.high * HEADROOM * factor]
 
 
 def scale_of(chart: Chart) -> Scale:

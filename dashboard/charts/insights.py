@@ -12,7 +12,8 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.periods import HOUR
 from aggregator.core.registers import parse_overrides
-from dashboard.charts.chart_model import Measure, Other
+from dashboard.charts.chart_model import Chart, Measure, Other
+from dashboard.charts.sentences import is_comparable
 from dashboard.charts.view import View
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -146,7 +147,10 @@ def _halves(document: Document, first: str | None, settled: int) -> Iterator[_Ha
 
 
 def _unread_time(document: Document, run: Sequence[_Half], view: View, lang: Language) -> UnreadTime:
-    """Return an unread time. It reaches over the common edge of its half hours; first and last tell minutes."""
+    """Return a time without readings.
+
+    Its first and its last half hour tell its minutes, because it reaches over the edges between.
+    """
     start, end, what = run[0].start, run[-1].end, list[str]()
     if len(run) > 1:
         start, end = run[0].end - run[0].lacking_s, run[-1].start + run[-1].lacking_s
@@ -170,3 +174,44 @@ def exchanges(device: Device, view: View, lang: Language) -> tuple[str, ...]:
     span = periods.window(view.level, view.period, device.timezone)
     found = (one.at for one in parse_overrides(device.exchange_overrides) if one.is_exchange)
     return tuple(words.date_and_time(at, device.timezone, lang) for at in found if span.start <= at < span.end)
+
+
+# The other meters of a home
+
+
+def gas_facts(chart: Chart, gas: Part, currency: str, lang: Language) -> list[tuple[str, str]]:
+    """Return the gas of a chart's period, and electricity and gas together in money where both are known whole."""
+    measure = Measure(currency, chart.view.has_charge)
+    energy = [] if gas.import_wh is None else [str(words.energy(gas.import_wh, lang))]
+    energy += [] if gas.volume_l is None else [str(words.volume(gas.volume_l, lang))]
+    mine, other = Measure(chart.currency, chart.view.has_charge).net(chart.total), measure.net(gas)
+    if not energy or not currency or other is None:
+        return [(lang.say("Gas"), ", ".join(energy))] if energy else []
+    facts = [(lang.say("Gas"), ", ".join([*energy, str(measure.format(other, lang))]))]
+    is_whole = not chart.total.cost.unpriced_wh and not gas.cost.unpriced_wh
+    if mine is None or chart.currency != currency or not is_whole:
+        return facts
+    return [*facts, (lang.say("Electricity and gas"), str(measure.balance(mine + other, lang)))]
+
+
+def solar_facts(total: Part, made: Part | None, lang: Language) -> list[tuple[str, str]]:
+    """Return what the panels made and what of it was used at home; that it is not known, without a meter of its own.
+
+    Self-use is what was made less the export, and never negative: the clocks of two meters differ by seconds. It is
+    told only where both meters know the same time.
+    """
+    if made is None:
+        unknown = lang.say("not known without a meter of its own")
+        return [(lang.say("Made by the panels"), unknown)] if total.export_wh else []
+    if made.import_wh is None:
+        return []
+    facts = [(lang.say("Made by the panels"), str(words.energy(made.import_wh, lang)))]
+    if total.import_wh is None or total.export_wh is None or not is_comparable(total, made) or not made.import_wh:
+        return facts
+    used = max(0, made.import_wh - total.export_wh)
+    share = words.percent(used, made.import_wh, lang) if used else f"{lang.number(0)} %"
+    facts.append((lang.say("Used at home"), f"{words.energy(used, lang)}, {share}"))
+    if used + total.import_wh:
+        own = words.percent(used, used + total.import_wh, lang) if used else f"{lang.number(0)} %"
+        facts.append((lang.say("Self-sufficiency"), own))
+    return facts

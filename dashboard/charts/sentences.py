@@ -69,7 +69,7 @@ def facts(chart: Chart, lang: Language) -> list[tuple[str, str]]:
         if place is not None:
             column = chart.columns[place]
             named.append((name, f"{measure.format(measure.gross(column.part) or 0, lang)}, {column.label.name}"))
-    return [*named, *_shares(chart, lang)]
+    return [*named, *_shares(chart, lang), *chart.beside]
 
 
 def _shares(chart: Chart, lang: Language) -> list[tuple[str, str]]:
@@ -183,7 +183,7 @@ def _compared(chart: Chart, lang: Language) -> list[str]:
     comparable = chart.measure.net(chart.other.comparable)
     if comparable is None or chart.other.comparable.is_empty:
         return [lang.say("no data of {other}", other=name)]
-    if not _is_comparable(chart.total, chart.other.comparable):
+    if not is_comparable(chart.total, chart.other.comparable):
         if chart.other.is_usual:
             return []
         return [lang.say("too little is known of {other} for a comparison", other=name)]
@@ -198,7 +198,7 @@ def usual_name(day: str, lang: Language) -> str:
     return lang.say("a usual {weekday}", weekday=words.format_period("day", day, "EEEE", lang))
 
 
-def _is_comparable(part: Part, other: Part) -> bool:
+def is_comparable(part: Part, other: Part) -> bool:
     """Whether the known times of two parts are about equal."""
     return min(part.known_s, other.known_s) >= COMPARABLE * max(part.known_s, other.known_s)
 

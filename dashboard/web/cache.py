@@ -46,6 +46,7 @@ KINDS: dict[str, Any] = {  # what is cached, by the first word of its key; in a 
     "supplied": tuple[tuple[str, str] | None],
     "terms": tuple[int, int],
     "usage": tuple[UsageProfile],
+    "usual": tuple[Document | None],
 }
 
 T = TypeVar("T")

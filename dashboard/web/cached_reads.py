@@ -123,8 +123,12 @@ class CachedReads:
         """Return the usual weekday of a day that is not to come; None if too few of its weeks are known."""
         if day > periods.day_of(self.now(), device.timezone):
             return None
-        before = [self.document(device, "day", one) for one in weekdays_before(day)]
-        return usual_day(self.document(device, "day", day), before)
+
+        def compute() -> Document | None:
+            before = [self.document(device, "day", one) for one in weekdays_before(day)]
+            return usual_day(self.document(device, "day", day), before)
+
+        return self._cache.fetch(_key("usual", device, self._terms(device), day), compute, lambda _: GAPS_S)
 
     def documents(self, device: Device, level: str, first: str, last: str) -> list[Document]:
         """Return every chart from `first` to `last`, both included, with its standing charges."""

@@ -19,8 +19,9 @@ from dashboard.accounts.sessions import signed_in
 from dashboard.web.request_guard import is_free, too_much_answer
 from dashboard.web.responses import CALLBACKS
 
-ALLOWANCE_S, RATE = 6.0, 0.15  # CPU seconds at first, and CPU seconds for each second
-AT_ONCE = 2  # slow requests of a user in one process; the callbacks of a page come together, and are quick
+ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
+# Slow requests of a user in one process; the next one waits. The callbacks of a page come together, and are quick.
+AT_ONCE, PATIENCE_S = 1, 1.0
 MOST_KEYS = 10_000
 LIVE = "/live.json"
 
@@ -28,17 +29,17 @@ LIVE = "/live.json"
 class Budgets:
     """The allowances of users and addresses in one process. `pace` is a monotonic clock, in seconds."""
 
-    def __init__(self, pace: Callable[[], float] = time.monotonic) -> None:
-        self._pace, self._lock = pace, threading.Lock()
+    def __init__(self, pace: Callable[[], float] = time.monotonic, patience_s: float = PATIENCE_S) -> None:
+        self._pace, self._patience_s, self._lock = pace, patience_s, threading.Condition()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # CPU seconds, and when
         self._running: Counter[str] = Counter()
 
     def begin(self, key: str, *, is_slow: bool) -> int:
         """Begin a request; return the seconds to wait, or 0 where it may run."""
         with self._lock:
-            wait_s = math.ceil(-self._of(key) / RATE) if self._of(key) <= 0 else 0
-            if not wait_s and is_slow and self._running[key] >= AT_ONCE:
-                wait_s = 1
+            is_free = not is_slow or self._lock.wait_for(lambda: self._running[key] < AT_ONCE, self._patience_s)
+            left = self._of(key)
+            wait_s = math.ceil(-left / RATE) if left <= 0 else 0 if is_free else 1
             if not wait_s and is_slow:
                 self._running[key] += 1
             return wait_s
@@ -52,6 +53,7 @@ class Budgets:
                 self._left.popitem(last=False)
             if is_slow:
                 self._running -= Counter([key])
+                self._lock.notify_all()
 
     def _of(self, key: str) -> float:
         left, at = self._left.get(key, (ALLOWANCE_S, 0.0))

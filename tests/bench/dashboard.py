@@ -31,7 +31,7 @@ from aggregator.store import open_store
 from tests.bench.load import CONNECTIONS, HELD_S, Load, Poll, find_poll, load
 from tests.browser.conftest import ARGS, DESK
 from tests.dashboard import homes
-from tests.dashboard.people import SECRET, cookie_of, dashboard, member
+from tests.dashboard.people import SECRET, cookie_of, dashboard, somebody
 
 VIEWERS, POLL_S = 10_000, 10
 WARMED = 100  # homes a second, before polls are compared
@@ -57,13 +57,14 @@ new MutationObserver((mutations) => {
 }).observe(document, {childList: true, subtree: true, attributes: true, attributeFilter: ["d"]});
 addEventListener("click", () => { window.seen.asked ??= performance.now(); }, {capture: true});
 """
+PEOPLE = 50  # viewers, who each have an allowance of CPU time
 LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
     .filter((entry) => entry.startTime <= window.seen.chart)
     .map((entry) => [entry.name, entry.transferSize])"""
 
 
-def fill(url: str, count: int, now: int) -> str:
-    """Homes with the charts of two days, this month and this year, and one with a past; the cookie of who sees them."""
+def fill(url: str, count: int, now: int) -> list[str]:
+    """Homes with the charts of two days, this month and this year, and one with a past; cookies of who sees them."""
     store = open_store(url)
     homes.fill(store, Device("cad-0"), periods.shift("day", periods.day_of(now, homes.LONDON), -10), now)
     spans = [(level, periods.period_of(level, now, homes.LONDON)) for level in periods.LEVELS]
@@ -77,9 +78,13 @@ def fill(url: str, count: int, now: int) -> str:
                 store.merge_parts(level, f"cad-{number}", period, chart.timezone, chart.parts)
         for at in range(now - REMEMBERED * HELD_S, now + 1, HELD_S):
             store.put_live([Live(f"cad-{number}", at, at, 300 + number, number, 0, None) for number in range(count)])
-    cookie = cookie_of(dashboard(store).server, store, member(store))
+    server, people = (
+        dashboard(store).server,
+        [somebody(store, f"p{n}@e.org", household=homes.HOUSEHOLD) for n in range(PEOPLE)],
+    )
+    cookies = [cookie_of(server, store, one) for one in people]
     store.close()
-    return cookie
+    return cookies
 
 
 @contextmanager
@@ -250,19 +255,19 @@ def main() -> None:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside,
     ):
         url = f"sqlite:///{folder}/bench.db"
-        cookie = fill(url, chosen.devices, int(time.time()))
+        cookies = fill(url, chosen.devices, int(time.time()))
 
         def ask(poll: Poll, port: int, rate: float = 0, *, keeps: bool = True, seconds: float = chosen.seconds) -> Load:
             return beside.submit(load, poll, chosen.devices, Load(port, rate, seconds, keeps)).result()
 
-        nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [], cookie=cookie)
+        nothing = Poll("out.children", [{"id": "tick", "property": "data"}], [], cookies=cookies)
         if chosen.poll:
             within = {"WATTFALL_STORE": url, "WATTFALL_SECRET": SECRET}
             with (
                 _serving(["tests.bench.empty", "within"], within) as (port, server),
                 _serving(["tests.bench.empty"], {}) as (other, other_server),
             ):
-                poll = find_poll(port, "cad-0", cookie)
+                poll = find_poll(port, "cad-0", cookies)
                 ask(poll, port, seconds=chosen.devices / WARMED)  # what each process keeps of a home for an hour
                 kinds = {
                     "polls": (partial(ask, poll, port), server),
@@ -272,7 +277,7 @@ def main() -> None:
                 compare_polls(kinds, chosen.runs)
             return
         with web(url) as port:
-            poll, rate = find_poll(port, "cad-0", cookie), VIEWERS / POLL_S
+            poll, rate = find_poll(port, "cad-0", cookies), VIEWERS / POLL_S
             report_poll(ask(poll, port, 20))
             with _serving(["tests.bench.empty"], {}) as (other, _):
                 report_load("callbacks that do nothing, all that go", lambda: ask(nothing, other), 1)
@@ -280,7 +285,7 @@ def main() -> None:
             report_load(f"{rate:,.0f}/s, a connection each", lambda: ask(poll, port, rate, keeps=False), chosen.runs)
             report_load(f"all that go over {CONNECTIONS} connections", lambda: ask(poll, port), chosen.runs)
             if not chosen.without_browser:
-                report_page(port, cookie, max(5, chosen.runs))
+                report_page(port, cookies[0], max(5, chosen.runs))
 
 
 if __name__ == "__main__":

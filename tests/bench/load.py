@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -33,7 +34,7 @@ class Poll:
     inputs: Sequence[Mapping[str, str]]
     state: Sequence[Mapping[str, str]]
     newest: int = 0  # the instant of the newest reading, UTC seconds
-    cookie: str = ""  # of somebody's session
+    cookies: Sequence[str] = ("",)  # of the sessions of viewers, who each have an allowance
 
     def body(self, device_id: str) -> bytes:
         """The request of a device's viewer."""
@@ -53,21 +54,21 @@ class Poll:
         head = (
             "POST /_dash-update-component HTTP/1.1",
             *_BROWSER,
-            f"Cookie: {self.cookie}",
+            f"Cookie: {self.cookies[crc32(device_id.encode()) % len(self.cookies)]}",
             f"Connection: {'keep-alive' if keeps else 'close'}",
             f"Content-Length: {len(body)}",
         )
         return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
-def find_poll(port: int, device_id: str, cookie: str) -> Poll:
+def find_poll(port: int, device_id: str, cookies: Sequence[str]) -> Poll:
     """The callback with the fewest inputs among those that a tick starts, with the newest reading that it tells of."""
-    site, own = f"http://127.0.0.1:{port}", {"Cookie": cookie, "Content-Type": "application/json"}
+    site, own = f"http://127.0.0.1:{port}", {"Cookie": cookies[0], "Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(f"{site}/_dash-dependencies", headers=own)) as answer:
         found = json.load(answer)
     ticked = [one for one in found if "tick" in {i["id"] for i in one["inputs"]} and not one["clientside_function"]]
     chosen = min(ticked, key=lambda one: len(one["inputs"]))
-    poll = Poll(chosen["output"], chosen["inputs"], chosen["state"], cookie=cookie)
+    poll = Poll(chosen["output"], chosen["inputs"], chosen["state"], cookies=cookies)
     asked = urllib.request.Request(f"{site}/_dash-update-component", poll.body(device_id), own | {"Origin": site})
     with urllib.request.urlopen(asked) as answer:
         told = json.load(answer)["response"]["hour"]["data"]

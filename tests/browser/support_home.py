@@ -1,5 +1,7 @@
 """Two homes for the support tests: one with a gap on Tuesday, one silent."""
 
+import time
+
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S, HOUR
@@ -48,5 +50,5 @@ def furnish(store: Store) -> None:
     put_statuses(store, [Status(HOME.device_id, NOW - 64, None, None, None, None, None, told)], NOW - 64)
     batch = refusals.Batch()
     batch.add(HOSTILE, Refused("bad_time", "at is '<script>'"), NOW)
-    refusals.put_refusals(store, batch, NOW)
+    refusals.put_refusals(store, batch, int(time.time()))  # messages expire by the real time
     take_census(store, NOW, store.backlog())

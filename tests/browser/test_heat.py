@@ -92,7 +92,7 @@ def test_a_first_tap_reads_a_cell_and_a_second_opens_it(visit: Open) -> None:
 def test_a_cell_keeps_the_focus_when_the_numbers_change(visit: Open) -> None:
     page = visit("/d/cad-1/month/2026-10")
     cell(page, 12, 8).focus()
-    page.get_by_role("link", name="£").evaluate("link => link.click()")
+    page.get_by_role("link", name="£", exact=True).evaluate("link => link.click()")
     expect(cell(page, 12, 8)).to_have_attribute("aria-label", re.compile("£"))
     expect(cell(page, 12, 8)).to_be_focused()
 

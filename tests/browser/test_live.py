@@ -11,7 +11,7 @@ from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
 from aggregator.store.port import Store
-from tests.browser.conftest import PHONE, Open, Screen, serve
+from tests.browser.conftest import DESK, PHONE, Open, Screen, serve
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.homes import NOW
@@ -152,7 +152,7 @@ def test_no_line_is_drawn_across_a_gap(living: Living, visit: Open) -> None:
 def test_a_point_of_the_last_hour_can_be_read_out(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     page.wait_for_selector(DRAWN, state="attached")
-    graph, readout = page.locator("#hour-graph"), page.locator("#hour-graph output")
+    graph, readout = page.locator("#hour-graph"), page.locator("#hour-readout")
     graph.hover(position={"x": 3, "y": 40})
     expect(readout).to_contain_text("148 W")
     assert (readout.text_content() or "").startswith("13:2")
@@ -226,6 +226,30 @@ def test_the_page_reports_an_unreachable_server_and_recovers(living: Living, scr
     assert [
         one for one in messages if not re.search("ERR_FAILED|Failed to fetch|the server did not respond", one)
     ] == []
+
+
+def test_a_click_without_an_answer_is_said_and_the_address_stays(screen: Screen, address: str) -> None:
+    page = screen.open(f"{address}/d/cad-1/day/2026-11-22", DESK, "light")
+    expect(page.get_by_role("heading", name="Sunday 22 November 2026")).to_be_visible()
+    page.route(POSTS, lambda route: route.abort())
+    page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_text("Wattfall cannot be reached. What you see is from")).to_be_visible(timeout=3000)
+    assert page.url.endswith("/d/cad-1/day/2026-11-22")
+    page.unroute(POSTS)
+    page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_role("heading", name="Saturday 21 November 2026")).to_be_visible()
+    expect(page).to_have_url(re.compile("/day/2026-11-21$"))
+    expect(page.get_by_text("Wattfall cannot be reached")).to_be_hidden()
+    assert screen.leave()
+
+
+def test_the_lowest_power_is_named_below_its_line(living: Living, visit: Open) -> None:
+    page = visit(f"/d/{HOME}", living.address)
+    page.wait_for_selector(DRAWN, state="attached")
+    dot, label = (page.locator(f".labels {mark}.lowest").bounding_box() for mark in ("circle", "text"))
+    assert dot is not None
+    assert label is not None
+    assert label["y"] >= dot["y"] + dot["height"] / 2
 
 
 def test_nothing_moves_while_the_page_polls(living: Living, visit: Open) -> None:

@@ -36,6 +36,36 @@ def test_a_first_tap_shows_the_card_and_a_second_opens_it(visit: Open) -> None:
     assert round(navigation["y"] + navigation["height"]) == 844
 
 
+def test_a_phone_shows_the_whole_chart_and_its_navigation_at_once(visit: Open) -> None:
+    page = visit("/d/cad-1", viewport=PHONE)
+    bars(page)
+    plot, navigation = (page.locator(place).bounding_box() for place in (".plot", ".navigation"))
+    assert plot is not None
+    assert navigation is not None
+    assert plot["y"] + plot["height"] <= navigation["y"]
+    assert page.locator("#hour-graph").evaluate("graph => graph.offsetHeight") <= 80
+
+
+def test_a_tapped_card_leaves_the_headline_free(visit: Open) -> None:
+    page = visit("/d/cad-1/month/2026-11", viewport=PHONE)
+    bars(page)
+    column = page.locator(".column").nth(14)
+    column.tap()
+    card, headline = column.locator(".card").bounding_box(), page.locator("figcaption").bounding_box()
+    assert card is not None
+    assert headline is not None
+    assert card["y"] >= headline["y"] + headline["height"]
+
+
+def test_the_last_days_name_is_not_cut(visit: Open) -> None:
+    page = visit("/d/cad-1/month/2026-11", viewport=PHONE)
+    bars(page)
+    tick, plot = page.locator(".tick.major").last.bounding_box(), page.locator(".plot").bounding_box()
+    assert tick is not None
+    assert plot is not None
+    assert tick["x"] + tick["width"] <= plot["x"] + plot["width"]
+
+
 def test_a_phone_names_only_some_columns(visit: Open) -> None:
     shown = []
     for viewport in (DESK, PHONE):

@@ -96,7 +96,7 @@ def test_support_solves_the_case_of_a_gap_on_tuesday(pat: Page, sign_in: SignIn,
     expect(gap).to_contain_text("marked as estimated")
     expect(page.get_by_text(re.compile("the charts add up to"))).to_be_visible()
 
-    gap.get_by_role("link", name=re.compile("Compute")).click()
+    gap.get_by_role("link", name=re.compile("compute")).click()
     expect(page.get_by_label("First day")).to_have_value(TUESDAY)
     page.get_by_label("Why?").fill("the chart lacks an hour whose readings are there")
     page.get_by_role("button", name="Compute them again").click()
@@ -138,7 +138,7 @@ def test_the_case_is_solved_by_keyboard_alone(pat: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Is it sending?")).to_be_visible()
 
-    tab_to(page, "Compute 2026-11-17 again")
+    tab_to(page, "compute again: 2026-11-17")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Compute days again")).to_be_visible()
     tab_to(page, "Why?")
@@ -168,7 +168,7 @@ def test_a_search_updates_while_typing_and_escape_closes_it(pat: Page) -> None:
     page = pat
     page.goto("/desk")
     field, options = page.get_by_role("combobox"), page.get_by_role("option")
-    field.press_sequentially("22000")
+    field.press_sequentially("cad-")
     expect(options).to_have_count(2)
     expect(page.locator("#find-said")).to_have_text("2 devices found")
     page.keyboard.press("ArrowUp")
@@ -196,8 +196,7 @@ def test_support_works_without_scripts(chromium: Browser, support: tuple[Store, 
     page = plain.new_page()
     page.goto("/desk")
     page.get_by_role("searchbox").fill("5678")
-    page.get_by_role("searchbox").press("Enter")
-    page.get_by_role("link", name=re.compile("12 Acacia Road")).click()
+    page.get_by_role("searchbox").press("Enter")  # the sole hit opens
     page.get_by_label("The customer reports missing data").check()
     page.get_by_role("button", name="Look up the device").click()
     expect(page.get_by_role("heading", name="Is the data right?")).to_be_visible()
@@ -242,7 +241,7 @@ def test_axe_finds_nothing_on_any_support_page(pat: Page) -> None:
 
 def test_axe_finds_nothing_during_a_search_or_form_fault(pat: Page) -> None:
     pat.goto("/desk")
-    pat.get_by_role("combobox").press_sequentially("2200")
+    pat.get_by_role("combobox").press_sequentially("cad-")
     expect(pat.get_by_role("option")).to_have_count(2)
     pat.keyboard.press("ArrowDown")
     expect(pat.get_by_role("option", selected=True)).to_be_visible()

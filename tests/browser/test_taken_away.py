@@ -63,6 +63,8 @@ def test_a_print_has_chart_numbers_and_origin_without_controls(visit: Open, view
     where = page.evaluate("getComputedStyle(document.body, '::after').content")
     assert "/d/cad-1/month/2026-10 · " in where
     assert page.evaluate("getComputedStyle(document.body).colorScheme") == "light"
+    for of_today in (".hero", "#so-what", ".small"):
+        expect(page.locator(of_today)).to_be_hidden()
     on_screen(page)
     expect(page.locator("#table")).to_be_hidden()
     expect(page.locator("#previous")).to_be_visible()

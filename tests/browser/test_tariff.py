@@ -59,6 +59,20 @@ def test_a_confirmed_first_tariff_prices_the_past(home: tuple[Store, str], visit
     expect(page.locator("figcaption")).to_contain_text(cost, timeout=20_000)
 
 
+def test_a_change_is_undone_from_its_notice(home: tuple[Store, str], visit: Open) -> None:
+    store, address = home
+    page = visit("/d/cad-1/tariff", address)
+    page.get_by_label("Price", exact=True).first.fill("20")
+    page.get_by_role("button", name=NEXT).last.click()
+    page.get_by_role("button", name=CHANGE).click()
+    page.locator("#said").get_by_role("link", name="Undo").click()
+    page.get_by_role("button", name="Undo the change").click()
+    expect(page.locator("#said")).to_contain_text("There is no tariff any more.")
+    device = store.device("cad-1")
+    assert device
+    assert device.tariff == ""
+
+
 def test_the_tariff_is_corrected_and_changed_by_keyboard(home: tuple[Store, str], visit: Open) -> None:
     store, address = home
     page = visit("/d/cad-1/tariff", address)

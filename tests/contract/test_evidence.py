@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.live import Arrival, Live, merged_live
+from aggregator.core.blocks import MANY
+from aggregator.core.documents import Device
+from aggregator.core.live import Arrival, Live, live_state, merged_live
 from aggregator.core.periods import DAY_S, FOR_EVER
 from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merged
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Written
-from aggregator.store.sqlite.sqlite_store import MANY, SqliteStore
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from tests.budgets import examples
 from tests.contract.conftest import KEEP, MEMORY, Another, in_memory
 from tests.copies import fresh_store
@@ -310,6 +313,36 @@ def test_a_live_state_is_merged_field_by_field(kind: str, states: Sequence[Live]
             store.put_live([state])
         assert store.live(HOME) == reduce(merged_live, states)
         assert [*store.lives()] == [store.live(HOME)]
+
+
+@kinds
+@examples(60)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2500), *[VALUES] * 3, st.integers(0, 4)), unique_by=lambda one: one[0], max_size=30
+    ),
+    st.data(),
+)
+def test_a_live_state_is_the_same_whether_its_readings_are_packed_or_not(
+    kind: str, drawn: Sequence[tuple[int, int | None, int | None, int | None, int]], data: st.DataObject
+) -> None:
+    """Readings come in an hour late or at once, in any order and batches; some are packed in between."""
+    now, expected, instants = NOW, list[Live](), set[int]()
+    with fresh(kind) as store:
+        for offset, power, imported, exported, wait in drawn:
+            now += 1 + wait
+            at = now - (3600 if offset % 5 == 0 else 40) + offset % 40
+            reading = Reading(HOME, at, power, imported, exported)
+            if any(value is not None for value in reading[2:5]) and at not in instants:
+                instants.add(at)
+                ingest(store, [reading], now, "UTC")
+                state = live_state([reading], Device(HOME), now)
+                expected = [merged_live(expected[-1], state) if expected else state]
+            if data.draw(st.integers(0, 5)) == 0:
+                store.pack(FOR_EVER, 10)
+            assert store.live(HOME) == (expected[-1] if expected else None)
+            assert [*store.lives()] == expected
+            assert store.newest_at(HOME) == (expected[-1].at if expected else 0)
 
 
 def test_each_value_of_a_live_state_keeps_its_own_instant(either: Store) -> None:

@@ -228,3 +228,20 @@ def test_live_states_are_listed_once_each_in_a_stable_order(either: Store) -> No
         after = page[-1].device_id
     assert sorted(paged) == sorted(states)
     assert paged == [*either.lives()]
+
+
+def test_pages_in_the_stores_own_order_name_every_device_once(either: Store) -> None:
+    ids = [f"home-{number}" for number in range(7)]
+    for device_id in ids:
+        either.put_device(Device(device_id))
+    found, after = list[str](), ""
+    while page := either.stored_devices(after, limit=3):
+        assert len(page) <= 3
+        found += [device.device_id for device in page]
+        after = found[-1]
+    assert sorted(found) == ids
+    with either.reading_ahead(ids[:2]):
+        either.put_device(Device(ids[0], "Europe/Berlin"))
+        known = either.device(ids[0])
+        assert known is not None
+        assert known.timezone == "Europe/Berlin"

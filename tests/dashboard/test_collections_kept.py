@@ -17,7 +17,17 @@ from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Batch, put_refusals
 from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
-from aggregator.store.collections import COLLECTIONS, FOR_EVER, SPOOL, Owner, about, about_person, mentioning, row_of
+from aggregator.store.collections import (
+    COLLECTIONS,
+    FOR_EVER,
+    SPOOL,
+    TARIFF_BEFORE,
+    Owner,
+    about,
+    about_person,
+    mentioning,
+    row_of,
+)
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
@@ -44,6 +54,7 @@ def sent(store: Store) -> None:
         ingest(store, part, NOW, "UTC")
         drain(store)
     store.put_record(SPOOL.of(), f"{DEVICE} {1:020d}", "{}")
+    store.put_record(TARIFF_BEFORE.of(), DEVICE, '["", ""]', expires=TARIFF_BEFORE.expires(NOW))
     put_statuses(store, [Status(DEVICE, NOW - 60, -61, 180, "v2.0.2", "IHD-02", True)], NOW)
     note_look(store, DEVICE, NOW)
     batch = Batch()

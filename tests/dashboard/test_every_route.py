@@ -70,6 +70,8 @@ ROUTES = {
     "GET /who-looked": SIGNED_IN,
     "GET /desk": DESK,
     "GET /desk/search.json": DESK,
+    "GET /desk/attention": DESK,
+    "GET /desk/attention.csv": DESK,
     "GET /desk/fleet/<group>": DESK,
     "GET /desk/audit": DESK,
     "GET /desk/device/<device_id>": DESK,

@@ -44,6 +44,7 @@ def variables(folder: Path, port: int) -> dict[str, str]:
         "PORT": str(port),
         "WEB_CONCURRENCY": "2",
         "WATTFALL_SECRET": SECRET,
+        "WATTFALL_METRICS_TOKEN": SECRET,
     }
 
 
@@ -200,6 +201,20 @@ def test_each_worker_has_its_own_socket_and_serves_every_script(web: int) -> Non
     assert len(listening(web)) == 2
     for _ in range(8):  # the kernel chooses any worker
         assert get(web, scripts[-1])
+
+
+def pages_counted(port: int) -> float:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {SECRET}"})
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+        found = re.search(rb'request_seconds_count{kind="page",status="2xx"} (\S+)', answer.read())
+    return float(found[1]) if found else 0
+
+
+def test_the_counts_of_all_workers_add_up_in_any_answer(web: int) -> None:
+    before = pages_counted(web)
+    for _ in range(20):
+        get(web, "/sign-in")
+    assert [pages_counted(web) - before for _ in range(8)] == [20] * 8  # the kernel chooses any worker
 
 
 def test_a_second_wattfall_on_the_same_port_is_refused(tmp_path: Path, web: int) -> None:

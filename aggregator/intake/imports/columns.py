@@ -55,7 +55,7 @@ def typed(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[TypedColu
 
 
 def _type(filled: Sequence[str], said: Said) -> str:
-    some = filled[:: max(1, len(filled) // 100)]
+    some = filled[:300]
     is_hour = bool({"clock", "start", "end"} & said.meanings) and not said.unit and len(set(some)) > 1
     if not some:
         return "empty"
@@ -106,7 +106,7 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     main, clock, end, end_clock = times
     assert main is not None
     is_utc = "utc" in columns[main].said.meanings
-    hours = _hours_of_day(columns, clock)
+    hours = 0 if end_clock is not None else _hours_of_day(columns, clock)
     told = tuple(one.place for one in telling)
     return Roles(main, clock, end, end_clock, edge, hours, tuple(figures), told, tuple(groups), is_utc), doubts
 

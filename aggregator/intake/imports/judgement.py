@@ -12,10 +12,20 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused
-from aggregator.core.periods import DAY_S, HOUR
+from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.notation import ORDERS, SIGNS, Time, decimal_sign, order_of, read_figure, seconds_of
-from aggregator.intake.imports.rows import FACTORS, RISES, Layout, Look, RowReader, look_of, share_of_usual, usual_step
+from aggregator.intake.imports.notation import (
+    ORDERS,
+    SIGNS,
+    Time,
+    decimal_sign,
+    order_of,
+    read_figure,
+    read_time,
+    seconds_of,
+)
+from aggregator.intake.imports.row_times import share_of_usual, usual_step
+from aggregator.intake.imports.rows import FACTORS, RISES, Layout, Look, RowReader, look_of, short_of_ends
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
@@ -240,7 +250,7 @@ class _Judge:
         if self.layout.is_instant:
             return
         if self.roles.end is not None:
-            self.layout = self.layout._replace(edge="start", short_s=self._short_of_end())
+            self.layout = self.layout._replace(edge="start", short_s=short_of_ends(RowReader(self.layout), self.rows))
         elif self.roles.hours:
             self._numbered_hours(edge)
         else:
@@ -257,21 +267,6 @@ class _Judge:
         edge = "end" if edge == "end" and not is_from_one else "start"
         self.layout = self.layout._replace(edge=edge, is_ordinal=is_from_one, first_hour=int(is_from_one))
 
-    def _short_of_end(self) -> int:
-        """Return by how much written ends are early: a minute or a second, where ends are 00:29 of 00:30."""
-        reader, lengths = RowReader(self.layout), Counter[int]()
-        for row in self.rows:
-            try:
-                time, end = reader.times(row)
-            except Refused:
-                continue
-            lengths[seconds_of(end) - seconds_of(time) if end is not None else 0] += 1
-        usual = lengths.most_common(1)[0][0] if lengths else 0
-        short = next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)
-        if short:
-            self._choose("ends", f"{short} s early", f"intervals last {usual} s as written")
-        return short
-
     def _edge_by_midnight(self) -> str:
         """Return which end of its interval a time is, by the row with which the first day begins."""
         texts = [text for place in (self.roles.time, self.roles.clock) for text in self._texts(place)]
@@ -282,17 +277,23 @@ class _Judge:
         elif any("24:00" in text for text in texts):
             self._choose("times", "the end of the interval", "24:00 is the end of a day")
             return "end"
-        elif self.ats[0] % DAY_S == 0:
+        elif (first := self._after_midnight()) == {0}:
             self._choose("times", "the start of the interval", "the first row is at midnight")
             return "start"
-        elif self.ats[0] % DAY_S == self.step_s and (
-            self.ats[-1] % DAY_S == 0 or len(self.ats) >= DAY_S // self.step_s
-        ):
+        elif first == {self.step_s} and len(self.ats) >= DAY_S // self.step_s:
             self._choose("times", "the end of the interval", "the first row is one interval after midnight")
             return "end"
         else:
             self._ask_edge("the interval")
         return ""
+
+    def _after_midnight(self) -> set[int]:
+        """Return how long after midnight the first row is, 0 or one step, by the clocks that the file may have."""
+        is_instant = self.roles.clock is None and isinstance(
+            read_time(self.rows[0][self.roles.time], self.layout.order), int
+        )
+        first, zones = self.ats[0], ("UTC", self.known.zone) if is_instant else ("UTC",)
+        return {first - day_start(day_of(first, zone), zone) for zone in zones} & {0, self.step_s}
 
     def _ask_edge(self, what: str) -> None:
         self._ask(

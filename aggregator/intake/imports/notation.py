@@ -99,7 +99,9 @@ def read_time(text: str, order: str = "dmy") -> Time:
 
 def _iso(text: str) -> Time:
     moment = datetime.fromisoformat(text)
-    return moment.replace(microsecond=0) if moment.tzinfo is None else int(moment.timestamp() // 1)
+    if moment.tzinfo is not None:
+        return int(moment.timestamp() // 1)
+    return moment.replace(microsecond=0) if moment.microsecond else moment
 
 
 def _epoch(text: str) -> int | None:

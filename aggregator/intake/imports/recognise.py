@@ -272,7 +272,7 @@ def _previewed(done: Recognised, rows: SortedRows, known: Known, allowed: Sequen
     for day, energy in days.items():
         months.setdefault(day[:7], []).append(energy)
     sums = {day: sum(filter(None, energy)) for day, energy in days.items()}
-    brakes = [*_row_brakes(reasons, total), *_energy_brakes(preview, days, is_instant=layout.is_instant)]
+    brakes = [*_row_brakes(reasons, total, known), *_energy_brakes(preview, days, is_instant=layout.is_instant)]
     return replace(
         done.understanding,
         brakes=tuple(one for one in brakes if one.name not in allowed),
@@ -291,14 +291,17 @@ def _sum(some: Sequence[Energy]) -> Energy:
     return Energy(*(sum(column) if column else None for column in columns))
 
 
-def _row_brakes(reasons: Counter[str], total: int) -> Iterator[Brake]:
+def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Brake]:
     refused = reasons.total() - reasons["no_values"] - reasons["contradiction"]
     if refused > total * FEW:
         worst, count = max(reasons.items(), key=lambda one: one[1])
         yield Brake("refused", f"{refused} of {total} rows would be refused, {count} as {worst}", "--allow refused")
-    if skipped := reasons["no_such_time"]:
-        text = f"{skipped} rows have times that the clocks skip in spring: they are of another zone, or of UTC"
-        yield Brake("clock", text, "--timezone UTC, or --allow clock")
+    skipped, twice = reasons["no_such_time"], reasons["ambiguous_time"]
+    if (skipped or twice) and not known.is_zone_named:
+        text = (
+            f"in {known.zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn"
+        )
+        yield Brake("clock", text, f"--timezone, like --timezone {known.zone} or UTC")
     if (count := reasons["contradiction"]) > total * FEW_CONTRADICTIONS:
         text = f"{count} of {total} rows contradict each other"
         yield Brake("contradiction", text, "--where, --columns, or --allow contradiction")

@@ -66,26 +66,38 @@ class Timed(Protocol):
     def time(self) -> Time:
         """An instant (UTC seconds), or a local time."""
 
+    @property
+    def series(self) -> int:
+        """The number of its series."""
+
 
 Row = TypeVar("Row", bound=Timed)
 _UP, _DOWN = 1, -1
 
 
 def in_utc(rows: Iterable[Row], zone: str) -> Iterator[tuple[Row, int | Refused]]:
-    """Yield each row with the instant of its time (UTC seconds), or with the reason of its refusal."""
-    order, waiting = _Order(), list[Row]()
+    """Yield each row with the instant of its time (UTC seconds), or with the reason of its refusal.
+
+    Rows of different series are ordered each for themselves.
+    """
+    lanes: dict[int, tuple[_Order, list[Row]]] = {}
     for row in rows:
-        found = instants(row.time, zone) if isinstance(row.time, datetime) else (row.time,)
+        if isinstance(row.time, int):
+            yield row, row.time
+            continue
+        found = instants(row.time, zone)
+        order, waiting = lanes.setdefault(row.series, (_Order(), []))
         if len(found) == 2 and len(waiting) < MOST:
             waiting.append(row)
             continue
         if waiting:
             yield from _told(waiting, order, row.time, zone)
-            waiting = []
+            waiting.clear()
         if len(found) == 1:
             order.note(row.time)
         yield row, found[0] if len(found) == 1 else _refused(row.time, zone)
-    yield from _told(waiting, order, None, zone)
+    for order, waiting in lanes.values():
+        yield from _told(waiting, order, None, zone)
 
 
 class _Order:
@@ -165,7 +177,9 @@ def lengths(rows: Iterable[SortRow], step_s: int | None = None, *, is_by_end: bo
             window.append(row)
         if not window:
             return
-        if not step_s:
+        edge = window[0][0] if before is None else before
+        beyond = window[0][0] if before is not None else window[1][0] if len(window) > 1 else edge
+        if not step_s and beyond - edge != usual:
             ats = [row[0] for row in window]
             steps = [other - one for one, other in pairwise(ats if before is None else [before, *ats])]
             usual = _length(steps, usual)
@@ -182,3 +196,15 @@ def _length(steps: Sequence[int], usual: int) -> int:
         common = Counter(steps).most_common()
         return min(one for one, count in common if count == common[0][1])
     return steps[0] if len(steps) >= _RUN and all(one == steps[0] for one in steps[:_RUN]) else usual
+
+
+def usual_step(ats: Sequence[int]) -> int:
+    """Return the most common step between times, seconds; 0 without one."""
+    steps = Counter(other - one for one, other in pairwise(ats))
+    return steps.most_common(1)[0][0] if steps else 0
+
+
+def share_of_usual(ats: Sequence[int]) -> float:
+    """Return the share of steps between times that are the most common one."""
+    steps = Counter(other - one for one, other in pairwise(ats))
+    return steps.most_common(1)[0][1] / steps.total() if steps else 1.0

@@ -16,7 +16,8 @@ from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, window
 from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.notation import Time, read_clock, read_figure, read_time
+from aggregator.intake.imports.notation import Time, read_clock, read_figure, read_time, seconds_of
+from aggregator.intake.imports.row_times import usual_step
 from aggregator.intake.imports.text_tables import Cells
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
@@ -34,6 +35,7 @@ from aggregator.intake.imports.vocabulary import (
 )
 
 MICRO = 1_000_000
+_DAY, _CHANGE = timedelta(days=1), timedelta(hours=2)  # clocks go back by less
 FACTORS = {**WATT_HOURS, **WATTS, VOLUME_M3: 1000}  # Wh, W or litres in a unit
 
 
@@ -127,8 +129,8 @@ class RowReader:
             return time, None
         if roles.end_clock is not None:
             end = self._clocked(cells[roles.end], cells[roles.end_clock])
-            if roles.end == roles.time and isinstance(end, datetime) and isinstance(time, datetime) and end <= time:
-                end += timedelta(days=1)
+            if roles.end == roles.time and isinstance(end, datetime) and isinstance(time, datetime):
+                end += _DAY * (end <= time and (time - end > _CHANGE or not time.hour + time.minute))
         else:
             end = read_time(cells[roles.end], order)
         short = self.layout.short_s
@@ -193,7 +195,7 @@ class RowReader:
             if found is None:
                 return
             total += found
-        channel = figure.channel or selected.channel
+        channel = selected.channel or figure.channel or self.layout.direction
         factor = selected.factor or factor
         is_volume = (
             figure.unit == VOLUME_M3 or selected.is_volume or (not figure.unit and self.layout.unit == VOLUME_M3)
@@ -230,7 +232,7 @@ class RowReader:
     def _classified(self, key: tuple[str, ...]) -> "_Selected | None":
         layout = self.layout
         if not key:
-            return _Selected(layout.direction, 0, 0, False)
+            return _Selected("", 0, 0, False)
         said = said_by(" ".join(key))
         kind = said.kind or layout.kind
         if (
@@ -240,9 +242,7 @@ class RowReader:
         ):
             return None
         unit = said.unit if said.unit in UNITS else ""
-        return _Selected(
-            said.channel or layout.direction, FACTORS.get(unit, 0), len(self._selections) + 1, unit == VOLUME_M3
-        )
+        return _Selected(said.channel, FACTORS.get(unit, 0), len(self._selections) + 1, unit == VOLUME_M3)
 
 
 def _micro(value: Decimal) -> int:
@@ -301,13 +301,14 @@ def look_of(values: Sequence[float], ats: Sequence[int], *, has_end: bool) -> Lo
     return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy)
 
 
-def usual_step(ats: Sequence[int]) -> int:
-    """Return the most common step between times, seconds; 0 without one."""
-    steps = Counter(other - one for one, other in pairwise(ats))
-    return steps.most_common(1)[0][0] if steps else 0
-
-
-def share_of_usual(ats: Sequence[int]) -> float:
-    """Return the share of steps between times that are the most common one."""
-    steps = Counter(other - one for one, other in pairwise(ats))
-    return steps.most_common(1)[0][1] / steps.total() if steps else 1.0
+def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
+    """Return by how many seconds the ends in rows are early: a minute or a second, where they are 00:29 of 00:30."""
+    lengths = Counter[int]()
+    for row in rows:
+        try:
+            time, end = reader.times(row)
+        except Refused:
+            continue
+        lengths[seconds_of(end) - seconds_of(time) if end is not None else 0] += 1
+    usual = lengths.most_common(1)[0][0] if lengths else 0
+    return next((short for short in (1, 60) if usual > 0 and (usual + short) % 300 == 0), 0)

@@ -6,13 +6,13 @@ becomes one with a row for each. What is inflated or held in memory is bounded.
 """
 
 import gzip
-import tempfile
+import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 import orjson
@@ -39,7 +39,7 @@ from aggregator.intake.imports.text_tables import (
 
 STRUCTURES = ("CSV", "JSON", "Excel", "MQTT log", "DSMR telegrams", "a zip or gzip of one of these")
 MOST_JSON = 16 << 20  # bytes; eight years of half hours
-MOST_INFLATED = 1 << 30  # bytes
+MOST_INFLATED = 50 << 20  # bytes
 _HEAD = 1 << 16
 _OLE, _ZIP, _GZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04", b"\x1f\x8b"
 
@@ -96,13 +96,12 @@ def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
 
 
 def _copied(source: IO[bytes] | gzip.GzipFile, what: str) -> BinaryIO:
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the table reads it until it is garbage
+    copy = io.BytesIO()
     while data := source.read(1 << 20):
         copy.write(data)
         if copy.tell() > MOST_INFLATED:
-            copy.close()
             raise ConfigurationError(f"{what} holds more than {MOST_INFLATED >> 20} MB; import it in parts")
-    return cast(BinaryIO, copy)
+    return copy
 
 
 def _excel(stream: BinaryIO) -> FileTable:

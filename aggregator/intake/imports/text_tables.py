@@ -165,7 +165,7 @@ def _is_row(row: Sequence[str]) -> bool:
 
 def _header(rows: Sequence[Sequence[str]]) -> int | None:
     """Return the place of the header; -1 where the table begins without one, None without a table."""
-    data = [_is_row(row) or slot_columns(row) != [] for row in rows]
+    data = [_is_row(row) or sum(map(is_number, row)) >= _WIDE for row in rows]
     best, most = None, 0
     for place, row in enumerate(rows[:PREAMBLE]):
         if not _is_header(row):

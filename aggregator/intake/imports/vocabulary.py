@@ -30,7 +30,8 @@ _UNITS = {
 }
 _TABLES: dict[str, str] = {
     "import": "import imported bezug netzbezug afname offtake soutirage purchased purchase entrante delivered geleverd"
-    " e2 e3 e4 e5 e6 e7 e8 e9 levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme",
+    " e2 e3 e4 e5 e6 e7 e8 e9 levering prelievo prelevata pobor odber bn01 eas ae otto uttag bought e1 entnahme"
+    " electricity1 electricity2",
     "consumption": "consumption consumed consumo consommation consommee usage used use verbrauch verbruik forbrug"
     " forbruk forbrukning kulutus konsum consume load demand anvendelse maengde",
     "export": "export exported exportado feedin einspeisung eingespeist teruglevering teruggeleverd retour injectie"

@@ -6,10 +6,10 @@ A conditional write of a record leaves a unique mark in its item (`w`). AWS's cl
 answer, and the repeated write then fails against the first. The mark distinguishes this case from another writer.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from heapq import nsmallest
 from itertools import islice
 from secrets import token_hex
 from typing import Any
@@ -119,6 +119,10 @@ def _condition(was: str | None, now: int) -> dict[str, Any]:
 # Registry
 
 
+def _id(device: Device) -> str:
+    return device.device_id
+
+
 class DynamoRegistry:
     """The port's registry, live state and records on DynamoDB tables named `PREFIX-...`."""
 
@@ -156,8 +160,15 @@ class DynamoRegistry:
             scanned = self._reader.scan("devices")
             stored = [intact(unpack_device, item) for item in scanned if "z" in item]
             by_id = {device.device_id: device for device in stored}
-            self._listed = [at_home(device, by_id.get) for device in stored]
-        return nsmallest(limit, (one for one in self._listed if one.device_id > after), key=lambda one: one.device_id)
+            self._listed = sorted((at_home(one, by_id.get) for one in stored), key=_id)
+        first = bisect_right(self._listed, after, key=_id)
+        return self._listed[first : first + limit]
+
+    def stored_devices(self, after: str = "", limit: int = 1000) -> list[Device]:
+        """Return the devices after the device `after`, in the table's own order, from one page of it."""
+        start = {"d": items.text(after)} if after else None
+        scanned = (item for item in self._reader.scan("devices", start, limit) if "z" in item)
+        return [at_home(intact(unpack_device, item), self._stored) for item in islice(scanned, limit)]
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms. Reported registers accumulate."""
@@ -198,6 +209,16 @@ class DynamoRegistry:
         """Return the live states after the device `after`, in the table's own order."""
         start = {"d": items.text(after)} if after else None
         return [intact(live_items.unpack_live, item) for item in islice(self._reader.scan("live", start, limit), limit)]
+
+    @property
+    def derives_live(self) -> bool:
+        """False: a block of readings is a large read."""
+        return False
+
+    def newest_at(self, device_id: str) -> int:
+        """Return the instant of a device's live state; 0 without one."""
+        live = self.live(device_id)
+        return live.at if live else 0
 
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states into the stored ones. `states` has one state per device."""

@@ -78,6 +78,12 @@ def unpack_live(item: Item) -> Live:
     return Live._make([item["d"]["S"], at, received_at, *values, meter, _arrivals(item), *instants])
 
 
+_OLDEST_FIRST = [(f"t{back}", f"r{back}") for back in range(REMEMBERED, 0, -1)]
+
+
 def _arrivals(item: Item) -> tuple[Arrival, ...]:
-    backwards = [name for back in range(REMEMBERED, 0, -1) if item.get(name := f"t{back}", _NO_ARRIVAL) != _NO_ARRIVAL]
-    return tuple(Arrival(int(item[name]["N"]), int(item[f"r{name[1:]}"]["N"])) for name in backwards)
+    return tuple(
+        Arrival(int(item[at]["N"]), int(item[received]["N"]))
+        for at, received in _OLDEST_FIRST
+        if item.get(at, _NO_ARRIVAL) != _NO_ARRIVAL
+    )

@@ -98,10 +98,7 @@ class SqliteFile:
     def __init__(
         self, path: str, clock: Callable[[], float] = time.time, busy_s: float = BUSY_S, *, may_create: bool = True
     ) -> None:
-        """Open the file, or create it in an existing folder; `busy_s` is the longest wait for the write lock.
-
-        Raises StoreUnusable.
-        """
+        """Open the file, or create it; `busy_s` is the longest wait for the write lock. Raises StoreUnusable."""
         self._path, self._clock, self._busy_s, self._may_create = path, clock, busy_s, may_create
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -178,6 +175,7 @@ class SqliteFile:
 
     def _recall(self) -> None:
         """Begin a transaction: what this thread remembers is true until its end, or forgotten."""
+        self._local.document = None
         version = self._one("PRAGMA data_version")[0]
         if version != getattr(self._local, "version", None):
             self._forget()
@@ -185,7 +183,7 @@ class SqliteFile:
 
     def _forget(self) -> None:
         """Forget what this thread remembers of the file."""
-        self._local.devices, self._local.dirty = dict[str, Any](), dict[tuple[str, str, str], int]()
+        self._local.devices, self._local.newest, self._local.dirty = {}, {}, {}
 
     @property
     def _database(self) -> sqlite3.Connection:

@@ -1,12 +1,11 @@
-"""The embedded store's registry: devices, search terms, live states, records, the change feed and the quarantine."""
+"""The embedded store's registry: devices, search terms, prices, records, the change feed and the quarantine."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
+from decimal import Decimal
 from functools import lru_cache
 from itertools import repeat
-from struct import Struct
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,8 +13,7 @@ import orjson
 
 from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
-from aggregator.core.live import REMEMBERED, Live
-from aggregator.core.periods import FOR_EVER
+from aggregator.core.periods import FOR_EVER, HALF_HOUR
 from aggregator.store import search
 from aggregator.store.port import (
     ANYTHING,
@@ -29,6 +27,7 @@ from aggregator.store.port import (
     check_record,
 )
 from aggregator.store.sqlite.sqlite_file import SqliteFile
+from aggregator.tariffs.rates import Series
 
 _PAGE = 500  # terms read at once
 _CHANGES = "SELECT sequence, level, device_id, key, first FROM changes WHERE level = ?"
@@ -37,32 +36,12 @@ INSERT INTO changes (level, device_id, key, due, first) VALUES (?, ?, ?, ?, ?) O
 DO UPDATE SET due = min(due, excluded.due), first = min(first, excluded.first)
 WHERE excluded.due < due OR excluded.first < first
 """
-_REMEMBERED = 200_000  # devices, or dirty keys, in a thread's memory; of about 1 KB each
+REMEMBERED_DEVICES = 200_000  # devices, or dirty keys, in a thread's memory; of about 1 KB each
 _PRESENT = "(expires = 0 OR expires > ?)"
-_ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
-_VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
-# Equal to `documents.merged_live`, without a read. All arrivals have the same length, so the oldest is cut off.
-_MERGE_LIVE = f"""
-INSERT INTO live VALUES ({", ".join("?" * 11)}) ON CONFLICT (device_id) DO UPDATE SET
-    at = max(live.at, excluded.at),
-    received_at = iif(excluded.at > live.at, excluded.received_at, live.received_at),
-    meter_id = iif(excluded.at >= live.at, coalesce(excluded.meter_id, live.meter_id),
-        coalesce(live.meter_id, excluded.meter_id)),
-    {
-    "".join(
-        f'''
-    {value} = iif(excluded.{at} >= coalesce(live.{at}, excluded.{at}), excluded.{value}, live.{value}),
-    {at} = max(coalesce(live.{at}, excluded.{at}), coalesce(excluded.{at}, live.{at})),'''
-        for value, at in _VALUES.items()
-    )
-}
-    arrivals = iif(excluded.at > live.at,
-        substr(live.arrivals || excluded.arrivals, -{2 * _ARRIVAL.size * (REMEMBERED + 1)}), live.arrivals)
-"""  # noqa: S608 - constants
 
 
 class SqliteRegistry(SqliteFile):
-    """The port's registry, live state, records and change feed on one SQLite file."""
+    """The port's registry, prices, records and change feed on one SQLite file."""
 
     def begin(self, read: Callable[[], Answer]) -> Callable[[], Answer]:
         """Read at once: the file is local."""
@@ -84,7 +63,7 @@ class SqliteRegistry(SqliteFile):
             if row is None:
                 return None
             remembered[device_id] = self._intact(_device, device_id, row[0])
-            if len(remembered) > _REMEMBERED:
+            if len(remembered) > REMEMBERED_DEVICES:
                 self._forget()
         return remembered[device_id]
 
@@ -96,6 +75,10 @@ class SqliteRegistry(SqliteFile):
         """Return the devices after the id `after`, by id."""
         query = "SELECT device_id, body FROM devices WHERE device_id > ? ORDER BY device_id LIMIT ?"
         return [at_home(self._intact(_device, *row), self._stored) for row in self._all(query, after, limit)]
+
+    def stored_devices(self, after: str = "", limit: int = 1000) -> list[Device]:
+        """Return the devices after the id `after`, by id."""
+        return self.devices(after, limit)
 
     def put_device(self, device: Device) -> None:
         """Add or replace a device and its search terms."""
@@ -146,22 +129,26 @@ class SqliteRegistry(SqliteFile):
                 found.append(self.device(device_id))
         return [device for device in found if device]
 
-    # live state
+    # half-hourly prices
 
-    def live(self, device_id: str) -> Live | None:
-        """Return the live state of a device, or None."""
-        row = self._one("SELECT * FROM live WHERE device_id = ?", device_id)
-        return self._intact(_live, device_id, row) if row else None
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """Return the prices of the UTC half hours that start from `first` to `last`."""
+        query = "SELECT start, import_price, export_price FROM prices WHERE device_id = ? AND start BETWEEN ? AND ?"
+        rows = self._all(query, device_id, first, last)
+        return Series(
+            {start: Decimal(price) for start, price, _ in rows if price is not None},
+            {start: Decimal(price) for start, _, price in rows if price is not None},
+        )
 
-    def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
-        """Return the live states after the device `after`, by device."""
-        query = "SELECT * FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
-        return [self._intact(_live, row[0], row) for row in self._all(query, after, limit)]
-
-    def put_live(self, states: Iterable[Live]) -> None:
-        """Merge live states into the stored ones without a read. `states` has one state per device."""
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace the prices of the same half hours."""
         with self.transaction():
-            self._many(_MERGE_LIVE, map(_live_row, states))
+            for column, prices in (("import_price", series.import_prices), ("export_price", series.export_prices)):
+                self._database.executemany(
+                    f"INSERT INTO prices (device_id, start, {column}) VALUES (?, ?, ?)"  # noqa: S608 - a constant
+                    f" ON CONFLICT (device_id, start) DO UPDATE SET {column} = excluded.{column}",
+                    [(device_id, start, f"{price:f}") for start, price in prices.items()],
+                )
 
     # records
 
@@ -273,33 +260,20 @@ class SqliteRegistry(SqliteFile):
         due = max(due, self.now())
         self._many(_MARK, [(*key, due, first) for key, first in new.items()])
         dirty.update(new)
-        if len(dirty) > _REMEMBERED:
+        if len(dirty) > REMEMBERED_DEVICES:
             self._forget()
+
+    def _found_blocks(self, query: str, device_id: str, edge: int, length: int) -> Iterator[int]:
+        """Yield the starts of one table's blocks, nearest first: a look-up for each, however many rows it has."""
+        while row := self._one(query, device_id, edge):
+            start = row[0] - row[0] % HALF_HOUR
+            yield start
+            edge = start + length
 
 
 def _device_body(device: Device) -> bytes:
     """Return a device as JSON, without empty texts."""
     return orjson.dumps({name: value for name, value in asdict(device).items() if value not in ("", None)})
-
-
-def _live(_device_id: str, row: tuple[Any, ...]) -> Live:
-    """Decode a live state; the last stored arrival is the state's own and is cut off. Raises ValueError."""
-    *values, power_at, import_at, export_at, arrivals = row
-    instants = (None if at == values[1] else at for at in (power_at, import_at, export_at))
-    before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
-    return msgspec.convert((*values, tuple(_ARRIVAL.iter_unpack(before)), *instants), Live)  # a column holds any type
-
-
-def _live_row(state: Live) -> tuple[object, ...]:
-    """Encode a live state: each known value with its instant; the last arrival is the state's own."""
-    at, received_at, power, imported, exported = state[1:6]
-    return (
-        *state[:7],
-        None if power is None else state.power_instant,
-        None if imported is None else at if state.import_at is None else state.import_at,
-        None if exported is None else at if state.export_at is None else state.export_at,
-        _ARRIVAL.pack(at, received_at).hex(),
-    )
 
 
 @lru_cache(maxsize=16_384)  # a poll reads a device each time, which hardly ever changes

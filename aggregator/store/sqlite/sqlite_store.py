@@ -16,33 +16,30 @@
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The registry, the live state, the records and the change feed are in `sqlite_registry`.
+The live state is in `sqlite_live`; the registry, the records and the change feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from decimal import Decimal
 from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
 
-from aggregator.core.blocks import pack_block, unpack_block
+from aggregator.core.blocks import MANY, pack_block, unpack_block
 from aggregator.core.documents import Document, Names, Part, decode, encode, spliced
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_file import EVIDENCE, MERGE_INTERVAL, MERGE_RECENT, MERGE_UNPACKED
-from aggregator.store.sqlite.sqlite_registry import SqliteRegistry
-from aggregator.tariffs.rates import Series
+from aggregator.store.sqlite.sqlite_live import SqliteLive
 
 _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _whole = partial(decode, names=None)
-MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
-_STARTS = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3}"
+_NEAREST = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3} LIMIT 1"
 _NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"
 _QUIET = f"""
 SELECT device_id, at - at % {HALF_HOUR}, max(written) FROM recent WHERE device_id = ? AND at < ?
@@ -60,7 +57,7 @@ AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings'
 """  # noqa: S608 - constants
 
 
-class SqliteStore(SqliteRegistry):
+class SqliteStore(SqliteLive):
     """The port on one SQLite file."""
 
     _packed_up_to = ""  # the device where `pack` goes on
@@ -86,6 +83,7 @@ class SqliteStore(SqliteRegistry):
                     accepted += count
                     marks[READINGS, device_id, str(start)] = min(readings)
             self._mark(marks, marks.values())
+            self._advance((device_id, max(readings)) for (device_id, _), readings in blocks.items())
         return Written(accepted, sum(map(len, blocks.values())) - accepted)
 
     def _merge(self, device_id: str, start: int, readings: Mapping[int, Reading], now: int) -> int:
@@ -103,6 +101,7 @@ class SqliteStore(SqliteRegistry):
         return len(new)
 
     def _put_packed(self, device_id: str, start: int, readings: Sequence[Reading], written: int) -> None:
+        self._settle_live(device_id)
         row = (device_id, start, written, pack_block(start, readings))
         self._run("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)", *row)
         self._run("DELETE FROM recent WHERE device_id = ? AND at BETWEEN ? AND ?", device_id, *_span(start, start))
@@ -156,10 +155,8 @@ class SqliteStore(SqliteRegistry):
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
         side, order, edge = (">=", "ASC", block_start(at) + HALF_HOUR) if count > 0 else ("<", "DESC", _aligned(at))
-        starts = (
-            (block_start(start) for (start,) in self._each(query, device_id, edge))
-            for query in (_STARTS.format(column, table, side, order) for column, table in EVIDENCE)
-        )
+        queries = (_NEAREST.format(column, table, side, order) for column, table in EVIDENCE)
+        starts = (self._found_blocks(query, device_id, edge, HALF_HOUR * (count > 0)) for query in queries)
         return [start for start, _ in islice(groupby(merge(*starts, reverse=count < 0)), abs(count))]
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
@@ -186,6 +183,7 @@ class SqliteStore(SqliteRegistry):
     def expire_readings(self, device_id: str, before: int, untouched_since: int) -> int:
         """Delete settled blocks that start before `before` and were last written before `untouched_since`."""
         with self.transaction():
+            self._settle_live(device_id)
             end = _aligned(min(before, untouched_since + DAY_S))  # nothing tells of a time long after its arrival
             starts = [start for (start,) in self._all(_EXPIRED, device_id, end, untouched_since)]
             for column, table in EVIDENCE:
@@ -251,6 +249,7 @@ class SqliteStore(SqliteRegistry):
                 replaced = encode(timezone, currency, present) if present else None
             if replaced == body:
                 return False
+            self._local.document = None
             if replaced:
                 now = int(self._clock())
                 row = (device_id, period, now if created is None else created, now, replaced)
@@ -261,33 +260,18 @@ class SqliteStore(SqliteRegistry):
                 self._mark([(level, device_id, period)], due=_end(level, period, timezone))
         return True
 
-    # half-hourly prices
-
-    def prices(self, device_id: str, first: int, last: int) -> Series:
-        """Return the prices of the UTC half hours that start from `first` to `last`."""
-        query = "SELECT start, import_price, export_price FROM prices WHERE device_id = ? AND start BETWEEN ? AND ?"
-        rows = self._all(query, device_id, first, last)
-        return Series(
-            {start: Decimal(price) for start, price, _ in rows if price is not None},
-            {start: Decimal(price) for start, _, price in rows if price is not None},
-        )
-
-    def put_prices(self, device_id: str, series: Series) -> None:
-        """Add prices, or replace the prices of the same half hours."""
-        with self.transaction():
-            for column, prices in (("import_price", series.import_prices), ("export_price", series.export_prices)):
-                self._database.executemany(
-                    f"INSERT INTO prices (device_id, start, {column}) VALUES (?, ?, ?)"  # noqa: S608 - a constant
-                    f" ON CONFLICT (device_id, start) DO UPDATE SET {column} = excluded.{column}",
-                    [(device_id, start, f"{price:f}") for start, price in prices.items()],
-                )
-
     # rows
 
     def _document(self, level: str, device_id: str, period: str) -> tuple[int, int, bytes] | None:
-        """Return the times of a document's first and last change, and its body."""
+        """Return the times of a document's first and last change, and its body; a transaction remembers one."""
+        key, remembered = (level, device_id, period), getattr(self._local, "document", None)
+        row: tuple[int, int, bytes] | None
+        if remembered and remembered[0] == key and self._database.in_transaction:
+            _, row = remembered
+            return row
         query = f"SELECT {_DOCUMENT} FROM {LEVELS[level].table} WHERE device_id = ? AND period = ?"  # noqa: S608 - constants
-        row: tuple[int, int, bytes] | None = self._one(query, device_id, period)
+        row = self._one(query, device_id, period)
+        self._local.document = key, row
         return row
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:

@@ -10,7 +10,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Part
+from aggregator.core.documents import Device, Document, Part
 from aggregator.core.periods import LOWEST
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
@@ -226,6 +226,22 @@ def _other(data: CachedReads, device: Device, view: View, lang: Language) -> Oth
     wanted = usage_profile.chain_of(view.level, period, now, zone)
     chain = {level: data.document(device, level, one) for level, one in wanted.items()}
     return Other(period, name, document, usage_profile.so_far(chain, view.level, now, zone))
+
+
+def outage_slots(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
+    """Return the list of the times without readings; closed and hidden without any."""
+    view, days = chart.view, list[Document]()
+    if chart.missing_s or chart.total.estimated_s:
+        if view.level == LOWEST:
+            days = [data.document(device, view.level, view.period)]
+        elif periods.LEVELS[view.level].child == LOWEST:
+            names = list(periods.children(view.level, view.period).values())
+            days = data.documents(device, LOWEST, names[0], names[-1])
+    extent = data.extent(device, LOWEST)
+    holes = insights.outages(days, extent[0] if extent else None, settled(data, device), view, lang)
+    said = lang.count("{number} time without readings", "{number} times without readings", len(holes))
+    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in holes]
+    return {"outages.hidden": not holes, "outages-said.children": said, "outages-list.children": items}
 
 
 def load_usual(data: CachedReads, device: Device, day: str, lang: Language) -> Other | None:

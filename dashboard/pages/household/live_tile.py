@@ -306,6 +306,7 @@ def last_hour(lang: Language) -> Component:
             dcc.Store(id="hour"),
             dcc.Store(id="known"),
             html.Div(id="hour-graph", role="img", tabIndex="0", **sentences),
+            html.Output(id="hour-readout"),
             html.Div(marks, className="marks", **attributes(aria_hidden="true")),
         ],
         className="last-hour",

@@ -182,7 +182,7 @@ def crumbs_layout(lang: Language) -> Component:
     return html.Div(
         [
             html.Nav(id="crumbs", className="crumbs", **attributes(aria_label=lang.say("Breadcrumb"))),
-            html.H1(id="heading", **attributes(aria_live="polite")),
+            html.H2(id="heading", **attributes(aria_live="polite")),
             period_picker.layout(),
         ],
         className="title",

@@ -5,7 +5,6 @@ Measured beside a page that wrote one JSON string into the DOM: see dashboard/RE
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -13,7 +12,7 @@ from dash.development.base_component import Component
 from dashboard.pages.household import chart_page, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Region
 from dashboard.text.language import Language
-from dashboard.text.trees import plain
+from dashboard.text.trees import Template
 from dashboard.text.words import attributes
 from dashboard.web import responses
 from dashboard.web.responses import HEAD
@@ -45,8 +44,8 @@ RENDERER = "var renderer = new DashRenderer({ callback_resolved: window.wattfall
 
 
 @cache
-def tree(region: str, lang: Language) -> Any:  # noqa: ANN401 - any JSON
-    """Return the empty tree of a region in Dash's JSON form; the callbacks fill it."""
+def tree(region: str, lang: Language) -> Template:
+    """Return the empty tree of a region; the callbacks fill it."""
     trees: Mapping[str, Callable[[Language], object]] = {
         "top-region": _top,
         "home-region": _home,
@@ -55,14 +54,14 @@ def tree(region: str, lang: Language) -> Any:  # noqa: ANN401 - any JSON
         "chart-region": chart_page.layout,
         "more-region": chart_page.below_layout,
     }
-    return plain(trees[region](lang))
+    return Template.of(trees[region](lang))
 
 
 def layout(poll_ms: int, lang: Language) -> Component:
     """Return the frame; the callbacks fill it."""
 
     def region(name: str, *inside: Component) -> Region:
-        return Region(*inside, id=name, content=tree(name, lang))
+        return Region(*inside, id=name, content=tree(name, lang).tree)
 
     hero = region("hero-region", live_tile.last_hour(lang), html.Time(id="power-age"))
     household = [

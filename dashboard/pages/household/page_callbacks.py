@@ -4,6 +4,7 @@ Begin with `show_page`, for a new address, and `show_live`, for a poll. They cal
 of one device, the start page with a card for each device, and the page of an unknown address.
 """
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from zlib import crc32
@@ -12,8 +13,10 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import EMPTY, GAS, Device, Document
+from aggregator.core.documents import ELECTRICITY, GAS, Device, Document, Part
 from aggregator.core.live import Live
+from aggregator.core.readings import GAS as GAS_SUFFIX
+from aggregator.core.readings import SOLAR
 from aggregator.support.device_state import arrival_state, device_state, is_power_old
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
@@ -74,20 +77,17 @@ def _so_what(data: CachedReads, device: Device, today: str, lang: Language) -> s
     return insights.so_what(told[0], told[1], Measure(currency_of(device)), lang)
 
 
-def _outages(data: CachedReads, device: Device, chart: Chart, lang: Language) -> Slots:
-    """Return the list of the times without readings; closed and hidden without any."""
-    view, days = chart.view, list[Document]()
-    if chart.missing_s or chart.total.estimated_s:
-        if view.level == periods.LOWEST:
-            days = [data.document(device, view.level, view.period)]
-        elif periods.LEVELS[view.level].child == periods.LOWEST:
-            names = list(periods.children(view.level, view.period).values())
-            days = data.documents(device, periods.LOWEST, names[0], names[-1])
-    extent = data.extent(device, periods.LOWEST)
-    found = insights.outages(days, extent[0] if extent else None, chart_page.settled(data, device), view, lang)
-    said = lang.count("{number} time without readings", "{number} times without readings", len(found))
-    items = [html.Li([html.A(one.name, href=one.url), f" {one.what}"]) for one in found]
-    return {"outages.hidden": not found, "outages-said.children": said, "outages-list.children": items}
+def _beside(data: CachedReads, viewer: User | None, device: Device, chart: Chart, lang: Language) -> Chart:
+    """Return a chart of electricity with the facts of the home's gas meter, and of the meter of its panels."""
+    if device.kind != ELECTRICITY:
+        return chart
+    gas, panels = (data.device(viewer, device.device_id + suffix) for suffix in (GAS_SUFFIX, SOLAR))
+    level, period = chart.view.level, chart.view.period
+    facts = []
+    if gas:
+        facts = insights.gas_facts(chart, data.document(gas, level, period).total, currency_of(gas), lang)
+    made = data.document(panels, level, period).total if panels else None
+    return replace(chart, beside=(*facts, *insights.solar_facts(chart.total, made, lang)))
 
 
 def _open_period(
@@ -120,7 +120,7 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     now = data.now()
     lives = [data.live(device) for device in devices]
     cards = [
-        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now, lang), now, lang))
+        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now), now, lang))
         for device, live in zip(devices, lives, strict=True)
     ]
     counts = html.P(live_tile.roll_call(zip(devices, lives, strict=True), now, lang), className="roll-call")
@@ -128,27 +128,46 @@ def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Comp
     return html.Div([heading, html.Ul(cards, className="devices")])
 
 
-def _today(data: CachedReads, device: Device, now: int, lang: Language) -> str:
+def _today(data: CachedReads, device: Device, now: int) -> Document:
+    """Return the day so far; empty if unknown."""
+    today = periods.period_of("day", now, device.timezone)
+    return data.energy(device, "day", today) or Document("day", device.device_id, today, device.timezone, {})
+
+
+def _today_label(total: Part, lang: Language) -> str:
     """Return the day's energy so far, of gas also its volume; empty if unknown."""
-    document = data.energy(device, "day", periods.period_of("day", now, device.timezone))
-    total = document.total if document else EMPTY
     known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
     known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]
     return lang.say("{amount} today", amount=", ".join(known)) if known else ""
 
 
-def _card(device: Device, live: Live | None, usage: UsageProfile, today: str, now: int, lang: Language) -> Component:
+def _small_chart(today: Document) -> Component:
+    """Return the hours of a day as small bars; the number beside them says the same."""
+    slots = periods.slots("day", today.period, today.timezone)
+    hours = [today.part(slot.name).import_wh for slot in slots]
+    most = max((hour or 0 for hour in hours), default=0) or 1
+    bars = [html.I(style={"height": f"{(hour or 0) / most:.0%}"}) for hour in hours]
+    return html.Div(bars, className="small-chart", **attributes(aria_hidden="true"))
+
+
+def _card(
+    device: Device, live: Live | None, usage: UsageProfile, today: Document, now: int, lang: Language
+) -> Component:
     watts = live.power_w if live and not is_power_old(live) else None
     age, note = live_tile.age_and_note(device, live, now, lang)
     badge = live_tile.badge(live, usage, now, lang)
-    stamp = [html.Time(age, **attributes(data_age=now - live.power_instant))] if live and age else []
+    stamp = [html.Time(age)] if age else []
     return html.A(
         [
             html.Div(
-                [html.H2(navigation.home_name(device, lang), className="label"), html.Span(today, className="today")],
+                [
+                    html.H2(navigation.home_name(device, lang), className="label"),
+                    html.Span(_today_label(today.total, lang), className="today"),
+                ],
                 className="name",
             ),
             html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
+            _small_chart(today),
             html.P([live_tile.dot(), *stamp, html.Span(note)], className="note"),
         ],
         href=View("household", device.device_id).to_url(),
@@ -200,10 +219,9 @@ def not_found_content(view: View, lang: Language) -> Component:
 # The callbacks
 
 
-SAID = {
-    "#tariff-changed": text("The tariff has been changed. Every chart has its new costs within seconds."),
-    "#tariff-gone": text("There is no tariff any more. Every chart is without costs within seconds."),
-}
+_CHANGED = text("The tariff has been changed. Charts follow within seconds; until then they show old costs.")
+_GONE = text("There is no tariff any more. Charts follow within seconds; until then they show old costs.")
+SAID = {"#tariff-changed": _CHANGED, "#tariff-gone": _GONE}
 
 
 def show_page(
@@ -222,12 +240,18 @@ def show_page(
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
         return {**current, **_without_device(lang.say("Not found"), not_found_content(view, lang))}
-    slots = {**current, **_household(data, device, view, shown, lang)}
+    slots = {**current, **_household(data, viewer, device, view, shown, lang)}
     if "shown.data" not in slots:
         return slots
-    confirmation = lang.say(SAID[said]) if isinstance(said, str) and said in SAID else ""
-    announced = {"said.children": confirmation, "said.hidden": not confirmation}
+    is_said = isinstance(said, str) and said in SAID
+    announced = {"said.children": _said(str(said), device, lang) if is_said else "", "said.hidden": not is_said}
     return {**slots, **announced, **_staff_note(viewer, device, lang)}
+
+
+def _said(action: str, device: Device, lang: Language) -> list[str | Component]:
+    """Return the sentence of another page's action, and the way to take it back."""
+    undo_url = f"{View('household', device.device_id).device_path}/tariff"
+    return [lang.say(SAID[action]), " ", html.A(lang.say("Undo"), href=undo_url, **attributes(data_full=""))]
 
 
 def show_live(data: CachedReads, viewer: User | None, shown: object, known: object, lang: Language) -> Slots:
@@ -270,10 +294,13 @@ def _staff_note(viewer: User | None, device: Device, lang: Language) -> Slots:
     return {"visiting.hidden": False, "visiting.children": note, "tariff.children": "", "tariff.href": None}
 
 
-def _household(data: CachedReads, device: Device, view: View, shown: object, lang: Language) -> Slots:
+def _household(
+    data: CachedReads, viewer: User | None, device: Device, view: View, shown: object, lang: Language
+) -> Slots:
     """Return the tiles, and the chart unless the browser has it."""
     tiles = tile_slots(data, device, view, lang)
     chart, extent = chart_page.load_chart(data, device, view, lang)
+    chart = _beside(data, viewer, device, chart, lang)
     last = chart_page.last_period(data, device, view.level)
     now, zone = data.now(), device.timezone
     below = chart_page.load_below(data, device, chart)
@@ -284,9 +311,9 @@ def _household(data: CachedReads, device: Device, view: View, shown: object, lan
         **tiles,
         **chart_page.chart_slots(chart, extent, last, now, zone, lang),
         **chart_page.slots(below, lang),
-        **_outages(data, device, chart, lang),
+        **chart_page.outage_slots(data, device, chart, lang),
         "shown.data": {"title": f"{chart.name} · {chart.home}", "version": newest, "device": device.device_id},
-        "place.children": html.A(chart.home, href=View("household", device.device_id).to_url()),
+        "place.children": html.H1(html.A(chart.home, href=View("household", device.device_id).to_url())),
         "home.hidden": True,
         "home.children": [],
     }

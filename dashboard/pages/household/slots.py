@@ -15,10 +15,10 @@ from typing import Any
 from dash import Input, Output, State, no_update
 from dash.development.base_component import Component
 
-from dashboard.text.trees import fill, names, plain
+from dashboard.text.trees import Template, fill, plain
 
 Slots = Mapping[str, Any]
-Tree = Callable[[str], Any]  # the empty tree of a region, by its name
+Tree = Callable[[str], Template]  # the empty tree of a region, by its name
 
 LIVE = ("hero-region.content", "age.data", "hour.data")
 LIVE_STATE = ("shown.data", "known.data")
@@ -74,8 +74,8 @@ def in_order(slots: Slots, order: Sequence[str], tree: Tree) -> list[Any]:
 
 
 def _content(slot: str, places: Mapping[str, Mapping[str, Any]], tree: Tree) -> Any:  # noqa: ANN401 - any JSON
-    content = tree(slot.removesuffix(".content"))
-    return fill(content, places) if names(content) & places.keys() else no_update
+    template = tree(slot.removesuffix(".content"))
+    return no_update if template.ids.isdisjoint(places) else fill(template.tree, places)
 
 
 def link(name: str, href: str | None, current: str | None = None) -> Slots:

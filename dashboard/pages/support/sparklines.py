@@ -207,6 +207,13 @@ def lqi_line(signals: Sequence[Signal], span: Window, lang: Language) -> Line | 
     return _line(points, span, LQI_RANGE, text("from {least} to {most} of 255"), lang)
 
 
+def count_line(points: Sequence[tuple[int, int]], span: Window, lang: Language) -> Line:
+    """Return a count of each day over time, from 0 up."""
+    values = [value for _, value in points]
+    summary = lang.say("from {least} to {most}", least=lang.number(min(values)), most=lang.number(max(values)))
+    return Line(summary, [_polyline(points, span, (0, max(1, *values)))])
+
+
 def _line(
     points: Sequence[tuple[int, int]], span: Window, scale: tuple[int, int], sentence: str, lang: Language
 ) -> Line | None:

@@ -1,6 +1,8 @@
 """The pages of support under /desk: search, fleet, and one device."""
 
+from dataclasses import asdict
 from functools import partial
+from itertools import islice
 
 from flask import Blueprint, Flask, Response, abort, jsonify, redirect, request
 from werkzeug.wrappers import Response as Answer
@@ -11,10 +13,19 @@ from aggregator.intake import device_status
 from aggregator.support import actions, fleet
 from aggregator.support.audit import GRANT_HOURS, Audit, withdraw
 from aggregator.support.diagnostics import diagnose
+from aggregator.support.fleet import Wanted
 from dashboard.accounts import access
 from dashboard.accounts.users import User
 from dashboard.charts.view import View
-from dashboard.pages.support import action_pages, audit_view, data_quality, health_view, search_results, support_words
+from dashboard.pages.support import (
+    action_pages,
+    attention_view,
+    audit_view,
+    data_quality,
+    health_view,
+    search_results,
+    support_words,
+)
 from dashboard.pages.support.search_results import (
     ALL_SILENT,
     FIRMWARE,
@@ -40,6 +51,7 @@ from dashboard.pages.support.support_request import (
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import reader_language, render
 
+WORST = 8  # devices that need somebody, on the first page
 SHOWN = 12  # devices in a search while the user types
 LONGEST_NAME = 64  # characters of a firmware
 PAGE = 50  # devices on a page of a list or search
@@ -53,7 +65,7 @@ def add_routes(server: Flask, data: CachedReads, audit: Audit) -> None:
     support = SupportServices(audit, data)
 
     @page.get("/desk")
-    def start() -> Response:
+    def start() -> Response | Answer:
         return _start(support)
 
     @page.get("/desk/search.json")
@@ -87,6 +99,8 @@ def add_routes(server: Flask, data: CachedReads, audit: Audit) -> None:
         is_start = request.path == "/" and request.method == "GET"
         return redirect("/desk", 303) if is_start and access.is_staff(access.viewer()) else None
 
+    page.add_url_rule(attention_view.LIST_URL, "attention", partial(_attention, support))
+    page.add_url_rule(f"{attention_view.LIST_URL}.csv", "attention_csv", partial(_attention_csv, support))
     action_pages.add_routes(page, support)
     audit_view.add_routes(page, support)
     server.register_blueprint(page)
@@ -95,16 +109,24 @@ def add_routes(server: Flask, data: CachedReads, audit: Audit) -> None:
 # Search and fleet
 
 
-def _start(support: SupportServices) -> Response:
+def _start(support: SupportServices) -> Response | Answer:
     staff()
     lang, now = reader_language(), clock()
     typed = request.args.get("q", "")
+    hits = _hits(support, typed, PAGE) if typed.strip() else None
+    if hits and len(hits) == 1:
+        return redirect(hits[0].url, 303)
     summary = fleet.summary(support.store)
+    worst = islice(fleet.troubles(support.store, support.data.now(), Wanted()), WORST) if summary and not hits else ()
     return render(
         "support_start.html",
         typed=typed,
-        hits=_hits(support, typed, PAGE) if typed.strip() else None,
+        hits=hits,
         most=PAGE,
+        worst=[attention_view.trouble_row(one, support.data.now(), lang) for one in worst],
+        chips=attention_view.chips(summary, Wanted(), lang) if summary else [],
+        trends=attention_view.trends(fleet.history(support.store, now), lang),
+        kept_days=device_status.KEPT_DAYS,
         fleet=fleet_view(summary, lang) if summary else None,
         taken=support_words.to_the_second(summary.at, now, support_words.UTC, lang) if summary else "",
     )
@@ -114,6 +136,39 @@ def _hits(support: SupportServices, typed: str, most: int) -> list[SearchResult]
     actions.count_search(support.audit, who(staff()), clock())
     devices = (support.store.device(device_id) for device_id in support.store.find_devices(typed, most))
     return [search_result(device) for device in devices if device]
+
+
+def _attention(support: SupportServices) -> Response:
+    staff()
+    lang, page, wanted, now = reader_language(), page_argument(), _wanted(), support.data.now()
+    first = (page - 1) * PAGE
+    found = list(islice(fleet.troubles(support.store, now, wanted), first, first + PAGE + 1))
+    summary = fleet.summary(support.store)
+    return render(
+        "support_attention.html",
+        typed="",
+        rows=[attention_view.trouble_row(one, now, lang) for one in found[:PAGE]],
+        chips=attention_view.chips(summary, wanted, lang) if summary else [],
+        wanted=wanted,
+        csv_url=attention_view.list_url(wanted, f"{attention_view.LIST_URL}.csv"),
+        page=page,
+        is_last=len(found) <= PAGE,
+        query={name: value for name, value in asdict(wanted).items() if value},
+    )
+
+
+def _attention_csv(support: SupportServices) -> Response:
+    staff()
+    found = fleet.troubles(support.store, support.data.now(), _wanted())
+    headers = {"Content-Disposition": 'attachment; filename="wattfall-attention.csv"', "Cache-Control": "no-store"}
+    return Response(attention_view.csv_text(found, reader_language()), mimetype="text/csv", headers=headers)
+
+
+def _wanted() -> Wanted:
+    """Return the filter of a request; a field that is too long or unknown wants all."""
+    given = {name: request.args.get(name, "").strip()[:LONGEST_NAME] for name in ("problem", "area", "firmware")}
+    problem = given["problem"] if given["problem"] in fleet.PROBLEMS else ""
+    return Wanted(problem, fleet.area_of(given["area"] + "0") or given["area"], given["firmware"])
 
 
 def _listed(support: SupportServices, group: str) -> Response:

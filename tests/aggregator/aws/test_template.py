@@ -262,6 +262,7 @@ def test_the_template_matches_package_and_cost_assumptions() -> None:
     assert function["CodeUri"] == deployment.CODE
     assert function["Runtime"] == f"python{deployment.PYTHON}"
     assert function["MemorySize"] == round(costs.MEMORY_GB * 1024)
-    assert default("WaterfallWindow") == costs.WATERFALL_WINDOW_S
-    assert default("HigherWindow") == costs.HIGHER_WINDOW_S
+    numbers = {name: one["Default"] for name, one in template()["Parameters"].items() if one["Type"] == "Number"}
+    assert deployment.parameters() == numbers
+    assert deployment.alarm_count() == len(of_type("AWS::CloudWatch::Alarm"))
     assert default("RetentionDays") == periods.RETENTION_DAYS

@@ -21,6 +21,7 @@ from aggregator.support.fleet import (
     MOST_LISTED,
     OTHERS,
     census,
+    history,
     listed_devices,
     summary,
     take_census,
@@ -73,9 +74,39 @@ def test_silent_devices_are_counted_by_duration(store: Store) -> None:
         "never": 1,
     }
     assert (found.at, found.devices, found.waiting, found.waiting_since) == (NOW, 11, 7, NOW - 3)
-    assert listed_devices(store, "state", "late") == ["d2", "d3"]
+    assert listed_devices(store, "state", "late") == ["d3", "d2"]  # the longest without an arrival first
     assert listed_devices(store, "state", "silent_30_days") == ["d8"]
     assert listed_devices(store, "state", "never") == ["unheard"]
+
+
+def test_areas_count_those_that_do_not_send(store: Store) -> None:
+    """Of three in SW two are silent, of one in 10 none; an unheard device does not count."""
+    for device_id, postcode, age in (("a", "SW1A 1AA", 0), ("b", "sw2 1AA", 900), ("c", "SW9", 900), ("d", "10115", 0)):
+        store.put_device(Device(device_id, postcode=postcode))
+        store.put_live([Live(device_id, NOW - age, NOW - age, 1, None, None, None)])
+    store.put_device(Device("e", postcode="SW1A 1AA"))
+    receive(store, "f", 900)
+    take_census(store, NOW, None)
+    found = summary(store)
+    assert found
+    assert {area: tuple(counts) for area, counts in found.areas.items()} == {"SW": (3, 2), "10": (1, 0)}
+
+
+def test_a_weak_signal_of_the_last_day_is_counted(store: Store) -> None:
+    for device_id, rssi_dbm, at in (("weak", -95, NOW), ("good", -50, NOW), ("old", -95, NOW - 2 * 86_400)):
+        device_status.put_statuses(store, [Status(device_id, at, rssi_dbm, None, None, None, None)], at)
+    take_census(store, NOW, None)
+    found = summary(store)
+    assert found
+    assert (found.weak, listed_devices(store, "signal", "weak")) == (1, ["weak"])
+
+
+def test_the_last_census_of_each_day_stays(store: Store) -> None:
+    for days_ago, devices in ((40, 1), (1, 1), (0, 2), (0, 3)):
+        for number in range(devices):
+            receive(store, f"d{number}", 0)
+        take_census(store, NOW - days_ago * 86_400, None)
+    assert [(one.at, one.devices) for one in history(store, NOW)] == [(NOW - 86_400, 1), (NOW, 3)]
 
 
 def test_lists_are_bounded_and_counts_are_complete(store: Store) -> None:

@@ -172,7 +172,7 @@ def test_without_the_standing_charge_only_the_energy_is_drawn() -> None:
 
 def test_a_negative_price_draws_its_cost_below_the_axis() -> None:
     drawn = figure(money("2026-10", {"d01": priced(9000, 250), "d02": priced(9000, -30)}))
-    assert drawn.layout.yaxis.range == (-0.3 * HEADROOM, 2.5 * HEADROOM)
+    assert drawn.layout.yaxis.range == (-0.3 - 0.07 * 2.8, 2.5 * HEADROOM)
 
 
 def test_money_without_a_tariff_is_drawn_as_energy() -> None:

@@ -7,7 +7,7 @@ from aggregator.core.documents import Device, Document, Part
 from aggregator.core.money import Cost
 from aggregator.core.periods import HALF_HOUR, HOUR
 from dashboard.charts import insights
-from dashboard.charts.chart_model import Measure, Other
+from dashboard.charts.chart_model import Chart, Measure, Other, chart_of
 from dashboard.charts.insights import Told
 from dashboard.charts.usage_profile import so_far, usual_day, weekdays_before
 from dashboard.charts.view import View
@@ -178,3 +178,61 @@ def test_an_exchange_is_told_in_the_chart_of_its_time_alone() -> None:
         for level, period in (("day", "2026-11-20"), ("month", "2026-11"), ("day", "2026-11-19"))
     ]
     assert told == [("20 November, 10:30",), ("20 November, 10:30",), ()]
+
+
+# The other meters of a home
+
+
+def electricity(import_wh: int, export_wh: int | None = None, pence: int = 0, known_s: int = 86_400) -> Part:
+    cost = Cost(pence * POUND // 100, None, 53 * POUND // 100) if pence else Cost(None, None)
+    return Part(import_wh, export_wh, covered_s=known_s, cost=cost)
+
+
+def priced_chart(total: Part) -> Chart:
+    document = Document("month", "cad-1", "2026-10", LONDON, {"d01": total}, "GBP")
+    now = instant("2026-11-23T12:00:00+00:00")
+    return chart_of(View("household", "cad-1", "month", "2026-10"), document, LONDON, now, None, ENGLISH, "GBP")
+
+
+def test_gas_beside_electricity_has_its_volume_and_one_sum() -> None:
+    """By hand: 2.00 + 0.53 for electricity, 1.10 + 0.53 for gas, together 4.16 pounds."""
+    gas = electricity(12_300, pence=110)._replace(volume_l=1100)
+    chart = priced_chart(electricity(9000, pence=200))
+    assert insights.gas_facts(chart, gas, "GBP", ENGLISH) == [
+        ("Gas", "12.3 kWh, 1.10 m³, £1.63"),
+        ("Electricity and gas", "£4.16"),
+    ]
+
+
+def test_gas_without_a_price_or_in_another_currency_has_no_sum() -> None:
+    chart = priced_chart(electricity(9000, pence=200))
+    assert insights.gas_facts(chart, electricity(12_300), "", ENGLISH) == [("Gas", "12.3 kWh")]
+    foreign = insights.gas_facts(chart, electricity(12_300, pence=110), "EUR", ENGLISH)
+    assert [name for name, _ in foreign] == ["Gas"]
+    assert insights.gas_facts(chart, Part(None, None), "GBP", ENGLISH) == []
+
+
+def test_self_use_and_self_sufficiency_are_exact() -> None:
+    """By hand: of 20 kWh made 12 were exported, 8 used; with 2 imported the home used 10, of which 8 are 80 %."""
+    facts = insights.solar_facts(electricity(2000, 12_000), electricity(20_000), ENGLISH)
+    assert facts == [
+        ("Made by the panels", "20.0 kWh"),
+        ("Used at home", "8.00 kWh, 40 %"),
+        ("Self-sufficiency", "80 %"),
+    ]
+
+
+def test_self_use_is_never_negative() -> None:
+    facts = dict(insights.solar_facts(electricity(2000, 12_010), electricity(12_000), ENGLISH))
+    assert (facts["Used at home"], facts["Self-sufficiency"]) == ("0 kWh, 0 %", "0 %")
+
+
+def test_self_use_is_not_told_where_a_meter_lacks_time() -> None:
+    facts = insights.solar_facts(electricity(2000, 12_000), electricity(20_000, known_s=40_000), ENGLISH)
+    assert facts == [("Made by the panels", "20.0 kWh")]
+
+
+def test_without_a_meter_of_the_panels_their_energy_is_said_to_be_unknown() -> None:
+    unknown = ("Made by the panels", "not known without a meter of its own")
+    assert insights.solar_facts(electricity(2000, 12_000), None, ENGLISH) == [unknown]
+    assert insights.solar_facts(electricity(2000), None, ENGLISH) == []

@@ -395,6 +395,7 @@ def every_read(data: CachedReads, device: Device) -> list[object]:
         data.usage_profile(device),
         data.document(device, "day", "2026-11-22"),
         data.energy(device, "day", "2024-05-05"),
+        data.usual_day(device, "2026-11-22"),
         data.documents(device, "month", "2026-09", "2026-11"),
         data.rates(device, "2026-11-22"),
         data.rate(device),

@@ -1,6 +1,7 @@
 """One user takes a bounded share of the server, and malformed callbacks are refused in one line."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
@@ -36,12 +37,22 @@ def test_who_has_used_up_the_allowance_waits_until_it_has_grown(pace: Pace) -> N
     assert budgets.begin("ann", is_slow=False) == 0
 
 
-def test_slow_requests_of_a_user_run_two_at_once(pace: Pace) -> None:
-    budgets = Budgets(pace)
+def test_slow_requests_of_a_user_run_one_after_the_other(pace: Pace) -> None:
+    budgets = Budgets(pace, patience_s=0.01)
     assert [budgets.begin("ann", is_slow=True) for _ in range(AT_ONCE + 1)] == [0] * AT_ONCE + [1]
     assert budgets.begin("ann", is_slow=False) == 0
     budgets.end("ann", 0.01, is_slow=True)
     assert budgets.begin("ann", is_slow=True) == 0
+
+
+def test_a_slow_request_waits_for_the_one_before(pace: Pace) -> None:
+    budgets = Budgets(pace, patience_s=20)
+    assert budgets.begin("ann", is_slow=True) == 0
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(budgets.begin, "ann", is_slow=True)
+        assert budgets.begin("ben", is_slow=True) == 0
+        budgets.end("ann", 0.01, is_slow=True)
+        assert second.result() == 0
 
 
 def test_the_allowances_of_many_addresses_need_bounded_memory(pace: Pace) -> None:

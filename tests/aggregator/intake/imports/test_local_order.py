@@ -20,6 +20,7 @@ SPRING = datetime(2026, 3, 29, tzinfo=UTC)
 
 class Row(NamedTuple):
     time: Time
+    series: int = 0
 
 
 def told(times: Iterable[Time], zone: str = "Europe/London") -> list[int | str]:
@@ -93,6 +94,17 @@ def test_interleaved_passes_are_told_by_their_pairs() -> None:
 
     assert told(times) == instants
     assert told(times[::-1]) == instants[::-1]
+
+
+def test_each_series_has_an_order_of_its_own() -> None:
+    """Import of a day, then export of the same day; and both by turns."""
+    times, instants = clocks(AUTUMN - timedelta(hours=2), 30, 12)
+    by_turns = [Row(time, series) for time in times for series in (1, 2)]
+    after = [Row(time, series) for series in (1, 2) for time in times]
+
+    for rows in (by_turns, after):
+        found = [at for _, at in in_utc(rows, "Europe/London") if isinstance(at, int)]
+        assert sorted(found) == sorted([*instants, *instants])
 
 
 def test_too_many_rows_of_one_hour_are_refused() -> None:

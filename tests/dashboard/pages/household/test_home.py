@@ -34,6 +34,14 @@ def test_a_card_shows_power_level_and_the_days_energy(data: CachedReads, store: 
     assert all(f"'{text}'" in page for text in ("612", "medium", "2.90 kWh today", "4 s ago", "1 sending"))
 
 
+def test_a_card_has_the_hours_of_today_as_bars(data: CachedReads, store: Store) -> None:
+    for name in ("cad-1", "cad-2"):
+        homes.fill(store, Device(name), "2026-11-23", NOW, lambda _: measured(100))
+    page = page_text(data)
+    assert page.count("I(style={'height': '100%'})") == 2 * 14
+    assert page.count("I(style={'height': '0%'})") == 2 * 9  # the hours to come
+
+
 def test_a_card_and_the_device_page_show_the_same_level(data: CachedReads, store: Store) -> None:
     homes.fill(store, Device("cad-flat"), "2026-11-21", NOW, lambda _: measured(30))
     homes.fill(store, Device("cad-house"), "2026-11-21", NOW, lambda _: measured(900))
@@ -79,3 +87,20 @@ def test_a_silent_device_shows_its_last_time_without_a_ticking_age(data: CachedR
     assert "No reading since 13:20" in page
     assert "last known" in page
     assert "data-age" not in page
+
+
+def test_a_home_has_its_gas_and_its_panels_beside_its_electricity(data: CachedReads, store: Store) -> None:
+    """By hand: half hours of 100 Wh in, 300 Wh out and 400 Wh made: 14.5 h have 2.90, 8.70 and 11.6 kWh."""
+    until = homes.instant("2026-11-23T14:30:00+00:00")
+    for device, energy in (
+        (Device("cad-1"), measured(100, 300)),
+        (Device("cad-1~gas", kind="gas"), measured(500)),
+        (Device("cad-1~solar", kind="generation"), measured(400)),
+    ):
+        homes.fill(store, device, "2026-11-23", until, lambda _, energy=energy: energy)  # type: ignore[misc]
+    page = page_callbacks.show_page(data, MEMBER, View("household", "cad-1"), "", ENGLISH)
+    facts = repr(page["facts.children"])
+    for words in ("'14.5 kWh'", "'11.6 kWh'", "'2.90 kWh, 25 %'", "'50 %'"):
+        assert words in facts
+    gas = page_callbacks.show_page(data, MEMBER, View("household", "cad-1~gas"), "", ENGLISH)
+    assert "Made by the panels" not in repr(gas["facts.children"])

@@ -1,21 +1,30 @@
 """The support pages in the browsers of different people."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from aggregator.core import status
+from aggregator.core import periods, status
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused
+from aggregator.core.live import Live
 from aggregator.core.periods import iso_utc, period_of
+from aggregator.core.readings import Reading
 from aggregator.intake import device_status, refusals
-from aggregator.store.port import Store
+from aggregator.intake.ingest import ingest
+from aggregator.store.port import Backlog, Store
 from aggregator.support.audit import Audit
+from aggregator.support.diagnostics import diagnose
 from aggregator.support.fleet import take_census
+from aggregator.waterfall.worker import drain
 from dashboard.accounts.users import ADMIN, HOUSEHOLD
+from dashboard.charts import insights
+from dashboard.charts.view import View
+from dashboard.text.language import ENGLISH
 from tests.dashboard.forms import Page
 from tests.dashboard.people import Clock, browser, somebody, token_in
 from tests.dashboard.support_desks import DEVICE, FORMS, PAGE, audited_actions, look_up, post, sent, server_on, staff_on
@@ -49,6 +58,8 @@ def home(server: Flask, store: Store) -> FlaskClient:
 ADDRESSES = [
     "/desk",
     "/desk/search.json?q=cad",
+    "/desk/attention",
+    "/desk/attention.csv",
     "/desk/fleet/late",
     "/desk/audit",
     PAGE,
@@ -176,10 +187,15 @@ def test_search_finds_a_device_by_each_label(staff: FlaskClient, typed: str) -> 
 
 
 def test_search_works_without_scripts_and_masks_meter_points(staff: FlaskClient) -> None:
-    page = staff.get("/desk", query_string={"q": "5678"})
+    page = staff.get("/desk", query_string={"q": "SW1A 1AA"})
     assert Page(page.text).having(href=PAGE)
     assert "•••• •••• 5678" in page.text
     assert DEVICE.meter_point not in page.text + staff.get("/desk/search.json?q=5678").text
+
+
+def test_a_sole_hit_opens_without_a_click(staff: FlaskClient) -> None:
+    answer = staff.get("/desk", query_string={"q": "5678"})
+    assert (answer.status_code, answer.location) == (303, PAGE)
 
 
 @pytest.mark.parametrize("typed", ["", " ", "x", "<b>", "'; DROP", "\x00\x00", "%", "ß" * 300])
@@ -188,6 +204,19 @@ def test_an_empty_search_finds_nothing(staff: FlaskClient, typed: str) -> None:
     page = staff.get("/desk", query_string={"q": typed})
     assert page.status_code == 200
     assert "<b>" not in page.text
+
+
+def test_the_first_page_and_the_list_name_a_silent_device(staff: FlaskClient, store: Store, clock: Clock) -> None:
+    silent_since = clock() - 7200
+    store.put_live([Live("cad-1", silent_since, silent_since, 1, None, None, None)])
+    take_census(store, clock(), Backlog(0, None))
+    for address in ("/desk", "/desk/attention", "/desk/attention?problem=silent&area=sw1"):
+        page = staff.get(address).text
+        assert "Nothing at all comes from it" in page
+        assert "(2 h)" in page
+    assert "Nothing needs anybody." in staff.get("/desk/attention?area=10").text
+    (row,) = staff.get("/desk/attention.csv?area=SW").text.splitlines()[1:]
+    assert row.startswith(f"cad-1,WF123,SW1A 1AA,,silent,{iso_utc(silent_since)},Nothing at all comes")
 
 
 def test_the_page_explains_a_missing_census(staff: FlaskClient) -> None:
@@ -315,3 +344,23 @@ def test_only_completed_actions_are_confirmed(staff: FlaskClient, seen: Callable
 @pytest.mark.parametrize("address", ["/desk", PAGE, "/desk/audit", "/desk/search.json?q=cad"])
 def test_support_pages_are_not_stored(staff: FlaskClient, address: str) -> None:
     assert "no-store" in staff.get(address).headers["Cache-Control"]
+
+
+def test_the_desk_and_the_household_name_the_same_gaps(store: Store, clock: Clock) -> None:
+    """Readings each minute but for 08:10 to 08:50 and for two hours: one answer on both pages."""
+    yesterday = periods.shift("day", periods.day_of(clock(), "UTC"), -1)
+    midnight = periods.day_start(yesterday, "UTC")
+    holes = [(midnight + 29_400, midnight + 31_800), (midnight + 50_400, midnight + 57_600)]
+    ats = [at for at in range(midnight, clock(), 60) if not any(first < at < last for first, last in holes)]
+    readings = [Reading("cad-1", at, 360, (at - midnight) // 10, None, None) for at in ats]
+    device = replace(DEVICE, timezone="UTC")  # every day has 24 hours
+    store.put_device(device)
+    ingest(store, readings, clock(), "UTC")
+    drain(store)
+    gaps = [(gap.start, gap.end) for gap in diagnose(store, device, clock()).gaps if gap.kind != "open"]
+    assert sorted(gaps) == holes
+    document = store.document("day", "cad-1", yesterday)
+    assert document
+    view = View("household", "cad-1", "day", yesterday)
+    told = insights.outages([document], "2000-01-01", clock(), view, ENGLISH)
+    assert [one.name.rpartition(" ")[2] for one in told] == ["08:10–08:50", "14:00–16:00"]

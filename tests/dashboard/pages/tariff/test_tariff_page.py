@@ -141,6 +141,34 @@ def test_the_household_confirms_and_its_costs_change(household: Household) -> No
     assert total.cost.import_cost == total.import_wh * 2_450_000_000
 
 
+def undo_of(household: Household) -> dict[str, str]:
+    """Return the fields of the form that takes the last change back; empty without it."""
+    text = household.get().text
+    form = text[text.index('class="panel tariff undo"') :].partition("</form>")[0] if "Undo the change" in text else ""
+    return Page(form).sent
+
+
+def test_a_change_is_taken_back_by_one_button(household: Household) -> None:
+    household.tariff_is({"from": "2026-10-01", "import": "0.2"})
+    before = household.tariff()
+    assert undo_of(household) == {}
+    preview = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text)
+    household.post(preview.sent, "confirm")
+    household.post(preview.sent, "confirm")  # a double click
+    assert household.tariff() != before
+    answer = household.post(undo_of(household), "confirm")
+    assert answer.status_code == 303
+    assert household.tariff() == before
+
+
+def test_a_later_change_by_others_is_not_taken_back(household: Household) -> None:
+    household.tariff_is({"from": "2026-10-01", "import": "0.2"})
+    preview = Page(household.post(household.form() | {"v0-import-rate": "24.5"}, "check").text)
+    household.post(preview.sent, "confirm")
+    household.tariff_is({"from": "2026-10-01", "import": "0.3"})
+    assert undo_of(household) == {}
+
+
 def test_a_change_of_the_future_leaves_the_past_alone(household: Household) -> None:
     household.tariff_is({"from": "2026-10-01", "import": "0.2"})
     added = Page(household.post(household.form(), "add").text)

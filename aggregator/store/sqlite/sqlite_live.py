@@ -1,0 +1,122 @@
+"""The embedded store's live states: the rows of `live`, and what lies newer in `recent`.
+
+A live state is read from both, so that a reading of each device of a fleet writes one row and not two. A row of `live`
+is written with the device's first reading, with late ones, and before readings leave `recent`.
+"""
+
+from collections.abc import Iterable, Sequence
+from struct import Struct
+from typing import Any
+
+import msgspec
+
+from aggregator.core.documents import Device
+from aggregator.core.live import REMEMBERED, Arrival, Live, continued_live, look_back
+from aggregator.core.periods import FOR_EVER
+from aggregator.core.readings import Reading
+from aggregator.store.sqlite.sqlite_registry import REMEMBERED_DEVICES, SqliteRegistry
+
+_LIVE = "SELECT * FROM live WHERE device_id = ?"
+_PUT_LIVE = f"INSERT OR REPLACE INTO live VALUES ({', '.join('?' * 11)})"  # noqa: S608 - a constant
+_NEWEST = """
+SELECT max(at, coalesce((SELECT max(at) FROM recent WHERE device_id = ?1), at)) FROM live WHERE device_id = ?1
+"""
+_NEWER = f"SELECT {', '.join(Reading._fields)}, written FROM recent WHERE device_id = ? AND at > ? ORDER BY at"  # noqa: S608 - a constant
+_ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
+_VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
+# Equal to `documents.merged_live`, without a read. All arrivals have the same length, so the oldest is cut off.
+_MERGE_LIVE = f"""
+INSERT INTO live VALUES ({", ".join("?" * 11)}) ON CONFLICT (device_id) DO UPDATE SET
+    at = max(live.at, excluded.at),
+    received_at = iif(excluded.at > live.at, excluded.received_at, live.received_at),
+    meter_id = iif(excluded.at >= live.at, coalesce(excluded.meter_id, live.meter_id),
+        coalesce(live.meter_id, excluded.meter_id)),
+    {
+    "".join(
+        f'''
+    {value} = iif(excluded.{at} >= coalesce(live.{at}, excluded.{at}), excluded.{value}, live.{value}),
+    {at} = max(coalesce(live.{at}, excluded.{at}), coalesce(excluded.{at}, live.{at})),'''
+        for value, at in _VALUES.items()
+    )
+}
+    arrivals = iif(excluded.at > live.at,
+        substr(live.arrivals || excluded.arrivals, -{2 * _ARRIVAL.size * (REMEMBERED + 1)}), live.arrivals)
+"""  # noqa: S608 - constants
+
+
+class SqliteLive(SqliteRegistry):
+    """The port's live states on one SQLite file."""
+
+    def live(self, device_id: str) -> Live | None:
+        """Return the live state of a device, or None."""
+        row = self._one(_LIVE, device_id)
+        return self._up_to_date(row) if row else None
+
+    def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
+        """Return the live states after the device `after`, by device."""
+        query = "SELECT * FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
+        return list(map(self._up_to_date, self._all(query, after, limit)))
+
+    @property
+    def derives_live(self) -> bool:
+        """True: where there is a row, `live` also reads what lies in `recent`."""
+        return True
+
+    def newest_at(self, device_id: str) -> int:
+        """Return the instant of a device's live state; 0 without one. A thread remembers it as it does the registry."""
+        if not self._database.in_transaction:
+            self._recall()
+        newest: dict[str, int] = self._local.newest
+        if device_id not in newest:
+            if len(newest) >= REMEMBERED_DEVICES:
+                newest.clear()
+            (newest[device_id],) = self._one(_NEWEST, device_id) or (0,)
+        return newest[device_id]
+
+    def _advance(self, instants: Iterable[tuple[str, int]]) -> None:
+        """Remember that devices have readings of these instants."""
+        newest: dict[str, int] = self._local.newest
+        for device_id, at in instants:
+            if newest.get(device_id, FOR_EVER) < at:
+                newest[device_id] = at
+
+    def put_live(self, states: Iterable[Live]) -> None:
+        """Merge live states into the stored ones, once these are up to date. `states` has one state per device."""
+        new = list(states)
+        with self.transaction():
+            for state in new:
+                self._settle_live(state.device_id)
+            self._many(_MERGE_LIVE, map(_live_row, new))
+            self._local.newest.clear()
+
+    def _settle_live(self, device_id: str) -> None:
+        """Bring a device's row up to date, before readings leave `recent`."""
+        row = self._one(_LIVE, device_id)
+        state = self._up_to_date(row) if row else None
+        if state and (settled := _live_row(state, state.arrivals)) != row:
+            self._run(_PUT_LIVE, *settled)
+
+    def _up_to_date(self, row: tuple[Any, ...]) -> Live:
+        stored = self._intact(_live, row[0], row)
+        newer = [(Reading(*values), written) for *values, written in self._all(_NEWER, row[0], look_back(stored))]
+        return continued_live(stored, newer, self.device(row[0]) or Device(row[0])) if newer else stored
+
+
+def _live(_device_id: str, row: tuple[Any, ...]) -> Live:
+    """Decode a live state; the last stored arrival is the state's own and is cut off. Raises ValueError."""
+    *values, power_at, import_at, export_at, arrivals = row
+    instants = (None if at == values[1] else at for at in (power_at, import_at, export_at))
+    before = bytes.fromhex(arrivals)[: -_ARRIVAL.size]
+    return msgspec.convert((*values, tuple(_ARRIVAL.iter_unpack(before)), *instants), Live)  # a column holds any type
+
+
+def _live_row(state: Live, arrivals: Sequence[Arrival] = ()) -> tuple[object, ...]:
+    """Encode a live state: each known value with its instant; the last arrival is the state's own."""
+    at, received_at, power, imported, exported = state[1:6]
+    return (
+        *state[:7],
+        None if power is None else state.power_instant,
+        None if imported is None else at if state.import_at is None else state.import_at,
+        None if exported is None else at if state.export_at is None else state.export_at,
+        b"".join(_ARRIVAL.pack(*one) for one in (*arrivals, (at, received_at))).hex(),
+    )

@@ -1,0 +1,57 @@
+"""What the template carries, by sums that are written down here."""
+
+import math
+
+import pytest
+
+from aggregator.aws.capacity import catch_up_s, days_limit, first_devices, ingest_limit, lag_s, limits, recommended
+from aggregator.aws.costs import Plan
+from aggregator.aws.deployment import parameters
+
+OWN = parameters()
+EVERY_10_S = Plan(100_000, 10, 60)
+
+
+def test_the_functions_carry_a_core_for_each_batch_of_a_shard() -> None:
+    days = days_limit(EVERY_10_S, OWN)
+    assert days.load == pytest.approx(100_000 / 60)
+    assert days.capacity == pytest.approx(40 / 0.0125)  # 4 partitions, 10 batches each
+    ingest = ingest_limit(EVERY_10_S, OWN)
+    assert ingest.capacity == pytest.approx(100 / 0.004)  # 10,000 records a second: 10 shards
+    assert ingest_limit(EVERY_10_S, OWN | {"IngestConcurrency": 20}).capacity == pytest.approx(20 / 0.004)
+
+
+def test_the_defaults_keep_up_with_150_000_devices() -> None:
+    assert first_devices(EVERY_10_S, OWN) >= 150_000
+    assert lag_s(Plan(150_000, 10, 60), OWN) < 300
+
+
+def test_an_hours_outage_at_100_000_devices_is_caught_up_in_two_hours() -> None:
+    share = (100_000 / 60) / 3200
+    assert catch_up_s(EVERY_10_S, OWN) == pytest.approx(3600 * share / (1 - share))
+    assert catch_up_s(EVERY_10_S, OWN) < 2 * 3600
+
+
+def test_what_falls_behind_never_catches_up() -> None:
+    late = Plan(600_000, 10, 60)
+    assert days_limit(late, OWN).share > 1
+    assert catch_up_s(late, OWN) == lag_s(late, OWN) == math.inf
+
+
+def test_the_first_limit_is_the_one_that_is_used_most() -> None:
+    found = limits(Plan(20_000, 10, 60, shards=1), OWN)
+    assert (found[0].name, found[0].raised_by) == ("Kinesis: records a second", "Shards")
+    assert found[0].share == pytest.approx(2.0)
+    assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
+    assert first_devices(Plan(1, 10, 60, shards=1), OWN) == 10_000
+
+
+@pytest.mark.parametrize("devices", [1_000_000, 10_000_000])
+def test_the_recommended_parameters_carry_the_fleet(devices: int) -> None:
+    wanted = recommended(Plan(devices, 10, 60))
+    plan = Plan(devices, 10, 60, shards=wanted["Shards"])
+    assert wanted["Shards"] == devices / 10 / 1000 * 2
+    assert ingest_limit(plan, OWN | wanted).share <= 1
+    assert days_limit(plan, OWN | wanted).share <= 1
+    exceeded = {one.raised_by for one in limits(plan, OWN | wanted) if one.share > 1}
+    assert exceeded == {"quota of AWS", "a warmer table"}, "only AWS itself can raise what is left"

@@ -1,0 +1,278 @@
+"""Kill, disk, file and clock faults on the embedded store: nothing acknowledged may be lost, doubled or wrong.
+
+Run by hand: `python -m tests.bench.faults [--trials 300] [--seed 1]`. A trial is a device of known registers, sent in
+small commits while a fault happens; then the rest is sent again, as devices do, and every half hour is compared with
+registers that are subtracted here. It prints JSON:
+
+- `midway`: trials in which the fault came between the first reading and the last;
+- `lost`: readings that were acknowledged and are not there, without an error that says so;
+- `doubled`, `wrong`: half hours with more, or with other energy than the registers tell;
+- `unnamed`: faults of a file after which a process went on.
+
+File faults end with `restore` of a backup from before the fault. Clock faults need `faketime`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from aggregator.commands.console import until_stopped
+from aggregator.core.errors import StoreUnusable
+from aggregator.core.periods import FOR_EVER, HALF_HOUR, day_of, half_hours, iso_utc
+from aggregator.core.readings import Reading
+from aggregator.intake.ingest import Outcome, ingest_lines
+from aggregator.operations.backup import back_up, restore
+from aggregator.store import open_store
+from aggregator.waterfall.worker import drain, run_worker
+from tests.copies import quick_disk
+
+STEP_S, DAYS, TOGETHER = 600, 2, 2  # between readings; of a trial; readings in a commit
+COUNT = DAYS * 86_400 // STEP_S
+PATIENCE_S = 120
+ME = "tests.bench.faults"
+LOOK_S = 0.005
+
+
+def register(number: int) -> int:
+    """Return the register of a reading, Wh: steps of 90 to 121, so that no two half hours are mistaken for another."""
+    return 90 * number + sum((at * 7919) % 32 for at in range(number))
+
+
+# The processes that are hit
+
+
+def send(url: str, start: int, first: int) -> None:
+    """Send the readings from a number on, and print the last number of each commit. A refused reading ends it."""
+    store = open_store(url)
+    for number in range(first, COUNT, TOGETHER):
+        readings = [(at, start + STEP_S * at) for at in range(number, min(number + TOGETHER, COUNT))]
+        lines = [
+            json.dumps({"device_id": "d", "at": iso_utc(at), "import_wh": register(one)}).encode()
+            for one, at in readings
+        ]
+        outcome = Outcome()
+        ingest_lines(store, lines, 1, int(time.time()), "UTC", outcome, lambda *_: None)
+        if outcome.rejected:
+            sys.exit(3)
+        print(readings[-1][0], flush=True)
+
+
+def follow(url: str) -> None:
+    """Carry the readings, as `wattfall worker` does."""
+    print("follows", flush=True)
+    run_worker(open_store(url), 35, until_stopped())
+
+
+# A trial
+
+
+@dataclass
+class Trial:
+    """A store, what was acknowledged to its device, and what is wrong with it."""
+
+    folder: Path
+    chance: Random
+    start: int  # UTC seconds of the first reading, a midnight
+    acknowledged: int = -1  # the last number
+    found: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "wattfall.db"
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def begin(self, what: str, *arguments: object, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[str]":
+        """Start a process, perhaps with a wrong clock, or with files of at most so many bytes."""
+
+        def limit() -> None:
+            if most_bytes:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+        command = [sys.executable, "-m", ME, what, self.url, *map(str, arguments)]
+        return subprocess.Popen(
+            ["faketime", "-f", fake, *command] if fake else command,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=limit,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def sender(self, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[str]":
+        return self.begin("send", self.start, self.acknowledged + 1, fake=fake, most_bytes=most_bytes)
+
+    def listen(self, process: "subprocess.Popen[str]", until_s: float = PATIENCE_S) -> None:
+        """Note what is acknowledged until a time has passed since the first acknowledgement, or the process ends."""
+        assert process.stdout
+        deadline = 0.0
+        for line in process.stdout:
+            self.acknowledged = int(line)
+            deadline = deadline or time.monotonic() + until_s
+            if time.monotonic() >= deadline:
+                return
+
+    def end(self, process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> int:
+        """End a process, and note what it had acknowledged before; return how many lines came after the signal."""
+        os.killpg(process.pid, number)
+        rest = process.communicate(timeout=PATIENCE_S)[0].splitlines()
+        self.acknowledged = max([self.acknowledged, *map(int, rest)])
+        return len(rest)
+
+    def finish(self) -> None:
+        """Send the rest, carry everything, and compare."""
+        self.found["midway"] += 0 <= self.acknowledged < COUNT - 1
+        self.count_lost()
+        process = self.sender()
+        self.listen(process)
+        if process.wait(PATIENCE_S) or self.acknowledged < COUNT - 1:
+            self.found["lost"] += COUNT - 1 - self.acknowledged
+        self.count_lost()
+        with closing(open_store(self.url)) as store:
+            drain(store)
+            for day in {day_of(self.start + STEP_S * number, "UTC") for number in range(COUNT)}:
+                document = store.document("day", "d", day)
+                for half in half_hours(day, "UTC"):
+                    first, last = ((at - self.start) // STEP_S for at in (half.start, half.start + HALF_HOUR))
+                    expected = register(min(last, COUNT - 1)) - register(first)
+                    stored = document.part(half.name).import_wh or 0 if document else 0
+                    self.found["doubled" if stored > expected else "wrong"] += stored != expected
+
+    def count_lost(self) -> None:
+        """Count the acknowledged readings that are not in the store."""
+        with closing(open_store(self.url)) as store:
+            stored = set(store.readings("d", 0, FOR_EVER))
+        sent = (
+            Reading("d", self.start + STEP_S * number, None, register(number), None)
+            for number in range(self.acknowledged + 1)
+        )
+        self.found["lost"] += sum(reading not in stored for reading in sent)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """End a process at once; under faketime it is the child of another one."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def killed(trial: Trial) -> None:
+    """SIGKILL the sender, and sometimes the worker beside it."""
+    worker = trial.begin("follow") if trial.chance.random() < 0.5 else None
+    sender = trial.sender()
+    trial.listen(sender, trial.chance.uniform(0, 0.15))
+    trial.end(sender)
+    if worker:
+        time.sleep(trial.chance.uniform(0, 0.1))
+        kill(worker)
+
+
+def disk_full(trial: Trial) -> None:
+    """The files may not grow any more; then there is room again."""
+    open_store(trial.url).close()
+    sender = trial.sender(most_bytes=trial.path.stat().st_size + trial.chance.randrange(20_000, 400_000))
+    trial.listen(sender)
+    trial.end(sender)
+
+
+def file_fault(trial: Trial) -> None:
+    """The file is deleted, moved, replaced by an old copy, or cut, while it is in use; a backup is restored."""
+    sender = trial.sender()
+    trial.listen(sender, trial.chance.uniform(0, 0.1))
+    os.killpg(sender.pid, signal.SIGSTOP)
+    backup, before = trial.folder / "backup.db", trial.acknowledged
+    back_up(trial.url, backup)
+    kind = trial.chance.choice(("deleted", "moved", "replaced", "cut"))
+    if kind == "deleted":
+        for end in ("", "-wal", "-shm"):
+            trial.path.with_name(trial.path.name + end).unlink(missing_ok=True)
+    elif kind == "moved":
+        trial.path.rename(trial.folder / "elsewhere.db")
+    elif kind == "replaced":
+        shutil.copy(backup, trial.folder / "copy.db")
+        (trial.folder / "copy.db").replace(trial.path)
+    else:
+        with trial.path.open("r+b") as file:
+            file.truncate(trial.chance.randrange(trial.path.stat().st_size))
+    more = trial.end(sender, signal.SIGCONT)
+    # One acknowledgement may have been on its way when the file was changed.
+    trial.found["unnamed"] += kind != "cut" and (more > 1 or sender.returncode == 0)
+    if kind == "cut" and is_whole(trial):
+        return
+    with suppress(FileNotFoundError):  # a lock of the ended process is gone
+        restore(trial.url, backup, int(time.time()))
+    with closing(open_store(trial.url)) as store:
+        trial.acknowledged = len(store.readings("d", 0, FOR_EVER)) - 1  # the device asks what is there
+    trial.found["lost"] += max(0, before - trial.acknowledged)
+
+
+def is_whole(trial: Trial) -> bool:
+    """Whether a cut file is whole nevertheless: everything was still in the log."""
+    try:
+        back_up(trial.url, trial.folder / "after.db")
+    except StoreUnusable:
+        return False
+    return True
+
+
+def clock_wrong(trial: Trial) -> None:
+    """Sender and worker have a wrong clock for a while."""
+    fake = trial.chance.choice(("-2h", "-1d", "+1d", "+400d", "+1h"))
+    worker, sender = trial.begin("follow", fake=fake), trial.sender(fake)
+    trial.listen(sender, trial.chance.uniform(0, 0.3))
+    trial.end(sender)
+    time.sleep(trial.chance.uniform(0, 0.5))
+    kill(worker)
+
+
+KINDS: dict[Callable[[Trial], None], int] = {killed: 20, disk_full: 3, file_fault: 4, clock_wrong: 3}  # of 30
+
+
+def one(kind: Callable[[Trial], None], number: int, seed: int) -> Counter[str]:
+    """Run a trial in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="wattfall-faults-", dir=quick_disk(), ignore_cleanup_errors=True) as folder:
+        midnight = int(time.time()) // 86_400 * 86_400
+        trial = Trial(Path(folder), Random(f"{seed} {number}"), midnight - DAYS * 86_400)
+        kind(trial)
+        trial.finish()
+        return trial.found + Counter(trials=1)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["send"]:
+        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        return
+    if sys.argv[1:2] == ["follow"]:
+        follow(sys.argv[2])
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    asked, began = parser.parse_args(), time.monotonic()
+    cycle = [kind for kind, share in KINDS.items() for _ in range(share)]
+    Random(asked.seed).shuffle(cycle)
+    kinds = [cycle[number % len(cycle)] for number in range(asked.trials)]
+    names = ("trials", "midway", "lost", "doubled", "wrong", "unnamed")
+    with ThreadPoolExecutor(2) as pool:
+        every = list(pool.map(one, kinds, range(asked.trials), [asked.seed] * asked.trials))
+    content: dict[str, object] = {name: sum(found[name] for found in every) for name in names}
+    for kind in KINDS:
+        of_kind = [found for other, found in zip(kinds, every, strict=True) if other is kind]
+        content[kind.__name__] = {name: sum(found[name] for found in of_kind) for name in names}
+    print(json.dumps(content | {"seed": asked.seed, "seconds": round(time.monotonic() - began)}))
+
+
+if __name__ == "__main__":
+    main()
