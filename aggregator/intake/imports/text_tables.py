@@ -31,13 +31,7 @@ PREAMBLE = 60  # lines among which the header is searched
 LOOKED_AT = 400  # lines of the sample that are compared
 DELIMITERS = ";\t,|"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_CODE_PAGES = [
-    "cp1252",
-    "cp1250",
-    "cp1251",
-    "cp850",
-    "cp932",
-]  # what suppliers' files are in; rare ones match too often
+_CODE_PAGES = ["cp1252", "cp1250", "cp1251", "cp850", "cp932"]  # of suppliers; rare ones match too often
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+[.,]?|[.,][0-9])[0-9]*(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?"
 )
