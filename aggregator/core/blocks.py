@@ -20,6 +20,7 @@ import orjson
 from aggregator.core.readings import Reading
 
 VERSION = 1
+MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 _WIDTHS = (("b", 1 << 7), ("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
 _CODES = {code for code, _ in _WIDTHS}
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from aggregator.core.blocks import MANY
 from aggregator.core.documents import Device
 from aggregator.core.errors import Damaged, Refused
 from aggregator.core.live import Live
@@ -29,7 +30,6 @@ from aggregator.store.port import Store, Written
 NEAREST = 3  # neighbours on each side that must agree
 LEAST = 2  # with fewer on a side a reading is taken
 LOOK = 2 * HALF_HOUR  # neighbours further away say nothing
-A_BLOCK = 20  # readings of a half hour that cost as much as packing it
 DAY_WH = 24_000  # a home may have used this since the newest register while its clock was wrong
 LATE_S = 60  # a reading of the last minute is not looked up
 _LIVE_REGISTERS = {"import_wh": "import_at", "export_wh": "export_at"}  # field of a live state -> that of its instant
@@ -282,9 +282,9 @@ class Chunk:
         return Written(accepted, unchanged)
 
     def is_derived(self, store: Store, readings: Sequence[Reading]) -> bool:
-        """Whether the store derives a device's live state from these readings of the chunk: a few, and the newest."""
+        """Whether the store derives a device's live state from these readings of the chunk: few, the newest."""
         device_id = readings[0].device_id
-        is_plain = store.derives_live and len(readings) < A_BLOCK and device_id not in self._late
+        is_plain = store.derives_live and len(readings) < MANY and device_id not in self._late
         return is_plain and store.newest_at(device_id) > 0
 
 

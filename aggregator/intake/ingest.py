@@ -30,13 +30,13 @@ from aggregator.core.readings import MAX_LINE, Interval, Reading, is_interval, p
 from aggregator.core.registers import POSITIONS
 from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
-from aggregator.intake.chunk import A_BLOCK, Chunk, Grouped, evidence_json, in_order
+from aggregator.intake.chunk import Chunk, Grouped, evidence_json, in_order
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
 from aggregator.store.collections import new_entry
 from aggregator.store.port import Store, Written
 
 Refuse = Callable[[int, Refused], None]  # line number, reason
-TOGETHER = 2000  # rows of a transaction: nobody waits long for the lock
+TOGETHER, A_BLOCK = 2000, 20  # rows of a transaction: nobody waits long for the lock; rows that packing costs
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.core.blocks import MANY
 from aggregator.core.documents import Device
 from aggregator.core.live import Arrival, Live, live_state, merged_live
 from aggregator.core.periods import DAY_S, FOR_EVER
@@ -19,7 +20,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.port import Written
-from aggregator.store.sqlite.sqlite_store import MANY, SqliteStore
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from tests.budgets import examples
 from tests.contract.conftest import KEEP, MEMORY, Another, in_memory
 from tests.copies import fresh_store

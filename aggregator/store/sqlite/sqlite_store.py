@@ -25,7 +25,7 @@ from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
 
-from aggregator.core.blocks import pack_block, unpack_block
+from aggregator.core.blocks import MANY, pack_block, unpack_block
 from aggregator.core.documents import Document, Names, Part, decode, encode, spliced
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
@@ -38,7 +38,6 @@ _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
 _reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _whole = partial(decode, names=None)
-MANY = 60  # readings of a half hour: packing them at once costs less than a row each, and the packing of these later
 
 _NEAREST = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3} LIMIT 1"
 _NEXT_RECENT = "SELECT device_id, at FROM recent WHERE device_id > ? ORDER BY device_id, at LIMIT 1"

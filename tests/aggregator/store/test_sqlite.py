@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from aggregator.core.blocks import MANY
 from aggregator.core.documents import LABELS, Device
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.live import Live
@@ -27,7 +28,7 @@ from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import Written
 from aggregator.store.sqlite.sqlite_file import _LEVEL_TABLE, _SCHEMA, VERSION
-from aggregator.store.sqlite.sqlite_store import MANY, SqliteStore
+from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.retention import MARGIN_DAYS, expire, sweep
 from aggregator.waterfall.worker import drain
 from dashboard.commands.main import main
