@@ -1,7 +1,7 @@
 """Closure: what documents add up to, against registers, by a sum of its own that no rule of the waterfall decides.
 
-- *Days*: where a register runs on plainly for a week around a local day, the day's half hours sum to the difference of
-  the register at both ends of the day.
+- *Days*: where a register runs on plainly for a week around a local day, and nobody marked an exchange, the day's half
+  hours sum to the difference of the register at both ends of the day.
 - *Gaps*: the half hours of recorded gaps sum to what the gaps' register values tell, and what was measured beside them.
 
 `waterfall.verify` compares with the rules; this finds a fault of the rules.
@@ -16,6 +16,7 @@ from aggregator.core.documents import GAS, Device, Document, Part
 from aggregator.core.energy import has_register
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window
 from aggregator.core.readings import Interval, Reading
+from aggregator.core.registers import parse_overrides
 from aggregator.store.port import Store
 from aggregator.waterfall.gap_records import GapRecord, gap_records
 from aggregator.waterfall.stored_half_hours import is_old
@@ -47,6 +48,7 @@ def _open_days(
 ) -> Iterator[str]:
     ats = [reading.at for reading in readings]
     breaks = [Window(one.at, two.at) for one, two in pairwise(readings) if not _is_plain(one, two, channel, device)]
+    breaks += [Window(one.at - 1, one.at) for one in parse_overrides(device.exchange_overrides) if one.is_exchange]
     documents = [store.document("day", device.device_id, day) for day in store.periods("day", device.device_id)]
     cutoff, spans = store.retention_cutoff(device.device_id), {}
     for document in documents:

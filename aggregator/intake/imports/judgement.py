@@ -1,8 +1,6 @@
 """What a file's rows can mean: candidates for signs, dates, meters, kinds, units and ends, judged by evidence. Pure.
 
-Each question has few candidates. Evidence removes those that cannot be: dates that do not exist or jump, powers that no
-home has, registers that fall, days that do not begin at midnight. Where one is left, it is taken and says why
-(`Choice`). Where several are left, nothing is guessed: `Doubt` names the option that decides.
+Evidence removes what cannot be. What is left is taken (`Choice`); where several are left, a `Doubt` names the option.
 """
 
 import re
@@ -24,7 +22,7 @@ from aggregator.intake.imports.notation import (
     read_time,
     seconds_of,
 )
-from aggregator.intake.imports.row_times import share_of_usual, usual_step
+from aggregator.intake.imports.row_times import share_of_usual, smallest_step, usual_step, way_of
 from aggregator.intake.imports.rows import FACTORS, RISES, Layout, Look, RowReader, look_of, short_of_ends
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
@@ -47,6 +45,7 @@ from aggregator.intake.imports.vocabulary import (
 _LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
 _PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
 _MANY_RISES = 200  # from here on it is one
+SAMPLE_ROWS = 2000  # that are judged
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
 
@@ -76,9 +75,8 @@ class _Judge:
     def __init__(self, names: tuple[str, ...], rows: Sequence[Sequence[str]], roles: Roles, known: Known) -> None:
         self.names, self.roles, self.known = names, roles, known
         self.choices: list[Choice] = []
-        self.doubts: list[Doubt] = []
-        self.ats: list[int] = []  # the times of the rows, each once, ascending
-        self.step_s = 0
+        self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
+        self.step_s = self.way = 0  # the usual step; whether rows ascend (1) or descend (-1) in time
         zone = "UTC" if roles.is_utc and not known.is_zone_named else known.zone
         where = tuple(row_filter(text, names) for text in known.where)
         self.rows = [row for row in rows if all(row[place].strip() == text for place, text in where)]
@@ -118,8 +116,9 @@ class _Judge:
         elif _NUMERIC_DATE.match(example):
             self._choose("dates", next(name for name, one in ORDERS.items() if one == order), why)
         self.layout = self.layout._replace(order=order)
-        self.ats = sorted({seconds_of(time) for time in told.get(order, [])})
-        self.step_s = self.known.step_s or usual_step(self.ats)
+        ats = [seconds_of(time) for time in told.get(order, [])]
+        self.ats, self.way = sorted({*ats}), way_of(ats)
+        self.step_s = self.known.step_s or (usual_step(self.ats) if self.way else smallest_step(self.ats))
 
     def _times(self, order: str) -> list[Time]:
         """Return the times of the rows in one order; none where they cannot be, one in fifty excepted."""
@@ -131,8 +130,6 @@ class _Judge:
                 continue
         future = sum(seconds_of(time) > self.known.now + DAY_S for time in times)
         return times if (len(self.rows) - len(times) + future) * 50 <= len(self.rows) or self.known.order else []
-
-    # Meters in one file
 
     def meters(self) -> None:
         """Ask which meter is meant, where rows of one time differ in a column that may name a meter."""
@@ -171,12 +168,12 @@ class _Judge:
         kinds = {one.kind for one in figures} - {""}
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
-        look = self._look(figures)
+        look = self._look(figures)._replace(step_s=self.step_s)
         found = self._candidates(figures, kind, unit, look)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
         has_register = any(one.kind == REGISTER for one in self.roles.figures)
-        is_irregular = bool(self.ats) and share_of_usual(self.ats) < 0.6
+        is_irregular = self.way != 0 and share_of_usual(self.ats) < 0.6
         is_held = self.roles.end is None and (self.step_s <= 60 or is_irregular or has_register)
         self.layout = self.layout._replace(
             kind=chosen, unit=unit, is_instant=chosen == REGISTER or (chosen == POWER and is_held)
@@ -288,7 +285,9 @@ class _Judge:
         return ""
 
     def _after_midnight(self) -> set[int]:
-        """Return how long after midnight the first row is, 0 or one step, by the clocks that the file may have."""
+        """Return how long after midnight the file begins, 0 or one step, by the clocks that it may have."""
+        if self.way == 0 or (self.way < 0 and len(self.rows) >= SAMPLE_ROWS):
+            return set()  # the sample may begin anywhere
         is_instant = self.roles.clock is None and isinstance(
             read_time(self.rows[0][self.roles.time], self.layout.order), int
         )

@@ -19,7 +19,7 @@ from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
 from aggregator.intake.imports.columns import roles_of, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
-from aggregator.intake.imports.judgement import Judged, judged
+from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.text_tables import FileTable
@@ -34,7 +34,6 @@ from aggregator.intake.imports.understanding import (
 )
 from aggregator.intake.imports.vocabulary import POWER, UNITS, profile_of, said_by
 
-SAMPLE_ROWS = 2000  # that decide the layout
 FIRST = 5  # rows shown as they were read
 FEW = 0.03  # the share of refused rows up to which a file is taken
 FEW_CONTRADICTIONS = 0.01

@@ -208,3 +208,15 @@ def share_of_usual(ats: Sequence[int]) -> float:
     """Return the share of steps between times that are the most common one."""
     steps = Counter(other - one for one, other in pairwise(ats))
     return steps.most_common(1)[0][1] / steps.total() if steps else 1.0
+
+
+def way_of(ats: Sequence[int]) -> int:
+    """Return 1 for rows whose times ascend, -1 where they descend, 0 for neither; one step in ten may differ."""
+    ways = [other - one for one, other in pairwise(ats) if one != other]
+    up = sum(way > 0 for way in ways)
+    return 1 if up * 10 >= len(ways) * 9 else -1 if up * 10 <= len(ways) else 0
+
+
+def smallest_step(ats: Sequence[int]) -> int:
+    """Return the smallest step between times in order, seconds: the step of rows of which only some are there."""
+    return min((other - one for one, other in pairwise(ats)), default=0)

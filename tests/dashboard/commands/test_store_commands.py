@@ -21,7 +21,7 @@ TOKEN = "wattfall.home.anything"
 REASON = ("--reason", "no data")
 MAKE = {
     "ingest": (),
-    "import": ("FILE", "--format", "csv", "--device", "d"),
+    "import": ("FILE", "--device", "d"),
     "device set": ("d",),
     "user add": ("ann@example.org",),
     "worker": (),
