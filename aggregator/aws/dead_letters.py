@@ -38,7 +38,9 @@ def aws_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise ConfigurationError(f"AWS: {error}; check the address, the region and the credentials") from error
+        raise ConfigurationError(
+            f"AWS: {str(error).rstrip('.')}; check the address, the region and the credentials"
+        ) from error
 
 
 # The way in

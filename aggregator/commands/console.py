@@ -50,8 +50,13 @@ def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
     return first(last(command))
 
 
-def _day(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
-    return text and check_period("day", text)
+def _day(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    day = text and check_period("day", text)
+    days = context.params | {option.name or "": day}  # the options that were read before, and this one
+    first, last = days.get("first_day"), days.get("last_day")
+    if first and last and first > last:
+        raise ConfigurationError(f"--from {first} is after --to {last}; exchange the two")
+    return day
 
 
 def opened(settings: Settings, url: str | None, *, may_create: bool = False) -> Store:

@@ -102,8 +102,7 @@ def _held(copied: Copied) -> str:
     """Format what a copy holds."""
     rows = [(name, f"{count:,}") for name, count in copied.rows.items()]
     rows.append(("newest reading", iso_utc(copied.newest) if copied.newest else "none"))
-    rows.append(("audit head", copied.audit or "none"))
-    return "\n".join([f"{copied.path}: checked", *aligned(rows)])
+    return "\n".join([f"{copied.path}: checked", *aligned(rows), f"audit head {copied.audit or 'none'}"])
 
 
 COMMANDS = (backup_command, restore_command, doctor_command, units_command)

@@ -363,6 +363,10 @@ def test_verify_lists_differences_and_rebuild_repairs_them(url: str) -> None:
         (["show", "day", "nobody"], "there is no device 'nobody'; `wattfall device list` lists the devices"),
         (["verify", "nobody"], "there is no device 'nobody'"),
         (["rebuild", "nobody"], "there is no device 'nobody'"),
+        (
+            ["rebuild", "cad-1", "--from", "2026-06-02", "--to", "2026-06-01"],
+            "--from 2026-06-02 is after --to 2026-06-01",
+        ),
         (["device", "set", "../etc"], "device_id is '../etc'; use up to 64 letters and digits, like cad-1"),
         (["units", "--to", "https://energy.example.org"], "an edge reads from a broker; name it with --mqtt"),
         (["device", "set", "cad-1", "--timezone", "Mars/Olympus"], "'Mars/Olympus' is not an IANA time zone"),
