@@ -195,6 +195,11 @@ def test_the_most_exported_hour_has_its_own_label() -> None:
     assert (labels["0.90"], labels["1.79"]) == ((18, 0.9), (12, -1.79))
 
 
+def test_a_label_in_wh_beside_an_axis_of_kwh_says_so() -> None:
+    parts = {**hours(20), "h07": measured(460), "h11": measured(30, 9)}
+    assert {"kWh", "0.46", "9 Wh"} <= set(texts(chart("2026-11-22", parts)))
+
+
 def test_only_the_open_day_draws_its_usual_weekday() -> None:
     usual = Document("day", "cad-1", "2026-11-22", LONDON, hours(900))
     other = Other("2026-11-22", "a usual day", usual, usual.total, is_usual=True)
