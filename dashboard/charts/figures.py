@@ -18,7 +18,6 @@ from aggregator.core.documents import Part
 from aggregator.core.money import UNIT_PLACES
 from dashboard.charts.chart_model import Chart, Column, Measure
 from dashboard.text.language import Language
-from dashboard.text.words import Amount
 
 IMPORT, EXPORT, CHARGE, PRICE = "#0e7490", "#c27c0e", "#7c9aa5", "#7c4dbd"
 OTHER, FAINT, TEXT, LINE = "#6b7d86", "#a3b1b8", "#55666f", "#e1e7ea"
@@ -260,20 +259,10 @@ def _peak(chart: Chart, lang: Language) -> list[dict[str, Any]]:
     ends = [] if chart.peak is None else [(chart.peak, measure.gross(chart.columns[chart.peak].part) or 0, 1)]
     ends += [(given.index(max(given)), max(given), -1)] if any(given) else []
     return [
-        {
-            "text": _as_on_axis(measure.format(amount, lang), measure.unit(lang)),
-            "showarrow": False,
-            "x": place,
-            "yshift": 10 * side,
-        }
+        {"text": measure.on_axis(amount, lang), "showarrow": False, "x": place, "yshift": 10 * side}
         | {"y": side * (measure.drawn(amount) or 0), **_inward(place, len(chart.columns))}
         for place, amount, side in ends
     ]
-
-
-def _as_on_axis(amount: Amount, unit: str) -> str:
-    """Return an amount without the axis's unit; a few Wh beside an axis of kWh keep theirs."""
-    return amount.number if amount.unit == unit else str(amount)
 
 
 def _inward(place: int, count: int) -> dict[str, Any]:
