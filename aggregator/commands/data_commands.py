@@ -23,7 +23,7 @@ from aggregator.commands.console import check_id, find_device, forget_signals, o
 from aggregator.commands.device_commands import device
 from aggregator.commands.process_commands import simulate, worker
 from aggregator.core import periods
-from aggregator.core.documents import as_json, new_device
+from aggregator.core.documents import as_json
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
 from aggregator.intake.formats.message import DeviceRules, Origin
@@ -35,7 +35,7 @@ from aggregator.intake.imports.understanding import BRAKES, Doubt, Known, named_
 from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, PROFILES, REGISTER, UNITS
 from aggregator.intake.ingest import Outcome, chunks, ingest_lines
 from aggregator.settings import Settings
-from aggregator.store.collections import all_devices
+from aggregator.store.collections import all_devices, new_entry
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences
@@ -91,7 +91,7 @@ def import_command(
     with closing(opened(settings, store_url, may_create=True)) as store, path.open("rb") as stream, _stopping() as stop:
         stored = store.device(check_id(device_id))
         zone = periods.check_timezone(timezone or (stored.timezone if stored else settings.timezone))
-        device = stored or new_device(device_id, zone)
+        device = stored or new_entry(store, device_id, zone)
         known = Known(
             zone, int(time.time()), device.max_power_w, device.kind, order or "", edge or "", direction or "",
             unit or "", figure_kind or "", decimal or "", interval_of(interval) if interval else None, where,

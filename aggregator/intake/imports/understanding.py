@@ -32,7 +32,7 @@ FIGURE_FIELDS: dict[str, tuple[str, str, str]] = {  # field of --columns -> chan
     "gas_register_m3": (IMPORT, REGISTER, VOLUME_M3),
 }
 _FIELD = re.compile(rf"\s*({'|'.join((*TIMES, *FIGURE_FIELDS))})\s*=", re.IGNORECASE)
-BRAKES = ("refused", "implausible", "register", "contradiction", "clock", "shifted")  # the values of --allow
+BRAKES = ("refused", "implausible", "register", "contradiction", "clock")  # the values of --allow
 NAMED = 20  # named refused rows per reason; the others are only counted
 KEPT = 20  # refused rows kept as messages
 
