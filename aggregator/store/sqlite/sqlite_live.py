@@ -98,8 +98,13 @@ class SqliteLive(SqliteRegistry):
 
     def _up_to_date(self, row: tuple[Any, ...]) -> Live:
         stored = self._intact(_live, row[0], row)
-        newer = [(Reading(*values), written) for *values, written in self._all(_NEWER, row[0], look_back(stored))]
+        newer = self._intact(_newer, row[0], self._all(_NEWER, row[0], look_back(stored)))
         return continued_live(stored, newer, self.device(row[0]) or Device(row[0])) if newer else stored
+
+
+def _newer(_device_id: str, rows: list[tuple[Any, ...]]) -> list[tuple[Reading, int]]:
+    """Decode readings with when they were written. Raises ValueError."""
+    return [(msgspec.convert(tuple(values), Reading), written) for *values, written in rows]
 
 
 def _live(_device_id: str, row: tuple[Any, ...]) -> Live:

@@ -24,6 +24,9 @@ from contextlib import nullcontext
 from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
+from typing import Any
+
+import msgspec
 
 from aggregator.core.blocks import MANY, pack_block, unpack_block
 from aggregator.core.documents import Document, Names, Part, decode, encode, spliced
@@ -36,7 +39,6 @@ from aggregator.store.sqlite.sqlite_live import SqliteLive
 
 _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
-_reading: Callable[[Iterable[object]], Reading] = partial(tuple.__new__, Reading)  # _make without its Python frame
 _whole = partial(decode, names=None)
 
 _NEAREST = "SELECT {0} FROM {1} WHERE device_id = ? AND {0} {2} ? ORDER BY {0} {3} LIMIT 1"
@@ -150,7 +152,9 @@ class SqliteStore(SqliteLive):
 
     def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
         query = f"SELECT {_VALUES} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
-        return [_reading((device_id, *row)) for row in self._all(query, device_id, first, last)]
+        return self._intact(
+            _readings, device_id, [(device_id, *row) for row in self._all(query, device_id, first, last)]
+        )
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
@@ -173,7 +177,7 @@ class SqliteStore(SqliteLive):
             f"SELECT {_INTERVAL} FROM intervals"  # noqa: S608 - a constant
             " WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end"
         )
-        return [Interval._make(row) for row in self._all(query, device_id, *_span(first, last))]
+        return self._intact(_intervals, device_id, self._all(query, device_id, *_span(first, last)))
 
     @property
     def expires_by_itself(self) -> bool:
@@ -302,3 +306,13 @@ def _span(first: int, last: int) -> tuple[int, int]:
 def _aligned(at: int) -> int:
     """Return the start of the first block at or after `at`."""
     return at - at % -HALF_HOUR
+
+
+def _readings(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Reading]:
+    """Check the types of rows, since a column holds any type. Raises ValueError."""
+    return msgspec.convert(rows, list[Reading])
+
+
+def _intervals(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Interval]:
+    """Check the types of rows, since a column holds any type. Raises ValueError."""
+    return msgspec.convert(rows, list[Interval])

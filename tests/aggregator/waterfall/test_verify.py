@@ -14,7 +14,7 @@ from aggregator.core.documents import Device, Document, Part
 from aggregator.core.errors import Damaged
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, LEVELS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -227,6 +227,18 @@ def test_a_flipped_bit_is_named_and_never_shown(store: Store, tmp_path: Path, le
         assert any(f"{level}, d, {period}" in line for line in faults(store))
         database.execute(f"UPDATE {table} SET body = ? {place[0]}", (body,))
     assert store.document(level, "d", period) == before
+
+
+@pytest.mark.parametrize("table", ["recent", "intervals"])
+def test_evidence_of_another_type_is_named(table: str, store: Store, tmp_path: Path) -> None:
+    ingest(store, [Reading("d", START + at, None, 1000 + at, None) for at in (10, 20)], START + 30, "UTC")
+    store.write_intervals([Interval("d", START, START + 1800, 100, None)], START + 30)
+    drain(store)
+    assert faults(store) == []
+    with closing(sqlite3.connect(tmp_path / "wattfall.db")) as database:
+        assert database.execute(f"UPDATE {table} SET import_wh = 'much'").rowcount > 0
+        database.commit()
+    assert [line for line in faults(store) if "Expected `int | null`, got `str`" in line] != []
 
 
 def test_a_live_state_of_another_type_is_named(store: Store, tmp_path: Path) -> None:
