@@ -38,11 +38,11 @@ def export_household(settings: Settings, household: str, target: Path, store_url
             f"nothing is kept of a household {household!r}; `wattfall device list` shows those there are"
         )
     audit = Audit(store, settings.audit_secrets)
-    record_household_export(audit, operator(), devices, now)
     try:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be made: {error.strerror}") from error
+    record_household_export(audit, operator(), devices, now)
     with os.fdopen(handle, "wb") as file:
         for piece in export(store, audit, household, people, now, ENGLISH):
             file.write(piece)

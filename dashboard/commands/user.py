@@ -43,6 +43,10 @@ def add(settings: Settings, email: str, role: str, household: str, name: str, st
     record_account(audit, "wattfall user add", Who("", email, role, name), role=role, household=household)
     user = accounts.add(email, role, household, name)
     click.echo(user_line(user))
+    if role == HOUSEHOLD and not household:
+        click.echo(
+            f"{email} sees no home yet: `wattfall user set {email} --household ID` names the household", err=True
+        )
     click.echo(_invitation(settings, accounts, user))
 
 

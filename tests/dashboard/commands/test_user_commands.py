@@ -25,7 +25,7 @@ def run(url: str, *arguments: str, **environ: str) -> Result:
 def said(url: str, *arguments: str, **environ: str) -> list[str]:
     result = run(url, *arguments, **environ)
     assert result.exit_code == 0, result.exception
-    return result.output.splitlines()
+    return result.stdout.splitlines()
 
 
 def fault(url: str, *arguments: str) -> str:
@@ -44,6 +44,12 @@ def test_a_new_user_gets_a_link_to_set_a_password(url: str) -> None:
     accounts = accounts_on(open_store(url))
     assert accounts.accept(token[1], PASSWORD)
     assert said(url, "list") == ["ann@example.org\thousehold\tacacia\tactive\tAnn"]
+
+
+def test_a_new_user_without_a_household_is_pointed_out(url: str) -> None:
+    hint = "ann@example.org sees no home yet: `wattfall user set ann@example.org --household ID` names the household\n"
+    assert run(url, "add", "ann@example.org").stderr == hint
+    assert run(url, "add", "des@example.org", "--role", "support").stderr == ""
 
 
 def test_every_account_command_is_audited(url: str) -> None:
