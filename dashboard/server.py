@@ -295,4 +295,5 @@ def _shared_counts() -> Iterator[None]:
         yield
     finally:
         if os.getpid() == first:  # gunicorn's processes leave by this way, too
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
             rmtree(folder, ignore_errors=True)

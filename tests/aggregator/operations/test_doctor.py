@@ -24,6 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     now = int(time.time())
     with closing(open_store(f"sqlite:///{tmp_path}/wattfall.db")) as store:
         store.put_live([Live("d", now, now, 5, None, None, None)])
+    for name in [name for name in os.environ if name.startswith("WATTFALL_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("WATTFALL_STORE", f"sqlite:///{tmp_path}/wattfall.db")
     monkeypatch.setenv("WATTFALL_SECRET", "x" * 40)
     monkeypatch.setenv("WATTFALL_BACKUP_DIR", str(tmp_path / "backups"))

@@ -105,6 +105,7 @@ def test_the_table_lists_the_records_of_a_device() -> None:
         ("tokens", "cad-1"),
         ("filled/cad-1", ""),
         ("gaps/cad-1", ""),
+        ("tariff/before", "cad-1"),
         ("audit/device/cad-1", ""),
     }
 
