@@ -52,8 +52,8 @@ class SqliteLive(SqliteRegistry):
         row = self._one(_LIVE, device_id)
         return self._up_to_date(row) if row else None
 
-    def lives(self, after: str = "", limit: int = 1000) -> list[Live]:
-        """Return the live states after the device `after`, by device."""
+    def lives(self, after: str = "", limit: int = 100) -> list[Live]:
+        """Return the live states after the device `after`, by device; few at a time, since each reads `recent` too."""
         query = "SELECT * FROM live WHERE device_id > ? ORDER BY device_id LIMIT ?"
         return list(map(self._up_to_date, self._all(query, after, limit)))
 
