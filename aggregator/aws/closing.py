@@ -7,10 +7,12 @@ and writes their documents again, unchanged but for the mark.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, HOUR, feed_levels, period_of, window
+from aggregator.store.collections import pages
 from aggregator.store.port import Store
 
 LOOK_BACK_S = 2 * HOUR  # ends of periods that one call looks for; several calls see each of them
@@ -26,12 +28,9 @@ def _candidates(store: Store, now: int) -> Iterator[tuple[str, Live]]:
     """Yield silent devices whose last period has ended of late in some time zone, without looking theirs up."""
     oldest = {level: period_of(level, now - LOOK_BACK_S, _LATEST) for level in feed_levels()}
     ended = [level for level, period in oldest.items() if period != period_of(level, now, _EARLIEST)]
-    after = ""
-    while page := store.lives(after):
-        for live in page:
-            if live.received_at < now - HALF_HOUR:
-                yield from ((one, live) for one in ended if period_of(one, live.at, _EARLIEST) >= oldest[one])
-        after = page[-1].device_id
+    for live in chain.from_iterable(pages(store.lives)):
+        if live.received_at < now - HALF_HOUR:
+            yield from ((one, live) for one in ended if period_of(one, live.at, _EARLIEST) >= oldest[one])
 
 
 def _close(store: Store, level: str, live: Live, now: int) -> bool:

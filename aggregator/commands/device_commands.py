@@ -23,7 +23,7 @@ from aggregator.store.collections import all_devices, new_entry
 from aggregator.store.occupancies import moved
 from aggregator.support.actions import record_device, record_token
 from aggregator.support.audit import Audit
-from aggregator.tariffs.gas import FIRST_DAY, Conversion, conversion_of
+from aggregator.tariffs.gas import Conversion, conversion_of
 from aggregator.waterfall.pricing import change_conversion, move
 from aggregator.waterfall.verify import rebuild, rezone
 from aggregator.waterfall.worker import drain
@@ -157,7 +157,7 @@ def _conversion(device: Device, value: str | None, first_day: str | None, factor
         )
     found = conversion_of(device)
     if value is not None:
-        day = periods.check_period("day", first_day) if first_day else FIRST_DAY
+        day = periods.check_period("day", first_day) if first_day else periods.FIRST_DAY
         stated = number(value, "the calorific value", 1, 200)
         found = replace(found, calorific_values={**found.calorific_values, day: stated})
     if factor is not None:

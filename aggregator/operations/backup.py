@@ -19,11 +19,10 @@ from typing import NamedTuple
 import orjson
 
 from aggregator.core.errors import ConfigurationError, Damaged, StoreUnusable, WattfallError
-from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, FOR_EVER, HOUR, LEVELS
 from aggregator.settings import Settings
 from aggregator.store import file_of, open_store
-from aggregator.store.collections import AUDIT_HEAD, all_devices
+from aggregator.store.collections import AUDIT_HEAD, all_devices, pages
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_backup import (
     check_pages,
@@ -97,7 +96,12 @@ def _checked_copy(source: Path, target: Path, pause: Pause, put: Callable[[Path]
         rows = counts(part)
         with closing(open_store(f"sqlite:///{part.absolute()}", may_create=False)) as copy:
             _check_damage(copy, pause)
-            found = Copied(target, rows, max((live.at for live in _lives(copy)), default=0), _audit_head(copy))
+            found = Copied(
+                target,
+                rows,
+                max((live.at for page in pages(copy.lives) for live in page), default=0),
+                _audit_head(copy),
+            )
         without_log(part)
         put(part)
     except OSError as error:
@@ -128,7 +132,7 @@ def damage(store: Store, pause: Pause = lambda: None) -> Iterator[str]:
                 pause()
             yield from _named(partial(store.readings, device.device_id, 0, FOR_EVER))
             pause()
-        for _ in _lives(store):
+        for _ in pages(store.lives):
             pause()
     except Damaged as error:  # a row of the registry or a live state ends the walk over them
         yield str(error)
@@ -147,13 +151,6 @@ def _audit_head(store: Store) -> str:
         return ""
     number, _, entry_hash, *_ = orjson.loads(body)
     return f"{number}:{entry_hash}"
-
-
-def _lives(store: Store) -> Iterator[Live]:
-    after = ""
-    while page := store.lives(after):
-        yield from page
-        after = page[-1].device_id
 
 
 def _stamp(at: float) -> str:

@@ -16,6 +16,7 @@ from aggregator.operations.backup import newest_age_s
 from aggregator.operations.metrics import LAG_LIMIT_S
 from aggregator.settings import MAKE_ONE, SETTINGS, Settings
 from aggregator.store import Store, file_of, open_store
+from aggregator.store.collections import pages
 from aggregator.store.sqlite.sqlite_backup import check_pages
 
 LEAST_FREE = 500e6  # bytes
@@ -143,7 +144,7 @@ def _store(store: Store) -> Iterator[Finding]:
 
 def _clock(store: Store) -> Finding:
     """Compare the clock with what most devices said last, and with the last arrival."""
-    lives, now = list(store.lives()), store.now()
+    lives, now = [live for page in pages(store.lives) for live in page], store.now()
     ats = sorted(live.at for live in lives)
     arrived = max((live.received_at for live in lives), default=0)
     if ats and ats[(len(ats) - 1) // 2] > now + AHEAD_S:

@@ -20,6 +20,7 @@ from aggregator.intake.ingest import Outcome
 from aggregator.operations.backup import newest_age_s
 from aggregator.settings import Settings
 from aggregator.store import file_of
+from aggregator.store.collections import pages
 from aggregator.store.port import Store, feeds
 from aggregator.store.sqlite.sqlite_file import SqliteFile
 from aggregator.waterfall.pricing import PRICES
@@ -128,11 +129,7 @@ class StoreGauges:
         """Return `ages` of all devices; a reading of them serves AGAIN_S."""
         if self._pace() >= self._next:
             self._next = self._pace() + AGAIN_S
-            found, after = list[int](), ""
-            while page := self._store.lives(after):
-                found += [now - live.at for live in page]
-                after = page[-1].device_id
-            self._ages = ages(found)
+            self._ages = ages([now - live.at for page in pages(self._store.lives) for live in page])
         return self._ages
 
     def _sizes(self) -> Iterator[tuple[str, str, float]]:

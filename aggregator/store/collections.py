@@ -10,16 +10,19 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from secrets import SystemRandom
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 from zlib import crc32
 
 from aggregator.core.documents import Device, new_device
 from aggregator.core.errors import StoreAway
+from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
 from aggregator.core.readings import sender_of
 from aggregator.store.port import Store
 
+Listed = TypeVar("Listed", Device, Live)
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
 KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
@@ -297,10 +300,7 @@ def update_record(
 
 
 def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
-    """Return the registry entry of a new device, not stored yet.
-
-    A second meter has the zone of its sender. In the store of one home the others belong to that home.
-    """
+    """Return a new device, not stored yet: a second meter in its sender's zone, others in the one home of a store."""
     sender = store.device(sender_of(device_id))
     device = new_device(device_id, sender.timezone if sender else default_zone)
     is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
@@ -309,7 +309,12 @@ def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
 
 def all_devices(store: Store) -> Iterator[Device]:
     """Yield every device of a store by id, reading a page at a time."""
+    return chain.from_iterable(pages(store.devices))
+
+
+def pages(read: Callable[[str], Sequence[Listed]]) -> Iterator[Sequence[Listed]]:
+    """Yield every page of what a store lists by device; `read` takes the device after which a page begins."""
     after = ""
-    while page := store.devices(after):
-        yield from page
+    while page := read(after):
+        yield page
         after = page[-1].device_id

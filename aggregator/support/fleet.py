@@ -24,7 +24,7 @@ from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of
 from aggregator.core.status import Status, signal_strength
 from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
-from aggregator.store.collections import FLEET, FLEET_DAYS, FLEET_DEVICES
+from aggregator.store.collections import FLEET, FLEET_DAYS, FLEET_DEVICES, pages
 from aggregator.store.port import Backlog, Store, feeds
 from aggregator.support.device_state import Heard, arrival_state, device_state, judge
 from aggregator.waterfall.pricing import PRICES
@@ -159,19 +159,16 @@ class _Census:
 
     def lives(self, store: Store) -> Iterator[None]:
         """Count the devices that have sent by their state."""
-        after = ""
-        while page := store.lives(after):
+        for page in pages(store.lives):
             for live in page:
                 state = _state_name(live, self.now)
                 self.states[state].add(live.device_id, live.received_at)
                 self.is_sending[live.device_id] = state == "sending"
-            after = page[-1].device_id
             yield
 
     def devices(self, store: Store) -> Iterator[None]:
         """Count the devices that have never sent, and all that have by their area."""
-        after = ""
-        while page := store.stored_devices(after):
+        for page in pages(store.stored_devices):
             for device in page:
                 is_sending = self.is_sending.get(device.device_id)
                 if is_sending is None:
@@ -179,7 +176,6 @@ class _Census:
                 elif area := area_of(device.postcode):
                     known, quiet = self.areas.get(area, (0, 0))
                     self.areas[area] = known + 1, quiet + (not is_sending)
-            after = page[-1].device_id
             yield
 
     def statuses(self, store: Store) -> Iterator[None]:

@@ -12,8 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from aggregator.core.documents import GAS, Device, Part
-
-FIRST_DAY = "1970-01-01"  # of a calorific value that holds from the beginning
+from aggregator.core.periods import FIRST_DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,10 +133,8 @@ def move(store: Store, device: Device, household: str, first: str) -> None:
     home = search.check_labels(moved(device, household, first))
     second = [one for suffix in SECOND_METERS if (one := store.device(f"{device.device_id}{suffix}"))]
     with store.transaction():
-        for one in (
-            *(moved(one, household, first) for one in second),
-            home,
-        ):  # the others have their home from the last
+        # The second meters come first, since they have their home from the last.
+        for one in (*(moved(one, household, first) for one in second), home):
             store.put_device(one)
             days = [day for day in store.periods("day", one.device_id) if day >= first]
             store.mark(PRICES, one.device_id, days)

@@ -17,10 +17,10 @@ from operator import attrgetter
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import Damaged
-from aggregator.core.live import Arrival, Live
+from aggregator.core.live import Arrival
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
-from aggregator.store.collections import BACKFILLED, all_devices
+from aggregator.store.collections import BACKFILLED, all_devices, pages
 from aggregator.store.port import Store
 from aggregator.waterfall.retained_gaps import ComputedHalfHour
 
@@ -44,7 +44,7 @@ def sweeping(store: Store, retention_days: int, now: int) -> Iterator[int]:
     if store.expires_by_itself:
         return
     arrivals: list[Arrival] = []
-    for page in _pages_of_lives(store):
+    for page in pages(store.lives):
         arrivals += [Arrival(live.at, live.received_at) for live in page]
         yield 0
     now, removed = min(now, reported_now(arrivals, retention_days * DAY_S, now)), 0
@@ -70,13 +70,6 @@ def reported_now(arrivals: Sequence[Arrival], retention_s: int, now: int) -> int
     newest = max((one.received_at for one in arrivals), default=0)
     ats = sorted(one.at for one in arrivals if one.received_at >= newest - retention_s)
     return ats[(len(ats) - 1) // 2] if ats else now
-
-
-def _pages_of_lives(store: Store) -> Iterator[Sequence[Live]]:
-    after = ""
-    while page := store.lives(after):
-        yield page
-        after = page[-1].device_id
 
 
 def expire(store: Store, device: Device, retention_cutoff: int) -> int:

@@ -130,7 +130,8 @@ def _documents(store: Store, stay: Device, level: str, now: int) -> Iterator[str
         return store.document(level, stay.device_id, period)
 
     own, known = own_days(stay, read), supplied(store, stay, now)
-    for period in store.periods(level, stay.device_id):
+    days = store.periods("day", stay.device_id)  # an open month has no document of its own yet
+    for period in dict.fromkeys(periods.containing(level, "day", day) for day in days):
         document = current(own, stay, level, period, now)
         if document:
             yield json.dumps(as_json(with_every_charge(document, stay, known))) + "\n"

@@ -20,7 +20,7 @@ from dash import Dash
 from flask import Flask
 from flask.testing import FlaskClient
 
-from aggregator.core.documents import Device
+from aggregator.core.documents import Device, Part
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.live import Live
 from aggregator.core.readings import Reading
@@ -33,9 +33,11 @@ from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff, move, shown
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
+from dashboard.accounts.household_export import export
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
 from dashboard.commands.main import main
+from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
@@ -296,6 +298,15 @@ def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str
     assert [row["reason"] for row in looked] == [
         "asked on 2026-11-07" if household == "acacia" else "asked on 2026-11-17"
     ]
+
+
+def test_an_open_month_is_in_everything(home: Home) -> None:
+    home.store.put_device(Device("cad-2", household="willow"))
+    parts = {name: Part(700, None, covered_s=1800) for name in ("h10", "s20")}
+    home.store.merge_parts("day", "cad-2", "2026-11-23", "Europe/London", parts)  # not carried into its month yet
+    files = everything(b"".join(export(home.store, Audit(home.store, []), "willow", [], homes.NOW, ENGLISH)))
+    for level in ("days", "months", "years"):
+        assert json.loads(files[f"cad-2/{level}.jsonl"])["import_wh"] == 700
 
 
 def test_only_a_household_downloads_everything(home: Home) -> None:

@@ -104,3 +104,11 @@ def test_a_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, valu
 @pytest.mark.usefixtures("folder")
 def test_a_broker_out_of_reach_is_named() -> None:
     assert "cannot be reached" in to_mend(doctor("--mqtt", f"mqtt://127.0.0.1:{free_port()}/"))["broker"]
+
+
+def test_the_clock_is_compared_with_every_device(folder: Path) -> None:
+    now = int(time.time())
+    with closing(open_store(f"sqlite:///{folder}/wattfall.db")) as store:
+        store.put_live([Live(f"a{number:03}", now, now, 5, None, None, None) for number in range(150)])
+        store.put_live([Live(f"b{number:03}", now + 3600, now, 5, None, None, None) for number in range(200)])
+    assert to_mend(doctor()) == {"clock": "most devices are ahead of this machine's clock; set the clock"}

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
+from aggregator.core.periods import FIRST_DAY
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest, ingest_intervals
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.sqlite.sqlite_store import SqliteStore
-from aggregator.tariffs.gas import FIRST_DAY, Conversion, conversion_of, converted
+from aggregator.tariffs.gas import Conversion, conversion_of, converted
 from aggregator.waterfall.pricing import change_conversion
 from aggregator.waterfall.retention import expire
 from aggregator.waterfall.verify import differences, rebuild
