@@ -19,7 +19,6 @@ from aggregator.intake.imports.columns import roles_of, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.preview import FileTotals, previewed
-from aggregator.intake.imports.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
     Choice,
@@ -29,7 +28,8 @@ from aggregator.intake.imports.understanding import (
     named_columns,
 )
 from aggregator.intake.imports.vocabulary import POWER, UNITS, profile_of, said_by
-from aggregator.intake.tables.text_tables import FileTable
+from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
+from aggregator.intake.tables.table_shapes import FileTable
 
 FIRST = 5  # rows shown as they were read
 _A_STEP = 1000  # rows between reports of progress
@@ -61,7 +61,7 @@ def recognised(
         yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
         return
     layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
-    if reader.beyond and layout.is_ordinal:  # days have more numbered hours than there are: they are clock times
+    if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
         rows.close()
         layout = layout._replace(is_ordinal=False)
         refusals, reader, rows = _read(table, layout, known, progress)
@@ -86,7 +86,7 @@ def _decided(table: FileTable, known: Known) -> Judged:
         known = known._replace(edge=known.edge or profile.edge)
         if not any(one.unit for one in roles.figures) and known.meter == "electricity":
             known = known._replace(unit=known.unit or unit or profile.unit)
-    found = judged(table.names, rows, roles, known, table.delimiter)
+    found = judged(table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None)
     names = (Choice("format", profile.name),) if profile else ()
     answered = [one for one in doubts if one.option != "--direction" or not known.direction]
     return found._replace(choices=(*names, *found.choices), doubts=(*answered, *found.doubts))

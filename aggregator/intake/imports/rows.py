@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, window
 from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.row_times import usual_step
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
     IMPORT,
@@ -31,8 +29,8 @@ from aggregator.intake.imports.vocabulary import (
     Roles,
     said_by,
 )
-from aggregator.intake.tables.notation import Time, read_clock, read_figure, read_time, seconds_of
-from aggregator.intake.tables.text_tables import Cells
+from aggregator.intake.tables.notation import Time, is_summary, read_clock, read_figure, read_time, seconds_of
+from aggregator.intake.tables.table_shapes import Cells
 
 MICRO = 1_000_000
 _DAY, _CHANGE = timedelta(days=1), timedelta(hours=2)  # clocks go back by less
@@ -88,6 +86,7 @@ class RowReader:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.beyond = 0  # rows whose numbered hour is after the end of their day
+        self._longest: dict[datetime, int] = {}  # days with a repeated hour -> the highest number of an hour
         self.others = 0  # rows of another quantity, kind or meter, which are not refused
         self._selections: dict[tuple[str, ...], _Selected | None] = {}
         self._figures = [(one, FACTORS[one.unit or layout.unit or "kWh"]) for one in layout.roles.figures]
@@ -98,7 +97,7 @@ class RowReader:
         if len(text) >= MAX_LINE:
             raise Refused("line_too_long", f"more than {MAX_LINE} characters")
         try:
-            if self._is_other(cells):
+            if self._is_other(cells) or is_summary(cells[self.layout.roles.time]):
                 self.others += 1
                 return None
             time, end = self.times(cells)
@@ -157,7 +156,14 @@ class RowReader:
         first, last = window("day", day.date().isoformat(), self.layout.zone)
         if first + number * step >= last:
             self.beyond += 1
+        if last - first > DAY_S:
+            self._longest[day] = max(self._longest.get(day, 0), number * step + step)
         return first + number * step
+
+    @property
+    def has_clock_hours(self) -> bool:
+        """Whether numbered hours are clock times: a day lacks the hour that is skipped, or repeats one."""
+        return self.beyond > 0 or DAY_S in self._longest.values()
 
     # Figures
 
@@ -257,48 +263,6 @@ def _checked(value: Decimal, most: int, what: str, least: int = 0) -> int:
     if not least <= value <= most:
         raise Refused("out_of_range", f"a {what} is {shown(value)}")
     return round(value)
-
-
-# Looks of figures
-
-RISES = 8  # rises without a fall from which figures look like a register
-
-
-class Look(NamedTuple):
-    """How figures look in order of time."""
-
-    rises: int
-    falls: int
-    step_s: int  # the usual step
-    mean: float
-    largest: float
-    risen_per_hour: float  # of the last figure over the first
-    is_register: bool
-    is_energy: bool
-
-    @property
-    def said(self) -> str:
-        """Return what is seen, for people."""
-        return f"they rise {self.rises} times and fall {self.falls} times"
-
-    def power(self, kind: str) -> float:
-        """Return the mean power that they are as one kind, in units of the figures."""
-        if kind == REGISTER:
-            return self.risen_per_hour
-        return self.mean if kind == POWER else self.mean * HOUR / max(self.step_s, 1)
-
-
-def look_of(values: Sequence[float], ats: Sequence[int], *, has_end: bool) -> Look:
-    """Return how figures look that are in order of time (`ats`, seconds)."""
-    changes = [other - one for one, other in pairwise(values)]
-    rises, falls = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
-    largest = max(map(abs, values), default=0.0)
-    mean = sum(map(abs, values)) / max(len(values), 1)
-    is_steep = max(changes, default=0.0) * 100 > largest
-    is_register = falls == 0 and rises > 0 and (rises >= RISES or not is_steep) and not has_end
-    risen = (values[-1] - values[0]) * HOUR / (ats[-1] - ats[0]) if len(ats) > 1 else 0.0
-    is_energy = falls * 5 > rises + falls
-    return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy)
 
 
 def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:
