@@ -39,6 +39,7 @@ from aggregator.intake.tables.notation import (
 from aggregator.intake.tables.row_times import share_of_usual, smallest_step, usual_step, way_of
 
 SAMPLE_ROWS = 2000  # that are judged
+_YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
 
@@ -123,6 +124,8 @@ class _Judge:
         enough = max(1, min(most, dated - dated // 50))  # a row in fifty may be bad
         told = {order: times for order, times in read.items() if len(times) >= enough}
         order, why = order_of(told)
+        if len(told) > 1 and len(self.rows) >= SAMPLE_ROWS and len({*map(tuple, told.values())}) == 1:
+            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else ""  # a later day may tell them apart
         example = next(iter(self._texts(self.roles.time)), "")
         if not told:
             self._ask("--columns", f"{shown(example)} is no time of the past that is known", ())

@@ -129,7 +129,7 @@ def _first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
             found = reader.row_of(row)
         except Refused:
             continue
-        if found:
+        if found and found.has_values:
             time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
             yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
 
@@ -177,6 +177,8 @@ def _timed(
     """Yield rows as sort tuples: the instant, its end or 0, the number of the row, the series, the figures."""
     has_end = layout.roles.end is not None
     for row, at in rows:
+        if not row.has_values:
+            continue
         try:
             if isinstance(at, Refused):
                 raise at

@@ -70,6 +70,11 @@ class FileRow(NamedTuple):
     power_w: int | None
     bad: Refused | None = None  # a figure that could not be read
 
+    @property
+    def has_values(self) -> bool:
+        """Whether a figure is known; a row without still tells of the order of rows."""
+        return any(one is not None for one in (self.imported, self.exported, self.volume, self.power_w))
+
 
 class _Selected(NamedTuple):
     """What the categories of a row say of its figure."""
@@ -178,7 +183,7 @@ class RowReader:
             except Refused as why:
                 bad = why
         if not values:
-            raise bad or Refused("no_values", "none of its figures has a value")
+            bad = bad or Refused("no_values", "none of its figures has a value")
         return FileRow(
             line,
             text,

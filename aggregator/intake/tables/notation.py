@@ -221,7 +221,7 @@ def order_of(told: Mapping[str, Sequence[Time]]) -> tuple[str, str]:
 
     The reason is empty where nothing decides.
     """
-    if len(told) < 2 or len({tuple(times[:50]) for times in told.values()}) == 1:
+    if len(told) < 2 or len({tuple(times) for times in told.values()}) == 1:
         return next(iter(told), "dmy"), "only so do all dates exist"
     scores = {order: _contiguity([seconds_of(time) for time in times]) for order, times in told.items()}
     best = max(scores, key=scores.__getitem__)
