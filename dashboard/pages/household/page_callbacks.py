@@ -25,7 +25,7 @@ from dashboard.charts import insights, usage_profile
 from dashboard.charts.chart_model import Chart, Measure
 from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
-from dashboard.pages.household import chart_page, live_tile, navigation, tiles
+from dashboard.pages.household import chart_page, last_hour, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -34,19 +34,24 @@ from dashboard.web.cached_reads import CachedReads
 
 
 def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
-    """Return a device's power now and the new part of its last hour; `known` names the part that the browser holds."""
+    """Return a device's power now and the new part of its last hour; `known` is the browser's note of what it holds."""
     now, live = data.now(), data.live(device)
     home = live_tile.Home(device, data.usage_profile(device), data.rate(device), currency_of(device))
-    held = live_tile.newest_held(known, device.device_id)
-    first = live_tile.since(held, live, now)
+    held = last_hour.held(_told(known, "hour"), device.device_id, now)
+    first = last_hour.since(held, live, now)
     readings = [] if first is None else data.readings(device, first, now)
-    news = live_tile.news(device, held, live, readings, now)
-    slots = {
-        **live_tile.slots(live, home, now, lang),
+    new = last_hour.news(device, held, live, readings, now)
+    holds = last_hour.holds(held, live, new, now)
+    tile = live_tile.slots(live, home, now, lang)
+    return {
+        **tile,
         **live_tile.relative(home.usage, lang),
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
+        "hour-picture.figure": last_hour.figure(device.timezone, held, new, holds, now, lang),
+        "hour-frame.aria-label": last_hour.summary(holds, lang),
+        "hour-none.hidden": holds.high is not None,
+        "live.data": {**tile["live.data"], "hour": holds.note(device.device_id)},
     }
-    return {**slots, "hour.data": news} if news else slots
 
 
 def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) -> Slots:
@@ -265,8 +270,12 @@ def show_live(data: CachedReads, viewer: User | None, shown: object, known: obje
 
 def _shown(shown: object, name: str) -> str:
     """Return what the browser says of its page; it may send anything."""
-    value = shown.get(name) if isinstance(shown, dict) else None
+    value = _told(shown, name)
     return value if isinstance(value, str) else ""
+
+
+def _told(note: object, name: str) -> object:
+    return note.get(name) if isinstance(note, dict) else None
 
 
 def _without_device(title: str, content: object) -> Slots:
