@@ -51,6 +51,7 @@ Record = dict[str, Any]  # an event, or a record of one
 Answer = dict[str, list[dict[str, str]]]  # the records to retry
 LeftS = Callable[[], float]  # seconds that are left of the call
 ROUND = 256  # devices at once
+RULES = ("glow/+/#", "SMART/HILD/+", "tele/+/SENSOR", "+/events/rpc")  # of the template, for formats' own topics
 RESERVE_S = 10  # of a call, for its answer and its letters
 log = logging.getLogger("wattfall.lambdas")
 
@@ -187,7 +188,7 @@ def topic_of(topic: str) -> Topic:
     levels = topic.split("/")
     if len(levels) == 3 and (levels[2] in FORMATS or levels[2] == "readings"):
         return Topic(FORMATS["json" if levels[2] == "readings" else levels[2]], check_device_id(levels[1]), "")
-    return parse_topic(topic)
+    return parse_topic(topic, "", RULES)
 
 
 def _rounds(items: Sequence[Item]) -> Iterator[list[int]]:
@@ -238,7 +239,7 @@ def change_of(step: Step, record: Record) -> Change | None:
 
 
 @cache
-def _functions() -> Functions:
+def functions() -> Functions:
     """Build the functions at the first call and keep them for the life of the process."""
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
@@ -253,12 +254,12 @@ def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime
 
 def ingest(event: Record, context: object) -> Answer:
     """The handler of `ingest`."""
-    return _functions().ingest(event, _left_s(context))
+    return functions().ingest(event, _left_s(context))
 
 
 def watched(event: Record, _context: object) -> None:
     """The handler of `watched`."""
-    _functions().watched(event)
+    functions().watched(event)
 
 
 def level_steps() -> dict[str, Step]:
@@ -271,14 +272,14 @@ def __getattr__(name: str) -> Callable[[Record, object], Answer]:
     step = level_steps().get(name)
     if step is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return lambda event, context: _functions().propagate(step, event, _left_s(context))
+    return lambda event, context: functions().propagate(step, event, _left_s(context))
 
 
 def fleet(_event: Record, _context: object) -> None:
     """The handler of `fleet`."""
-    _functions().fleet()
+    functions().fleet()
 
 
 def closing(_event: Record, _context: object) -> None:
     """The handler of `closing`."""
-    _functions().closing()
+    functions().closing()

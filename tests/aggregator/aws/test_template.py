@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import yaml  # type: ignore[import-untyped]
 
 from aggregator.aws import costs, deployment, lambdas
 from aggregator.core import periods
+from aggregator.intake.ingest_endpoint import PATH
 from aggregator.store.dynamodb import items, tables
 
 
@@ -20,9 +22,9 @@ def level_streams() -> dict[str, str]:
 
 
 LEVEL_STREAMS = level_streams()
-FUNCTIONS = {"IngestFunction", "WatchedFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
+FUNCTIONS = {"IngestFunction", "WatchedFunction", "HttpFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
 STREAMS = {"IngestFunction": "Incoming", **LEVEL_STREAMS}
-RULES = ("DeviceRule", "GlowRule", "TasmotaRule", "ShellyRule")
+RULES = ("DeviceRule", "GlowRule", "GlowHexRule", "TasmotaRule", "ShellyRule")
 INNER = re.compile(r"\$\{(?P<resource>[A-Za-z]+)\.Arn\}/(stream|aws/lambda)/\*")
 Resource = dict[str, Any]
 
@@ -121,17 +123,22 @@ def test_only_the_step_of_a_level_writes_its_documents() -> None:
         assert writers - {"ClosingRole"} == {f"{table}Role"}  # which removes the mark of an open document
 
 
-def test_nothing_is_public() -> None:
+def test_only_the_endpoint_for_devices_is_public() -> None:
     kinds = {resource["Type"] for resource in translated().values()}
     assert not kinds & {"AWS::Lambda::Url", "AWS::S3::BucketPolicy"}
     ((policy),) = of_type("AWS::SQS::QueuePolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DeadBatchRule", "Arn"]}}}
-    assert not any(kind.startswith(("AWS::ApiGateway", "AWS::EC2", "AWS::Cognito")) for kind in kinds)
+    assert not any(kind.startswith(("AWS::EC2", "AWS::Cognito")) for kind in kinds)
+    assert [one["RouteKey"] for one in of_type("AWS::ApiGatewayV2::Route").values()] == [f"POST {PATH}"]
+    permissions = of_type("AWS::Lambda::Permission")
+    called = permissions.pop("HttpPermission")
+    assert called["Principal"] == "apigateway.amazonaws.com"
+    assert called["SourceArn"]["Fn::Sub"].endswith(f":${{Http}}/*/POST{PATH}")
     for bucket in of_type("AWS::S3::Bucket").values():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    for permission in of_type("AWS::Lambda::Permission").values():
+    for permission in permissions.values():
         is_of_a_clock = permission["Principal"] == "events.amazonaws.com"  # whose rule's name says the account
         assert is_of_a_clock or permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
         assert permission["SourceArn"]["Fn::GetAtt"][0] in translated()
@@ -167,8 +174,7 @@ def test_each_level_has_a_function_on_its_childs_stream() -> None:
     assert of_type("AWS::Lambda::Function").keys() == FUNCTIONS
     for name, function in of_type("AWS::Lambda::Function").items():
         module, handler = function["Handler"].rsplit(".", 1)
-        assert module == lambdas.__name__
-        assert callable(getattr(lambdas, handler))
+        assert callable(getattr(import_module(module), handler))
         assert f"{handler.capitalize()}Function" == name
 
 
@@ -229,8 +235,14 @@ def test_a_rule_passes_on_the_message_as_it_is_with_the_topic() -> None:
         payload = rule["TopicRulePayload"]
         sql = payload["Sql"]["Fn::Sub"] if isinstance(payload["Sql"], dict) else payload["Sql"]
         assert sql.startswith("SELECT encode(*, 'base64') AS data, topic() AS topic FROM '")
-        place = sql.partition("FROM '")[2].strip("'").split("/").index("+") + 1
+        place = sql.partition("FROM '")[2].strip("'").split("/").index("+") + 1  # the device's level
         assert payload["Actions"][0]["Kinesis"]["PartitionKey"] == f"${{topic({place})}}"
+
+
+def test_the_functions_know_the_topics_that_rules_let_in() -> None:
+    payloads = [rule["TopicRulePayload"]["Sql"] for rule in of_type("AWS::IoT::TopicRule").values()]
+    own = {sql.partition("FROM '")[2].strip("'") for sql in payloads if isinstance(sql, str)}
+    assert own == set(lambdas.RULES)
 
 
 def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:
