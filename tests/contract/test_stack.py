@@ -167,7 +167,8 @@ def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
 
 def by_rule(topic: str, payload: bytes) -> tuple[str, bytes]:
     """Return what a rule of IoT Core puts into the stream; the emulator's rules cannot."""
-    return topic, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
+    device_id = topic.split("/")[topic.startswith(PREFIX)]
+    return device_id, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
 
 
 def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:

@@ -159,6 +159,18 @@ def test_a_device_cannot_write_as_another(stack: Stack, *, is_wrapped: bool) -> 
     assert refused(stack, "-") == {"bad_device_id": 2}
 
 
+@pytest.mark.parametrize("topic", ["wattfall/victim/readings", "wattfall/victim/json", "tele/victim/SENSOR"])
+def test_the_partition_key_decides_who_sent_a_message(stack: Stack, topic: str) -> None:
+    note_look(stack.store, "attacker", int(stack.store.now()))
+    tasmota = orjson.dumps({"Time": "2026-11-23T00:02:00", "ENERGY": {"Power": 302}})
+    forged = wrapped(topic, tasmota if "tele" in topic else line(readings("victim", 1)[0]))
+    stack.ingest(forged, partition="attacker")
+    stack.functions.watched({"Records": [message(0, forged, "attacker")]})
+    assert stack.store.devices() == []
+    assert stack.store.live("victim") is None
+    assert refused(stack, "-") == {"bad_device_id": 1}
+
+
 def test_a_message_of_every_format_comes_in_by_its_topic(stack: Stack) -> None:
     at = MIDNIGHT + 60
     block = encode_block([Reading("cad-1", at, 300, None, None)])
