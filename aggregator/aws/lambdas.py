@@ -28,15 +28,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from aggregator.aws.closing import close_periods
-from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine
+from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine, topic_of
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
-from aggregator.core.readings import Reading, check_device_id
+from aggregator.core.readings import Reading, check_owner
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
-from aggregator.intake.formats import FORMATS, Topic, parse_topic, read_whole
+from aggregator.intake.formats import FORMATS, Topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread
 from aggregator.intake.ingest import Received, rules_in, store_content, store_refusals
 from aggregator.settings import load
@@ -51,7 +51,6 @@ Record = dict[str, Any]  # an event, or a record of one
 Answer = dict[str, list[dict[str, str]]]  # the records to retry
 LeftS = Callable[[], float]  # seconds that are left of the call
 ROUND = 256  # devices at once
-RULES = ("glow/+/#", "SMART/HILD/+", "tele/+/SENSOR", "+/events/rpc")  # of the template, for formats' own topics
 RESERVE_S = 10  # of a call, for its answer and its letters
 log = logging.getLogger("wattfall.lambdas")
 
@@ -102,10 +101,11 @@ class Functions:
         return Item(record["kinesis"]["sequenceNumber"], received.device_id, received, record)
 
     def _received(self, source: Record, now: int) -> Received:
-        """Return the content of a message. The topic says who sent it; without one, the partition key."""
+        """Return the content of a message. The partition key says who sent it, and its topic may name nobody else."""
         message = message_of(source)
         try:
             topic = topic_of(message.topic) if message.topic else Topic(FORMATS["json"], message.sender, "")
+            check_owner(message.sender, topic.device_id)
         except Refused as why:
             return Received(message.sender, Content(refused=[Unread(why, message.payload)]))
         rules = rules_in(self.store, self.timezone)(topic.device_id) if topic.format.has_rules else DeviceRules()
@@ -181,14 +181,6 @@ class Functions:
             longest = max(longest, began - left_s())
         self.quarantine([_letter(name, why, items[place]) for place, why in sorted(faults.items()) if place < end])
         return items[:end], _retry_from(items[end].sequence) if end < len(items) else {"batchItemFailures": []}
-
-
-def topic_of(topic: str) -> Topic:
-    """Parse a topic that a rule let in: `PREFIX/DEVICE/FORMAT`, or one of a format's own. Raises Refused."""
-    levels = topic.split("/")
-    if len(levels) == 3 and (levels[2] in FORMATS or levels[2] == "readings"):
-        return Topic(FORMATS["json" if levels[2] == "readings" else levels[2]], check_device_id(levels[1]), "")
-    return parse_topic(topic, "", RULES)
 
 
 def _rounds(items: Sequence[Item]) -> Iterator[list[int]]:

@@ -170,7 +170,8 @@ def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
 
 def by_rule(topic: str, payload: bytes) -> tuple[str, bytes]:
     """Return what a rule of IoT Core puts into the stream; the emulator's rules cannot."""
-    return topic, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
+    device_id = topic.split("/")[topic.startswith(PREFIX)]
+    return device_id, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
 
 
 def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
@@ -194,7 +195,6 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
 
 def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> None:
     api = cloud.outputs["Url"].partition("//")[2].partition(".")[0]
-    assert api
     url = f"{cloud.endpoint.url}/_aws/execute-api/{api}/$default"  # as the emulator has it
     now = int(time.time())
     start = now // 1800 * 1800 - 3600
@@ -206,7 +206,9 @@ def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> 
     note_look(cloud.store, "cad-http", now)
     answer = client.send(orjson.dumps(as_message(live)), JSON, is_live=True)
     assert (answer.result, answer.is_watched) == (SendResult.KEPT, True)
-    assert (kept := cloud.store.live("cad-http")) and kept.power_w == 431
+    kept = cloud.store.live("cad-http")
+    assert kept
+    assert kept.power_w == 431
     assert client.send(b"{", JSON).result is SendResult.REFUSED
     stranger = HttpIngestClient(url, "wattfall.cad-http.forged")
     assert stranger.send(orjson.dumps(as_message(live)), JSON).result is SendResult.NO_ENTRY

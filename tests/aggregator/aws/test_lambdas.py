@@ -162,6 +162,18 @@ def test_a_device_cannot_write_as_another(stack: Stack, *, is_wrapped: bool) -> 
     assert refused(stack, "-") == {"bad_device_id": 2}
 
 
+@pytest.mark.parametrize("topic", ["wattfall/victim/readings", "wattfall/victim/json", "tele/victim/SENSOR"])
+def test_the_partition_key_decides_who_sent_a_message(stack: Stack, topic: str) -> None:
+    note_look(stack.store, "attacker", int(stack.store.now()))
+    tasmota = orjson.dumps({"Time": "2026-11-23T00:02:00", "ENERGY": {"Power": 302}})
+    forged = wrapped(topic, tasmota if "tele" in topic else line(readings("victim", 1)[0]))
+    stack.ingest(forged, partition="attacker")
+    stack.functions.watched({"Records": [message(0, forged, "attacker")]})
+    assert stack.store.devices() == []
+    assert stack.store.live("victim") is None
+    assert refused(stack, "-") == {"bad_device_id": 1}
+
+
 BLOCKED = encode_block([Reading(GLOW, AT, 300, 4_120_317, None)])
 STATED = [{"at": iso_utc(AT), "power_w": 300}, {"start": iso_utc(AT - 3600), "end": iso_utc(AT - 1800), "import_wh": 9}]
 OWN = {  # what devices send under topics of their formats
@@ -183,12 +195,13 @@ NAMED = {  # the same, and the other formats, under the prefix
 }
 
 
-@pytest.mark.parametrize(
-    ("topic", "content"), [*OWN.items(), *((f"wattfall/{GLOW}/{n}", one) for n, one in NAMED.items())]
-)
+BY_TOPIC = OWN | {f"wattfall/{GLOW}/{name}": content for name, content in NAMED.items()}
+
+
+@pytest.mark.parametrize(("topic", "content"), BY_TOPIC.items(), ids=BY_TOPIC)
 def test_a_message_of_every_format_comes_in_by_its_topic(stack: Stack, topic: str, content: object) -> None:
     stack.functions = Functions(stack.store, "Europe/Amsterdam", stack.letters.extend, clock=lambda: messages.NOW)
-    stack.ingest(wrapped(topic, content if isinstance(content, bytes) else orjson.dumps(content)))
+    stack.ingest(wrapped(topic, content if isinstance(content, bytes) else orjson.dumps(content)), partition=GLOW)
     assert refused(stack, GLOW) == refused(stack, "-") == {}
     devices = {one.device_id.partition("~")[0] for one in stack.store.devices()}
     assert devices == {GLOW}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from aggregator.aws import costs, deployment, lambdas
+from aggregator.aws import costs, dead_letters, deployment, lambdas
 from aggregator.core import periods
 from aggregator.intake.ingest_endpoint import PATH
 from aggregator.store.dynamodb import items, tables
@@ -242,7 +242,7 @@ def test_a_rule_passes_on_the_message_as_it_is_with_the_topic() -> None:
 def test_the_functions_know_the_topics_that_rules_let_in() -> None:
     payloads = [rule["TopicRulePayload"]["Sql"] for rule in of_type("AWS::IoT::TopicRule").values()]
     own = {sql.partition("FROM '")[2].strip("'") for sql in payloads if isinstance(sql, str)}
-    assert own == set(lambdas.RULES)
+    assert own == set(dead_letters.RULES)
 
 
 def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:
