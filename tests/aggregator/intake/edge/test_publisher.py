@@ -236,7 +236,7 @@ def test_the_command_publishes_what_it_reads_and_ends(
     options = ["--publish", url_of(broker), "--cert", files.certificate, "--key", files.key, "--ca", files.authority]
     command = [sys.executable, "-m", "dashboard.commands.main", "edge", "--source", "-", "--data", tmp_path / "edge"]
     done = subprocess.run(
-        [*command, *options], input=b"\n".join([*lines, b""]), capture_output=True, timeout=60, check=False
+        [*map(str, (*command, *options))], input=b"\n".join([*lines, b""]), capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     arrived = dict(reader.take(2))
