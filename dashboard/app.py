@@ -9,6 +9,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
+from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store.port import Store
@@ -23,7 +24,7 @@ from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint, request_guard, responses, user_limits
+from dashboard.web import ingest_routes, request_guard, responses, user_limits
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
@@ -64,14 +65,14 @@ def create_app(
     downloads.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
-    ingest = ingest_endpoint.IngestEndpoint(
+    ingest = IngestEndpoint(
         store,
         settings.timezone,
         retention_days=settings.retention_days,
         server_clock=server_clock or ServerClock(),
         count=metrics.count,
     )
-    ingest_endpoint.add_routes(app.server, ingest)
+    ingest_routes.add_routes(app.server, ingest)
     request_guard.install_callback_check(app.server, app.callback_map)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first
