@@ -24,7 +24,7 @@ from dashboard.web.cached_reads import USAGE_S, CachedReads
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.answers import by_place, named
-from tests.dashboard.homes import LONDON, NOW, instant
+from tests.dashboard.homes import NOW, instant
 from tests.dashboard.people import MEMBER, at_home
 
 MOST_BYTES = 1000
