@@ -12,8 +12,7 @@ from dash.development.base_component import Component
 from dashboard.pages.household import chart_page, last_hour, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Region
 from dashboard.text.language import ENGLISH, Language
-from dashboard.text.trees import ids, plain
-from dashboard.text.words import attributes
+from dashboard.text.words import attributes, ids, plain
 from dashboard.web import responses
 from dashboard.web.responses import HEAD
 

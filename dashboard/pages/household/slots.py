@@ -15,7 +15,7 @@ from typing import Any
 from dash import Input, Output, State, no_update
 from dash.development.base_component import Component
 
-from dashboard.text.trees import plain
+from dashboard.text.words import plain
 
 Slots = Mapping[str, Any]
 
