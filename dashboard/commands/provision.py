@@ -57,7 +57,7 @@ def provision_command(
         rehearsed(run) if is_dry else nullcontext(run) as chosen,
         closing(Invitations(target, settings, accounts)) as invite,
     ):
-        report = provision(chosen, read_rows(file), _refuse, invite)
+        report = provision(chosen, read_rows(file.readline), _refuse, invite)
     if not is_dry and (report.devices[CHANGED] or report.devices[MOVED]):
         drain(store)
     for line in report_lines(report, is_dry=is_dry):

@@ -13,9 +13,8 @@ The header names the columns, in any order; a row has a device, a person or both
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TextIO
 
 from aggregator.core.documents import KINDS
 from aggregator.core.errors import ConfigurationError, Refused, shown
@@ -58,9 +57,12 @@ class Refusal:
     reason: str
 
 
-def read_rows(file: TextIO) -> Iterator[Row | Refusal]:
-    """Yield the rows of a file, one at a time. Raises ConfigurationError where the file is no such CSV."""
-    lines = _lines(file)
+def read_rows(readline: Callable[[int], str]) -> Iterator[Row | Refusal]:
+    """Yield the rows of a file, one at a time; `readline` reads a line of at most so many characters.
+
+    Raises ConfigurationError where the file is no such CSV.
+    """
+    lines = _lines(readline)
     try:
         header = next(lines, "")
         separator = ";" if ";" in header and "," not in header else ","
@@ -80,9 +82,9 @@ def read_rows(file: TextIO) -> Iterator[Row | Refusal]:
         raise ConfigurationError("the file is not UTF-8; save it as CSV in UTF-8") from error
 
 
-def _lines(file: TextIO) -> Iterator[str]:
+def _lines(readline: Callable[[int], str]) -> Iterator[str]:
     number = 0
-    while line := file.readline(LONGEST + 1):
+    while line := readline(LONGEST + 1):
         number += 1
         if len(line) > LONGEST:
             raise ConfigurationError(f"line {number} is longer than {LONGEST} characters; the file is no list of rows")
