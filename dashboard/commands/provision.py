@@ -18,7 +18,7 @@ from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Accounts, link_of
 from dashboard.accounts.users import Passwords, User
 from dashboard.provisioning.provision_rows import Refusal, read_rows
-from dashboard.provisioning.provisioning import CHANGED, MOVED, OUTCOMES, Report, Run, provision, rehearsed
+from dashboard.provisioning.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 
 REASON = "wattfall provision"
 NO_LINKS = "a new person needs a link to choose a password; name a file for these with --invitations"
@@ -51,7 +51,9 @@ def provision_command(
     store, now = opened(settings, store_url, may_create=not is_dry), int(time.time())
     accounts = Accounts(store, Passwords(), lambda: now)
     fault = "" if target or is_dry else NO_LINKS
-    run = Run(Audit(store, settings.audit_secrets), accounts, operator(), REASON, now, settings.timezone, fault)
+    run = ProvisionRun(
+        Audit(store, settings.audit_secrets), accounts, operator(), REASON, now, settings.timezone, fault
+    )
     with (
         source.open(encoding="utf-8-sig", newline="") as file,
         rehearsed(run) if is_dry else nullcontext(run) as chosen,

@@ -74,7 +74,7 @@ class PersonPlan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ProvisionRun:
     """Where rows are carried out, by whom and when."""
 
     audit: Audit
@@ -101,7 +101,7 @@ class Run:
 
 
 @contextmanager
-def rehearsed(run: Run) -> Iterator[Run]:
+def rehearsed(run: ProvisionRun) -> Iterator[ProvisionRun]:
     """Give a run that stores nothing."""
     with (
         TemporaryDirectory(prefix="wattfall-") as folder,
@@ -111,7 +111,10 @@ def rehearsed(run: Run) -> Iterator[Run]:
 
 
 def provision(
-    run: Run, rows: Iterable[Row | Refusal], refuse: Callable[[Refusal], object], invite: Callable[[User], object]
+    run: ProvisionRun,
+    rows: Iterable[Row | Refusal],
+    refuse: Callable[[Refusal], object],
+    invite: Callable[[User], object],
 ) -> Report:
     """Carry out rows and return the counts.
 
@@ -151,7 +154,7 @@ def _batches(rows: Iterable[Row | Refusal], refuse: Callable[[Refusal], object])
 
 
 def _planned(
-    run: Run, batch: list[Row], refuse: Callable[[Refusal], object]
+    run: ProvisionRun, batch: list[Row], refuse: Callable[[Refusal], object]
 ) -> tuple[list[DevicePlan], list[PersonPlan]]:
     devices, people = list[DevicePlan](), list[PersonPlan]()
     for row in batch:
@@ -169,7 +172,7 @@ def _planned(
 # Devices
 
 
-def plan_device(run: Run, row: Row) -> DevicePlan:
+def plan_device(run: ProvisionRun, row: Row) -> DevicePlan:
     """Return what a row makes of its device. Raises ConfigurationError where a household would get another's past."""
     stored = run.device(row.device)
     before = stored or new_entry(run.store, row.device, run.timezone)
@@ -209,7 +212,7 @@ def _home(device: Device, row: Row, now: int) -> tuple[Device, str | None, bool]
     return moved(device, household, row.first_day), household, False
 
 
-def _change_device(run: Run, plan: DevicePlan) -> None:
+def _change_device(run: ProvisionRun, plan: DevicePlan) -> None:
     """Change or move a stored device, with an entry in the audit that its household can read."""
     assert plan.before
     record_device(run.audit, run.who, plan.before, plan.after, run.reason, run.now)
@@ -225,7 +228,7 @@ def _change_device(run: Run, plan: DevicePlan) -> None:
 # People
 
 
-def plan_person(run: Run, row: Row) -> PersonPlan:
+def plan_person(run: ProvisionRun, row: Row) -> PersonPlan:
     """Return what a row makes of its person. Raises ConfigurationError where role and household exclude each other."""
     stored = run.person(row.email)
     if run.no_links and not stored:
@@ -239,7 +242,7 @@ def plan_person(run: Run, row: Row) -> PersonPlan:
     return PersonPlan(UNCHANGED if after == stored else CHANGED, stored, after)
 
 
-def _change_person(run: Run, plan: PersonPlan) -> None:
+def _change_person(run: ProvisionRun, plan: PersonPlan) -> None:
     assert plan.before
     named = {one: getattr(plan.after, one) for one in ("role", "household", "name")}
     record_account(run.audit, run.who, run.reason, who_is(plan.before), run.now, **named)
@@ -254,7 +257,9 @@ def who_is(user: User) -> Who:
 # Storing
 
 
-def _keep(run: Run, devices: list[DevicePlan], people: list[PersonPlan], invite: Callable[[User], object]) -> None:
+def _keep(
+    run: ProvisionRun, devices: list[DevicePlan], people: list[PersonPlan], invite: Callable[[User], object]
+) -> None:
     """Store a batch and invite the people in it that are new; a dry run keeps the batch in its draft."""
     if run.draft:
         _keep_draft(*run.draft, devices, people)

@@ -12,7 +12,7 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.users import User
 from dashboard.provisioning.provision_rows import Refusal, read_rows
-from dashboard.provisioning.provisioning import BATCH, Report, Run, provision, rehearsed
+from dashboard.provisioning.provisioning import BATCH, ProvisionRun, Report, provision, rehearsed
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on
 
@@ -32,9 +32,11 @@ class Place:
         self.store, self.accounts, self.audit = store, accounts_on(store), Audit(store, [SECRET])
         self.refused: list[tuple[int, str]] = []
         self.invited: list[str] = []
-        self.run = Run(self.audit, self.accounts, Who("terminal", "", "operator"), "a file", Clock().at, homes.LONDON)
+        self.run = ProvisionRun(
+            self.audit, self.accounts, Who("terminal", "", "operator"), "a file", Clock().at, homes.LONDON
+        )
 
-    def provision(self, text: str, run: Run | None = None) -> Report:
+    def provision(self, text: str, run: ProvisionRun | None = None) -> Report:
         def refuse(one: Refusal) -> None:
             self.refused.append((one.line, one.reason))
 
@@ -156,7 +158,9 @@ def test_the_audit_counts_what_is_added_and_names_what_is_changed(place: Place) 
 
 
 def test_nobody_is_added_whom_no_invitation_can_reach(place: Place) -> None:
-    run = Run(place.audit, place.accounts, place.run.who, "a file", place.run.now, homes.LONDON, "no way to send it")
+    run = ProvisionRun(
+        place.audit, place.accounts, place.run.who, "a file", place.run.now, homes.LONDON, "no way to send it"
+    )
     report = place.provision("email,household\nann@example.org,acacia\n", run)
     assert (counts(report), place.refused) == (({}, {}, 1), [(2, "no way to send it")])
 
