@@ -9,6 +9,7 @@ import yaml  # type: ignore[import-untyped]
 
 from aggregator.aws import costs, dead_letters, deployment, lambdas
 from aggregator.core import periods
+from aggregator.intake.formats import FORMATS
 from aggregator.intake.ingest_endpoint import PATH
 from aggregator.store.dynamodb import items, tables
 
@@ -144,14 +145,48 @@ def test_only_the_endpoint_for_devices_is_public() -> None:
         assert permission["SourceArn"]["Fn::GetAtt"][0] in translated()
 
 
-def test_a_device_may_publish_only_under_its_own_name() -> None:
+ARN = re.compile(r"arn:aws:iot:eu-west-2:123456789012:(client/[A-Za-z0-9:_-]+|topic/[^+#*?]+)")
+VARIABLE = re.compile(r"\$\{([^!}]+|![^}]+)\}")
+
+
+def device_policy(thing: str) -> list[Resource]:
+    """The statements of the policy for a device, with the variables of CloudFormation and of IoT Core filled in."""
     ((policy),) = of_type("AWS::IoT::Policy").values()
-    own = "${!iot:Connection.Thing.ThingName}"
-    for statement in policy["PolicyDocument"]["Statement"]:
-        assert statement["Action"] in {"iot:Connect", "iot:Publish"}
-        for resource in listed(statement["Resource"]):
-            assert own in resource["Fn::Sub"]
-            assert "*" not in resource["Fn::Sub"]
+    assert policy["PolicyDocument"]["Version"] == "2012-10-17"
+    values = {"AWS::Partition": "aws", "AWS::Region": "eu-west-2", "AWS::AccountId": "123456789012"}
+    values |= {"Prefix": "wattfall", "DeviceRule": "WattfallRule", "!iot:Connection.Thing.ThingName": thing}
+    found = []
+    for one in policy["PolicyDocument"]["Statement"]:
+        resources = [VARIABLE.sub(lambda name: values[name[1]], each["Fn::Sub"]) for each in listed(one["Resource"])]
+        assert all(map(ARN.fullmatch, resources))
+        found.append({**one, "Resource": resources})
+    return found
+
+
+def may(thing: str, action: str, resource: str) -> bool:
+    """Whether a device's policy allows an action, as IoT Core decides: it has neither wildcards nor denials."""
+    arn = f"arn:aws:iot:eu-west-2:123456789012:{resource}"
+    return any(one["Action"] == action and arn in one["Resource"] for one in device_policy(thing))
+
+
+def topics_of(thing: str) -> list[str]:
+    """The topics by which rules let a device's messages in."""
+    named = [f"wattfall/{thing}/{name}" for name in (*FORMATS, "readings") if name != "json"]
+    glow = [f"glow/{thing}/{part}" for part in ("STATE", "SENSOR/electricitymeter", "SENSOR/gasmeter")]
+    own = [*glow, f"SMART/HILD/{thing}", f"tele/{thing}/SENSOR", f"{thing}/events/rpc"]
+    return [*own, *named, *(f"$aws/rules/WattfallRule/{topic}" for topic in named)]
+
+
+def test_a_device_may_publish_only_as_itself() -> None:
+    assert may("cad-1", "iot:Connect", "client/cad-1")
+    assert not may("cad-1", "iot:Connect", "client/cad-2")
+    for own, other in zip(topics_of("cad-1"), topics_of("cad-2"), strict=True):
+        assert may("cad-1", "iot:Publish", f"topic/{own}"), own
+        assert not may("cad-1", "iot:Publish", f"topic/{other}"), other
+    connect, publish = device_policy("cad-1")
+    assert connect["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}
+    assert connect.keys() == {*publish.keys(), "Condition"} == {"Effect", "Action", "Resource", "Condition"}
+    assert {connect["Effect"], publish["Effect"]} == {"Allow"}
 
 
 @pytest.mark.parametrize("table", tables.tables(), ids=lambda table: table.name)
