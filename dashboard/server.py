@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 Done = TypeVar("Done")
-Build = Callable[[], tuple[Flask, Store]]
+Check = Callable[[], None]  # of the store; raises StoreUnusable
+Build = Callable[[], tuple[Flask, Check]]
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
 GRACE_S = 5  # from SIGTERM to the end of a request that is under way
@@ -85,7 +86,7 @@ def warm(app: Dash) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    def __init__(self, build: Build, options: dict[str, object], check: Callable[[], None]) -> None:
+    def __init__(self, build: Build, options: dict[str, object], check: Check) -> None:
         self._build = build
         self._options = options
         self.check = check  # in the first process; a worker process has its own
@@ -99,11 +100,10 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load(self) -> Flask:
         """Return the WSGI app of one worker process."""
         try:
-            server, store = self._build()
+            server, self.check = self._build()
         except StoreReplaced as error:
             self._note(error)
             raise SystemExit(0) from None
-        self.check = store.check
         return server
 
     def look(self) -> str:
@@ -225,7 +225,7 @@ class _WorkerBehindProxy(_Worker):
     has_shares = False
 
 
-def serve_web(settings: Settings, host: str, check: Callable[[], None]) -> None:
+def serve_web(settings: Settings, host: str, check: Check) -> None:
     """Serve the dashboard until stopped, or until a check of the store raises StoreUnusable.
 
     Raises ConfigurationError if it cannot start.
@@ -233,20 +233,20 @@ def serve_web(settings: Settings, host: str, check: Callable[[], None]) -> None:
     check_cache(settings.cache)
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
-    def build() -> tuple[Flask, Store]:
+    def build() -> tuple[Flask, Check]:
         store = open_store(settings.store, BUSY_S, may_create=False)
         app = create_app(settings, store, server_clock=server_clock)
         warm(app)
-        return app.server, store
+        return app.server, store.check
 
     _serve(build, settings, host, "wattfall web", check)
 
 
-def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> None:
+def serve_ingest(settings: Settings, host: str, check: Check) -> None:
     """Serve `POST /ingest` alone, like `serve_web`."""
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
-    def build() -> tuple[Flask, Store]:
+    def build() -> tuple[Flask, Check]:
         store = open_store(settings.store, BUSY_S, may_create=False)
         metrics = Metrics()
         metrics.watch(store)
@@ -259,7 +259,7 @@ def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> No
         )
         server = create_ingest_server(store, settings.timezone, endpoint)
         observe(server, metrics, Readiness(store), settings.metrics_token)
-        return server, store
+        return server, store.check
 
     _serve(build, settings, host, "wattfall ingest-server", check, INGEST_THREADS)
 
@@ -277,7 +277,7 @@ def _serve(
     settings: Settings,
     host: str,
     name: str,
-    check: Callable[[], None],
+    check: Check,
     threads: int = THREADS,
 ) -> None:
     """Serve the app that `build` returns; each worker process builds its own, with its own store."""

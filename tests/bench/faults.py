@@ -231,7 +231,7 @@ def moved(trial: Trial, _: Path) -> None:
 
 
 def replaced(trial: Trial, older: Path) -> None:
-    shutil.copy(older, trial.folder / "copy.db").replace(trial.path)
+    Path(shutil.copy(older, trial.folder / "copy.db")).replace(trial.path)
 
 
 def overwritten(trial: Trial, older: Path) -> None:
@@ -252,7 +252,7 @@ def log_deleted(trial: Trial, _: Path) -> None:
 
 def log_replaced(trial: Trial, _: Path) -> None:
     log = Path(f"{trial.path}-wal")
-    shutil.copy(log, trial.folder / "copy-wal").replace(log)
+    Path(shutil.copy(log, trial.folder / "copy-wal")).replace(log)
 
 
 FILE_FAULTS = (deleted, moved, replaced, overwritten, cut, log_emptied, log_deleted, log_replaced)
