@@ -63,7 +63,7 @@ def recognised(
     layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
     if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
         rows.close()
-        layout = layout._replace(is_ordinal=False)
+        layout = layout._replace(is_ordinal=False, open_days=reader.open_days)
         refusals, reader, rows = _read(table, layout, known, progress)
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
@@ -165,7 +165,7 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
-            if found.bad:
+            if found.bad and found.has_values:
                 refusals.refuse(row[0], row[1], found.bad)
             yield found
     progress(done)
@@ -177,7 +177,9 @@ def _timed(
     """Yield rows as sort tuples: the instant, its end or 0, the number of the row, the series, the figures."""
     has_end = layout.roles.end is not None
     for row, at in rows:
-        if not row.has_values:
+        if row.bad and not row.has_values:
+            is_twice = isinstance(at, Refused) and at.reason == "ambiguous_time"
+            refusals.refuse(row.line, row.text, at if is_twice else row.bad)
             continue
         try:
             if isinstance(at, Refused):

@@ -53,6 +53,7 @@ class Layout(NamedTuple):
     short_s: int = 0  # written ends are so many seconds early: 00:29 of 00:30
     is_ordinal: bool = True  # numbered hours count from midnight, also where clocks change
     first_hour: int = 1  # the number of the hour that begins at midnight
+    open_days: frozenset[datetime] = frozenset()  # of which it is not known what their numbered hours are
     step_s: int | None = None  # the length of intervals without an end, where it was named
 
 
@@ -91,7 +92,7 @@ class RowReader:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.beyond = 0  # rows whose numbered hour is after the end of their day
-        self._longest: dict[datetime, int] = {}  # days with a repeated hour -> the highest number of an hour
+        self._longest: dict[datetime, list[int]] = {}  # days with a repeated hour -> the numbers of their hours
         self.others = 0  # rows of another quantity, kind or meter, which are not refused
         self._selections: dict[tuple[str, ...], _Selected | None] = {}
         self._figures = [(one, FACTORS[one.unit or layout.unit or "kWh"]) for one in layout.roles.figures]
@@ -156,19 +157,28 @@ class RowReader:
         number = int(digits) - self.layout.first_hour
         if number < 0 or number * step > DAY_S + HOUR:
             raise Refused("bad_time", f"the hour is {shown(clock.strip())}")
+        if day in self.layout.open_days:
+            raise Refused("ambiguous_time", f"on {day:%Y-%m-%d} an hour occurs twice, and it has no number of its own")
         if not self.layout.is_ordinal:
             return day + timedelta(seconds=number * step)
         first, last = window("day", day.date().isoformat(), self.layout.zone)
         if first + number * step >= last:
             self.beyond += 1
         if last - first > DAY_S:
-            self._longest[day] = max(self._longest.get(day, 0), number * step + step)
+            self._longest.setdefault(day, []).append(number)
         return first + number * step
 
     @property
     def has_clock_hours(self) -> bool:
         """Whether numbered hours are clock times: a day lacks the hour that is skipped, or repeats one."""
-        return self.beyond > 0 or DAY_S in self._longest.values()
+        last = DAY_S // max(self.layout.roles.hours, 1)
+        return self.beyond > 0 or any((max(some) + 1) * last == DAY_S for some in self._longest.values())
+
+    @property
+    def open_days(self) -> frozenset[datetime]:
+        """Days with a repeated hour of which no numbered hour is there twice or beyond 24."""
+        each = {day: Counter(some).values() for day, some in self._longest.items()}
+        return frozenset(day for day, counts in each.items() if len(set(counts)) == 1)
 
     # Figures
 

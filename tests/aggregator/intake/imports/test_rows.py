@@ -54,12 +54,11 @@ def figures(row: FileRow) -> tuple[int | None, ...]:
 def reason(text: str, layout: Layout = ENERGY) -> str:
     try:
         found = row_of(text, layout)
-    except Refused as why:
-        found, refused = None, why
-    else:
         assert not found.has_values
         assert found.bad is not None
         refused = found.bad
+    except Refused as why:
+        refused = why
     assert refused.reason in REASONS
     return refused.reason
 

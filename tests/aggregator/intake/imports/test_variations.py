@@ -108,3 +108,14 @@ def test_a_row_without_a_figure_still_orders_the_repeated_hour() -> None:
 
     assert total(found) == (1 + 2 + 4 + 5 + 6 + 7 + 8, 0)
     assert found.reasons == (("no_values", 1),)
+
+
+def test_an_autumn_day_of_24_numbered_hours_is_refused_by_name() -> None:
+    """London, 25 October 2026 has 25 hours: which of them number 3 is cannot be known."""
+    lines = [f"2026-10-{day};{hour};{200 + hour}" for day in (24, 25, 26) for hour in range(1, 25)]
+    found = understood(
+        "\n".join(["Date;Hour;Import (Wh)", *lines]), "Europe/London", is_zone_named=True, allowed=("refused",)
+    )
+
+    assert found.reasons == (("ambiguous_time", 24),)
+    assert total(found) == (2 * sum(range(201, 225)), 0)
