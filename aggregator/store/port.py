@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from aggregator.core.documents import Device, Document, Names, Part
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.live import Live
-from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
+from aggregator.core.periods import FOR_EVER, feed_levels
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.layers import Layered
 from aggregator.tariffs.rates import Series
 
 Answer = TypeVar("Answer")
@@ -65,7 +66,7 @@ LAST_KEY: Final = "\U0010ffff" * 256  # sorts after every key of a record
 INDEX = "find "  # prefix of the collections that hold search terms
 
 
-class Store(Protocol):
+class Store(Layered, Protocol):
     """Documents by key. A chart needs one read of one document."""
 
     def close(self) -> None:
@@ -151,10 +152,7 @@ class Store(Protocol):
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
-        """Store intervals; statements about one span are merged field by field. Durable on return.
-
-        A change makes the block dirty in which the interval starts.
-        """
+        """Merge intervals by span, field by field; a change makes the block dirty in which one starts. Durable."""
 
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, both included, by start and end."""
@@ -282,13 +280,13 @@ class Store(Protocol):
 
 
 def feeds() -> tuple[str, ...]:
-    """Return the feeds: readings and each level below another. A write to one leaves a change record."""
+    """Return the feeds: readings and each level below another."""
     return (READINGS, *feed_levels())
 
 
 def is_feed(level: str) -> bool:
     """Whether another level is made from this one."""
-    return any(row.child == level for row in LEVELS.values())
+    return level in feed_levels()
 
 
 MAX_COLLECTION, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8, within DynamoDB's limits

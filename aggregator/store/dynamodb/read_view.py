@@ -226,6 +226,21 @@ def write_block(client: DynamoClient, table: str, key: Item, readings: Mapping[s
     raise StoreAway(f"other writers changed the block {key} {TRIES} times in a row")
 
 
+def drop_attributes(client: DynamoClient, table: str, key: Item, names: Sequence[str]) -> None:
+    """Delete attributes of a block; one that has expired meanwhile stays away."""
+    for place in range(0, len(names), MERGED):
+        some = names[place : place + MERGED]
+        with suppress(ConditionFailed):
+            client.call(
+                "update_item",
+                TableName=table,
+                Key=key,
+                UpdateExpression="REMOVE " + ",".join(f"#{name}" for name in some),
+                ConditionExpression="attribute_exists(d)",
+                ExpressionAttributeNames={f"#{name}": name for name in some},
+            )
+
+
 def _changed(readings: Mapping[str, Reading], stored: Item) -> dict[str, Reading]:
     """Return the merged readings that differ from those stored. A damaged one is replaced."""
     changed = {}
