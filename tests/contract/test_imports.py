@@ -5,7 +5,7 @@ from unittest.mock import patch
 import pytest
 
 from aggregator.intake.imports import importing
-from aggregator.intake.imports.importing import ImportReport
+from aggregator.intake.imports.import_report import ImportReport
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore

@@ -76,6 +76,7 @@ def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
         "export_wh": None,
         "holes": 0,
         "hole_s": 0,
+        "id": "home/1",
     }
     assert f"48 taken in: {wh / 1000:.3f} kWh of import" in result.stdout.splitlines()
     assert "format: Octopus Energy CSV" in result.stdout.splitlines()
@@ -245,7 +246,7 @@ def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> Non
         _, errors = process.communicate()
 
     assert process.returncode == 130
-    assert "stopped; import the file again to resume" in errors
+    assert "stopped; the same command resumes" in errors
     with closing(open_store(url)) as store:
         assert store.backlog().waiting == 0
     outcome = last_line(wattfall(*command[3:], "--store", url, "--dry-run"))
