@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from aggregator.commands import console, operations_commands, process_commands, support_commands, tariff_commands
+from aggregator.commands import console, edge_command, operations_commands, support_commands, tariff_commands
 from aggregator.commands.aws_commands import costs_command, package_command, replay_command, tables_group
 from aggregator.commands.console import find_device, opened, with_store
 from aggregator.commands.device_commands import device
@@ -121,6 +121,6 @@ COMMANDS = (
     package_command,
     replay_command,
     *support_commands.COMMANDS,
-    *process_commands.COMMANDS,
+    *edge_command.COMMANDS,
     *operations_commands.COMMANDS,
 )

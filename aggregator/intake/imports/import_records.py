@@ -217,7 +217,7 @@ def _weeks(store: Store, record: ImportRecord) -> Iterator[list[int]]:
     """Yield the half hours that still have evidence of an import, those of a week at a time."""
     last = block_start(record.last)
     first = block_start(record.first)
-    while starts := store.layer_starts(record.device_id, record.layer, first, last, A_WEEK):
+    while first <= last and (starts := store.layer_starts(record.device_id, record.layer, first, last, A_WEEK)):
         near = [start for start in starts if start < starts[0] + A_WEEK * HALF_HOUR]
         yield near
         first = near[-1] + HALF_HOUR

@@ -238,6 +238,18 @@ def _interval(name: str, full_name: str, item: Item) -> Interval:
     return Interval(item["d"]["S"], start, start + _number(name[2:]), *values)
 
 
+def names_in(item: Item, start: int, end: int) -> list[str]:
+    """Return the names of a block's readings from `start` to before `end` (UTC seconds), and of intervals across."""
+    found: list[str] = []
+    for layer, names in _layers(item).items():
+        for name in names:
+            at = int(item["b"]["N"]) + _OFFSETS[name[:2]]
+            until = at + _number(name[2:]) if len(name) == 5 else at + 1
+            if at < end and start < until:
+                found.append(layer_prefix(layer) + name)
+    return found
+
+
 def _number(digits: str) -> int:
     return sum(_DIGITS.index(digit) * 62**place for place, digit in enumerate(reversed(digits)))
 

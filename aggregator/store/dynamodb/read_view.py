@@ -226,21 +226,6 @@ def write_block(client: DynamoClient, table: str, key: Item, readings: Mapping[s
     raise StoreAway(f"other writers changed the block {key} {TRIES} times in a row")
 
 
-def drop_attributes(client: DynamoClient, table: str, key: Item, names: Sequence[str]) -> None:
-    """Delete attributes of a block; one that has expired meanwhile stays away."""
-    for place in range(0, len(names), MERGED):
-        some = names[place : place + MERGED]
-        with suppress(ConditionFailed):
-            client.call(
-                "update_item",
-                TableName=table,
-                Key=key,
-                UpdateExpression="REMOVE " + ",".join(f"#{name}" for name in some),
-                ConditionExpression="attribute_exists(d)",
-                ExpressionAttributeNames={f"#{name}": name for name in some},
-            )
-
-
 def _changed(readings: Mapping[str, Reading], stored: Item) -> dict[str, Reading]:
     """Return the merged readings that differ from those stored. A damaged one is replaced."""
     changed = {}
@@ -286,6 +271,21 @@ def _request(readings: Mapping[str, Reading], tags: Mapping[str, int], expires: 
         "ExpressionAttributeNames": {f"#{name}": name for name in sets},
         "ExpressionAttributeValues": {f":{name}": value for name, value in sets.items()} | was,
     }
+
+
+def erase_names(client: DynamoClient, table: str, key: Item, names: Sequence[str]) -> None:
+    """Remove attributes of an item; what others add meanwhile stays. A missing item stays missing."""
+    for some in (names[at : at + MOST] for at in range(0, len(names), MOST)):
+        spelled = {f"#{place}": name for place, name in enumerate(some)}
+        with suppress(ConditionFailed):
+            client.call(
+                "update_item",
+                TableName=table,
+                Key=key,
+                UpdateExpression=f"REMOVE {', '.join(spelled)}",
+                ConditionExpression="attribute_exists(d)",
+                ExpressionAttributeNames=spelled,
+            )
 
 
 def _meters(readings: Mapping[str, Reading]) -> set[str]:

@@ -12,7 +12,7 @@ import msgspec
 
 from aggregator.core.blocks import pack_block, unpack_block
 from aggregator.core.periods import HALF_HOUR, block_start
-from aggregator.core.readings import Interval, Reading
+from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading
 from aggregator.store.layers import OWN, Evidence, Kind, overlaid, pack_intervals, unpack_intervals
 from aggregator.store.port import READINGS
 from aggregator.store.sqlite.sqlite_live import SqliteLive
@@ -89,6 +89,21 @@ class SqliteLayers(SqliteLive):
             rows = [(device_id, start, layer) for start in starts]
             self._many("DELETE FROM layers WHERE device_id = ? AND start = ? AND layer = ?", rows)
             self._mark(dict.fromkeys((READINGS, device_id, str(start)) for start in starts))
+
+    def _erase_layers(self, device_id: str, start: int, end: int) -> None:
+        """Delete the readings of layers from `start` to before `end`, and the intervals that overlap this time."""
+        query = "SELECT * FROM layers WHERE device_id = ? AND start BETWEEN ? AND ?"
+        for _, block, layer, written, packed, stated in self._all(query, device_id, start - LONGEST_INTERVAL_S, end):
+            readings = self._intact(_readings, device_id, block, packed) if packed else []
+            intervals = self._intact(_intervals, device_id, block, stated) if stated else []
+            kept = [one for one in readings if not start <= one.at < end]
+            left = [one for one in intervals if one.end <= start or end <= one.start]
+            if (kept, left) == (readings, intervals):
+                continue
+            self._run("DELETE FROM layers WHERE device_id = ? AND start = ? AND layer = ?", device_id, block, layer)
+            if kept or left:
+                bodies = (pack_block(block, kept) if kept else None, pack_intervals(left) if left else None)
+                self._run(_PUT, device_id, block, layer, written, *bodies)
 
     def _with_readings(self, own: list[Reading], device_id: str, first: int, last: int) -> list[Reading]:
         """Return a device's own readings of blocks, and those of its layers."""

@@ -36,8 +36,8 @@ from aggregator.store.collections import (
     row_of,
     update_record,
 )
-from aggregator.store.port import check_record
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.store.stored_records import check_record
 
 ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "aggregator/store/collections.py"
@@ -103,6 +103,7 @@ def test_the_table_lists_the_records_of_a_device() -> None:
         ("refused/cad-1", ""),
         ("refused/cad-1/messages", ""),
         ("tokens", "cad-1"),
+        ("imports/cad-1", ""),
         ("filled/cad-1", ""),
         ("gaps/cad-1", ""),
         ("tariff/before", "cad-1"),
