@@ -9,6 +9,9 @@ is Wh, volume is litres. Money is in units of `core.money`: 0 for none, else 1 +
 Time covered is a byte of 31 * code + check value: code 0 is none, 1 half an hour, 2 an hour, 3 the seconds that follow.
 The check value makes the whole, as a number, divisible by 31: a flipped bit is noticed.
 
+An item carries the form of its document, `v` (absent: 1). A function of an older version leaves a newer form as it is
+and quarantines its key. A release first reads a new form, and the next one writes it: both can work side by side.
+
 **Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
 
 **Updates.** A document update replaces parts on the condition that they equal the parts read.
@@ -21,6 +24,7 @@ from typing import Any
 
 from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
+from aggregator.core.errors import Damaged
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR
 from aggregator.store.dynamodb import items
@@ -28,6 +32,7 @@ from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
 LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
+FORM = 1  # of the documents that this version writes, and the newest that it reads
 _FIELDS = 17
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 _CHECK = 31  # no power of 2 is divisible by it, and 256 * 4 leaves 1
@@ -102,8 +107,16 @@ def _named_part(name: str, value: bytes) -> Part:
         raise ValueError(f"the part {name}: {error}") from error
 
 
+def _check_form(item: Item | None) -> None:
+    form = int(item["v"]["N"]) if item and "v" in item else FORM
+    if item and form > FORM:
+        fault = f"the document {item['d']['S']} {item['p']['S']} is in form {form}, of a newer version; this one reads"
+        raise Damaged(f"{fault} {FORM} and leaves it as it is; `wattfall rebuild` of that version makes it right")
+
+
 def unpack_document(level: str, item: Item | None) -> Document | None:
-    """Decode a document; None for a missing item or one without parts."""
+    """Decode a document; None for a missing item or one without parts. Raises Damaged for one of a newer version."""
+    _check_form(item)
     parts = (
         {name: _named_part(name, value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
     )
@@ -208,9 +221,11 @@ def merge_request(
 ) -> Request | None:
     """Return the request that gives `stored` these parts (None removes one); None when nothing changes.
 
-    The time of change (`now`, UTC seconds) is written with a change and never alone. `is_open` says that the period
-    goes on (None at a level that feeds no other); a document that was closed stays so.
+    The time of change (`now`, UTC seconds) and the form are written with a change and never alone. `is_open` says that
+    the period goes on (None at a level that feeds no other); a document that was closed stays so. Raises Damaged for a
+    document of a newer version.
     """
+    _check_form(stored)
     before = stored or {}
     wanted: dict[str, Value | None] = {name: part and {"B": pack_part(part)} for name, part in parts.items()}
     after = before | wanted
@@ -224,16 +239,16 @@ def merge_request(
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None
-    times = ("t",) if "u" in before else ("t", "u")
     sets = {name: value for name, value in changed.items() if value is not None}
-    sets |= dict.fromkeys(times, items.number(now))
+    sets |= dict.fromkeys(("t",) if "u" in before else ("t", "u"), items.number(now))
     gone = [f"#{name}" for name in changed if name not in sets]
-    request = _condition(before, [*changed])
+    request = _condition(before, [*changed, "v"])
+    sets |= {"v": items.number(FORM)} if before.get("v") != items.number(FORM) else {}
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
     values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
     return "update_item", request | {
         "UpdateExpression": expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
-        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {f"#{name}": name for name in times},
+        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {f"#{name}": name for name in sets},
         "ExpressionAttributeValues": values,
     }
 
