@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_props
@@ -20,7 +19,7 @@ from dashboard.accounts.users import Passwords
 from dashboard.charts.view import View
 from dashboard.pages.account import account_page
 from dashboard.pages.household import downloads, slots
-from dashboard.pages.household.page import INDEX, RENDERER, layout, tree
+from dashboard.pages.household.page import INDEX, RENDERER, layout, region_of
 from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
@@ -102,29 +101,27 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
         content: dict[str, Any] = dict(show_page(data, viewer(), View.from_url(path, search), shown, lang, said))
         # The address follows its content, so that it never names a page that did not come.
         address = {"url.pathname": path, "url.search": search} if wanted else {}
-        return slots.in_order({**content, **address, "wanted.data": None}, slots.PAGE, partial(tree, lang=lang))
+        return slots.in_order({**content, **address, "wanted.data": None}, slots.PAGE, region_of())
 
     @app.callback(
         slots.outputs(slots.LIVE), Input("tick", "data"), slots.states(slots.LIVE_STATE), prevent_initial_call=True
     )
     def poll(_tick: object, shown: object, known: object) -> list[Any]:
         lang = reader_language()
-        content = show_live(data, viewer(), shown, known, lang)
-        return slots.in_order(content, slots.LIVE, partial(tree, lang=lang))
+        return slots.in_order(show_live(data, viewer(), shown, known, lang), slots.LIVE, region_of())
 
     in_browser(app)
 
 
 def in_browser(app: Dash) -> None:
-    """Add the callbacks that run in the browser alone: the last hour, the page's clock, its title and its scheme."""
+    """Add the callbacks that run in the browser alone: the page's clock, its title and its scheme."""
     add: Callable[..., object] = app.clientside_callback
-    add(ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data"))
     add(
         ClientsideFunction("live", "beat"),
         [Output("tick", "data"), Output("refresh", "data"), Output("power-age", "children")],
         Output("unreachable", "children"),
         Input("beat", "n_intervals"),
-        [State("age", "data"), State("words", "data"), State("alert", "children")],
+        [State("live", "data"), State("words", "data"), State("alert", "children")],
     )
     add(ClientsideFunction("live", "show"), Input("shown", "data"))
     add(ClientsideFunction("theme", "label"), Input("words", "data"))

@@ -15,7 +15,9 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 
-Action = Literal["look-up", "search", "note", "rebuild", "exchange", "export", "tariff", "account", "device", "forget"]
+Action = Literal[
+    "look-up", "search", "note", "rebuild", "exchange", "export", "tariff", "account", "device", "provision", "forget"
+]
 ACTIONS: tuple[str, ...] = get_args(Action)
 FIRST = "0" * 64  # the hash before the first entry
 LONGEST_REASON = 500  # characters

@@ -36,8 +36,8 @@ from aggregator.store.collections import (
     row_of,
     update_record,
 )
-from aggregator.store.port import check_record
 from aggregator.store.sqlite.sqlite_store import SqliteStore
+from aggregator.store.stored_records import check_record
 
 ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "aggregator/store/collections.py"
