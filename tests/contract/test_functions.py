@@ -175,7 +175,7 @@ def test_batches_of_one_shard_side_by_side_give_the_same(series: Series, deliver
 
 def in_next_form(client: MemoryClient) -> dict[str, Any]:
     """The documents that a newer version has written, by table and key."""
-    found = {}
+    found: dict[str, Any] = {}
     for table in ("days", "months", "years"):
         items = client.call("scan", TableName=f"{MEMORY}-{table}")["Items"]
         found |= {repr((table, one["d"], one["p"])): one for one in items if int(one["v"]["N"]) > FORM}
