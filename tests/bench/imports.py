@@ -22,6 +22,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.imports.import_plan import unique
+from aggregator.intake.imports.import_records import Source
 from aggregator.intake.imports.importing import take
 from aggregator.intake.imports.recognise import Recognised, recognised
 from aggregator.intake.imports.understanding import Doubt, Known, named_columns
@@ -121,7 +122,14 @@ def large(count: int) -> None:
         known = Known("UTC", NOW)
         with path.open("rb") as stream, recognised(open_table(stream, Origin("d", NOW)), known) as found:
             print("read", round(time.process_time() - began, 1), "s")
-            report = take(store, Device("d", "UTC"), found, NOW, lambda *_: nullcontext(lambda _: None), is_dry=False)
+            report = take(
+                store,
+                Device("d", "UTC"),
+                found,
+                NOW,
+                lambda *_: nullcontext(lambda _: None),
+                Source("rows.csv", "", "bench"),
+            )
         store.close()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"{report.accepted} rows: {time.process_time() - began:.1f} s of CPU, {memory} MB")
