@@ -178,8 +178,8 @@ def _timed(
     has_end = layout.roles.end is not None
     for row, at in rows:
         if row.bad and not row.has_values:
-            is_twice = isinstance(at, Refused) and at.reason == "ambiguous_time"
-            refusals.refuse(row.line, row.text, at if is_twice else row.bad)
+            why = at if isinstance(at, Refused) and at.reason == "ambiguous_time" else row.bad
+            refusals.refuse(row.line, row.text, why)
             continue
         try:
             if isinstance(at, Refused):
@@ -190,8 +190,8 @@ def _timed(
             else:
                 end = check_instant_of(end_of(at, row.time, row.end, 0, layout.zone), known.now) if has_end else 0
                 yield at, end, row.line, row.series, row.imported, row.exported, row.volume
-        except Refused as why:
-            refusals.refuse(row.line, row.text, why)
+        except Refused as refused:
+            refusals.refuse(row.line, row.text, refused)
 
 
 def _spans(rows: Iterator[SortRow], layout: Layout, refuse: Refuse) -> Iterator[SortRow]:
