@@ -187,6 +187,11 @@ ATTEMPTS = Collection(
     is_ended=True,
 )
 
+API_KEYS = Collection("api/keys", "user", "person", FOR_EVER, "hashes of a person's API keys", is_ended=True)
+API_USES = Collection(
+    "api/uses", "user", "person", FOR_EVER, "when a person's API keys were used last", mentions=("device",)
+)
+
 # What the store was made for: `feed`, `up`
 
 MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store was made for the demo, or for one home")
@@ -199,6 +204,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
     *(TARIFF_BEFORE, FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
+    *(API_KEYS, API_USES),
     *(MARKS,),
 )
 

@@ -33,6 +33,7 @@ from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Throttle
+from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.oidc import Person, user_of
 from dashboard.accounts.sessions import Sessions
 from dashboard.accounts.users import SUPPORT, User
@@ -70,7 +71,17 @@ def signed_in(store: Store) -> User:
     user_of(store, accounts, Person("https://id.example.org 1", SUPPORT, "ben@example.org"))
     Throttle(store, lambda: NOW).attempt(ANNA, "192.0.2.7")
     Sessions(store, accounts.user, lambda: NOW).begin(anna)
+    with_a_key(store)
     return anna
+
+
+def with_a_key(store: Store) -> None:
+    """Somebody of a household whose program reads the device."""
+    carl = somebody(store, "carl@example.org", household="acacia")
+    keys = ApiKeys(store, accounts_on(store).user, Audit(store, []), lambda: NOW)
+    holder = keys.holder(keys.make(carl, "A script", SCOPES))
+    assert holder
+    keys.note_use(holder, Device(DEVICE, household="acacia"))
 
 
 @pytest.fixture(scope="module")
