@@ -1,4 +1,5 @@
-// The columns of a chart and the cells of the heat map: one stop of the Tab key each. Arrow keys move, Enter follows.
+// The columns of a chart, the cells of the heat map and the last hour: one stop of the Tab key each. Arrow keys move,
+// Enter follows.
 (() => {
     "use strict";
 
@@ -35,6 +36,25 @@
             one.click();
         } else if (event.key === "Escape") {
             one.blur();
+        }
+    });
+
+    // plotly has hover labels, and no keys for them. What is read is the frame's label, so that it is spoken, too.
+    const STEPS = { ArrowLeft: (at) => Math.max(at - 1, 0), ArrowRight: (at) => at + 1, Home: () => 0, End: () => Infinity };
+    let read = Infinity;
+    const show = (graph, at) => {
+        const said = graph.data[0].text.map((words, place) => (words ? place : -1)).filter((place) => place >= 0);
+        read = Math.min(at, said.length - 1);
+        window.Plotly.Fx.hover(graph, [{ curveNumber: 0, pointNumber: said[read] }]);
+        window.dash_clientside.set_props("hour-said", { children: graph.data[0].text[said[read]] });
+    };
+    document.addEventListener("keydown", (event) => {
+        const graph = event.target.id === "hour-frame" && event.target.querySelector(".js-plotly-plot");
+        if (graph?.data?.[0]?.x.length && STEPS[event.key]) {
+            event.preventDefault();
+            show(graph, STEPS[event.key](read));
+        } else if (graph && event.key === "Escape") {
+            window.Plotly.Fx.unhover(graph);
         }
     });
 })();

@@ -34,7 +34,7 @@
             isLost = true;
         } else {
             [heard, isLost] = [Date.now(), false];
-            plan(data?.age?.data);
+            plan(data?.live?.data.age);
         }
     };
 
@@ -94,7 +94,7 @@
     };
 
     // Values for the poll, the refresh of the whole page, the age and the banner.
-    const beat = (_, age, words, alert) => {
+    const beat = (_, live, words, alert) => {
         const now = Date.now();
         if (isOver || document.hidden) {
             return Array(4).fill(window.dash_clientside.no_update);
@@ -110,7 +110,7 @@
             [asked, due, polls] = [wait(), Infinity, polls + 1];
             refresh = polls % REFRESHES === 0 || isLost || alert?.length > 0 || !device ? now : null;
         }
-        return changed([isDue && device ? now : null, refresh, said(age, words), banner(words)]);
+        return changed([isDue && device ? now : null, refresh, said(live?.age, words), banner(words)]);
     };
 
     // Another device is polled at once.

@@ -1,12 +1,13 @@
 // The page's one component of its own, made as Dash's component packages make theirs: `Region` shows a tree of HTML
-// components (`content`) and lets React change it in place, so that focus, open menus and scroll stay. Dash itself
-// builds everything anew below a `children` that changes. Its Dash children, such as a graph, stand in the tree's slots.
+// components (`content`) with some of their properties (`values`, by id), and lets React change them in place, so that
+// focus, open menus and scroll stay. Dash itself builds everything anew below a `children` that changes. Its Dash
+// children, such as a graph, stand in the tree's slots.
 (() => {
     "use strict";
 
-    const build = (part, slots) => {
+    const build = (part, values, slots) => {
         if (Array.isArray(part)) {
-            return part.map((one) => build(one, slots));
+            return part.map((one) => build(one, values, slots));
         }
         if (part === null || typeof part !== "object") {
             return part;
@@ -14,14 +15,14 @@
         if (part.type === "Slot") {
             return slots.shift();
         }
-        const { children = null, ...props } = part.props;
-        const content = build([children].flat(Infinity), slots);
+        const { children = null, ...props } = { ...part.props, ...values[part.props.id] };
+        const content = build([children].flat(Infinity), values, slots);
         return window.React.createElement(part.type.toLowerCase(), props, ...content);
     };
 
-    const Region = ({ id, content, children }) => {
-        const slots = [children].flat();
-        return window.React.createElement("div", { id, className: "region" }, ...build([content].flat(), slots));
+    const Region = ({ id, content, values, children }) => {
+        const inside = build([content].flat(), values, [children].flat());
+        return window.React.createElement("div", { id, className: "region" }, ...inside);
     };
 
     window.wattfall = Object.assign(window.wattfall ?? {}, { Region });

@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, set_props
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
+from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store.port import Store
@@ -20,12 +20,12 @@ from dashboard.api import api_routes, keyed_requests
 from dashboard.charts.view import View
 from dashboard.pages.account import account_page
 from dashboard.pages.household import downloads, slots
-from dashboard.pages.household.page import INDEX, RENDERER, layout, tree
+from dashboard.pages.household.page import INDEX, RENDERER, layout, region_of
 from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
 from dashboard.pages.tariff import tariff_page
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint, request_guard, responses, user_limits
+from dashboard.web import ingest_routes, request_guard, responses, user_limits
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from dashboard.web.responses import compress, hashes, reader_language, secure
@@ -68,14 +68,14 @@ def create_app(
     api_routes.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
-    ingest = ingest_endpoint.IngestEndpoint(
+    ingest = IngestEndpoint(
         store,
         settings.timezone,
         retention_days=settings.retention_days,
         server_clock=server_clock or ServerClock(),
         count=metrics.count,
     )
-    ingest_endpoint.add_routes(app.server, ingest)
+    ingest_routes.add_routes(app.server, ingest)
     request_guard.install_callback_check(app.server, app.callback_map)
     responses.serve(app.server)
     compress(app.server)  # after the headers: hooks run last to first
@@ -104,29 +104,27 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
         content: dict[str, Any] = dict(show_page(data, viewer(), View.from_url(path, search), shown, lang, said))
         # The address follows its content, so that it never names a page that did not come.
         address = {"url.pathname": path, "url.search": search} if wanted else {}
-        return slots.in_order({**content, **address, "wanted.data": None}, slots.PAGE, partial(tree, lang=lang))
+        return slots.in_order({**content, **address, "wanted.data": None}, slots.PAGE, region_of())
 
     @app.callback(
         slots.outputs(slots.LIVE), Input("tick", "data"), slots.states(slots.LIVE_STATE), prevent_initial_call=True
     )
     def poll(_tick: object, shown: object, known: object) -> list[Any]:
         lang = reader_language()
-        content = show_live(data, viewer(), shown, known, lang)
-        return slots.in_order(content, slots.LIVE, partial(tree, lang=lang))
+        return slots.in_order(show_live(data, viewer(), shown, known, lang), slots.LIVE, region_of())
 
     in_browser(app)
 
 
 def in_browser(app: Dash) -> None:
-    """Add the callbacks that run in the browser alone: the last hour, the page's clock, its title and its scheme."""
+    """Add the callbacks that run in the browser alone: the page's clock, its title and its scheme."""
     add: Callable[..., object] = app.clientside_callback
-    add(ClientsideFunction("hour", "absorb"), Output("known", "data"), Input("hour", "data"))
     add(
         ClientsideFunction("live", "beat"),
         [Output("tick", "data"), Output("refresh", "data"), Output("power-age", "children")],
         Output("unreachable", "children"),
         Input("beat", "n_intervals"),
-        [State("age", "data"), State("words", "data"), State("alert", "children")],
+        [State("live", "data"), State("words", "data"), State("alert", "children")],
     )
     add(ClientsideFunction("live", "show"), Input("shown", "data"))
     add(ClientsideFunction("theme", "label"), Input("words", "data"))

@@ -22,11 +22,12 @@ from gunicorn.workers.gthread import ThreadWorker
 from aggregator.commands.console import JsonLines
 from aggregator.core.errors import ConfigurationError, StoreReplaced
 from aggregator.intake.clocks import ServerClock
+from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.operations.metrics import Metrics, Readiness
 from aggregator.settings import Settings
 from aggregator.store import Store, open_store
 from dashboard.app import create_app
-from dashboard.web import ingest_endpoint
+from dashboard.web import ingest_routes
 from dashboard.web.cache import check_cache
 from dashboard.web.responses import observe
 
@@ -227,7 +228,7 @@ def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> No
         store = open_store(settings.store, BUSY_S, may_create=False)
         metrics = Metrics()
         metrics.watch(store)
-        endpoint = ingest_endpoint.IngestEndpoint(
+        endpoint = IngestEndpoint(
             store,
             settings.timezone,
             retention_days=settings.retention_days,
@@ -241,12 +242,10 @@ def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> No
     _serve(build, settings, host, "wattfall ingest-server", check, INGEST_THREADS)
 
 
-def create_ingest_server(
-    store: Store, default_zone: str, endpoint: ingest_endpoint.IngestEndpoint | None = None
-) -> Flask:
+def create_ingest_server(store: Store, default_zone: str, endpoint: IngestEndpoint | None = None) -> Flask:
     """Return a server with `POST /ingest` and `/health` only."""
     server = Flask("ingest", static_folder=None)
-    ingest_endpoint.add_routes(server, endpoint or ingest_endpoint.IngestEndpoint(store, default_zone))
+    ingest_routes.add_routes(server, endpoint or IngestEndpoint(store, default_zone))
     server.add_url_rule("/health", "health", lambda: "OK")
     return server
 

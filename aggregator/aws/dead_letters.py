@@ -16,9 +16,12 @@ import orjson
 
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import LEVELS
+from aggregator.core.readings import check_device_id
+from aggregator.intake.formats import FORMATS, Topic, parse_topic
 from aggregator.store.port import READINGS
 
 SECONDS = 20  # timeout of a call
+RULES = ("glow/+/#", "SMART/HILD/+", "tele/+/SENSOR", "+/events/rpc")  # of the template, for formats' own topics
 
 
 def client(service: str, **options: str) -> Any:  # noqa: ANN401 - boto3 has no types
@@ -138,8 +141,16 @@ def _of_iot(error: dict[str, Any]) -> Dead:
     """Return the message that a rule's action could not pass on, as the stream would have brought it."""
     topic = _text(error, "topic")
     data = orjson.dumps({"topic": topic, "data": _text(error, "base64OriginalPayload")})
-    source = {"data": b64encode(data).decode(), "partitionKey": topic, "sequenceNumber": topic}
+    source = {"data": b64encode(data).decode(), "partitionKey": _sender(topic), "sequenceNumber": topic}
     return Dead("ingest", {"Records": [{"kinesis": source}]})
+
+
+def _sender(topic: str) -> str:
+    """Return the partition key that a rule gives a message of a topic; the topic itself where no format takes it."""
+    try:
+        return topic_of(topic).device_id
+    except Refused:
+        return topic
 
 
 def dead_of_batch(body: bytes) -> Dead:
@@ -204,3 +215,11 @@ def _wrapped(payload: bytes) -> StreamMessage | None:
         return StreamMessage(str(found["topic"]), "", b64decode(found["data"], validate=True)) if is_wrapped else None
     except (ValueError, TypeError):  # not of a rule
         return None
+
+
+def topic_of(topic: str) -> Topic:
+    """Parse a topic that a rule let in: `PREFIX/DEVICE/FORMAT`, or one of a format's own. Raises Refused."""
+    levels = topic.split("/")
+    if len(levels) == 3 and (levels[2] in FORMATS or levels[2] == "readings"):
+        return Topic(FORMATS["json" if levels[2] == "readings" else levels[2]], check_device_id(levels[1]), "")
+    return parse_topic(topic, "", RULES)

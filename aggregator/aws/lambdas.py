@@ -28,15 +28,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from aggregator.aws.closing import close_periods
-from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine
+from aggregator.aws.dead_letters import DeadLetter, message_of, quarantine, topic_of
 from aggregator.core.documents import Device
 from aggregator.core.errors import Refused, StoreAway, StoreUnusable
 from aggregator.core.live import live_state
 from aggregator.core.periods import DAY_S, LEVELS, RETENTION_DAYS
-from aggregator.core.readings import Reading, check_device_id
+from aggregator.core.readings import Reading, check_owner
 from aggregator.intake.clocks import refuse_old
 from aggregator.intake.device_status import looked_at
-from aggregator.intake.formats import FORMATS, Topic, parse_topic, read_whole
+from aggregator.intake.formats import FORMATS, Topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread
 from aggregator.intake.ingest import Received, rules_in, store_content, store_refusals
 from aggregator.settings import load
@@ -101,10 +101,11 @@ class Functions:
         return Item(record["kinesis"]["sequenceNumber"], received.device_id, received, record)
 
     def _received(self, source: Record, now: int) -> Received:
-        """Return the content of a message. The topic says who sent it; without one, the partition key."""
+        """Return the content of a message. The partition key says who sent it, and its topic may name nobody else."""
         message = message_of(source)
         try:
             topic = topic_of(message.topic) if message.topic else Topic(FORMATS["json"], message.sender, "")
+            check_owner(message.sender, topic.device_id)
         except Refused as why:
             return Received(message.sender, Content(refused=[Unread(why, message.payload)]))
         rules = rules_in(self.store, self.timezone)(topic.device_id) if topic.format.has_rules else DeviceRules()
@@ -182,14 +183,6 @@ class Functions:
         return items[:end], _retry_from(items[end].sequence) if end < len(items) else {"batchItemFailures": []}
 
 
-def topic_of(topic: str) -> Topic:
-    """Parse a topic that a rule let in: `PREFIX/DEVICE/FORMAT`, or one of a format's own. Raises Refused."""
-    levels = topic.split("/")
-    if len(levels) == 3 and (levels[2] in FORMATS or levels[2] == "readings"):
-        return Topic(FORMATS["json" if levels[2] == "readings" else levels[2]], check_device_id(levels[1]), "")
-    return parse_topic(topic)
-
-
 def _rounds(items: Sequence[Item]) -> Iterator[list[int]]:
     """Yield the places of the items of ROUND devices after those of others; the first devices first."""
     owners: dict[str, list[int]] = {}
@@ -238,7 +231,7 @@ def change_of(step: Step, record: Record) -> Change | None:
 
 
 @cache
-def _functions() -> Functions:
+def functions() -> Functions:
     """Build the functions at the first call and keep them for the life of the process."""
     settings = load(os.environ)
     queue = os.environ.get("WATTFALL_DEAD_LETTERS", "")
@@ -253,12 +246,12 @@ def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime
 
 def ingest(event: Record, context: object) -> Answer:
     """The handler of `ingest`."""
-    return _functions().ingest(event, _left_s(context))
+    return functions().ingest(event, _left_s(context))
 
 
 def watched(event: Record, _context: object) -> None:
     """The handler of `watched`."""
-    _functions().watched(event)
+    functions().watched(event)
 
 
 def level_steps() -> dict[str, Step]:
@@ -271,14 +264,14 @@ def __getattr__(name: str) -> Callable[[Record, object], Answer]:
     step = level_steps().get(name)
     if step is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return lambda event, context: _functions().propagate(step, event, _left_s(context))
+    return lambda event, context: functions().propagate(step, event, _left_s(context))
 
 
 def fleet(_event: Record, _context: object) -> None:
     """The handler of `fleet`."""
-    _functions().fleet()
+    functions().fleet()
 
 
 def closing(_event: Record, _context: object) -> None:
     """The handler of `closing`."""
-    _functions().closing()
+    functions().closing()

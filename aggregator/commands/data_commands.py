@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from aggregator.commands import console, operations_commands, process_commands, support_commands, tariff_commands
+from aggregator.commands import console, edge_command, operations_commands, support_commands, tariff_commands
 from aggregator.commands.aws_commands import costs_command, package_command, replay_command, tables_group
 from aggregator.commands.console import check_id, find_device, forget_signals, opened, until_stopped, with_store
 from aggregator.commands.device_commands import device
@@ -28,14 +28,14 @@ from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
 from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.imports.importing import Bar, ImportReport, summary, take
-from aggregator.intake.imports.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
-from aggregator.intake.imports.structured import STRUCTURES, open_table
 from aggregator.intake.imports.understanding import BRAKES, Doubt, Known, named_columns
 from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, PROFILES, REGISTER, UNITS
 from aggregator.intake.ingest import Outcome, chunks, ingest_lines
+from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
+from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings
-from aggregator.store.collections import all_devices, new_entry
+from aggregator.store.device_walks import all_devices, new_entry
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences
@@ -272,6 +272,6 @@ COMMANDS = (
     package_command,
     replay_command,
     *support_commands.COMMANDS,
-    *process_commands.COMMANDS,
+    *edge_command.COMMANDS,
     *operations_commands.COMMANDS,
 )

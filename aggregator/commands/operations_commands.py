@@ -15,7 +15,7 @@ from aggregator.operations.backup import Copied, back_up, restore
 from aggregator.operations.systemd_units import processes, unit
 from aggregator.settings import Settings
 from aggregator.store import open_store
-from aggregator.store.collections import all_devices
+from aggregator.store.device_walks import all_devices
 from aggregator.waterfall.verify import differences
 
 

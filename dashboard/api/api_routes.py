@@ -11,7 +11,7 @@ from aggregator.core.periods import LEVELS
 from dashboard.accounts.api_keys import CHARTS, LIVE
 from dashboard.api import api_answers, openapi
 from dashboard.api.keyed_requests import answer_faults, check_scope
-from dashboard.api.openapi import CSV, Address, Parameter
+from dashboard.api.openapi import CSV, ApiAddress, Parameter
 from dashboard.api.shapes import ChartDocument, DayRange, DeviceList, LiveState
 from dashboard.charts import pictures
 from dashboard.text.language import text
@@ -26,33 +26,33 @@ LAST = Parameter("to", text("the last local day; at most 366 days"), "2026-11-30
 FINER = text("the length of a row; without it, that of the chart")
 BY = Parameter("by", FINER, "day", is_in_path=False, is_needed=False, choices=tuple(pictures.intervals("year")))
 BY_DAYS = Parameter("by", FINER, "day", is_in_path=False, is_needed=False, choices=(*pictures.intervals("day"), "day"))
-ADDRESSES: Mapping[Address, Callable[..., Response]] = {
-    Address("/devices", text("The devices of the household"), shape=DeviceList): api_answers.devices,
-    Address(
+ADDRESSES: Mapping[ApiAddress, Callable[..., Response]] = {
+    ApiAddress("/devices", text("The devices of the household"), shape=DeviceList): api_answers.devices,
+    ApiAddress(
         "/devices/{device_id}/live",
         text("The power now, and the registers"),
         (DEVICE,),
         LiveState,
         LIVE,
     ): api_answers.live,
-    Address(
+    ApiAddress(
         "/devices/{device_id}/days", text("Each day of a range"), (DEVICE, FIRST, LAST), DayRange, CHARTS
     ): api_answers.days,
-    Address(
+    ApiAddress(
         "/devices/{device_id}/days.csv",
         text("The days of a range as a table, or their hours or half hours"),
         (DEVICE, FIRST, LAST, BY_DAYS),
         scope=CHARTS,
         media=CSV,
     ): api_answers.days_table,
-    Address(
+    ApiAddress(
         "/devices/{device_id}/{level}/{period}",
         text("The chart of a day, a month or a year"),
         (DEVICE, LEVEL, PERIOD),
         ChartDocument,
         CHARTS,
     ): api_answers.document,
-    Address(
+    ApiAddress(
         "/devices/{device_id}/{level}/{period}.csv",
         text("The same chart as a table"),
         (DEVICE, LEVEL, PERIOD, BY),

@@ -68,7 +68,7 @@ class Parameter(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ApiAddress:
     """A row: one address of the API, which answers GET."""
 
     path: str  # below BASE, with its parts in braces
@@ -108,7 +108,7 @@ class Address:
         return {"get": operation}
 
 
-def description(addresses: Iterable[Address]) -> dict[str, Any]:
+def description(addresses: Iterable[ApiAddress]) -> dict[str, Any]:
     """Return the OpenAPI document of addresses."""
     listed = [*addresses]
     shapes = [one.shape for one in listed if one.shape]
@@ -148,7 +148,7 @@ class Field(NamedTuple):
     meaning: str
 
 
-def add_page(server: Flask, addresses: Iterable[Address], described: Mapping[str, Any]) -> None:
+def add_page(server: Flask, addresses: Iterable[ApiAddress], described: Mapping[str, Any]) -> None:
     """Add the page that shows the document."""
     listed, schemas = [*addresses], described["components"]["schemas"]
 

@@ -16,8 +16,7 @@ from dashboard.charts.chart_model import NOW, PAST, Chart, Column, Measure
 from dashboard.charts.figures import MARGIN
 from dashboard.text import words
 from dashboard.text.language import Language, text
-from dashboard.text.trees import HIDDEN, Tree, element
-from dashboard.text.words import attributes
+from dashboard.text.words import HIDDEN, Tree, attributes, element
 
 
 def column_lines(place: int, chart: Chart, lang: Language) -> list[str]:

@@ -18,8 +18,7 @@ from dashboard.charts.cumulative import MONTH, Cumulative
 from dashboard.charts.heat import HOURS, NEVER, STEPS, Cell, HeatMap
 from dashboard.text import words
 from dashboard.text.language import Language, text
-from dashboard.text.trees import Tree, element
-from dashboard.text.words import attributes
+from dashboard.text.words import Tree, attributes, element
 
 SPAN = 4  # hours in the busiest time of a day
 NIGHT = range(6)

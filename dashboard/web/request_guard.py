@@ -25,10 +25,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
 from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
+from aggregator.intake.ingest_endpoint import PATH as INGEST_PATH
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import Busy
 from dashboard.text.language import text
-from dashboard.web import ingest_endpoint
 from dashboard.web.responses import API, CALLBACKS, notice, problem
 
 LONGEST = 1024
@@ -136,7 +136,7 @@ def install(server: Flask, url: str) -> None:
 def is_free(request: Request) -> bool:
     """Whether a request needs no session: a file, or a device's, which its token protects; no browser sends that."""
     is_file = request.path in SAME_FOR_ALL or request.path.startswith(FILES)
-    return (is_file and request.method in SAFE) or (request.path == ingest_endpoint.PATH and request.method == "POST")
+    return (is_file and request.method in SAFE) or (request.path == INGEST_PATH and request.method == "POST")
 
 
 def is_public(path: str) -> bool:

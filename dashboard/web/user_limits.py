@@ -84,9 +84,10 @@ def install(server: Flask, budgets: Budgets) -> None:
 def _key() -> str:
     """Return the user of the current request, or else the address; visitors of the demo share a user.
 
-    A user's programs have an allowance beside that of the pages.
+    A user's programs, which send a key, have an allowance beside that of the pages.
     """
-    address, kind = network(request.remote_addr or ""), " api" if request.path.startswith(API) else ""
+    is_program = request.path.startswith(API) and "Authorization" in request.headers
+    address, kind = network(request.remote_addr or ""), " api" if is_program else ""
     try:
         user = viewer()
     except StoreAway:

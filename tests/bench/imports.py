@@ -26,8 +26,8 @@ from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.imports.import_plan import unique
 from aggregator.intake.imports.importing import take
 from aggregator.intake.imports.recognise import recognised
-from aggregator.intake.imports.structured import open_table
 from aggregator.intake.imports.understanding import Known
+from aggregator.intake.tables.structured import open_table
 from aggregator.store import open_store
 
 NOW = int(datetime(2027, 1, 15, tzinfo=UTC).timestamp())

@@ -129,7 +129,7 @@ STOPS = [
     "unit-money",
     "theme",
     "account",
-    "hour-graph",
+    "hour-frame",
     "to-day",
     "to-month",
     "to-year",

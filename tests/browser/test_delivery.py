@@ -44,7 +44,7 @@ def test_the_page_is_requested_once(chromium: Browser, address: str) -> None:
     page = context.new_page()
     page.goto(f"{address}/d/cad-1/day/2026-11-22?unit=money", wait_until="commit")
     assert bars(page) == 24
-    (question,) = (json.loads(body) for body in asked if "chart-region.content" in body)
+    (question,) = (json.loads(body) for body in asked if "chart-region.values" in body)
     assert question["inputs"][1]["value"] == "?unit=money"
     context.close()
 

@@ -18,8 +18,9 @@ from tests.dashboard.homes import NOW
 
 QUICK_MS = 400  # between polls
 HOME, SUNNY, GAPPY = "cad-1", "cad-solar", "cad-gappy"
-DRAWN = ".above .line[d*=L]"
-STEPS = "path => (path.getAttribute('d').match(/[ML]/g) || []).length"
+DRAWN = "#hour-frame .trace:first-child .js-line[d*=L]"
+HIGHEST, LOWEST = "#hour-frame .textpoint text >> nth=0", "#hour-frame .textpoint text >> nth=1"
+POINTS = "document.querySelector('#hour-frame .js-plotly-plot').data[0].x.length"
 WATCH_SHIFTS = """() => {
     window.shifts = [];
     const moved = (entry) => entry.sources.map(({ node }) => node?.id || node?.parentNode?.id);
@@ -94,7 +95,7 @@ def asked_by(page: Page) -> list[str]:
 
     def note(body: str | None) -> None:
         if body and '"changedPropIds"' in body:
-            asked.append("poll" if "hero-region.content" in body else "page")
+            asked.append("poll" if "hero-region.values" in body else "page")
 
     page.on("request", lambda sent: note(sent.post_data) if "/_dash-update-component" in sent.url else None)
     return asked
@@ -122,15 +123,13 @@ def test_the_age_of_a_half_hourly_device_ticks_in_hours(living: Living, visit: O
 
 def test_the_last_hour_grows_without_a_redraw(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
-    line = page.locator(".above .line")
-    expect(page.locator("#hour-graph svg")).to_have_count(1)
-    page.evaluate("document.querySelector('#hour-graph svg').isOld = true")
-    steps, path = line.evaluate(STEPS), line.get_attribute("d") or ""
+    page.wait_for_selector(DRAWN, state="attached")
+    page.evaluate("document.querySelector('#hour-frame .main-svg').isOld = true")
+    before = page.evaluate(POINTS)
     living.send(HOME, 4400)
-    expect(page.locator(".labels text.highest")).to_have_text("4.40 kW")
-    assert line.evaluate(STEPS) == steps + 1
-    assert (line.get_attribute("d") or "").count(",") == path.count(",") + 1
-    assert page.evaluate("document.querySelector('#hour-graph svg').isOld")
+    expect(page.locator(HIGHEST)).to_have_text("4.40 kW")
+    assert page.evaluate(POINTS) == before + 1
+    assert page.evaluate("document.querySelector('#hour-frame .main-svg').isOld")
 
 
 def test_the_last_hour_has_a_summary(living: Living, visit: Open) -> None:
@@ -145,35 +144,36 @@ def test_the_last_hour_has_a_summary(living: Living, visit: Open) -> None:
 
 def test_no_line_is_drawn_across_a_gap(living: Living, visit: Open) -> None:
     page = visit(f"/d/{GAPPY}", living.address)
-    page.wait_for_selector(DRAWN, state="attached")
-    assert (page.locator(".above .line").get_attribute("d") or "").count("M") == 2
+    expect(page.locator(DRAWN)).to_have_count(2)
 
 
 def test_a_point_of_the_last_hour_can_be_read_out(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     page.wait_for_selector(DRAWN, state="attached")
-    graph, readout = page.locator("#hour-graph"), page.locator("#hour-readout")
-    graph.hover(position={"x": 3, "y": 40})
-    expect(readout).to_contain_text("148 W")
-    assert (readout.text_content() or "").startswith("13:2")
+    label = page.locator("#hour-frame .hovertext")
+    page.locator("#hour-frame").hover(position={"x": 3, "y": 40})
+    expect(label).to_contain_text("148 W")
+    expect(label).to_contain_text("13:2")
     page.mouse.move(5, 5)
-    expect(readout).to_be_empty()
-    page.locator("#hour-graph").focus()
+    expect(label).to_have_count(0)
+    page.locator("#hour-frame").focus()
+    said = page.locator("#hour-said")
     page.keyboard.press("End")
-    expect(readout).to_have_text("14:19:04  3.14 kW")
+    expect(said).to_have_text("14:19:04  3.14 kW")
     page.keyboard.press("ArrowLeft")
-    expect(readout).to_have_text("14:18:04  3.14 kW")
+    expect(said).to_have_text("14:18:04  3.14 kW")
+    expect(label).to_contain_text("14:18:04")
     page.keyboard.press("Escape")
-    expect(readout).to_be_empty()
+    expect(label).to_have_count(0)
 
 
 def test_another_home_shows_its_own_last_hour(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     page.wait_for_selector(DRAWN, state="attached")
     page.evaluate(f"wattfall.go('/d/{SUNNY}')")
-    expect(page.locator(".labels text.lowest")).to_have_text("−860 W")
+    expect(page.locator(LOWEST)).to_have_text("−860 W")
     page.go_back()
-    expect(page.locator(".labels text.highest")).to_have_text("3.14 kW")
+    expect(page.locator(HIGHEST)).to_have_text("3.14 kW")
 
 
 def test_a_page_asks_once_when_it_opens(visit: Open, address: str) -> None:
@@ -207,7 +207,7 @@ def test_readings_missed_while_the_tab_was_hidden_are_drawn(living: Living, visi
         living.send(GAPPY, 2000 + age, living.now() - age)
     living.send(GAPPY, 900)
     page.evaluate(HIDE, False)
-    expect(page.locator(".labels text.highest")).to_have_text("2.04 kW")
+    expect(page.locator(HIGHEST)).to_have_text("2.04 kW")
     expect(page.locator("#power-number")).to_have_text("900")
 
 
@@ -246,10 +246,10 @@ def test_a_click_without_an_answer_is_said_and_the_address_stays(screen: Screen,
 def test_the_lowest_power_is_named_below_its_line(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     page.wait_for_selector(DRAWN, state="attached")
-    dot, label = (page.locator(f".labels {mark}.lowest").bounding_box() for mark in ("circle", "text"))
+    dot, label = page.locator("#hour-frame .point").nth(2).bounding_box(), page.locator(LOWEST).bounding_box()
     assert dot is not None
     assert label is not None
-    assert label["y"] >= dot["y"] + dot["height"] / 2
+    assert label["y"] + label["height"] / 4 >= dot["y"] + dot["height"] / 2
 
 
 def test_nothing_moves_while_the_page_polls(living: Living, visit: Open) -> None:

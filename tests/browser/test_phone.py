@@ -43,7 +43,7 @@ def test_a_phone_shows_the_whole_chart_and_its_navigation_at_once(visit: Open) -
     assert plot is not None
     assert navigation is not None
     assert plot["y"] + plot["height"] <= navigation["y"]
-    assert page.locator("#hour-graph").evaluate("graph => graph.offsetHeight") <= 80
+    assert page.locator("#hour-frame").evaluate("graph => graph.offsetHeight") <= 80
 
 
 def test_a_tapped_card_leaves_the_headline_free(visit: Open) -> None:

@@ -22,9 +22,12 @@ from aggregator.core.documents import Device, Document
 from aggregator.core.readings import Reading
 from aggregator.demo.simulator import TICK_S, households
 from aggregator.demo.simulator import history as simulated
-from aggregator.intake.formats.canonical import encode_block
+from aggregator.intake.device_status import note_look
+from aggregator.intake.edge.ingest_client import JSON, HttpIngestClient, SendResult
+from aggregator.intake.formats.canonical import BLOCK, encode_block
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import load_refusals
+from aggregator.intake.tokens import new_token
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.tables import tables as all_tables
 from aggregator.store.sqlite.sqlite_store import SqliteStore
@@ -167,7 +170,8 @@ def test_a_day_of_readings_makes_the_charts_that_sqlite_makes(
 
 def by_rule(topic: str, payload: bytes) -> tuple[str, bytes]:
     """Return what a rule of IoT Core puts into the stream; the emulator's rules cannot."""
-    return topic, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
+    device_id = topic.split("/")[topic.startswith(PREFIX)]
+    return device_id, orjson.dumps({"data": base64.b64encode(payload).decode(), "topic": topic})
 
 
 def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
@@ -187,6 +191,31 @@ def test_a_device_is_live_over_its_own_topic_alone(cloud: Cloud) -> None:
     assert cloud.store.live("cad-other") is None
     until(lambda: load_refusals(cloud.store, "cad-live").days)
     assert [*load_refusals(cloud.store, "cad-live").days.values()] == [{"bad_device_id": 1}]
+
+
+def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> None:
+    api = cloud.outputs["Url"].partition("//")[2].partition(".")[0]
+    url = f"{cloud.endpoint.url}/_aws/execute-api/{api}/$default"  # as the emulator has it
+    now = int(time.time())
+    start = now // 1800 * 1800 - 3600
+    readings = [Reading("cad-http", start + 10 * n, 200 + n, 1000 + n, None) for n in range(180)]
+    client = HttpIngestClient(url, new_token(cloud.store, "cad-http", now))
+    assert client.send(encode_block(readings), BLOCK).result is SendResult.KEPT
+    assert cloud.store.readings("cad-http", start, start) == readings
+    live = Reading("cad-http", now, 431, 2000, None)
+    note_look(cloud.store, "cad-http", now)
+    answer = client.send(orjson.dumps(as_message(live)), JSON, is_live=True)
+    assert (answer.result, answer.is_watched) == (SendResult.KEPT, True)
+    kept = cloud.store.live("cad-http")
+    assert kept
+    assert kept.power_w == 431
+    assert client.send(b"{", JSON).result is SendResult.REFUSED
+    stranger = HttpIngestClient(url, "wattfall.cad-http.forged")
+    assert stranger.send(orjson.dumps(as_message(live)), JSON).result is SendResult.NO_ENTRY
+    until(lambda: charts(cloud.store, ["cad-http"], start)[0])
+    assert charts(cloud.store, ["cad-http"], start)[0]
+    client.close()
+    stranger.close()
 
 
 def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:

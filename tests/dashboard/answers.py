@@ -8,7 +8,7 @@ def by_place(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an answer with the properties of every component by its id, also of those inside a region."""
     response = dict(content.get("response", {}))
     for props in content.get("response", {}).values():
-        response |= {part["props"]["id"]: part["props"] for part in parts(props.get("content"))}
+        response |= props.get("values", {})
     return {**content, "response": response}
 
 

@@ -26,7 +26,7 @@ from aggregator.store import Store, open_store
 from aggregator.support.diagnostics import diagnose
 from aggregator.support.fleet import summary, take_census
 from dashboard.commands.main import main
-from dashboard.pages.household import page_callbacks
+from dashboard.pages.household import page_callbacks, start_page
 from dashboard.pages.support import health_view
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
@@ -116,7 +116,7 @@ def printed(*arguments: str) -> dict[str, object]:
 def everywhere(store: Store, url: str, device: Device) -> dict[str, object]:
     """The state of a device by where it is told."""
     data = CachedReads(store, open_cache(Flask(__name__), ""), lambda: NOW)
-    card = repr(page_callbacks.home_content(data, MEMBER, ENGLISH))
+    card = repr(start_page.home_content(data, MEMBER, ENGLISH))
     found = diagnose(store, device, NOW)
     take_census(store, NOW, None)
     census = summary(store)

@@ -1,4 +1,4 @@
-"""Imports of history from files: recognise the format, parse and sort rows, plan, write, report.
+"""Imports of history from files: recognise columns and figures, read and sort rows, plan, write, report.
 
-May import intake, formats, waterfall, store, tariffs and core. Begin with `importing.py`.
+May import intake, tables, formats, waterfall, store, tariffs and core. Begin with `importing.py`.
 """

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.intake.imports.notation import ABSENT, is_time, read_clock
-from aggregator.intake.imports.text_tables import is_number
 from aggregator.intake.imports.understanding import FIGURE_FIELDS, TIMES, Doubt
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
@@ -26,6 +24,8 @@ from aggregator.intake.imports.vocabulary import (
     plain,
     said_by,
 )
+from aggregator.intake.tables.notation import ABSENT, is_time, read_clock
+from aggregator.intake.tables.text_tables import is_number
 
 _CATEGORIES = 60  # different values of a column; more are no category
 _NAMES = 12  # columns listed in an error

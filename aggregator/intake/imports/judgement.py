@@ -12,16 +12,6 @@ from typing import NamedTuple
 from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.notation import (
-    ORDERS,
-    SIGNS,
-    Time,
-    decimal_sign,
-    order_of,
-    read_figure,
-    read_time,
-    seconds_of,
-)
 from aggregator.intake.imports.row_times import share_of_usual, smallest_step, usual_step, way_of
 from aggregator.intake.imports.rows import FACTORS, RISES, Layout, Look, RowReader, look_of, short_of_ends
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
@@ -40,6 +30,16 @@ from aggregator.intake.imports.vocabulary import (
     Roles,
     may_be_power,
     said_by,
+)
+from aggregator.intake.tables.notation import (
+    ORDERS,
+    SIGNS,
+    Time,
+    decimal_sign,
+    order_of,
+    read_figure,
+    read_time,
+    seconds_of,
 )
 
 _LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks

@@ -8,37 +8,30 @@ taken (`importing.take`) only where nothing is in doubt and no brake holds.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from aggregator.core.errors import ConfigurationError, Refused, shown
-from aggregator.core.periods import DAY_S, HOUR, day_of, iso_local
+from aggregator.core.periods import DAY_S, HOUR, iso_local
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
 from aggregator.intake.imports.columns import roles_of, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
+from aggregator.intake.imports.preview import FileTotals, previewed
 from aggregator.intake.imports.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
-from aggregator.intake.imports.text_tables import FileTable
 from aggregator.intake.imports.understanding import (
-    Brake,
     Choice,
-    Energy,
     Known,
     RefusedRows,
     Understanding,
     named_columns,
 )
 from aggregator.intake.imports.vocabulary import POWER, UNITS, profile_of, said_by
+from aggregator.intake.tables.text_tables import FileTable
 
 FIRST = 5  # rows shown as they were read
-FEW = 0.03  # the share of refused rows up to which a file is taken
-FEW_CONTRADICTIONS = 0.01
-_MOST_WH_A_DAY, _LEAST_WH_A_DAY = 300_000, 200  # of import: beyond them a unit is probably wrong
-_MONOTONE = 200  # rows of energy that never fall are a register
 _A_STEP = 1000  # rows between reports of progress
 Progress = Callable[[int], None]
 
@@ -221,99 +214,16 @@ def _span(at: int, step: int, zone: str, *, by_end: bool) -> tuple[int, int]:
     return (other, at) if by_end else (at, other)
 
 
-# Preview and brakes
-
-
-class _Preview:
-    """Sums over all rows of a file; of a register the differences between rows."""
-
-    def __init__(self, zone: str, *, is_instant: bool) -> None:
-        self.days: dict[str, list[int | None]] = {}
-        self.start: int | None = None
-        self.end = self.count = self.rises = self.falls = 0
-        self._last: list[int | None] = [None, None, None]
-        self._is_instant = is_instant
-        self._day = lru_cache(maxsize=64)(lambda quarter: day_of(quarter * 900, zone))
-
-    def add(self, start: int, end: int, figures: Sequence[int | None]) -> None:
-        """Add the next row: import, export, volume."""
-        self.start = start if self.start is None else self.start
-        self.end, self.count = end, self.count + 1
-        day = self.days.setdefault(self._day(start // 900), [None, None, None])
-        for place, value in enumerate(figures):
-            if value is not None:
-                last, self._last[place] = self._last[place], value
-                more = value if not self._is_instant else max(value - last, 0) * MICRO if last is not None else 0
-                day[place] = (day[place] or 0) + more
-                if place == 0 and last is not None:
-                    self.rises += value > last
-                    self.falls += value < last
-
-
 def _previewed(done: Recognised, rows: SortedRows, known: Known, allowed: Sequence[str]) -> Understanding:
     """Return the understanding with totals, and the brakes that hold."""
-    layout, refusals, repeated = done.layout, RefusedRows(done.refusals.unit), Counter[bool]()
-    preview = _Preview(known.zone, is_instant=layout.is_instant)
+    refusals, repeated = RefusedRows(done.refusals.unit), Counter[bool]()
+    preview = FileTotals(known.zone, is_instant=done.layout.is_instant)
     once = unique(rows, refusals.refuse, lambda: repeated.update([True]))
-    if layout.is_instant:
+    if preview.is_instant:
         for at, _, _, _, *figures in once:
             preview.add(at, at, figures)
     else:
         for interval in done.intervals(once, refusals.refuse):
             preview.add(interval.start, interval.end, interval[3:6])
     reasons = done.refusals.reasons + refusals.reasons
-    total = preview.count + reasons.total() + repeated.total()
-    days = {
-        day: Energy(*(None if one is None else round(one / MICRO) for one in some))
-        for day, some in preview.days.items()
-    }
-    months: dict[str, list[Energy]] = {}
-    for day, energy in days.items():
-        months.setdefault(day[:7], []).append(energy)
-    sums = {day: sum(filter(None, energy)) for day, energy in days.items()}
-    brakes = [*_row_brakes(reasons, total, known), *_energy_brakes(preview, days, is_instant=layout.is_instant)]
-    return replace(
-        done.understanding,
-        brakes=tuple(one for one in brakes if one.name not in allowed),
-        rows=total,
-        reasons=tuple(sorted(reasons.items())),
-        start=preview.start,
-        end=preview.end,
-        months=tuple((month, _sum(some)) for month, some in months.items()),
-        largest=max(sums.items(), key=lambda one: one[1], default=None),
-        smallest=min(sums.items(), key=lambda one: one[1], default=None),
-    )
-
-
-def _sum(some: Sequence[Energy]) -> Energy:
-    columns = [[value for value in column if value is not None] for column in zip(*some, strict=True)]
-    return Energy(*(sum(column) if column else None for column in columns))
-
-
-def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Brake]:
-    refused = reasons.total() - reasons["no_values"] - reasons["contradiction"]
-    if refused > total * FEW:
-        worst, count = max(reasons.items(), key=lambda one: one[1])
-        yield Brake("refused", f"{refused} of {total} rows would be refused, {count} as {worst}", "--allow refused")
-    skipped, twice = reasons["no_such_time"], reasons["ambiguous_time"]
-    if (skipped or twice) and not known.is_zone_named:
-        text = (
-            f"in {known.zone} the clocks skip {skipped} of its times in spring, and {twice} may occur twice in autumn"
-        )
-        yield Brake("clock", text, f"--timezone, like --timezone {known.zone} or UTC")
-    if (count := reasons["contradiction"]) > total * FEW_CONTRADICTIONS:
-        text = f"{count} of {total} rows contradict each other"
-        yield Brake("contradiction", text, "--where, --columns, or --allow contradiction")
-
-
-def _energy_brakes(preview: _Preview, days: dict[str, Energy], *, is_instant: bool) -> Iterator[Brake]:
-    imports = {day: one.import_wh for day, one in days.items() if one.import_wh is not None}
-    largest, wh = max(imports.items(), key=lambda one: one[1], default=("", 0))
-    if not is_instant and preview.rises >= _MONOTONE and preview.falls == 0:
-        text = f"the figures rise {preview.rises} times and never fall, like a register"
-        yield Brake("register", text, "--kind register, or --allow register")
-    if wh > _MOST_WH_A_DAY:
-        yield Brake("implausible", f"{largest} has {wh / 1000:,.0f} kWh", "--unit, or --allow implausible")
-    mean = sum(imports.values()) / len(imports) if imports else 0
-    if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:
-        yield Brake("implausible", f"a day has {mean:.0f} Wh in the mean", "--unit, or --allow implausible")
+    return previewed(done.understanding, preview, reasons, repeated.total(), known, allowed)

@@ -19,7 +19,7 @@ from aggregator.core.errors import Refused
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import instants
-from aggregator.intake.imports.notation import Time
+from aggregator.intake.tables.notation import Time
 
 
 def end_of(start: int, written: Time, end: Time | None, interval_s: int, zone: str) -> int:

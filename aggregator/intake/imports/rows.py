@@ -16,9 +16,7 @@ from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, window
 from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.notation import Time, read_clock, read_figure, read_time, seconds_of
 from aggregator.intake.imports.row_times import usual_step
-from aggregator.intake.imports.text_tables import Cells
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
     IMPORT,
@@ -33,6 +31,8 @@ from aggregator.intake.imports.vocabulary import (
     Roles,
     said_by,
 )
+from aggregator.intake.tables.notation import Time, read_clock, read_figure, read_time, seconds_of
+from aggregator.intake.tables.text_tables import Cells
 
 MICRO = 1_000_000
 _DAY, _CHANGE = timedelta(days=1), timedelta(hours=2)  # clocks go back by less

@@ -27,7 +27,7 @@ from aggregator.store.dynamodb.document_items import device_update, unpack_devic
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
-from aggregator.store.port import INDEX
+from aggregator.store.stored_records import INDEX
 
 _MARK = "!"  # begins a mark, but no term
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # random pauses separate competing writers

@@ -188,6 +188,13 @@ def unpack(days: Iterable[Item], first: int, last: int) -> Series:
     return Series(found["i"], found["e"])
 
 
+def price_names(item: Item, start: int, end: int) -> list[str]:
+    """Return the names of a day's prices of the half hours that start from `start` to before `end`."""
+    midnight = periods.day_start(item["p"]["S"], "UTC")
+    prices = [name for name in item if len(name) == 3]
+    return [name for name in prices if start <= midnight + int(name[1:]) * HALF_HOUR < end]
+
+
 def _day(at: int) -> str:
     return periods.local(at, "UTC").to_date_string()
 

@@ -25,7 +25,8 @@ from aggregator.store.dynamodb.document_items import unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
-from aggregator.store.port import ANYTHING, LAST_KEY, Answer, Record, Was, check_range, check_record
+from aggregator.store.port import Answer
+from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
 
 
 class Records:
@@ -240,6 +241,16 @@ class DynamoRegistry:
                     return
                 request = live_items.live_replacement(failed.item, both)
         raise StoreAway(f"other writers changed the live state of {state.device_id} {TRIES} times in a row")
+
+    def drop_live(self, device_id: str) -> None:
+        """Delete the live state of a device."""
+        self._view.is_consistent = True
+        self._client.call("delete_item", TableName=f"{self._prefix}-live", Key={"d": items.text(device_id)})
+        self._view.forget(Get("live", device_id))
+
+    def scrub(self) -> bool:
+        """Do nothing: a deleted item leaves nothing that can be read."""
+        return False
 
     # records
 

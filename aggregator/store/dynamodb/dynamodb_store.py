@@ -15,16 +15,16 @@ from typing import Any
 
 from aggregator.core.documents import Document, Names, Part
 from aggregator.core.errors import StoreAway
-from aggregator.core.periods import DAY_S, FOR_EVER, RETENTION_DAYS, block_start, window
-from aggregator.core.readings import Interval, Reading, merged
+from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, RETENTION_DAYS, block_start, window
+from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading, merged
 from aggregator.store.dynamodb import document_items, items
 from aggregator.store.dynamodb.checkpoints import Feed, OwnFeed, Quarantine
 from aggregator.store.dynamodb.concurrent_steps import TRIES, Get, Stale
 from aggregator.store.dynamodb.document_items import merge_request
-from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient
+from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, ConditionFailed, DynamoClient, write_items
 from aggregator.store.dynamodb.dynamodb_registry import DynamoRegistry
 from aggregator.store.dynamodb.items import table_of
-from aggregator.store.dynamodb.read_view import intact, write_block
+from aggregator.store.dynamodb.read_view import erase_names, intact, write_block
 from aggregator.store.dynamodb.streams import Follower
 from aggregator.store.dynamodb.tables import read_url
 from aggregator.store.port import Backlog, Blocks, Change, Written, is_feed
@@ -119,6 +119,20 @@ class DynamoStore(DynamoRegistry):
         if accepted:
             self._feed.add("readings", device_id, str(start))
         return accepted
+
+    def erase_evidence(self, device_id: str, start: int, end: int) -> None:
+        """Delete the readings from `start` to before `end`, and the intervals that overlap this time."""
+        self._view.is_consistent = True
+        first, table = block_start(start - LONGEST_INTERVAL_S), f"{self._prefix}-readings"
+        deletes = []
+        for item in self._reader.span(device_id, first, end - 1, is_consistent=True):
+            block = int(item["b"]["N"])
+            key = items.block_key(device_id, block)
+            if start <= block and block + HALF_HOUR <= end:
+                deletes.append({"DeleteRequest": {"Key": key}})
+            elif names := items.names_in(item, start, end):
+                erase_names(self._client, table, key, names)
+        write_items(self._client, table, deletes)
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
@@ -258,6 +272,17 @@ class DynamoStore(DynamoRegistry):
         key = items.document_key(device_id, day)
         self._client.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
 
+    def drop_prices(self, device_id: str, start: int, end: int) -> None:
+        """Delete the prices of the half hours that start from `start` to before `end`."""
+        self._view.is_consistent = True
+        days = self._reader.between("prices", device_id, *document_items.span(start, end - 1), is_consistent=True)
+        for item in list(days):
+            names = document_items.price_names(item, start, end)
+            key = items.document_key(device_id, item["p"]["S"])
+            erase_names(self._client, f"{self._prefix}-prices", key, names)
+            if len(names) == len(item) - len(key):
+                self._client.call("delete_item", TableName=f"{self._prefix}-prices", Key=key)
+
     # Change feed
 
     def mark(self, table: str, device_id: str, keys: Iterable[str]) -> None:
@@ -282,9 +307,9 @@ class DynamoStore(DynamoRegistry):
         """Return a device's quarantined keys, a line each."""
         return self._quarantine.lines(device_id)
 
-    def clear_quarantine(self, device_id: str) -> None:
-        """Clear a device's quarantine."""
-        self._quarantine.clear(device_id)
+    def clear_quarantine(self, device_id: str, keys: Collection[tuple[str, str]] | None = None) -> None:
+        """Clear a device's quarantine, or these of its keys."""
+        self._quarantine.clear(device_id, keys)
 
     def backlog(self, table: str = "") -> Backlog:
         """Return the number and age of dirty keys, of a table or of all."""

@@ -199,12 +199,27 @@ def as_reading(interval: Interval) -> Reading:
 def unpack_intervals(item: Item) -> list[Interval]:
     """Decode the intervals of a block, by start and end."""
     device_id, block = item["d"]["S"], int(item["b"]["N"])
-    names = [name for name in sorted(item) if len(name) == 5 and name[0] != "m"]
+    names = _interval_names(item)
     starts = [block + _OFFSETS[name[:2]] for name in names]
     return [
         Interval(device_id, start, start + _number(name[2:]), *unpack_reading("", 0, item[name]["B"], item)[3:])
         for start, name in zip(starts, names, strict=True)
     ]
+
+
+def names_in(item: Item, start: int, end: int) -> list[str]:
+    """Return the names of a block's readings from `start` to before `end` (UTC seconds), and of intervals across."""
+    block = int(item["b"]["N"])
+    found = [name for name in item if len(name) == 2 and start <= block + _OFFSETS[name] < end]
+    for name in _interval_names(item):
+        at = block + _OFFSETS[name[:2]]
+        if at < end and start < at + _number(name[2:]):
+            found.append(name)
+    return found
+
+
+def _interval_names(item: Item) -> list[str]:
+    return [name for name in sorted(item) if len(name) == 5 and name[0] != "m"]
 
 
 def _number(digits: str) -> int:

@@ -23,6 +23,7 @@ _JOINED = nullcontext()  # in an open transaction
 APPLICATION_ID = 0x57415454  # "WATT"
 VERSION = 1  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
 BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
+_PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824", "secure_delete = FAST")
 _SCHEMA = f"""
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
@@ -200,7 +201,7 @@ class SqliteFile:
                 self._uri, timeout=self._busy_s, isolation_level=None, check_same_thread=False, uri=True
             )
             self._connections.append(database)
-            for pragma in ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824"):
+            for pragma in _PRAGMAS:
                 database.execute(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
             raise translated(self._path, error) from error

@@ -16,7 +16,8 @@
 Live arrival brings a reading of every device: a row each, of known size. `pack` packs a half hour once it is over and
 quiet. What comes in later for it lies in `recent` beside it until the next packing; a read merges both, `recent` last.
 
-The live state is in `sqlite_live`; the registry, the records and the change feed are in `sqlite_registry`.
+The live state is in `sqlite_live`, deletions for good in `sqlite_erasing`; the registry, the records and the change
+feed are in `sqlite_registry`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,8 +35,8 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_start, window
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
+from aggregator.store.sqlite.sqlite_erasing import SqliteErasing
 from aggregator.store.sqlite.sqlite_file import EVIDENCE, MERGE_INTERVAL, MERGE_RECENT, MERGE_UNPACKED
-from aggregator.store.sqlite.sqlite_live import SqliteLive
 
 _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
@@ -59,7 +60,7 @@ AND CAST(start AS TEXT) NOT IN (SELECT key FROM changes WHERE level = 'readings'
 """  # noqa: S608 - constants
 
 
-class SqliteStore(SqliteLive):
+class SqliteStore(SqliteErasing):
     """The port on one SQLite file."""
 
     _packed_up_to = ""  # the device where `pack` goes on

@@ -1,25 +1,20 @@
-"""The live tile: the power now with its level, cost and age; the last hour; the signal. Pure.
+"""The live tile: the power now with its level, cost and age; the signal. Pure.
 
-assets/hour.js draws the last hour. The first answer to a browser holds the whole hour, a later one only new points.
-The start page shows the same levels and ages on its cards, and `roll_call` counts its devices by state.
+`last_hour` draws the hour in it. The start page shows the same levels and ages on its cards, and `roll_call` counts its
+devices by state.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from itertools import chain
-from typing import Any
 
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core.documents import GAS, Device
-from aggregator.core.energy import is_plausible
 from aggregator.core.live import Live
-from aggregator.core.periods import DAY_S, HOUR
-from aggregator.core.readings import Reading
+from aggregator.core.periods import DAY_S
 from aggregator.core.status import Strength, signal_strength
 from aggregator.intake.device_status import KnownStatus
 from aggregator.store.occupancies import is_over
@@ -30,57 +25,6 @@ from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
-
-STEP_S = 10  # seconds from one point to the next
-NEAR_S = 30  # a longer distance means missed readings, not a wait for the next one
-
-Point = tuple[int, int]  # UTC seconds, W
-
-
-def newest_held(known: object, device_id: str) -> int | None:
-    """Return the newest instant (UTC seconds) that a browser holds of a device; None without data of this device."""
-    match known:
-        case [str(device), int(newest)] if device == device_id:
-            return newest
-    return None
-
-
-def since(held: int | None, live: Live | None, now: int) -> int | None:
-    """Return the first instant of the stored readings that the next answer needs; None if it needs none."""
-    if live is None or (held is not None and live.at - held <= NEAR_S):
-        return None
-    return max(now - HOUR, -1 if held is None else held + 1)
-
-
-def points(readings: Iterable[Reading], first: int, max_power_w: int) -> list[Point]:
-    """Return the powers from `first` on by time: the last one of each STEP_S, because the tile showed that one."""
-    kept: dict[int, Point] = {}
-    for reading in readings:
-        if reading.at >= first and is_plausible(reading.power_w, max_power_w):
-            kept[reading.at // STEP_S] = (reading.at, reading.power_w or 0)
-    return sorted(kept.values())
-
-
-def news(
-    device: Device, held: int | None, live: Live | None, readings: Iterable[Reading], now: int
-) -> dict[str, Any] | None:
-    """Return the new points for a browser that holds a device up to `held`, or None; `readings` begin at `since`.
-
-    With `whole` the browser drops its points first. `newest` counts a reading without power too, so that the next poll
-    does not read it again.
-    """
-    if held is not None and (live is None or live.at <= held):
-        return None
-    newest = [Reading(live.device_id, live.power_instant, live.power_w, None, None)] if live else []
-    first = now - HOUR if held is None else max(now - HOUR, held + 1)
-    answer: dict[str, Any] = {
-        "device": device.device_id,
-        "now": now,
-        "newest": live.at if live else 0,
-        "points": points(chain(readings, newest), first, device.max_power_w),
-    }
-    return answer | {"whole": True, "zone": device.timezone} if held is None else answer
-
 
 # Signal
 
@@ -143,7 +87,7 @@ def tile(lang: Language) -> Component:
                 className="scale",
                 **attributes(aria_hidden="true"),
             ),
-            html.Slot(),
+            _last_hour(lang),
             html.P(
                 [dot(), html.Slot(), html.Span(id="power-note"), html.Span(id="power-signal")],
                 className="note",
@@ -182,7 +126,10 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
         "power-cost.children": cost(watts, home, lang) if is_current else "",
         "power-badge.children": badge(live, usage, now, lang),
         "power-marker.style": _marked(usage, None if is_old else watts),
-        "age.data": now - live.power_instant if live and age else None,
+        "live.data": {
+            "age": now - live.power_instant if live and age else None,
+            "power_w": watts if is_current else None,
+        },
         "power-note.children": note + (lang.say(", the device may be offline") if state == "silent" else ""),
     }
 
@@ -289,24 +236,14 @@ def _marked(usage: UsageProfile, power_w: int | None) -> dict[str, str]:
     return {"opacity": "0"} if power_w is None else {"transform": f"translateX({usage.place(power_w):.1f}%)"}
 
 
-def last_hour(lang: Language) -> Component:
-    """Return the element in which assets/hour.js draws, with the sentences that it fills in.
-
-    `hour` brings it new points; `known` tells the server what it holds.
-    """
-    sentences = attributes(
-        data_summary=lang.say("Power in the last hour: between {low} and {high}", low="{low}", high="{high}"),
-        data_export=lang.say("{amount} exporting", amount="{}"),
-        data_none=lang.say("No power in the last hour"),
-        data_point=lang.number(Decimal("0.5"), 1)[1],
-    )
+def _last_hour(lang: Language) -> Component:
+    """Return the frame of the last hour; its graph stands in the slot."""
     marks = [html.Span(mark) for mark in ("−60 min", "−30 min", lang.say("now"))]
     return html.Div(
         [
-            dcc.Store(id="hour"),
-            dcc.Store(id="known"),
-            html.Div(id="hour-graph", role="img", tabIndex="0", **sentences),
-            html.Output(id="hour-readout"),
+            html.Div(html.Slot(), id="hour-frame", role="img", tabIndex="0", className="graph"),
+            html.Slot(),
+            html.P(lang.say("No power in the last hour"), id="hour-none", className="none", hidden=True),
             html.Div(marks, className="marks", **attributes(aria_hidden="true")),
         ],
         className="last-hour",

@@ -9,11 +9,10 @@ from functools import cache
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard.pages.household import chart_page, live_tile, navigation, tiles
+from dashboard.pages.household import chart_page, last_hour, live_tile, navigation, tiles
 from dashboard.pages.household.slots import Region
-from dashboard.text.language import Language
-from dashboard.text.trees import Template
-from dashboard.text.words import attributes
+from dashboard.text.language import ENGLISH, Language
+from dashboard.text.words import attributes, ids, plain
 from dashboard.web import responses
 from dashboard.web.responses import HEAD
 
@@ -44,26 +43,18 @@ RENDERER = "var renderer = new DashRenderer({ callback_resolved: window.wattfall
 
 
 @cache
-def tree(region: str, lang: Language) -> Template:
-    """Return the empty tree of a region; the callbacks fill it."""
-    trees: Mapping[str, Callable[[Language], object]] = {
-        "top-region": _top,
-        "home-region": _home,
-        "hero-region": live_tile.tile,
-        "tiles-region": tiles.layout,
-        "chart-region": chart_page.layout,
-        "more-region": chart_page.below_layout,
-    }
-    return Template.of(trees[region](lang))
+def region_of() -> Mapping[str, str]:
+    """Return the region of each component inside one, by id."""
+    return {name: region for region, tree in _TREES.items() for name in ids(plain(tree(ENGLISH)))}
 
 
 def layout(poll_ms: int, lang: Language) -> Component:
     """Return the frame; the callbacks fill it."""
 
     def region(name: str, *inside: Component) -> Region:
-        return Region(*inside, id=name, content=tree(name, lang).tree)
+        return Region(*inside, id=name, content=_TREES[name](lang))
 
-    hero = region("hero-region", live_tile.last_hour(lang), html.Time(id="power-age"))
+    hero = region("hero-region", *last_hour.graph(), html.Time(id="power-age"))
     household = [
         region("tiles-region", hero),
         region("chart-region", chart_page.graph("picture")),
@@ -80,7 +71,7 @@ def layout(poll_ms: int, lang: Language) -> Component:
         [
             dcc.Location(id="url", refresh=False),
             dcc.Interval(id="beat", interval=min(BEAT_MS, poll_ms)),
-            *(dcc.Store(id=name) for name in ("tick", "refresh", "wanted", "shown", "age")),
+            *(dcc.Store(id=name) for name in ("tick", "refresh", "wanted", "shown", "live")),
             dcc.Store(id="words", data=_words(poll_ms, lang)),
             html.A(lang.say("Skip to the content"), href="#main", className="skip"),
             _header(region("top-region"), lang),
@@ -161,3 +152,13 @@ def _signed_out(lang: Language) -> Component:
         role="alert",
         hidden=True,
     )
+
+
+_TREES: Mapping[str, Callable[[Language], object]] = {  # of each region, without values
+    "top-region": _top,
+    "home-region": _home,
+    "hero-region": live_tile.tile,
+    "tiles-region": tiles.layout,
+    "chart-region": chart_page.layout,
+    "more-region": chart_page.below_layout,
+}

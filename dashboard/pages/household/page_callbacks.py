@@ -1,7 +1,7 @@
 """The page callbacks load the data of an address and return the values of its slots.
 
-Begin with `show_page`, for a new address, and `show_live`, for a poll. They call the sections before them: the tiles
-of one device, the start page with a card for each device, and the page of an unknown address.
+Begin with `show_page`, for a new address, and `show_live`, for a poll. They call the section before them, the tiles of
+one device, and `start_page`.
 """
 
 from dataclasses import replace
@@ -13,19 +13,17 @@ from dash import html
 from dash.development.base_component import Component
 
 from aggregator.core import periods
-from aggregator.core.documents import ELECTRICITY, GAS, Device, Document, Part
-from aggregator.core.live import Live
+from aggregator.core.documents import ELECTRICITY, GAS, Device
 from aggregator.core.readings import GAS as GAS_SUFFIX
 from aggregator.core.readings import SOLAR
-from aggregator.support.device_state import arrival_state, device_state, is_power_old
+from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
 from dashboard.charts import insights, usage_profile
 from dashboard.charts.chart_model import Chart, Measure
-from dashboard.charts.usage_profile import UsageProfile
 from dashboard.charts.view import MONEY, View
-from dashboard.pages.household import chart_page, live_tile, navigation, tiles
+from dashboard.pages.household import chart_page, last_hour, live_tile, start_page, tiles
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -34,19 +32,24 @@ from dashboard.web.cached_reads import CachedReads
 
 
 def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
-    """Return a device's power now and the new part of its last hour; `known` names the part that the browser holds."""
+    """Return a device's power now and the new part of its last hour; `known` is the browser's note of what it holds."""
     now, live = data.now(), data.live(device)
     home = live_tile.Home(device, data.usage_profile(device), data.rate(device), currency_of(device))
-    held = live_tile.newest_held(known, device.device_id)
-    first = live_tile.since(held, live, now)
+    held = last_hour.held(_told(known, "hour"), device.device_id, now)
+    first = last_hour.since(held, live, now)
     readings = [] if first is None else data.readings(device, first, now)
-    news = live_tile.news(device, held, live, readings, now)
-    slots = {
-        **live_tile.slots(live, home, now, lang),
+    new = last_hour.news(device, held, live, readings, now)
+    holds = last_hour.holds(held, live, new, now)
+    tile = live_tile.slots(live, home, now, lang)
+    return {
+        **tile,
         **live_tile.relative(home.usage, lang),
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
+        "hour-picture.figure": last_hour.figure(device.timezone, held, new, holds, now, lang),
+        "hour-frame.aria-label": last_hour.summary(holds, lang),
+        "hour-none.hidden": holds.high is not None,
+        "live.data": {**tile["live.data"], "hour": holds.note(device.device_id)},
     }
-    return {**slots, "hour.data": news} if news else slots
 
 
 def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) -> Slots:
@@ -106,116 +109,6 @@ def _open_period(
     return tiles.Period(window, until, data.document(device, level, period), comparable, currency_of(device), is_money)
 
 
-# The start page
-
-MOST_CARDS = 50
-_EXAMPLE = """echo '{"device_id": "cad-1", "at": "'$(date -u +%FT%TZ)'", "power_w": 431}' | wattfall ingest -"""
-
-
-def home_content(data: CachedReads, viewer: User | None, lang: Language) -> Component:
-    """Return a card for each device that the viewer may see; a welcome without devices."""
-    devices = data.devices(viewer, MOST_CARDS)
-    if not devices:
-        return _welcome(lang)
-    now = data.now()
-    lives = [data.live(device) for device in devices]
-    cards = [
-        html.Li(_card(device, live, data.usage_profile(device), _today(data, device, now), now, lang))
-        for device, live in zip(devices, lives, strict=True)
-    ]
-    counts = html.P(live_tile.roll_call(zip(devices, lives, strict=True), now, lang), className="roll-call")
-    heading = html.Div([html.H1(lang.say("Devices")), counts], className="heading")
-    return html.Div([heading, html.Ul(cards, className="devices")])
-
-
-def _today(data: CachedReads, device: Device, now: int) -> Document:
-    """Return the day so far; empty if unknown."""
-    today = periods.period_of("day", now, device.timezone)
-    return data.energy(device, "day", today) or Document("day", device.device_id, today, device.timezone, {})
-
-
-def _today_label(total: Part, lang: Language) -> str:
-    """Return the day's energy so far, of gas also its volume; empty if unknown."""
-    known = [] if total.import_wh is None else [str(words.energy(total.import_wh, lang))]
-    known += [] if total.volume_l is None else [str(words.volume(total.volume_l, lang))]
-    return lang.say("{amount} today", amount=", ".join(known)) if known else ""
-
-
-def _small_chart(today: Document) -> Component:
-    """Return the hours of a day as small bars; the number beside them says the same."""
-    slots = periods.slots("day", today.period, today.timezone)
-    hours = [today.part(slot.name).import_wh for slot in slots]
-    most = max((hour or 0 for hour in hours), default=0) or 1
-    bars = [html.I(style={"height": f"{(hour or 0) / most:.0%}"}) for hour in hours]
-    return html.Div(bars, className="small-chart", **attributes(aria_hidden="true"))
-
-
-def _card(
-    device: Device, live: Live | None, usage: UsageProfile, today: Document, now: int, lang: Language
-) -> Component:
-    watts = live.power_w if live and not is_power_old(live) else None
-    age, note = live_tile.age_and_note(device, live, now, lang)
-    badge = live_tile.badge(live, usage, now, lang)
-    stamp = [html.Time(age)] if age else []
-    return html.A(
-        [
-            html.Div(
-                [
-                    html.H2(navigation.home_name(device, lang), className="label"),
-                    html.Span(_today_label(today.total, lang), className="today"),
-                ],
-                className="name",
-            ),
-            html.P([*_amount(device, live, lang), html.Span(badge, className="badge")], className="amount"),
-            _small_chart(today),
-            html.P([live_tile.dot(), *stamp, html.Span(note)], className="note"),
-        ],
-        href=View("household", device.device_id).to_url(),
-        className="tile",
-        **attributes(data_state=device_state(device, live, now), data_level=usage.level(watts)),
-    )
-
-
-def _amount(device: Device, live: Live | None, lang: Language) -> list[Component]:
-    if live is None or live.power_w is None:
-        return [html.Span(live_tile.without_power(device, live, lang), className="without")]
-    number, unit = words.power(live.power_w, lang)
-    return [html.Span(number, className="number"), html.Span(f" {unit}", className="unit")]
-
-
-def _welcome(lang: Language) -> Component:
-    return html.Div(
-        [
-            html.H1(lang.say("Your first reading has not arrived yet")),
-            html.P(lang.say("This page fills itself as soon as a device sends. There are two ways to begin:")),
-            html.H2(lang.say("Look around with made-up households")),
-            html.Pre(html.Code("wattfall demo"), tabIndex="0"),
-            html.H2(lang.say("Send a reading of your own")),
-            html.Pre(html.Code(_EXAMPLE), tabIndex="0"),
-        ],
-        className="panel words",
-    )
-
-
-# The page of an unknown address
-
-
-def not_found_content(view: View, lang: Language) -> Component:
-    """Return the reason, and a link to all devices."""
-    heading = lang.say("There is no page at this address")
-    sentence = lang.say("The link may be old, or cut short.")
-    if view.page == "household":
-        heading = lang.say("This device is not known here")
-        sentence = lang.say(
-            "There is no device called {device} here that you may see. Check how its name is spelt.",
-            device=view.device_id,
-        )
-    return html.Div(
-        [html.H1(heading), html.P(sentence), html.A(lang.say("See all devices"), href="/", className="button")],
-        className="panel words",
-    )
-
-
 # The callbacks
 
 
@@ -233,13 +126,13 @@ def show_page(
     """
     current: dict[str, Any] = {"alert.children": []}
     if view.page == "home":
-        devices = data.devices(viewer, MOST_CARDS)
+        devices = data.devices(viewer, start_page.MOST_CARDS)
         if len(devices) != 1:
-            return {**current, **_without_device("", home_content(data, viewer, lang))}
+            return {**current, **_without_device("", start_page.home_content(data, viewer, lang))}
         view = View("household", devices[0].device_id)  # a household with one home lands on its page
     device = data.device(viewer, view.device_id) if view.page == "household" else None
     if device is None:
-        return {**current, **_without_device(lang.say("Not found"), not_found_content(view, lang))}
+        return {**current, **_without_device(lang.say("Not found"), start_page.not_found_content(view, lang))}
     slots = {**current, **_household(data, viewer, device, view, shown, lang)}
     if "shown.data" not in slots:
         return slots
@@ -265,8 +158,12 @@ def show_live(data: CachedReads, viewer: User | None, shown: object, known: obje
 
 def _shown(shown: object, name: str) -> str:
     """Return what the browser says of its page; it may send anything."""
-    value = shown.get(name) if isinstance(shown, dict) else None
+    value = _told(shown, name)
     return value if isinstance(value, str) else ""
+
+
+def _told(note: object, name: str) -> object:
+    return note.get(name) if isinstance(note, dict) else None
 
 
 def _without_device(title: str, content: object) -> Slots:

@@ -13,8 +13,7 @@ from dashboard.charts.view import View
 from dashboard.pages.household.slots import Slots
 from dashboard.text import words
 from dashboard.text.language import Language, text
-from dashboard.text.trees import Tree, element
-from dashboard.text.words import attributes
+from dashboard.text.words import Tree, attributes, element
 
 _WIDE = {"day": 7, "month": 3, "year": 3}  # periods in a row
 _TEXT = {"day": "d", "month": "LLL", "year": "y"}

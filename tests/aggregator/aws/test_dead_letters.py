@@ -31,7 +31,7 @@ def test_an_error_of_iot_core_becomes_the_message_that_its_rule_could_not_pass_o
     ((function, event),) = dead_of_message(json.dumps(error))
     assert function == "ingest"
     message = message_of(event["Records"][0]["kinesis"])
-    assert (message.topic, message.payload) == ("wattfall/cad-1/block", b"\x00half hour")
+    assert message == ("wattfall/cad-1/block", "cad-1", b"\x00half hour")
 
 
 @pytest.mark.parametrize(

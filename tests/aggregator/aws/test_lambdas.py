@@ -13,14 +13,17 @@ from aggregator.aws.dead_letters import DeadLetter, bundles
 from aggregator.aws.lambdas import Answer, Functions, level_steps
 from aggregator.core.documents import Device, Document
 from aggregator.core.errors import StoreAway, StoreUnusable
-from aggregator.core.periods import LEVELS
+from aggregator.core.periods import LEVELS, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.device_status import note_look
+from aggregator.intake.formats import FORMATS
 from aggregator.intake.formats.canonical import encode_block
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import load_refusals
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.waterfall.worker import drain
+from tests.aggregator.intake.formats import messages
+from tests.aggregator.intake.formats.messages import AT, GLOW
 
 MIDNIGHT = 1_795_392_000  # 2026-11-23T00:00:00Z
 NOW = MIDNIGHT + 86_400
@@ -159,20 +162,55 @@ def test_a_device_cannot_write_as_another(stack: Stack, *, is_wrapped: bool) -> 
     assert refused(stack, "-") == {"bad_device_id": 2}
 
 
-def test_a_message_of_every_format_comes_in_by_its_topic(stack: Stack) -> None:
-    at = MIDNIGHT + 60
-    block = encode_block([Reading("cad-1", at, 300, None, None)])
+@pytest.mark.parametrize("topic", ["wattfall/victim/readings", "wattfall/victim/json", "tele/victim/SENSOR"])
+def test_the_partition_key_decides_who_sent_a_message(stack: Stack, topic: str) -> None:
+    note_look(stack.store, "attacker", int(stack.store.now()))
     tasmota = orjson.dumps({"Time": "2026-11-23T00:02:00", "ENERGY": {"Power": 302}})
-    params = {"ts": at + 180, "em1:0": {"act_power": 303}}
-    shelly = orjson.dumps({"src": "cad-1", "method": "NotifyStatus", "params": params})
-    sent = {"wattfall/cad-1/block": block, "tele/cad-1/SENSOR": tasmota, "cad-1/events/rpc": shelly}
-    sent["wattfall/cad-1/tasmota"] = orjson.dumps({"Time": "2026-11-23T00:05:00", "ENERGY": {"Power": 304}})
-    assert stack.ingest(*(wrapped(topic, payload) for topic, payload in sent.items())) == []
-    found = stack.store.readings("cad-1", MIDNIGHT, MIDNIGHT)
-    assert [(one.at - at, one.power_w) for one in found] == [(0, 300), (60, 302), (180, 303), (240, 304)]
-    assert refused(stack) == {}
-    stack.ingest(wrapped("wattfall/cad-1/unheard-of", b"{}"))
-    assert refused(stack) == {"unknown_topic": 1}
+    forged = wrapped(topic, tasmota if "tele" in topic else line(readings("victim", 1)[0]))
+    stack.ingest(forged, partition="attacker")
+    stack.functions.watched({"Records": [message(0, forged, "attacker")]})
+    assert stack.store.devices() == []
+    assert stack.store.live("victim") is None
+    assert refused(stack, "-") == {"bad_device_id": 1}
+
+
+BLOCKED = encode_block([Reading(GLOW, AT, 300, 4_120_317, None)])
+STATED = [{"at": iso_utc(AT), "power_w": 300}, {"start": iso_utc(AT - 3600), "end": iso_utc(AT - 1800), "import_wh": 9}]
+OWN = {  # what devices send under topics of their formats
+    f"glow/{GLOW}/SENSOR/electricitymeter": messages.ELECTRICITY,
+    f"glow/{GLOW}/STATE": messages.STATE,
+    f"SMART/HILD/{GLOW}": messages.HEX,
+    f"tele/{GLOW}/SENSOR": messages.TASMOTA,
+    f"{GLOW}/events/rpc": messages.NOTIFIED,
+}
+NAMED = {  # the same, and the other formats, under the prefix
+    "readings": STATED,
+    "json": STATED,
+    "block": BLOCKED,
+    "glow": messages.ELECTRICITY,
+    "glow-hex": messages.HEX,
+    "tasmota": messages.SML,
+    "shelly": messages.TRIPHASE,
+    "dsmr": messages.sealed(messages.TELEGRAM),
+}
+
+
+BY_TOPIC = OWN | {f"wattfall/{GLOW}/{name}": content for name, content in NAMED.items()}
+
+
+@pytest.mark.parametrize(("topic", "content"), BY_TOPIC.items(), ids=BY_TOPIC)
+def test_a_message_of_every_format_comes_in_by_its_topic(stack: Stack, topic: str, content: object) -> None:
+    stack.functions = Functions(stack.store, "Europe/Amsterdam", stack.letters.extend, clock=lambda: messages.NOW)
+    stack.ingest(wrapped(topic, content if isinstance(content, bytes) else orjson.dumps(content)), partition=GLOW)
+    assert refused(stack, GLOW) == refused(stack, "-") == {}
+    devices = {one.device_id.partition("~")[0] for one in stack.store.devices()}
+    assert devices == {GLOW}
+    assert FORMATS.keys() <= NAMED.keys()
+
+
+def test_a_message_of_an_unknown_format_is_refused(stack: Stack) -> None:
+    stack.ingest(*(wrapped(topic, b"{}") for topic in ("wattfall/cad-1/unheard-of", "glow/cad-1/tele/cad-2/SENSOR")))
+    assert refused(stack, "-") == {"unknown_topic": 2}
 
 
 def test_an_interval_has_no_live_state(stack: Stack) -> None:

@@ -1,13 +1,16 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from aggregator.aws import costs, deployment, lambdas
+from aggregator.aws import costs, dead_letters, deployment, lambdas
 from aggregator.core import periods
+from aggregator.intake.formats import FORMATS
+from aggregator.intake.ingest_endpoint import PATH
 from aggregator.store.dynamodb import items, tables
 
 
@@ -20,9 +23,9 @@ def level_streams() -> dict[str, str]:
 
 
 LEVEL_STREAMS = level_streams()
-FUNCTIONS = {"IngestFunction", "WatchedFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
+FUNCTIONS = {"IngestFunction", "WatchedFunction", "HttpFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
 STREAMS = {"IngestFunction": "Incoming", **LEVEL_STREAMS}
-RULES = ("DeviceRule", "GlowRule", "TasmotaRule", "ShellyRule")
+RULES = ("DeviceRule", "GlowRule", "GlowHexRule", "TasmotaRule", "ShellyRule")
 INNER = re.compile(r"\$\{(?P<resource>[A-Za-z]+)\.Arn\}/(stream|aws/lambda)/\*")
 Resource = dict[str, Any]
 
@@ -121,30 +124,69 @@ def test_only_the_step_of_a_level_writes_its_documents() -> None:
         assert writers - {"ClosingRole"} == {f"{table}Role"}  # which removes the mark of an open document
 
 
-def test_nothing_is_public() -> None:
+def test_only_the_endpoint_for_devices_is_public() -> None:
     kinds = {resource["Type"] for resource in translated().values()}
     assert not kinds & {"AWS::Lambda::Url", "AWS::S3::BucketPolicy"}
     ((policy),) = of_type("AWS::SQS::QueuePolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DeadBatchRule", "Arn"]}}}
-    assert not any(kind.startswith(("AWS::ApiGateway", "AWS::EC2", "AWS::Cognito")) for kind in kinds)
+    assert not any(kind.startswith(("AWS::EC2", "AWS::Cognito")) for kind in kinds)
+    assert [one["RouteKey"] for one in of_type("AWS::ApiGatewayV2::Route").values()] == [f"POST {PATH}"]
+    permissions = of_type("AWS::Lambda::Permission")
+    called = permissions.pop("HttpPermission")
+    assert called["Principal"] == "apigateway.amazonaws.com"
+    assert called["SourceArn"]["Fn::Sub"].endswith(f":${{Http}}/*/POST{PATH}")
     for bucket in of_type("AWS::S3::Bucket").values():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    for permission in of_type("AWS::Lambda::Permission").values():
+    for permission in permissions.values():
         is_of_a_clock = permission["Principal"] == "events.amazonaws.com"  # whose rule's name says the account
         assert is_of_a_clock or permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
         assert permission["SourceArn"]["Fn::GetAtt"][0] in translated()
 
 
-def test_a_device_may_publish_only_under_its_own_name() -> None:
+ARN = re.compile(r"arn:aws:iot:eu-west-2:123456789012:(client/[A-Za-z0-9:_-]+|topic/[^+#*?]+)")
+VARIABLE = re.compile(r"\$\{([^!}]+|![^}]+)\}")
+
+
+def device_policy(thing: str) -> list[Resource]:
+    """The statements of the policy for a device, with the variables of CloudFormation and of IoT Core filled in."""
     ((policy),) = of_type("AWS::IoT::Policy").values()
-    own = "${!iot:Connection.Thing.ThingName}"
-    for statement in policy["PolicyDocument"]["Statement"]:
-        assert statement["Action"] in {"iot:Connect", "iot:Publish"}
-        for resource in listed(statement["Resource"]):
-            assert own in resource["Fn::Sub"]
-            assert "*" not in resource["Fn::Sub"]
+    assert policy["PolicyDocument"]["Version"] == "2012-10-17"
+    values = {"AWS::Partition": "aws", "AWS::Region": "eu-west-2", "AWS::AccountId": "123456789012"}
+    values |= {"Prefix": "wattfall", "DeviceRule": "WattfallRule", "!iot:Connection.Thing.ThingName": thing}
+    found = []
+    for one in policy["PolicyDocument"]["Statement"]:
+        resources = [VARIABLE.sub(lambda name: values[name[1]], each["Fn::Sub"]) for each in listed(one["Resource"])]
+        assert all(map(ARN.fullmatch, resources))
+        found.append({**one, "Resource": resources})
+    return found
+
+
+def may(thing: str, action: str, resource: str) -> bool:
+    """Whether a device's policy allows an action, as IoT Core decides: it has neither wildcards nor denials."""
+    arn = f"arn:aws:iot:eu-west-2:123456789012:{resource}"
+    return any(one["Action"] == action and arn in one["Resource"] for one in device_policy(thing))
+
+
+def topics_of(thing: str) -> list[str]:
+    """The topics by which rules let a device's messages in."""
+    named = [f"wattfall/{thing}/{name}" for name in (*FORMATS, "readings") if name != "json"]
+    glow = [f"glow/{thing}/{part}" for part in ("STATE", "SENSOR/electricitymeter", "SENSOR/gasmeter")]
+    own = [*glow, f"SMART/HILD/{thing}", f"tele/{thing}/SENSOR", f"{thing}/events/rpc"]
+    return [*own, *named, *(f"$aws/rules/WattfallRule/{topic}" for topic in named)]
+
+
+def test_a_device_may_publish_only_as_itself() -> None:
+    assert may("cad-1", "iot:Connect", "client/cad-1")
+    assert not may("cad-1", "iot:Connect", "client/cad-2")
+    for own, other in zip(topics_of("cad-1"), topics_of("cad-2"), strict=True):
+        assert may("cad-1", "iot:Publish", f"topic/{own}"), own
+        assert not may("cad-1", "iot:Publish", f"topic/{other}"), other
+    connect, publish = device_policy("cad-1")
+    assert connect["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}
+    assert connect.keys() == {*publish.keys(), "Condition"} == {"Effect", "Action", "Resource", "Condition"}
+    assert {connect["Effect"], publish["Effect"]} == {"Allow"}
 
 
 @pytest.mark.parametrize("table", tables.tables(), ids=lambda table: table.name)
@@ -167,8 +209,7 @@ def test_each_level_has_a_function_on_its_childs_stream() -> None:
     assert of_type("AWS::Lambda::Function").keys() == FUNCTIONS
     for name, function in of_type("AWS::Lambda::Function").items():
         module, handler = function["Handler"].rsplit(".", 1)
-        assert module == lambdas.__name__
-        assert callable(getattr(lambdas, handler))
+        assert callable(getattr(import_module(module), handler))
         assert f"{handler.capitalize()}Function" == name
 
 
@@ -229,8 +270,14 @@ def test_a_rule_passes_on_the_message_as_it_is_with_the_topic() -> None:
         payload = rule["TopicRulePayload"]
         sql = payload["Sql"]["Fn::Sub"] if isinstance(payload["Sql"], dict) else payload["Sql"]
         assert sql.startswith("SELECT encode(*, 'base64') AS data, topic() AS topic FROM '")
-        place = sql.partition("FROM '")[2].strip("'").split("/").index("+") + 1
+        place = sql.partition("FROM '")[2].strip("'").split("/").index("+") + 1  # the device's level
         assert payload["Actions"][0]["Kinesis"]["PartitionKey"] == f"${{topic({place})}}"
+
+
+def test_the_functions_know_the_topics_that_rules_let_in() -> None:
+    payloads = [rule["TopicRulePayload"]["Sql"] for rule in of_type("AWS::IoT::TopicRule").values()]
+    own = {sql.partition("FROM '")[2].strip("'") for sql in payloads if isinstance(sql, str)}
+    assert own == set(dead_letters.RULES)
 
 
 def test_alarms_watch_lag_failures_throttling_and_quarantine() -> None:

@@ -23,11 +23,11 @@ from aggregator.core.readings import Reading
 from aggregator.intake.edge.edge import ALONE
 from aggregator.intake.edge.ingest_client import JSON, LONGEST_WAIT_S, HttpIngestClient, SendResult
 from aggregator.intake.formats import canonical
+from aggregator.intake.ingest_endpoint import AGAIN_S, IngestEndpoint
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.store.port import Store
 from dashboard.commands.main import main
 from dashboard.server import create_ingest_server
-from dashboard.web.ingest_endpoint import AGAIN_S, IngestEndpoint
 from tests.aggregator.intake.formats.messages import TELEGRAM, sealed
 
 NOW = int(time.time()) // HALF_HOUR * HALF_HOUR - HALF_HOUR  # the start of a past half hour

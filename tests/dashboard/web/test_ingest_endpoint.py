@@ -1,5 +1,6 @@
 """Readings over HTTP: one token a device, one result an item, no loss and no duplicate."""
 
+import base64
 import gzip
 import io
 import time
@@ -10,9 +11,11 @@ from typing import Any
 
 import orjson
 import pytest
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from aggregator.aws.http_function import answer_to
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
@@ -23,6 +26,7 @@ from aggregator.intake.device_status import known_status
 from aggregator.intake.formats import canonical
 from aggregator.intake.formats.canonical import MOST_HALF_HOURS
 from aggregator.intake.formats.message import LARGEST
+from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.intake.refusals import UNKNOWN, load_refusals
 from aggregator.intake.tokens import FULL, end_tokens, new_token
 from aggregator.settings import load
@@ -30,7 +34,6 @@ from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from dashboard.app import create_app
 from dashboard.server import create_ingest_server
-from dashboard.web.ingest_endpoint import IngestEndpoint
 from tests.aggregator.intake.formats.messages import TELEGRAM, THREE_PHASES, sealed
 from tests.dashboard.people import SECRET, browser, somebody
 
@@ -42,12 +45,37 @@ def item(at: int = NOW, **fields: object) -> dict[str, object]:
     return {"at": iso_utc(at), **(fields or {"power_w": 5, "import_wh": 1000})}
 
 
-@pytest.fixture(params=["web", "ingest-server"])
+def gateway(endpoint: IngestEndpoint) -> Flask:
+    """Return a server that passes requests on to the function on AWS, as API Gateway does."""
+    server = Flask("gateway")
+
+    @server.route("/<path:_path>", methods=["GET", "POST"])
+    def passed_on(_path: str) -> Response:
+        body = request.get_data()
+        is_text = body.isascii()
+        event = {
+            "version": "2.0",
+            "rawPath": request.path,
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+            "queryStringParameters": request.args.to_dict(),
+            "requestContext": {"http": {"method": request.method}},
+            "body": body.decode() if is_text else base64.b64encode(body).decode(),
+            "isBase64Encoded": not is_text,
+        }
+        answer = answer_to(endpoint, event)
+        return Response(answer["body"], answer["statusCode"], answer["headers"])
+
+    return server
+
+
+@pytest.fixture(params=["web", "ingest-server", "function"])
 def client(request: pytest.FixtureRequest, store: Store) -> FlaskClient:
-    """A client of the address, once for each of the two commands."""
+    """A client of the address, once for each of the two commands, and for the function on AWS."""
     store.put_device(Device("cad-1", "Europe/Berlin"))
     if request.param == "ingest-server":
         return create_ingest_server(store, "UTC").test_client()
+    if request.param == "function":
+        return gateway(IngestEndpoint(store, "UTC")).test_client()
     client: FlaskClient = create_app(load({"WATTFALL_SECRET": SECRET}), store).server.test_client()
     return client
 
@@ -162,6 +190,7 @@ def test_too_large_a_body_gets_413_in_any_encoding(post: Post, store: Store) -> 
     assert [message.reason for message in load_refusals(store, "cad-1").messages] == ["message_too_long"] * 2
 
 
+@pytest.mark.parametrize("client", ["web", "ingest-server"], indirect=True)  # API Gateway reads bodies itself
 def test_a_body_of_undeclared_length_is_cut_off(client: FlaskClient, token: str) -> None:
     body, headers = io.BytesIO(bytes(20 * LARGEST)), {"Authorization": f"Bearer {token}"}
     environ = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}

@@ -9,7 +9,9 @@ from flask.testing import FlaskClient
 
 from aggregator.core.documents import Device
 from aggregator.store.port import Store
+from dashboard.pages.household.slots import LIVE, LIVE_STATE
 from dashboard.web.user_limits import ALLOWANCE_S, AT_ONCE, MOST_KEYS, RATE, Budgets
+from tests.dashboard.answers import named
 from tests.dashboard.people import browser, dashboard, somebody
 
 
@@ -89,15 +91,15 @@ def test_a_dear_address_is_answered_429_with_the_time_to_come_again(
 
 
 GOOD: dict[str, object] = {
-    "output": "known.data",
-    "outputs": {"id": "known", "property": "data"},
-    "inputs": [{"id": "hour", "property": "data", "value": None}],
-    "changedPropIds": ["hour.data"],
-    "state": [],
+    "output": f"..{'...'.join(LIVE)}..",
+    "outputs": list(map(named, LIVE)),
+    "inputs": [named("tick.data")],
+    "changedPropIds": ["tick.data"],
+    "state": list(map(named, LIVE_STATE)),
 }
 MALFORMED = {
     "an unknown output": orjson.dumps(GOOD | {"output": "nobody.children"}),
-    "an output that is a list": orjson.dumps(GOOD | {"output": ["known.data"]}),
+    "an output that is a list": orjson.dumps(GOOD | {"output": ["live.data"]}),
     "other outputs": orjson.dumps(GOOD | {"outputs": {"id": "main", "property": "children"}}),
     "other inputs": orjson.dumps(GOOD | {"inputs": [{"id": "url", "property": "href", "value": 1}]}),
     "inputs without a property": orjson.dumps(GOOD | {"inputs": [{"id": "hour"}]}),
@@ -109,6 +111,10 @@ MALFORMED = {
     "no JSON": b"{",
     "nothing": b"",
 }
+
+
+def test_a_well_formed_callback_is_answered(ann: FlaskClient) -> None:
+    assert ann.post("/_dash-update-component", json=GOOD).status_code == 200
 
 
 @pytest.mark.parametrize("name", MALFORMED)

@@ -34,7 +34,7 @@ def links(client: FlaskClient) -> list[str]:
 def chart(client: FlaskClient) -> dict[str, object]:
     """Request the callback that draws the chart."""
     callbacks = client.get("/_dash-dependencies").get_json()
-    (asked,) = (one for one in callbacks if "chart-region.content" in one["output"])
+    (asked,) = (one for one in callbacks if "chart-region.values" in one["output"])
     outputs = [
         dict(zip(("id", "property"), one.rsplit(".", 1), strict=True)) for one in asked["output"][2:-2].split("...")
     ]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.commands.process_commands import run_edge
+from aggregator.commands.edge_command import run_edge
 from aggregator.core.errors import Refused, StoreReplaced
 from aggregator.core.periods import HALF_HOUR, HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading

@@ -10,8 +10,8 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.intake.formats.message import DeviceRules, Origin
 from aggregator.intake.imports.importing import ImportReport, take
 from aggregator.intake.imports.recognise import recognised
-from aggregator.intake.imports.structured import open_table
 from aggregator.intake.imports.understanding import BRAKES, Known, Understanding, named_columns
+from aggregator.intake.tables.structured import open_table
 from aggregator.store import Store
 
 Option = Any  # of a field of Known

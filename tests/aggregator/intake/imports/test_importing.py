@@ -21,10 +21,11 @@ from aggregator.core import periods
 from aggregator.core.documents import Device, Document, Part
 from aggregator.core.readings import Interval, Reading
 from aggregator.intake.formats.dsmr import crc16
-from aggregator.intake.imports import import_plan, importing, recognise, structured, text_tables
+from aggregator.intake.imports import import_plan, importing, recognise
 from aggregator.intake.imports.import_plan import SortedRows
 from aggregator.intake.imports.importing import summary
 from aggregator.intake.ingest import ingest
+from aggregator.intake.tables import structured, text_tables
 from aggregator.store import Store, open_store
 from aggregator.waterfall.retention import sweep
 from aggregator.waterfall.verify import differences

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.core.readings import MAX_LINE, REASONS
-from aggregator.intake.imports.notation import read_figure
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
-from aggregator.intake.imports.text_tables import cells, encoding_of
 from aggregator.intake.imports.vocabulary import Figure, Roles
+from aggregator.intake.tables.notation import read_figure
+from aggregator.intake.tables.text_tables import cells, encoding_of
 
 _TWO = Roles(
     0,

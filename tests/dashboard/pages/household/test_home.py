@@ -4,7 +4,7 @@ from aggregator.core.documents import Device, Part
 from aggregator.core.live import Live
 from aggregator.store.port import Store
 from dashboard.charts.view import View
-from dashboard.pages.household import page_callbacks
+from dashboard.pages.household import page_callbacks, start_page
 from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
@@ -20,7 +20,7 @@ def data(store: Store) -> CachedReads:
 
 def page_text(data: CachedReads) -> str:
     """Return the start page with all its content."""
-    return repr(page_callbacks.home_content(data, MEMBER, ENGLISH))
+    return repr(start_page.home_content(data, MEMBER, ENGLISH))
 
 
 def test_a_page_without_devices_explains_the_start(data: CachedReads) -> None:

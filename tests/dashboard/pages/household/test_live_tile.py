@@ -85,7 +85,7 @@ def test_a_silent_device_shows_its_last_known_power_without_a_cost() -> None:
     assert (slots["power-number.children"], slots["power-badge.children"]) == ("433", "last known")
     assert slots["power-note.children"] == "No reading since 14:02, the device may be offline"
     assert slots["power-cost.children"] == slots["power-direction.children"] == ""
-    assert slots["age.data"] is None
+    assert slots["live.data"] == {"age": None, "power_w": None}
 
 
 @pytest.mark.parametrize(("rhythm", "age"), [(10, 60), (300, 200), (300, 900), (1800, 1200), (1800, 5400)])
@@ -93,26 +93,26 @@ def test_a_device_that_keeps_its_rhythm_is_not_late(rhythm: int, age: int) -> No
     before = tuple(Arrival(NOW - age - rhythm * back, NOW - age - rhythm * back) for back in (3, 2, 1))
     slots = hero(live("cad-1", 433, age)._replace(arrivals=before))
     assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
-    assert (slots["power-badge.children"], slots["age.data"]) == ("low", age)
+    assert (slots["power-badge.children"], slots["live.data"]["age"]) == ("low", age)
 
 
 def test_a_new_reading_is_not_late_by_its_meters_clock() -> None:
     slots = hero(Live("cad-1", NOW - 1500, NOW - 2, 433, None, None, None))
     assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
-    assert slots["age.data"] == 1500
+    assert slots["live.data"]["age"] == 1500
 
 
 def test_a_late_reading_is_marked_and_its_age_ticks() -> None:
     slots = hero(live("cad-1", 433, age=75))
     assert slots["power-note.children"] == " · late"
-    assert slots["age.data"] == 75
+    assert slots["live.data"]["age"] == 75
 
 
 def test_a_power_older_than_the_newest_reading_has_its_own_age() -> None:
     """Case 07: power every 10 s, then the register alone 3 s later."""
     slots = hero(live("cad-1", 1200)._replace(power_at=NOW - 7))
     assert (slots["power-number.children"], slots["power-unit.children"]) == ("1.20", " kW")
-    assert slots["age.data"] == 7
+    assert slots["live.data"]["age"] == 7
     assert (slots["hero.data-state"], slots["power-note.children"]) == ("sending", "")
     assert (slots["power-badge.children"], slots["power-direction.children"]) == ("medium", " · importing")
 
@@ -124,7 +124,7 @@ def test_a_power_of_long_before_the_newest_reading_is_the_last_known() -> None:
     slots = hero(state, Home(DEVICE, rate=rate, currency="GBP"))
     assert (slots["hero.data-state"], slots["hero.data-level"]) == ("sending", "unknown")
     assert (slots["power-badge.children"], slots["power-cost.children"]) == ("last known", "")
-    assert slots["age.data"] == 7200
+    assert slots["live.data"]["age"] == 7200
     assert slots["power-note.children"] == " · no power since"
     assert hero(state._replace(power_at=NOW - 64))["power-badge.children"] == "medium"
 
@@ -152,7 +152,7 @@ def test_a_home_of_the_supplier_alone_waits_for_nothing() -> None:
 def test_a_gas_meter_has_no_power_and_its_age() -> None:
     slots = hero(live("cad-1~gas", None), Home(Device("cad-1~gas", LONDON, kind="gas")))
     assert (slots["power-without.children"], slots["hero.data-level"]) == ("no live power", "none")
-    assert (slots["hero.data-state"], slots["age.data"]) == ("sending", 4)
+    assert (slots["hero.data-state"], slots["live.data"]["age"]) == ("sending", 4)
 
 
 def test_the_tile_of_gas_is_called_gas_and_says_how_often_it_is_read() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import brotli
 import pytest
 from flask_caching.backends.base import BaseCache
+from plotly.utils import PlotlyJSONEncoder
 
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
@@ -23,7 +24,7 @@ from dashboard.web.cached_reads import USAGE_S, CachedReads
 from tests.copies import Copy
 from tests.dashboard import homes
 from tests.dashboard.answers import by_place, named
-from tests.dashboard.homes import LONDON, NOW, instant
+from tests.dashboard.homes import NOW, instant
 from tests.dashboard.people import MEMBER, at_home
 
 MOST_BYTES = 1000
@@ -73,7 +74,7 @@ def test_the_signal_is_read_once_a_minute(store: Store) -> None:
 
 
 class Page:
-    """An open page that keeps the last hour like assets/hour.js."""
+    """An open page that keeps its note of the last hour."""
 
     def __init__(self, store: Store, at: int = NOW) -> None:
         self.store = Counted(store)
@@ -85,19 +86,25 @@ class Page:
         self.now += after
         self.store.asked.clear()
         slots = show_live(self._data, MEMBER, {"device": device}, self.known, ENGLISH)
-        if news := slots.get("hour.data"):
-            self.known = [news["device"], news["newest"]]
+        self.known = slots.get("live.data", self.known)
         return slots
 
-    def points(self, device: str = "cad-1", after: int = 0) -> list[tuple[int, int]] | None:
-        """Return the points of the last hour in a poll's answer."""
-        news = self.poll(device, after).get("hour.data")
-        return news and news["points"]
+    def points(self, device: str = "cad-1", after: int = 0) -> list[tuple[int, int]]:
+        """Return the points of import in a poll's answer."""
+        return drawn(json.loads(json.dumps(self.poll(device, after)["hour-picture.figure"], cls=PlotlyJSONEncoder)))
+
+
+def drawn(figure: Any) -> list[tuple[int, int]]:  # noqa: ANN401 - JSON
+    """Return the points of a whole figure, or those that its changes bring."""
+    if "data" in figure:
+        return list(zip(figure["data"][0]["x"], figure["data"][0]["y"], strict=True))
+    changed = {tuple(one["location"]): one["params"]["value"] for one in figure["operations"]}
+    return list(zip(changed.get(("data", 0, "x"), []), changed.get(("data", 0, "y"), []), strict=True))
 
 
 def answer_to(store: Store, device: str, known: object) -> tuple[int, dict[str, Any]]:
     """Return the bytes of an answer, and the answer."""
-    state = {"shown.data": {"device": device}, "known.data": known}
+    state = {"shown.data": {"device": device}, "live.data": known}
     answer = at_home(store).post(
         "/_dash-update-component",
         json={
@@ -153,9 +160,10 @@ def home(copy: Copy) -> Store:
 
 @pytest.mark.parametrize("device", [*NEWEST, "cad-new"])
 def test_a_poll_is_below_a_kilobyte(home: Store, device: str) -> None:
-    send(home, device, NOW - 1, -12_345)
-    size, answer = answer_to(home, device, [device, NOW - 11])
-    assert answer["hour"]["data"]["points"] == [[NOW - 1, -12_345]]
+    send(home, device, NOW - 1, 12_345)
+    note = [device, NOW - 11, NOW - 600, [NOW - 11, -1_200], [NOW - 900, 12_000], [NOW - 300, -1_900]]
+    size, answer = answer_to(home, device, {"hour": note})
+    assert drawn(answer["hour-picture"]["figure"])[-1] == (NOW - 1, 12_345)
     assert 100 < size < MOST_BYTES
 
 
@@ -168,8 +176,8 @@ def test_every_polled_slot_exists_on_the_page(home: Store) -> None:
 
 def test_the_first_answer_has_the_last_hour_later_ones_news(home: Store) -> None:
     page = Page(home)
-    assert len(page.points() or []) == 181  # with the newest
-    assert page.points() is None
+    assert len(page.points()) == 181  # with the newest
+    assert page.points() == []
     send(home, "cad-1", NOW + 9, 612)
     assert page.points(after=10) == [(NOW + 9, 612)]
 
@@ -187,7 +195,7 @@ def test_viewers_of_a_device_share_its_reads(home: Store) -> None:
     page = Page(home)
     page.poll()
     page.known = None  # another browser
-    assert len(page.points() or []) == 181  # with the newest
+    assert len(page.points()) == 181  # with the newest
     assert page.store.asked == {"device": 1}
 
 
@@ -205,8 +213,11 @@ def test_a_returning_browser_gets_the_missed_readings(home: Store) -> None:
 def test_another_device_brings_its_own_hour(home: Store) -> None:
     page = Page(home)
     page.poll()
-    news = page.poll("cad-solar")["hour.data"]
-    assert (news["device"], news["whole"], news["points"]) == ("cad-solar", True, [(NOW - 4, -1240)])
+    figure = page.poll("cad-solar")["hour-picture.figure"]
+    assert [(one["x"], one["y"]) for one in figure["data"][:2]] == [
+        ([NOW - 4], [0]),
+        ([NOW - 4, NOW - 4], [0, -1240]),
+    ]
 
 
 def test_a_device_without_power_is_not_reread_at_each_poll(home: Store) -> None:
@@ -264,4 +275,8 @@ def test_a_new_home_has_its_own_levels_after_one_day(home: Store) -> None:
 
 
 def test_hours_are_in_the_homes_time_zone(home: Store) -> None:
-    assert Page(home).poll()["hour.data"]["zone"] == LONDON
+    figure = Page(home).poll("cad-lord-howe")["hour-picture.figure"]
+    assert figure["data"][0]["text"] == []
+    send(home, "cad-lord-howe", NOW - 1, 100)
+    figure = Page(home).poll("cad-lord-howe")["hour-picture.figure"]
+    assert figure["data"][0]["text"] == ["01:20:03  100 W"]

@@ -1,4 +1,4 @@
-"""`POST /ingest`: readings and intervals over HTTP; each device has its own token.
+"""`POST /ingest`: readings and intervals over HTTP; each device has its own token. Any server calls `IngestEndpoint`.
 
 The answer gives the result of each item. Status: 202 good items are durable, 400 no item is good, 401 bad token, 413
 body too large, 429 too many requests, 503 the store is unreachable, or this server's clock is or may be behind those of
@@ -9,12 +9,9 @@ sends its live power only then.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import orjson
-from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from typing import NamedTuple, Protocol
 
 from aggregator.core.errors import Refused, StoreAway, StoreReplaced, StoreUnusable, shown
 from aggregator.core.periods import DAY_S, RETENTION_DAYS
@@ -36,6 +33,30 @@ AGAIN_S = 10  # until a message of the future is sent again, while it is undecid
 _TYPES = {BLOCK: "block"}
 _Kept = tuple[Outcome, Content]
 log = logging.getLogger(__name__)
+
+
+class Headers(Protocol):
+    """The headers of a request, found by their names in lower case."""
+
+    def get(self, name: str, default: str) -> str:
+        """Return a header, or the default."""
+
+
+class IngestRequest(NamedTuple):
+    """A request: its headers, query and body."""
+
+    headers: Headers
+    query: Mapping[str, str]
+    size: int  # bytes of the body, as declared
+    read: Callable[[], bytes]  # the body; of an undeclared length, it may end after LARGEST + 1 bytes
+
+
+class IngestAnswer(NamedTuple):
+    """An answer: its status, what it says as JSON, and more headers."""
+
+    status: int
+    content: Mapping[str, object]
+    headers: Mapping[str, str] = {}
 
 
 class IngestFault(Exception):
@@ -66,29 +87,43 @@ class IngestEndpoint:
         """Let the threads commit together."""
         object.__setattr__(self, "together", GroupCommit(self.store, self._put))
 
-    def take_in(self) -> Response:
-        """Return the answer to the current request."""
-        now = self.clock()
-        device_id = self._sender(int(now))
+    def answer(self, request: IngestRequest) -> IngestAnswer:
+        """Return the answer to a request. Raises what reading its body raises."""
         try:
-            body = self._body(device_id, now)
+            return self._taken_in(request)
+        except IngestFault as fault:
+            return IngestAnswer(fault.status, fault.answer, fault.headers)
+        except Refused as why:
+            return IngestAnswer(413 if isinstance(why, TooLarge) else 400, {"reason": why.reason, "detail": why.detail})
+        except (StoreAway, StoreUnusable) as error:
+            if not isinstance(error, StoreReplaced):  # the first process says it once, and ends this one
+                log.warning("readings not taken in: %s", error)
+            return IngestAnswer(503, {"reason": "store_away", "detail": "try again"}, {"Retry-After": str(RETRY_S)})
+
+    def _taken_in(self, request: IngestRequest) -> IngestAnswer:
+        now = self.clock()
+        device_id = self._sender(request, int(now))
+        try:
+            body = self._body(request, device_id, now)
         except Refused as why:
             store_refusals(self.store, [Received(device_id, Content(refused=[Unread(why, b"")]))], int(now))
             self.count(Outcome(reasons=Counter([why.reason])))
             raise
-        one = _format()
-        content = self._parse(one, device_id, body, int(now))
+        one = _format(request)
+        content = self._parse(one, Origin(device_id, int(now), part=request.query.get("part", "")), body)
         is_block = one.name == _TYPES[BLOCK]
         self._check_clock(device_id, content, int(now), is_history=is_block)
-        outcome, content = self._keep(Received(device_id, content, is_block), int(now))
+        is_live = "live" in request.query
+        outcome, content = self._keep(Received(device_id, content, is_block), int(now), is_live=is_live)
         self.count(outcome)
         refused = [_item(unread) for unread in content.refused[:MOST_NAMED]]
         is_any = outcome.accepted or outcome.unchanged or outcome.statuses or not outcome.rejected
-        answer = {**outcome.as_json(), "refused": refused, "watched": device_status.is_watched(self.store, device_id)}
-        return _json(answer, 202 if is_any else 400)
+        is_watched = device_status.is_watched(self.store, device_id)
+        answer = {**outcome.as_json(), "refused": refused, "watched": is_watched}
+        return IngestAnswer(202 if is_any else 400, answer)
 
-    def _sender(self, now: int) -> str:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    def _sender(self, request: IngestRequest, now: int) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         device_id = tokens.device_of(self.store, token.strip(), now) if scheme.lower() == "bearer" else ""
         if not device_id:
             raise IngestFault(
@@ -99,28 +134,27 @@ class IngestEndpoint:
             )
         return device_id
 
-    def _body(self, device_id: str, now: float) -> bytes:
+    def _body(self, request: IngestRequest, device_id: str, now: float) -> bytes:
         """Return the body; check its length before reading it."""
-        size = request.content_length or 0
+        size = request.size
         wait = self.limits.take(device_id, min(size, LARGEST), now)
         if wait:
             raise IngestFault(
                 429, "too_many", f"{device_id} sends too much; go on in {wait} s", **{"Retry-After": str(wait)}
             )
-        request.max_content_length = LARGEST + 1  # a body of undeclared length is cut off there
-        body = request.get_data(cache=False) if size <= LARGEST else b""
+        body = request.read() if size <= LARGEST else b""
         if max(size, len(body)) > LARGEST:
             raise TooLarge(f"more than {LARGEST} bytes")
         if len(body) < size:
             raise Refused("wrong_format", f"received {len(body)} of {size} bytes")
-        whole = inflated(body, request.headers.get("Content-Encoding", "").strip().lower())
+        whole = inflated(body, request.headers.get("content-encoding", "").strip().lower())
         self.limits.charge(device_id, len(whole) - size, 0)
         return whole
 
-    def _parse(self, one: Format, device_id: str, body: bytes, now: int) -> Content:
-        rules = rules_in(self.store, self.default_zone)(device_id) if one.has_rules else DeviceRules()
-        content = read_whole(one, body, Origin(device_id, now, rules, request.args.get("part", "")))
-        self.limits.charge(device_id, 0, content.half_hours)
+    def _parse(self, one: Format, origin: Origin, body: bytes) -> Content:
+        rules = rules_in(self.store, self.default_zone)(origin.device_id) if one.has_rules else DeviceRules()
+        content = read_whole(one, body, origin._replace(rules=rules))
+        self.limits.charge(origin.device_id, 0, content.half_hours)
         return content
 
     def _check_clock(self, device_id: str, content: Content, now: int, *, is_history: bool) -> None:
@@ -138,9 +172,9 @@ class IngestEndpoint:
             wait = TELL_S if wrong is Wrong.SERVER else AGAIN_S
             raise IngestFault(503, "server_clock", detail, **{"Retry-After": str(wait)})
 
-    def _keep(self, message: Received, now: int) -> _Kept:
+    def _keep(self, message: Received, now: int, *, is_live: bool) -> _Kept:
         """Store a message, together with others that come at the same time; return it with all that was refused."""
-        if "live" in request.args:
+        if is_live:
             shown_live = show_live(self.store, message.content, now, self.default_zone)
             shown_live.reasons.update(store_refusals(self.store, [message], now))
             return shown_live, message.content
@@ -168,39 +202,9 @@ def _accepted(sent: Content, stored: Content) -> Outcome:
     return Outcome(len(sent.readings) + len(sent.intervals) - aside, 0, len(sent.statuses), reasons)
 
 
-def add_routes(server: Flask, endpoint: IngestEndpoint) -> None:
-    """Add `POST /ingest` to a server."""
-    api = Blueprint("ingest", __name__)
-
-    @api.post(PATH)
-    def ingest() -> Response:
-        return endpoint.take_in()
-
-    @api.errorhandler(IngestFault)
-    def fault(error: IngestFault) -> Response:
-        return _json(error.answer, error.status, error.headers)
-
-    @api.errorhandler(Refused)
-    def refused(error: Refused) -> Response:
-        return _json({"reason": error.reason, "detail": error.detail}, 413 if isinstance(error, TooLarge) else 400)
-
-    @api.errorhandler(HTTPException)
-    def unreadable(error: HTTPException) -> Response:
-        reason = "message_too_long" if error.code == 413 else "wrong_format"
-        return _json({"reason": reason, "detail": error.name}, error.code or 400)
-
-    @api.errorhandler(StoreAway)
-    @api.errorhandler(StoreUnusable)
-    def away(error: Exception) -> Response:
-        if not isinstance(error, StoreReplaced):  # the first process says it once, and ends this one
-            log.warning("readings not taken in: %s", error)
-        return _json({"reason": "store_away", "detail": "try again"}, 503, {"Retry-After": str(RETRY_S)})
-
-    server.register_blueprint(api)
-
-
-def _format() -> Format:
-    name = request.args.get("format") or _TYPES.get(request.mimetype, "json")
+def _format(request: IngestRequest) -> Format:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    name = request.query.get("format") or _TYPES.get(kind, "json")
     if name not in FORMATS:
         raise IngestFault(400, "wrong_format", f"format is {shown(name)}; there are {', '.join(FORMATS)}")
     return FORMATS[name]
@@ -208,9 +212,3 @@ def _format() -> Format:
 
 def _item(unread: Unread) -> dict[str, object]:
     return {"item": unread.item, "reason": unread.why.reason, "detail": unread.why.detail}
-
-
-def _json(content: object, status: int, headers: dict[str, str] | None = None) -> Response:
-    answer = Response(orjson.dumps(content), status, headers, mimetype="application/json")
-    answer.headers["Cache-Control"] = "no-store"
-    return answer

@@ -4,8 +4,7 @@ The table begins at the row that looks like a header: names, followed by the mos
 time and a number. Lines before it may say something of the whole file (`about`), like a unit. A file without a header
 has the names `column 1`, `column 2`, ... Rows are read line by line; nothing here grows with the file.
 
-`unpivoted` makes a row for each time of a table with a column for each. Tables of other structures (JSON, XML, NEM12,
-Excel) are made in `structured`.
+`unpivoted` makes a row for each time of a table with a column for each. `structured` makes those of other files.
 """
 
 import codecs
@@ -14,7 +13,6 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
@@ -24,7 +22,7 @@ from charset_normalizer import from_bytes
 from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.periods import DAY_S
 from aggregator.core.readings import MAX_LINE
-from aggregator.intake.imports.notation import is_time, read_clock, read_time
+from aggregator.intake.tables.notation import is_time, read_clock, read_time
 
 SAMPLE = 1 << 18  # bytes at the beginning that decide encoding and delimiter
 PREAMBLE = 60  # lines among which the header is searched
@@ -72,7 +70,7 @@ def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
             "no row of the file looks like a header followed by times and numbers; is it a file of a meter?"
         )
     names, first, about = table
-    opened = partial(_rows, stream, encoding, found, first)
+    opened = partial(text_rows, stream, encoding, found, first)
     return FileTable("csv", names, opened, about, delimiter=found, encoding=encoding, header=first - 1)
 
 
@@ -115,7 +113,7 @@ def cells(line: str, delimiter: str) -> list[str]:
         return line.rstrip("\r\n").split(delimiter)
 
 
-def _rows(stream: BinaryIO, encoding: str, delimiter: str, first: int) -> Iterator[Cells]:
+def text_rows(stream: BinaryIO, encoding: str, delimiter: str, first: int) -> Iterator[Cells]:
     stream.seek(0)
     reader = io.TextIOWrapper(stream, encoding, errors="replace")
     number = 0
@@ -242,39 +240,6 @@ def _about(rows: Sequence[Sequence[str]]) -> dict[str, str]:
                 {name.strip(): value.strip() for name, value in zip(names, values, strict=False) if name.strip()}
             )
     return said
-
-
-# NEM12
-
-
-def nem12_table(stream: BinaryIO) -> FileTable:
-    """Return the table of a NEM12 file, an interval per row; the market's time is UTC+10 all the year."""
-    names = ("start", "end", "meter point", "NMI suffix", "quantity", "unit")
-    return FileTable("NEM12", names, partial(_nem12_rows, stream), {}, "interval")
-
-
-def _nem12_rows(stream: BinaryIO) -> Iterator[Cells]:
-    number, about, minutes = 0, ["", "", ""], 0
-    for _, _, row in _rows(stream, "utf-8-sig", ",", 1):
-        if row[0] == "200" and len(row) > 8:
-            about, minutes = (
-                [row[1].strip(), row[4].strip(), row[7].strip()],
-                int(row[8]) if row[8].strip().isdigit() else 0,
-            )
-        elif row[0] == "300" and 0 < minutes <= 1440 and len(row) > 1440 // minutes + 1:
-            for place, value in enumerate(row[2 : 2 + 1440 // minutes]):
-                number += 1
-                start = _market_time(row[1].strip(), place * minutes)
-                end = _market_time(row[1].strip(), (place + 1) * minutes)
-                yield number, ",".join(row[:2]), [start, end, about[0], about[1], value.strip(), about[2]]
-
-
-def _market_time(day: str, minutes: int) -> str:
-    try:
-        at = datetime.strptime(day, "%Y%m%d") + timedelta(minutes=minutes)  # noqa: DTZ007 - the offset follows
-    except (ValueError, OverflowError):
-        return day
-    return f"{at.isoformat()}+10:00"
 
 
 # Wide tables

@@ -1,0 +1,108 @@
+"""JSON as a table: the records in its lists, with what surrounds them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import BinaryIO
+
+import orjson
+
+from aggregator.core.errors import ConfigurationError
+from aggregator.intake.tables.text_tables import FileTable, encoding_of
+
+MOST_JSON = 16 << 20  # bytes; eight years of half hours
+_HEAD = 1 << 16
+
+
+def cell_text(value: object) -> str:
+    """Return a cell or a JSON value as text."""
+    if isinstance(value, datetime):
+        return (value + timedelta(milliseconds=500)).replace(microsecond=0).isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(hours=1):02d}:{value // timedelta(minutes=1) % 60:02d}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+def json_table(stream: BinaryIO) -> FileTable:
+    stream.seek(0)
+    content = stream.read(MOST_JSON + 1)
+    if len(content) > MOST_JSON:
+        raise ConfigurationError(
+            f"the JSON is larger than {MOST_JSON >> 20} MB; request shorter periods, one file each"
+        )
+    try:
+        found = list(_records(_decoded(content), {}))
+    except RecursionError:
+        raise ConfigurationError("the JSON is nested too deep") from None
+    names = tuple(dict.fromkeys(name for record in found for name in record))
+    if not names:
+        raise ConfigurationError("the JSON has no list of records with a time and a figure")
+    rows = [[cell_text(record.get(name)) for name in names] for record in found]
+    return FileTable(
+        "JSON", names, lambda: ((number, ";".join(row), row) for number, row in enumerate(rows, 1)), {}, "result"
+    )
+
+
+def _decoded(content: bytes) -> object:
+    content = content.decode(encoding_of(content[:_HEAD]), errors="replace").lstrip("\ufeff").encode()
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        lines = [line for line in content.splitlines() if line.strip()]
+        try:
+            if len(lines) > 1:
+                return [orjson.loads(line) for line in lines]
+        except orjson.JSONDecodeError:
+            pass
+        raise ConfigurationError(f"the file begins like JSON but is invalid: {str(error)[:120]}") from error
+
+
+_Record = dict[str, object]
+
+
+def _records(value: object, inherited: _Record, series: str = "") -> Iterator[_Record]:
+    """Yield the records of a JSON document: the objects (or pairs) in its lists, with what surrounds them."""
+    if isinstance(value, list):
+        for item in value:
+            if isinstance(item, list) and item and not isinstance(item[0], dict | list):
+                yield inherited | {f"column {place}": one for place, one in enumerate(item, 1)}
+            else:
+                yield from _records(item, inherited, series)
+    elif isinstance(value, dict) and isinstance(value.get("keys"), list) and isinstance(value.get("data"), list):
+        yield from _keyed(value["keys"], value["data"])
+    elif isinstance(value, dict):
+        own = inherited | _scalars(value)
+        lists = {str(key): one for key, one in value.items() if _has_list(one)}
+        if not lists and own:
+            yield own
+        for key, one in lists.items():
+            named = {"series": key} if len(lists) > 1 or "." in key else {}
+            yield from _records(one, own | named, key)
+
+
+def _scalars(value: Mapping[str, object], prefix: str = "") -> _Record:
+    found: _Record = {}
+    for key, one in value.items():
+        if isinstance(one, dict) and not _has_list(one):
+            found |= _scalars(one, f"{prefix}{key} ")
+        elif not isinstance(one, dict | list):
+            found[f"{prefix}{key}"] = one
+    return found
+
+
+def _has_list(value: object) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(one, dict | list) for one in value)
+    return isinstance(value, dict) and any(map(_has_list, value.values()))
+
+
+def _keyed(keys: Sequence[object], blocks: Iterable[object]) -> Iterator[_Record]:
+    """Yield the rows of Shelly's `EMData.GetData`: blocks of rows of one period, under common keys."""
+    for block in blocks:
+        if isinstance(block, dict) and isinstance(block.get("ts"), int) and isinstance(block.get("values"), list):
+            step = period if isinstance(period := block.get("period"), int) else 60
+            for place, row in enumerate(row for row in block["values"] if isinstance(row, list)):
+                yield {"timestamp": block["ts"] + place * step, **dict(zip(map(str, keys), row, strict=False))}

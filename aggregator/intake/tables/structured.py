@@ -1,0 +1,146 @@
+"""Files of any structure as tables: archives, Excel, JSON, Green Button XML, NEM12, telegrams, logs of messages.
+
+`open_table` looks at the content, never at the name. Each opener returns a `FileTable` whose columns have names that
+`vocabulary` reads, so that everything after it is the same for all files. A table with a column for each time of a day
+becomes one with a row for each. What is inflated or held in memory is bounded.
+"""
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import IO, BinaryIO
+
+from python_calamine import CalamineError, CalamineWorkbook
+
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.periods import iso_utc
+from aggregator.core.readings import GAS
+from aggregator.intake.formats import Logged, is_log, logged_messages, logged_telegrams
+from aggregator.intake.formats.message import Origin
+from aggregator.intake.tables.json_tables import cell_text, json_table
+from aggregator.intake.tables.standards import espi_table, nem12_table
+from aggregator.intake.tables.text_tables import (
+    LOOKED_AT,
+    Cells,
+    FileTable,
+    cells,
+    encoding_of,
+    table_of,
+    text_table,
+    unpivoted,
+)
+
+STRUCTURES = ("CSV", "JSON", "Excel", "MQTT log", "DSMR telegrams", "a zip or gzip of one of these")
+MOST_INFLATED = 50 << 20  # bytes
+_HEAD = 1 << 16
+_OLE, _ZIP, _GZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04", b"\x1f\x8b"
+
+
+def open_table(stream: BinaryIO, origin: Origin) -> FileTable:
+    """Return the table of a file; messages in it are of `origin`'s device. Raises ConfigurationError."""
+    stream = stream if stream.seekable() else _copied(stream, "the input")
+    stream.seek(0)
+    head = stream.read(_HEAD)
+    if head.startswith(_GZIP) or (head.startswith(_ZIP) and not _is_workbook(stream)):
+        return open_table(_inflated(stream, head), origin)
+    if head.startswith((_OLE, _ZIP)):
+        return unpivoted(_excel(stream))
+    lines = head.decode(encoding_of(head), errors="replace").lstrip("\ufeff \r\n\t").splitlines() or [""]
+    return unpivoted(_opened(stream, lines, origin))
+
+
+def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable:
+    first = lines[0]
+    if first.startswith("<"):
+        return espi_table(stream)
+    if first.startswith(("{", "[")):
+        return json_table(stream)
+    if first.startswith(("100,NEM12", "200,")):
+        return nem12_table(stream)
+    if first.startswith("/") and any(line.startswith(("1-0:", "0-0:")) for line in lines):
+        return FileTable("DSMR telegrams", _READING, partial(_reading_rows, logged_telegrams, stream, origin), {})
+    if is_log(lines):
+        return FileTable("MQTT log", _READING, partial(_reading_rows, logged_messages, stream, origin), {})
+    return text_table(stream)
+
+
+def _is_workbook(stream: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return any(name.startswith(("xl/", "content.xml")) for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ConfigurationError(f"the file begins like a ZIP archive but is invalid: {str(error)[:80]}") from error
+
+
+def _inflated(stream: BinaryIO, head: bytes) -> BinaryIO:
+    """Return the content of an archive of one file."""
+    stream.seek(0)
+    try:
+        if head.startswith(_GZIP):
+            return _copied(gzip.GzipFile(fileobj=stream), "the archive")
+        with zipfile.ZipFile(stream) as archive:
+            files = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX")]
+            if len(files) != 1:
+                raise ConfigurationError(f"the archive has {len(files)} files; import them one by one")
+            return _copied(archive.open(files[0]), "the archive")
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise ConfigurationError(f"the archive cannot be opened: {str(error)[:80]}") from error
+
+
+def _copied(source: IO[bytes] | gzip.GzipFile, what: str) -> BinaryIO:
+    copy = io.BytesIO()
+    while data := source.read(1 << 20):
+        copy.write(data)
+        if copy.tell() > MOST_INFLATED:
+            raise ConfigurationError(f"{what} holds more than {MOST_INFLATED >> 20} MB; import it in parts")
+    return copy
+
+
+def _excel(stream: BinaryIO) -> FileTable:
+    """Return the first sheet that holds a table."""
+    stream.seek(0)
+    try:
+        book = CalamineWorkbook.from_filelike(stream)
+        sheets = [
+            [[*map(cell_text, row)] for row in book.get_sheet_by_name(name).to_python()] for name in book.sheet_names
+        ]
+    except (CalamineError, OSError, ValueError) as error:
+        raise ConfigurationError(f"the workbook cannot be read: {str(error)[:80]}") from error
+    for rows in sheets:
+        if rows and all(len([cell for cell in row if cell]) <= 1 for row in rows):
+            rows = [cells("".join(row), ";") for row in rows]
+        found = table_of(rows[:LOOKED_AT])
+        if found:
+            names, first, about = found
+            return FileTable("Excel", names, partial(_numbered, rows, first), about, "row", header=first - 1)
+    raise ConfigurationError("no sheet of the workbook has a header followed by times and numbers")
+
+
+def _numbered(rows: Sequence[list[str]], first: int) -> Iterator[Cells]:
+    for number, row in enumerate(rows[first - 1 :], first):
+        if any(row):
+            yield number, ";".join(row), row
+
+
+# Messages
+
+_READING = ("time", "device", "power W", "import register Wh", "export register Wh", "gas register m3")
+
+
+_Parts = Callable[[BinaryIO, Origin], Iterator[Logged]]
+
+
+def _reading_rows(parts: _Parts, stream: BinaryIO, origin: Origin) -> Iterator[Cells]:
+    """Yield the readings of messages, of the gas meter alone or without it; a refusal stands in place of the time."""
+    stream.seek(0)
+    for number, text, part in parts(stream, origin):
+        shown = text[:200].decode(errors="replace")
+        if isinstance(part, Refused):
+            yield number, shown, [f"!{part}", "", "", "", "", ""]
+        elif part.device_id.endswith(GAS) == origin.device_id.endswith(GAS):
+            gas = "" if part.volume_l is None else f"{part.volume_l / 1000:.3f}"
+            figures = ["" if value is None else str(value) for value in part[2:5]]
+            yield number, shown, [iso_utc(part.at), part.device_id, *figures, gas]
