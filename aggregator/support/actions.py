@@ -8,6 +8,8 @@ household reads the entries. The web and the command line call these functions; 
 | `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
 | `search` | `number` of searches `since` an ISO instant in UTC |
 | `device` | `changed`: the names of the fields; `to household`: where the device went |
+| `account` | `account`: the pseudonym; the fields and their new values |
+| `provision` | `devices`, `people`: how many were added |
 | `rebuild` | `from`, `to`: local days, without a bound not given |
 | `exchange` | `at`: ISO instant in UTC; `is`: EXCHANGED, NOT_EXCHANGED or TAKEN_BACK |
 
@@ -35,6 +37,7 @@ from aggregator.core.registers import (
 from aggregator.store.collections import AUDIT_SEARCHES, update_record
 from aggregator.store.port import Store
 from aggregator.support.audit import GRANT_HOURS, MOVED, Audit, Entry, Who, grant
+from aggregator.support.audit_people import pseudonym_of
 from aggregator.support.bundle import bundle, zipped
 from aggregator.waterfall import verify
 from aggregator.waterfall.levels import recompute
@@ -82,6 +85,19 @@ def record_token(audit: Audit, who: Who, device_id: str, now: int, *, is_end: bo
     """Write down that a device is about to get a token, or to lose all of them."""
     reason = "device token revoked" if is_end else "device token made"
     audit.append(who, "device", device_id, reason, now, {"changed": "token"})
+
+
+def record_account(audit: Audit, who: Who, reason: str, account: Who, now: int, **details: str) -> None:
+    """Write down that an account is about to change; a pseudonym stands for its person, and no name is kept."""
+    texts = {field: value for field, value in details.items() if value and field != "name"}
+    audit.append(who, "account", "", reason, now, {"account": pseudonym_of(audit.store, account), **texts})
+
+
+def record_added(audit: Audit, who: Who, reason: str, devices: int, people: int, now: int) -> None:
+    """Write down how many devices and people are about to be added at once; none leave no entry."""
+    counts = {"devices": str(devices), "people": str(people)}
+    if devices or people:
+        audit.append(who, "provision", "", reason, now, {name: text for name, text in counts.items() if text != "0"})
 
 
 def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:

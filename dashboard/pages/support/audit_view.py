@@ -30,6 +30,7 @@ ACTIONS = {
     "tariff": text("Changed the tariff"),
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
+    "provision": text("Added devices and people"),
     "forget": text("Had a person forgotten"),
     "read": text("Read the data"),
 }
