@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
 from aggregator.core.periods import HALF_HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.sqlite.sqlite_watch import FileWatch
 
 Row = TypeVar("Row")
 _JOINED = nullcontext()  # in an open transaction
@@ -104,29 +105,35 @@ class SqliteFile:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"  # SQLite itself never creates the file
-        self._identity = self._found()
+        self._watch = self._found()
         try:
             self._prepare()
+            self._watch.begin()
         except sqlite3.Error as error:
             raise translated(self._path, error) from error
+        except OSError as error:
+            raise StoreUnusable(f"{error.filename} cannot be reached: {error.strerror}") from error
+        self.check()
 
     def close(self) -> None:
         """Close all connections."""
+        self._watch.end()
         for connection in self._connections:
             connection.close()
         self._connections.clear()
         self._local = threading.local()
 
     def check(self) -> None:
-        """Raise StoreReplaced where the path no longer leads to the file that was opened."""
+        """Raise StoreReplaced where a file of the store is not the one that was opened, or was cut."""
         try:
-            is_same = _identity(self._path) == self._identity
-        except FileNotFoundError:
-            is_same = False
+            fault = self._watch.fault()
         except OSError as error:
             raise StoreUnusable(f"{self._path} cannot be reached: {error.strerror}") from error
-        if not is_same:
-            raise StoreReplaced(self._path)
+        if fault:
+            raise StoreReplaced(
+                f"{fault} while it was in use; stop all processes, then put it back, or a backup in its place with"
+                " `wattfall restore`"
+            )
 
     def now(self) -> int:
         """Return the store's clock, UTC seconds."""
@@ -208,13 +215,13 @@ class SqliteFile:
         self.check()
         return database
 
-    def _found(self) -> tuple[int, int]:
-        """Find or create the file; return its identity. Raises StoreUnusable."""
+    def _found(self) -> FileWatch:
+        """Find or create the file. Raises StoreUnusable."""
         try:
             if self._may_create:
                 with suppress(FileExistsError):
                     os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # -wal and -shm likewise
-            return _identity(self._path)
+            return FileWatch(self._path)
         except FileNotFoundError:
             raise StoreUnusable(f"{self._path} {_MISSING[self._may_create]}") from None
         except OSError as error:
@@ -311,9 +318,3 @@ def translated(path: str, error: sqlite3.Error) -> Exception:
     if code in _MENDS:
         return StoreUnusable(f"{path} {_MENDS[code]}")
     return StoreUnusable(f"{path} cannot be used: {error}")
-
-
-def _identity(path: str) -> tuple[int, int]:
-    """Return the device and the inode of a file. Raises OSError."""
-    found = os.stat(path)  # noqa: PTH116 - at each commit, and twice as fast
-    return found.st_dev, found.st_ino

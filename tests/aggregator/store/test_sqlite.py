@@ -3,14 +3,12 @@
 import json
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +18,7 @@ from click.testing import CliRunner
 
 from aggregator.core.blocks import MANY
 from aggregator.core.documents import LABELS, Device
-from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
+from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, LEVELS
 from aggregator.core.readings import Reading
@@ -257,63 +255,6 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     store.mark("day", "d", AGAIN)
     assert store.backlog().waiting == 1
     store.close()
-
-
-# A file that is deleted, moved or replaced under an open store
-
-
-def deleted(path: Path) -> None:
-    for part in path.parent.glob(f"{path.name}*"):
-        part.unlink()
-
-
-def moved(path: Path) -> None:
-    path.rename(path.with_name("elsewhere.db"))
-
-
-def replaced(path: Path) -> None:
-    shutil.copy(path, path.with_name("copy.db"))
-    path.with_name("copy.db").replace(path)
-
-
-GONE = [deleted, moved, replaced]
-
-
-@pytest.mark.parametrize("fault", GONE)
-def test_no_write_to_a_replaced_file_is_acknowledged(tmp_path: Path, fault: Callable[[Path], None]) -> None:
-    path = tmp_path / "wattfall.db"
-    store = filled(path)
-    fault(path)
-    left = sorted(tmp_path.iterdir())
-    with pytest.raises(StoreReplaced, match=r"wattfall\.db was deleted, moved or replaced while it was in use"):
-        ingest(store, [Reading("d", NOW, 200, 9000, None)], NOW, "UTC")
-    with ThreadPoolExecutor(1) as another_thread, pytest.raises(StoreReplaced):
-        another_thread.submit(store.mark, "day", "d", AGAIN).result()
-    assert sorted(tmp_path.iterdir()) == left
-    store.close()
-
-
-@pytest.mark.parametrize("fault", GONE)
-def test_a_file_that_is_replaced_during_a_write_acknowledges_nothing(
-    tmp_path: Path, fault: Callable[[Path], None]
-) -> None:
-    store = filled(tmp_path / "wattfall.db")
-
-    def write_meanwhile() -> None:
-        with store.transaction():
-            store.mark("day", "d", AGAIN)
-            fault(tmp_path / "wattfall.db")
-
-    with pytest.raises(StoreReplaced):
-        write_meanwhile()
-    store.close()
-
-
-def test_an_untouched_file_passes_the_check(tmp_path: Path) -> None:
-    store = filled(tmp_path / "wattfall.db")
-    store.check()
-    store.close()
-    store.check()
 
 
 # Read-only files: root may write everywhere, so another user tries
