@@ -39,7 +39,7 @@ def keys_of(store: Store, clock: Clock | None = None) -> ApiKeys:
 
 
 def program(store: Store, key: str) -> FlaskClient:
-    client = dashboard(store).server.test_client()
+    client: FlaskClient = dashboard(store).server.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     return client
 

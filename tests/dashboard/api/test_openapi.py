@@ -92,7 +92,7 @@ def api(originals: Originals, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_any_request_is_answered_as_the_document_says(api: Api, path: str) -> None:
     @QUIET
     @given(case=api.schema[path]["GET"].as_strategy())
-    def ask(case: schemathesis.Case) -> None:
+    def ask(case: schemathesis.Case[Any]) -> None:
         case.validate_response(case.call(headers=api.key), checks=CHECKS)
 
     ask()
@@ -104,7 +104,7 @@ def test_what_is_there_is_answered_as_the_document_says(api: Api, path: str) -> 
 
     @QUIET
     @given(case=api.schema[path]["GET"].as_strategy(), draw=st.data())
-    def ask(case: schemathesis.Case, draw: st.DataObject) -> None:
+    def ask(case: schemathesis.Case[Any], draw: st.DataObject) -> None:
         case.path_parameters = {
             name: draw.draw(st.sampled_from(KNOWN[name])) if name in KNOWN else value
             for name, value in (case.path_parameters or {}).items()
