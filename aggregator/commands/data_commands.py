@@ -35,7 +35,7 @@ from aggregator.intake.ingest import Outcome, chunks, ingest_lines
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings
-from aggregator.store.device_walks import all_devices, new_entry
+from aggregator.store import all_devices, new_entry
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences

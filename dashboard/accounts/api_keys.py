@@ -21,6 +21,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 import orjson
+from flask import g
 
 from aggregator.core import periods
 from aggregator.core.documents import Device
@@ -30,6 +31,7 @@ from aggregator.store.occupancies import is_over
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
 from aggregator.support.audit_entry import KEY
+from dashboard.accounts.access import act_as
 from dashboard.accounts.accounts import token_hash
 from dashboard.accounts.users import HOUSEHOLD, User, check_name
 from dashboard.text.language import text
@@ -123,6 +125,11 @@ class ApiKeys:
             return None
         return Holder(user, found[0])
 
+    def admit(self, holder: Holder) -> None:
+        """Let the rest of the current request read as the person of a key."""
+        act_as(holder.user)
+        g.key_holder, g.api_keys = holder, self
+
     def note_use(self, holder: Holder, device: Device) -> None:
         """Note that a key reads a device, before it does. Raises StoreAway.
 
@@ -161,3 +168,20 @@ def _text(keys: Sequence[ApiKey]) -> str:
 
 def _uses(body: str | None) -> dict[str, tuple[int | None, dict[str, str]]]:
     return {key_id: (at, days) for key_id, (at, days) in orjson.loads(body or "{}").items()}
+
+
+# The key of the current request
+
+
+def key_holder() -> Holder | None:
+    """Return the key of the current request, or None."""
+    found: Holder | None = g.get("key_holder")
+    return found
+
+
+def note_use(device: Device) -> None:
+    """Note that the key of the current request reads a device. Raises StoreAway."""
+    holder = key_holder()
+    if holder:
+        keys: ApiKeys = g.api_keys
+        keys.note_use(holder, device)

@@ -13,19 +13,21 @@ from typing import cast
 from urllib.parse import quote
 
 import orjson
-from flask import Response, request
+from flask import Blueprint, Response, request
 
 from aggregator.core import periods
 from aggregator.core.documents import GAS, Device, Document, as_json
-from aggregator.core.errors import ConfigurationError, shown
+from aggregator.core.errors import ConfigurationError, StoreAway, shown
 from aggregator.core.live import live_json
 from aggregator.core.periods import FIRST_DAY, LAST_DAY
 from dashboard.accounts.access import viewer
-from dashboard.api.keyed_requests import ApiFault, note_use
-from dashboard.api.shapes import DayRange, DaySpan, DeviceEntry, DeviceList
+from dashboard.accounts.api_keys import note_use
+from dashboard.api.openapi import DayRange, DaySpan, DeviceEntry, DeviceList
 from dashboard.charts import pictures
 from dashboard.charts.view import YEARS, View
 from dashboard.web.cached_reads import CachedReads
+from dashboard.web.request_guard import RETRY_S
+from dashboard.web.responses import problem
 
 MOST_DAYS = 366  # of one range
 MOST_DEVICES = 200
@@ -213,3 +215,29 @@ def json_answer(content: object) -> Response:
     answer.add_etag()
     answer.make_conditional(request)
     return answer
+
+
+# Refused requests
+
+
+class ApiFault(Exception):
+    """A refused request: its status, and one line with the fault and the fix."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+def answer_faults(blueprint: Blueprint) -> None:
+    """Answer the faults of a blueprint as RFC 9457 has it."""
+
+    @blueprint.errorhandler(ApiFault)
+    def refused(fault: ApiFault) -> Response:
+        return problem(fault.status, fault.sentence)
+
+    @blueprint.errorhandler(StoreAway)
+    def away(_: StoreAway) -> Response:
+        answer = problem(503, "The data is out of reach for the moment; try again in a few seconds")
+        answer.headers["Retry-After"] = str(RETRY_S)
+        return answer

@@ -1,22 +1,38 @@
-"""The addresses of the API, as a table. Routes, OpenAPI document and the page that shows it come from its rows."""
+"""The addresses of the API, as a table, and who may ask: with a key in `Authorization: Bearer KEY`, or signed in.
+
+Routes, OpenAPI document and the page that shows it come from the rows of the table.
+
+A key decides alone where there is one: a session beside it counts for nothing. Each key has an allowance in each
+process, besides the CPU time that `web.user_limits` counts. No other site may read an answer: no CORS header is sent.
+"""
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 
 from aggregator.core.periods import LEVELS
-from dashboard.accounts.api_keys import CHARTS, LIVE
+from aggregator.intake.tokens import Limits
+from dashboard.accounts.api_keys import CHARTS, LIVE, ApiKeys, key_holder
+from dashboard.accounts.sessions import signed_in
 from dashboard.api import api_answers, openapi
-from dashboard.api.keyed_requests import answer_faults, check_scope
-from dashboard.api.openapi import CSV, ApiAddress, Parameter
-from dashboard.api.shapes import ChartDocument, DayRange, DeviceList, LiveState
+from dashboard.api.api_answers import ApiFault, answer_faults
+from dashboard.api.openapi import (
+    CSV,
+    ApiAddress,
+    ChartDocument,
+    DayRange,
+    DeviceList,
+    LiveState,
+    Parameter,
+)
 from dashboard.charts import pictures
 from dashboard.text.language import text
 from dashboard.web.cached_reads import CachedReads
-from dashboard.web.responses import problem
+from dashboard.web.responses import API, problem
 
 DEVICE = Parameter("device_id", text("the id of a device, as the list of devices has it"), "cad-1")
 LEVEL = Parameter("level", text("day, month or year"), "month", choices=tuple(LEVELS))
@@ -84,5 +100,51 @@ def add_routes(server: Flask, data: CachedReads) -> None:
 
 
 def _answer(scope: str, answer: Callable[..., Response], **parts: Any) -> Response:  # noqa: ANN401 - of the address
-    check_scope(scope)
+    _check_scope(scope)
     return answer(**parts)
+
+
+def _check_scope(scope: str) -> None:
+    """Raise ApiFault where the key of the current request may not read this."""
+    holder = key_holder()
+    if scope and holder and scope not in holder.key.scopes:
+        raise ApiFault(403, f"This key may not read {scope}; make one that may at /account/keys")
+
+
+# Keys
+
+OPEN = f"{openapi.BASE}/openapi.json"  # describes the API, and holds nothing of a home
+NO_KEY = "Send `Authorization: Bearer KEY`; a household makes keys at /account/keys"
+
+
+def admit_keys(server: Flask, keys: ApiKeys, pace: Callable[[], float] = time.monotonic) -> None:
+    """Let keys in. Call it after the guard, and before requests are charged."""
+    limits = Limits()
+
+    @server.before_request
+    def admit() -> Response | None:
+        if not request.path.startswith(API) or request.path == OPEN:
+            return None
+        sent = request.headers.get("Authorization")
+        if sent is None:
+            return None if signed_in() else _nobody()
+        scheme, _, key = sent.partition(" ")
+        holder = keys.holder(key.strip()) if scheme.lower() == "bearer" else None
+        if holder is None:
+            return _nobody()
+        keys.admit(holder)
+        wait_s = limits.take(holder.key.key_id, 0, pace())
+        return _too_many(wait_s) if wait_s else None
+
+
+def _too_many(wait_s: int) -> Response:
+    """Return the answer to a key that asks too often."""
+    answer = problem(429, f"This key asks too often; go on in {wait_s} s")
+    answer.headers["Retry-After"] = str(wait_s)
+    return answer
+
+
+def _nobody() -> Response:
+    answer = problem(401, NO_KEY)
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="wattfall"'
+    return answer

@@ -4,6 +4,7 @@ The breadcrumb is `2026 › November › Monday 23`; each part but the last link
 """
 
 from typing import Any
+from urllib.parse import quote
 
 from dash import html
 from dash.development.base_component import Component
@@ -11,9 +12,11 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import GAS, GENERATION, Device
 from aggregator.core.readings import sender_of
+from dashboard.api.openapi import BASE
+from dashboard.charts import pictures
 from dashboard.charts.chart_model import Chart
 from dashboard.charts.view import ENERGY, MONEY, View
-from dashboard.pages.household import downloads, period_picker
+from dashboard.pages.household import period_picker
 from dashboard.pages.household.slots import Slots, link
 from dashboard.text import words
 from dashboard.text.language import Language, text
@@ -105,7 +108,7 @@ def ways(chart: Chart, lang: Language) -> Slots:
         "charge.children": lang.say(charge),
         "charge.href": view.with_options(has_charge=not view.has_charge).to_url(),
         **_compare(view, lang),
-        "files.children": downloads.menu(view, lang),
+        "files.children": _downloads(view, lang),
         "tariff.href": f"{view.device_path}/tariff",
         "tariff.children": lang.say(tariff),
     }
@@ -145,6 +148,25 @@ def _compare(view: View, lang: Language) -> Slots:
     ]
     chosen = lang.say("with {period}", period=lang.say(names[view.compare])) if view.compare else ""
     return {"compared.children": chosen and f" {chosen}", "comparisons.children": choices}
+
+
+def _downloads(view: View, lang: Language) -> list[Component]:
+    """Return the files of a chart, as items of a list; tables and documents are addresses of the API."""
+    path = f"{BASE}/devices/{quote(view.device_id, safe=':')}/{view.level}/{view.period}"
+    file, picture, printer = attributes(data_full=""), attributes(data_picture=""), attributes(data_print="")
+    choices = [
+        *(html.A(lang.say(name), href=f"{path}.csv?by={by}", **file) for by, name in _csv(view.level).items()),
+        html.A(lang.say("Picture (PNG)"), href=f"{view.path}/picture.json{view.query}", **picture),
+        html.A("JSON", href=path, **file),
+        html.Button(lang.say("Print"), type="button", **printer),
+    ]
+    return [html.Li(choice) for choice in choices]
+
+
+def _csv(level: str) -> dict[str, str]:
+    """The tables that are offered, by interval, and their names: the two coarsest intervals, and half hours."""
+    offered = {pictures.shown_by(one): words.column_words(one).csv for one in periods.lineage(level)[:2]}
+    return offered | {pictures.HALF_HOURS: text("CSV, half hours")}
 
 
 def _across(view: View, level: str, now: int, zone: str) -> View:
