@@ -13,7 +13,7 @@ from aggregator.store.occupancies import is_over, seen_by
 from aggregator.store.port import Store
 from aggregator.support import audit
 from dashboard.accounts.sessions import signed_in
-from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 
 _READER = "reader"
 
@@ -59,3 +59,8 @@ def may_edit(viewer: User | None, device: Device) -> bool:
 def is_staff(viewer: User | None) -> bool:
     """Whether a viewer works in support."""
     return viewer is not None and not viewer.is_disabled and viewer.role == SUPPORT
+
+
+def is_manager(viewer: User | None) -> bool:
+    """Whether a viewer manages accounts and the registry."""
+    return viewer is not None and not viewer.is_disabled and viewer.role == ADMIN

@@ -35,6 +35,7 @@ PUBLIC = "public"  # everybody
 SIGNED_IN = "signed in"  # signed-in users; the same for all, or about themselves
 OWN = "own"  # the viewers of one home
 DESK = "desk"  # support: finds every home by its labels, and sees energy only after a look-up
+MANAGERS = "managers"  # account managers: the registry and the accounts, and no energy
 ROUTES = {
     "GET /assets/<path:filename>": PUBLIC,
     "GET /assets/page.css": PUBLIC,
@@ -95,6 +96,13 @@ ROUTES = {
     "POST /desk/device/<device_id>/exchange": DESK,
     "GET /desk/device/<device_id>/bundle": DESK,
     "POST /desk/device/<device_id>/bundle": DESK,
+    "GET /admin": MANAGERS,
+    "GET /admin/device": MANAGERS,
+    "POST /admin/device": MANAGERS,
+    "GET /admin/person": MANAGERS,
+    "POST /admin/person": MANAGERS,
+    "GET /admin/upload": MANAGERS,
+    "POST /admin/upload": MANAGERS,
 }
 CALLBACKS = {  # by their inputs
     "url.pathname url.search wanted.data refresh.data": OWN,
@@ -325,14 +333,17 @@ def test_nobody_else_sees_or_changes_a_byte_of_a_home(home: Home, come: Callable
     assert refused.status_code == 404 or refused.location.startswith("/sign-in")
     for one in tries(home.app):
         answer = one.ask(client, THEIRS)
-        may_know = LABELS if one.kind == DESK and come in OF_THE_DESK else ()
+        is_manager = one.kind == MANAGERS and come is who_manages_accounts
+        may_know = LABELS if is_manager or (one.kind == DESK and come in OF_THE_DESK) else ()
         assert (one.what, [trace for trace in traces(answer) if trace not in may_know]) == (one.what, [])
         if come in OUTSIDERS and one.kind != PUBLIC:  # they get no further than the door
             is_led = answer.status_code == 303 and answer.location.startswith("/sign-in")
             assert is_led or answer.status_code == 401, one.what
         if come in STRANGERS and (one.kind == OWN or (one.kind == DESK and come not in OF_THE_DESK)):
             assert_as_if_there_were_none(one, answer, client)
-        if one.kind == DESK and come in NOT_OF_THE_DESK:
+        if (one.kind == DESK and come in NOT_OF_THE_DESK) or (
+            one.kind == MANAGERS and come in STRANGERS and not is_manager
+        ):
             assert answer.status_code == 404, one.what
     assert home.store.device(THEIRS) == before
 

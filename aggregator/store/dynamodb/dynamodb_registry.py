@@ -20,8 +20,7 @@ from aggregator.core.live import Live, merged_live
 from aggregator.store import search
 from aggregator.store.dynamodb import items, live_items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
-from aggregator.store.dynamodb.device_index import Index
-from aggregator.store.dynamodb.document_items import unpack_device
+from aggregator.store.dynamodb.device_index import Index, unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, ReadView, intact

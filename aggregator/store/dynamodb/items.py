@@ -3,9 +3,9 @@
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
 | `readings` | `d` device, `b` start of the UTC half hour | one per reading and per interval, see below; `x` expiry (TTL), `m..` meter ids and sources | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
-| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change, `o` 1 while the day goes on, else 0 | about 600, 900 with a tariff | 1 |
-| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t`, `o` | about 400 | 1 |
-| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t` | about 200 | 1 |
+| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change, `v` form, `o` 1 while the day goes on, else 0 | about 600, 900 with a tariff | 1 |
+| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t`, `v`, `o` | about 400 | 1 |
+| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t`, `v` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 200 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `y` occupied from, `q` former occupancies, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
