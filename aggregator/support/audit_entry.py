@@ -28,6 +28,7 @@ Action = Literal[
     "provision",
     "forget",
     "read",
+    "import",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 FIRST = "0" * 64  # the hash before the first entry

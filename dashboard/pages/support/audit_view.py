@@ -33,6 +33,7 @@ ACTIONS = {
     "provision": text("Added devices and people"),
     "forget": text("Had a person forgotten"),
     "read": text("Read the data"),
+    "import": text("Imported a file, or took an import back"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
