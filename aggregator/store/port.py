@@ -6,14 +6,14 @@ Each write compares its values with the stored ones; an unchanged value leaves n
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from enum import Enum, auto
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Names, Part
-from aggregator.core.errors import ConfigurationError, shown
 from aggregator.core.live import Live
-from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
+from aggregator.core.periods import FOR_EVER, feed_levels
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.layers import Layered
+from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was
 from aggregator.tariffs.rates import Series
 
 Answer = TypeVar("Answer")
@@ -46,26 +46,7 @@ class Backlog(NamedTuple):
     since: int | None
 
 
-class Record(NamedTuple):
-    """A key and its JSON text in a collection."""
-
-    key: str
-    body: str
-
-
-class Anything(Enum):
-    """The value of `was` with which `put_record` replaces any stored record."""
-
-    ANYTHING = auto()
-
-
-ANYTHING: Final = Anything.ANYTHING
-Was = str | Anything | None  # the stored body that a write expects; None: no record
-LAST_KEY: Final = "\U0010ffff" * 256  # sorts after every key of a record
-INDEX = "find "  # prefix of the collections that hold search terms
-
-
-class Store(Protocol):
+class Store(Layered, Protocol):
     """Documents by key. A chart needs one read of one document."""
 
     def close(self) -> None:
@@ -126,6 +107,9 @@ class Store(Protocol):
     def put_live(self, states: Iterable[Live]) -> None:
         """Merge live states (`live.merged_live`), one a device, into the stored ones. It keeps its own `arrivals`."""
 
+    def drop_live(self, device_id: str) -> None:
+        """Delete the live state of a device; the next reading makes a new one."""
+
     @property
     def derives_live(self) -> bool:
         """Whether a device's newer readings show in `live` once they are stored, if it had a live state before."""
@@ -150,11 +134,14 @@ class Store(Protocol):
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
         """Return the starts of `count` blocks with evidence after `at` (`-count` before it), nearest first."""
 
-    def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
-        """Store intervals; statements about one span are merged field by field. Durable on return.
+    def erase_evidence(self, device_id: str, start: int, end: int) -> None:
+        """Delete the readings from `start` to before `end` (UTC seconds) and the intervals that overlap this time.
 
-        A change makes the block dirty in which the interval starts.
+        Nothing becomes dirty.
         """
+
+    def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
+        """Merge intervals by span, field by field; a change makes the block dirty in which one starts. Durable."""
 
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, both included, by start and end."""
@@ -217,6 +204,9 @@ class Store(Protocol):
     def put_prices(self, device_id: str, series: Series) -> None:
         """Add prices, or replace the prices of the same half hours."""
 
+    def drop_prices(self, device_id: str, start: int, end: int) -> None:
+        """Delete the prices of the half hours that start from `start` to before `end` (UTC seconds)."""
+
     # records: small texts on named collections
 
     def record(self, collection: str, key: str) -> str | None:
@@ -248,6 +238,12 @@ class Store(Protocol):
     def expire_records(self, now: int) -> int:
         """Delete the records that have expired at `now`, unless the store expires them itself. Return their number."""
 
+    def scrub(self) -> bool:
+        """Overwrite what deleted rows have left in a file, for a short time; return whether more is left.
+
+        Between two calls others write. DynamoDB leaves nothing.
+        """
+
     # change feed
 
     def check(self) -> None:
@@ -274,47 +270,18 @@ class Store(Protocol):
     def quarantined(self, device_id: str) -> list[str]:
         """Return the quarantined keys of a device, one line per key."""
 
-    def clear_quarantine(self, device_id: str) -> None:
-        """Delete the quarantined keys of a device after a rebuild."""
+    def clear_quarantine(self, device_id: str, keys: Collection[tuple[str, str]] | None = None) -> None:
+        """Delete the quarantined keys of a device; with `keys` only these, each a table and a key."""
 
     def backlog(self, table: str = "") -> Backlog:
         """Return the dirty keys that are due, of a table or of all."""
 
 
 def feeds() -> tuple[str, ...]:
-    """Return the feeds: readings and each level below another. A write to one leaves a change record."""
+    """Return the feeds: readings and each level below another."""
     return (READINGS, *feed_levels())
 
 
 def is_feed(level: str) -> bool:
     """Whether another level is made from this one."""
-    return any(row.child == level for row in LEVELS.values())
-
-
-MAX_COLLECTION, MAX_KEY, MAX_BODY = 256, 1024, 300_000  # bytes in UTF-8, within DynamoDB's limits
-
-
-def check_record(collection: str, key: str, body: str = "") -> None:
-    """Raise ConfigurationError for a record that the store cannot hold."""
-    for what, text, most in (
-        ("collection", collection, MAX_COLLECTION),
-        ("key", key, MAX_KEY),
-        ("body", body, MAX_BODY),
-    ):
-        if not _fits(text, most):
-            raise ConfigurationError(f"the {what} of a record is {shown(text)}, not text of up to {most} bytes")
-    if not collection or not key or collection.startswith(INDEX):
-        raise ConfigurationError(f"a record cannot have the key {shown(key)} in the collection {shown(collection)}")
-
-
-def check_range(collection: str, first: str, last: str) -> None:
-    """Raise ConfigurationError for an invalid range of keys; its ends may be empty."""
-    for key in (first, last):
-        check_record(collection, key or LAST_KEY)
-
-
-def _fits(text: str, most: int) -> bool:
-    try:
-        return len(text) <= most and (text.isascii() or len(text.encode()) <= most)
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
+    return level in feed_levels()

@@ -27,7 +27,8 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, StoreAway, StoreUnusable
 from aggregator.core.periods import HOUR
 from aggregator.store.collections import AUDIT, AUDIT_DAYS, AUDIT_GRANTS, AUDIT_HEAD, AUDIT_OF_DEVICE, AUDIT_OF_PERSON
-from aggregator.store.port import LAST_KEY, Store
+from aggregator.store.port import Store
+from aggregator.store.stored_records import LAST_KEY
 from aggregator.support import audit_people
 from aggregator.support.audit_entry import ACTIONS as ACTIONS
 from aggregator.support.audit_entry import FIRST, NO_KEY, ChainKeys, check_reason, decode, encode, key_of

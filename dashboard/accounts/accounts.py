@@ -25,6 +25,7 @@ from ipaddress import IPv6Address, ip_address
 import orjson
 
 from aggregator.core.errors import ConfigurationError
+from aggregator.settings import Settings
 from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, update_record
 from aggregator.store.port import Store
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_email, check_name, user_from_text
@@ -36,6 +37,11 @@ PAGE = 500
 def token_hash(secret: str) -> str:
     """Return the store's key of a secret that only its owner may know."""
     return sha256(secret.encode()).hexdigest()
+
+
+def link_of(settings: Settings, token: str) -> str:
+    """Return the link of an invitation."""
+    return f"{settings.url or f'http://localhost:{settings.port}'}/invitation/{token}"
 
 
 class Accounts:

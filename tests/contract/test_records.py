@@ -11,7 +11,7 @@ from aggregator.store import Store
 from aggregator.store.collections import update_record
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
-from aggregator.store.port import LAST_KEY, MAX_BODY, Record
+from aggregator.store.stored_records import LAST_KEY, MAX_BODY, Record
 from tests.contract.conftest import Another, Clock
 from tests.contract.dynamo_clients import Answer, Passing
 

@@ -133,9 +133,21 @@ class Quarantine:
         answer = self._client.call("get_item", TableName=self._table, Key=_key(device_id), ConsistentRead=True)
         return [f"{name}: {value['S']}" for name, value in sorted(answer.get("Item", {}).items()) if name != "s"]
 
-    def clear(self, device_id: str) -> None:
-        """Clear a device's quarantine."""
-        self._client.call("delete_item", TableName=self._table, Key=_key(device_id))
+    def clear(self, device_id: str, keys: Iterable[tuple[str, str]] | None = None) -> None:
+        """Clear a device's quarantine, or these of its keys."""
+        if keys is None:
+            self._client.call("delete_item", TableName=self._table, Key=_key(device_id))
+            return
+        for key in keys:
+            self._client.call(
+                "update_item",
+                TableName=self._table,
+                Key=_key(device_id),
+                UpdateExpression="REMOVE #key",
+                ExpressionAttributeNames={"#key": " ".join(key)},
+            )
+        if not self.lines(device_id):
+            self._client.call("delete_item", TableName=self._table, Key=_key(device_id))
 
 
 def _key(device_id: str) -> Item:

@@ -273,5 +273,20 @@ def _request(readings: Mapping[str, Reading], tags: Mapping[str, int], expires: 
     }
 
 
+def erase_names(client: DynamoClient, table: str, key: Item, names: Sequence[str]) -> None:
+    """Remove attributes of an item; what others add meanwhile stays. A missing item stays missing."""
+    for some in (names[at : at + MOST] for at in range(0, len(names), MOST)):
+        spelled = {f"#{place}": name for place, name in enumerate(some)}
+        with suppress(ConditionFailed):
+            client.call(
+                "update_item",
+                TableName=table,
+                Key=key,
+                UpdateExpression=f"REMOVE {', '.join(spelled)}",
+                ConditionExpression="attribute_exists(d)",
+                ExpressionAttributeNames=spelled,
+            )
+
+
 def _meters(readings: Mapping[str, Reading]) -> set[str]:
     return {reading.meter_id for reading in readings.values() if reading.meter_id is not None}

@@ -15,18 +15,9 @@ from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, HALF_HOUR
 from aggregator.store import search
-from aggregator.store.port import (
-    ANYTHING,
-    LAST_KEY,
-    Answer,
-    Backlog,
-    Change,
-    Record,
-    Was,
-    check_range,
-    check_record,
-)
+from aggregator.store.port import Answer, Backlog, Change
 from aggregator.store.sqlite.sqlite_file import SqliteFile
+from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
 from aggregator.tariffs.rates import Series
 
 _PAGE = 500  # terms read at once
@@ -239,10 +230,14 @@ class SqliteRegistry(SqliteFile):
         rows = self._all("SELECT level, key, reason FROM aside WHERE device_id = ? ORDER BY level, key", device_id)
         return [f"{level} {key}: {reason}" for level, key, reason in rows]
 
-    def clear_quarantine(self, device_id: str) -> None:
-        """Delete the quarantined keys of a device."""
+    def clear_quarantine(self, device_id: str, keys: Collection[tuple[str, str]] | None = None) -> None:
+        """Delete the quarantined keys of a device; with `keys` only these."""
         with self.transaction():
-            self._run("DELETE FROM aside WHERE device_id = ?", device_id)
+            if keys is None:
+                self._run("DELETE FROM aside WHERE device_id = ?", device_id)
+            else:
+                rows = [(device_id, *key) for key in keys]
+                self._many("DELETE FROM aside WHERE device_id = ? AND level = ? AND key = ?", rows)
 
     def backlog(self, table: str = "") -> Backlog:
         """Return the number and the age of the dirty keys that are due, of a table or of all."""

@@ -24,6 +24,7 @@ MAKE = {
     "import": ("FILE", "--device", "d"),
     "device set": ("d",),
     "user add": ("ann@example.org",),
+    "provision": ("FILE",),
     "worker": (),
     "simulate": (),
     "web": (),

@@ -1,0 +1,95 @@
+"""The embedded store's deletions for good: evidence of a span, live states, prices, and what they leave behind.
+
+Each connection overwrites a deleted row within its page (`secure_delete = FAST`, no write more). A page that
+became free as a whole keeps its bytes, one that was divided keeps those of rows that moved, and the log keeps earlier
+pages. `scrub` writes a small file anew. Of a larger one it overwrites the free pages and the log alone, since others
+would wait for the copy: bytes of rows that once moved may stay beside used ones until the next `VACUUM`.
+"""
+
+import time
+
+from aggregator.core.blocks import pack_block, unpack_block
+from aggregator.core.errors import StoreAway
+from aggregator.core.periods import HALF_HOUR, block_start
+from aggregator.core.readings import LONGEST_INTERVAL_S
+from aggregator.store.sqlite.sqlite_layers import SqliteLayers
+
+SCRUB_S = 0.2  # of a call
+SCRUBBED = 32  # pages of a commit
+SMALL = 32 << 20  # bytes of a file that is written anew in less than a second
+_TABLE = "scrubbed"  # holds the free pages until all are overwritten
+_ROW = 8100  # bytes; with its head a page
+
+
+class SqliteErasing(SqliteLayers):
+    """The port's deletions for good on one SQLite file."""
+
+    def erase_evidence(self, device_id: str, start: int, end: int) -> None:
+        """Delete the readings from `start` to before `end`, and the intervals that overlap this time."""
+        with self.transaction():
+            self._settle_live(device_id)
+            for block in {block_start(start), block_start(end)}:
+                self._cut_packed(device_id, block, start, end)
+            whole = (device_id, start, end - HALF_HOUR)
+            self._run("DELETE FROM readings WHERE device_id = ? AND start BETWEEN ? AND ?", *whole)
+            self._run("DELETE FROM recent WHERE device_id = ? AND at >= ? AND at < ?", device_id, start, end)
+            near = (device_id, start - LONGEST_INTERVAL_S, end, start)
+            self._run("DELETE FROM intervals WHERE device_id = ? AND start >= ? AND start < ? AND end > ?", *near)
+            self._erase_layers(device_id, start, end)
+            self._local.newest.clear()
+
+    def _cut_packed(self, device_id: str, block: int, start: int, end: int) -> None:
+        """Pack the readings of a block again that are outside of a span."""
+        if start <= block and block + HALF_HOUR <= end:
+            return
+        row = self._one("SELECT written, body FROM readings WHERE device_id = ? AND start = ?", device_id, block)
+        found = self._intact(unpack_block, device_id, block, row[1]) if row else []
+        kept = [one for one in found if not start <= one.at < end]
+        if len(kept) < len(found):
+            self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, block)
+        if kept and len(kept) < len(found):
+            body = pack_block(block, kept)
+            self._run("INSERT INTO readings VALUES (?, ?, ?, ?)", device_id, block, row[0], body)
+
+    def drop_live(self, device_id: str) -> None:
+        """Delete the live state of a device."""
+        with self.transaction():
+            self._run("DELETE FROM live WHERE device_id = ?", device_id)
+            self._local.newest.clear()
+
+    def drop_prices(self, device_id: str, start: int, end: int) -> None:
+        """Delete the prices of the half hours that start from `start` to before `end`."""
+        with self.transaction():
+            self._run("DELETE FROM prices WHERE device_id = ? AND start >= ? AND start < ?", device_id, start, end)
+
+    def scrub(self) -> bool:
+        """Overwrite what deleted rows have left, and shorten the log to nothing; return whether more is left."""
+        if self._one("PRAGMA page_count")[0] * self._one("PRAGMA page_size")[0] <= SMALL:
+            is_done = self._at_once("VACUUM")
+        else:
+            is_done = self._fill_free_pages()
+        return not (is_done and self._at_once("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+    def _fill_free_pages(self) -> bool:
+        """Give free pages to new rows of zeros, for SCRUB_S; free them again once all are overwritten."""
+        until = time.monotonic() + SCRUB_S
+        self._run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (body BLOB NOT NULL)")
+        while free := self._one("PRAGMA freelist_count")[0]:
+            with self.transaction():
+                rows = [(_ROW,)] * min(free, SCRUBBED)
+                self._many(f"INSERT INTO {_TABLE} VALUES (zeroblob(?))", rows)  # noqa: S608 - a constant
+            if time.monotonic() > until:
+                return False
+        self._run(f"DROP TABLE {_TABLE}")
+        return True
+
+    def _at_once(self, statement: str) -> bool:
+        """Run a statement on the whole file, unless others use it at this moment; return whether it was done."""
+        self._run("PRAGMA busy_timeout = 0")
+        try:
+            row = self._one(statement)
+        except StoreAway:
+            return False
+        finally:
+            self._run(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
+        return not row or row[0] == 0
