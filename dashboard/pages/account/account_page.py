@@ -19,10 +19,11 @@ from aggregator.support.audit import Audit
 from dashboard.accounts import sessions
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.household_export import export
+from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import sign_in_page
+from dashboard.pages.account import forgotten_page, sign_in_page
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
@@ -155,8 +156,11 @@ def install(
     store: Store,
     passwords: Passwords,
     clock: Callable[[], int] = lambda: int(time.time()),
-) -> None:
-    """Add sign-in to a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
+) -> AuthServices:
+    """Add sign-in to a server, before its pages, and return its services. `clock` gives UTC seconds.
+
+    Raises ConfigurationError, see `check`.
+    """
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
@@ -167,7 +171,10 @@ def install(
     request_guard.install(server, settings.url)
     request_guard.install_error_pages(server)
     sign_in_page.add_routes(server, services)
+    if services.mailer:
+        forgotten_page.add_routes(server, services, settings)
     add_routes(server, services)
+    return services
 
 
 def _insist_on_https(server: Flask) -> None:
@@ -182,6 +189,7 @@ def check(settings: Settings) -> None:
     if not settings.secret:
         raise ConfigurationError(f"WATTFALL_SECRET is not set, and signs the cookies; {MAKE_ONE}")
     client_of(settings)
+    check_mail(settings)
 
 
 def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> AuthServices:
@@ -198,4 +206,5 @@ def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock
         Throttle(store, clock),
         Provider(client) if client else None,
         Audit(store, settings.audit_secrets),
+        Mailer(settings) if settings.smtp else None,
     )

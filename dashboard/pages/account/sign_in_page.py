@@ -15,6 +15,7 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts import oidc
 from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.mail import Mailer
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, VISITOR, Busy, User
 from dashboard.text.language import text
@@ -85,6 +86,7 @@ class AuthServices:
     throttle: Throttle
     provider: oidc.Provider | None
     audit: Audit
+    mailer: Mailer | None = None  # None without a mail server
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
@@ -190,5 +192,6 @@ def _form(services: AuthServices, wanted: str, email: str = "", fault: str = "",
         email=email,
         fault=fault,
         has_provider=services.provider is not None,
+        has_mail=services.mailer is not None,
         homes=choices(services.store),
     )

@@ -40,10 +40,11 @@ class Place:
         def refuse(one: Refusal) -> None:
             self.refused.append((one.line, one.reason))
 
-        def invite(user: User) -> None:
+        def deliver(user: User, token: str) -> None:
+            assert self.accounts.invited(token) == user
             self.invited.append(user.email)
 
-        return provision(run or self.run, read_rows(io.StringIO(text).readline), refuse, invite)
+        return provision(run or self.run, read_rows(io.StringIO(text).readline), refuse, deliver)
 
     def dry(self, text: str) -> Report:
         with rehearsed(self.run) as run:
@@ -176,5 +177,5 @@ def test_a_run_holds_no_more_rows_than_a_batch(place: Place) -> None:
             yield f"cad-{number},home-{number}\n"
 
     read = lines()
-    report = provision(place.run, read_rows(lambda _: next(read, "")), lambda _: None, lambda _: None)
+    report = provision(place.run, read_rows(lambda _: next(read, "")), lambda _: None, lambda *_: None)
     assert (report.devices["made"], any(behind)) == (3 * BATCH, False)
