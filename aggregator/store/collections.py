@@ -106,15 +106,15 @@ REFUSED_DAYS = Collection(
     shards=16,
 )
 TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
-
 SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait", ("device",), is_ended=True)
+
+IMPORTS = Collection("imports/{device}", "number", "device", FOR_EVER, "an import: its file, how it was read, totals")
 
 # Waterfall: `retention`
 
 BACKFILLED = Collection(
     "filled/{device}", "start of a half hour", "device", (KEPT_DAYS + 1) * DAY_S, "a half hour that came late"
 )
-
 ESTIMATED_GAPS = Collection(
     "gaps/{device}", "channel and end", "device", FOR_EVER, "a gap of a register, as long as it is estimated"
 )
@@ -193,7 +193,7 @@ MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store w
 HOME: Final = "home"  # the mark of a store of one home, and its household
 
 COLLECTIONS: tuple[Collection, ...] = (
-    *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
+    *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL, IMPORTS),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),

@@ -16,7 +16,18 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 
 Action = Literal[
-    "look-up", "search", "note", "rebuild", "exchange", "export", "tariff", "account", "device", "provision", "forget"
+    "look-up",
+    "search",
+    "note",
+    "rebuild",
+    "exchange",
+    "export",
+    "tariff",
+    "account",
+    "device",
+    "provision",
+    "forget",
+    "import",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 FIRST = "0" * 64  # the hash before the first entry

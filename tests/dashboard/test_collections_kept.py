@@ -36,6 +36,7 @@ from dashboard.accounts.accounts import Throttle
 from dashboard.accounts.oidc import Person, user_of
 from dashboard.accounts.sessions import Sessions
 from dashboard.accounts.users import SUPPORT, User
+from tests.aggregator.intake.imports.files import bring
 from tests.dashboard.people import accounts_on, somebody
 
 Row = tuple[str, str, int, str]  # collection, key, expiry, body
@@ -61,6 +62,7 @@ def sent(store: Store) -> None:
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
+    bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
 
 
 def signed_in(store: Store) -> User:

@@ -31,6 +31,7 @@ ACTIONS = {
     "device": text("Changed the device’s entry"),
     "provision": text("Added devices and people"),
     "forget": text("Had a person forgotten"),
+    "import": text("Imported a file, or took an import back"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
