@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
@@ -16,10 +17,10 @@ from tests.servers import free_port
 USER, SECRET = "post", "what opens the letter box"
 
 
-class MailServer(Controller):  # type: ignore[misc] # aiosmtpd has no types
+class MailServer(Controller):
     """`faults` are the answers to the next mails, in place of taking them."""
 
-    def __init__(self, **tls: object) -> None:
+    def __init__(self, **tls: Any) -> None:  # noqa: ANN401 - aiosmtpd's
         self.taken: list[EmailMessage] = []
         self.faults: list[str] = []
         super().__init__(self, hostname="127.0.0.1", port=free_port(), **tls)
@@ -39,7 +40,7 @@ def check_login(*found: object) -> AuthResult:
 
 
 @contextmanager
-def mail_server(**options: object) -> Iterator[MailServer]:
+def mail_server(**options: Any) -> Iterator[MailServer]:  # noqa: ANN401 - aiosmtpd's
     """Run a mail server without TLS, as on this machine, or with the options of aiosmtpd."""
     server = MailServer(**options)
     server.start()

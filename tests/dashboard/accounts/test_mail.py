@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_mail_goes_over_tls_to_a_trusted_server_with_a_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, key = certificate(tmp_path)
-    options = {"ssl_context": tls(file, key), "authenticator": check_login, "auth_require_tls": False}
+    options: dict[str, Any] = {"ssl_context": tls(file, key), "authenticator": check_login, "auth_require_tls": False}
     with mail_server(**options, auth_required=True) as server:
         chosen = settings(f"smtps://{USER}@localhost:{server.port}", WATTFALL_SMTP_PASSWORD=SECRET)
         with pytest.raises(ConfigurationError, match="SSLCertVerificationError"):
@@ -91,7 +92,11 @@ def test_a_failing_job_stops_no_other_and_names_nobody(caplog: pytest.LogCapture
 def test_waiting_mails_are_bounded() -> None:
     held = threading.Event()
     mailer = Mailer(settings("smtp://127.0.0.1:9"), lambda _: None)
-    answers = [mailer.put(lambda: held.wait() and None) for _ in range(MOST_WAITING + 2)]
+
+    def job() -> None:
+        held.wait()
+
+    answers = [mailer.put(job) for _ in range(MOST_WAITING + 2)]
     assert (answers[MOST_WAITING - 1], answers[-1]) == (True, False)
     held.set()
     mailer.wait()
