@@ -15,6 +15,7 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts import oidc
 from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.mail import Mailer
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, VISITOR, Busy, User
@@ -86,6 +87,7 @@ class AuthServices:
     throttle: Throttle
     provider: oidc.Provider | None
     audit: Audit
+    keys: ApiKeys
     mailer: Mailer | None = None  # None without a mail server
 
 
