@@ -17,9 +17,9 @@ from aggregator.support.audit import Audit
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Accounts, link_of
 from dashboard.accounts.mail import check_mail, invitation, send
+from dashboard.accounts.provision_rows import Refusal, read_rows
+from dashboard.accounts.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import Passwords, User
-from dashboard.provisioning.provision_rows import Refusal, read_rows
-from dashboard.provisioning.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 from dashboard.text.language import ENGLISH
 
 REASON = "wattfall provision"

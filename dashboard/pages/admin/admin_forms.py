@@ -17,9 +17,9 @@ from aggregator.support.audit import Audit
 from dashboard.accounts import access
 from dashboard.accounts.accounts import Accounts, link_of
 from dashboard.accounts.mail import Mailer, invitation
+from dashboard.accounts.provision_rows import Refusal, Row, row_of
+from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, UNCHANGED, ProvisionRun, Report, provision, who_is
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, LONGEST_EMAIL, SUPPORT, User
-from dashboard.provisioning.provision_rows import Refusal, Row, row_of
-from dashboard.provisioning.provisioning import CHANGED, MADE, MOVED, UNCHANGED, ProvisionRun, Report, provision, who_is
 from dashboard.text.language import text
 from dashboard.web.responses import reader_language, render
 

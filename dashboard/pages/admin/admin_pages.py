@@ -15,6 +15,8 @@ from werkzeug.wrappers import Response as Answer
 from aggregator.core.errors import ConfigurationError
 from aggregator.store.collections import EMAILS
 from dashboard.accounts import access
+from dashboard.accounts.provision_rows import COLUMNS, Refusal, Row, read_rows
+from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, OUTCOMES, UNCHANGED, Report, provision, rehearsed
 from dashboard.accounts.users import User
 from dashboard.pages.admin.admin_forms import (
     CANNOT,
@@ -26,8 +28,6 @@ from dashboard.pages.admin.admin_forms import (
     manager,
     person_form,
 )
-from dashboard.provisioning.provision_rows import COLUMNS, Refusal, Row, read_rows
-from dashboard.provisioning.provisioning import CHANGED, MADE, MOVED, OUTCOMES, UNCHANGED, Report, provision, rehearsed
 from dashboard.text.language import text
 from dashboard.web.responses import reader_language, render
 

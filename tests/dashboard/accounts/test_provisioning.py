@@ -10,9 +10,9 @@ from aggregator.store.collections import HOME, MARKS
 from aggregator.store.occupancies import occupancies
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
+from dashboard.accounts.provision_rows import Refusal, read_rows
+from dashboard.accounts.provisioning import BATCH, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import User
-from dashboard.provisioning.provision_rows import Refusal, read_rows
-from dashboard.provisioning.provisioning import BATCH, ProvisionRun, Report, provision, rehearsed
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on
 

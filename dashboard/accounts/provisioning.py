@@ -33,8 +33,8 @@ from aggregator.support.audit import Audit, Who
 from aggregator.waterfall.pricing import move
 from aggregator.waterfall.verify import change_device
 from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.provision_rows import NOBODY, Refusal, Row
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_household
-from dashboard.provisioning.provision_rows import NOBODY, Refusal, Row
 
 BATCH = 500  # rows
 MADE, CHANGED, MOVED, UNCHANGED = OUTCOMES = ("made", "changed", "moved", "unchanged")
