@@ -120,7 +120,7 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
 
 
 def in_browser(app: Dash) -> None:
-    """Add the callbacks that run in the browser alone: the page's clock, its title and its scheme."""
+    """Add the callbacks of the browser alone: the clock, the power since a press, the title and the scheme."""
     add: Callable[..., object] = app.clientside_callback
     add(
         ClientsideFunction("live", "beat"),
@@ -128,6 +128,12 @@ def in_browser(app: Dash) -> None:
         Output("unreachable", "children"),
         Input("beat", "n_intervals"),
         [State("live", "data"), State("words", "data"), State("alert", "children")],
+    )
+    add(
+        ClientsideFunction("live", "since"),
+        [Output("since-said", "children"), Output("since", "children"), Output("pressed", "data")],
+        [Input("since", "n_clicks"), Input("live", "data")],
+        [State("pressed", "data"), State("words", "data")],
     )
     add(ClientsideFunction("live", "show"), Input("shown", "data"))
     add(ClientsideFunction("theme", "label"), Input("words", "data"))
