@@ -111,11 +111,8 @@ def test_no_role_has_a_wildcard() -> None:
 
 
 def _is_of_deployment(statement: Resource, resource: Resource) -> bool:
-    ends = [OF_DEPLOYMENT[action] for action in listed(statement["Action"]) if action in OF_DEPLOYMENT]
-    wanted = (
-        [f":${{AWS::AccountId}}:{end}" for end in (ends[0] if isinstance(ends[0], tuple) else ends)] if ends else []
-    )
-    return resource.get("Fn::Sub", "").endswith(tuple(wanted))
+    ends = [end for action in listed(statement["Action"]) for end in OF_DEPLOYMENT.get(action, ())]
+    return any(str(resource.get("Fn::Sub")).endswith(f":${{AWS::AccountId}}:{end}") for end in ends)
 
 
 def _is_of_the_stack(resource: Resource) -> bool:
