@@ -18,8 +18,7 @@ from aggregator.core.money import number
 from aggregator.core.readings import sender_of
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
-from aggregator.store import search
-from aggregator.store.collections import all_devices, new_entry
+from aggregator.store import all_devices, new_entry, search
 from aggregator.store.occupancies import moved
 from aggregator.support.actions import record_device, record_token
 from aggregator.support.audit import Audit

@@ -6,6 +6,7 @@ household reads the entries. The web and the command line call these functions; 
 | action | details of its entry |
 |---|---|
 | `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
+| `import` | `file`: its name; `undone`: the id of an import that is taken back |
 | `search` | `number` of searches `since` an ISO instant in UTC |
 | `device` | `changed`: the names of the fields; `to household`: where the device went |
 | `account` | `account`: the pseudonym; the fields and their new values |
@@ -16,7 +17,7 @@ household reads the entries. The web and the command line call these functions; 
 The caller checks who may act. The waterfall is not drained here; a worker does that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 
@@ -109,6 +110,11 @@ def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], n
 def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int) -> None:
     """Write down that the tariff or the prices of a device are about to change."""
     audit.append(who, "tariff", device.device_id, reason, now)
+
+
+def record_import(audit: Audit, who: Who, device_id: str, reason: str, now: int, details: Mapping[str, str]) -> None:
+    """Write down that a file is about to be imported, or an import to be taken back."""
+    audit.append(who, "import", device_id, reason, now, details)
 
 
 def add_note(audit: Audit, who: Who, device: Device, text: str, now: int) -> Entry:

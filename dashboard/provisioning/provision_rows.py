@@ -13,7 +13,7 @@ The header names the columns, in any order; a row has a device, a person or both
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aggregator.core.documents import KINDS
@@ -106,10 +106,14 @@ def _columns(header: list[str]) -> list[str]:
 def _row(line: int, columns: list[str], cells: list[str]) -> Row | Refusal:
     if len(cells) > len(columns):
         return Refusal(line, f"it has {len(cells)} cells, and the first line {len(columns)}")
-    given = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-    given["first_day"] = given.pop("from", "")
+    return row_of(line, {name: cell.strip() for name, cell in zip(columns, cells, strict=False)})
+
+
+def row_of(line: int, given: Mapping[str, str]) -> Row | Refusal:
+    """Return the row of texts by column, or why it is none."""
+    fields = {"first_day" if name == "from" else name: text for name, text in given.items()}
     try:
-        return checked(Row(line, **given))
+        return checked(Row(line, **fields))
     except Refused as refused:
         return Refusal(line, refused.detail)
     except ConfigurationError as error:

@@ -25,8 +25,7 @@ from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import FIRST_DAY
 from aggregator.settings import sqlite_url
-from aggregator.store import open_store, search
-from aggregator.store.collections import new_entry
+from aggregator.store import new_entry, open_store, search
 from aggregator.store.occupancies import moved, occupancies
 from aggregator.store.port import Store
 from aggregator.support.actions import record_account, record_added, record_device

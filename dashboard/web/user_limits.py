@@ -14,16 +14,16 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 
 from aggregator.core.errors import StoreAway
+from dashboard.accounts.access import viewer
 from dashboard.accounts.accounts import network
-from dashboard.accounts.sessions import signed_in
 from dashboard.web.request_guard import is_free, too_much_answer
-from dashboard.web.responses import CALLBACKS
+from dashboard.web.responses import API, CALLBACKS
 
 ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
 # Slow requests of a user in one process; the next one waits. The callbacks of a page come together, and are quick.
 AT_ONCE, PATIENCE_S = 1, 1.0
 MOST_KEYS = 10_000
-LIVE = "/live.json"
+LIVE = "/live"
 
 
 class Budgets:
@@ -82,10 +82,14 @@ def install(server: Flask, budgets: Budgets) -> None:
 
 
 def _key() -> str:
-    """Return the user of the current request, or else the address; visitors of the demo share a user."""
-    address = network(request.remote_addr or "")
+    """Return the user of the current request, or else the address; visitors of the demo share a user.
+
+    A user's programs, which send a key, have an allowance beside that of the pages.
+    """
+    is_program = request.path.startswith(API) and "Authorization" in request.headers
+    address, kind = network(request.remote_addr or ""), " api" if is_program else ""
     try:
-        user = signed_in()
+        user = viewer()
     except StoreAway:
         user = None
-    return f"{user.user_id} {address if user.is_visitor else ''}" if user else address
+    return f"{user.user_id} {address if user.is_visitor else ''}{kind}" if user else address

@@ -18,11 +18,12 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts import sessions
 from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.household_export import export
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import sign_in_page
+from dashboard.pages.account import keys_page, sign_in_page
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
@@ -155,7 +156,7 @@ def install(
     store: Store,
     passwords: Passwords,
     clock: Callable[[], int] = lambda: int(time.time()),
-) -> None:
+) -> AuthServices:
     """Add sign-in to a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
@@ -168,6 +169,8 @@ def install(
     request_guard.install_error_pages(server)
     sign_in_page.add_routes(server, services)
     add_routes(server, services)
+    keys_page.add_routes(server, services)
+    return services
 
 
 def _insist_on_https(server: Flask) -> None:
@@ -190,12 +193,13 @@ def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock
     def user(user_id: str) -> User | None:
         return sign_in_page.user_of(store, user_id) or accounts.user(user_id)
 
-    client = client_of(settings)
+    client, audit = client_of(settings), Audit(store, settings.audit_secrets)
     return AuthServices(
         store,
         accounts,
         Sessions(store, user, clock),
         Throttle(store, clock),
         Provider(client) if client else None,
-        Audit(store, settings.audit_secrets),
+        audit,
+        ApiKeys(store, user, audit, clock),
     )

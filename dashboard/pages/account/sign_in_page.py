@@ -15,6 +15,7 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts import oidc
 from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, VISITOR, Busy, User
 from dashboard.text.language import text
@@ -85,6 +86,7 @@ class AuthServices:
     throttle: Throttle
     provider: oidc.Provider | None
     audit: Audit
+    keys: ApiKeys
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:

@@ -77,7 +77,7 @@ def test_a_dear_address_is_answered_429_with_the_time_to_come_again(
 ) -> None:
     spent = iter(range(10_000))
     monkeypatch.setattr("dashboard.web.user_limits.time.thread_time", lambda: next(spent))  # a second a request
-    codes = [ann.get("/d/cad-1/year/2026.csv?by=half-hour").status_code for _ in range(8)]
+    codes = [ann.get("/api/v1/devices/cad-1/year/2026.csv?by=half-hour").status_code for _ in range(8)]
     assert codes[: int(ALLOWANCE_S)] == [codes[0]] * int(ALLOWANCE_S)
     assert codes[0] != 429
     assert codes[-1] == 429
