@@ -26,7 +26,7 @@ import brotli
 import orjson
 from flask import Flask, Response, abort, g, has_request_context, make_response, render_template, request
 from markupsafe import Markup
-from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
 from aggregator.operations.metrics import TEXT, Metrics, Readiness
 from dashboard.text.language import ENGLISH, Language, preferred_language
@@ -207,10 +207,17 @@ def compress(server: Flask) -> None:
     def add(response: Response) -> Response:
         if _is_worth_it(response):
             response.vary.add("Accept-Encoding")
-            way = next((way for way in _WAYS if request.accept_encodings[way]), None)
+            way = _way(request.headers.get("Accept-Encoding", ""))
             if way:
                 _encode(response, way)
         return response
+
+
+@lru_cache(maxsize=1024)
+def _way(accepted: str) -> str | None:
+    """Return the best encoding for an Accept-Encoding header. A browser sends the same one each time."""
+    encodings = parse_accept_header(accepted[:200])
+    return next((way for way in _WAYS if encodings[way]), None)
 
 
 def _is_worth_it(response: Response) -> bool:

@@ -110,7 +110,7 @@ CALLBACKS = {  # by their inputs
 }
 STAMP = re.compile(r"\?m=[\d.]+")  # an asset's time stamp, which may look like a figure
 # inputs of callbacks that run in the browser only
-IN_THE_BROWSER = {"beat.n_intervals", "shown.data", "words.data"}
+IN_THE_BROWSER = {"since.n_clicks live.data", "beat.n_intervals", "shown.data", "words.data"}
 
 THEIRS, GHOST = "cad-their", "cad-ghost"  # another household's home, and a missing one; equally long
 DAY = "2026-11-22"

@@ -20,6 +20,7 @@ from dashboard.accounts import sessions
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.household_export import export
+from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
@@ -157,7 +158,10 @@ def install(
     passwords: Passwords,
     clock: Callable[[], int] = lambda: int(time.time()),
 ) -> AuthServices:
-    """Add sign-in to a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
+    """Add sign-in to a server, before its pages, and return its services. `clock` gives UTC seconds.
+
+    Raises ConfigurationError, see `check`.
+    """
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
@@ -168,6 +172,8 @@ def install(
     request_guard.install(server, settings.url)
     request_guard.install_error_pages(server)
     sign_in_page.add_routes(server, services)
+    if services.mailer:
+        sign_in_page.add_mail_routes(server, services, settings)
     add_routes(server, services)
     keys_page.add_routes(server, services)
     return services
@@ -185,6 +191,7 @@ def check(settings: Settings) -> None:
     if not settings.secret:
         raise ConfigurationError(f"WATTFALL_SECRET is not set, and signs the cookies; {MAKE_ONE}")
     client_of(settings)
+    check_mail(settings)
 
 
 def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> AuthServices:
@@ -202,4 +209,5 @@ def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock
         Provider(client) if client else None,
         audit,
         ApiKeys(store, user, audit, clock),
+        Mailer(settings) if settings.smtp else None,
     )

@@ -44,15 +44,15 @@ def live_slots(data: CachedReads, device: Device, known: object, lang: Language)
     new = last_hour.news(device, held, live, readings, now)
     holds = last_hour.holds(held, live, new, now)
     tile = live_tile.slots(live, home, now, lang)
-    return {
+    slots = {
         **tile,
-        **live_tile.relative(home.usage, lang),
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         "hour-picture.figure": last_hour.figure(device.timezone, held, new, holds, now, lang),
-        "hour-frame.aria-label": last_hour.summary(holds, lang),
-        "hour-none.hidden": holds.high is not None,
         "live.data": {**tile["live.data"], "hour": holds.note(device.device_id)},
     }
+    if last_hour.has_new_peaks(held, holds):
+        slots |= {"hour-frame.aria-label": last_hour.summary(holds, lang), "hour-none.hidden": holds.high is not None}
+    return slots if held else {**slots, **live_tile.lasting(home, lang)}
 
 
 def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) -> Slots:
