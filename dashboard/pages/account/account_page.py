@@ -24,7 +24,7 @@ from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import keys_page, sign_in_page
+from dashboard.pages.account import claim_page, keys_page, sign_in_page
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
@@ -176,6 +176,7 @@ def install(
         sign_in_page.add_mail_routes(server, services, settings)
     add_routes(server, services)
     keys_page.add_routes(server, services)
+    claim_page.add_routes(server, services)
     return services
 
 
