@@ -556,7 +556,8 @@ def workbook(rows: Sequence[Sequence[datetime | float | str]]) -> bytes:
 
 def excel(some: list[Span]) -> bytes:
     rows: list[Sequence[datetime | float | str]] = [["Relevés"], ["Date", "Prélèvement (kWh)", "Injection (kWh)"]]
-    return workbook([*rows, *([one.start, one.used / 1000, one.given / 1000] for one in some)])
+    rows.extend((one.start, one.used / 1000, one.given / 1000) for one in some)
+    return workbook(rows)
 
 
 SAMPLES = (
