@@ -22,7 +22,7 @@ from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.live import live_json
 from aggregator.intake.ingest import Outcome, chunks, ingest_lines
 from aggregator.settings import Settings
-from aggregator.store.collections import all_devices
+from aggregator.store import all_devices
 from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import shown
 from aggregator.waterfall.verify import differences

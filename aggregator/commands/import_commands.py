@@ -32,7 +32,7 @@ from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, PO
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings
-from aggregator.store.collections import new_entry
+from aggregator.store import new_entry
 from aggregator.store.port import Store
 from aggregator.support.actions import record_import
 from aggregator.support.audit import Audit

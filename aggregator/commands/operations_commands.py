@@ -14,8 +14,7 @@ from aggregator.core.periods import iso_utc
 from aggregator.operations.backup import Copied, back_up, restore
 from aggregator.operations.systemd_units import processes, unit
 from aggregator.settings import Settings
-from aggregator.store import open_store
-from aggregator.store.collections import all_devices
+from aggregator.store import all_devices, open_store
 from aggregator.waterfall.verify import differences
 
 

@@ -27,6 +27,7 @@ Action = Literal[
     "device",
     "provision",
     "forget",
+    "read",
     "import",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
@@ -34,6 +35,7 @@ FIRST = "0" * 64  # the hash before the first entry
 LONGEST_REASON = 500  # characters
 LEAST_LETTERS = 3  # letters or digits of a reason
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers
+KEY = "key"  # the role of an API key, which is named by its whole name
 NO_KEY = ""  # the key id of an entry that was written without WATTFALL_SECRET
 
 
@@ -53,6 +55,8 @@ class Who(NamedTuple):
     @property
     def shown(self) -> str:
         """Return role and short name: a household can ask about the person, but cannot find them elsewhere."""
+        if self.role == KEY:
+            return f"{self.role}, {self.name}"
         first, *rest = self.name.split() or [""]
         short = f"{first} {rest[-1][0]}." if rest else first
         return f"{self.role}, {short}" if short else self.role

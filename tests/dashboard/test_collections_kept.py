@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
+from aggregator.intake.claims import new_code
 from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Batch, put_refusals
@@ -33,9 +35,10 @@ from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Throttle
+from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.oidc import Person, user_of
 from dashboard.accounts.sessions import Sessions
-from dashboard.accounts.users import SUPPORT, User
+from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
 from tests.aggregator.intake.imports.files import bring
 from tests.dashboard.people import accounts_on, somebody
 
@@ -62,6 +65,7 @@ def sent(store: Store) -> None:
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
+    new_code(store, Device(DEVICE), NOW)
     bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
 
 
@@ -72,7 +76,16 @@ def signed_in(store: Store) -> User:
     user_of(store, accounts, Person("https://id.example.org 1", SUPPORT, "ben@example.org"))
     Throttle(store, lambda: NOW).attempt(ANNA, "192.0.2.7")
     Sessions(store, accounts.user, lambda: NOW).begin(anna)
+    with_a_key(store, replace(anna, role=HOUSEHOLD, household="acacia"))
     return anna
+
+
+def with_a_key(store: Store, member: User) -> None:
+    """A program of a household reads the device."""
+    keys = ApiKeys(store, lambda _: member, Audit(store, []), lambda: NOW)
+    holder = keys.holder(keys.make(member, "A script", SCOPES))
+    assert holder
+    keys.note_use(holder, Device(DEVICE, household="acacia"))
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,28 @@ _TABLES: dict[str, str] = {
     "phase": "l1 l2 l3 b c phase",
     "total": "total totaal gesamt summe sum totale",
 }
+_NEUTRAL = (  # words of figures that leave the direction open
+    "value values wert werte valeur valor waarde vaerdi varde arvo wartosc energy energie energia energi"
+    " electricity elec electric electrical electricite electricidad elektrizitat strom stroom el sahko amount"
+    " quantity qty volume menge mangd maara cantidad quantite hoeveelheid measured measurement gemessen data state"
+    " mean avg average aktiv actif active activa act aktive aktif wirkenergie wirkarbeit interval intervall"
+    " halfhourly hourly daily halfhour half hh meter mesure messwert zahler zaehler compteur contador column sum"
+    " smart grid reseau netz actual of per in the de la le du der die das and und et y home house household haus"
+    " maison casa main mains units delta sensor step last new site whole all electricmeter stromzahler smartmeter"
+    " gas volumen reads diff"
+)
+_STEMS = (  # of words in forms that no table lists
+    (
+        "export",
+        re.compile("e[xk]sport|einspeis|eingespeis|inje[ck]|in[yj]ec|vertid|excedent|teruglev|teruggelev|inmat"),
+    ),
+    ("export", re.compile("immiss|immess|ruckspeis|rueckspeis|wprowadz|oddan|dodav|surplus|feedin|reinject")),
+    (
+        "import",
+        re.compile("import|entn[ao]|soutir|afname|afgenomen|preliev|prelev|bezug|bezog|pobran|odebran|uttag|aftag"),
+    ),
+)
+_OPEN = frozenset(_NEUTRAL.split())
 _WORDS: dict[str, set[str]] = {}
 for _meaning, _list in _TABLES.items():
     for _word in _list.split():
@@ -89,6 +111,7 @@ class Said(NamedTuple):
 
     meanings: frozenset[str]  # keys of the tables above
     unit: str  # one of UNITS
+    is_foreign: bool = False  # it has a word that stands in no table
 
     @property
     def channel(self) -> str:
@@ -151,7 +174,10 @@ def said_by(name: str) -> Said:
     if "€" in words or "£" in words or words[-1:] == ["p"]:
         meanings.add("ignored")
     unit = next((_UNITS[word] for word in reversed(words) if word in _UNITS), "")
-    return Said(frozenset(meanings), unit)
+    foreign = [word for word in words if word not in _WORDS and word not in _UNITS and word not in _OPEN]
+    meanings |= {meaning for meaning, stem in _STEMS for word in foreign if stem.match(word)}
+    is_foreign = any(len(word) > 2 and not word.isdigit() for word in foreign)
+    return Said(frozenset(meanings), unit, is_foreign)
 
 
 # Roles of columns
@@ -199,12 +225,15 @@ class Profile(NamedTuple):
     columns: str = ""  # as in --columns
     edge: str = ""  # which end of its interval a row's time is
     unit: str = ""
+    late_s: int = 0  # a register is of so long after its time
 
 
+_CHANGE = "time=start,end=end,import_kwh=change"
+_SUM = "time=start,import_register_kwh=sum"
 PROFILES = (
     Profile("Octopus Energy CSV", ("consumption kwh", "start", "end")),
     Profile("Octopus Energy API", ("consumption", "interval start", "interval end"), unit="kWh"),
-    Profile("Enedis load curve", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
+    Profile("Enedis", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
     Profile("Enedis registers", ("horodate", "type de releve"), unit="Wh"),
     Profile("Datadis", ("cups", "fecha", "hora", "consumo kwh")),
     Profile("CNMC (Spanish distributors)", ("fecha", "hora", "ae kwh")),
@@ -215,6 +244,10 @@ PROFILES = (
     Profile("eloverblik", ("fra dato", "til dato", "maengde")),
     Profile("Fingrid Datahub", ("alkuaika", "maara", "resoluutio")),
     Profile("Home Assistant energy", ("entity id", "type", "unit", "time")),
+    Profile("Home Assistant statistics", ("statistic id", "start", "state", "sum"), _SUM, late_s=3600),
+    Profile("Home Assistant statistics", ("metadata id", "start ts", "state", "sum"), unit="kWh", late_s=3600),
+    Profile("Home Assistant statistics", ("start", "end", "change", "state", "sum"), _CHANGE),
+    Profile("n3rgy", ("resource", "granularity", "timestamp", "value")),
     Profile("Home Assistant history", ("entity id", "state", "last changed")),
     Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh")),
     Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),

@@ -18,11 +18,13 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts import sessions
 from dashboard.accounts.accounts import Accounts, Throttle
+from dashboard.accounts.api_keys import ApiKeys
 from dashboard.accounts.household_export import export
+from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import sign_in_page
+from dashboard.pages.account import claim_page, keys_page, sign_in_page
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
@@ -155,19 +157,27 @@ def install(
     store: Store,
     passwords: Passwords,
     clock: Callable[[], int] = lambda: int(time.time()),
-) -> None:
-    """Add sign-in to a server, before its pages. `clock` gives UTC seconds. Raises ConfigurationError, see `check`."""
+) -> AuthServices:
+    """Add sign-in to a server, before its pages, and return its services. `clock` gives UTC seconds.
+
+    Raises ConfigurationError, see `check`.
+    """
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
-        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
+        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=1)  # type: ignore[method-assign]
     if settings.url.startswith("https://"):
         _insist_on_https(server)
     sessions.install(server, settings, services.sessions)
     request_guard.install(server, settings.url)
     request_guard.install_error_pages(server)
     sign_in_page.add_routes(server, services)
+    if services.mailer:
+        sign_in_page.add_mail_routes(server, services, settings)
     add_routes(server, services)
+    keys_page.add_routes(server, services)
+    claim_page.add_routes(server, services)
+    return services
 
 
 def _insist_on_https(server: Flask) -> None:
@@ -182,6 +192,7 @@ def check(settings: Settings) -> None:
     if not settings.secret:
         raise ConfigurationError(f"WATTFALL_SECRET is not set, and signs the cookies; {MAKE_ONE}")
     client_of(settings)
+    check_mail(settings)
 
 
 def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock: Callable[[], int]) -> AuthServices:
@@ -190,12 +201,14 @@ def _auth_services(settings: Settings, store: Store, passwords: Passwords, clock
     def user(user_id: str) -> User | None:
         return sign_in_page.user_of(store, user_id) or accounts.user(user_id)
 
-    client = client_of(settings)
+    client, audit = client_of(settings), Audit(store, settings.audit_secrets)
     return AuthServices(
         store,
         accounts,
         Sessions(store, user, clock),
         Throttle(store, clock),
         Provider(client) if client else None,
-        Audit(store, settings.audit_secrets),
+        audit,
+        ApiKeys(store, user, audit, clock),
+        Mailer(settings) if settings.smtp else None,
     )
