@@ -1,9 +1,9 @@
 """Files at random of a known year: how many are right at once, right after the question, refused, silently wrong.
 
-Run by hand: `python -m tests.bench.imports [COUNT] [SEED]` for files, `python -m tests.bench.imports rows [COUNT] [STEP]`
-for the time and memory of one large file, in a process of its own. `imports_made.py` makes the files and says what is true
-of them. Each question is answered as the file was made. Silently wrong is a file that was taken with a figure that is
-not the home's, or without a row that no refusal names.
+Run by hand: `python -m tests.bench.imports [COUNT] [SEED]` for files, `python -m tests.bench.imports rows [COUNT]
+[STEP]` for the time and memory of one large file, in a process of its own. `imports_made.py` makes the files and says
+what is true of them. Each question is answered as the file was made. Silently wrong is a file that was taken with a
+figure that is not the home's, or without a row that no refusal names.
 """
 
 import io
