@@ -138,8 +138,8 @@ def large(count: int, step_s: int) -> None:
 def main() -> None:
     """Make files, take them in, count."""
     if sys.argv[1:2] == ["rows"]:
-        count, step_s = sys.argv[2:3] or ["1000000"], sys.argv[3:4] or ["60"]
-        large(int(count[0]), int(step_s[0]))
+        rows, step_s = sys.argv[2:3] or ["1000000"], sys.argv[3:4] or ["60"]
+        large(int(rows[0]), int(step_s[0]))
         return
     count, seed = (int(text) for text in (*sys.argv[1:], *("500", "7")[len(sys.argv) - 1 :]))
     counts, asked = Counter[str](), Counter[str]()
