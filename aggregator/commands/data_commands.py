@@ -31,7 +31,8 @@ from aggregator.intake.imports.importing import Bar, ImportReport, summary, take
 from aggregator.intake.imports.recognise import Progress, Recognised, recognised
 from aggregator.intake.imports.understanding import BRAKES, Doubt, Known, named_columns
 from aggregator.intake.imports.vocabulary import ENERGY, EXPORT, IMPORT, NET, POWER, PROFILES, REGISTER, UNITS
-from aggregator.intake.ingest import Outcome, chunks, ingest_lines
+from aggregator.intake.ingest import Outcome, ingest_lines
+from aggregator.intake.lines import chunks
 from aggregator.intake.tables.notation import ORDERS, SIGNS, interval_of
 from aggregator.intake.tables.structured import STRUCTURES, open_table
 from aggregator.settings import Settings

@@ -8,14 +8,14 @@ The DynamoDB store keeps search terms in the same table (`port.INDEX`). They fol
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from secrets import SystemRandom
 from typing import Final, Literal, NamedTuple, TypeVar
 from zlib import crc32
 
-from aggregator.core.documents import Device, new_device
+from aggregator.core.documents import Device, at_home, new_device
 from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
@@ -187,6 +187,18 @@ ATTEMPTS = Collection(
     is_ended=True,
 )
 
+# Erasure: `aggregator.erasure`
+
+ERASURES = Collection(
+    "erasures",
+    "household, or a number",
+    "person",
+    FOR_EVER,
+    "an erasure that waits or is under way",
+    mentions=("device", "person"),
+    is_ended=True,
+)
+
 # What the store was made for: `feed`, `up`
 
 MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store was made for the demo, or for one home")
@@ -199,56 +211,8 @@ COLLECTIONS: tuple[Collection, ...] = (
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
     *(TARIFF_BEFORE, FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
-    *(MARKS,),
+    *(ERASURES, MARKS),
 )
-
-
-# Look-ups in the table
-
-
-class Place(NamedTuple):
-    """Records about a device or a person: one record, or a whole collection."""
-
-    row: Collection
-    collection: str
-    key: str = ""  # empty: every record of the collection
-
-
-def row_of(name: str) -> Collection | None:
-    """Return the row that describes a collection's name, or None."""
-    return next((row for row in COLLECTIONS if row.matches(name)), None)
-
-
-def about(device_id: str) -> list[Place]:
-    """Return the places of records about one device. `mentioning("device")` returns the rows to search as well."""
-    return _places({"device": [device_id]})
-
-
-def about_person(user_id: str, email: str = "") -> list[Place]:
-    """Return the places of records about one person; `mentioning("person")` returns the rows to search as well.
-
-    `email` is the address of the account.
-    """
-    emails = [email] if email else []
-    return _places({"user": [user_id], "person": [one.lower() for one in (user_id, *emails)], "email": emails})
-
-
-def mentioning(owner: Owner) -> list[Collection]:
-    """Return the rows that name an owner only in bodies or keys."""
-    return [row for row in COLLECTIONS if owner in row.mentions]
-
-
-def _places(ids: Mapping[str, Sequence[str]]) -> list[Place]:
-    """Return the places of `ids`, a mapping from a variable part or a kind of key to its values."""
-    places: list[Place] = []
-    for row in COLLECTIONS:
-        if row.part in ids:
-            places += [Place(row, row.of(one)) for one in ids[row.part]]
-        elif row.part in ("", "shard"):
-            places += [
-                Place(row, row.of(row.shard_of(one)) if row.part else row.of(), one) for one in ids.get(row.key, ())
-            ]
-    return places
 
 
 # Changing a record
@@ -304,7 +268,7 @@ def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
     sender = store.device(sender_of(device_id))
     device = new_device(device_id, sender.timezone if sender else default_zone)
     is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
-    return replace(device, household=HOME) if is_owned else device
+    return replace(device, household=HOME) if is_owned else at_home(device, store.device)
 
 
 def all_devices(store: Store) -> Iterator[Device]:

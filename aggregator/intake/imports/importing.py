@@ -163,7 +163,7 @@ def take(store: Store, device: Device, found: Recognised, now: int, bar: Bar, *,
         rows = unique(_counted(found.rows, progress), report.refusals.refuse, report.repeat)
         plan = ImportPlan(store, device)
         if found.layout.is_instant:
-            added = _added_readings(plan, rows, device.device_id, max(3 * found.step_s, MAX_GAP_S), report)
+            added = _added_readings(plan, rows, device, max(3 * found.step_s, MAX_GAP_S), report)
         else:
             added = _added_intervals(plan, rows, found, device.device_id, report)
         for batch in _batches(added):
@@ -202,11 +202,15 @@ def _added_intervals(
 
 
 def _added_readings(
-    plan: ImportPlan, rows: Iterator[Row], device_id: str, longest_gap_s: int, report: ImportReport
+    plan: ImportPlan, rows: Iterator[Row], device: Device, longest_gap_s: int, report: ImportReport
 ) -> Iterator[Evidence]:
     """Yield the readings that the rows add."""
-    for reading in readings_of(rows, device_id):
-        planned = plan.plan(reading)
+    for reading in readings_of(rows, device.device_id):
+        try:
+            planned = plan.plan(reading)
+        except Refused as why:
+            report.refusals.refuse(0, iso_local(reading.at, device.timezone), why)
+            continue
         report.cover(reading.at, reading.at, longest_gap_s)
         report.note(planned)
         if planned.added:

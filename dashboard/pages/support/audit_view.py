@@ -30,6 +30,7 @@ ACTIONS = {
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
     "forget": text("Had a person forgotten"),
+    "erase": text("Erased a household’s data"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
