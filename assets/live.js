@@ -129,6 +129,26 @@
         }
     };
 
+    const power = (watts, point) =>
+        Math.abs(watts) < 1000 ? `${Math.abs(watts)} W` : `${(Math.abs(watts) / 1000).toFixed(2).replace(".", point)} kW`;
+
+    // What has been switched on since a press of the button: the power now minus that of the press, which this browser
+    // keeps. A second press ends it.
+    const since = (_, live, pressed, words) => {
+        if (!live) {
+            return Array(3).fill(window.dash_clientside.no_update);
+        }
+        const [shown] = live.hour;
+        let from = pressed?.device === shown ? pressed.power_w : null;
+        if (window.dash_clientside.callback_context.triggered_id === "since") {
+            from = from === null ? live.power_w : null;
+        }
+        const change = from === null || live.power_w === null ? null : live.power_w - from;
+        const sign = change > 0 ? "+" : change < 0 ? "−" : "";
+        const told = change === null ? "" : sign + power(change, words.point);
+        return [told, from === null ? words.press : words.release, from === null ? null : { device: shown, power_w: from }];
+    };
+
     // A tab that is shown again asks for everything at once.
     const wake = () => {
         if (!document.hidden && device !== null && !isOver) {
@@ -142,5 +162,5 @@
     window.addEventListener("pageshow", (event) => event.persisted && wake());
 
     window.wattfall = Object.assign(window.wattfall ?? {}, { answered, isOver: () => isOver, wait });
-    window.dash_clientside = Object.assign({}, window.dash_clientside, { live: { beat, show } });
+    window.dash_clientside = Object.assign({}, window.dash_clientside, { live: { beat, show, since } });
 })();

@@ -1,6 +1,6 @@
 // The page's one component of its own, made as Dash's component packages make theirs: `Region` shows a tree of HTML
-// components (`content`) with some of their properties (`values`, by id), and lets React change them in place, so that
-// focus, open menus and scroll stay. Dash itself builds everything anew below a `children` that changes. Its Dash
+// components (`content`) with some of their properties (`values`, by id, which join those before), and lets React change
+// them in place, so that focus, open menus and scroll stay. Dash itself builds everything anew below a `children` that changes. Its Dash
 // children, such as a graph, stand in the tree's slots.
 (() => {
     "use strict";
@@ -21,7 +21,11 @@
     };
 
     const Region = ({ id, content, values, children }) => {
-        const inside = build([content].flat(), values, [children].flat());
+        const held = window.React.useRef({}).current;
+        for (const [name, news] of Object.entries(values)) {
+            held[name] = { ...held[name], ...news };
+        }
+        const inside = build([content].flat(), held, [children].flat());
         return window.React.createElement("div", { id, className: "region" }, ...inside);
     };
 

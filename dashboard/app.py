@@ -16,9 +16,12 @@ from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts.access import viewer
 from dashboard.accounts.users import Passwords
+from dashboard.api import api_routes
 from dashboard.charts.view import View
 from dashboard.pages.account import account_page
-from dashboard.pages.household import downloads, slots
+from dashboard.pages.admin import admin_pages
+from dashboard.pages.admin.admin_forms import AdminServices
+from dashboard.pages.household import page_callbacks, slots
 from dashboard.pages.household.page import INDEX, RENDERER, layout, region_of
 from dashboard.pages.household.page_callbacks import show_live, show_page
 from dashboard.pages.support import support_pages
@@ -58,13 +61,16 @@ def create_app(
     metrics.watch(store)
     responses.observe(app.server, metrics, Readiness(store), settings.metrics_token)
     app.layout = lambda: layout(poll_ms, reader_language())
-    account_page.install(app.server, settings, store, Passwords())
+    services = account_page.install(app.server, settings, store, Passwords())
+    api_routes.admit_keys(app.server, services.keys)
     user_limits.install(app.server, user_limits.Budgets())
     data = CachedReads(store, open_cache(app.server, settings.cache), clock)
     add_callbacks(app, data)
-    downloads.add_routes(app.server, data)
+    page_callbacks.add_routes(app.server, data)
+    api_routes.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
+    admin_pages.add_routes(app.server, AdminServices(services.audit, services.accounts, settings, services.mailer))
     ingest = IngestEndpoint(
         store,
         settings.timezone,
@@ -114,7 +120,7 @@ def add_callbacks(app: Dash, data: CachedReads) -> None:
 
 
 def in_browser(app: Dash) -> None:
-    """Add the callbacks that run in the browser alone: the page's clock, its title and its scheme."""
+    """Add the callbacks of the browser alone: the clock, the power since a press, the title and the scheme."""
     add: Callable[..., object] = app.clientside_callback
     add(
         ClientsideFunction("live", "beat"),
@@ -122,6 +128,12 @@ def in_browser(app: Dash) -> None:
         Output("unreachable", "children"),
         Input("beat", "n_intervals"),
         [State("live", "data"), State("words", "data"), State("alert", "children")],
+    )
+    add(
+        ClientsideFunction("live", "since"),
+        [Output("since-said", "children"), Output("since", "children"), Output("pressed", "data")],
+        [Input("since", "n_clicks"), Input("live", "data")],
+        [State("pressed", "data"), State("words", "data")],
     )
     add(ClientsideFunction("live", "show"), Input("shown", "data"))
     add(ClientsideFunction("theme", "label"), Input("words", "data"))

@@ -1,6 +1,7 @@
 """The web process: gunicorn, started from Python, so that one command works on every platform."""
 
 import errno
+import mmap
 import os
 import re
 import socket
@@ -20,7 +21,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from aggregator.commands.console import JsonLines
-from aggregator.core.errors import ConfigurationError, StoreReplaced
+from aggregator.core.errors import ConfigurationError, StoreReplaced, StoreUnusable
 from aggregator.intake.clocks import ServerClock
 from aggregator.intake.ingest_endpoint import IngestEndpoint
 from aggregator.operations.metrics import Metrics, Readiness
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 Done = TypeVar("Done")
+Check = Callable[[], None]  # of the store; raises StoreUnusable
+Build = Callable[[], tuple[Flask, Check]]
 THREADS = 8  # a request reads a document or two; threads hide the short waits
 INGEST_THREADS = 32  # what they write at the same time is committed at once
 GRACE_S = 5  # from SIGTERM to the end of a request that is under way
+STORE_FAULT = 2  # exit code, of the first process alone
 BUSY_S = 2.0  # longest wait for the store's write lock; then the answer is 503
 # Each worker has its own socket, so the kernel spreads the connections. Other systems than Linux have the option too,
 # but there the last socket gets every connection.
@@ -82,11 +86,11 @@ def warm(app: Dash) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    def __init__(self, build: Callable[[], Flask], options: dict[str, object], check: Callable[[], None]) -> None:
+    def __init__(self, build: Build, options: dict[str, object], check: Check) -> None:
         self._build = build
         self._options = options
-        self.check = check
-        self.fault: StoreReplaced | None = None
+        self.check = check  # in the first process; a worker process has its own
+        self._fault = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the worker processes, which alone have the log open
         super().__init__()
 
     def load_config(self) -> None:
@@ -95,29 +99,42 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> Flask:
         """Return the WSGI app of one worker process."""
-        return self._build()
+        try:
+            server, self.check = self._build()
+        except StoreReplaced as error:
+            self._note(error)
+            raise SystemExit(0) from None
+        return server
+
+    def look(self) -> str:
+        """Check the store; return what any process has found, for which the first one ends; empty for nothing."""
+        try:
+            self.check()
+        except StoreUnusable as error:
+            self._note(error)
+        return self._fault[:].rstrip(b"\0").decode(errors="replace")
+
+    def _note(self, fault: StoreUnusable) -> None:
+        self._fault[:] = str(fault).encode().ljust(len(self._fault), b"\0")[: len(self._fault)]
 
     def run(self) -> None:
-        """Serve until stopped. Raises StoreReplaced."""
+        """Serve until stopped. Raises StoreUnusable."""
         try:
             _Watching(self).run()
-        except SystemExit:
-            if self.fault:
-                raise self.fault from None
+        except SystemExit as end:
+            if end.code == STORE_FAULT:
+                raise StoreUnusable(self.look()) from None
             raise
 
 
 class _Watching(Arbiter):  # type: ignore[misc] # gunicorn has no types
-    """Gunicorn's first process; it ends all workers when the store's file is replaced."""
+    """Gunicorn's first process; it ends all workers when a file of the store is replaced or cut."""
 
     def murder_workers(self) -> None:
         """Look after the workers, and check the store; gunicorn calls this every second."""
-        try:
-            self.app.check()
-        except StoreReplaced as error:
-            self.app.fault = error
+        if self.app.look():
             self.stop()
-            sys.exit(2)
+            sys.exit(STORE_FAULT)
         super().murder_workers()
 
 
@@ -169,6 +186,11 @@ class _Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._busy = Counter[str]()  # threads by address
         self._waiting: dict[str, deque[Any]] = {}
 
+    def notify(self) -> None:
+        """Say that the process lives, and check the store; gunicorn calls this every second."""
+        self.app.look()
+        super().notify()
+
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
         """Give a connection to a thread, or let it wait for another one of the same address."""
         if not isinstance(conn.sock, _TimedSocket):
@@ -203,28 +225,28 @@ class _WorkerBehindProxy(_Worker):
     has_shares = False
 
 
-def serve_web(settings: Settings, host: str, check: Callable[[], None]) -> None:
-    """Serve the dashboard until stopped, or until `check` of the store raises StoreReplaced.
+def serve_web(settings: Settings, host: str, check: Check) -> None:
+    """Serve the dashboard until stopped, or until a check of the store raises StoreUnusable.
 
     Raises ConfigurationError if it cannot start.
     """
     check_cache(settings.cache)
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
-    def build() -> Flask:
-        app = create_app(settings, open_store(settings.store, BUSY_S, may_create=False), server_clock=server_clock)
+    def build() -> tuple[Flask, Check]:
+        store = open_store(settings.store, BUSY_S, may_create=False)
+        app = create_app(settings, store, server_clock=server_clock)
         warm(app)
-        server: Flask = app.server
-        return server
+        return app.server, store.check
 
     _serve(build, settings, host, "wattfall web", check)
 
 
-def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> None:
+def serve_ingest(settings: Settings, host: str, check: Check) -> None:
     """Serve `POST /ingest` alone, like `serve_web`."""
     server_clock = ServerClock()  # before the fork: the worker processes share its votes
 
-    def build() -> Flask:
+    def build() -> tuple[Flask, Check]:
         store = open_store(settings.store, BUSY_S, may_create=False)
         metrics = Metrics()
         metrics.watch(store)
@@ -237,7 +259,7 @@ def serve_ingest(settings: Settings, host: str, check: Callable[[], None]) -> No
         )
         server = create_ingest_server(store, settings.timezone, endpoint)
         observe(server, metrics, Readiness(store), settings.metrics_token)
-        return server
+        return server, store.check
 
     _serve(build, settings, host, "wattfall ingest-server", check, INGEST_THREADS)
 
@@ -251,11 +273,11 @@ def create_ingest_server(store: Store, default_zone: str, endpoint: IngestEndpoi
 
 
 def _serve(
-    build: Callable[[], Flask],
+    build: Build,
     settings: Settings,
     host: str,
     name: str,
-    check: Callable[[], None],
+    check: Check,
     threads: int = THREADS,
 ) -> None:
     """Serve the app that `build` returns; each worker process builds its own, with its own store."""

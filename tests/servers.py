@@ -2,11 +2,15 @@
 
 import random
 import socket
+import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING
 
+import redis
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -68,3 +72,27 @@ def served(app: Flask) -> Iterator[str]:
         server.shutdown()
         thread.join()
         requests.end()
+
+
+@contextmanager
+def running_redis(port: int, folder: Path) -> Iterator[None]:
+    """A Redis of our own that forgets everything at its end."""
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port) as client:
+            deadline = time.monotonic() + 60
+            while not answers(client):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

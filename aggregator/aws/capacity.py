@@ -20,6 +20,14 @@ ON_DEMAND_RECORDS = 200_000  # a second, into a stream on demand; it doubles wit
 PARTITION_UNITS = 1000  # write units a second of a partition of a table, which is a shard of its stream
 NEW_TABLE_UNITS, TABLE_UNITS = 4_000, 40_000  # write units a second: of a new table; of any, by default
 PUBLISHES, CONNECTIONS, CONNECTS = 20_000, 500_000, 500  # IoT Core: messages a second, devices, connects a second
+CALLS, UNRESERVED = 1_000, 100  # of Lambda at once, in an account; what no function may reserve
+FIXED_CALLS = 68  # reserved in the template by `watched`, `fleet`, `closing` and `verify`
+RESERVED = {
+    "IngestConcurrency": 1,
+    "DaysConcurrency": 1,
+    "HigherConcurrency": 2,
+    "HttpConcurrency": 1,
+}  # functions each
 SPARE = 2.0  # parameters are recommended with so much room
 
 
@@ -48,6 +56,8 @@ def _limits(plan: Plan, parameters: Mapping[str, float]) -> Iterator[CapacityLim
     yield CapacityLimit("IoT Core: connections", plan.devices, CONNECTIONS, "quota of AWS")
     accepted = plan.shards * SHARD_RECORDS or ON_DEMAND_RECORDS
     yield CapacityLimit("Kinesis: records a second", messages, accepted, "Shards" if plan.shards else "quota of AWS")
+    reserved = FIXED_CALLS + sum(parameters[name] * functions for name, functions in RESERVED.items())
+    yield CapacityLimit("Lambda: calls at once, reserved", reserved, CALLS - UNRESERVED, "quota of AWS")
     yield ingest_limit(plan, parameters)
     yield days_limit(plan, parameters)
     for table in ("readings", "live", "days"):
@@ -73,6 +83,12 @@ def days_limit(plan: Plan, parameters: Mapping[str, float]) -> CapacityLimit:
     cores = min(parameters["DaysConcurrency"], BATCHES * shards)
     every = HALF_HOUR if plan.is_edge else max(plan.window_s, plan.waterfall_s, plan.interval_s)
     return CapacityLimit("days: devices a second", plan.devices / every, cores / DAY_STEP_S, "DaysConcurrency")
+
+
+def first_limit(plan: Plan, parameters: Mapping[str, float]) -> CapacityLimit:
+    """Return the limit that the fleet hits first as it grows, with its load at the plan's number of devices."""
+    hit = limits(replace(plan, devices=first_devices(plan, parameters) + 1), parameters)[0]
+    return next(limit for limit in limits(plan, parameters) if limit.name == hit.name)
 
 
 def first_devices(plan: Plan, parameters: Mapping[str, float]) -> int:

@@ -12,7 +12,7 @@ from itertools import chain
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
 from aggregator.core.periods import HALF_HOUR, HOUR, feed_levels, period_of, window
-from aggregator.store.collections import pages
+from aggregator.store import pages
 from aggregator.store.port import Store
 
 LOOK_BACK_S = 2 * HOUR  # ends of periods that one call looks for; several calls see each of them

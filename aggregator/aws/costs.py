@@ -160,7 +160,7 @@ def year_size() -> int:
 
 def _document_size(names: list[str], period: str, part: Part) -> int:
     key: Item = {"d": text(_DEVICE), "p": text(period), "z": text("Europe/London"), "o": items.IS_OPEN}
-    times: Item = {"t": number(1_790_001_000), "u": number(1_790_001_000), "c": text("GBP")}
+    times: Item = {"t": number(1_790_001_000), "u": number(1_790_001_000), "c": text("GBP"), "v": number(1)}
     return item_size(key | times | {name: {"B": document_items.pack_part(part)} for name in names})
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aggregator.aws.capacity import catch_up_s, first_devices, lag_s, limits, recommended
+from aggregator.aws.capacity import catch_up_s, first_devices, first_limit, lag_s, limits, recommended
 from aggregator.aws.costs import PRICES_OF, REGION, CostRow, Plan, is_table, plan_of, rows, total
 from aggregator.aws.deployment import alarm_count, build, parameters
 from aggregator.commands.console import aligned
@@ -193,13 +193,13 @@ def costs_command(devices: int, interval: int, *, is_json: bool, **options: Any)
         total(found, "all"),
         total(found, "all, a device", devices),
     ]
-    limit, *_ = limits(plan, own)
     if is_json:
         click.echo(json.dumps(_costs_json(plan, own, found, sums)))
         return
     sent = "half hours from the edge" if plan.is_edge else f"every {interval} s, window {plan.window_s:.0f} s"
     click.echo(f"{_count(devices)}, {sent}")
     click.echo(table(found, sums))
+    limit = first_limit(plan, own)
     click.echo(f"First limit, at {first_devices(plan, own):,} devices: {limit.name} ({limit.raised_by})")
     click.echo(f"At {_count(devices)} it is used to {limit.share:.0%}; lag {_duration(lag_s(plan, own))}; an hour's")
     click.echo(f"outage is caught up in {_duration(catch_up_s(plan, own))}. Parameters: {_named(recommended(plan))}")
@@ -224,6 +224,7 @@ def _costs_json(plan: Plan, own: Mapping[str, float], found: list[CostRow], sums
         "rows": [row._asdict() for row in found],
         "sums": [row._asdict() for row in sums],
         "limits": [{**limit._asdict(), "share": limit.share} for limit in limits(plan, own)],
+        "first_limit": first_limit(plan, own).name,
         "first_limit_devices": first_devices(plan, own),
         "lag_s": lag if isfinite(lag) else None,
         "catch_up_s": catch_up if isfinite(catch_up) else None,

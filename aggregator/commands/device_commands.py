@@ -18,14 +18,13 @@ from aggregator.core.money import number
 from aggregator.core.readings import sender_of
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
-from aggregator.store import search
-from aggregator.store.collections import all_devices, new_entry
+from aggregator.store import all_devices, new_entry, search
 from aggregator.store.occupancies import moved
 from aggregator.support.actions import record_device, record_token
 from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import Conversion, conversion_of
 from aggregator.waterfall.pricing import change_conversion, move
-from aggregator.waterfall.verify import rebuild, rezone
+from aggregator.waterfall.verify import change_device
 from aggregator.waterfall.worker import drain
 
 LEAST_FACTOR = Decimal("0.1")  # no meter reads its volume at ten times the pressure or the cold
@@ -113,15 +112,9 @@ def device_set(
     audit, now = Audit(store, settings.audit_secrets), int(time.time())
     after = replace(changed, timezone=zone, conversion=str(conversion) if conversion else changed.conversion)
     record_device(audit, operator(), stored, after, reason, now)
-    if changed != stored:
-        store.put_device(changed)
-    if zone != changed.timezone:
-        rezone(store, changed, zone)
-    elif stored and (changed.max_power_w, changed.kind) != (stored.max_power_w, stored.kind):
-        rebuild(store, changed, None, None)
-    if conversion or (stored and changed.kind != stored.kind):
-        device = find_device(store, device_id)
-        change_conversion(store, device, conversion or conversion_of(device))
+    change_device(store, stored, replace(changed, timezone=zone))
+    if conversion:
+        change_conversion(store, find_device(store, device_id), conversion)
     drain(store)
     click.echo(console.device_line(find_device(store, device_id)))
 

@@ -5,7 +5,7 @@ WattfallError
 ├── ConfigurationError  fix: a setting, an option or a name is wrong
 ├── StoreUnusable       fix: the store is corrupt, read-only, full, missing or from a newer version
 │   ├── Damaged         skip: one row cannot be read; the others can
-│   └── StoreReplaced   stop: the file at the store's path is not the one that was opened
+│   └── StoreReplaced   stop: a file of the store is not the one that was opened, or was cut
 └── StoreAway           retry: the store is busy or out of reach for the moment
 """
 
@@ -38,13 +38,7 @@ class Damaged(StoreUnusable):
 
 
 class StoreReplaced(StoreUnusable):
-    """The file of the store was deleted, moved or replaced while it was open; nothing more may be acknowledged."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            f"{path} was deleted, moved or replaced while it was in use; put it back, or start again with a backup in"
-            f" its place and without the old {path}-wal and -shm"
-        )
+    """A file of the store was deleted, replaced or cut while it was open; nothing more may be acknowledged."""
 
 
 class StoreAway(WattfallError):

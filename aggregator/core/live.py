@@ -137,6 +137,46 @@ def look_back(stored: Live) -> int:
     return min(stored.at, stored.received_at) - LOOK_BACK_S
 
 
+FIELDS = ("power_w", "import_wh", "export_wh", "meter_id")
+
+
+class Newest:
+    """The newest readings that a live state does not have yet, until further ones can tell it nothing.
+
+    Readings are added from the newest to the oldest, each with its arrival in UTC seconds.
+    """
+
+    def __init__(self, since: int, max_power_w: int) -> None:
+        """Begin behind a live state of the instant `since` (UTC seconds)."""
+        self.arrived: list[tuple[Reading, int]] = []
+        self._since, self._max_power_w = since, max_power_w
+        self._earliest, self._count = FOR_EVER, 0
+
+    def add(self, reading: Reading, received_at: int) -> None:
+        """Add the reading before those added."""
+        self.arrived.append((reading, received_at))
+        if reading.at > self._since and received_at < self._earliest:
+            self._earliest = received_at
+            self._count += 1
+
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether these are all arrivals that a live state remembers."""
+        return self._count > REMEMBERED
+
+    @property
+    def at(self) -> int:
+        """The instant of the oldest reading."""
+        return self.arrived[-1][0].at
+
+    @property
+    def unknown(self) -> tuple[bool, ...]:
+        """For each of FIELDS whether no reading tells it: of the power whether none is plausible."""
+        readings = [reading for reading, _ in self.arrived]
+        power = not any(is_plausible(one.power_w, self._max_power_w) for one in readings)
+        return power, *(all(getattr(one, name) is None for one in readings) for name in FIELDS[1:])
+
+
 def live_json(live: Live) -> dict[str, object]:
     """Return a live state for exports, without its earlier arrivals; instants are ISO times in UTC."""
     fields = {name: value for name, value in live._asdict().items() if name != "arrivals" and name[-3:] != "_at"}

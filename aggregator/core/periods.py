@@ -100,6 +100,7 @@ def block_start(at: int) -> int:
     return at - at % HALF_HOUR
 
 
+@lru_cache(maxsize=1024)  # the zones are looked for on the disk each time, which takes 20 ms
 def check_timezone(name: str) -> str:
     """Return `name` if it is an IANA time zone; raise ConfigurationError otherwise."""
     if name not in available_timezones():

@@ -15,10 +15,13 @@ from typing import NamedTuple
 
 import orjson
 
+from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError
 from aggregator.core.periods import DAY_S, HOUR
 from aggregator.erasure.erasing import WORKER, erasing, remains
 from aggregator.erasure.erasure_plan import ErasurePlan, household_of, household_of_person, make_plan, plan_from_text
+from aggregator.settings import Settings
+from aggregator.store import file_of
 from aggregator.store.collections import ERASURES
 from aggregator.store.port import Store
 from aggregator.support.actions import record_erasure
@@ -156,6 +159,29 @@ def _looked_at_again(store: Store, audit: Audit, plan: ErasurePlan, now: int) ->
     for _ in erasing(store, audit, plan, now):
         yield ""
     yield from remains(store, plan, now)
+
+
+# Copies that forget later
+
+
+def forgotten_when(settings: Settings, url: str, household: str, now: int) -> Iterator[str]:
+    """Yield lines for people: when copies of the store will have forgotten a household that was erased at `now`."""
+    if not url.startswith("sqlite:"):
+        day = periods.day_of(now + RECOVERY_DAYS * DAY_S, "UTC")
+        yield f"point-in-time recovery can bring it back until {day} ({RECOVERY_DAYS} days), the streams until tomorrow"
+        again = f"wattfall household erase {household} --confirm {household}"
+        yield f"after a recovery to a time before now run `{again}` again"
+        return
+    if settings.backup_dir:
+        day = periods.day_of(now + settings.backups_kept * DAY_S, "UTC")
+        yield f"the backups in {settings.backup_dir} have it until {day} (WATTFALL_BACKUP_DAYS={settings.backups_kept})"
+    yield "copies that you made yourself have it until you delete them; `wattfall restore` erases it from them again"
+    yield "web processes hold cached charts for up to an hour; the worker looks once more after that"
+
+
+def note_for(url: str) -> Note:
+    """Return what notes an erasure where a restore finds it; nothing on DynamoDB, whose recovery makes new tables."""
+    return note_beside(file_of(url)) if url.startswith("sqlite:") else lambda _: None
 
 
 # After a restore

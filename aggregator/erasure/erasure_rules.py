@@ -55,6 +55,16 @@ def _by_key(stay: ErasedStay, key: str, body: str) -> str | None:
     return None if stay.start <= int(key) < stay.end else body
 
 
+def _by_import(stay: ErasedStay, _key: str, body: str) -> str | None:
+    """Take what an import tells of its file and its energy; its number stays, which names its layer."""
+    known = orjson.loads(body)
+    if known["first"] >= stay.end or known["last"] < stay.start:
+        return body
+    nothing = dict.fromkeys(("import_wh", "export_wh", "volume_l"))
+    blank: dict[str, object] = {"by": "", "file": "", "digest": "", "how": [], **nothing}
+    return orjson.dumps(known | blank).decode()
+
+
 OF_DEVICE: Mapping[Collection, Rule] = {
     rows.STATUS: _by_status,
     rows.SIGNAL: _by_hours,
@@ -65,13 +75,14 @@ OF_DEVICE: Mapping[Collection, Rule] = {
     rows.TOKENS: _if_open,
     rows.BACKFILLED: _by_key,
     rows.TARIFF_BEFORE: _gone,
+    rows.IMPORTS: _by_import,
 }
 # Rows that functions of their own walk: `erase_device_records`, `erase_person`, the audit, requests.
 WALKED = {
     *(rows.ESTIMATED_GAPS, rows.SPOOL, rows.REFUSED_DAYS),
     *(rows.AUDIT, rows.AUDIT_OF_DEVICE, rows.AUDIT_OF_PERSON, rows.AUDIT_CARDS, rows.AUDIT_PEOPLE),
     *(rows.USERS, rows.EMAILS, rows.INVITED, rows.AUDIT_GRANTS, rows.AUDIT_SEARCHES, rows.ATTEMPTS),
-    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.ERASURES),
+    *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.ERASURES),
 }
 FREE: Mapping[Collection, str] = {
     rows.AUDIT_DAYS: "numbers of entries",
@@ -85,6 +96,7 @@ TABLES: Mapping[str, str] = {
     "readings": "erase_evidence",
     "recent": "erase_evidence",
     "intervals": "erase_evidence",
+    "layers": "erase_evidence",
     **{level.table: "drop_documents" for level in periods.LEVELS.values()},
     "live": "drop_live",
     "prices": "drop_prices",

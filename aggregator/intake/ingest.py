@@ -28,7 +28,7 @@ from aggregator.core.status import Status
 from aggregator.intake import device_status, refusals
 from aggregator.intake.chunk import Chunk, Grouped, evidence_json, in_order
 from aggregator.intake.formats.message import Content, DeviceRules, Unread, decoded
-from aggregator.store.collections import new_entry
+from aggregator.store import new_entry
 from aggregator.store.occupancies import ERASED, without_erased
 from aggregator.store.port import Store, Written
 

@@ -21,8 +21,8 @@ import orjson
 from aggregator.core.errors import ConfigurationError, Damaged, StoreUnusable, WattfallError
 from aggregator.core.periods import DAY_S, FOR_EVER, HOUR, LEVELS
 from aggregator.settings import Settings
-from aggregator.store import file_of, open_store
-from aggregator.store.collections import AUDIT_HEAD, all_devices, pages
+from aggregator.store import all_devices, file_of, open_store, pages
+from aggregator.store.collections import AUDIT_HEAD
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_backup import (
     check_pages,

@@ -15,8 +15,7 @@ from aggregator.intake.mqtt import Broker, reach
 from aggregator.operations.backup import newest_age_s
 from aggregator.operations.metrics import LAG_LIMIT_S
 from aggregator.settings import MAKE_ONE, SETTINGS, Settings
-from aggregator.store import Store, file_of, open_store
-from aggregator.store.collections import pages
+from aggregator.store import Store, file_of, open_store, pages
 from aggregator.store.sqlite.sqlite_backup import check_pages
 
 LEAST_FREE = 500e6  # bytes

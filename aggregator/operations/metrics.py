@@ -19,8 +19,7 @@ from aggregator.core.errors import ConfigurationError, WattfallError
 from aggregator.intake.ingest import Outcome
 from aggregator.operations.backup import newest_age_s
 from aggregator.settings import Settings
-from aggregator.store import file_of
-from aggregator.store.collections import pages
+from aggregator.store import file_of, pages
 from aggregator.store.port import Store, feeds
 from aggregator.store.sqlite.sqlite_file import SqliteFile
 from aggregator.waterfall.pricing import PRICES

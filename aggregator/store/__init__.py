@@ -4,15 +4,24 @@ May import tariffs and core. Begin with `port.py`; every other room gets a store
 """
 
 import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
+from aggregator.core.documents import Device, at_home, new_device
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.live import Live
+from aggregator.core.readings import sender_of
+from aggregator.store.collections import HOME, MARKS
 from aggregator.store.port import Store
 from aggregator.store.sqlite.sqlite_file import BUSY_S
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 
-__all__ = ["Store", "file_of", "open_store"]
+__all__ = ["Store", "all_devices", "file_of", "new_entry", "open_store", "pages"]
+Listed = TypeVar("Listed", Device, Live)
 log = logging.getLogger("wattfall.store")
 
 
@@ -51,3 +60,31 @@ def _name_exposed(path: Path) -> None:
     """Log a file that others than its owner may open."""
     if path.stat().st_mode & 0o077:
         log.warning("%s can be opened by other users; `chmod go= %s*` makes it its owner's alone", path, path)
+
+
+# Walks over all devices of a store, in bounded memory; and the entry of a new one
+
+
+def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
+    """Return a new device, not stored yet.
+
+    A second meter is in its sender's zone. Another device of a store of one home belongs to that home, see
+    `wattfall up`.
+    """
+    sender = store.device(sender_of(device_id))
+    device = new_device(device_id, sender.timezone if sender else default_zone)
+    is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
+    return replace(device, household=HOME) if is_owned else at_home(device, store.device)
+
+
+def all_devices(store: Store) -> Iterator[Device]:
+    """Yield every device of a store by id, reading a page at a time."""
+    return chain.from_iterable(pages(store.devices))
+
+
+def pages(read: Callable[[str], Sequence[Listed]]) -> Iterator[Sequence[Listed]]:
+    """Yield every page of what a store lists by device; `read` takes the device after which a page begins."""
+    after = ""
+    while page := read(after):
+        yield page
+        after = page[-1].device_id

@@ -8,21 +8,16 @@ The DynamoDB store keeps search terms in the same table (`port.INDEX`). They fol
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Callable
+from dataclasses import dataclass
 from secrets import SystemRandom
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
-from aggregator.core.documents import Device, at_home, new_device
 from aggregator.core.errors import StoreAway
-from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS
-from aggregator.core.readings import sender_of
 from aggregator.store.port import Store
 
-Listed = TypeVar("Listed", Device, Live)
 Owner = Literal["device", "person", "nobody"]
 FOR_EVER: Final = 0  # an unlimited lifetime, as in `put_record`
 KEPT_DAYS = RECORD_DAYS  # shown by the support desk; records of a UTC day stay for one day more
@@ -106,15 +101,15 @@ REFUSED_DAYS = Collection(
     shards=16,
 )
 TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
-
 SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait", ("device",), is_ended=True)
+
+IMPORTS = Collection("imports/{device}", "number", "device", FOR_EVER, "an import: its file, how it was read, totals")
 
 # Waterfall: `retention`
 
 BACKFILLED = Collection(
     "filled/{device}", "start of a half hour", "device", (KEPT_DAYS + 1) * DAY_S, "a half hour that came late"
 )
-
 ESTIMATED_GAPS = Collection(
     "gaps/{device}", "channel and end", "device", FOR_EVER, "a gap of a register, as long as it is estimated"
 )
@@ -187,6 +182,11 @@ ATTEMPTS = Collection(
     is_ended=True,
 )
 
+API_KEYS = Collection("api/keys", "user", "person", FOR_EVER, "hashes of a person's API keys", is_ended=True)
+API_USES = Collection(
+    "api/uses", "user", "person", FOR_EVER, "when a person's API keys were used last", mentions=("device",)
+)
+
 # Erasure: `aggregator.erasure`
 
 ERASURES = Collection(
@@ -205,12 +205,13 @@ MARKS = Collection("store", "`demo` or `home`", "nobody", FOR_EVER, "the store w
 HOME: Final = "home"  # the mark of a store of one home, and its household
 
 COLLECTIONS: tuple[Collection, ...] = (
-    *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL),
+    *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL, IMPORTS),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),
     *(TARIFF_BEFORE, FLEET, FLEET_DAYS, FLEET_DEVICES),
     *(USERS, EMAILS, IDENTITIES, INVITATIONS, INVITED, SESSIONS, ATTEMPTS),
+    *(API_KEYS, API_USES),
     *(ERASURES, MARKS),
 )
 
@@ -258,27 +259,3 @@ def update_record(
     if not may_be_lost:
         raise StoreAway(f"others kept changing {key} of {collection}; try again")
     return Update(was, was)
-
-
-# Walks
-
-
-def new_entry(store: Store, device_id: str, default_zone: str) -> Device:
-    """Return a new device, not stored yet: a second meter in its sender's zone, others in the one home of a store."""
-    sender = store.device(sender_of(device_id))
-    device = new_device(device_id, sender.timezone if sender else default_zone)
-    is_owned = not device.is_second_meter and store.record(MARKS.of(), HOME) is not None
-    return replace(device, household=HOME) if is_owned else at_home(device, store.device)
-
-
-def all_devices(store: Store) -> Iterator[Device]:
-    """Yield every device of a store by id, reading a page at a time."""
-    return chain.from_iterable(pages(store.devices))
-
-
-def pages(read: Callable[[str], Sequence[Listed]]) -> Iterator[Sequence[Listed]]:
-    """Yield every page of what a store lists by device; `read` takes the device after which a page begins."""
-    after = ""
-    while page := read(after):
-        yield page
-        after = page[-1].device_id

@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from aggregator.core.documents import Device, Document, Names, Part
 from aggregator.core.live import Live
-from aggregator.core.periods import FOR_EVER, LEVELS, feed_levels
+from aggregator.core.periods import FOR_EVER, feed_levels
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.layers import Layered
 from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was
 from aggregator.tariffs.rates import Series
 
@@ -45,7 +46,7 @@ class Backlog(NamedTuple):
     since: int | None
 
 
-class Store(Protocol):
+class Store(Layered, Protocol):
     """Documents by key. A chart needs one read of one document."""
 
     def close(self) -> None:
@@ -140,10 +141,7 @@ class Store(Protocol):
         """
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
-        """Store intervals; statements about one span are merged field by field. Durable on return.
-
-        A change makes the block dirty in which the interval starts.
-        """
+        """Merge intervals by span, field by field; a change makes the block dirty in which one starts. Durable."""
 
     def intervals(self, device_id: str, first: int, last: int) -> list[Interval]:
         """Return the intervals that start in the blocks from `first` to `last`, both included, by start and end."""
@@ -283,10 +281,10 @@ class Store(Protocol):
 
 
 def feeds() -> tuple[str, ...]:
-    """Return the feeds: readings and each level below another. A write to one leaves a change record."""
+    """Return the feeds: readings and each level below another."""
     return (READINGS, *feed_levels())
 
 
 def is_feed(level: str) -> bool:
     """Whether another level is made from this one."""
-    return any(row.child == level for row in LEVELS.values())
+    return level in feed_levels()

@@ -6,15 +6,18 @@ household reads the entries. The web and the command line call these functions; 
 | action | details of its entry |
 |---|---|
 | `look-up`, `note`, `export`, `tariff` | none; the reason of a note is its text |
+| `import` | `file`: its name; `undone`: the id of an import that is taken back |
 | `search` | `number` of searches `since` an ISO instant in UTC |
 | `device` | `changed`: the names of the fields; `to household`: where the device went |
+| `account` | `account`: the pseudonym; the fields and their new values |
+| `provision` | `devices`, `people`: how many were added |
 | `rebuild` | `from`, `to`: local days, without a bound not given |
 | `exchange` | `at`: ISO instant in UTC; `is`: EXCHANGED, NOT_EXCHANGED or TAKEN_BACK |
 
 The caller checks who may act. The waterfall is not drained here; a worker does that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 
@@ -86,6 +89,19 @@ def record_token(audit: Audit, who: Who, device_id: str, now: int, *, is_end: bo
     audit.append(who, "device", device_id, reason, now, {"changed": "token"})
 
 
+def record_account(audit: Audit, who: Who, reason: str, account: Who, now: int, **details: str) -> None:
+    """Write down that an account is about to change; a pseudonym stands for its person, and no name is kept."""
+    texts = {field: value for field, value in details.items() if value and field != "name"}
+    audit.append(who, "account", "", reason, now, {"account": pseudonym_of(audit.store, account), **texts})
+
+
+def record_added(audit: Audit, who: Who, reason: str, devices: int, people: int, now: int) -> None:
+    """Write down how many devices and people are about to be added at once; none leave no entry."""
+    counts = {"devices": str(devices), "people": str(people)}
+    if devices or people:
+        audit.append(who, "provision", "", reason, now, {name: text for name, text in counts.items() if text != "0"})
+
+
 def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:
     """Write down, with each of its devices, that everything of a household is about to be exported."""
     for device_id in device_ids:
@@ -101,6 +117,11 @@ def record_erasure(audit: Audit, who: Who, device_ids: Iterable[str], reason: st
 def record_tariff(audit: Audit, who: Who, device: Device, reason: str, now: int) -> None:
     """Write down that the tariff or the prices of a device are about to change."""
     audit.append(who, "tariff", device.device_id, reason, now)
+
+
+def record_import(audit: Audit, who: Who, device_id: str, reason: str, now: int, details: Mapping[str, str]) -> None:
+    """Write down that a file is about to be imported, or an import to be taken back."""
+    audit.append(who, "import", device_id, reason, now, details)
 
 
 def add_note(audit: Audit, who: Who, device: Device, text: str, now: int) -> Entry:

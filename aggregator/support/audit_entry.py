@@ -18,7 +18,20 @@ from aggregator.core import periods
 from aggregator.core.errors import ConfigurationError, shown
 
 Action = Literal[
-    "look-up", "search", "note", "rebuild", "exchange", "export", "tariff", "account", "device", "forget", "erase"
+    "look-up",
+    "search",
+    "note",
+    "rebuild",
+    "exchange",
+    "export",
+    "tariff",
+    "account",
+    "device",
+    "provision",
+    "forget",
+    "erase",
+    "read",
+    "import",
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 FIRST = "0" * 64  # the hash before the first entry
@@ -26,6 +39,7 @@ LONGEST_REASON = 500  # characters
 LEAST_LETTERS = 3  # letters or digits of a reason
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers
 _REASON = 6  # the place of the reason in a body
+KEY = "key"  # the role of an API key, which is named by its whole name
 NO_KEY = ""  # the key id of an entry that was written without WATTFALL_SECRET
 
 
@@ -45,6 +59,8 @@ class Who(NamedTuple):
     @property
     def shown(self) -> str:
         """Return role and short name: a household can ask about the person, but cannot find them elsewhere."""
+        if self.role == KEY:
+            return f"{self.role}, {self.name}"
         first, *rest = self.name.split() or [""]
         short = f"{first} {rest[-1][0]}." if rest else first
         return f"{self.role}, {short}" if short else self.role

@@ -24,7 +24,8 @@ from aggregator.core.periods import DAY_S, HOUR, RECORD_DAYS, day_of
 from aggregator.core.status import Status, signal_strength
 from aggregator.intake import device_status, refusals
 from aggregator.intake.device_status import KnownStatus
-from aggregator.store.collections import FLEET, FLEET_DAYS, FLEET_DEVICES, pages
+from aggregator.store import pages
+from aggregator.store.collections import FLEET, FLEET_DAYS, FLEET_DEVICES
 from aggregator.store.port import Backlog, Store, feeds
 from aggregator.support.device_state import Heard, arrival_state, device_state, judge
 from aggregator.waterfall.pricing import PRICES

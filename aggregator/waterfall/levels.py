@@ -7,7 +7,7 @@ parts that depend on it. A repeated or needless step changes nothing, so it leav
 import logging
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, pairwise, zip_longest
 from operator import attrgetter
@@ -157,6 +157,25 @@ def recompute(store: Store, device: Device, span: Window) -> None:
     """Recompute the hours of a span, and the hours that depend on its evidence."""
     affected = RecomputeWindow(store, device, periods.block_start(span.start), periods.block_start(span.end))
     _replace(store, device, affected, span)
+
+
+def rewrite(
+    store: Store,
+    device: Device,
+    blocks: Window,
+    change: Callable[[], object],
+    note: Callable[[Window], object] = lambda _: None,
+) -> None:
+    """Change the evidence of half hours, and recompute the hours that it told of, or tells of now.
+
+    `change` writes or deletes evidence that begins in `blocks`. `note` gets the hours before, for who has to repeat
+    this after a stop.
+    """
+    with store.transaction():
+        hours = RecomputeWindow(store, device, blocks.start, blocks.end - HALF_HOUR).hours(blocks)
+        note(hours)
+        change()
+        store.step(partial(recompute, store, device, hours))
 
 
 def _replace(store: Store, device: Device, affected: RecomputeWindow, least: Window) -> None:

@@ -20,7 +20,8 @@ from aggregator.core.errors import Damaged
 from aggregator.core.live import Arrival
 from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, Window, block_start
 from aggregator.core.registers import MAX_GAP_S, anchored_run, parse_overrides, register_of
-from aggregator.store.collections import BACKFILLED, all_devices, pages
+from aggregator.store import all_devices, pages
+from aggregator.store.collections import BACKFILLED
 from aggregator.store.port import Store
 from aggregator.waterfall.retained_gaps import ComputedHalfHour
 

@@ -17,10 +17,11 @@ from aggregator.core.errors import Damaged
 from aggregator.core.periods import FOR_EVER, Window
 from aggregator.store.occupancies import erased_spans
 from aggregator.store.port import Store
+from aggregator.tariffs.gas import conversion_of
 from aggregator.waterfall.closure import open_sums
 from aggregator.waterfall.gap_records import whole_gaps
 from aggregator.waterfall.levels import computed_half_hours, recompute
-from aggregator.waterfall.pricing import open_parts, priced
+from aggregator.waterfall.pricing import change_conversion, open_parts, priced
 from aggregator.waterfall.stored_half_hours import is_old
 
 
@@ -163,3 +164,17 @@ def rezone(store: Store, device: Device, timezone: str) -> None:
                 )  # one part, so that the document stays until it is rebuilt
                 store.merge_parts("day", device.device_id, day, timezone, kept)
         rebuild(store, moved, None, None)
+
+
+def change_device(store: Store, stored: Device | None, after: Device) -> None:
+    """Store a device as it is `after` a change, and recompute what its time zone, its limit or its kind changes."""
+    before = stored or after
+    changed = replace(after, timezone=before.timezone)
+    if changed != stored:
+        store.put_device(changed)
+    if after.timezone != before.timezone:
+        rezone(store, changed, after.timezone)
+    elif (after.max_power_w, after.kind) != (before.max_power_w, before.kind):
+        rebuild(store, changed, None, None)
+    if after.kind != before.kind:
+        change_conversion(store, store.device(after.device_id) or after, conversion_of(after))

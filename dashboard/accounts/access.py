@@ -5,18 +5,28 @@ device for some hours after a look-up with a reason. An account manager sees no 
 like a missing one: the same reads give the same answer.
 """
 
+from flask import g, has_request_context
+
 from aggregator.core.documents import Device
 from aggregator.core.readings import is_device_id
 from aggregator.store.occupancies import is_over, seen_by
 from aggregator.store.port import Store
 from aggregator.support import audit
 from dashboard.accounts.sessions import signed_in
-from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
+from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
+
+_READER = "reader"
 
 
 def viewer() -> User | None:
-    """Return the signed-in user of the current request; None without a session."""
-    return signed_in()
+    """Return who asks in the current request: as whom its API key reads, or the signed-in user; else None."""
+    reader: User | None = g.get(_READER) if has_request_context() else None
+    return reader or signed_in()
+
+
+def act_as(reader: User) -> None:
+    """Let the rest of the current request, which an API key admits, read as a person and not as its session."""
+    setattr(g, _READER, reader)
 
 
 def visible_device(store: Store, viewer: User | None, device_id: str, now: int) -> Device | None:
@@ -49,3 +59,8 @@ def may_edit(viewer: User | None, device: Device) -> bool:
 def is_staff(viewer: User | None) -> bool:
     """Whether a viewer works in support."""
     return viewer is not None and not viewer.is_disabled and viewer.role == SUPPORT
+
+
+def is_manager(viewer: User | None) -> bool:
+    """Whether a viewer manages accounts and the registry."""
+    return viewer is not None and not viewer.is_disabled and viewer.role == ADMIN

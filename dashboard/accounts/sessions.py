@@ -5,10 +5,13 @@ starts a new epoch when a user is disabled, gets a new password or signs out eve
 """
 
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 
 import orjson
 from flask import Flask, request, session
@@ -24,7 +27,7 @@ from aggregator.store.port import Store
 from dashboard.accounts.accounts import token_hash
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 
-HOUR_S = 3600
+HOUR_S, MINUTE_S = 3600, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,18 @@ class Visitor(UserMixin):  # type: ignore[misc] # flask-login has no types
         return self._token
 
 
+class _Serializer(URLSafeTimedSerializer):
+    """Signs and checks cookies; a checked one is remembered for its minute, because each open page polls with it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on as it comes
+        super().__init__(*arguments, **options)
+        self._checked = lru_cache(maxsize=10_000)(lambda _minute, *cookie: super(_Serializer, self).loads(*cookie))
+
+    def loads(self, cookie: str | bytes, max_age: int | None = None, **_: object) -> Any:  # type: ignore[override] # noqa: ANN401
+        """Return what a cookie holds. Raises BadSignature."""
+        return dict(self._checked(int(time.monotonic()) // MINUTE_S, cookie, max_age))
+
+
 class _Cookies(SecureCookieSessionInterface):
     """Session cookies. A cookie set over https is Secure, even if no public address is configured."""
 
@@ -120,7 +135,11 @@ class _Cookies(SecureCookieSessionInterface):
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """Return the serializer that signs and checks cookies, made once; Flask makes one a poll."""
-        self._serializer = self._serializer or super().get_signing_serializer(app)
+        if self._serializer is None and app.secret_key:
+            signer = {"key_derivation": self.key_derivation, "digest_method": self.digest_method}
+            self._serializer = _Serializer(
+                app.secret_key, salt=self.salt, serializer=self.serializer, signer_kwargs=signer
+            )
         return self._serializer
 
 

@@ -15,6 +15,7 @@ import orjson
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from aggregator.core.documents import LABELS
 from aggregator.core.errors import ConfigurationError, Damaged, shown
 from dashboard.text.language import text
 
@@ -93,6 +94,16 @@ def check_name(name: str) -> str:
     if len(trimmed) > LONGEST_NAME or not trimmed.isprintable():
         raise ConfigurationError(f"{shown(name)} is no name; it has up to {LONGEST_NAME} printable characters")
     return trimmed
+
+
+def check_household(household: str, role: str) -> str:
+    """Return a valid household id. Raises ConfigurationError."""
+    if household and role != HOUSEHOLD:
+        raise ConfigurationError(f"the role {role} has no household; leave the household empty")
+    if len(household) > LABELS["household"] or not household.isprintable() or household != household.strip():
+        most = LABELS["household"]
+        raise ConfigurationError(f"{shown(household)} is no household id; use up to {most} printable characters")
+    return household
 
 
 def plain_password(password: str) -> str:

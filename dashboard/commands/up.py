@@ -14,15 +14,16 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from aggregator.commands.console import own_folder
+from aggregator.commands.support_commands import operator
 from aggregator.core.errors import ConfigurationError
 from aggregator.settings import SHORTEST_SECRET, Settings, sqlite_url
 from aggregator.store import open_store
 from aggregator.store.collections import HOME, MARKS
+from aggregator.support.actions import record_account
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User
 from dashboard.commands.processes import Stopped, run_together
-from dashboard.commands.user import record_account
 from dashboard.server import check_port
 
 _OPTIONS, _SECRET, _STORE, _BACKUPS = "up.json", "secret", "wattfall.db", "backups"
@@ -104,7 +105,8 @@ def first_link(audit: Audit, options: Up, address: str) -> str:
 
 
 def _first_account(audit: Audit, accounts: Accounts, email: str) -> User:
-    record_account(audit, "wattfall up", Who("", email, HOUSEHOLD), role=HOUSEHOLD, household=HOME)
+    account, now = Who("", email, HOUSEHOLD), int(time.time())
+    record_account(audit, operator(), "wattfall up", account, now, role=HOUSEHOLD, household=HOME)
     return accounts.add(email, household=HOME)
 
 

@@ -9,14 +9,15 @@ import click
 
 from aggregator.commands.console import opened, with_store
 from aggregator.commands.support_commands import operator
-from aggregator.core.documents import LABELS
 from aggregator.core.errors import ConfigurationError, shown
 from aggregator.settings import Settings
 from aggregator.store.port import Store
+from aggregator.support.actions import record_account
 from aggregator.support.audit import Audit, Who
-from aggregator.support.audit_people import pseudonym_of
-from dashboard.accounts.accounts import Accounts
-from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_name
+from dashboard.accounts.accounts import RESET_S, Accounts, link_of
+from dashboard.accounts.mail import check_mail, forgotten, may_reset, send
+from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_household, check_name
+from dashboard.text.language import ENGLISH
 
 Change = Callable[[Accounts, User], User | None]
 
@@ -40,14 +41,15 @@ def add(settings: Settings, email: str, role: str, household: str, name: str, st
     store = opened(settings, store_url, may_create=True)
     audit = Audit(store, settings.audit_secrets)
     accounts, household = _accounts(store), check_household(household, role)
-    record_account(audit, "wattfall user add", Who("", email, role, name), role=role, household=household)
+    account, now = Who("", email, role, name), int(time.time())
+    record_account(audit, operator(), "wattfall user add", account, now, role=role, household=household)
     user = accounts.add(email, role, household, name)
     click.echo(user_line(user))
     if role == HOUSEHOLD and not household:
         click.echo(
             f"{email} sees no home yet: `wattfall user set {email} --household ID` names the household", err=True
         )
-    click.echo(_invitation(settings, accounts, user))
+    click.echo(link_of(settings, accounts.invite(user)))
 
 
 @user_group.command("list")
@@ -127,18 +129,36 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
     user = _require_user(accounts, email)
     if user.is_disabled:
         raise ConfigurationError(f"{email} is disabled; `wattfall user enable {email}` comes first")
-    record_account(Audit(store, settings.audit_secrets), "wattfall user invite", _named(user))
-    click.echo(_invitation(settings, accounts, user))
+    record_account(
+        Audit(store, settings.audit_secrets), operator(), "wattfall user invite", _named(user), int(time.time())
+    )
+    click.echo(link_of(settings, accounts.invite(user)))
 
 
-def check_household(household: str, role: str) -> str:
-    """Return a valid household id. Raises ConfigurationError."""
-    if household and role != HOUSEHOLD:
-        raise ConfigurationError(f"the role {role} has no household; omit --household or pass ''")
-    if len(household) > LABELS["household"] or not household.isprintable() or household != household.strip():
-        most = LABELS["household"]
-        raise ConfigurationError(f"{shown(household)} is no household id; use up to {most} printable characters")
-    return household
+@user_group.command("reset")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def reset_password(settings: Settings, email: str, store_url: str | None) -> None:
+    """Mail a link to a new password, for somebody who forgot it; without a mail server, print it.
+
+    The link works once, for an hour. The present password stays until then.
+    """
+    store = opened(settings, store_url)
+    accounts = _accounts(store)
+    user = _require_user(accounts, email)
+    check_mail(settings)
+    if not may_reset(user):
+        raise ConfigurationError(f"{email} is disabled, or signs in elsewhere and has no password here")
+    record_account(
+        Audit(store, settings.audit_secrets), operator(), "wattfall user reset", _named(user), int(time.time())
+    )
+    token = accounts.invite(user, RESET_S)
+    if settings.smtp:
+        send(settings, forgotten(settings, user, token, ENGLISH))
+        click.echo(f"a link is on its way to {user.email}")
+    else:
+        click.echo(link_of(settings, token))
 
 
 def user_line(user: User) -> str:
@@ -170,18 +190,12 @@ def _change(
     store = opened(settings, store_url)
     accounts = _accounts(store)
     user = _require_user(accounts, email)
-    record_account(Audit(store, settings.audit_secrets), f"wattfall user {command}", _named(user), **details)
+    audit, reason = Audit(store, settings.audit_secrets), f"wattfall user {command}"
+    record_account(audit, operator(), reason, _named(user), int(time.time()), **details)
     changed = change(accounts, user)
     if changed is None:
         raise ConfigurationError(f"the account of {email} was deleted meanwhile")
     click.echo(user_line(changed))
-
-
-def record_account(audit: Audit, reason: str, account: Who, **details: str) -> None:
-    """Write a change of an account to the audit, before the change; a pseudonym stands for the person."""
-    texts = {field: value for field, value in details.items() if value and field != "name"}
-    known = {"account": pseudonym_of(audit.store, account), **texts}
-    audit.append(operator(), "account", "", reason, int(time.time()), known)
 
 
 def _named(user: User) -> Who:
@@ -193,7 +207,3 @@ def _require_user(accounts: Accounts, who: str) -> User:
     if user is None:
         raise ConfigurationError(f"there is no account of {shown(who)}; `wattfall user list` shows those there are")
     return user
-
-
-def _invitation(settings: Settings, accounts: Accounts, user: User) -> str:
-    return f"{settings.url or f'http://localhost:{settings.port}'}/invitation/{accounts.invite(user)}"

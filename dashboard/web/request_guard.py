@@ -29,7 +29,7 @@ from aggregator.intake.ingest_endpoint import PATH as INGEST_PATH
 from dashboard.accounts.sessions import signed_in
 from dashboard.accounts.users import Busy
 from dashboard.text.language import text
-from dashboard.web.responses import CALLBACKS, notice
+from dashboard.web.responses import API, CALLBACKS, notice, problem
 
 LONGEST = 1024
 # One slash and then no second one: browsers take `//` and `/\` for another site. Browsers also drop spaces and control
@@ -107,7 +107,9 @@ def is_ours(request: Request, url: str = "") -> bool:
 # The guard
 
 PUBLIC = ("/assets/", "/_dash-component-suites/", "/sign-in/", "/invitation/")  # these and their subpaths
-PUBLIC_PAGES = frozenset({"/health", "/ready", "/metrics", "/sign-in", "/_favicon.ico"})  # /metrics wants a token
+PUBLIC_PAGES = frozenset(
+    {"/api", "/health", "/ready", "/metrics", "/sign-in", "/_favicon.ico"}
+)  # /metrics wants a token
 FILES = ("/assets/", "/_dash-component-suites/")  # the same for every user
 SAME_FOR_ALL = frozenset({"/health", "/ready", "/metrics", "/_favicon.ico"})  # the same for every user
 # Endpoints that answer even while the store is unreachable: Dash's page holds no data, and callbacks and the tariff
@@ -126,7 +128,9 @@ def install(server: Flask, url: str) -> None:
 
     @server.before_request
     def pass_or_stop() -> Response | Answer | None:
-        return None if is_free(request) else _foreign(url) or _signed_out()
+        if is_free(request) or request.path.startswith(API):  # the API asks for a key or a session itself
+            return None
+        return _foreign(url) or _signed_out()
 
 
 def is_free(request: Request) -> bool:
@@ -285,4 +289,6 @@ def _answer(code: int, said: tuple[str, str] | None = None) -> Response:
     heading, sentence = said or SENTENCES.get(code, FAULT if code >= 500 else SENTENCES[400])
     if request.path.startswith("/_"):
         return Response(f"{sentence}\n", code, mimetype="text/plain")
+    if request.path.startswith(API):
+        return problem(code, sentence)
     return notice(code, heading, sentence)

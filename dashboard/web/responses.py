@@ -23,8 +23,10 @@ from pathlib import Path
 from zlib import crc32
 
 import brotli
+import orjson
 from flask import Flask, Response, abort, g, has_request_context, make_response, render_template, request
 from markupsafe import Markup
+from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
 from aggregator.operations.metrics import TEXT, Metrics, Readiness
 from dashboard.text.language import ENGLISH, Language, preferred_language
@@ -32,6 +34,7 @@ from dashboard.text.language import ENGLISH, Language, preferred_language
 JOINED = ("page.css", "page.js")  # two requests instead of nineteen
 # Files of pages without Dash, and those that assets/library.js loads with the first chart.
 _APART = ("access.", "desk.", "forms.", "plotly-")
+API = "/api/"  # the addresses for programs
 _NAME = r"[\w.-]{1,100}"  # a file directly in the folder; every file system accepts the name
 _LINK = re.compile(rf'(?<=")/assets/({_NAME})(?=")')
 
@@ -131,6 +134,8 @@ def _copies(response: Response) -> str:
         # Dash sets max-age on files that it has fingerprinted.
         is_lasting = response.cache_control.max_age or is_current(request.full_path)
         return FOREVER if is_lasting and response.status_code == 200 else "no-cache"
+    if path.startswith(API) and response.get_etag()[0]:
+        return "private, no-cache"  # a program keeps its answer, and asks again by the ETag
     is_same_for_all = response.mimetype == "text/html" and not response.cache_control.no_store
     return "no-cache" if is_same_for_all else "no-store"
 
@@ -175,6 +180,8 @@ def _kind(response: Response) -> str:
         return "poll" if changed == ["tick.data"] else "callback"
     if path.startswith(("/assets/", "/_dash-component-suites/")):
         return "file"
+    if path.startswith(API):
+        return "api"
     return path[1:] if path in ("/ingest", "/health", "/ready", "/metrics") else "page"
 
 
@@ -200,10 +207,17 @@ def compress(server: Flask) -> None:
     def add(response: Response) -> Response:
         if _is_worth_it(response):
             response.vary.add("Accept-Encoding")
-            way = next((way for way in _WAYS if request.accept_encodings[way]), None)
+            way = _way(request.headers.get("Accept-Encoding", ""))
             if way:
                 _encode(response, way)
         return response
+
+
+@lru_cache(maxsize=1024)
+def _way(accepted: str) -> str | None:
+    """Return the best encoding for an Accept-Encoding header. A browser sends the same one each time."""
+    encodings = parse_accept_header(accepted[:200])
+    return next((way for way in _WAYS if encodings[way]), None)
 
 
 def _is_worth_it(response: Response) -> bool:
@@ -250,6 +264,15 @@ def render(template: str, status: int = 200, **context: object) -> Response:
 def notice(status: int, heading: str, sentence: str, link: str = "/", label: str = "") -> Response:
     """Return a page with a heading, a sentence and a link; all are translated."""
     return render("notice.html", status, heading=heading, sentence=sentence, link=link, label=label)
+
+
+PROBLEM = "application/problem+json"
+
+
+def problem(status: int, detail: str) -> Response:
+    """Return a refusal for a program, as RFC 9457 has it; English, one line."""
+    content = {"type": "about:blank", "title": HTTP_STATUS_CODES[status], "status": status, "detail": detail}
+    return Response(orjson.dumps(content), status, mimetype=PROBLEM)
 
 
 # Runs before the first paint, so that no page flashes in the other colour scheme.

@@ -9,21 +9,22 @@ import math
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
 
 from flask import Flask, Response, g, request
 
 from aggregator.core.errors import StoreAway
+from dashboard.accounts.access import viewer
 from dashboard.accounts.accounts import network
-from dashboard.accounts.sessions import signed_in
 from dashboard.web.request_guard import is_free, too_much_answer
-from dashboard.web.responses import CALLBACKS
+from dashboard.web.responses import API, CALLBACKS
 
 ALLOWANCE_S, RATE = 4.0, 0.15  # CPU seconds at first, and CPU seconds for each second
 # Slow requests of a user in one process; the next one waits. The callbacks of a page come together, and are quick.
 AT_ONCE, PATIENCE_S = 1, 1.0
 MOST_KEYS = 10_000
-LIVE = "/live.json"
+LIVE = "/live"
 
 
 class Budgets:
@@ -74,6 +75,15 @@ def install(server: Flask, budgets: Budgets) -> None:
         g.charged = key, time.thread_time(), is_slow
         return None
 
+    @server.after_request
+    def meter(response: Response) -> Response:
+        """Charge an answer in pieces when its last piece is made, or its reader has gone."""
+        if response.is_streamed and not response.direct_passthrough and "charged" in g:
+            key, began, is_slow = g.pop("charged")
+            response.response = pieces = _Metered(response.response, time.thread_time() - began)
+            response.call_on_close(lambda: budgets.end(key, pieces.cpu_s, is_slow=is_slow))
+        return response
+
     @server.teardown_request
     def end(_: BaseException | None) -> None:
         if "charged" in g:
@@ -81,11 +91,37 @@ def install(server: Flask, budgets: Budgets) -> None:
             budgets.end(key, time.thread_time() - began, is_slow=is_slow)
 
 
+class _Metered:
+    """The pieces of an answer, and the CPU seconds that they and the request have taken so far."""
+
+    def __init__(self, pieces: Iterable[Any], cpu_s: float) -> None:
+        self._pieces, self._next, self.cpu_s = pieces, iter(pieces).__next__, cpu_s
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - bytes or text
+        began = time.thread_time()
+        try:
+            return self._next()
+        finally:
+            self.cpu_s += time.thread_time() - began
+
+    def close(self) -> None:
+        """End what makes the pieces."""
+        if isinstance(self._pieces, Generator):
+            self._pieces.close()
+
+
 def _key() -> str:
-    """Return the user of the current request, or else the address; visitors of the demo share a user."""
-    address = network(request.remote_addr or "")
+    """Return the user of the current request, or else the address; visitors of the demo share a user.
+
+    A user's programs, which send a key, have an allowance beside that of the pages.
+    """
+    is_program = request.path.startswith(API) and "Authorization" in request.headers
+    address, kind = network(request.remote_addr or ""), " api" if is_program else ""
     try:
-        user = signed_in()
+        user = viewer()
     except StoreAway:
         user = None
-    return f"{user.user_id} {address if user.is_visitor else ''}" if user else address
+    return f"{user.user_id} {address if user.is_visitor else ''}{kind}" if user else address

@@ -65,7 +65,8 @@ def anonymous(port: int, _: str) -> Asks:
 def household(_: int, cookie: str) -> Asks:
     """A household: a year in half hours as CSV, months hour by hour, the page's files as JSON."""
     year = time.gmtime().tm_year
-    paths = (f"/d/cad-0/year/{year}.csv?by=half-hour", f"/d/cad-0/year/{year}.json", f"/d/cad-0/year/{year}.csv?by=day")
+    year_of = f"/api/v1/devices/cad-0/year/{year}"
+    paths = (f"{year_of}.csv?by=half-hour", year_of, f"{year_of}.csv?by=day")
     return lambda number: ("GET", paths[number % 3], b"", {"Cookie": cookie})
 
 
@@ -128,7 +129,7 @@ def look(port: int, cookie: str, seconds: float) -> list[float]:
     """Return the seconds that each page of somebody else took: the poll, the live state, and a page."""
     own = {"Cookie": cookie, "Origin": f"http://127.0.0.1:{port}", "Content-Type": "application/json"}
     poll = find_poll(port, "cad-2", [cookie]).body("cad-2")
-    asks = (("POST", "/_dash-update-component", poll), ("GET", "/d/cad-2/live.json", b""), ("GET", "/", b""))
+    asks = (("POST", "/_dash-update-component", poll), ("GET", "/api/v1/devices/cad-2/live", b""), ("GET", "/", b""))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(VIEWER, 0))
     times, until, number = list[float](), time.monotonic() + seconds, 0
     while time.monotonic() < until:

@@ -23,7 +23,7 @@ def add_callback(app: Dash) -> None:
         return ""
 
 
-def build() -> Flask:
+def build() -> tuple[Flask, server.Check]:
     """A page with one callback."""
     app = Dash("empty")
     app.layout = html.Div([dcc.Store(id="tick"), html.Div(id="out")])
@@ -31,17 +31,17 @@ def build() -> Flask:
     made: Flask = app.server
     made.add_url_rule("/health", "health", lambda: "OK")
     made.test_client().get("/_dash-layout")
-    return made
+    return made, lambda: None
 
 
-def build_within() -> Flask:
+def build_within() -> tuple[Flask, server.Check]:
     """Wattfall with one callback more."""
     chosen = settings.load(os.environ)
-    app = create_app(chosen, open_store(chosen.store))
+    store = open_store(chosen.store)
+    app = create_app(chosen, store)
     add_callback(app)
     server.warm(app)
-    made: Flask = app.server
-    return made
+    return app.server, store.check
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from pathlib import Path
 from random import Random
 
 from aggregator.commands.console import until_stopped
-from aggregator.core.errors import StoreUnusable
+from aggregator.core.errors import StoreReplaced
 from aggregator.core.periods import FOR_EVER, HALF_HOUR, day_of, half_hours, iso_utc
 from aggregator.core.readings import Reading
 from aggregator.intake.ingest import Outcome, ingest_lines
@@ -40,11 +40,12 @@ from aggregator.store import open_store
 from aggregator.waterfall.worker import drain, run_worker
 from tests.copies import quick_disk
 
-STEP_S, DAYS, TOGETHER = 600, 2, 2  # between readings; of a trial; readings in a commit
+STEP_S, DAYS, TOGETHER = 600, 3, 2  # between readings; of a trial; readings in a commit
 COUNT = DAYS * 86_400 // STEP_S
 PATIENCE_S = 120
+NAMED = 2  # exit code of a process that names a fault of its file
 ME = "tests.bench.faults"
-LOOK_S = 0.005
+MOMENT_S = 0.005  # longer than a commit
 
 
 def register(number: int) -> int:
@@ -98,7 +99,7 @@ class Trial:
     def url(self) -> str:
         return f"sqlite:///{self.path}"
 
-    def begin(self, what: str, *arguments: object, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[str]":
+    def begin(self, what: str, *arguments: object, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[bytes]":
         """Start a process, perhaps with a wrong clock, or with files of at most so many bytes."""
 
         def limit() -> None:
@@ -108,27 +109,39 @@ class Trial:
         command = [sys.executable, "-m", ME, what, self.url, *map(str, arguments)]
         return subprocess.Popen(
             ["faketime", "-f", fake, *command] if fake else command,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=limit,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=limit,
             start_new_session=True,
         )  # fmt: skip
 
-    def sender(self, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[str]":
+    def sender(self, fake: str = "", most_bytes: int = 0) -> "subprocess.Popen[bytes]":
         return self.begin("send", self.start, self.acknowledged + 1, fake=fake, most_bytes=most_bytes)
 
-    def listen(self, process: "subprocess.Popen[str]", until_s: float = PATIENCE_S) -> None:
-        """Note what is acknowledged until a time has passed since the first acknowledgement, or the process ends."""
+    def listen(self, process: "subprocess.Popen[bytes]", until: int = COUNT) -> None:
+        """Note what is acknowledged up to a number, and wait for a moment of the next commits; or until its end."""
         assert process.stdout
-        deadline = 0.0
         for line in process.stdout:
             self.acknowledged = int(line)
-            deadline = deadline or time.monotonic() + until_s
-            if time.monotonic() >= deadline:
+            if self.acknowledged >= until:
+                time.sleep(self.chance.uniform(0, MOMENT_S))
                 return
 
-    def end(self, process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> int:
+    def some_number(self) -> int:
+        """Return a number in the first half, so that the sender goes on for a while."""
+        return self.chance.randrange(COUNT // 2)
+
+    def stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """Stop a process for a while, and note all that it has acknowledged."""
+        assert process.stdout
+        os.killpg(process.pid, signal.SIGSTOP)
+        os.set_blocking(process.stdout.fileno(), False)
+        lines = (process.stdout.read() or b"").split()
+        os.set_blocking(process.stdout.fileno(), True)
+        self.acknowledged = max([self.acknowledged, *map(int, lines)])
+
+    def end(self, process: "subprocess.Popen[bytes]", number: int = signal.SIGKILL) -> int:
         """End a process, and note what it had acknowledged before; return how many lines came after the signal."""
         os.killpg(process.pid, number)
-        rest = process.communicate(timeout=PATIENCE_S)[0].splitlines()
+        rest = process.communicate(timeout=PATIENCE_S)[0].split()
         self.acknowledged = max([self.acknowledged, *map(int, rest)])
         return len(rest)
 
@@ -162,7 +175,7 @@ class Trial:
         self.found["lost"] += sum(reading not in stored for reading in sent)
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
+def kill(process: "subprocess.Popen[bytes]") -> None:
     """End a process at once; under faketime it is the child of another one."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -172,7 +185,7 @@ def killed(trial: Trial) -> None:
     """SIGKILL the sender, and sometimes the worker beside it."""
     worker = trial.begin("follow") if trial.chance.random() < 0.5 else None
     sender = trial.sender()
-    trial.listen(sender, trial.chance.uniform(0, 0.15))
+    trial.listen(sender, trial.some_number())
     trial.end(sender)
     if worker:
         time.sleep(trial.chance.uniform(0, 0.1))
@@ -188,29 +201,24 @@ def disk_full(trial: Trial) -> None:
 
 
 def file_fault(trial: Trial) -> None:
-    """The file is deleted, moved, replaced by an old copy, or cut, while it is in use; a backup is restored."""
-    sender = trial.sender()
-    trial.listen(sender, trial.chance.uniform(0, 0.1))
-    os.killpg(sender.pid, signal.SIGSTOP)
-    backup, before = trial.folder / "backup.db", trial.acknowledged
+    """A file is deleted, moved, replaced, cut or overwritten while it is in use; then a backup is restored."""
+    sender, number = trial.sender(), trial.some_number()
+    older, backup = trial.folder / "older.db", trial.folder / "backup.db"
+    trial.listen(sender, number // 2)
+    trial.stop(sender)
+    back_up(trial.url, older)
+    os.killpg(sender.pid, signal.SIGCONT)
+    trial.listen(sender, number)
+    trial.stop(sender)
+    before = trial.acknowledged
     back_up(trial.url, backup)
-    kind = trial.chance.choice(("deleted", "moved", "replaced", "cut"))
-    if kind == "deleted":
-        for end in ("", "-wal", "-shm"):
-            trial.path.with_name(trial.path.name + end).unlink(missing_ok=True)
-    elif kind == "moved":
-        trial.path.rename(trial.folder / "elsewhere.db")
-    elif kind == "replaced":
-        shutil.copy(backup, trial.folder / "copy.db")
-        (trial.folder / "copy.db").replace(trial.path)
-    else:
-        with trial.path.open("r+b") as file:
-            file.truncate(trial.chance.randrange(trial.path.stat().st_size))
+    fault = trial.chance.choice(FILE_FAULTS)
+    fault(trial, older)
     more = trial.end(sender, signal.SIGCONT)
     # One acknowledgement may have been on its way when the file was changed.
-    trial.found["unnamed"] += kind != "cut" and (more > 1 or sender.returncode == 0)
-    if kind == "cut" and is_whole(trial):
-        return
+    if more > 1 or sender.returncode != NAMED:
+        trial.found["unnamed"] += 1
+        print(f"{fault.__name__}: {more} acknowledged, exit code {sender.returncode}", file=sys.stderr)
     with suppress(FileNotFoundError):  # a lock of the ended process is gone
         restore(trial.url, backup, int(time.time()))
     with closing(open_store(trial.url)) as store:
@@ -218,26 +226,54 @@ def file_fault(trial: Trial) -> None:
     trial.found["lost"] += max(0, before - trial.acknowledged)
 
 
-def is_whole(trial: Trial) -> bool:
-    """Whether a cut file is whole nevertheless: everything was still in the log."""
-    try:
-        back_up(trial.url, trial.folder / "after.db")
-    except StoreUnusable:
-        return False
-    return True
+def deleted(trial: Trial, _: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        trial.path.with_name(trial.path.name + end).unlink(missing_ok=True)
+
+
+def moved(trial: Trial, _: Path) -> None:
+    trial.path.rename(trial.folder / "elsewhere.db")
+
+
+def replaced(trial: Trial, older: Path) -> None:
+    Path(shutil.copy(older, trial.folder / "copy.db")).replace(trial.path)
+
+
+def overwritten(trial: Trial, older: Path) -> None:
+    shutil.copyfile(older, trial.path)
+
+
+def cut(trial: Trial, _: Path) -> None:
+    os.truncate(trial.path, trial.chance.randrange(trial.path.stat().st_size))
+
+
+def log_emptied(trial: Trial, _: Path) -> None:
+    os.truncate(f"{trial.path}-wal", 0)
+
+
+def log_deleted(trial: Trial, _: Path) -> None:
+    Path(f"{trial.path}-wal").unlink()
+
+
+def log_replaced(trial: Trial, _: Path) -> None:
+    log = Path(f"{trial.path}-wal")
+    Path(shutil.copy(log, trial.folder / "copy-wal")).replace(log)
+
+
+FILE_FAULTS = (deleted, moved, replaced, overwritten, cut, log_emptied, log_deleted, log_replaced)
 
 
 def clock_wrong(trial: Trial) -> None:
     """Sender and worker have a wrong clock for a while."""
     fake = trial.chance.choice(("-2h", "-1d", "+1d", "+400d", "+1h"))
     worker, sender = trial.begin("follow", fake=fake), trial.sender(fake)
-    trial.listen(sender, trial.chance.uniform(0, 0.3))
+    trial.listen(sender, trial.some_number())
     trial.end(sender)
     time.sleep(trial.chance.uniform(0, 0.5))
     kill(worker)
 
 
-KINDS: dict[Callable[[Trial], None], int] = {killed: 20, disk_full: 3, file_fault: 4, clock_wrong: 3}  # of 30
+KINDS: dict[Callable[[Trial], None], int] = {killed: 16, disk_full: 3, file_fault: 8, clock_wrong: 3}  # of 30
 
 
 def one(kind: Callable[[Trial], None], number: int, seed: int) -> Counter[str]:
@@ -252,7 +288,10 @@ def one(kind: Callable[[Trial], None], number: int, seed: int) -> Counter[str]:
 
 def main() -> None:
     if sys.argv[1:2] == ["send"]:
-        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        try:
+            send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        except StoreReplaced:
+            sys.exit(NAMED)
         return
     if sys.argv[1:2] == ["follow"]:
         follow(sys.argv[2])

@@ -13,7 +13,7 @@ from itertools import repeat
 from aggregator.core.documents import Device
 from aggregator.store import search
 from aggregator.store.dynamodb import device_index, dynamo_client, items, live_items
-from aggregator.store.dynamodb.document_items import device_update
+from aggregator.store.dynamodb.device_index import device_update
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import Item

@@ -38,7 +38,9 @@ class Poll:
 
     def body(self, device_id: str) -> bytes:
         """The request of a device's viewer."""
-        values = {"shown": {"device": device_id}, "tick": 1, "known": [device_id, self.newest - HELD_S]}
+        held = self.newest - HELD_S
+        note = [device_id, held, held, [held, 300], [held - 600, 3000], [held - 900, 100]]
+        values = {"shown": {"device": device_id}, "tick": 1, "live": {"age": 4, "hour": note}}
         inputs, state = (
             [{**one, "value": values.get(one["id"])} for one in some] for some in (self.inputs, self.state)
         )
@@ -71,8 +73,8 @@ def find_poll(port: int, device_id: str, cookies: Sequence[str]) -> Poll:
     poll = Poll(chosen["output"], chosen["inputs"], chosen["state"], cookies=cookies)
     asked = urllib.request.Request(f"{site}/_dash-update-component", poll.body(device_id), own | {"Origin": site})
     with urllib.request.urlopen(asked) as answer:
-        told = json.load(answer)["response"]["hour"]["data"]
-    return replace(poll, newest=told["newest"])
+        told = json.load(answer)["response"]["live"]["data"]["hour"]
+    return replace(poll, newest=told[1])
 
 
 class Connection:

@@ -246,10 +246,30 @@ def test_a_click_without_an_answer_is_said_and_the_address_stays(screen: Screen,
 def test_the_lowest_power_is_named_below_its_line(living: Living, visit: Open) -> None:
     page = visit(f"/d/{HOME}", living.address)
     page.wait_for_selector(DRAWN, state="attached")
-    dot, label = page.locator("#hour-frame .point").nth(2).bounding_box(), page.locator(LOWEST).bounding_box()
+    dot, label = page.locator("#hour-frame .point").nth(1).bounding_box(), page.locator(LOWEST).bounding_box()
     assert dot is not None
     assert label is not None
     assert label["y"] + label["height"] / 4 >= dot["y"] + dot["height"] / 2
+
+
+def test_the_power_since_a_press_follows_the_polls_until_a_second_press(living: Living, visit: Open) -> None:
+    living.send(HOME, 612)
+    page = visit(f"/d/{HOME}", living.address)
+    expect(page.locator("#power-number")).to_have_text("612")
+    page.get_by_role("button", name="Compare with now").click()
+    since = page.get_by_role("status").filter(has_text="since you pressed")
+    expect(since).to_have_text("0 W since you pressed")
+    living.send(HOME, 2512)
+    expect(since).to_have_text("+1.90 kW since you pressed")
+    living.send(HOME, 600)
+    expect(since).to_have_text("−12 W since you pressed")
+    page.evaluate(f"wattfall.go('/d/{SUNNY}')")
+    expect(page.locator("#since-said")).to_be_empty()
+    page.evaluate(f"wattfall.go('/d/{HOME}')")
+    expect(page.locator("#power-number")).to_have_text("600")
+    page.get_by_role("button", name="Compare with now").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#since-said")).to_be_empty()
 
 
 def test_nothing_moves_while_the_page_polls(living: Living, visit: Open) -> None:

@@ -61,6 +61,33 @@ class Failing(Passing):
         return answer
 
 
+class NextForm(Passing):
+    """Makes a store one of the next version: it writes documents in the form after this one, and reads both."""
+
+    def call(self, operation: str, **request: Any) -> Answer:  # noqa: ANN401 - as boto3 takes it
+        if request.get("ExpressionAttributeNames", {}).get("#v") == "v":
+            values = request["ExpressionAttributeValues"]
+            shifted = {name: _shifted(values[name], 1) for name in (":v", ":was_v") if name in values}
+            request["ExpressionAttributeValues"] = values | shifted
+        answer: Answer = self._older(super().call(operation, **request))
+        return answer
+
+    def _older(self, content: Any) -> Any:  # noqa: ANN401 - any part of an answer
+        if isinstance(content, list):
+            return [self._older(one) for one in content]
+        if not isinstance(content, dict):
+            return content
+        is_document = {"p", "v"} <= content.keys()
+        return {
+            name: _shifted(one, -1) if is_document and name == "v" else self._older(one)
+            for name, one in content.items()
+        }
+
+
+def _shifted(value: dict[str, str], by: int) -> dict[str, str]:
+    return {"N": str(int(value["N"]) + by)}
+
+
 class Interleaving(Passing):
     """Does something of another worker's right before this one's first write of a table."""
 

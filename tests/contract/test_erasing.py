@@ -92,3 +92,20 @@ def test_some_quarantined_keys_go_and_the_others_stay(either: Store) -> None:
     assert either.quarantined(HOME) == ["readings 1800: damaged"]
     either.clear_quarantine(HOME, [(READINGS, "1800")])
     assert either.quarantined(HOME) == []
+
+
+def test_evidence_of_imports_in_the_span_goes_too(either: Store) -> None:
+    for layer in (-1, 2):
+        either.write_layer(layer, readings(step_s=600), NOW)
+        spans = [(-DAY_S, 0), (-3600, 1), (DAY_S - 1, DAY_S + 5), (DAY_S, DAY_S + HALF_HOUR)]
+        either.write_layer(
+            layer, [Interval(HOME, KATHMANDU + one, KATHMANDU + two, 5, None) for one, two in spans], NOW
+        )
+    either.erase_evidence(HOME, KATHMANDU, KATHMANDU + DAY_S)
+    kept = [one for one in readings(step_s=600) if not KATHMANDU <= one.at < KATHMANDU + DAY_S]
+    for left in (kept, kept, []):
+        assert either.readings(HOME, 0, FOR_EVER) == left
+        starts = [one.start - KATHMANDU for one in either.intervals(HOME, 0, FOR_EVER)]
+        assert starts == ([-DAY_S, DAY_S] if left else [])
+        layer = 2 if either.layer_starts(HOME, 2, 0, FOR_EVER, 1) else -1
+        either.drop_layer(HOME, layer, either.layer_starts(HOME, layer, 0, FOR_EVER, 1000))

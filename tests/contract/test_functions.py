@@ -19,15 +19,18 @@ from aggregator.aws.closing import close_periods
 from aggregator.aws.lambdas import Answer, Functions, level_steps
 from aggregator.core import periods
 from aggregator.core.readings import Reading
+from aggregator.store.dynamodb.document_items import FORM
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient, DynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.store.dynamodb.items import table_of
 from aggregator.waterfall.levels import Step
+from aggregator.waterfall.verify import rebuild
 from tests.aggregator.invariants.series import HOME, NOW, Series, batchings, messy
 from tests.aggregator.invariants.stores import documents, outcome
 from tests.budgets import examples
 from tests.contract.conftest import KEEP, MEMORY, in_memory
-from tests.contract.dynamo_clients import Counting, Failing
+from tests.contract.dynamo_clients import Counting, Failing, NextForm
+from tests.contract.memory_client import MemoryClient
 
 Deliver = Callable[[Sequence[Reading]], list[list[Reading]]]
 Handler = Callable[[dict[str, Any]], Answer]
@@ -168,6 +171,44 @@ def test_batches_of_one_shard_side_by_side_give_the_same(series: Series, deliver
     assert documents(stack.store) == outcome(series)
     assert stack.letters == []
     stack.store.close()
+
+
+def in_next_form(client: MemoryClient) -> dict[str, Any]:
+    """The documents that a newer version has written, by table and key."""
+    found: dict[str, Any] = {}
+    for table in ("days", "months", "years"):
+        items = client.call("scan", TableName=f"{MEMORY}-{table}")["Items"]
+        found |= {repr((table, one["d"], one["p"])): one for one in items if int(one["v"]["N"]) > FORM}
+    return found
+
+
+@examples(20)
+@given(messy(), batchings(), st.integers(0, 2**16))
+def test_functions_of_two_forms_side_by_side_do_no_harm(series: Series, deliver: Deliver, seed: int) -> None:
+    series = Series(series.zone, list(filter(_is_sent, series.readings)))
+    chance, client = Random(seed), in_memory()
+    old = Stack(client, MEMORY, series.zone, seed)
+    new = Stack(NextForm(client), MEMORY, series.zone, seed, mapped_by=client)
+
+    def canary(step: Step, event: dict[str, Any]) -> Answer:
+        if chance.random() < 0.3:
+            return new.functions.propagate(step, event)
+        before = in_next_form(client)
+        answer = old.functions.propagate(step, event)
+        assert in_next_form(client) == before, "the older version leaves newer documents alone"
+        return answer
+
+    for batch in deliver(series.readings):
+        chance.choice((old, new)).ingest(batch)
+        for step, mapped in old.mapped:
+            mapped.run(partial(canary, step))
+    for device in new.store.devices():  # what the older version has quarantined
+        rebuild(new.store, device, None, None)
+    new.settle()
+    assert documents(new.store) == outcome(series)
+    assert old.letters == new.letters == []
+    old.store.close()
+    new.store.close()
 
 
 def levels_of(stack: Stack) -> set[str]:

@@ -4,12 +4,19 @@ from unittest.mock import patch
 
 import pytest
 
+from aggregator.core.documents import Device, Part
+from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import LEVELS
+from aggregator.core.readings import Reading
 from aggregator.intake.imports import importing
-from aggregator.intake.imports.importing import ImportReport
+from aggregator.intake.imports.import_records import UNDONE, find_import, imports_of, undo
+from aggregator.intake.imports.import_report import ImportReport
+from aggregator.intake.ingest import ingest
 from aggregator.store import Store
 from aggregator.store.dynamodb.dynamo_client import AwsDynamoClient
 from aggregator.store.dynamodb.dynamodb_store import DynamoStore
 from aggregator.waterfall.verify import differences
+from aggregator.waterfall.worker import drain
 from tests.aggregator.intake.imports.files import bring as bring_file
 from tests.contract.conftest import Tables
 
@@ -65,3 +72,32 @@ def test_import_and_export_files_of_the_same_spans_both_count(either: Store, ord
     ]
     assert (total.import_wh, total.export_wh, total.interval_wh) == (sum(ENERGIES), sum(ENERGIES), 2 * sum(ENERGIES))
     assert total.interval_s == 100 * HALF_HOUR
+
+
+def test_an_import_is_taken_back_whole(either: Store) -> None:
+    either.put_device(Device("d", "UTC"))
+    ingest(either, [Reading("d", FIRST + at, 300, 5000 + at // 12, None) for at in range(0, DAY, 600)], NOW, "UTC")
+    drain(either)
+    before = documents(either)
+    bring(either, range(20))
+    bring_file(either, b"at,wh\n" + b"".join(b"%d,%d\n" % (FIRST + 1800 * n, 5000 + 151 * n) for n in range(40)),
+               columns="time=at,import_register_wh=wh", now=NOW, is_correction=True)  # fmt: skip
+    assert documents(either) != before
+    for name in ("d/2", "d/1"):
+        assert undo(either, find_import(either, name), "a test", NOW).state == UNDONE
+        drain(either)
+
+    assert documents(either) == before
+    assert [one.state for one in imports_of(either, "d")] == [UNDONE, UNDONE]
+    assert list(differences(either, either.device("d") or Device("d"))) == []
+    with pytest.raises(ConfigurationError, match="d/1 was taken back already"):
+        undo(either, find_import(either, "d/1"), "a test", NOW)
+
+
+def documents(store: Store) -> dict[tuple[str, str], dict[str, Part]]:
+    return {
+        (level, period): dict(found.parts)
+        for level in LEVELS
+        for period in store.periods(level, "d")
+        if (found := store.document(level, "d", period))
+    }

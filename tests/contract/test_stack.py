@@ -218,6 +218,16 @@ def test_an_edge_sends_half_hours_and_the_live_state_over_http(cloud: Cloud) -> 
     stranger.close()
 
 
+def test_a_sample_of_devices_is_verified_with_the_rights_of_its_role(cloud: Cloud) -> None:
+    noon = int(time.time()) // 86_400 * 86_400 - 43_200
+    ingest(cloud.store, [Reading("canary", noon + 60 * at, None, 10 * at, None) for at in range(120)], noon, ZONE)
+    device = cloud.store.device("canary")
+    assert device
+    until(lambda: not list(differences(cloud.store, device)))
+    asked = cloud.client("lambda").invoke(FunctionName=f"{PREFIX}-verify", Payload=b"{}")
+    assert orjson.loads(asked["Payload"].read()) == {"differences": []}
+
+
 def test_tables_restored_to_a_point_in_time_verify_under_another_prefix(cloud: Cloud) -> None:
     """The drill of the README, as far as the emulator goes: it copies the present, whatever the instant."""
     noon = int(time.time()) // 86_400 * 86_400 - 43_200

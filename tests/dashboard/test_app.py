@@ -389,7 +389,7 @@ def test_a_damaged_value_is_named_and_not_shown(
     ask, client = ask_of(furnished), at_home(furnished)
     for address in addresses:
         assert "What is stored here is damaged, so it is not shown." in json.dumps(ask(f"/d/cad-1/{address}"))
-    csv = client.get(f"/d/cad-1/{addresses[0]}.csv")
+    csv = client.get(f"/api/v1/devices/cad-1/{addresses[0]}.csv")
     assert b"damaged" in csv.data if csv.status_code == 500 else csv.status_code == 200
     assert any("is damaged: " in message for message in caplog.messages)
     assert [record for record in caplog.records if record.exc_info] == []

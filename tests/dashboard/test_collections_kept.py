@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,11 @@ from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Throttle
+from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.oidc import Person, user_of
 from dashboard.accounts.sessions import Sessions
-from dashboard.accounts.users import SUPPORT, User
+from dashboard.accounts.users import HOUSEHOLD, SUPPORT, User
+from tests.aggregator.intake.imports.files import bring
 from tests.dashboard.people import accounts_on, somebody
 
 Row = tuple[str, str, int, str]  # collection, key, expiry, body
@@ -59,6 +62,7 @@ def sent(store: Store) -> None:
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
+    bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
 
 
 def signed_in(store: Store) -> User:
@@ -68,7 +72,16 @@ def signed_in(store: Store) -> User:
     user_of(store, accounts, Person("https://id.example.org 1", SUPPORT, "ben@example.org"))
     Throttle(store, lambda: NOW).attempt(ANNA, "192.0.2.7")
     Sessions(store, accounts.user, lambda: NOW).begin(anna)
+    with_a_key(store, replace(anna, role=HOUSEHOLD, household="acacia"))
     return anna
+
+
+def with_a_key(store: Store, member: User) -> None:
+    """A program of a household reads the device."""
+    keys = ApiKeys(store, lambda _: member, Audit(store, []), lambda: NOW)
+    holder = keys.holder(keys.make(member, "A script", SCOPES))
+    assert holder
+    keys.note_use(holder, Device(DEVICE, household="acacia"))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from aggregator.store.port import Store
 from aggregator.support import actions, audit
 from aggregator.support.audit import Audit, Who
 from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.sessions import LIFETIMES, Sessions
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, User
 from dashboard.app import create_app
@@ -34,6 +35,7 @@ PUBLIC = "public"  # everybody
 SIGNED_IN = "signed in"  # signed-in users; the same for all, or about themselves
 OWN = "own"  # the viewers of one home
 DESK = "desk"  # support: finds every home by its labels, and sees energy only after a look-up
+MANAGERS = "managers"  # account managers: the registry and the accounts, and no energy
 ROUTES = {
     "GET /assets/<path:filename>": PUBLIC,
     "GET /assets/page.css": PUBLIC,
@@ -57,14 +59,23 @@ ROUTES = {
     "GET /_reload-hash": SIGNED_IN,
     "GET /account": SIGNED_IN,
     "GET /account/everything.zip": SIGNED_IN,
+    "GET /account/keys": SIGNED_IN,
+    "POST /account/keys": SIGNED_IN,
+    "POST /account/keys/<key_id>/revoke": SIGNED_IN,
     "POST /account/password": SIGNED_IN,
     "POST /sign-out": SIGNED_IN,
     "POST /sign-out-everywhere": SIGNED_IN,
     "POST /_dash-update-component": OWN,
-    "GET /d/<device_id>/<level>/<period>.csv": OWN,
-    "GET /d/<device_id>/<level>/<period>.json": OWN,
+    "GET /api": PUBLIC,
+    "GET /api/v1/openapi.json": PUBLIC,
+    "GET /api/<path:_>": SIGNED_IN,
+    "GET /api/v1/devices": SIGNED_IN,
+    "GET /api/v1/devices/<device_id>/days": OWN,
+    "GET /api/v1/devices/<device_id>/days.csv": OWN,
+    "GET /api/v1/devices/<device_id>/live": OWN,
+    "GET /api/v1/devices/<device_id>/<level>/<period>": OWN,
+    "GET /api/v1/devices/<device_id>/<level>/<period>.csv": OWN,
     "GET /d/<device_id>/<level>/<period>/picture.json": OWN,
-    "GET /d/<device_id>/live.json": OWN,
     "GET /d/<device_id>/tariff": OWN,
     "POST /d/<device_id>/tariff": OWN,
     "GET /who-looked": SIGNED_IN,
@@ -85,6 +96,13 @@ ROUTES = {
     "POST /desk/device/<device_id>/exchange": DESK,
     "GET /desk/device/<device_id>/bundle": DESK,
     "POST /desk/device/<device_id>/bundle": DESK,
+    "GET /admin": MANAGERS,
+    "GET /admin/device": MANAGERS,
+    "POST /admin/device": MANAGERS,
+    "GET /admin/person": MANAGERS,
+    "POST /admin/person": MANAGERS,
+    "GET /admin/upload": MANAGERS,
+    "POST /admin/upload": MANAGERS,
 }
 CALLBACKS = {  # by their inputs
     "url.pathname url.search wanted.data refresh.data": OWN,
@@ -92,13 +110,13 @@ CALLBACKS = {  # by their inputs
 }
 STAMP = re.compile(r"\?m=[\d.]+")  # an asset's time stamp, which may look like a figure
 # inputs of callbacks that run in the browser only
-IN_THE_BROWSER = {"beat.n_intervals", "shown.data", "words.data"}
+IN_THE_BROWSER = {"since.n_clicks live.data", "beat.n_intervals", "shown.data", "words.data"}
 
 THEIRS, GHOST = "cad-their", "cad-ghost"  # another household's home, and a missing one; equally long
 DAY = "2026-11-22"
 NAME = "Villa Geheimnis"
 POWER_W, HALF_HOUR_WH = 31_337, 7_331  # constant
-ENERGY = ("31337", "31,337", "31.3", "7331", "7,331", "7.33", "14.66", "351.8", "166.3", "0.4711", "47.1")
+ENERGY = ("31337", "31,337", "31.3", "7331", "7,331", "7.33", "14.66", "351.8", "351888", "166.3", "0.4711", "47.1")
 LABELS = ("willow", NAME)
 
 
@@ -235,7 +253,8 @@ def sender(app: Dash, method: str, rule: Rule) -> Callable[[FlaskClient, str], T
         values = {name: known.get(name, "nothing") for name in rule.arguments}
         address = app.server.url_map.bind("localhost").build(rule.endpoint, values, method)
         if method == "GET":
-            return client.get(address, query_string={"unit": "money", "next": f"/d/{device_id}", "q": device_id})
+            asked = {"unit": "money", "next": f"/d/{device_id}", "q": device_id, "from": DAY, "to": DAY}
+            return client.get(address, query_string=asked)
         token = token_in(client.get("/account", follow_redirects=True).text)
         confirmed = {"action": "confirm", "tariff": "", "made-against": "another tariff"}
         return client.post(address, data={"csrf": token, "choice": "willow", "device": device_id, **confirmed})
@@ -314,14 +333,17 @@ def test_nobody_else_sees_or_changes_a_byte_of_a_home(home: Home, come: Callable
     assert refused.status_code == 404 or refused.location.startswith("/sign-in")
     for one in tries(home.app):
         answer = one.ask(client, THEIRS)
-        may_know = LABELS if one.kind == DESK and come in OF_THE_DESK else ()
+        is_manager = one.kind == MANAGERS and come is who_manages_accounts
+        may_know = LABELS if is_manager or (one.kind == DESK and come in OF_THE_DESK) else ()
         assert (one.what, [trace for trace in traces(answer) if trace not in may_know]) == (one.what, [])
         if come in OUTSIDERS and one.kind != PUBLIC:  # they get no further than the door
             is_led = answer.status_code == 303 and answer.location.startswith("/sign-in")
             assert is_led or answer.status_code == 401, one.what
         if come in STRANGERS and (one.kind == OWN or (one.kind == DESK and come not in OF_THE_DESK)):
             assert_as_if_there_were_none(one, answer, client)
-        if one.kind == DESK and come in NOT_OF_THE_DESK:
+        if (one.kind == DESK and come in NOT_OF_THE_DESK) or (
+            one.kind == MANAGERS and come in STRANGERS and not is_manager
+        ):
             assert answer.status_code == 404, one.what
     assert home.store.device(THEIRS) == before
 
@@ -368,3 +390,84 @@ def test_the_cache_leaks_nothing_between_households(home: Home) -> None:
             assert traces(one.ask(owner, THEIRS)), one.what
             assert traces(one.ask(stranger, THEIRS)) == [], one.what
             assert traces(one.ask(owner, THEIRS)), one.what
+
+
+# API keys
+
+
+def keys_on(home: Home) -> ApiKeys:
+    return ApiKeys(home.store, accounts_on(home.store).user, Audit(home.store, []), Clock())
+
+
+def with_key(home: Home, key: str, user: User | None = None) -> FlaskClient:
+    client = browser(home.app.server, home.store, user)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    return client
+
+
+def key_of_the_owner(home: Home) -> str:
+    return keys_on(home).make(home.owner, "Home Assistant", SCOPES)
+
+
+def key_of_another_household(home: Home) -> str:
+    other = somebody(home.store, "other@example.org", household="acacia")
+    return keys_on(home).make(other, "Home Assistant", SCOPES)
+
+
+def revoked_key(home: Home) -> str:
+    key = key_of_the_owner(home)
+    (use,) = keys_on(home).of(home.owner)
+    keys_on(home).revoke(home.owner, use.key.key_id)
+    return key
+
+
+def key_of_somebody_who_moved_out(home: Home) -> str:
+    key = key_of_the_owner(home)
+    accounts_on(home.store).change(home.owner, lambda one: replace(one, household="acacia"))
+    return key
+
+
+def key_of_a_disabled_account(home: Home) -> str:
+    key = key_of_the_owner(home)
+    accounts_on(home.store).disable(home.owner)
+    return key
+
+
+def altered_key(home: Home) -> str:
+    return key_of_the_owner(home)[:-1] + "~"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(key_of_another_household, revoked_key, key_of_somebody_who_moved_out),
+        *(key_of_a_disabled_account, altered_key),
+    ],
+)
+def test_no_key_but_the_owners_reads_a_byte_of_a_home(home: Home, make: Callable[[Home], str]) -> None:
+    client = with_key(home, make(home))
+    for one in tries(home.app):
+        answer = one.ask(client, THEIRS)
+        assert (one.what, traces(answer)) == (one.what, [])
+        if "/api/v1/devices" in one.what:
+            if make is key_of_another_household and one.kind == OWN:
+                assert_as_if_there_were_none(one, answer, client)
+            elif make is not key_of_another_household:
+                assert answer.status_code == 401, one.what
+
+
+def test_the_owners_key_reads_the_api_and_opens_nothing_else(home: Home) -> None:
+    client = with_key(home, key_of_the_owner(home))
+    for one in tries(home.app):
+        answer = one.ask(client, THEIRS)
+        is_api = one.what.startswith("GET /api/v1/devices")
+        assert bool(traces(answer)) is is_api, one.what
+        if one.kind != PUBLIC and "/api/" not in one.what:
+            assert answer.status_code == 401 or answer.location.startswith("/sign-in"), one.what
+
+
+def test_a_wrong_key_counts_more_than_the_session_beside_it(home: Home) -> None:
+    client = with_key(home, altered_key(home), home.owner)
+    assert client.get(f"/api/v1/devices/{THEIRS}/live").status_code == 401
+    other = with_key(home, key_of_another_household(home), home.owner)
+    assert other.get(f"/api/v1/devices/{THEIRS}/live").status_code == 404

@@ -10,11 +10,13 @@ import json
 import stat
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import redis
 from click.testing import CliRunner
 from dash import Dash
 from flask import Flask
@@ -33,6 +35,7 @@ from aggregator.tariffs.tariff import tariff_from_json
 from aggregator.waterfall.pricing import change_tariff, move, shown
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.access import visible_device
+from dashboard.accounts.api_keys import SCOPES, ApiKeys
 from dashboard.accounts.household_export import export
 from dashboard.accounts.users import ADMIN, SUPPORT, User
 from dashboard.app import create_app
@@ -41,7 +44,8 @@ from dashboard.text.language import ENGLISH
 from dashboard.web.cache import open_cache
 from dashboard.web.cached_reads import CachedReads
 from tests.dashboard import homes
-from tests.dashboard.people import SECRET, Clock, browser, somebody
+from tests.dashboard.people import SECRET, Clock, accounts_on, browser, somebody
+from tests.servers import free_port, running_redis
 
 CAD, GAS = "cad-1", "cad-1~gas"
 DAYS = [f"2026-11-{day:02d}" for day in range(5, 21)]
@@ -119,7 +123,16 @@ def admin(home: Home) -> User:
     return somebody(home.store, "admin@example.org", ADMIN)
 
 
+def a_person_in_both(home: Home) -> User:
+    """Somebody who lived there with acacia, and moved into willow."""
+    user = somebody(home.store, "both@example.org", household="acacia")
+    moved = accounts_on(home.store).change(user, lambda one: replace(one, household="willow"))
+    assert moved
+    return moved
+
+
 VIEWERS = [
+    pytest.param(a_person_in_both, WILLOW, id="a person in both households"),
     pytest.param(of("acacia"), ACACIA, id="former household"),
     pytest.param(of("willow"), WILLOW, id="present household"),
     pytest.param(of("birch"), {}, id="future household"),
@@ -134,8 +147,16 @@ def client_of(home: Home, user: User) -> FlaskClient:
     return browser(home.app.server, home.store, user)
 
 
+def program_of(home: Home, user: User) -> FlaskClient:
+    """A program with a key of a person, and without a session."""
+    keys = ApiKeys(home.store, accounts_on(home.store).user, Audit(home.store, []), Clock())
+    client = browser(home.app.server, home.store)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys.make(user, 'A script', SCOPES)}"
+    return client
+
+
 def total_of(client: FlaskClient, device_id: str, level: str, period: str) -> int | None:
-    answer = client.get(f"/d/{device_id}/{level}/{period}.json")
+    answer = client.get(f"/api/v1/devices/{device_id}/{level}/{period}")
     if answer.status_code == 404:
         return None
     assert answer.status_code == 200
@@ -152,21 +173,53 @@ def total_of(client: FlaskClient, device_id: str, level: str, period: str) -> in
 def test_each_viewer_sees_exactly_their_own_days(
     home: Home, device_id: str, come: Callable[[Home], User], own: dict[str, int]
 ) -> None:
-    client = client_of(home, come(home))
+    assert_exactly(client_of(home, come(home)), device_id, own)
+
+
+@pytest.mark.parametrize("device_id", [CAD, GAS])
+@pytest.mark.parametrize(
+    ("come", "own"),
+    [
+        pytest.param(of("acacia"), ACACIA, id="former household"),
+        pytest.param(of("willow"), WILLOW, id="present household"),
+        pytest.param(of("birch"), {}, id="future household"),
+        pytest.param(a_person_in_both, WILLOW, id="a person in both households"),
+    ],
+)
+def test_a_key_reads_exactly_the_days_of_its_household(
+    home: Home, device_id: str, come: Callable[[Home], User], own: dict[str, int]
+) -> None:
+    assert_exactly(program_of(home, come(home)), device_id, own)
+
+
+def assert_exactly(client: FlaskClient, device_id: str, own: dict[str, int]) -> None:
+    """Every address tells these days, and no others."""
     assert {day: wh for day in DAYS if (wh := total_of(client, device_id, "day", day))} == own
     for level, period in (("month", "2026-11"), ("year", "2026")):
         assert total_of(client, device_id, level, period) == (sum(own.values()) or None)
-    rows = client.get(f"/d/{device_id}/month/2026-11.csv")
+    tables = [
+        client.get(f"/api/v1/devices/{device_id}/month/2026-11.csv"),
+        client.get(f"/api/v1/devices/{device_id}/days.csv?from=2026-10-20&to=2026-12-05"),
+    ]
+    days = client.get(f"/api/v1/devices/{device_id}/days?from=2026-10-20&to=2026-12-05")
+    for rows in tables:
+        if own:
+            counted = [float(row["import_kwh"]) for row in csv.DictReader(io.StringIO(rows.text)) if row["import_kwh"]]
+            assert counted == [wh / 1000 for wh in own.values()]
+        else:
+            assert rows.status_code == 404
     if own:
-        counted = [float(row["import_kwh"]) for row in csv.DictReader(io.StringIO(rows.text)) if row["import_kwh"]]
-        assert counted == [wh / 1000 for wh in own.values()]
+        listed = days.get_json()["days"]
+        assert (listed[0]["day"], listed[-1]["day"]) == ("2026-10-20", "2026-12-05")
+        assert {one["day"]: one["import_wh"] for one in listed if one["import_wh"] is not None} == own
     else:
-        assert rows.status_code == 404
+        assert days.status_code == 404
 
 
 def test_the_present_household_alone_sees_the_power_now(home: Home) -> None:
     answers = {
-        household: client_of(home, of(household)(home)).get(f"/d/{CAD}/live.json") for household in ("acacia", "willow")
+        household: client_of(home, of(household)(home)).get(f"/api/v1/devices/{CAD}/live")
+        for household in ("acacia", "willow")
     }
     assert answers["willow"].get_json()["power_w"] == 612
     assert answers["acacia"].status_code in (204, 404) or answers["acacia"].get_json()["power_w"] is None
@@ -182,12 +235,25 @@ def test_two_households_read_one_month_through_one_cache_in_one_second(home: Hom
         assert totals == [sum(ACACIA.values()), sum(WILLOW.values())]
 
 
+def test_two_households_read_one_month_through_one_redis_in_one_second(home: Home, tmp_path: Path) -> None:
+    port = free_port()
+    with running_redis(port, tmp_path):
+        environ = {"WATTFALL_SECRET": SECRET, "WATTFALL_CACHE": f"redis://127.0.0.1:{port}"}
+        processes = [create_app(load(environ), home.store, lambda: homes.NOW).server for _ in range(2)]
+        people = [of(household)(home) for household in ("acacia", "willow")]
+        clients = [browser(server, home.store, user) for _ in range(2) for server in processes for user in people]
+        totals = [total_of(client, CAD, "month", "2026-11") for client in clients]
+        keys = redis.Redis(port=port).keys()
+    assert totals == [sum(ACACIA.values()), sum(WILLOW.values())] * 4
+    assert keys  # they did meet there
+
+
 # Money
 
 
 def test_each_household_pays_its_own_tariff_for_its_own_days(home: Home) -> None:
     def costs(user: User) -> list[str | None]:
-        content = client_of(home, user).get(f"/d/{CAD}/month/2026-11.json").get_json()
+        content = client_of(home, user).get(f"/api/v1/devices/{CAD}/month/2026-11").get_json()
         return [content["cost"], content["standing_charge"], content["unpriced_wh"]]
 
     assert costs(of("acacia")(home)) == ["2.40", "5.00", 0]  # 24 kWh at 0.10; 5 days at 1.00
@@ -200,7 +266,7 @@ def test_each_household_pays_its_own_tariff_for_its_own_days(home: Home) -> None
 def test_a_new_tariff_prices_no_day_of_the_household_before(home: Home) -> None:
     assert change_tariff(home.store, device(home.store), tariff("0.50", "0")) == len(WILLOW)
     drain(home.store)
-    content = client_of(home, of("acacia")(home)).get(f"/d/{CAD}/month/2026-11.json").get_json()
+    content = client_of(home, of("acacia")(home)).get(f"/api/v1/devices/{CAD}/month/2026-11").get_json()
     assert content["cost"] == "2.40"
 
 
@@ -276,7 +342,7 @@ def everything(answer: bytes) -> dict[str, str]:
 def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str, own: dict[str, int]) -> None:
     for day in ("2026-11-07", "2026-11-17"):
         who = Who("u9", "desk@example.org", SUPPORT)
-        actions.look_up(Audit(home.store, []), who, CAD, f"asked on {day}", start_of(day) + 3600)
+        actions.look_up(Audit(home.store, []), who, CAD, f"=1+1 asked on {day}", start_of(day) + 3600)
     answer = client_of(home, of(household)(home)).get("/account/everything.zip")
     assert answer.mimetype == "application/zip"
     files = everything(answer.data)
@@ -295,9 +361,8 @@ def test_everything_of_a_household_is_of_its_own_days(home: Home, household: str
     assert told["tariff"]["versions"][0]["import"] == ("0.1" if household == "acacia" else "0.2")
     assert [one["email"] for one in json.loads(files["account.json"])] == [f"{household}@example.org"]
     looked = csv.DictReader(io.StringIO(files[f"{CAD}/who-looked.csv"]))
-    assert [row["reason"] for row in looked] == [
-        "asked on 2026-11-07" if household == "acacia" else "asked on 2026-11-17"
-    ]
+    day = "2026-11-07" if household == "acacia" else "2026-11-17"
+    assert [row["reason"] for row in looked] == [f"'=1+1 asked on {day}"], "no spreadsheet computes it"
 
 
 def test_an_open_month_is_in_everything(home: Home) -> None:

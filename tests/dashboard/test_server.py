@@ -125,21 +125,29 @@ def posted(port: int, token: str) -> int | None:
         return None
 
 
+FAULTS: list[tuple[Callable[[Path], object], str]] = [
+    (lambda path: path.rename(path.with_name("elsewhere.db")), " was deleted, moved or replaced"),
+    (lambda path: os.truncate(f"{path}-wal", 0), "-wal was cut"),
+]
+
+
 @pytest.mark.parametrize("name", ["web", "ingest-server"])
-def test_a_serving_process_ends_when_its_store_file_is_replaced(tmp_path: Path, port: int, name: str) -> None:
+@pytest.mark.parametrize(("fault", "message"), FAULTS, ids=["moved", "log cut"])
+def test_a_serving_process_ends_when_its_store_file_is_replaced_or_cut(
+    tmp_path: Path, port: int, name: str, fault: Callable[[Path], object], message: str
+) -> None:
     path = tmp_path / "homes.db"
     with closing(SqliteStore(str(path))) as store:
         store.put_device(new_device("home", "UTC"))
         token = new_token(store, "home", int(time.time()))
     with running(tmp_path, port, name) as process:
         assert posted(port, token) == 202
-        path.rename(tmp_path / "elsewhere.db")
+        fault(path)
         assert posted(port, token) in (503, None)  # None once it has ended
         _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
-    assert error.startswith(f"wattfall: {path} was deleted, moved or replaced while it was in use; ")
+    assert error.startswith(f"wattfall: {path}{message} while it was in use; ")
     assert error.count("\n") == 1
-    assert not path.exists()
 
 
 # Ports

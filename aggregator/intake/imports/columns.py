@@ -30,6 +30,7 @@ from aggregator.intake.tables.text_tables import is_number
 _CATEGORIES = 60  # different values of a column; more are no category
 _NAMES = 12  # columns listed in an error
 _HOUR = re.compile(r"[HhEP]{0,2}([0-9]{1,2})(?:[:.]00(?::00)?)?")
+_BARE_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]|(?:[01][0-9]|2[0-4])[0-5][0-9]")
 _PART = re.compile(r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4])\b")
 _NEED = "name them with --columns, like time=Date,import_kwh=Elec"
 
@@ -64,16 +65,18 @@ def _type(filled: Sequence[str], said: Said) -> str:
         return sum(bool(test(one)) for one in some) * 5 >= len(some) * 3
 
     if mostly(is_time) and not said.unit:
-        if len(set(filled)) == 1 < len(filled) and filled[0].isdigit():
-            return "number"
-        return (
-            "time" if any(":" in one or len(one) > 12 or one.isdigit() or "." in one[10:] for one in some) else "date"
-        )
-    if is_hour and mostly(hour_number):
+        if some[0].isdigit() and len(some[0]) > 8 and 1 < len(some) <= some.count(some[0]) + len(some) // 10:
+            return "number"  # of a meter
+        return "time" if mostly(_has_clock) else "date"
+    if is_hour and mostly(hour_number) and not all(map(_BARE_CLOCK.fullmatch, some)):
         return "hour"
-    if mostly(_is_clock):
+    if mostly(_is_clock) or (is_hour and all(map(_BARE_CLOCK.fullmatch, some))):
         return "clock"
     return "number" if mostly(is_number) else "text"
+
+
+def _has_clock(text: str) -> bool:
+    return ":" in text or len(text) > 12 or (text.isdigit() and len(text) != 8) or "." in text[10:]
 
 
 def _is_clock(text: str) -> bool:
@@ -202,7 +205,7 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
 
 
 def _is_id(one: TypedColumn) -> bool:
-    return all(text.isdigit() and len(text) >= 7 for text in one.values) and len(one.values) <= 3
+    return any(text.isdigit() and len(text) >= 7 for text in one.values) and len(one.values) <= 3
 
 
 def _grouped(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[Doubt]) -> list[Figure]:

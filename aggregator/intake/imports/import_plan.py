@@ -6,7 +6,8 @@
 **Rows (pure).** Duplicates are counted; rows that contradict each other are refused. The intervals of a file add up
 from its first to the nearest Wh.
 
-**Plan.** An import only adds: a value that is stored for the same instant, or for the same interval, stays. Import and
+**Plan.** An import only adds: a value that is stored for the same instant, or for the same interval, stays, unless the
+import is a correction. Import and
 export, and the fields of a reading, are filled in independently. What overlaps otherwise is stored beside it, and
 `core.energy` decides what counts. The plan only reads the store. Energy is Wh, time UTC seconds.
 """
@@ -226,13 +227,14 @@ class Planned(NamedTuple):
 
     added: Evidence | None  # with the values that are not stored yet; None where all are known
     differs: bool  # a value that is stored is another one
+    stored: Evidence | None = None  # of the same time
 
 
 class ImportPlan:
     """Plan rows in order of time; a day of stored evidence is fetched at a time."""
 
-    def __init__(self, store: Store, device: Device) -> None:
-        self._store, self._device = store, device
+    def __init__(self, store: Store, device: Device, *, is_correction: bool = False) -> None:
+        self._store, self._device, self._is_correction = store, device, is_correction
         self._known: dict[tuple[int, int], Evidence] = {}
         self._span = Window(0, 0)
 
@@ -242,7 +244,7 @@ class ImportPlan:
         if isinstance(row, Interval):
             _check_energy(row, self._device.max_power_w)
         known = self._stored(row)
-        return compared(known, row) if known else Planned(row, differs=False)
+        return compared(known, row, is_correction=self._is_correction) if known else Planned(row, differs=False)
 
     def _stored(self, row: Evidence) -> Evidence | None:
         time = _time(row)
@@ -255,13 +257,15 @@ class ImportPlan:
         return self._known.get(time)
 
 
-def compared(known: Evidence, row: Evidence) -> Planned:
-    """Return what a row adds to the stored evidence of the same time."""
+def compared(known: Evidence, row: Evidence, *, is_correction: bool = False) -> Planned:
+    """Return what a row adds to the stored evidence of the same time; a correction adds what differs, too."""
     values = [(name, getattr(known, name), new) for name in _values(row) if (new := getattr(row, name)) is not None]
-    stays: dict[str, Any] = dict.fromkeys(name for name, stored, _ in values if stored is not None)
     tolerance = ROUNDING_WH if isinstance(row, Interval) else 0
-    differs = any(not _is_same(stored, new, tolerance) for name, stored, new in values if name in stays)
-    return Planned(row._replace(**stays) if len(stays) < len(values) else None, differs)
+    other = {name for name, stored, new in values if stored is not None and not _is_same(stored, new, tolerance)}
+    stays: dict[str, Any] = dict.fromkeys(
+        name for name, stored, _ in values if stored is not None and not (is_correction and name in other)
+    )
+    return Planned(row._replace(**stays) if len(stays) < len(values) else None, bool(other), known)
 
 
 def _values(row: Evidence) -> list[str]:

@@ -1,22 +1,21 @@
 """Take a recognised file into a store: plan against the stored evidence, write in batches, propagate; and report.
 
-Each batch is one durable step with its documents updated. An import can therefore stop at any time, and importing the
-same file again resumes it. The live state stays unchanged, since history is not a live device. The report holds counts,
-the span, holes, energy in Wh and refused rows.
+Each batch is one durable step, so an import can stop at any time, and importing the same file again resumes it. Its
+record (`import_records`) tells of it, and takes it back. The live state stays unchanged, since history is not a live
+device.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import replace
+from functools import partial
+from itertools import groupby, islice
 
 from aggregator.core.documents import Device
-from aggregator.core.errors import Refused
-from aggregator.core.periods import block_start, iso_local
+from aggregator.core.errors import ConfigurationError, Refused
+from aggregator.core.periods import HALF_HOUR, Window, block_start, day_of, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
-from aggregator.intake import refusals
 from aggregator.intake.imports.import_plan import (
     Evidence,
     ImportPlan,
@@ -27,153 +26,98 @@ from aggregator.intake.imports.import_plan import (
     readings_of,
     unique,
 )
+from aggregator.intake.imports.import_records import (
+    A_WEEK,
+    TAKEN,
+    UNDOING,
+    ImportRecord,
+    Source,
+    begin_import,
+    find_import,
+    is_taken_back,
+    put_import,
+    undo,
+)
+from aggregator.intake.imports.import_report import DayChange, ImportReport
 from aggregator.intake.imports.recognise import Progress, Recognised
-from aggregator.intake.imports.understanding import RefusedRows
-from aggregator.intake.ingest import ingest_intervals, registered
-from aggregator.intake.refusals import Batch
+from aggregator.intake.ingest import registered
 from aggregator.store.port import Store
+from aggregator.waterfall.levels import rewrite
 from aggregator.waterfall.worker import drain
 
-_A_BATCH = 5  # messages in a batch of refusals
-
-
-@dataclass(slots=True)
-class ImportReport:
-    """Counts of the rows so far, and the refused rows by name."""
-
-    refusals: RefusedRows = field(default_factory=RefusedRows)
-    accepted: int = 0
-    known: int = 0
-    differs: int = 0  # rows that contradict a stored value, which stays
-    duplicates: int = 0
-    first: int | None = None  # UTC seconds
-    last: int | None = None
-    holes: int = 0
-    hole_s: int = 0
-    import_wh: int | None = None  # energy of the accepted intervals
-    export_wh: int | None = None
-    volume_l: int | None = None
-
-    @property
-    def rejected(self) -> int:
-        """The number of refused rows."""
-        return self.refusals.reasons.total()
-
-    @property
-    def rows(self) -> int:
-        """The number of rows in the file."""
-        return self.accepted + self.known + self.duplicates + self.rejected
-
-    def repeat(self) -> None:
-        """Count a duplicate row."""
-        self.duplicates += 1
-
-    def cover(self, start: int, end: int, longest_gap_s: int) -> None:
-        """Extend the span by the next row; a step longer than `longest_gap_s` is a hole."""
-        if self.last is not None and start - self.last > longest_gap_s:
-            self.holes += 1
-            self.hole_s += start - self.last
-        self.first = start if self.first is None else self.first
-        self.last = max(end, self.last or end)
-
-    def note(self, planned: Planned) -> None:
-        """Count a planned row, and the energy of the interval that it adds."""
-        added = planned.added
-        self.differs += planned.differs
-        self.accepted += added is not None
-        self.known += added is None
-        if isinstance(added, Interval):
-            if added.import_wh is not None:
-                self.import_wh = (self.import_wh or 0) + added.import_wh
-            if added.export_wh is not None:
-                self.export_wh = (self.export_wh or 0) + added.export_wh
-            if added.volume_l is not None:
-                self.volume_l = (self.volume_l or 0) + added.volume_l
-
-    def keep_refused(self, store: Store, device_id: str, now: int) -> None:
-        """Record refusals for `wattfall refused`: all counts and the last messages."""
-        counts = Counter(self.refusals.reasons)
-        batch = Batch()
-        for place, (payload, why) in enumerate(self.refusals.samples, 1):
-            batch.add(payload, why, now, device_id)
-            counts[why.reason] -= 1
-            if place % _A_BATCH == 0 or place == len(self.refusals.samples):
-                if place == len(self.refusals.samples):
-                    batch.counts[device_id].update(counts)
-                refusals.put_refusals(store, batch, now)
-
-    def as_json(self, zone: str) -> dict[str, object]:
-        """Return the report as `wattfall import` prints it."""
-        return {
-            "accepted": self.accepted,
-            "known": self.known,
-            "differs": self.differs,
-            "duplicates": self.duplicates,
-            "rejected": self.rejected,
-            "reasons": dict(sorted(self.refusals.reasons.items())),
-            "from": None if self.first is None else iso_local(self.first, zone),
-            "to": None if self.last is None else iso_local(self.last, zone),
-            "import_wh": self.import_wh,
-            "export_wh": self.export_wh,
-            **({"volume_l": self.volume_l} if self.volume_l is not None else {}),
-            "holes": self.holes,
-            "hole_s": self.hole_s,
-        }
-
-
-def summary(report: ImportReport, zone: str, *, is_dry: bool) -> Iterator[str]:
-    """Yield the report as lines for people."""
-    would = "would be " if is_dry else ""
-    if report.first is None or report.last is None:
-        yield f"{report.rows} rows, all unusable"
-    else:
-        yield f"{report.rows} rows, from {iso_local(report.first, zone)} to {iso_local(report.last, zone)}"
-    yield f"{report.accepted} {would}taken in{_energies(report)}"
-    yield f"{report.known} known already; {report.duplicates} duplicates"
-    if report.differs:
-        yield f"{report.differs} differ from what is stored, which stays"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.refusals.reasons.items()))
-    yield f"{report.rejected} {would}refused" + (f": {reasons}" if reasons else "")
-    yield f"{report.holes} holes" + (f" of {_days(report.hole_s)} together" if report.holes else "")
-
-
-def _energies(report: ImportReport) -> str:
-    energies = (("import", report.import_wh), ("export", report.export_wh))
-    known = [f"{wh / 1000:,.3f} kWh of {name}" for name, wh in energies if wh is not None]
-    known += [f"{report.volume_l / 1000:,.3f} m³ of gas"] if report.volume_l is not None else []
-    return f": {' and '.join(known)}" if known else ""
-
-
-def _days(seconds: int) -> str:
-    return f"{seconds / 86_400:.1f} days" if seconds >= 86_400 else f"{seconds / 3600:.1f} h"
-
-
-# Import
 BATCH = 10_000  # rows
 _A_STEP = 1000  # rows between reports of progress
 Bar = Callable[[str, int], AbstractContextManager[Progress]]  # label and amount of work -> progress
 
 
-def take(store: Store, device: Device, found: Recognised, now: int, bar: Bar, *, is_dry: bool) -> ImportReport:
-    """Take a recognised file into a device; with `is_dry` only report the result."""
+def take(
+    store: Store,
+    device: Device,
+    found: Recognised,
+    now: int,
+    bar: Bar,
+    source: Source | None,
+    settle: Callable[[Store], object] = drain,
+) -> ImportReport:
+    """Take a recognised file into a device; without a `source` only report the result.
+
+    `settle` updates the documents after each batch. Raises ConfigurationError where the import is taken back meanwhile.
+    """
     assert found.rows is not None
-    assert found.layout is not None
     report = ImportReport(found.refusals)
-    with bar("Checking" if is_dry else "Importing", found.rows.count) as progress:
-        rows = unique(_counted(found.rows, progress), report.refusals.refuse, report.repeat)
-        plan = ImportPlan(store, device)
-        if found.layout.is_instant:
-            added = _added_readings(plan, rows, device, max(3 * found.step_s, MAX_GAP_S), report)
-        else:
-            added = _added_intervals(plan, rows, found, device.device_id, report)
-        for batch in _batches(added):
-            if not is_dry:
-                _write(store, device, batch, now)
-        if not is_dry:
-            drain(store)  # what a stopped import has left
-    if not is_dry:
-        report.keep_refused(store, device.device_id, now)
+    with bar("Importing" if source else "Checking", found.rows.count) as progress:
+        if source is None:
+            for _ in _planned(store, device, found, report, progress, is_correction=False):
+                pass
+            return report
+        record = report.record = begin_import(store, device, found, source, now)
+        rows = _planned(store, device, found, report, progress, is_correction=source.is_correction)
+        while batch := [row for row, _ in islice(rows, BATCH)]:
+            _write(store, device, record, batch, now)
+            _check_standing(store, record)
+            put_import(store, _counted_in(record, report))
+            settle(store)
+        report.record = put_import(store, replace(_counted_in(record, report), state=TAKEN))
+        settle(store)  # what a stopped import has left
+    report.keep_refused(store, device.device_id, now)
     return report
+
+
+def changed_days(store: Store, device: Device, found: Recognised) -> list[DayChange]:
+    """Return what a file would change of what is stored, as a correction, by local day."""
+    days: dict[str, DayChange] = {}
+    for row, planned in _planned(store, device, found, ImportReport(), lambda _: None, is_correction=True):
+        if planned.stored and planned.differs:
+            day = day_of(row[1], device.timezone)
+            days[day] = days.get(day, DayChange(day)).plus(planned.stored, row)
+    return list(days.values())
+
+
+def _counted_in(record: ImportRecord, report: ImportReport) -> ImportRecord:
+    """Return a record with the counts of a report; a resumed import has those from before too."""
+
+    def both(before: int | None, new: int | None) -> int | None:
+        return new if before is None else before + (new or 0)
+
+    return replace(
+        record,
+        rows=record.rows + report.accepted,
+        known=max(report.known - record.rows, 0),
+        differs=report.differs,
+        rejected=report.rejected,
+        import_wh=both(record.import_wh, report.import_wh),
+        export_wh=both(record.export_wh, report.export_wh),
+        volume_l=both(record.volume_l, report.volume_l),
+        blocks=record.blocks + report.blocks,
+    )
+
+
+def _check_standing(store: Store, record: ImportRecord) -> None:
+    """Raise ConfigurationError where an import was taken back while it ran, without a trace of it."""
+    if is_taken_back(store, record):
+        taken_back = find_import(store, record.id)
+        undo(store, replace(taken_back, state=UNDOING), taken_back.undone_by, taken_back.undone_at)
+        raise ConfigurationError(f"{record.id} was taken back while it ran; import the file again to have it")
 
 
 def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
@@ -184,10 +128,21 @@ def _counted(rows: SortedRows, progress: Progress) -> Iterator[Row]:
     progress(rows.count % _A_STEP)
 
 
-def _added_intervals(
+def _planned(
+    store: Store, device: Device, found: Recognised, report: ImportReport, progress: Progress, *, is_correction: bool
+) -> Iterator[tuple[Evidence, Planned]]:
+    """Yield the evidence of a file with what it adds, counted. What is known is written too, since it may be undone."""
+    assert found.rows is not None
+    plan = ImportPlan(store, device, is_correction=is_correction)
+    rows = unique(_counted(found.rows, progress), report.refusals.refuse, report.repeat)
+    if found.layout.is_instant:
+        return _readings(plan, rows, device.device_id, max(3 * found.step_s, MAX_GAP_S), report)
+    return _intervals(plan, rows, found, device.device_id, report)
+
+
+def _intervals(
     plan: ImportPlan, rows: Iterator[Row], found: Recognised, device_id: str, report: ImportReport
-) -> Iterator[Evidence]:
-    """Yield the intervals that the rows add."""
+) -> Iterator[tuple[Evidence, Planned]]:
     exact = found.intervals(rows, report.refusals.refuse)
     for line, interval in in_whole_wh(exact, device_id, found.understanding.format):
         try:
@@ -197,42 +152,38 @@ def _added_intervals(
             continue
         report.cover(interval.start, interval.end, 0)
         report.note(planned)
-        if planned.added:
-            yield planned.added
+        yield interval, planned
 
 
-def _added_readings(
-    plan: ImportPlan, rows: Iterator[Row], device: Device, longest_gap_s: int, report: ImportReport
-) -> Iterator[Evidence]:
-    """Yield the readings that the rows add."""
-    for reading in readings_of(rows, device.device_id):
+def _readings(
+    plan: ImportPlan, rows: Iterator[Row], device_id: str, longest_gap_s: int, report: ImportReport
+) -> Iterator[tuple[Evidence, Planned]]:
+    for reading in readings_of(rows, device_id):
         try:
             planned = plan.plan(reading)
         except Refused as why:
-            report.refusals.refuse(0, iso_local(reading.at, device.timezone), why)
+            report.refusals.refuse(0, iso_utc(reading.at), why)
             continue
         report.cover(reading.at, reading.at, longest_gap_s)
         report.note(planned)
-        if planned.added:
-            yield planned.added
+        yield reading, planned
 
 
-def _batches(added: Iterator[Evidence]) -> Iterator[list[Evidence]]:
-    while batch := list(islice(added, BATCH)):
-        yield batch
+def _write(store: Store, device: Device, record: ImportRecord, batch: Sequence[Evidence], now: int) -> None:
+    """Write evidence into the layer of an import."""
+    longest = max((one.end - one.start for one in batch if isinstance(one, Interval)), default=0)
+    readings = [one for one in batch if isinstance(one, Reading)]
+    reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
+    with store.transaction():
+        device = registered(store, device.device_id, device.timezone, reported, longest)
+        if not record.is_correction:
+            store.write_layer(record.layer, batch, now)
+    for blocks, some in _weeks(batch) if record.is_correction else ():
+        rewrite(store, device, blocks, partial(store.write_layer, record.layer, some, now))
 
 
-def _write(store: Store, device: Device, batch: Sequence[Evidence], now: int) -> None:
-    """Write evidence and propagate it to every document."""
-    ingest_intervals(store, [one for one in batch if isinstance(one, Interval)], now, device.timezone)
-    blocks: dict[tuple[str, int], dict[int, Reading]] = defaultdict(dict)
-    for one in batch:
-        if isinstance(one, Reading):
-            blocks[device.device_id, block_start(one.at)][one.at] = one
-    if blocks:
-        readings = [reading for block in blocks.values() for reading in block.values()]
-        reported = {channel for channel in CHANNELS if any(getattr(one, channel) is not None for one in readings)}
-        with store.transaction():
-            registered(store, device.device_id, device.timezone, reported)
-            store.write_readings(blocks, now)
-    drain(store)
+def _weeks(batch: Iterable[Evidence]) -> Iterator[tuple[Window, list[Evidence]]]:
+    """Yield the evidence of a batch by weeks, with the half hours in which it begins."""
+    for _, group in groupby(batch, key=lambda one: one[1] // (A_WEEK * HALF_HOUR)):
+        some = list(group)
+        yield Window(block_start(some[0][1]), block_start(some[-1][1]) + HALF_HOUR), some

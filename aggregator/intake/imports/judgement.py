@@ -6,14 +6,13 @@ Evidence removes what cannot be. What is left is taken (`Choice`); where several
 import re
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
-from aggregator.core.errors import Refused
+from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, day_of, day_start
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.row_times import share_of_usual, smallest_step, usual_step, way_of
-from aggregator.intake.imports.rows import FACTORS, RISES, Layout, Look, RowReader, look_of, short_of_ends
+from aggregator.intake.imports.looks import Look, candidates, seen
+from aggregator.intake.imports.rows import Layout, RowReader, short_of_ends
 from aggregator.intake.imports.understanding import Choice, Doubt, Known, row_filter
 from aggregator.intake.imports.vocabulary import (
     ENERGY,
@@ -23,12 +22,8 @@ from aggregator.intake.imports.vocabulary import (
     POWER,
     REGISTER,
     UNITS,
-    VOLUME_M3,
-    WATT_HOURS,
     WATTS,
-    Figure,
     Roles,
-    may_be_power,
     said_by,
 )
 from aggregator.intake.tables.notation import (
@@ -36,16 +31,15 @@ from aggregator.intake.tables.notation import (
     SIGNS,
     Time,
     decimal_sign,
+    is_summary,
     order_of,
-    read_figure,
     read_time,
     seconds_of,
 )
+from aggregator.intake.tables.row_times import share_of_usual, smallest_step, usual_step, way_of
 
-_LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
-_PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
-_MANY_RISES = 200  # from here on it is one
 SAMPLE_ROWS = 2000  # that are judged
+_YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
 _NUMERIC_DATE = re.compile(r"\s*[0-9]{1,2}[-/.][0-9]{1,2}[-/.]")
 
 
@@ -59,10 +53,16 @@ class Judged(NamedTuple):
 
 
 def judged(
-    names: tuple[str, ...], rows: Sequence[Sequence[str]], roles: Roles, known: Known, delimiter: str = ""
+    names: tuple[str, ...],
+    rows: Sequence[Sequence[str]],
+    roles: Roles,
+    known: Known,
+    delimiter: str = "",
+    *,
+    is_profiled: bool = False,
 ) -> Judged:
     """Decide all about a file from its first rows, which have a cell for each name. Raises ConfigurationError."""
-    judge = _Judge(names, rows, roles, known)
+    judge = _Judge(names, rows, roles, known, is_profiled=is_profiled)
     judge.sign(delimiter)
     for decide in (judge.dates, judge.meters, judge.kind_and_unit, judge.time_edge, judge.direction):
         decide()
@@ -72,8 +72,16 @@ def judged(
 class _Judge:
     """One file's candidates, one question after the other."""
 
-    def __init__(self, names: tuple[str, ...], rows: Sequence[Sequence[str]], roles: Roles, known: Known) -> None:
-        self.names, self.roles, self.known = names, roles, known
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        rows: Sequence[Sequence[str]],
+        roles: Roles,
+        known: Known,
+        *,
+        is_profiled: bool,
+    ) -> None:
+        self.names, self.roles, self.known, self.is_profiled = names, roles, known, is_profiled
         self.choices: list[Choice] = []
         self.doubts, self.ats = list[Doubt](), list[int]()  # the times of the rows, each once, ascending
         self.step_s = self.way = 0  # the usual step; whether rows ascend (1) or descend (-1) in time
@@ -81,6 +89,9 @@ class _Judge:
         where = tuple(row_filter(text, names) for text in known.where)
         self.rows = [row for row in rows if all(row[place].strip() == text for place, text in where)]
         self.layout = Layout(roles, zone=zone, step_s=known.step_s, where=where)
+        self.numbers = {int(hour_number(text) or 0) for text in self._texts(roles.clock)} if roles.hours else set()
+        if 0 in self.numbers:
+            self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
 
     def _choose(self, what: str, value: str, why: str) -> None:
         self.choices.append(Choice(what, value, why))
@@ -107,10 +118,18 @@ class _Judge:
     def dates(self) -> None:
         """Decide the order of day, month and year; and note the times of the rows."""
         orders = [ORDERS[self.known.order]] if self.known.order else list(ORDERS.values())
-        told = {order: times for order in orders if (times := self._times(order))}
+        read = {order: self._times(order) for order in orders}
+        dated = sum(not is_summary(row[self.roles.time]) for row in self.rows)
+        most = max(map(len, read.values()))
+        enough = max(1, min(most, dated - dated // 50))  # a row in fifty may be bad
+        told = {order: times for order, times in read.items() if len(times) >= enough}
         order, why = order_of(told)
+        if len(told) > 1 and len(self.rows) >= SAMPLE_ROWS and len({*map(tuple, told.values())}) == 1:
+            why = why if _YEAR_FIRST.match(self.rows[0][self.roles.time]) else ""  # a later day may tell them apart
         example = next(iter(self._texts(self.roles.time)), "")
-        if not why:
+        if not told:
+            self._ask("--columns", f"{shown(example)} is no time of the past that is known", ())
+        elif not why:
             options = [name for name, one in ORDERS.items() if one in told]
             self._ask("--dates", f"{example} may be {' or '.join(options)}", options)
         elif _NUMERIC_DATE.match(example):
@@ -121,15 +140,16 @@ class _Judge:
         self.step_s = self.known.step_s or (usual_step(self.ats) if self.way else smallest_step(self.ats))
 
     def _times(self, order: str) -> list[Time]:
-        """Return the times of the rows in one order; none where they cannot be, one in fifty excepted."""
+        """Return the times of the rows in one order, without those of the future."""
         reader, times = RowReader(self.layout._replace(order=order)), list[Time]()
         for row in self.rows:
             try:
-                times.append(reader.times(row)[0])
+                time = reader.times(row)[0]
             except Refused:
                 continue
-        future = sum(seconds_of(time) > self.known.now + DAY_S for time in times)
-        return times if (len(self.rows) - len(times) + future) * 50 <= len(self.rows) or self.known.order else []
+            if seconds_of(time) <= self.known.now + DAY_S:
+                times.append(time)
+        return times
 
     def meters(self) -> None:
         """Ask which meter is meant, where rows of one time differ in a column that may name a meter."""
@@ -168,8 +188,8 @@ class _Judge:
         kinds = {one.kind for one in figures} - {""}
         unit = self.known.unit or next((one.unit for one in figures if one.unit), said.unit)
         kind = self.known.figure_kind or (POWER if unit in WATTS else next(iter(kinds), said.kind))
-        look = self._look(figures)._replace(step_s=self.step_s)
-        found = self._candidates(figures, kind, unit, look)
+        look = seen(figures, self.rows, self.layout)._replace(step_s=self.step_s)
+        found = candidates(figures, kind, unit, look, self.known)
         self._note(found, kind, unit, look)
         chosen, unit = found[0] if found else (kind or ENERGY, unit or "kWh")
         has_register = any(one.kind == REGISTER for one in self.roles.figures)
@@ -196,57 +216,15 @@ class _Judge:
         elif not unit:
             self._choose("figures", f"{kinds[0]} in {units[0]}", "only so is the power that of a home")
 
-    def _candidates(self, figures: Sequence[Figure], kind: str, unit: str, look: Look) -> list[tuple[str, str]]:
-        """Return the kinds and units that the figures can be of, the likely ones first."""
-        if unit == VOLUME_M3 or self.known.meter == "gas":
-            told = kind or (REGISTER if look.is_register and look.rises >= RISES else ENERGY)
-            return [(told, unit)] if unit else [(told, "kWh"), (told, VOLUME_M3)]
-        kinds = [kind] if kind else [ENERGY, REGISTER, *([POWER] if not unit and may_be_power(figures) else [])]
-        every = [(one, written) for one in kinds for written in (WATTS if one == POWER else WATT_HOURS)]
-        found = [one for one in every if not unit or one[1] == unit]
-        if kind and unit:
-            return found
-        if unit and not look.is_register:
-            return [(ENERGY, unit)] if not kind else found  # a named unit may be of any home
-        possible = [one for one in found if self._is_possible(one, look, is_told=bool(kind))]
-        likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible
-        twin = {HOUR: {"kWh": "kW", "Wh": "W"}}.get(self.step_s, {})  # over an hour the energy is the same
-        energies = {written for one, written in likely if one == ENERGY}
-        return [one for one in likely if one[0] != POWER or one[1] not in {twin.get(written) for written in energies}]
-
-    def _is_possible(self, candidate: tuple[str, str], look: Look, *, is_told: bool) -> bool:
-        kind, unit = candidate
-        if kind == REGISTER:
-            return look.is_register or (is_told and not look.is_energy)
-        if look.is_register and look.rises >= _MANY_RISES:
-            return False
-        seconds = HOUR if kind == POWER else look.step_s
-        most = _PEAK_W if look.step_s >= 300 else self.known.max_power_w
-        return seconds > 0 and look.largest * FACTORS[unit] * HOUR / seconds <= most
-
-    def _look(self, figures: Sequence[Figure]) -> Look:
-        main = next((one for one in figures if one.channel != EXPORT), figures[0])
-        selected = [tuple(row[place] for place in self.roles.categories) for row in self.rows]
-        usual = Counter(selected).most_common(1)[0][0] if selected else ()
-        reader, points = RowReader(self.layout), dict[int, float]()
-        for row, categories in zip(self.rows, selected, strict=True):
-            try:
-                numbers = [read_figure(row[place], self.layout.decimal) for place in main.places]
-                if categories == usual and None not in numbers:
-                    points[seconds_of(reader.times(row)[0])] = float(sum(filter(None, numbers), Decimal(0)))
-            except Refused:
-                continue
-        ats = sorted(points)
-        return look_of([points[at] for at in ats], ats, has_end=self.roles.end is not None)
-
     # Start or end
 
     def time_edge(self) -> None:
         """Decide which end of its interval a row's time is."""
         edge = self.known.edge or self.roles.edge
         if self.layout.is_instant:
-            return
-        if self.roles.end is not None:
+            if self.roles.hours:
+                self.layout = self.layout._replace(is_ordinal=False, first_hour=0)
+        elif self.roles.end is not None:
             self.layout = self.layout._replace(edge="start", short_s=short_of_ends(RowReader(self.layout), self.rows))
         elif self.roles.hours:
             self._numbered_hours(edge)
@@ -255,12 +233,11 @@ class _Judge:
 
     def _numbered_hours(self, edge: str) -> None:
         """Decide hours that are numbers: from 1 on they are hours of the day, else clock times."""
-        numbers = {int(hour_number(text) or 0) for text in self._texts(self.roles.clock)}
-        is_from_one = 0 not in numbers and self.roles.hours in numbers and edge != "start"
+        is_from_one = 0 not in self.numbers and self.roles.hours in self.numbers and edge != "start"
         if is_from_one:
-            self._choose("hours", f"numbered from 1 to {max(numbers)}", "hour 1 begins at midnight")
-        elif not edge and 0 not in numbers:
-            self._ask_edge("the hour")
+            self._choose("hours", f"numbered from 1 to {max(self.numbers)}", "hour 1 begins at midnight")
+        elif not edge:
+            edge = self._edge_by_midnight()
         edge = "end" if edge == "end" and not is_from_one else "start"
         self.layout = self.layout._replace(edge=edge, is_ordinal=is_from_one, first_hour=int(is_from_one))
 
@@ -312,6 +289,9 @@ class _Judge:
         elif self.layout.is_instant and self.layout.kind == POWER and unnamed:
             self.layout = self.layout._replace(direction=NET)
         elif unnamed and not self.roles.categories:
+            if not self.is_profiled and any(said_by(one.name).is_foreign for one in unnamed):
+                text = f"the direction of {shown(unnamed[0].name)} is not known"
+                self._ask("--direction", text, (IMPORT, EXPORT))
             texts = [text for one in unnamed for place in one.places for text in self._texts(place)]
             signed = [text[0] == "-" for text in texts if re.search("[1-9]", text)]
             if any(signed):

@@ -83,7 +83,7 @@ def _sum(some: Sequence[Energy]) -> Energy:
 
 def _row_brakes(reasons: Counter[str], total: int, known: Known) -> Iterator[Brake]:
     refused = reasons.total() - reasons["no_values"] - reasons["contradiction"]
-    if refused > total * FEW:
+    if refused > max(total * FEW, min(2, total // 10)):
         worst, count = max(reasons.items(), key=lambda one: one[1])
         yield Brake("refused", f"{refused} of {total} rows would be refused, {count} as {worst}", "--allow refused")
     skipped, twice = reasons["no_such_time"], reasons["ambiguous_time"]
@@ -105,6 +105,7 @@ def _energy_brakes(preview: FileTotals, days: dict[str, Energy]) -> Iterator[Bra
         yield Brake("register", text, "--kind register, or --allow register")
     if wh > _MOST_WH_A_DAY:
         yield Brake("implausible", f"{largest} has {wh / 1000:,.0f} kWh", "--unit, or --allow implausible")
-    mean = sum(imports.values()) / len(imports) if imports else 0
+    both = [wh + (days[day].export_wh or 0) for day, wh in imports.items()]
+    mean = sum(both) / len(both) if both else 0
     if len(imports) >= 3 and 0 < mean < _LEAST_WH_A_DAY:
         yield Brake("implausible", f"a day has {mean:.0f} Wh in the mean", "--unit, or --allow implausible")

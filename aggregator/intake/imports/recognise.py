@@ -19,7 +19,6 @@ from aggregator.intake.imports.columns import roles_of, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.preview import FileTotals, previewed
-from aggregator.intake.imports.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.imports.rows import MICRO, FileRow, Layout, RowReader
 from aggregator.intake.imports.understanding import (
     Choice,
@@ -29,7 +28,8 @@ from aggregator.intake.imports.understanding import (
     named_columns,
 )
 from aggregator.intake.imports.vocabulary import POWER, UNITS, profile_of, said_by
-from aggregator.intake.tables.text_tables import FileTable
+from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
+from aggregator.intake.tables.table_shapes import FileTable
 
 FIRST = 5  # rows shown as they were read
 _A_STEP = 1000  # rows between reports of progress
@@ -61,9 +61,9 @@ def recognised(
         yield Recognised(understood, found.layout, None, RefusedRows(table.unit), found.step_s)
         return
     layout, refusals, reader, rows = found.layout, *_read(table, found.layout, known, progress)
-    if reader.beyond and layout.is_ordinal:  # days have more numbered hours than there are: they are clock times
+    if layout.roles.hours and layout.is_ordinal and reader.has_clock_hours:
         rows.close()
-        layout = layout._replace(is_ordinal=False)
+        layout = layout._replace(is_ordinal=False, open_days=reader.open_days)
         refusals, reader, rows = _read(table, layout, known, progress)
     with closing(rows):
         done = Recognised(understood, layout, rows, refusals, found.step_s)
@@ -86,7 +86,7 @@ def _decided(table: FileTable, known: Known) -> Judged:
         known = known._replace(edge=known.edge or profile.edge)
         if not any(one.unit for one in roles.figures) and known.meter == "electricity":
             known = known._replace(unit=known.unit or unit or profile.unit)
-    found = judged(table.names, rows, roles, known, table.delimiter)
+    found = judged(table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None)
     names = (Choice("format", profile.name),) if profile else ()
     answered = [one for one in doubts if one.option != "--direction" or not known.direction]
     return found._replace(choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
@@ -129,7 +129,7 @@ def _first_rows(table: FileTable, layout: Layout) -> Iterator[str]:
             found = reader.row_of(row)
         except Refused:
             continue
-        if found:
+        if found and found.has_values:
             time = iso_local(found.time, layout.zone) if isinstance(found.time, int) else found.time
             yield f"{table.unit} {found.line}: {time} {_figures_text(found, layout)}"
 
@@ -165,7 +165,7 @@ def _file_rows(table: FileTable, reader: RowReader, refusals: RefusedRows, progr
             refusals.refuse(row[0], row[1], why)
             continue
         if found:
-            if found.bad:
+            if found.bad and found.has_values:
                 refusals.refuse(row[0], row[1], found.bad)
             yield found
     progress(done)
@@ -177,6 +177,10 @@ def _timed(
     """Yield rows as sort tuples: the instant, its end or 0, the number of the row, the series, the figures."""
     has_end = layout.roles.end is not None
     for row, at in rows:
+        if row.bad and not row.has_values:
+            why = at if isinstance(at, Refused) and at.reason == "ambiguous_time" else row.bad
+            refusals.refuse(row.line, row.text, why)
+            continue
         try:
             if isinstance(at, Refused):
                 raise at
@@ -186,8 +190,8 @@ def _timed(
             else:
                 end = check_instant_of(end_of(at, row.time, row.end, 0, layout.zone), known.now) if has_end else 0
                 yield at, end, row.line, row.series, row.imported, row.exported, row.volume
-        except Refused as why:
-            refusals.refuse(row.line, row.text, why)
+        except Refused as refused:
+            refusals.refuse(row.line, row.text, refused)
 
 
 def _spans(rows: Iterator[SortRow], layout: Layout, refuse: Refuse) -> Iterator[SortRow]:

@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, window
 from aggregator.core.readings import MAX_LINE, MAX_POWER, MAX_REGISTER, NO_POWER, NO_REGISTER, REASONS
 from aggregator.intake.imports.columns import hour_number
-from aggregator.intake.imports.row_times import usual_step
 from aggregator.intake.imports.vocabulary import (
     EXPORT,
     IMPORT,
@@ -31,8 +29,8 @@ from aggregator.intake.imports.vocabulary import (
     Roles,
     said_by,
 )
-from aggregator.intake.tables.notation import Time, read_clock, read_figure, read_time, seconds_of
-from aggregator.intake.tables.text_tables import Cells
+from aggregator.intake.tables.notation import Time, is_summary, read_clock, read_figure, read_time, seconds_of
+from aggregator.intake.tables.table_shapes import Cells
 
 MICRO = 1_000_000
 _DAY, _CHANGE = timedelta(days=1), timedelta(hours=2)  # clocks go back by less
@@ -55,6 +53,7 @@ class Layout(NamedTuple):
     short_s: int = 0  # written ends are so many seconds early: 00:29 of 00:30
     is_ordinal: bool = True  # numbered hours count from midnight, also where clocks change
     first_hour: int = 1  # the number of the hour that begins at midnight
+    open_days: frozenset[datetime] = frozenset()  # of which it is not known what their numbered hours are
     step_s: int | None = None  # the length of intervals without an end, where it was named
 
 
@@ -72,6 +71,11 @@ class FileRow(NamedTuple):
     power_w: int | None
     bad: Refused | None = None  # a figure that could not be read
 
+    @property
+    def has_values(self) -> bool:
+        """Whether a figure is known; a row without still tells of the order of rows."""
+        return any(one is not None for one in (self.imported, self.exported, self.volume, self.power_w))
+
 
 class _Selected(NamedTuple):
     """What the categories of a row say of its figure."""
@@ -88,6 +92,7 @@ class RowReader:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.beyond = 0  # rows whose numbered hour is after the end of their day
+        self._longest: dict[datetime, list[int]] = {}  # days with a repeated hour -> the numbers of their hours
         self.others = 0  # rows of another quantity, kind or meter, which are not refused
         self._selections: dict[tuple[str, ...], _Selected | None] = {}
         self._figures = [(one, FACTORS[one.unit or layout.unit or "kWh"]) for one in layout.roles.figures]
@@ -98,7 +103,7 @@ class RowReader:
         if len(text) >= MAX_LINE:
             raise Refused("line_too_long", f"more than {MAX_LINE} characters")
         try:
-            if self._is_other(cells):
+            if self._is_other(cells) or is_summary(cells[self.layout.roles.time]):
                 self.others += 1
                 return None
             time, end = self.times(cells)
@@ -152,12 +157,28 @@ class RowReader:
         number = int(digits) - self.layout.first_hour
         if number < 0 or number * step > DAY_S + HOUR:
             raise Refused("bad_time", f"the hour is {shown(clock.strip())}")
+        if day in self.layout.open_days:
+            raise Refused("ambiguous_time", f"on {day:%Y-%m-%d} an hour occurs twice, and it has no number of its own")
         if not self.layout.is_ordinal:
             return day + timedelta(seconds=number * step)
         first, last = window("day", day.date().isoformat(), self.layout.zone)
         if first + number * step >= last:
             self.beyond += 1
+        if last - first > DAY_S:
+            self._longest.setdefault(day, []).append(number)
         return first + number * step
+
+    @property
+    def has_clock_hours(self) -> bool:
+        """Whether numbered hours are clock times: a day lacks the hour that is skipped, or repeats one."""
+        last = DAY_S // max(self.layout.roles.hours, 1)
+        return self.beyond > 0 or any((max(some) + 1) * last == DAY_S for some in self._longest.values())
+
+    @property
+    def open_days(self) -> frozenset[datetime]:
+        """Days with a repeated hour of which no numbered hour is there twice or beyond 24."""
+        each = {day: Counter(some).values() for day, some in self._longest.items()}
+        return frozenset(day for day, counts in each.items() if len(set(counts)) == 1)
 
     # Figures
 
@@ -172,7 +193,7 @@ class RowReader:
             except Refused as why:
                 bad = why
         if not values:
-            raise bad or Refused("no_values", "none of its figures has a value")
+            bad = bad or Refused("no_values", "none of its figures has a value")
         return FileRow(
             line,
             text,
@@ -257,48 +278,6 @@ def _checked(value: Decimal, most: int, what: str, least: int = 0) -> int:
     if not least <= value <= most:
         raise Refused("out_of_range", f"a {what} is {shown(value)}")
     return round(value)
-
-
-# Looks of figures
-
-RISES = 8  # rises without a fall from which figures look like a register
-
-
-class Look(NamedTuple):
-    """How figures look in order of time."""
-
-    rises: int
-    falls: int
-    step_s: int  # the usual step
-    mean: float
-    largest: float
-    risen_per_hour: float  # of the last figure over the first
-    is_register: bool
-    is_energy: bool
-
-    @property
-    def said(self) -> str:
-        """Return what is seen, for people."""
-        return f"they rise {self.rises} times and fall {self.falls} times"
-
-    def power(self, kind: str) -> float:
-        """Return the mean power that they are as one kind, in units of the figures."""
-        if kind == REGISTER:
-            return self.risen_per_hour
-        return self.mean if kind == POWER else self.mean * HOUR / max(self.step_s, 1)
-
-
-def look_of(values: Sequence[float], ats: Sequence[int], *, has_end: bool) -> Look:
-    """Return how figures look that are in order of time (`ats`, seconds)."""
-    changes = [other - one for one, other in pairwise(values)]
-    rises, falls = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
-    largest = max(map(abs, values), default=0.0)
-    mean = sum(map(abs, values)) / max(len(values), 1)
-    is_steep = max(changes, default=0.0) * 100 > largest
-    is_register = falls == 0 and rises > 0 and (rises >= RISES or not is_steep) and not has_end
-    risen = (values[-1] - values[0]) * HOUR / (ats[-1] - ats[0]) if len(ats) > 1 else 0.0
-    is_energy = falls * 5 > rises + falls
-    return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy)
 
 
 def short_of_ends(reader: RowReader, rows: Sequence[Sequence[str]]) -> int:

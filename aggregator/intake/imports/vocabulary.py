@@ -62,6 +62,28 @@ _TABLES: dict[str, str] = {
     "phase": "l1 l2 l3 b c phase",
     "total": "total totaal gesamt summe sum totale",
 }
+_NEUTRAL = (  # words of figures that leave the direction open
+    "value values wert werte valeur valor waarde vaerdi varde arvo wartosc energy energie energia energi"
+    " electricity elec electric electrical electricite electricidad elektrizitat strom stroom el sahko amount"
+    " quantity qty volume menge mangd maara cantidad quantite hoeveelheid measured measurement gemessen data state"
+    " mean avg average aktiv actif active activa act aktive aktif wirkenergie wirkarbeit interval intervall"
+    " halfhourly hourly daily halfhour half hh meter mesure messwert zahler zaehler compteur contador column sum"
+    " smart grid reseau netz actual of per in the de la le du der die das and und et y home house household haus"
+    " maison casa main mains units delta sensor step last new site whole all electricmeter stromzahler smartmeter"
+    " gas volumen reads diff"
+)
+_STEMS = (  # of words in forms that no table lists
+    (
+        "export",
+        re.compile("e[xk]sport|einspeis|eingespeis|inje[ck]|in[yj]ec|vertid|excedent|teruglev|teruggelev|inmat"),
+    ),
+    ("export", re.compile("immiss|immess|ruckspeis|rueckspeis|wprowadz|oddan|dodav|surplus|feedin|reinject")),
+    (
+        "import",
+        re.compile("import|entn[ao]|soutir|afname|afgenomen|preliev|prelev|bezug|bezog|pobran|odebran|uttag|aftag"),
+    ),
+)
+_OPEN = frozenset(_NEUTRAL.split())
 _WORDS: dict[str, set[str]] = {}
 for _meaning, _list in _TABLES.items():
     for _word in _list.split():
@@ -89,6 +111,7 @@ class Said(NamedTuple):
 
     meanings: frozenset[str]  # keys of the tables above
     unit: str  # one of UNITS
+    is_foreign: bool = False  # it has a word that stands in no table
 
     @property
     def channel(self) -> str:
@@ -151,7 +174,10 @@ def said_by(name: str) -> Said:
     if "€" in words or "£" in words or words[-1:] == ["p"]:
         meanings.add("ignored")
     unit = next((_UNITS[word] for word in reversed(words) if word in _UNITS), "")
-    return Said(frozenset(meanings), unit)
+    foreign = [word for word in words if word not in _WORDS and word not in _UNITS and word not in _OPEN]
+    meanings |= {meaning for meaning, stem in _STEMS for word in foreign if stem.match(word)}
+    is_foreign = any(len(word) > 2 and not word.isdigit() for word in foreign)
+    return Said(frozenset(meanings), unit, is_foreign)
 
 
 # Roles of columns

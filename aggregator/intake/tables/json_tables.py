@@ -7,7 +7,8 @@ from typing import BinaryIO
 import orjson
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.tables.text_tables import FileTable, encoding_of
+from aggregator.intake.tables.table_shapes import FileTable
+from aggregator.intake.tables.text_tables import encoding_of
 
 MOST_JSON = 16 << 20  # bytes; eight years of half hours
 _HEAD = 1 << 16

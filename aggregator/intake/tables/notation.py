@@ -35,33 +35,16 @@ _CLOCK = (
 _COMPACT_CLOCK = r"(?P<h2>[0-9]{2})(?P<min2>[0-9]{2})(?P<sec2>[0-9]{2})?"
 _OFFSET = r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Z]{3,4})"
 _TIME = re.compile(rf"{_DATE}(?:,?(?:[ T_]+|(?<=[0-9]{{8}})T?)(?:{_CLOCK}|{_COMPACT_CLOCK})(?: ?\(?{_OFFSET}\)?)?)?")
-_CLOCK_ALONE = re.compile(_CLOCK)
-_NAMED_OFFSETS = {
-    "UTC": 0,
-    "GMT": 0,
-    "WET": 0,
-    "BST": 1,
-    "WEST": 1,
-    "CET": 1,
-    "MEZ": 1,
-    "CEST": 2,
-    "MESZ": 2,
-    "EET": 2,
-    "EEST": 3,
-    "EST": -5,
-    "EDT": -4,
-    "CST": -6,
-    "CDT": -5,
-    "MST": -7,
-    "MDT": -6,
-    "PST": -8,
-    "PDT": -7,
-    "AEST": 10,
-    "AEDT": 11,
-    "AWST": 8,
-    "NZST": 12,
-    "NZDT": 13,
-}
+_CLOCK_ALONE = re.compile(rf"{_CLOCK}|{_COMPACT_CLOCK}")
+_NAMED_OFFSETS = {  # hours; a name that more than one zone has (IST) is none
+    name: hours
+    for hours, names in {
+        -10: "HST", -9: "AKST", -8: "PST AKDT", -7: "MST PDT", -6: "CST MDT", -5: "EST CDT", -4: "EDT AST", -3: "ADT",
+        0: "UTC GMT WET", 1: "BST WEST CET MEZ", 2: "CEST MESZ EET SAST", 3: "EEST MSK", 8: "AWST SGT HKT",
+        9: "JST KST", 9.5: "ACST", 10: "AEST", 10.5: "ACDT", 11: "AEDT", 12: "NZST", 13: "NZDT",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
 _MONTHS = (
     ("jan", "ene", "janv", "gen", "tammi", "sty", "led"),
     ("feb", "fev", "fév", "helmi", "lut", "úno"),
@@ -170,7 +153,28 @@ def _offset_s(text: str) -> int:
         return 0
     if text not in _NAMED_OFFSETS:
         raise ValueError(text)
-    return _NAMED_OFFSETS[text] * HOUR
+    return int(_NAMED_OFFSETS[text] * HOUR)
+
+
+_SUMMARIES = (
+    "total",
+    "sum",
+    "gesamt",
+    "totaal",
+    "somme",
+    "suma",
+    "summa",
+    "i alt",
+    "yhteensä",
+    "razem",
+    "average",
+    "mean",
+)
+
+
+def is_summary(text: str) -> bool:
+    """Whether a row begins like one that sums others up."""
+    return text.strip().lower().startswith(_SUMMARIES)
 
 
 def is_time(text: str) -> bool:
@@ -188,11 +192,11 @@ def is_time(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def read_clock(text: str) -> int:
-    """Parse a time of day to seconds since midnight: `00:30`, `00.30`, `1:30 pm`, `24:00`. Raises Refused."""
+    """Parse a time of day to seconds since midnight: `00:30`, `00.30`, `0030`, `1:30 pm`, `24:00`. Raises Refused."""
     found = _CLOCK_ALONE.fullmatch(text.strip()) if len(text) <= MAX_TIME else None
     try:
         if found:
-            return _clock_seconds(found)
+            return _clock_seconds(found, "h2", "min2", "sec2") if found["h2"] else _clock_seconds(found)
     except ValueError:
         pass
     raise Refused("bad_time", f"the time of day is {shown(text.strip())}")
@@ -217,7 +221,7 @@ def order_of(told: Mapping[str, Sequence[Time]]) -> tuple[str, str]:
 
     The reason is empty where nothing decides.
     """
-    if len(told) < 2 or len({tuple(times[:50]) for times in told.values()}) == 1:
+    if len(told) < 2 or len({tuple(times) for times in told.values()}) == 1:
         return next(iter(told), "dmy"), "only so do all dates exist"
     scores = {order: _contiguity([seconds_of(time) for time in times]) for order, times in told.items()}
     best = max(scores, key=scores.__getitem__)
@@ -240,9 +244,11 @@ SIGNS = {"comma": ",", "point": "."}  # the values of --decimal
 _CONTIGUOUS = 0.5  # the share of their span that contiguous rows cover at least
 _LONGEST = 40  # characters of a figure
 _GROUPED = {
-    ".": re.compile(r"[+-]?[0-9]{1,3}(?:[,' \u00a0][0-9]{3})+(?:\.[0-9]*)?"),
-    ",": re.compile(r"[+-]?[0-9]{1,3}(?:[.' \u00a0][0-9]{3})+(?:,[0-9]*)?"),
+    ".": re.compile(r"[+-]?[1-9][0-9]{0,2}(?:[,' \u00a0][0-9]{3})+(?:\.[0-9]*)?"),
+    ",": re.compile(r"[+-]?[1-9][0-9]{0,2}(?:[.' \u00a0][0-9]{3})+(?:,[0-9]*)?"),
 }
+_COMMA = str.maketrans(",.", ".,")  # a point is no decimal sign beside a comma
+_FIGURE = re.compile(r"[+-]?[0-9][0-9.,' \u00a0eE+-]*|[+-]?[.,][0-9]+")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
 
 
@@ -251,7 +257,7 @@ def read_figure(text: str, decimal: str) -> Decimal | None:
     trimmed = text.strip()
     try:
         if len(trimmed) <= _LONGEST:
-            found = Decimal(trimmed.replace(",", ".") if decimal == "," and "." not in trimmed else trimmed)
+            found = Decimal(trimmed.translate(_COMMA) if decimal == "," else trimmed)
             if found.is_finite() and found.adjusted() < 20:
                 return found
     except InvalidOperation:
@@ -265,10 +271,14 @@ def read_figure(text: str, decimal: str) -> Decimal | None:
 
 def decimal_sign(texts: Sequence[str], delimiter: str) -> tuple[str, str]:
     """Return the decimal sign of figures, and one of them as evidence; "" as sign where two are possible."""
+    texts = [text for text in texts if _FIGURE.fullmatch(text)]
     commas, points = [text for text in texts if "," in text], [text for text in texts if "." in text]
     both = next((text for text in commas if "." in text), None)
     if both:
         return "," if both.rindex(",") > both.rindex(".") else ".", both
+    twice = next((text for text in texts if text.count(",") > 1 or text.count(".") > 1), None)
+    if twice and not (commas and points):
+        return "." if "," in twice else ",", twice
     some = commas or points
     is_grouped = bool(some) and all(map(_THOUSANDS.fullmatch, some))
     if is_grouped and not (commas and points) and not (points and delimiter == ","):

@@ -10,7 +10,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.intake.tables.text_tables import Cells, FileTable, text_rows
+from aggregator.intake.tables.table_shapes import Cells, FileTable
+from aggregator.intake.tables.text_tables import text_rows
 
 # Green Button: ESPI
 

@@ -22,15 +22,13 @@ from aggregator.intake.formats import Logged, is_log, logged_messages, logged_te
 from aggregator.intake.formats.message import Origin
 from aggregator.intake.tables.json_tables import cell_text, json_table
 from aggregator.intake.tables.standards import espi_table, nem12_table
+from aggregator.intake.tables.table_shapes import Cells, FileTable, shaped
 from aggregator.intake.tables.text_tables import (
     LOOKED_AT,
-    Cells,
-    FileTable,
     cells,
     encoding_of,
     table_of,
     text_table,
-    unpivoted,
 )
 
 STRUCTURES = ("CSV", "JSON", "Excel", "MQTT log", "DSMR telegrams", "a zip or gzip of one of these")
@@ -47,9 +45,9 @@ def open_table(stream: BinaryIO, origin: Origin) -> FileTable:
     if head.startswith(_GZIP) or (head.startswith(_ZIP) and not _is_workbook(stream)):
         return open_table(_inflated(stream, head), origin)
     if head.startswith((_OLE, _ZIP)):
-        return unpivoted(_excel(stream))
+        return shaped(_excel(stream))
     lines = head.decode(encoding_of(head), errors="replace").lstrip("\ufeff \r\n\t").splitlines() or [""]
-    return unpivoted(_opened(stream, lines, origin))
+    return shaped(_opened(stream, lines, origin))
 
 
 def _opened(stream: BinaryIO, lines: Sequence[str], origin: Origin) -> FileTable:

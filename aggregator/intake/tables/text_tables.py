@@ -4,7 +4,7 @@ The table begins at the row that looks like a header: names, followed by the mos
 time and a number. Lines before it may say something of the whole file (`about`), like a unit. A file without a header
 has the names `column 1`, `column 2`, ... Rows are read line by line; nothing here grows with the file.
 
-`unpivoted` makes a row for each time of a table with a column for each. `structured` makes those of other files.
+`structured` makes the tables of other files.
 """
 
 import codecs
@@ -12,17 +12,17 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from charset_normalizer import from_bytes
 
-from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.core.periods import DAY_S
+from aggregator.core.errors import ConfigurationError
 from aggregator.core.readings import MAX_LINE
-from aggregator.intake.tables.notation import is_time, read_clock, read_time
+from aggregator.intake.tables.notation import is_time
+from aggregator.intake.tables.table_shapes import WIDE, Cells, FileTable, slot_columns, spread_columns
 
 SAMPLE = 1 << 18  # bytes at the beginning that decide encoding and delimiter
 PREAMBLE = 60  # lines among which the header is searched
@@ -34,23 +34,6 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+[.,]?|[.,][0-9])[0-9]*(?:[.,' \u00a0][0-9]{3})*(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?"
 )
 _UNIT_ROW = re.compile(r"[\[(]?\s*(?:|[kM]?Wh?|m3|m³|kVArh|V|A|°C|[€£$]|EUR|GBP|date|time|datetime)\s*[\])]?", re.I)
-_WIDE = 12  # columns named by times; fewer are a table of another kind
-_COUNTED = re.compile(r"[^\W\d]*[ _]?([0-9]{1,3})")
-
-Cells = tuple[int, str, list[str]]  # the number of a row, its text, its cells
-
-
-class FileTable(NamedTuple):
-    """A file as rows of cells under names."""
-
-    format: str  # as `wattfall import --formats` lists it
-    names: tuple[str, ...]
-    rows: Callable[[], Iterator[Cells]]  # opens the rows anew
-    about: Mapping[str, str]  # what is said before the header, by name
-    unit: str = "line"  # what row numbers count
-    delimiter: str = ""
-    encoding: str = ""
-    header: int = 0  # line number; 0 without one
 
 
 def text_table(stream: BinaryIO, delimiter: str = "") -> FileTable:
@@ -157,10 +140,13 @@ def _is_row(row: Sequence[str]) -> bool:
 
 def _header(rows: Sequence[Sequence[str]]) -> int | None:
     """Return the place of the header; -1 where the table begins without one, None without a table."""
-    data = [_is_row(row) or sum(map(is_number, row)) >= _WIDE for row in rows]
+    for place, row in enumerate(rows[:PREAMBLE]):
+        if spread_columns(row, next((one for one in rows[place + 2 :] if any(one)), ())):
+            return place
+    data = [_is_row(row) or sum(map(is_number, row)) >= WIDE for row in rows]
     best, most = None, 0
     for place, row in enumerate(rows[:PREAMBLE]):
-        if not _is_header(row):
+        if not _is_header(row) or (place and _is_unit_row(row) and _is_header(rows[place - 1])):
             continue
         count = 0
         for later, is_data in zip(rows[place + 1 :], data[place + 1 :], strict=True):
@@ -175,44 +161,14 @@ def _header(rows: Sequence[Sequence[str]]) -> int | None:
     return best
 
 
+def _is_unit_row(row: Sequence[str]) -> bool:
+    return any(map(str.strip, row)) and all(_UNIT_ROW.fullmatch(cell.strip()) for cell in row) and len(set(row)) < 4
+
+
 def _is_header(row: Sequence[str]) -> bool:
     named = [text for text in row if text.strip()]
     plain = [text for text in named if not is_number(text) and not is_time(text)]
-    return len(named) >= 2 and bool(plain) and (len(plain) == len(named) or len(slot_columns(row)) >= _WIDE)
-
-
-def slot_columns(names: Sequence[str]) -> list[int]:
-    """Return the places of the columns that are named by the times of a day, or by times; empty for other tables.
-
-    The names ascend: `00:00`, `00:30`, ...; `H1` to `H24`; `2026-01-01T00:00:00Z`, ...
-    """
-    for value in (_clock_value, _time_value, _count_value):
-        found = [(place, at) for place, name in enumerate(names) if (at := value(name)) is not None]
-        ascending = all(one[1] < other[1] for one, other in pairwise(found[:-1]))
-        if len(found) >= _WIDE and ascending and found[-1][0] - found[0][0] == len(found) - 1:
-            return [place for place, _ in found]
-    return []
-
-
-def _clock_value(name: str) -> float | None:
-    first = name.strip().split("-")[0].strip()
-    try:
-        return read_clock(first) if ":" in first else None
-    except Refused:
-        return None
-
-
-def _time_value(name: str) -> float | None:
-    try:
-        found = read_time(name) if len(name.strip()) > 9 else None
-    except Refused:
-        return None
-    return found if isinstance(found, int) else found.toordinal() * 86_400 + found.hour * 3600 if found else None
-
-
-def _count_value(name: str) -> float | None:
-    found = _COUNTED.fullmatch(name.strip())
-    return int(found[1]) if found and int(found[1]) <= 100 else None
+    return len(named) >= 2 and bool(plain) and (len(plain) == len(named) or len(slot_columns(row)) >= WIDE)
 
 
 def _names(rows: Sequence[Sequence[str]], place: int) -> tuple[tuple[str, ...], int]:
@@ -221,7 +177,7 @@ def _names(rows: Sequence[Sequence[str]], place: int) -> tuple[tuple[str, ...], 
         return tuple(f"column {number}" for number in range(1, len(rows[0]) + 1)), 1
     names = [name.strip() for name in rows[place]]
     following = rows[place + 1] if place + 1 < len(rows) else []
-    if following and any(map(str.strip, following)) and all(_UNIT_ROW.fullmatch(cell.strip()) for cell in following):
+    if _is_unit_row(following):
         more = [*following, *[""] * (len(names) - len(following))]
         return tuple(f"{name} {unit.strip()}".strip() for name, unit in zip(names, more, strict=False)), place + 3
     return tuple(names), place + 2
@@ -240,43 +196,3 @@ def _about(rows: Sequence[Sequence[str]]) -> dict[str, str]:
                 {name.strip(): value.strip() for name, value in zip(names, values, strict=False) if name.strip()}
             )
     return said
-
-
-# Wide tables
-
-
-def unpivoted(table: FileTable) -> FileTable:
-    """Return a table with a row for each of the columns that are named by times; other tables as they are."""
-    places = slot_columns(table.names)
-    if not places:
-        return table
-    others = [place for place in range(len(table.names)) if place not in places]
-    slots = [_slot_name(table.names[place]) for place in places]
-    name = "hour" if slots[0].isdigit() else "clock" if len(slots[0]) < 9 else "time"
-    if name == "clock" and read_clock(slots[0]) > 0 and read_clock(slots[-1]) == 0:
-        slots[-1] = "24:00"
-    if name == "clock" and read_clock(slots[-1]) == DAY_S and read_clock(slots[0]) == 0:
-        raise ConfigurationError("the columns of times begin and end at midnight: which interval is each of?")
-    names = (*(table.names[place] for place in others), name, "energy")
-    return table._replace(
-        names=names, rows=partial(_unpivoted_rows, table, others, list(zip(places, slots, strict=True)))
-    )
-
-
-def _slot_name(text: str) -> str:
-    digits = "".join(filter(str.isdigit, text))
-    return (
-        text.strip().split("-")[0].strip()
-        if ":" in text and len(text.strip()) < 14
-        else digits
-        if len(digits) < 4
-        else text.strip()
-    )
-
-
-def _unpivoted_rows(table: FileTable, others: Sequence[int], slots: Sequence[tuple[int, str]]) -> Iterator[Cells]:
-    for number, text, row in table.rows():
-        fixed = [row[place] if place < len(row) else "" for place in others]
-        for place, slot in slots:
-            if place < len(row):
-                yield number, text[:200], [*fixed, slot, row[place]]

@@ -1,4 +1,4 @@
-"""The search index on DynamoDB: one item in `records` per term and device, consistent with `devices`.
+"""Items of devices on DynamoDB, and their search index: one item in `records` per term and device.
 
 An item also holds all other terms of its device (`v`). DynamoDB therefore filters the items of one word by the other
 words, and a search reads only the items of the rarest word.
@@ -11,7 +11,7 @@ the device's current fields.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from secrets import SystemRandom, token_hex
@@ -23,12 +23,12 @@ from aggregator.core.readings import sender_of
 from aggregator.store import search
 from aggregator.store.dynamodb import dynamo_client, items
 from aggregator.store.dynamodb.concurrent_steps import TRIES
-from aggregator.store.dynamodb.document_items import device_update, unpack_device
 from aggregator.store.dynamodb.dynamo_client import ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
 from aggregator.store.dynamodb.read_view import Reader, intact
 from aggregator.store.stored_records import INDEX
 
+LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
 _MARK = "!"  # begins a mark, but no term
 _CHANCE, _PAUSE_S, _LONGEST_S = SystemRandom(), 0.02, 1.0  # random pauses separate competing writers
 _PAGES = (50, 1000)  # terms per read: the first read, and later reads
@@ -225,3 +225,60 @@ def _key(term: str, device_id: str) -> Item:
 def _collection(term: str) -> str:
     """Return a term's collection: one for each two first letters, and one for each household."""
     return INDEX + (term if term.startswith("=") else term[: search.LEAST + (term[0] in "<#")])
+
+
+# Items of devices
+
+
+def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any]:
+    """Return the arguments of a device's update; registers are only added.
+
+    `unsure` are search terms whose index entries may be missing, see `device_index`.
+    """
+    device = device.own
+    labels = {LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
+    sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
+    sets |= {"t": items.text(device.tariff)} if device.tariff else {}
+    sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
+    sets |= {"n": items.text(device.netting)} if device.netting != "phase" else {}
+    sets |= {"v": items.number(device.longest_interval_s)} if device.longest_interval_s else {}
+    sets |= {"c": items.text(device.conversion)} if device.conversion else {}
+    sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
+    sets |= {"u": items.text("y")} if device.is_total_import else {}
+    sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
+    sets |= {"y": items.text(device.occupied_from)} if device.occupied_from else {}
+    sets |= {"q": items.text(device.former)} if device.former else {}
+    sets |= {"e": items.text(device.erased)} if device.erased else {}
+    adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
+    adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
+    gone = [name for name in (*"tkgncvauyqe", *LABEL_NAMES.values()) if name not in sets]
+    expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
+    expression += " REMOVE " + ", ".join(gone) if gone else ""
+    expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
+    values = {f":{name}": value for name, value in (sets | adds).items()}
+    return {"UpdateExpression": expression, "ExpressionAttributeValues": values}
+
+
+def unpack_device(item: Item) -> Device:
+    """Decode a device."""
+    registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
+    tariff = item["t"]["S"] if "t" in item else ""
+    labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
+    return Device(
+        item["d"]["S"],
+        item["z"]["S"],
+        int(item["w"]["N"]),
+        registers,
+        tariff,
+        **labels,
+        exchange_overrides=item["k"]["S"] if "k" in item else "",
+        kind=item["g"]["S"] if "g" in item else "electricity",
+        netting=item["n"]["S"] if "n" in item else "phase",
+        longest_interval_s=int(item["v"]["N"]) if "v" in item else 0,
+        conversion=item["c"]["S"] if "c" in item else "",
+        stamp_on_arrival="a" in item,
+        is_total_import="u" in item,
+        occupied_from=item["y"]["S"] if "y" in item else "",
+        former=item["q"]["S"] if "q" in item else "",
+        erased=item["e"]["S"] if "e" in item else "",
+    )

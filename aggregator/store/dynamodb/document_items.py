@@ -1,4 +1,4 @@
-"""DynamoDB items of documents and half-hourly prices, and the update requests for documents and devices. Pure.
+"""DynamoDB items of documents and half-hourly prices, and the update requests for documents. Pure.
 
 **Documents.** Each part of a document is one attribute: a list of varints (7 bits a byte, lowest first) without
 trailing zeros. Its fields are import + 1, export + 1 (0 is no data), time covered, costs of import and export,
@@ -9,25 +9,29 @@ is Wh, volume is litres. Money is in units of `core.money`: 0 for none, else 1 +
 Time covered is a byte of 31 * code + check value: code 0 is none, 1 half an hour, 2 an hour, 3 the seconds that follow.
 The check value makes the whole, as a number, divisible by 31: a flipped bit is noticed.
 
+An item carries the form of its document, `v` (absent: 1). A function of an older version leaves a newer form as it is
+and quarantines its key. A release first reads a new form, and the next one writes it: both can work side by side.
+
 **Prices.** One item holds a device's prices of a UTC day, one attribute per half hour and direction.
 
 **Updates.** A document update replaces parts on the condition that they equal the parts read.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from aggregator.core import periods
-from aggregator.core.documents import Device, Document, Part
+from aggregator.core.documents import Document, Part
+from aggregator.core.errors import Damaged
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost
 from aggregator.core.periods import DAY_S, HALF_HOUR
 from aggregator.store.dynamodb import items
 from aggregator.store.dynamodb.items import Item, Value
 from aggregator.tariffs.rates import Series
 
-LABEL_NAMES = {"household": "lh", "name": "ln", "serial": "ls", "meter_point": "lm", "postcode": "lp"}
+FORM = 1  # of the documents that this version writes, and the newest that it reads
 _FIELDS = 17
 _COVERED = (0, 1800, 3600)  # seconds with a code of their own
 _CHECK = 31  # no power of 2 is divisible by it, and 256 * 4 leaves 1
@@ -102,8 +106,16 @@ def _named_part(name: str, value: bytes) -> Part:
         raise ValueError(f"the part {name}: {error}") from error
 
 
+def _check_form(item: Item | None) -> None:
+    form = int(item["v"]["N"]) if item and "v" in item else FORM
+    if item and form > FORM:
+        fault = f"the document {item['d']['S']} {item['p']['S']} is in form {form}, of a newer version; this one reads"
+        raise Damaged(f"{fault} {FORM} and leaves it as it is; `wattfall rebuild` of that version makes it right")
+
+
 def unpack_document(level: str, item: Item | None) -> Document | None:
-    """Decode a document; None for a missing item or one without parts."""
+    """Decode a document; None for a missing item or one without parts. Raises Damaged for one of a newer version."""
+    _check_form(item)
     parts = (
         {name: _named_part(name, value["B"]) for name, value in sorted(item.items()) if "B" in value} if item else {}
     )
@@ -215,9 +227,11 @@ def merge_request(
 ) -> Request | None:
     """Return the request that gives `stored` these parts (None removes one); None when nothing changes.
 
-    The time of change (`now`, UTC seconds) is written with a change and never alone. `is_open` says that the period
-    goes on (None at a level that feeds no other); a document that was closed stays so.
+    The time of change (`now`, UTC seconds) and the form are written with a change and never alone. `is_open` says that
+    the period goes on (None at a level that feeds no other); a document that was closed stays so. Raises Damaged for a
+    document of a newer version.
     """
+    _check_form(stored)
     before = stored or {}
     wanted: dict[str, Value | None] = {name: part and {"B": pack_part(part)} for name, part in parts.items()}
     after = before | wanted
@@ -231,16 +245,16 @@ def merge_request(
     changed = {name: value for name, value in wanted.items() if value != before.get(name)}
     if not changed:
         return None
-    times = ("t",) if "u" in before else ("t", "u")
     sets = {name: value for name, value in changed.items() if value is not None}
-    sets |= dict.fromkeys(times, items.number(now))
+    sets |= dict.fromkeys(("t",) if "u" in before else ("t", "u"), items.number(now))
     gone = [f"#{name}" for name in changed if name not in sets]
-    request = _condition(before, [*changed])
+    request = _condition(before, [*changed, "v"])
+    sets |= {"v": items.number(FORM)} if before.get("v") != items.number(FORM) else {}
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
     values = request.get("ExpressionAttributeValues", {}) | {f":{name}": value for name, value in sets.items()}
     return "update_item", request | {
         "UpdateExpression": expression + (f" REMOVE {', '.join(gone)}" if gone else ""),
-        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {f"#{name}": name for name in times},
+        "ExpressionAttributeNames": request["ExpressionAttributeNames"] | {f"#{name}": name for name in sets},
         "ExpressionAttributeValues": values,
     }
 
@@ -254,57 +268,3 @@ def _condition(before: Item, names: list[str]) -> dict[str, Any]:
         "ExpressionAttributeNames": {f"#{name}": name for name in names},
     }
     return request | ({"ExpressionAttributeValues": values} if values else {})
-
-
-def device_update(device: Device, unsure: Collection[str] = ()) -> dict[str, Any]:
-    """Return the arguments of a device's update; registers are only added.
-
-    `unsure` are search terms whose index entries may be missing, see `device_index`.
-    """
-    device = device.own
-    labels = {LABEL_NAMES[field]: items.text(text) for field, text in device.labels.items()}
-    sets = {"z": items.text(device.timezone), "w": items.number(device.max_power_w), **labels}
-    sets |= {"t": items.text(device.tariff)} if device.tariff else {}
-    sets |= {"g": items.text(device.kind)} if device.kind != "electricity" else {}
-    sets |= {"n": items.text(device.netting)} if device.netting != "phase" else {}
-    sets |= {"v": items.number(device.longest_interval_s)} if device.longest_interval_s else {}
-    sets |= {"c": items.text(device.conversion)} if device.conversion else {}
-    sets |= {"a": items.text("y")} if device.stamp_on_arrival else {}
-    sets |= {"u": items.text("y")} if device.is_total_import else {}
-    sets |= {"k": items.text(device.exchange_overrides)} if device.exchange_overrides else {}
-    sets |= {"y": items.text(device.occupied_from)} if device.occupied_from else {}
-    sets |= {"q": items.text(device.former)} if device.former else {}
-    sets |= {"e": items.text(device.erased)} if device.erased else {}
-    adds = {"r": {"SS": list(device.registers)}} if device.registers else {}
-    adds |= {"o": {"SS": sorted(unsure)}} if unsure else {}
-    gone = [name for name in (*"tkgncvauyqe", *LABEL_NAMES.values()) if name not in sets]
-    expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
-    expression += " REMOVE " + ", ".join(gone) if gone else ""
-    expression += " ADD " + ", ".join(f"{name} :{name}" for name in adds) if adds else ""
-    values = {f":{name}": value for name, value in (sets | adds).items()}
-    return {"UpdateExpression": expression, "ExpressionAttributeValues": values}
-
-
-def unpack_device(item: Item) -> Device:
-    """Decode a device."""
-    registers = tuple(sorted(item["r"]["SS"])) if "r" in item else ()
-    tariff = item["t"]["S"] if "t" in item else ""
-    labels = {field: item[name]["S"] for field, name in LABEL_NAMES.items() if name in item}
-    return Device(
-        item["d"]["S"],
-        item["z"]["S"],
-        int(item["w"]["N"]),
-        registers,
-        tariff,
-        **labels,
-        exchange_overrides=item["k"]["S"] if "k" in item else "",
-        kind=item["g"]["S"] if "g" in item else "electricity",
-        netting=item["n"]["S"] if "n" in item else "phase",
-        longest_interval_s=int(item["v"]["N"]) if "v" in item else 0,
-        conversion=item["c"]["S"] if "c" in item else "",
-        stamp_on_arrival="a" in item,
-        is_total_import="u" in item,
-        occupied_from=item["y"]["S"] if "y" in item else "",
-        former=item["q"]["S"] if "q" in item else "",
-        erased=item["e"]["S"] if "e" in item else "",
-    )

@@ -18,15 +18,15 @@ from aggregator.core.documents import Device, at_home
 from aggregator.core.errors import StoreAway
 from aggregator.core.live import Live, merged_live
 from aggregator.store import search
-from aggregator.store.dynamodb import items, live_items
+from aggregator.store.dynamodb import document_items, items, live_items
 from aggregator.store.dynamodb.concurrent_steps import TRIES, ConcurrentSteps, Get
-from aggregator.store.dynamodb.device_index import Index
-from aggregator.store.dynamodb.document_items import unpack_device
+from aggregator.store.dynamodb.device_index import Index, unpack_device
 from aggregator.store.dynamodb.dynamo_client import CONNECTIONS, TELL, ConditionFailed, DynamoClient
 from aggregator.store.dynamodb.items import Item
-from aggregator.store.dynamodb.read_view import Reader, ReadView, intact
+from aggregator.store.dynamodb.read_view import Reader, ReadView, erase_names, intact
 from aggregator.store.port import Answer
 from aggregator.store.stored_records import ANYTHING, LAST_KEY, Record, Was, check_range, check_record
+from aggregator.tariffs.rates import Series
 
 
 class Records:
@@ -278,3 +278,32 @@ class DynamoRegistry:
     def expire_records(self, now: int) -> int:  # noqa: ARG002 - the port's
         """Return 0: DynamoDB deletes expired records itself."""
         return 0
+
+    # Half-hourly prices
+
+    def prices(self, device_id: str, first: int, last: int) -> Series:
+        """Return the prices of the UTC half hours that start from `first` to `last`, both included."""
+        span = document_items.span(first, last)
+        days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
+        return document_items.unpack(days, first, last)
+
+    def put_prices(self, device_id: str, series: Series) -> None:
+        """Add prices, or replace the prices of the same half hours."""
+        self._view.is_consistent = True
+        jobs = [(device_id, day, request) for day, request in document_items.updates(series)]
+        self._steps.side_by_side(self._put_prices, jobs)
+
+    def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:
+        key = items.document_key(device_id, day)
+        self._client.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
+
+    def drop_prices(self, device_id: str, start: int, end: int) -> None:
+        """Delete the prices of the half hours that start from `start` to before `end`."""
+        self._view.is_consistent = True
+        days = self._reader.between("prices", device_id, *document_items.span(start, end - 1), is_consistent=True)
+        for item in list(days):
+            names = document_items.price_names(item, start, end)
+            key = items.document_key(device_id, item["p"]["S"])
+            erase_names(self._client, f"{self._prefix}-prices", key, names)
+            if len(names) == len(item) - len(key):
+                self._client.call("delete_item", TableName=f"{self._prefix}-prices", Key=key)

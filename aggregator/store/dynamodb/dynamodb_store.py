@@ -7,11 +7,11 @@ half a read unit; after its first write it reads consistently and so sees its ow
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from itertools import islice
 
 from aggregator.core.documents import Document, Names, Part
 from aggregator.core.errors import StoreAway
@@ -27,8 +27,8 @@ from aggregator.store.dynamodb.items import table_of
 from aggregator.store.dynamodb.read_view import erase_blocks, erase_names, intact, write_block
 from aggregator.store.dynamodb.streams import Follower
 from aggregator.store.dynamodb.tables import read_url
+from aggregator.store.layers import OWN, Evidence
 from aggregator.store.port import Backlog, Blocks, Change, Written, is_feed
-from aggregator.tariffs.rates import Series
 
 
 def open_dynamodb(url: str) -> "DynamoStore":
@@ -96,15 +96,42 @@ class DynamoStore(DynamoRegistry):
 
     def write_intervals(self, intervals: Iterable[Interval], now: int) -> Written:
         """Merge intervals into the blocks in which they start, many blocks at once; durable on return."""
-        evidence: dict[tuple[str, int], dict[str, Reading]] = defaultdict(dict)
-        repeated = 0
-        for interval in intervals:
-            block, new = evidence[interval.device_id, block_start(interval.start)], items.as_reading(interval)
-            name = items.interval_name(interval)
+        return self.write_layer(OWN, intervals, now)
+
+    def write_layer(self, layer: int, evidence: Iterable[Evidence], now: int) -> Written:
+        """Merge evidence into a layer of its device, many blocks at once; durable on return."""
+        blocks: dict[tuple[str, int], dict[str, Reading]] = defaultdict(dict)
+        repeated, prefix = 0, items.layer_prefix(layer)
+        for one in evidence:
+            start = block_start(one[1])
+            if isinstance(one, Interval):
+                name, new = prefix + items.interval_name(one), items.as_reading(one)
+            else:
+                name, new = prefix + items.reading_name(one.at - start), one
+            block = blocks[one.device_id, start]
             repeated += name in block
             block[name] = merged(block[name], new) if name in block else new
-        written = self._write_evidence(evidence, now)
+        written = self._write_evidence(blocks, now)
         return Written(written.accepted, written.unchanged + repeated)
+
+    def layer_starts(self, device_id: str, layer: int, first: int, last: int, limit: int) -> list[int]:
+        """Return the first `limit` starts, from `first` to `last`, of the blocks that have evidence of a layer."""
+        prefix, blocks = items.layer_prefix(layer), self._view.blocks(device_id, first, last)
+        found = (int(item["b"]["N"]) for item in blocks if any(name.startswith(prefix) for name in item))
+        return list(islice(found, limit))
+
+    def drop_layer(self, device_id: str, layer: int, starts: Sequence[int]) -> None:
+        """Delete the evidence of a layer in blocks, many at once; what else they have stays until it expires."""
+        self._view.is_consistent = True
+        jobs = [(device_id, start, items.layer_prefix(layer)) for start in starts]
+        self._steps.side_by_side(self._drop_from_block, jobs)
+
+    def _drop_from_block(self, device_id: str, start: int, prefix: str) -> None:
+        key = items.block_key(device_id, start)
+        for item in self._reader.span(device_id, start, start, is_consistent=True):
+            names = [name for name in item if name.startswith(prefix)]
+            erase_names(self._client, f"{self._prefix}-readings", key, names)
+            self._feed.add("readings", device_id, str(start))
 
     def _write_evidence(self, evidence: Mapping[tuple[str, int], Mapping[str, Reading]], now: int) -> Written:
         self._view.is_consistent = True
@@ -255,35 +282,6 @@ class DynamoStore(DynamoRegistry):
         write_items(self._client, f"{self._prefix}-{table}", [{"DeleteRequest": {"Key": key}} for key in keys.values()])
         for period in keys if is_feed(level) else ():
             self._feed.add(level, device_id, period)
-
-    # Half-hourly prices
-
-    def prices(self, device_id: str, first: int, last: int) -> Series:
-        """Return the prices of the UTC half hours that start from `first` to `last`, both included."""
-        span = document_items.span(first, last)
-        days = self._reader.between("prices", device_id, *span, is_consistent=self._view.is_consistent)
-        return document_items.unpack(days, first, last)
-
-    def put_prices(self, device_id: str, series: Series) -> None:
-        """Add prices, or replace the prices of the same half hours."""
-        self._view.is_consistent = True
-        jobs = [(device_id, day, request) for day, request in document_items.updates(series)]
-        self._steps.side_by_side(self._put_prices, jobs)
-
-    def _put_prices(self, device_id: str, day: str, request: dict[str, Any]) -> None:
-        key = items.document_key(device_id, day)
-        self._client.call("update_item", TableName=f"{self._prefix}-prices", Key=key, **request)
-
-    def drop_prices(self, device_id: str, start: int, end: int) -> None:
-        """Delete the prices of the half hours that start from `start` to before `end`."""
-        self._view.is_consistent = True
-        days = self._reader.between("prices", device_id, *document_items.span(start, end - 1), is_consistent=True)
-        for item in list(days):
-            names = document_items.price_names(item, start, end)
-            key = items.document_key(device_id, item["p"]["S"])
-            erase_names(self._client, f"{self._prefix}-prices", key, names)
-            if len(names) == len(item) - len(key):
-                self._client.call("delete_item", TableName=f"{self._prefix}-prices", Key=key)
 
     # Change feed
 

@@ -3,9 +3,9 @@
 | table | key | attributes | bytes | write units |
 |---|---|---|---|---|
 | `readings` | `d` device, `b` start of the UTC half hour | one per reading and per interval, see below; `x` expiry (TTL), `m..` meter ids and sources | 46 + 9 a reading (13 with export) | 2 a full half hour at 10 s (3) |
-| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change, `o` 1 while the day goes on, else 0 | about 600, 900 with a tariff | 1 |
-| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t`, `o` | about 400 | 1 |
-| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t` | about 200 | 1 |
+| `days` | `d` device, `p` `2026-11-23` | `h00`.. and `s00`.. parts; `z` time zone, `c` currency, `u` first and `t` last change, `v` form, `o` 1 while the day goes on, else 0 | about 600, 900 with a tariff | 1 |
+| `months` | `d` device, `p` `2026-11` | `d01`.. parts; `z`, `c`, `u`, `t`, `v`, `o` | about 400 | 1 |
+| `years` | `d` device, `p` `2026` | `m01`.. parts; `z`, `c`, `u`, `t`, `v` | about 200 | 1 |
 | `prices` | `d` device, `p` UTC day | `i00`.. and `e00`.. prices of import and export by half hour | about 300 | 1 |
 | `live` | `d` device | `t` at, `r` received, `p` W, `i` and `e` Wh, `pt`, `it` and `et` their instants, `m` meter; `t1`.. and `r1`.. of the arrivals before | about 200 | 1 |
 | `devices` | `d` device | `z` time zone, `w` maximum W, `r` registers, `t` tariff, `h` retention_cutoff, `k` exchange overrides, `g` kind, `n` netting, `c` conversion of gas, `v` longest interval, `a` stamp on arrival, `u` total is import, `y` occupied from, `q` former occupancies, `e` erased times, `l..` labels, `f` and `o` (see `device_index`) | about 100 | 1 |
@@ -23,6 +23,9 @@ as few bytes as possible; and one byte for the meter, if known (a second meter w
 **An interval** is an attribute of the block in which it starts: its value is that of a reading without power, its
 source in place of the meter; its name is that of a reading at its start, and its length in three digits to the base 62.
 
+**A layer** of an import (`store.layers`) has attributes of its own, whose names begin with it: `i3_`, or `c3_` of a
+correction.
+
 **A part** is a list of varints, see `document_items`.
 
 **Sizes** follow AWS's rules. Names and texts count in UTF-8 bytes, binary values in bytes, numbers one byte per two digits
@@ -37,6 +40,7 @@ from typing import Any
 
 from aggregator.core.periods import DAY_S, HALF_HOUR, LEVELS
 from aggregator.core.readings import Interval, Reading
+from aggregator.store.layers import OWN, overlaid
 from aggregator.store.port import READINGS
 
 Value = dict[str, Any]  # {"S": text} | {"N": digits} | {"B": bytes} | {"SS": texts}
@@ -184,11 +188,34 @@ def unpack_reading(device_id: str, at: int, value: bytes, item: Item) -> Reading
     )
 
 
+def layer_prefix(layer: int) -> str:
+    """Return the beginning of the names of a layer's attributes; empty for the device's own evidence."""
+    return f"{'c' if layer > OWN else 'i'}{abs(layer)}_" if layer != OWN else ""
+
+
+def _layers(item: Item) -> dict[int, list[str]]:
+    """Return the names of a block's evidence by layer, without their prefixes, in order."""
+    found: dict[int, list[str]] = {OWN: []}
+    for name in sorted(item):
+        prefix, _, short = name.rpartition("_")
+        if len(short) in (2, 5) and short[0] != "m":
+            layer = int(prefix[1:]) * (1 if prefix[0] == "c" else -1) if prefix else OWN
+            found.setdefault(layer, []).append(short)
+    return found
+
+
 def unpack_block(item: Item) -> list[Reading]:
     """Decode the readings of a block, by time."""
     device_id, start = item["d"]["S"], int(item["b"]["N"])
-    names = sorted(name for name in item if len(name) == 2)
-    return [unpack_reading(device_id, start + _OFFSETS[name], item[name]["B"], item) for name in names]
+    layers = [
+        (layer, _readings(device_id, start, [name for name in names if len(name) == 2], layer_prefix(layer), item))
+        for layer, names in _layers(item).items()
+    ]
+    return layers[0][1] if len(layers) == 1 else overlaid(layers)
+
+
+def _readings(device_id: str, start: int, names: Iterable[str], prefix: str, item: Item) -> list[Reading]:
+    return [unpack_reading(device_id, start + _OFFSETS[name], item[prefix + name]["B"], item) for name in names]
 
 
 def as_reading(interval: Interval) -> Reading:
@@ -198,28 +225,29 @@ def as_reading(interval: Interval) -> Reading:
 
 def unpack_intervals(item: Item) -> list[Interval]:
     """Decode the intervals of a block, by start and end."""
-    device_id, block = item["d"]["S"], int(item["b"]["N"])
-    names = _interval_names(item)
-    starts = [block + _OFFSETS[name[:2]] for name in names]
-    return [
-        Interval(device_id, start, start + _number(name[2:]), *unpack_reading("", 0, item[name]["B"], item)[3:])
-        for start, name in zip(starts, names, strict=True)
+    layers = [
+        (layer, [_interval(name, layer_prefix(layer) + name, item) for name in names if len(name) == 5])
+        for layer, names in _layers(item).items()
     ]
+    return layers[0][1] if len(layers) == 1 else overlaid(layers)
+
+
+def _interval(name: str, full_name: str, item: Item) -> Interval:
+    start = int(item["b"]["N"]) + _OFFSETS[name[:2]]
+    values = unpack_reading("", 0, item[full_name]["B"], item)[3:]
+    return Interval(item["d"]["S"], start, start + _number(name[2:]), *values)
 
 
 def names_in(item: Item, start: int, end: int) -> list[str]:
     """Return the names of a block's readings from `start` to before `end` (UTC seconds), and of intervals across."""
-    block = int(item["b"]["N"])
-    found = [name for name in item if len(name) == 2 and start <= block + _OFFSETS[name] < end]
-    for name in _interval_names(item):
-        at = block + _OFFSETS[name[:2]]
-        if at < end and start < at + _number(name[2:]):
-            found.append(name)
+    found: list[str] = []
+    for layer, names in _layers(item).items():
+        for name in names:
+            at = int(item["b"]["N"]) + _OFFSETS[name[:2]]
+            until = at + _number(name[2:]) if len(name) == 5 else at + 1
+            if at < end and start < until:
+                found.append(layer_prefix(layer) + name)
     return found
-
-
-def _interval_names(item: Item) -> list[str]:
-    return [name for name in sorted(item) if len(name) == 5 and name[0] != "m"]
 
 
 def _number(digits: str) -> int:

@@ -17,7 +17,8 @@ from aggregator.store.sqlite.sqlite_file import translated
 
 PAGES = 64  # copied at once, 8 KB each
 _SHARED_LOCK = (510, 0x40000002)  # length and first byte that every connection to a file in WAL mode locks (SQLite)
-_COUNTED = ("devices", *(level.table for level in LEVELS.values()), "readings", "recent", "intervals", "records")
+_EVIDENCE = ("readings", "recent", "intervals", "layers")
+_COUNTED = ("devices", *(level.table for level in LEVELS.values()), *_EVIDENCE, "records")
 
 
 def copy_file(source: Path, target: Path, pause: Callable[[], object]) -> None:
@@ -53,10 +54,12 @@ def check_pages(path: Path) -> None:
 
 
 def counts(path: Path) -> dict[str, int]:
-    """Return the number of rows of each table of a file."""
+    """Return the number of rows of each table of a file; one of an earlier version has fewer tables."""
     try:
         with closing(_opened(path, "ro")) as database:
-            return {name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED}  # noqa: S608 - constants
+            present = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            tables = [name for name in _COUNTED if name in present]
+            return {name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}  # noqa: S608 - constants
     except sqlite3.Error as error:
         raise translated(str(path), error) from error
 

@@ -13,7 +13,7 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import HALF_HOUR, LEVELS, block_start
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.store.port import is_feed
-from aggregator.store.sqlite.sqlite_live import SqliteLive
+from aggregator.store.sqlite.sqlite_layers import SqliteLayers
 
 SCRUB_S = 0.2  # of a call
 SCRUBBED = 32  # pages of a commit
@@ -22,7 +22,7 @@ _TABLE = "scrubbed"  # holds the free pages until all are overwritten
 _ROW = 8100  # bytes; with its head a page
 
 
-class SqliteErasing(SqliteLive):
+class SqliteErasing(SqliteLayers):
     """The port's deletions for good on one SQLite file."""
 
     def erase_evidence(self, device_id: str, start: int, end: int) -> None:
@@ -36,6 +36,7 @@ class SqliteErasing(SqliteLive):
             self._run("DELETE FROM recent WHERE device_id = ? AND at >= ? AND at < ?", device_id, start, end)
             near = (device_id, start - LONGEST_INTERVAL_S, end, start)
             self._run("DELETE FROM intervals WHERE device_id = ? AND start >= ? AND start < ? AND end > ?", *near)
+            self._erase_layers(device_id, start, end)
             self._local.newest.clear()
 
     def _cut_packed(self, device_id: str, block: int, start: int, end: int) -> None:

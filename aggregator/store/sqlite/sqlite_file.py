@@ -1,4 +1,4 @@
-"""The embedded store's file: schema, statements on evidence, connections, transactions, and the translation of errors.
+"""The embedded store's file: schema, connections, transactions, and the translation of errors.
 
 `synchronous=FULL`: acknowledged writes survive a killed process and a power cut. Each thread has its own connection.
 """
@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aggregator.core.errors import Damaged, StoreAway, StoreReplaced, StoreUnusable
-from aggregator.core.periods import HALF_HOUR, LEVELS
-from aggregator.core.readings import Interval, Reading
+from aggregator.core.periods import LEVELS
+from aggregator.store.sqlite.sqlite_watch import FileWatch
 
 Row = TypeVar("Row")
 _JOINED = nullcontext()  # in an open transaction
 
 APPLICATION_ID = 0x57415454  # "WATT"
-VERSION = 1  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
+VERSION = 2  # of the schema; a change needs a new one, a migration, and a test with a file of the version before
 BUSY_S = 30.0  # longest wait for another's write, where nobody waits for an answer
 _PRAGMAS = ("synchronous = FULL", "cache_size = -16384", "mmap_size = 1073741824", "secure_delete = FAST")
-_SCHEMA = f"""
+_LAYERS = """
+CREATE TABLE layers (device_id TEXT, start INTEGER, layer INTEGER, written INTEGER NOT NULL, readings BLOB,
+    intervals BLOB, PRIMARY KEY (device_id, start, layer)) WITHOUT ROWID
+"""
+_SCHEMA = f"""{_LAYERS};
 CREATE TABLE devices (device_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE device_terms (term TEXT, device_id TEXT, PRIMARY KEY (term, device_id)) WITHOUT ROWID;
 CREATE TABLE live (device_id TEXT PRIMARY KEY, at INTEGER NOT NULL, received_at INTEGER NOT NULL, power_w INTEGER,
@@ -68,28 +72,6 @@ _MISSING = {
     False: "does not exist; correct WATTFALL_STORE or --store",
 }
 
-# Statements on evidence
-
-EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"))  # column of the instant, table
-
-
-def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
-    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
-    known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
-    count = keys.count(",") + len(values) + 2
-    return f"""
-INSERT INTO {table} SELECT {", ".join(f"?{number}" for number in range(1, count + 1))} WHERE NOT {unless}
-ON CONFLICT ({keys}) DO UPDATE SET
-    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
-WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
-"""
-
-
-_IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?2 - ?2 % {HALF_HOUR})"  # noqa: S608 - a constant
-MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
-MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
-MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
-
 
 class SqliteFile:
     """An open file. No answer is given for a write unless the path still leads to this file."""
@@ -104,29 +86,35 @@ class SqliteFile:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"  # SQLite itself never creates the file
-        self._identity = self._found()
+        self._watch = self._found()
         try:
             self._prepare()
+            self._watch.begin()
         except sqlite3.Error as error:
             raise translated(self._path, error) from error
+        except OSError as error:
+            raise StoreUnusable(f"{error.filename} cannot be reached: {error.strerror}") from error
+        self.check()
 
     def close(self) -> None:
         """Close all connections."""
+        self._watch.end()
         for connection in self._connections:
             connection.close()
         self._connections.clear()
         self._local = threading.local()
 
     def check(self) -> None:
-        """Raise StoreReplaced where the path no longer leads to the file that was opened."""
+        """Raise StoreReplaced where a file of the store is not the one that was opened, or was cut."""
         try:
-            is_same = _identity(self._path) == self._identity
-        except FileNotFoundError:
-            is_same = False
+            fault = self._watch.fault()
         except OSError as error:
             raise StoreUnusable(f"{self._path} cannot be reached: {error.strerror}") from error
-        if not is_same:
-            raise StoreReplaced(self._path)
+        if fault:
+            raise StoreReplaced(
+                f"{fault} while it was in use; stop all processes, then put it back, or a backup in its place with"
+                " `wattfall restore`"
+            )
 
     def now(self) -> int:
         """Return the store's clock, UTC seconds."""
@@ -208,13 +196,13 @@ class SqliteFile:
         self.check()
         return database
 
-    def _found(self) -> tuple[int, int]:
-        """Find or create the file; return its identity. Raises StoreUnusable."""
+    def _found(self) -> FileWatch:
+        """Find or create the file. Raises StoreUnusable."""
         try:
             if self._may_create:
                 with suppress(FileExistsError):
                     os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # -wal and -shm likewise
-            return _identity(self._path)
+            return FileWatch(self._path)
         except FileNotFoundError:
             raise StoreUnusable(f"{self._path} {_MISSING[self._may_create]}") from None
         except OSError as error:
@@ -226,6 +214,7 @@ class SqliteFile:
             with self.transaction():
                 self._create()
         self._write_ahead()
+        self._migrate()
         self._add_levels()
 
     def _is_ours(self) -> bool:
@@ -246,6 +235,13 @@ class SqliteFile:
             raise StoreUnusable(f"{self._path} {_MENDS[sqlite3.SQLITE_NOTADB]}")
         for statement in _SCHEMA.split(";"):
             self._run(statement)
+
+    def _migrate(self) -> None:
+        """Bring a file of version 1 to this one: it has no layers of imports."""
+        with nullcontext() if self._one("PRAGMA user_version")[0] == VERSION else self.transaction():
+            if self._one("PRAGMA user_version")[0] < VERSION:  # no other process was first
+                self._run(_LAYERS)
+                self._run(f"PRAGMA user_version = {VERSION}")
 
     def _add_levels(self) -> None:
         """Create the missing tables of levels."""
@@ -311,9 +307,3 @@ def translated(path: str, error: sqlite3.Error) -> Exception:
     if code in _MENDS:
         return StoreUnusable(f"{path} {_MENDS[code]}")
     return StoreUnusable(f"{path} cannot be used: {error}")
-
-
-def _identity(path: str) -> tuple[int, int]:
-    """Return the device and the inode of a file. Raises OSError."""
-    found = os.stat(path)  # noqa: PTH116 - at each commit, and twice as fast
-    return found.st_dev, found.st_ino

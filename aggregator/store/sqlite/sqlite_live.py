@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from aggregator.core.documents import Device
-from aggregator.core.live import REMEMBERED, Arrival, Live, continued_live, look_back
+from aggregator.core.live import FIELDS, REMEMBERED, Arrival, Live, Newest, continued_live, look_back
 from aggregator.core.periods import FOR_EVER
 from aggregator.core.readings import Reading
 from aggregator.store.sqlite.sqlite_registry import REMEMBERED_DEVICES, SqliteRegistry
@@ -21,7 +21,12 @@ _PUT_LIVE = f"INSERT OR REPLACE INTO live VALUES ({', '.join('?' * 11)})"  # noq
 _NEWEST = """
 SELECT max(at, coalesce((SELECT max(at) FROM recent WHERE device_id = ?1), at)) FROM live WHERE device_id = ?1
 """
-_NEWER = f"SELECT {', '.join(Reading._fields)}, written FROM recent WHERE device_id = ? AND at > ? ORDER BY at"  # noqa: S608 - a constant
+_NEWER = f"SELECT {', '.join(Reading._fields)}, written FROM recent WHERE device_id = ? AND at > ? ORDER BY at DESC"  # noqa: S608 - a constant
+_TELLS_MORE = f"""
+SELECT EXISTS (SELECT 1 FROM recent WHERE device_id = ? AND at > ? AND at < ? AND ({
+    " OR ".join(f"{field} IS NOT NULL AND ?" for field in FIELDS)
+}))
+"""  # noqa: S608 - constants
 _ARRIVAL = Struct(">qq")  # in `live.arrivals`, as hexadecimal text
 _VALUES = {"power_w": "power_at", "import_wh": "import_at", "export_wh": "export_at"}
 # Equal to `documents.merged_live`, without a read. All arrivals have the same length, so the oldest is cut off.
@@ -98,13 +103,29 @@ class SqliteLive(SqliteRegistry):
 
     def _up_to_date(self, row: tuple[Any, ...]) -> Live:
         stored = self._intact(_live, row[0], row)
-        newer = self._intact(_newer, row[0], self._all(_NEWER, row[0], look_back(stored)))
-        return continued_live(stored, newer, self.device(row[0]) or Device(row[0])) if newer else stored
+        device = self.device(row[0]) or Device(row[0])
+        newer = self._newer(stored, device)
+        return continued_live(stored, newer, device) if newer else stored
+
+    def _newer(self, stored: Live, device: Device) -> list[tuple[Reading, int]]:
+        """Return readings that a live state does not have yet, by time; of many the newest, where these tell all."""
+        since, newest = look_back(stored), Newest(stored.at, device.max_power_w)
+        rows = self._each(_NEWER, device.device_id, since)
+        for row in rows:
+            newest.add(*self._intact(_arrived, device.device_id, row))
+            if newest.has_arrivals:
+                break
+        unknown = newest.unknown
+        if newest.has_arrivals and any(unknown):
+            (tells_more,) = self._one(_TELLS_MORE, device.device_id, since, newest.at, *unknown)
+            for row in rows if tells_more else ():
+                newest.add(*self._intact(_arrived, device.device_id, row))
+        return newest.arrived[::-1]
 
 
-def _newer(_device_id: str, rows: list[tuple[Any, ...]]) -> list[tuple[Reading, int]]:
-    """Decode readings with when they were written. Raises ValueError."""
-    return [(msgspec.convert(tuple(values), Reading), written) for *values, written in rows]
+def _arrived(_device_id: str, row: tuple[Any, ...]) -> tuple[Reading, int]:
+    """Decode a reading with when it was written. Raises ValueError."""
+    return msgspec.convert(row[:-1], Reading), row[-1]
 
 
 def _live(_device_id: str, row: tuple[Any, ...]) -> Live:

@@ -5,6 +5,7 @@
 | `recent` | device, instant | the known fields of a reading, the time of its arrival |
 | `readings` | device, start of a UTC half hour | a packed block (`readings.pack_block`), the time of its last arrival |
 | `intervals` | device, start, end | the known fields of an interval, the time of its arrival |
+| `layers` | device, start of a half hour, layer | evidence of an import (`sqlite_layers`), the time of its arrival |
 | `days`, `months`, `years` | device, period | an encoded document (`documents`), the time of its last change |
 | `live`, `devices`, `horizons` | device | the live state; the registry entry; the retention cutoff |
 | `prices` | device, start of a UTC half hour | import and export price of a kWh, as decimal text |
@@ -25,9 +26,6 @@ from contextlib import nullcontext
 from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
-from typing import Any
-
-import msgspec
 
 from aggregator.core.blocks import MANY, pack_block, unpack_block
 from aggregator.core.documents import Document, Names, Part, decode, encode, spliced
@@ -36,7 +34,14 @@ from aggregator.core.periods import DAY_S, FOR_EVER, HALF_HOUR, LEVELS, block_st
 from aggregator.core.readings import Interval, Reading, merged
 from aggregator.store.port import READINGS, Blocks, Written, is_feed
 from aggregator.store.sqlite.sqlite_erasing import SqliteErasing
-from aggregator.store.sqlite.sqlite_file import EVIDENCE, MERGE_INTERVAL, MERGE_RECENT, MERGE_UNPACKED
+from aggregator.store.sqlite.sqlite_layers import (
+    EVIDENCE,
+    MERGE_INTERVAL,
+    MERGE_RECENT,
+    MERGE_UNPACKED,
+    interval_rows,
+    reading_rows,
+)
 
 _DOCUMENT = "created, changed, body"
 _VALUES, _INTERVAL = ", ".join(Reading._fields[1:]), ", ".join(Interval._fields)
@@ -131,6 +136,9 @@ class SqliteStore(SqliteErasing):
 
     def readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         """Return the readings of the blocks that start from `first` to `last`, by time."""
+        return self._with_readings(self._own_readings(device_id, first, last), device_id, first, last)
+
+    def _own_readings(self, device_id: str, first: int, last: int) -> list[Reading]:
         query = "SELECT start, body FROM readings WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start"
         packed = [
             reading
@@ -146,15 +154,15 @@ class SqliteStore(SqliteErasing):
 
     def readings_after(self, device_id: str, at: int) -> list[Reading]:
         """Return the readings later than an instant, by time."""
-        query = "SELECT 1 FROM readings WHERE device_id = ? AND start >= ?"
-        if self._one(query, device_id, block_start(at)):
+        query = "SELECT 1 FROM {0} WHERE device_id = ? AND start >= ? LIMIT 1"
+        if any(self._one(query.format(table), device_id, block_start(at)) for table in ("readings", "layers")):
             return [one for one in self.readings(device_id, block_start(at), FOR_EVER) if one.at > at]
         return self._recent(device_id, at + 1, FOR_EVER)
 
     def _recent(self, device_id: str, first: int, last: int) -> list[Reading]:
         query = f"SELECT {_VALUES} FROM recent WHERE device_id = ? AND at BETWEEN ? AND ? ORDER BY at"  # noqa: S608 - a constant
         return self._intact(
-            _readings, device_id, [(device_id, *row) for row in self._all(query, device_id, first, last)]
+            reading_rows, device_id, [(device_id, *row) for row in self._all(query, device_id, first, last)]
         )
 
     def block_starts(self, device_id: str, at: int, count: int) -> list[int]:
@@ -178,7 +186,8 @@ class SqliteStore(SqliteErasing):
             f"SELECT {_INTERVAL} FROM intervals"  # noqa: S608 - a constant
             " WHERE device_id = ? AND start BETWEEN ? AND ? ORDER BY start, end"
         )
-        return self._intact(_intervals, device_id, self._all(query, device_id, *_span(first, last)))
+        own = self._intact(interval_rows, device_id, self._all(query, device_id, *_span(first, last)))
+        return self._with_intervals(own, device_id, first, last)
 
     @property
     def expires_by_itself(self) -> bool:
@@ -280,9 +289,9 @@ class SqliteStore(SqliteErasing):
         return row
 
     def _block_or_quarantine(self, device_id: str, start: int) -> list[Reading]:
-        """Return the readings of a block. Move a damaged packed block to the quarantine, and return the other ones."""
+        """Return the own readings of a block. Move a damaged packed one to the quarantine, and return the others."""
         try:
-            return self.readings(device_id, start, start)
+            return self._own_readings(device_id, start, start)
         except Damaged as error:
             self.quarantine(READINGS, device_id, [str(start)], str(error))
             self._run(
@@ -291,7 +300,7 @@ class SqliteStore(SqliteErasing):
                 *(device_id, start),
             )
             self._run("DELETE FROM readings WHERE device_id = ? AND start = ?", device_id, start)
-            return self.readings(device_id, start, start)
+            return self._own_readings(device_id, start, start)
 
 
 @lru_cache(maxsize=4096)
@@ -307,13 +316,3 @@ def _span(first: int, last: int) -> tuple[int, int]:
 def _aligned(at: int) -> int:
     """Return the start of the first block at or after `at`."""
     return at - at % -HALF_HOUR
-
-
-def _readings(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Reading]:
-    """Check the types of rows, since a column holds any type. Raises ValueError."""
-    return msgspec.convert(rows, list[Reading])
-
-
-def _intervals(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Interval]:
-    """Check the types of rows, since a column holds any type. Raises ValueError."""
-    return msgspec.convert(rows, list[Interval])

@@ -33,7 +33,7 @@ CLOSE_S, CLOSE = 640, 0.3  # closer peaks, in seconds and in parts of the range,
 EDGE_S = 320  # a label this close to an end of the hour stands inside it
 
 Point = tuple[int, int]  # UTC seconds, W
-Figure = dict[str, Any] | Patch
+Figure = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +125,19 @@ def figure(zone: str, known: Held | None, new: Sequence[Point], after: Held, now
         return _whole(sides, after, now, lang)
     patch = Patch()
     patch["layout"]["xaxis"]["range"] = [now - HOUR, now]
-    if new:
-        for place, side in enumerate(sides):
-            for name, values in side.items():
-                if values:
-                    patch["data"][place][name].extend(values)
+    for place, side in enumerate(sides):
+        for name, values in side.items():
+            if values:
+                patch["data"][place][name].extend(values)
+    if has_new_peaks(known, after):
         patch["data"][len(sides)] = _marks(after, now, lang)
         patch["layout"]["yaxis"]["range"] = _range(after)
-    return patch
+    return dict(patch.to_plotly_json())  # an object in the answer would cost another walk through all of it
+
+
+def has_new_peaks(known: Held | None, after: Held) -> bool:
+    """Whether the highest or the lowest point is another one than before."""
+    return known is None or (known.high, known.low) != (after.high, after.low)
 
 
 def _whole(sides: Iterable[dict[str, list[Any]]], after: Held, now: int, lang: Language) -> dict[str, Any]:
@@ -201,22 +206,19 @@ def _pairs(new: Sequence[Point], known: Held | None) -> Iterator[tuple[Point | N
 
 
 def _marks(after: Held, now: int, lang: Language) -> dict[str, Any]:
-    """Return the marks of the newest point, and of the highest and the lowest with their power."""
+    """Return the marks of the highest and the lowest point with their power."""
     high, low = after.high, after.low
     if high and low and _overlap(high, low, after):
         low = None
-    marked = [(point, side) for point, side in ((after.last, ""), (high, "top"), (low, "bottom")) if point]
+    marked = [(point, side) for point, side in ((high, "top"), (low, "bottom")) if point]
     return {
         "type": "scatter",
         "mode": "markers+text",
         "x": [at for (at, _), _ in marked],
         "y": [watts for (_, watts), _ in marked],
-        "text": [_signed(watts, lang) if side else "" for (_, watts), side in marked],
-        "textposition": [f"{side or 'top'} {_inward(at, now)}" for (at, _), side in marked],
-        "marker": {
-            "color": [IMPORT if watts >= 0 else EXPORT for (_, watts), _ in marked],
-            "size": [5 if side else 7 for _, side in marked],
-        },
+        "text": [_signed(watts, lang) for (_, watts), _ in marked],
+        "textposition": [f"{side} {_inward(at, now)}" for (at, _), side in marked],
+        "marker": {"color": [IMPORT if watts >= 0 else EXPORT for (_, watts), _ in marked], "size": 5},
         "cliponaxis": False,
         "hoverinfo": "skip",
     }

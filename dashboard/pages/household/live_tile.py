@@ -80,6 +80,7 @@ def tile(lang: Language) -> Component:
             html.H2(
                 [html.Span(lang.say("Power now"), id="power-name"), html.Span(id="power-direction")], className="label"
             ),
+            html.Slot(),
             html.P([*amount("power"), *badge], className="amount"),
             html.P(id="power-cost", className="also"),
             html.Div(
@@ -120,7 +121,6 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     return {
         "hero.data-state": state,
         "hero.data-level": "none" if has_no_power(home.device, live) else level,
-        "power-name.children": lang.say("Gas") if home.device.kind == GAS else lang.say("Power now"),
         **power_label("power", amount, without_power(home.device, live, lang)),
         "power-direction.children": direction(watts, lang) if is_current else "",
         "power-cost.children": cost(watts, home, lang) if is_current else "",
@@ -134,13 +134,21 @@ def slots(live: Live | None, home: Home, now: int, lang: Language) -> Slots:
     }
 
 
-def relative(usage: UsageProfile, lang: Language) -> Slots:
-    """Return the limits of the levels as a sentence: a tooltip, and text for screen readers."""
+def lasting(home: Home, lang: Language) -> Slots:
+    """Return what goes with the whole hour only: the tile's name, and the limits of the levels as a sentence.
+
+    The sentence is a tooltip, and text for screen readers.
+    """
+    usage = home.usage
     own = text("For this home, low is below {low} and high is from {high}")
     usual = text("Low is below {low}, high is from {high}, until a day is known of this home")
     low, high = (words.power(power_w, lang) for power_w in (usage.medium_w, usage.high_w))
     sentence = lang.say(own if usage.is_own else usual, low=low, high=high)
-    return {"power-badge.title": sentence, "power-relative.children": f" ({sentence})"}
+    return {
+        "power-name.children": lang.say("Gas") if home.device.kind == GAS else lang.say("Power now"),
+        "power-badge.title": sentence,
+        "power-relative.children": f" ({sentence})",
+    }
 
 
 def direction(power_w: int | None, lang: Language) -> str:

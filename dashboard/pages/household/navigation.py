@@ -4,6 +4,7 @@ The breadcrumb is `2026 › November › Monday 23`; each part but the last link
 """
 
 from typing import Any
+from urllib.parse import quote
 
 from dash import html
 from dash.development.base_component import Component
@@ -11,6 +12,7 @@ from dash.development.base_component import Component
 from aggregator.core import periods
 from aggregator.core.documents import GAS, GENERATION, Device
 from aggregator.core.readings import sender_of
+from dashboard.api.openapi import BASE
 from dashboard.charts import pictures
 from dashboard.charts.chart_model import Chart
 from dashboard.charts.view import ENERGY, MONEY, View
@@ -149,12 +151,13 @@ def _compare(view: View, lang: Language) -> Slots:
 
 
 def _downloads(view: View, lang: Language) -> list[Component]:
-    path = view.path
+    """Return the files of a chart, as items of a list; tables and documents are addresses of the API."""
+    path = f"{BASE}/devices/{quote(view.device_id, safe=':')}/{view.level}/{view.period}"
     file, picture, printer = attributes(data_full=""), attributes(data_picture=""), attributes(data_print="")
     choices = [
         *(html.A(lang.say(name), href=f"{path}.csv?by={by}", **file) for by, name in _csv(view.level).items()),
-        html.A(lang.say("Picture (PNG)"), href=f"{path}/picture.json{view.query}", **picture),
-        html.A("JSON", href=f"{path}.json", **file),
+        html.A(lang.say("Picture (PNG)"), href=f"{view.path}/picture.json{view.query}", **picture),
+        html.A("JSON", href=path, **file),
         html.Button(lang.say("Print"), type="button", **printer),
     ]
     return [html.Li(choice) for choice in choices]

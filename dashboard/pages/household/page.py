@@ -4,6 +4,7 @@ Measured beside a page that wrote one JSON string into the DOM: see dashboard/RE
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cache
 
 from dash import dcc, html
@@ -44,8 +45,8 @@ RENDERER = "var renderer = new DashRenderer({ callback_resolved: window.wattfall
 
 @cache
 def region_of() -> Mapping[str, str]:
-    """Return the region of each component inside one, by id."""
-    return {name: region for region, tree in _TREES.items() for name in ids(plain(tree(ENGLISH)))}
+    """Return the output for the region of each component inside one, by id."""
+    return {name: f"{region}.values" for region, tree in _TREES.items() for name in ids(plain(tree(ENGLISH)))}
 
 
 def layout(poll_ms: int, lang: Language) -> Component:
@@ -54,7 +55,7 @@ def layout(poll_ms: int, lang: Language) -> Component:
     def region(name: str, *inside: Component) -> Region:
         return Region(*inside, id=name, content=_TREES[name](lang))
 
-    hero = region("hero-region", *last_hour.graph(), html.Time(id="power-age"))
+    hero = region("hero-region", _since(lang), *last_hour.graph(), html.Time(id="power-age"))
     household = [
         region("tiles-region", hero),
         region("chart-region", chart_page.graph("picture")),
@@ -72,6 +73,7 @@ def layout(poll_ms: int, lang: Language) -> Component:
             dcc.Location(id="url", refresh=False),
             dcc.Interval(id="beat", interval=min(BEAT_MS, poll_ms)),
             *(dcc.Store(id=name) for name in ("tick", "refresh", "wanted", "shown", "live")),
+            dcc.Store(id="pressed", storage_type="session"),
             dcc.Store(id="words", data=_words(poll_ms, lang)),
             html.A(lang.say("Skip to the content"), href="#main", className="skip"),
             _header(region("top-region"), lang),
@@ -87,8 +89,19 @@ def _words(poll_ms: int, lang: Language) -> dict[str, object]:
     return {
         "poll": poll_ms,
         "ago": lang.say("{duration} ago", duration="{}"),
+        "press": lang.say("Compare with now"),
+        "release": lang.say("Stop"),
+        "point": lang.number(Decimal("0.5"), 1)[1],
         "unreachable": lang.say("Wattfall cannot be reached. What you see is from {time}; trying again.", time="{}"),
     }
+
+
+def _since(lang: Language) -> Component:
+    """Return the button and the sentence of "+1.90 kW since you pressed"; assets/live.js fills them in."""
+    title = lang.say("Press, then switch an appliance on: the difference is what it takes")
+    button = html.Button(lang.say("Compare with now"), id="since", type="button", className="button", title=title)
+    words = html.Span(lang.say("since you pressed"), className="since-words")
+    return html.Div([html.Output([html.B(id="since-said"), " ", words]), button], className="since")
 
 
 def _top(lang: Language) -> list[Component]:

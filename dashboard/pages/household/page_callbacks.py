@@ -11,6 +11,7 @@ from zlib import crc32
 
 from dash import html
 from dash.development.base_component import Component
+from flask import Blueprint, Flask, Response
 
 from aggregator.core import periods
 from aggregator.core.documents import ELECTRICITY, GAS, Device
@@ -20,7 +21,8 @@ from aggregator.support.device_state import arrival_state
 from aggregator.waterfall.pricing import currency_of
 from dashboard.accounts.access import may_edit
 from dashboard.accounts.users import User
-from dashboard.charts import insights, usage_profile
+from dashboard.api.api_answers import answer_faults, parse_address
+from dashboard.charts import insights, pictures, sentences, usage_profile
 from dashboard.charts.chart_model import Chart, Measure
 from dashboard.charts.view import MONEY, View
 from dashboard.pages.household import chart_page, last_hour, live_tile, start_page, tiles
@@ -29,6 +31,7 @@ from dashboard.text import words
 from dashboard.text.language import Language, text
 from dashboard.text.words import attributes
 from dashboard.web.cached_reads import CachedReads
+from dashboard.web.responses import reader_language
 
 
 def live_slots(data: CachedReads, device: Device, known: object, lang: Language) -> Slots:
@@ -41,15 +44,15 @@ def live_slots(data: CachedReads, device: Device, known: object, lang: Language)
     new = last_hour.news(device, held, live, readings, now)
     holds = last_hour.holds(held, live, new, now)
     tile = live_tile.slots(live, home, now, lang)
-    return {
+    slots = {
         **tile,
-        **live_tile.relative(home.usage, lang),
         "power-signal.children": live_tile.signal_label(data.known_status(device), now, lang),
         "hour-picture.figure": last_hour.figure(device.timezone, held, new, holds, now, lang),
-        "hour-frame.aria-label": last_hour.summary(holds, lang),
-        "hour-none.hidden": holds.high is not None,
         "live.data": {**tile["live.data"], "hour": holds.note(device.device_id)},
     }
+    if last_hour.has_new_peaks(held, holds):
+        slots |= {"hour-frame.aria-label": last_hour.summary(holds, lang), "hour-none.hidden": holds.high is not None}
+    return slots if held else {**slots, **live_tile.lasting(home, lang)}
 
 
 def tile_slots(data: CachedReads, device: Device, view: View, lang: Language) -> Slots:
@@ -214,3 +217,23 @@ def _household(
         "home.hidden": True,
         "home.children": [],
     }
+
+
+# The picture of a chart
+
+
+def add_routes(server: Flask, data: CachedReads) -> None:
+    """Add the address of a chart's picture to a server."""
+    pictured = Blueprint("picture", __name__)
+
+    @pictured.get("/d/<device_id>/<level>/<period>/picture.json")
+    def picture(device_id: str, level: str, period: str) -> Response:
+        device, view = parse_address(data, device_id, level, period)
+        lang = reader_language()
+        chart, extent = chart_page.load_chart(data, device, view, lang)
+        is_drawn = chart.prices or not chart.is_empty
+        nothing = "" if is_drawn else sentences.nothing(chart, extent[0] if extent else None, lang)[0]
+        return Response(pictures.picture(chart, lang, nothing).to_json(), mimetype="application/json")
+
+    answer_faults(pictured)
+    server.register_blueprint(pictured)

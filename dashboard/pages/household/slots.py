@@ -1,8 +1,8 @@
 """Slots: the changing values of the page by place, `component.property`; the outputs that carry them; and `Region`.
 
 The inside of a region is a tree of components with ids. It is in the layout (`content`); a callback returns the
-properties of its components by id (`values`), and React changes what differs (assets/region.js). PAGE goes at each
-address and refresh; LIVE is polled every few seconds by every viewer.
+properties of its components by id (`values`), which join those before, and React changes what differs
+(assets/region.js). PAGE goes at each address and refresh; LIVE is polled every few seconds by every viewer.
 
 Dash 4.4 builds everything anew below a `children` output: the keyboard focus, open menus and the scroll were lost at
 every step. It also walks all mounted components for each output (about 1 ms each at 130 components). The inside of a
@@ -74,9 +74,9 @@ def outputs(order: Sequence[str]) -> list[Output]:
 
 
 def in_order(slots: Slots, order: Sequence[str], region_of: Mapping[str, str]) -> list[Any]:
-    """Return one value per output; `no_update` where nothing changed. A region gets all its values or none.
+    """Return one value per output; `no_update` where nothing changed.
 
-    `region_of` names the region of each component that is inside one.
+    `region_of` names the output of the region of each component that is inside one.
     """
     answer: dict[str, Any] = {}
     for slot, value in slots.items():
@@ -85,7 +85,8 @@ def in_order(slots: Slots, order: Sequence[str], region_of: Mapping[str, str]) -
         if region is None:
             answer[slot] = value
         else:
-            answer.setdefault(f"{region}.values", {}).setdefault(name, {})[prop] = plain(value)
+            values = answer.setdefault(region, {}).setdefault(name, {})
+            values[prop] = value if type(value) is str else plain(value)
     return [answer.get(slot, no_update) for slot in order]
 
 

@@ -10,6 +10,7 @@ from aggregator.core.errors import ConfigurationError
 from aggregator.store.occupancies import seen_instants
 from aggregator.support import actions
 from aggregator.support.audit import Entry, Seen
+from aggregator.support.audit_entry import KEY
 from dashboard.accounts import access
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT
 from dashboard.pages.support import support_words
@@ -29,8 +30,11 @@ ACTIONS = {
     "tariff": text("Changed the tariff"),
     "account": text("Changed an account"),
     "device": text("Changed the device’s entry"),
+    "provision": text("Added devices and people"),
     "forget": text("Had a person forgotten"),
     "erase": text("Erased a household’s data"),
+    "read": text("Read the data"),
+    "import": text("Imported a file, or took an import back"),
 }
 EXCHANGE_LABELS = {
     actions.EXCHANGED: text("exchange"),
@@ -43,7 +47,12 @@ EXCHANGES_SAID = {
     actions.TAKEN_BACK: text("Took back the note of an exchange on {time}"),
 }
 FROM_DAY, TO_DAY = text("from {day}"), text("up to {day}")
-BY = {SUPPORT: text("Support desk"), ADMIN: text("Manages accounts"), HOUSEHOLD: text("Household")}
+BY = {
+    SUPPORT: text("Support desk"),
+    ADMIN: text("Manages accounts"),
+    HOUSEHOLD: text("Household"),
+    KEY: text("API key"),
+}
 
 
 class AuditRow(NamedTuple):

@@ -10,6 +10,7 @@ import orjson
 from aggregator.core import periods
 from aggregator.core.documents import Device
 from aggregator.core.periods import Window
+from dashboard.accounts.api_keys import USED
 from dashboard.text.language import Language, text
 from dashboard.text.words import WEEKDAY_AND_DATE, duration, format_period, since, zone_name
 
@@ -122,4 +123,4 @@ def whole(suggested: str, typed: str) -> str:
 def reason_label(reason: str, lang: Language) -> str:
     """Return a stored reason; a suggestion is translated."""
     suggested, _, typed = reason.partition(_AND)
-    return whole(lang.say(suggested), typed) if suggested in SUGGESTIONS else reason
+    return whole(lang.say(suggested), typed) if suggested in (*SUGGESTIONS, USED) else reason

@@ -1,10 +1,20 @@
 """What the template carries, by sums that are written down here."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from aggregator.aws.capacity import catch_up_s, days_limit, first_devices, ingest_limit, lag_s, limits, recommended
+from aggregator.aws.capacity import (
+    catch_up_s,
+    days_limit,
+    first_devices,
+    first_limit,
+    ingest_limit,
+    lag_s,
+    limits,
+    recommended,
+)
 from aggregator.aws.costs import Plan
 from aggregator.aws.deployment import parameters
 
@@ -44,6 +54,14 @@ def test_the_first_limit_is_the_one_that_is_used_most() -> None:
     assert found[0].share == pytest.approx(2.0)
     assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
     assert first_devices(Plan(1, 10, 60, shards=1), OWN) == 10_000
+
+
+def test_a_small_fleet_is_told_of_the_limit_that_it_hits_as_it_grows() -> None:
+    small = Plan(10, 10, 60)
+    limit = first_limit(small, OWN)
+    assert limit.load < 1
+    assert limits(replace(small, devices=first_devices(small, OWN) + 1), OWN)[0].name == limit.name
+    assert limits(small, OWN)[0].name == "Lambda: calls at once, reserved"
 
 
 @pytest.mark.parametrize("devices", [1_000_000, 10_000_000])

@@ -1,4 +1,5 @@
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from aggregator.aws import costs, dead_letters, deployment, lambdas
+from aggregator.aws import capacity, costs, dead_letters, deployment, lambdas
+from aggregator.aws.costs import Plan
 from aggregator.core import periods
 from aggregator.intake.formats import FORMATS
 from aggregator.intake.ingest_endpoint import PATH
@@ -23,7 +25,13 @@ def level_streams() -> dict[str, str]:
 
 
 LEVEL_STREAMS = level_streams()
-FUNCTIONS = {"IngestFunction", "WatchedFunction", "HttpFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
+CALLED = {"IngestFunction", "WatchedFunction", "HttpFunction", *LEVEL_STREAMS, "FleetFunction", "ClosingFunction"}
+FUNCTIONS = {*CALLED, "VerifyFunction"}
+OF_DEPLOYMENT = {  # what CodeDeploy reads and moves, whose names CloudFormation makes
+    "codedeploy:PutLifecycleEventHookExecutionStatus": "deploymentgroup:${AWS::StackName}-*",
+    "cloudwatch:DescribeAlarms": "alarm:*",
+    "lambda:UpdateAlias": "function:${Prefix}-*",
+}
 STREAMS = {"IngestFunction": "Incoming", **LEVEL_STREAMS}
 RULES = ("DeviceRule", "GlowRule", "GlowHexRule", "TasmotaRule", "ShellyRule")
 INNER = re.compile(r"\$\{(?P<resource>[A-Za-z]+)\.Arn\}/(stream|aws/lambda)/\*")
@@ -98,7 +106,12 @@ def test_no_role_has_a_wildcard() -> None:
         for action in listed(statement["Action"]):
             assert "*" not in action, f"{name}: {action}"
         for resource in listed(statement["Resource"]):
-            assert _is_of_the_stack(resource), f"{name}: {resource}"
+            assert _is_of_the_stack(resource) or _is_of_deployment(statement, resource), f"{name}: {resource}"
+
+
+def _is_of_deployment(statement: Resource, resource: Resource) -> bool:
+    ends = [OF_DEPLOYMENT[action] for action in listed(statement["Action"]) if action in OF_DEPLOYMENT]
+    return bool(ends) and resource["Fn::Sub"].endswith(f":${{AWS::AccountId}}:{ends[0]}")
 
 
 def _is_of_the_stack(resource: Resource) -> bool:
@@ -213,8 +226,40 @@ def test_each_level_has_a_function_on_its_childs_stream() -> None:
         assert f"{handler.capitalize()}Function" == name
 
 
+def mappings_by_function() -> dict[str, Resource]:
+    """The event source mappings, which call the aliases of their functions."""
+    found = of_type("AWS::Lambda::EventSourceMapping").values()
+    return {one["FunctionName"]["Ref"].removesuffix("Aliaslive"): one for one in found}
+
+
+def test_new_code_gets_a_tenth_of_the_calls_until_alarms_and_a_sample_let_it() -> None:
+    groups = of_type("AWS::CodeDeploy::DeploymentGroup")
+    assert groups.keys() == {f"{function.removesuffix('Function')}FunctionDeploymentGroup" for function in CALLED}
+    for group in groups.values():
+        watched = {one["Name"]["Ref"] for one in group["AlarmConfiguration"]["Alarms"]}
+        errors = {f"{function.removesuffix('Function')}ErrorAlarm" for function in CALLED}
+        assert watched == errors | {"DeadLetterAlarm", "PutAsideAlarm"}
+        assert len(watched) <= 10, "CodeDeploy's limit"
+        assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": "Canary10Percent5Minutes"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        for alarm in watched:
+            assert of_type("AWS::CloudWatch::Alarm")[alarm]["Period"] == 60, f"{alarm} comes after the canary"
+    for function in CALLED:
+        update = translated()[f"{function}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        hooks = {update["BeforeAllowTrafficHook"]["Ref"], update["AfterAllowTrafficHook"]["Ref"]}
+        assert hooks == {"VerifyFunction"}
+
+
+def test_every_event_calls_the_alias() -> None:
+    calls = [one["FunctionName"] for one in of_type("AWS::Lambda::EventSourceMapping").values()]
+    schedules = [rule for name, rule in of_type("AWS::Events::Rule").items() if name != "DeadBatchRule"]
+    calls += [target["Arn"] for rule in schedules for target in rule["Targets"]]
+    calls += [one["IntegrationUri"] for one in of_type("AWS::ApiGatewayV2::Integration").values()]
+    assert {one["Ref"] for one in calls} == {f"{function}Aliaslive" for function in CALLED}
+
+
 def test_a_failing_batch_is_bisected_retried_and_quarantined() -> None:
-    mappings = {one["FunctionName"]["Ref"]: one for one in of_type("AWS::Lambda::EventSourceMapping").values()}
+    mappings = mappings_by_function()
     watched = mappings.pop("WatchedFunction")
     assert (watched["MaximumRetryAttempts"], watched["MaximumBatchingWindowInSeconds"]) == (0, 3)
     assert {name: one["EventSourceArn"]["Fn::GetAtt"][0] for name, one in mappings.items()} == STREAMS
@@ -247,17 +292,16 @@ def test_no_function_is_called_for_expiries_and_open_documents(
 ) -> None:
     from ministack.services.lambda_svc import _apply_filter_criteria  # type: ignore[import-untyped]
 
-    (mapping,) = [
-        one for one in of_type("AWS::Lambda::EventSourceMapping").values() if one["FunctionName"]["Ref"] == function
-    ]
-    assert bool(_apply_filter_criteria([change], mapping)) is is_passed
+    assert bool(_apply_filter_criteria([change], mappings_by_function()[function])) is is_passed
 
 
 def test_each_function_has_a_concurrency_of_its_own() -> None:
     functions = of_type("AWS::Lambda::Function").values()
     reserved = [one["ReservedConcurrentExecutions"] for one in functions]
-    numbers = [default(one["Ref"]) if isinstance(one, dict) else one for one in reserved]
-    assert sum(map(int, map(str, numbers))) <= 1000 - 100, "an account has 1,000, of which 100 stay unreserved"
+    named = Counter(one["Ref"] for one in reserved if isinstance(one, dict))
+    assert (named, sum(one for one in reserved if isinstance(one, int))) == (capacity.RESERVED, capacity.FIXED_CALLS)
+    (limit,) = [one for one in capacity.limits(Plan(1, 10, 60), deployment.parameters()) if "calls at once" in one.name]
+    assert limit.share <= 1
     for one in functions:
         assert one["LoggingConfig"]["SystemLogLevel"] == "WARN"
         assert one["MemorySize"] == 1769 or one["FunctionName"] == {"Fn::Sub": "${Prefix}-watched"}

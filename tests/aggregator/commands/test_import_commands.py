@@ -76,6 +76,7 @@ def test_an_octopus_day_is_imported_and_counted(octopus: Path) -> None:
         "export_wh": None,
         "holes": 0,
         "hole_s": 0,
+        "id": "home/1",
     }
     assert f"48 taken in: {wh / 1000:.3f} kWh of import" in result.stdout.splitlines()
     assert "format: Octopus Energy CSV" in result.stdout.splitlines()
@@ -211,6 +212,45 @@ def test_import_requires_a_device_and_a_file(octopus: Path) -> None:
     assert "'/nowhere/x.csv' does not exist" in wattfall("import", "/nowhere/x.csv").stderr
 
 
+def test_an_import_is_listed_and_taken_back(octopus: Path) -> None:
+    wattfall("import", str(octopus), "--device", "home")
+    (line,) = wattfall("import", "--list", "--device", "home").stdout.splitlines()
+    name, at, by, *facts = line.split("\t")
+    assert (name, by.startswith("operator "), len(at)) == ("home/1", True, 20)
+    span = "2026-02-01T00:00:00+00:00 to 2026-02-02T00:00:00+00:00"
+    assert facts == ["octopus.csv", "48 rows", span, "1.133 kWh import", "taken"]
+
+    undone = wattfall("import", "--undo", "home/1")
+    assert (undone.exit_code, undone.stdout) == (0, "home/1 is taken back: 48 rows of octopus.csv\n")
+    assert shown("day", "2026-02-01")["import_wh"] is None
+    assert "\tundone " in wattfall("import", "--list", "--device", "home").stdout
+    assert wattfall("verify").exit_code == 0
+    again = wattfall("import", "--undo", "home/1")
+    assert (again.exit_code, again.stderr.startswith("wattfall: home/1 was taken back already, on 20")) == (2, True)
+    entries = [json.loads(line) for line in wattfall("audit", "--json", "--device", "home").stdout.splitlines()]
+    assert [(one["action"], one["details"]) for one in entries] == [
+        ("import", {"file": "octopus.csv"}),
+        ("import", {"undone": "home/1"}),
+    ]
+
+
+def test_a_correction_shows_the_days_that_it_changes(octopus: Path, tmp_path: Path) -> None:
+    wattfall("import", str(octopus), "--device", "home")
+    other = tmp_path / "other.csv"
+    other.write_text(octopus.read_text().replace("0.0471", "0.1471").replace("0.0461", "0.0961"))
+    stays = wattfall("import", str(other), "--device", "home", "--dry-run")
+    report = wattfall("import", str(other), "--device", "home", "--replace")
+
+    assert "2 differ from what is stored, which stays" in stays.stdout.splitlines()
+    said = report.stdout.splitlines()
+    assert "  2026-02-01: 0.093 kWh import becomes 0.243 kWh import (2 rows)" in said
+    assert "2 rows replace what is stored, on 1 days" in said
+    assert "2 differ from what is stored, which they replace" in said
+    assert shown("day", "2026-02-01")["import_wh"] == 1133 + 150
+    wattfall("import", "--undo", "home/2")
+    assert shown("day", "2026-02-01")["import_wh"] == 1133
+
+
 def test_a_file_of_mostly_refused_rows_is_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
     path.write_text("start,kWh\n" + "".join(f"2026-02-01 0{hour}:00,{'x' if hour > 6 else 1}\n" for hour in range(10)))
@@ -245,7 +285,7 @@ def test_ctrl_c_stops_between_batches_and_a_rerun_resumes(tmp_path: Path) -> Non
         _, errors = process.communicate()
 
     assert process.returncode == 130
-    assert "stopped; import the file again to resume" in errors
+    assert "stopped; the same command resumes" in errors
     with closing(open_store(url)) as store:
         assert store.backlog().waiting == 0
     outcome = last_line(wattfall(*command[3:], "--store", url, "--dry-run"))

@@ -14,6 +14,8 @@ from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S
 from aggregator.store import collections
 from aggregator.store.collections import (
+    API_KEYS,
+    API_USES,
     AUDIT_GRANTS,
     AUDIT_PEOPLE,
     AUDIT_SEARCHES,
@@ -99,6 +101,7 @@ def test_the_table_lists_the_records_of_a_device() -> None:
         ("refused/cad-1", ""),
         ("refused/cad-1/messages", ""),
         ("tokens", "cad-1"),
+        ("imports/cad-1", ""),
         ("filled/cad-1", ""),
         ("gaps/cad-1", ""),
         ("tariff/before", "cad-1"),
@@ -116,6 +119,8 @@ def test_the_table_lists_the_records_of_a_person() -> None:
         Place(USERS, "users", "u-1"),
         Place(EMAILS, "emails", "ann@Éxample.org"),
         Place(row_of("invited") or USERS, "invited", "u-1"),
+        Place(API_KEYS, "api/keys", "u-1"),
+        Place(API_USES, "api/uses", "u-1"),
     ]
     assert {place.row for place in about_person("u-1")} == {place.row for place in found} - {EMAILS}
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.documents import Document, Part
+from aggregator.core.errors import Damaged
 from aggregator.core.live import REMEMBERED, Arrival, Live
 from aggregator.core.money import NOTHING, UNIT_PLACES, Cost, scaled
 from aggregator.core.readings import LONGEST_INTERVAL_S, MAX_POWER, MAX_REGISTER, Interval, Reading
@@ -167,15 +168,16 @@ def test_merging_sets_changed_parts_if_their_old_values_hold() -> None:
     assert merge_request(stored, "UTC", "", {"h00": new, "h01": new, "h02": None}, START, is_open=None) == (
         "update_item",
         {
-            "ConditionExpression": "#h00 = :was_h00 AND attribute_not_exists(#h01)",
-            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t, #u = :u",
-            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t", "#u": "u"},
+            "ConditionExpression": "#h00 = :was_h00 AND attribute_not_exists(#h01) AND attribute_not_exists(#v)",
+            "UpdateExpression": "SET #h00 = :h00, #h01 = :h01, #t = :t, #u = :u, #v = :v",
+            "ExpressionAttributeNames": {"#h00": "h00", "#h01": "h01", "#t": "t", "#u": "u", "#v": "v"},
             "ExpressionAttributeValues": {
                 ":was_h00": {"B": document_items.pack_part(old)},
                 ":h00": {"B": document_items.pack_part(new)},
                 ":h01": {"B": document_items.pack_part(new)},
                 ":t": items.number(START),
                 ":u": items.number(START),
+                ":v": items.number(document_items.FORM),
             },
         },
     )
@@ -211,7 +213,7 @@ def test_a_document_is_open_until_it_is_written_after_its_end() -> None:
     (_, made), *_ = [merge_request(None, "UTC", "", part, START, is_open=True) or ("", {})]
     assert made["ExpressionAttributeValues"][":o"] == items.IS_OPEN
     stored = {"d": items.text("home"), "p": items.text("2026-11-23"), "z": items.text("UTC"), "u": items.number(1)}
-    stored |= {"h00": {"B": document_items.pack_part(part["h00"])}}
+    stored |= {"h00": {"B": document_items.pack_part(part["h00"])}, "v": items.number(document_items.FORM)}
     assert merge_request(stored | {"o": items.IS_OPEN}, "UTC", "", {}, START, is_open=True) is None
     closed = merge_request(stored | {"o": items.IS_OPEN}, "UTC", "", {}, START, is_open=False)
     assert closed is not None
@@ -220,6 +222,23 @@ def test_a_document_is_open_until_it_is_written_after_its_end() -> None:
     reopened = merge_request(stored | {"o": items.IS_OVER}, "UTC", "", {"h00": Part(2, None)}, START, is_open=True)
     assert reopened is not None
     assert ":o" not in reopened[1]["ExpressionAttributeValues"]
+
+
+def test_an_older_form_is_read_and_a_newer_one_is_left_alone() -> None:
+    item = items.document_key("home", "2026") | {
+        "z": items.text("UTC"),
+        "m01": {"B": document_items.pack_part(Part(1, 2))},
+    }
+    item |= {"t": items.number(START), "u": items.number(START)}
+    known = document_items.unpack_document("year", item)
+    assert known
+    assert document_items.unpack_document("year", item | {"v": items.number(document_items.FORM)}) == known
+    newer = item | {"v": items.number(document_items.FORM + 1)}
+    with pytest.raises(Damaged, match="newer version"):
+        document_items.unpack_document("year", newer)
+    for parts in ({}, {"m01": None}, {"m01": Part(3, 4)}):
+        with pytest.raises(Damaged, match="newer version"):
+            merge_request(newer, "UTC", "", parts, START, is_open=None)
 
 
 def test_a_document_of_a_device_without_readings_is_still_a_document() -> None:

@@ -3,15 +3,13 @@
 import json
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,10 +18,10 @@ from click.testing import CliRunner
 
 from aggregator.core.blocks import MANY
 from aggregator.core.documents import LABELS, Device
-from aggregator.core.errors import StoreAway, StoreReplaced, StoreUnusable
+from aggregator.core.errors import StoreAway, StoreUnusable
 from aggregator.core.live import Live
 from aggregator.core.periods import DAY_S, LEVELS
-from aggregator.core.readings import Reading
+from aggregator.core.readings import Interval, Reading
 from aggregator.intake.ingest import ingest
 from aggregator.store import open_store
 from aggregator.store.port import Written
@@ -107,13 +105,25 @@ def test_the_retention_cutoff_never_moves_back(tmp_path: Path) -> None:
 
 # The schema
 
-PINNED = "034ead80962cd3fc5f421191bf9dd30d21b56eb74fed6ec1f5d6ef91c5b67c2a"  # SHA-256 of the schema of version 1
+PINNED = "9a5b7e2a29f3d6c0026c1247acea7e0fa687d4c323883d1abb180bfbee7dcc36"  # SHA-256 of the schema of version 2
 CHANGED = "changing the schema needs a new VERSION, a migration and a test that opens the file of the version before"
 
 
 def test_the_schema_is_that_of_its_version() -> None:
-    assert VERSION == 1, CHANGED
+    assert VERSION == 2, CHANGED
     assert sha256(" ".join((_SCHEMA + _LEVEL_TABLE).split()).encode()).hexdigest() == PINNED, CHANGED
+
+
+def test_a_file_of_version_1_gets_the_layers_of_imports(tmp_path: Path) -> None:
+    path = tmp_path / "wattfall.db"
+    filled(path).close()
+    change(path, "DROP TABLE layers")
+    change(path, "PRAGMA user_version = 1")
+    for _ in range(2):
+        with closing(SqliteStore(str(path))) as store:
+            store.write_layer(-1, [Interval("d", NOW, NOW + 1800, 214, None)], NOW)
+            assert store.intervals("d", NOW - NOW % 1800, NOW) == [Interval("d", NOW, NOW + 1800, 214, None)]
+            assert store._one("PRAGMA user_version") == (2,)
 
 
 # The registry and the records
@@ -159,7 +169,7 @@ def test_a_sweep_deletes_expired_records(tmp_path: Path) -> None:
 
 def of_a_newer_version(path: Path) -> None:
     filled(path).close()
-    change(path, "PRAGMA user_version = 2")
+    change(path, "PRAGMA user_version = 3")
 
 
 def of_another_program(path: Path) -> None:
@@ -205,7 +215,7 @@ def change(path: Path, statement: str) -> None:
     database.close()
 
 
-NEWER = "was written by a newer Wattfall (format 2, this one knows 1); upgrade Wattfall or name another file"
+NEWER = "was written by a newer Wattfall (format 3, this one knows 2); upgrade Wattfall or name another file"
 FOREIGN = "is not a Wattfall store; name another file"
 DAMAGED = "is damaged; put a backup in its place with `wattfall restore`"
 CLOSED = "cannot be opened; check that its folder exists and is writable"
@@ -257,63 +267,6 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     store.mark("day", "d", AGAIN)
     assert store.backlog().waiting == 1
     store.close()
-
-
-# A file that is deleted, moved or replaced under an open store
-
-
-def deleted(path: Path) -> None:
-    for part in path.parent.glob(f"{path.name}*"):
-        part.unlink()
-
-
-def moved(path: Path) -> None:
-    path.rename(path.with_name("elsewhere.db"))
-
-
-def replaced(path: Path) -> None:
-    shutil.copy(path, path.with_name("copy.db"))
-    path.with_name("copy.db").replace(path)
-
-
-GONE = [deleted, moved, replaced]
-
-
-@pytest.mark.parametrize("fault", GONE)
-def test_no_write_to_a_replaced_file_is_acknowledged(tmp_path: Path, fault: Callable[[Path], None]) -> None:
-    path = tmp_path / "wattfall.db"
-    store = filled(path)
-    fault(path)
-    left = sorted(tmp_path.iterdir())
-    with pytest.raises(StoreReplaced, match=r"wattfall\.db was deleted, moved or replaced while it was in use"):
-        ingest(store, [Reading("d", NOW, 200, 9000, None)], NOW, "UTC")
-    with ThreadPoolExecutor(1) as another_thread, pytest.raises(StoreReplaced):
-        another_thread.submit(store.mark, "day", "d", AGAIN).result()
-    assert sorted(tmp_path.iterdir()) == left
-    store.close()
-
-
-@pytest.mark.parametrize("fault", GONE)
-def test_a_file_that_is_replaced_during_a_write_acknowledges_nothing(
-    tmp_path: Path, fault: Callable[[Path], None]
-) -> None:
-    store = filled(tmp_path / "wattfall.db")
-
-    def write_meanwhile() -> None:
-        with store.transaction():
-            store.mark("day", "d", AGAIN)
-            fault(tmp_path / "wattfall.db")
-
-    with pytest.raises(StoreReplaced):
-        write_meanwhile()
-    store.close()
-
-
-def test_an_untouched_file_passes_the_check(tmp_path: Path) -> None:
-    store = filled(tmp_path / "wattfall.db")
-    store.check()
-    store.close()
-    store.check()
 
 
 # Read-only files: root may write everywhere, so another user tries

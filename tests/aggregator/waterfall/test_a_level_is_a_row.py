@@ -141,7 +141,7 @@ def test_links_lead_to_and_from_a_quarter() -> None:
 @pytest.mark.parametrize(("by", "count"), [("month", 2), ("day", 54), ("half-hour", 53 * 48 + 2 + 29)])
 def test_a_quarter_exports_as_csv_by_month_day_and_half_hour(on_sqlite: Store, by: str, count: int) -> None:
     some_evenings(on_sqlite)
-    found = _of_the_household(on_sqlite).get(f"/d/cad-1/quarter/2026-Q4.csv?by={by}").text
+    found = _of_the_household(on_sqlite).get(f"/api/v1/devices/cad-1/quarter/2026-Q4.csv?by={by}").text
     rows = list(csv.DictReader(io.StringIO(found)))
     document = on_sqlite.document("quarter", "cad-1", "2026-Q4")
     assert document is not None
@@ -153,9 +153,9 @@ def test_a_quarter_exports_as_csv_by_month_day_and_half_hour(on_sqlite: Store, b
 def test_a_wrong_quarter_is_refused_with_an_example(on_sqlite: Store) -> None:
     some_evenings(on_sqlite)
     browser = _of_the_household(on_sqlite)
-    assert orjson.loads(browser.get("/d/cad-1/quarter/2026-Q4.json").data)["parts"][0]["import_wh"] > 0
-    assert "write it like 2026-Q4" in browser.get("/d/cad-1/quarter/2026-Q5.csv").text
-    assert "write day, month, quarter or year" in browser.get("/d/cad-1/week/2026-Q4.csv").text
+    assert orjson.loads(browser.get("/api/v1/devices/cad-1/quarter/2026-Q4").data)["parts"][0]["import_wh"] > 0
+    assert "write it like 2026-Q4" in browser.get("/api/v1/devices/cad-1/quarter/2026-Q5.csv").text
+    assert "write day, month, quarter or year" in browser.get("/api/v1/devices/cad-1/week/2026-Q4.csv").text
 
 
 def test_the_support_desk_checks_a_quarter(on_sqlite: Store) -> None:

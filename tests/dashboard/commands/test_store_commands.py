@@ -24,6 +24,7 @@ MAKE = {
     "import": ("FILE", "--device", "d"),
     "device set": ("d",),
     "user add": ("ann@example.org",),
+    "provision": ("FILE",),
     "worker": (),
     "simulate": (),
     "web": (),
@@ -56,6 +57,7 @@ READ_OR_MEND = {
     "user enable": ("ann@example.org",),
     "user sign-out": ("ann@example.org",),
     "user invite": ("ann@example.org",),
+    "user reset": ("ann@example.org",),
 }
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +30,7 @@ from dashboard.web.cache import KINDS, REDIS_PAUSE_S, Cache, MemoryCache, open_c
 from dashboard.web.cached_reads import CLOSED_S, GAPS_S, LIVE_S, OPEN_S, CachedReads
 from tests.dashboard import homes
 from tests.dashboard.people import MEMBER, at_home, dashboard
-from tests.servers import free_port
+from tests.servers import free_port, running_redis
 
 POLL_S = 10
 ROOT = Path(__file__).parents[3]
@@ -240,7 +239,7 @@ def test_a_cached_chart_is_hidden_after_access_ends(furnished: Store) -> None:
 
     registry = Registry(furnished)
     client = at_home(registry)  # type: ignore[arg-type]
-    address = "/d/cad-1/day/2026-11-22.json"
+    address = "/api/v1/devices/cad-1/day/2026-11-22"
     assert client.get(address).status_code == 200
     registry.is_known = False
     assert client.get(address).status_code == 404
@@ -328,30 +327,6 @@ def test_a_programming_error_does_not_count_as_an_unreachable_cache() -> None:
 
 
 # Redis
-
-
-@contextmanager
-def running_redis(port: int, folder: Path) -> Iterator[None]:
-    """A Redis of our own that forgets everything at its end."""
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with redis.Redis(port=port) as client:
-            deadline = time.monotonic() + 60
-            while not answers(client):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def answers(client: "redis.Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
 
 
 @pytest.fixture
@@ -473,7 +448,7 @@ def test_pages_survive_a_redis_outage_and_use_it_again_afterwards(
 
     def reads() -> int:
         counting.asked.clear()
-        assert client.get("/d/cad-1/day/2026-11-22.json").get_json()["import_wh"]
+        assert client.get("/api/v1/devices/cad-1/day/2026-11-22").get_json()["import_wh"]
         return counting.asked["document"]
 
     assert [reads(), reads()] == [1, 1]  # the chart does not exist yet

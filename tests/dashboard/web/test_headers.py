@@ -88,7 +88,9 @@ def test_a_page_is_revalidated_at_every_visit(client: FlaskClient, address: str)
     assert client.get(address, buffered=True).headers["Cache-Control"] == "no-cache"
 
 
-@pytest.mark.parametrize("address", ["/_dash-layout", "/_dash-dependencies", "/health", "/d/cad-1/live.json"])
+@pytest.mark.parametrize(
+    "address", ["/_dash-layout", "/_dash-dependencies", "/health", "/api/v1/devices/cad-1/day/2026-11-22.csv"]
+)
 def test_data_is_not_cached_and_has_few_headers(client: FlaskClient, address: str) -> None:
     answer = client.get(address, buffered=True)
     assert answer.headers["Cache-Control"] == "no-store"

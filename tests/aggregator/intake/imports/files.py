@@ -8,7 +8,9 @@ from typing import Any, BinaryIO
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError
 from aggregator.intake.formats.message import DeviceRules, Origin
-from aggregator.intake.imports.importing import ImportReport, take
+from aggregator.intake.imports.import_records import Source, digest_of
+from aggregator.intake.imports.import_report import ImportReport
+from aggregator.intake.imports.importing import take
 from aggregator.intake.imports.recognise import recognised
 from aggregator.intake.imports.understanding import BRAKES, Known, Understanding, named_columns
 from aggregator.intake.tables.structured import open_table
@@ -45,6 +47,7 @@ def bring(
     allowed: tuple[str, ...] = BRAKES,
     now: int = NOW,
     device_id: str = "d",
+    is_correction: bool = False,
     **options: Option,
 ) -> ImportReport:
     """Take a file into the device `d`; raise ConfigurationError where it is in doubt, or a brake holds."""
@@ -58,4 +61,6 @@ def bring(
             raise ConfigurationError(f"{doubt.option}: {doubt.text}")
         for brake in found.understanding.brakes:
             raise ConfigurationError(f"{brake.option}: {brake.text}")
-        return take(store, device, found, now, lambda *_: nullcontext(progress), is_dry=is_dry)
+        stream.seek(0)
+        source = None if is_dry else Source("file", digest_of(stream), "a test", is_correction)
+        return take(store, device, found, now, lambda *_: nullcontext(progress), source)

@@ -23,7 +23,7 @@ from aggregator.core.readings import Interval, Reading
 from aggregator.intake.formats.dsmr import crc16
 from aggregator.intake.imports import import_plan, importing, recognise
 from aggregator.intake.imports.import_plan import SortedRows
-from aggregator.intake.imports.importing import summary
+from aggregator.intake.imports.import_report import summary
 from aggregator.intake.ingest import ingest
 from aggregator.intake.tables import structured, text_tables
 from aggregator.store import Store, open_store
@@ -496,7 +496,7 @@ def test_a_dry_run_reports_the_same_and_writes_nothing(store: Store) -> None:
 
     assert (store.readings("d", 0, NOW), documents(store), store.device("d")) == before
     assert store.records("refused/d") == []
-    assert bring(store, rows).as_json("UTC") == dry.as_json("UTC")
+    assert bring(store, rows).as_json("UTC") == dry.as_json("UTC") | {"id": "d/1"}
     assert (dry.accepted, dry.known, dry.rejected) == (3, 0, 1)
 
 
@@ -514,6 +514,7 @@ def test_the_report_counts_every_row_once(store: Store) -> None:
         "0 known already; 1 duplicates",
         "4 refused: 1 bad_interval, 1 bad_time, 2 contradiction",
         "2 holes of 1.5 h together",
+        "this is import d/1; `wattfall import --undo d/1` takes it back",
     ]
 
 

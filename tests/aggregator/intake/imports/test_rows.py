@@ -52,10 +52,15 @@ def figures(row: FileRow) -> tuple[int | None, ...]:
 
 
 def reason(text: str, layout: Layout = ENERGY) -> str:
-    with pytest.raises(Refused) as refused:
-        row_of(text, layout)
-    assert refused.value.reason in REASONS
-    return refused.value.reason
+    try:
+        found = row_of(text, layout)
+        assert not found.has_values
+        assert found.bad is not None
+        refused = found.bad
+    except Refused as why:
+        refused = why
+    assert refused.reason in REASONS
+    return refused.reason
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,13 @@ def test_a_negative_export_is_an_export() -> None:
 def test_thousands_may_be_separated(text: str, kwh: str) -> None:
     assert read_figure(text, ".") == Decimal(kwh)
     assert read_figure("1.234,5", ",") == Decimal("1234.5")
+    assert read_figure("1.234", ",") == Decimal(1234)
+
+
+@pytest.mark.parametrize("text", ["0.123", "12.5", "1.23"])
+def test_a_point_is_no_decimal_sign_where_the_comma_is_one(text: str) -> None:
+    with pytest.raises(Refused):
+        read_figure(text, ",")
 
 
 def test_sentinel_figures_are_absent() -> None:

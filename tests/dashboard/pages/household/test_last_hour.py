@@ -3,7 +3,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
-from dash import Patch
 
 from aggregator.core.documents import Device
 from aggregator.core.live import Live
@@ -30,8 +29,7 @@ def changes(known: Held, new: list[Point]) -> dict[str, Any]:
     """Return the changes of a figure by place: `data.0.x`."""
     after = last_hour.holds(known, live("cad-1", 612), new, NOW)
     patch = last_hour.figure(LONDON, known, new, after, NOW, ENGLISH)
-    assert isinstance(patch, Patch)
-    return {".".join(map(str, one["location"])): one["params"]["value"] for one in patch.to_plotly_json()["operations"]}
+    return {".".join(map(str, one["location"])): one["params"]["value"] for one in patch["operations"]}
 
 
 @pytest.mark.parametrize(
@@ -133,12 +131,12 @@ def test_no_line_is_drawn_across_a_gap() -> None:
 
 def test_the_highest_and_the_lowest_point_are_named_inside() -> None:
     marks = whole([(NOW - 3500, 77), (NOW - 1800, 3140), (NOW - 4, 612)])["data"][2]
-    assert marks["text"] == ["", "3.14 kW", "77 W"]
-    assert marks["textposition"][1:] == ["top center", "bottom right"]
+    assert marks["text"] == ["3.14 kW", "77 W"]
+    assert marks["textposition"] == ["top center", "bottom right"]
 
 
 def test_close_peaks_share_one_name() -> None:
-    assert whole([(NOW - 60, 600), (NOW - 4, 612)])["data"][2]["text"] == ["", "612 W"]
+    assert whole([(NOW - 60, 600), (NOW - 4, 612)])["data"][2]["text"] == ["612 W"]
 
 
 def test_a_poll_brings_the_changes_alone() -> None:
@@ -146,8 +144,14 @@ def test_a_poll_brings_the_changes_alone() -> None:
     assert changed["layout.xaxis.range"] == [NOW - 3600, NOW]
     assert changed["data.0.x"] == [NOW - 4]
     assert changed["data.0.text"] == ["14:20:00  612 W"]
-    assert changed["data.2"]["text"] == ["", "900 W", "100 W"]
     assert "data.1.x" not in changed
+    assert "data.2" not in changed
+
+
+def test_a_poll_with_a_new_peak_names_it() -> None:
+    changed = changes(HELD, [(NOW - 4, 4400)])
+    assert changed["data.2"]["text"] == ["4.40 kW", "100 W"]
+    assert changed["layout.yaxis.range"] == [0, 4400]
 
 
 def test_without_news_the_hour_only_slides() -> None:

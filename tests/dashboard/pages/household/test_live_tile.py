@@ -17,7 +17,7 @@ QUIET = UsageProfile(200, 800, is_own=True)
 
 
 def hero(state: Live | None, home: Home = HOME) -> Slots:
-    return live_tile.slots(state, home, NOW, ENGLISH)
+    return {**live_tile.slots(state, home, NOW, ENGLISH), **live_tile.lasting(home, ENGLISH)}
 
 
 def costs(watts: int, imported: int | None, exported: int | None = 0) -> object:
@@ -35,9 +35,9 @@ def test_the_level_is_a_word_and_not_only_a_colour(watts: int, word: str) -> Non
 
 def test_the_level_is_relative_to_this_home() -> None:
     assert hero(live("cad-1", 900), Home(DEVICE, QUIET))["power-badge.children"] == "high"
-    sentence = live_tile.relative(QUIET, ENGLISH)["power-badge.title"]
+    sentence = live_tile.lasting(Home(DEVICE, QUIET), ENGLISH)["power-badge.title"]
     assert sentence == "For this home, low is below 200 W and high is from 800 W"
-    usual = live_tile.relative(UsageProfile(), ENGLISH)["power-badge.title"]
+    usual = live_tile.lasting(Home(DEVICE, UsageProfile()), ENGLISH)["power-badge.title"]
     assert usual == "Low is below 500 W, high is from 2.00 kW, until a day is known of this home"
 
 

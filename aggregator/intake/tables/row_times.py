@@ -130,6 +130,8 @@ def _passes(times: Sequence[datetime], order: _Order, after: datetime | None) ->
     found = []
     for way in (_UP, _DOWN):
         turns = [place - before for place, pair in enumerate(pairwise(around), 1) if _way(*pair) != way]
+        if len(times) > 2 and any(times[turn - 1] == times[turn] for turn in turns if 0 < turn < len(times)):
+            continue  # one of the times is missing: the rows around it may be of either pass
         if order.ways <= {way} and len(turns) == 1 and 0 < turns[0] < len(times):
             found.append([(place >= turns[0]) == (way == _UP) for place in range(len(times))])
     return found[0] if len(found) == 1 else []

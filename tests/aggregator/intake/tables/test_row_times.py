@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.intake.imports.row_times import days_after, end_of, lengths
 from aggregator.intake.tables.notation import Time, interval_of, read_clock, read_time
+from aggregator.intake.tables.row_times import days_after, end_of, lengths
 
 HALF_HOUR, HOUR, DAY = 1800, 3600, 86_400
 

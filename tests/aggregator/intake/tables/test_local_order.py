@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from aggregator.core.errors import Refused
 from aggregator.intake.formats import message
-from aggregator.intake.imports.row_times import MOST, in_utc
 from aggregator.intake.tables.notation import Time
+from aggregator.intake.tables.row_times import MOST, in_utc
 
 AUTUMN = datetime(2026, 10, 25, tzinfo=UTC)  # in London the clocks go back at 01:00 UTC
 SPRING = datetime(2026, 3, 29, tzinfo=UTC)

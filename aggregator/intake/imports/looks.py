@@ -1,0 +1,117 @@
+"""What figures can be by their looks: energy, a register or power, and of which unit. Pure.
+
+A register rises and never falls; no home uses more than some power. What is left are the candidates.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
+
+from aggregator.core.errors import Refused
+from aggregator.core.periods import HOUR
+from aggregator.intake.imports.rows import FACTORS, Layout, RowReader
+from aggregator.intake.imports.understanding import Known
+from aggregator.intake.imports.vocabulary import (
+    ENERGY,
+    EXPORT,
+    POWER,
+    REGISTER,
+    VOLUME_M3,
+    WATT_HOURS,
+    WATTS,
+    Figure,
+    may_be_power,
+)
+from aggregator.intake.tables.notation import read_figure, seconds_of
+from aggregator.intake.tables.row_times import usual_step
+
+_LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
+_PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
+_MANY_RISES = 200  # from here on it is one
+RISES = 8  # rises without a fall from which figures look like a register
+
+
+class Look(NamedTuple):
+    """How figures look in order of time."""
+
+    rises: int
+    falls: int
+    step_s: int  # the usual step
+    mean: float
+    largest: float
+    risen_per_hour: float  # of the last figure over the first
+    is_register: bool
+    is_energy: bool
+
+    @property
+    def said(self) -> str:
+        """Return what is seen, for people."""
+        return f"they rise {self.rises} times and fall {self.falls} times"
+
+    def power(self, kind: str) -> float:
+        """Return the mean power that they are as one kind, in units of the figures."""
+        if kind == REGISTER:
+            return self.risen_per_hour
+        return self.mean if kind == POWER else self.mean * HOUR / max(self.step_s, 1)
+
+
+def look_of(values: Sequence[float], ats: Sequence[int], *, has_end: bool) -> Look:
+    """Return how figures look that are in order of time (`ats`, seconds)."""
+    changes = [other - one for one, other in pairwise(values)]
+    rises, falls = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
+    largest = max(map(abs, values), default=0.0)
+    mean = sum(map(abs, values)) / max(len(values), 1)
+    is_steep = max(changes, default=0.0) * 100 > largest
+    is_register = falls == 0 and rises > 0 and (rises >= RISES or not is_steep) and not has_end
+    risen = (values[-1] - values[0]) * HOUR / (ats[-1] - ats[0]) if len(ats) > 1 else 0.0
+    is_energy = falls * 5 > rises + falls
+    return Look(rises, falls, usual_step(ats), mean, largest, risen, is_register, is_energy)
+
+
+def candidates(figures: Sequence[Figure], kind: str, unit: str, look: Look, known: Known) -> list[tuple[str, str]]:
+    """Return the kinds and units that the figures can be of, the likely ones first."""
+    if unit == VOLUME_M3 or known.meter == "gas":
+        told = kind or (REGISTER if look.is_register and look.rises >= RISES else ENERGY)
+        return [(told, unit)] if unit else [(told, "kWh"), (told, VOLUME_M3)]
+    kinds = [kind] if kind else [ENERGY, REGISTER, *([POWER] if not unit and may_be_power(figures) else [])]
+    every = [(one, written) for one in kinds for written in (WATTS if one == POWER else WATT_HOURS)]
+    found = [one for one in every if not unit or one[1] == unit]
+    if kind and unit:
+        return found
+    if unit and not look.is_register:
+        return [(ENERGY, unit)] if not kind else found  # a named unit may be of any home
+    possible = [one for one in found if _is_possible(one, look, known, is_told=bool(kind))]
+    likely = [one for one in possible if _LEAST_W <= look.power(one[0]) * FACTORS[one[1]] <= _MOST_W] or possible
+    twin = {HOUR: {"kWh": "kW", "Wh": "W"}}.get(look.step_s, {})  # over an hour the energy is the same
+    energies = {written for one, written in likely if one == ENERGY}
+    return [one for one in likely if one[0] != POWER or one[1] not in {twin.get(written) for written in energies}]
+
+
+def _is_possible(candidate: tuple[str, str], look: Look, known: Known, *, is_told: bool) -> bool:
+    kind, unit = candidate
+    if kind == REGISTER:
+        return look.is_register or (is_told and not look.is_energy)
+    if look.is_register and look.rises >= _MANY_RISES:
+        return False
+    seconds = HOUR if kind == POWER else look.step_s
+    most = _PEAK_W if look.step_s >= 300 else known.max_power_w
+    return seconds > 0 and look.largest * FACTORS[unit] * HOUR / seconds <= most
+
+
+def seen(figures: Sequence[Figure], rows: Sequence[Sequence[str]], layout: Layout) -> Look:
+    """Return how the main figure of rows looks, in order of time."""
+    main = next((one for one in figures if one.channel != EXPORT), figures[0])
+    selected = [tuple(row[place] for place in layout.roles.categories) for row in rows]
+    usual = Counter(selected).most_common(1)[0][0] if selected else ()
+    reader, points = RowReader(layout), dict[int, float]()
+    for row, told in zip(rows, selected, strict=True):
+        try:
+            numbers = [read_figure(row[place], layout.decimal) for place in main.places]
+            if told == usual and None not in numbers:
+                points[seconds_of(reader.times(row)[0])] = float(sum(filter(None, numbers), Decimal(0)))
+        except Refused:
+            continue
+    ats = sorted(points)
+    return look_of([points[at] for at in ats], ats, has_end=layout.roles.end is not None)

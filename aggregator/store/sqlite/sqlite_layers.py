@@ -1,0 +1,142 @@
+"""The embedded store's statements on evidence, and its layers of imports (`store.layers`).
+
+A layer has a row for each half hour, with its readings as a packed block and the intervals that start in it. The
+device's own evidence is in other tables, so a device without imports costs one look-up more.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from aggregator.core.blocks import pack_block, unpack_block
+from aggregator.core.periods import HALF_HOUR, block_start
+from aggregator.core.readings import LONGEST_INTERVAL_S, Interval, Reading
+from aggregator.store.layers import OWN, Evidence, Kind, overlaid, pack_intervals, unpack_intervals
+from aggregator.store.port import READINGS
+from aggregator.store.sqlite.sqlite_live import SqliteLive
+
+_HAS_LAYERS = "SELECT 1 FROM layers WHERE device_id = ? AND start BETWEEN ? AND ? LIMIT 1"
+_LAYERS = """
+SELECT start, layer, {0} FROM layers WHERE device_id = ? AND start BETWEEN ? AND ? AND {0} IS NOT NULL
+ORDER BY start, layer
+"""
+_PUT = "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?)"
+_STARTS = """
+SELECT start FROM layers WHERE device_id = ? AND layer = ? AND start BETWEEN ? AND ? ORDER BY start LIMIT ?
+"""
+
+# Statements on a device's own evidence
+
+# All evidence: the column of its instant, the table
+EVIDENCE = (("start", "readings"), ("at", "recent"), ("start", "intervals"), ("start", "layers"))
+
+
+def _merge_rows(table: str, keys: str, values: tuple[str, ...], unless: str = "0") -> str:
+    """Return the statement that merges a row field by field; it writes no unchanged row, and none `unless` is false."""
+    known = [f"coalesce(excluded.{value}, {table}.{value})" for value in values]
+    count = keys.count(",") + len(values) + 2
+    return f"""
+INSERT INTO {table} SELECT {", ".join(f"?{number}" for number in range(1, count + 1))} WHERE NOT {unless}
+ON CONFLICT ({keys}) DO UPDATE SET
+    written = excluded.written, {", ".join(f"{value} = {new}" for value, new in zip(values, known, strict=True))}
+WHERE ({", ".join(known)}) IS NOT ({", ".join(f"{table}.{value}" for value in values)})
+"""
+
+
+_IS_PACKED = f"EXISTS (SELECT 1 FROM readings WHERE device_id = ?1 AND start = ?2 - ?2 % {HALF_HOUR})"  # noqa: S608 - a constant
+MERGE_RECENT = _merge_rows("recent", "device_id, at", Reading._fields[2:])
+MERGE_UNPACKED = _merge_rows("recent", "device_id, at", Reading._fields[2:], unless=_IS_PACKED)
+MERGE_INTERVAL = _merge_rows("intervals", "device_id, start, end", Interval._fields[3:])
+
+
+class SqliteLayers(SqliteLive):
+    """The port's layers on one SQLite file."""
+
+    def write_layer(self, layer: int, evidence: Iterable[Evidence], now: int) -> None:
+        """Merge evidence into a layer of its device; durable on return, or at the end of a transaction."""
+        blocks: dict[tuple[str, int], list[Evidence]] = defaultdict(list)
+        for one in evidence:
+            blocks[one[0], block_start(one[1])].append(one)
+        with self.transaction():
+            changed = [key for key in sorted(blocks) if self._merge_layer(*key, layer, blocks[key], now)]
+            self._mark(dict.fromkeys((READINGS, device_id, str(start)) for device_id, start in changed))
+
+    def _merge_layer(self, device_id: str, start: int, layer: int, new: Sequence[Evidence], now: int) -> bool:
+        """Merge evidence of a half hour into its row; return whether the row changed."""
+        query = "SELECT readings, intervals FROM layers WHERE device_id = ? AND start = ? AND layer = ?"
+        row = self._one(query, device_id, start, layer)
+        readings = [one for one in new if isinstance(one, Reading)]
+        intervals = [one for one in new if isinstance(one, Interval)]
+        packed, stated = row or (None, None)
+        known = _readings(device_id, start, packed) if packed else []
+        said = _intervals(device_id, start, stated) if stated else []
+        readings, intervals = overlaid([(0, known), (1, readings)]), overlaid([(0, said), (1, intervals)])
+        if (readings, intervals) == (known, said):
+            return False
+        bodies = (pack_block(start, readings) if readings else None, pack_intervals(intervals) if intervals else None)
+        self._run(_PUT, device_id, start, layer, now, *bodies)
+        return True
+
+    def layer_starts(self, device_id: str, layer: int, first: int, last: int, limit: int) -> list[int]:
+        """Return the first `limit` starts, from `first` to `last`, of the blocks that have evidence of a layer."""
+        return [start for (start,) in self._all(_STARTS, device_id, layer, first, last, limit)]
+
+    def drop_layer(self, device_id: str, layer: int, starts: Sequence[int]) -> None:
+        """Delete the evidence of a layer in blocks."""
+        with self.transaction():
+            rows = [(device_id, start, layer) for start in starts]
+            self._many("DELETE FROM layers WHERE device_id = ? AND start = ? AND layer = ?", rows)
+            self._mark(dict.fromkeys((READINGS, device_id, str(start)) for start in starts))
+
+    def _erase_layers(self, device_id: str, start: int, end: int) -> None:
+        """Delete the readings of layers from `start` to before `end`, and the intervals that overlap this time."""
+        query = "SELECT * FROM layers WHERE device_id = ? AND start BETWEEN ? AND ?"
+        for _, block, layer, written, packed, stated in self._all(query, device_id, start - LONGEST_INTERVAL_S, end):
+            readings = self._intact(_readings, device_id, block, packed) if packed else []
+            intervals = self._intact(_intervals, device_id, block, stated) if stated else []
+            kept = [one for one in readings if not start <= one.at < end]
+            left = [one for one in intervals if one.end <= start or end <= one.start]
+            if (kept, left) == (readings, intervals):
+                continue
+            self._run("DELETE FROM layers WHERE device_id = ? AND start = ? AND layer = ?", device_id, block, layer)
+            if kept or left:
+                bodies = (pack_block(block, kept) if kept else None, pack_intervals(left) if left else None)
+                self._run(_PUT, device_id, block, layer, written, *bodies)
+
+    def _with_readings(self, own: list[Reading], device_id: str, first: int, last: int) -> list[Reading]:
+        """Return a device's own readings of blocks, and those of its layers."""
+        return self._overlaid(own, "readings", _readings, device_id, first, last)
+
+    def _with_intervals(self, own: list[Interval], device_id: str, first: int, last: int) -> list[Interval]:
+        """Return the intervals that start in blocks, and those of the layers."""
+        return self._overlaid(own, "intervals", _intervals, device_id, first, last)
+
+    def _overlaid(self, own: list[Kind], column: str, decode: Any, *span: Any) -> list[Kind]:  # noqa: ANN401 - typed by its two callers
+        if self._one(_HAS_LAYERS, *span) is None:
+            return own
+        layers: dict[int, list[Kind]] = defaultdict(list, {OWN: own})
+        for start, layer, body in self._all(_LAYERS.format(column), *span):
+            layers[layer] += self._intact(decode, span[0], start, body)
+        if len(layers) == 2 and not own:
+            return [one for _, evidence in sorted(layers.items()) for one in evidence]
+        return overlaid(layers.items())
+
+
+def _readings(device_id: str, start: int, body: bytes) -> list[Reading]:
+    return unpack_block(device_id, start, body)
+
+
+def _intervals(device_id: str, _start: int, body: bytes) -> list[Interval]:
+    return unpack_intervals(device_id, body)
+
+
+def reading_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Reading]:
+    """Check the types of rows, since a column holds any type. Raises ValueError."""
+    return msgspec.convert(rows, list[Reading])
+
+
+def interval_rows(_device_id: str, rows: list[tuple[Any, ...]]) -> list[Interval]:
+    """Check the types of rows, since a column holds any type. Raises ValueError."""
+    return msgspec.convert(rows, list[Interval])

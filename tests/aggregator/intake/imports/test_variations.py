@@ -1,0 +1,121 @@
+"""Files as the world varies them: each is right, asked about or refused by name; none is silently wrong."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from aggregator.intake.imports.understanding import Understanding
+from tests.aggregator.intake.imports.files import understood
+from tests.bench.imports import outcome
+from tests.bench.imports_made import made
+
+FIRST = datetime(2026, 5, 12, tzinfo=UTC)
+HOURS = [FIRST + timedelta(hours=place) for place in range(96)]
+WH = [200 + place * 37 % 300 for place in range(96)]
+
+
+def total(found: Understanding) -> tuple[int, int]:
+    """Import and export, where the file is certain."""
+    assert (found.doubts, found.brakes) == ((), ())
+    energies = [energy for _, energy in found.months]
+    return sum(one.import_wh or 0 for one in energies), sum(one.export_wh or 0 for one in energies)
+
+
+def asked(found: Understanding) -> list[str]:
+    return [one.option for one in found.doubts]
+
+
+def rows(form: str) -> list[str]:
+    return [f"{at:{form}};{wh / 1000:.3f}".replace(";0.", ";0,") for at, wh in zip(HOURS, WH, strict=True)]
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_a_file_at_random_is_never_silently_wrong(number: int) -> None:
+    assert not outcome(made(Random(number))).startswith("SILENTLY")
+
+
+@pytest.mark.parametrize("header", ["Year;Month;Day;Hour;Minute;kWh", "Jahr;Monat;Tag;Stunde;Minute;Bezug kWh"])
+def test_a_time_may_be_spread_over_columns(header: str) -> None:
+    lines = [f"{at.year};{at.month};{at.day};{at.hour};0;{wh / 1000}" for at, wh in zip(HOURS, WH, strict=True)]
+    assert total(understood("\n".join([header, *lines]), edge="start")) == (sum(WH), 0)
+
+
+@pytest.mark.parametrize("clock", ["%H%M", "%H.%M"])
+def test_a_clock_may_have_no_colon(clock: str) -> None:
+    lines = rows(f"%Y%m%d;{clock}")
+    if "." in clock:
+        lines = [f"{at:%Y%m%d;%H.%M};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    unit = "Wh" if "." in clock else "kWh"
+    assert total(understood("\n".join([f"Date;Start Time;Import ({unit})", *lines]))) == (sum(WH), 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "more"),
+    [(["Time;Import", ";kWh"], []), (["Time;Import kWh"], ["Total;1234,5"]), (["Time;Import kWh"], ["", "a note"])],
+)
+def test_units_below_the_header_and_sums_at_the_end_are_no_rows(header: list[str], more: list[str]) -> None:
+    assert total(understood("\n".join([*header, *rows("%d.%m.%Y %H:%M"), *more]), edge="start")) == (sum(WH), 0)
+
+
+def test_an_export_in_another_language_is_an_export() -> None:
+    assert total(understood("\n".join(["Von;Eksport (kWh)", *rows("%d.%m.%Y %H:%M")]))) == (0, sum(WH))
+
+
+def test_a_direction_in_unknown_words_is_asked_for() -> None:
+    assert asked(understood("\n".join(["Von;Zurück ins Dorf (kWh)", *rows("%d.%m.%Y %H:%M")]))) == ["--direction"]
+
+
+def test_hours_that_end_at_their_clock_time_are_not_begun_by_it() -> None:
+    ends = [f"{at + timedelta(hours=1):%Y-%m-%d;%H:%M};{wh}" for at, wh in zip(HOURS, WH, strict=True)]
+    found = understood("\n".join(["Date;Time;Import (Wh)", *ends]))
+
+    assert total(found) == (sum(WH), 0)
+    assert found.start == int(FIRST.timestamp())
+
+
+def test_numbered_hours_that_repeat_one_in_autumn_are_clock_times() -> None:
+    """London, 25 October 2026: the hour from 01:00 is there twice, so number 2 ends at 02:00 of either clock."""
+    first = datetime(2026, 10, 24, tzinfo=UTC) - timedelta(hours=1)
+    labels = [
+        f"{day};{hour:02}"
+        for day, twice in (("2026-10-24", 0), ("2026-10-25", 2), ("2026-10-26", 0))
+        for hour in sorted([*range(1, 25), *([twice] if twice else [])])
+    ]
+    lines = [f"{label};{200 + place}" for place, label in enumerate(labels)]
+    found = understood("\n".join(["Date;Hour;Import (Wh)", *lines]), "Europe/London")
+
+    assert total(found) == (sum(200 + place for place in range(73)), 0)
+    assert (found.start, found.end) == (int(first.timestamp()), int(first.timestamp()) + 73 * 3600)
+
+
+def test_a_row_without_a_figure_still_orders_the_repeated_hour() -> None:
+    """The first 01:00 has no figure: the second one must not take its place."""
+    lines = [
+        f"2026-10-25 {clock};{wh}"
+        for clock, wh in (
+            ("00:00", 1),
+            ("00:30", 2),
+            ("01:00", "n/a"),
+            ("01:30", 4),
+            ("01:00", 5),
+            ("01:30", 6),
+            ("02:00", 7),
+            ("02:30", 8),
+        )
+    ]
+    found = understood("\n".join(["Start;Import (Wh)", *lines]), "Europe/London", allowed=("implausible",))
+
+    assert total(found) == (1 + 2 + 4 + 5 + 6 + 7 + 8, 0)
+    assert found.reasons == (("no_values", 1),)
+
+
+def test_an_autumn_day_of_24_numbered_hours_is_refused_by_name() -> None:
+    """London, 25 October 2026 has 25 hours: which of them number 3 is cannot be known."""
+    lines = [f"2026-10-{day};{hour};{200 + hour}" for day in (24, 25, 26) for hour in range(1, 25)]
+    found = understood(
+        "\n".join(["Date;Hour;Import (Wh)", *lines]), "Europe/London", is_zone_named=True, allowed=("refused",)
+    )
+
+    assert found.reasons == (("ambiguous_time", 24),)
+    assert total(found) == (2 * sum(range(201, 225)), 0)

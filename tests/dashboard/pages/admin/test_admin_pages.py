@@ -1,0 +1,141 @@
+"""The pages of account managers: devices, households, people, and the upload of a file."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from aggregator.core.documents import Device
+from aggregator.store.port import Store
+from aggregator.support.audit import Audit
+from dashboard.accounts.users import ADMIN, User
+from tests.dashboard.forms import Page
+from tests.dashboard.people import PASSWORD, SECRET, accounts_on, browser, dashboard, somebody
+
+CSV = "device,household,email\ncad-1,acacia,ann@example.org\ncad-2,oak,nobody\n"
+
+
+@pytest.fixture
+def manager(store: Store) -> User:
+    return somebody(store, "max@example.org", ADMIN)
+
+
+@pytest.fixture
+def client(store: Store, manager: User) -> FlaskClient:
+    return browser(dashboard(store).server, store, manager)
+
+
+def post(client: FlaskClient, address: str, **fields: str) -> TestResponse:
+    page = Page(client.get("/admin/upload").text)
+    return client.post(address, data={"csrf": page.sent["csrf"], **fields})
+
+
+def upload(client: FlaskClient, content: bytes) -> TestResponse:
+    token = Page(client.get("/admin/upload").text).sent["csrf"]
+    return client.post("/admin/upload", data={"csrf": token, "file": (io.BytesIO(content), "homes.csv")})
+
+
+def link_in(answer: TestResponse) -> str:
+    (found,) = Page(answer.text).having(readonly="", type="text")
+    return found["value"].rpartition("/")[2]
+
+
+def test_the_start_page_leads_a_manager_to_homes_and_people(client: FlaskClient, store: Store) -> None:
+    store.put_device(Device("cad-1", household="acacia", name="12 Acacia Road"))
+    somebody(store, "ann@example.org", household="acacia")
+    assert client.get("/").location == "/admin"
+    words = Page(client.get("/admin").text).words
+    assert "12 Acacia Road" in words
+    assert "ann@example.org" in words
+    found = Page(client.get("/admin?q=ANN").text).words
+    assert "ann@example.org" in found
+    assert "max@example.org" not in found
+    assert "12 Acacia Road" in Page(client.get("/admin?q=acacia").text).words
+
+
+def test_a_device_is_added_and_moved_in_forms(client: FlaskClient, store: Store) -> None:
+    added = post(client, "/admin/device", device="cad-1", kind="gas", timezone="Europe/Berlin", household="acacia")
+    assert added.location == "/admin/device?id=cad-1&done=made"
+    page = Page(client.get(added.location).text)
+    assert "Added." in page.words
+    refused = post(client, "/admin/device", known="yes", device="cad-1", household="oak")
+    assert refused.status_code == 422
+    assert "fill in `from`, the first day of oak" in Page(refused.text).words
+    moved = post(client, "/admin/device", known="yes", device="cad-1", household="oak", **{"from": "2026-03-01"})
+    assert moved.location == "/admin/device?id=cad-1&done=moved"
+    assert "oak since 2026-03-01" in Page(client.get(moved.location).text).words
+    device = store.device("cad-1")
+    assert device
+    assert (device.kind, device.household, device.timezone) == ("gas", "oak", "Europe/Berlin")
+
+
+def test_a_new_person_gets_a_link_that_is_shown_once(client: FlaskClient, store: Store) -> None:
+    answer = post(client, "/admin/person", email="ann@example.org", person="Ann", household="acacia", role="household")
+    user = accounts_on(store).accept(link_in(answer), PASSWORD)
+    assert user
+    assert (user.name, user.household) == ("Ann", "acacia")
+    assert not Page(client.get("/admin/person?email=ann@example.org").text).having(readonly="")
+
+
+def test_access_is_ended_and_given_again(client: FlaskClient, store: Store) -> None:
+    ann = somebody(store, "ann@example.org", household="acacia")
+    post(client, "/admin/person", email=ann.email, action="disable")
+    assert replace(accounts_on(store).user(ann.user_id) or ann, session_epoch=0).is_disabled
+    assert post(client, "/admin/person", email=ann.email, action="invite").status_code == 400
+    post(client, "/admin/person", email=ann.email, action="enable")
+    assert accounts_on(store).invited(link_in(post(client, "/admin/person", email=ann.email, action="invite")))
+    epoch = (accounts_on(store).user(ann.user_id) or ann).session_epoch
+    post(client, "/admin/person", email=ann.email, action="sign-out")
+    assert (accounts_on(store).user(ann.user_id) or ann).session_epoch == epoch + 1
+
+
+def test_managers_cannot_disable_themselves(client: FlaskClient, store: Store, manager: User) -> None:
+    assert post(client, "/admin/person", email=manager.email, action="disable").status_code == 422
+    assert accounts_on(store).user(manager.user_id) == manager
+
+
+def test_everything_a_manager_does_is_audited_under_their_name(client: FlaskClient, store: Store) -> None:
+    post(client, "/admin/person", email="ann@example.org", household="acacia")
+    post(client, "/admin/person", email="ann@example.org", action="sign-out")
+    post(client, "/admin/device", device="cad-1", household="acacia")
+    post(client, "/admin/device", known="yes", device="cad-1", serial="WF1")
+    found = [(one.who.email, one.action, one.device_id) for one in reversed(Audit(store, [SECRET]).entries())]
+    assert found == [
+        ("max@example.org", "provision", ""),
+        ("max@example.org", "account", ""),
+        ("max@example.org", "provision", ""),
+        ("max@example.org", "device", "cad-1"),
+    ]
+
+
+def test_a_file_is_reported_first_and_carried_out_when_confirmed(client: FlaskClient, store: Store) -> None:
+    shown = Page(upload(client, CSV.encode("utf-8-sig")).text)
+    assert "What this file would do" in shown.words
+    assert "Line 3 'nobody' is not an e-mail address" in shown.words
+    assert list(store.devices()) == []
+    done = post(client, "/admin/upload", action="confirm", rows=CSV)
+    assert "Done" in Page(done.text).words
+    assert [one.device_id for one in store.devices()] == ["cad-1"]
+    token = done.text.partition("/invitation/")[2].partition("\n")[0]
+    assert accounts_on(store).accept(token, PASSWORD)
+    again = Page(post(client, "/admin/upload", action="confirm", rows=CSV).text).words
+    assert "Nothing has been changed: all of this was so already." in again
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "Choose a file."),
+        ("device,name\ncad-1,Straße\n".encode("latin-1"), "Save it as CSV in UTF-8."),
+        (b"colour\nred\n", "line 1 names the column 'colour'"),
+        (b"device\n" + b"cad-1\n" * 1001, "These are more than 1000 rows."),
+    ],
+)
+def test_a_file_that_cannot_be_taken_is_answered_with_the_reason(
+    client: FlaskClient, content: bytes, fault: str
+) -> None:
+    answer = upload(client, content)
+    assert answer.status_code == 422
+    assert fault in Page(answer.text).words
