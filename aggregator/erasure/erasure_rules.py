@@ -4,7 +4,7 @@ A rule of a device takes the erased stay, the key and the body of a record; it r
 A collection without personal data says why in FREE. The tables beside the records are in TABLES.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
 
@@ -74,12 +74,13 @@ OF_DEVICE: Mapping[Collection, Rule] = {
     rows.REFUSED_MESSAGES: _gone,  # a message may tell of any time
     rows.TOKENS: _if_open,
     rows.BACKFILLED: _by_key,
+    rows.CLAIMS_NEWEST: _gone,
     rows.TARIFF_BEFORE: _gone,
     rows.IMPORTS: _by_import,
 }
 # Rows that functions of their own walk: `erase_device_records`, `erase_person`, the audit, requests.
 WALKED = {
-    *(rows.ESTIMATED_GAPS, rows.SPOOL, rows.REFUSED_DAYS),
+    *(rows.ESTIMATED_GAPS, rows.SPOOL, rows.REFUSED_DAYS, rows.CLAIMS),
     *(rows.AUDIT, rows.AUDIT_OF_DEVICE, rows.AUDIT_OF_PERSON, rows.AUDIT_CARDS, rows.AUDIT_PEOPLE),
     *(rows.USERS, rows.EMAILS, rows.INVITED, rows.AUDIT_GRANTS, rows.AUDIT_SEARCHES, rows.ATTEMPTS),
     *(rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.API_KEYS, rows.API_USES, rows.ERASURES),
@@ -117,7 +118,8 @@ def erase_device_records(store: Store, stay: ErasedStay, now: int) -> Iterator[N
         yield from _walked(store, stay, row, rule, now)
     erase_gaps(store, stay.device_id, stay.span)
     yield
-    yield from _walked_range(store, stay, f"{stay.device_id} ", f"{stay.device_id} ~")
+    yield from _spooled(store, stay)
+    yield from _naming(store, (rows.CLAIMS,), stay.device_id)
     shard = rows.REFUSED_DAYS.shard_of(stay.device_id)
     for back in range(rows.KEPT_DAYS + 1):
         day = periods.day_of(now - back * DAY_S, "UTC")
@@ -145,8 +147,21 @@ def _walked(store: Store, stay: ErasedStay, row: Collection, rule: Rule, now: in
         after = page[-1].key + "\0"
 
 
-def _walked_range(store: Store, stay: ErasedStay, first: str, last: str) -> Iterator[None]:
+def _naming(store: Store, naming: Iterable[Collection], name: str) -> Iterator[None]:
+    """Delete the records of rows whose body is or quotes a name."""
+    for row in naming:
+        after = ""
+        while page := store.records(row.of(), after, limit=PAGE):
+            for key, body in page:
+                if body == name or f'"{name}"' in body:
+                    store.drop_record(row.of(), key)
+            yield
+            after = page[-1].key + "\0"
+
+
+def _spooled(store: Store, stay: ErasedStay) -> Iterator[None]:
     """Delete the messages of a device that wait, if they came in the erased time."""
+    first, last = f"{stay.device_id} ", f"{stay.device_id} ~"
     while page := store.records(rows.SPOOL.of(), first, last, PAGE):
         for key, body in page:
             if stay.start <= orjson.loads(body)[1] < stay.end:
@@ -168,14 +183,7 @@ def _forget_count(store: Store, collection: str, shard: str, device_id: str, now
 
 def erase_person(store: Store, person: Resident) -> Iterator[None]:
     """Delete the records of a person in short steps, the account last."""
-    for row in (rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES):
-        after = ""
-        while page := store.records(row.of(), after, limit=PAGE):
-            for key, body in page:
-                if body == person.user_id or f'"{person.user_id}"' in body:
-                    store.drop_record(row.of(), key)
-            yield
-            after = page[-1].key + "\0"
+    yield from _naming(store, (rows.SESSIONS, rows.INVITATIONS, rows.IDENTITIES, rows.CLAIMS), person.user_id)
     for attempt in person.attempts:
         store.drop_record(rows.ATTEMPTS.of(), attempt)
     places = about_person(person.user_id, person.email)

@@ -24,7 +24,7 @@ from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, password_fault
-from dashboard.pages.account import erasure_page, keys_page, sign_in_page
+from dashboard.pages.account import claim_page, erasure_page, keys_page, sign_in_page
 from dashboard.pages.account.erasure_page import Faults, account
 from dashboard.pages.account.sign_in_page import AuthServices, too_soon
 from dashboard.text.language import text
@@ -158,7 +158,7 @@ def install(
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
-        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
+        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=1)  # type: ignore[method-assign]
     if settings.url.startswith("https://"):
         _insist_on_https(server)
     sessions.install(server, settings, services.sessions)
@@ -169,6 +169,7 @@ def install(
         sign_in_page.add_mail_routes(server, services, settings)
     add_routes(server, services)
     keys_page.add_routes(server, services)
+    claim_page.add_routes(server, services)
     return services
 
 
