@@ -27,6 +27,9 @@ class Settings:
     url: str = ""
     proxies: int = 0
     audit_secrets: tuple[str, ...] = field(default=("",), repr=False)  # the present one first; empty in the demo
+    smtp: str = ""
+    smtp_password: str = field(default="", repr=False)
+    mail_from: str = ""
     oidc_issuer: str = ""
     oidc_client: str = ""
     oidc_secret: str = field(default="", repr=False)
@@ -41,6 +44,7 @@ class Settings:
 
 
 SHORTEST_SECRET = 32  # characters
+SMTP_PORTS = {"smtps": 465, "smtp": 587}
 HERE = ("localhost", "127.0.0.1", "::1")
 _LISTENING = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 MAKE_ONE = "make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
@@ -99,6 +103,22 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return read
 
 
+def _mail_server(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in SMTP_PORTS or not parts.hostname or parts.password is not None):
+        raise ConfigurationError(
+            f"{parts.scheme or text!r} is not like smtps://user@mail.example.org (smtp:// begins with STARTTLS);"
+            " the password is in WATTFALL_SMTP_PASSWORD"
+        )
+    return text
+
+
+def _mailbox(text: str) -> str:
+    if text and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", text):
+        raise ConfigurationError(f"{text!r} is not like wattfall@example.org")
+    return text
+
+
 def _listening(text: str) -> str:
     found = _LISTENING.fullmatch(text)
     if text and not (found and 0 < int(found[1]) < 65536):
@@ -142,6 +162,15 @@ SETTINGS = (
     ),
     Setting("WATTFALL_BACKUP_DIR", "backup_dir", "", str, "where the worker puts a backup each day; empty makes none"),
     Setting("WATTFALL_BACKUP_DAYS", "backups_kept", "14", _from(1, 3650), "how many of these backups are kept"),
+    Setting(
+        "WATTFALL_SMTP",
+        "smtp",
+        "",
+        _mail_server,
+        "a mail server for links to a password: smtps://user@mail.example.org",
+    ),
+    Setting("WATTFALL_SMTP_PASSWORD", "smtp_password", "", str, "of the user at the mail server"),
+    Setting("WATTFALL_MAIL_FROM", "mail_from", "", _mailbox, "the sender of these mails"),
     Setting("WATTFALL_OIDC_ISSUER", "oidc_issuer", "", _site, "an OpenID Connect provider to sign in with"),
     Setting("WATTFALL_OIDC_CLIENT", "oidc_client", "", str, "what the provider calls Wattfall"),
     Setting("WATTFALL_OIDC_SECRET", "oidc_secret", "", str, "what Wattfall proves that with"),

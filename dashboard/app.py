@@ -15,12 +15,12 @@ from aggregator.settings import Settings
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
 from dashboard.accounts.access import viewer
-from dashboard.accounts.accounts import Accounts
 from dashboard.accounts.users import Passwords
 from dashboard.api import api_routes
 from dashboard.charts.view import View
 from dashboard.pages.account import account_page
 from dashboard.pages.admin import admin_pages
+from dashboard.pages.admin.admin_forms import AdminServices
 from dashboard.pages.household import page_callbacks, slots
 from dashboard.pages.household.page import INDEX, RENDERER, layout, region_of
 from dashboard.pages.household.page_callbacks import show_live, show_page
@@ -70,8 +70,7 @@ def create_app(
     api_routes.add_routes(app.server, data)
     tariff_page.add_routes(app.server, data, store)
     support_pages.add_routes(app.server, data, Audit(store, settings.audit_secrets))
-    accounts = Accounts(store, Passwords(), lambda: int(time.time()))
-    admin_pages.add_routes(app.server, Audit(store, settings.audit_secrets), accounts, settings)
+    admin_pages.add_routes(app.server, AdminServices(services.audit, services.accounts, settings, services.mailer))
     ingest = IngestEndpoint(
         store,
         settings.timezone,

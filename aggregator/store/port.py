@@ -196,6 +196,9 @@ class Store(Layered, Protocol):
     ) -> bool:
         """Replace the named parts of a document (None removes a part). Return whether the document changed."""
 
+    def drop_documents(self, level: str, device_id: str, first: str, last: str) -> None:
+        """Delete the documents of the periods from `first` to `last`, both included, also damaged ones."""
+
     # half-hourly prices
 
     def prices(self, device_id: str, first: int, last: int) -> Series:

@@ -25,12 +25,13 @@ from ipaddress import IPv6Address, ip_address
 import orjson
 
 from aggregator.core.errors import ConfigurationError
+from aggregator.core.periods import DAY_S
 from aggregator.settings import Settings
 from aggregator.store.collections import ATTEMPTS, EMAILS, INVITATIONS, INVITED, USERS, update_record
 from aggregator.store.port import Store
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_email, check_name, user_from_text
 
-INVITATION_S = INVITATIONS.lifetime_s
+INVITATION_S, RESET_S = INVITATIONS.lifetime_s, 3600
 PAGE = 500
 
 
@@ -134,12 +135,12 @@ class Accounts:
         changed = self.change(user, set_once)
         return changed if changed and changed.password_hash == fresh else None
 
-    def invite(self, user: User) -> str:
-        """Return the token of a new invitation; it works once, within seven days.
+    def invite(self, user: User, lifetime_s: int = INVITATION_S) -> str:
+        """Return the token of a new invitation; it works once, within its lifetime.
 
         Older invitations become void, because one may have reached the wrong person.
         """
-        token, until = secrets.token_urlsafe(32), self._clock() + INVITATION_S
+        token, until = secrets.token_urlsafe(32), self._clock() + lifetime_s
         body = orjson.dumps({"user": user.user_id, "session_epoch": user.session_epoch, "until": until}).decode()
         self._store.put_record(INVITATIONS.of(), token_hash(token), body, expires=until)
         self._store.put_record(INVITED.of(), user.user_id, token_hash(token), expires=until)
@@ -196,6 +197,7 @@ ACCOUNT = Limit(free=5, first_s=30, longest_s=900, forgotten_s=ATTEMPTS.lifetime
 # Many people share the address of an office or a mobile network.
 ADDRESS = Limit(free=30, first_s=30, longest_s=900, forgotten_s=3600)
 SITE = Limit(free=120, first_s=30, longest_s=3600, forgotten_s=3600)
+MAILS = Limit(free=3, first_s=900, longest_s=DAY_S // 2, forgotten_s=ATTEMPTS.lifetime_s)  # to one address
 VISITS = Limit(free=20, first_s=30, longest_s=900, forgotten_s=3600)
 
 
@@ -213,6 +215,14 @@ class Throttle:
     def visit(self, address: str) -> int:
         """Count a visitor of the demo and return the seconds to wait."""
         return self._count(f"visit-{network(address, HOME_NETWORK)}", VISITS)
+
+    def asks_for_mail(self, address: str) -> int:
+        """Count somebody who asks for a mail and return the seconds to wait."""
+        return self._count(f"asks-{network(address, HOME_NETWORK)}", VISITS)
+
+    def may_get_mail(self, email: str) -> bool:
+        """Count a mail to an address; return whether it may be sent."""
+        return not self._count(f"mail-{token_hash(email.lower())}", MAILS)
 
     def withdraw(self, account: str, address: str) -> None:
         """Take back an attempt that was not looked at."""

@@ -16,12 +16,16 @@ from aggregator.settings import Settings
 from aggregator.support.audit import Audit
 from aggregator.waterfall.worker import drain
 from dashboard.accounts.accounts import Accounts, link_of
+from dashboard.accounts.mail import check_mail, invitation, send
+from dashboard.accounts.provision_rows import Refusal, read_rows
+from dashboard.accounts.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import Passwords, User
-from dashboard.provisioning.provision_rows import Refusal, read_rows
-from dashboard.provisioning.provisioning import CHANGED, MOVED, OUTCOMES, ProvisionRun, Report, provision, rehearsed
+from dashboard.text.language import ENGLISH
 
 REASON = "wattfall provision"
-NO_LINKS = "a new person needs a link to choose a password; name a file for these with --invitations"
+NO_LINKS = (
+    "a new person needs a link to choose a password; name a file for these with --invitations, or set WATTFALL_SMTP"
+)
 
 
 @click.command("provision")
@@ -50,16 +54,17 @@ def provision_command(
         _check_target(target)
     store, now = opened(settings, store_url, may_create=not is_dry), int(time.time())
     accounts = Accounts(store, Passwords(), lambda: now)
-    fault = "" if target or is_dry else NO_LINKS
+    check_mail(settings)
+    fault = "" if target or settings.smtp or is_dry else NO_LINKS
     run = ProvisionRun(
         Audit(store, settings.audit_secrets), accounts, operator(), REASON, now, settings.timezone, fault
     )
     with (
         source.open(encoding="utf-8-sig", newline="") as file,
         rehearsed(run) if is_dry else nullcontext(run) as chosen,
-        closing(Invitations(target, settings, accounts)) as invite,
+        closing(Links(target, settings)) as links,
     ):
-        report = provision(chosen, read_rows(file.readline), _refuse, invite)
+        report = provision(chosen, read_rows(file.readline), _refuse, links.deliver)
     if not is_dry and (report.devices[CHANGED] or report.devices[MOVED]):
         drain(store)
     for line in report_lines(report, is_dry=is_dry):
@@ -84,17 +89,20 @@ def _refuse(refusal: Refusal) -> None:
     click.echo(f"line {refusal.line}: {refusal.reason}", err=True)
 
 
-class Invitations:
-    """Invites people, and adds each link to a file that only its owner can read."""
+class Links:
+    """Adds links to a file that only its owner can read, or mails them where no file is named."""
 
-    def __init__(self, target: Path | None, settings: Settings, accounts: Accounts) -> None:
-        self._target, self._settings, self._accounts = target, settings, accounts
+    def __init__(self, target: Path | None, settings: Settings) -> None:
+        self._target, self._settings = target, settings
         self._file: TextIO | None = None
 
-    def __call__(self, user: User) -> None:
-        """Invite a person."""
-        self._file = self._file or self._opened()
-        csv.writer(self._file).writerow([user.email, link_of(self._settings, self._accounts.invite(user))])
+    def deliver(self, user: User, token: str) -> None:
+        """Deliver the link of a person. Raises ConfigurationError where the mail server does not take it."""
+        if self._target is None:
+            send(self._settings, invitation(self._settings, user, token, ENGLISH))
+            return
+        self._file = self._file or _opened(self._target)
+        csv.writer(self._file).writerow([user.email, link_of(self._settings, token)])
         self._file.flush()
 
     def close(self) -> None:
@@ -102,12 +110,12 @@ class Invitations:
         if self._file:
             self._file.close()
 
-    def _opened(self) -> TextIO:
-        assert self._target, "without a file new people are refused"
-        file = os.fdopen(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", newline="")
-        if os.fstat(file.fileno()).st_size == 0:
-            csv.writer(file).writerow(["email", "link"])
-        return file
+
+def _opened(target: Path) -> TextIO:
+    file = os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", newline="")
+    if os.fstat(file.fileno()).st_size == 0:
+        csv.writer(file).writerow(["email", "link"])
+    return file
 
 
 def _check_target(target: Path) -> None:

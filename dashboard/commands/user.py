@@ -14,8 +14,10 @@ from aggregator.settings import Settings
 from aggregator.store.port import Store
 from aggregator.support.actions import record_account
 from aggregator.support.audit import Audit, Who
-from dashboard.accounts.accounts import Accounts, link_of
+from dashboard.accounts.accounts import RESET_S, Accounts, link_of
+from dashboard.accounts.mail import check_mail, forgotten, may_reset, send
 from dashboard.accounts.users import HOUSEHOLD, ROLES, Passwords, User, check_household, check_name
+from dashboard.text.language import ENGLISH
 
 Change = Callable[[Accounts, User], User | None]
 
@@ -131,6 +133,32 @@ def invite(settings: Settings, email: str, store_url: str | None) -> None:
         Audit(store, settings.audit_secrets), operator(), "wattfall user invite", _named(user), int(time.time())
     )
     click.echo(link_of(settings, accounts.invite(user)))
+
+
+@user_group.command("reset")
+@click.argument("email", metavar="EMAIL")
+@with_store
+@click.pass_obj
+def reset_password(settings: Settings, email: str, store_url: str | None) -> None:
+    """Mail a link to a new password, for somebody who forgot it; without a mail server, print it.
+
+    The link works once, for an hour. The present password stays until then.
+    """
+    store = opened(settings, store_url)
+    accounts = _accounts(store)
+    user = _require_user(accounts, email)
+    check_mail(settings)
+    if not may_reset(user):
+        raise ConfigurationError(f"{email} is disabled, or signs in elsewhere and has no password here")
+    record_account(
+        Audit(store, settings.audit_secrets), operator(), "wattfall user reset", _named(user), int(time.time())
+    )
+    token = accounts.invite(user, RESET_S)
+    if settings.smtp:
+        send(settings, forgotten(settings, user, token, ENGLISH))
+        click.echo(f"a link is on its way to {user.email}")
+    else:
+        click.echo(link_of(settings, token))
 
 
 def user_line(user: User) -> str:

@@ -1,7 +1,7 @@
 """A provisioning file on each store: the same registry and accounts, and a second run that changes nothing."""
 
 from aggregator.store.port import Store
-from tests.dashboard.provisioning.test_provisioning import FILE, Place, counts
+from tests.dashboard.accounts.test_provisioning import FILE, Place, counts
 
 
 def test_a_file_is_carried_out_once(store: Store) -> None:

@@ -13,7 +13,7 @@ from itertools import groupby, islice
 
 from aggregator.core.documents import Device
 from aggregator.core.errors import ConfigurationError, Refused
-from aggregator.core.periods import HALF_HOUR, Window, block_start, day_of
+from aggregator.core.periods import HALF_HOUR, Window, block_start, day_of, iso_utc
 from aggregator.core.readings import Interval, Reading
 from aggregator.core.registers import CHANNELS, MAX_GAP_S
 from aggregator.intake.imports.import_plan import (
@@ -159,8 +159,12 @@ def _readings(
     plan: ImportPlan, rows: Iterator[Row], device_id: str, longest_gap_s: int, report: ImportReport
 ) -> Iterator[tuple[Evidence, Planned]]:
     for reading in readings_of(rows, device_id):
+        try:
+            planned = plan.plan(reading)
+        except Refused as why:
+            report.refusals.refuse(0, iso_utc(reading.at), why)
+            continue
         report.cover(reading.at, reading.at, longest_gap_s)
-        planned = plan.plan(reading)
         report.note(planned)
         yield reading, planned
 

@@ -6,16 +6,19 @@ with the demo's store.
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Blueprint, Flask, Response, abort, redirect, request, session
 from werkzeug.wrappers import Response as Answer
 
 from aggregator.demo.feed import is_demo
+from aggregator.settings import Settings
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit
-from dashboard.accounts import oidc
+from dashboard.accounts import mail, oidc
 from dashboard.accounts.accounts import Accounts, Throttle
 from dashboard.accounts.api_keys import ApiKeys
+from dashboard.accounts.mail import Mailer
 from dashboard.accounts.sessions import Sessions, sign_in, signed_in
 from dashboard.accounts.users import LONGEST_EMAIL, SUPPORT, VISITOR, Busy, User
 from dashboard.text.language import text
@@ -87,6 +90,7 @@ class AuthServices:
     provider: oidc.Provider | None
     audit: Audit
     keys: ApiKeys
+    mailer: Mailer | None = None  # None without a mail server
 
 
 def add_routes(server: Flask, services: AuthServices) -> None:
@@ -192,5 +196,37 @@ def _form(services: AuthServices, wanted: str, email: str = "", fault: str = "",
         email=email,
         fault=fault,
         has_provider=services.provider is not None,
+        has_mail=services.mailer is not None,
         homes=choices(services.store),
     )
+
+
+# A forgotten password: the answer is the same whether or not there is an account
+
+FORGOTTEN = "/sign-in/forgotten"
+SENT = text("Look into your mail")
+SENT_SENTENCE = text(
+    "If there is an account of this address, a link to a new password is on its way. It works once, for an hour."
+)
+
+
+def add_mail_routes(server: Flask, services: AuthServices, settings: Settings) -> None:
+    """Add the routes to a server that can send mail."""
+    server.add_url_rule(FORGOTTEN, "forgotten", _forgotten_form)
+    server.add_url_rule(FORGOTTEN, "send_link", partial(_send_link, services, settings), methods=["POST"])
+
+
+def _forgotten_form(email: str = "", fault: str = "", status: int = 200) -> Response:
+    return render("forgotten.html", status, email=email, fault=fault)
+
+
+def _send_link(services: AuthServices, settings: Settings) -> Response:
+    email = request.form.get("email", "")[:LONGEST_EMAIL].strip()
+    wait_s = services.throttle.asks_for_mail(request.remote_addr or "")
+    if wait_s:
+        answer = _forgotten_form(email, too_soon(wait_s), 429)
+        answer.headers["Retry-After"] = str(wait_s)
+        return answer
+    if services.mailer and services.throttle.may_get_mail(email):
+        services.mailer.put(partial(mail.reset, settings, services.accounts, email, reader_language()))
+    return notice(200, SENT, SENT_SENTENCE, "/sign-in", text("Sign in"))

@@ -16,9 +16,10 @@ from aggregator.support.actions import record_account
 from aggregator.support.audit import Audit
 from dashboard.accounts import access
 from dashboard.accounts.accounts import Accounts, link_of
+from dashboard.accounts.mail import Mailer, invitation
+from dashboard.accounts.provision_rows import Refusal, Row, row_of
+from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, UNCHANGED, ProvisionRun, Report, provision, who_is
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, LONGEST_EMAIL, SUPPORT, User
-from dashboard.provisioning.provision_rows import Refusal, Row, row_of
-from dashboard.provisioning.provisioning import CHANGED, MADE, MOVED, UNCHANGED, ProvisionRun, Report, provision, who_is
 from dashboard.text.language import text
 from dashboard.web.responses import reader_language, render
 
@@ -31,6 +32,7 @@ DONE = {
     CHANGED: text("Changed."),
     MOVED: text("Moved. Each household sees its own days only."),
     UNCHANGED: text("Nothing has been changed: all of this was so already."),
+    "mailed": text("A link to a password is on its way by mail."),
     "disable": text("Disabled, and signed out everywhere."),
     "enable": text("Enabled again."),
     "sign-out": text("Signed out everywhere; open links do not work any more."),
@@ -48,6 +50,7 @@ class AdminServices:
     audit: Audit
     accounts: Accounts
     settings: Settings
+    mailer: Mailer | None  # None without a mail server
 
     @property
     def store(self) -> Store:
@@ -58,6 +61,14 @@ class AdminServices:
         """Return a run of provisioning by the signed-in account manager."""
         who = who_is(manager())
         return ProvisionRun(self.audit, self.accounts, who, REASON, int(time.time()), self.settings.timezone)
+
+    def delivered(self, user: User, token: str) -> str:
+        """Mail the link of an invitation; without a mail server return it, to be shown."""
+        if self.mailer and user.email:
+            mail = invitation(self.settings, user, token, reader_language())
+            if self.mailer.put(lambda: mail):
+                return ""
+        return link_of(self.settings, token)
 
 
 def manager() -> User:
@@ -72,12 +83,12 @@ def _given(names: tuple[str, ...]) -> dict[str, str]:
     return {name: request.form.get(name, "").strip()[:LONGEST] for name in names}
 
 
-def _carried_out(admin: AdminServices, given: dict[str, str]) -> tuple[Report, str, User | None]:
-    """Carry out a form; return the counts, the fault if it was refused, and the person that is new."""
-    refused, added = list[Refusal](), list[User]()
+def _carried_out(admin: AdminServices, given: dict[str, str]) -> tuple[Report, str, list[tuple[User, str]]]:
+    """Carry out a form; return the counts, the fault if it was refused, and a new person with a token."""
+    refused, added = list[Refusal](), list[tuple[User, str]]()
     rows: list[Row | Refusal] = [row_of(1, given)]
-    report = provision(admin.run(), rows, refused.append, added.append)
-    return report, refused[0].reason if refused else "", added[0] if added else None
+    report = provision(admin.run(), rows, refused.append, lambda user, token: added.append((user, token)))
+    return report, refused[0].reason if refused else "", added
 
 
 # Devices
@@ -142,8 +153,15 @@ def change_person(admin: AdminServices) -> Response | Answer:
         known = admin.accounts.find(given["email"]) if request.form.get("known") else None
         return _person_page(known, given, fault)
     if added:
-        return _person_page(added, {}, link=link_of(admin.settings, admin.accounts.invite(added)))
+        return _invited(admin, *added[0])
     return redirect(f"/admin/person?email={given['email']}&done={next(iter(report.people))}", 303)
+
+
+def _invited(admin: AdminServices, user: User, token: str) -> Response | Answer:
+    link = admin.delivered(user, token)
+    if link:
+        return _person_page(user, {}, link=link)
+    return redirect(f"/admin/person?email={user.email}&done=mailed", 303)
 
 
 def _act(admin: AdminServices, user: User, action: str) -> Response | Answer:
@@ -159,7 +177,7 @@ def _act(admin: AdminServices, user: User, action: str) -> Response | Answer:
         abort(400)
     record_account(admin.audit, who_is(me), f"admin page: {action}", who_is(user), int(time.time()))
     if action == "invite":
-        return _person_page(user, {}, link=link_of(admin.settings, admin.accounts.invite(user)))
+        return _invited(admin, user, admin.accounts.invite(user))
     changes[action](user)
     return redirect(f"/admin/person?email={user.email or user.user_id}&done={action}", 303)
 

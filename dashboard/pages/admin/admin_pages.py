@@ -13,11 +13,10 @@ from flask import Blueprint, Flask, Response, redirect, request
 from werkzeug.wrappers import Response as Answer
 
 from aggregator.core.errors import ConfigurationError
-from aggregator.settings import Settings
 from aggregator.store.collections import EMAILS
-from aggregator.support.audit import Audit
 from dashboard.accounts import access
-from dashboard.accounts.accounts import Accounts, link_of
+from dashboard.accounts.provision_rows import COLUMNS, Refusal, Row, read_rows
+from dashboard.accounts.provisioning import CHANGED, MADE, MOVED, OUTCOMES, UNCHANGED, Report, provision, rehearsed
 from dashboard.accounts.users import User
 from dashboard.pages.admin.admin_forms import (
     CANNOT,
@@ -29,8 +28,6 @@ from dashboard.pages.admin.admin_forms import (
     manager,
     person_form,
 )
-from dashboard.provisioning.provision_rows import COLUMNS, Refusal, Row, read_rows
-from dashboard.provisioning.provisioning import CHANGED, MADE, MOVED, OUTCOMES, UNCHANGED, Report, provision, rehearsed
 from dashboard.text.language import text
 from dashboard.web.responses import reader_language, render
 
@@ -43,10 +40,9 @@ TOO_MANY = text("These are more than {number} rows. `wattfall provision` takes a
 LABELS = {MADE: text("new"), CHANGED: text("changed"), MOVED: text("moved"), UNCHANGED: text("unchanged")}
 
 
-def add_routes(server: Flask, audit: Audit, accounts: Accounts, settings: Settings) -> None:
+def add_routes(server: Flask, admin: AdminServices) -> None:
     """Add the routes to a server."""
     page = Blueprint("admin", __name__)
-    admin = AdminServices(audit, accounts, settings)
     page.add_url_rule("/admin", "start", partial(_start, admin))
     page.add_url_rule("/admin/device", "device", partial(device_form, admin))
     page.add_url_rule("/admin/device", "change_device", partial(change_device, admin), methods=["POST"])
@@ -135,13 +131,14 @@ def _carried_out(admin: AdminServices, text: str, *, is_dry: bool) -> tuple[Repo
     writer = csv.writer(links, lineterminator="\n")
     run, rows = admin.run(), _at_most(read_rows(io.StringIO(text, newline="").readline))
 
-    def invite(user: User) -> None:
-        writer.writerow([user.email, link_of(admin.settings, admin.accounts.invite(user))])
+    def deliver(user: User, token: str) -> None:
+        if link := admin.delivered(user, token):
+            writer.writerow([user.email, link])
 
     if is_dry:
         with rehearsed(run) as dry:
-            return provision(dry, rows, refused.append, invite), refused[:MOST_REFUSED], ""
-    return provision(run, rows, refused.append, invite), refused[:MOST_REFUSED], links.getvalue()
+            return provision(dry, rows, refused.append, deliver), refused[:MOST_REFUSED], ""
+    return provision(run, rows, refused.append, deliver), refused[:MOST_REFUSED], links.getvalue()
 
 
 def _at_most(rows: Iterable[Row | Refusal]) -> Iterable[Row | Refusal]:

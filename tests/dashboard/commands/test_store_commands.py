@@ -57,6 +57,7 @@ READ_OR_MEND = {
     "user enable": ("ann@example.org",),
     "user sign-out": ("ann@example.org",),
     "user invite": ("ann@example.org",),
+    "user reset": ("ann@example.org",),
 }
 
 

@@ -10,6 +10,7 @@ from aggregator.store import open_store
 from aggregator.support.audit import Audit
 from dashboard.accounts.sessions import Sessions
 from dashboard.commands.user import user_group
+from tests.dashboard.mail_server import mail_server
 from tests.dashboard.people import PASSWORD, Clock, accounts_on
 
 
@@ -139,3 +140,23 @@ def test_invalid_fields_are_refused(url: str, arguments: list[str], word: str) -
     assert word in fault(url, "add", *arguments)
     open_store(url).close()
     assert said(url, "list") == []
+
+
+def test_a_forgotten_password_gets_a_link_that_is_printed(url: str) -> None:
+    said(url, "add", "ann@example.org")
+    (link,) = said(url, "reset", "ann@example.org")
+    assert accounts_on(open_store(url)).accept(link.rpartition("/")[2], PASSWORD)
+    said(url, "disable", "ann@example.org")
+    assert "is disabled" in fault(url, "reset", "ann@example.org")
+
+
+def test_a_forgotten_password_gets_a_link_by_mail(url: str) -> None:
+    said(url, "add", "ann@example.org")
+    with mail_server() as server:
+        environ = {
+            "WATTFALL_SMTP": f"smtp://127.0.0.1:{server.port}",
+            "WATTFALL_MAIL_FROM": "wattfall@example.org",
+            "WATTFALL_URL": "https://e.org",
+        }
+        assert said(url, "reset", "ann@example.org", **environ) == ["a link is on its way to ann@example.org"]
+    assert [str(one["To"]) for one in server.taken] == ["ann@example.org"]

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from aggregator.core.errors import ConfigurationError
-from dashboard.provisioning.provision_rows import Refusal, Row, read_rows
+from dashboard.accounts.provision_rows import Refusal, Row, read_rows
 
 
 def rows(text: str) -> list[Row | Refusal]:

@@ -10,9 +10,9 @@ from aggregator.store.collections import HOME, MARKS
 from aggregator.store.occupancies import occupancies
 from aggregator.store.port import Store
 from aggregator.support.audit import Audit, Who
+from dashboard.accounts.provision_rows import Refusal, read_rows
+from dashboard.accounts.provisioning import BATCH, ProvisionRun, Report, provision, rehearsed
 from dashboard.accounts.users import User
-from dashboard.provisioning.provision_rows import Refusal, read_rows
-from dashboard.provisioning.provisioning import BATCH, ProvisionRun, Report, provision, rehearsed
 from tests.dashboard import homes
 from tests.dashboard.people import SECRET, Clock, accounts_on
 
@@ -40,10 +40,11 @@ class Place:
         def refuse(one: Refusal) -> None:
             self.refused.append((one.line, one.reason))
 
-        def invite(user: User) -> None:
+        def deliver(user: User, token: str) -> None:
+            assert self.accounts.invited(token) == user
             self.invited.append(user.email)
 
-        return provision(run or self.run, read_rows(io.StringIO(text).readline), refuse, invite)
+        return provision(run or self.run, read_rows(io.StringIO(text).readline), refuse, deliver)
 
     def dry(self, text: str) -> Report:
         with rehearsed(self.run) as run:
@@ -176,5 +177,5 @@ def test_a_run_holds_no_more_rows_than_a_batch(place: Place) -> None:
             yield f"cad-{number},home-{number}\n"
 
     read = lines()
-    report = provision(place.run, read_rows(lambda _: next(read, "")), lambda _: None, lambda _: None)
+    report = provision(place.run, read_rows(lambda _: next(read, "")), lambda _: None, lambda *_: None)
     assert (report.devices["made"], any(behind)) == (3 * BATCH, False)

@@ -33,8 +33,8 @@ from aggregator.support.audit import Audit, Who
 from aggregator.waterfall.pricing import move
 from aggregator.waterfall.verify import change_device
 from dashboard.accounts.accounts import Accounts
+from dashboard.accounts.provision_rows import NOBODY, Refusal, Row
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, check_household
-from dashboard.provisioning.provision_rows import NOBODY, Refusal, Row
 
 BATCH = 500  # rows
 MADE, CHANGED, MOVED, UNCHANGED = OUTCOMES = ("made", "changed", "moved", "unchanged")
@@ -113,11 +113,11 @@ def provision(
     run: ProvisionRun,
     rows: Iterable[Row | Refusal],
     refuse: Callable[[Refusal], object],
-    invite: Callable[[User], object],
+    deliver: Callable[[User, str], object],
 ) -> Report:
     """Carry out rows and return the counts.
 
-    `refuse` gets each refused row, and `invite` each new person, in the transaction that adds them.
+    `refuse` gets each refused row, and `deliver` each new person with the token of the invitation.
     """
     report = Report()
 
@@ -129,7 +129,7 @@ def provision(
         devices, people = _planned(run, batch, refused)
         report.devices.update(one.outcome for one in devices)
         report.people.update(one.outcome for one in people)
-        _keep(run, devices, people, invite)
+        _keep(run, devices, people, deliver)
     return report
 
 
@@ -257,7 +257,7 @@ def who_is(user: User) -> Who:
 
 
 def _keep(
-    run: ProvisionRun, devices: list[DevicePlan], people: list[PersonPlan], invite: Callable[[User], object]
+    run: ProvisionRun, devices: list[DevicePlan], people: list[PersonPlan], deliver: Callable[[User, str], object]
 ) -> None:
     """Store a batch and invite the people in it that are new; a dry run keeps the batch in its draft."""
     if run.draft:
@@ -271,8 +271,10 @@ def _keep(
     with run.store.transaction():  # on SQLite one write to the disk
         for device in new_devices:
             run.store.put_device(device)
-        for one in new_people:
-            invite(run.accounts.add(one.email, one.role, one.household, one.name))
+        added = [run.accounts.add(one.email, one.role, one.household, one.name) for one in new_people]
+        invited = [(user, run.accounts.invite(user)) for user in added]
+    for user, token in invited:
+        deliver(user, token)
     for plan in (one for one in devices if one.outcome in (CHANGED, MOVED)):
         _change_device(run, plan)
     for person in (one for one in people if one.outcome == CHANGED):
