@@ -43,6 +43,7 @@ KINDS: dict[str, Any] = {  # what is cached, by the first word of its key; in a 
     "prices": tuple[Series],
     "rate": tuple[Rate],
     "readings": tuple[list[Reading]],
+    "repriced": tuple[bool],
     "supplied": tuple[tuple[str, str] | None],
     "terms": tuple[int, int],
     "usage": tuple[UsageProfile],
