@@ -48,6 +48,12 @@ ROUTES = {
     "GET /sign-in": PUBLIC,
     "POST /sign-in": PUBLIC,
     "POST /sign-in/demo": PUBLIC,
+    "GET /sign-in/code": PUBLIC,  # needs a right password before, in the same browser
+    "POST /sign-in/code": PUBLIC,
+    "GET /sign-in/second-factor": PUBLIC,
+    "POST /sign-in/second-factor": PUBLIC,
+    "GET /account/second-factor": SIGNED_IN,
+    "POST /account/second-factor": SIGNED_IN,
     "GET /invitation/<token>": PUBLIC,
     "POST /invitation/<token>": PUBLIC,
     "POST /ingest": PUBLIC,  # needs a device's token, which nobody here has, and reveals nothing of a home
