@@ -104,6 +104,10 @@ REFUSED_DAYS = Collection(
     shards=16,
 )
 TOKENS = Collection("tokens", "device", "device", FOR_EVER, "hashes of the tokens for sending", is_ended=True)
+CLAIMS = Collection(
+    "claims", "hash of a code", "device", 30 * DAY_S, "a code to claim a device", ("device", "person"), is_ended=True
+)
+CLAIMS_NEWEST = Collection("claims/newest", "device", "device", CLAIMS.lifetime_s, "the hash of its newest code")
 SPOOL = Collection("spool", "device and number", "nobody", FOR_EVER, "messages that wait", ("device",), is_ended=True)
 
 IMPORTS = Collection("imports/{device}", "number", "device", FOR_EVER, "an import: its file, how it was read, totals")
@@ -197,6 +201,7 @@ HOME: Final = "home"  # the mark of a store of one home, and its household
 
 COLLECTIONS: tuple[Collection, ...] = (
     *(STATUS, SIGNAL, WATCHED, REFUSED_STATE, REFUSED, REFUSED_MESSAGES, REFUSED_DAYS, TOKENS, SPOOL, IMPORTS),
+    *(CLAIMS, CLAIMS_NEWEST),
     *(BACKFILLED, ESTIMATED_GAPS),
     *(AUDIT, AUDIT_OF_DEVICE, AUDIT_OF_PERSON, AUDIT_DAYS, AUDIT_HEAD, AUDIT_GRANTS),
     *(AUDIT_CARDS, AUDIT_PEOPLE, AUDIT_SEARCHES),

@@ -101,6 +101,11 @@ def record_added(audit: Audit, who: Who, reason: str, devices: int, people: int,
         audit.append(who, "provision", "", reason, now, {name: text for name, text in counts.items() if text != "0"})
 
 
+def record_code(audit: Audit, who: Who, device_id: str, now: int) -> None:
+    """Write down that a device is about to get a code by which a household claims it."""
+    audit.append(who, "device", device_id, "claim code made", now, {"changed": "claim code"})
+
+
 def record_household_export(audit: Audit, who: Who, device_ids: Iterable[str], now: int) -> None:
     """Write down, with each of its devices, that everything of a household is about to be exported."""
     for device_id in device_ids:

@@ -19,6 +19,7 @@ from aggregator.support.audit import Audit
 from aggregator.waterfall.pricing import current, supplied, with_every_charge
 from dashboard.accounts.users import User
 from dashboard.text.language import Language
+from dashboard.text.words import cell
 
 BLOCKS = 336  # half hours of a week, read at once
 MOST_LOOKS = 10_000
@@ -147,7 +148,7 @@ def _who_looked(audit: Audit, stay: Device) -> Iterator[str]:
 
 def _row(*values: object) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
+    csv.writer(text, lineterminator="\n").writerow(map(cell, values))
     return text.getvalue()
 
 

@@ -18,6 +18,7 @@ from dashboard.text.language import Language, text
 
 MINUTE = 60  # seconds
 WEEKDAY_AND_DATE = text("EEEE d MMMM")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the beginnings of what a spreadsheet computes
 
 
 class Amount(NamedTuple):
@@ -109,6 +110,11 @@ def zone_name(at: DateTime) -> str:
     """Return `BST`, or `UTC+10:30` if the zone has no letters."""
     name = at.tzname() or ""
     return name if name[:1].isalpha() else f"UTC{at.format('Z').replace(':00', '')}"
+
+
+def cell(value: object) -> object:
+    """Return a cell of a CSV file: text that a spreadsheet would compute begins with an apostrophe (CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _two(large: str, small: int, unit: str) -> str:

@@ -9,7 +9,8 @@ import math
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
 
 from flask import Flask, Response, g, request
 
@@ -74,11 +75,42 @@ def install(server: Flask, budgets: Budgets) -> None:
         g.charged = key, time.thread_time(), is_slow
         return None
 
+    @server.after_request
+    def meter(response: Response) -> Response:
+        """Charge an answer in pieces when its last piece is made, or its reader has gone."""
+        if response.is_streamed and not response.direct_passthrough and "charged" in g:
+            key, began, is_slow = g.pop("charged")
+            response.response = pieces = _Metered(response.response, time.thread_time() - began)
+            response.call_on_close(lambda: budgets.end(key, pieces.cpu_s, is_slow=is_slow))
+        return response
+
     @server.teardown_request
     def end(_: BaseException | None) -> None:
         if "charged" in g:
             key, began, is_slow = g.pop("charged")
             budgets.end(key, time.thread_time() - began, is_slow=is_slow)
+
+
+class _Metered:
+    """The pieces of an answer, and the CPU seconds that they and the request have taken so far."""
+
+    def __init__(self, pieces: Iterable[Any], cpu_s: float) -> None:
+        self._pieces, self._next, self.cpu_s = pieces, iter(pieces).__next__, cpu_s
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - bytes or text
+        began = time.thread_time()
+        try:
+            return self._next()
+        finally:
+            self.cpu_s += time.thread_time() - began
+
+    def close(self) -> None:
+        """End what makes the pieces."""
+        if isinstance(self._pieces, Generator):
+            self._pieces.close()
 
 
 def _key() -> str:

@@ -40,7 +40,7 @@ from aggregator.store import open_store
 from aggregator.waterfall.worker import drain, run_worker
 from tests.copies import quick_disk
 
-STEP_S, DAYS, TOGETHER = 600, 2, 2  # between readings; of a trial; readings in a commit
+STEP_S, DAYS, TOGETHER = 600, 3, 2  # between readings; of a trial; readings in a commit
 COUNT = DAYS * 86_400 // STEP_S
 PATIENCE_S = 120
 NAMED = 2  # exit code of a process that names a fault of its file
@@ -126,22 +126,22 @@ class Trial:
                 return
 
     def some_number(self) -> int:
-        """Return a number before most of the readings."""
-        return self.chance.randrange(COUNT * 3 // 4)
+        """Return a number in the first half, so that the sender goes on for a while."""
+        return self.chance.randrange(COUNT // 2)
 
     def stop(self, process: "subprocess.Popen[bytes]") -> None:
         """Stop a process for a while, and note all that it has acknowledged."""
         assert process.stdout
         os.killpg(process.pid, signal.SIGSTOP)
         os.set_blocking(process.stdout.fileno(), False)
-        lines = (process.stdout.read() or b"").splitlines()
+        lines = (process.stdout.read() or b"").split()
         os.set_blocking(process.stdout.fileno(), True)
         self.acknowledged = max([self.acknowledged, *map(int, lines)])
 
     def end(self, process: "subprocess.Popen[bytes]", number: int = signal.SIGKILL) -> int:
         """End a process, and note what it had acknowledged before; return how many lines came after the signal."""
         os.killpg(process.pid, number)
-        rest = process.communicate(timeout=PATIENCE_S)[0].splitlines()
+        rest = process.communicate(timeout=PATIENCE_S)[0].split()
         self.acknowledged = max([self.acknowledged, *map(int, rest)])
         return len(rest)
 
@@ -203,17 +203,22 @@ def disk_full(trial: Trial) -> None:
 def file_fault(trial: Trial) -> None:
     """A file is deleted, moved, replaced, cut or overwritten while it is in use; then a backup is restored."""
     sender, number = trial.sender(), trial.some_number()
-    trial.listen(sender, number // 2)
     older, backup = trial.folder / "older.db", trial.folder / "backup.db"
+    trial.listen(sender, number // 2)
+    trial.stop(sender)
     back_up(trial.url, older)
+    os.killpg(sender.pid, signal.SIGCONT)
     trial.listen(sender, number)
     trial.stop(sender)
     before = trial.acknowledged
     back_up(trial.url, backup)
-    trial.chance.choice(FILE_FAULTS)(trial, older)
+    fault = trial.chance.choice(FILE_FAULTS)
+    fault(trial, older)
     more = trial.end(sender, signal.SIGCONT)
     # One acknowledgement may have been on its way when the file was changed.
-    trial.found["unnamed"] += more > 1 or sender.returncode != NAMED
+    if more > 1 or sender.returncode != NAMED:
+        trial.found["unnamed"] += 1
+        print(f"{fault.__name__}: {more} acknowledged, exit code {sender.returncode}", file=sys.stderr)
     with suppress(FileNotFoundError):  # a lock of the ended process is gone
         restore(trial.url, backup, int(time.time()))
     with closing(open_store(trial.url)) as store:

@@ -13,6 +13,7 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
+from aggregator.intake.claims import new_code
 from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Batch, put_refusals
@@ -64,6 +65,7 @@ def sent(store: Store) -> None:
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
+    new_code(store, Device(DEVICE), NOW)
     bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
 
 

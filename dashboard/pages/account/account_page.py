@@ -25,7 +25,7 @@ from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
 from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import keys_page, second_factor_page, sign_in_page
+from dashboard.pages.account import claim_page, keys_page, second_factor_page, sign_in_page
 from dashboard.pages.account.sign_in_page import AuthServices, admit, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
@@ -165,7 +165,7 @@ def install(
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
-        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
+        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=1)  # type: ignore[method-assign]
     if settings.url.startswith("https://"):
         _insist_on_https(server)
     sessions.install(server, settings, services.sessions)
@@ -177,6 +177,7 @@ def install(
     add_routes(server, services)
     keys_page.add_routes(server, services)
     second_factor_page.add_routes(server, services)
+    claim_page.add_routes(server, services)
     return services
 
 

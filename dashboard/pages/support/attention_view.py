@@ -15,7 +15,7 @@ from dashboard.pages.support.health_view import STRENGTHS, WHY, Tone
 from dashboard.pages.support.search_results import SILENT, SearchResult, search_result
 from dashboard.pages.support.sparklines import Line
 from dashboard.text.language import Language, text
-from dashboard.text.words import duration
+from dashboard.text.words import cell, duration
 
 PROBLEM_NAMES: Mapping[str, str] = {
     "silent": text("Silent"),
@@ -27,7 +27,6 @@ TONES: Mapping[str, Tone] = {"silent": "bad", "behind": "bad", "refused": "warn"
 LIST_URL = "/desk/attention"
 MOST_TRENDS = 6  # firmwares, and areas
 CSV_HEADER = ("device_id", "serial", "postcode", "firmware", "problem", "since", "why", "messages")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
 
 
 class TroubleRow(NamedTuple):
@@ -97,7 +96,7 @@ def csv_text(troubles: Iterable[Trouble], lang: Language) -> str:
         device, since = one.device, "" if one.since is None else iso_utc(one.since)
         labels = device.device_id, device.serial, device.postcode, one.firmware
         row = [*labels, one.problem, since, _why(one, lang), str(one.messages or "")]
-        table.writerow(["'" + cell if cell.startswith(_FORMULA) else cell for cell in row])
+        table.writerow(map(cell, row))
     return out.getvalue()
 
 

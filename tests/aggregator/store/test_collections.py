@@ -105,6 +105,7 @@ def test_the_table_lists_the_records_of_a_device() -> None:
         ("refused/cad-1", ""),
         ("refused/cad-1/messages", ""),
         ("tokens", "cad-1"),
+        ("claims/newest", "cad-1"),
         ("imports/cad-1", ""),
         ("filled/cad-1", ""),
         ("gaps/cad-1", ""),

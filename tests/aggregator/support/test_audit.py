@@ -213,6 +213,19 @@ def test_a_chain_cannot_be_made_again_without_the_secret(store: Store) -> None:
     assert fault.startswith("the entries from 1 on are signed with a WATTFALL_SECRET that is not known here")
 
 
+def test_a_removed_or_older_head_is_found(store: Store) -> None:
+    heads = list[str]()
+    for number in range(3):
+        Audit(store, [SECRET]).append(ANNA, "note", "a", "because", NOW + number)
+        heads.append(store.record("audit/head", "head") or "")
+    store.drop_record("audit/head", "head")
+    assert faults(store) == ["the head is set back to entry 0, and the audit goes on to 3"]
+    store.put_record("audit/head", "head", heads[0])
+    assert faults(store) == ["the head is set back to entry 1, and the audit goes on to 3"]
+    store.put_record("audit/head", "head", heads[1])  # as a writer leaves it that dies
+    assert faults(store) == []
+
+
 def test_a_head_kept_elsewhere_tells_a_cut_and_a_rewritten_audit(store: Store) -> None:
     three(store)
     head = str(Audit(store, [SECRET]).head())

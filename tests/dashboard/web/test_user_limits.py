@@ -77,7 +77,7 @@ def test_a_dear_address_is_answered_429_with_the_time_to_come_again(
 ) -> None:
     spent = iter(range(10_000))
     monkeypatch.setattr("dashboard.web.user_limits.time.thread_time", lambda: next(spent))  # a second a request
-    codes = [ann.get("/api/v1/devices/cad-1/year/2026.csv?by=half-hour").status_code for _ in range(8)]
+    codes = [ann.get("/api/v1/devices/cad-1/year/2026").status_code for _ in range(8)]
     assert codes[: int(ALLOWANCE_S)] == [codes[0]] * int(ALLOWANCE_S)
     assert codes[0] != 429
     assert codes[-1] == 429
@@ -88,6 +88,31 @@ def test_a_dear_address_is_answered_429_with_the_time_to_come_again(
     assert ann.get("/assets/page.css").status_code == 200
     ben = browser(ann.application, store, somebody(store, "ben@example.org", household="hh-1"))
     assert ben.get("/").status_code == 200
+
+
+YEAR = "/api/v1/devices/cad-1/year/2026.csv?by=half-hour"
+
+
+def test_an_answer_in_pieces_runs_until_its_reader_has_all_of_it(
+    ann: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.web.user_limits.threading.Condition.wait_for", lambda _, is_so, __: is_so())
+    first = ann.get(YEAR, buffered=False)
+    assert next(first.iter_encoded())
+    assert ann.get(YEAR).status_code == 429
+    first.close()
+    assert ann.get(YEAR).status_code == 200
+
+
+def test_each_piece_of_an_answer_is_charged(ann: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    charged, spent = list[float](), iter(range(10_000))
+    monkeypatch.setattr(Budgets, "end", lambda _self, _key, cpu_s, **_: charged.append(cpu_s))
+    monkeypatch.setattr("dashboard.web.user_limits.time.thread_time", lambda: next(spent))
+    answer = ann.get(YEAR, buffered=False)
+    pieces = sum(1 for _ in answer.iter_encoded())
+    answer.close()
+    assert pieces > 10
+    assert charged == [1 + pieces + 1]  # the request, the pieces, and to see that there is none after them
 
 
 GOOD: dict[str, object] = {
