@@ -24,16 +24,10 @@ from dashboard.accounts.mail import Mailer, check_mail
 from dashboard.accounts.oidc import Provider, client_of
 from dashboard.accounts.second_factor import SecondFactors
 from dashboard.accounts.sessions import Sessions, sign_in, sign_out, signed_in
-<<<<<<< HEAD
-from dashboard.accounts.users import ADMIN, HOUSEHOLD, SUPPORT, Passwords, User, password_fault
-from dashboard.pages.account import claim_page, keys_page, second_factor_page, sign_in_page
-from dashboard.pages.account.sign_in_page import AuthServices, admit, too_soon
-=======
 from dashboard.accounts.users import HOUSEHOLD, Passwords, User, password_fault
-from dashboard.pages.account import claim_page, erasure_page, keys_page, sign_in_page
+from dashboard.pages.account import claim_page, erasure_page, keys_page, second_factor_page, sign_in_page
 from dashboard.pages.account.erasure_page import Faults, account
-from dashboard.pages.account.sign_in_page import AuthServices, too_soon
->>>>>>> integ
+from dashboard.pages.account.sign_in_page import AuthServices, admit, too_soon
 from dashboard.text.language import text
 from dashboard.web import request_guard
 from dashboard.web.responses import notice, reader_language, render
