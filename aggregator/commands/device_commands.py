@@ -1,10 +1,12 @@
 """Commands about the registry: `device set`, `device token`, `device list`."""
 
+import csv
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -13,14 +15,15 @@ from aggregator.commands.console import check_id, find_device, opened, with_stor
 from aggregator.commands.support_commands import operator, with_reason
 from aggregator.core import periods
 from aggregator.core.documents import GAS, KINDS, NETTINGS, Device
-from aggregator.core.errors import ConfigurationError
+from aggregator.core.errors import ConfigurationError, Refused
 from aggregator.core.money import number
 from aggregator.core.readings import sender_of
+from aggregator.intake.claims import VALID_S, check_free, new_code
 from aggregator.intake.tokens import end_tokens, new_token
 from aggregator.settings import Settings
-from aggregator.store import all_devices, new_entry, search
+from aggregator.store import Store, all_devices, new_entry, search
 from aggregator.store.occupancies import moved
-from aggregator.support.actions import record_device, record_token
+from aggregator.support.actions import record_code, record_device, record_token
 from aggregator.support.audit import Audit
 from aggregator.tariffs.gas import Conversion, conversion_of
 from aggregator.waterfall.pricing import change_conversion, move
@@ -131,7 +134,8 @@ def _check_home(device: Device, named: Mapping[str, object]) -> None:
 
 def _check_household(device: Device, household: str | None) -> None:
     """Raise ConfigurationError where a household would get the past of another one."""
-    if (household is not None and device.household not in ("", household)) or (household and device.former):
+    has_past = household and (device.former or device.erased)
+    if has_past or (household is not None and device.household not in ("", household)):
         raise ConfigurationError(
             f"{device.device_id} belongs to {device.household or 'nobody'}; `wattfall device move {device.device_id}"
             " --to ID --from DAY` gives it to another household, which sees its own days only"
@@ -209,6 +213,52 @@ def device_token(settings: Settings, device_id: str, store_url: str | None, *, r
         click.echo(f"{device_id} has no token any more")
     else:
         click.echo(new_token(store, device_id, int(time.time())))
+
+
+@device.command("code")
+@click.argument("device_ids", metavar="[DEVICE]...", nargs=-1)
+@click.option(
+    "--csv",
+    "file",
+    type=click.File("r", encoding="utf-8-sig"),
+    help="A table whose first column has the devices; a first row `device_id` is a heading.",
+)
+@with_store
+@click.pass_obj
+def device_code(settings: Settings, device_ids: tuple[str, ...], file: IO[str] | None, store_url: str | None) -> None:
+    """Print a code for each device, as CSV; with it a household claims the device at /account/claim.
+
+    A code is shown only once, works once, and expires in 30 days; an earlier one is void. A device that is not known
+    yet is added. A device that belongs to a household gets none, and the others get theirs.
+    """
+    store, now = opened(settings, store_url), int(time.time())
+    listed = [*device_ids, *(row[0].strip() for row in csv.reader(file or ()) if row and row[0].strip())]
+    wanted = [one for one in dict.fromkeys(listed) if one != "device_id"]
+    if not wanted:
+        raise ConfigurationError("name the devices, or give a table of them with --csv")
+    audit, rows, refused = Audit(store, settings.audit_secrets), csv.writer(sys.stdout, lineterminator="\n"), 0
+    rows.writerow(("device_id", "code", "until"))
+    for device_id in wanted:
+        try:
+            rows.writerow((device_id, _code(store, audit, device_id, settings.timezone, now), _until(now)))
+        except (ConfigurationError, Refused) as why:
+            click.echo(f"wattfall: {why}", err=True)
+            refused += 1
+    if refused:
+        raise ConfigurationError(f"{refused} of {len(wanted)} devices got no code")
+
+
+def _code(store: Store, audit: Audit, device_id: str, default_zone: str, now: int) -> str:
+    found = store.device(check_id(device_id)) or new_entry(store, device_id, default_zone)
+    check_free(found, now)
+    if store.device(device_id) is None:
+        store.put_device(found)
+    record_code(audit, operator(), device_id, now)
+    return new_code(store, found, now)
+
+
+def _until(now: int) -> str:
+    return periods.iso_utc(now + VALID_S)
 
 
 @device.command("list")

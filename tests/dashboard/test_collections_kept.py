@@ -13,6 +13,8 @@ from aggregator.core.periods import DAY_S, HALF_HOUR, HOUR
 from aggregator.core.readings import Reading
 from aggregator.core.status import Status
 from aggregator.demo.feed import mark_as_demo
+from aggregator.erasure.erasure_requests import ask_for_erasure
+from aggregator.intake.claims import new_code
 from aggregator.intake.device_status import note_look, put_statuses
 from aggregator.intake.ingest import ingest
 from aggregator.intake.refusals import Batch, put_refusals
@@ -24,11 +26,8 @@ from aggregator.store.collections import (
     SPOOL,
     TARIFF_BEFORE,
     Owner,
-    about,
-    about_person,
-    mentioning,
-    row_of,
 )
+from aggregator.store.record_places import about, about_person, mentioning, row_of
 from aggregator.support import actions
 from aggregator.support.audit import Audit, Who
 from aggregator.support.fleet import take_census
@@ -64,6 +63,7 @@ def sent(store: Store) -> None:
     batch.add(b"{}", Refused("bad_time", "at is 'x'"), NOW, DEVICE)
     put_refusals(store, batch, NOW)
     new_token(store, DEVICE, NOW)
+    new_code(store, Device(DEVICE), NOW)
     bring(store, "start,end,import_wh\n1790000000,1790001800,5\n", device_id=DEVICE, now=NOW)
 
 
@@ -98,6 +98,7 @@ def anna_and_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[User, list[
     actions.count_search(Audit(store, []), who, NOW)
     take_census(store, NOW, store.backlog())
     mark_as_demo(store)
+    ask_for_erasure(store, "acacia", NOW)
     store.close()
     with sqlite3.connect(path) as database:
         return anna, database.execute("SELECT shelf, key, expires, body FROM records").fetchall()

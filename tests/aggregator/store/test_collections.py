@@ -30,14 +30,10 @@ from aggregator.store.collections import (
     TRIES,
     USERS,
     Collection,
-    Place,
     Update,
-    about,
-    about_person,
-    mentioning,
-    row_of,
     update_record,
 )
+from aggregator.store.record_places import Place, about, about_person, mentioning, row_of
 from aggregator.store.sqlite.sqlite_store import SqliteStore
 from aggregator.store.stored_records import check_record
 
@@ -105,6 +101,7 @@ def test_the_table_lists_the_records_of_a_device() -> None:
         ("refused/cad-1", ""),
         ("refused/cad-1/messages", ""),
         ("tokens", "cad-1"),
+        ("claims/newest", "cad-1"),
         ("imports/cad-1", ""),
         ("filled/cad-1", ""),
         ("gaps/cad-1", ""),
