@@ -18,6 +18,7 @@ from aggregator.intake.imports.vocabulary import (
     POWER,
     REGISTER,
     VOLUME_M3,
+    WATT_HOURS,
     Figure,
     Roles,
     Said,
@@ -31,6 +32,7 @@ _CATEGORIES = 60  # different values of a column; more are no category
 _NAMES = 12  # columns listed in an error
 _HOUR = re.compile(r"[HhEP]{0,2}([0-9]{1,2})(?:[:.]00(?::00)?)?")
 _BARE_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]|(?:[01][0-9]|2[0-4])[0-5][0-9]")
+_OF_UNIT = re.compile("unit|einheit|eenheid|enh|yksik|jednost|unidad|uom")
 _PART = re.compile(r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4])\b")
 _NEED = "name them with --columns, like time=Date,import_kwh=Elec"
 
@@ -100,7 +102,7 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     doubts: list[Doubt] = []
     times, edge = _times(columns, doubts)
     categories = [one for one in columns if one.type == "text" and len(one.values) <= _CATEGORIES]
-    telling = [one for one in categories if any(map(_tells, map(said_by, one.values)))]
+    telling = [one for one in categories if any(map(_tells, map(said_by, one.values))) and not _is_letter(one)]
     figures = _figures([one for one in columns if one.place not in times], bool(telling), doubts)
     if not figures:
         raise ConfigurationError(unknown_columns(columns, "no figure of energy"))
@@ -116,6 +118,11 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
 
 def _tells(said: Said) -> bool:
     return bool(said.channel or said.unit or said.is_generation)
+
+
+def _is_letter(one: TypedColumn) -> bool:
+    """Whether a column that might say a unit is one of letters, like W for a true value."""
+    return all(len(text) == 1 for text in one.values) and not _OF_UNIT.search(plain(one.name))
 
 
 def _may_group(one: TypedColumn) -> bool:
@@ -197,6 +204,8 @@ def _figures(columns: Sequence[TypedColumn], has_categories: bool, doubts: list[
         text = f"{names} is what panels made: neither import nor export"
         doubts.append(Doubt("--direction", text, (IMPORT, EXPORT)))
         chosen = candidates
+    if all(one.said.kind == POWER and one not in grid for one in chosen):
+        chosen = [one for one in of_home if one.said.unit in WATT_HOURS] or chosen
     energies = [one for one in chosen if not one.said.kind]
     chosen = energies or chosen
     if chosen and all(one.said.kind == REGISTER for one in chosen):

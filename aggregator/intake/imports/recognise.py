@@ -15,7 +15,7 @@ from aggregator.core.errors import ConfigurationError, Refused, shown
 from aggregator.core.periods import DAY_S, HOUR, iso_local
 from aggregator.core.readings import LONGEST_INTERVAL_S
 from aggregator.intake.formats.message import check_instant_of
-from aggregator.intake.imports.columns import roles_of, typed, with_named
+from aggregator.intake.imports.columns import TypedColumn, roles_of, typed, with_named
 from aggregator.intake.imports.import_plan import Exact, Refuse, SortedRows, SortRow, exact_intervals, unique
 from aggregator.intake.imports.judgement import SAMPLE_ROWS, Judged, judged
 from aggregator.intake.imports.preview import FileTotals, previewed
@@ -27,7 +27,7 @@ from aggregator.intake.imports.understanding import (
     Understanding,
     named_columns,
 )
-from aggregator.intake.imports.vocabulary import POWER, UNITS, profile_of, said_by
+from aggregator.intake.imports.vocabulary import POWER, UNITS, WATT_HOURS, profile_of, said_by
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.tables.table_shapes import FileTable
 
@@ -77,19 +77,22 @@ def _decided(table: FileTable, known: Known) -> Judged:
         raise ConfigurationError(f"no row of the file can be used: {refused}")
     width = len(table.names)
     rows = [(row + [""] * (width - len(row)))[:width] for row in sample]
-    columns, profile = typed(table.names, rows), profile_of(table.names)
+    columns, profile = _of_meter(typed(table.names, rows), known.meter), profile_of(table.names)
     unit, channel = _hints(table)
     named = known.columns or (named_columns(profile.columns) if profile and not unit and profile.columns else {})
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
     known = known._replace(direction=known.direction or channel)
     if profile:
-        known = known._replace(edge=known.edge or profile.edge)
+        is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
+        known = known._replace(edge=known.edge or (profile.edge if is_curve else "start"))
         if not any(one.unit for one in roles.figures) and known.meter == "electricity":
             known = known._replace(unit=known.unit or unit or profile.unit)
     found = judged(table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None)
     names = (Choice("format", profile.name),) if profile else ()
     answered = [one for one in doubts if one.option != "--direction" or not known.direction]
-    return found._replace(choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
+    late_s = profile.late_s if profile and found.layout.is_instant else 0
+    layout = found.layout._replace(late_s=late_s)
+    return found._replace(layout=layout, choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
 
 
 def _hints(table: FileTable) -> tuple[str, str]:
@@ -97,6 +100,13 @@ def _hints(table: FileTable) -> tuple[str, str]:
     units = {value for value in table.about.values() if value in UNITS}
     channels = {said_by(value).channel for value in table.about.values()} - {""}
     return units.pop() if len(units) == 1 else "", channels.pop() if len(channels) == 1 else ""
+
+
+def _of_meter(columns: Sequence[TypedColumn], meter: str) -> list[TypedColumn]:
+    """Return columns without the figures of another meter's energy: gas for electricity, or what is not gas."""
+    gas = [one for one in columns if one.type == "number" and "gas" in one.said.meanings]
+    others = gas if meter != "gas" else [one for one in columns if gas and one.type == "number" and one not in gas]
+    return [one._replace(type="other") if one in others else one for one in columns]
 
 
 # What was understood
@@ -184,9 +194,9 @@ def _timed(
         try:
             if isinstance(at, Refused):
                 raise at
-            check_instant_of(at, known.now)
+            check_instant_of(at + layout.late_s, known.now)
             if layout.is_instant:
-                yield at, 0, row.line, row.series, row.power_w, row.imported, row.exported, row.volume
+                yield at + layout.late_s, 0, row.line, row.series, row.power_w, row.imported, row.exported, row.volume
             else:
                 end = check_instant_of(end_of(at, row.time, row.end, 0, layout.zone), known.now) if has_end else 0
                 yield at, end, row.line, row.series, row.imported, row.exported, row.volume
