@@ -143,7 +143,5 @@ def recommended(plan: Plan) -> dict[str, int]:
         "Shards": ceil(max(messages / SHARD_RECORDS, ingest / BATCHES) * SPARE),
         "IngestConcurrency": ceil(ingest * SPARE),
         "DaysConcurrency": ceil(days * SPARE),
-        **(
-            {"HttpConcurrency": ceil(plan.devices * requests_s(plan) * request_s(plan) * SPARE)} if plan.is_http else {}
-        ),
+        **({"HttpConcurrency": ceil(http * SPARE)} if plan.is_http else {}),
     }
