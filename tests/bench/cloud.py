@@ -221,7 +221,7 @@ def functions(store: DynamoStore) -> Functions:
 def requests(client: DynamoClient) -> list[dict[str, Any]]:
     """Return an edge's live reading and half hour of each device, as API Gateway passes them on."""
     store = DynamoStore(client, MEMORY, clock=lambda: NOON)
-    made = []
+    made = list[dict[str, Any]]()
     for number in range(DEVICES):
         device_id = f"cad-{number:012d}"
         headers = {"authorization": f"Bearer {new_token(store, device_id, NOON)}"}
