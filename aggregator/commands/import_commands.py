@@ -52,7 +52,7 @@ _ANSWERS = {  # option -> the field of Known
 
 def _list_formats(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked:
-        click.echo("\n".join((*STRUCTURES, *sorted(one.name for one in PROFILES))))
+        click.echo("\n".join((*STRUCTURES, *sorted({one.name for one in PROFILES}))))
         context.exit()
 
 
