@@ -4,6 +4,7 @@
 |---|---|---|
 | `ingest` | a window of the coalescing stream (Kinesis) | merges evidence into half hours, and writes the live state |
 | `watched` | a few seconds of the same stream | writes the live state of the devices that somebody looks at |
+| `http` | a request of the HTTP API (payload format 2.0) | answers as the web process does (`intake.ingest_endpoint`) |
 | a level's: `days`, `months`, ... | a batch of change records of the level below | runs the worker's step |
 | `fleet` | a schedule, every few minutes | counts the fleet for the support desk |
 | `closing` | a schedule | closes days and months of devices that have gone silent |
@@ -19,6 +20,7 @@ A document of a period that is not over goes no further, since pages read it the
 import logging
 import os
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -39,6 +41,7 @@ from aggregator.intake.device_status import looked_at
 from aggregator.intake.formats import FORMATS, Topic, read_whole
 from aggregator.intake.formats.message import Content, DeviceRules, Origin, Unread
 from aggregator.intake.ingest import Received, rules_in, store_content, store_refusals
+from aggregator.intake.ingest_endpoint import IngestEndpoint, IngestRequest
 from aggregator.settings import load
 from aggregator.store import Store, open_store
 from aggregator.store.dynamodb.items import changed_key, is_open, table_of
@@ -247,6 +250,27 @@ def _left_s(context: Any) -> LeftS:  # noqa: ANN401 - of Lambda's runtime
 def ingest(event: Record, context: object) -> Answer:
     """The handler of `ingest`."""
     return functions().ingest(event, _left_s(context))
+
+
+@cache
+def _endpoint() -> IngestEndpoint:
+    own = functions()
+    return IngestEndpoint(own.store, own.timezone, retention_days=own.retention_days)
+
+
+def http(event: Record, _context: object) -> Record:
+    """The handler of `http`."""
+    return answer_to(_endpoint(), event)
+
+
+def answer_to(endpoint: IngestEndpoint, event: Record) -> Record:
+    """Return the answer of an endpoint to a request, as API Gateway takes it."""
+    body = event.get("body") or ""
+    sent = b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    query = event.get("queryStringParameters") or {}
+    answer = endpoint.answer(IngestRequest(event["headers"], query, len(sent), lambda: sent))
+    headers = {"content-type": "application/json", "cache-control": "no-store", **answer.headers}
+    return {"statusCode": answer.status, "headers": headers, "body": orjson.dumps(answer.content).decode()}
 
 
 def watched(event: Record, _context: object) -> None:

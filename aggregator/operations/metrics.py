@@ -20,6 +20,7 @@ from aggregator.intake.ingest import Outcome
 from aggregator.operations.backup import newest_age_s
 from aggregator.settings import Settings
 from aggregator.store import file_of, pages
+from aggregator.store.collections import HOME, MARKS
 from aggregator.store.port import Store, feeds
 from aggregator.store.sqlite.sqlite_file import SqliteFile
 from aggregator.waterfall.pricing import PRICES
@@ -180,6 +181,7 @@ class Readiness:
     def _ask(self) -> str:
         try:
             self._store.check()
+            self._store.record(MARKS.of(), HOME)  # any small read: a store on a network may be away
             since = self._store.backlog().since
         except WattfallError as error:
             log.warning("not ready: %s", error)

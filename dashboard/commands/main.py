@@ -20,6 +20,7 @@ from aggregator.settings import Settings, data_folder, load
 from dashboard.commands.household import household_group
 from dashboard.commands.provision import provision_command
 from dashboard.commands.user import user_group
+from dashboard.commands.web_package import package_web_command
 
 
 class _Commands(click.Group):
@@ -62,7 +63,7 @@ def with_port(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [PORT, 8050].")(host(command))
 
 
-for command in (*data_commands.COMMANDS, user_group, household_group, provision_command):
+for command in (*data_commands.COMMANDS, user_group, household_group, provision_command, package_web_command):
     main.add_command(command)
 
 

@@ -31,6 +31,7 @@ _CATEGORIES = 60  # different values of a column; more are no category
 _NAMES = 12  # columns listed in an error
 _HOUR = re.compile(r"[HhEP]{0,2}([0-9]{1,2})(?:[:.]00(?::00)?)?")
 _BARE_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-4])\.[0-5][0-9]|(?:[01][0-9]|2[0-4])[0-5][0-9]")
+_OF_UNIT = re.compile("unit|einheit|eenheid|enh|yksik|jednost|unidad|uom")
 _PART = re.compile(r"\b(t[1-4]|p[1-6]|f[1-9]|f10|l[1-3]|[abc]|[1-9]|tari[ef]f? ?[1-4]|electricity[12]|rate ?[1-4])\b")
 _NEED = "name them with --columns, like time=Date,import_kwh=Elec"
 
@@ -100,7 +101,7 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
     doubts: list[Doubt] = []
     times, edge = _times(columns, doubts)
     categories = [one for one in columns if one.type == "text" and len(one.values) <= _CATEGORIES]
-    telling = [one for one in categories if any(map(_tells, map(said_by, one.values)))]
+    telling = [one for one in categories if any(map(_tells, map(said_by, one.values))) and not _is_letter(one)]
     figures = _figures([one for one in columns if one.place not in times], bool(telling), doubts)
     if not figures:
         raise ConfigurationError(unknown_columns(columns, "no figure of energy"))
@@ -116,6 +117,11 @@ def roles_of(columns: Sequence[TypedColumn]) -> tuple[Roles, list[Doubt]]:
 
 def _tells(said: Said) -> bool:
     return bool(said.channel or said.unit or said.is_generation)
+
+
+def _is_letter(one: TypedColumn) -> bool:
+    """Whether a column that might say a unit is one of letters, like W for a true value."""
+    return all(len(text) == 1 for text in one.values) and not _OF_UNIT.search(plain(one.name))
 
 
 def _may_group(one: TypedColumn) -> bool:

@@ -6,6 +6,7 @@ Evidence removes what cannot be. What is left is taken (`Choice`); where several
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from aggregator.core.errors import Refused, shown
@@ -37,6 +38,7 @@ from aggregator.intake.tables.notation import (
     seconds_of,
 )
 from aggregator.intake.tables.row_times import share_of_usual, smallest_step, usual_step, way_of
+from aggregator.intake.tables.text_tables import is_number
 
 SAMPLE_ROWS = 2000  # that are judged
 _YEAR_FIRST = re.compile(r"\s*[0-9]{4}|[^0-9]*[0-9]{9}")
@@ -109,11 +111,20 @@ class _Judge:
         texts = [text for one in self.roles.figures for place in one.places for text in self._texts(place)]
         named = SIGNS.get(self.known.decimal, "")
         sign, example = (named, "") if named else decimal_sign(texts, delimiter)
-        if not sign:
+        if not sign and self._is_small(texts):
+            sign = "," if "," in example else "."
+            self._choose("decimal sign", "comma" if sign == "," else "point", f"{example} is no home's with thousands")
+        elif not sign:
             self._ask("--decimal", f"{example} may have a decimal sign or one of thousands", [*SIGNS])
         elif example:
             self._choose("decimal sign", "comma" if sign == "," else "point", f"as in {example}")
         self.layout = self.layout._replace(decimal=sign or ".")
+
+    def _is_small(self, texts: Sequence[str]) -> bool:
+        """Whether figures that may have signs of thousands are too large for a home with them, and no register."""
+        units = {one.unit or self.known.unit for one in self.roles.figures}
+        values = [int(re.sub("[^0-9]", "", text)) for text in texts if is_number(text)]
+        return units <= {"kWh", "MWh"} and min(values) >= 1000 and any(one > other for one, other in pairwise(values))
 
     def dates(self) -> None:
         """Decide the order of day, month and year; and note the times of the rows."""

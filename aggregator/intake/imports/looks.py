@@ -29,7 +29,7 @@ from aggregator.intake.tables.row_times import usual_step
 
 _LEAST_W, _MOST_W = 20, 5_000  # the mean power of a home; outside of it a candidate needs more than its looks
 _PEAK_W = 30_000  # no home's interval of five minutes or more has a higher mean
-_MANY_RISES = 200  # from here on it is one
+_MANY_RISES = 100  # from here on it is one
 RISES = 8  # rises without a fall from which figures look like a register
 
 

@@ -27,7 +27,7 @@ from aggregator.intake.imports.understanding import (
     Understanding,
     named_columns,
 )
-from aggregator.intake.imports.vocabulary import POWER, UNITS, profile_of, said_by
+from aggregator.intake.imports.vocabulary import POWER, UNITS, WATT_HOURS, profile_of, said_by
 from aggregator.intake.tables.row_times import days_after, end_of, in_utc, lengths
 from aggregator.intake.tables.table_shapes import FileTable
 
@@ -83,13 +83,16 @@ def _decided(table: FileTable, known: Known) -> Judged:
     roles, doubts = with_named(columns, named) if named else roles_of(columns)
     known = known._replace(direction=known.direction or channel)
     if profile:
-        known = known._replace(edge=known.edge or profile.edge)
+        is_curve = unit not in WATT_HOURS or not profile.columns  # Enedis writes the energies of days by their start
+        known = known._replace(edge=known.edge or (profile.edge if is_curve else "start"))
         if not any(one.unit for one in roles.figures) and known.meter == "electricity":
             known = known._replace(unit=known.unit or unit or profile.unit)
     found = judged(table.names, rows, roles, known, table.delimiter, is_profiled=profile is not None)
     names = (Choice("format", profile.name),) if profile else ()
     answered = [one for one in doubts if one.option != "--direction" or not known.direction]
-    return found._replace(choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
+    late_s = profile.late_s if profile and found.layout.is_instant else 0
+    layout = found.layout._replace(late_s=late_s)
+    return found._replace(layout=layout, choices=(*names, *found.choices), doubts=(*answered, *found.doubts))
 
 
 def _hints(table: FileTable) -> tuple[str, str]:
@@ -184,9 +187,9 @@ def _timed(
         try:
             if isinstance(at, Refused):
                 raise at
-            check_instant_of(at, known.now)
+            check_instant_of(at + layout.late_s, known.now)
             if layout.is_instant:
-                yield at, 0, row.line, row.series, row.power_w, row.imported, row.exported, row.volume
+                yield at + layout.late_s, 0, row.line, row.series, row.power_w, row.imported, row.exported, row.volume
             else:
                 end = check_instant_of(end_of(at, row.time, row.end, 0, layout.zone), known.now) if has_end else 0
                 yield at, end, row.line, row.series, row.imported, row.exported, row.volume

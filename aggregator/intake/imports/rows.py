@@ -54,6 +54,7 @@ class Layout(NamedTuple):
     is_ordinal: bool = True  # numbered hours count from midnight, also where clocks change
     first_hour: int = 1  # the number of the hour that begins at midnight
     open_days: frozenset[datetime] = frozenset()  # of which it is not known what their numbered hours are
+    late_s: int = 0  # a register is of so long after its time
     step_s: int | None = None  # the length of intervals without an end, where it was named
 
 

@@ -225,12 +225,15 @@ class Profile(NamedTuple):
     columns: str = ""  # as in --columns
     edge: str = ""  # which end of its interval a row's time is
     unit: str = ""
+    late_s: int = 0  # a register is of so long after its time
 
 
+_CHANGE = "time=start,end=end,import_kwh=change"
+_SUM = "time=start,import_register_kwh=sum"
 PROFILES = (
     Profile("Octopus Energy CSV", ("consumption kwh", "start", "end")),
     Profile("Octopus Energy API", ("consumption", "interval start", "interval end"), unit="kWh"),
-    Profile("Enedis load curve", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
+    Profile("Enedis", ("horodate", "valeur"), "time=Horodate,import_power_w=Valeur", "end"),
     Profile("Enedis registers", ("horodate", "type de releve"), unit="Wh"),
     Profile("Datadis", ("cups", "fecha", "hora", "consumo kwh")),
     Profile("CNMC (Spanish distributors)", ("fecha", "hora", "ae kwh")),
@@ -241,6 +244,10 @@ PROFILES = (
     Profile("eloverblik", ("fra dato", "til dato", "maengde")),
     Profile("Fingrid Datahub", ("alkuaika", "maara", "resoluutio")),
     Profile("Home Assistant energy", ("entity id", "type", "unit", "time")),
+    Profile("Home Assistant statistics", ("statistic id", "start", "state", "sum"), _SUM, late_s=3600),
+    Profile("Home Assistant statistics", ("metadata id", "start ts", "state", "sum"), unit="kWh", late_s=3600),
+    Profile("Home Assistant statistics", ("start", "end", "change", "state", "sum"), _CHANGE),
+    Profile("n3rgy", ("resource", "granularity", "timestamp", "value")),
     Profile("Home Assistant history", ("entity id", "state", "last changed")),
     Profile("HomeWizard", ("time", "import t1 kwh", "import t2 kwh")),
     Profile("HomeWizard (one tariff)", ("time", "import kwh", "export kwh")),

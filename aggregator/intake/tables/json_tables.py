@@ -1,5 +1,6 @@
 """JSON as a table: the records in its lists, with what surrounds them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import BinaryIO
@@ -74,6 +75,8 @@ def _records(value: object, inherited: _Record, series: str = "") -> Iterator[_R
                 yield from _records(item, inherited, series)
     elif isinstance(value, dict) and isinstance(value.get("keys"), list) and isinstance(value.get("data"), list):
         yield from _keyed(value["keys"], value["data"])
+    elif isinstance(value, dict) and _POINTS & value.keys() and "resolution" in value:
+        yield from _points(value, inherited)
     elif isinstance(value, dict):
         own = inherited | _scalars(value)
         lists = {str(key): one for key, one in value.items() if _has_list(one)}
@@ -98,6 +101,32 @@ def _has_list(value: object) -> bool:
     if isinstance(value, list):
         return any(isinstance(one, dict | list) for one in value)
     return isinstance(value, dict) and any(map(_has_list, value.values()))
+
+
+_POINTS = {"Point", "points"}
+_RESOLUTION = re.compile(r"PT([0-9]{1,3})([MH])")
+
+
+def _points(period: Mapping[str, object], inherited: _Record) -> Iterator[_Record]:
+    """Yield the points of a period (IEC 62325): each has a position, counted from 1 in steps of the resolution."""
+    found = _scalars(period)
+    start, last = (str(next((found[one] for one in found if one.endswith(edge)), "")) for edge in ("start", "end"))
+    resolution = _RESOLUTION.fullmatch(str(period["resolution"]))
+    step = timedelta(minutes=int(resolution[1]) * (60 if resolution[2] == "H" else 1)) if resolution else None
+    points = period.get("Point") or period.get("points")
+    for point in points if isinstance(points, list) else []:
+        fields = _scalars(point) if isinstance(point, dict) else {}
+        try:
+            place = int(str(fields.pop("position", "")))
+            first = datetime.fromisoformat(start)
+            times = (first + (place - 1) * step, first + place * step) if step else (start, last)
+        except (ValueError, OverflowError):
+            times = (start, "")
+        yield inherited | {"start": _iso(times[0]), "end": _iso(times[1])} | fields
+
+
+def _iso(time: object) -> object:
+    return time.isoformat() if isinstance(time, datetime) else time
 
 
 def _keyed(keys: Sequence[object], blocks: Iterable[object]) -> Iterator[_Record]:

@@ -165,7 +165,7 @@ def install(
     check(settings)
     services = _auth_services(settings, store, passwords, clock)
     if settings.proxies:
-        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
+        server.wsgi_app = ProxyFix(server.wsgi_app, x_for=settings.proxies, x_proto=1)  # type: ignore[method-assign]
     if settings.url.startswith("https://"):
         _insist_on_https(server)
     sessions.install(server, settings, services.sessions)

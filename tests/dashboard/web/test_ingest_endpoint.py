@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from aggregator.aws.http_function import answer_to
+from aggregator.aws.lambdas import answer_to
 from aggregator.core.documents import Device
 from aggregator.core.errors import StoreAway
 from aggregator.core.periods import DAY_S, HALF_HOUR, iso_utc
@@ -49,8 +49,8 @@ def gateway(endpoint: IngestEndpoint) -> Flask:
     """Return a server that passes requests on to the function on AWS, as API Gateway does."""
     server = Flask("gateway")
 
-    @server.route("/<path:_path>", methods=["GET", "POST"])
-    def passed_on(_path: str) -> Response:
+    @server.post("/ingest")  # the API has no other route
+    def passed_on() -> Response:
         body = request.get_data()
         is_text = body.isascii()
         event = {

@@ -3,6 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
+from aggregator.core.errors import StoreAway
 from aggregator.store import Store
 from tests.dashboard.people import dashboard
 
@@ -22,6 +23,17 @@ def metrics(client: FlaskClient) -> str:
 def test_a_ready_process_says_so_to_everybody(client: FlaskClient) -> None:
     answer = client.get("/ready")
     assert (answer.status_code, answer.data, answer.headers["Cache-Control"]) == (200, b"OK", "no-store")
+
+
+def test_a_process_without_its_store_is_not_ready(
+    store: Store, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> str:
+        raise StoreAway("no network")
+
+    monkeypatch.setattr(type(store), "record", away)
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.data) == (503, b"store")
 
 
 def test_metrics_need_their_token(store: Store, client: FlaskClient) -> None:

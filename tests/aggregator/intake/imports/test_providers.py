@@ -385,6 +385,181 @@ def zipped(some: list[Span]) -> bytes:
     return target.getvalue()
 
 
+def registers(some: list[Span], first: int = 4_000_000) -> list[tuple[datetime, int]]:
+    """Return a register at the start of each span, and at the end of each run of spans."""
+    found, starts = [], {one.start.timestamp() for one in some}
+    for one in some:
+        found.append((one.start, first))
+        first += one.used
+        if one.end.timestamp() not in starts:
+            found.append((one.end, first))
+    return found
+
+
+def in_days(some: list[Span]) -> list[Span]:
+    """Return the spans of local days."""
+    days: dict[date, list[Span]] = defaultdict(list)
+    for one in some:
+        days[one.start.date()].append(one)
+    return [Span(own[0].start, own[-1].end, sum(one.used for one in own), 0) for own in days.values()]
+
+
+ENEDIS = (
+    "Identifiant PRM;Type de donnees;Date de debut;Date de fin;Grandeur physique;Grandeur metier;Etape metier;Unite"
+)
+
+
+def enedis_days(some: list[Span]) -> bytes:
+    about = "14000000000000;Energie quotidienne;27/03/2026;29/10/2026;Energie active;Consommation;Comptage Brut;Wh"
+    rows = [f"{one.start.isoformat()};{one.used}" for one in in_days(some)]
+    return csv(f"{ENEDIS}\n{about}\nHorodate;Valeur", rows)
+
+
+def enedis_days_in_kwh(some: list[Span]) -> bytes:
+    """Every figure looks as if it had a sign of thousands; no home uses so much."""
+    rows = [f"{one.start:%d/%m/%Y};{comma(one.used)}" for one in in_days(some)]
+    return csv("Identifiant PRM;14000000000000\n\nDate;Valeur (en kWh)", rows)
+
+
+def enedis_index(some: list[Span]) -> bytes:
+    """Two suppliers' registers, two of the grid, and their total."""
+    zeros = ";".join("0" * 8)
+    rows = [
+        f"{at.isoformat()};Arrêté quotidien;{wh // 3};{wh - wh // 3};{zeros};{wh // 3};{wh - wh // 3};0;0;{wh}"
+        for at, wh in registers(in_days(some))
+    ]
+    names = [*(f"EAS F{number}" for number in range(1, 11)), *(f"EAS D{number}" for number in range(1, 5)), "EAS T"]
+    about = "14000000000000;Index;27/03/2026;29/10/2026;Energie active;Consommation;Comptage Brut;Wh"
+    return csv(f"{ENEDIS}\n{about}\nHorodate;Type de releve;{';'.join(names)}", rows)
+
+
+def enedis_api(some: list[Span]) -> bytes:
+    rows = [
+        {"value": str(one.used * 2), "date": f"{one.end:%Y-%m-%d %H:%M:%S}", "interval_length": "PT30M"} for one in some
+    ]
+    kind = {"measurement_kind": "power", "unit": "W", "aggregate": "average"}
+    reading = {"usage_point_id": "0", "start": "2026-03-27", "quality": "BRUT", "reading_type": kind}
+    return json.dumps({"meter_reading": {**reading, "interval_reading": rows}}).encode()
+
+
+def utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def fingrid_api(some: list[Span]) -> bytes:
+    rows = [
+        {"datasetId": 363, "startTime": utc(one.start), "endTime": utc(one.end), "value": one.used / 1000}
+        for one in some
+    ]
+    return json.dumps({"data": rows, "pagination": {"total": len(rows), "lastPage": 1, "perPage": 20_000}}).encode()
+
+
+def emoncms(some: list[Span]) -> bytes:
+    return json.dumps([[int(at.timestamp() * 1000), wh / 1000] for at, wh in registers(some)]).encode()
+
+
+def statistics_api(some: list[Span]) -> bytes:
+    rows, total = [], 0
+    for one in some:
+        total += one.used
+        times = {"start": int(one.start.timestamp() * 1000), "end": int(one.end.timestamp() * 1000)}
+        rows.append(times | {"change": one.used / 1000, "state": 4000 + total / 1000, "sum": total / 1000})
+    return json.dumps({"id": 2, "type": "result", "success": True, "result": {"sensor.grid_import": rows}}).encode()
+
+
+def statistics_table(some: list[Span]) -> bytes:
+    """The sum at the end of the hour that begins at `start`."""
+    rows = []
+    for at, wh in registers(some, 0):
+        begun = at.timestamp() - 3600
+        rows.append(f"sensor.grid_import\tkWh\t{begun}\t{kwh(4_000_000 + wh)}\t{kwh(wh)}")
+    return csv("statistic_id\tunit\tstart\tstate\tsum", rows)
+
+
+def eloverblik_api(some: list[Span]) -> bytes:
+    days: dict[date, list[Span]] = defaultdict(list)
+    for one in some:
+        days[one.start.date()].append(one)
+    periods_of_days = [
+        {
+            "resolution": "PT1H",
+            "timeInterval": {"start": utc(own[0].start), "end": utc(own[-1].end)},
+            "Point": [
+                {"position": str(place), "out_Quantity.quantity": kwh(one.used), "out_Quantity.quality": "A04"}
+                for place, one in enumerate(own, 1)
+            ],
+        }
+        for own in days.values()
+    ]
+    series = {"mRID": "5713", "businessType": "A04", "measurement_Unit.name": "KWH", "Period": periods_of_days}
+    return json.dumps({"result": [{"MyEnergyData_MarketDocument": {"mRID": "x", "TimeSeries": [series]}}]}).encode()
+
+
+def load_profile(some: list[Span]) -> bytes:
+    """A German grid operator: W is a true value, no unit."""
+    rows = [f"{one.start:%d.%m.%Y};{one.start:%H:%M};{one.end:%H:%M};{comma(one.used)};W" for one in some]
+    return csv("Profilnummer;1-1:1.29.0\nZählpunkt;DE000\n\nDatum;Uhrzeit von;Uhrzeit bis;Wert (kWh);Status", rows)
+
+
+def load_profile_in_kw(some: list[Span]) -> bytes:
+    rows = [f"{one.start:%d.%m.%y;%H:%M};{one.end:%d.%m.%y;%H:%M};{comma(one.used * 4)};kW;W" for one in some]
+    return csv("Ab-Datum;Ab-Zeit;Bis-Datum;Bis-Zeit;Wert;Einheit;Status", rows)
+
+
+def hdf_in_kw(some: list[Span]) -> bytes:
+    rows = []
+    for one in some:
+        for value, name in ((one.used, "Import"), (one.given, "Export")):
+            rows.append(f"10000000000,20,{kwh(value * 2)},Active {name} Interval (kW),{one.end:%d-%m-%Y %H:%M}")
+    return csv("MPRN,Meter Serial Number,Read Value,Read Type,Read Date and End Time", rows[::-1])
+
+
+_PARTS = {
+    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default '
+    'Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/></Types>',
+    "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship '
+    'Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
+    'Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://'
+    'schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="S" sheetId="1" r:id="r1"/>'
+    "</sheets></workbook>",
+    "xl/_rels/workbook.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" '
+    'Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
+    'relationships/styles" Target="styles.xml"/></Relationships>',
+    "xl/styles.xml": '<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><cellXfs count="2">'
+    '<xf numFmtId="0"/><xf numFmtId="22" applyNumberFormat="1"/></cellXfs></styleSheet>',
+}
+_SHEET = (
+    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
+)
+
+
+def workbook(rows: Sequence[Sequence[datetime | float | str]]) -> bytes:
+    """Write an xlsx file; a local time is a number of days since 1899."""
+
+    def cell(value: datetime | float | str) -> str:
+        if isinstance(value, datetime):
+            days = (value.replace(tzinfo=None) - datetime(1899, 12, 30)) / timedelta(days=1)  # noqa: DTZ001 - local
+            return f'<c s="1"><v>{days!r}</v></c>'
+        is_text = isinstance(value, str)
+        return f'<c t="inlineStr"><is><t>{value}</t></is></c>' if is_text else f"<c><v>{value}</v></c>"
+
+    sheet = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in {**_PARTS, "xl/worksheets/sheet1.xml": _SHEET.format(sheet)}.items():
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+def excel(some: list[Span]) -> bytes:
+    rows: list[Sequence[datetime | float | str]] = [["Relevés"], ["Date", "Prélèvement (kWh)", "Injection (kWh)"]]
+    rows.extend((one.start, one.used / 1000, one.given / 1000) for one in some)
+    return workbook(rows)
+
+
 SAMPLES = (
     Sample("Octopus CSV", "Europe/London", 30, octopus_csv, has_export=False),
     Sample("Octopus API", "Europe/London", 30, octopus_api, has_export=False),
@@ -414,6 +589,19 @@ SAMPLES = (
     Sample("Low Carbon London", "Europe/London", 30, london, has_export=False),
     Sample("Open Power System Data", "Europe/Berlin", 15, opsd, has_export=False),
     Sample("epoch and power without a header", "Europe/London", 15, headerless, False, {"unit": "W", "edge": "start"}),
+    Sample("Enedis days", "Europe/Paris", 30, enedis_days, has_export=False),
+    Sample("Enedis days in kWh", "Europe/Paris", 30, enedis_days_in_kwh, has_export=False),
+    Sample("Enedis index", "Europe/Paris", 30, enedis_index, has_export=False),
+    Sample("Enedis API", "Europe/Paris", 30, enedis_api, has_export=False),
+    Sample("Fingrid API", "Europe/Helsinki", 60, fingrid_api, has_export=False),
+    Sample("emoncms", "Europe/London", 30, emoncms, False, {"unit": "kWh"}),
+    Sample("Home Assistant statistics API", "Europe/Berlin", 60, statistics_api, has_export=False),
+    Sample("Home Assistant statistics", "Europe/Berlin", 60, statistics_table, has_export=False),
+    Sample("eloverblik API", "Europe/Copenhagen", 60, eloverblik_api, has_export=False),
+    Sample("German load profile", "Europe/Berlin", 15, load_profile, has_export=False),
+    Sample("German load profile in kW", "Europe/Berlin", 15, load_profile_in_kw, has_export=False),
+    Sample("ESB Networks in kW", "Europe/Dublin", 30, hdf_in_kw),
+    Sample("Excel", "Europe/Brussels", 60, excel),
     Sample("a row a day", "Europe/London", 30, wide_day, has_export=False),
 )
 
